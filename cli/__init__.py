@@ -1,0 +1,1 @@
+"""The nooble-orch command."""

@@ -1,0 +1,1 @@
+"""What every request passes through: credentials, limits, context, errors."""

@@ -1,0 +1,1 @@
+"""The tenants' task queues: producer, consumer and the tasks they run."""

@@ -1,0 +1,1 @@
+"""What a claimed task does, one module a kind."""

@@ -1,0 +1,1 @@
+"""The development platform: an embedded Redis and stand-ins of the seven services."""

@@ -1,0 +1,1 @@
+"""The application; it knows neither HTTP nor sockets."""

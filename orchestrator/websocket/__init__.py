@@ -1,0 +1,1 @@
+"""The native WebSocket side of the service."""
