@@ -1,0 +1,59 @@
+"""What a setting must be: each check returns nothing, or what was expected in words."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+Check = Callable[[Any], str | None]
+
+_API_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}:(internal|admin|metrics):[0-9a-f]{64}")
+
+
+def one_of(*choices: str) -> Check:
+    """Expect one of `choices`."""
+    return lambda value: None if value in choices else f"one of {', '.join(choices)}"
+
+
+def at_least(least: float) -> Check:
+    """Expect a number that is not smaller than `least`."""
+    return lambda value: None if value >= least else f"at least {least:g}"
+
+
+def between(least: float, most: float) -> Check:
+    """Expect a number from `least` to `most`."""
+    return lambda value: None if least <= value <= most else f"a number from {least:g} to {most:g}"
+
+
+def optional(check: Check) -> Check:
+    """Expect nothing, or what `check` expects."""
+    return lambda value: check(value) if value else None
+
+
+def each(check: Check) -> Check:
+    """Expect of every item what `check` expects."""
+    return lambda values: next((fault for value in values if (fault := check(value))), None)
+
+
+def http_url(value: str) -> str | None:
+    """Expect an absolute HTTP URL."""
+    return None if _is_url(value, {"http", "https"}) else "an absolute http:// or https:// URL"
+
+
+def redis_url(value: str) -> str | None:
+    """Expect a URL of a Redis server."""
+    known = _is_url(value, {"redis", "rediss"}) or (value.startswith("unix:///") and len(value) > 8)
+    return None if known else "a redis://, rediss:// or unix:// URL"
+
+
+def api_key(value: str) -> str | None:
+    """Expect `name:scope:sha256`."""
+    return None if _API_KEY.fullmatch(value) else "name:scope:sha256 with scope internal, admin or metrics"
+
+
+def _is_url(value: str, schemes: set[str]) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

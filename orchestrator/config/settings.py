@@ -1,0 +1,147 @@
+"""The settings of the service, as attrs classes.
+
+Each comes from the environment: `ORCH_` and the field's name in capitals, nested ones joined by `__`
+(`ORCH_SERVICES__QUERY__URL`). Durations are in seconds. `config.loading` reads and checks them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import field, frozen
+
+from orchestrator.config.checks import (
+    Check,
+    api_key,
+    at_least,
+    between,
+    each,
+    http_url,
+    one_of,
+    optional,
+    redis_url,
+)
+
+
+def setting(default: Any, *, says: str, check: Check | None = None, secret: bool = False) -> Any:
+    """Declare a setting.
+
+    Args:
+        default: its value where nothing is set.
+        says: what it does, for the reference and `nooble-orch config`.
+        check: what it must be.
+        secret: never printed; may also be read from the file that `ORCH_…_FILE` names.
+    """
+    shown: bool | Callable[[Any], str] = (lambda value: "'***'" if value else "''") if secret else True
+    return field(default=default, repr=shown, metadata={"help": says, "check": check, "secret": secret})
+
+
+@frozen
+class JwtSettings:
+    """How users' tokens are verified: by a shared secret or by the keys of an identity provider."""
+
+    secret: str = setting("", says="Secret for HS256 tokens, at least 32 characters.", secret=True)
+    jwks_url: str = setting("", says="Where the identity provider publishes its keys.", check=optional(http_url))
+    issuer: str = setting("", says="The `iss` that a token must carry; empty: any.")
+    audience: str = setting("", says="The `aud` that a token must carry; empty: any.")
+    leeway: float = setting(10.0, says="Clock difference that is tolerated, in seconds.", check=between(0, 300))
+
+
+@frozen
+class ServiceSettings:
+    """Where a downstream service is, and how long to wait for it."""
+
+    url: str = setting("", says="Base URL; empty: the service is not there.", check=optional(http_url))
+    token: str = setting("", says="The token that the orchestrator presents.", secret=True)
+    timeout: float = setting(
+        30.0,
+        says="Deadline of an answer, or of the next piece of a streamed one, in seconds.",
+        check=between(0.05, 600),
+    )
+
+
+@frozen
+class QuickServiceSettings(ServiceSettings):
+    """A service that only looks things up, and that a turn does not wait for long."""
+
+    timeout: float = setting(5.0, says="Deadline of an answer, in seconds.", check=between(0.05, 600))
+
+
+@frozen
+class ServicesSettings:
+    """The seven downstream services."""
+
+    conversation: QuickServiceSettings = QuickServiceSettings()
+    agent_management: QuickServiceSettings = QuickServiceSettings()
+    agent_execution: ServiceSettings = ServiceSettings()
+    workflow_engine: ServiceSettings = ServiceSettings()
+    tool_registry: ServiceSettings = ServiceSettings()
+    query: ServiceSettings = ServiceSettings()
+    embedding: ServiceSettings = ServiceSettings()
+
+
+@frozen
+class AgentOrchestratorSettings:
+    """Everything that can be set."""
+
+    environment: str = setting(
+        "production", says="`production` or `development`.", check=one_of("production", "development")
+    )
+    log_level: str = setting(
+        "info", says="Least level that is logged.", check=one_of("debug", "info", "warning", "error")
+    )
+    public_url: str = setting(
+        "", says="Base URL that clients see; empty: the one they asked for.", check=optional(http_url)
+    )
+
+    redis_url: str = setting(
+        "redis://127.0.0.1:6379/0",
+        says="Redis: `redis://`, `rediss://` or `unix://`, with credentials and database.",
+        check=redis_url,
+        secret=True,
+    )
+    redis_connect_timeout: float = setting(5.0, says="Deadline of a connection, in seconds.", check=between(0.05, 60))
+    redis_command_timeout: float = setting(5.0, says="Deadline of a command, in seconds.", check=between(0.05, 60))
+
+    jwt: JwtSettings = JwtSettings()
+    api_keys: tuple[str, ...] = setting(
+        (),
+        says="Keys of services and operators, each `name:scope:sha256` with scope internal, admin or metrics.",
+        check=each(api_key),
+        secret=True,
+    )
+    allowed_origins: tuple[str, ...] = setting(
+        (), says="Origins of browsers that may call; `*`: all. Empty: only the service's own."
+    )
+    trusted_proxies: tuple[str, ...] = setting((), says="Addresses of proxies whose `X-Forwarded-For` is believed.")
+    max_body_bytes: int = setting(1_048_576, says="Largest request body, in bytes.", check=between(1024, 64 * 2**20))
+
+    concurrency: int = setting(100, says="Tasks that one process runs at once.", check=between(1, 10_000))
+    lease: float = setting(30.0, says="How long a silent worker keeps its tasks, in seconds.", check=between(1, 600))
+    node_timeout: float = setting(
+        6.0, says="A process without heartbeat for so long counts as gone, in seconds.", check=between(0.5, 60)
+    )
+    max_attempts: int = setting(5, says="Times that a task is claimed before it is given up.", check=between(1, 100))
+    turn_timeout: float = setting(120.0, says="Deadline of a chat turn, in seconds.", check=between(1, 3600))
+    drain_timeout: float = setting(25.0, says="How long a stop waits for running tasks.", check=between(0, 3600))
+    session_queue_length: int = setting(100, says="Turns that may wait in one session.", check=between(1, 10_000))
+    queue_length: int = setting(100_000, says="Tasks that may wait in one tenant.", check=at_least(1))
+    retain_tasks: float = setting(604_800.0, says="How long a finished task's record is kept.", check=at_least(60))
+
+    event_log_length: int = setting(1000, says="Events kept for resuming a socket.", check=between(10, 100_000))
+    history_length: int = setting(100, says="Messages kept here of each conversation.", check=between(2, 1000))
+    pause_after: float = setting(600.0, says="Idle time until a session is paused.", check=at_least(0.1))
+    suspend_after: float = setting(3600.0, says="Idle time until a session is suspended.", check=at_least(0.2))
+    archive_after: float = setting(604_800.0, says="Idle time until a session is archived.", check=at_least(0.3))
+    retain_sessions: float = setting(7_776_000.0, says="How long a closed session's record is kept.", check=at_least(1))
+
+    rate_tenant: float = setting(1000.0, says="Requests a second of one tenant.", check=at_least(0.01))
+    rate_user: float = setting(200.0, says="Requests a second of one user.", check=at_least(0.01))
+    rate_burst: float = setting(5.0, says="Seconds' worth of requests that may come at once.", check=between(0.1, 3600))
+
+    ws_outbox: int = setting(256, says="Frames that may wait for one slow socket.", check=between(8, 65_536))
+    ws_max_connections: int = setting(10_000, says="Sockets of one process.", check=at_least(1))
+    ws_connections: int = setting(5000, says="Sockets of one tenant, in one process.", check=at_least(1))
+    ws_ping_interval: float = setting(20.0, says="Seconds between pings.", check=between(0.1, 600))
+    metrics_public: bool = setting(False, says="Whether `/metrics` needs no key.")
+
+    services: ServicesSettings = ServicesSettings()

@@ -1,0 +1,39 @@
+"""Moments: milliseconds since the Unix epoch inside, RFC 3339 in UTC outside."""
+
+from datetime import UTC, datetime
+from time import time_ns
+from typing import Annotated
+
+from msgspec import Meta
+
+Timestamp = Annotated[
+    str,
+    Meta(
+        description="A moment in UTC, RFC 3339 with milliseconds.",
+        examples=["2026-01-01T00:00:00.000Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+
+
+def now_ms() -> int:
+    """Return the present moment in milliseconds since the Unix epoch."""
+    return time_ns() // 1_000_000
+
+
+def to_timestamp(moment_ms: int) -> str:
+    """Write a moment (milliseconds since the Unix epoch) as `2026-01-01T00:00:00.000Z`."""
+    seconds, milliseconds = divmod(moment_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+
+
+def from_timestamp(text: str) -> int:
+    """Read an RFC 3339 moment as milliseconds since the Unix epoch.
+
+    Raises:
+        ValueError: `text` is not such a moment, or names no offset from UTC.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no offset from UTC")
+    return round(moment.timestamp() * 1000)
