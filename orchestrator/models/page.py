@@ -1,0 +1,16 @@
+"""Pages of lists."""
+
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+T = TypeVar("T")
+
+
+@frozen
+class Page(Generic[T]):
+    """A part of a list, and where it goes on."""
+
+    items: list[T]
+    next_cursor: str | None = None
+    """Opaque; None on the last page."""

@@ -1,0 +1,126 @@
+"""The names of all keys in Redis. Nobody writes a key by hand.
+
+With `hash_tags` the tenant stands in braces, so that Redis Cluster keeps all keys of a tenant in one slot.
+"""
+
+from attrs import frozen
+
+from orchestrator.models.task import Lane
+
+
+@frozen
+class Keys:
+    """Renders keys."""
+
+    hash_tags: bool = False
+
+    def _tenant(self, tenant_id: str) -> str:
+        return f"{{{tenant_id}}}" if self.hash_tags else tenant_id
+
+    # Sessions
+
+    def session(self, tenant_id: str, session_id: str) -> str:
+        """Hash: state, context, agent, counters, `offset` and `epoch` of the event log."""
+        return f"orchestrator:session:{self._tenant(tenant_id)}:{session_id}"
+
+    def events(self, tenant_id: str, session_id: str) -> str:
+        """Stream: the session's event log, with ids `0-offset`."""
+        return f"{self.session(tenant_id, session_id)}:events"
+
+    def history(self, tenant_id: str, session_id: str) -> str:
+        """Stream: the last messages of the conversation."""
+        return f"{self.session(tenant_id, session_id)}:history"
+
+    def turns(self, tenant_id: str, session_id: str) -> str:
+        """List: tasks that wait until the session's active task has ended, oldest first."""
+        return f"{self.session(tenant_id, session_id)}:turns"
+
+    def states(self, tenant_id: str, session_id: str) -> str:
+        """List: the last state transitions, newest first."""
+        return f"{self.session(tenant_id, session_id)}:states"
+
+    def sessions(self, tenant_id: str) -> str:
+        """Sorted set: the tenant's sessions by last activity (ms)."""
+        return f"orchestrator:sessions:{self._tenant(tenant_id)}"
+
+    def user_sessions(self, tenant_id: str, user_id: str) -> str:
+        """Sorted set: one user's sessions by last activity (ms)."""
+        return f"orchestrator:sessions:{self._tenant(tenant_id)}:user:{user_id}"
+
+    def session_timers(self, tenant_id: str) -> str:
+        """Sorted set: sessions by the moment (ms) of their next idle transition."""
+        return f"orchestrator:sessions:{self._tenant(tenant_id)}:timers"
+
+    def event_channel(self, tenant_id: str, session_id: str) -> str:
+        """Channel: every event of the session as it is appended."""
+        return f"orchestrator:events:{self._tenant(tenant_id)}:{session_id}"
+
+    def message(self, tenant_id: str, message_id: str) -> str:
+        """Hash: the session, user and task that a message belongs to."""
+        return f"orchestrator:message:{self._tenant(tenant_id)}:{message_id}"
+
+    def ticket(self, digest: str) -> str:
+        """String: what a WebSocket ticket stands for; lives until it is used."""
+        return f"orchestrator:ticket:{digest}"
+
+    # Tasks
+
+    def task(self, tenant_id: str, task_id: str) -> str:
+        """Hash: the task's record."""
+        return f"orchestrator:task:{self._tenant(tenant_id)}:{task_id}"
+
+    def lane(self, tenant_id: str, lane: Lane) -> str:
+        """Stream: one lane of the tenant's task queue."""
+        queue = f"orchestrator:tasks:{self._tenant(tenant_id)}"
+        return queue if lane is Lane.NORMAL else f"{queue}:{lane}"
+
+    def delayed(self, tenant_id: str) -> str:
+        """Sorted set: tasks that are due later, by moment (ms)."""
+        return f"orchestrator:tasks:{self._tenant(tenant_id)}:delayed"
+
+    def task_index(self, tenant_id: str) -> str:
+        """Sorted set: all tasks of the tenant by acceptance (ms)."""
+        return f"orchestrator:tasks:{self._tenant(tenant_id)}:index"
+
+    def dead_letters(self, tenant_id: str) -> str:
+        """Stream: what could not be done."""
+        return f"orchestrator:dlq:{self._tenant(tenant_id)}"
+
+    def idempotency(self, tenant_id: str, user_id: str, key: str) -> str:
+        """Hash: what a request with this idempotency key was, and what it was answered."""
+        return f"orchestrator:idempotency:{self._tenant(tenant_id)}:{user_id}:{key}"
+
+    # Tenants
+
+    def tenant_config(self, tenant_id: str) -> str:
+        """Hash: state, limits and weights of a tenant."""
+        return f"orchestrator:tenant:{self._tenant(tenant_id)}:config"
+
+    def tenant_limit(self, tenant_id: str) -> str:
+        """String: the tenant's rate limit (GCRA)."""
+        return f"orchestrator:limits:{self._tenant(tenant_id)}"
+
+    def user_limit(self, tenant_id: str, user_id: str) -> str:
+        """String: a user's rate limit (GCRA)."""
+        return f"orchestrator:limits:{self._tenant(tenant_id)}:user:{user_id}"
+
+    def usage(self, tenant_id: str, day: str) -> str:
+        """Hash: tokens spent on a day (`yyyymmdd`), by what they were spent on."""
+        return f"orchestrator:usage:{self._tenant(tenant_id)}:{day}"
+
+    # The whole service
+
+    tenants: str = "orchestrator:tenants"
+    """Set: all tenants that ever had a session."""
+    ready: str = "orchestrator:ready"
+    """Sorted set: tenants with claimable work."""
+    due: str = "orchestrator:due"
+    """Sorted set: tenants by their next delayed task (ms)."""
+    nodes: str = "orchestrator:nodes"
+    """Sorted set: processes by last heartbeat (ms)."""
+    audit: str = "orchestrator:audit:events"
+    """Stream: the audit trail."""
+    wake_channel: str = "orchestrator:wake"
+    """Channel: a tenant has work."""
+    cancel_channel: str = "orchestrator:cancel"
+    """Channel: a running task shall stop."""
