@@ -14,14 +14,15 @@ class Keys:
 
     hash_tags: bool = False
 
-    def _tenant(self, tenant_id: str) -> str:
+    def tenant(self, tenant_id: str) -> str:
+        """Return the tenant as it stands in keys."""
         return f"{{{tenant_id}}}" if self.hash_tags else tenant_id
 
     # Sessions
 
     def session(self, tenant_id: str, session_id: str) -> str:
         """Hash: state, context, agent, counters, `offset` and `epoch` of the event log."""
-        return f"orchestrator:session:{self._tenant(tenant_id)}:{session_id}"
+        return f"orchestrator:session:{self.tenant(tenant_id)}:{session_id}"
 
     def events(self, tenant_id: str, session_id: str) -> str:
         """Stream: the session's event log, with ids `0-offset`."""
@@ -41,23 +42,23 @@ class Keys:
 
     def sessions(self, tenant_id: str) -> str:
         """Sorted set: the tenant's sessions by last activity (ms)."""
-        return f"orchestrator:sessions:{self._tenant(tenant_id)}"
+        return f"orchestrator:sessions:{self.tenant(tenant_id)}"
 
     def user_sessions(self, tenant_id: str, user_id: str) -> str:
         """Sorted set: one user's sessions by last activity (ms)."""
-        return f"orchestrator:sessions:{self._tenant(tenant_id)}:user:{user_id}"
+        return f"orchestrator:sessions:{self.tenant(tenant_id)}:user:{user_id}"
 
     def session_timers(self, tenant_id: str) -> str:
         """Sorted set: sessions by the moment (ms) of their next idle transition."""
-        return f"orchestrator:sessions:{self._tenant(tenant_id)}:timers"
+        return f"orchestrator:sessions:{self.tenant(tenant_id)}:timers"
 
     def event_channel(self, tenant_id: str, session_id: str) -> str:
         """Channel: every event of the session as it is appended."""
-        return f"orchestrator:events:{self._tenant(tenant_id)}:{session_id}"
+        return f"orchestrator:events:{self.tenant(tenant_id)}:{session_id}"
 
     def message(self, tenant_id: str, message_id: str) -> str:
         """Hash: the session, user and task that a message belongs to."""
-        return f"orchestrator:message:{self._tenant(tenant_id)}:{message_id}"
+        return f"orchestrator:message:{self.tenant(tenant_id)}:{message_id}"
 
     def ticket(self, digest: str) -> str:
         """String: what a WebSocket ticket stands for; lives until it is used."""
@@ -67,46 +68,46 @@ class Keys:
 
     def task(self, tenant_id: str, task_id: str) -> str:
         """Hash: the task's record."""
-        return f"orchestrator:task:{self._tenant(tenant_id)}:{task_id}"
+        return f"orchestrator:task:{self.tenant(tenant_id)}:{task_id}"
 
     def lane(self, tenant_id: str, lane: Lane) -> str:
         """Stream: one lane of the tenant's task queue."""
-        queue = f"orchestrator:tasks:{self._tenant(tenant_id)}"
+        queue = f"orchestrator:tasks:{self.tenant(tenant_id)}"
         return queue if lane is Lane.NORMAL else f"{queue}:{lane}"
 
     def delayed(self, tenant_id: str) -> str:
         """Sorted set: tasks that are due later, by moment (ms)."""
-        return f"orchestrator:tasks:{self._tenant(tenant_id)}:delayed"
+        return f"orchestrator:tasks:{self.tenant(tenant_id)}:delayed"
 
     def task_index(self, tenant_id: str) -> str:
         """Sorted set: all tasks of the tenant by acceptance (ms)."""
-        return f"orchestrator:tasks:{self._tenant(tenant_id)}:index"
+        return f"orchestrator:tasks:{self.tenant(tenant_id)}:index"
 
     def dead_letters(self, tenant_id: str) -> str:
         """Stream: what could not be done."""
-        return f"orchestrator:dlq:{self._tenant(tenant_id)}"
+        return f"orchestrator:dlq:{self.tenant(tenant_id)}"
 
     def idempotency(self, tenant_id: str, user_id: str, key: str) -> str:
         """Hash: what a request with this idempotency key was, and what it was answered."""
-        return f"orchestrator:idempotency:{self._tenant(tenant_id)}:{user_id}:{key}"
+        return f"orchestrator:idempotency:{self.tenant(tenant_id)}:{user_id}:{key}"
 
     # Tenants
 
     def tenant_config(self, tenant_id: str) -> str:
         """Hash: state, limits and weights of a tenant."""
-        return f"orchestrator:tenant:{self._tenant(tenant_id)}:config"
+        return f"orchestrator:tenant:{self.tenant(tenant_id)}:config"
 
     def tenant_limit(self, tenant_id: str) -> str:
         """String: the tenant's rate limit (GCRA)."""
-        return f"orchestrator:limits:{self._tenant(tenant_id)}"
+        return f"orchestrator:limits:{self.tenant(tenant_id)}"
 
     def user_limit(self, tenant_id: str, user_id: str) -> str:
         """String: a user's rate limit (GCRA)."""
-        return f"orchestrator:limits:{self._tenant(tenant_id)}:user:{user_id}"
+        return f"orchestrator:limits:{self.tenant(tenant_id)}:user:{user_id}"
 
     def usage(self, tenant_id: str, day: str) -> str:
         """Hash: tokens spent on a day (`yyyymmdd`), by what they were spent on."""
-        return f"orchestrator:usage:{self._tenant(tenant_id)}:{day}"
+        return f"orchestrator:usage:{self.tenant(tenant_id)}:{day}"
 
     # The whole service
 

@@ -1,0 +1,51 @@
+"""Frames: what stands in an event log, and what goes over the wire.
+
+The log keeps a frame's body without `offset` and `epoch`, since both are known only when the body is appended. They are
+spliced in front, so an event is encoded once, however many follow it.
+"""
+
+from typing import Final
+
+from orchestrator.codec import encode, unstructure
+from orchestrator.models.envelope import SCHEMA_VERSION, SOURCE_SERVICE, MessageType
+from orchestrator.models.events import Event
+from orchestrator.models.ids import new_id
+from orchestrator.models.timestamps import now_ms, to_timestamp
+
+_DATA: Final = b'{"data":{'
+_STATE_UPDATE: Final = "session.state_update"
+
+
+def make_body(name: str, data: object, *, tenant_id: str, correlation_id: str) -> bytes:
+    """Encode an event as its log keeps it.
+
+    Args:
+        name: the event, `domain.action`.
+        data: its model.
+        tenant_id: whose it is.
+        correlation_id: the request that it belongs to.
+    """
+    fields = unstructure(data)
+    if name == _STATE_UPDATE:
+        # Its offset and epoch are those of the frame, and are spliced in with them.
+        del fields["offset"], fields["epoch"]
+    return encode(
+        {
+            "data": fields,
+            "message_id": new_id(),
+            "correlation_id": correlation_id,
+            "type": MessageType.parse(name),
+            "schema_version": SCHEMA_VERSION,
+            "created_at": to_timestamp(now_ms()),
+            "tenant_id": tenant_id,
+            "source_service": SOURCE_SERVICE,
+        }
+    )
+
+
+def frame(event: Event) -> bytes:
+    """Write an event as clients get it."""
+    place = b'"offset":%d,"epoch":"%s",' % (event.offset, event.epoch.encode())
+    if event.name == _STATE_UPDATE:
+        return b"{" + place + _DATA[1:] + place + event.body[len(_DATA) :]
+    return b"{" + place + event.body[1:]

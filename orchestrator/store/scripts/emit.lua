@@ -1,0 +1,10 @@
+-- Append an event on behalf of a running task.
+-- KEYS: 1 the tenant's queue
+-- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session, 6 name, 7 body
+-- Returns: the offset, or -1 if the attempt is no longer the current one
+-- Complexity: O(1)
+--!include tenant
+--!include events
+--!include queue
+if not holds(ARGV[3], ARGV[4]) then return -1 end
+return append_event(ARGV[5], ARGV[6], ARGV[7])

@@ -1,0 +1,40 @@
+-- End a running task: queue entry, record, history, events and session in one step.
+-- KEYS: 1 the tenant's queue
+-- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session, 6 status, 7 result (JSON) or '', 8 error (JSON) or '',
+--       9 new state of the session, 10 correlation id, 11 body of session.state_update, 12 seconds that records are kept,
+--       13 idle ms until a session is paused, 14 messages of history kept, 15 seconds that the history is kept,
+--       16 conversation id or '', 17 agent version or '', 18 answer's message id or '', 19 '1' if it goes to the dead letters,
+--       20 number of history entries (JSON each), then these, then name, body of each event
+-- Returns: -1 if the attempt is no longer the current one, else 1 if another turn became claimable, else 0
+-- Complexity: O(events + history entries)
+--!include tenant
+--!include events
+--!include sessions
+--!include queue
+--!include turns
+local task_id, session_id, status, err = ARGV[3], ARGV[5], ARGV[6], ARGV[8]
+if not holds(task_id, ARGV[4]) then return -1 end
+local task, session = task_key(task_id), session_key(session_id)
+dequeue(task_id)
+if ARGV[7] ~= '' then redis.call('HSET', task, 'result', ARGV[7]) end
+if err ~= '' then redis.call('HSET', task, 'error', err) end
+if ARGV[19] == '1' then
+  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', ARGV[4], 'at', NOW)
+end
+conclude(task_id, status, ARGV[12])
+-- The session's record may have gone while the task ran: then there is nothing more to tell.
+if redis.call('EXISTS', session) == 0 then return 0 end
+if ARGV[16] ~= '' then redis.call('HSET', session, 'conversation_id', ARGV[16]) end
+if ARGV[17] ~= '' then redis.call('HSET', session, 'agent_version', ARGV[17]) end
+if ARGV[18] ~= '' then
+  redis.call('HSET', message_key(ARGV[18]), 'session_id', session_id, 'task_id', task_id,
+    'user_id', redis.call('HGET', task, 'user_id'))
+  redis.call('EXPIRE', message_key(ARGV[18]), ARGV[15])
+end
+local first_event = 21 + tonumber(ARGV[20])
+for i = 21, first_event - 1 do
+  redis.call('XADD', session .. ':history', 'MAXLEN', '~', ARGV[14], '*', 'm', ARGV[i])
+end
+if first_event > 21 then redis.call('EXPIRE', session .. ':history', ARGV[15]) end
+for i = first_event, #ARGV, 2 do append_event(session_id, ARGV[i], ARGV[i + 1]) end
+return end_turn(session_id, task_id, ARGV[9], status, ARGV[10], ARGV[11], tonumber(ARGV[13]))
