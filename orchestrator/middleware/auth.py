@@ -1,0 +1,88 @@
+"""Who asks: from a token or an API key to a principal of one tenant."""
+
+from collections.abc import Mapping
+
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.errors import InvalidParameter, PermissionMissing, TenantNotGranted, Unauthorized
+from orchestrator.middleware.api_keys import ApiKeys, Scope
+from orchestrator.middleware.jwt import TokenVerifier
+from orchestrator.models.envelope import FieldFault
+from orchestrator.models.ids import is_id
+from orchestrator.models.principal import Principal
+
+
+class Authenticator:
+    """Verifies credentials. One serves the whole process, for HTTP and for sockets.
+
+    Headers are given as a mapping with names in lower case (or one that does not mind the case).
+    """
+
+    def __init__(self, settings: AgentOrchestratorSettings) -> None:
+        self._tokens = TokenVerifier(settings.jwt)
+        self._api_keys = ApiKeys(settings.api_keys)
+
+    async def principal(self, headers: Mapping[str, str], *, tenant: str | None) -> Principal:
+        """Return who the bearer token in `headers` belongs to.
+
+        Args:
+            headers: those of the request.
+            tenant: the tenant that the client names; None where it names none.
+
+        Raises:
+            Unauthorized: there is no token, or a bad one.
+            TenantNotGranted, InvalidParameter, ServiceUnreachable: see `principal_of`.
+        """
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorized("Send a token in the header 'Authorization: Bearer …'.")
+        return await self.principal_of(token.strip(), tenant=tenant)
+
+    async def principal_of(self, token: str, *, tenant: str | None) -> Principal:
+        """Return who `token` belongs to, in the one tenant it carries or in that of several which the client names.
+
+        Raises:
+            Unauthorized: the token is forged, malformed, expired or not for this service.
+            TenantNotGranted: the token does not carry `tenant`.
+            InvalidParameter: the token carries several tenants, and none is named.
+            ServiceUnreachable: the identity provider's keys cannot be had.
+        """
+        principals = (await self._tokens.verify(token)).principals
+        if tenant is not None:
+            if tenant not in principals:
+                raise TenantNotGranted("The token does not carry this tenant.")
+            return principals[tenant]
+        if len(principals) > 1:
+            raise _tenant_fault("is required, for the token carries several tenants")
+        return next(iter(principals.values()))
+
+    def service(self, headers: Mapping[str, str], scope: Scope, *, tenant_needed: bool = True) -> Principal:
+        """Return who the API key in `headers` belongs to, in the tenant that `X-Tenant-ID` names.
+
+        Args:
+            headers: those of the request.
+            scope: what the route asks for.
+            tenant_needed: False where a route concerns no tenant; the principal's tenant may then be empty.
+
+        Raises:
+            Unauthorized: there is no key, or an unknown one.
+            PermissionMissing: the key has another scope.
+            InvalidParameter: the tenant is missing or malformed.
+        """
+        presented = headers.get("x-api-key")
+        if not presented:
+            raise Unauthorized("Send a key in the header 'X-API-Key'.")
+        key = self._api_keys.find(presented)
+        if not key.opens(scope):
+            raise PermissionMissing(f"The API key has not the scope '{scope}'.")
+        tenant = headers.get("x-tenant-id", "")
+        if not tenant and tenant_needed:
+            raise _tenant_fault("is required")
+        if tenant and not is_id(tenant):
+            raise _tenant_fault("is no acceptable id")
+        return key.principal(tenant)
+
+
+def _tenant_fault(message: str) -> InvalidParameter:
+    return InvalidParameter(
+        f"The header X-Tenant-ID {message}.", details=[FieldFault("$.headers.X-Tenant-ID", message)]
+    )

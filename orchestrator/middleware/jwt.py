@@ -1,0 +1,147 @@
+"""Verifying users' tokens (RFC 7519)."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any, Final
+
+import jwt
+from attrs import frozen
+
+from orchestrator.config.settings import JwtSettings
+from orchestrator.domain.permissions import ROLE_PERMISSIONS
+from orchestrator.errors import Unauthorized
+from orchestrator.middleware.jwks import ALGORITHMS, JwksKeys
+from orchestrator.models.ids import is_id
+from orchestrator.models.principal import Principal, Role
+
+CACHE_TOKENS: Final = 10_000
+MAX_TOKEN_BYTES: Final = 8192
+MAX_TENANTS: Final = 1000
+
+
+@frozen
+class Grant:
+    """What a verified token gives: a principal for each tenant that it carries."""
+
+    principals: Mapping[str, Principal]
+    expires_at: float
+    """Seconds since the Unix epoch, leeway included."""
+
+
+class TokenVerifier:
+    """Verifies tokens, and remembers those that were good until they expire.
+
+    The algorithm decides which key is asked: HS256 the shared secret, RS256, ES256 and EdDSA the keys of the identity
+    provider. A key is never used with an algorithm of the other kind, and `none` belongs to neither.
+    """
+
+    def __init__(self, settings: JwtSettings) -> None:
+        self._settings = settings
+        self._jwks = JwksKeys(settings.jwks_url) if settings.jwks_url else None
+        self._known: OrderedDict[bytes, Grant] = OrderedDict()
+
+    async def verify(self, token: str) -> Grant:
+        """Return what `token` gives.
+
+        Raises:
+            Unauthorized: it is forged, malformed, expired, not yet good, or meant for somebody else.
+            ServiceUnreachable: the identity provider's keys cannot be had.
+        """
+        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        grant = self._known.get(digest)
+        if grant is not None:
+            if time.time() < grant.expires_at:
+                self._known.move_to_end(digest)
+                return grant
+            del self._known[digest]
+        grant = await self._examine(token)
+        self._known[digest] = grant
+        if len(self._known) > CACHE_TOKENS:
+            self._known.popitem(last=False)
+        return grant
+
+    async def _examine(self, token: str) -> Grant:
+        if len(token) > MAX_TOKEN_BYTES:
+            raise Unauthorized("The token is too long.")
+        try:
+            header = jwt.get_unverified_header(token)
+            algorithm, kid = header.get("alg"), header.get("kid")
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise Unauthorized("The token is malformed.") from None
+        key = await self._key(algorithm, kid)
+        return _grant(self._claims(token, key, str(algorithm)), self._settings.leeway)
+
+    async def _key(self, algorithm: Any, kid: Any) -> str | jwt.PyJWK:
+        if algorithm == "HS256" and self._settings.secret:
+            return self._settings.secret
+        if self._jwks is not None and algorithm in ALGORITHMS and (kid is None or isinstance(kid, str)):
+            return await self._jwks.key(kid, algorithm)
+        raise Unauthorized("The token is signed with an algorithm that is not taken here.")
+
+    def _claims(self, token: str, key: str | jwt.PyJWK, algorithm: str) -> dict[str, Any]:
+        settings = self._settings
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                leeway=settings.leeway,
+                issuer=settings.issuer or None,
+                audience=settings.audience or None,
+                options={
+                    "require": ["exp", "sub"],
+                    "verify_iss": bool(settings.issuer),
+                    "verify_aud": bool(settings.audience),
+                },
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthorized("The token has expired.") from None
+        except jwt.ImmatureSignatureError:
+            raise Unauthorized("The token is not good yet.") from None
+        except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
+            raise Unauthorized("The token is meant for somebody else.") from None
+        except jwt.MissingRequiredClaimError as error:
+            raise Unauthorized(f"The token lacks the claim {error.claim!r}.") from None
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
+            raise Unauthorized("The token is not valid.") from None
+
+
+def _grant(claims: dict[str, Any], leeway: float) -> Grant:
+    user_id, expires_at, token_id = claims["sub"], float(claims["exp"]), claims.get("jti")
+    if not is_id(user_id):
+        raise Unauthorized("The token's claim 'sub' is no acceptable id.")
+    role = _role(claims)
+    permissions = _permissions(claims, role)
+    principals = {
+        tenant: Principal(tenant, user_id, role, permissions, expires_at, token_id)
+        for tenant in _tenants(claims)
+    }
+    return Grant(MappingProxyType(principals), expires_at + leeway)
+
+
+def _tenants(claims: dict[str, Any]) -> list[str]:
+    named = claims.get("tenants") if "tenants" in claims else [claims.get("tenant_id")]
+    if not isinstance(named, list) or not 0 < len(named) <= MAX_TENANTS:
+        raise Unauthorized("The token carries no tenant.")
+    if not all(isinstance(tenant, str) and is_id(tenant) for tenant in named):
+        raise Unauthorized("The token carries no acceptable tenant.")
+    return named
+
+
+def _role(claims: dict[str, Any]) -> Role:
+    try:
+        return Role(claims.get("role", Role.USER))
+    except ValueError:
+        raise Unauthorized("The token's claim 'role' is unknown here.") from None
+
+
+def _permissions(claims: dict[str, Any], role: Role) -> frozenset[str]:
+    named = claims.get("permissions")
+    if named is None:
+        return ROLE_PERMISSIONS[role]
+    if not isinstance(named, list) or not all(isinstance(permission, str) for permission in named):
+        raise Unauthorized("The token's claim 'permissions' is no list of strings.")
+    return frozenset(named)
