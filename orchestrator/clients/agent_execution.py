@@ -1,0 +1,157 @@
+"""Agent Execution: lets agents work, and streams what they say."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from attrs import asdict, frozen
+
+from orchestrator.clients.answers import Answer
+from orchestrator.clients.messages import kind, message, payload
+from orchestrator.clients.refusals import told_error
+from orchestrator.clients.responses import Lines, Pieces
+from orchestrator.clients.transport import Transport, path_part
+from orchestrator.errors import BadGateway
+from orchestrator.models.agent import (
+    AgentConfig,
+    AgentPiece,
+    AgentResponse,
+    AgentStatus,
+    AgentToken,
+    ToolRequest,
+)
+from orchestrator.models.call import CallContext
+from orchestrator.models.chat import Usage
+from orchestrator.models.events import StreamContent, ToolOutcome
+
+
+@frozen
+class Execution:
+    """What an agent is asked."""
+
+    execution_id: str
+    """Names this execution; tool results and a cancel refer to it."""
+    query: str
+    agent: AgentConfig
+    context: dict[str, Any]
+    tools: list[dict[str, Any]]
+    session_id: str
+    user_id: str
+    max_tokens: int | None = None
+
+
+class AgentStream:
+    """What an agent says, in the batches in which it arrives."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._lines = Lines(pieces)
+        self._service = pieces.service
+
+    async def receive(self) -> list[AgentPiece]:
+        """Return the next pieces, at least one; the last of all is an `AgentResponse` or a `ToolRequest`.
+
+        Raises:
+            BadGateway: the stream was cut off or is malformed.
+            ServiceRefused: the agent gave up (`agent.error`).
+            CallTimeout: it fell silent. ServiceUnreachable: the connection broke.
+        """
+        batch = await self._lines.receive()
+        if batch is None:
+            raise BadGateway("Agent Execution ended its stream without an answer.", service=self._service)
+        return [_piece(said) for said in batch]
+
+
+@frozen
+class AgentExecutionClient:
+    """Calls Agent Execution; every method raises what `Transport.request` raises."""
+
+    transport: Transport
+
+    @asynccontextmanager
+    async def execute(self, call: CallContext, execution: Execution) -> AsyncIterator[AgentStream]:
+        """Let an agent answer, streaming."""
+        fields: dict[str, Any] = {
+            "query": execution.query,
+            "agent_config": asdict(execution.agent, recurse=False),
+            "context": execution.context,
+            "stream": True,
+            "tools": execution.tools,
+            "task_id": execution.execution_id,
+        }
+        if execution.max_tokens is not None:
+            fields["max_tokens"] = execution.max_tokens
+        body = message(
+            call,
+            "agent",
+            "execute",
+            fields,
+            task_id=execution.execution_id,
+            session_id=execution.session_id,
+            user_id=execution.user_id,
+        )
+        path = f"/api/v1/agents/{path_part(execution.agent.agent_id)}/execute"
+        async with self.transport.stream(call, path, body) as pieces:
+            yield AgentStream(pieces)
+
+    @asynccontextmanager
+    async def tool_result(
+        self, call: CallContext, execution_id: str, tool_call_id: str, outcome: ToolOutcome
+    ) -> AsyncIterator[AgentStream]:
+        """Hand an agent the result that it waits for, and go on with its stream."""
+        fields = {
+            "tool_call_id": tool_call_id,
+            "status": outcome.status.value,
+            "result": outcome.data,
+            "error_message": outcome.error_message,
+            "stream": True,
+        }
+        body = message(call, "agent", "tool_result", fields, task_id=execution_id)
+        async with self.transport.stream(call, f"{_of(execution_id)}/tool_result", body) as pieces:
+            yield AgentStream(pieces)
+
+    async def cancel(self, call: CallContext, execution_id: str) -> None:
+        """Stop an execution."""
+        body = message(call, "agent", "cancel", {"task_id": execution_id}, task_id=execution_id)
+        await self.transport.request(call, "POST", f"{_of(execution_id)}/cancel", body)
+
+    async def get(self, call: CallContext, execution_id: str) -> dict[str, Any]:
+        """Return how an execution stands."""
+        return payload(await self.transport.get(call, _of(execution_id))).fields
+
+
+def _of(execution_id: str) -> str:
+    return f"/api/v1/tasks/{path_part(execution_id)}"
+
+
+def _piece(said: Answer) -> AgentPiece:
+    name = kind(said)
+    if name == "agent.token":
+        return _token(said.inner("payload"))
+    if name == "agent.response":
+        return _response(payload(said))
+    if name == "agent.tool_request":
+        asked = payload(said)
+        return ToolRequest(asked.text("tool_call_id"), asked.text("tool_id"), asked.mapping("parameters", {}))
+    if name == "agent.status":
+        return AgentStatus(said.inner("payload").text("status", ""))
+    if name == "agent.error":
+        error = said.fields.get("error")
+        raise told_error(said.service, error if isinstance(error, dict) else said.mapping("payload", {}))
+    raise BadGateway(f"Agent Execution streamed a message of unknown type {name[:50]!r}.", service=said.service)
+
+
+def _token(said: Answer) -> AgentToken:
+    name = said.text("content_type", StreamContent.RESPONSE.value)
+    try:
+        content_type = StreamContent(name)
+    except ValueError:
+        raise BadGateway(
+            f"Agent Execution streamed a token of unknown content type {name[:50]!r}.", service=said.service
+        ) from None
+    return AgentToken(said.text("token"), content_type, said.truth("is_last", default=False))
+
+
+def _response(said: Answer) -> AgentResponse:
+    prompt, completion = said.whole("prompt_tokens", 0), said.whole("completion_tokens", 0)
+    usage = Usage(prompt, completion, said.whole("total_tokens", prompt + completion))
+    return AgentResponse(said.text("response"), said.mappings("sources", []), said.mappings("tool_calls", []), usage)

@@ -1,0 +1,91 @@
+"""Reading what a service answered: each field by name and type, and a `BadGateway` that says what was wrong."""
+
+from typing import Any, NoReturn
+
+from attrs import frozen
+
+from orchestrator.errors import BadGateway
+
+_NAMES = {str: "a string", bool: "true or false", dict: "an object", list: "a list", int: "a whole number"}
+
+
+def title(service: str) -> str:
+    """Return the name of a service as people write it: `Agent Execution`."""
+    return service.replace("_", " ").title()
+
+
+@frozen
+class Answer:
+    """An object within an answer. Unknown fields are left alone: services may add some."""
+
+    service: str
+    fields: dict[str, Any]
+    path: str = "$"
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return a string; without a default the field is required."""
+        value: str = self._get(name, str, default)
+        return value
+
+    def whole(self, name: str, default: int | None = None) -> int:
+        """Return a number that is whole and not negative."""
+        value = self._get(name, int, default)
+        if isinstance(value, bool) or value < 0:
+            self._wrong(name, "must be a whole number, 0 or more")
+        return int(value)
+
+    def truth(self, name: str, default: bool | None = None) -> bool:
+        """Return true or false."""
+        return bool(self._get(name, bool, default))
+
+    def mapping(self, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return an object as it came."""
+        value: dict[str, Any] = self._get(name, dict, default)
+        return value
+
+    def inner(self, name: str) -> "Answer":
+        """Return an object within this one."""
+        return Answer(self.service, self._get(name, dict, None), f"{self.path}.{name}")
+
+    def items(self, name: str, default: list[Any] | None = None) -> list[Any]:
+        """Return a list as it came."""
+        value: list[Any] = self._get(name, list, default)
+        return value
+
+    def mappings(self, name: str, default: list[Any] | None = None) -> list[dict[str, Any]]:
+        """Return a list of objects."""
+        return self._all(name, self.items(name, default), dict)
+
+    def texts(self, name: str, default: list[Any] | None = None) -> list[str]:
+        """Return a list of strings."""
+        return self._all(name, self.items(name, default), str)
+
+    def _all(self, name: str, values: list[Any], kind: type) -> list[Any]:
+        for index, value in enumerate(values):
+            if not isinstance(value, kind):
+                self._wrong(f"{name}[{index}]", f"must be {_NAMES[kind]}")
+        return values
+
+    def _get(self, name: str, kind: type, default: Any) -> Any:
+        value = self.fields.get(name)
+        if value is None:
+            if default is None:
+                self._wrong(name, "is missing")
+            return default
+        if not isinstance(value, kind):
+            self._wrong(name, f"must be {_NAMES[kind]}")
+        return value
+
+    def _wrong(self, name: str, fault: str) -> NoReturn:
+        raise BadGateway(f"{title(self.service)} answered wrongly: {self.path}.{name} {fault}.", service=self.service)
+
+
+def as_answer(service: str, value: Any) -> Answer:
+    """Take a parsed body for an answer.
+
+    Raises:
+        BadGateway: it is not an object.
+    """
+    if not isinstance(value, dict):
+        raise BadGateway(f"{title(service)} answered wrongly: the body is no object.", service=service)
+    return Answer(service, value)

@@ -1,0 +1,138 @@
+"""The body of one answer: bounded, under a deadline, and left so that the connection is either good or closed."""
+
+import math
+from collections.abc import AsyncIterable
+from contextlib import suppress
+from typing import Any, Final, Self, cast
+
+import httpcore
+import orjson
+import trio
+
+from orchestrator.clients.answers import Answer, as_answer, title
+from orchestrator.errors import BadGateway, CallTimeout, ServiceUnreachable
+
+MAX_ANSWER_BYTES: Final = 8 * 2**20
+MAX_STREAM_BYTES: Final = 64 * 2**20
+MAX_LINE_BYTES: Final = 2**20
+
+
+class Pieces:
+    """The pieces of a body as they arrive; an async context manager.
+
+    Args:
+        service: who answers.
+        response: whose status and headers are there, and whose body is not yet read.
+        deadline: of the whole body, on trio's clock.
+        idle: the longest silence between two pieces, in seconds.
+    """
+
+    def __init__(
+        self, service: str, response: httpcore.Response, *, deadline: float = math.inf, idle: float = math.inf
+    ) -> None:
+        self.service = service
+        self.deadline = deadline
+        self._idle = idle
+        self._response = response
+        self._parts = cast("AsyncIterable[bytes]", response.stream).__aiter__()
+        self._ended = False
+        self._size = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # httpcore's generators would complain if they were dropped half-way: a cancelled read unwinds them, innermost
+        # first, and closes the connection. Whatever breaks by then breaks a connection that is given up.
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            with suppress(httpcore.NetworkError, httpcore.ProtocolError):
+                while not self._ended:
+                    await self._next()
+        await self._response.aclose()
+
+    async def receive(self) -> bytes | None:
+        """Return the next piece; None at the end.
+
+        Raises:
+            CallTimeout: nothing came for the idle time, or the deadline is over.
+            ServiceUnreachable: the connection broke.
+            BadGateway: the body was cut off, or is larger than is taken.
+        """
+        with trio.CancelScope(deadline=min(self.deadline, trio.current_time() + self._idle)) as scope:
+            try:
+                part = await self._next()
+            except httpcore.NetworkError as error:
+                raise ServiceUnreachable(
+                    f"The connection to {title(self.service)} broke in the middle of an answer.", service=self.service
+                ) from error
+            except httpcore.RemoteProtocolError as error:
+                raise BadGateway(
+                    f"{title(self.service)} broke its answer off: {error}.", service=self.service
+                ) from error
+        if scope.cancelled_caught:
+            raise CallTimeout(f"{title(self.service)} fell silent in the middle of an answer.", service=self.service)
+        self._size += len(part or b"")
+        if self._size > MAX_STREAM_BYTES:
+            raise too_large(self.service)
+        return part
+
+    async def _next(self) -> bytes | None:
+        try:
+            return await self._parts.__anext__()
+        except StopAsyncIteration:
+            self._ended = True
+            return None
+
+
+async def read_whole(pieces: Pieces) -> bytes:
+    """Return a whole body.
+
+    Raises:
+        BadGateway: it is larger than `MAX_ANSWER_BYTES`; and what `Pieces.receive` raises.
+    """
+    raw = await pieces.receive() or b""
+    while piece := await pieces.receive():
+        raw += piece
+        if len(raw) > MAX_ANSWER_BYTES:
+            raise too_large(pieces.service)
+    return raw
+
+
+class Lines:
+    """A stream of newline-delimited JSON objects, in the batches in which they arrive."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    async def receive(self) -> list[Answer] | None:
+        """Return the next objects, at least one; None at the end.
+
+        Raises:
+            BadGateway: a line is no JSON object or too long; and what `Pieces.receive` raises.
+        """
+        while True:
+            piece = await self._pieces.receive()
+            if piece is None:
+                last, self._rest = self._rest, b""
+                return [self._parse(last)] if last.strip() else None
+            *lines, self._rest = (self._rest + piece).split(b"\n")
+            if len(self._rest) > MAX_LINE_BYTES:
+                raise too_large(self._pieces.service)
+            batch = [self._parse(line) for line in lines if line.strip()]
+            if batch:
+                return batch
+
+    def _parse(self, line: bytes) -> Answer:
+        try:
+            parsed: Any = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            service = self._pieces.service
+            raise BadGateway(f"{title(service)} streamed something else than JSON.", service=service) from None
+        return as_answer(self._pieces.service, parsed)
+
+
+def too_large(service: str) -> BadGateway:
+    """Return the error for an answer that goes beyond all measure."""
+    return BadGateway(f"{title(service)} answered more than is taken.", service=service)

@@ -1,0 +1,64 @@
+"""Agents: how they are configured, and what they say while they work."""
+
+from typing import Any
+
+from attrs import field, frozen
+
+from orchestrator.models.chat import Usage
+from orchestrator.models.events import StreamContent
+
+
+@frozen
+class AgentConfig:
+    """An agent as Agent Management keeps it."""
+
+    agent_id: str
+    version: str
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(factory=dict)
+    system_prompt: str = ""
+    tools: list[Any] = field(factory=list)
+    memory: dict[str, Any] = field(factory=dict)
+    permissions: Any = None
+    client_tools: list[str] = field(factory=list)
+    """The tools that run on the client, not in the Tool Registry."""
+
+
+@frozen
+class AgentToken:
+    """A piece of an answer as it is made."""
+
+    text: str
+    content_type: StreamContent
+    is_last: bool = False
+
+
+@frozen
+class AgentStatus:
+    """A sign of life of a working agent."""
+
+    status: str
+
+
+@frozen
+class ToolRequest:
+    """The agent waits for the result of a tool."""
+
+    tool_call_id: str
+    tool_id: str
+    parameters: dict[str, Any]
+
+
+@frozen
+class AgentResponse:
+    """The whole answer, at the end of an execution."""
+
+    response: str
+    sources: list[dict[str, Any]] = field(factory=list)
+    tool_calls: list[dict[str, Any]] = field(factory=list)
+    usage: Usage = field(factory=Usage)
+
+
+AgentPiece = AgentToken | AgentStatus | ToolRequest | AgentResponse
+"""What the stream of an execution is made of."""

@@ -1,0 +1,27 @@
+"""What travels with a call to a downstream service."""
+
+from attrs import evolve, frozen
+
+from orchestrator.models.principal import TraceContext
+
+
+@frozen
+class CallContext:
+    """On whose behalf a service is called, and until when the answer is of use."""
+
+    tenant_id: str
+    correlation_id: str
+    request_id: str
+    trace: TraceContext
+    deadline: float
+    """The moment, on trio's clock in seconds, after which nobody waits any more."""
+    idempotency_key: str | None = None
+    """Names the effect of the call: the service does it once, however often the call is repeated."""
+
+    def keyed(self, key: str) -> "CallContext":
+        """Return the same context with an idempotency key."""
+        return evolve(self, idempotency_key=key)
+
+    def until(self, deadline: float) -> "CallContext":
+        """Return the same context with a deadline that is not later than `deadline`."""
+        return self if self.deadline <= deadline else evolve(self, deadline=deadline)
