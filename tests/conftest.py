@@ -1,0 +1,64 @@
+"""What all tests share: one real Redis, started once, and emptied for each test that asks for it."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+import redis
+
+from orchestrator.sandbox.data_lock import open_lock
+from orchestrator.sandbox.redis_binary import find_redis_binary
+from orchestrator.sandbox.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
+
+START_TIMEOUT = 20.0
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisLaunch]:
+    """The address (`.url`, `.tcp_url`, `.port`) of a Redis that serves the whole run."""
+    data_dir: Path = tmp_path_factory.mktemp("redis")
+    launch = prepare_launch(
+        find_redis_binary(), data_dir, port=0, appendonly=False, fsync="no", extra=("--enable-debug-command", "local")
+    )
+    lock = open_lock(data_dir)
+    options = popen_options(lock)
+    with subprocess.Popen(launch.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **options) as launcher:
+        try:
+            _wait_until_ready(launch, launcher)
+            yield launch
+        finally:
+            assert launcher.stdin is not None
+            launcher.stdin.close()  # the launcher ends Redis, and then itself
+            launcher.wait(timeout=10)
+            os.close(lock)
+            clean_up(launch)
+
+
+@pytest.fixture(scope="session")
+def _redis_for_flushing(redis_server: RedisLaunch) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisLaunch, _redis_for_flushing: redis.Redis) -> str:
+    """The address of an empty Redis."""
+    _redis_for_flushing.flushall()
+    return redis_server.url
+
+
+def _wait_until_ready(launch: RedisLaunch, launcher: subprocess.Popen[bytes]) -> None:
+    deadline = monotonic() + START_TIMEOUT
+    while True:
+        try:
+            with redis.Redis.from_url(launch.url) as client:
+                client.ping()
+        except redis.RedisError:
+            if launcher.poll() is not None or monotonic() > deadline:
+                pytest.exit(f"Redis did not start: {launch.log_path.read_text()}", returncode=3)
+            sleep(0.01)
+        else:
+            return
