@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
+import trio
 from attrs import asdict, frozen
 
 from orchestrator.clients.answers import Answer
@@ -11,7 +12,7 @@ from orchestrator.clients.messages import kind, message, payload
 from orchestrator.clients.refusals import told_error
 from orchestrator.clients.responses import Lines, Pieces
 from orchestrator.clients.transport import Transport, path_part
-from orchestrator.errors import BadGateway
+from orchestrator.errors import BadGateway, ServiceFault
 from orchestrator.models.agent import (
     AgentConfig,
     AgentPiece,
@@ -23,6 +24,9 @@ from orchestrator.models.agent import (
 from orchestrator.models.call import CallContext
 from orchestrator.models.chat import Usage
 from orchestrator.models.events import StreamContent, ToolOutcome
+
+LINGER_SECONDS: Final = 0.05
+"""How long the end of a stream is waited for after its last piece."""
 
 
 @frozen
@@ -46,6 +50,7 @@ class AgentStream:
     def __init__(self, pieces: Pieces) -> None:
         self._lines = Lines(pieces)
         self._service = pieces.service
+        self._ended = False
 
     async def receive(self) -> list[AgentPiece]:
         """Return the next pieces, at least one; the last of all is an `AgentResponse` or a `ToolRequest`.
@@ -58,7 +63,30 @@ class AgentStream:
         batch = await self._lines.receive()
         if batch is None:
             raise BadGateway("Agent Execution ended its stream without an answer.", service=self._service)
-        return [_piece(said) for said in batch]
+        return self._checked([_piece(said) for said in batch])
+
+    async def finish(self) -> None:
+        """Read to the end after the last piece, so that the connection can be used again.
+
+        A service that is slow to end its stream, or breaks off by now, loses the connection, nothing more.
+
+        Raises:
+            BadGateway: there is more after what should have been the last piece.
+        """
+        batch = None
+        with trio.move_on_after(LINGER_SECONDS):
+            try:
+                batch = await self._lines.receive()
+            except ServiceFault:
+                return
+        self._checked([_piece(said) for said in batch or ()])
+
+    def _checked(self, pieces: list[AgentPiece]) -> list[AgentPiece]:
+        for piece in pieces:
+            if self._ended and not isinstance(piece, AgentStatus):
+                raise BadGateway("Agent Execution went on after the end of its stream.", service=self._service)
+            self._ended = self._ended or isinstance(piece, AgentResponse | ToolRequest)
+        return pieces
 
 
 @frozen

@@ -44,7 +44,7 @@ class Pieces:
     async def __aexit__(self, *_: object) -> None:
         # httpcore's generators would complain if they were dropped half-way: a cancelled read unwinds them, innermost
         # first, and closes the connection. Whatever breaks by then breaks a connection that is given up.
-        with trio.CancelScope() as scope:
+        with trio.CancelScope(shield=True) as scope:
             scope.cancel()
             with suppress(httpcore.NetworkError, httpcore.ProtocolError):
                 while not self._ended:

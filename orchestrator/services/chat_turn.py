@@ -1,0 +1,263 @@
+"""A chat turn, from the user's message to the stored answer.
+
+    store the question ─────────────────────────────┐
+    agent configuration ─┐                          │
+    conversation context ┼─▶ execute, streaming ─▶ checkpoint ─▶ store the answer
+    tools ───────────────┘
+
+What an agent spends on language models is not counted here: agents reach those only through the gateway, which is
+where it is counted (`services.gateway`). The figures of an answer are for those who read it.
+"""
+
+from secrets import token_hex
+from typing import Any, Final
+
+import structlog
+import trio
+from attrs import evolve, frozen
+
+from orchestrator.clients.opening import Clients
+from orchestrator.codec import structure, unstructure
+from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, ServiceFault
+from orchestrator.models.agent import AgentConfig, AgentResponse
+from orchestrator.models.call import CallContext
+from orchestrator.models.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
+from orchestrator.models.events import ChatStatusUpdate
+from orchestrator.models.ids import new_id
+from orchestrator.models.principal import TraceContext
+from orchestrator.models.task import TaskMessage
+from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
+from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
+from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.siblings import open_siblings
+from orchestrator.services.turn_execution import Inputs, TurnExecution
+from orchestrator.services.turn_memory import TurnMemory
+from orchestrator.services.turn_stream import TurnStream
+
+EXECUTED: Final = "execute"
+"""Checkpoint: the agent has answered."""
+STREAMED: Final = "streamed"
+"""Checkpoint: what was said before the turn began to wait for a client's tool."""
+CANCEL_SECONDS: Final = 1.0
+GOODBYE_SECONDS: Final = 2.0
+_log = structlog.get_logger("orchestrator.services.chat_turn")
+
+
+@frozen
+class TurnServices:
+    """What every turn works with."""
+
+    clients: Clients
+    coordinator: ServiceCoordinator
+    catalog: AgentCatalog
+
+
+async def run_chat_turn(run: Run, services: TurnServices, partial: Partial) -> TurnDone | TurnWaiting:
+    """Run one attempt at a chat turn.
+
+    When it is cancelled, Agent Execution is told so. Where somebody has stopped the turn (`run.stopped`), what was
+    said so far is stored in Conversation, marked as interrupted, and left in `partial`. Both happen within
+    `GOODBYE_SECONDS`.
+
+    Raises:
+        NotFound: there is no such agent.
+        ServiceFault: a service that the turn can't do without is away, and stayed so.
+        PlanTimeout: the turn's time was over (`metadata.timeout_ms`).
+        FencedOut: another worker has taken the turn over; nothing more is said to anybody.
+    """
+    deadline = trio.current_time() + run.message.metadata.timeout_ms / 1000
+    turn = _Turn(run, services, deadline)
+    try:
+        with trio.CancelScope(deadline=deadline):
+            return await turn.run()
+    except trio.Cancelled:
+        await turn.say_goodbye(partial)
+        raise
+    except CallTimeout:
+        if trio.current_time() < deadline:
+            raise
+    await turn.cancel_execution()
+    raise PlanTimeout(f"The turn was not finished within {run.message.metadata.timeout_ms} ms.")
+
+
+class _Turn:
+    def __init__(self, run: Run, services: TurnServices, deadline: float) -> None:
+        self._run = run
+        self._services = services
+        self._call = _call_of(run.message, deadline)
+        self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
+        self._resumes = bool(self._waited)
+        self._executed: dict[str, Any] | None = run.checkpoints.get(EXECUTED)
+        self._answer_id: str = self._waited.get("answer_id") or new_id()
+        self._announced = trio.Event()
+        self._memory = TurnMemory(
+            run,
+            services.clients.conversation,
+            services.coordinator,
+            self._waited.get("conversation_id") or run.session.conversation_id,
+            question_stored=self._waited.get("question_stored", False),
+            degraded=set(self._waited.get("degraded", ())),
+        )
+        again = self._resumed_mark in run.checkpoints if self._resumes else run.attempt > 1
+        self._stream = TurnStream(
+            run,
+            self._announced,
+            text=self._waited.get("text", ""),
+            sequence=self._waited.get("sequence", 0),
+            broken=again,
+        )
+        self._execution = TurnExecution(
+            run,
+            self._call,
+            services.clients,
+            services.coordinator,
+            self._stream,
+            execution_id=self._waited.get("execution_id", ""),
+            rounds=self._waited.get("rounds", 0),
+        )
+
+    @property
+    def _resumed_mark(self) -> str:
+        return f"resumed:{self._waited['tool_call_id']}"
+
+    async def run(self) -> TurnDone | TurnWaiting:
+        async with open_siblings() as nursery:
+            nursery.start_soon(self._announce)
+            if not self._memory.question_stored:
+                nursery.start_soon(self._memory.store_question, self._call)
+            outcome = self._executed or await self._execute()
+        if isinstance(outcome, TurnWaiting):
+            await self._remember(outcome)
+            return outcome
+        self._executed = outcome
+        answer = structure(outcome["answer"], ChatAnswer)
+        await self._memory.store_answer(self._call, _said(answer, {}))
+        degraded = sorted(self._memory.degraded.union(answer.degraded))
+        answer = evolve(answer, degraded=degraded, processing_time_ms=self._took_ms())
+        return TurnDone(answer, self._memory.conversation_id, outcome["agent_version"])
+
+    async def _announce(self) -> None:
+        message = self._run.message
+        status = ChatStatusUpdate(message.payload["message_id"], message.task_id, MessageStatus.PROCESSING)
+        await self._run.emit("chat.status_update", status)
+        self._announced.set()
+
+    async def _execute(self) -> dict[str, Any] | TurnWaiting:
+        """Let the agent answer, and checkpoint its answer."""
+        agent_id = self._run.session.agent_id
+        if self._resumes:
+            agent = await self._services.catalog.agent(self._call, agent_id)
+            await self._run.checkpoint(self._resumed_mark, result=True)
+            tool_call_id = self._waited["tool_call_id"]
+            response = await self._execution.resume(agent, tool_call_id, self._run.checkpoints[f"tool:{tool_call_id}"])
+        else:
+            inputs = await self._gather(agent_id)
+            agent = inputs.agent
+            response = await self._execution.start(inputs)
+        if isinstance(response, TurnWaiting):
+            return response
+        executed = {"answer": unstructure(self._answer(response)), "agent_version": agent.version}
+        await self._run.checkpoint(EXECUTED, executed)
+        return executed
+
+    async def _gather(self, agent_id: str) -> Inputs:
+        agents: list[AgentConfig] = []
+        contexts: list[dict[str, Any]] = []
+
+        async def agent() -> None:
+            agents.append(await self._services.catalog.agent(self._call, agent_id))
+
+        async def context() -> None:
+            contexts.append(await self._memory.recall(self._call))
+
+        async with open_siblings() as nursery:
+            nursery.start_soon(agent)
+            nursery.start_soon(context)
+            tools = await self._tools(agent_id)
+        return Inputs(agents[0], contexts[0], tools)
+
+    async def _tools(self, agent_id: str) -> list[dict[str, Any]]:
+        try:
+            return await self._services.catalog.tools(self._call, agent_id)
+        except (ServiceFault, NotFound):
+            self._memory.degraded.add(TOOLS.service)
+            return []
+
+    async def _remember(self, waiting: TurnWaiting) -> None:
+        state = {
+            "tool_call_id": waiting.tool_call_id,
+            "execution_id": self._execution.execution_id,
+            "rounds": self._execution.rounds,
+            "text": self._stream.text,
+            "sequence": self._stream.sequence,
+            "answer_id": self._answer_id,
+            "conversation_id": self._memory.conversation_id,
+            "question_stored": self._memory.question_stored,
+            "degraded": sorted(self._memory.degraded),
+        }
+        await self._run.checkpoint(STREAMED, state)
+
+    def _answer(self, response: AgentResponse) -> ChatAnswer:
+        return ChatAnswer(
+            parent_message_id=self._run.message.payload["message_id"],
+            message_id=self._answer_id,
+            content=response.response,
+            sources=response.sources,
+            tool_calls=response.tool_calls,
+            usage=response.usage,
+            degraded=sorted(self._memory.degraded),
+        )
+
+    def _took_ms(self) -> int:
+        return max(0, now_ms() - from_timestamp(self._run.message.created_at))
+
+    async def say_goodbye(self, partial: Partial) -> None:
+        """Stop the execution, and keep what was said if the turn was stopped for good."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_SECONDS):
+            async with open_siblings() as nursery:
+                nursery.start_soon(self.cancel_execution)
+                if self._run.stopped:
+                    await self._keep(partial)
+
+    async def cancel_execution(self) -> None:
+        """Tell Agent Execution, if it is still at work, that nobody waits any more."""
+        deadline = trio.current_time() + CANCEL_SECONDS
+        with trio.CancelScope(shield=True, deadline=deadline):
+            try:
+                await self._execution.cancel(evolve(self._call, deadline=deadline))
+            except OrchestratorError as error:
+                _log.warning("execution not cancelled", task_id=self._run.message.task_id, reason=error.message)
+
+    async def _keep(self, partial: Partial) -> None:
+        call = evolve(self._call, deadline=trio.current_time() + GOODBYE_SECONDS)
+        if self._executed is not None:
+            partial.answer = structure(self._executed["answer"], ChatAnswer)
+        elif self._stream.text:
+            partial.answer = self._answer(AgentResponse(self._stream.text))
+        if partial.answer is not None:
+            partial.answer = evolve(partial.answer, processing_time_ms=self._took_ms())
+        if not self._memory.question_stored:
+            await self._memory.store_question(call)
+        if partial.answer is not None:
+            await self._memory.store_answer(call, _said(partial.answer, {"interrupted": True}))
+        partial.conversation_id = self._memory.conversation_id
+
+
+def _call_of(message: TaskMessage, deadline: float) -> CallContext:
+    parent = message.metadata.traceparent
+    trace = TraceContext(parent[3:35], parent[36:52], parent.endswith("1")) if parent else None
+    return CallContext(
+        message.tenant_id,
+        message.correlation_id,
+        message.metadata.request_id or message.task_id,
+        trace or TraceContext(token_hex(16), token_hex(8)),
+        deadline,
+    )
+
+
+def _said(answer: ChatAnswer, metadata: dict[str, Any]) -> HistoryMessage:
+    metadata = {**metadata, "parent_message_id": answer.parent_message_id, "usage": unstructure(answer.usage)}
+    return HistoryMessage(
+        answer.message_id, Speaker.ASSISTANT, answer.content, to_timestamp(now_ms()), answer.content_type, metadata
+    )

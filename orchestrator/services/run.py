@@ -1,0 +1,72 @@
+"""What a chat turn is given while it runs, and what it leaves behind."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from attrs import define, frozen
+
+from orchestrator.models.chat import ChatAnswer, HistoryMessage
+from orchestrator.models.session import Session
+from orchestrator.models.task import TaskMessage
+
+
+class Run(Protocol):
+    """One attempt at a task, under its lease."""
+
+    @property
+    def message(self) -> TaskMessage:
+        """The task as it was queued."""
+
+    @property
+    def attempt(self) -> int:
+        """1, 2, 3…: how often the task was claimed."""
+
+    @property
+    def session(self) -> Session:
+        """The session as it was when the task was claimed."""
+
+    @property
+    def checkpoints(self) -> Mapping[str, Any]:
+        """Results of finished steps of earlier attempts, by name."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped the turn (`chat.cancel`, `interrupt`), so that no later attempt will end it."""
+
+    async def emit(self, name: str, data: object) -> None:
+        """Append an event to the session's log; FencedOut where another worker has taken over."""
+
+    async def checkpoint(self, name: str, result: Any) -> None:
+        """Keep the result of a step for later attempts; FencedOut where another worker has taken over."""
+
+    async def recent(self) -> list[HistoryMessage]:
+        """Return the kept window of the conversation, oldest first."""
+
+
+@define
+class Partial:
+    """What a turn had said when it was stopped; filled by the turn, read by who runs it."""
+
+    answer: ChatAnswer | None = None
+    """None where nothing had been said yet."""
+    conversation_id: str | None = None
+
+
+@frozen
+class TurnDone:
+    """A finished turn."""
+
+    answer: ChatAnswer
+    conversation_id: str | None
+    """None where Conversation was away before the conversation was begun; the next turn begins it."""
+    agent_version: str | None
+
+
+@frozen
+class TurnWaiting:
+    """A turn that goes on when the client has run a tool; until then it holds no slot."""
+
+    tool_call_id: str
+    tool_id: str
+    params: dict[str, Any]
+    timeout_ms: int
