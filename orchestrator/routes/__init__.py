@@ -1,1 +1,31 @@
-"""Thin HTTP handlers: parse, call one service, answer."""
+"""The HTTP API."""
+
+from quart_trio import QuartTrio
+
+from orchestrator.middleware.install import install
+from orchestrator.routes.chat import chat_routes
+from orchestrator.routes.endpoint import Door, Endpoint
+from orchestrator.routes.health import health_views
+from orchestrator.routes.registry import Route
+from orchestrator.routes.sessions import session_routes
+from orchestrator.routes.tasks import task_routes
+from orchestrator.services.container import Services
+
+ROUTES: tuple[Route, ...] = (*session_routes, *chat_routes, *task_routes)
+"""Every route with an envelope."""
+
+
+def register(app: QuartTrio, services: Services) -> None:
+    """Give an application the HTTP API.
+
+    Args:
+        app: the application, without a static folder.
+        services: what the routes call.
+    """
+    install(app, services.settings)
+    door = Door(services, app.extensions["authenticator"], app.extensions["remote_address"])
+    for route in ROUTES:
+        endpoint = Endpoint(route, door)
+        app.add_url_rule(route.rule, route.name, endpoint.view(), methods=[route.method])
+    for path, view in health_views(services).items():
+        app.add_url_rule(path, path, view, methods=["GET"])

@@ -1,0 +1,154 @@
+"""What a request's headers say about it: ids, priority, idempotency, trace, and where it came from."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from secrets import token_hex
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.errors import InvalidParameter
+from orchestrator.models.envelope import FieldFault, RequestEnvelope
+from orchestrator.models.ids import ID_PATTERN, is_id
+from orchestrator.models.principal import Principal, RequestContext, TraceContext
+
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+
+
+@frozen
+class Marks:
+    """What the headers say, checked."""
+
+    correlation_id: str | None
+    message_id: str | None
+    idempotency_key: str | None
+    priority: int | None
+    trace: TraceContext
+
+
+def header_map(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of an ASGI scope, names in lower case."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def read_marks(headers: Mapping[str, str]) -> Marks:
+    """Read and check the headers that go into a request's context.
+
+    Args:
+        headers: names in lower case.
+
+    Raises:
+        InvalidParameter: with every header that is malformed.
+    """
+    faults: list[FieldFault] = []
+    marks = Marks(
+        _id(headers, "X-Correlation-ID", faults),
+        _id(headers, "X-Message-ID", faults),
+        _id(headers, "Idempotency-Key", faults),
+        _priority(headers, faults),
+        read_trace(headers.get("traceparent")),
+    )
+    if faults:
+        raise InvalidParameter(f"{faults[0].path} {faults[0].message}.", details=faults)
+    return marks
+
+
+def make_context(
+    principal: Principal,
+    marks: Marks,
+    envelope: RequestEnvelope | None,
+    *,
+    request_id: str,
+    correlation_id: str,
+    remote_address: str,
+) -> RequestContext:
+    """Join what is known of a request.
+
+    The envelope's `message_id` serves as idempotency key where the header is missing.
+    """
+    message_id = marks.message_id or (envelope.message_id if envelope else None)
+    return RequestContext(
+        principal,
+        request_id,
+        correlation_id,
+        marks.trace,
+        message_id,
+        marks.idempotency_key or message_id,
+        marks.priority,
+        remote_address,
+    )
+
+
+def read_trace(header: str | None) -> TraceContext:
+    """Read a `traceparent` (W3C Trace Context, level 1); where there is none, or no valid one, begin a trace."""
+    parts = _TRACEPARENT.fullmatch(header.strip()) if header else None
+    if parts is not None:
+        version, trace_id, span_id, flags, more = parts.groups()
+        known = version != "ff" and (version != "00" or more is None)
+        if known and trace_id.strip("0") and span_id.strip("0"):
+            return TraceContext(trace_id, span_id, bool(int(flags, 16) & 1))
+    fresh = token_hex(24)
+    return TraceContext(fresh[:32], fresh[32:])
+
+
+def _id(headers: Mapping[str, str], name: str, faults: list[FieldFault]) -> str | None:
+    value = headers.get(name.lower())
+    if value is None:
+        return None
+    # An Idempotency-Key is a structured string, and so may come in quotes.
+    value = value.strip('"')
+    if is_id(value):
+        return value
+    faults.append(FieldFault(f"$.headers.{name}", f"must match {ID_PATTERN}"))
+    return None
+
+
+def _priority(headers: Mapping[str, str], faults: list[FieldFault]) -> int | None:
+    value = headers.get("x-request-priority")
+    if value is None:
+        return None
+    if len(value) == 1 and value in "0123456789":
+        return int(value)
+    faults.append(FieldFault("$.headers.X-Request-Priority", "must be a digit, 0 (highest) to 9"))
+    return None
+
+
+class RemoteAddress:
+    """Finds the address that a request really came from.
+
+    Args:
+        trusted: addresses and networks of proxies whose `X-Forwarded-For` is believed.
+    """
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._trusted: tuple[IPv4Network | IPv6Network, ...] = tuple(
+            ip_network(entry, strict=False) for entry in trusted
+        )
+        self._is_trusted = lru_cache(4096)(self._check)
+
+    def of(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
+        """Return the nearest address that is no trusted proxy."""
+        client = scope.get("client")
+        address = str(client[0]) if client else ""
+        if not self._trusted or not self._is_trusted(address):
+            return address
+        for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
+            if not _is_address(hop.strip()):
+                return address
+            address = hop.strip()
+            if not self._is_trusted(address):
+                return address
+        return address
+
+    def _check(self, address: str) -> bool:
+        return _is_address(address) and any(ip_address(address) in network for network in self._trusted)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""The boundary where every exception becomes an answer, and nothing of its inside gets out."""
+
+from math import ceil
+from typing import Any, Final
+
+import orjson
+import structlog
+from quart import Response
+from werkzeug.exceptions import HTTPException
+
+from orchestrator.codec import unstructure
+from orchestrator.errors import (
+    InternalFault,
+    InvalidBody,
+    MethodNotAllowed,
+    NotFound,
+    OrchestratorError,
+    PayloadTooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from orchestrator.middleware.exchange import PROBLEM, Exchange, answer, respond
+
+_ERROR: Final = {"domain": "system", "action": "error"}
+_FRAMEWORK: Final[dict[int, tuple[type[OrchestratorError], str]]] = {
+    404: (NotFound, "There is no such route."),
+    405: (MethodNotAllowed, "The route does not take this method."),
+    408: (InvalidBody, "The body did not arrive in time."),
+    413: (PayloadTooLarge, "The body is larger than the service takes."),
+    415: (UnsupportedMediaType, "The body must be JSON."),
+}
+"""What the framework raises, by HTTP status."""
+_log = structlog.get_logger("orchestrator.middleware.errors")
+
+
+def error_answer(exchange: Exchange, raised: BaseException) -> Response:
+    """Turn whatever was raised into an answer; what is nobody's known fault is logged, and told without details."""
+    error = translate(raised)
+    if error is None:
+        _log.error(
+            "request.failed",
+            exc_info=raised,
+            correlation_id=exchange.correlation_id,
+            request_id=exchange.request_id,
+            tenant_id=exchange.tenant_id,
+        )
+        error = InternalFault("The service failed; its log has the reason under this correlation id.")
+    body = unstructure(error.body(exchange.correlation_id))
+    headers = _headers(error, raised)
+    if exchange.wants_problem:
+        return respond(exchange, orjson.dumps(_problem(error, body)), error.status, PROBLEM, headers)
+    return answer(exchange, _ERROR, None, status=error.status, error=body, headers=headers)
+
+
+def translate(raised: BaseException) -> OrchestratorError | None:
+    """Return the error that a client is told, or None where `raised` is a fault of this service."""
+    if isinstance(raised, OrchestratorError):
+        return raised
+    if isinstance(raised, BaseExceptionGroup):
+        told = [translate(inner) for inner in raised.exceptions]
+        return told[0] if all(told) else None
+    if isinstance(raised, HTTPException):
+        return _framework(raised)
+    return None
+
+
+def _framework(raised: HTTPException) -> OrchestratorError | None:
+    if raised.code in _FRAMEWORK:
+        kind, message = _FRAMEWORK[raised.code]
+        return kind(message)
+    if raised.code is not None and 400 <= raised.code < 500:
+        return InvalidBody("The request is malformed.")
+    return None
+
+
+def _headers(error: OrchestratorError, raised: BaseException) -> dict[str, str]:
+    headers = {}
+    if error.retry_after_ms is not None:
+        headers["Retry-After"] = str(max(ceil(error.retry_after_ms / 1000), 1))
+    elif error.status == 503:
+        headers["Retry-After"] = "1"
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="orchestrator"'
+    methods = getattr(raised, "valid_methods", None)
+    if methods:
+        headers["Allow"] = ", ".join(sorted(methods))
+    return headers
+
+
+def _problem(error: OrchestratorError, body: dict[str, Any]) -> dict[str, Any]:
+    """Write an error by RFC 9457; its own `type` is a URI there, so the class of the error is `error_type`."""
+    fields = {name: value for name, value in body.items() if name != "type"}
+    return {
+        "type": f"/docs#{error.code}",
+        "title": error.type.replace("_", " ").capitalize(),
+        "status": error.status,
+        "detail": error.message,
+        "error_type": error.type,
+        **fields,
+    }

@@ -1,0 +1,118 @@
+"""A request and its answer: what is known on the way, and the one envelope that every answer goes out in."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from math import ceil
+from time import perf_counter
+from typing import Any, Final
+
+import orjson
+from attrs import define, field
+from quart import Response
+from quart_trio.wrappers import TrioResponse
+from werkzeug.datastructures import Headers
+
+from orchestrator.codec import unstructure
+from orchestrator.middleware.context import header_map
+from orchestrator.models.envelope import SCHEMA_VERSION, SOURCE_SERVICE
+from orchestrator.models.ids import is_id, new_id
+from orchestrator.models.limits import RateState
+from orchestrator.models.timestamps import now_ms, to_timestamp
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
+
+@define
+class Exchange:
+    """What is known of a request while it is answered."""
+
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    correlation_id: str
+    scheme: str = "http"
+    request_id: str = field(factory=new_id)
+    started: float = field(factory=perf_counter)
+    tenant_id: str | None = None
+    rate: RateState | None = None
+
+    @classmethod
+    def begin(cls, scope: Mapping[str, Any]) -> "Exchange":
+        """Begin with what every request has; a correlation id that is missing or malformed is made."""
+        headers = header_map(scope)
+        named = headers.get("x-correlation-id")
+        return cls(headers, named if named is not None and is_id(named) else new_id(), scope["scheme"])
+
+    @property
+    def wants_problem(self) -> bool:
+        """Whether the client asks for errors by RFC 9457."""
+        return PROBLEM in self.headers.get("accept", "")
+
+
+def answer(
+    exchange: Exchange,
+    kind: Mapping[str, str],
+    data: Any,
+    *,
+    status: int,
+    message_id: str | None = None,
+    pagination: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Put an answer into its envelope.
+
+    Args:
+        exchange: what it answers.
+        kind: its type, `domain` and `action`.
+        data: a model, or plain data.
+        status: the HTTP status.
+        message_id: the message that is answered; None: one is made.
+        pagination: where a list goes on.
+        error: the error object; `data` is then None.
+        headers: more headers.
+    """
+    meta: dict[str, Any] = {
+        "request_id": exchange.request_id,
+        "processing_time_ms": round((perf_counter() - exchange.started) * 1000, 3),
+    }
+    if pagination is not None:
+        meta["pagination"] = pagination
+    envelope: dict[str, Any] = {
+        "message_id": message_id or new_id(),
+        "correlation_id": exchange.correlation_id,
+        "type": kind,
+        "schema_version": SCHEMA_VERSION,
+        "created_at": to_timestamp(now_ms()),
+        "tenant_id": exchange.tenant_id,
+        "source_service": SOURCE_SERVICE,
+        "data": unstructure(data),
+        "status": {"code": status, "message": _PHRASES[status]},
+        "meta": meta,
+    }
+    if error is not None:
+        envelope["error"] = error
+    return respond(exchange, orjson.dumps(envelope), status, JSON, headers)
+
+
+def respond(
+    exchange: Exchange, body: Any, status: int, content_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Make a response with the headers that every answer of the API carries."""
+    fields = Headers()
+    fields.add("Content-Type", content_type)
+    fields.add("X-Correlation-ID", exchange.correlation_id)
+    fields.add("X-Request-ID", exchange.request_id)
+    if exchange.rate is not None:
+        add_rate(fields, exchange.rate)
+    if headers:
+        for name, value in headers.items():
+            fields.add(name, value)
+    return TrioResponse(body, status, fields)
+
+
+def add_rate(fields: Headers, rate: RateState) -> None:
+    """Add `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10)."""
+    fields.add("RateLimit-Policy", f'"default";q={rate.limit};w={ceil(rate.window_seconds)}')
+    fields.add("RateLimit", f'"default";r={max(rate.remaining, 0)};t={ceil(rate.reset_seconds)}')

@@ -1,0 +1,38 @@
+"""Putting the middleware around the application."""
+
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.middleware.auth import Authenticator
+from orchestrator.middleware.context import RemoteAddress
+from orchestrator.middleware.errors import error_answer
+from orchestrator.middleware.exchange import Exchange
+from orchestrator.middleware.headers import AnswerHeaders
+
+BODY_SECONDS = 30
+"""Deadline of a request's body."""
+
+
+def install(app: QuartTrio, settings: AgentOrchestratorSettings) -> None:
+    """Bound the bodies, answer every exception in the envelope, complete every answer's headers.
+
+    Afterwards `app.extensions` has `authenticator` (`Authenticator`), `remote_address` (`RemoteAddress`) and
+    `answer_headers` (`AnswerHeaders`), for the routes and for the sockets.
+    """
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["BODY_TIMEOUT"] = BODY_SECONDS
+    app.url_map.merge_slashes = False
+    headers = AnswerHeaders(settings.allowed_origins, always_tls=settings.public_url.startswith("https://"))
+    app.extensions["authenticator"] = Authenticator(settings)
+    app.extensions["remote_address"] = RemoteAddress(settings.trusted_proxies)
+    app.extensions["answer_headers"] = headers
+
+    async def answer_exception(raised: Exception) -> Response:
+        return error_answer(Exchange.begin(request.scope), raised)
+
+    async def complete(response: Response) -> Response:
+        return headers.add(request.scope, response)
+
+    app.register_error_handler(Exception, answer_exception)
+    app.after_request(complete)

@@ -1,0 +1,139 @@
+"""Reading what a client sent: the body with or without its envelope, and the query parameters."""
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+from urllib.parse import parse_qsl
+
+from attrs import fields, frozen, resolve_types
+from quart import Request
+
+from orchestrator.codec import parse_json, structure
+from orchestrator.errors import (
+    InvalidBody,
+    InvalidParameter,
+    TenantNotGranted,
+    Unprocessable,
+    UnsupportedMediaType,
+)
+from orchestrator.models.envelope import SCHEMA_VERSION, FieldFault, MessageType, RequestEnvelope
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_MAJOR: Final = SCHEMA_VERSION.partition(".")[0]
+
+
+@frozen
+class Nothing:
+    """What the body of a route holds that takes none."""
+
+
+async def read_body(request: Request, headers: Mapping[str, str]) -> bytes:
+    """Read the body whole, up to the limit that the application sets.
+
+    Raises:
+        UnsupportedMediaType: it is not JSON.
+        RequestEntityTooLarge, RequestTimeout: the framework's own; `middleware.errors` translates them.
+    """
+    if headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("The body must not be compressed.")
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    known = media_type in {"", "application/json", _FORM} or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+    if not known:
+        raise UnsupportedMediaType("The body must be JSON: send 'Content-Type: application/json'.")
+    raw: bytes = await request.get_data(cache=True, as_text=False)  # type: ignore[assignment] # bytes without as_text
+    # `curl -d` calls everything a form unless it is told otherwise: what is an object is taken as JSON.
+    if media_type == _FORM and raw and not raw.lstrip().startswith(b"{"):
+        raise UnsupportedMediaType("The body must be JSON: send 'Content-Type: application/json'.")
+    return raw
+
+
+def has_body(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request announces a body."""
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def open_envelope(raw: bytes, name: str, tenant_id: str) -> tuple[RequestEnvelope, str]:
+    """Read a body that may or may not have an envelope.
+
+    Args:
+        raw: JSON.
+        name: the route, `domain.action`.
+        tenant_id: the tenant that the credentials gave.
+
+    Returns:
+        The envelope, and the path of `data` within what was sent.
+
+    Raises:
+        InvalidBody: it is not JSON, or the envelope has a fault.
+        Unprocessable: its type or version contradicts the route.
+        TenantNotGranted: it names another tenant.
+    """
+    content = parse_json(raw)
+    if not isinstance(content, dict):
+        raise InvalidBody("The body must be an object.", details=[FieldFault("$", "must be an object")])
+    _refuse_foreign(content, "$", tenant_id)
+    if "data" not in content and "type" not in content:
+        return RequestEnvelope(content), "$"
+    envelope = structure(content, RequestEnvelope)
+    if envelope.type is not None and envelope.type != MessageType.parse(name):
+        message = f"names '{envelope.type}', but the route is '{name}'"
+        raise Unprocessable(f"The envelope's type {message}.", details=[FieldFault("$.type", message)])
+    if envelope.schema_version.partition(".")[0] != _MAJOR:
+        message = f"must be {SCHEMA_VERSION}"
+        raise Unprocessable(
+            f"The envelope's version {message}.", details=[FieldFault("$.schema_version", message)]
+        )
+    if isinstance(envelope.data, dict):
+        _refuse_foreign(envelope.data, "$.data", tenant_id)
+    return envelope, "$.data"
+
+
+def _refuse_foreign(content: Mapping[str, Any], path: str, tenant_id: str) -> None:
+    named = content.get("tenant_id", tenant_id)
+    if named is not None and named != tenant_id:
+        fault = FieldFault(f"{path}.tenant_id", "is not the tenant of the credentials")
+        raise TenantNotGranted("The body names another tenant than the credentials.", details=[fault])
+
+
+class QueryReader:
+    """Reads the query parameters of one route.
+
+    Args:
+        model: an attrs class of strings, whole numbers and enumerations, each with a default; None: no parameters.
+    """
+
+    def __init__(self, model: type | None) -> None:
+        self._model = model or Nothing
+        resolve_types(self._model, include_extras=True)
+        self._numbers = {attribute.name for attribute in fields(self._model) if _is_number(attribute.type)}
+
+    def read(self, query_string: bytes) -> Any:
+        """Return the model, filled.
+
+        Raises:
+            InvalidParameter: with every parameter that is unknown, doubled or malformed.
+        """
+        values: dict[str, Any] = {}
+        for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+            if name in values:
+                raise _parameter_fault([FieldFault(f"$.query.{name}", "is given twice")])
+            number = name in self._numbers and value.removeprefix("-").isdecimal() and len(value) < 16
+            values[name] = int(value) if number else value
+        try:
+            return structure(values, self._model, "$.query")
+        except InvalidBody as error:
+            raise _parameter_fault(error.details) from None
+
+
+def _parameter_fault(faults: list[FieldFault]) -> InvalidParameter:
+    return InvalidParameter(f"{faults[0].path} {faults[0].message}.", details=faults)
+
+
+def _is_number(kind: Any) -> bool:
+    if get_origin(kind) is Annotated:
+        return _is_number(get_args(kind)[0])
+    if get_origin(kind) in {Union, UnionType}:
+        return any(_is_number(option) for option in get_args(kind))
+    return kind is int

@@ -1,0 +1,137 @@
+"""Routes of chat."""
+
+from typing import Final
+
+from attrs import evolve
+from quart import Response
+
+from orchestrator.errors import (
+    CallTimeout,
+    IdempotencyKeyReused,
+    InvalidParameter,
+    NotFound,
+    QueueFull,
+    ServiceUnreachable,
+    SessionBusy,
+    SessionClosed,
+)
+from orchestrator.models.chat import (
+    ChatAccepted,
+    ChatAnswer,
+    ChatCancelled,
+    ChatDeleted,
+    ChatMessage,
+    ChatMode,
+    ChatSummary,
+    HistoryMessage,
+)
+from orchestrator.models.envelope import FieldFault
+from orchestrator.routes.paging import HistoryQuery, page_answer
+from orchestrator.routes.registry import Answer, Call, Routes
+from orchestrator.routes.turn_stream import EVENT_STREAM, open_stream
+
+chat_routes = Routes()
+
+_COMPLETED: Final = {"domain": "chat", "action": "completed"}
+
+
+@chat_routes.add(
+    "POST",
+    "chat.message",
+    permission="chat:write",
+    body=ChatMessage,
+    answers="chat.accepted",
+    answer=ChatAccepted,
+    status=202,
+    idempotent=True,
+    own_rate=True,
+    errors=(NotFound, SessionClosed, SessionBusy, IdempotencyKeyReused, QueueFull),
+    also={
+        200: ("The finished answer (`wait`), or the turn's events (`stream`).", (ChatAnswer, EVENT_STREAM))
+    },
+)
+async def message(call: Call) -> Answer | Response:
+    """Say something to the agent of a session."""
+    body: ChatMessage = call.body
+    if body.mode is ChatMode.STREAM:
+        return await open_stream(call, body, _last_event_id(call))
+    admitted = await call.services.chat.send(call.ctx, body.session_id, body.turn())
+    accepted = admitted.accepted
+    outcome = Answer(accepted, replayed=admitted.replayed, rate=admitted.rate, message_id=accepted.message_id)
+    if body.mode is ChatMode.WAIT:
+        finished = await call.services.chat.wait(call.ctx, accepted, body.timeout_ms)
+        if finished is not None:
+            return evolve(outcome, data=finished, status=200, kind=_COMPLETED)
+    return outcome
+
+
+@chat_routes.add(
+    "GET",
+    "chat.history",
+    permission="chat:read",
+    id_name="session_id",
+    query=HistoryQuery,
+    answers="chat.history",
+    answer=HistoryMessage,
+    paged=True,
+    errors=(NotFound, ServiceUnreachable, CallTimeout),
+)
+async def history(call: Call) -> Answer:
+    """Read a conversation, the oldest message first."""
+    query: HistoryQuery = call.query
+    page = await call.services.chat.history(
+        call.ctx, call.id, before=query.before, after=query.after, limit=query.limit
+    )
+    return page_answer(page, query.limit)
+
+
+@chat_routes.add(
+    "GET",
+    "chat.summary",
+    permission="chat:read",
+    id_name="session_id",
+    answers="chat.summary",
+    answer=ChatSummary,
+    errors=(NotFound, ServiceUnreachable, CallTimeout),
+)
+async def summary(call: Call) -> Answer:
+    """Say what a conversation was about."""
+    return Answer(await call.services.chat.summary(call.ctx, call.id))
+
+
+@chat_routes.add(
+    "DELETE",
+    "chat.delete",
+    permission="chat:write",
+    id_name="message_id",
+    answers="chat.deleted",
+    answer=ChatDeleted,
+    errors=(NotFound, ServiceUnreachable, CallTimeout),
+)
+async def delete(call: Call) -> Answer:
+    """Take a message out of its conversation."""
+    return Answer(await call.services.chat.delete(call.ctx, call.id))
+
+
+@chat_routes.add(
+    "POST",
+    "chat.cancel",
+    permission="chat:write",
+    id_name="message_id",
+    answers="chat.cancelled",
+    answer=ChatCancelled,
+    errors=(NotFound,),
+)
+async def cancel(call: Call) -> Answer:
+    """Stop the turn of a message; what was streamed until then stays."""
+    return Answer(await call.services.chat.cancel(call.ctx, call.id))
+
+
+def _last_event_id(call: Call) -> int | None:
+    value = call.exchange.headers.get("last-event-id")
+    if value is None or value == "":
+        return None
+    if value.isascii() and value.isdecimal() and len(value) < 16:
+        return int(value)
+    fault = FieldFault("$.headers.Last-Event-ID", "must be the id of an event, a whole number")
+    raise InvalidParameter(f"The header Last-Event-ID {fault.message}.", details=[fault])

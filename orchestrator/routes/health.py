@@ -1,0 +1,37 @@
+"""Open routes for probes: plain documents, no envelope."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from quart import Response, request
+
+from orchestrator.codec import encode
+from orchestrator.middleware.exchange import JSON, Exchange, respond
+from orchestrator.services.container import Services
+from orchestrator.services.health import HealthReport
+
+View = Callable[[], Awaitable[Response]]
+
+
+def health_views(services: Services) -> dict[str, View]:
+    """Return the views of the health routes, by path."""
+
+    async def live() -> Response:
+        return _plain({"status": "ok"}, 200)
+
+    async def ready() -> Response:
+        return _report(await services.health.readiness())
+
+    async def summary() -> Response:
+        return _report(await services.health.summary())
+
+    return {"/health": summary, "/health/live": live, "/health/ready": ready}
+
+
+def _report(report: HealthReport) -> Response:
+    return _plain(report, 200 if report.ready else 503)
+
+
+def _plain(content: Any, status: int) -> Response:
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return respond(Exchange.begin(request.scope), encode(content), status, JSON, headers)

@@ -1,0 +1,55 @@
+"""Query parameters of lists, and their pages as answers."""
+
+from typing import Annotated, Any
+
+from attrs import frozen
+from msgspec import Meta
+
+from orchestrator.config.constants import PAGE_LIMIT, PAGE_LIMIT_MAX
+from orchestrator.models.ids import Id
+from orchestrator.models.page import Page
+from orchestrator.models.session import SessionState
+from orchestrator.models.task import TaskStatus
+from orchestrator.routes.registry import Answer
+
+Limit = Annotated[int, Meta(ge=1, le=PAGE_LIMIT_MAX, description="How many items a page has.")]
+Cursor = Annotated[
+    str, Meta(min_length=1, max_length=512, description="The `next_cursor` of the page before; opaque.")
+]
+
+
+@frozen
+class SessionQuery:
+    """What `session.list` takes."""
+
+    state: Annotated[SessionState | None, Meta(description="Only sessions in this state.")] = None
+    agent_id: Annotated[Id | None, Meta(description="Only sessions with this agent.")] = None
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_LIMIT
+
+
+@frozen
+class HistoryQuery:
+    """What `chat.history` takes."""
+
+    before: Annotated[Id | None, Meta(description="Only messages before this one.")] = None
+    after: Annotated[Id | None, Meta(description="Only messages after this one.")] = None
+    limit: Limit = PAGE_LIMIT
+
+
+@frozen
+class TaskQuery:
+    """What `task.list` takes."""
+
+    status: Annotated[TaskStatus | None, Meta(description="Only tasks in this status.")] = None
+    type: Annotated[
+        str | None, Meta(max_length=129, description="Only tasks of this type, such as `chat.message`.")
+    ] = None
+    session_id: Annotated[Id | None, Meta(description="Only tasks of this session.")] = None
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_LIMIT
+
+
+def page_answer(page: Page[Any], limit: int) -> Answer:
+    """Put a page into an answer."""
+    return Answer({"items": page.items}, limit=limit, next_cursor=page.next_cursor)

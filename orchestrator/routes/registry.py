@@ -1,0 +1,175 @@
+"""The table of routes: one record for each, which drives both its handling and its description."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from enum import StrEnum
+from typing import Any, Final
+
+from attrs import field, frozen
+from quart import Response
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.middleware.exchange import Exchange
+from orchestrator.models.limits import RateState
+from orchestrator.models.principal import RequestContext
+from orchestrator.services.container import Services
+
+
+class Access(StrEnum):
+    """Who may call a route."""
+
+    BEARER = "bearer"
+    INTERNAL = "internal"
+    ADMIN = "admin"
+
+
+PREFIXES: Final = {Access.BEARER: "/api/v1/", Access.INTERNAL: "/internal/v1/", Access.ADMIN: "/internal/v1/"}
+
+
+@frozen
+class Call:
+    """What a handler gets: who asks, and what was sent, all of it checked."""
+
+    ctx: RequestContext
+    services: Services
+    exchange: Exchange
+    body: Any = None
+    """The route's `body` model."""
+    query: Any = None
+    """The route's `query` model."""
+    id: str = ""
+    """The id in the path."""
+
+
+@frozen
+class Answer:
+    """What a handler gives back."""
+
+    data: Any
+    status: int | None = None
+    """None: the route's own."""
+    kind: dict[str, str] | None = None
+    """Its type, `domain` and `action`; None: the route's own."""
+    replayed: bool = False
+    rate: RateState | None = None
+    limit: int | None = None
+    """Of a page: how many items were asked for."""
+    next_cursor: str | None = None
+    message_id: str | None = None
+
+
+Handler = Callable[[Call], Awaitable[Answer | Response]]
+
+
+@frozen
+class Route:
+    """One route."""
+
+    method: str
+    name: str
+    """`domain.action`; the type that an envelope sent here may name."""
+    handler: Handler
+    access: Access
+    permission: str | None
+    summary: str
+    answers: dict[str, str]
+    """The type of the answer: `domain` and `action`."""
+    answer: Any
+    """The model of the answer's data."""
+    status: int
+    body: type | None
+    query: type | None
+    id_name: str | None
+    """What the id in the path is, such as `session_id`."""
+    paged: bool
+    idempotent: bool
+    own_rate: bool
+    """Whether the handler's service limits the rate itself, in the same round trip as its work."""
+    errors: tuple[type[OrchestratorError], ...]
+    also: dict[int, tuple[str, Any]]
+    """Other successful answers, by status: a description and a model, or a media type for a stream."""
+
+    @property
+    def rule(self) -> str:
+        """The path as the framework matches it."""
+        return PREFIXES[self.access] + self.name + (f"/<{self.id_name}>" if self.id_name else "")
+
+    @property
+    def path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return self.rule.replace("<", "{").replace(">", "}")
+
+
+@frozen
+class Routes:
+    """The routes of one module, in the order they were written."""
+
+    records: list[Route] = field(factory=list)
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self.records)
+
+    def add(
+        self,
+        method: str,
+        name: str,
+        *,
+        answers: str,
+        answer: Any,
+        permission: str | None = None,
+        access: Access = Access.BEARER,
+        status: int = 200,
+        body: type | None = None,
+        query: type | None = None,
+        id_name: str | None = None,
+        paged: bool = False,
+        idempotent: bool = False,
+        own_rate: bool = False,
+        errors: tuple[type[OrchestratorError], ...] = (),
+        also: dict[int, tuple[str, Any]] | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """Register the decorated handler; the first line of its docstring is the route's summary.
+
+        Args:
+            method: the HTTP method.
+            name: `domain.action`.
+            answers: the type of the answer, `domain.action`.
+            answer: the model of the answer's data; of one item where the answer is a page.
+            permission: what a token must grant, `domain:action`.
+            access: who may call.
+            status: the HTTP status of success.
+            body: the model of `data` in the request; None: it has none.
+            query: the model of the query parameters.
+            id_name: what the id in the path is; None: there is none.
+            paged: whether the answer is a page of items.
+            idempotent: whether it takes an `Idempotency-Key`.
+            own_rate: whether its service limits the rate itself.
+            errors: what it raises beyond what every route does.
+            also: other successful answers.
+        """
+        domain, _, action = answers.partition(".")
+
+        def register(handler: Handler) -> Handler:
+            self.records.append(
+                Route(
+                    method=method,
+                    name=name,
+                    handler=handler,
+                    access=access,
+                    permission=permission,
+                    summary=(handler.__doc__ or "").strip().split("\n")[0],
+                    answers={"domain": domain, "action": action},
+                    answer=answer,
+                    status=status,
+                    body=body,
+                    query=query,
+                    id_name=id_name,
+                    paged=paged,
+                    idempotent=idempotent,
+                    own_rate=own_rate,
+                    errors=errors,
+                    also=also or {},
+                )
+            )
+            return handler
+
+        return register

@@ -1,0 +1,150 @@
+"""Routes of sessions."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from attrs import fields
+
+from orchestrator.errors import IdempotencyKeyReused, NotFound, SessionClosed, TransitionRefused
+from orchestrator.models.session import Session, SessionCreate, SessionCreated, SessionTicket, SessionUpdate
+from orchestrator.routes.paging import SessionQuery, page_answer
+from orchestrator.routes.registry import Answer, Call, Routes
+
+session_routes = Routes()
+
+_FIELDS: Final = [attribute.name for attribute in fields(Session)]
+_SOCKETS: Final = {"http": "ws", "https": "wss"}
+
+
+@session_routes.add(
+    "POST",
+    "session.create",
+    permission="session:write",
+    body=SessionCreate,
+    answers="session.created",
+    answer=SessionCreated,
+    status=201,
+    idempotent=True,
+    own_rate=True,
+    errors=(IdempotencyKeyReused,),
+)
+async def create(call: Call) -> Answer:
+    """Begin a conversation with an agent."""
+    session, replayed = await call.services.sessions.create(call.ctx, call.body)
+    url = _websocket_url(call, session.session_id)
+    created = SessionCreated(**{name: getattr(session, name) for name in _FIELDS}, websocket_url=url)
+    return Answer(created, replayed=replayed)
+
+
+@session_routes.add(
+    "GET",
+    "session.get",
+    permission="session:read",
+    id_name="session_id",
+    answers="session.details",
+    answer=Session,
+    errors=(NotFound,),
+)
+async def get(call: Call) -> Answer:
+    """Show a session."""
+    return Answer(await call.services.sessions.get(call.ctx, call.id))
+
+
+@session_routes.add(
+    "GET",
+    "session.list",
+    permission="session:read",
+    query=SessionQuery,
+    answers="session.list",
+    answer=Session,
+    paged=True,
+)
+async def list_sessions(call: Call) -> Answer:
+    """List sessions, the last active first."""
+    query: SessionQuery = call.query
+    page = await call.services.sessions.list(
+        call.ctx, state=query.state, agent_id=query.agent_id, cursor=query.cursor, limit=query.limit
+    )
+    return page_answer(page, query.limit)
+
+
+@session_routes.add(
+    "PUT",
+    "session.update",
+    permission="session:write",
+    id_name="session_id",
+    body=SessionUpdate,
+    answers="session.updated",
+    answer=Session,
+    errors=(NotFound, SessionClosed),
+)
+async def update(call: Call) -> Answer:
+    """Change a session's metadata or context."""
+    return Answer(await call.services.sessions.update(call.ctx, call.id, call.body))
+
+
+@session_routes.add(
+    "PUT",
+    "session.pause",
+    permission="session:write",
+    id_name="session_id",
+    answers="session.paused",
+    answer=Session,
+    errors=(NotFound, SessionClosed, TransitionRefused),
+)
+async def pause(call: Call) -> Answer:
+    """Let a session rest."""
+    return Answer(await call.services.sessions.pause(call.ctx, call.id))
+
+
+@session_routes.add(
+    "PUT",
+    "session.resume",
+    permission="session:write",
+    id_name="session_id",
+    answers="session.resumed",
+    answer=Session,
+    errors=(NotFound, SessionClosed, TransitionRefused),
+)
+async def resume(call: Call) -> Answer:
+    """Take a resting session up again."""
+    return Answer(await call.services.sessions.resume(call.ctx, call.id))
+
+
+@session_routes.add(
+    "DELETE",
+    "session.close",
+    permission="session:write",
+    id_name="session_id",
+    answers="session.closed",
+    answer=Session,
+    errors=(NotFound, SessionClosed),
+)
+async def close(call: Call) -> Answer:
+    """End a session for good: its running turn is cancelled, its sockets are closed."""
+    return Answer(await call.services.sessions.close(call.ctx, call.id))
+
+
+@session_routes.add(
+    "POST",
+    "session.ticket",
+    permission="session:read",
+    id_name="session_id",
+    answers="session.ticket",
+    answer=SessionTicket,
+    status=201,
+    errors=(NotFound, SessionClosed),
+)
+async def ticket(call: Call) -> Answer:
+    """Get a one-use ticket for opening the session's WebSocket from a browser."""
+    return Answer(await call.services.sessions.ticket(call.ctx, call.id))
+
+
+def _websocket_url(call: Call, session_id: str) -> str:
+    """Write the session's WebSocket address, by the public URL or else by the one that was asked for."""
+    base = (
+        call.services.settings.public_url
+        or f"{call.exchange.scheme}://{call.exchange.headers.get('host', '')}"
+    )
+    parts = urlsplit(base)
+    return f"{_SOCKETS[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}/ws/v1/chat/{session_id}"

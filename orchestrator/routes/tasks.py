@@ -1,0 +1,59 @@
+"""Routes of tasks."""
+
+from orchestrator.errors import NotFound
+from orchestrator.models.task import Task, TaskCancelled
+from orchestrator.routes.paging import TaskQuery, page_answer
+from orchestrator.routes.registry import Answer, Call, Routes
+
+task_routes = Routes()
+
+
+@task_routes.add(
+    "GET",
+    "task.get",
+    permission="task:read",
+    id_name="task_id",
+    answers="task.details",
+    answer=Task,
+    errors=(NotFound,),
+)
+async def get(call: Call) -> Answer:
+    """Show a task and what became of it."""
+    return Answer(await call.services.tasks.get(call.ctx, call.id))
+
+
+@task_routes.add(
+    "GET",
+    "task.list",
+    permission="task:read",
+    query=TaskQuery,
+    answers="task.list",
+    answer=Task,
+    paged=True,
+)
+async def list_tasks(call: Call) -> Answer:
+    """List tasks, the newest first."""
+    query: TaskQuery = call.query
+    page = await call.services.tasks.list(
+        call.ctx,
+        status=query.status,
+        type=query.type,
+        session_id=query.session_id,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return page_answer(page, query.limit)
+
+
+@task_routes.add(
+    "POST",
+    "task.cancel",
+    permission="task:write",
+    id_name="task_id",
+    answers="task.cancelled",
+    answer=TaskCancelled,
+    errors=(NotFound,),
+)
+async def cancel(call: Call) -> Answer:
+    """Stop a task; one that has ended stays as it is."""
+    return Answer(await call.services.tasks.cancel(call.ctx, call.id))

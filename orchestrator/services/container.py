@@ -1,0 +1,34 @@
+"""Everything that one process is made of, built once when it starts."""
+
+from attrs import frozen
+
+from orchestrator.clients.opening import Clients
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.services.chat import ChatService
+from orchestrator.services.health import Health
+from orchestrator.services.rate_limiter import RateLimiter
+from orchestrator.services.session_manager import SessionManager
+from orchestrator.services.tasks import TaskService
+from orchestrator.store.audit import AuditTrail
+from orchestrator.store.connection import Redis
+from orchestrator.store.events import EventLog
+from orchestrator.store.keys import Keys
+from orchestrator.store.pump import EventPump
+
+
+@frozen
+class Services:
+    """The services, for routes, sockets and the queue; in the application it is `app.extensions["services"]`."""
+
+    settings: AgentOrchestratorSettings
+    redis: Redis
+    keys: Keys
+    clients: Clients
+    sessions: SessionManager
+    chat: ChatService
+    tasks: TaskService
+    rate_limiter: RateLimiter
+    event_log: EventLog
+    pump: EventPump
+    audit: AuditTrail
+    health: Health
