@@ -34,24 +34,22 @@ async def read_body(request: Request, headers: Mapping[str, str]) -> bytes:
         UnsupportedMediaType: it is not JSON.
         RequestEntityTooLarge, RequestTimeout: the framework's own; `middleware.errors` translates them.
     """
+    raw: bytes = await request.get_data(cache=True, as_text=False)  # type: ignore[assignment] # bytes without as_text
+    if raw and not _is_json(headers.get("content-type", ""), raw):
+        raise UnsupportedMediaType("The body must be JSON: send 'Content-Type: application/json'.")
     if headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("The body must not be compressed.")
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    known = media_type in {"", "application/json", _FORM} or (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    )
-    if not known:
-        raise UnsupportedMediaType("The body must be JSON: send 'Content-Type: application/json'.")
-    raw: bytes = await request.get_data(cache=True, as_text=False)  # type: ignore[assignment] # bytes without as_text
-    # `curl -d` calls everything a form unless it is told otherwise: what is an object is taken as JSON.
-    if media_type == _FORM and raw and not raw.lstrip().startswith(b"{"):
-        raise UnsupportedMediaType("The body must be JSON: send 'Content-Type: application/json'.")
     return raw
 
 
-def has_body(headers: Mapping[str, str]) -> bool:
-    """Tell whether a request announces a body."""
-    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+def _is_json(content_type: str, raw: bytes) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == _FORM:
+        # `curl -d` calls everything a form unless it is told otherwise: what is an object is taken as JSON.
+        return raw.lstrip().startswith(b"{")
+    return media_type in {"", "application/json"} or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
 
 
 def open_envelope(raw: bytes, name: str, tenant_id: str) -> tuple[RequestEnvelope, str]:

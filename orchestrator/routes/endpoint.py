@@ -25,7 +25,7 @@ from orchestrator.middleware.exchange import Exchange, answer
 from orchestrator.models.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.ids import ID_PATTERN, is_id
 from orchestrator.models.principal import Principal, RequestContext
-from orchestrator.routes.bodies import Nothing, QueryReader, has_body, open_envelope, read_body
+from orchestrator.routes.bodies import Nothing, QueryReader, open_envelope, read_body
 from orchestrator.routes.registry import Access, Answer, Call, Route
 from orchestrator.services.container import Services
 
@@ -115,7 +115,7 @@ class Endpoint:
         self, request: Request, exchange: Exchange, principal: Principal
     ) -> tuple[RequestEnvelope | None, Any]:
         route = self._route
-        if route.method == "GET" or (route.body is None and not has_body(exchange.headers)):
+        if route.method == "GET":
             return None, None
         raw = await read_body(request, exchange.headers)
         if route.body is None and not raw:
