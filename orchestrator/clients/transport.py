@@ -6,7 +6,7 @@ which goes into URLs, headers, cookies and redirects that these calls never have
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpcore
@@ -128,7 +128,7 @@ class Transport:
             raise ServiceUnreachable(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)
         content = b"" if body is None else orjson.dumps(body)
         url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=(self._base + path).encode())
-        request = httpcore.Request(method, url, headers=self._headers_of(call, len(content)), content=content)
+        request = httpcore.Request(method, url, headers=self._headers_of(call, len(content)), content=_Content(content))
         try:
             return await self._pool.handle_async_request(request)
         except (httpcore.NetworkError, httpcore.TimeoutException) as error:
@@ -161,6 +161,21 @@ class Transport:
             yield
         if scope.cancelled_caught:
             raise CallTimeout(f"{title(self.service)} did not answer in time.", service=self.service)
+
+
+class _Content:
+    """A request's body. httpcore would make an async generator of it, and trio complains of one that is cut short."""
+
+    def __init__(self, content: bytes) -> None:
+        self._rest = [content] if content else []
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._rest:
+            raise StopAsyncIteration
+        return self._rest.pop()
 
 
 def path_part(text: str) -> str:

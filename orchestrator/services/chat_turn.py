@@ -45,44 +45,43 @@ _log = structlog.get_logger("orchestrator.services.chat_turn")
 
 
 @frozen
-class TurnServices:
-    """What every turn works with."""
+class ChatTurnRunner:
+    """Runs chat turns, with what all of them share."""
 
     clients: Clients
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
 
+    async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
+        """Run one attempt at a chat turn.
 
-async def run_chat_turn(run: Run, services: TurnServices, partial: Partial) -> TurnDone | TurnWaiting:
-    """Run one attempt at a chat turn.
+        When it is cancelled, Agent Execution is told so. Where somebody has stopped the turn (`run.stopped`), what
+        was said so far is stored in Conversation, marked as interrupted, and left in `partial`. Both happen within
+        `GOODBYE_SECONDS`.
 
-    When it is cancelled, Agent Execution is told so. Where somebody has stopped the turn (`run.stopped`), what was
-    said so far is stored in Conversation, marked as interrupted, and left in `partial`. Both happen within
-    `GOODBYE_SECONDS`.
-
-    Raises:
-        NotFound: there is no such agent.
-        ServiceFault: a service that the turn can't do without is away, and stayed so.
-        PlanTimeout: the turn's time was over (`metadata.timeout_ms`).
-        FencedOut: another worker has taken the turn over; nothing more is said to anybody.
-    """
-    deadline = trio.current_time() + run.message.metadata.timeout_ms / 1000
-    turn = _Turn(run, services, deadline)
-    try:
-        with trio.CancelScope(deadline=deadline):
-            return await turn.run()
-    except trio.Cancelled:
-        await turn.say_goodbye(partial)
-        raise
-    except CallTimeout:
-        if trio.current_time() < deadline:
+        Raises:
+            NotFound: there is no such agent.
+            ServiceFault: a service that the turn can't do without is away, and stayed so.
+            PlanTimeout: the turn's time was over (`metadata.timeout_ms`).
+            FencedOut: another worker has taken the turn over; nothing more is said to anybody.
+        """
+        deadline = trio.current_time() + run.message.metadata.timeout_ms / 1000
+        turn = _Turn(run, self, deadline)
+        try:
+            with trio.CancelScope(deadline=deadline):
+                return await turn.run()
+        except trio.Cancelled:
+            await turn.say_goodbye(partial)
             raise
-    await turn.cancel_execution()
-    raise PlanTimeout(f"The turn was not finished within {run.message.metadata.timeout_ms} ms.")
+        except CallTimeout:
+            if trio.current_time() < deadline:
+                raise
+        await turn.cancel_execution()
+        raise PlanTimeout(f"The turn was not finished within {run.message.metadata.timeout_ms} ms.")
 
 
 class _Turn:
-    def __init__(self, run: Run, services: TurnServices, deadline: float) -> None:
+    def __init__(self, run: Run, services: ChatTurnRunner, deadline: float) -> None:
         self._run = run
         self._services = services
         self._call = _call_of(run.message, deadline)
