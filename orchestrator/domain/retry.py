@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.orchestration import RetryPolicy
@@ -52,7 +52,10 @@ class RetryBudget:
 
     share: float = 0.2
     reserve: float = 10.0
-    _saved: float = 10.0
+    _saved: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._saved = self.reserve
 
     def earn(self) -> None:
         """Count a call."""

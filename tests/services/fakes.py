@@ -1,0 +1,114 @@
+"""A turn's run in memory, and the coordinates of calls."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from orchestrator.codec import unstructure
+from orchestrator.errors import FencedOut
+from orchestrator.models.call import CallContext
+from orchestrator.models.chat import HistoryMessage
+from orchestrator.models.envelope import MessageType
+from orchestrator.models.principal import TraceContext
+from orchestrator.models.session import Session, SessionState
+from orchestrator.models.task import TaskMessage, TaskMetadata
+from orchestrator.models.timestamps import now_ms, to_timestamp
+
+
+def call_context(seconds: float = 10.0, key: str | None = None) -> CallContext:
+    trace = TraceContext("a" * 32, "b" * 16)
+    return CallContext("acme", "corr-1", "req-1", trace, trio.current_time() + seconds, key)
+
+
+def a_session(agent_id: str = "echo", conversation_id: str | None = None) -> Session:
+    moment = to_timestamp(now_ms())
+    return Session(
+        session_id="s1",
+        tenant_id="acme",
+        user_id="ana",
+        agent_id=agent_id,
+        state=SessionState.PROCESSING,
+        state_code=SessionState.PROCESSING.code,
+        metadata={},
+        context={"language": "en"},
+        message_count=1,
+        created_at=moment,
+        updated_at=moment,
+        last_activity_at=moment,
+        conversation_id=conversation_id,
+    )
+
+
+def a_message(content: str = "Hello", timeout_ms: int = 10_000) -> TaskMessage:
+    return TaskMessage(
+        message_id="env-1",
+        task_id="task-1",
+        tenant_id="acme",
+        correlation_id="corr-1",
+        created_at=to_timestamp(now_ms()),
+        type=MessageType("chat", "turn"),
+        metadata=TaskMetadata(user_id="ana", timeout_ms=timeout_ms, message_id="m1"),
+        payload={
+            "message_id": "m1",
+            "content": content,
+            "content_type": "text/plain",
+            "attachments": [],
+            "metadata": {},
+        },
+        session_id="s1",
+    )
+
+
+@define
+class FakeRun:
+    """Keeps in lists what the real one keeps in Redis."""
+
+    message: TaskMessage = field(factory=a_message)
+    session: Session = field(factory=a_session)
+    attempt: int = 1
+    checkpoints: Mapping[str, Any] = field(factory=dict)
+    window: list[HistoryMessage] = field(factory=list)
+    stopped: bool = False
+    fenced: bool = False
+    slowness: float = 0.0
+    """Seconds that an append takes."""
+    events: list[tuple[str, dict[str, Any]]] = field(factory=list)
+    kept: dict[str, Any] = field(factory=dict)
+
+    async def emit(self, name: str, data: object) -> None:
+        if self.fenced:
+            raise FencedOut
+        await trio.sleep(self.slowness)
+        self.events.append((name, unstructure(data)))
+
+    async def checkpoint(self, name: str, result: Any) -> None:
+        if self.fenced:
+            raise FencedOut
+        await trio.lowlevel.checkpoint()
+        self.kept[name] = result
+
+    async def recent(self) -> list[HistoryMessage]:
+        await trio.lowlevel.checkpoint()
+        return self.window
+
+    def next_attempt(self, **more: Any) -> "FakeRun":
+        """The same task, claimed again."""
+        return FakeRun(
+            self.message, self.session, self.attempt + 1, {**self.checkpoints, **self.kept, **more}, self.window
+        )
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [data for found, data in self.events if found == name]
+
+    @property
+    def streamed(self) -> str:
+        """What a client shows: the pieces of the response since the last reset."""
+        shown = ""
+        for name, data in self.events:
+            if name == "chat.stream_reset":
+                shown = ""
+            elif name == "chat.stream" and data["content_type"] == "response":
+                shown += data["chunk"]
+        return shown
