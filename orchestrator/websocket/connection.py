@@ -1,0 +1,321 @@
+"""One open socket: a task that reads, one that writes, and one that watches over both.
+
+The first to find a reason ends the socket (`end`); the watcher then says goodbye, with a deadline, and drops the
+connection where even that can't be written. The writer alone sends events and alone moves the follower, so what the
+client sees of the log is always in order.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+import trio
+from attrs import frozen
+
+from orchestrator.codec import unstructure
+from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.middleware.auth import Authenticator
+from orchestrator.models.events import Snapshot, StateUpdate
+from orchestrator.models.principal import Principal, RequestContext
+from orchestrator.models.session import Session
+from orchestrator.services.container import Services
+from orchestrator.store.events import LoggedEvent
+from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost
+from orchestrator.websocket.events import ends_session, own_frame, trouble
+from orchestrator.websocket.handlers import Frames
+from orchestrator.websocket.wire import Wire
+
+CLOSE_SECONDS: Final = 3.0
+"""How long the client may take to read the last frames, and then to answer the close frame."""
+WRITE_BYTES: Final = 65_536
+"""Frames are written together up to this size."""
+NORMAL, INTERNAL, TOKEN, UNKNOWN, TOO_SLOW = 1000, 1011, 4003, 4004, 4008
+
+_log = structlog.get_logger("orchestrator.websocket")
+
+
+@frozen
+class _Goodbye:
+    code: int
+    reason: str
+    name: str | None
+    data: object
+
+
+@frozen
+class _Sync:
+    """From where to send again, and who asks."""
+
+    last_offset: int
+    epoch: str
+    ctx: RequestContext
+
+
+class Connection:
+    """An accepted socket that follows a session.
+
+    Args:
+        wire: where to send.
+        services: the application.
+        ctx: the request that opened it.
+        session_id: the session.
+        authenticator: for tokens that are renewed.
+    """
+
+    def __init__(
+        self, wire: Wire, services: Services, ctx: RequestContext, session_id: str, authenticator: Authenticator
+    ) -> None:
+        self.services = services
+        self.session_id = session_id
+        self.principal: Principal = ctx.principal
+        self.remote_address = ctx.remote_address
+        self.heard = True
+        """Whether the client has been heard since the last ping."""
+        self._wire = wire
+        self._ctx = ctx
+        self._authenticator = authenticator
+        self._ping_interval = services.settings.ws_ping_interval
+        self._offset = 0
+        self._epoch = ""
+        self._sync: _Sync | None = None
+        self._waiting: trio.CancelScope | None = None
+        self._watching: trio.CancelScope | None = None
+        self._goodbye: _Goodbye | None = None
+        self._ended = trio.Event()
+        self._written = trio.Event()
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose session it is."""
+        return self.principal.tenant_id
+
+    async def run(self, follower: Follower, session: Session) -> None:
+        """Serve the socket until it is closed.
+
+        Args:
+            follower: the session's events, from where the client wants them.
+            session: as it was after following had begun.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._guard, self._write, follower, session)
+            reading = await nursery.start(self._read)
+            try:
+                await self._watch(nursery)
+            except trio.Cancelled:
+                # The client is gone, or the server stops at once: nothing may stay stuck in a write.
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+                    await self._wire.abort()
+                raise
+            reading.cancel()
+            await self._say_goodbye()
+            nursery.cancel_scope.cancel()
+        await self._drain()
+
+    def end(self, code: int, reason: str, name: str | None = None, data: object = None) -> None:
+        """Close the socket; the first reason counts.
+
+        Args:
+            code: of the close frame.
+            reason: of the close frame, a few words.
+            name: an event to send before.
+            data: its model.
+        """
+        if self._goodbye is None:
+            self._goodbye = _Goodbye(code, reason, name, data)
+            self._ended.set()
+            if self._waiting is not None:
+                self._waiting.cancel()
+
+    def too_slow(self) -> None:
+        """Let a client go that does not keep up."""
+        self.end(TOO_SLOW, "too slow; resume by offset")
+
+    def renew(self, principal: Principal) -> None:
+        """Go on with another token of the same user."""
+        self.principal = principal
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def resume(self, last_offset: int, epoch: str, ctx: RequestContext) -> None:
+        """Send again what followed an offset.
+
+        Args:
+            last_offset: the last one that the client has.
+            epoch: of that offset.
+            ctx: the frame that asks for it.
+        """
+        self._sync = _Sync(last_offset, epoch, ctx)
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def reply(self, name: str, data: object, correlation_id: str) -> None:
+        """Send an event of this socket alone."""
+        await self._wire.send([self._own(name, data, correlation_id)])
+
+    async def complain(self, error: OrchestratorError, *, parent_id: str | None, correlation_id: str) -> None:
+        """Send `system.error`."""
+        await self.reply(
+            "system.error", trouble(error, parent_id=parent_id, correlation_id=correlation_id), correlation_id
+        )
+
+    async def drop(self) -> None:
+        """Drop the connection without a word."""
+        await self._wire.abort()
+
+    async def _guard(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run one of the socket's tasks; what goes wrong in it ends this socket, and no other."""
+        try:
+            await work(*args)
+        except OrchestratorError as error:
+            self.end(error.close_code, error.type)
+        except Exception:  # noqa: BLE001 # the boundary of one socket: logged, and told by the close code
+            _log.exception("socket.failed", tenant_id=self.tenant_id, session_id=self.session_id)
+            self.end(INTERNAL, "internal error")
+
+    # Reading
+
+    async def _read(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+        with trio.CancelScope() as reading:
+            task_status.started(reading)
+            await self._guard(self._read_frames)
+
+    async def _read_frames(self) -> None:
+        frames = Frames(self, self._authenticator)
+        while True:
+            raw = await self._wire.receive()
+            await frames.handle(raw)
+            # However long that took, a pong that waits behind it is not late.
+            self.heard = True
+
+    # Writing
+
+    async def _write(self, follower: Follower, session: Session) -> None:
+        try:
+            await self._greet(follower, session, self._ctx)
+            while not self._ended.is_set():
+                await self._forward(await self._next(follower))
+                if self._sync is not None:
+                    sync, self._sync = self._sync, None
+                    await self._resume(follower, sync)
+        finally:
+            self._written.set()
+
+    async def _next(self, follower: Follower) -> list[LoggedEvent]:
+        """Wait for events, or until there is something else to do."""
+        events: list[LoggedEvent] = []
+        with trio.CancelScope() as self._waiting:
+            if self._sync is not None:
+                self._waiting.cancel()
+            try:
+                events = await follower.receive()
+            except FollowerTooSlow:
+                self.too_slow()
+            except LogLost:
+                self._sync = _Sync(self._offset, self._epoch, self._ctx)
+        self._waiting = None
+        return events
+
+    async def _forward(self, events: list[LoggedEvent]) -> None:
+        batch: list[LoggedEvent] = []
+        size = 0
+        for event in events:
+            batch.append(event)
+            size += len(event.frame)
+            last = ends_session(event)
+            if last or size >= WRITE_BYTES or event is events[-1]:
+                await self._wire.send([event.frame for event in batch])
+                self._offset = event.offset
+                batch, size = [], 0
+            if last:
+                self.end(NORMAL, "session closed")
+                return
+
+    async def _resume(self, follower: Follower, sync: _Sync) -> None:
+        try:
+            await follower.resume(sync.last_offset, sync.epoch)
+        except NotFound:
+            self.end(UNKNOWN, "unknown session")
+        except OrchestratorError as error:
+            # The follower is where it was.
+            await self.complain(error, parent_id=sync.ctx.message_id, correlation_id=sync.ctx.correlation_id)
+        else:
+            session = await self.services.sessions.get(sync.ctx, self.session_id)
+            await self._greet(follower, session, sync.ctx)
+
+    async def _greet(self, follower: Follower, session: Session, ctx: RequestContext) -> None:
+        """Say where the client stands; and what it needs where the log does not reach back."""
+        self._offset, self._epoch = follower.offset, follower.epoch
+        state = StateUpdate(
+            session.session_id,
+            session.state,
+            session.state_code,
+            recovered=follower.recovered,
+            active_task_id=session.active_task_id,
+        )
+        frames = [self._own("session.state_update", state, ctx.correlation_id)]
+        if not follower.recovered:
+            kept = self.services.settings.history_length
+            messages = await self.services.chat.recent(self.tenant_id, self.session_id, kept)
+            snapshot = Snapshot([unstructure(message) for message in messages], session.active_task_id)
+            frames.append(self._own("session.snapshot", snapshot, ctx.correlation_id))
+        await self._wire.send(frames)
+
+    def _own(self, name: str, data: object, correlation_id: str) -> bytes:
+        return own_frame(
+            name,
+            data,
+            tenant_id=self.tenant_id,
+            correlation_id=correlation_id,
+            offset=self._offset,
+            epoch=self._epoch,
+        )
+
+    # Watching
+
+    async def _watch(self, nursery: trio.Nursery) -> None:
+        """Wait until the socket ends; meanwhile ping, and mind the token's time."""
+        next_ping = trio.current_time() + self._ping_interval if self._wire.pings else float("inf")
+        pongs = -1
+        while not self._ended.is_set():
+            expiry = trio.current_time() + self.principal.expires_at - time.time()
+            with trio.CancelScope(deadline=min(next_ping, expiry)) as self._watching:
+                await self._ended.wait()
+            if self.principal.expires_at <= time.time():
+                self.end(TOKEN, "token expired")
+            elif trio.current_time() >= next_ping:
+                if pongs == self._wire.pongs and not self.heard:
+                    self.end(INTERNAL, "no pong")
+                self.heard, pongs = False, self._wire.pongs
+                next_ping = trio.current_time() + self._ping_interval
+                nursery.start_soon(self._wire.ping)
+
+    async def _say_goodbye(self) -> None:
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send_goodbye, nursery.cancel_scope)
+                await trio.sleep(CLOSE_SECONDS)
+                await self._wire.abort()
+                nursery.cancel_scope.cancel()
+
+    async def _send_goodbye(self, done: trio.CancelScope) -> None:
+        await self._written.wait()
+        goodbye = self._goodbye
+        if goodbye is not None:
+            if goodbye.name is not None:
+                await self._wire.send([self._own(goodbye.name, goodbye.data, self._ctx.correlation_id)])
+            await self._wire.close(goodbye.code, goodbye.reason)
+        done.cancel()
+
+    async def _drain(self) -> None:
+        """Read on until the client has closed too: unread frames would reset the connection, close frame and all.
+
+        When the client has gone, the server cancels this task; that is how it ends.
+        """
+        with trio.move_on_after(CLOSE_SECONDS):
+            while True:
+                await self._wire.receive()
+        await self._wire.abort()
+        with trio.move_on_after(CLOSE_SECONDS):
+            while True:
+                await self._wire.receive()

@@ -1,0 +1,221 @@
+"""What a client may say on a session's socket: one table of frames, and what is done about each."""
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import trio
+from attrs import frozen
+
+from orchestrator.codec import parse_json, structure
+from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES
+from orchestrator.errors import (
+    CallTimeout,
+    InternalFault,
+    InvalidBody,
+    OrchestratorError,
+    PermissionMissing,
+    TenantNotGranted,
+    Unauthorized,
+)
+from orchestrator.middleware.auth import Authenticator
+from orchestrator.middleware.context import read_trace
+from orchestrator.models.chat import ChatTurn
+from orchestrator.models.envelope import FieldFault, RequestEnvelope
+from orchestrator.models.events import (
+    ChatCancel,
+    ChatStatusUpdate,
+    SessionSync,
+    SystemAuth,
+    SystemPing,
+    SystemPong,
+    ToolResult,
+)
+from orchestrator.models.ids import new_id
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.timestamps import now_ms, to_timestamp
+
+if TYPE_CHECKING:
+    from orchestrator.websocket.connection import Connection
+
+HANDLE_SECONDS: Final = 15.0
+"""Deadline of what one frame asks for."""
+TOO_BIG, TOO_MANY_BAD = 1009, 4400
+
+_log = structlog.get_logger("orchestrator.websocket")
+
+
+@frozen
+class Said:
+    """A frame, read and checked."""
+
+    connection: "Connection"
+    authenticator: Authenticator
+    ctx: RequestContext
+    data: Any
+
+
+@frozen
+class Handler:
+    """What is done about one type of frame."""
+
+    model: type
+    act: Callable[[Said], Awaitable[None]]
+    permission: str | None = None
+    counted: bool = False
+    """Whether the rate limit counts it here; a message is counted where it is admitted."""
+
+
+async def _message(said: Said) -> None:
+    admitted = await said.connection.services.chat.send(said.ctx, said.connection.session_id, said.data)
+    if admitted.replayed:
+        # The log told of it when it came first; this frame is answered all the same.
+        accepted = admitted.accepted
+        status = ChatStatusUpdate(
+            accepted.message_id, accepted.task_id, accepted.status, queue_position=accepted.queue_position
+        )
+        await said.connection.reply("chat.status_update", status, said.ctx.correlation_id)
+
+
+async def _cancel(said: Said) -> None:
+    await said.connection.services.chat.cancel(said.ctx, said.data.message_id)
+
+
+async def _tool_result(said: Said) -> None:
+    await said.connection.services.chat.tool_result(said.ctx, said.connection.session_id, said.data)
+
+
+async def _sync(said: Said) -> None:
+    said.connection.resume(said.data.last_offset, said.data.epoch, said.ctx)
+
+
+async def _auth(said: Said) -> None:
+    holder = said.connection.principal
+    principal = await said.authenticator.principal_of(said.data.token, tenant=holder.tenant_id)
+    if principal.user_id != holder.user_id:
+        raise Unauthorized("The token belongs to another user; open another socket for it.")
+    said.connection.renew(principal)
+
+
+async def _ping(said: Said) -> None:
+    pong = SystemPong(said.data.client_timestamp, to_timestamp(now_ms()))
+    await said.connection.reply("system.pong", pong, said.ctx.correlation_id)
+
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "chat.message": Handler(ChatTurn, _message, permission="chat:write"),
+    "chat.cancel": Handler(ChatCancel, _cancel, permission="chat:write", counted=True),
+    "tool.result": Handler(ToolResult, _tool_result, permission="chat:write", counted=True),
+    "session.sync": Handler(SessionSync, _sync, counted=True),
+    "system.auth": Handler(SystemAuth, _auth, counted=True),
+    "system.ping": Handler(SystemPing, _ping),
+}
+"""Every frame that a client may send, by name."""
+
+
+class _BadFrame(Exception):
+    """A frame that can't be read, or is none that clients send; the fault is its cause."""
+
+    def __init__(self, fault: OrchestratorError, envelope: RequestEnvelope | None) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+        self.envelope = envelope
+
+
+class Frames:
+    """Handles the frames of one socket, in the order they come.
+
+    Args:
+        connection: the socket.
+        authenticator: for tokens that are renewed.
+    """
+
+    def __init__(self, connection: "Connection", authenticator: Authenticator) -> None:
+        self._connection = connection
+        self._authenticator = authenticator
+        self._bad: deque[float] = deque(maxlen=BAD_FRAMES_PER_MINUTE)
+
+    async def handle(self, raw: str | bytes | None) -> None:
+        """Do what a frame asks for; whatever is wrong with it, or goes wrong, is told to the client."""
+        if raw is not None and _size(raw) > MAX_FRAME_BYTES:
+            self._connection.end(TOO_BIG, "frame over 1 MiB")
+            return
+        try:
+            envelope, name, data = _read(raw)
+        except _BadFrame as bad:
+            await self._complain(bad.fault, bad.envelope)
+            self._count_bad()
+            return
+        try:
+            with trio.fail_after(HANDLE_SECONDS):
+                await self._act(envelope, name, data)
+        except OrchestratorError as error:
+            await self._complain(error, envelope)
+        except trio.TooSlowError:
+            await self._complain(CallTimeout("The service was too slow; try again."), envelope)
+        except Exception:  # noqa: BLE001 # the boundary of one frame: logged, and told to the client
+            _log.exception("frame.failed", frame=name, session_id=self._connection.session_id)
+            await self._complain(InternalFault("The service failed; its log has the reason."), envelope)
+
+    async def _act(self, envelope: RequestEnvelope, name: str, data: Any) -> None:
+        connection, handler = self._connection, HANDLERS[name]
+        principal = connection.principal
+        if envelope.tenant_id not in {None, principal.tenant_id}:
+            raise TenantNotGranted("The frame names another tenant than the token.")
+        if handler.permission is not None and not principal.may(handler.permission):
+            raise PermissionMissing(f"The token lacks the permission '{handler.permission}'.")
+        ctx = RequestContext(
+            principal=principal,
+            request_id=new_id(),
+            correlation_id=envelope.correlation_id or new_id(),
+            trace=read_trace(None),
+            message_id=envelope.message_id,
+            idempotency_key=envelope.message_id,
+            remote_address=connection.remote_address,
+        )
+        if handler.counted:
+            await connection.services.rate_limiter.check(ctx)
+        await handler.act(Said(connection, self._authenticator, ctx, data))
+
+    async def _complain(self, error: OrchestratorError, envelope: RequestEnvelope | None) -> None:
+        message_id = envelope.message_id if envelope else None
+        correlation_id = envelope.correlation_id if envelope else None
+        await self._connection.complain(error, parent_id=message_id, correlation_id=correlation_id or new_id())
+
+    def _count_bad(self) -> None:
+        now = time.monotonic()
+        self._bad.append(now)
+        if len(self._bad) == BAD_FRAMES_PER_MINUTE and now - self._bad[0] < 60:
+            self._connection.end(TOO_MANY_BAD, "too many bad frames")
+
+
+def _read(raw: str | bytes | None) -> tuple[RequestEnvelope, str, Any]:
+    """Read a frame as envelope, name and data.
+
+    Raises:
+        _BadFrame: with the path of each fault.
+    """
+    envelope: RequestEnvelope | None = None
+    try:
+        if not isinstance(raw, str):
+            raise _fault("$", "must be a text frame")
+        envelope = structure(parse_json(raw), RequestEnvelope)
+        if envelope.type is None:
+            raise _fault("$.type", "required field is missing")
+        name = str(envelope.type)
+        if name not in HANDLERS:
+            raise _fault("$.type", f"is no frame that clients send: {name!r}")
+        return envelope, name, structure(envelope.data, HANDLERS[name].model, "$.data")
+    except InvalidBody as error:
+        raise _BadFrame(error, envelope) from error
+
+
+def _fault(path: str, message: str) -> InvalidBody:
+    return InvalidBody(f"{path} {message}.", details=[FieldFault(path, message)])
+
+
+def _size(raw: str | bytes) -> int:
+    # Characters take at least a byte each, and ASCII exactly one: only the rest has to be encoded to be measured.
+    return len(raw) if isinstance(raw, bytes) or raw.isascii() else len(raw.encode())

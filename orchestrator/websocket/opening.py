@@ -1,0 +1,154 @@
+"""The handshake: who comes, from where, to which session; refusals are HTTP answers before the upgrade."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+import trio
+from attrs import frozen
+from quart import Response, Websocket
+
+from orchestrator.config.constants import SUBPROTOCOL
+from orchestrator.errors import (
+    InvalidParameter,
+    NotFound,
+    OrchestratorError,
+    PermissionMissing,
+    ServiceFault,
+    TenantNotGranted,
+    Unauthorized,
+)
+from orchestrator.middleware.auth import Authenticator
+from orchestrator.middleware.context import RemoteAddress, make_context, read_marks
+from orchestrator.middleware.errors import error_answer
+from orchestrator.middleware.exchange import Exchange
+from orchestrator.middleware.headers import AnswerHeaders
+from orchestrator.models.envelope import FieldFault
+from orchestrator.models.ids import is_id
+from orchestrator.models.principal import Principal, RequestContext
+from orchestrator.services.container import Services
+from orchestrator.websocket.connection import Connection
+from orchestrator.websocket.connection_manager import ConnectionManager
+from orchestrator.websocket.wire import Wire
+
+AUDIT_SECONDS: Final = 1.0
+"""How long a refusal waits for the audit trail."""
+PERMISSION: Final = "session:read"
+_BEARER: Final = "bearer."
+_AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
+_log = structlog.get_logger("orchestrator.websocket")
+
+
+@frozen
+class SessionSocket:
+    """Opens and serves the sockets of sessions."""
+
+    services: Services
+    manager: ConnectionManager
+    authenticator: Authenticator
+    remote_address: RemoteAddress
+    origins: AnswerHeaders
+
+    async def serve(self, websocket: Websocket, session_id: str) -> Response | None:
+        """Serve a socket to its end; returns the answer that refuses it, if it is refused."""
+        exchange = Exchange.begin(websocket.scope)
+        accepted = trio.Event()
+        try:
+            await self._serve(websocket, session_id, exchange, accepted)
+        except Exception as error:  # noqa: BLE001 # the boundary: each becomes an answer, unknown ones are logged
+            if accepted.is_set():
+                _log.exception("socket.failed", session_id=session_id)
+                return None
+            if isinstance(error, _AUDITED):
+                await self._audit(websocket, exchange, error)
+            return error_answer(exchange, error)
+        return None
+
+    async def _serve(self, websocket: Websocket, session_id: str, exchange: Exchange, accepted: trio.Event) -> None:
+        self.manager.check()
+        self._check_origin(exchange.headers)
+        if not is_id(session_id):
+            raise NotFound("There is no such session.")
+        after, epoch = _resume_point(websocket.args)
+        principal = await self._principal(websocket, exchange, session_id)
+        exchange.tenant_id = principal.tenant_id
+        if not principal.may(PERMISSION):
+            raise PermissionMissing(f"The token lacks the permission '{PERMISSION}'.")
+        ctx = self._context(websocket, exchange, principal)
+        wire = Wire(websocket)
+        connection = Connection(wire, self.services, ctx, session_id, self.authenticator)
+        with self.manager.place(principal.tenant_id):
+            async with self.services.pump.follow(
+                principal.tenant_id,
+                session_id,
+                after=after,
+                epoch=epoch,
+                capacity=self.services.settings.ws_outbox,
+                on_overflow=connection.too_slow,
+            ) as follower:
+                # Asked only now, so that no transition falls between this state and the first event.
+                session = await self.services.sessions.connected(ctx, session_id)
+                offered = websocket.requested_subprotocols
+                accepted.set()
+                await wire.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+                with self.manager.keep(connection):
+                    await connection.run(follower, session)
+
+    async def _principal(self, websocket: Websocket, exchange: Exchange, session_id: str) -> Principal:
+        """Find out who comes: by header, by ticket, or by subprotocol."""
+        tenant = exchange.headers.get("x-tenant-id")
+        if "authorization" in exchange.headers:
+            return await self.authenticator.principal(exchange.headers, tenant=tenant)
+        ticket = websocket.args.get("ticket")
+        if ticket is not None:
+            return await self.services.sessions.redeem(ticket, session_id)
+        for offered in websocket.requested_subprotocols:
+            if offered.startswith(_BEARER):
+                return await self.authenticator.principal_of(offered.removeprefix(_BEARER), tenant=tenant)
+        raise Unauthorized(
+            "Send a token in the header 'Authorization: Bearer …', as subprotocol 'bearer.…', or use '?ticket='."
+        )
+
+    def _check_origin(self, headers: Mapping[str, str]) -> None:
+        """Refuse pages of other sites; what is no browser sends no origin."""
+        origin = headers.get("origin")
+        if origin is None or urlsplit(origin).netloc == headers.get("host") or self.origins.allows(origin):
+            return
+        raise PermissionMissing("Pages of this origin may not connect.")
+
+    def _context(self, websocket: Websocket, exchange: Exchange, principal: Principal) -> RequestContext:
+        return make_context(
+            principal,
+            read_marks(exchange.headers),
+            None,
+            request_id=exchange.request_id,
+            correlation_id=exchange.correlation_id,
+            remote_address=self.remote_address.of(websocket.scope, exchange.headers),
+        )
+
+    async def _audit(self, websocket: Websocket, exchange: Exchange, error: OrchestratorError) -> None:
+        with trio.move_on_after(AUDIT_SECONDS) as waiting:
+            try:
+                await self.services.audit.record(
+                    "auth.failed" if isinstance(error, Unauthorized) else "auth.refused",
+                    outcome="refused",
+                    tenant_id=exchange.tenant_id or "",
+                    remote_address=self.remote_address.of(websocket.scope, exchange.headers),
+                    correlation_id=exchange.correlation_id,
+                    detail=f"websocket: {error.code} {error.message}",
+                )
+            except ServiceFault as fault:
+                _log.warning("audit.lost", reason=fault.message)
+        if waiting.cancelled_caught:
+            _log.warning("audit.lost", reason="it took too long")
+
+
+def _resume_point(args: Mapping[str, str]) -> tuple[int | None, str | None]:
+    offset = args.get("last_offset")
+    if offset is None:
+        return None, None
+    if not (offset.isascii() and offset.isdigit() and len(offset) < 16):
+        fault = FieldFault("$.query.last_offset", "must be a whole number")
+        raise InvalidParameter(f"{fault.path} {fault.message}.", details=[fault])
+    return int(offset), args.get("epoch")
