@@ -128,7 +128,7 @@ class AgentExecutionClient:
         """Hand an agent the result that it waits for, and go on with its stream."""
         fields = {
             "tool_call_id": tool_call_id,
-            "status": outcome.status.value,
+            "status": outcome.status,
             "result": outcome.data,
             "error_message": outcome.error_message,
             "stream": True,

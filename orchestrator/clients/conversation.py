@@ -41,7 +41,7 @@ class ConversationClient:
         """Add a message; NotFound where there is no such conversation."""
         fields = {
             "message_id": said.message_id,
-            "role": said.role.value,
+            "role": said.role,
             "content": said.content,
             "content_type": said.content_type,
             "created_at": said.created_at,

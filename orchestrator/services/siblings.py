@@ -13,16 +13,13 @@ async def open_siblings() -> AsyncIterator[trio.Nursery]:
     """Open a nursery for tasks that succeed or fail together.
 
     Where several fail at once, the one that says most is raised: that the task is somebody else's now, then a fault
-    of our own program, then the first fault of a service. A group of cancellations alone stays as it is.
+    of our own program, then the first fault of a service; a cancellation from outside where there is nothing else.
     """
     try:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        faults = [leaf for leaf in _leaves(group) if not isinstance(leaf, trio.Cancelled)]
-        if not faults:
-            raise
-        raise min(faults, key=_rank) from None
+        raise min(_leaves(group), key=_rank) from None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -36,4 +33,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _rank(error: BaseException) -> int:
     if isinstance(error, FencedOut):
         return 0
+    if isinstance(error, trio.Cancelled):
+        return 3
     return 2 if isinstance(error, OrchestratorError) else 1

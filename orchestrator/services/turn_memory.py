@@ -65,7 +65,7 @@ class TurnMemory:
             if found is not None:
                 return found
         kept = [
-            {"message_id": said.message_id, "role": said.role.value, "content": said.content}
+            {"message_id": said.message_id, "role": said.role, "content": said.content}
             for said in await self.run.recent()
         ]
         return {"messages": self._earlier(kept)}

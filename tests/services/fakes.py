@@ -76,12 +76,16 @@ class FakeRun:
     """Seconds that an append takes."""
     events: list[tuple[str, dict[str, Any]]] = field(factory=list)
     kept: dict[str, Any] = field(factory=dict)
+    spoken: trio.Event = field(factory=trio.Event)
+    """Set when the first piece of the answer is in the log."""
 
     async def emit(self, name: str, data: object) -> None:
         if self.fenced:
             raise FencedOut
         await trio.sleep(self.slowness)
         self.events.append((name, unstructure(data)))
+        if name == "chat.stream":
+            self.spoken.set()
 
     async def checkpoint(self, name: str, result: Any) -> None:
         if self.fenced:
