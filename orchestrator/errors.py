@@ -287,3 +287,19 @@ class InternalFault(OrchestratorError):
 
 class FencedOut(Exception):
     """Somebody else has taken the task over: whatever this worker still wants to write no longer counts."""
+
+
+def revive(body: ErrorBody) -> OrchestratorError:
+    """Make a stored error an exception again, of the class that its code names."""
+    kind = _BY_CODE.get(body.code, InternalFault)
+    return kind(body.message, details=body.details, retry_after_ms=body.retry_after_ms, service=body.service)
+
+
+def _kinds(kind: type[OrchestratorError]) -> dict[str, type[OrchestratorError]]:
+    found = {kind.code: kind}
+    for narrower in kind.__subclasses__():
+        found = _kinds(narrower) | found
+    return found
+
+
+_BY_CODE: dict[str, type[OrchestratorError]] = _kinds(OrchestratorError)

@@ -20,6 +20,7 @@ local function hand_out(lane, entry, fields, node)
   end
   redis.call('HINCRBY', task, 'attempt', 1)
   redis.call('HSET', task, 'status', 'processing', 'node', node, 'claimed_at', NOW)
+  redis.call('HDEL', task, 'emitted')
   redis.call('HSETNX', task, 'started_at', NOW)
   local session = record[3] and redis.call('HGETALL', session_key(record[3])) or {}
   return {entry, lane, redis.call('HGETALL', task), session}

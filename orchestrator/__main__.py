@@ -1,0 +1,22 @@
+"""`python -m orchestrator`: the service, as `nooble-orch serve` runs it."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from orchestrator.running import run
+
+
+@click.command()
+@click.option("-c", "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A hypercorn.toml.")
+@click.option("--bind", help="HOST:PORT, instead of those of the file; port 0: a free one.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes, instead of the file's number.")
+@click.option("--shared-port", is_flag=True, help="Share the port with other workers.")
+def main(config: Path | None, bind: str | None, workers: int | None, *, shared_port: bool) -> None:
+    """Run the Agent Orchestrator Service."""
+    sys.exit(run(config, bind=bind, workers=workers, shared_port=shared_port))
+
+
+if __name__ == "__main__":
+    main()

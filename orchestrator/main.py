@@ -1,0 +1,268 @@
+"""Where everything meets: the services are built once, and server, consumer and signal watcher run side by side.
+
+    run ── trio.run ── nursery ─┬─ event pump
+                                ├─ consumer          until everything in hand is settled
+                                ├─ Hypercorn         until `serving` ends
+                                └─ signal watcher
+
+A crash of any of them takes the process down. Order of a stop: readiness red and no new claims; sockets told to come back
+and closed; the server stops accepting; what runs finishes or is handed back; services and Redis are closed.
+"""
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from secrets import token_hex
+from typing import Any, Final
+
+import hypercorn.trio
+import structlog
+import trio
+from attrs import frozen
+from hypercorn.config import Config
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from quart_trio import QuartTrio
+
+from orchestrator import routes, websocket
+from orchestrator.clients.opening import open_clients
+from orchestrator.config.loading import load_settings
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.queue.consumer import Consumer
+from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.chat_tasks import ChatTasks
+from orchestrator.services.agent_catalog import AgentCatalog
+from orchestrator.services.chat import ChatService
+from orchestrator.services.chat_turn import TurnServices
+from orchestrator.services.container import Services
+from orchestrator.services.gateway import Gateway
+from orchestrator.services.health import Health
+from orchestrator.services.rate_limiter import RateLimiter, rates_of
+from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.session_manager import SessionManager
+from orchestrator.services.tasks import TaskService, retention_of
+from orchestrator.store.admission import AdmissionStore
+from orchestrator.store.audit import AuditTrail
+from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.due import DueTenants
+from orchestrator.store.events import EventLog
+from orchestrator.store.keys import Keys
+from orchestrator.store.limits import LimitStore
+from orchestrator.store.nodes import Nodes
+from orchestrator.store.pump import EventPump
+from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.scripts import load_scripts
+from orchestrator.store.sessions import SessionStore
+from orchestrator.store.tasks import TaskStore
+from orchestrator.store.usage import UsageLedger
+from orchestrator.telemetry.logs import configure_logs
+
+_log = structlog.get_logger()
+
+_CLOSE_SOCKETS_SECONDS: Final = 5.0
+_GRACE_SECONDS: Final = 2.0
+"""What a server may take beyond the drain timeout to end its last answers."""
+
+
+@frozen
+class Process:
+    """One process of the service: its services, its consumer, and the event that stops it."""
+
+    services: Services
+    consumer: Consumer
+    stopping: trio.Event
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Pump events and consume tasks until `stopping` is set and everything in hand has been settled."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.services.pump.run)
+            async with trio.open_nursery() as consuming:
+                await consuming.start(self.consumer.run, self.stopping)
+                task_status.started()
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Process]:
+    """Build everything that one process is made of, and close it at the end.
+
+    Raises:
+        StoreUnavailable: Redis can't be reached.
+    """
+    async with (
+        open_redis(
+            settings.redis_url,
+            connect_timeout=settings.redis_connect_timeout,
+            command_timeout=settings.redis_command_timeout,
+        ) as redis,
+        open_clients(settings.services) as clients,
+    ):
+        await load_scripts(redis)
+        keys, rates, stopping = Keys(), rates_of(settings), trio.Event()
+        stores = (redis, keys, settings.event_log_length)
+        audit, ready, due = AuditTrail(redis, keys), ReadyTenants(redis, keys), DueTenants(redis, keys)
+        task_store, log = TaskStore(*stores), EventLog(redis, keys)
+        pump = EventPump(redis, keys, log)
+        sessions = SessionManager(SessionStore(*stores), audit, settings, rates)
+        tasks = TaskService(task_store, ready, retention_of(settings))
+        coordinator = ServiceCoordinator()
+        queue = QueueServices(
+            node=token_hex(8),
+            settings=settings,
+            redis=redis,
+            keys=keys,
+            tasks=task_store,
+            ready=ready,
+            due=due,
+            nodes=Nodes(redis, keys),
+            sessions=sessions,
+        )
+        turns = TurnServices(clients, coordinator, AgentCatalog(clients, coordinator))
+        consumer = Consumer(queue, ChatTasks(queue, turns))
+        services = Services(
+            settings=settings,
+            redis=redis,
+            keys=keys,
+            clients=clients,
+            sessions=sessions,
+            chat=ChatService(
+                AdmissionStore(*stores), task_store, tasks, sessions, ready, pump, clients, settings, rates
+            ),
+            tasks=tasks,
+            gateway=Gateway(clients, coordinator, UsageLedger(redis, keys)),
+            rate_limiter=RateLimiter(LimitStore(*stores), rates),
+            event_log=log,
+            pump=pump,
+            audit=audit,
+            health=_health(redis, consumer, stopping),
+        )
+        yield Process(services, consumer, stopping)
+
+
+def create_app(services: Services) -> QuartTrio:
+    """Build the web application: HTTP routes and sockets over `services`."""
+    app = QuartTrio("orchestrator", static_folder=None)
+    app.extensions["services"] = services
+    routes.register(app, services)
+    websocket.register(app, services)
+    return app
+
+
+async def serve(
+    settings: AgentOrchestratorSettings,
+    config: Config,
+    *,
+    watch_signals: bool = True,
+    stop: trio.Event | None = None,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the service until a signal stops it; reports the URLs that it listens on.
+
+    Args:
+        settings: what the service does.
+        config: how Hypercorn listens.
+        watch_signals: whether SIGTERM and SIGINT stop it.
+        stop: another way to stop it.
+
+    Raises:
+        StoreUnavailable: Redis can't be reached at the start.
+    """
+    async with open_process(settings) as process, trio.open_nursery() as nursery:
+        app = create_app(process.services)
+        serving = trio.Event()
+        config.graceful_timeout = settings.drain_timeout + _GRACE_SECONDS
+        if watch_signals:
+            nursery.start_soon(_watch_signals, process.stopping, nursery.cancel_scope)
+        if stop is not None:
+            nursery.start_soon(_pass_on, stop, process.stopping)
+        nursery.start_soon(_stop_serving, process.stopping, serving, app)
+        async with trio.open_nursery() as siblings:
+            await siblings.start(process.run)
+            binds = await siblings.start(_serve_http, app, config, serving)
+            task_status.started(binds)
+            _log.info("service.ready", binds=binds)
+        nursery.cancel_scope.cancel()
+
+
+async def _serve_http(
+    app: QuartTrio, config: Config, serving: trio.Event, *, task_status: trio.TaskStatus[list[str]]
+) -> None:
+    await hypercorn.trio.serve(app, config, shutdown_trigger=serving.wait, task_status=task_status)
+    if not serving.is_set():
+        raise RuntimeError("the server ended by itself")
+
+
+async def _stop_serving(stopping: trio.Event, serving: trio.Event, app: QuartTrio) -> None:
+    """Tell the sockets first, then let the server stop accepting."""
+    await stopping.wait()
+    _log.info("service.stopping")
+    with trio.move_on_after(_CLOSE_SOCKETS_SECONDS):
+        await websocket.manager_of(app).close_all()
+    serving.set()
+
+
+async def _pass_on(source: trio.Event, target: trio.Event) -> None:
+    await source.wait()
+    target.set()
+
+
+async def _watch_signals(stopping: trio.Event, everything: trio.CancelScope) -> None:
+    """The first signal stops in order, a second one at once; leases and fences keep what was accepted either way."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if stopping.is_set():
+                _log.warning("service.stopped_at_once", signal=signal.Signals(number).name)
+                everything.cancel()
+                return
+            stopping.set()
+
+
+def _health(redis: Redis, consumer: Consumer, stopping: trio.Event) -> Health:
+    async def redis_answers() -> str | None:
+        await redis.ping()
+        return None
+
+    async def consumer_alive() -> str | None:
+        return None if consumer.alive else "the consumer is not running"
+
+    async def not_draining() -> str | None:
+        return "the process is stopping" if stopping.is_set() else None
+
+    return Health({"redis": redis_answers, "consumer": consumer_alive, "draining": not_draining})
+
+
+class Application:
+    """The service for a server of its own: `hypercorn -c hypercorn.toml orchestrator.main:app`.
+
+    The same services hang on the server's lifespan; a consumer that dies ends the process.
+    """
+
+    def __init__(self, load: Callable[[], AgentOrchestratorSettings]) -> None:
+        self._load = load
+        self._app: QuartTrio | None = None
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve one connection, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._app is None:
+            raise RuntimeError("the server has not begun its lifespan")
+        else:
+            await self._app(scope, receive, send)
+
+    async def _live(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+        await receive()
+        settings = self._load()
+        configure_logs(settings.log_level)
+        async with open_process(settings) as process, trio.open_nursery() as nursery:
+            await nursery.start(process.run)
+            self._app = create_app(process.services)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            process.stopping.set()
+            with trio.move_on_after(_CLOSE_SOCKETS_SECONDS):
+                await websocket.manager_of(self._app).close_all()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+app: Final = Application(load_settings)
+"""For servers that are told where the application is; its settings are read when it starts."""

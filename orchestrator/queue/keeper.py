@@ -1,0 +1,98 @@
+"""The keeper: says that this process lives, renews its leases, and takes over the tasks of processes that are gone."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+from attrs import define, field
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.services import QueueServices
+from orchestrator.store.tasks import Claim
+
+_log = structlog.get_logger()
+
+_BEATS_A_TIMEOUT: Final = 3
+_RENEWALS_A_LEASE: Final = 3
+_TAKEN_AT_ONCE: Final = 32
+
+
+@define(eq=False)
+class Keeper:
+    """Keeps what this process holds, and adopts what others have left."""
+
+    services: QueueServices
+    hands: dict[str, Hand]
+    take: Callable[[Claim, trio.Nursery], None]
+    workers: trio.Nursery | None = field(default=None, init=False)
+    _patient_until: float = field(default=0.0, init=False)
+
+    async def run(self) -> None:
+        """Beat, renew and adopt, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat)
+            nursery.start_soon(self._renew)
+
+    async def _beat(self) -> None:
+        timeout = self.services.settings.node_timeout
+        while True:
+            began = trio.current_time()
+            try:
+                gone = await self.services.nodes.beat(self.services.node, round(timeout * 1000))
+                # After Redis was away every process looks silent: give all of them time to be heard again.
+                if gone and trio.current_time() >= self._patient_until:
+                    for node in gone:
+                        await self._adopt_from(node)
+            except StoreUnavailable as error:
+                _log.warning("node.heartbeat_failed", error=error.message)
+                self._patient_until = trio.current_time() + timeout
+            await trio.sleep_until(began + timeout / _BEATS_A_TIMEOUT)
+
+    async def _renew(self) -> None:
+        lease = self.services.settings.lease
+        while True:
+            await trio.sleep(lease / _RENEWALS_A_LEASE)
+            by_tenant: dict[str, list[Claim]] = defaultdict(list)
+            for hand in self.hands.values():
+                by_tenant[hand.claim.tenant_id].append(hand.claim)
+            try:
+                async with trio.open_nursery() as nursery:
+                    for tenant_id, claims in by_tenant.items():
+                        nursery.start_soon(self._renew_tenant, tenant_id, claims)
+            except* StoreUnavailable as group:
+                _log.warning("lease.renewal_failed", error=str(group.exceptions[0]))
+
+    async def _renew_tenant(self, tenant_id: str, claims: list[Claim]) -> None:
+        for task_id in await self.services.tasks.renew(tenant_id, self.services.node, claims):
+            if hand := self.hands.get(task_id):
+                hand.stop(StopReason.LOST)
+
+    async def _adopt_from(self, gone: str) -> None:
+        """Take over what a process left that is gone; when nothing is left, it is forgotten."""
+        for tenant_id in await self.services.tenants():
+            if await self.adopt(tenant_id, silence_ms=1, gone=gone):
+                return
+        await self.services.nodes.leave(gone)
+        _log.warning("node.gone", gone=gone)
+
+    async def adopt(self, tenant_id: str, *, silence_ms: int, gone: str | None = None) -> bool:
+        """Take over a tenant's silent tasks, as far as there are slots; says whether there may be more."""
+        while self.workers is not None:
+            free = self.services.settings.concurrency - len(self.hands)
+            if free <= 0:
+                return True
+            with trio.CancelScope(shield=True):
+                claims, more = await self.services.tasks.take_over(
+                    tenant_id, self.services.node, min(free, _TAKEN_AT_ONCE), silence_ms=silence_ms, gone=gone
+                )
+                for claim in claims:
+                    if stale := self.hands.get(claim.task_id):
+                        stale.stop(StopReason.LOST)
+                    _log.info("task.taken_over", tenant_id=tenant_id, task_id=claim.task_id, attempt=claim.attempt)
+                    self.take(claim, self.workers)
+            if not more:
+                return False
+        return True

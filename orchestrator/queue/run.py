@@ -1,0 +1,90 @@
+"""One attempt at a task: fenced writing that outlasts short absences of Redis."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import trio
+from attrs import define, field
+
+from orchestrator.codec import decode
+from orchestrator.errors import StoreUnavailable
+from orchestrator.models.chat import HistoryMessage
+from orchestrator.models.session import Session
+from orchestrator.models.task import TaskMessage
+from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.services import QueueServices
+from orchestrator.store.frames import make_body
+
+T = TypeVar("T")
+
+_PAUSES: Final = (0.05, 0.1, 0.25, 0.5)
+"""Seconds between attempts to write while Redis is away; the last one repeats."""
+
+
+async def outlast(write: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a write until Redis is back; the caller's deadline bounds it.
+
+    Every such write may be repeated: it is fenced, and either sets something or is numbered.
+    """
+    attempt = 0
+    while True:
+        try:
+            return await write()
+        except StoreUnavailable:
+            await trio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
+            attempt += 1
+
+
+@define(eq=False)
+class ChatRun:
+    """An attempt at a chat turn; what `services.run.Run` asks for."""
+
+    services: QueueServices
+    hand: Hand
+    message: TaskMessage
+    session: Session
+    checkpoints: Mapping[str, Any] = field(init=False)
+    _events: int = field(default=0, init=False)
+    _order: trio.Lock = field(factory=trio.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.checkpoints = self.hand.claim.checkpoints()
+
+    @property
+    def attempt(self) -> int:
+        """1, 2, 3…: how often the task was claimed."""
+        return self.hand.claim.attempt
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a person stopped the turn, so that no later attempt will end it."""
+        return self.hand.reason in {StopReason.CANCELLED, StopReason.INTERRUPTED}
+
+    async def emit(self, name: str, data: object) -> None:
+        """Append an event to the session's log.
+
+        Raises:
+            FencedOut: another worker has taken over.
+        """
+        async with self._order:
+            self._events += 1
+            number = self._events
+            body = make_body(name, data, tenant_id=self.message.tenant_id, correlation_id=self.message.correlation_id)
+            await outlast(
+                lambda: self.services.tasks.emit(self.hand.claim, self.session.session_id, number, name, body)
+            )
+
+    async def checkpoint(self, name: str, result: Any) -> None:
+        """Keep the result of a step for later attempts.
+
+        Raises:
+            FencedOut: another worker has taken over.
+        """
+        await outlast(lambda: self.services.tasks.checkpoint(self.hand.claim, name, result))
+
+    async def recent(self) -> list[HistoryMessage]:
+        """Return the kept window of the conversation, oldest first."""
+        raw = await self.services.tasks.history(
+            self.message.tenant_id, self.session.session_id, self.services.settings.history_length
+        )
+        return [decode(one, HistoryMessage) for one in raw]

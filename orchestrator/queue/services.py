@@ -1,0 +1,31 @@
+"""What the consumer works with."""
+
+from attrs import frozen
+
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.services.session_manager import SessionManager
+from orchestrator.store.connection import Redis
+from orchestrator.store.due import DueTenants
+from orchestrator.store.keys import Keys
+from orchestrator.store.nodes import Nodes
+from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.tasks import TaskStore
+
+
+@frozen
+class QueueServices:
+    """The stores and the name of this process."""
+
+    node: str
+    settings: AgentOrchestratorSettings
+    redis: Redis
+    keys: Keys
+    tasks: TaskStore
+    ready: ReadyTenants
+    due: DueTenants
+    nodes: Nodes
+    sessions: SessionManager
+
+    async def tenants(self) -> list[str]:
+        """Return all tenants that ever had a session."""
+        return [tenant.decode() for tenant in await self.redis.smembers(self.keys.tenants)]

@@ -1,0 +1,58 @@
+"""The sweeper: slowly looks over all tenants for what a lost message, a lost worker or idleness left lying."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import structlog
+import trio
+from attrs import frozen
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.models.task import Lane
+from orchestrator.queue.services import QueueServices
+
+_log = structlog.get_logger()
+
+_EVERY: Final = 5.0
+
+
+class Adopt(Protocol):
+    """Takes over a tenant's silent tasks."""
+
+    def __call__(self, tenant_id: str, *, silence_ms: int) -> Awaitable[bool]: ...
+
+
+@frozen
+class Sweeper:
+    """Finds work that nobody was woken for, leases that ran out, delayed tasks without timer, and idle sessions."""
+
+    services: QueueServices
+    free_slots: Callable[[], int]
+    adopt: Adopt
+
+    async def run(self) -> None:
+        """Sweep every few seconds, for ever."""
+        while True:
+            try:
+                for tenant_id in await self.services.tenants():
+                    await self._sweep(tenant_id)
+            except StoreUnavailable as error:
+                _log.warning("sweeper.store_unavailable", error=error.message)
+            await trio.sleep(_EVERY)
+
+    async def _sweep(self, tenant_id: str) -> None:
+        services, keys = self.services, self.services.keys
+        *lengths, delayed = await services.redis.gather(
+            [
+                *(("XLEN", keys.lane(tenant_id, lane)) for lane in Lane),
+                ("ZRANGE", keys.delayed(tenant_id), 0, 0, "WITHSCORES"),
+            ]
+        )
+        if any(lengths):
+            await services.ready.mark(tenant_id)
+            if self.free_slots() > 0:
+                await self.adopt(tenant_id, silence_ms=round(services.settings.lease * 1000))
+        if delayed:
+            _, moment = delayed[0]
+            await services.due.mark(tenant_id, int(float(moment)))
+        await services.sessions.idle_moves(tenant_id)

@@ -1,0 +1,245 @@
+"""Chat turns: from the claimed task to its end in the store, whichever end that is."""
+
+from typing import Final
+
+import structlog
+import trio
+from attrs import frozen
+
+from orchestrator.codec import encode
+from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError, TaskExpired
+from orchestrator.models.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
+from orchestrator.models.events import ChatStatusUpdate, ToolExecute, Trouble
+from orchestrator.models.session import Session, SessionState
+from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.run import ChatRun, outlast
+from orchestrator.queue.services import QueueServices
+from orchestrator.services.chat_turn import TurnServices, run_chat_turn
+from orchestrator.services.run import Partial, TurnDone, TurnWaiting
+from orchestrator.services.tasks import retention_of
+from orchestrator.services.views import state_body
+from orchestrator.store.frames import make_body
+from orchestrator.store.tasks import Ending
+
+_log = structlog.get_logger()
+
+_SETTLE_SECONDS: Final = 10.0
+"""How long a stopped task may take to be settled in the store."""
+
+
+@frozen
+class ChatTasks:
+    """Runs chat turns.
+
+    Args:
+        services: what the queue works with.
+        turns: what every turn works with.
+    """
+
+    services: QueueServices
+    turns: TurnServices
+
+    async def __call__(self, hand: Hand) -> None:
+        """Run a claimed turn to its end.
+
+        Raises:
+            FencedOut: another process has taken the task over.
+        """
+        session = hand.claim.session
+        try:
+            message = hand.claim.message()
+        except InvalidBody as error:
+            await self._bury(hand, session, error)
+            return
+        if session is None:
+            await self._bury(hand, None, InternalFault("The session of the task is gone."))
+            return
+        run = ChatRun(self.services, hand, message, session)
+        partial = Partial()
+        with hand.scope:
+            await self._attempt(run, partial)
+        if hand.scope.cancelled_caught:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _SETTLE_SECONDS):
+                await self._settle(run, partial)
+
+    async def _attempt(self, run: ChatRun, partial: Partial) -> None:
+        """Do the turn, and end it."""
+        outcome: TurnDone | TurnWaiting | OrchestratorError
+        if run.hand.claim.cancel_reason is not None:
+            run.hand.stop(StopReason(run.hand.claim.cancel_reason))
+            await trio.lowlevel.checkpoint()
+        if (refusal := self._refusal(run)) is not None:
+            outcome = refusal
+        else:
+            try:
+                outcome = await run_chat_turn(run, self.turns, partial)
+            except FencedOut:
+                raise
+            except OrchestratorError as error:
+                outcome = error
+            except Exception as error:
+                # The task's boundary: a bug must not leave the session processing for ever.
+                _log.exception("turn.crashed", task_id=run.message.task_id)
+                outcome = InternalFault("The turn failed for a reason inside the service.")
+                outcome.__cause__ = error
+        if isinstance(outcome, TurnDone):
+            await self._finish(run, self._done(run, outcome))
+        elif isinstance(outcome, TurnWaiting):
+            await self._park(run, outcome)
+        else:
+            await self._finish(run, self._failed(run, outcome))
+
+    def _refusal(self, run: ChatRun) -> OrchestratorError | None:
+        expires_at = run.message.expires_at
+        if expires_at is not None and run.attempt == 1 and from_timestamp(expires_at) <= now_ms():
+            return TaskExpired("The message waited for too long and was given up.")
+        # Every wait for a client's tool costs an attempt too, and none of them is a failure.
+        waits = sum(name.startswith("tool:") for name in run.checkpoints)
+        if run.attempt - waits > self.services.settings.max_attempts:
+            return InternalFault("The turn was given up: its workers were lost again and again.")
+        return None
+
+    async def _finish(self, run: ChatRun, ending: Ending) -> None:
+        services = self.services
+        retention = retention_of(services.settings)
+        more = await outlast(lambda: services.tasks.finish(run.hand.claim, run.session.session_id, ending, retention))
+        if more:
+            await outlast(lambda: services.ready.mark(run.message.tenant_id))
+
+    async def _park(self, run: ChatRun, waiting: TurnWaiting) -> None:
+        message = run.message
+        data = ToolExecute(
+            waiting.tool_call_id,
+            str(message.metadata.message_id),
+            waiting.tool_id,
+            waiting.params,
+            waiting.timeout_ms,
+        )
+        body = make_body("tool.execute", data, tenant_id=message.tenant_id, correlation_id=message.correlation_id)
+        moment = await outlast(
+            lambda: self.services.tasks.park(
+                run.hand.claim, run.session.session_id, waiting.tool_call_id, waiting.timeout_ms, body
+            )
+        )
+        await outlast(lambda: self.services.due.mark(message.tenant_id, moment))
+
+    async def _settle(self, run: ChatRun, partial: Partial) -> None:
+        """Settle a task that was stopped from outside."""
+        if run.hand.reason is StopReason.HANDED_BACK:
+            await self.services.tasks.hand_back(run.hand.claim)
+            await self.services.ready.mark(run.message.tenant_id)
+        elif run.stopped:
+            await self._finish(run, self._cancelled(run, partial))
+
+    async def _bury(self, hand: Hand, session: Session | None, error: OrchestratorError) -> None:
+        """Give up a task that can't even be begun; it goes to the dead letters."""
+        claim = hand.claim
+        correlation_id = claim.record.get(b"correlation_id", b"").decode()
+        session_id = claim.record.get(b"session_id", b"").decode()
+        ending = Ending(
+            status=TaskStatus.FAILED,
+            session_state=SessionState.ERROR,
+            state_body=state_body(claim.tenant_id, session_id, SessionState.ERROR, correlation_id),
+            correlation_id=correlation_id,
+            error=encode(error.body(correlation_id)),
+            dead_letter=True,
+        )
+        await self.services.tasks.finish(claim, session_id, ending, retention_of(self.services.settings))
+
+    def _done(self, run: ChatRun, done: TurnDone) -> Ending:
+        return self._ending(
+            run,
+            TaskStatus.COMPLETED,
+            SessionState.ACTIVE,
+            events=[("chat.completed", done.answer), self._status(run, MessageStatus.COMPLETED)],
+            answer=done.answer,
+            conversation_id=done.conversation_id,
+            agent_version=done.agent_version,
+        )
+
+    def _cancelled(self, run: ChatRun, partial: Partial) -> Ending:
+        interrupted = run.hand.reason is StopReason.INTERRUPTED
+        return self._ending(
+            run,
+            TaskStatus.CANCELLED,
+            SessionState.ACTIVE,
+            events=[self._status(run, MessageStatus.INTERRUPTED if interrupted else MessageStatus.CANCELLED)],
+            answer=partial.answer,
+            answer_metadata={"interrupted": True},
+            conversation_id=partial.conversation_id,
+        )
+
+    def _failed(self, run: ChatRun, error: OrchestratorError) -> Ending:
+        body = error.body(run.message.correlation_id)
+        trouble = Trouble(body, parent_id=run.message.metadata.message_id)
+        return self._ending(
+            run,
+            TaskStatus.FAILED,
+            SessionState.ERROR,
+            events=[("system.error", trouble), self._status(run, MessageStatus.FAILED)],
+            error=encode(body),
+            dead_letter=True,
+        )
+
+    def _status(self, run: ChatRun, status: MessageStatus) -> tuple[str, ChatStatusUpdate]:
+        message = run.message
+        return "chat.status_update", ChatStatusUpdate(str(message.metadata.message_id), message.task_id, status)
+
+    def _ending(
+        self,
+        run: ChatRun,
+        status: TaskStatus,
+        state: SessionState,
+        *,
+        events: list[tuple[str, object]],
+        answer: ChatAnswer | None = None,
+        answer_metadata: dict[str, object] | None = None,
+        conversation_id: str | None = None,
+        agent_version: str | None = None,
+        error: bytes = b"",
+        dead_letter: bool = False,
+    ) -> Ending:
+        message = run.message
+        tenant_id, correlation_id = message.tenant_id, message.correlation_id
+        return Ending(
+            status=status,
+            session_state=state,
+            state_body=state_body(tenant_id, run.session.session_id, state, correlation_id),
+            correlation_id=correlation_id,
+            events=[
+                (name, make_body(name, data, tenant_id=tenant_id, correlation_id=correlation_id))
+                for name, data in events
+            ],
+            result=encode(answer) if answer else b"",
+            error=error,
+            history=_history(message, answer, answer_metadata or {}),
+            conversation_id=conversation_id or "",
+            agent_version=agent_version or "",
+            answer_id=answer.message_id if answer else "",
+            dead_letter=dead_letter,
+        )
+
+
+def _history(message: TaskMessage, answer: ChatAnswer | None, metadata: dict[str, object]) -> list[bytes]:
+    """Return what the kept window of the conversation gains: the question, and the answer if there is one."""
+    asked = HistoryMessage(
+        message_id=str(message.metadata.message_id),
+        role=Speaker.USER,
+        content=message.payload["content"],
+        created_at=message.created_at,
+        content_type=message.payload["content_type"],
+        metadata=message.payload["metadata"],
+    )
+    if answer is None:
+        return [encode(asked)]
+    said = HistoryMessage(
+        message_id=answer.message_id,
+        role=Speaker.ASSISTANT,
+        content=answer.content,
+        created_at=to_timestamp(now_ms()),
+        content_type=answer.content_type,
+        metadata=dict(metadata),
+    )
+    return [encode(asked), encode(said)]

@@ -1,0 +1,38 @@
+"""Timers: delayed tasks come back when they are due."""
+
+from typing import Final
+
+import structlog
+import trio
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.models.timestamps import now_ms
+from orchestrator.queue.services import QueueServices
+
+_log = structlog.get_logger()
+
+_LONGEST_WAIT: Final = 5.0
+"""Other processes delay tasks too; theirs are noticed at the latest after so many seconds."""
+_AT_ONCE: Final = 100
+
+
+async def run_timers(services: QueueServices) -> None:
+    """Release delayed tasks, for ever."""
+    while True:
+        try:
+            await services.due.wait(await _release(services))
+        except StoreUnavailable as error:
+            _log.warning("timers.store_unavailable", error=error.message)
+            await trio.sleep(1)
+
+
+async def _release(services: QueueServices) -> float:
+    """Release what is due; returns how many seconds to wait until the next."""
+    for tenant_id in await services.due.take(now_ms()):
+        released, following = await services.tasks.release_due(tenant_id, _AT_ONCE)
+        if released:
+            await services.ready.mark(tenant_id)
+        if following is not None:
+            await services.due.mark(tenant_id, following)
+    moment = await services.due.next_moment()
+    return _LONGEST_WAIT if moment is None else min(_LONGEST_WAIT, max(0.0, (moment - now_ms()) / 1000))

@@ -1,0 +1,110 @@
+"""Starting the service from the command line."""
+
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+
+import trio
+from hypercorn.config import Config
+
+from orchestrator.config.loading import SettingsFault, load_settings
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.errors import OrchestratorError
+from orchestrator.main import serve
+from orchestrator.supervisor import reserve_port, supervise
+from orchestrator.telemetry.logs import configure_logs
+
+
+def run(
+    config_file: Path | None = None,
+    *,
+    bind: str | None = None,
+    workers: int | None = None,
+    shared_port: bool = False,
+) -> int:
+    """Run the service until it is stopped; prints `ready http://…` when it is ready.
+
+    Args:
+        config_file: a hypercorn.toml; None: `hypercorn.toml` in the working directory, if there is one.
+        bind: `HOST:PORT` instead of the file's.
+        workers: number of processes instead of the file's.
+        shared_port: whether other processes listen on the same port.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        settings = load_settings()
+    except SettingsFault as fault:
+        for line in fault.faults:
+            print(line, file=sys.stderr)  # noqa: T201 - the logs are not set up yet
+        return 2
+    configure_logs(settings.log_level)
+    config = _hypercorn_config(config_file, bind, workers)
+    if config.workers > 1 and not shared_port:
+        return _run_many(settings, config, config_file)
+    if shared_port:
+        # Hypercorn shares a port where it believes to have several workers, and warns that `serve` starts only one.
+        config.workers = 2
+        warnings.filterwarnings("ignore", message="The config `workers`", module="hypercorn")
+    else:
+        config.workers = 1
+    return _run_one(settings, config)
+
+
+def _hypercorn_config(config_file: Path | None, bind: str | None, workers: int | None) -> Config:
+    default = Path("hypercorn.toml")
+    file = config_file or (default if default.is_file() else None)
+    config = Config.from_toml(file) if file else Config()
+    config.accesslog = None
+    config.loglevel = "WARNING"
+    if bind is not None:
+        config.bind = [bind]
+    if workers is not None:
+        config.workers = workers
+    return config
+
+
+def _run_one(settings: AgentOrchestratorSettings, config: Config) -> int:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            binds = await nursery.start(partial(serve, settings, config))
+            _announce(binds[0])
+
+    try:
+        trio.run(main)
+    except* OrchestratorError as group:
+        return _report(group)
+    except* OSError as group:
+        return _report(group)
+    return 0
+
+
+def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: Path | None) -> int:
+    host, _, port = config.bind[0].rpartition(":")
+    with reserve_port(host.strip("[]"), int(port)) as reserved:
+        bind = f"{host}:{reserved.getsockname()[1]}"
+        arguments = ["--bind", bind, "--shared-port"]
+        if config_file is not None:
+            arguments += ["--config", str(config_file)]
+
+        async def main() -> None:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(partial(supervise, arguments, config.workers, grace=settings.drain_timeout + 10))
+                _announce(f"http://{bind}")
+
+        trio.run(main)
+    return 0
+
+
+def _announce(url: str) -> None:
+    print(f"ready {url}", flush=True)  # noqa: T201 - what a caller waits for
+
+
+def _report(group: BaseExceptionGroup[BaseException]) -> int:
+    leaf: BaseException = group
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    print(f"The service could not go on: {leaf}", file=sys.stderr)  # noqa: T201 - the last word of the process
+    return 1

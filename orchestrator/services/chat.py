@@ -1,0 +1,314 @@
+"""Chat: messages in, answers out."""
+
+import hashlib
+from typing import Final
+
+import trio
+from attrs import evolve, frozen
+
+from orchestrator.clients import Clients
+from orchestrator.codec import decode, encode, structure, unstructure
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.domain.task_states import FINISHED, lane_of
+from orchestrator.errors import (
+    NotFound,
+    OrchestratorError,
+    QueueFull,
+    ServiceFault,
+    SessionBusy,
+    revive,
+)
+from orchestrator.models.call import CallContext
+from orchestrator.models.chat import (
+    ChatAccepted,
+    ChatAnswer,
+    ChatCancelled,
+    ChatDeleted,
+    ChatSummary,
+    ChatTurn,
+    HistoryMessage,
+    MessageStatus,
+)
+from orchestrator.models.envelope import MessageType
+from orchestrator.models.events import ChatStatusUpdate, ToolResult
+from orchestrator.models.ids import new_id
+from orchestrator.models.limits import RateState
+from orchestrator.models.page import Page
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.session import Session, SessionState
+from orchestrator.models.task import Task, TaskMessage, TaskMetadata, TaskStatus
+from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.services.session_manager import SessionManager
+from orchestrator.services.tasks import TaskService
+from orchestrator.services.views import (
+    key_reused,
+    rate_limited,
+    rate_state,
+    session_closed,
+    session_not_found,
+    state_body,
+    status_template,
+    tenant_refuses,
+    viewer_of,
+)
+from orchestrator.store.admission import Admission, AdmissionStore, Bounds, Verdict
+from orchestrator.store.frames import make_body
+from orchestrator.store.pump import EventPump
+from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.sessions import Rates
+from orchestrator.store.tasks import TaskStore
+
+CHAT_TURN: Final = MessageType("chat", "message")
+CHAT_PRIORITY: Final = 1
+LOOKUP_SECONDS: Final = 10.0
+"""Deadline of history, summary and deletion."""
+
+
+@frozen
+class Admitted:
+    """A message that was taken."""
+
+    accepted: ChatAccepted
+    replayed: bool
+    """Whether an earlier request with the same idempotency key had brought it."""
+    rate: RateState | None
+
+
+@frozen
+class ChatService:
+    """Takes messages, and shows what became of them."""
+
+    admission: AdmissionStore
+    tasks: TaskStore
+    task_service: TaskService
+    sessions: SessionManager
+    ready: ReadyTenants
+    pump: EventPump
+    clients: Clients
+    settings: AgentOrchestratorSettings
+    rates: Rates
+
+    async def send(self, ctx: RequestContext, session_id: str, turn: ChatTurn) -> Admitted:
+        """Take a message into a session's queue.
+
+        Raises:
+            NotFound, SessionClosed, SessionBusy, QueueFull, RateLimited, TenantDraining, IdempotencyKeyReused
+        """
+        message = self._message(ctx, session_id, turn)
+        message_id = str(message.metadata.message_id)
+        accepted = ChatAccepted(message.task_id, message_id, session_id)
+        tenant_id, correlation_id = ctx.tenant_id, ctx.correlation_id
+        queued = ChatStatusUpdate(message_id, message.task_id, MessageStatus.QUEUED)
+        admission = await self.admission.admit_turn(
+            viewer_of(ctx),
+            message,
+            lane=lane_of(message.priority),
+            if_busy=turn.if_busy,
+            idempotency_key=ctx.idempotency_key or message_id,
+            digest=hashlib.sha256(session_id.encode() + encode(turn)).hexdigest(),
+            answer=encode(accepted),
+            queued_body=make_body("chat.status_update", queued, tenant_id=tenant_id, correlation_id=correlation_id),
+            state_body=state_body(tenant_id, session_id, SessionState.PROCESSING, correlation_id, message.task_id),
+            interrupted_template=status_template(tenant_id, MessageStatus.INTERRUPTED, correlation_id),
+            rates=self.rates,
+            bounds=Bounds(
+                self.settings.session_queue_length, self.settings.queue_length, int(self.settings.retain_tasks)
+            ),
+        )
+        if admission.verdict is Verdict.REPLAYED:
+            return Admitted(decode(admission.detail, ChatAccepted), replayed=True, rate=None)
+        if admission.verdict is not Verdict.OK:
+            raise _refusal(admission, session_id)
+        if admission.turns_before == 0:
+            await self.ready.mark(tenant_id)
+        accepted = evolve(accepted, queue_position=admission.turns_before)
+        return Admitted(accepted, replayed=False, rate=rate_state(self.rates, admission.wait_ms))
+
+    def _message(self, ctx: RequestContext, session_id: str, turn: ChatTurn) -> TaskMessage:
+        message_id = ctx.message_id or new_id()
+        payload = {
+            "message_id": message_id,
+            "content": turn.content,
+            "content_type": turn.content_type,
+            "attachments": unstructure(turn.attachments),
+            "metadata": turn.metadata,
+        }
+        return TaskMessage(
+            message_id=new_id(),
+            task_id=new_id(),
+            tenant_id=ctx.tenant_id,
+            correlation_id=ctx.correlation_id,
+            created_at=to_timestamp(now_ms()),
+            type=CHAT_TURN,
+            metadata=TaskMetadata(
+                user_id=ctx.principal.user_id,
+                timeout_ms=int(self.settings.turn_timeout * 1000),
+                message_id=message_id,
+                trace_id=ctx.trace.trace_id,
+                traceparent=str(ctx.trace),
+                request_id=ctx.request_id,
+            ),
+            payload=payload,
+            session_id=session_id,
+            priority=CHAT_PRIORITY if ctx.priority is None else ctx.priority,
+        )
+
+    async def wait(self, ctx: RequestContext, accepted: ChatAccepted, timeout_ms: int) -> ChatAnswer | ChatAccepted:
+        """Wait for the answer of a message that was taken.
+
+        Returns:
+            The answer; or what was accepted: unchanged if there is no answer in time, and with the status `cancelled` or
+            `interrupted` if there will be none.
+
+        Raises:
+            OrchestratorError: the turn failed; the error is the turn's.
+        """
+        with trio.move_on_after(timeout_ms / 1000):
+            return _outcome(await self._finished(ctx, accepted), accepted)
+        return accepted
+
+    async def _finished(self, ctx: RequestContext, accepted: ChatAccepted) -> Task:
+        ends = {"chat.completed", "chat.status_update"}
+        async with self.pump.follow(ctx.tenant_id, accepted.session_id) as follower:
+            while True:
+                # The record is asked after following has begun, so an end in between is not missed.
+                task = await self.task_service.get(ctx, accepted.task_id)
+                if task.status in FINISHED:
+                    return task
+                while not any(event.name in ends for event in await follower.receive()):
+                    pass
+
+    async def history(
+        self, ctx: RequestContext, session_id: str, *, before: str | None, after: str | None, limit: int
+    ) -> Page[HistoryMessage]:
+        """Return messages of a conversation, oldest first.
+
+        Args:
+            ctx: the request.
+            session_id: whose conversation.
+            before: only messages before this one.
+            after: only messages after this one.
+            limit: how many; the latest ones, unless `after` is given.
+
+        Raises:
+            NotFound: there is no such session.
+        """
+        session = await self.sessions.get(ctx, session_id)
+        if session.conversation_id is None:
+            return Page(await self.recent(ctx.tenant_id, session_id, limit))
+        try:
+            call = self._call(ctx)
+            return await self.clients.conversation.messages(
+                call, session.conversation_id, before=before, after=after, limit=limit
+            )
+        except ServiceFault:
+            # The Conversation service is away: what is kept here still shows the end of the conversation.
+            if before is not None or after is not None:
+                raise
+            return Page(await self.recent(ctx.tenant_id, session_id, limit))
+
+    async def recent(self, tenant_id: str, session_id: str, limit: int) -> list[HistoryMessage]:
+        """Return the last messages that are kept here, oldest first."""
+        return [decode(raw, HistoryMessage) for raw in await self.tasks.history(tenant_id, session_id, limit)]
+
+    async def summary(self, ctx: RequestContext, session_id: str) -> ChatSummary:
+        """Say what a conversation was about.
+
+        Raises:
+            NotFound, ServiceFault
+        """
+        session = await self.sessions.get(ctx, session_id)
+        if session.conversation_id is None:
+            return ChatSummary(session_id, session.message_count)
+        context = await self.clients.conversation.context(
+            self._call(ctx), session.conversation_id, max_tokens=4000, message_count=self.settings.history_length
+        )
+        return ChatSummary(session_id, session.message_count, context.summary or None, context.total_tokens)
+
+    async def delete(self, ctx: RequestContext, message_id: str) -> ChatDeleted:
+        """Take a message out of its conversation.
+
+        Raises:
+            NotFound, ServiceFault
+        """
+        session = await self._session_of(ctx, message_id)
+        if session.conversation_id is None:
+            raise _message_not_found(message_id)
+        await self.clients.conversation.delete(self._call(ctx), session.conversation_id, message_id)
+        await self.tasks.forget_message(ctx.tenant_id, session.session_id, message_id)
+        return ChatDeleted(message_id, deleted=True)
+
+    async def cancel(self, ctx: RequestContext, message_id: str) -> ChatCancelled:
+        """Stop the turn of a message; one that has ended stays as it is.
+
+        Raises:
+            NotFound
+        """
+        await self._session_of(ctx, message_id)
+        place = await self.tasks.of_message(ctx.tenant_id, message_id)
+        cancelled = await self.task_service.cancel(ctx, place["task_id"])
+        return ChatCancelled(message_id, cancelled.cancelled)
+
+    async def tool_result(self, ctx: RequestContext, session_id: str, result: ToolResult) -> None:
+        """Take the result of a tool that the client ran.
+
+        Raises:
+            NotFound: no turn of the session waits for this tool call; late or unknown.
+        """
+        await self.sessions.get(ctx, session_id)
+        body = make_body("tool.result", result, tenant_id=ctx.tenant_id, correlation_id=ctx.correlation_id)
+        taken = await self.tasks.answer_tool(
+            ctx.tenant_id, session_id, result.tool_call_id, encode(result.result), body
+        )
+        if not taken:
+            raise NotFound(f"No turn waits for the tool call {result.tool_call_id}: it is unknown, or late.")
+        await self.ready.mark(ctx.tenant_id)
+
+    async def _session_of(self, ctx: RequestContext, message_id: str) -> Session:
+        place = await self.tasks.of_message(ctx.tenant_id, message_id)
+        if not place:
+            raise _message_not_found(message_id)
+        try:
+            return await self.sessions.get(ctx, place["session_id"])
+        except NotFound:
+            raise _message_not_found(message_id) from None
+
+    def _call(self, ctx: RequestContext) -> CallContext:
+        return CallContext(
+            tenant_id=ctx.tenant_id,
+            correlation_id=ctx.correlation_id,
+            request_id=ctx.request_id,
+            trace=ctx.trace,
+            deadline=trio.current_time() + LOOKUP_SECONDS,
+        )
+
+
+def _message_not_found(message_id: str) -> NotFound:
+    return NotFound(f"There is no message {message_id}.")
+
+
+def _refusal(admission: Admission, session_id: str) -> OrchestratorError:
+    match admission.verdict:
+        case Verdict.REUSED:
+            return key_reused()
+        case Verdict.UNKNOWN:
+            return session_not_found(session_id)
+        case Verdict.CLOSED:
+            return session_closed(session_id, admission.detail)
+        case Verdict.TENANT:
+            return tenant_refuses(admission.detail)
+        case Verdict.RATE:
+            return rate_limited(admission.wait_ms)
+        case Verdict.FULL:
+            return QueueFull(f"The queue of the {admission.detail} is full; wait for answers.", retry_after_ms=1000)
+        case Verdict.BUSY:
+            return SessionBusy("The session is processing another message.", retry_after_ms=1000)
+    raise AssertionError(f"unexpected verdict {admission.verdict}")
+
+
+def _outcome(task: Task, accepted: ChatAccepted) -> ChatAnswer | ChatAccepted:
+    if task.error is not None:
+        raise revive(task.error)
+    if task.status is TaskStatus.COMPLETED and task.result is not None:
+        return structure(task.result, ChatAnswer)
+    return evolve(accepted, status=MessageStatus.CANCELLED)

@@ -1,0 +1,322 @@
+"""Sessions, from creation to archive."""
+
+import hashlib
+import time
+from functools import partial
+from typing import Any
+
+import orjson
+from attrs import frozen
+
+from orchestrator.codec import encode
+from orchestrator.config.constants import PAGE_LIMIT, TICKET_SECONDS
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.domain.session_states import CLOSED, IdleTimes, refusal, sources_of
+from orchestrator.errors import PermissionMissing, TransitionRefused, Unauthorized
+from orchestrator.models.chat import MessageStatus
+from orchestrator.models.page import Page
+from orchestrator.models.principal import Principal, RequestContext, Role
+from orchestrator.models.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
+from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.services.paging import filtered_page
+from orchestrator.services.views import (
+    key_reused,
+    rate_limited,
+    session_closed,
+    session_not_found,
+    state_body,
+    status_template,
+    tenant_refuses,
+    viewer_of,
+)
+from orchestrator.store.audit import AuditTrail
+from orchestrator.store.sessions import Rates, SessionStore, Viewer
+
+
+@frozen
+class SessionManager:
+    """Creates, shows, moves and closes sessions."""
+
+    store: SessionStore
+    audit: AuditTrail
+    settings: AgentOrchestratorSettings
+    rates: Rates
+
+    @property
+    def idle_times(self) -> IdleTimes:
+        """How long sessions may be idle."""
+        return IdleTimes(self.settings.pause_after, self.settings.suspend_after, self.settings.archive_after)
+
+    async def create(self, ctx: RequestContext, request: SessionCreate) -> tuple[Session, bool]:
+        """Create a session.
+
+        Returns:
+            The session, and whether an earlier request with the same idempotency key had already created it.
+
+        Raises:
+            PermissionMissing: it is for another user, and the token does not see the whole tenant.
+            IdempotencyKeyReused, TenantDraining, RateLimited
+        """
+        owner = request.user_id or ctx.principal.user_id
+        if owner != ctx.principal.user_id and not ctx.principal.sees_whole_tenant:
+            raise PermissionMissing("Only session:admin may create sessions for other users.")
+        fields: dict[str, str | bytes] = {
+            "metadata": orjson.dumps(request.metadata),
+            "context": orjson.dumps(request.context),
+        }
+        if request.ttl_seconds is not None:
+            fields["expires_at"] = str(now_ms() + request.ttl_seconds * 1000)
+        viewer = viewer_of(ctx)
+        verdict, detail = await self.store.create(
+            viewer,
+            owner=owner,
+            agent_id=request.agent_id,
+            fields=fields,
+            rates=self.rates,
+            correlation_id=ctx.correlation_id,
+            idempotency_key=ctx.idempotency_key or ctx.message_id,
+            digest=hashlib.sha256(b"session.create" + encode(request)).hexdigest(),
+        )
+        if verdict == "reused":
+            raise key_reused()
+        if verdict == "tenant":
+            raise tenant_refuses(detail)
+        if verdict == "rate":
+            raise rate_limited(detail)
+        if verdict == "ok":
+            await self._audit(ctx, "session.create", detail)
+        return await self.get(ctx, detail), verdict == "replayed"
+
+    async def get(self, ctx: RequestContext, session_id: str) -> Session:
+        """Return a session.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        session = await self.store.get(viewer_of(ctx), session_id)
+        if session is None:
+            raise session_not_found(session_id)
+        return session
+
+    async def list(
+        self,
+        ctx: RequestContext,
+        *,
+        state: SessionState | None = None,
+        agent_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE_LIMIT,
+    ) -> Page[Session]:
+        """List the caller's sessions, the last active first.
+
+        Raises:
+            InvalidParameter: the cursor is none of this list.
+        """
+        viewer = viewer_of(ctx)
+
+        async def load(session_ids: list[str]) -> dict[str, Session]:
+            return {one.session_id: one for one in await self.store.load(viewer.tenant_id, session_ids)}
+
+        return await filtered_page(
+            partial(self.store.page, viewer),
+            load,
+            lambda session: state in {None, session.state} and agent_id in {None, session.agent_id},
+            cursor=cursor,
+            limit=limit,
+        )
+
+    async def update(self, ctx: RequestContext, session_id: str, request: SessionUpdate) -> Session:
+        """Change a session's metadata or context.
+
+        Raises:
+            NotFound, SessionClosed
+        """
+        fields: dict[str, str | bytes] = {
+            name: orjson.dumps(value)
+            for name, value in (("metadata", request.metadata), ("context", request.context))
+            if value is not None
+        }
+        verdict, state = await self.store.update(viewer_of(ctx), session_id, fields)
+        if verdict == "unknown":
+            raise session_not_found(session_id)
+        if verdict == "closed":
+            raise session_closed(session_id, str(state))
+        return await self.get(ctx, session_id)
+
+    async def pause(self, ctx: RequestContext, session_id: str) -> Session:
+        """Pause a session.
+
+        Raises:
+            NotFound, SessionClosed, TransitionRefused
+        """
+        return await self._move(ctx, session_id, SessionState.PAUSED, "paused")
+
+    async def resume(self, ctx: RequestContext, session_id: str) -> Session:
+        """Make a session ready for messages again.
+
+        Raises:
+            NotFound, SessionClosed, TransitionRefused
+        """
+        return await self._move(
+            ctx, session_id, SessionState.ACTIVE, "resumed", not_from=frozenset({SessionState.PROCESSING})
+        )
+
+    async def connected(self, ctx: RequestContext, session_id: str) -> Session:
+        """Note that somebody opened a socket: a new or suspended session becomes active.
+
+        Raises:
+            NotFound, SessionClosed
+        """
+        session = await self.get(ctx, session_id)
+        if session.state in CLOSED or _expired(session):
+            raise session_closed(session_id, session.state)
+        if session.state not in {SessionState.CREATED, SessionState.SUSPENDED}:
+            return session
+        sources = frozenset({SessionState.CREATED, SessionState.SUSPENDED})
+        await self._try_move(viewer_of(ctx), session_id, SessionState.ACTIVE, sources, "connected", ctx.correlation_id)
+        return await self.get(ctx, session_id)
+
+    async def close(self, ctx: RequestContext, session_id: str) -> Session:
+        """Close a session: its turns are cancelled, its sockets closed.
+
+        Raises:
+            NotFound
+            SessionClosed: it was closed before.
+        """
+        tenant_id = ctx.tenant_id
+        verdict, state = await self.store.close(
+            viewer_of(ctx),
+            session_id,
+            correlation_id=ctx.correlation_id,
+            state_body=state_body(tenant_id, session_id, SessionState.TERMINATED, ctx.correlation_id),
+            status_template=status_template(tenant_id, MessageStatus.CANCELLED, ctx.correlation_id),
+            retain_tasks=int(self.settings.retain_tasks),
+            retain_session=int(self.settings.retain_sessions),
+            reason="closed",
+        )
+        if verdict == "unknown":
+            raise session_not_found(session_id)
+        if verdict == "refused":
+            raise session_closed(session_id, str(state))
+        await self._audit(ctx, "session.close", session_id)
+        return await self.get(ctx, session_id)
+
+    async def ticket(self, ctx: RequestContext, session_id: str) -> SessionTicket:
+        """Make a one-use ticket for the session's WebSocket.
+
+        Raises:
+            NotFound, SessionClosed
+        """
+        session = await self.get(ctx, session_id)
+        if session.state in CLOSED:
+            raise session_closed(session_id, session.state)
+        ticket = await self.store.issue_ticket(session_id, _holder(ctx.principal))
+        return SessionTicket(ticket, TICKET_SECONDS)
+
+    async def redeem(self, ticket: str, session_id: str) -> Principal:
+        """Use a ticket up.
+
+        Raises:
+            Unauthorized: it is unknown, used, too old, or another session's.
+        """
+        holder = await self.store.redeem_ticket(ticket, session_id)
+        if holder is None:
+            raise Unauthorized("The ticket is unknown, used or too old; ask for a new one.")
+        return _principal(holder)
+
+    async def idle_moves(self, tenant_id: str, limit: int = 100) -> int:
+        """Make the moves that idleness leads to; returns how many sessions were looked at."""
+        session_ids = await self.store.idle(tenant_id, now_ms(), limit)
+        viewer = Viewer(tenant_id, "", sees_whole_tenant=True)
+        for session_id in session_ids:
+            session = await self.store.get(viewer, session_id)
+            move = self.idle_times.next_move(session.state) if session else None
+            if session and move:
+                sources = frozenset({session.state})
+                await self._try_move(viewer, session_id, move.new, sources, "idle", "idle-timer", idle=True)
+            else:
+                await self.store.redis.zrem(self.store.keys.session_timers(tenant_id), session_id)
+        return len(session_ids)
+
+    async def _move(
+        self,
+        ctx: RequestContext,
+        session_id: str,
+        new: SessionState,
+        reason: str,
+        not_from: frozenset[SessionState] = frozenset(),
+    ) -> Session:
+        sources = sources_of(new) - not_from
+        verdict, state = await self._try_move(viewer_of(ctx), session_id, new, sources, reason, ctx.correlation_id)
+        if verdict == "unknown":
+            raise session_not_found(session_id)
+        if verdict == "refused":
+            previous = SessionState(str(state))
+            if previous in CLOSED:
+                raise session_closed(session_id, previous)
+            raise TransitionRefused(refusal(previous, new))
+        return await self.get(ctx, session_id)
+
+    async def _try_move(
+        self,
+        viewer: Viewer,
+        session_id: str,
+        new: SessionState,
+        sources: frozenset[SessionState],
+        reason: str,
+        correlation_id: str,
+        *,
+        idle: bool = False,
+    ) -> tuple[str, str | None]:
+        following = self.idle_times.next_move(new)
+        return await self.store.move(
+            viewer,
+            session_id,
+            new,
+            sources=sources,
+            reason=reason,
+            correlation_id=correlation_id,
+            body=state_body(viewer.tenant_id, session_id, new, correlation_id),
+            next_idle_ms=following.after_ms if following else None,
+            idle=idle,
+        )
+
+    async def _audit(self, ctx: RequestContext, action: str, session_id: str) -> None:
+        await self.audit.record(
+            action,
+            outcome="ok",
+            tenant_id=ctx.tenant_id,
+            user_id=ctx.principal.user_id,
+            remote_address=ctx.remote_address,
+            correlation_id=ctx.correlation_id,
+            detail=session_id,
+        )
+
+
+def _expired(session: Session) -> bool:
+    return session.expires_at is not None and from_timestamp(session.expires_at) <= now_ms()
+
+
+def _holder(principal: Principal) -> dict[str, Any]:
+    return {
+        "tenant_id": principal.tenant_id,
+        "user_id": principal.user_id,
+        "role": principal.role,
+        "permissions": sorted(principal.permissions),
+        "expires_at": principal.expires_at,
+        "token_id": principal.token_id,
+    }
+
+
+def _principal(holder: dict[str, Any]) -> Principal:
+    principal = Principal(
+        tenant_id=holder["tenant_id"],
+        user_id=holder["user_id"],
+        role=Role(holder["role"]),
+        permissions=frozenset(holder["permissions"]),
+        expires_at=holder["expires_at"],
+        token_id=holder["token_id"],
+    )
+    if principal.expires_at <= time.time():
+        raise Unauthorized("The token behind the ticket has expired.")
+    return principal

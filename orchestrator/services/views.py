@@ -1,0 +1,70 @@
+"""What services share: who looks, how admission refusals are told, and the bodies of events about turns."""
+
+from orchestrator.errors import (
+    ClientFault,
+    IdempotencyKeyReused,
+    NotFound,
+    RateLimited,
+    SessionClosed,
+    TenantDraining,
+)
+from orchestrator.models.chat import MessageStatus
+from orchestrator.models.events import ChatStatusUpdate, StateUpdate
+from orchestrator.models.limits import RateState
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.session import SessionState
+from orchestrator.store.frames import make_body
+from orchestrator.store.sessions import Rates, Viewer
+
+
+def viewer_of(ctx: RequestContext) -> Viewer:
+    """Return who looks."""
+    principal = ctx.principal
+    return Viewer(principal.tenant_id, principal.user_id, principal.sees_whole_tenant)
+
+
+def session_not_found(session_id: str) -> ClientFault:
+    """Say that a session is unknown, or somebody else's: the two look the same."""
+    return NotFound(f"There is no session {session_id}.")
+
+
+def session_closed(session_id: str, state: str) -> ClientFault:
+    """Say that a session takes nothing more."""
+    return SessionClosed(f"Session {session_id} is closed ({state}); create a new one.")
+
+
+def key_reused() -> ClientFault:
+    """Say that an idempotency key or message id came before with something else."""
+    return IdempotencyKeyReused("This idempotency key or message id was used for another request; make a new one.")
+
+
+def tenant_refuses(state: str) -> TenantDraining:
+    """Say that a tenant takes no new work."""
+    return TenantDraining(f"The tenant is {state} and takes no new work at the moment.", retry_after_ms=30_000)
+
+
+def rate_limited(wait_ms: int) -> RateLimited:
+    """Say that requests come too fast."""
+    return RateLimited("Too many requests; wait before the next one.", retry_after_ms=max(1, wait_ms))
+
+
+def rate_state(rates: Rates, whole_in_ms: int) -> RateState:
+    """Describe where a client stands in its narrower limit."""
+    rate = min(rates.tenant, rates.user)
+    limit = max(1, int(rate * rates.burst_seconds))
+    remaining = max(0, int(limit - whole_in_ms / 1000 * rate))
+    return RateState(limit, remaining, whole_in_ms / 1000, rates.burst_seconds)
+
+
+def state_body(
+    tenant_id: str, session_id: str, state: SessionState, correlation_id: str, active_task_id: str | None = None
+) -> bytes:
+    """Encode `session.state_update`."""
+    data = StateUpdate(session_id, state, state.code, active_task_id=active_task_id)
+    return make_body("session.state_update", data, tenant_id=tenant_id, correlation_id=correlation_id)
+
+
+def status_template(tenant_id: str, status: MessageStatus, correlation_id: str) -> bytes:
+    """Encode `chat.status_update` with `@message` and `@task` for a script to fill in."""
+    data = ChatStatusUpdate("@message", "@task", status)
+    return make_body("chat.status_update", data, tenant_id=tenant_id, correlation_id=correlation_id)

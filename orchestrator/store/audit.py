@@ -1,0 +1,57 @@
+"""The audit trail."""
+
+from typing import Final
+
+from attrs import frozen
+
+from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.store.connection import Redis
+from orchestrator.store.keys import Keys
+
+_ENTRIES_KEPT: Final = 100_000
+
+
+@frozen
+class AuditTrail:
+    """Who did what, when, from where, and how it ended."""
+
+    redis: Redis
+    keys: Keys
+
+    async def record(
+        self,
+        action: str,
+        *,
+        outcome: str,
+        tenant_id: str = "",
+        user_id: str = "",
+        remote_address: str = "",
+        correlation_id: str = "",
+        detail: str = "",
+    ) -> None:
+        """Append an entry.
+
+        Args:
+            action: what was done or tried, such as `session.close` or `auth.token`.
+            outcome: `ok` or `refused`.
+            tenant_id: of the tenant that it concerns.
+            user_id: who did it.
+            remote_address: from where.
+            correlation_id: of the request.
+            detail: one sentence without content and secrets.
+        """
+        await self.redis.xadd(
+            self.keys.audit,
+            {
+                "action": action,
+                "outcome": outcome,
+                "tenant_id": tenant_id,
+                "user_id": user_id,
+                "remote_address": remote_address,
+                "correlation_id": correlation_id,
+                "detail": detail,
+                "at": to_timestamp(now_ms()),
+            },
+            maxlen=_ENTRIES_KEPT,
+            approximate=True,
+        )

@@ -1,0 +1,63 @@
+"""Lua scripts: read from the package, sent by their digest, loaded where the server does not know them.
+
+A line `--!include name` stands for `scripts/lib/name.lua`. A script is its content: two versions of the service have
+different digests, and run side by side on one server.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Final
+
+from redis.exceptions import NoScriptError
+
+from orchestrator.store.connection import Redis
+
+_ROOT: Final = files("orchestrator.store") / "scripts"
+_INCLUDE: Final = re.compile(r"^--!include (\w+)$", re.MULTILINE)
+
+
+class Script:
+    """A script.
+
+    Args:
+        name: of its file, without `.lua`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = _read(_ROOT / f"{name}.lua")
+        self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, redis: Redis, *, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run the script.
+
+        Raises:
+            RedisAway, ResponseError
+        """
+        try:
+            return await redis.execute_command("EVALSHA", self.digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return await redis.execute_command("EVAL", self.source, len(keys), *keys, *args)
+
+
+def all_scripts() -> list[Script]:
+    """Return every script of the package."""
+    names = sorted(entry.name for entry in _ROOT.iterdir() if entry.name.endswith(".lua"))
+    return [Script(name.removesuffix(".lua")) for name in names]
+
+
+async def load_scripts(redis: Redis) -> None:
+    """Have the server compile every script, so that the first task does not pay for it, and a broken one stops the start.
+
+    Raises:
+        RedisAway, ResponseError
+    """
+    await redis.gather([("SCRIPT", "LOAD", script.source) for script in all_scripts()])
+
+
+def _read(file: Traversable) -> str:
+    text = file.read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda found: _read(_ROOT / "lib" / f"{found[1]}.lua"), text)

@@ -1,0 +1,311 @@
+"""Tasks in Redis: claiming, fenced writing, ending, taking over."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from orchestrator.codec import decode, encode
+from orchestrator.errors import FencedOut
+from orchestrator.models.envelope import ErrorBody
+from orchestrator.models.events import ToolOutcome, ToolStatus
+from orchestrator.models.session import Session
+from orchestrator.models.task import Task, TaskMessage, TaskStatus
+from orchestrator.models.timestamps import to_timestamp
+from orchestrator.store.base import TenantStore, descending
+from orchestrator.store.scripts import Script
+from orchestrator.store.sessions import Viewer, read_session
+
+_CLAIM: Final = Script("claim")
+_TAKE_OVER: Final = Script("take_over")
+_RENEW: Final = Script("renew")
+_EMIT: Final = Script("emit")
+_CHECKPOINT: Final = Script("checkpoint")
+_FINISH: Final = Script("finish")
+_PARK: Final = Script("park")
+_HAND_BACK: Final = Script("hand_back")
+_RELEASE_DUE: Final = Script("release_due")
+_ANSWER_TOOL: Final = Script("answer_tool")
+_CANCEL: Final = Script("cancel_task")
+
+_CHECKPOINT_FIELD: Final = b"checkpoint:"
+_TIMED_OUT: Final = encode(ToolOutcome(ToolStatus.ERROR, error_message="the client did not answer in time"))
+
+
+@frozen
+class Claim:
+    """A task in hand."""
+
+    tenant_id: str
+    task_id: str
+    attempt: int
+    """The fencing token."""
+    record: Mapping[bytes, bytes]
+    session: Session | None
+
+    def message(self) -> TaskMessage:
+        """Read the task's message.
+
+        Raises:
+            InvalidBody: it can't be read; with every fault and its path.
+        """
+        return decode(self.record[b"message"], TaskMessage)
+
+    def checkpoints(self) -> dict[str, Any]:
+        """Return the results of finished steps, by name."""
+        return {
+            field.removeprefix(_CHECKPOINT_FIELD).decode(): orjson.loads(value)
+            for field, value in self.record.items()
+            if field.startswith(_CHECKPOINT_FIELD)
+        }
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why the task was asked to stop before it was claimed: `cancelled` or `interrupted`."""
+        reason = self.record.get(b"cancel")
+        return reason.decode() if reason else None
+
+
+@frozen
+class Ending:
+    """How a task ends, and what is told of it."""
+
+    status: TaskStatus
+    session_state: str
+    state_body: bytes
+    correlation_id: str
+    events: Sequence[tuple[str, bytes]] = ()
+    """Name and body of each."""
+    result: bytes = b""
+    error: bytes = b""
+    history: Sequence[bytes] = ()
+    """Messages to keep, JSON each."""
+    conversation_id: str = ""
+    agent_version: str = ""
+    answer_id: str = ""
+    dead_letter: bool = False
+
+
+@frozen
+class Retention:
+    """How long and how much is kept."""
+
+    task_seconds: int
+    pause_after_ms: int
+    history_length: int
+    history_seconds: int
+
+
+class TaskStore(TenantStore):
+    """The tasks of tenants."""
+
+    async def claim(self, tenant_id: str, node: str, count: int) -> tuple[list[Claim], bool]:
+        """Claim up to `count` tasks for `node`; also says whether there may be more."""
+        reply = await self.run(_CLAIM, tenant_id, node, count)
+        return [_claim(tenant_id, row) for row in reply[1:]], bool(reply[0])
+
+    async def take_over(
+        self, tenant_id: str, node: str, count: int, *, silence_ms: int, gone: str | None
+    ) -> tuple[list[Claim], bool]:
+        """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any."""
+        reply = await self.run(_TAKE_OVER, tenant_id, node, count, silence_ms, gone or "")
+        return [_claim(tenant_id, row) for row in reply[1:]], bool(reply[0])
+
+    async def renew(self, tenant_id: str, node: str, claims: Sequence[Claim]) -> set[str]:
+        """Renew the leases of `claims`; returns the ids of those that somebody else has taken."""
+        pairs = (part for claim in claims for part in (claim.task_id, claim.attempt))
+        return {task_id.decode() for task_id in await self.run(_RENEW, tenant_id, node, *pairs)}
+
+    async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes) -> int:
+        """Append an event to the session's log; returns its offset.
+
+        `number` counts the events of the attempt (1, 2, 3…): an event that is sent again after Redis was away is not
+        appended twice.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        return _held(
+            await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number)
+        )
+
+    async def checkpoint(self, claim: Claim, name: str, result: Any) -> None:
+        """Keep the result of the step `name`.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        _held(await self.run(_CHECKPOINT, claim.tenant_id, claim.task_id, claim.attempt, name, encode(result)))
+
+    async def finish(self, claim: Claim, session_id: str, ending: Ending, retention: Retention) -> bool:
+        """End a task; returns whether another turn of the session became claimable.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        reply = await self.run(
+            _FINISH,
+            claim.tenant_id,
+            claim.task_id,
+            claim.attempt,
+            session_id,
+            ending.status,
+            ending.result,
+            ending.error,
+            ending.session_state,
+            ending.correlation_id,
+            ending.state_body,
+            retention.task_seconds,
+            retention.pause_after_ms,
+            retention.history_length,
+            retention.history_seconds,
+            ending.conversation_id,
+            ending.agent_version,
+            ending.answer_id,
+            "1" if ending.dead_letter else "0",
+            len(ending.history),
+            *ending.history,
+            *(part for event in ending.events for part in event),
+        )
+        return bool(_held(reply))
+
+    async def park(self, claim: Claim, session_id: str, tool_call_id: str, timeout_ms: int, body: bytes) -> int:
+        """Let a task wait for its client's tool; returns the moment (ms) at which it is given up.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        reply = await self.run(
+            _PARK, claim.tenant_id, claim.task_id, claim.attempt, session_id, tool_call_id, timeout_ms, body
+        )
+        return _held(reply)
+
+    async def answer_tool(
+        self, tenant_id: str, session_id: str, tool_call_id: str, outcome: bytes, body: bytes
+    ) -> bool:
+        """Take the result of a client's tool; false if no task of the session waits for it."""
+        return bool(await self.run(_ANSWER_TOOL, tenant_id, session_id, tool_call_id, outcome, body))
+
+    async def release_due(self, tenant_id: str, count: int) -> tuple[int, int | None]:
+        """Release delayed tasks whose moment has come; returns how many, and the next moment (ms)."""
+        released, following = await self.run(_RELEASE_DUE, tenant_id, count, _TIMED_OUT)
+        return released, int(float(following)) if following else None
+
+    async def hand_back(self, claim: Claim) -> None:
+        """Put a task back into its lane.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        _held(await self.run(_HAND_BACK, claim.tenant_id, claim.task_id, claim.attempt))
+
+    async def cancel(
+        self,
+        viewer: Viewer,
+        task_id: str,
+        *,
+        correlation_id: str,
+        status_template: bytes,
+        state_body: bytes,
+        retention: Retention,
+    ) -> tuple[str, bool]:
+        """Cancel a task; returns the verdict of `cancel_task.lua`, and whether another turn became claimable."""
+        reply = await self.run(
+            _CANCEL,
+            viewer.tenant_id,
+            task_id,
+            viewer.user_id,
+            viewer.flag,
+            correlation_id,
+            status_template,
+            state_body,
+            retention.task_seconds,
+            retention.pause_after_ms,
+        )
+        return reply[0].decode(), len(reply) > 1 and bool(reply[1])
+
+    async def get(self, viewer: Viewer, task_id: str) -> Task | None:
+        """Return a task; None if there is none that `viewer` may see."""
+        record = await self.redis.hgetall(self.keys.task(viewer.tenant_id, task_id))
+        task = read_task(viewer.tenant_id, record) if record else None
+        if task is None or not (viewer.sees_whole_tenant or task.user_id == viewer.user_id):
+            return None
+        return task
+
+    async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
+        """List the (moment of acceptance in ms, id) of tasks, the newest first."""
+        return await descending(self.redis, self.keys.task_index(tenant_id), before, count)
+
+    async def load(self, tenant_id: str, task_ids: Sequence[str]) -> list[Task]:
+        """Return the tasks that still have a record."""
+        records = await self.redis.gather([("HGETALL", self.keys.task(tenant_id, task_id)) for task_id in task_ids])
+        return [read_task(tenant_id, record) for record in records if record]
+
+    async def of_message(self, tenant_id: str, message_id: str) -> dict[str, str]:
+        """Return the session, user and task of a message; empty if it is unknown."""
+        record = await self.redis.hgetall(self.keys.message(tenant_id, message_id))
+        return {key.decode(): value.decode() for key, value in record.items()}
+
+    async def forget_message(self, tenant_id: str, session_id: str, message_id: str) -> None:
+        """Take a message out of what is kept here of its conversation."""
+        log = self.keys.history(tenant_id, session_id)
+        entries = await self.redis.xrange(log)
+        doomed = [entry for entry, fields in entries if orjson.loads(fields[b"m"])["message_id"] == message_id]
+        if doomed:
+            await self.redis.xdel(log, *doomed)
+        await self.redis.delete(self.keys.message(tenant_id, message_id))
+
+    async def history(self, tenant_id: str, session_id: str, count: int) -> list[bytes]:
+        """Return the last messages that are kept of a conversation (JSON each), oldest first."""
+        entries = await self.redis.xrevrange(self.keys.history(tenant_id, session_id), count=count)
+        return [fields[b"m"] for _, fields in reversed(entries)]
+
+
+def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
+    """Read a task's hash."""
+    text = {key.decode(): value for key, value in record.items()}
+
+    def optional(name: str) -> str | None:
+        return text[name].decode() if name in text else None
+
+    def moment(name: str) -> str | None:
+        return to_timestamp(int(text[name])) if name in text else None
+
+    return Task(
+        task_id=text["task_id"].decode(),
+        tenant_id=tenant_id,
+        type=text["type"].decode(),
+        status=TaskStatus(text["status"].decode()),
+        attempt=int(text["attempt"]),
+        priority=int(text["priority"]),
+        created_at=to_timestamp(int(text["created_at"])),
+        correlation_id=text["correlation_id"].decode(),
+        session_id=optional("session_id"),
+        message_id=optional("message_id"),
+        user_id=optional("user_id"),
+        started_at=moment("started_at"),
+        finished_at=moment("finished_at"),
+        result=orjson.loads(text["result"]) if "result" in text else None,
+        error=decode(text["error"], ErrorBody) if "error" in text else None,
+        checkpoints=sorted(name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")),
+    )
+
+
+def _claim(tenant_id: str, row: list[Any]) -> Claim:
+    _, _, flat_task, flat_session = row
+    record = dict(zip(flat_task[::2], flat_task[1::2], strict=True))
+    session = dict(zip(flat_session[::2], flat_session[1::2], strict=True))
+    return Claim(
+        tenant_id=tenant_id,
+        task_id=record[b"task_id"].decode(),
+        attempt=int(record[b"attempt"]),
+        record=record,
+        session=read_session(session) if session else None,
+    )
+
+
+def _held(reply: int) -> int:
+    if reply == -1:
+        raise FencedOut
+    return reply
