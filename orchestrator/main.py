@@ -5,8 +5,8 @@
                                 ├─ Hypercorn         until `serving` ends
                                 └─ signal watcher
 
-A crash of any of them takes the process down. Order of a stop: readiness red and no new claims; sockets told to come back
-and closed; the server stops accepting; what runs finishes or is handed back; services and Redis are closed.
+A crash of any of them takes the process down. Order of a stop: readiness red and no new claims; sockets told to come
+back and closed; the server stops accepting; what runs finishes or is handed back; services and Redis are closed.
 """
 
 import signal

@@ -72,13 +72,12 @@ def _run_one(settings: AgentOrchestratorSettings, config: Config) -> int:
             binds = await nursery.start(partial(serve, settings, config))
             _announce(binds[0])
 
+    code = 0
     try:
         trio.run(main)
-    except* OrchestratorError as group:
-        return _report(group)
-    except* OSError as group:
-        return _report(group)
-    return 0
+    except* (OrchestratorError, OSError) as group:
+        code = _report(group)
+    return code
 
 
 def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: Path | None) -> int:

@@ -31,7 +31,7 @@ FINISHED: Final = frozenset(status for status, ways in MOVES.items() if not ways
 
 
 def lane_of(priority: int) -> Lane:
-    """Return the lane of a priority: 0–3 high, 4–6 normal, 7–9 low."""
+    """Return the lane of a priority: 0 to 3 high, 4 to 6 normal, 7 to 9 low."""
     if priority <= 3:
         return Lane.HIGH
     return Lane.NORMAL if priority <= 6 else Lane.LOW

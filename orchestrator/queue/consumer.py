@@ -4,8 +4,8 @@
          └─ workers ─┬─ scheduler
                      └─ one task each
 
-On a stop the scheduler ends first; what runs may finish until the drain timeout; what has not finished by then is handed
-back to its lane, for any process to go on with at once.
+On a stop the scheduler ends first; what runs may finish until the drain timeout; what has not finished by then is
+handed back to its lane, for any process to go on with at once.
 """
 
 from collections.abc import Awaitable, Callable

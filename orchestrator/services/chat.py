@@ -6,7 +6,7 @@ from typing import Final
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients import Clients
+from orchestrator.clients.opening import Clients
 from orchestrator.codec import decode, encode, structure, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.task_states import FINISHED, lane_of
@@ -157,8 +157,8 @@ class ChatService:
         """Wait for the answer of a message that was taken.
 
         Returns:
-            The answer; or what was accepted: unchanged if there is no answer in time, and with the status `cancelled` or
-            `interrupted` if there will be none.
+            The answer; or what was accepted: unchanged if there is no answer in time, and with the status
+            `cancelled` if there will be none.
 
         Raises:
             OrchestratorError: the turn failed; the error is the turn's.

@@ -1,7 +1,6 @@
 """redis-py on trio: its command classes over a transport of our own.
 
-All callers share one connection and are pipelined by it (`store.wire`); blocking commands and pub/sub have connections of
-their own. A lost connection is made again with growing pauses. What was on its way then fails with `RedisAway`, which
+All callers share one connection and are pipelined by it (`store.wire`); blocking commands and pub/sub have their own. A lost connection is made again with growing pauses. What was on its way then fails with `RedisAway`, which
 says whether it may have been executed; what had not been sent waits for the new connection, within a bound.
 """
 
@@ -19,8 +18,10 @@ from redis.commands import AsyncCoreCommands
 from redis.exceptions import BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError
 
 from orchestrator.store.address import Address, Limits, RedisAway, open_wire
-from orchestrator.store.pubsub import Subscriber
+from orchestrator.store.pubsub import RECONNECTED, Message, Subscriber
 from orchestrator.store.wire import ConnectionLost, Wire
+
+__all__ = ["RECONNECTED", "Message", "Redis", "RedisAway", "Subscriber", "open_redis"]
 
 _log = structlog.get_logger()
 
@@ -30,7 +31,10 @@ _REFUSALS: Final = (BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnl
 """Replies by which Redis says that it is there, but can't serve."""
 
 
-class Redis(AsyncCoreCommands):  # type: ignore[misc] # redis-py types its mixin for clients of its own
+_Commands: Any = AsyncCoreCommands
+
+
+class Redis(_Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
     """A client: every command of redis-py, answered in bytes."""
 
     response_callbacks: Mapping[str, Any] = get_response_callbacks(3, legacy_responses=True)

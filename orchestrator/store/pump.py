@@ -12,10 +12,11 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.store.connection import Message, Redis, Subscriber
+from orchestrator.store.connection import Redis
 from orchestrator.store.events import EventLog, LoggedEvent
 from orchestrator.store.follower import Follower, FollowerTooSlow, LogLost
 from orchestrator.store.keys import Keys
+from orchestrator.store.pubsub import Message, Subscriber
 
 __all__ = ["EventPump", "Follower", "FollowerTooSlow", "LogLost"]
 

@@ -50,7 +50,7 @@ def all_scripts() -> list[Script]:
 
 
 async def load_scripts(redis: Redis) -> None:
-    """Have the server compile every script, so that the first task does not pay for it, and a broken one stops the start.
+    """Have the server compile every script: the first task need not, and a broken one stops the start.
 
     Raises:
         RedisAway, ResponseError

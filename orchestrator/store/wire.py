@@ -2,8 +2,8 @@
 
     callers ──pack──▶ outbox ──writer──▶ socket ──reader──▶ slots (one a command, oldest first) ──▶ callers
 
-A caller that is cancelled leaves its slot in the row, so its reply still meets it and is thrown away there: a reply never
-shifts to another caller. When the connection breaks, every slot is failed at once.
+A caller that is cancelled leaves its slot in the row, so its reply still meets it and is thrown away there: a reply
+never shifts to another caller. When the connection breaks, every slot is failed at once.
 """
 
 from collections import deque

@@ -79,8 +79,7 @@ class ChatTasks:
                 raise
             except OrchestratorError as error:
                 outcome = error
-            except Exception as error:
-                # The task's boundary: a bug must not leave the session processing for ever.
+            except Exception as error:  # noqa: BLE001 - a bug must not leave the session processing for ever
                 _log.exception("turn.crashed", task_id=run.message.task_id)
                 outcome = InternalFault("The turn failed for a reason inside the service.")
                 outcome.__cause__ = error
