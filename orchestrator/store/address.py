@@ -47,7 +47,8 @@ class Address:
         Raises:
             ValueError: it is none.
         """
-        options: dict[str, Any] = dict(parse_url(url))
+        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call] # of redis-py
+        connect: Callable[[], Any]
         if "path" in options:
             connect = partial(trio.open_unix_socket, options["path"])
         else:

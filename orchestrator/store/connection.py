@@ -1,7 +1,8 @@
 """redis-py on trio: its command classes over a transport of our own.
 
-All callers share one connection and are pipelined by it (`store.wire`); blocking commands and pub/sub have their own. A lost connection is made again with growing pauses. What was on its way then fails with `RedisAway`, which
-says whether it may have been executed; what had not been sent waits for the new connection, within a bound.
+All callers share one connection and are pipelined by it (`store.wire`); blocking commands and pub/sub have their
+own. A lost connection is made again with growing pauses. What was on its way then fails with `RedisAway`, which says
+whether it may have been executed; what had not been sent waits for the new connection, within a bound.
 """
 
 import random
@@ -46,7 +47,7 @@ class Redis(_Commands):  # type: ignore[misc] # redis-py types replies for all i
         self._wire: Wire | None = None
         self._connected = trio.Event()
         self._reason = "not connected yet"
-        self._encoder = Encoder("utf-8", "strict", decode_responses=False)
+        self._encoder = Encoder("utf-8", "strict", decode_responses=False)  # type: ignore[no-untyped-call] # of redis-py
         self.reconnects = 0
 
     def get_encoder(self) -> Encoder:

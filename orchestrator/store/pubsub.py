@@ -113,7 +113,7 @@ class Subscriber:
     def _post(self, command: str, names: list[bytes]) -> None:
         if self._wire is not None and names:
             try:
-                self._wire.post(hiredis.pack_command((command, *names)))
+                self._wire.post(hiredis.pack_command((command, *names))  # type: ignore[arg-type] # its stub knows one argument only)
             except ConnectionLost:
                 # What is wanted is subscribed with the next connection.
                 return

@@ -191,7 +191,7 @@ class Wire:
         while data := await self._stream.receive_some(_READ_BYTES):
             self.bytes_in += len(data)
             self._progress_at = trio.current_time()
-            reader.feed(data)
+            reader.feed(data)  # type: ignore[arg-type] # it takes any buffer, whatever its stub says
             while (reply := reader.gets()) is not _NOT_YET:
                 if type(reply) is hiredis.PushNotification:
                     if self._on_push is not None:
