@@ -4,6 +4,7 @@ from quart_trio import QuartTrio
 
 from orchestrator.middleware.install import install
 from orchestrator.routes.chat import chat_routes
+from orchestrator.routes.documents import document_views
 from orchestrator.routes.endpoint import Door, Endpoint
 from orchestrator.routes.health import health_views
 from orchestrator.routes.registry import Route
@@ -27,5 +28,6 @@ def register(app: QuartTrio, services: Services) -> None:
     for route in ROUTES:
         endpoint = Endpoint(route, door)
         app.add_url_rule(route.rule, route.name, endpoint.view(), methods=[route.method])
-    for path, view in health_views(services).items():
+    open_views = health_views(services) | document_views(app, ROUTES, services.settings.public_url)
+    for path, view in open_views.items():
         app.add_url_rule(path, path, view, methods=["GET"])

@@ -85,8 +85,8 @@ class Route:
     own_rate: bool
     """Whether the handler's service limits the rate itself, in the same round trip as its work."""
     errors: tuple[type[OrchestratorError], ...]
-    also: dict[int, tuple[str, Any]]
-    """Other successful answers, by status: a description and a model, or a media type for a stream."""
+    also: dict[int, tuple[str, Any, tuple[str, ...]]]
+    """Other successful answers, by status: a description, the model of the data, media types beside JSON."""
 
     @property
     def rule(self) -> str:
@@ -125,7 +125,7 @@ class Routes:
         idempotent: bool = False,
         own_rate: bool = False,
         errors: tuple[type[OrchestratorError], ...] = (),
-        also: dict[int, tuple[str, Any]] | None = None,
+        also: dict[int, tuple[str, Any, tuple[str, ...]]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Register the decorated handler; the first line of its docstring is the route's summary.
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import trio
@@ -295,7 +295,7 @@ class House:
             "health": self.health,
         }
         self.app = QuartTrio("orchestrator", static_folder=None)
-        routes.register(self.app, cast(Services, Services(**fakes)))
+        routes.register(self.app, Services(**fakes))
 
     async def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **more: Any

@@ -105,7 +105,9 @@ async def test_a_clock_that_is_a_little_off_is_tolerated() -> None:
     assert (await authenticator.principal_of(late, tenant=None)).user_id == "ann"
 
 
-async def test_a_remembered_token_is_examined_again_only_when_it_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_remembered_token_is_examined_again_only_when_it_has_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     verifier = TokenVerifier(SETTINGS.jwt)
     examined = 0
     examine = verifier._examine
@@ -155,7 +157,9 @@ async def test_a_role_gives_permissions_where_the_token_names_none() -> None:
         (["acme", "globex"], "initech", (403, "ORCH_AUTH_002", "")),
     ],
 )
-async def test_the_tenant_must_be_one_that_the_token_carries(tenants: Any, header: str | None, expected: Any) -> None:
+async def test_the_tenant_must_be_one_that_the_token_carries(
+    tenants: Any, header: str | None, expected: Any
+) -> None:
     headers = bearer(tenants) | ({"X-Tenant-ID": header} if header else {})
     reply = await House().call("GET", LIST, headers=headers)
     if expected == 200:

@@ -43,7 +43,9 @@ ENVELOPE = {"data": {"agent_id": "docs-guide"}}
         (b"[" * 5000, (400, "ORCH_VAL_001", "$")),
     ],
 )
-async def test_a_bad_body_is_refused_with_the_path_of_its_fault(body: Any, fault: tuple[int, str, str]) -> None:
+async def test_a_bad_body_is_refused_with_the_path_of_its_fault(
+    body: Any, fault: tuple[int, str, str]
+) -> None:
     reply = await House().call("POST", CREATE, body, {**bearer(), **JSON})
     assert reply.fault == fault
 
@@ -62,7 +64,11 @@ async def test_all_faults_of_a_body_are_told_at_once() -> None:
 async def test_a_fault_deep_inside_has_its_whole_path() -> None:
     attachments = [{"name": "a", "url": "https://a"}, {"name": "b", "url": "file:///etc/passwd"}]
     body = {"data": {"session_id": "s", "content": "hi", "attachments": attachments}}
-    assert (await House().call("POST", CHAT, body)).fault == (400, "ORCH_VAL_001", "$.data.attachments[1].url")
+    assert (await House().call("POST", CHAT, body)).fault == (
+        400,
+        "ORCH_VAL_001",
+        "$.data.attachments[1].url",
+    )
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data", "json"])
@@ -176,7 +182,9 @@ async def test_a_missing_permission_is_refused_and_audited() -> None:
     house = House()
     reply = await house.call("POST", CREATE, {"agent_id": "a"}, bearer(role=Role.MONITOR))
     assert reply.fault == (403, "ORCH_AUTH_003", "")
-    assert [(entry["action"], entry["tenant_id"]) for entry in house.audit.entries] == [("auth.refused", "acme")]
+    assert [(entry["action"], entry["tenant_id"]) for entry in house.audit.entries] == [
+        ("auth.refused", "acme")
+    ]
 
 
 async def test_a_body_for_another_tenant_is_audited_with_who_sent_it() -> None:

@@ -1,0 +1,139 @@
+"""`/openapi.json`, and the page at `/docs` that shows the same document to people."""
+
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+from jinja2 import Environment, PackageLoader
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.middleware.exchange import JSON, Exchange, respond
+from orchestrator.routes.openapi import build_document
+from orchestrator.routes.registry import Route
+
+View = Callable[[], Awaitable[Response]]
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("orchestrator.routes"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+
+
+@frozen
+class _Page:
+    html: bytes
+    policy: str
+
+
+def document_views(app: QuartTrio, routes: tuple[Route, ...], public_url: str) -> dict[str, View]:
+    """Return the views of the documents, by path. The document is made once, when it is first asked for."""
+
+    @cache
+    def document() -> dict[str, Any]:
+        return build_document(routes, {rule.rule for rule in app.url_map.iter_rules()}, public_url)
+
+    @cache
+    def encoded() -> bytes:
+        return orjson.dumps(document())
+
+    @cache
+    def page() -> _Page:
+        return _render(document())
+
+    async def openapi() -> Response:
+        return respond(Exchange.begin(request.scope), encoded(), 200, JSON)
+
+    async def docs() -> Response:
+        exchange, shown = Exchange.begin(request.scope), page()
+        headers = {"Content-Security-Policy": shown.policy}
+        return respond(exchange, shown.html, 200, "text/html; charset=utf-8", headers)
+
+    return {"/openapi.json": openapi, "/docs": docs}
+
+
+def _render(document: dict[str, Any]) -> _Page:
+    style = _TEMPLATES.get_template("docs.css").render()
+    script = _TEMPLATES.get_template("docs.js").render()
+    html = _TEMPLATES.get_template("docs.html").render(
+        document=document,
+        style=style,
+        script=script,
+        operations=_operations(document),
+        errors=list(_errors(OrchestratorError)),
+    )
+    # The page's own style and script are let in by their hashes; nothing else is, from nowhere.
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return _Page(html.encode(), policy)
+
+
+def _errors(kind: type[OrchestratorError]) -> Iterator[dict[str, Any]]:
+    """Yield every code once, for the class that names it."""
+    if "code" in vars(kind):
+        words = (kind.__doc__ or "").splitlines()[0]
+        yield {"code": kind.code, "status": kind.status, "type": kind.type, "words": words}
+    for narrower in kind.__subclasses__():
+        yield from _errors(narrower)
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _resolve(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference within the document; words beside it stay."""
+    reference = part.get("$ref")
+    if reference is None:
+        return part
+    target: Any = document
+    for step in reference.removeprefix("#/").split("/"):
+        target = target[step]
+    return {**target, **{name: value for name, value in part.items() if name != "$ref"}}
+
+
+def _operations(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Group the operations by tag, each with a `curl` line that works."""
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            body = _example_body(document, operation)
+            shown = {**operation, "path": path, "method": method.upper(), "body": body}
+            shown["parameters"] = [_resolve(document, one) for one in operation.get("parameters", [])]
+            shown["curl"] = _curl(document, shown)
+            grouped.setdefault(operation["tags"][0], []).append(shown)
+    return grouped
+
+
+def _example_body(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the schema of `data` that an operation takes."""
+    if "requestBody" not in operation:
+        return None
+    return _resolve(document, operation["requestBody"]["content"][JSON]["schema"]["anyOf"][0])
+
+
+def _curl(document: dict[str, Any], operation: dict[str, Any]) -> str:
+    base = document["servers"][0]["url"].rstrip("/")
+    path = operation["path"].replace("{", "$").replace("}", "")
+    parts = ["curl"] + ([f"-X {operation['method']}"] if operation["method"] not in {"GET", "POST"} else [])
+    schemes = [name for scheme in operation["security"] for name in scheme]
+    if "bearer" in schemes:
+        parts.append('-H "Authorization: Bearer $TOKEN"')
+    if "apiKey" in schemes:
+        parts.append('-H "X-API-Key: $KEY" -H "X-Tenant-ID: $TENANT"')
+    if operation["body"] is not None:
+        example = {
+            name: "…" if schema.get("type") == "string" else {}
+            for name, schema in operation["body"]["properties"].items()
+            if name in operation["body"].get("required", ())
+        }
+        parts.append(f"-H 'Content-Type: application/json' -d '{orjson.dumps(example).decode()}'")
+    elif operation["method"] == "POST":
+        parts.append("-X POST")
+    return " ".join([*parts, f'"{base or "http://localhost:8000"}{path}"'])

@@ -1,0 +1,41 @@
+"""Routes without envelope, which need no token: what the document says of them."""
+
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.services.health import HealthReport
+
+
+@frozen
+class Alive:
+    """The process answers."""
+
+    status: str = "ok"
+
+
+@frozen
+class OpenRoute:
+    """A route that answers with a plain document."""
+
+    name: str
+    summary: str
+    statuses: tuple[int, ...] = (200,)
+    media_type: str = "application/json"
+    model: Any = None
+
+
+OPEN_ROUTES: Final = {
+    "/health": OpenRoute(
+        "health.summary", "How the process and what it needs are.", (200, 503), model=HealthReport
+    ),
+    "/health/live": OpenRoute("health.live", "Whether the process answers.", model=Alive),
+    "/health/ready": OpenRoute(
+        "health.ready", "Whether new work may come here.", (200, 503), model=HealthReport
+    ),
+    "/metrics": OpenRoute("metrics", "Figures for Prometheus.", (200, 401, 403), "text/plain"),
+    "/openapi.json": OpenRoute("openapi", "This document."),
+    "/asyncapi.json": OpenRoute("asyncapi", "The document of the WebSockets."),
+    "/docs": OpenRoute("docs", "This document, to be read by people.", media_type="text/html"),
+}
+"""By path. Those that an application does not serve are left out of its document."""

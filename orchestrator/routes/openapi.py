@@ -1,0 +1,307 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the models."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from attrs import fields, frozen
+from msgspec import Meta
+
+from orchestrator import errors as faults
+from orchestrator.errors import OrchestratorError
+from orchestrator.models.envelope import AnswerMeta, ErrorBody, FieldFault, MessageType, Status
+from orchestrator.models.ids import Id
+from orchestrator.models.timestamps import Timestamp
+from orchestrator.routes.open_routes import OPEN_ROUTES, OpenRoute
+from orchestrator.routes.registry import Access, Route
+from orchestrator.schemas import PREFIX, Schemas
+
+_JSON: Final = "application/json"
+_ALWAYS: Final = (
+    faults.InvalidParameter,
+    faults.Unauthorized,
+    faults.PermissionMissing,
+    faults.TenantNotGranted,
+    faults.RateLimited,
+    faults.InternalFault,
+    faults.StoreUnavailable,
+)
+_WITH_BODY: Final = (
+    faults.InvalidBody,
+    faults.Unprocessable,
+    faults.PayloadTooLarge,
+    faults.UnsupportedMediaType,
+    faults.TenantPaused,
+    faults.TenantDraining,
+)
+_HEADERS_IN: Final = {
+    "X-Tenant-ID": "The tenant, where the credentials are good for several.",
+    "X-Correlation-ID": "Joins what belongs together across services; comes back.",
+    "X-Message-ID": "Identifies the message; serves as idempotency key where there is no other.",
+    "X-Request-Priority": "0 (highest) to 9.",
+    "traceparent": "W3C trace context.",
+    "Idempotency-Key": "The same key with the same body is done once within 24 hours.",
+    "Last-Event-ID": "Of a stream that was cut off: the last event that arrived.",
+}
+_HEADERS_OUT: Final = {
+    "X-Correlation-ID": "As in the request, or made.",
+    "X-Request-ID": "Identifies this very request in the logs.",
+    "RateLimit": "What is left of the rate limit (IETF draft).",
+    "RateLimit-Policy": "The rate limit (IETF draft).",
+    "Retry-After": "Seconds until a retry makes sense.",
+    "Idempotent-Replayed": "`true` where this is the answer to an earlier request with the same key.",
+}
+_SECURITY: Final = {Access.BEARER: "bearer", Access.INTERNAL: "apiKey", Access.ADMIN: "apiKey"}
+
+
+@frozen
+class AnswerEnvelope:
+    """What every answer travels in."""
+
+    message_id: Id
+    correlation_id: Id
+    type: MessageType
+    schema_version: str
+    created_at: Timestamp
+    tenant_id: Id | None
+    source_service: str
+    data: Any
+    status: Status
+    meta: AnswerMeta
+    error: Annotated[
+        ErrorBody | None, Meta(description="Only where something went wrong; `data` is then null.")
+    ] = None
+
+
+@frozen
+class Problem:
+    """An error as RFC 9457 writes it, for clients that accept `application/problem+json`."""
+
+    type: Annotated[str, Meta(description="Where the code is described.")]
+    title: str
+    status: int
+    detail: str
+    error_type: Annotated[str, Meta(description="The class of the error, such as `validation_error`.")]
+    code: Annotated[str, Meta(description="A stable code such as `ORCH_VAL_001`.")]
+    message: str
+    details: list[FieldFault]
+    retryable: bool
+    retry_after_ms: int | None
+    service: str
+    correlation_id: str | None
+
+
+def build_document(routes: Iterable[Route], paths: Iterable[str], public_url: str) -> dict[str, Any]:
+    """Describe the API.
+
+    Args:
+        routes: those with an envelope.
+        paths: every path that the application serves; open routes that are not among them are left out.
+        public_url: base URL that clients see; empty: that of the document.
+    """
+    routes, served = list(routes), set(paths)
+    writer = _Writer(Schemas())
+    described: dict[str, dict[str, Any]] = {}
+    # Requests first: what clients send is closed to unknown fields, also where it comes back in answers.
+    operations = [(route, writer.request(route)) for route in routes]
+    for route, request in operations:
+        described.setdefault(route.path, {})[route.method.lower()] = writer.operation(route, request)
+    for path, open_route in OPEN_ROUTES.items():
+        if path in served:
+            described[path] = {"get": writer.open_operation(open_route)}
+    tags = sorted({route.name.partition(".")[0] for route in routes})
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Agent Orchestrator Service",
+            "version": "1.0.0",
+            "description": "Sessions, chat turns and tasks of the Nooble AI platform.",
+        },
+        "servers": [{"url": public_url or "/"}],
+        "tags": [{"name": tag} for tag in [*tags, "service"]],
+        "paths": described,
+        "components": writer.components(),
+    }
+
+
+@frozen
+class _Writer:
+    """Writes the parts of the document, and collects the schemas they refer to."""
+
+    schemas: Schemas
+
+    def components(self) -> dict[str, Any]:
+        self.schemas.of(Problem)
+        return {
+            "schemas": dict(sorted(self.schemas.components.items())),
+            "parameters": {
+                name: {
+                    "name": name,
+                    "in": "header",
+                    "description": words,
+                    "schema": {"type": "integer", "minimum": 0, "maximum": 9}
+                    if name == "X-Request-Priority"
+                    else {"type": "string"},
+                }
+                for name, words in _HEADERS_IN.items()
+            },
+            "headers": {
+                name: {"description": words, "schema": {"type": "string"}}
+                for name, words in _HEADERS_OUT.items()
+            },
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        }
+
+    def request(self, route: Route) -> dict[str, Any] | None:
+        """Describe the body: `data` alone, or in its envelope."""
+        if route.body is None:
+            return None
+        data = self.schemas.of(route.body, closed=True)
+        domain, _, action = route.name.partition(".")
+        kind = {"domain": {"const": domain}, "action": {"const": action}}
+        words = {"type": "string"}
+        envelope = {
+            "type": "object",
+            "required": ["data"],
+            "additionalProperties": False,
+            "properties": {
+                "data": data,
+                "type": {"type": "object", "required": list(kind), "properties": kind},
+                "message_id": self.schemas.of(Id),
+                "correlation_id": self.schemas.of(Id),
+                "tenant_id": self.schemas.of(Id),
+                "created_at": self.schemas.of(Timestamp),
+                "schema_version": words,
+                "source_service": words,
+            },
+        }
+        return {"required": True, "content": {_JSON: {"schema": {"anyOf": [data, envelope]}}}}
+
+    def operation(self, route: Route, request: dict[str, Any] | None) -> dict[str, Any]:
+        """Describe a route."""
+        needs = f"Needs `{route.permission}`." if route.permission else f"Needs an API key ({route.access})."
+        described: dict[str, Any] = {
+            "operationId": route.name,
+            "summary": route.summary,
+            "description": needs,
+            "tags": [route.name.partition(".")[0]],
+            "security": [{_SECURITY[route.access]: []}],
+            "parameters": self._parameters(route),
+            "responses": {**self._successes(route), **self._failures(route)},
+        }
+        if request is not None:
+            described["requestBody"] = request
+        return described
+
+    def open_operation(self, route: OpenRoute) -> dict[str, Any]:
+        """Describe a route without envelope."""
+        schema = self.schemas.of(route.model) if route.model else {}
+        content = {route.media_type: {"schema": schema} if schema else {}}
+        responses = {
+            str(status): {"description": HTTPStatus(status).phrase, "content": content}
+            for status in route.statuses
+        }
+        return {
+            "operationId": route.name,
+            "summary": route.summary,
+            "tags": ["service"],
+            "security": [],
+            "responses": responses,
+        }
+
+    def _parameters(self, route: Route) -> list[dict[str, Any]]:
+        parameters: list[dict[str, Any]] = []
+        if route.id_name:
+            parameters.append(
+                {"name": route.id_name, "in": "path", "required": True, "schema": self.schemas.of(Id)}
+            )
+        if route.query is not None:
+            self.schemas.of(route.query, closed=True)
+            properties = self.schemas.components.pop(route.query.__name__)["properties"]
+            for attribute in fields(route.query):
+                schema = _given(properties[attribute.name])
+                words = schema.pop("description", "")
+                parameters.append(
+                    {"name": attribute.name, "in": "query", "description": words, "schema": schema}
+                )
+        headers = [name for name in _HEADERS_IN if name not in {"Idempotency-Key", "Last-Event-ID"}]
+        if route.idempotent:
+            headers.append("Idempotency-Key")
+        if any(media_types for _, _, media_types in route.also.values()):
+            headers.append("Last-Event-ID")
+        return parameters + [{"$ref": f"#/components/parameters/{name}"} for name in headers]
+
+    def _successes(self, route: Route) -> dict[str, Any]:
+        names = ["X-Correlation-ID", "X-Request-ID", "RateLimit", "RateLimit-Policy"]
+        if route.idempotent:
+            names.append("Idempotent-Replayed")
+        headers = _header_refs(names)
+        answer = self.schemas.of(route.answer)
+        data = answer
+        if route.paged:
+            data = {
+                "type": "object",
+                "required": ["items"],
+                "properties": {"items": {"type": "array", "items": answer}},
+            }
+        successes = {str(route.status): self._success(HTTPStatus(route.status).phrase, data, headers, ())}
+        for status, (words, model, media_types) in route.also.items():
+            successes[str(status)] = self._success(words, self.schemas.of(model), headers, media_types)
+        return successes
+
+    def _success(
+        self, words: str, data: dict[str, Any], headers: dict[str, Any], media_types: Iterable[str]
+    ) -> dict[str, Any]:
+        envelope = self.schemas.of(AnswerEnvelope)
+        narrowed = {"allOf": [envelope, {"type": "object", "properties": {"data": data}}]}
+        content: dict[str, Any] = {_JSON: {"schema": narrowed}}
+        content |= {media_type: {"schema": {"type": "string"}} for media_type in media_types}
+        return {"description": words, "headers": headers, "content": content}
+
+    def _failures(self, route: Route) -> dict[str, Any]:
+        kinds: set[type[OrchestratorError]] = {*_ALWAYS, *route.errors}
+        if route.access is Access.BEARER:
+            kinds.add(faults.ServiceUnreachable)
+        if route.method != "GET":
+            kinds.update(_WITH_BODY)
+        by_status: dict[int, list[type[OrchestratorError]]] = {}
+        for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
+            by_status.setdefault(kind.status, []).append(kind)
+        return {str(status): self._failure(status, told) for status, told in by_status.items()}
+
+    def _failure(self, status: int, kinds: list[type[OrchestratorError]]) -> dict[str, Any]:
+        names = ["X-Correlation-ID", "X-Request-ID"]
+        if any(kind.retryable for kind in kinds):
+            names.append("Retry-After")
+        told = "\n".join(f"- `{kind.code}` {(kind.__doc__ or '').splitlines()[0]}" for kind in kinds)
+        codes = {"properties": {"code": {"enum": sorted({kind.code for kind in kinds})}}}
+        error = {
+            "type": "object",
+            "required": ["error"],
+            "properties": {"error": codes, "data": {"type": "null"}},
+        }
+        return {
+            "description": f"{HTTPStatus(status).phrase}\n\n{told}",
+            "headers": _header_refs(names),
+            "content": {
+                _JSON: {"schema": {"allOf": [self.schemas.of(AnswerEnvelope), error]}},
+                "application/problem+json": {"schema": {"$ref": f"{PREFIX}Problem"}},
+            },
+        }
+
+
+def _header_refs(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _given(schema: dict[str, Any]) -> dict[str, Any]:
+    """Describe a query parameter that is there: one that is left out is no null."""
+    options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
+    return (
+        {**options[0], **{name: part for name, part in schema.items() if name != "anyOf"}}
+        if options
+        else dict(schema)
+    )
