@@ -41,6 +41,10 @@ class LogWriter:
     async def append(self, name: str, data: object, *, keep: int = 1000, publish: bool = True) -> int:
         """Append an event; returns its offset."""
         body = make_body(name, data, tenant_id=self.tenant_id, correlation_id="c1")
+        return await self.append_body(name, body, keep=keep, publish=publish)
+
+    async def append_body(self, name: str, body: bytes, *, keep: int = 1000, publish: bool = True) -> int:
+        """Append an event that is encoded already."""
         offset: Any = await self.redis.eval(
             _APPEND,
             2,
