@@ -1,0 +1,32 @@
+"""`chat`: talk with an agent."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from cli.chat.session import Wish, run_chat
+from cli.completion import complete_agents, complete_sessions
+from cli.context import find_target
+from cli.interrupts import run_trio
+from cli.options import target_options
+
+
+@click.command()
+@click.option("--agent", metavar="AGENT", help="Default: docs-guide.", shell_complete=complete_agents)
+@click.option("--session", metavar="SESSION", help="Go on with this session.", shell_complete=complete_sessions)
+@click.option("-m", "--message", metavar="TEXT", help="Ask this once, and end with the answer.")
+@click.option("-y", "--yes", is_flag=True, help="With -m: confirm what the agent asks to confirm.")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="The data directory of a dev stack.")
+@target_options
+def chat(agent: str | None, session: str | None, message: str | None, data_dir: Path | None, *, yes: bool) -> int:
+    """Chat with an agent; Ctrl-C cancels an answer, /help lists what else may be typed.
+
+    \b
+    Example:
+      nooble-orch chat --agent echo -m "Hello there"
+    """
+    if message is None and not sys.stdin.isatty():
+        message = sys.stdin.read()
+    wish = Wish(agent_id=agent, session_id=session, message=message, yes=yes)
+    return run_trio(run_chat, find_target(data_dir=data_dir), wish)

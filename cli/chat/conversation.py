@@ -1,0 +1,158 @@
+"""One session being talked with: messages go over REST, everything that comes back over the WebSocket."""
+
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+import trio
+from attrs import define, field
+from uuid_utils import uuid7
+
+from cli.chat.prompt import LeftOff
+from cli.chat.screen import Screen
+from cli.chat.tools import ToolAnswerer
+from cli.chat.turn import Turn
+from cli.client import TrioApi
+from cli.context import Target
+from cli.failures import CliFailure, Exit
+from cli.follow import PATIENCE_SECONDS, Frame, SessionSocket
+from cli.interrupts import ungrouped
+
+ANSWER_SECONDS: Final = 900.0
+"""How long an answer is waited for at most; the service's own deadline comes long before."""
+_WAITS: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
+_FINAL: Final = frozenset({"completed", "failed", "cancelled", "partial"})
+
+
+class SecondInterrupt(Exception):
+    """Ctrl-C came again while a turn was being cancelled."""
+
+
+@define
+class Conversation:
+    """A session, and the turns of this chat."""
+
+    api: TrioApi
+    socket: SessionSocket
+    frames: trio.MemoryReceiveChannel[Frame]
+    session: dict[str, Any]
+    screen: Screen
+    tools: ToolAnswerer
+    state: str = ""
+    turns: list[Turn] = field(factory=list)
+    interrupted: bool = False
+    """Whether Ctrl-C cancelled a turn."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, target: Target, session: dict[str, Any], api: TrioApi, screen: Screen, tools: ToolAnswerer
+    ) -> AsyncIterator[Self]:
+        """Connect to a session."""
+        socket = SessionSocket(target, session["session_id"], tell=screen.say)
+        async with socket.opened() as frames:
+            yield cls(api, socket, frames, session, screen, tools, session["state"])
+
+    async def ask(self, content: str) -> Turn:
+        """Send a message and show its answer; Ctrl-C cancels the turn, and a second one stops waiting for that.
+
+        Raises:
+            CliFailure: the message was refused, or the service stays away.
+            SecondInterrupt: see above.
+        """
+        started = time.monotonic()
+        accepted = await self._post(content)
+        turn = Turn(accepted["message_id"], accepted["task_id"], started)
+        turn.moments.append(("accepted", time.monotonic() - started))
+        self.turns.append(turn)
+        with trio.move_on_after(ANSWER_SECONDS) as waiting, ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._cancel_on_interrupt, turn)
+                await self._follow(turn)
+                nursery.cancel_scope.cancel()
+        if waiting.cancelled_caught:
+            raise CliFailure("There was no answer in time.", self.where_it_stands(turn), Exit.INCOMPLETE)
+        self.screen.finish(turn)
+        return turn
+
+    async def cancel(self, turn: Turn) -> None:
+        """Cancel a turn; its end comes as an event."""
+        answer = await self.api.post(f"chat.cancel/{turn.message_id}")
+        if not answer["cancelled"] and not turn.is_over:
+            await self._look_up(turn)
+
+    def where_it_stands(self, turn: Turn) -> str:
+        """Say where to look for a turn that this chat no longer follows."""
+        return f"See it with 'nooble-orch tasks show {turn.task_id}'."
+
+    async def _post(self, content: str) -> dict[str, Any]:
+        data = {"session_id": self.session["session_id"], "content": content}
+        key, given_up = str(uuid7()), trio.current_time() + PATIENCE_SECONDS
+        for attempt in range(10_000):
+            try:
+                # The key makes it one message however often it is sent.
+                accepted: dict[str, Any] = await self.api.post("chat.message", data, key=key)
+            except CliFailure as failure:
+                if failure.code is not Exit.UNREACHABLE or trio.current_time() > given_up:
+                    raise
+                if attempt == 0:
+                    self.screen.say("The service is away; trying again …")
+                await trio.sleep(_WAITS[min(attempt, len(_WAITS) - 1)])
+            else:
+                return accepted
+        raise AssertionError("unreachable: the deadline ends the loop")
+
+    async def _follow(self, turn: Turn) -> None:
+        while not turn.is_over:
+            try:
+                frame = await self.frames.receive()
+            except trio.EndOfChannel:
+                raise CliFailure("The session was closed.", "", Exit.FAILED) from None
+            await self._take(frame, turn)
+
+    async def _take(self, frame: Frame, turn: Turn) -> None:
+        if frame.name == "session.state_update":
+            self.state = frame.data["state"]
+            if frame.data.get("recovered") is False:
+                self.screen.say("Some events were lost; the answer comes in one piece.")
+                await self._look_up(turn)
+        elif frame.name == "system.notification":
+            self.screen.say(f"{frame.data['title']}: {frame.data['message']}")
+        elif turn.apply(frame, time.monotonic()):
+            self.screen.update(turn)
+            if frame.name == "chat.status_update" and frame.data.get("queue_position"):
+                self.screen.say(f"Waiting behind {frame.data['queue_position']} other messages of this session.")
+            if frame.name == "tool.execute":
+                await self._run_tool(frame.data, turn)
+
+    async def _look_up(self, turn: Turn) -> None:
+        """Ask for the outcome where events that may have told it are gone."""
+        task = await self.api.get(f"task.get/{turn.task_id}")
+        if task["status"] in _FINAL:
+            turn.finish(task["status"], task.get("result"), task.get("error"), time.monotonic())
+            turn.text = (turn.answer or {}).get("content", turn.text)
+
+    async def _run_tool(self, asked: dict[str, Any], turn: Turn) -> None:
+        started = time.monotonic()
+        try:
+            result = await self.tools.answer(asked["tool_id"], asked["params"], asked["timeout_ms"])
+        except LeftOff:
+            self.screen.say("Cancelling …")
+            await self.cancel(turn)
+            return
+        took = round((time.monotonic() - started) * 1000, 1)
+        answer = {"tool_call_id": asked["tool_call_id"], "result": {**result, "execution_time_ms": took}}
+        await self.socket.send("tool.result", answer)
+
+    async def _cancel_on_interrupt(self, turn: Turn) -> None:
+        with trio.open_signal_receiver(signal.SIGINT) as signals:
+            first = True
+            async for _ in signals:
+                if not first:
+                    raise SecondInterrupt
+                first = False
+                self.screen.say("Cancelling …")
+                self.interrupted = True
+                await self.cancel(turn)

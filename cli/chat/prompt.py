@@ -1,0 +1,170 @@
+"""Asking the person: one line, several lines, the history of earlier ones.
+
+`input()` with readline edits lines, and both know nothing of trio; the libraries that edit lines asynchronously run on
+asyncio. So `input()` waits in a thread: the one place of the command line that has one. A thread that waits for the
+keyboard can't be called back, only left behind, which is why there is a single reader, and why a line that was asked
+for and then no longer wanted is read and dropped before the next question.
+"""
+
+import os
+import readline
+import sys
+import termios
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from cli.interrupts import ungrouped
+
+_HISTORY_LENGTH: Final = 1000
+_CTRL_C: Final = "\x03"
+_QUOTES: Final = '"""'
+
+
+class LeftOff(Exception):
+    """The person pressed Ctrl-C; `line` says whether something was on the line."""
+
+    def __init__(self, *, line: bool) -> None:
+        super().__init__()
+        self.line = line
+
+
+class Prompt:
+    """Asks for lines; made by `open_prompt`."""
+
+    def __init__(self, questions: trio.MemorySendChannel[str], lines: trio.MemoryReceiveChannel[str | None]) -> None:
+        self._questions = questions
+        self._lines = lines
+        self._unwanted = False
+
+    async def line(self, question: str) -> str | None:
+        """Ask for one line; None at the end of the input.
+
+        Raises:
+            LeftOff: Ctrl-C.
+        """
+        if self._unwanted:
+            print("(Enter to go on) ", end="", flush=True)
+            await self._lines.receive()
+            self._unwanted = False
+        await self._questions.send(question)
+        self._unwanted = True
+        line = await self._lines.receive()
+        self._unwanted = False
+        if line is not None and line.startswith(_CTRL_C):
+            raise LeftOff(line=len(line) > 1)
+        return line
+
+    async def message(self, question: str) -> str | None:
+        r"""Ask for a message: a line, more of them after each that ends in `\`, or all between two `\"\"\"`."""
+        line = await self.line(question)
+        if line is None:
+            return None
+        if line.lstrip().startswith(_QUOTES):
+            return await self._quoted(line.lstrip()[len(_QUOTES) :])
+        lines = [line]
+        while lines[-1].endswith("\\"):
+            lines[-1] = lines[-1][:-1]
+            following = await self.line("… ")
+            if following is None:
+                break
+            lines.append(following)
+        return "\n".join(lines)
+
+    async def _quoted(self, first: str) -> str:
+        lines, line = [], first
+        while _QUOTES not in line:
+            lines.append(line)
+            following = await self.line("… ")
+            if following is None:
+                return "\n".join(lines).strip("\n")
+            line = following
+        lines.append(line[: line.index(_QUOTES)])
+        return "\n".join(lines).strip("\n")
+
+
+@asynccontextmanager
+async def open_prompt() -> AsyncIterator[Prompt]:
+    """Read from the terminal inside the block, and leave it as it was."""
+    questions, asked = trio.open_memory_channel[str](0)
+    given, lines = trio.open_memory_channel[str | None](1)
+    with _terminal_kept(), _history(), ungrouped():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_read, asked, given)
+            yield Prompt(questions, lines)
+            nursery.cancel_scope.cancel()
+
+
+async def _read(asked: trio.MemoryReceiveChannel[str], given: trio.MemorySendChannel[str | None]) -> None:
+    async for question in asked:
+        # Left behind when the chat ends: nothing but a key can end it, and it holds nothing but the keyboard.
+        await given.send(await trio.to_thread.run_sync(_input, question, abandon_on_cancel=True))
+
+
+def _input(question: str) -> str | None:
+    with _ctrl_c_as_key():
+        try:
+            return input(question)
+        except EOFError:
+            return None
+
+
+@contextmanager
+def _ctrl_c_as_key() -> Iterator[None]:
+    """Let readline have Ctrl-C as a key: a signal would reach the main thread, which can't end the line.
+
+    The key puts itself at the beginning of the line and submits it (see `_history`).
+    """
+    if not _gnu_readline():
+        yield
+        return
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    during: list[Any] = [*before]
+    during[3] &= ~termios.ISIG
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, during)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def _terminal_kept() -> Iterator[None]:
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+@contextmanager
+def _history() -> Iterator[None]:
+    path = history_path()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.exists():
+        readline.read_history_file(path)
+    readline.set_history_length(_HISTORY_LENGTH)
+    if _gnu_readline():
+        readline.parse_and_bind("set enable-bracketed-paste off")
+        readline.parse_and_bind(r'"\C-c": "\C-a\C-v\C-c\C-m"')
+    try:
+        yield
+    finally:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.close(descriptor)
+        readline.write_history_file(path)
+
+
+def history_path() -> Path:
+    """Return where the lines of earlier chats are kept."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "nooble-orch" / "history"
+
+
+def _gnu_readline() -> bool:
+    return "libedit" not in (readline.__doc__ or "")

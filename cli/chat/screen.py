@@ -1,0 +1,189 @@
+"""Showing answers: as markdown that grows on a terminal, as plain text in a pipe."""
+
+import json
+import re
+import sys
+from typing import Any, Final, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.text import Text
+
+from cli.chat.turn import Turn
+from cli.output import make_console, note, printable
+
+_FENCE: Final = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
+
+
+class Screen(Protocol):
+    """Where a chat shows itself."""
+
+    def update(self, turn: Turn) -> None:
+        """Show what has come of the answer."""
+
+    def finish(self, turn: Turn) -> None:
+        """Show the rest of the answer, and what belongs to it."""
+
+    def say(self, text: str) -> None:
+        """Say something that is no answer."""
+
+
+class PlainScreen:
+    """Text as it comes on stdout, everything else on stderr."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+        self._attempt = 1
+
+    def update(self, turn: Turn) -> None:
+        """Write what has been added since the last time."""
+        if turn.attempt != self._attempt or not turn.text.startswith(self._shown):
+            if self._shown:
+                self._write("\n")
+                note("The answer starts over; what came before does not count.")
+            self._shown, self._attempt = "", turn.attempt
+        self._write(turn.text[len(self._shown) :])
+        self._shown = turn.text
+
+    def finish(self, turn: Turn) -> None:
+        """Write the rest, and the sources."""
+        self.update(turn)
+        if self._shown and not self._shown.endswith("\n"):
+            self._write("\n")
+        for line in tool_lines(turn.answer):
+            note(line)
+        sources = source_lines(turn.answer)
+        if sources:
+            self._write("\nSources:\n" + "".join(f"  {line}\n" for line in sources))
+        for line in verdict_lines(turn):
+            note(line)
+        self._shown, self._attempt = "", 1
+
+    def say(self, text: str) -> None:
+        """Say something on stderr."""
+        note(text)
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
+
+
+class RichScreen:
+    """Markdown on a terminal: finished paragraphs stay, the last one is drawn anew while it grows."""
+
+    def __init__(self) -> None:
+        self._console: Console = make_console()
+        self._live: Live | None = None
+        self._settled = ""
+        self._attempt = 1
+
+    def update(self, turn: Turn) -> None:
+        """Draw what has come."""
+        text = printable(turn.text)
+        if turn.attempt != self._attempt or not text.startswith(self._settled):
+            self._stop_live()
+            if self._settled:
+                self.say("The answer starts over; what came before does not count.")
+            self._settled, self._attempt = "", turn.attempt
+        done = settled(text)
+        if len(done) > len(self._settled):
+            self._stop_live()
+            self._console.print(Markdown(done[len(self._settled) :]))
+            self._settled = done
+        rest = text[len(self._settled) :]
+        if rest.strip():
+            self._draw(rest)
+
+    def finish(self, turn: Turn) -> None:
+        """Draw the whole answer, its sources and tool calls."""
+        self.update(turn)
+        self._stop_live()
+        rest = printable(turn.text)[len(self._settled) :]
+        if rest.strip():
+            self._console.print(Markdown(rest))
+        self._settled, self._attempt = "", 1
+        for line in tool_lines(turn.answer):
+            self._console.print(Text(printable(line), style="cyan"))
+        sources = source_lines(turn.answer)
+        if sources:
+            self._console.print(Text("Sources", style="bold"))
+            for line in sources:
+                self._console.print(Text(f"  {printable(line)}", style="dim"))
+        for line in verdict_lines(turn):
+            self.say(line)
+
+    def say(self, text: str) -> None:
+        """Say something, above the part that still grows."""
+        console = self._live.console if self._live else self._console
+        console.print(Text(printable(text), style="yellow"))
+
+    def _draw(self, rest: str) -> None:
+        # Only what fits is drawn anew: a terminal can't take back lines that have scrolled away.
+        height = max(self._console.height - 4, 4)
+        shown = "\n".join(rest.splitlines()[-height:])
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(Markdown(shown), refresh=True)
+
+    def _stop_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def make_screen() -> Screen:
+    """Return the screen that fits where stdout goes."""
+    return RichScreen() if sys.stdout.isatty() else PlainScreen()
+
+
+def settled(text: str) -> str:
+    """Return the part of a growing markdown text that later text can't change: up to its last blank line outside code.
+
+    A list that goes on after a blank line is drawn in two pieces; its numbers stay right.
+    """
+    end = len(text)
+    while (end := text.rfind("\n\n", 0, end)) >= 0:
+        if len(_FENCE.findall(text, 0, end)) % 2 == 0:
+            return text[: end + 2]
+    return ""
+
+
+def source_lines(answer: dict[str, Any] | None) -> list[str]:
+    """Say of each source what it is and where."""
+    lines = []
+    for number, source in enumerate((answer or {}).get("sources", ()), 1):
+        title = _first(source, "title", "name", "document_id", "id")
+        place = _first(source, "url", "path", "source", "uri", "document")
+        parts = dict.fromkeys(part for part in (title, _first(source, "section", "heading"), place) if part)
+        lines.append(f"[{number}] {' — '.join(parts) or json.dumps(source)}")
+    return lines
+
+
+def tool_lines(answer: dict[str, Any] | None) -> list[str]:
+    """Say of each tool call what was asked and what came."""
+    lines = []
+    for call in (answer or {}).get("tool_calls", ()):
+        asked = call.get("params", call.get("parameters", {}))
+        given = call.get("result", call.get("error_message", call.get("status")))
+        came = "" if given is None else f" → {given if isinstance(given, str) else json.dumps(given)}"
+        lines.append(f"⚙ {_first(call, 'tool_id', 'name')}({json.dumps(asked)}){came}")
+    return lines
+
+
+def verdict_lines(turn: Turn) -> list[str]:
+    """Say what was not as it should be."""
+    lines = []
+    if turn.answer and turn.answer.get("degraded"):
+        lines.append(f"Answered without: {', '.join(turn.answer['degraded'])}.")
+    if turn.status == "failed":
+        error = turn.error or {"message": "The turn failed.", "code": "no code"}
+        lines.append(f"The turn failed: {error['message']} ({error['code']})")
+    elif turn.answer is None and turn.status in {"cancelled", "interrupted"}:
+        lines.append(f"The turn was {turn.status}.")
+    return lines
+
+
+def _first(record: dict[str, Any], *names: str) -> str:
+    return next((str(record[name]) for name in names if record.get(name)), "")

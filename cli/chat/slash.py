@@ -1,0 +1,128 @@
+"""What a person may type in a chat instead of a message."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from attrs import frozen
+
+from cli.chat.conversation import Conversation
+
+HISTORY_LENGTH: Final = 20
+
+
+class Leave(Exception):
+    """The person is done."""
+
+
+class SwitchAgent(Exception):
+    """The person wants to talk with another agent."""
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(agent_id)
+        self.agent_id = agent_id
+
+
+@frozen
+class _Command:
+    says: str
+    run: Callable[[Conversation, str], Awaitable[None]]
+
+
+async def handle(conversation: Conversation, line: str) -> bool:
+    """Do what a line such as `/state` asks for; false if it is a message.
+
+    Raises:
+        Leave: on `/quit`.
+        SwitchAgent: on `/agent NAME`.
+    """
+    if not line.startswith("/"):
+        return False
+    name, _, argument = line.strip().partition(" ")
+    command = COMMANDS.get(name)
+    if command is None:
+        conversation.screen.say(f"There is no command {name}; /help lists them.")
+    else:
+        await command.run(conversation, argument.strip())
+    return True
+
+
+async def _help(conversation: Conversation, _: str) -> None:
+    for name, command in COMMANDS.items():
+        conversation.screen.say(f"{name:<12} {command.says}")
+    conversation.screen.say('Several lines: end a line with \\, or put """ before the first and after the last.')
+    conversation.screen.say("Ctrl-C cancels an answer; on an empty line it leaves.")
+
+
+async def _state(conversation: Conversation, _: str) -> None:
+    session = await conversation.api.get(f"session.get/{conversation.session['session_id']}")
+    for name in ("session_id", "agent_id", "state", "message_count", "created_at", "active_task_id"):
+        if session.get(name) is not None:
+            conversation.screen.say(f"{name:<16} {session[name]}")
+
+
+async def _history(conversation: Conversation, _: str) -> None:
+    route = f"chat.history/{conversation.session['session_id']}"
+    messages = (await conversation.api.get(route, limit=HISTORY_LENGTH))["items"]
+    for message in messages:
+        conversation.screen.say(f"{message['role']}: {message['content']}")
+    if not messages:
+        conversation.screen.say("Nothing has been said yet.")
+
+
+async def _cancel(conversation: Conversation, _: str) -> None:
+    # Answers of this chat are waited for, so only one that another client asked for can be running here.
+    session = await conversation.api.get(f"session.get/{conversation.session['session_id']}")
+    task_id = session.get("active_task_id")
+    if task_id is None:
+        conversation.screen.say("Nothing is running.")
+        return
+    cancelled = (await conversation.api.post(f"task.cancel/{task_id}"))["cancelled"]
+    conversation.screen.say(f"Task {task_id} was cancelled." if cancelled else f"Task {task_id} had already ended.")
+
+
+async def _agent(conversation: Conversation, argument: str) -> None:
+    if argument:
+        raise SwitchAgent(argument)
+    conversation.screen.say(f"This is {conversation.session['agent_id']}; /agent NAME begins a session with another.")
+
+
+async def _trace(conversation: Conversation, _: str) -> None:
+    if not conversation.turns:
+        conversation.screen.say("Nothing has been asked yet.")
+        return
+    turn = conversation.turns[-1]
+    for name in ("correlation_id", "message_id", "task_id", "status"):
+        conversation.screen.say(f"{name:<16} {getattr(turn, name)}")
+    for name, at in turn.moments:
+        conversation.screen.say(f"{at * 1000:>8.0f} ms  {name}")
+
+
+async def _usage(conversation: Conversation, _: str) -> None:
+    answers = [turn.answer for turn in conversation.turns if turn.answer]
+    totals = {
+        name: sum(_tokens(answer, name) for answer in answers)
+        for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    }
+    conversation.screen.say(f"{len(answers)} answers of this chat:")
+    for name, total in totals.items():
+        conversation.screen.say(f"{name:<18} {total:>8}")
+
+
+async def _quit(_: Conversation, __: str) -> None:
+    raise Leave
+
+
+def _tokens(answer: dict[str, Any], name: str) -> int:
+    return int((answer.get("usage") or {}).get(name, 0))
+
+
+COMMANDS: Final = {
+    "/help": _Command("shows this", _help),
+    "/state": _Command("shows the session", _state),
+    "/history": _Command(f"shows its last {HISTORY_LENGTH} messages", _history),
+    "/cancel": _Command("cancels what the session is doing", _cancel),
+    "/agent": _Command("NAME: begins a session with another agent", _agent),
+    "/trace": _Command("shows ids and timings of the last answer", _trace),
+    "/usage": _Command("shows the tokens of this chat's answers", _usage),
+    "/quit": _Command("leaves; the session is kept", _quit),
+}

@@ -1,0 +1,176 @@
+"""The REST API as commands use it: envelopes opened, errors turned into failures with exit codes."""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+from uuid_utils import uuid7
+
+from cli.context import Target, need_service
+from cli.failures import CliFailure, Exit, refusal
+
+TIMEOUT: Final = 30.0
+PAGE: Final = 200
+
+
+class Api:
+    """A synchronous client, for commands that ask and print.
+
+    Args:
+        target: the stack.
+        operator: whether to ask as one who sees the whole tenant.
+        timeout: of each request, in seconds.
+    """
+
+    def __init__(self, target: Target, *, operator: bool = False, timeout: float = TIMEOUT) -> None:
+        need_service(target)
+        self._target = target
+        self._client = httpx.Client(**_settings(target, operator=operator, timeout=timeout))
+
+    def __enter__(self) -> Self:
+        self._client.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.__exit__(kind, error, trace)
+
+    def get(self, route: str, **parameters: object) -> Any:
+        """GET a route and return its `data`; for a list `items` and `next_cursor`."""
+        return self._send("GET", route, params=_given(parameters))
+
+    def post(self, route: str, data: dict[str, Any] | None = None) -> Any:
+        """POST to a route and return its `data`."""
+        return self._send("POST", route, json={} if data is None else data)
+
+    def delete(self, route: str) -> Any:
+        """DELETE by a route and return its `data`."""
+        return self._send("DELETE", route)
+
+    def listed(self, route: str, limit: int, **parameters: object) -> Iterator[dict[str, Any]]:
+        """Yield the items of a list, page by page, until there are `limit`."""
+        cursor = None
+        while limit > 0:
+            page = self.get(route, limit=min(limit, PAGE), cursor=cursor, **parameters)
+            yield from page["items"][:limit]
+            limit -= len(page["items"])
+            cursor = page["next_cursor"]
+            if not cursor:
+                return
+
+    def _send(self, method: str, route: str, **parts: Any) -> Any:
+        try:
+            return data_of(self._client.request(method, f"/api/v1/{route}", **parts))
+        except httpx.HTTPError as error:
+            raise unreachable(self._target, error) from None
+
+
+class TrioApi:
+    """The same for what runs on trio: chats, and watching."""
+
+    def __init__(self, target: Target, *, operator: bool = False) -> None:
+        need_service(target)
+        self._target = target
+        self._client = httpx.AsyncClient(**_settings(target, operator=operator, timeout=TIMEOUT))
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def get(self, route: str, **parameters: object) -> Any:
+        """GET a route and return its `data`; for a list `items` and `next_cursor`."""
+        return await self._send("GET", route, params=_given(parameters))
+
+    async def post(self, route: str, data: dict[str, Any] | None = None, *, key: str = "") -> Any:
+        """POST to a route and return its `data`.
+
+        Args:
+            route: `domain.action`, and an id where it takes one.
+            data: what it takes.
+            key: makes a repetition harmless (`Idempotency-Key`).
+        """
+        headers = {"Idempotency-Key": key} if key else {}
+        return await self._send("POST", route, json={} if data is None else data, headers=headers)
+
+    async def _send(self, method: str, route: str, **parts: Any) -> Any:
+        try:
+            return data_of(await self._client.request(method, f"/api/v1/{route}", **parts))
+        except httpx.HTTPError as error:
+            raise unreachable(self._target, error) from None
+
+
+def data_of(response: httpx.Response) -> Any:
+    """Open an answer's envelope; a list's `next_cursor` is put beside its items.
+
+    Raises:
+        CliFailure: it is an error, or no answer of this service at all.
+    """
+    try:
+        body = response.json()
+        data, error = body["data"], body.get("error")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        code = Exit.UNREACHABLE if response.status_code >= 500 else Exit.FAILED
+        host = f"{response.url.scheme}://{response.url.netloc.decode()}"
+        message = f"{host} answered {response.status_code} with something that is no answer of an orchestrator."
+        raise CliFailure(message, "Is --api-url right?", code) from None
+    if error:
+        details = [(fault["path"], fault["message"]) for fault in error.get("details", ())]
+        raise refusal(response.status_code, error["message"], details, error.get("retry_after_ms"))
+    if isinstance(data, dict) and "items" in data:
+        pagination = body.get("meta", {}).get("pagination") or {}
+        data["next_cursor"] = pagination.get("next_cursor")
+    return data
+
+
+def unreachable(target: Target, error: Exception) -> CliFailure:
+    """Say that the service can't be reached."""
+    if isinstance(error, httpx.TimeoutException):
+        return CliFailure(f"{target.api_url} did not answer in time.", "", Exit.INCOMPLETE)
+    reason = str(error) or type(error).__name__
+    hint = "Is it running? 'nooble-orch dev' starts one here; --api-url names another."
+    return CliFailure(f"{target.api_url} can't be reached: {reason}.", hint, Exit.UNREACHABLE)
+
+
+def authorization(target: Target, *, operator: bool = False) -> dict[str, str]:
+    """Return the headers that say who asks.
+
+    Raises:
+        CliFailure: there is no token.
+    """
+    token = target.operator_token if operator else target.token
+    if not token:
+        named = f" for tenant '{target.tenant}'" if target.tenant else ""
+        hint = "Give one with --token or ORCH_TOKEN; 'nooble-orch token create' makes one for development."
+        raise CliFailure(f"There is no token{named}.", hint, Exit.USAGE)
+    headers = {"Authorization": f"Bearer {token}"}
+    if target.tenant:
+        headers["X-Tenant-ID"] = target.tenant
+    return headers
+
+
+def _settings(target: Target, *, operator: bool, timeout: float) -> dict[str, Any]:
+    return {
+        "base_url": target.api_url,
+        "headers": {**authorization(target, operator=operator), "X-Correlation-ID": str(uuid7())},
+        "timeout": timeout,
+        "trust_env": not _is_local(target.api_url),
+    }
+
+
+def _is_local(url: str) -> bool:
+    # A proxy that the environment names can't reach this machine's loopback.
+    try:
+        return httpx.URL(url).host in {"127.0.0.1", "localhost", "::1"}
+    except httpx.InvalidURL as error:
+        raise CliFailure(f"'{url}' is no URL: {error}.", "", Exit.USAGE) from None
+
+
+def _given(parameters: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in parameters.items() if value is not None}

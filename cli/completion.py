@@ -1,0 +1,73 @@
+"""What the Tab key offers beside commands and options: tenants, profiles, agents, sessions, tasks.
+
+Completion runs in the middle of somebody's typing: where the service does not answer at once, it offers nothing. A
+message would only garble the line, so failures are not told here.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.failures import CliFailure
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def complete_tenants(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """Offer the tenants of the profiles and of a running `dev` stack."""
+    # cli.context imports the options, which import this module.
+    from cli.context import read_profiles  # noqa: PLC0415
+    from cli.devfile import find_stack  # noqa: PLC0415
+
+    stack = find_stack()
+    tenants = set(stack.tenants) if stack else set()
+    try:
+        tenants |= {profile["tenant"] for profile in read_profiles().values() if "tenant" in profile}
+    except CliFailure:
+        return _matching(tenants, incomplete)
+    return _matching(tenants, incomplete)
+
+
+def complete_profiles(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """Offer the profiles."""
+    from cli.context import read_profiles  # noqa: PLC0415  # as above
+
+    try:
+        return _matching(set(read_profiles()), incomplete)
+    except CliFailure:
+        return []
+
+
+def complete_agents(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """Offer the tenant's agents."""
+    return _matching({item["agent_id"] for item in _items("agent.list")}, incomplete)
+
+
+def complete_sessions(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """Offer the newest sessions."""
+    return _matching({item["session_id"] for item in _items("session.list")}, incomplete)
+
+
+def complete_tasks(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """Offer the newest tasks."""
+    return _matching({item["task_id"] for item in _items("task.list")}, incomplete)
+
+
+def _items(route: str) -> list[dict[str, Any]]:
+    from cli.client import Api  # noqa: PLC0415  # httpx is needed only where a service is asked
+    from cli.context import find_target  # noqa: PLC0415  # as above
+
+    try:
+        target = find_target()
+        if not target.api_url:
+            return []
+        with Api(target, operator=True, timeout=1.0) as api:
+            items: list[dict[str, Any]] = api.get(route, limit=50)["items"]
+            return items
+    except CliFailure:
+        return []
+
+
+def _matching(names: set[str], incomplete: str) -> "list[str | CompletionItem]":
+    return [name for name in sorted(names) if name.startswith(incomplete)]

@@ -1,0 +1,63 @@
+"""`config`: what is in force, and where it came from."""
+
+import os
+import re
+from typing import Any, Final
+
+import click
+
+from cli.failures import CliFailure
+from cli.options import current_options, listing_options
+from cli.output import Column, note, show_list
+from orchestrator.config.loading import Origin, SettingsFault, load_settings, origins, variable
+
+_COLUMNS: Final = (
+    Column("SETTING", "setting"),
+    Column("VALUE", "value"),
+    Column("FROM", "source"),
+)
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^@/]*(?=@)")
+_QUERY_SECRET: Final = re.compile(r"(?<=[?&]password=)[^&]*")
+
+
+@click.command()
+@listing_options
+def config() -> None:
+    """Show every setting of the service in force and where it came from; secrets are masked.
+
+    \b
+    Example:
+      nooble-orch config -o json
+    """
+    environ = dict(os.environ)
+    option = current_options().redis_url
+    if option:
+        environ["ORCH_REDIS_URL"] = option
+    try:
+        settings = load_settings(environ)
+    except SettingsFault as fault:
+        for line in fault.faults:
+            note(line)
+        count = len(fault.faults)
+        faults = "The settings have a fault." if count == 1 else f"The settings have {count} faults."
+        raise CliFailure(faults, "Each is named above.") from None
+    found = [_record(origin, "--redis-url" if option else None) for origin in origins(settings, environ)]
+    show_list(found, _COLUMNS, "There are no settings.")
+
+
+def _record(origin: Origin, redis_source: str | None) -> dict[str, Any]:
+    name = variable(origin.path)
+    return {
+        "setting": name,
+        "value": _masked(origin),
+        "source": redis_source if redis_source and origin.path == "redis_url" else origin.source,
+        "says": origin.says,
+    }
+
+
+def _masked(origin: Origin) -> Any:
+    if origin.path == "redis_url":
+        return _QUERY_SECRET.sub("***", _CREDENTIALS.sub("***", origin.value))
+    if origin.secret:
+        return "***" if origin.value else ""
+    return ",".join(origin.value) if isinstance(origin.value, tuple) else origin.value

@@ -1,0 +1,70 @@
+"""`dev.json`: what a running development stack tells other commands."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import asdict, frozen
+
+DATA_DIR: Final = Path(".nooble")
+FILE_NAME: Final = "dev.json"
+SECRET_NAME: Final = "jwt-secret"  # noqa: S105  # the name of a file
+
+
+@frozen
+class DevStack:
+    """A running stack: the fields of `dev.json`, and no others."""
+
+    api_url: str
+    ws_url: str
+    redis_url: str
+    sandbox_url: str
+    pid: int
+    tenants: dict[str, dict[str, str]]
+    """By tenant: `token` and `admin_token`."""
+    api_keys: dict[str, str]
+    """`internal` and `admin`."""
+
+    def write(self, data_dir: Path) -> None:
+        """Write the file, readable by its owner alone, all of it or nothing."""
+        draft = data_dir / f"{FILE_NAME}.new"
+        write_private(draft, json.dumps(asdict(self), indent=2) + "\n")
+        draft.replace(data_dir / FILE_NAME)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def find_data_dir(start: Path | None = None) -> Path | None:
+    """Return the nearest `.nooble` directory, here or above."""
+    here = (start or Path.cwd()).resolve()
+    return next((place / DATA_DIR for place in (here, *here.parents) if (place / DATA_DIR).is_dir()), None)
+
+
+def find_stack(data_dir: Path | None = None) -> DevStack | None:
+    """Return the stack that runs in a data directory, or in the nearest `.nooble`; None where none runs."""
+    directory = data_dir or find_data_dir()
+    if directory is None:
+        return None
+    try:
+        fields: dict[str, Any] = json.loads((directory / FILE_NAME).read_text(encoding="utf-8"))
+        stack = DevStack(**fields)
+    except (OSError, ValueError, TypeError):
+        return None  # no stack, or one of another version: either way there is nothing here to talk to
+    return stack if _is_alive(stack.pid) else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,225 @@
+"""Following a session over its WebSocket, across every loss of the connection.
+
+The server numbers its frames (`offset`, within an `epoch`), so a new connection asks for what came after the last frame
+that was seen: nothing is missed and nothing comes twice, whatever happened in between.
+"""
+
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, NoReturn
+from urllib.parse import urlencode
+
+import trio
+from attrs import frozen
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    HandshakeError,
+    WebSocketConnection,
+    open_websocket_url,
+)
+from uuid_utils import uuid7
+
+from cli.client import authorization
+from cli.context import Target
+from cli.failures import CliFailure, Exit, refusal
+from cli.interrupts import ungrouped
+
+CONNECT_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 60.0
+"""How long a lost connection is tried for."""
+PING_SECONDS: Final = 15.0
+_WAITS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+_FRAME_BYTES: Final = 16 * 2**20
+_CLOSED, _TOKEN_MISSING, _TOKEN_BAD, _UNKNOWN, _BAD_FRAMES = 1000, 4001, 4003, 4004, 4400
+
+
+@frozen
+class Frame:
+    """What the server said."""
+
+    name: str
+    data: dict[str, Any]
+    offset: int | None
+    raw: dict[str, Any]
+
+
+class SessionSocket:
+    """A session's WebSocket that connects again by itself.
+
+    Args:
+        target: the stack.
+        session_id: the session.
+        operator: whether to come as one who sees the whole tenant.
+        after: the offset behind which to begin; None: with what happens from now on.
+        tell: is called with a sentence when the connection is lost, and when it is back.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        session_id: str,
+        *,
+        operator: bool = False,
+        after: int | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._target = target
+        self._session_id = session_id
+        self._headers = [
+            (name.encode(), value.encode()) for name, value in authorization(target, operator=operator).items()
+        ]
+        self._offset = after
+        self._epoch = ""
+        self._tell = tell
+        self._socket: WebSocketConnection | None = None
+        self._connected = trio.Event()
+        self._retry_after = 0.0
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[trio.MemoryReceiveChannel[Frame]]:
+        """Connect, and give the frames; they end when the session is closed.
+
+        Raises:
+            CliFailure: the server refuses, or stays away.
+        """
+        # A full buffer stops the reading, and so the server, which then joins chunks or lets us resume.
+        sending, receiving = trio.open_memory_channel[Frame](256)
+        with ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_connected, sending)
+                async with receiving:
+                    yield receiving
+                nursery.cancel_scope.cancel()
+
+    async def send(self, name: str, data: dict[str, Any]) -> None:
+        """Send a frame, on the next connection if this one breaks."""
+        domain, _, action = name.partition(".")
+        message = {"message_id": str(uuid7()), "type": {"domain": domain, "action": action}, "data": data}
+        with trio.fail_after(PATIENCE_SECONDS):
+            while True:
+                await self._connected.wait()
+                assert self._socket is not None  # noqa: S101  # set before the event
+                try:
+                    await self._socket.send_message(json.dumps(message))
+                except ConnectionClosed:
+                    self._disconnected()
+                    continue
+                return
+
+    async def _keep_connected(self, frames: trio.MemorySendChannel[Frame]) -> None:
+        async with frames:
+            attempt, lost_at = 0, None
+            while True:
+                lost = await self._connect_once(frames, first=self._offset is None and attempt == 0 and lost_at is None)
+                if lost is None:
+                    return
+                if lost or lost_at is None:
+                    attempt, lost_at = 0, trio.current_time()
+                    self._tell("The connection was lost; reconnecting …")
+                if trio.current_time() - lost_at > PATIENCE_SECONDS:
+                    raise CliFailure(f"{self._target.api_url} stayed away.", self._resume_hint(), Exit.UNREACHABLE)
+                wait = max(_WAITS[min(attempt, len(_WAITS) - 1)], self._retry_after)
+                self._retry_after = 0.0
+                attempt += 1
+                await trio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311  # spreads clients, hides nothing
+
+    async def _connect_once(self, frames: trio.MemorySendChannel[Frame], *, first: bool) -> bool | None:
+        """Connect and read to the end; True if it was connected, None if the session is closed."""
+        connected = False
+        try:
+            async with open_websocket_url(
+                self._url(),
+                extra_headers=self._headers,
+                max_message_size=_FRAME_BYTES,
+                connect_timeout=CONNECT_SECONDS,
+                disconnect_timeout=1.0,
+            ) as socket:
+                connected = True
+                if not first:
+                    self._tell("Connected.")
+                self._socket = socket
+                self._connected.set()
+                with ungrouped():
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_heartbeat, socket)
+                        await self._read(socket, frames)
+                        nursery.cancel_scope.cancel()
+        except ConnectionRejected as error:
+            if first or error.status_code not in {429, 500, 502, 503, 504}:
+                _raise_refusal(error)
+        except (HandshakeError, OSError) as error:
+            if first:
+                reason = str(error.__cause__ or error) or type(error).__name__
+                raise CliFailure(
+                    f"{self._target.ws_url} can't be reached: {reason}.", "Is the service running?", Exit.UNREACHABLE
+                ) from None
+        self._disconnected()
+        if connected and socket.closed is not None and self._is_over(socket.closed.code):
+            return None
+        return connected
+
+    async def _read(self, socket: WebSocketConnection, frames: trio.MemorySendChannel[Frame]) -> None:
+        while True:
+            try:
+                raw = json.loads(await socket.get_message())
+            except ConnectionClosed:
+                return
+            name = f"{raw['type']['domain']}.{raw['type']['action']}"
+            if raw.get("offset") is not None:
+                self._offset, self._epoch = raw["offset"], raw["epoch"]
+            if name == "system.reconnect":
+                self._retry_after = raw["data"]["retry_after_ms"] / 1000
+            else:
+                await frames.send(Frame(name, raw["data"], raw.get("offset"), raw))
+
+    def _is_over(self, code: int) -> bool:
+        if code in {_TOKEN_MISSING, _TOKEN_BAD}:
+            raise refusal(401, "The token has expired or was revoked.", [])
+        if code == _UNKNOWN:
+            raise CliFailure(f"There is no session {self._session_id}.", "", Exit.NOT_FOUND)
+        if code == _BAD_FRAMES:
+            raise CliFailure("The service did not understand what was sent.", "Do both have the same version?")
+        return code == _CLOSED
+
+    def _disconnected(self) -> None:
+        self._socket = None
+        if self._connected.is_set():
+            self._connected = trio.Event()
+
+    def _url(self) -> str:
+        query: dict[str, str] = {}
+        if self._offset is not None:
+            query["last_offset"] = str(self._offset)
+        if self._epoch:
+            query["epoch"] = self._epoch
+        url = f"{self._target.ws_url}/ws/v1/chat/{self._session_id}"
+        return f"{url}?{urlencode(query)}" if query else url
+
+    def _resume_hint(self) -> str:
+        return f"The session is kept: nooble-orch chat --session {self._session_id}"
+
+
+async def _heartbeat(socket: WebSocketConnection) -> None:
+    """Find out when the other side is gone without a word."""
+    while True:
+        await trio.sleep(PING_SECONDS)
+        with trio.move_on_after(PING_SECONDS) as waiting:
+            try:
+                await socket.ping()
+            except ConnectionClosed:
+                return  # the reader has noticed it too
+        if waiting.cancelled_caught:
+            await socket.aclose(1001, "no pong")
+            return
+
+
+def _raise_refusal(error: ConnectionRejected) -> NoReturn:
+    try:
+        told = json.loads(error.body or b"")["error"]
+        details = [(fault["path"], fault["message"]) for fault in told.get("details", ())]
+        raise refusal(error.status_code, told["message"], details, told.get("retry_after_ms"))
+    except (ValueError, KeyError, TypeError):
+        raise refusal(error.status_code, f"The service refused the WebSocket ({error.status_code}).", []) from None

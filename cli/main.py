@@ -1,0 +1,95 @@
+"""`nooble-orch`: the commands, and how each of them ends."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+from cli.failures import CliFailure, Exit, failure_in
+from cli.options import listing_options
+
+_COMMANDS: Final = {
+    "dev": ("cli.dev.command", "Start everything on this machine, and chat."),
+    "serve": ("cli.serve", "Run the service."),
+    "chat": ("cli.chat.command", "Talk with an agent."),
+    "sessions": ("cli.sessions", "List, show, close and watch sessions."),
+    "tasks": ("cli.tasks", "List, show and cancel tasks."),
+    "token": ("cli.token", "Make tokens for development."),
+    "config": ("cli.config", "Show the settings in force and where they come from."),
+    "doctor": ("cli.doctor", "Check settings, Redis and services."),
+}
+
+
+class _Commands(click.Group):
+    """The commands by name; a module is imported only when its command runs, so each starts quickly."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, says) for name, (_, says) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog='Completion by Tab: eval "$(_NOOBLE_ORCH_COMPLETE=bash_source nooble-orch)"; zsh_source and fish_source '
+    "for the other shells.",
+)
+@click.version_option(package_name="nooble-orch", message="%(prog)s %(version)s")
+@listing_options
+def nooble_orch() -> None:
+    """The Agent Orchestrator Service: develop with it, run it, look into it.
+
+    \b
+    Example:
+      nooble-orch dev -m "How do I drain a tenant?"
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and end the process with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    try:
+        code = nooble_orch.main(arguments, prog_name="nooble-orch", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        error.show()
+        return Exit.FAILED
+    except (click.Abort, KeyboardInterrupt):
+        _tell("Interrupted; nothing more was done.")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone. What Python still holds for it must not be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except (CliFailure, BaseExceptionGroup) as error:
+        failure = failure_in(error)
+        if failure is None:
+            raise
+        _tell(failure.message, failure.hint)
+        return failure.code
+    return code if isinstance(code, int) else Exit.DONE
+
+
+def _tell(message: str, hint: str = "") -> None:
+    click.echo(message, err=True)
+    if hint:
+        click.echo(f"Hint: {hint}", err=True)

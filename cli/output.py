@@ -1,0 +1,118 @@
+"""Printing: tables on a terminal, JSON in a pipe, and notes on stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from attrs import frozen
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.options import current_options
+
+# What a terminal would obey instead of showing it: C0 but tab and newline, DEL, C1.
+_CONTROLS: Final = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+
+
+def printable(text: str) -> str:
+    """Take out what a terminal would obey: what a service or an agent says must not steer it."""
+    return text.translate(_CONTROLS)
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that obeys `--no-color`, `NO_COLOR` and the width of the terminal."""
+    color = current_options().color and "NO_COLOR" not in os.environ
+    return Console(stderr=stderr, no_color=not color, highlight=False, soft_wrap=False)
+
+
+@frozen
+class Column:
+    """A column of a table: its heading, and the field of a record that it shows."""
+
+    title: str
+    field: str
+    style: str = ""
+    age: bool = False
+    """Whether the field is a moment that is shown as the time since then."""
+    whole: bool = False
+    """Whether it must not be cut: ids, which people copy."""
+
+
+def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], nothing: str) -> None:
+    """Print records.
+
+    Args:
+        records: as they come from the API.
+        columns: what a table shows of them.
+        nothing: what is said, on stderr, where there are none.
+    """
+    form = _form()
+    if form == "jsonl":
+        for record in records:
+            print(json.dumps(record), flush=True)
+        return
+    kept = list(records)
+    if form == "json":
+        print(json.dumps(kept, indent=2))
+    elif kept:
+        make_console().print(_table(kept, columns))
+    else:
+        note(nothing)
+
+
+def show_record(record: Mapping[str, Any]) -> None:
+    """Print one record: field by field on a terminal."""
+    form = _form()
+    if form != "table":
+        print(json.dumps(record, indent=2 if form == "json" else None))
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in record.items():
+        if value not in (None, {}, []):
+            shown = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+            table.add_row(name, Text(printable(shown)))
+    make_console().print(table)
+
+
+def note(text: str) -> None:
+    """Say something beside the result, on stderr."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def age(moment: str | None, now: datetime | None = None) -> str:
+    """Say how long ago a moment is, such as `3 min`."""
+    if not moment:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {name}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def _form() -> str:
+    return current_options().format or ("table" if sys.stdout.isatty() else "jsonl")
+
+
+def _table(records: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.title, style=column.style, no_wrap=column.whole, overflow="fold")
+    for record in records:
+        table.add_row(*(Text(_cell(record, column)) for column in columns))
+    return table
+
+
+def _cell(record: Mapping[str, Any], column: Column) -> str:
+    value: Any = record
+    for step in column.field.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    if column.age:
+        return age(value)
+    return "" if value is None else printable(str(value))

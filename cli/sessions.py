@@ -1,0 +1,132 @@
+"""`sessions`: list, show, close, watch."""
+
+import json
+import sys
+from typing import Any, Final
+
+import click
+
+from cli.client import Api, TrioApi
+from cli.completion import complete_agents, complete_sessions
+from cli.confirm import confirm
+from cli.context import find_target
+from cli.failures import CliFailure, Exit
+from cli.follow import Frame, SessionSocket
+from cli.interrupts import run_trio, until_interrupted
+from cli.options import current_options, listing_options, target_options
+from cli.output import Column, printable, show_list, show_record
+
+STATES: Final = ("CREATED", "ACTIVE", "PROCESSING", "ERROR", "PAUSED", "SUSPENDED", "TERMINATED", "ARCHIVED", "FAILED")
+_COLUMNS: Final = (
+    Column("SESSION", "session_id", whole=True),
+    Column("STATE", "state", whole=True),
+    Column("AGENT", "agent_id"),
+    Column("USER", "user_id"),
+    Column("MSGS", "message_count"),
+    Column("ACTIVE", "last_activity_at", age=True),
+)
+_session_argument = click.argument("session_id", metavar="SESSION", shell_complete=complete_sessions)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@listing_options
+def sessions() -> None:
+    """List, show, close and watch sessions.
+
+    \b
+    Example:
+      nooble-orch sessions list --state PROCESSING
+    """
+
+
+@sessions.command("list")
+@click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="Only those in this state.")
+@click.option("--agent", metavar="AGENT", help="Only those with this agent.", shell_complete=complete_agents)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@listing_options
+def list_sessions(state: str | None, agent: str | None, limit: int) -> None:
+    """List sessions, the latest first.
+
+    \b
+    Example:
+      nooble-orch sessions list --agent docs-guide -o json
+    """
+    with Api(find_target(), operator=True) as api:
+        found = api.listed("session.list", limit, state=state, agent_id=agent)
+        show_list(found, _COLUMNS, "There are no such sessions.")
+
+
+@sessions.command()
+@_session_argument
+@listing_options
+def show(session_id: str) -> None:
+    """Show everything about a session.
+
+    \b
+    Example:
+      nooble-orch sessions show 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    with Api(find_target(), operator=True) as api:
+        show_record(api.get(f"session.get/{session_id}"))
+
+
+@sessions.command()
+@_session_argument
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@listing_options
+def close(session_id: str, *, yes: bool) -> None:
+    """Close a session: its turn is cancelled, its sockets end, it takes no more messages.
+
+    \b
+    Example:
+      nooble-orch sessions close 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
+    """
+    confirm(f"Close session {session_id} for good?", yes=yes)
+    with Api(find_target(), operator=True) as api:
+        show_record(api.delete(f"session.close/{session_id}"))
+
+
+@sessions.command()
+@_session_argument
+@click.option("--from-start", is_flag=True, help="Begin with the events that are still kept.")
+@target_options
+def watch(session_id: str, *, from_start: bool) -> None:
+    """Follow a session's events as they happen, until Ctrl-C; JSON lines in a pipe.
+
+    \b
+    Example:
+      nooble-orch sessions watch 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    target = find_target()
+    as_json = not sys.stdout.isatty() or current_options().format in {"json", "jsonl"}
+
+    async def follow() -> None:
+        async with TrioApi(target, operator=True) as api:
+            session = await api.get(f"session.get/{session_id}")
+            # The log of an epoch begins at 1; an unknown epoch makes the server send what it still has.
+            socket = SessionSocket(target, session["session_id"], operator=True, after=0 if from_start else None)
+            async with socket.opened() as frames:
+                async for frame in frames:
+                    print(json.dumps(frame.raw) if as_json else _line(frame), flush=True)
+
+    if run_trio(until_interrupted, follow):
+        raise CliFailure(f"Stopped watching; session {session_id} goes on.", "", Exit.INTERRUPTED)
+
+
+def _line(frame: Frame) -> str:
+    moment = str(frame.raw.get("created_at", ""))[11:23]
+    return printable(f"{moment}  {frame.offset or '':>5}  {frame.name:<22} {_gist(frame.name, frame.data)}")
+
+
+def _gist(name: str, data: dict[str, Any]) -> str:
+    known = {
+        "session.state_update": ("state", "active_task_id"),
+        "chat.status_update": ("status", "message_id"),
+        "chat.stream": ("chunk",),
+        "chat.completed": ("content",),
+        "tool.execute": ("tool_id", "params"),
+        "tool.result": ("tool_call_id", "result"),
+        "system.error": ("error",),
+    }
+    said = [data[field] for field in known.get(name, tuple(data)) if data.get(field) is not None]
+    return "  ".join(part if isinstance(part, str) else json.dumps(part) for part in said).replace("\n", "⏎")

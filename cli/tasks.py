@@ -1,0 +1,88 @@
+"""`tasks`: list, show, cancel."""
+
+from typing import Final
+
+import click
+
+from cli.client import Api
+from cli.completion import complete_sessions, complete_tasks
+from cli.confirm import confirm
+from cli.context import find_target
+from cli.failures import CliFailure
+from cli.options import listing_options
+from cli.output import Column, show_list, show_record
+
+STATUSES: Final = (
+    "pending", "processing", "retrying", "waiting", "completed", "failed", "cancelled", "partial",
+)  # fmt: skip
+_COLUMNS: Final = (
+    Column("TASK", "task_id", whole=True),
+    Column("TYPE", "type"),
+    Column("STATUS", "status", whole=True),
+    Column("TRY", "attempt"),
+    Column("AGE", "created_at", age=True),
+    Column("ERROR", "error.code"),
+)
+_task_argument = click.argument("task_id", metavar="TASK", shell_complete=complete_tasks)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@listing_options
+def tasks() -> None:
+    """List, show and cancel tasks.
+
+    \b
+    Example:
+      nooble-orch tasks list --status failed
+    """
+
+
+@tasks.command("list")
+@click.option("--status", type=click.Choice(STATUSES), help="Only those that stand so.")
+@click.option("--type", "kind", metavar="TYPE", help="Only those of this type, such as chat.message.")
+@click.option("--session", metavar="SESSION", help="Only those of this session.", shell_complete=complete_sessions)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@listing_options
+def list_tasks(status: str | None, kind: str | None, session: str | None, limit: int) -> None:
+    """List tasks, the latest first.
+
+    \b
+    Example:
+      nooble-orch tasks list --status failed -o jsonl | jq .error.code
+    """
+    with Api(find_target(), operator=True) as api:
+        found = api.listed("task.list", limit, status=status, type=kind, session_id=session)
+        show_list(found, _COLUMNS, "There are no such tasks.")
+
+
+@tasks.command()
+@_task_argument
+@listing_options
+def show(task_id: str) -> None:
+    """Show everything about a task.
+
+    \b
+    Example:
+      nooble-orch tasks show 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    with Api(find_target(), operator=True) as api:
+        show_record(api.get(f"task.get/{task_id}"))
+
+
+@tasks.command()
+@_task_argument
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@listing_options
+def cancel(task_id: str, *, yes: bool) -> None:
+    """Cancel a task that waits or runs.
+
+    \b
+    Example:
+      nooble-orch tasks cancel 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
+    """
+    confirm(f"Cancel task {task_id}?", yes=yes)
+    with Api(find_target(), operator=True) as api:
+        answer = api.post(f"task.cancel/{task_id}")
+    show_record(answer)
+    if not answer["cancelled"]:
+        raise CliFailure("The task had already ended; nothing was cancelled.", f"nooble-orch tasks show {task_id}")

@@ -1,0 +1,95 @@
+"""`token create`: tokens for development and for small set-ups without an identity provider."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+import click
+
+from cli.devfile import SECRET_NAME, find_data_dir
+from cli.failures import CliFailure, Exit
+from cli.options import current_options, target_options
+from orchestrator.config.loading import SettingsFault, load_settings
+from orchestrator.config.settings import JwtSettings
+from orchestrator.middleware.tokens import create_token
+from orchestrator.models.principal import Role
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class _Duration(click.ParamType[float]):
+    """Seconds, or a number with a unit: `90`, `15m`, `8h`, `30d`."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"([1-9][0-9]*)([smhd]?)", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no duration: write 90, 15m, 8h or 30d.", param, ctx)
+        return float(int(match[1]) * _UNITS[match[2]])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@target_options
+def token() -> None:
+    """Make tokens for development.
+
+    \b
+    Example:
+      nooble-orch token create --tenant acme --user ada
+    """
+
+
+@token.command()
+@click.option("--user", default="developer", show_default=True, help="Its holder.")
+@click.option(
+    "--role", type=click.Choice([role.value for role in Role]), default="user", show_default=True, help="What they are."
+)
+@click.option("--permissions", metavar="LIST", help="Such as chat:read,chat:write; default: what the role may do.")
+@click.option("--ttl", type=_Duration(), default="1h", show_default=True, help="How long it is good: 90, 15m, 8h, 30d.")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="The data directory of a dev stack.")
+@target_options
+def create(user: str, role: str, permissions: str | None, ttl: float, data_dir: Path | None) -> None:
+    """Make a token and print it, alone.
+
+    Signed with the secret of the settings (ORCH_JWT__SECRET), else with that of the dev stack. --tenant may name
+    several tenants, separated by commas.
+
+    \b
+    Example:
+      export ORCH_TOKEN=$(nooble-orch token create --tenant acme --user ada --role admin --ttl 8h)
+    """
+    tenants = (current_options().tenant or os.environ.get("ORCH_TENANT", "")).split(",")
+    if not all(tenants):
+        raise CliFailure("A token needs a tenant.", "Name it with --tenant.", Exit.USAGE)
+    jwt = _jwt_settings(data_dir)
+    print(
+        create_token(
+            jwt.secret,
+            tenants[0] if len(tenants) == 1 else tenants,
+            user,
+            Role(role),
+            permissions=permissions.split(",") if permissions else None,
+            ttl=ttl,
+            issuer=jwt.issuer,
+            audience=jwt.audience,
+        )
+    )
+
+
+def _jwt_settings(data_dir: Path | None) -> JwtSettings:
+    environ = dict(os.environ)
+    if data_dir or not {"ORCH_JWT__SECRET", "ORCH_JWT__SECRET_FILE"} & environ.keys():
+        directory = data_dir or find_data_dir()
+        secret = directory / SECRET_NAME if directory else None
+        if secret is None or not secret.is_file():
+            raise CliFailure(
+                "There is no secret to sign with.",
+                "Set ORCH_JWT__SECRET to the service's, or start 'nooble-orch dev' here first.",
+            )
+        environ["ORCH_JWT__SECRET"] = secret.read_text(encoding="utf-8").strip()
+    try:
+        return load_settings(environ).jwt
+    except SettingsFault as fault:
+        raise CliFailure("; ".join(fault.faults) + ".", "'nooble-orch config' shows all settings.") from None
