@@ -32,7 +32,7 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.chat import ChatService
-from orchestrator.services.chat_turn import TurnServices
+from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
@@ -116,7 +116,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             nodes=Nodes(redis, keys),
             sessions=sessions,
         )
-        turns = TurnServices(clients, coordinator, AgentCatalog(clients, coordinator))
+        turns = ChatTurnRunner(clients, coordinator, AgentCatalog(clients, coordinator))
         consumer = Consumer(queue, ChatTasks(queue, turns))
         services = Services(
             settings=settings,

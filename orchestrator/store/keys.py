@@ -109,6 +109,10 @@ class Keys:
         """Hash: tokens spent on a day (`yyyymmdd`), by what they were spent on."""
         return f"orchestrator:usage:{self.tenant(tenant_id)}:{day}"
 
+    def settlement(self, tenant_id: str, name: str) -> str:
+        """String: that the usage of one call has been counted."""
+        return f"orchestrator:usage:{self.tenant(tenant_id)}:settled:{name}"
+
     # The whole service
 
     tenants: str = "orchestrator:tenants"

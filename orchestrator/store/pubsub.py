@@ -5,9 +5,9 @@ a `RECONNECTED` marker stands where that happened, so that the reader looks into
 """
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import hiredis
 import trio
@@ -19,6 +19,9 @@ from orchestrator.store.wire import ConnectionLost, Wire
 _BUFFER: Final = 4096
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 2.0
+
+
+_pack: Callable[[tuple[str | bytes, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub knows one argument
 
 
 @frozen
@@ -81,12 +84,15 @@ class Subscriber:
         for event in events:
             await event.wait()
 
-    async def __aiter__(self) -> AsyncIterator[Received]:
-        async for received in self._receive:
-            yield received
-            if self._missed:
-                self._missed = False
-                yield RECONNECTED
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Received:
+        if self._missed and self._receive.statistics().current_buffer_used == 0:
+            # What the buffer could not take came after what it held.
+            self._missed = False
+            return RECONNECTED
+        return await self._receive.receive()
 
     async def run(self) -> None:
         """Keep the connection, for ever."""
@@ -113,7 +119,7 @@ class Subscriber:
     def _post(self, command: str, names: list[bytes]) -> None:
         if self._wire is not None and names:
             try:
-                self._wire.post(hiredis.pack_command((command, *names))  # type: ignore[arg-type] # its stub knows one argument only)
+                self._wire.post(_pack((command, *names)))
             except ConnectionLost:
                 # What is wanted is subscribed with the next connection.
                 return

@@ -16,7 +16,7 @@ from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
-from orchestrator.services.chat_turn import TurnServices, run_chat_turn
+from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.run import Partial, TurnDone, TurnWaiting
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body
@@ -35,11 +35,11 @@ class ChatTasks:
 
     Args:
         services: what the queue works with.
-        turns: what every turn works with.
+        turns: what a turn consists of.
     """
 
     services: QueueServices
-    turns: TurnServices
+    turns: ChatTurnRunner
 
     async def __call__(self, hand: Hand) -> None:
         """Run a claimed turn to its end.
@@ -74,7 +74,7 @@ class ChatTasks:
             outcome = refusal
         else:
             try:
-                outcome = await run_chat_turn(run, self.turns, partial)
+                outcome = await self.turns.run(run, partial)
             except FencedOut:
                 raise
             except OrchestratorError as error:

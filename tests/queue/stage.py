@@ -1,0 +1,167 @@
+"""A process's queue over a real Redis, with turns that do as their messages say."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import trio
+from attrs import define, evolve, field, frozen
+
+from orchestrator.clients.opening import open_clients
+from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
+from orchestrator.errors import BadGateway
+from orchestrator.models.chat import ChatAccepted, ChatAnswer, ChatTurn, IfBusy
+from orchestrator.models.events import ChatStream, Event
+from orchestrator.models.ids import new_id
+from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.session import Session, SessionCreate
+from orchestrator.models.task import Task, TaskStatus
+from orchestrator.queue.consumer import Consumer
+from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.chat_tasks import ChatTasks
+from orchestrator.services.chat import ChatService
+from orchestrator.services.rate_limiter import rates_of
+from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
+from orchestrator.services.session_manager import SessionManager
+from orchestrator.services.tasks import TaskService, retention_of
+from orchestrator.store.admission import AdmissionStore
+from orchestrator.store.audit import AuditTrail
+from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.due import DueTenants
+from orchestrator.store.events import EventLog
+from orchestrator.store.keys import Keys
+from orchestrator.store.nodes import Nodes
+from orchestrator.store.pump import EventPump
+from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.sessions import SessionStore
+from orchestrator.store.tasks import TaskStore
+
+SETTINGS = AgentOrchestratorSettings(jwt=JwtSettings(secret="s" * 32))
+
+
+def context(tenant: str = "acme", user: str = "ann", **fields: Any) -> RequestContext:
+    """A request of a user."""
+    principal = Principal(tenant, user, Role.USER, frozenset({"chat:*", "session:read", "session:write", "task:*"}), float("inf"))
+    if "role" in fields:
+        principal = evolve(principal, role=fields.pop("role"))
+    trace = TraceContext("0" * 31 + "1", "0" * 15 + "1")
+    return RequestContext(principal, new_id(), fields.pop("correlation_id", new_id()), trace, **fields)
+
+
+@define
+class ScriptedTurns:
+    """Does what a message says, and notes what it did."""
+
+    began: list[str] = field(factory=list)
+    ended: list[str] = field(factory=list)
+    running: trio.Event = field(factory=trio.Event)
+    release: trio.Event = field(factory=trio.Event)
+
+    async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
+        """`say …` answers, `hold …` waits for `release`, `fail` fails, `crash` has a bug, `tool` asks the client."""
+        content: str = run.message.payload["content"]
+        message_id = str(run.message.metadata.message_id)
+        self.began.append(content)
+        self.running.set()
+        word, _, rest = content.partition(" ")
+        if word == "fail":
+            raise BadGateway("The agent answered nonsense.")
+        if word == "crash":
+            raise ZeroDivisionError
+        if word == "tool" and "tool:call-1" not in run.checkpoints:
+            return TurnWaiting("call-1", "confirm_action", {}, int(rest or 60_000))
+        await run.emit("chat.stream", ChatStream(message_id, 1, rest))
+        if word == "hold":
+            try:
+                await self.release.wait()
+            except trio.Cancelled:
+                partial.answer = ChatAnswer(message_id, new_id(), rest)
+                raise
+        if word == "tool":
+            rest = orjson.dumps(run.checkpoints["tool:call-1"]).decode()
+        self.ended.append(content)
+        return TurnDone(ChatAnswer(message_id, new_id(), rest), "conversation-1", "1")
+
+
+@frozen
+class Stage:
+    """One process without its HTTP side."""
+
+    redis: Redis
+    keys: Keys
+    queue: QueueServices
+    turns: ScriptedTurns
+    sessions: SessionManager
+    chat: ChatService
+    tasks: TaskService
+    pump: EventPump
+    log: EventLog
+    consumer: Consumer
+    stopping: trio.Event
+
+    async def session(self, ctx: RequestContext | None = None) -> Session:
+        """Create a session."""
+        session, _ = await self.sessions.create(ctx or context(), SessionCreate("echo"))
+        return session
+
+    async def say(
+        self, session: Session, content: str, *, if_busy: IfBusy = IfBusy.ENQUEUE, **fields: Any
+    ) -> ChatAccepted:
+        """Send a message as the session's owner."""
+        ctx = context(session.tenant_id, session.user_id, **fields)
+        return (await self.chat.send(ctx, session.session_id, ChatTurn(content, if_busy=if_busy))).accepted
+
+    async def ended(self, session: Session, accepted: ChatAccepted) -> Task:
+        """Wait until a turn has ended, however it did."""
+        ctx = context(session.tenant_id, session.user_id)
+        with trio.fail_after(10):
+            return await self.chat._finished(ctx, accepted)
+
+    async def status(self, session: Session, accepted: ChatAccepted) -> TaskStatus:
+        """Return a turn's status."""
+        return (await self.tasks.get(context(session.tenant_id, session.user_id), accepted.task_id)).status
+
+    async def events(self, session: Session) -> list[Event]:
+        """Return the whole log of a session."""
+        entries = await self.redis.xrange(self.keys.events(session.tenant_id, session.session_id))
+        return [
+            Event(int(entry.decode().split("-")[1]), fields[b"e"].decode(), fields[b"n"].decode(), fields[b"b"])
+            for entry, fields in entries
+        ]
+
+    async def event_names(self, session: Session) -> list[str]:
+        """Return what happened in a session, statuses in brackets."""
+        names = []
+        for event in await self.events(session):
+            data = orjson.loads(event.body)["data"]
+            detail = data.get("status") or data.get("state")
+            names.append(f"{event.name}({detail})" if detail else event.name)
+        return names
+
+
+@asynccontextmanager
+async def open_stage(
+    redis_url: str, settings: AgentOrchestratorSettings = SETTINGS, *, consume: bool = True, node: str | None = None
+) -> AsyncIterator[Stage]:
+    """Open a process without its HTTP side; `consume=False` leaves its consumer to the test."""
+    async with open_redis(redis_url) as redis, open_clients(settings.services) as clients:
+        keys, rates = Keys(), rates_of(settings)
+        shared = (redis, keys, settings.event_log_length)
+        ready, due, task_store = ReadyTenants(redis, keys), DueTenants(redis, keys), TaskStore(*shared)
+        log = EventLog(redis, keys)
+        pump = EventPump(redis, keys, log)
+        sessions = SessionManager(SessionStore(*shared), AuditTrail(redis, keys), settings, rates)
+        tasks = TaskService(task_store, ready, retention_of(settings))
+        chat = ChatService(AdmissionStore(*shared), task_store, tasks, sessions, ready, pump, clients, settings, rates)
+        nodes = Nodes(redis, keys)
+        queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
+        turns = ScriptedTurns()
+        consumer = Consumer(queue, ChatTasks(queue, turns))
+        stopping = trio.Event()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(pump.run)
+            if consume:
+                await nursery.start(consumer.run, stopping)
+            yield Stage(redis, keys, queue, turns, sessions, chat, tasks, pump, log, consumer, stopping)
+            nursery.cancel_scope.cancel()
