@@ -1,11 +1,11 @@
 """The ledger of what tenants have spent.
 
-Each day of a tenant is a hash. A field is `counter|kind|agent|model`: agents' ids hold no `|`, and the model comes last, so
-its name may hold anything. Costs are kept in millionths, as whole numbers that add up exactly.
+Each day of a tenant is a hash. A field is `counter|kind|agent|model`: agents' ids hold no `|`, and the model comes
+last, so its name may hold anything. Costs are kept in millionths, as whole numbers that add up exactly.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -79,8 +79,8 @@ class UsageLedger:
             for counter, group, amount in _entries(reply, day, group_by):
                 groups[group][counter] += amount
                 totals[counter] += amount
-        items = [UsageItem(key, **_figures(groups[key])) for key in sorted(groups)]
-        return UsageReport(items, UsageTotals(**_figures(totals)))
+        items = [UsageItem(key, *_figures(groups[key])) for key in sorted(groups)]
+        return UsageReport(items, UsageTotals(*_figures(totals)))
 
 
 def _entries(reply: dict[bytes, bytes], day: date, group_by: UsageGroup) -> Iterator[tuple[str, str, int]]:
@@ -90,6 +90,13 @@ def _entries(reply: dict[bytes, bytes], day: date, group_by: UsageGroup) -> Iter
         yield counter, group, int(amount)
 
 
-def _figures(counters: defaultdict[str, int]) -> dict[str, int | float]:
-    names = ("requests", "prompt_tokens", "completion_tokens", "total_tokens")
-    return {**{name: counters[name] for name in names}, "cost": counters["cost"] / _MILLION}
+def _figures(counters: Mapping[str, int]) -> tuple[int, int, int, int, float]:
+    """Return what an item and the totals have in common, in the order of their fields."""
+    count = counters.get
+    return (
+        count("requests", 0),
+        count("prompt_tokens", 0),
+        count("completion_tokens", 0),
+        count("total_tokens", 0),
+        count("cost", 0) / _MILLION,
+    )

@@ -1,0 +1,183 @@
+"""The gateway: what goes through it, and what it counts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+import orjson
+import pytest
+import trio
+from attrs import frozen
+
+from orchestrator.clients.opening import open_clients
+from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.errors import BadGateway, ServiceRefused, TenantNotGranted
+from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.usage import UsageGroup, UsageReport
+from orchestrator.services.gateway import Gateway
+from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.store.connection import open_redis
+from orchestrator.store.keys import Keys
+from orchestrator.store.usage import UsageLedger
+from tests.services.scripted import Asked, Handler, begin_stream, end_stream, reply, send_lines, serve, stream_all
+
+CTX = RequestContext(
+    Principal("acme", "svc", Role.SERVICE, frozenset(), float("inf")), "r1", "c1", TraceContext("a" * 32, "b" * 16)
+)
+USAGE = {"model": "large", "token_usage": {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}}
+
+
+@frozen
+class Rig:
+    gateway: Gateway
+
+    async def usage(self) -> UsageReport:
+        today: date = datetime.now(UTC).date()
+        return await self.gateway.ledger.read("acme", today, today, UsageGroup.MODEL)
+
+
+@asynccontextmanager
+async def rig(redis_url: str, handler: Handler) -> AsyncIterator[Rig]:
+    async with serve(handler) as url, open_redis(redis_url) as redis:
+        service = ServiceSettings(url=url, timeout=2)
+        async with open_clients(ServicesSettings(query=service, embedding=service)) as clients:
+            yield Rig(Gateway(clients, ServiceCoordinator(), UsageLedger(redis, Keys())))
+
+
+def answering(body: Any) -> tuple[Handler, list[Asked]]:
+    seen: list[Asked] = []
+
+    async def handler(asked: Asked, stream: trio.SocketStream) -> None:
+        seen.append(asked)
+        await reply(stream, body)
+
+    return handler, seen
+
+
+async def test_an_answer_comes_back_as_it_was_and_is_counted(redis_url: str) -> None:
+    answer = {"success": True, "data": {"response": "Yes", "sources": []}, "metadata": {**USAGE, "cost": 0.002}}
+    handler, seen = answering(answer)
+    async with rig(redis_url, handler) as up:
+        body = {"query": "Really?", "agent_id": "docs-guide", "new_field": 1}
+        assert await up.gateway.generate(CTX, body) == answer
+        report = await up.usage()
+    assert seen[0].path == "/api/v1/internal/query"
+    assert seen[0].body == {**body, "tenant_id": "acme"}
+    (item,) = report.items
+    assert (item.key, item.requests, item.prompt_tokens, item.completion_tokens) == ("large", 1, 20, 5)
+    assert (item.total_tokens, item.cost) == (25, 0.002)
+
+
+async def test_searches_and_embeddings_are_counted(redis_url: str) -> None:
+    async def handler(asked: Asked, stream: trio.SocketStream) -> None:
+        if asked.path.endswith("search"):
+            await reply(stream, {"success": True, "data": {"results": []}})
+        else:
+            await reply(stream, {"embeddings": [[0.1]], "model": "small", "dimensions": 1, "total_tokens": 4})
+
+    async with rig(redis_url, handler) as up:
+        await up.gateway.search(CTX, {"query": "x"})
+        assert (await up.gateway.embed(CTX, {"texts": ["a"]}))["embeddings"] == [[0.1]]
+        report = await up.usage()
+    assert {item.key: (item.requests, item.total_tokens) for item in report.items} == {
+        "small": (1, 4),
+        "unknown": (1, 0),
+    }
+
+
+async def test_a_body_of_another_tenant_goes_nowhere(redis_url: str) -> None:
+    handler, seen = answering({})
+    async with rig(redis_url, handler) as up:
+        with pytest.raises(TenantNotGranted):
+            await up.gateway.generate(CTX, {"query": "x", "tenant_id": "globex"})
+    assert seen == []
+
+
+async def test_what_a_service_could_not_do_keeps_its_own_code(redis_url: str) -> None:
+    handler, _ = answering({"success": False, "error": {"code": "QRY_3", "message": "No collection."}})
+    async with rig(redis_url, handler) as up:
+        with pytest.raises(ServiceRefused) as caught:
+            await up.gateway.generate(CTX, {"query": "x"})
+        assert (await up.usage()).items == []
+    assert caught.value.details[0].message == "QRY_3: No collection."
+
+
+@pytest.mark.parametrize("answer", [{"success": True}, {"data": {}}, {"data": {"response": None}, "metadata": USAGE}])
+async def test_an_answer_without_response_is_none(redis_url: str, answer: dict[str, Any]) -> None:
+    handler, _ = answering(answer)
+    async with rig(redis_url, handler) as up:
+        with pytest.raises(BadGateway):
+            await up.gateway.generate(CTX, {"query": "x"})
+
+
+async def read(up: Rig) -> bytes:
+    found = b""
+    async with up.gateway.stream(CTX, {"query": "x"}) as passing:
+        while (piece := await passing.receive()) is not None:
+            found += piece
+    return found
+
+
+async def test_a_stream_passes_through_byte_by_byte_and_is_counted(redis_url: str) -> None:
+    chunks = [{"chunk": "Yes"}, {"chunk": "!"}, {"is_last": True, "metadata": USAGE}]
+
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await stream_all(stream, *chunks)
+
+    async with rig(redis_url, handler) as up:
+        assert await read(up) == b"".join(orjson.dumps(chunk) + b"\n" for chunk in chunks)
+        assert (await up.usage()).totals.total_tokens == 25
+
+
+async def test_a_stream_is_not_held_back(redis_url: str) -> None:
+    first_read = trio.Event()
+
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await begin_stream(stream)
+        await send_lines(stream, {"chunk": "Yes"})
+        await first_read.wait()
+        await send_lines(stream, {"metadata": USAGE})
+        await end_stream(stream)
+
+    async with rig(redis_url, handler) as up, up.gateway.stream(CTX, {"query": "x"}) as passing:
+        assert await passing.receive() == b'{"chunk":"Yes"}\n'
+        first_read.set()
+        assert await passing.receive() is not None
+        assert await passing.receive() is None
+
+
+@pytest.mark.parametrize("last", [b"not JSON\n", b'{"chunk": "half"}\n'])
+async def test_a_broken_stream_is_never_taken_for_a_whole_one(redis_url: str, last: bytes) -> None:
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await stream_all(stream, {"chunk": "Yes"}, last)
+
+    async with rig(redis_url, handler) as up:
+        with pytest.raises(BadGateway):
+            await read(up)
+
+
+async def test_what_a_reader_that_went_away_has_caused_is_counted(redis_url: str) -> None:
+    gone = trio.Event()
+
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await begin_stream(stream)
+        await send_lines(stream, {"chunk": "Yes"})
+        await gone.wait()
+        await send_lines(stream, {"chunk": "!"})
+        await send_lines(stream, {"metadata": USAGE})
+        await end_stream(stream)
+
+    async with rig(redis_url, handler) as up:
+        async with trio.open_nursery() as nursery:
+
+            async def reader() -> None:
+                async with up.gateway.stream(CTX, {"query": "x"}) as passing:
+                    await passing.receive()
+                    nursery.cancel_scope.cancel()
+                    gone.set()
+                    await passing.receive()
+                    raise AssertionError("a reader that is gone reads nothing")
+
+            nursery.start_soon(reader)
+        assert (await up.usage()).totals.total_tokens == 25
