@@ -35,6 +35,9 @@ class ConnectionManager:
     def __len__(self) -> int:
         return len(self._open)
 
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._open)
+
     def check(self) -> None:
         """Refuse early, before credentials are looked at.
 

@@ -140,6 +140,37 @@ class Stage:
         """Make a token of a user of acme."""
         return create_token(SECRET, options.pop("tenant", "acme"), user, **options)
 
+    def handshake(self) -> bytes:
+        """Return what a client of the session s1 sends first."""
+        lines = (
+            "GET /ws/v1/chat/s1 HTTP/1.1",
+            f"Host: {self.host}:{self.port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Extensions: permessage-deflate",
+            f"Authorization: Bearer {self.token()}",
+        )
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    async def raw_client(self) -> trio.SocketStream:
+        """Open a socket whose client does nothing by itself: it answers neither pings nor close frames."""
+        stream = await trio.open_tcp_stream(self.host, self.port)
+        await stream.send_all(self.handshake())
+        answer = b""
+        while b"session.state_update" not in answer and b'"state_update"' not in answer:
+            answer += await stream.receive_some()
+        assert answer.startswith(b"HTTP/1.1 101")
+        assert b"permessage-deflate" not in answer
+        return stream
+
+    async def until_open(self, count: int) -> None:
+        """Wait until the server holds so many sockets."""
+        with trio.fail_after(PATIENCE):
+            while len(self.manager) != count:
+                await self.redis.execute_command("PING")
+
     @asynccontextmanager
     async def client(
         self,
@@ -205,8 +236,7 @@ class Client:
                 while True:
                     await self.socket.get_message()
             except trio_websocket.ConnectionClosed as closed:
-                assert closed.reason is not None
-                return int(closed.reason.code)
+                return int(closed.reason.code) if closed.reason is not None else 1006
 
 
 @asynccontextmanager
@@ -222,7 +252,7 @@ async def open_stage(redis_url: str, **settings: Any) -> AsyncIterator[Stage]:
         await nursery.start(pump.run)
         sessions, chat, trail = Sessions(), Chat(log), Trail()
         services: Any = Services(
-            **{name: None for name in attrs.fields_dict(Services)}  # type: ignore[arg-type] # filled below, as needed
+            **dict.fromkeys(attrs.fields_dict(Services))  # type: ignore[arg-type] # only what sockets use is there
             | {
                 "settings": chosen,
                 "redis": redis,

@@ -140,8 +140,7 @@ async def test_there_are_only_so_many_sockets(redis_url: str, limits: dict[str, 
             status, body, headers = await refusal(stage)
             assert (status, body["error"]["code"]) == (429, "ORCH_RATE_003")
             assert headers["retry-after"] == "1"
-        while len(stage.manager):  # until the server has seen that the client left
-            await stage.redis.execute_command("PING")
+        await stage.until_open(0)
         async with stage.client() as client:
             await client.next("session.state_update")
 

@@ -1,0 +1,166 @@
+"""What a client sees of the log: everything, once, in order."""
+
+import pytest
+import trio
+
+from orchestrator.models.events import SystemNotification
+from orchestrator.models.session import SessionState
+from orchestrator.websocket import connection
+from tests.websocket.stage import Client, Stage, open_stage
+
+LARGE = SystemNotification("large", "x" * 500_000)
+
+
+async def offsets(client: Client, until: int) -> list[int]:
+    """Read frames up to an offset; returns all offsets that came."""
+    seen: list[int] = []
+    while not seen or seen[-1] < until:
+        seen.append((await client.frame())["offset"])
+    return seen
+
+
+async def test_events_come_as_they_are_appended(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        for number, text in enumerate(("Hel", "lo"), 1):
+            await stage.log.chunk(number, text)
+            frame = await client.next("chat.stream")
+            assert (frame["offset"], frame["epoch"], frame["data"]["chunk"]) == (number, "e1", text)
+
+
+async def test_two_sockets_of_a_session_see_the_same(stage: Stage) -> None:
+    async with stage.client() as one, stage.client() as other:
+        for client in (one, other):
+            await client.next("session.state_update")
+        await stage.log.chunk(1)
+        assert await one.frame() == await other.frame()
+
+
+async def test_a_client_resumes_after_every_offset(stage: Stage) -> None:
+    for number in range(1, 6):
+        await stage.log.chunk(number)
+    for after in range(6):
+        async with stage.client(f"/ws/v1/chat/s1?last_offset={after}&epoch=e1") as client:
+            first = await client.next("session.state_update")
+            assert first["data"]["recovered"]
+            assert first["offset"] == after
+            last = await stage.log.chunk(9)
+            assert await offsets(client, last) == list(range(after + 1, last + 1))
+
+
+@pytest.mark.parametrize("query", ["last_offset=2&epoch=old", "last_offset=99&epoch=e1"])
+async def test_what_can_not_be_recovered_is_followed_by_a_snapshot(stage: Stage, query: str) -> None:
+    for number in range(1, 4):
+        await stage.log.chunk(number)
+    async with stage.client(f"/ws/v1/chat/s1?{query}") as client:
+        first = await client.next("session.state_update")
+        assert not first["data"]["recovered"]
+        assert first["offset"] == 3
+        snapshot = await client.next("session.snapshot")
+        assert [message["content"] for message in snapshot["data"]["messages"]] == ["hello"]
+        await stage.log.chunk(4)
+        assert await offsets(client, 4) == [4]
+
+
+async def test_a_log_that_was_cut_can_not_be_recovered(stage: Stage) -> None:
+    for number in range(1, 9):
+        await stage.log.chunk(number, keep=3)
+    async with stage.client("/ws/v1/chat/s1?last_offset=1&epoch=e1") as client:
+        assert not (await client.next("session.state_update"))["data"]["recovered"]
+        await client.next("session.snapshot")
+
+
+async def test_a_client_may_sync_on_an_open_socket(stage: Stage) -> None:
+    for number in range(1, 4):
+        await stage.log.chunk(number)
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        await client.say("session.sync", {"last_offset": 1, "epoch": "e1"}, correlation_id="again")
+        frame = await client.next("session.state_update")
+        assert (frame["correlation_id"], frame["offset"], frame["data"]["recovered"]) == ("again", 1, True)
+        assert await offsets(client, 3) == [2, 3]
+        await stage.log.chunk(4)
+        assert await offsets(client, 4) == [4]
+        await client.say("session.sync", {"last_offset": 1, "epoch": "other"})
+        assert not (await client.next("session.state_update"))["data"]["recovered"]
+        await client.next("session.snapshot")
+
+
+async def test_a_log_that_began_anew_is_told_on_the_open_socket(stage: Stage) -> None:
+    await stage.log.chunk(1)
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        await stage.log.begin("e2")
+        await stage.log.chunk(1)
+        frame = await client.next("session.state_update")
+        assert (frame["data"]["recovered"], frame["epoch"], frame["offset"]) == (False, "e2", 1)
+        await client.next("session.snapshot")
+        await stage.log.chunk(2)
+        assert await offsets(client, 2) == [2]
+
+
+async def test_a_socket_ends_with_its_session(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        await stage.log.state(SessionState.PROCESSING)
+        await stage.log.state(SessionState.TERMINATED)
+        await stage.log.chunk(1)
+        states = [(await client.next("session.state_update"))["data"] for _ in range(2)]
+        assert [state["state"] for state in states] == ["PROCESSING", "TERMINATED"]
+        assert [state["offset"] for state in states] == [1, 2]
+        assert await client.close_code() == 1000
+
+
+async def test_a_client_that_never_reads_is_dropped_and_delays_nobody(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
+    async with open_stage(redis_url, ws_outbox=8) as stage, trio.open_nursery() as nursery:
+        async with stage.client() as quick:
+            await quick.next("session.state_update")
+            slow = await nursery.start(_never_read, stage)
+            # The kernels between the two take megabytes, so what waits is large; and it can't be joined.
+            for _ in range(60):
+                offset = await stage.log.append("system.notification", LARGE)
+                assert (await quick.frame())["offset"] == offset
+            await stage.until_open(1)
+        slow.cancel()
+
+
+async def _never_read(stage: Stage, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+    stream = await trio.open_tcp_stream(stage.host, stage.port)
+    async with stream:
+        await stream.send_all(stage.handshake())
+        assert (await stream.receive_some(12)).endswith(b"101")
+        with trio.CancelScope() as scope:
+            task_status.started(scope)
+            await trio.sleep_forever()
+
+
+async def test_a_client_that_reads_too_slowly_is_told_so(redis_url: str) -> None:
+    async with open_stage(redis_url, ws_outbox=8) as stage, stage.client() as quick, stage.client() as slow:
+        await quick.next("session.state_update")
+        await slow.next("session.state_update")
+        for _ in range(30):
+            await stage.log.append("system.notification", LARGE)
+            await quick.frame()
+        assert await slow.close_code() == 4008
+
+
+async def test_sockets_that_end_leave_no_subscription(stage: Stage) -> None:
+    async with stage.client() as one, stage.client() as other:
+        await one.next("session.state_update")
+        await other.next("session.state_update")
+        assert await stage.log.followers() == 1
+    await stage.until_open(0)
+    with trio.fail_after(10):
+        while await stage.log.followers():
+            await trio.lowlevel.checkpoint()
+
+
+async def test_a_client_that_vanishes_leaves_nothing(stage: Stage) -> None:
+    async with await trio.open_tcp_stream(stage.host, stage.port) as stream:
+        await stream.send_all(stage.handshake())
+        assert (await stream.receive_some(12)).endswith(b"101")
+        await stage.until_open(1)
+    await stage.until_open(0)
