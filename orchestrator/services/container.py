@@ -5,6 +5,7 @@ from attrs import frozen
 from orchestrator.clients.opening import Clients
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.chat import ChatService
+from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
 from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.session_manager import SessionManager
@@ -27,6 +28,7 @@ class Services:
     sessions: SessionManager
     chat: ChatService
     tasks: TaskService
+    gateway: Gateway
     rate_limiter: RateLimiter
     event_log: EventLog
     pump: EventPump
