@@ -50,6 +50,11 @@ class Sessions:
         self.owners = {"s1": "ada", "s2": "ada", "s3": "bob"}
         self.tickets: dict[str, str] = {}
 
+    def add(self, session_id: str) -> None:
+        """Give ada one more."""
+        self.states[session_id] = SessionState.ACTIVE
+        self.owners[session_id] = "ada"
+
     async def get(self, ctx: RequestContext, session_id: str) -> Session:
         if ctx.tenant_id != "acme" or self.owners.get(session_id) != ctx.principal.user_id:
             raise NotFound(f"There is no session {session_id}.")
@@ -240,7 +245,7 @@ class Client:
 
 
 @asynccontextmanager
-async def open_stage(redis_url: str, **settings: Any) -> AsyncIterator[Stage]:
+async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings: Any) -> AsyncIterator[Stage]:
     """Serve sockets on loopback."""
     chosen = AgentOrchestratorSettings(jwt=JwtSettings(secret=SECRET), redis_url=redis_url, **settings)
     async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
@@ -274,7 +279,7 @@ async def open_stage(redis_url: str, **settings: Any) -> AsyncIterator[Stage]:
         url = urlsplit(binds[0])
         assert url.hostname is not None
         assert url.port is not None
-        with trio.fail_after(PATIENCE * 2):
+        with trio.fail_after(patience):
             yield Stage(url.hostname, url.port, redis, log, sessions, chat, trail, manager)
         stop.set()
         nursery.cancel_scope.cancel()

@@ -1,0 +1,285 @@
+"""Tokens pushed to sockets, and the memory of an idle one, beside a bare QuartTrio socket.
+
+    python -m tests.benchmarks.websocket_push [--runs 3] [--sockets 16] [--tokens 3000] [--idle 500] [--json FILE]
+
+Both servers are processes of their own, on Hypercorn's trio worker. The bare one sends ready-made frames of the same
+size in a loop, from memory, and promises nothing. Ours takes each token from the session's log in Redis (which is
+written meanwhile, by another process), through the pump, in order and without gap, bounded for slow readers. "own"
+gives every socket a session of its own; "shared" lets all follow one. Rates are tokens a second that reached clients,
+and tokens a second of the server's CPU time: on a small machine Redis, writer, clients and server share the cores.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import hypercorn.trio
+import redis
+import trio
+from hypercorn.config import Config
+from quart import websocket
+from quart_trio import QuartTrio
+
+from orchestrator.middleware.tokens import create_token
+from orchestrator.models.events import ChatStream
+from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.store.frames import make_body
+from orchestrator.store.keys import Keys
+from tests.websocket.stage import SECRET, open_stage
+
+KEYS: Final = Keys()
+CHUNK: Final = "token"
+END: Final = b'"is_final":true'
+FRAME: Final = "x" * 440
+FOREVER: Final = 3600.0
+
+
+# The servers
+
+
+async def serve_ours(redis_url: str, sockets: int) -> None:
+    """Serve the sockets of `b0`, `b1`…"""
+    async with open_stage(redis_url, FOREVER) as stage:
+        for number in range(sockets):
+            stage.sessions.add(f"b{number}")
+        print(stage.port, flush=True)  # noqa: T201 # what the parent waits for
+        await _until_stdin_ends()
+
+
+async def serve_bare() -> None:
+    """Serve sockets that push N frames when they are told N."""
+    app = QuartTrio("bare")
+
+    @app.websocket("/ws")
+    async def push() -> None:
+        while True:
+            for _ in range(int(await websocket.receive()) - 1):
+                await websocket.send(FRAME)
+            await websocket.send(END.decode())
+
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.accesslog = config.errorlog = None
+    async with trio.open_nursery() as nursery:
+        server: Any = app
+        binds = await nursery.start(partial(hypercorn.trio.serve, server, config))
+        print(binds[0].rpartition(":")[2], flush=True)  # noqa: T201 # what the parent waits for
+        await _until_stdin_ends()
+        nursery.cancel_scope.cancel()
+
+
+async def _until_stdin_ends() -> None:
+    await trio.lowlevel.wait_readable(sys.stdin.fileno())
+
+
+@contextmanager
+def server(kind: str, *args: str) -> Iterator[tuple[int, int]]:
+    """Run a server as a process; gives its port and its process id."""
+    command = [sys.executable, "-m", "tests.benchmarks.websocket_push", "--serve", kind, *args]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline()), process.pid
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_kib(pid: int) -> float:
+    """Return the resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+# The clients
+
+
+@asynccontextmanager
+async def connect(port: int, path: str) -> AsyncIterator[trio.SocketStream]:
+    """Open a socket as a client that only counts."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        token = create_token(SECRET, "acme", "ada")
+        await stream.send_all(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            f"Authorization: Bearer {token}\r\n\r\n".encode()
+        )
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += await stream.receive_some(65_536)
+        assert b" 101 " in answer, answer
+        yield stream
+
+
+async def read_to_the_end(stream: trio.SocketStream) -> None:
+    """Read until the last token has come."""
+    tail = b""
+    while END not in tail:
+        chunk = await stream.receive_some(262_144)
+        assert chunk, "the server closed"
+        tail = tail[-64:] + chunk
+
+
+async def drive(port: int, paths: list[str], start: Callable[[list[trio.SocketStream]], Any]) -> float:
+    """Connect everybody, start, and wait for the end; returns the seconds that it took."""
+    async with trio.open_nursery() as nursery:
+        streams: list[trio.SocketStream] = [await nursery.start(_hold, port, path) for path in paths]
+        began = time.perf_counter()
+        async with trio.open_nursery() as reading:
+            for stream in streams:
+                reading.start_soon(read_to_the_end, stream)
+            await start(streams)
+        took = time.perf_counter() - began
+        nursery.cancel_scope.cancel()
+    return took
+
+
+async def _hold(port: int, path: str, *, task_status: trio.TaskStatus[trio.SocketStream]) -> None:
+    async with connect(port, path) as stream:
+        task_status.started(stream)
+        await trio.sleep_forever()
+
+
+# What is measured
+
+
+async def push_bare(port: int, sockets: int, tokens: int) -> float:
+    """Let the bare server push."""
+    text = str(tokens).encode()
+
+    async def start(streams: list[trio.SocketStream]) -> None:
+        for stream in streams:
+            await stream.send_all(b"\x81" + bytes((0x80 | len(text),)) + bytes(4) + text)
+
+    return await drive(port, ["/ws"] * sockets, start)
+
+
+async def push_ours(port: int, url: str, sessions: list[str], sockets: int, tokens: int) -> float:
+    """Write tokens to the logs, as fast as the server takes them."""
+    with redis.Redis.from_url(url) as client:
+        for session in sessions:
+            client.delete(KEYS.events("acme", session))
+            client.hset(KEYS.session("acme", session), mapping={"epoch": "e", "offset": 0})
+    paths = [f"/ws/v1/chat/{sessions[number % len(sessions)]}" for number in range(sockets)]
+
+    async def start(_: list[trio.SocketStream]) -> None:
+        writer = [sys.executable, "-m", "tests.benchmarks.websocket_push", "--write", url, str(tokens), *sessions]
+        await trio.run_process(writer)
+
+    return await drive(port, paths, start)
+
+
+def write(url: str, tokens: int, sessions: list[str]) -> None:
+    """Append tokens to the logs of sessions in turn, as the scripts do."""
+    bodies = [
+        make_body("chat.stream", ChatStream("m1", 1, CHUNK, is_final=final), tenant_id="acme", correlation_id="c")
+        for final in (False, True)
+    ]
+    with redis.Redis.from_url(url) as client:
+        for first in range(1, tokens + 1, 8):
+            with client.pipeline(transaction=False) as pipe:
+                for offset in range(first, min(first + 8, tokens + 1)):
+                    body = bodies[offset == tokens]
+                    for session in sessions:
+                        entry = {"e": "e", "n": "chat.stream", "b": body}
+                        pipe.hset(KEYS.session("acme", session), "offset", offset)
+                        pipe.xadd(KEYS.events("acme", session), entry, id=f"0-{offset}", maxlen=tokens)
+                        pipe.publish(KEYS.event_channel("acme", session), b"%d e chat.stream\n%s" % (offset, body))
+                pipe.execute()
+
+
+async def idle(port: int, pid: int, paths: list[str]) -> float:
+    """Return the KiB that an idle socket takes."""
+    async with trio.open_nursery() as nursery:
+        for path in paths[:20]:
+            await nursery.start(_hold, port, path)
+        await trio.sleep(0.5)
+        before = resident_kib(pid)
+        for path in paths[20:]:
+            await nursery.start(_hold, port, path)
+        await trio.sleep(1.0)
+        taken = (resident_kib(pid) - before) / (len(paths) - 20)
+        nursery.cancel_scope.cancel()
+    return taken
+
+
+async def measure(runs: int, sockets: int, tokens: int, idlers: int) -> dict[str, list[float]]:
+    """Run everything in turn, A B A B."""
+    found: dict[str, list[float]] = {}
+
+    def note(name: str, pid: int, began: float, took: float) -> None:
+        found.setdefault(f"{name}, tokens/s", []).append(sockets * tokens / took)
+        found.setdefault(f"{name}, tokens per CPU second", []).append(sockets * tokens / (cpu_seconds(pid) - began))
+
+    with tempfile.TemporaryDirectory() as folder:
+        async with run_redis(Path(folder), appendonly=False) as store:
+            own, shared = [f"b{number}" for number in range(sockets)], ["b0"]
+            for _ in range(runs):
+                with server("bare") as (port, pid):
+                    began = cpu_seconds(pid)
+                    note("bare", pid, began, await push_bare(port, sockets, tokens))
+                with server("bare") as (port, pid):
+                    found.setdefault("bare, KiB an idle socket", []).append(await idle(port, pid, ["/ws"] * idlers))
+                for name, sessions in (("own", own), ("shared", shared)):
+                    with server("ours", store.url, str(sockets)) as (port, pid):
+                        began = cpu_seconds(pid)
+                        note(name, pid, began, await push_ours(port, store.url, sessions, sockets, tokens))
+                with redis.Redis.from_url(store.url) as client:
+                    for number in range(idlers):
+                        client.hset(KEYS.session("acme", f"b{number}"), mapping={"epoch": "e", "offset": 0})
+                with server("ours", store.url, str(idlers)) as (port, pid):
+                    paths = [f"/ws/v1/chat/b{number}" for number in range(idlers)]
+                    found.setdefault("own, KiB an idle socket", []).append(await idle(port, pid, paths))
+    return found
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--sockets", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=3000)
+    parser.add_argument("--idle", type=int, default=500)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--serve", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--write", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.write:
+        write(given.write[0], int(given.write[1]), given.write[2:])
+    elif given.serve and given.serve[0] == "bare":
+        trio.run(serve_bare)
+    elif given.serve:
+        trio.run(serve_ours, given.serve[1], int(given.serve[2]))
+    else:
+        report(trio.run(measure, given.runs, given.sockets, given.tokens, given.idle), given.json)
+
+
+def report(found: dict[str, list[float]], file: Path | None) -> None:
+    """Print a table of medians, each beside the bare socket's, and write the figures."""
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    for name, value in medians.items():
+        peer = medians["bare, " + name.partition(", ")[2]]
+        print(f"{name:34} {value:12,.0f}   {value / peer:5.2f} of bare")  # noqa: T201 # the report
+    if file is not None:
+        file.write_text(json.dumps({"medians": medians, "runs": found}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
