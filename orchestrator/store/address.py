@@ -1,78 +1,75 @@
-"""How a connection to Redis is made: where the server is, how to get in, and what a connection is bound by."""
+"""Where a Redis is, how to get in, and how a connection to it is made."""
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Self
 
-import hiredis
+import outcome
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from redis.connection import parse_url
-from redis.exceptions import RedisError
 
-from orchestrator.errors import StoreUnavailable
-from orchestrator.store.wire import ConnectionLost, Wire
+from orchestrator.store.packing import pack
+from orchestrator.store.refusals import RedisAway
+from orchestrator.store.slots import UNSENT, BatchSlot
+from orchestrator.store.wire import Counters, Wire
 
-
-class RedisAway(StoreUnavailable):
-    """Redis can't be reached, or does not serve at the moment.
-
-    Args:
-        reason: why, for the logs and the operator.
-        sent: whether the command may have been executed all the same.
-    """
-
-    def __init__(self, reason: str, *, sent: bool) -> None:
-        super().__init__("The store is away; try again in a moment.", retry_after_ms=1000)
-        self.reason = reason
-        self.sent = sent
+_KEEPALIVE_SECONDS = 15
 
 
 @frozen
 class Address:
     """Where a server is, and how to get in."""
 
-    connect: Callable[[], Any]
-    """Makes the socket."""
-    username: str | None
-    password: str | None
-    database: int
+    path: str | None = None
+    """Of its unix socket; None: TCP."""
+    host: str = "127.0.0.1"
+    port: int = 6379
+    tls: ssl.SSLContext | None = None
+    username: str = "default"
+    password: str | None = field(default=None, repr=False)
+    database: int = 0
 
     @classmethod
     def parse(cls, url: str) -> Self:
         """Read a `redis://`, `rediss://` or `unix://` URL, with redis-py's own options for TLS.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is none, or its options contradict each other.
+            OSError: a certificate it names can't be read.
         """
         options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call] # of redis-py
-        connect: Callable[[], Any]
-        if "path" in options:
-            connect = partial(trio.open_unix_socket, options["path"])
-        else:
-            host, port = options.get("host", "127.0.0.1"), options.get("port", 6379)
-            connect = partial(_connect_tcp, host, port, _tls(options) if url.startswith("rediss:") else None)
-        return cls(connect, options.get("username"), options.get("password"), int(options.get("db", 0)))
+        if url.startswith("unix:") and "path" not in options:
+            raise ValueError("a unix:// URL needs the path of a socket")
+        return cls(
+            path=options.get("path"),
+            host=options.get("host", "127.0.0.1"),
+            port=options.get("port", 6379),
+            tls=_tls(options) if url.startswith("rediss:") else None,
+            username=options.get("username", "default"),
+            password=options.get("password"),
+            database=int(options.get("db", 0)),
+        )
+
+    def greeting(self, name: str) -> list[tuple[str | int, ...]]:
+        """Return the commands by which a connection starts; PING is refused while the server loads its data."""
+        credentials = () if self.password is None else ("AUTH", self.username, self.password)
+        return [("HELLO", 3, *credentials, "SETNAME", name), ("SELECT", self.database), ("PING",)]
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+    context = ssl.create_default_context(
+        cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path"), cadata=options.get("ssl_ca_data")
+    )
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.check_hostname = options.get("ssl_check_hostname", True)
     if options.get("ssl_cert_reqs") in {"none", "CERT_NONE"}:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_password"))
     return context
-
-
-async def _connect_tcp(host: str, port: int, context: ssl.SSLContext | None) -> trio.abc.Stream:
-    stream = await trio.open_tcp_stream(host, port)
-    if context is None:
-        return stream
-    wrapped: trio.SSLStream[trio.SocketStream] = trio.SSLStream(stream, context, server_hostname=host)
-    await wrapped.do_handshake()
-    return wrapped
 
 
 @frozen
@@ -88,42 +85,88 @@ class Limits:
 
 @asynccontextmanager
 async def open_wire(
-    address: Address, limits: Limits, name: str, on_push: Callable[[list[Any]], None] | None = None
+    address: Address,
+    limits: Limits,
+    name: str,
+    counters: Counters,
+    on_push: Callable[[list[Any]], bool] = lambda _: False,
 ) -> AsyncIterator[Wire]:
     """Make a connection, say hello (RESP3, credentials, name, database), and serve it while the block runs.
 
     Raises:
-        RedisAway: the server can't be reached, or does not let us in.
+        RedisAway: the server can't be reached, does not let us in, or does not serve yet.
     """
     with trio.move_on_after(limits.connect_timeout) as connecting:
         try:
-            stream = await address.connect()
-        except (OSError, trio.BrokenResourceError, ssl.SSLError) as error:
+            sock = await _connect(address)
+        except OSError as error:
             raise RedisAway(f"no connection: {error}", sent=False) from None
     if connecting.cancelled_caught:
         raise RedisAway(f"no connection within {limits.connect_timeout:g} s", sent=False)
     wire = Wire(
-        stream, command_timeout=limits.command_timeout, max_pending_bytes=limits.max_pending_bytes, on_push=on_push
+        sock,
+        command_timeout=limits.command_timeout,
+        max_pending_bytes=limits.max_pending_bytes,
+        counters=counters,
+        on_push=on_push,
     )
+    result: outcome.Outcome[None] = outcome.Value(None)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wire.run)
-        with trio.move_on_after(limits.connect_timeout) as greeting:
-            await _greet(wire, address, name)
-        if greeting.cancelled_caught:
-            raise RedisAway(f"no answer within {limits.connect_timeout:g} s", sent=False)
-        yield wire
-        nursery.cancel_scope.cancel()
+        try:
+            await _greet(wire, address.greeting(name), limits.connect_timeout)
+            yield wire
+        except BaseException as error:  # noqa: BLE001 - raised again below, as it came and not in a group
+            result = outcome.Error(error)
+        wire.fail("the connection was closed")
+    result.unwrap()
 
 
-async def _greet(wire: Wire, address: Address, name: str) -> None:
-    hello: list[Any] = ["HELLO", 3]
-    if address.password is not None:
-        hello += ["AUTH", address.username or "default", address.password]
-    commands = [(*hello, "SETNAME", name), ("SELECT", address.database)]
+async def _connect(address: Address) -> socket.socket:
+    """Return a connected socket that does not block."""
+    if address.path is not None:
+        return _detach(await trio.open_unix_socket(address.path))
+    sock = _detach(await trio.open_tcp_stream(address.host, address.port))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), _KEEPALIVE_SECONDS)
+    return sock if address.tls is None else await _secure(sock, address.tls, address.host)
+
+
+def _detach(stream: trio.SocketStream) -> socket.socket:
+    sock = socket.socket(fileno=stream.socket.detach())
+    sock.setblocking(False)
+    return sock
+
+
+async def _secure(sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    wrapped = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     try:
-        replies = await wire.execute(b"".join(map(hiredis.pack_command, commands)), len(commands))
-    except ConnectionLost as lost:
-        raise RedisAway(lost.reason, sent=False) from None
+        while True:
+            try:
+                wrapped.do_handshake()
+            except ssl.SSLWantReadError:
+                await trio.lowlevel.wait_readable(wrapped)
+            except ssl.SSLWantWriteError:
+                await trio.lowlevel.wait_writable(wrapped)
+            else:
+                return wrapped
+    except BaseException:
+        wrapped.close()
+        raise
+
+
+async def _greet(wire: Wire, commands: list[tuple[str | int, ...]], timeout: float) -> None:
+    slot = BatchSlot(wire.now(), len(commands))
+    with trio.move_on_after(timeout) as greeting:
+        wire.submit(b"".join(map(pack, commands)), slot, len(commands))
+        replies = await trio.lowlevel.wait_task_rescheduled(slot.abandon)
+    if greeting.cancelled_caught:
+        raise RedisAway(f"no answer within {timeout:g} s", sent=False)
+    if replies is UNSENT or isinstance(replies, RedisAway):
+        raise RedisAway(wire.reason or "", sent=False)
     for reply in replies:
-        if isinstance(reply, RedisError):
-            raise RedisAway(f"the server refuses: {reply}", sent=False)
+        if isinstance(reply, Exception):
+            reason = reply.reason if isinstance(reply, RedisAway) else f"the server refuses: {reply}"
+            raise RedisAway(reason, sent=False)

@@ -5,54 +5,58 @@ own. A lost connection is made again with growing pauses. What was on its way th
 whether it may have been executed; what had not been sent waits for the new connection, within a bound.
 """
 
-import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from functools import partial
+from typing import Any, Final
 
-import hiredis
+import outcome
+import redis
 import structlog
 import trio
-from redis._parsers.encoders import Encoder
-from redis._parsers.response_callbacks import get_response_callbacks
 from redis.commands import AsyncCoreCommands
-from redis.exceptions import BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError
 
-from orchestrator.store.address import Address, Limits, RedisAway, open_wire
+from orchestrator.store.address import Address, Limits, open_wire
+from orchestrator.store.backoff import Backoff
+from orchestrator.store.packing import pack
 from orchestrator.store.pubsub import RECONNECTED, Message, Subscriber
-from orchestrator.store.wire import ConnectionLost, Wire
+from orchestrator.store.refusals import RedisAway
+from orchestrator.store.slots import UNSENT, BatchSlot, Slot
+from orchestrator.store.wire import Counters, Wire
 
-__all__ = ["RECONNECTED", "Message", "Redis", "RedisAway", "Subscriber", "open_redis"]
+__all__ = ["RECONNECTED", "Counters", "Dedicated", "Message", "Redis", "RedisAway", "Subscriber", "open_redis"]
 
 _log = structlog.get_logger()
-
-_FIRST_PAUSE: Final = 0.02
-_LONGEST_PAUSE: Final = 2.0
-_REFUSALS: Final = (BusyLoadingError, MasterDownError, OutOfMemoryError, ReadOnlyError)
-"""Replies by which Redis says that it is there, but can't serve."""
-
 
 _Commands: Any = AsyncCoreCommands
 
 
-class Redis(_Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
-    """A client: every command of redis-py, answered in bytes."""
+_LIKE: Final = redis.Redis(protocol=3)
+"""A client of redis-py that never connects: it knows how arguments are encoded and replies shaped."""
 
-    response_callbacks: Mapping[str, Any] = get_response_callbacks(3, legacy_responses=True)
 
-    def __init__(self, address: Address, limits: Limits, name: str) -> None:
+def _callbacks() -> Mapping[str, Any]:
+    """Return how redis-py shapes replies of RESP3, by command in upper and in lower case."""
+    shapes = _LIKE.response_callbacks
+    return {spelling: shapes[name] for name in shapes for spelling in (name.upper(), name.lower())}
+
+
+_CALLBACKS: Final = _callbacks()
+
+
+class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
+    """Every command of redis-py, answered in bytes."""
+
+    def __init__(self, address: Address, limits: Limits, name: str, counters: Counters) -> None:
         self._address = address
         self._limits = limits
         self._name = name
         self._wire: Wire | None = None
-        self._connected = trio.Event()
-        self._reason = "not connected yet"
-        self._encoder = Encoder("utf-8", "strict", decode_responses=False)  # type: ignore[no-untyped-call] # of redis-py
-        self.reconnects = 0
+        self.counters = counters
 
-    def get_encoder(self) -> Encoder:
+    def get_encoder(self) -> Any:
         """Return how values are encoded; some commands of redis-py ask for it."""
-        return self._encoder
+        return _LIKE.get_encoder()
 
     def get_connection_kwargs(self) -> dict[str, Any]:
         """Return how connections are made; some commands of redis-py ask for it."""
@@ -64,17 +68,27 @@ class Redis(_Commands):  # type: ignore[misc] # redis-py types replies for all i
         Raises:
             RedisAway: Redis can't be reached, or does not serve at the moment.
             ResponseError: Redis refuses the command.
+            DataError: an argument is neither text, bytes nor a number.
         """
-        [reply] = await self._exchange(hiredis.pack_command(args), 1)
+        packed = pack(args)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        wire = self._wire
+        if wire is None or not wire.ready:
+            reply = await self._exchange(packed, Slot)
+        else:
+            slot = Slot(wire.now())
+            wire.submit(packed, slot)
+            reply = await trio.lowlevel.wait_task_rescheduled(slot.abandon)
+            if reply is UNSENT:
+                reply = await self._exchange(packed, Slot)
+        if options:
+            return _shape(args[0], reply, options)
         if isinstance(reply, Exception):
-            raise _translate(reply)
-        callback = self.response_callbacks.get(args[0])
-        if callback is None:
-            return reply
-        options.pop("keys", None)
-        return callback(reply, **options)
+            raise reply
+        callback = _CALLBACKS.get(args[0])
+        return reply if callback is None else callback(reply)
 
-    async def gather(self, commands: Sequence[tuple[Any, ...]], *, raise_on_error: bool = True) -> list[Any]:
+    async def gather(self, commands: Iterable[Sequence[Any]], *, raise_on_error: bool = True) -> list[Any]:
         """Execute several commands in one send; replies come as Redis gives them.
 
         Args:
@@ -82,84 +96,158 @@ class Redis(_Commands):  # type: ignore[misc] # redis-py types replies for all i
             raise_on_error: raise the first error of Redis; else errors stand among the replies.
 
         Raises:
-            RedisAway, ResponseError
+            RedisAway, ResponseError, DataError
         """
-        if not commands:
+        packed = [pack(command) for command in commands]
+        if not packed:
             return []
-        replies = await self._exchange(b"".join(map(hiredis.pack_command, commands)), len(commands))
-        errors = [reply for reply in replies if isinstance(reply, Exception)]
-        if errors and raise_on_error:
-            raise _translate(errors[0])
-        return replies
+        count = len(packed)
+        replies = await self._exchange(b"".join(packed), partial(BatchSlot, count=count), count)
+        if isinstance(replies, RedisAway):
+            raise replies
+        if raise_on_error:
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        answers: list[Any] = replies
+        return answers
 
-    async def _exchange(self, packed: bytes, count: int) -> list[Any]:
+    async def _exchange(self, packed: bytes, make_slot: Callable[[float], Slot], count: int = 1) -> Any:
+        """Send commands as soon as there is a connection and room, again if they were not sent; return the reply."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         deadline = trio.current_time() + self._limits.reconnect_wait
         while True:
-            wire = self._wire
-            if wire is None:
-                with trio.move_on_at(deadline):
-                    await self._connected.wait()
-                if (wire := self._wire) is None:
-                    raise RedisAway(self._reason, sent=False)
-            try:
-                return await wire.execute(packed, count)
-            except ConnectionLost as lost:
-                if lost.sent or trio.current_time() >= deadline:
-                    raise RedisAway(lost.reason, sent=lost.sent) from None
-                if self._wire is wire:
-                    await trio.lowlevel.checkpoint()
+            wire = await self._connected_wire(deadline)
+            if not wire.ready and not await wire.wait_for_room():
+                continue
+            slot = make_slot(wire.now())
+            wire.submit(packed, slot, count)
+            reply = await trio.lowlevel.wait_task_rescheduled(slot.abandon)
+            if reply is not UNSENT:
+                return reply
+
+    async def _connected_wire(self, deadline: float) -> Wire:
+        """Return the connection, once there is one.
+
+        Raises:
+            RedisAway: there was none until the deadline.
+        """
+        raise NotImplementedError
+
+
+class Dedicated(_Client):
+    """A connection of one's own. Once lost or cancelled, it stays closed: whatever state it had is gone with it."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute a command, however long it blocks; cancelling it closes the connection, so that the server stops it.
+
+        Raises:
+            RedisAway, ResponseError, DataError
+        """
+        try:
+            return await super().execute_command(*args, **options)
+        except trio.Cancelled:
+            self._close("a command was cancelled")
+            raise
+
+    async def gather(self, commands: Iterable[Sequence[Any]], *, raise_on_error: bool = True) -> list[Any]:
+        """Execute several commands in one send, as `execute_command` does one."""
+        try:
+            return await super().gather(commands, raise_on_error=raise_on_error)
+        except trio.Cancelled:
+            self._close("a command was cancelled")
+            raise
+
+    def _attach(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def _close(self, reason: str) -> None:
+        if self._wire is not None:
+            self._wire.fail(reason)
+
+    async def _connected_wire(self, deadline: float) -> Wire:
+        wire = self._wire
+        if wire is None or wire.reason is not None:
+            raise RedisAway("the dedicated connection is closed" if wire is None else wire.reason or "", sent=False)
+        return wire
+
+
+class Redis(_Client):
+    """The client that everybody shares. It keeps itself connected; `counters` say what passed."""
+
+    def __init__(self, address: Address, limits: Limits, name: str) -> None:
+        super().__init__(address, limits, name, Counters())
+        self._connected = trio.Event()
+        self._reason = "not connected yet"
 
     @asynccontextmanager
-    async def dedicated(self) -> AsyncIterator[Self]:
-        """Open a connection of one's own, for commands that block; leaving or cancelling closes it.
+    async def dedicated(self) -> AsyncIterator[Dedicated]:
+        """Open a connection of one's own, for commands that block, without the deadline of commands.
 
         Raises:
             RedisAway: Redis can't be reached.
         """
         limits = Limits(self._limits.connect_timeout, None, 0.0, self._limits.max_pending_bytes)
-        own = type(self)(self._address, limits, self._name)
-        async with open_wire(self._address, limits, self._name) as own._wire:  # noqa: SLF001 - of the same class
+        own = Dedicated(self._address, limits, self._name, self.counters)
+        async with open_wire(self._address, limits, self._name, self.counters) as wire:
+            own._attach(wire)  # noqa: SLF001 - of this module
             yield own
 
     @asynccontextmanager
     async def subscriber(self) -> AsyncIterator[Subscriber]:
-        """Open a connection for pub/sub."""
-        subscriber = Subscriber(self._address, self._limits, self._name)
+        """Open a connection for pub/sub, that keeps itself connected and subscribed."""
+        subscriber = Subscriber(self._address, self._limits, self._name, self.counters)
+        result: outcome.Outcome[None] = outcome.Value(None)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(subscriber.run)
-            yield subscriber
+            try:
+                yield subscriber
+            except BaseException as error:  # noqa: BLE001 - raised again below, as it came and not in a group
+                result = outcome.Error(error)
             nursery.cancel_scope.cancel()
+        result.unwrap()
 
-    async def keep_connected(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def keep_connected(self, *, task_status: trio.TaskStatus[RedisAway | None]) -> None:
         """Connect, and again whenever the connection is lost, for ever.
 
-        Raises:
-            RedisAway: the very first connection can't be made.
+        `started` gives None with the first connection; or why there is none, and then that was the only attempt.
         """
-        pause, ever = _FIRST_PAUSE, False
+        backoff, ever = Backoff(), False
         while True:
             try:
-                async with open_wire(self._address, self._limits, self._name) as wire:
-                    self._wire, pause, ever = wire, _FIRST_PAUSE, True
+                async with open_wire(self._address, self._limits, self._name, self.counters) as wire:
+                    self._wire = wire
                     self._connected.set()
-                    task_status.started()
+                    backoff = Backoff()
+                    if not ever:
+                        ever = True
+                        task_status.started(None)
                     await self._until_lost(wire)
             except RedisAway as away:
                 if not ever:
-                    raise
+                    task_status.started(away)
+                    return
                 self._reason = away.reason
-            self.reconnects += 1
+            self.counters.reconnects += 1
+            pause = backoff.next()
             _log.warning("redis.away", reason=self._reason, retry_in_seconds=round(pause, 3))
-            await trio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects, guards nothing
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            await trio.sleep(pause)
 
     async def _until_lost(self, wire: Wire) -> None:
         try:
             await wire.lost.wait()
         finally:
-            self._reason = wire.reason
+            self._reason = wire.reason or "the client was closed"
             self._wire = None
             self._connected = trio.Event()
+
+    async def _connected_wire(self, deadline: float) -> Wire:
+        while (wire := self._wire) is None or wire.reason is not None:
+            with trio.move_on_at(deadline) as waiting:
+                await (wire.lost.wait() if wire is not None else self._connected.wait())
+            if waiting.cancelled_caught:
+                raise RedisAway(self._reason if wire is None else wire.reason or "", sent=False)
+        return wire
 
 
 @asynccontextmanager
@@ -177,30 +265,39 @@ async def open_redis(
     Args:
         url: `redis://`, `rediss://` or `unix://`, with credentials and database.
         connect_timeout: deadline of a connection, in seconds.
-        command_timeout: seconds without any reply after which a connection counts as dead; None: for ever.
+        command_timeout: age of the oldest unanswered command at which the connection counts as dead; None: any.
         reconnect_wait: seconds that a command waits for a connection that is being made again.
-        max_pending_bytes: unsent bytes beyond which callers wait.
+        max_pending_bytes: unsent bytes beyond which callers wait, in the order in which they came.
         name: what the server's list of clients shows.
 
     Raises:
         RedisAway: the server can't be reached.
+        ValueError: the URL is none.
     """
     limits = Limits(connect_timeout, command_timeout, reconnect_wait, max_pending_bytes)
     client = Redis(Address.parse(url), limits, name)
-    away: RedisAway | None = None
+    result: outcome.Outcome[None] = outcome.Value(None)
     async with trio.open_nursery() as nursery:
         try:
-            await nursery.start(client.keep_connected)
-        except RedisAway as error:
-            away = error
-        else:
+            away: RedisAway | None = await nursery.start(client.keep_connected)
+            if away is not None:
+                raise away
             yield client
+        except BaseException as error:  # noqa: BLE001 - raised again below, as it came and not in a group
+            result = outcome.Error(error)
         nursery.cancel_scope.cancel()
-    if away is not None:
-        raise away
+    result.unwrap()
 
 
-def _translate(error: Exception) -> Exception:
-    if isinstance(error, _REFUSALS):
-        return RedisAway(f"the server refuses: {error}", sent=False)
-    return error
+def _shape(name: str, reply: Any, options: dict[str, Any]) -> Any:
+    """Shape a reply as the options of redis-py's command say."""
+    if isinstance(reply, Exception):
+        if isinstance(reply, redis.ResponseError) and "EMPTY_RESPONSE" in options:
+            return options["EMPTY_RESPONSE"]
+        raise reply
+    callback = _CALLBACKS.get(name)
+    if callback is None:
+        return reply
+    return callback(
+        reply, **{key: options[key] for key in options if key not in {"keys", "EMPTY_RESPONSE", "NEVER_DECODE"}}
+    )

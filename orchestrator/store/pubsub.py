@@ -1,27 +1,30 @@
 """Pub/sub: one connection, any number of channels, subscribed again after every reconnect.
 
-Messages wait in a bounded buffer. What is published while the connection is away, or while the buffer is full, is lost:
-a `RECONNECTED` marker stands where that happened, so that the reader looks into the logs, which lose nothing.
+Messages wait in a bounded buffer. When it is full, all of it is dropped for a single `RECONNECTED`; the same marker
+comes after a reconnect, once every channel is followed again. Either way messages may be missing, and the reader looks
+into the logs, which lose nothing.
 """
 
-import random
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, Literal, Self
 
-import hiredis
 import trio
 from attrs import frozen
 
-from orchestrator.store.address import Address, Limits, RedisAway, open_wire
-from orchestrator.store.wire import ConnectionLost, Wire
+from orchestrator.store.address import Address, Limits, open_wire
+from orchestrator.store.backoff import Backoff
+from orchestrator.store.doorbell import Doorbell
+from orchestrator.store.packing import pack
+from orchestrator.store.refusals import RedisAway
+from orchestrator.store.slots import UNSENT, BatchSlot, Slot
+from orchestrator.store.wire import Counters, Wire
 
 _BUFFER: Final = 4096
-_FIRST_PAUSE: Final = 0.02
-_LONGEST_PAUSE: Final = 2.0
-
-
-_pack: Callable[[tuple[str | bytes, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment] # its stub knows one argument
+_HEARTBEAT: Final = 15.0
+"""Seconds between PINGs, without which nobody would notice that a server is gone that has nothing to say."""
+_CONFIRMATIONS: Final = frozenset({b"subscribe", b"unsubscribe"})
 
 
 @frozen
@@ -43,107 +46,158 @@ Received = Message | Literal[Marker.RECONNECTED]
 
 
 class Subscriber:
-    """Follows channels; iterate over it to receive.
+    """Follows channels; one task iterates over it to receive.
 
     Args:
         address: where the server is.
-        limits: bounds of the connection; its command timeout does not apply, for silence is no fault here.
+        limits: bounds of the connection.
         name: what the server's list of clients shows.
+        counters: where traffic is counted.
+        buffer: how many messages may wait for the reader.
     """
 
-    def __init__(self, address: Address, limits: Limits, name: str) -> None:
+    def __init__(
+        self, address: Address, limits: Limits, name: str, counters: Counters, *, buffer: int = _BUFFER
+    ) -> None:
         self._address = address
-        self._limits = Limits(limits.connect_timeout, None, limits.reconnect_wait, limits.max_pending_bytes)
+        self._limits = limits
         self._name = name
-        self._wanted: dict[bytes, trio.Event] = {}
-        self._leaving: dict[bytes, trio.Event] = {}
+        self._counters = counters
+        self._wanted: set[bytes] = set()
         self._wire: Wire | None = None
-        self._send, self._receive = trio.open_memory_channel[Received](_BUFFER)
-        self._missed = False
-        self._again: set[bytes] | None = None
+        self._connected = trio.Event()
+        self._reason = "not connected yet"
+        self._buffer: deque[Received] = deque()
+        self._capacity = buffer
+        self._reader = Doorbell()
 
-    async def subscribe(self, *channels: str) -> None:
-        """Follow channels; returns when the server has confirmed all, now or after it is back."""
-        names = [channel.encode() for channel in channels]
-        fresh = [name for name in names if name not in self._wanted]
-        for name in fresh:
-            self._wanted[name] = trio.Event()
-        self._post("SUBSCRIBE", fresh)
-        for name in names:
-            if (event := self._wanted.get(name)) is not None:
-                await event.wait()
+    async def subscribe(self, *channels: str | bytes) -> None:
+        """Follow channels; returns when the server has confirmed all of them.
 
-    async def unsubscribe(self, *channels: str) -> None:
-        """Leave channels; returns when the server has confirmed it, or is away."""
-        names = [channel.encode() for channel in channels]
-        held = [name for name in names if self._wanted.pop(name, None) is not None]
-        if self._wire is None or not held:
-            return
-        events = [self._leaving.setdefault(name, trio.Event()) for name in held]
-        self._post("UNSUBSCRIBE", held)
-        for event in events:
-            await event.wait()
+        Where it fails, or is cancelled, none of them is followed that was not before.
+
+        Raises:
+            RedisAway: the server is away, and stays away.
+            ResponseError: the server does not allow it.
+        """
+        names = _names(channels)
+        fresh = set(names) - self._wanted
+        self._wanted |= fresh
+        try:
+            await self._ask("SUBSCRIBE", names)
+        except BaseException:
+            self._wanted -= fresh
+            raise
+
+    async def unsubscribe(self, *channels: str | bytes) -> None:
+        """Leave channels; returns when the server has confirmed it, or is away, which comes to the same."""
+        names = _names(channels)
+        self._wanted.difference_update(names)
+        if self._wire is not None:
+            replies = await _exchange(self._wire, "UNSUBSCRIBE", names)
+            _raise_refusals(replies)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Received:
-        if self._missed and self._receive.statistics().current_buffer_used == 0:
-            # What the buffer could not take came after what it held.
-            self._missed = False
-            return RECONNECTED
-        return await self._receive.receive()
+        """Return the next message; a checkpoint only where one has to be waited for."""
+        while not self._buffer:
+            await self._reader.wait()
+        return self._buffer.popleft()
 
     async def run(self) -> None:
         """Keep the connection, for ever."""
-        pause, again = _FIRST_PAUSE, False
+        backoff, ever = Backoff(), False
         while True:
             try:
-                async with open_wire(self._address, self._limits, self._name, self._pushed) as wire:
-                    self._wire, pause = wire, _FIRST_PAUSE
-                    # The marker comes when all channels are followed again: then the logs have what was missed.
-                    self._again = set(self._wanted) if again else None
-                    self._post("SUBSCRIBE", list(self._wanted))
-                    again = True
+                async with open_wire(self._address, self._limits, self._name, self._counters, self._pushed) as wire:
+                    await self._follow_all(wire)
+                    self._wire = wire
+                    self._connected.set()
+                    if ever:
+                        self._put(RECONNECTED)
+                    ever, backoff = True, Backoff()
+                    await self._stay(wire)
+            except RedisAway as away:
+                self._reason = away.reason
+            await trio.sleep(backoff.next())
+
+    async def _follow_all(self, wire: Wire) -> None:
+        followed: set[bytes] = set()
+        while missing := self._wanted - followed:
+            replies = await _exchange(wire, "SUBSCRIBE", missing)
+            if not isinstance(replies, list):
+                raise RedisAway(wire.reason or "", sent=False)
+            followed |= missing
+
+    async def _stay(self, wire: Wire) -> None:
+        """Return when the connection is lost."""
+        try:
+            while wire.reason is None:
+                with trio.move_on_after(_HEARTBEAT):
                     await wire.lost.wait()
-            except RedisAway:
-                again = True
-            finally:
-                self._wire = None
-                for event in self._leaving.values():
-                    event.set()
-                self._leaving.clear()
-            await trio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects, guards nothing
-            pause = min(_LONGEST_PAUSE, pause * 2)
+                if wire.reason is None:
+                    await _wait(wire, pack(("PING",)), Slot(wire.now()), 1)
+        finally:
+            self._wire = None
+            self._reason = wire.reason or "the subscriber was closed"
+            self._connected = trio.Event()
 
-    def _post(self, command: str, names: list[bytes]) -> None:
-        if self._wire is not None and names:
-            try:
-                self._wire.post(_pack((command, *names)))
-            except ConnectionLost:
-                # What is wanted is subscribed with the next connection.
+    async def _ask(self, command: str, names: list[bytes]) -> None:
+        """Have a change confirmed, by this connection or by the next one, which follows all that is wanted."""
+        deadline = trio.current_time() + self._limits.reconnect_wait
+        while True:
+            wire = self._wire
+            if wire is not None:
+                replies = await _exchange(wire, command, names)
+                if isinstance(replies, list):
+                    _raise_refusals(replies)
+                    return
+                await wire.lost.wait()
+            with trio.move_on_at(deadline):
+                await self._connected.wait()
                 return
+            raise RedisAway(self._reason, sent=False)
 
-    def _pushed(self, push: list[Any]) -> None:
-        kind, name = push[0], push[1]
+    def _pushed(self, push: list[Any]) -> bool:
+        kind = push[0]
         if kind == b"message":
-            self._put(Message(name, push[2]))
-        elif kind == b"subscribe":
-            self._subscribed(name)
-        elif kind == b"unsubscribe" and (leaving := self._leaving.pop(name, None)) is not None:
-            leaving.set()
-
-    def _subscribed(self, name: bytes) -> None:
-        if (wanted := self._wanted.get(name)) is not None:
-            wanted.set()
-        if self._again is not None:
-            self._again.discard(name)
-            if not self._again:
-                self._again = None
-                self._put(RECONNECTED)
+            if push[1] in self._wanted:
+                self._put(Message(push[1], push[2]))
+            return False
+        return kind in _CONFIRMATIONS
 
     def _put(self, received: Received) -> None:
-        try:
-            self._send.send_nowait(received)
-        except trio.WouldBlock:
-            self._missed = True
+        if len(self._buffer) >= self._capacity:
+            self._buffer.clear()
+            received = RECONNECTED
+        self._buffer.append(received)
+        self._reader.ring()
+
+
+def _names(channels: Iterable[str | bytes]) -> list[bytes]:
+    return [channel.encode() if isinstance(channel, str) else channel for channel in channels]
+
+
+async def _exchange(wire: Wire, command: str, names: Iterable[bytes]) -> Any:
+    """Send one command a channel, so that each gets one answer, be it a confirmation or a refusal."""
+    packed = [pack((command, name)) for name in names]  # type: ignore[arg-type] # as above
+    if not packed:
+        return []
+    return await _wait(wire, b"".join(packed), BatchSlot(wire.now(), len(packed)), len(packed))
+
+
+async def _wait(wire: Wire, packed: bytes, slot: Slot, count: int) -> Any:
+    """Return the replies; `UNSENT` or `RedisAway` where the connection broke."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    if not wire.ready and not await wire.wait_for_room():
+        return UNSENT
+    wire.submit(packed, slot, count)
+    return await trio.lowlevel.wait_task_rescheduled(slot.abandon)
+
+
+def _raise_refusals(replies: Any) -> None:
+    for reply in replies if isinstance(replies, list) else ():
+        if isinstance(reply, Exception):
+            raise reply

@@ -1,226 +1,246 @@
 """One connection to Redis: many callers' commands in one send, replies resolved in order.
 
-    callers ──pack──▶ outbox ──writer──▶ socket ──reader──▶ slots (one a command, oldest first) ──▶ callers
+    callers ──pack──▶ outbox ──▶ socket ──reader──▶ slots (one a reply, oldest first) ──▶ callers
 
-A caller that is cancelled leaves its slot in the row, so its reply still meets it and is thrown away there: a reply
-never shifts to another caller. When the connection breaks, every slot is failed at once.
+A caller that is alone sends at once. Otherwise commands gather while the tasks of one turn of the scheduler run, and
+the writer sends them together. When the connection breaks, every slot is failed at once: as possibly executed if any of
+its bytes were handed to the socket, as `UNSENT` if not.
 """
 
+import socket
+import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 import hiredis
-import outcome
 import trio
-from redis._parsers.base import BaseParser
+from attrs import define
 from redis.exceptions import InvalidResponse
+
+from orchestrator.store.doorbell import Doorbell
+from orchestrator.store.refusals import RedisAway, refusal
+from orchestrator.store.slots import UNSENT, Slot
 
 _READ_BYTES: Final = 65_536
 _NOT_YET: Final = object()
+_WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_GRACE: Final = 0.02
+"""Seconds that an overdue reply gets on top, for it may have arrived while this process was busy elsewhere."""
 
 
-class ConnectionLost(Exception):
-    """The connection broke while a command was on its way.
+@define
+class Counters:
+    """What has passed over the connections of a client, since it was opened."""
 
-    Args:
-        reason: why.
-        sent: whether the command may have been executed.
-    """
-
-    def __init__(self, reason: str, *, sent: bool) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.sent = sent
-
-
-class _Slot:
-    """The place of a caller in the row of replies."""
-
-    __slots__ = ("count", "replies", "task")
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.replies: list[Any] = []
-        self.task: trio.lowlevel.Task | None = None
-
-    def take(self, reply: Any) -> bool:
-        """Take a reply; says whether it was the last one."""
-        self.replies.append(reply)
-        if len(self.replies) < self.count:
-            return False
-        self._wake(outcome.Value(self.replies))
-        return True
-
-    def fail(self, error: ConnectionLost) -> None:
-        self._wake(outcome.Error(error))
-
-    def _wake(self, result: outcome.Outcome[Any]) -> None:
-        if self.task is not None:
-            trio.lowlevel.reschedule(self.task, result)
-            self.task = None
-
-    async def wait(self) -> list[Any]:
-        self.task = trio.lowlevel.current_task()
-
-        def abort(_: Any) -> trio.lowlevel.Abort:
-            self.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        replies: list[Any] = await trio.lowlevel.wait_task_rescheduled(abort)
-        return replies
+    commands: int = 0
+    sends: int = 0
+    receives: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    reconnects: int = 0
 
 
 class Wire:
     """A connection.
 
     Args:
-        stream: the connected socket.
-        command_timeout: seconds without a reply after which the connection counts as dead; None: for ever.
-        max_pending_bytes: unsent bytes beyond which callers wait.
-        on_push: gets push messages (RESP3), such as those of pub/sub.
+        sock: the connected socket, not blocking.
+        command_timeout: age of the oldest unanswered command, in seconds, at which the connection counts as dead.
+        max_pending_bytes: unsent bytes beyond which callers shall wait.
+        counters: where traffic is counted.
+        on_push: gets push messages (RESP3); says whether one is the answer to the oldest command.
     """
 
     def __init__(
         self,
-        stream: trio.abc.Stream,
+        sock: socket.socket,
         *,
         command_timeout: float | None,
         max_pending_bytes: int,
-        on_push: Callable[[list[Any]], None] | None = None,
+        counters: Counters,
+        on_push: Callable[[list[Any]], bool] = lambda _: False,
     ) -> None:
-        self._stream = stream
+        self._sock = sock
         self._command_timeout = command_timeout
         self._max_pending_bytes = max_pending_bytes
+        self._counters = counters
         self._on_push = on_push
-        self._reader = hiredis.Reader(
-            protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOT_YET
-        )
-        self._slots: deque[_Slot] = deque()
-        self._unsent: deque[tuple[bytes, _Slot | None]] = deque()
+        self._parser = hiredis.Reader(protocolError=InvalidResponse, replyError=refusal, notEnoughData=_NOT_YET)
+        self._slots: deque[Slot] = deque()
+        self._outbox: list[bytes] = []
+        self._unsent_slots = 0
+        self._sending: memoryview | None = None
         self._pending_bytes = 0
-        self._lot = trio.lowlevel.ParkingLot()
-        self._writer: trio.lowlevel.Task | None = None
-        self._progress_at = trio.current_time()
-        self._broken: str | None = None
+        self._crowd = 0
+        self._room = trio.lowlevel.ParkingLot()
+        self._writer = Doorbell()
+        self._watcher = Doorbell()
+        self._scope = trio.CancelScope()
+        self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        self.ready = True
+        """Whether a command may be submitted at once: the connection is whole, and nobody waits for room."""
+        self.reason: str | None = None
+        """Why the connection is broken, if it is."""
         self.lost = trio.Event()
-        self.commands = self.sends = self.bytes_out = self.bytes_in = 0
+        """Set when it is broken and every caller has been told."""
 
-    @property
-    def reason(self) -> str:
-        """Why the connection is broken."""
-        return self._broken or "not broken"
+    def submit(self, packed: bytes, slot: Slot, count: int = 1) -> None:
+        """Put packed commands in line; whoever calls must go on to wait in `slot`, without a checkpoint between.
+
+        Args:
+            packed: the commands.
+            slot: where their replies go.
+            count: how many they are.
+        """
+        slots = self._slots
+        alone = not slots and self._crowd <= 1
+        if not slots:
+            self._watcher.ring()
+        if count == 1:
+            slots.append(slot)
+        else:
+            slots.extend([slot] * count)
+        self._outbox.append(packed)
+        self._unsent_slots += count
+        self._pending_bytes += len(packed)
+        if alone:
+            self._flush()
+            if self._sending is not None:
+                self._writer.ring()
+        elif len(self._outbox) == 1:
+            self._writer.ring()
+        if self._pending_bytes > self._max_pending_bytes:
+            self.ready = False
+        elif not self.ready:
+            self._admit()
+
+    async def wait_for_room(self) -> bool:
+        """Wait in line until a command may be submitted; false if the connection broke instead."""
+        if self.reason is None:
+            await self._room.park()
+        return self.reason is None
+
+    def fail(self, reason: str) -> None:
+        """Give the connection up; `run` tells the callers."""
+        if self.reason is None:
+            self.reason = reason
+            self.ready = False
+            self._scope.cancel()
 
     async def run(self) -> None:
-        """Keep the connection going; returns when it is broken, with every caller told."""
-        reason = "the connection was closed"
+        """Keep the connection going; returns when it is broken, with every caller told and the socket closed."""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                if self._command_timeout is not None:
-                    nursery.start_soon(self._watch, self._command_timeout)
-                await self._read()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as group:
-            reason = f"the connection broke: {_first(group)}"
-        except* InvalidResponse as group:
-            reason = f"the peer does not speak Redis: {_first(group)}"
-        except* trio.TooSlowError:
-            reason = f"no reply within {self._command_timeout:g} s"
-        except* EOFError:
-            reason = "the server closed the connection"
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._read)
+                    if self._command_timeout is not None:
+                        nursery.start_soon(self._watch, self._command_timeout)
         finally:
-            self._break(reason)
-            with trio.move_on_after(0.1, shield=True):
-                await trio.aclose_forcefully(self._stream)
-
-    async def execute(self, packed: bytes, count: int = 1) -> list[Any]:
-        """Send `count` packed commands and wait for their replies; errors of Redis stand among them.
-
-        Raises:
-            ConnectionLost: the connection broke.
-        """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while self._pending_bytes > self._max_pending_bytes and self._broken is None:
-            await self._lot.park()
-        slot = _Slot(count)
-        self._send(packed, slot)
-        return await slot.wait()
-
-    def post(self, packed: bytes) -> None:
-        """Send a command whose answer comes as push messages.
-
-        Raises:
-            ConnectionLost: the connection broke.
-        """
-        self._send(packed, None)
-
-    def _send(self, packed: bytes, slot: _Slot | None) -> None:
-        if self._broken is not None:
-            raise ConnectionLost(self._broken, sent=False)
-        if not self._slots:
-            self._progress_at = trio.current_time()
-        if slot is not None:
-            self._slots.append(slot)
-            self.commands += slot.count
-        self._unsent.append((packed, slot))
-        self._pending_bytes += len(packed)
-        if self._writer is not None:
-            trio.lowlevel.reschedule(self._writer)
-            self._writer = None
+            self.fail("the connection was closed")
+            self._settle()
+            self._sock.close()
 
     async def _write(self) -> None:
         while True:
-            while self._unsent:
-                data = b"".join([packed for packed, _ in self._unsent])
-                self._unsent.clear()
-                await self._stream.send_all(data)
-                self.sends += 1
-                self.bytes_out += len(data)
-                self._pending_bytes -= len(data)
-                if self._lot:
-                    self._lot.unpark_all()
-            self._writer = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
+            while self._outbox or self._sending is not None:
+                self._flush()
+                if self._sending is not None:
+                    await trio.lowlevel.wait_writable(self._sock)
+            await self._writer.wait()
 
-    def _stop_waiting(self, _: Any) -> trio.lowlevel.Abort:
-        self._writer = None
-        return trio.lowlevel.Abort.SUCCEEDED
+    def _flush(self) -> None:
+        """Send what is in line, as far as the socket takes it now."""
+        data = self._sending
+        if data is None:
+            data = memoryview(self._outbox[0] if len(self._outbox) == 1 else b"".join(self._outbox))
+            self._counters.commands += self._unsent_slots
+            self._outbox.clear()
+            self._unsent_slots = 0
+        try:
+            sent = self._sock.send(data)
+        except _WOULD_BLOCK:
+            sent = 0
+        except OSError as error:
+            self._sending = data
+            self.fail(f"the connection broke: {error}")
+            return
+        self._counters.sends += 1
+        self._counters.bytes_out += sent
+        self._pending_bytes -= sent
+        self._sending = None if sent == len(data) else data[sent:]
+        if not self.ready:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let the next caller in, if there is room: one at a time, in the order in which they came."""
+        if self.reason is None and self._pending_bytes <= self._max_pending_bytes:
+            if self._room:
+                self._room.unpark()
+            else:
+                self.ready = True
 
     async def _read(self) -> None:
-        reader, slots = self._reader, self._slots
-        while data := await self._stream.receive_some(_READ_BYTES):
-            self.bytes_in += len(data)
-            self._progress_at = trio.current_time()
-            reader.feed(data)  # type: ignore[arg-type] # it takes any buffer, whatever its stub says
-            while (reply := reader.gets()) is not _NOT_YET:
-                if type(reply) is hiredis.PushNotification:
-                    if self._on_push is not None:
-                        self._on_push(reply)
-                elif not slots:
-                    raise InvalidResponse("a reply that nobody asked for")
-                elif slots[0].take(reply):
-                    slots.popleft()
-        raise EOFError
+        sock = self._sock
+        while self.reason is None:
+            await trio.lowlevel.wait_readable(sock)
+            try:
+                data = sock.recv(_READ_BYTES)
+                # A TLS record that is decrypted already does not make the socket readable.
+                while isinstance(sock, ssl.SSLSocket) and sock.pending():
+                    data += sock.recv(sock.pending())
+            except _WOULD_BLOCK:
+                continue
+            except OSError as error:
+                self.fail(f"the connection broke: {error}")
+            else:
+                self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self.fail("the server closed the connection")
+            return
+        self._counters.receives += 1
+        self._counters.bytes_in += len(data)
+        parser, slots = self._parser, self._slots
+        parser.feed(data)
+        crowd = 0
+        try:
+            while (reply := parser.gets()) is not _NOT_YET:
+                if type(reply) is hiredis.PushNotification and not self._on_push(reply):
+                    continue
+                if not slots:
+                    raise InvalidResponse(f"a reply that nobody asked for: {reply!r:.100}")
+                slots.popleft().resolve(reply)
+                crowd += 1
+        except InvalidResponse as error:
+            self.fail(f"the peer does not speak Redis: {error}")
+        self._crowd = crowd
 
     async def _watch(self, timeout: float) -> None:
+        """Give the connection up when a reply is overdue; sleeps while none can be, and costs callers nothing."""
+        slots = self._slots
         while True:
-            await trio.sleep(timeout / 4)
-            if self._slots and trio.current_time() - self._progress_at > timeout:
-                raise trio.TooSlowError
+            if not slots:
+                await self._watcher.wait()
+                await trio.sleep(timeout)
+                continue
+            oldest = slots[0]
+            await trio.sleep_until(oldest.since + timeout)
+            if slots and slots[0] is oldest:
+                await trio.sleep(_GRACE)
+                if slots and slots[0] is oldest:
+                    self.fail(f"no reply within {timeout:g} s")
 
-    def _break(self, reason: str) -> None:
-        self._broken = reason
-        unsent = {id(slot) for _, slot in self._unsent}
-        for slot in self._slots:
-            slot.fail(ConnectionLost(reason, sent=id(slot) not in unsent))
+    def _settle(self) -> None:
+        """Tell every caller that the connection is broken."""
+        reason = self.reason or ""
+        written = len(self._slots) - self._unsent_slots
+        for place, slot in enumerate(self._slots):
+            slot.fail(RedisAway(reason, sent=True) if place < written else UNSENT)
         self._slots.clear()
-        self._unsent.clear()
-        self._lot.unpark_all()
+        self._outbox.clear()
+        self._sending = None
+        self._room.unpark_all()
         self.lost.set()
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    leaf: BaseException = group
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
-    return leaf

@@ -1,0 +1,27 @@
+"""Commands as bytes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+from redis.exceptions import DataError
+
+
+def pack(args: Sequence[Any]) -> bytes:
+    """Return a command as it goes over the wire.
+
+    Args:
+        args: its name, which may hold a subcommand after a space, and its arguments.
+
+    Raises:
+        DataError: an argument is neither text, bytes nor a number.
+    """
+    name = args[0]
+    if isinstance(name, str) and " " in name:
+        # redis-py writes some commands with their subcommand in one piece.
+        args = (*name.split(), *args[1:])
+    try:
+        packed: bytes = hiredis.pack_command(tuple(args))  # type: ignore[arg-type] # its stub knows one argument only
+    except TypeError as error:
+        raise DataError(f"an argument of {name} is neither text, bytes nor a number") from error
+    return packed
