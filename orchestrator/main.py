@@ -40,6 +40,7 @@ from orchestrator.services.rate_limiter import RateLimiter, rates_of
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
+from orchestrator.services.tenants import TenantService
 from orchestrator.store.admission import AdmissionStore
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.connection import Redis, open_redis
@@ -53,6 +54,7 @@ from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.scripts import load_scripts
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tasks import TaskStore
+from orchestrator.store.tenants import TenantStates
 from orchestrator.store.usage import UsageLedger
 from orchestrator.telemetry.logs import configure_logs
 
@@ -128,6 +130,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 AdmissionStore(*stores), task_store, tasks, sessions, ready, pump, clients, settings, rates
             ),
             tasks=tasks,
+            tenants=TenantService(TenantStates(*stores), ready, audit),
             gateway=Gateway(clients, coordinator, UsageLedger(redis, keys)),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,

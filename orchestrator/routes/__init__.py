@@ -6,13 +6,15 @@ from orchestrator.middleware.install import install
 from orchestrator.routes.chat import chat_routes
 from orchestrator.routes.documents import document_views
 from orchestrator.routes.endpoint import Door, Endpoint
+from orchestrator.routes.gateway import gateway_routes
 from orchestrator.routes.health import health_views
 from orchestrator.routes.registry import Route
 from orchestrator.routes.sessions import session_routes
 from orchestrator.routes.tasks import task_routes
+from orchestrator.routes.tenants import tenant_routes
 from orchestrator.services.container import Services
 
-ROUTES: tuple[Route, ...] = (*session_routes, *chat_routes, *task_routes)
+ROUTES: tuple[Route, ...] = (*session_routes, *chat_routes, *task_routes, *gateway_routes, *tenant_routes)
 """Every route with an envelope."""
 
 

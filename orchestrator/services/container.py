@@ -10,6 +10,7 @@ from orchestrator.services.health import Health
 from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
+from orchestrator.services.tenants import TenantService
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.connection import Redis
 from orchestrator.store.events import EventLog
@@ -28,6 +29,7 @@ class Services:
     sessions: SessionManager
     chat: ChatService
     tasks: TaskService
+    tenants: TenantService
     gateway: Gateway
     rate_limiter: RateLimiter
     event_log: EventLog

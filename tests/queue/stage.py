@@ -42,7 +42,9 @@ SETTINGS = AgentOrchestratorSettings(jwt=JwtSettings(secret="s" * 32))
 
 def context(tenant: str = "acme", user: str = "ann", **fields: Any) -> RequestContext:
     """A request of a user."""
-    principal = Principal(tenant, user, Role.USER, frozenset({"chat:*", "session:read", "session:write", "task:*"}), float("inf"))
+    principal = Principal(
+        tenant, user, Role.USER, frozenset({"chat:*", "session:read", "session:write", "task:*"}), float("inf")
+    )
     if "role" in fields:
         principal = evolve(principal, role=fields.pop("role"))
     trace = TraceContext("0" * 31 + "1", "0" * 15 + "1")

@@ -1,0 +1,71 @@
+"""Pausing, draining and resuming a tenant."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from orchestrator.errors import NotFound, TenantDraining
+from orchestrator.models.task import TaskStatus
+from orchestrator.models.tenant import TenantState
+from orchestrator.services.tenants import TenantService
+from orchestrator.store.audit import AuditTrail
+from orchestrator.store.tenants import TenantStates
+from tests.queue.stage import SETTINGS, Stage, context, open_stage
+
+
+@pytest.fixture
+async def stage(redis_url: str) -> AsyncIterator[Stage]:
+    async with open_stage(redis_url) as stage:
+        yield stage
+
+
+@pytest.fixture
+def tenants(stage: Stage) -> TenantService:
+    store = TenantStates(stage.redis, stage.keys, SETTINGS.event_log_length)
+    return TenantService(store, stage.queue.ready, AuditTrail(stage.redis, stage.keys))
+
+
+async def test_a_paused_tenant_takes_work_in_and_starts_nothing_until_it_is_resumed(
+    stage: Stage, tenants: TenantService
+) -> None:
+    session, other = await stage.session(), await stage.session(context("globex"))
+    await tenants.change(context(), "acme", TenantState.PAUSED)
+    accepted = await stage.say(session, "say a")
+    await stage.ended(other, await stage.say(other, "say b"))
+    assert await stage.status(session, accepted) is TaskStatus.PENDING
+    assert (await tenants.get("acme")).queued == 1
+    await tenants.change(context(), "acme", TenantState.ACTIVE)
+    assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
+
+
+async def test_a_draining_tenant_refuses_work_finishes_what_it_has_and_is_drained(
+    stage: Stage, tenants: TenantService
+) -> None:
+    session = await stage.session()
+    running = await stage.say(session, "hold a")
+    waiting = await stage.say(session, "say b")
+    await stage.turns.running.wait()
+    assert (await tenants.change(context(), "acme", TenantState.DRAINING)).state is TenantState.DRAINING
+    with pytest.raises(TenantDraining):
+        await stage.say(session, "say c")
+    with pytest.raises(TenantDraining):
+        await stage.session()
+    stage.turns.release.set()
+    await stage.ended(session, running)
+    await stage.ended(session, waiting)
+    drained = await tenants.get("acme")
+    assert (drained.state, drained.queued, drained.in_hand, drained.delayed) == (TenantState.DRAINED, 0, 0, 0)
+    await tenants.change(context(), "acme", TenantState.ACTIVE)
+    assert (await stage.ended(session, await stage.say(session, "say d"))).status is TaskStatus.COMPLETED
+
+
+async def test_a_change_is_audited(stage: Stage, tenants: TenantService) -> None:
+    await stage.session()
+    await tenants.change(context(), "acme", TenantState.PAUSED)
+    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
+    assert (entry[b"action"], entry[b"tenant_id"], entry[b"user_id"]) == (b"tenant.paused", b"acme", b"ann")
+
+
+async def test_a_tenant_that_nobody_knows_is_not_found(tenants: TenantService) -> None:
+    with pytest.raises(NotFound):
+        await tenants.get("nobody")
