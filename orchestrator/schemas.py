@@ -19,6 +19,7 @@ _PLAIN: Final[dict[Any, dict[str, Any]]] = {
     float: {"type": "number"},
     bool: {"type": "boolean"},
     NoneType: {"type": "null"},
+    dict: {"type": "object"},
 }
 _KEYWORDS: Final = {
     "ge": "minimum",

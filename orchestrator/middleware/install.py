@@ -5,6 +5,7 @@ from quart_trio import QuartTrio
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.middleware.auth import Authenticator
+from orchestrator.middleware.connection import HTTPConnection
 from orchestrator.middleware.context import RemoteAddress
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
@@ -23,6 +24,7 @@ def install(app: QuartTrio, settings: AgentOrchestratorSettings) -> None:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False
+    app.asgi_http_class = HTTPConnection
     headers = AnswerHeaders(settings.allowed_origins, always_tls=settings.public_url.startswith("https://"))
     app.extensions["authenticator"] = Authenticator(settings)
     app.extensions["remote_address"] = RemoteAddress(settings.trusted_proxies)

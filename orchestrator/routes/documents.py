@@ -130,7 +130,7 @@ def _curl(document: dict[str, Any], operation: dict[str, Any]) -> str:
     if operation["body"] is not None:
         example = {
             name: "…" if schema.get("type") == "string" else {}
-            for name, schema in operation["body"]["properties"].items()
+            for name, schema in operation["body"].get("properties", {}).items()
             if name in operation["body"].get("required", ())
         }
         parts.append(f"-H 'Content-Type: application/json' -d '{orjson.dumps(example).decode()}'")

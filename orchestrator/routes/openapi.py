@@ -14,6 +14,7 @@ from orchestrator.models.ids import Id
 from orchestrator.models.timestamps import Timestamp
 from orchestrator.routes.open_routes import OPEN_ROUTES, OpenRoute
 from orchestrator.routes.registry import Access, Route
+from orchestrator.routes.turn_stream import EVENT_STREAM
 from orchestrator.schemas import PREFIX, Schemas
 
 _JSON: Final = "application/json"
@@ -230,7 +231,7 @@ class _Writer:
         headers = [name for name in _HEADERS_IN if name not in {"Idempotency-Key", "Last-Event-ID"}]
         if route.idempotent:
             headers.append("Idempotency-Key")
-        if any(media_types for _, _, media_types in route.also.values()):
+        if any(EVENT_STREAM in media_types for _, _, media_types in route.also.values()):
             headers.append("Last-Event-ID")
         return parameters + [{"$ref": f"#/components/parameters/{name}"} for name in headers]
 

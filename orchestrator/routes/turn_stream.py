@@ -14,7 +14,7 @@ from quart import Response
 from quart.wrappers.response import ResponseBody
 
 from orchestrator.errors import OrchestratorError, ServiceFault
-from orchestrator.middleware.exchange import respond
+from orchestrator.middleware.exchange import Exchange, respond
 from orchestrator.models.chat import ChatAccepted, ChatMessage, MessageStatus
 from orchestrator.models.events import Trouble
 from orchestrator.routes.registry import Call
@@ -74,6 +74,7 @@ class TurnEvents(ResponseBody):
     def __init__(
         self, call: Call, accepted: ChatAccepted, *, after: int, epoch: str, timeout_ms: int
     ) -> None:
+        self.exchange: Exchange = call.exchange
         self._call = call
         self._accepted = accepted
         self._deadline = trio.current_time() + timeout_ms / 1000

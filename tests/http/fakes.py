@@ -63,6 +63,10 @@ def bearer(tenant: Any = "acme", user: str = "ann", role: Role = Role.USER, **mo
     return {"Authorization": f"Bearer {create_token(SECRET, tenant, user, role=role, **more)}"}
 
 
+def keyed(key: str = INTERNAL_KEY, tenant: str = "acme") -> dict[str, str]:
+    return {"X-API-Key": key, "X-Tenant-ID": tenant}
+
+
 def a_session(ctx: RequestContext, agent_id: str = "docs-guide") -> Session:
     return Session(
         session_id=new_id(),
@@ -265,6 +269,41 @@ class FakeAudit:
 
 
 @define
+class FakeGateway:
+    pieces: list[bytes | OrchestratorError] = field(factory=list)
+    asked: list[tuple[str, str, dict[str, Any]]] = field(factory=list)
+    refusal: OrchestratorError | None = None
+    left: int = 0
+
+    async def generate(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(("generate", ctx.tenant_id, body))
+        return {"data": {"response": "42"}}
+
+    async def search(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(("search", ctx.tenant_id, body))
+        return {"results": []}
+
+    async def embed(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(("embed", ctx.tenant_id, body))
+        return {"embeddings": []}
+
+    @asynccontextmanager
+    async def stream(self, ctx: RequestContext, body: dict[str, Any]) -> AsyncIterator["FakeGateway"]:
+        if self.refusal is not None:
+            raise self.refusal
+        try:
+            yield self
+        finally:
+            self.left += 1
+
+    async def receive(self) -> bytes | None:
+        piece = self.pieces.pop(0) if self.pieces else None
+        if isinstance(piece, OrchestratorError):
+            raise piece
+        return piece
+
+
+@define
 class House:
     """An application over fakes."""
 
@@ -274,6 +313,7 @@ class House:
     tasks: FakeTasks = field(factory=FakeTasks)
     limiter: FakeLimiter = field(factory=FakeLimiter)
     audit: FakeAudit = field(factory=FakeAudit)
+    gateway: FakeGateway = field(factory=FakeGateway)
     health: Health = field(factory=lambda: Health({}))
     chat: FakeChat = field(init=False)
     app: QuartTrio = field(init=False)
@@ -288,6 +328,7 @@ class House:
             "sessions": self.sessions,
             "chat": self.chat,
             "tasks": self.tasks,
+            "gateway": self.gateway,
             "rate_limiter": self.limiter,
             "event_log": self.log,
             "pump": self.log,

@@ -1,0 +1,108 @@
+"""Internal routes to Query and Embedding: the only way of services and agents to language models."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Final
+
+from quart import Response
+from quart.wrappers.response import ResponseBody
+
+from orchestrator.codec import encode
+from orchestrator.errors import (
+    BadGateway,
+    CallTimeout,
+    CircuitOpen,
+    OrchestratorError,
+    ServiceRefused,
+    ServiceUnreachable,
+)
+from orchestrator.middleware.exchange import Exchange, respond
+from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.services.gateway import GatewayStream
+
+gateway_routes = Routes()
+
+NDJSON: Final = "application/x-ndjson"
+_FAULTS: Final = (BadGateway, CallTimeout, CircuitOpen, ServiceRefused, ServiceUnreachable)
+
+
+@gateway_routes.add(
+    "POST",
+    "query.generate",
+    access=Access.INTERNAL,
+    body=dict,
+    answers="query.generated",
+    answer=dict,
+    errors=_FAULTS,
+    also={200: ("The answer; with `stream: true` its pieces, one a line.", dict, (NDJSON,))},
+)
+async def generate(call: Call) -> Answer | Response:
+    """Ask the Query service for an answer; what it costs is counted."""
+    if call.body.get("stream") is True:
+        response = respond(call.exchange, PassedStream(call), 200, NDJSON, {"X-Accel-Buffering": "no"})
+        response.timeout = None
+        return response
+    return Answer(await call.services.gateway.generate(call.ctx, call.body))
+
+
+@gateway_routes.add(
+    "POST",
+    "query.search",
+    access=Access.INTERNAL,
+    body=dict,
+    answers="query.results",
+    answer=dict,
+    errors=_FAULTS,
+)
+async def search(call: Call) -> Answer:
+    """Search a collection through the Query service."""
+    return Answer(await call.services.gateway.search(call.ctx, call.body))
+
+
+@gateway_routes.add(
+    "POST",
+    "embedding.create",
+    access=Access.INTERNAL,
+    body=dict,
+    answers="embedding.created",
+    answer=dict,
+    errors=_FAULTS,
+)
+async def embed(call: Call) -> Answer:
+    """Embed texts through the Embedding service; what it costs is counted."""
+    return Answer(await call.services.gateway.embed(call.ctx, call.body))
+
+
+class PassedStream(ResponseBody):
+    """A response body that passes on what Query streams; what breaks on the way becomes a last line with `error`."""
+
+    def __init__(self, call: Call) -> None:
+        self.exchange: Exchange = call.exchange
+        self._opening: AbstractAsyncContextManager[GatewayStream] = call.services.gateway.stream(
+            call.ctx, call.body
+        )
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        self._passing = await self._opening.__aenter__()
+        self._broken = False
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opening.__aexit__(kind, error, trace)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = None if self._broken else await self._passing.receive()
+        except OrchestratorError as error:
+            self._broken = True
+            told: dict[str, Any] = {"error": error.body(self.exchange.correlation_id)}
+            return encode(told) + b"\n"
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
