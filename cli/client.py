@@ -5,7 +5,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
-from uuid_utils import uuid7
 
 from cli.context import Target, need_service
 from cli.failures import CliFailure, Exit, refusal
@@ -158,7 +157,7 @@ def authorization(target: Target, *, operator: bool = False) -> dict[str, str]:
 def _settings(target: Target, *, operator: bool, timeout: float) -> dict[str, Any]:
     return {
         "base_url": target.api_url,
-        "headers": {**authorization(target, operator=operator), "X-Correlation-ID": str(uuid7())},
+        "headers": authorization(target, operator=operator),
         "timeout": timeout,
         "trust_env": not _is_local(target.api_url),
     }

@@ -39,27 +39,28 @@ def complete_profiles(_: click.Context, __: click.Parameter, incomplete: str) ->
         return []
 
 
-def complete_agents(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+def complete_agents(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
     """Offer the tenant's agents."""
-    return _matching({item["agent_id"] for item in _items("agent.list")}, incomplete)
+    return _matching({item["agent_id"] for item in _items(context, "agent.list")}, incomplete)
 
 
-def complete_sessions(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+def complete_sessions(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
     """Offer the newest sessions."""
-    return _matching({item["session_id"] for item in _items("session.list")}, incomplete)
+    return _matching({item["session_id"] for item in _items(context, "session.list")}, incomplete)
 
 
-def complete_tasks(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+def complete_tasks(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
     """Offer the newest tasks."""
-    return _matching({item["task_id"] for item in _items("task.list")}, incomplete)
+    return _matching({item["task_id"] for item in _items(context, "task.list")}, incomplete)
 
 
-def _items(route: str) -> list[dict[str, Any]]:
+def _items(context: click.Context, route: str) -> list[dict[str, Any]]:
     from cli.client import Api  # noqa: PLC0415  # httpx is needed only where a service is asked
     from cli.context import find_target  # noqa: PLC0415  # as above
 
     try:
-        target = find_target()
+        with context.scope(cleanup=False):
+            target = find_target()
         if not target.api_url:
             return []
         with Api(target, operator=True, timeout=1.0) as api:

@@ -89,7 +89,8 @@ class SessionSocket:
         sending, receiving = trio.open_memory_channel[Frame](256)
         with ungrouped():
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._keep_connected, sending)
+                # Whatever happens after the first connection is seen, so nobody may act before it is there.
+                await nursery.start(self._keep_connected, sending)
                 async with receiving:
                     yield receiving
                 nursery.cancel_scope.cancel()
@@ -109,14 +110,16 @@ class SessionSocket:
                     continue
                 return
 
-    async def _keep_connected(self, frames: trio.MemorySendChannel[Frame]) -> None:
+    async def _keep_connected(
+        self, frames: trio.MemorySendChannel[Frame], *, task_status: trio.TaskStatus[None]
+    ) -> None:
         async with frames:
-            attempt, lost_at = 0, None
+            lost = await self._connect_once(frames, on_connect=task_status.started, first=True)
+            attempt, lost_at = 0, trio.current_time()
             while True:
-                lost = await self._connect_once(frames, first=self._offset is None and attempt == 0 and lost_at is None)
                 if lost is None:
                     return
-                if lost or lost_at is None:
+                if lost:
                     attempt, lost_at = 0, trio.current_time()
                     self._tell("The connection was lost; reconnecting …")
                 if trio.current_time() - lost_at > PATIENCE_SECONDS:
@@ -125,8 +128,11 @@ class SessionSocket:
                 self._retry_after = 0.0
                 attempt += 1
                 await trio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311  # spreads clients, hides nothing
+                lost = await self._connect_once(frames, on_connect=lambda: self._tell("Connected."), first=False)
 
-    async def _connect_once(self, frames: trio.MemorySendChannel[Frame], *, first: bool) -> bool | None:
+    async def _connect_once(
+        self, frames: trio.MemorySendChannel[Frame], *, on_connect: Callable[[], None], first: bool
+    ) -> bool | None:
         """Connect and read to the end; True if it was connected, None if the session is closed."""
         connected = False
         try:
@@ -138,10 +144,9 @@ class SessionSocket:
                 disconnect_timeout=1.0,
             ) as socket:
                 connected = True
-                if not first:
-                    self._tell("Connected.")
                 self._socket = socket
                 self._connected.set()
+                on_connect()
                 with ungrouped():
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_heartbeat, socket)
@@ -168,8 +173,11 @@ class SessionSocket:
             except ConnectionClosed:
                 return
             name = f"{raw['type']['domain']}.{raw['type']['action']}"
-            if raw.get("offset") is not None:
-                self._offset, self._epoch = raw["offset"], raw["epoch"]
+            if name == "session.state_update":
+                self._offset, self._epoch = raw["data"]["offset"], raw["data"]["epoch"]
+            elif raw["epoch"] == self._epoch:
+                # Frames that are not in the log carry the offset of the last one that is.
+                self._offset = max(self._offset or 0, raw["offset"])
             if name == "system.reconnect":
                 self._retry_after = raw["data"]["retry_after_ms"] / 1000
             else:

@@ -40,7 +40,12 @@ def sessions() -> None:
 
 
 @sessions.command("list")
-@click.option("--state", type=click.Choice(STATES, case_sensitive=False), help="Only those in this state.")
+@click.option(
+    "--state",
+    type=click.Choice(STATES, case_sensitive=False),
+    metavar="STATE",
+    help=f"Only those in this state: {', '.join(STATES)}.",
+)
 @click.option("--agent", metavar="AGENT", help="Only those with this agent.", shell_complete=complete_agents)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @listing_options

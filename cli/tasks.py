@@ -38,7 +38,9 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@click.option("--status", type=click.Choice(STATUSES), help="Only those that stand so.")
+@click.option(
+    "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"Only those that stand so: {', '.join(STATUSES)}."
+)
 @click.option("--type", "kind", metavar="TYPE", help="Only those of this type, such as chat.message.")
 @click.option("--session", metavar="SESSION", help="Only those of this session.", shell_complete=complete_sessions)
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")

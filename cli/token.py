@@ -44,7 +44,12 @@ def token() -> None:
 @token.command()
 @click.option("--user", default="developer", show_default=True, help="Its holder.")
 @click.option(
-    "--role", type=click.Choice([role.value for role in Role]), default="user", show_default=True, help="What they are."
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    metavar="ROLE",
+    default="user",
+    show_default=True,
+    help=f"What they are: {', '.join(Role)}.",
 )
 @click.option("--permissions", metavar="LIST", help="Such as chat:read,chat:write; default: what the role may do.")
 @click.option("--ttl", type=_Duration(), default="1h", show_default=True, help="How long it is good: 90, 15m, 8h, 30d.")

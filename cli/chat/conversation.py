@@ -43,7 +43,7 @@ class Conversation:
     state: str = ""
     turns: list[Turn] = field(factory=list)
     interrupted: bool = False
-    """Whether Ctrl-C cancelled a turn."""
+    """Whether Ctrl-C cancelled the latest turn."""
 
     @classmethod
     @asynccontextmanager
@@ -62,19 +62,20 @@ class Conversation:
             CliFailure: the message was refused, or the service stays away.
             SecondInterrupt: see above.
         """
-        started = time.monotonic()
-        accepted = await self._post(content)
-        turn = Turn(accepted["message_id"], accepted["task_id"], started)
-        turn.moments.append(("accepted", time.monotonic() - started))
+        turn = Turn(started=time.monotonic())
         self.turns.append(turn)
-        with trio.move_on_after(ANSWER_SECONDS) as waiting, ungrouped():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._cancel_on_interrupt, turn)
-                await self._follow(turn)
-                nursery.cancel_scope.cancel()
-        if waiting.cancelled_caught:
-            raise CliFailure("There was no answer in time.", self.where_it_stands(turn), Exit.INCOMPLETE)
-        self.screen.finish(turn)
+        try:
+            with trio.move_on_after(ANSWER_SECONDS) as waiting, ungrouped():
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self._cancel_on_interrupt, turn)
+                    await self._send(turn, content)
+                    await self._follow(turn)
+                    nursery.cancel_scope.cancel()
+            if waiting.cancelled_caught:
+                raise CliFailure("There was no answer in time.", self.where_it_stands(turn), Exit.INCOMPLETE)
+            self.screen.finish(turn)
+        finally:
+            self.screen.stop()
         return turn
 
     async def cancel(self, turn: Turn) -> None:
@@ -87,22 +88,24 @@ class Conversation:
         """Say where to look for a turn that this chat no longer follows."""
         return f"See it with 'nooble-orch tasks show {turn.task_id}'."
 
-    async def _post(self, content: str) -> dict[str, Any]:
+    async def _send(self, turn: Turn, content: str) -> None:
         data = {"session_id": self.session["session_id"], "content": content}
         key, given_up = str(uuid7()), trio.current_time() + PATIENCE_SECONDS
-        for attempt in range(10_000):
+        attempt = 0
+        while not turn.message_id:
             try:
                 # The key makes it one message however often it is sent.
-                accepted: dict[str, Any] = await self.api.post("chat.message", data, key=key)
+                accepted = await self.api.post("chat.message", data, key=key)
+                turn.accept(accepted["message_id"], accepted["task_id"], time.monotonic())
             except CliFailure as failure:
                 if failure.code is not Exit.UNREACHABLE or trio.current_time() > given_up:
                     raise
                 if attempt == 0:
                     self.screen.say("The service is away; trying again …")
                 await trio.sleep(_WAITS[min(attempt, len(_WAITS) - 1)])
-            else:
-                return accepted
-        raise AssertionError("unreachable: the deadline ends the loop")
+                attempt += 1
+        if self.interrupted:
+            await self.cancel(turn)
 
     async def _follow(self, turn: Turn) -> None:
         while not turn.is_over:
@@ -146,13 +149,14 @@ class Conversation:
         answer = {"tool_call_id": asked["tool_call_id"], "result": {**result, "execution_time_ms": took}}
         await self.socket.send("tool.result", answer)
 
-    async def _cancel_on_interrupt(self, turn: Turn) -> None:
+    async def _cancel_on_interrupt(self, turn: Turn, *, task_status: trio.TaskStatus[None]) -> None:
+        self.interrupted = False
         with trio.open_signal_receiver(signal.SIGINT) as signals:
-            first = True
+            task_status.started()
             async for _ in signals:
-                if not first:
+                if self.interrupted:
                     raise SecondInterrupt
-                first = False
-                self.screen.say("Cancelling …")
                 self.interrupted = True
-                await self.cancel(turn)
+                self.screen.say("Cancelling …")
+                if turn.message_id:
+                    await self.cancel(turn)

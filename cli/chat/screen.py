@@ -28,6 +28,9 @@ class Screen(Protocol):
     def say(self, text: str) -> None:
         """Say something that is no answer."""
 
+    def stop(self) -> None:
+        """Leave the terminal as it was, also in the middle of an answer."""
+
 
 class PlainScreen:
     """Text as it comes on stdout, everything else on stderr."""
@@ -58,11 +61,14 @@ class PlainScreen:
             self._write("\nSources:\n" + "".join(f"  {line}\n" for line in sources))
         for line in verdict_lines(turn):
             note(line)
-        self._shown, self._attempt = "", 1
 
     def say(self, text: str) -> None:
         """Say something on stderr."""
         note(text)
+
+    def stop(self) -> None:
+        """Begin anew with the next answer."""
+        self._shown, self._attempt = "", 1
 
     def _write(self, text: str) -> None:
         sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
@@ -102,7 +108,6 @@ class RichScreen:
         rest = printable(turn.text)[len(self._settled) :]
         if rest.strip():
             self._console.print(Markdown(rest))
-        self._settled, self._attempt = "", 1
         for line in tool_lines(turn.answer):
             self._console.print(Text(printable(line), style="cyan"))
         sources = source_lines(turn.answer)
@@ -126,6 +131,11 @@ class RichScreen:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
         self._live.update(Markdown(shown), refresh=True)
+
+    def stop(self) -> None:
+        """Give the cursor back, and begin anew with the next answer."""
+        self._stop_live()
+        self._settled, self._attempt = "", 1
 
     def _stop_live(self) -> None:
         if self._live is not None:

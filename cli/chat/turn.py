@@ -13,10 +13,11 @@ _ENDS: Final = frozenset({"failed", "cancelled", "interrupted"})
 class Turn:
     """What is known of one message and its answer."""
 
-    message_id: str
-    task_id: str
     started: float
     """When it was sent, in seconds of whatever clock `apply` is given."""
+    message_id: str = ""
+    """Empty until the service has accepted it."""
+    task_id: str = ""
     correlation_id: str = ""
     status: str = "queued"
     text: str = ""
@@ -31,6 +32,11 @@ class Turn:
     def is_over(self) -> bool:
         """Whether nothing more will come."""
         return self.answer is not None or self.status in _ENDS
+
+    def accept(self, message_id: str, task_id: str, now: float) -> None:
+        """Take what the service has made of the message."""
+        self.message_id, self.task_id = message_id, task_id
+        self._mark("accepted", now - self.started)
 
     def apply(self, frame: Frame, now: float) -> bool:
         """Take an event; false if it belongs to something else."""
@@ -47,7 +53,7 @@ class Turn:
         self._mark(status, now - self.started)
 
     def _chat_status_update(self, data: dict[str, Any], at: float) -> None:
-        if data["status"] != self.status or not self.moments:
+        if data["status"] != self.status:
             self._mark(data["status"], at)
         self.status = data["status"]
 

@@ -1,0 +1,117 @@
+"""What a development stack will be: its addresses, its keys, its settings. Nothing is started here."""
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from cli.devfile import SECRET_NAME, write_private
+from cli.failures import CliFailure, Exit
+from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings, variable
+from orchestrator.middleware.tokens import create_token
+from orchestrator.models.principal import Role
+
+HOST: Final = "127.0.0.1"
+TENANTS: Final = ("acme", "globex")
+TOKEN_SECONDS: Final = 30 * 86_400.0
+DRAIN_SECONDS: Final = "3"
+
+
+@frozen
+class Plan:
+    """Everything that is decided before the first process is started."""
+
+    data_dir: Path
+    port: int
+    sandbox_port: int
+    workers: int
+    secret: str
+    api_keys: Mapping[str, str]
+    """By scope."""
+    environ: Mapping[str, str]
+    """The service's environment, but for the address of Redis."""
+    sandboxed: tuple[str, ...]
+    """The services that the sandbox stands in for."""
+
+    @property
+    def api_url(self) -> str:
+        """Where the service will be."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def sandbox_url(self) -> str:
+        """Where the sandbox will be."""
+        return f"http://{HOST}:{self.sandbox_port}"
+
+    def tokens(self) -> dict[str, dict[str, str]]:
+        """Make the tokens of every tenant."""
+        return {
+            tenant: {
+                "token": self._token(tenant, "developer", Role.USER),
+                "admin_token": self._token(tenant, "operator", Role.ADMIN),
+            }
+            for tenant in TENANTS
+        }
+
+    def _token(self, tenant: str, user: str, role: Role) -> str:
+        issuer, audience = self.environ.get("ORCH_JWT__ISSUER", ""), self.environ.get("ORCH_JWT__AUDIENCE", "")
+        return create_token(self.secret, tenant, user, role, ttl=TOKEN_SECONDS, issuer=issuer, audience=audience)
+
+
+def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
+    """Decide everything, from the environment and from what an earlier stack left in the data directory.
+
+    Raises:
+        CliFailure: the port is taken, or a setting is wrong.
+    """
+    port = _check_port(port) if port else _free_port()
+    sandbox_port = _free_port()
+    secret = os.environ.get("ORCH_JWT__SECRET") or _kept_secret(data_dir)
+    api_keys = {scope: secrets.token_urlsafe(32) for scope in ("internal", "admin")}
+    environ = dict(os.environ)
+    sandboxed = tuple(name for name in SERVICE_NAMES if not environ.get(variable(f"services.{name}.url")))
+    environ |= {variable(f"services.{name}.url"): f"http://{HOST}:{sandbox_port}" for name in sandboxed}
+    own_keys = [f"dev:{scope}:{sha256(key.encode()).hexdigest()}" for scope, key in api_keys.items()]
+    environ["ORCH_API_KEYS"] = ",".join(filter(None, [environ.get("ORCH_API_KEYS", ""), *own_keys]))
+    environ["ORCH_JWT__SECRET"] = secret
+    environ.setdefault("ORCH_ENVIRONMENT", "development")
+    environ.setdefault("ORCH_DRAIN_TIMEOUT", DRAIN_SECONDS)
+    # The stack has a Redis of its own, whatever other commands are pointed at.
+    environ.pop("ORCH_REDIS_URL", None)
+    environ.pop("ORCH_REDIS_URL_FILE", None)
+    try:
+        load_settings(environ)
+    except SettingsFault as fault:
+        hint = "'nooble-orch config' shows all settings."
+        raise CliFailure("; ".join(fault.faults) + ".", hint, Exit.USAGE) from None
+    return Plan(data_dir, port, sandbox_port, workers, secret, api_keys, environ, sandboxed)
+
+
+def _kept_secret(data_dir: Path) -> str:
+    path = data_dir / SECRET_NAME
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        write_private(path, secrets.token_urlsafe(48) + "\n")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _check_port(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            message = f"Port {port} can't be had: {error.strerror}."
+            raise CliFailure(message, "Choose another with --port; 0 takes a free one.") from None
+    return port
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,214 @@
+"""The commands that ask once and print, and what all commands have in common."""
+
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import jwt
+import pytest
+from click.testing import CliRunner
+
+from cli.main import nooble_orch
+from tests.cli.fake_service import TOKEN, FakeService, run_fake
+from tests.cli.runs import run_cli, target
+
+SECRET = "a-secret-of-at-least-thirty-two-characters"
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeService]:
+    async with run_fake() as running:
+        yield running
+
+
+async def test_a_list_in_a_pipe_is_json_lines_over_all_pages(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "sessions", "list", "--state", "active", **target(fake))
+    assert ended.code == 0
+    assert [json.loads(line)["session_id"] for line in ended.out.splitlines()] == [
+        "session-1", "session-2", "session-3",
+    ]  # fmt: skip
+    assert fake.requests[0] == "GET /api/v1/session.list?limit=50&state=ACTIVE"
+
+
+async def test_a_limit_ends_a_list(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "sessions", "list", "--limit", "1", "-o", "json", **target(fake))
+    assert [item["session_id"] for item in json.loads(ended.out)] == ["session-1"]
+
+
+async def test_options_stand_before_or_after_the_command_and_outweigh_the_environment(
+    fake: FakeService, tmp_path: Path
+) -> None:
+    for arguments in (
+        ("--api-url", fake.url, "--token", TOKEN, "tasks", "list"),
+        ("tasks", "--api-url", fake.url, "list", "--token", TOKEN),
+        ("--api-url", "http://127.0.0.1:9", "tasks", "list", "--token", TOKEN, "--api-url", fake.url),
+    ):
+        ended = await run_cli(tmp_path, *arguments, ORCH_TOKEN="another")
+        assert (ended.code, ended.err) == (0, "")
+        assert json.loads(ended.out)["task_id"] == "task-1"
+
+
+async def test_a_table_fits_80_columns_and_keeps_ids_whole(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "-o", "table", "tasks", "list", COLUMNS="80", **target(fake))
+    assert ended.out.splitlines()[0].split() == ["TASK", "TYPE", "STATUS", "TRY", "AGE", "ERROR"]
+    assert "task-1" in ended.out
+    assert "ORCH_CONN_001" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+
+
+async def test_a_profile_says_where_to_go(fake: FakeService, tmp_path: Path) -> None:
+    config = tmp_path / ".config" / "nooble-orch" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'[profiles.here]\napi_url = "{fake.url}"\ntoken = "{TOKEN}"\n')
+    ended = await run_cli(tmp_path, "--profile", "here", "sessions", "show", "session-1")
+    assert json.loads(ended.out)["agent_id"] == "echo"
+    unknown = await run_cli(tmp_path, "sessions", "show", "session-1", ORCH_PROFILE="there")
+    assert (unknown.code, unknown.err.splitlines()[1]) == (2, "Hint: Known: here.")
+
+
+async def test_a_running_dev_stack_is_found_from_a_directory_below(fake: FakeService, tmp_path: Path) -> None:
+    (tmp_path / ".nooble").mkdir()
+    tokens = {"token": "a user's", "admin_token": TOKEN}
+    stack = {
+        "api_url": fake.url, "ws_url": "ws://127.0.0.1:1", "redis_url": "redis://127.0.0.1:1", "sandbox_url": "",
+        "pid": os.getpid(), "tenants": {"acme": tokens}, "api_keys": {"internal": "i", "admin": "a"},
+    }  # fmt: skip
+    (tmp_path / ".nooble" / "dev.json").write_text(json.dumps(stack))
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    ended = await run_cli(below, "tasks", "list")
+    assert (ended.code, ended.err) == (0, "")
+    stack["pid"] = 2**22 + 1  # beyond the largest pid of Linux: nobody's
+    (tmp_path / ".nooble" / "dev.json").write_text(json.dumps(stack))
+    ended = await run_cli(below, "tasks", "list")
+    assert (ended.code, ended.err.splitlines()[0]) == (4, "There is no service to talk to.")
+
+
+async def test_what_destroys_refuses_without_a_terminal_unless_told_yes(fake: FakeService, tmp_path: Path) -> None:
+    refused = await run_cli(tmp_path, "sessions", "close", "session-1", **target(fake))
+    assert (refused.code, fake.closed) == (2, False)
+    assert refused.err == "This needs a confirmation, and there is no terminal.\nHint: Add --yes.\n"
+    done = await run_cli(tmp_path, "sessions", "close", "session-1", "--yes", **target(fake))
+    assert (done.code, json.loads(done.out)["state"]) == (0, "TERMINATED")
+
+
+async def test_cancelling_what_has_ended_fails(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "tasks", "cancel", "task-1", "--yes", **target(fake))
+    assert (ended.code, ended.err.splitlines()[0]) == (1, "The task had already ended; nothing was cancelled.")
+
+
+async def test_a_bad_token_is_told_with_what_to_do(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "tasks", "list", **{**target(fake), "ORCH_TOKEN": "bad"})
+    assert ended.code == 1
+    assert ended.err.splitlines()[0] == "The token is not good."
+    assert ended.err.splitlines()[1].startswith("Hint: Give a valid token")
+
+
+async def test_watching_prints_events_until_the_session_is_closed(fake: FakeService, tmp_path: Path) -> None:
+    fake.answer("message-1", "two words")
+    fake.gone = True
+    ended = await run_cli(tmp_path, "sessions", "watch", "session-1", "--from-start", **target(fake))
+    assert ended.code == 0, ended.err
+    assert fake.connections == ["last_offset=0"]
+    assert json.loads(ended.out.splitlines()[0])["type"]["action"] == "state_update"
+
+
+async def test_a_token_is_printed_alone(tmp_path: Path) -> None:
+    arguments = ("token", "create", "--user", "ada", "--role", "admin", "--ttl", "15m", "--permissions", "chat:read")
+    ended = await run_cli(tmp_path, *arguments, "--tenant", "acme", ORCH_JWT__SECRET=SECRET)
+    claims = jwt.decode(ended.out.strip(), SECRET, algorithms=["HS256"])
+    assert (claims["tenant_id"], claims["sub"], claims["role"]) == ("acme", "ada", "admin")
+    assert claims["permissions"] == ["chat:read"]
+    assert claims["exp"] - claims["iat"] == pytest.approx(900, abs=2)
+    assert ended.out.count("\n") == 1
+
+
+async def test_a_token_is_signed_with_the_secret_of_the_dev_stack(tmp_path: Path) -> None:
+    (tmp_path / ".nooble").mkdir()
+    (tmp_path / ".nooble" / "jwt-secret").write_text(SECRET + "\n")
+    ended = await run_cli(tmp_path, "token", "create", "--tenant", "acme,globex")
+    assert jwt.decode(ended.out.strip(), SECRET, algorithms=["HS256"])["tenants"] == ["acme", "globex"]
+    elsewhere = await run_cli(tmp_path / ".nooble", "token", "create", "--tenant", "acme", "--data-dir", "nowhere")
+    assert (elsewhere.code, elsewhere.err.splitlines()[0]) == (1, "There is no secret to sign with.")
+
+
+async def test_config_says_what_is_in_force_and_whence_but_no_secret(tmp_path: Path) -> None:
+    url = "redis://somebody:hidden@127.0.0.1:1/0"
+    ended = await run_cli(tmp_path, "config", "--redis-url", url, ORCH_JWT__SECRET=SECRET, ORCH_CONCURRENCY="7")
+    found = {record["setting"]: record for record in map(json.loads, ended.out.splitlines())}
+    assert found["ORCH_CONCURRENCY"]["value"] == 7
+    assert found["ORCH_CONCURRENCY"]["source"] == "ORCH_CONCURRENCY"
+    assert found["ORCH_LEASE"]["source"] == "default"
+    assert found["ORCH_JWT__SECRET"]["value"] == "***"
+    assert found["ORCH_REDIS_URL"]["value"] == "redis://***@127.0.0.1:1/0"
+    assert found["ORCH_REDIS_URL"]["source"] == "--redis-url"
+    assert SECRET not in ended.out
+    assert "hidden" not in ended.out
+
+
+async def test_config_tells_all_faults_at_once(tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "config", ORCH_CONCURRENCY="many", ORCH_LEESE="3")
+    assert ended.code == 1
+    assert ended.err.splitlines()[:3] == [
+        "ORCH_LEESE: there is no such setting",
+        "ORCH_CONCURRENCY: expected a whole number",
+        "ORCH_JWT__SECRET: expected a secret, or a URL in ORCH_JWT__JWKS_URL",
+    ]
+
+
+async def test_doctor_looks_at_redis_and_all_services(fake: FakeService, redis_url: str, tmp_path: Path) -> None:
+    ended = await run_cli(
+        tmp_path,
+        "doctor",
+        "--redis-url",
+        redis_url,
+        ORCH_JWT__SECRET=SECRET,
+        ORCH_SERVICES__QUERY__URL="http://127.0.0.1:9",
+    )
+    found = {record["check"]: record["verdict"] for record in map(json.loads, ended.out.splitlines())}
+    assert found["settings"] == found["redis"] == found["redis version"] == found["redis clock"] == "ok"
+    assert found["redis persistence"] == "warning"
+    assert found["redis eviction"] == "ok"
+    assert found["query"] == "failed"
+    assert found["conversation"] == "warning"
+    assert ended.code == 4
+    assert ended.err == f"Of {len(found)} checks 1 failed: query.\n"
+
+
+async def test_wrong_usage_is_exit_2_and_nothing_else_happens(tmp_path: Path) -> None:
+    for arguments in (
+        ("nonsense",),
+        ("sessions", "list", "--limit", "0"),
+        ("chat", "--no-such-option"),
+        ("dev", "--port", "x"),
+    ):
+        ended = await run_cli(tmp_path, *arguments)
+        assert (ended.code, ended.out) == (2, ""), arguments
+
+
+COMMANDS = (
+    ("dev",), ("serve",), ("chat",), ("config",), ("doctor",), ("token", "create"), ("tasks", "list"),
+    ("tasks", "show"), ("tasks", "cancel"), ("sessions", "list"), ("sessions", "show"), ("sessions", "close"),
+    ("sessions", "watch"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_of_every_command_has_an_example(command: tuple[str, ...]) -> None:
+    ended = CliRunner().invoke(nooble_orch, [*command, "--help"], prog_name="nooble-orch", terminal_width=80)
+    assert ended.exit_code == 0
+    assert re.search(r"Example:\n +.*nooble-orch " + " ".join(command), ended.output)
+    assert max(map(len, ended.output.splitlines())) <= 80
+
+
+async def test_tab_offers_commands_options_and_tasks(fake: FakeService, tmp_path: Path) -> None:
+    async def offered(words: str, number: int) -> list[str]:
+        request = {"_NOOBLE_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+        ended = await run_cli(tmp_path, **request, **target(fake))
+        return ended.out.split()
+
+    assert await offered("nooble-orch se", 1) == ["plain,serve", "plain,sessions"]
+    assert await offered("nooble-orch tasks show ", 3) == ["plain,task-1"]
+    assert "plain,--state" in await offered("nooble-orch sessions list --", 3)
