@@ -10,6 +10,7 @@ import orjson
 import trio
 
 from orchestrator.clients.answers import Answer, as_answer, title
+from orchestrator.clients.connections import Exchange
 from orchestrator.errors import BadGateway, CallTimeout, ServiceUnreachable
 
 MAX_ANSWER_BYTES: Final = 8 * 2**20
@@ -22,19 +23,17 @@ class Pieces:
 
     Args:
         service: who answers.
-        response: whose status and headers are there, and whose body is not yet read.
+        exchange: whose head is there, and whose body is not yet read.
         deadline: of the whole body, on trio's clock.
         idle: the longest silence between two pieces, in seconds.
     """
 
-    def __init__(
-        self, service: str, response: httpcore.Response, *, deadline: float = math.inf, idle: float = math.inf
-    ) -> None:
+    def __init__(self, service: str, exchange: Exchange, *, deadline: float = math.inf, idle: float = math.inf) -> None:
         self.service = service
         self.deadline = deadline
         self._idle = idle
-        self._response = response
-        self._parts = cast("AsyncIterable[bytes]", response.stream).__aiter__()
+        self._exchange = exchange
+        self._parts = cast("AsyncIterable[bytes]", exchange.response.stream).__aiter__()
         self._ended = False
         self._size = 0
 
@@ -49,7 +48,7 @@ class Pieces:
             with suppress(httpcore.NetworkError, httpcore.ProtocolError):
                 while not self._ended:
                     await self._next()
-        await self._response.aclose()
+        await self._exchange.end()
 
     async def receive(self) -> bytes | None:
         """Return the next piece; None at the end.

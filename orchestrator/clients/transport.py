@@ -14,6 +14,7 @@ import orjson
 import trio
 
 from orchestrator.clients.answers import Answer, as_answer, title
+from orchestrator.clients.connections import Connections, Exchange
 from orchestrator.clients.refusals import refusal
 from orchestrator.clients.responses import Pieces, read_whole
 from orchestrator.config.loading import variable
@@ -21,10 +22,6 @@ from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, CallTimeout, ServiceRefused, ServiceUnreachable
 from orchestrator.models.call import CallContext
 
-MAX_CONNECTIONS: Final = 256
-"""Connections to one service; who finds none waits for one until its deadline."""
-KEEPALIVE_SECONDS: Final = 15.0
-"""Idle connections are closed sooner than common servers close them."""
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -54,15 +51,11 @@ class Transport:
         ]
         if settings.token:
             self._headers.append((b"Authorization", b"Bearer " + _plain(settings.token)))
-        self._pool = httpcore.AsyncConnectionPool(
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-        )
+        self._connections = Connections(httpcore.Origin(self._scheme, self._host, self._port))
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        await self._pool.aclose()
+        """Close the connections that nobody uses."""
+        await self._connections.aclose()
 
     async def get(self, call: CallContext, path: str, query: Mapping[str, Any] | None = None) -> Answer:
         """Read something; raises as `request` does."""
@@ -85,9 +78,10 @@ class Transport:
             BadGateway: it failed, or answered nonsense.
         """
         with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-            response = await self._send(call, method, path, body)
-            async with Pieces(self.service, response) as pieces:
+            exchange = await self._send(call, method, path, body)
+            async with Pieces(self.service, exchange) as pieces:
                 raw = await read_whole(pieces)
+        response = exchange.response
         self._check(call, method, response, raw)
         try:
             parsed = orjson.loads(raw) if raw or response.status != 204 else {}
@@ -105,8 +99,9 @@ class Transport:
         Raises what `request` raises, and `Pieces` raises the same while the stream is read.
         """
         with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-            response = await self._send(call, "POST", path, body)
-        async with Pieces(self.service, response, deadline=call.deadline, idle=self.timeout) as pieces:
+            exchange = await self._send(call, "POST", path, body)
+        response = exchange.response
+        async with Pieces(self.service, exchange, deadline=call.deadline, idle=self.timeout) as pieces:
             if response.status != 200:
                 with self._within(min(call.deadline, trio.current_time() + self.timeout)):
                     raw = await read_whole(pieces)
@@ -122,7 +117,7 @@ class Transport:
             idempotent = method != "POST" or call.idempotency_key is not None
             raise refusal(self.service, response.status, response.headers, raw, idempotent=idempotent)
 
-    async def _send(self, call: CallContext, method: str, path: str, body: Any) -> httpcore.Response:
+    async def _send(self, call: CallContext, method: str, path: str, body: Any) -> Exchange:
         if not self._configured:
             setting = variable(f"services.{self.service}.url")
             raise ServiceUnreachable(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)
@@ -130,7 +125,7 @@ class Transport:
         url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=(self._base + path).encode())
         request = httpcore.Request(method, url, headers=self._headers_of(call, len(content)), content=_Content(content))
         try:
-            return await self._pool.handle_async_request(request)
+            return await self._connections.send(request)
         except (httpcore.NetworkError, httpcore.TimeoutException) as error:
             raise ServiceUnreachable(
                 f"There is no connection to {title(self.service)}: {_cause(error)}.", service=self.service

@@ -75,22 +75,31 @@ class TurnStream:
             self._dirty = False
 
     async def _write(self, batches: trio.MemoryReceiveChannel[list[AgentPiece]]) -> AgentResponse | ToolRequest:
-        earliest = 0.0
+        earliest = -math.inf
         outcome = None
         while outcome is None:
             with trio.move_on_after(HOLD_SECONDS if self._closing else math.inf) as patience:
                 outcome = self._take(await batches.receive())
             if patience.cancelled_caught:
                 self._closing = False
-            elif outcome is None and trio.current_time() < earliest:
-                await trio.sleep_until(earliest)
-            while outcome is None and self._size < CHUNK_CHARACTERS:
-                try:
-                    outcome = self._take(batches.receive_nowait())
-                except trio.WouldBlock:
-                    break
+            outcome = outcome or await self._join(batches, earliest)
             earliest = trio.current_time() + JOIN_SECONDS
             await self._flush(outcome)
+        return outcome
+
+    async def _join(
+        self, batches: trio.MemoryReceiveChannel[list[AgentPiece]], earliest: float
+    ) -> AgentResponse | ToolRequest | None:
+        """Add what has come since the last event began to be appended, and what comes until `earliest`."""
+        outcome = None
+        while outcome is None and self._size < CHUNK_CHARACTERS:
+            try:
+                outcome = self._take(batches.receive_nowait())
+            except trio.WouldBlock:
+                if trio.current_time() >= earliest:
+                    break
+                with trio.move_on_at(earliest):
+                    outcome = self._take(await batches.receive())
         return outcome
 
     def _take(self, batch: list[AgentPiece]) -> AgentResponse | ToolRequest | None:

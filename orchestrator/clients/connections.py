@@ -1,0 +1,84 @@
+"""Connections to one service.
+
+httpcore's own pool looks at every connection for every other one whenever a request comes or goes: with a hundred of
+them that costs more than the request. Here all lead to one place, so a stack will do.
+"""
+
+from typing import Final
+
+import httpcore
+import trio
+from attrs import frozen
+
+MAX_CONNECTIONS: Final = 256
+"""Connections to one service; who finds none waits for one until its deadline."""
+KEEPALIVE_SECONDS: Final = 15.0
+"""Idle connections are closed sooner than common servers close them."""
+
+
+class Connections:
+    """Keeps connections open, and uses the one again that was used last."""
+
+    def __init__(self, origin: httpcore.Origin) -> None:
+        self._origin = origin
+        self._slots = trio.Semaphore(MAX_CONNECTIONS)
+        self._idle: list[httpcore.AsyncHTTPConnection] = []
+
+    async def send(self, request: httpcore.Request) -> "Exchange":
+        """Send a request and wait for the head of its answer; `Exchange.end` must follow.
+
+        Raises:
+            httpcore's exceptions; the connection is closed then, as it is when the wait is cancelled.
+        """
+        await self._slots.acquire()
+        try:
+            connection = await self._take()
+            try:
+                return Exchange(await connection.handle_async_request(request), connection, self)
+            except BaseException:
+                await _close(connection)
+                raise
+        except BaseException:
+            self._slots.release()
+            raise
+
+    async def give_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
+        """Take a connection back after its answer was closed; whether it is still good shows in its state."""
+        self._slots.release()
+        if connection.is_idle():
+            self._idle.append(connection)
+        if self._idle and self._idle[0].has_expired():
+            await _close(self._idle.pop(0))
+
+    async def aclose(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            await _close(self._idle.pop())
+
+    async def _take(self) -> httpcore.AsyncHTTPConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.has_expired():
+                return connection
+            await _close(connection)
+        return httpcore.AsyncHTTPConnection(self._origin, keepalive_expiry=KEEPALIVE_SECONDS)
+
+
+@frozen
+class Exchange:
+    """An answer, and the connection that it comes over."""
+
+    response: httpcore.Response
+    connection: httpcore.AsyncHTTPConnection
+    home: Connections
+
+    async def end(self) -> None:
+        """Close the answer: its connection is used again if the answer was read to its end."""
+        with trio.CancelScope(shield=True):
+            await self.response.aclose()
+            await self.home.give_back(self.connection)
+
+
+async def _close(connection: httpcore.AsyncHTTPConnection) -> None:
+    with trio.CancelScope(shield=True):
+        await connection.aclose()
