@@ -30,8 +30,11 @@ class ToolRegistryClient:
         fields = {"tool_id": tool_id, "parameters": parameters}
         body = message(call, "tool", "execute", fields)
         answer = payload(await self.transport.request(call, "POST", "/api/v1/tools/execute", body))
-        if answer.text("status") in {"success", "completed"}:
+        status = answer.text("status")
+        if status in {"success", "completed"}:
             return ToolOutcome(ToolStatus.SUCCESS, data=answer.fields.get("result"))
+        if status in {"accepted", "queued", "pending", "running"}:
+            return ToolOutcome(ToolStatus.ERROR, error_message="The tool answers later, and can't be waited for here.")
         return ToolOutcome(ToolStatus.ERROR, error_message=answer.text("error_message", "The tool failed."))
 
     async def async_execute(
