@@ -39,6 +39,24 @@ class Follower:
         on_overflow: called once when the outbox overflows, for a reader that is stuck elsewhere than in `receive`.
     """
 
+    __slots__ = (
+        "_behind",
+        "_capacity",
+        "_last",
+        "_log",
+        "_marks",
+        "_on_overflow",
+        "_outbox",
+        "_overflowed",
+        "_seen",
+        "_session_id",
+        "_tenant_id",
+        "_wake",
+        "epoch",
+        "offset",
+        "recovered",
+    )
+
     def __init__(
         self,
         log: EventLog,

@@ -63,6 +63,27 @@ class Connection:
         authenticator: for tokens that are renewed.
     """
 
+    # There are thousands of them, and most are idle.
+    __slots__ = (
+        "_authenticator",
+        "_ctx",
+        "_ended",
+        "_epoch",
+        "_goodbye",
+        "_offset",
+        "_ping_interval",
+        "_sync",
+        "_waiting",
+        "_watching",
+        "_wire",
+        "_written",
+        "heard",
+        "principal",
+        "remote_address",
+        "services",
+        "session_id",
+    )
+
     def __init__(
         self, wire: Wire, services: Services, ctx: RequestContext, session_id: str, authenticator: Authenticator
     ) -> None:
@@ -288,7 +309,7 @@ class Connection:
                     self.end(INTERNAL, "no pong")
                 self.heard, pongs = False, self._wire.pongs
                 next_ping = trio.current_time() + self._ping_interval
-                nursery.start_soon(self._wire.ping)
+                nursery.start_soon(self._guard, self._wire.ping)
 
     async def _say_goodbye(self) -> None:
         with trio.CancelScope(shield=True):

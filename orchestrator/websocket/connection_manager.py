@@ -29,11 +29,13 @@ class ConnectionManager:
         self._tenant_connections = settings.ws_connections
         self._open: set[Connection] = set()
         self._places: Counter[str] = Counter()
+        self._held = 0
         self._stopping: tuple[float, float] | None = None
         self._gone = trio.Event()
 
     def __len__(self) -> int:
-        return len(self._open)
+        """Return how many sockets there are, those included that are just being opened or taken down."""
+        return self._held
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._open)
@@ -47,7 +49,7 @@ class ConnectionManager:
         """
         if self._stopping is not None:
             raise ServiceUnreachable("The service is going away; connect again.", retry_after_ms=RETRY_MS)
-        if self._places.total() >= self._max_connections:
+        if self._held >= self._max_connections:
             raise TooManyConnections("The service takes no more connections now.", retry_after_ms=RETRY_MS)
 
     @contextmanager
@@ -62,9 +64,11 @@ class ConnectionManager:
         if self._places[tenant_id] >= self._tenant_connections:
             raise TooManyConnections("The tenant has too many open connections.", retry_after_ms=RETRY_MS)
         self._places[tenant_id] += 1
+        self._held += 1
         try:
             yield
         finally:
+            self._held -= 1
             self._places[tenant_id] -= 1
             if not self._places[tenant_id]:
                 del self._places[tenant_id]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 import structlog
 import trio
@@ -76,6 +75,7 @@ class SessionSocket:
         if not principal.may(PERMISSION):
             raise PermissionMissing(f"The token lacks the permission '{PERMISSION}'.")
         ctx = self._context(websocket, exchange, principal)
+        await self.services.rate_limiter.check(ctx)
         wire = Wire(websocket)
         connection = Connection(wire, self.services, ctx, session_id, self.authenticator)
         with self.manager.place(principal.tenant_id):
@@ -113,7 +113,13 @@ class SessionSocket:
     def _check_origin(self, headers: Mapping[str, str]) -> None:
         """Refuse pages of other sites; what is no browser sends no origin."""
         origin = headers.get("origin")
-        if origin is None or urlsplit(origin).netloc == headers.get("host") or self.origins.allows(origin):
+        if origin is None or self.origins.allows(origin):
+            return
+        host = origin.partition("://")[2]
+        if host and host in {
+            headers.get("host"),
+            self.services.settings.public_url.partition("://")[2].partition("/")[0],
+        }:
             return
         raise PermissionMissing("Pages of this origin may not connect.")
 
