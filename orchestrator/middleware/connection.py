@@ -36,11 +36,12 @@ class HTTPConnection(TrioASGIHTTPConnection):
         await send({"type": "http.response.start", "status": response.status_code, "headers": head})
 
     async def _send_stream(self, send: ASGISendCallable, response: Response) -> None:
+        content: Any = response.response
         async with AsyncExitStack() as opened:
             try:
-                body = await opened.enter_async_context(response.response)
+                body = await opened.enter_async_context(content)
             except OrchestratorError as error:
-                exchange = getattr(response.response, "exchange", None) or Exchange.begin(self.scope)
+                exchange = getattr(content, "exchange", None) or Exchange.begin(self.scope)
                 refusal = error_answer(exchange, error)
                 await self._send_response(
                     send, self.app.extensions["answer_headers"].add(self.scope, refusal)

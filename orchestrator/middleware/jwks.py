@@ -14,7 +14,9 @@ ALGORITHMS: Final = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
 """The asymmetric algorithms that are taken, each with the key type it belongs to (RFC 7518, RFC 8037)."""
 
 FETCH_SECONDS: Final = 5.0
-"""Deadline of a fetch, and of a request that waits for one."""
+"""Deadline of a fetch."""
+WAIT_SECONDS: Final = 6.0
+"""Deadline of a request that waits for a fetch, its own or another's."""
 REFRESH_SECONDS: Final = 30.0
 """Least time between two fetches for the sake of an unknown key."""
 RETRY_SECONDS: Final = 2.0
@@ -62,7 +64,7 @@ class JwksKeys:
         found = self._find(kid, algorithm)
         if found is not None and trio.current_time() < self._fetched + MAX_AGE_SECONDS:
             return found
-        with trio.move_on_after(FETCH_SECONDS):
+        with trio.move_on_after(WAIT_SECONDS):
             async with self._lock:
                 await self._refresh()
         found = self._find(kid, algorithm)
@@ -107,10 +109,13 @@ class JwksKeys:
         ):
             if response.status_code != 200:
                 raise _FetchFailed(f"HTTP {response.status_code}")
+            # Read to its end, or to the deadline, even where it is too large: the client's own
+            # generators are closed properly only then. What is kept stays bounded.
             async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    raise _FetchFailed("the answer is too large")
+                if len(body) <= MAX_BYTES:
+                    body += chunk
+        if len(body) > MAX_BYTES:
+            raise _FetchFailed("the answer is too large")
         return bytes(body)
 
 

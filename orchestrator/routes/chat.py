@@ -24,6 +24,7 @@ from orchestrator.models.chat import (
     ChatMode,
     ChatSummary,
     HistoryMessage,
+    MessageStatus,
 )
 from orchestrator.models.envelope import FieldFault
 from orchestrator.routes.paging import HistoryQuery, page_answer
@@ -60,8 +61,10 @@ async def message(call: Call) -> Answer | Response:
     outcome = Answer(accepted, replayed=admitted.replayed, rate=admitted.rate, message_id=accepted.message_id)
     if body.mode is ChatMode.WAIT:
         finished = await call.services.chat.wait(call.ctx, accepted, body.timeout_ms)
-        if finished is not None:
+        if isinstance(finished, ChatAnswer):
             return evolve(outcome, data=finished, status=200, kind=_COMPLETED)
+        if finished.status is not MessageStatus.QUEUED:
+            return evolve(outcome, data=finished, status=200)
     return outcome
 
 

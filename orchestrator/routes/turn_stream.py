@@ -15,8 +15,8 @@ from quart.wrappers.response import ResponseBody
 
 from orchestrator.errors import OrchestratorError, ServiceFault
 from orchestrator.middleware.exchange import Exchange, respond
-from orchestrator.models.chat import ChatAccepted, ChatMessage, MessageStatus
-from orchestrator.models.events import Trouble
+from orchestrator.models.chat import ChatAccepted, ChatAnswer, ChatMessage, MessageStatus
+from orchestrator.models.events import ChatStatusUpdate, Trouble
 from orchestrator.routes.registry import Call
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.frames import make_body
@@ -133,8 +133,13 @@ class TurnEvents(ResponseBody):
         """Give the end alone, where the log no longer reaches back to the place that was asked for."""
         self._ended = True
         left = max(self._deadline - trio.current_time(), 0)
-        answer = await self._call.services.chat.wait(self._call.ctx, self._accepted, round(left * 1000))
-        return _UNFINISHED if answer is None else self._unlogged("chat.completed", answer)
+        outcome = await self._call.services.chat.wait(self._call.ctx, self._accepted, round(left * 1000))
+        if isinstance(outcome, ChatAnswer):
+            return self._unlogged("chat.completed", outcome)
+        if outcome.status not in _ENDED:
+            return _UNFINISHED
+        update = ChatStatusUpdate(outcome.message_id, outcome.task_id, outcome.status)
+        return self._unlogged("chat.status_update", update)
 
     def _render(self, event: LoggedEvent) -> bytes:
         data: dict[str, Any] = orjson.loads(event.body)["data"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, fields
 from quart_trio import QuartTrio
 
 from orchestrator import routes
@@ -183,7 +183,7 @@ class FakeChat:
     log: FakeLog
     sent: list[tuple[RequestContext, str, ChatTurn]] = field(factory=list)
     by_key: dict[str, ChatAccepted] = field(factory=dict)
-    answer: ChatAnswer | OrchestratorError | None = None
+    answer: ChatAnswer | ChatAccepted | OrchestratorError | None = None
 
     async def send(self, ctx: RequestContext, session_id: str, turn: ChatTurn) -> Admitted:
         session = await self.sessions.get(ctx, session_id)
@@ -210,10 +210,12 @@ class FakeChat:
         for name, data in events[:upto]:
             self.log.emit(name, data)
 
-    async def wait(self, ctx: RequestContext, accepted: ChatAccepted, timeout_ms: int) -> ChatAnswer | None:
+    async def wait(
+        self, ctx: RequestContext, accepted: ChatAccepted, timeout_ms: int
+    ) -> ChatAnswer | ChatAccepted:
         if isinstance(self.answer, OrchestratorError):
             raise self.answer
-        return self.answer
+        return accepted if self.answer is None else self.answer
 
     async def history(
         self, ctx: RequestContext, session_id: str, *, before: Any, after: Any, limit: int
@@ -321,10 +323,8 @@ class House:
     def __attrs_post_init__(self) -> None:
         self.chat = FakeChat(self.sessions, self.log)
         fakes: dict[str, Any] = {
+            **{attribute.name: None for attribute in fields(Services)},
             "settings": self.settings,
-            "redis": None,
-            "keys": None,
-            "clients": None,
             "sessions": self.sessions,
             "chat": self.chat,
             "tasks": self.tasks,

@@ -150,7 +150,8 @@ async def test_a_bad_id_in_the_path_is_refused(bad: str) -> None:
 async def test_a_route_without_a_body_takes_an_empty_envelope_and_nothing_else() -> None:
     house = House()
     path = f"/api/v1/session.ticket/{await house.session()}"
-    for body in (None, {}, {"data": {}}, {"data": None}):
+    bodies: list[Any] = [None, {}, {"data": {}}, {"data": None}]
+    for body in bodies:
         assert (await house.call("POST", path, body)).status == 201
     assert (await house.call("POST", path, {"data": {"x": 1}})).fault == (400, "ORCH_VAL_001", "$.data.x")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from jsonschema import Draft202012Validator
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from orchestrator.codec import structure
@@ -51,7 +51,8 @@ async def test_every_answer_is_as_the_document_says() -> None:
         "session.update": {"metadata": {"a": 1}},
         "chat.message": {"session_id": session_id, "content": "hi"},
     }
-    for route in [*(route for route in ROUTES if route.name != "session.close"), *ROUTES]:
+    routes = [route for route in ROUTES if route.access is not Access.ADMIN]
+    for route in [*(route for route in routes if route.name != "session.close"), *routes]:
         path = route.path.format(**ids)
         headers = None if route.access is Access.BEARER else keyed()
         body = bodies.get(route.name) if route.access is Access.BEARER else {"query": "why?"}
@@ -60,7 +61,7 @@ async def test_every_answer_is_as_the_document_says() -> None:
             "application/json"
         ]["schema"]
         components = {"components": (await document(house))["components"]}
-        Draft202012Validator({**components, **schema}).validate(reply.json)
+        OAS31Validator({**components, **schema}).validate(reply.json)
 
 
 async def test_every_route_says_who_may_call_it_and_how_it_fails() -> None:
@@ -100,7 +101,7 @@ async def test_every_route_says_who_may_call_it_and_how_it_fails() -> None:
 def test_the_schema_of_a_body_takes_what_the_codec_takes(model: type, body: dict[str, Any]) -> None:
     schemas = Schemas()
     schema = schemas.of(model, closed=True)
-    validator = Draft202012Validator({**schema, "components": {"schemas": schemas.components}})
+    validator = OAS31Validator({**schema, "components": {"schemas": schemas.components}})
     try:
         structure(body, model)
         taken = True
