@@ -83,9 +83,6 @@ class ServicesSettings:
 class AgentOrchestratorSettings:
     """Everything that can be set."""
 
-    environment: str = setting(
-        "production", says="`production` or `development`.", check=one_of("production", "development")
-    )
     log_level: str = setting(
         "info", says="Least level that is logged.", check=one_of("debug", "info", "warning", "error")
     )
@@ -142,6 +139,5 @@ class AgentOrchestratorSettings:
     ws_max_connections: int = setting(10_000, says="Sockets of one process.", check=at_least(1))
     ws_connections: int = setting(5000, says="Sockets of one tenant, in one process.", check=at_least(1))
     ws_ping_interval: float = setting(20.0, says="Seconds between pings.", check=between(0.1, 600))
-    metrics_public: bool = setting(False, says="Whether `/metrics` needs no key.")
 
     services: ServicesSettings = ServicesSettings()

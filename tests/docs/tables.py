@@ -1,0 +1,67 @@
+"""The tables of the reference pages, as the code has them. `python -m tests.docs.tables` prints them."""
+
+from typing import Any
+
+from attrs import fields
+
+from orchestrator.config.loading import origins, variable
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.errors import OrchestratorError
+from orchestrator.models.events import SERVER_EVENTS
+from orchestrator.websocket.handlers import HANDLERS
+
+
+def settings_table() -> str:
+    """Every setting, its default and what it does."""
+    rows = ["| variable | default | what it does |", "| --- | --- | --- |"]
+    for origin in origins(AgentOrchestratorSettings(), {}):
+        name = f"`{variable(origin.path)}`{' (secret)' if origin.secret else ''}"
+        rows.append(f"| {name} | {_default(origin.default)} | {origin.says} |")
+    return "\n".join(rows)
+
+
+def errors_table() -> str:
+    """Every error, by code."""
+    rows = ["| code | HTTP | type | when | retry |", "| --- | --- | --- | --- | --- |"]
+    for kind in sorted(_kinds(OrchestratorError), key=lambda kind: (kind.status, kind.code, kind.__name__)):
+        when = (kind.__doc__ or "").strip().split("\n")[0]
+        rows.append(f"| `{kind.code}` | {kind.status} | {kind.type} | {when} | {'yes' if kind.retryable else 'no'} |")
+    return "\n".join(rows)
+
+
+def events_table(events: dict[str, type]) -> str:
+    """Events by name, with the fields of their data."""
+    rows = ["| event | what | data |", "| --- | --- | --- |"]
+    for name, kind in events.items():
+        when = (kind.__doc__ or "").strip().split("\n")[0]
+        names: Any = [f"`{attribute.name}`" for attribute in fields(kind)]
+        rows.append(f"| `{name}` | {when} | {', '.join(names)} |")
+    return "\n".join(rows)
+
+
+def _default(value: Any) -> str:
+    if value in {"", ()}:
+        return "–"  # noqa: RUF001 - as the pages write it
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"`{str(value).lower()}`"
+
+
+def _kinds(kind: type[OrchestratorError]) -> list[type[OrchestratorError]]:
+    """Every class that is raised: those that others are only kinds of are left out."""
+    narrower = [found for one in kind.__subclasses__() if one.__module__ == kind.__module__ for found in _kinds(one)]
+    abstract = kind.__name__ in {"OrchestratorError", "ClientFault", "ServiceFault"}
+    return narrower if abstract else [kind, *narrower]
+
+
+TABLES = {
+    "settings": [settings_table()],
+    "errors": [errors_table()],
+    "events": [events_table(SERVER_EVENTS), events_table({name: handler.model for name, handler in HANDLERS.items()})],
+}
+"""By page."""
+
+
+if __name__ == "__main__":
+    for page, tables in TABLES.items():
+        print(f"{page}\n\n" + "\n\n".join(tables) + "\n")  # noqa: T201

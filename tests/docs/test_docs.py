@@ -1,0 +1,50 @@
+"""Documentation and code agree."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store.keys import Keys
+from tests.docs.tables import TABLES
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+LINK = re.compile(r"\]\(([^)#:]+\.md)[^)]*\)")
+
+
+@pytest.mark.parametrize(("page", "table"), [(page, table) for page, tables in TABLES.items() for table in tables])
+def test_a_reference_page_has_its_table_as_the_code_has_it(page: str, table: str) -> None:
+    text = (ROOT / "docs" / "reference" / f"{page}.md").read_text(encoding="utf-8")
+    missing = [row for row in table.split("\n") if row not in text]
+    assert not missing, f"python -m tests.docs.tables prints what docs/reference/{page}.md should have"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    names = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.name != "README.md"]
+    assert [name for name in names if name not in index] == []
+
+
+def test_the_keys_of_redis_are_described() -> None:
+    text = (ROOT / "docs" / "reference" / "redis.md").read_text(encoding="utf-8")
+    keys = Keys()
+    shown = [
+        keys.session("{tenant}", "{session}"),
+        keys.sessions("{tenant}"),
+        keys.task("{tenant}", "{task}"),
+        keys.dead_letters("{tenant}"),
+        keys.tenant_config("{tenant}"),
+        keys.usage("{tenant}", "{yyyymmdd}"),
+        keys.ready,
+        keys.due,
+        keys.nodes,
+        keys.audit,
+    ]
+    assert [key for key in shown if f"`{key}`" not in text] == []
