@@ -79,7 +79,6 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     own_keys = [f"dev:{scope}:{sha256(key.encode()).hexdigest()}" for scope, key in api_keys.items()]
     environ["ORCH_API_KEYS"] = ",".join(filter(None, [environ.get("ORCH_API_KEYS", ""), *own_keys]))
     environ["ORCH_JWT__SECRET"] = secret
-    environ.setdefault("ORCH_ENVIRONMENT", "development")
     environ.setdefault("ORCH_DRAIN_TIMEOUT", DRAIN_SECONDS)
     # The stack has a Redis of its own, whatever other commands are pointed at.
     environ.pop("ORCH_REDIS_URL", None)
