@@ -29,7 +29,8 @@ def register(app: QuartTrio, services: Services) -> None:
     door = Door(services, app.extensions["authenticator"], app.extensions["remote_address"])
     for route in ROUTES:
         endpoint = Endpoint(route, door)
-        app.add_url_rule(route.rule, route.name, endpoint.view(), methods=[route.method])
+        # A dot in its name would make the framework look for a blueprint, at every request.
+        app.add_url_rule(route.rule, route.name.replace(".", "_"), endpoint.view(), methods=[route.method])
     open_views = health_views(services) | document_views(app, ROUTES, services.settings.public_url)
     for path, view in open_views.items():
         app.add_url_rule(path, path, view, methods=["GET"])

@@ -105,6 +105,7 @@ class QueryReader:
     def __init__(self, model: type | None) -> None:
         self._model = model or Nothing
         resolve_types(self._model, include_extras=True)
+        self._none_given = self._model()
         self._numbers = {attribute.name for attribute in fields(self._model) if _is_number(attribute.type)}
 
     def read(self, query_string: bytes) -> Any:
@@ -113,6 +114,8 @@ class QueryReader:
         Raises:
             InvalidParameter: with every parameter that is unknown, doubled or malformed.
         """
+        if not query_string:
+            return self._none_given
         values: dict[str, Any] = {}
         for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
             if name in values:
