@@ -179,6 +179,7 @@ class Redis(_Client):
         super().__init__(address, limits, name, Counters())
         self._connected = trio.Event()
         self._reason = "not connected yet"
+        self._closed = False
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Dedicated]:
@@ -207,6 +208,13 @@ class Redis(_Client):
             nursery.cancel_scope.cancel()
         result.unwrap()
 
+    async def wait_lost(self) -> None:
+        """Wait until the present connection is lost; returns at once where there is none."""
+        if self._wire is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._wire.lost.wait()
+
     async def keep_connected(self, *, task_status: trio.TaskStatus[RedisAway | None]) -> None:
         """Connect, and again whenever the connection is lost, for ever.
 
@@ -219,7 +227,9 @@ class Redis(_Client):
                     self._wire = wire
                     self._connected.set()
                     backoff = Backoff()
-                    if not ever:
+                    if ever:
+                        self.counters.reconnects += 1
+                    else:
                         ever = True
                         task_status.started(None)
                     await self._until_lost(wire)
@@ -228,7 +238,6 @@ class Redis(_Client):
                     task_status.started(away)
                     return
                 self._reason = away.reason
-            self.counters.reconnects += 1
             pause = backoff.next()
             _log.warning("redis.away", reason=self._reason, retry_in_seconds=round(pause, 3))
             await trio.sleep(pause)
@@ -243,6 +252,8 @@ class Redis(_Client):
 
     async def _connected_wire(self, deadline: float) -> Wire:
         while (wire := self._wire) is None or wire.reason is not None:
+            if self._closed:
+                raise RedisAway("the client was closed", sent=False)
             with trio.move_on_at(deadline) as waiting:
                 await (wire.lost.wait() if wire is not None else self._connected.wait())
             if waiting.cancelled_caught:
@@ -285,6 +296,7 @@ async def open_redis(
             yield client
         except BaseException as error:  # noqa: BLE001 - raised again below, as it came and not in a group
             result = outcome.Error(error)
+        client._closed = True  # noqa: SLF001 - of this module
         nursery.cancel_scope.cancel()
     result.unwrap()
 

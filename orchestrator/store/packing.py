@@ -21,7 +21,7 @@ def pack(args: Sequence[Any]) -> bytes:
         # redis-py writes some commands with their subcommand in one piece.
         args = (*name.split(), *args[1:])
     try:
-        packed: bytes = hiredis.pack_command(tuple(args))  # type: ignore[arg-type] # its stub knows one argument only
+        packed: bytes = hiredis.pack_command(tuple(args))
     except TypeError as error:
         raise DataError(f"an argument of {name} is neither text, bytes nor a number") from error
     return packed

@@ -129,6 +129,9 @@ class Subscriber:
             replies = await _exchange(wire, "SUBSCRIBE", missing)
             if not isinstance(replies, list):
                 raise RedisAway(wire.reason or "", sent=False)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise RedisAway(f"the server refuses: {reply}", sent=False)
             followed |= missing
 
     async def _stay(self, wire: Wire) -> None:
@@ -182,7 +185,7 @@ def _names(channels: Iterable[str | bytes]) -> list[bytes]:
 
 async def _exchange(wire: Wire, command: str, names: Iterable[bytes]) -> Any:
     """Send one command a channel, so that each gets one answer, be it a confirmation or a refusal."""
-    packed = [pack((command, name)) for name in names]  # type: ignore[arg-type] # as above
+    packed = [pack((command, name)) for name in names]
     if not packed:
         return []
     return await _wait(wire, b"".join(packed), BatchSlot(wire.now(), len(packed)), len(packed))
