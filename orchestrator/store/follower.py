@@ -11,9 +11,9 @@ from typing import Final
 
 import trio
 
-from orchestrator.domain.outbox import Outbox
 from orchestrator.errors import StoreUnavailable
 from orchestrator.store.events import EventLog, LoggedEvent
+from orchestrator.store.outbox import Outbox
 
 BATCH: Final = 64
 """So many events are handed out at once."""
