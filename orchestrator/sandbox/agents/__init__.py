@@ -1,0 +1,1 @@
+"""The agents of the sandbox, one module each."""

@@ -1,0 +1,42 @@
+"""`confirm`: asks the person at the client before it does anything."""
+
+import re
+from typing import Any
+
+from orchestrator.sandbox.agents.turn import ToolCall, Turn
+from orchestrator.sandbox.text import count_tokens
+
+
+class ConfirmAgent:
+    """Asks by the client's tool `confirm_action`, and says what came of it."""
+
+    async def start(self, turn: Turn) -> None:
+        """Ask."""
+        await turn.ask_tool("confirm_action", {"action": turn.execution.query})
+
+    async def resume(self, turn: Turn, call: ToolCall) -> None:
+        """Say whether it was confirmed, declined, or never answered."""
+        text = _verdict(call)
+        turn.prompt_tokens = count_tokens(turn.execution.query)
+        turn.completion_tokens = count_tokens(text)
+        await turn.say(*re.findall(r"\S+\s*", text))
+
+
+def _verdict(call: ToolCall) -> str:
+    action = call.parameters["action"]
+    if call.failed is not None:
+        timed_out = re.search(r"time[d]?[ -]?out|in time", call.failed, re.IGNORECASE)
+        if timed_out:
+            return f"Timed out: nobody confirmed in time, so nothing was done: {action}"
+        return f"Not confirmed ({call.failed.rstrip('.')}), so nothing was done: {action}"
+    if _agreed((call.outcome or {}).get("result")):
+        return f"Confirmed: {action}"
+    return f"Declined, so nothing was done: {action}"
+
+
+def _agreed(result: Any) -> bool:
+    if isinstance(result, dict):
+        result = result.get("confirmed", result.get("approved", False))
+    if isinstance(result, str):
+        return result.strip().lower() in {"y", "yes", "ok", "true", "confirmed"}
+    return result is True

@@ -1,0 +1,72 @@
+"""Having Query generate an answer, through the orchestrator's gateway, and streaming it on."""
+
+from typing import Any
+
+import orjson
+
+from orchestrator.sandbox.agents.turn import AgentFailed, Turn
+from orchestrator.sandbox.gateway import GatewayRefused, read_data
+
+
+async def gateway_call(turn: Turn, route: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask the orchestrator's gateway.
+
+    Raises:
+        AgentFailed: it is not there, or refused.
+    """
+    execution = turn.execution
+    try:
+        return await turn.gateway.ask(execution.tenant_id, route, body, correlation_id=execution.correlation_id)
+    except GatewayRefused as error:
+        raise AgentFailed("AGEX_CONN_001", str(error), retryable=True) from error
+
+
+async def generate(turn: Turn, body: dict[str, Any]) -> None:
+    """Stream what `query.generate` answers, whether it comes in lines or whole.
+
+    Raises:
+        AgentFailed: the gateway is not there, refused, or broke off.
+    """
+    execution = turn.execution
+    try:
+        async with turn.gateway.stream(
+            execution.tenant_id,
+            "query.generate",
+            {**body, "stream": True},
+            correlation_id=execution.correlation_id,
+        ) as response:
+            if response.headers.get("content-type", "").startswith("application/json"):
+                data = read_data("query.generate", await response.aread())
+                await turn.say(data["response"])
+                _conclude(turn, data, data.get("metadata", {}))
+                return
+            done = False
+            async for line in response.aiter_lines():
+                if line.strip():
+                    done = await _take(turn, orjson.loads(line))
+            if not done:
+                raise AgentFailed("AGEX_CONN_002", "query.generate broke off.", retryable=True)
+    except GatewayRefused as error:
+        raise AgentFailed("AGEX_CONN_001", str(error), retryable=True) from error
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise AgentFailed("AGEX_CONN_002", "query.generate answered nonsense.", retryable=True) from error
+
+
+async def _take(turn: Turn, chunk: dict[str, Any]) -> bool:
+    """Take one line of the stream; true at its proper end."""
+    match chunk["type"]:
+        case "chunk":
+            await turn.say(chunk["content"])
+        case "error":
+            raise AgentFailed("AGEX_LLM_002", chunk["error"]["message"], retryable=True)
+        case "done":
+            _conclude(turn, chunk["data"], chunk["metadata"])
+            return True
+    return False
+
+
+def _conclude(turn: Turn, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+    usage = metadata.get("token_usage") or data.get("usage") or {}
+    turn.sources = data.get("sources", [])
+    turn.prompt_tokens = usage.get("prompt_tokens", 0)
+    turn.completion_tokens = usage.get("completion_tokens", 0)

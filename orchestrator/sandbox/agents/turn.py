@@ -1,0 +1,183 @@
+"""What an agent works with: the question, its own state, and the stream that it speaks into."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Any, Protocol
+
+import orjson
+import trio
+from attrs import define, field
+
+from orchestrator.sandbox.gateway import Gateway
+from orchestrator.sandbox.model_server import ModelServer
+
+
+class ExecutionStatus(StrEnum):
+    """Where an execution stands."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    """For the result of a tool."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+    """Its client has gone."""
+
+
+class AgentFailed(Exception):
+    """An agent gives up.
+
+    Args:
+        code: the service's own code.
+        message: one sentence.
+        retryable: whether the same question may be answered later.
+    """
+
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+
+
+@define
+class ToolCall:
+    """A tool that an agent asked for, and what came of it."""
+
+    tool_call_id: str
+    tool_id: str
+    parameters: dict[str, Any]
+    outcome: dict[str, Any] | None = None
+
+    @property
+    def failed(self) -> str | None:
+        """Why there is no result; None where there is one."""
+        outcome = self.outcome or {}
+        if outcome.get("status") in {"success", "completed"}:
+            return None
+        return str(outcome.get("error_message") or "the tool failed")
+
+
+@define
+class Execution:
+    """One run of an agent, from the question to the answer, over however many requests."""
+
+    task_id: str
+    tenant_id: str
+    agent_id: str
+    query: str
+    parameters: dict[str, Any]
+    context: dict[str, Any]
+    system_prompt: str = ""
+    correlation_id: str | None = None
+    status: ExecutionStatus = ExecutionStatus.RUNNING
+    tool_calls: list[ToolCall] = field(factory=list)
+    continuations: dict[str, bytes] = field(factory=dict)
+    """What was streamed after a tool's result, by tool call."""
+    sequence: int = 0
+    response: dict[str, Any] | None = None
+    scope: trio.CancelScope | None = None
+
+    @property
+    def pending(self) -> ToolCall | None:
+        """The tool call whose result is waited for."""
+        last = self.tool_calls[-1] if self.tool_calls else None
+        return last if last is not None and self.status is ExecutionStatus.WAITING else None
+
+
+@define
+class Turn:
+    """An agent's hold on its execution while it works."""
+
+    execution: Execution
+    gateway: Gateway
+    model: ModelServer
+    _send: Callable[[bytes], Awaitable[None]]
+    sources: list[dict[str, Any]] = field(factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    _said: list[str] = field(factory=list)
+
+    async def say(self, *tokens: str, content_type: str = "response") -> None:
+        """Stream pieces of the answer, in one go."""
+        self._said.extend(tokens)
+        await self._send(
+            b"".join(
+                self._line("token", {"token": token, "content_type": content_type, "is_last": False})
+                for token in tokens
+            )
+        )
+
+    async def status(self, text: str) -> None:
+        """Give a sign of life."""
+        await self._send(self._line("status", {"status": text}))
+
+    async def ask_tool(self, tool_id: str, parameters: dict[str, Any]) -> None:
+        """Ask for a tool; the agent then returns, and is resumed with the outcome."""
+        execution = self.execution
+        # Derived, so that a repeated execution asks under the same id.
+        seed = f"{execution.task_id}:{len(execution.tool_calls)}".encode()
+        call = ToolCall(f"call_{hashlib.sha256(seed).hexdigest()[:20]}", tool_id, parameters)
+        execution.tool_calls.append(call)
+        execution.status = ExecutionStatus.WAITING
+        await self._send(
+            self._line(
+                "tool_request", {"tool_call_id": call.tool_call_id, "tool_id": tool_id, "parameters": parameters}
+            )
+        )
+
+    async def finish(self) -> None:
+        """End the answer with the whole of it."""
+        execution = self.execution
+        last = self._line("token", {"token": "", "content_type": "response", "is_last": True})
+        execution.status = ExecutionStatus.COMPLETED
+        execution.response = {
+            "response": "".join(self._said),
+            "sources": self.sources,
+            "tool_calls": [
+                {"tool_call_id": call.tool_call_id, "tool_id": call.tool_id, "parameters": call.parameters}
+                for call in execution.tool_calls
+            ],
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+        }
+        await self._send(last + self._line("response", execution.response))
+
+    async def fail(self, error: AgentFailed) -> None:
+        """End with an error."""
+        fields = {"code": error.code, "message": error.message, "retryable": error.retryable}
+        await self._send(self._line("error", fields))
+
+    def _line(self, action: str, payload: dict[str, Any]) -> bytes:
+        execution = self.execution
+        execution.sequence += 1
+        return orjson.dumps(
+            {
+                "type": {"domain": "agent", "action": action},
+                "task_id": execution.task_id,
+                "metadata": {"sequence": execution.sequence},
+                "payload": payload,
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+
+
+class Agent(Protocol):
+    """An agent of the sandbox."""
+
+    async def start(self, turn: Turn) -> None:
+        """Answer the question, or ask for a tool and return."""
+
+    async def resume(self, turn: Turn, call: ToolCall) -> None:
+        """Go on with what the tool said."""
+
+
+class PlainAgent:
+    """An agent that never asks for a tool."""
+
+    async def resume(self, turn: Turn, call: ToolCall) -> None:
+        """Refuse: there is nothing to go on with."""
+        raise AgentFailed("AGEX_EXEC_001", f"{turn.execution.agent_id} has asked for no tool.")

@@ -1,0 +1,71 @@
+"""Telling the orchestrator how delegated work goes: `task.progress`, `task.complete`, `task.fail`."""
+
+import sys
+from typing import Any, Final
+
+import trio
+from attrs import frozen
+
+from orchestrator.sandbox.gateway import Gateway, GatewayRefused
+from orchestrator.sandbox.routing import Call
+
+ATTEMPTS: Final = 5
+FIRST_PAUSE: Final = 0.2
+
+
+@frozen
+class Callback:
+    """Where the news of one piece of delegated work go."""
+
+    gateway: Gateway
+    tenant_id: str
+    task_id: str
+    token: str | None
+    correlation_id: str | None
+
+    async def progress(self, **fields: Any) -> None:
+        """Tell how far the work is."""
+        await self._tell("progress", fields)
+
+    async def complete(self, result: Any) -> None:
+        """Tell that it is done."""
+        await self._tell("complete", {"result": result})
+
+    async def fail(self, code: str, message: str) -> None:
+        """Tell that it failed."""
+        await self._tell("fail", {"error": {"code": code, "message": message, "retryable": False}})
+
+    async def _tell(self, action: str, fields: dict[str, Any]) -> None:
+        """Try a few times, as the orchestrator may be starting again just now; then give up and say so."""
+        pause = FIRST_PAUSE
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self.gateway.ask(
+                    self.tenant_id,
+                    f"task.{action}/{self.task_id}",
+                    {"task_id": self.task_id, **fields},
+                    correlation_id=self.correlation_id,
+                    callback_token=self.token,
+                )
+            except GatewayRefused as error:
+                if attempt == ATTEMPTS:
+                    print(f"task.{action} of {self.task_id} was not delivered: {error}", file=sys.stderr)  # noqa: T201  # a child process reports there
+                    return
+                await trio.sleep(pause)
+                pause *= 2
+            else:
+                return
+
+
+def callback_for(call: Call, gateway: Gateway) -> Callback:
+    """Make the callback that a request names by its `task_id` and its metadata's `callback_token`."""
+    metadata = call.message.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    task_id = call.payload.get("task_id") or call.message.get("task_id") or metadata.get("task_id") or ""
+    return Callback(
+        gateway=gateway,
+        tenant_id=call.tenant_id,
+        task_id=str(task_id),
+        token=metadata.get("callback_token"),
+        correlation_id=call.message.get("correlation_id"),
+    )

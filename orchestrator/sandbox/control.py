@@ -1,0 +1,88 @@
+"""The control routes: faults, counters, and where the orchestrator is."""
+
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from orchestrator.sandbox.faults import Fault, FaultKind, Faults
+from orchestrator.sandbox.gateway import Gateway
+from orchestrator.sandbox.http_server import Reply, Request, json_reply
+
+Calls = Counter[tuple[str, str]]
+_TYPES: dict[str, type] = {
+    "service": str,
+    "operation": str,
+    "latency_ms": int,
+    "status": int,
+    "retry_after": int,
+    "count": int,
+}
+
+
+class Control:
+    """Answers under `/control`."""
+
+    def __init__(self, faults: Faults, calls: Calls, gateway: Gateway, services: frozenset[str]) -> None:
+        self._faults = faults
+        self._calls = calls
+        self._gateway = gateway
+        self._services = services
+
+    def answer(self, request: Request) -> Reply:
+        """Do what a control request says."""
+        match request.method, "/".join(request.segments[1:]):
+            case "GET", "health":
+                return json_reply({"status": "healthy", "services": sorted(self._services)})
+            case "GET", "calls":
+                return json_reply(self._counted())
+            case "DELETE", "calls":
+                self._calls.clear()
+                return json_reply({"cleared": True})
+            case "POST", "faults":
+                return self._add(request)
+            case "DELETE", "faults":
+                self._faults.clear()
+                return json_reply({"cleared": True})
+            case "PUT", "orchestrator":
+                return self._connect(request)
+        return _refuse(404, "There is no such control route.")
+
+    def _counted(self) -> dict[str, dict[str, int]]:
+        counted: dict[str, dict[str, int]] = {service: {} for service in sorted(self._services)}
+        for (service, operation), count in self._calls.items():
+            counted[service][operation] = count
+        return counted
+
+    def _add(self, request: Request) -> Reply:
+        fields = _object(request.body)
+        if fields is None or fields.get("kind") not in list(FaultKind):
+            return _refuse(400, f"kind must be one of {', '.join(FaultKind)}.")
+        kind = FaultKind(fields.pop("kind"))
+        for name, value in fields.items():
+            if name not in _TYPES or type(value) is not _TYPES[name]:
+                return _refuse(400, f"{name} is no field of a fault, or of another type.")
+        if fields.get("service") not in {None, *self._services}:
+            return _refuse(400, f"service must be one of {', '.join(sorted(self._services))}.")
+        self._faults.add(Fault(kind, **fields))
+        return json_reply({"kind": kind, **fields}, 201)
+
+    def _connect(self, request: Request) -> Reply:
+        fields = _object(request.body)
+        if fields is None or not isinstance(fields.get("url"), str):
+            return _refuse(400, "url is missing.")
+        self._gateway.url = fields["url"]
+        self._gateway.api_key = fields.get("api_key", self._gateway.api_key)
+        return json_reply({"url": self._gateway.url})
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _refuse(status: int, message: str) -> Reply:
+    return json_reply({"error": {"code": "SANDBOX_VAL_001", "message": message}}, status)

@@ -1,0 +1,126 @@
+"""Misbehaviour on request: how the tests of the orchestrator make a service slow, broken or silent."""
+
+from enum import StrEnum
+from typing import Final
+
+import trio
+from attrs import define, evolve
+
+from orchestrator.sandbox.http_server import Answer, ConnectionCut, Reply, Stream, Writer, json_reply
+
+CUT_AFTER_LINES: Final = 2
+
+
+class FaultKind(StrEnum):
+    """What goes wrong."""
+
+    LATENCY = "latency"
+    """The answer comes late."""
+    ERROR = "error"
+    """The answer is an HTTP error."""
+    HANG = "hang"
+    """No answer ever comes."""
+    CUT = "cut"
+    """The connection breaks in the middle of the answer."""
+    GARBAGE = "garbage"
+    """The answer says 200, and is no JSON."""
+
+
+@define
+class Fault:
+    """A fault, and where and how often it strikes."""
+
+    kind: FaultKind
+    service: str | None = None
+    operation: str | None = None
+    latency_ms: int = 0
+    status: int = 500
+    retry_after: int | None = None
+    """Seconds, for the header `Retry-After` of an error."""
+    count: int | None = None
+    """How often it still strikes; None is always."""
+
+
+def parse_fault(text: str) -> Fault:
+    """Read the header `X-Sandbox-Fault`: `hang`, `cut`, `garbage`, `latency:200` (ms) or `error:503`.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    name, _, argument = text.strip().partition(":")
+    kind = FaultKind(name)
+    if kind is FaultKind.LATENCY:
+        return Fault(kind, latency_ms=int(argument))
+    if kind is FaultKind.ERROR and argument:
+        return Fault(kind, status=int(argument))
+    return Fault(kind)
+
+
+class Faults:
+    """The faults that were asked for; the last one that fits strikes."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Ask for a fault."""
+        self._faults.append(fault)
+
+    def clear(self) -> None:
+        """Behave again."""
+        self._faults.clear()
+
+    def take(self, service: str, operation: str) -> Fault | None:
+        """Return the fault that strikes this call, and count it."""
+        for fault in reversed(self._faults):
+            if fault.service in {None, service} and fault.operation in {None, operation} and fault.count != 0:
+                if fault.count is not None:
+                    fault.count -= 1
+                return fault
+        return None
+
+
+async def strike(fault: Fault) -> Reply | None:
+    """Do what a fault does in place of the operation; None lets the operation go on."""
+    match fault.kind:
+        case FaultKind.HANG:
+            await trio.sleep_forever()
+        case FaultKind.ERROR:
+            headers = () if fault.retry_after is None else (("retry-after", str(fault.retry_after)),)
+            error = {"code": "SANDBOX_FAULT", "message": f"The sandbox was asked to fail with {fault.status}."}
+            return json_reply({"success": False, "error": error}, fault.status, headers)
+        case FaultKind.GARBAGE:
+            return Reply(200, b"<html>This is no JSON</html>\n")
+        case FaultKind.LATENCY:
+            await trio.sleep(fault.latency_ms / 1000)
+        case FaultKind.CUT:
+            pass
+    return None
+
+
+def cut(answer: Answer) -> Answer:
+    """Make an answer break off in the middle: of the body, or of the third line of a stream."""
+    if isinstance(answer, Reply):
+        return evolve(answer, cut=True)
+
+    async def run(writer: Writer) -> None:
+        await answer.run(_CuttingWriter(writer))
+        raise ConnectionCut
+
+    return Stream(run, answer.content_type)
+
+
+class _CuttingWriter(Writer):
+    def __init__(self, inner: Writer) -> None:
+        super().__init__(inner.send)
+        self._left = CUT_AFTER_LINES
+
+    async def send(self, piece: bytes) -> None:
+        lines = piece.splitlines(keepends=True)
+        whole, self._left = lines[: self._left], self._left - len(lines)
+        if self._left >= 0:
+            await super().send(piece)
+            return
+        broken = lines[len(whole)]
+        await super().send(b"".join(whole) + broken[: len(broken) // 2])
+        raise ConnectionCut

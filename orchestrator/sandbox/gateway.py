@@ -1,0 +1,92 @@
+"""The way back: what the stand-ins ask of the orchestrator's internal API, as the real services must."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import orjson
+
+TIMEOUT = httpx.Timeout(10.0, read=120.0)
+
+
+class GatewayRefused(Exception):
+    """The orchestrator is not there, or did not do what it was asked."""
+
+
+class Gateway:
+    """Calls the orchestrator's internal routes with the API key of a service."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str | None, api_key: str | None) -> None:
+        self._client = client
+        self.url = url
+        self.api_key = api_key
+
+    async def ask(
+        self,
+        tenant_id: str,
+        route: str,
+        body: dict[str, Any],
+        *,
+        correlation_id: str | None = None,
+        callback_token: str | None = None,
+    ) -> dict[str, Any]:
+        """POST to `/internal/v1/{route}` and return `data` of the answer.
+
+        Raises:
+            GatewayRefused: there is no orchestrator, or it refused.
+        """
+        async with self.stream(
+            tenant_id, route, body, correlation_id=correlation_id, callback_token=callback_token
+        ) as response:
+            return read_data(route, await response.aread())
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        tenant_id: str,
+        route: str,
+        body: dict[str, Any],
+        *,
+        correlation_id: str | None = None,
+        callback_token: str | None = None,
+    ) -> AsyncIterator[httpx.Response]:
+        """POST to `/internal/v1/{route}` and give the answer while it arrives; raises as `ask` does."""
+        if not self.url:
+            raise GatewayRefused("The sandbox knows no orchestrator to ask.")
+        headers = {"X-Tenant-ID": tenant_id, "X-API-Key": self.api_key or ""}
+        if correlation_id:
+            headers["X-Correlation-ID"] = correlation_id
+        if callback_token:
+            headers["X-Callback-Token"] = callback_token
+        try:
+            async with self._client.stream(
+                "POST", f"{self.url.rstrip('/')}/internal/v1/{route}", json=body, headers=headers, timeout=TIMEOUT
+            ) as response:
+                if response.status_code >= 300:
+                    raise GatewayRefused(_complaint(route, response.status_code, await response.aread()))
+                yield response
+        except httpx.HTTPError as error:
+            raise GatewayRefused(f"{route} did not reach the orchestrator: {error!r}.") from error
+
+
+def read_data(route: str, raw: bytes) -> dict[str, Any]:
+    """Return `data` of an envelope; raises GatewayRefused where there is none."""
+    try:
+        data = orjson.loads(raw)["data"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise GatewayRefused(f"{route} answered something else than an envelope.") from None
+    # What a service answered may come with its own envelope around it.
+    if isinstance(data, dict) and isinstance(data.get("data"), dict):
+        data = {**data, **data["data"]}
+    if not isinstance(data, dict):
+        raise GatewayRefused(f"{route} answered without data.")
+    return data
+
+
+def _complaint(route: str, status: int, raw: bytes) -> str:
+    try:
+        error = orjson.loads(raw)["error"]
+        return f"{route} was refused with {status}: {error['code']} {error['message']}"
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return f"{route} was refused with {status}."

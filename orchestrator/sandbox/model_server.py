@@ -1,0 +1,129 @@
+"""A real language model, where the environment names an OpenAI-compatible server."""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import httpx
+import orjson
+from attrs import frozen
+
+from orchestrator.sandbox.text import count_tokens
+
+DEFAULT_URL: Final = "https://api.openai.com/v1"
+DEFAULT_MODEL: Final = "gpt-4o-mini"
+TIMEOUT: Final = httpx.Timeout(10.0, read=60.0)
+
+
+class ModelFailed(Exception):
+    """The model's server is not there, refused, or answered nonsense."""
+
+
+@frozen
+class Completion:
+    """What a model said, and what it cost."""
+
+    text: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@frozen
+class ModelServer:
+    """Speaks the chat completions API."""
+
+    client: httpx.AsyncClient
+    url: str
+    api_key: str
+    model: str
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a model at all."""
+        return bool(self.url)
+
+    async def chat(
+        self,
+        messages: list[dict[str, str]],
+        on_text: Callable[[str], Awaitable[None]],
+        *,
+        model: str | None = None,
+        max_tokens: int | None = None,
+    ) -> Completion:
+        """Have the model go on with a conversation.
+
+        Args:
+            messages: `{role, content}` each.
+            on_text: gets each piece of the answer as it comes.
+            model: another model than the configured one.
+            max_tokens: bound of the answer.
+
+        Raises:
+            ModelFailed: there is no answer, or it broke off.
+        """
+        body: dict[str, Any] = {
+            "model": model or self.model,
+            "messages": messages,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if max_tokens is not None:
+            body["max_tokens"] = max_tokens
+        try:
+            async with self.client.stream(
+                "POST",
+                f"{self.url}/chat/completions",
+                json=body,
+                headers={"Authorization": f"Bearer {self.api_key}"},
+                timeout=TIMEOUT,
+            ) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise ModelFailed(f"The model's server answered {response.status_code}.")
+                return await _read(response, messages, body["model"], on_text)
+        except httpx.HTTPError as error:
+            raise ModelFailed(f"The model's server is away: {error!r}.") from error
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ModelFailed("The model's server answered nonsense.") from error
+
+
+def model_from(environment: Mapping[str, str], client: httpx.AsyncClient) -> ModelServer:
+    """Read `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`; without the first two there is no model."""
+    key = environment.get("OPENAI_API_KEY", "")
+    url = environment.get("OPENAI_BASE_URL", "") or (DEFAULT_URL if key else "")
+    return ModelServer(client, url.rstrip("/"), key, environment.get("OPENAI_MODEL") or DEFAULT_MODEL)
+
+
+def model_from_environment(client: httpx.AsyncClient) -> ModelServer:
+    """Read the settings of this process."""
+    return model_from(os.environ, client)
+
+
+async def _read(
+    response: httpx.Response,
+    messages: list[dict[str, str]],
+    model: str,
+    on_text: Callable[[str], Awaitable[None]],
+) -> Completion:
+    said: list[str] = []
+    usage: dict[str, int] = {}
+    ended = False
+    async for line in response.aiter_lines():
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            ended = True
+            break
+        chunk = orjson.loads(data)
+        usage = chunk.get("usage") or usage
+        for choice in chunk.get("choices", []):
+            if text := choice.get("delta", {}).get("content"):
+                said.append(text)
+                await on_text(text)
+    if not ended:
+        raise ModelFailed("The model's server broke off.")
+    text = "".join(said)
+    # Not every server tells what it counted.
+    prompt = usage.get("prompt_tokens", sum(count_tokens(message["content"]) for message in messages))
+    return Completion(text, model, prompt, usage.get("completion_tokens", count_tokens(text)))

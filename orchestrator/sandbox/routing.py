@@ -1,0 +1,170 @@
+"""From a path to the operation of a service, and how operations refuse."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import orjson
+from attrs import field, frozen
+
+from orchestrator.sandbox.http_server import Answer, Reply, Request, json_reply
+
+REQUIRED: Final = object()
+
+
+class Refusal(Exception):
+    """An operation can't be done; becomes the service's error answer.
+
+    Args:
+        status: the HTTP status.
+        code: the service's own code, such as `CONV_NOTF_001`.
+        message: one sentence.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def reply(self) -> Reply:
+        """Write the error answer; level 2 reads `error`, level 3 `success` beside it."""
+        error = {"code": self.code, "message": self.message, "retryable": self.status in {429, 502, 503, 504}}
+        return json_reply({"success": False, "error": error}, self.status)
+
+
+@frozen
+class Call:
+    """One request to an operation, checked and unpacked."""
+
+    prefix: str
+    tenant_id: str
+    params: dict[str, str]
+    request: Request
+    message: dict[str, Any]
+    """The whole body."""
+    payload: dict[str, Any]
+    """The fields of the operation: the message's payload, or the plain body."""
+
+    def get(self, name: str, kind: type, default: Any = REQUIRED) -> Any:
+        """Return a field of the payload.
+
+        Raises:
+            Refusal: it is missing and has no default, or is of another type.
+        """
+        value = self.payload.get(name)
+        if value is None:
+            if default is REQUIRED:
+                raise Refusal(400, f"{self.prefix}_VAL_001", f"{name} is missing.")
+            return default
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise Refusal(400, f"{self.prefix}_VAL_001", f"{name} is not of type {kind.__name__}.")
+        return value
+
+    def number(self, name: str, default: int, *, least: int = 1, most: int = 1000) -> int:
+        """Return a number from the query string."""
+        text = self.request.query.get(name)
+        if text is None:
+            return default
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise Refusal(400, f"{self.prefix}_VAL_001", f"{name} must be a number from {least} to {most}.")
+        return int(text)
+
+    def missing(self, what: str, number: int = 1) -> Refusal:
+        """Make the refusal for something that is not there, or is another tenant's."""
+        return Refusal(404, f"{self.prefix}_NOTF_{number:03d}", f"There is no such {what}.")
+
+
+Operation = Callable[[Call], Awaitable[Answer]]
+
+
+@frozen
+class Route:
+    """An operation and where it is."""
+
+    operation: str
+    method: str
+    template: str
+    handler: Operation
+    creates: bool = False
+    """Whether a repeated `Idempotency-Key` gets the first answer again."""
+    segments: tuple[str, ...] = field(init=False)
+
+    @segments.default
+    def _split(self) -> tuple[str, ...]:
+        return tuple(self.template.split("/")[1:])
+
+    def match(self, segments: Sequence[str]) -> dict[str, str] | None:
+        """Return the path parameters, or None where the path is another."""
+        if len(segments) != len(self.segments):
+            return None
+        params = {}
+        for wanted, given in zip(self.segments, segments, strict=True):
+            if wanted.startswith("{"):
+                params[wanted[1:-1]] = given
+            elif wanted != given:
+                return None
+        return params
+
+
+@frozen
+class Service:
+    """One of the seven services: its name, the prefix of its codes, its routes."""
+
+    name: str
+    prefix: str
+    routes: tuple[Route, ...]
+    plain_bodies: bool = False
+    """Whether bodies are fields (level 3) and not messages (level 2)."""
+
+    def find(self, method: str, segments: Sequence[str]) -> tuple[Route, dict[str, str]]:
+        """Return the route of a path, with its parameters.
+
+        Raises:
+            Refusal: there is no such path, or not for this method.
+        """
+        allowed = []
+        for route in self.routes:
+            params = route.match(segments)
+            if params is None:
+                continue
+            if route.method == method:
+                return route, params
+            allowed.append(route.method)
+        if allowed:
+            raise Refusal(405, f"{self.prefix}_VAL_002", f"This path takes {', '.join(allowed)}.")
+        raise Refusal(404, f"{self.prefix}_NOTF_000", "There is no such path.")
+
+    def unpack(self, request: Request, params: dict[str, str]) -> Call:
+        """Check what every operation asks for: a tenant, and a body that is a message or a plain object.
+
+        Raises:
+            Refusal: one of them is missing or malformed.
+        """
+        tenant_id = request.headers.get("x-tenant-id", "")
+        if not tenant_id:
+            raise Refusal(400, f"{self.prefix}_VAL_001", "The header X-Tenant-ID is missing.")
+        message = self._body(request)
+        payload = message
+        if message and not self.plain_bodies:
+            payload = message.get("payload")  # type: ignore[assignment]  # checked in the next line
+            if not isinstance(payload, dict):
+                raise Refusal(400, f"{self.prefix}_VAL_001", "The message has no payload.")
+        if message.get("tenant_id", tenant_id) != tenant_id:
+            raise Refusal(400, f"{self.prefix}_VAL_001", "The body and X-Tenant-ID name different tenants.")
+        return Call(self.prefix, tenant_id, params, request, message, payload)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        if not request.body:
+            return {}
+        try:
+            message = orjson.loads(request.body)
+        except orjson.JSONDecodeError:
+            message = None
+        if not isinstance(message, dict):
+            raise Refusal(400, f"{self.prefix}_VAL_001", "The body is no JSON object.")
+        return message
+
+
+def payload_reply(payload: Any, status: int = 200) -> Reply:
+    """Answer as level 2 does."""
+    return json_reply({"payload": payload}, status)

@@ -1,0 +1,1 @@
+"""Stand-ins of the seven services, one module each."""

@@ -1,0 +1,48 @@
+"""Embedding: turns texts into vectors, the same text always into the same vector."""
+
+from typing import Final
+
+from orchestrator.sandbox.http_server import Reply, json_reply
+from orchestrator.sandbox.retrieval.index import DIMENSIONS, MODEL
+from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
+from orchestrator.sandbox.routing import Call, Refusal, Route, Service
+from orchestrator.sandbox.text import count_tokens
+
+MAX_TEXTS: Final = 256
+
+
+class EmbeddingService:
+    """The Embedding service."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def service(self) -> Service:
+        """Return the routes."""
+        routes = (Route("create", "POST", "/api/v1/internal/enhanced_embed", self.create),)
+        return Service("embedding", "EMB", routes, plain_bodies=True)
+
+    async def create(self, call: Call) -> Reply:
+        """Embed texts."""
+        texts = call.get("texts", list)
+        if not all(isinstance(text, str) for text in texts):
+            raise Refusal(400, "EMB_VAL_001", "texts must be a list of strings.")
+        if not 1 <= len(texts) <= MAX_TEXTS:
+            raise Refusal(400, "EMB_VAL_001", f"texts must hold 1 to {MAX_TEXTS} texts.")
+        model = call.get("model", str, MODEL)
+        if model != MODEL:
+            raise Refusal(422, "EMB_VAL_002", f"There is no model {model}; there is {MODEL}.")
+        try:
+            index = await self._library.index()
+        except NoRetrieval as error:
+            raise Refusal(503, "EMB_SYS_001", str(error)) from error
+        return json_reply(
+            {
+                "success": True,
+                "embeddings": index.embed(texts),
+                "model": MODEL,
+                "dimensions": DIMENSIONS,
+                "total_tokens": sum(map(count_tokens, texts)),
+                "metadata": {"collection_id": call.get("collection_id", str, None)},
+            }
+        )

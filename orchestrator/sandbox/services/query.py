@@ -1,0 +1,152 @@
+"""Query: finds passages, and has them answered: by a model where one is configured, else by extraction."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from orchestrator.sandbox.http_server import Answer, Reply, Stream, Writer, json_reply
+from orchestrator.sandbox.model_server import ModelFailed, ModelServer
+from orchestrator.sandbox.retrieval.extraction import extract, sources
+from orchestrator.sandbox.retrieval.index import DIMENSIONS, Hit
+from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
+from orchestrator.sandbox.routing import Call, Refusal, Route, Service
+from orchestrator.sandbox.text import count_tokens
+
+EXTRACTION: Final = "sandbox-extraction"
+DEFAULT_PROMPT: Final = "Answer from the passages alone, and name the page that you rely on."
+OnText = Callable[[str], Awaitable[None]]
+
+
+@frozen
+class QueryService:
+    """The Query service."""
+
+    library: Library
+    model: ModelServer
+
+    def service(self) -> Service:
+        """Return the routes."""
+        routes = (
+            Route("generate", "POST", "/api/v1/internal/query", self.query),
+            Route("search", "POST", "/api/v1/internal/search", self.search),
+        )
+        return Service("query", "QRY", routes, plain_bodies=True)
+
+    async def search(self, call: Call) -> Reply:
+        """Return the passages nearest to a question."""
+        question = call.get("query", str)
+        hits = await self._find(call, question, call.get("collection_id", str))
+        results = [
+            {
+                "content": hit.passage.content,
+                "score": hit.score,
+                "title": hit.passage.title,
+                "path": hit.passage.path,
+                "heading": hit.passage.heading,
+                "collection_id": hit.passage.collection_id,
+            }
+            for hit in hits
+        ]
+        usage = {"prompt_tokens": count_tokens(question), "completion_tokens": 0}
+        return json_reply({"success": True, "data": {"results": results}, "metadata": _metadata("search", usage)})
+
+    async def query(self, call: Call) -> Answer:
+        """Answer a question, whole or as newline-delimited chunks; the last chunk has sources and usage."""
+        question = call.get("query", str)
+        collection_id = call.get("collection_id", str, None)
+        if collection_id is None and not self.model.configured:
+            raise Refusal(422, "QRY_LLM_001", "No language model is configured, and no collection to extract from.")
+        hits = [] if collection_id is None else await self._find(call, question, collection_id)
+        if call.get("stream", bool, False):
+
+            async def run(writer: Writer) -> None:
+                await self._stream(call, question, hits, writer)
+
+            return Stream(run)
+        try:
+            text, metadata = await self._generate(call, question, hits, _ignore)
+        except ModelFailed as error:
+            raise Refusal(502, "QRY_LLM_002", str(error)) from error
+        return json_reply({"success": True, "data": {"response": text, "sources": sources(hits)}, "metadata": metadata})
+
+    async def _stream(self, call: Call, question: str, hits: list[Hit], writer: Writer) -> None:
+        async def on_text(text: str) -> None:
+            await writer.send(_chunk(type="chunk", content=text))
+
+        try:
+            text, metadata = await self._generate(call, question, hits, on_text)
+        except ModelFailed as error:
+            fault = {"code": "QRY_LLM_002", "message": str(error), "retryable": True}
+            await writer.send(_chunk(type="error", error=fault))
+        else:
+            data = {"response": text, "sources": sources(hits)}
+            await writer.send(_chunk(type="done", data=data, metadata=metadata))
+
+    async def _generate(
+        self, call: Call, question: str, hits: list[Hit], on_text: OnText
+    ) -> tuple[str, dict[str, Any]]:
+        if self.model.configured:
+            completion = await self.model.chat(
+                _prompt(call, question, hits),
+                on_text,
+                model=call.get("llm_model", str, None),
+                max_tokens=call.get("max_tokens", int, None),
+            )
+            usage = {"prompt_tokens": completion.prompt_tokens, "completion_tokens": completion.completion_tokens}
+            return completion.text, _metadata(completion.model, usage)
+        text = extract(question, hits)
+        for piece in re.findall(r"(?:\s*\S+){1,8}\s*", text):
+            await on_text(piece)
+        read = sum(count_tokens(hit.passage.content) for hit in hits)
+        usage = {"prompt_tokens": count_tokens(question) + read, "completion_tokens": count_tokens(text)}
+        return text, _metadata(EXTRACTION, usage)
+
+    async def _find(self, call: Call, question: str, collection_id: str) -> list[Hit]:
+        limit = call.get("similarity_top_k", int, 4)
+        if not 1 <= limit <= 50:
+            raise Refusal(400, "QRY_VAL_001", "similarity_top_k must be a number from 1 to 50.")
+        embedding = call.get("query_embedding", list, None)
+        if embedding is not None and (
+            len(embedding) != DIMENSIONS or not all(isinstance(value, int | float) for value in embedding)
+        ):
+            raise Refusal(422, "QRY_VAL_002", f"query_embedding must hold {DIMENSIONS} numbers.")
+        try:
+            index = await self.library.index()
+        except NoRetrieval as error:
+            raise Refusal(503, "QRY_SYS_001", str(error)) from error
+        if collection_id not in index.collections(call.tenant_id):
+            raise call.missing("collection")
+        return index.search(call.tenant_id, collection_id, question, embedding, limit)
+
+
+async def _ignore(_: str) -> None:
+    """Take a piece of an answer that is wanted whole."""
+
+
+def _prompt(call: Call, question: str, hits: list[Hit]) -> list[dict[str, str]]:
+    """Write the conversation for the model: instructions with the passages, what was said, the question."""
+    system = call.get("system_prompt", str, None) or DEFAULT_PROMPT
+    passages = "\n\n".join(f"[{hit.passage.path}: {hit.passage.heading}]\n{hit.passage.content}" for hit in hits)
+    said = [
+        {"role": message["role"], "content": message["content"]}
+        for message in call.get("messages", list, [])
+        if isinstance(message, dict)
+        and message.get("role") in {"user", "assistant"}
+        and isinstance(message.get("content"), str)
+    ]
+    if said and said[-1] == {"role": "user", "content": question}:
+        said.pop()
+    instructions = f"{system}\n\n{passages}" if passages else system
+    return [{"role": "system", "content": instructions}, *said, {"role": "user", "content": question}]
+
+
+def _metadata(model: str, usage: dict[str, int]) -> dict[str, Any]:
+    total = usage["prompt_tokens"] + usage["completion_tokens"]
+    return {"model": model, "token_usage": {**usage, "total_tokens": total}}
+
+
+def _chunk(**fields: Any) -> bytes:
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
