@@ -6,7 +6,7 @@ a field's `msgspec.Meta` names hold. The same `Meta` makes the JSON Schema in th
 
 import re
 from collections.abc import Callable, Iterator
-from enum import Enum
+from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
@@ -100,7 +100,8 @@ def _build() -> OrjsonConverter:
     converter = make_converter(forbid_extra_keys=True, omit_if_default=False)
     for wanted in _NAMES:
         converter.register_structure_hook(wanted, _strict(wanted))
-    converter.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, Enum), _enum)
+    # For StrEnum, not Enum: the more general class would lose against `str`.
+    converter.register_structure_hook(StrEnum, _enum)
     converter.register_structure_hook_factory(_is_list, lambda kind: _list(kind, converter))
     converter.register_structure_hook_factory(_is_limited, lambda kind: _limited(kind, converter))
     return converter

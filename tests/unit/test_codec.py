@@ -1,0 +1,121 @@
+"""Reading and writing models."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.codec import decode, encode, parse_json, structure, unstructure
+from orchestrator.errors import InvalidBody
+from orchestrator.models.chat import ChatMessage, ChatMode
+from orchestrator.models.envelope import MessageType, RequestEnvelope
+from orchestrator.models.session import SessionCreate, SessionState
+from orchestrator.models.task import TaskMessage, TaskMetadata
+
+GOOD = {"session_id": "s1", "content": "hello"}
+
+
+def faults(value: Any, kind: type) -> dict[str, str]:
+    with pytest.raises(InvalidBody) as caught:
+        structure(value, kind, "$.data")
+    return {fault.path: fault.message for fault in caught.value.details}
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    message = structure(GOOD, ChatMessage)
+    assert (message.mode, message.timeout_ms) == (ChatMode.ASYNC, 30_000)
+
+
+def test_all_faults_are_told_at_once_each_with_its_path() -> None:
+    attachments = [{"name": "a", "url": "ftp://x"}, {"name": 1, "url": "https://x"}]
+    body = {"session_id": "a:b", "content": "", "mode": "later", "extra": 1, "attachments": attachments}
+    assert faults(body, ChatMessage) == {
+        "$.data.session_id": "must match ^[A-Za-z0-9_.-]{1,64}$",
+        "$.data.content": "must not be empty",
+        "$.data.mode": "must be one of 'async', 'wait', 'stream'",
+        "$.data.extra": "is not a field of this message",
+        "$.data.attachments[0].url": "must match ^https?://",
+        "$.data.attachments[1].name": "must be a string",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("content", 5, "must be a string"),
+        ("content", None, "must be a string"),
+        ("timeout_ms", "5", "must be a whole number"),
+        ("timeout_ms", True, "must be a whole number"),
+        ("timeout_ms", 1.5, "must be a whole number"),
+        ("timeout_ms", 0, "must be at least 1"),
+        ("timeout_ms", 600_001, "must be at most 600000"),
+        ("metadata", [], "has the wrong type"),
+        ("attachments", "x", "must be a list"),
+        ("attachments", {"a": 1}, "must be a list"),
+        ("mode", 1, "must be one of 'async', 'wait', 'stream'"),
+        ("session_id", "a\n", "must match ^[A-Za-z0-9_.-]{1,64}$"),
+        ("session_id", "ünï", "must match ^[A-Za-z0-9_.-]{1,64}$"),
+        ("content", "x" * 262_145, "is too long: 262145, and at most 262144 are taken"),
+    ],
+)
+def test_nothing_is_coerced_and_limits_hold(field: str, value: Any, message: str) -> None:
+    assert faults({**GOOD, field: value}, ChatMessage) == {f"$.data.{field}": message}
+
+
+def test_what_is_missing_is_named() -> None:
+    assert faults({}, ChatMessage) == {
+        "$.data.session_id": "required field is missing",
+        "$.data.content": "required field is missing",
+    }
+
+
+@pytest.mark.parametrize("value", [None, 1, "text", [], True])
+def test_what_is_no_object_is_refused(value: Any) -> None:
+    assert faults(value, ChatMessage) == {"$.data": "must be an object"}
+
+
+def test_an_optional_field_may_be_null() -> None:
+    assert structure({"agent_id": "a", "user_id": None}, SessionCreate).user_id is None
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"nonsense", b'{"a": }', b"\xff", b'{"a": NaN}'])
+def test_what_is_not_json_is_told_so(raw: bytes) -> None:
+    with pytest.raises(InvalidBody, match="not JSON"):
+        parse_json(raw)
+
+
+def test_an_envelope_may_be_as_small_as_its_data() -> None:
+    assert structure({"data": {"x": 1}}, RequestEnvelope).data == {"x": 1}
+
+
+IDS = st.text("abcXYZ019_.-", min_size=1, max_size=64)
+VALUES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
+MESSAGES = st.builds(
+    TaskMessage,
+    message_id=IDS,
+    task_id=IDS,
+    tenant_id=IDS,
+    correlation_id=IDS,
+    created_at=st.just("2026-01-01T00:00:00.000Z"),
+    type=st.just(MessageType("chat", "message")),
+    metadata=st.builds(TaskMetadata, user_id=IDS, timeout_ms=st.integers(1, 10**9)),
+    payload=st.dictionaries(st.text(max_size=5), VALUES),
+    session_id=st.none() | IDS,
+    conversation_id=st.none() | st.text(),
+    expires_at=st.none(),
+    schema_version=st.just("1.1"),
+    priority=st.integers(0, 9),
+    source_service=st.text(),
+    target_service=st.text(),
+    delegated_services=st.lists(st.text(), max_size=3),
+)
+
+
+@given(MESSAGES)
+def test_a_message_reads_back_as_it_was_written(message: TaskMessage) -> None:
+    assert decode(encode(message), TaskMessage) == message
+
+
+def test_states_are_written_as_their_names() -> None:
+    assert unstructure(SessionState.ACTIVE) == "ACTIVE"
