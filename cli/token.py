@@ -63,7 +63,7 @@ def create(user: str, role: str, permissions: str | None, ttl: float, data_dir: 
 
     \b
     Example:
-      export ORCH_TOKEN=$(nooble-orch token create --tenant acme --user ada --role admin --ttl 8h)
+      export ORCH_TOKEN=$(nooble-orch token create --tenant acme --ttl 8h)
     """
     tenants = (current_options().tenant or os.environ.get("ORCH_TENANT", "")).split(",")
     if not all(tenants):

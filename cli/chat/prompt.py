@@ -124,7 +124,9 @@ def _ctrl_c_as_key() -> Iterator[None]:
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     during: list[Any] = [*before]
-    during[3] &= ~termios.ISIG
+    # Readline switches ISIG on again, but leaves the characters alone: none makes a signal of Ctrl-C now.
+    during[6] = [*before[6]]
+    during[6][termios.VINTR] = b"\0"
     termios.tcsetattr(descriptor, termios.TCSADRAIN, during)
     try:
         yield

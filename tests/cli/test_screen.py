@@ -1,0 +1,115 @@
+"""What is shown of an answer, decided without a terminal."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.chat.screen import settled, source_lines
+from cli.chat.turn import Turn
+from cli.failures import CliFailure, Exit, failure_in, refusal
+from cli.follow import Frame
+from cli.output import age, printable
+
+
+def frame(name: str, **data: Any) -> Frame:
+    return Frame(name, data, 1, {"correlation_id": "c"})
+
+
+def a_turn() -> Turn:
+    turn = Turn(started=100.0)
+    turn.accept("m", "t", 100.0)
+    return turn
+
+
+def test_paragraphs_settle_once_a_blank_line_follows() -> None:
+    assert settled("one") == ""
+    assert settled("one\n\ntwo") == "one\n\n"
+    assert settled("one\n\ntwo\n\nthr") == "one\n\ntwo\n\n"
+
+
+def test_a_blank_line_within_code_settles_nothing_of_it() -> None:
+    assert settled("text\n\n```\na\n\nb") == "text\n\n"
+    assert settled("text\n\n```\na\n\nb\n```\n\nend") == "text\n\n```\na\n\nb\n```\n\n"
+
+
+@given(st.lists(st.sampled_from(["word ", "\n", "\n\n", "```", "~~~", "- "])))
+def test_what_has_settled_never_changes_while_the_text_grows(pieces: list[str]) -> None:
+    text, before = "", ""
+    for piece in pieces:
+        text += piece
+        now = settled(text)
+        assert text.startswith(now)
+        assert now.startswith(before)
+        before = now
+
+
+def test_an_answer_adds_up_from_its_chunks_and_ends_with_its_completion() -> None:
+    turn = a_turn()
+    for chunk in ("a ", "b"):
+        turn.apply(frame("chat.stream", parent_message_id="m", chunk=chunk, content_type="response"), 101.0)
+    turn.apply(frame("chat.stream", parent_message_id="m", chunk="hmm", content_type="thinking"), 101.0)
+    assert (turn.text, turn.is_over) == ("a b", False)
+    turn.apply(frame("chat.completed", parent_message_id="m", content="a b c"), 102.0)
+    assert (turn.text, turn.is_over, turn.status, turn.correlation_id) == ("a b c", True, "completed", "c")
+    assert turn.moments == [("accepted", 0.0), ("first token", 1.0), ("answer", 2.0)]
+
+
+def test_events_of_other_messages_change_nothing() -> None:
+    turn = a_turn()
+    assert not turn.apply(frame("chat.stream", parent_message_id="another", chunk="x"), 101.0)
+    assert turn.text == ""
+
+
+def test_events_of_a_later_version_change_nothing() -> None:
+    turn = a_turn()
+    assert turn.apply(frame("chat.novelty", parent_message_id="m"), 101.0)
+    assert turn.text == ""
+
+
+def test_sources_are_named_by_what_they_have() -> None:
+    answer = {"sources": [{"title": "T", "url": "http://x"}, {"document_id": "d", "score": 0.5}, {"score": 1}]}
+    assert source_lines(answer) == ["[1] T — http://x", "[2] d", '[3] {"score": 1}']
+
+
+def test_nothing_that_a_terminal_obeys_is_printed() -> None:
+    assert printable("a\x1b[2Jb\x9bc\rd\te\n") == "a[2Jbcd\te\n"
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        ("2026-01-02T00:00:00.000Z", "0 s"),
+        ("2026-01-01T23:59:01.000Z", "59 s"),
+        ("2026-01-01T23:00:01.000Z", "59 min"),
+        ("2026-01-01T01:00:00.000Z", "23 h"),
+        ("2025-12-01T00:00:00.000Z", "32 d"),
+        (None, ""),
+    ],
+)
+def test_ages_are_said_in_one_unit(moment: str | None, said: str) -> None:
+    assert age(moment, datetime(2026, 1, 2, tzinfo=UTC)) == said
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, Exit.USAGE), (401, Exit.FAILED), (404, Exit.NOT_FOUND), (409, Exit.FAILED), (429, Exit.FAILED),
+        (500, Exit.FAILED), (503, Exit.UNREACHABLE), (504, Exit.INCOMPLETE),
+    ],
+)  # fmt: skip
+def test_every_refusal_has_its_exit_code(status: int, code: Exit) -> None:
+    assert refusal(status, "No.", []).code is code
+
+
+def test_a_refusal_names_all_faults_and_when_to_come_back() -> None:
+    failure = refusal(429, "Slow down.", [("$.a", "is bad"), ("$.b", "too")], retry_after_ms=1500)
+    assert failure.hint == "$.a is bad; $.b too Try again in 1.5 s."
+
+
+def test_a_failure_is_found_in_groups_but_bugs_are_not_hidden_by_it() -> None:
+    failure = CliFailure("No.")
+    assert failure_in(ExceptionGroup("", [ExceptionGroup("", [failure])])) is failure
+    assert failure_in(ExceptionGroup("", [failure, KeyError()])) is None

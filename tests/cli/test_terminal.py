@@ -1,0 +1,145 @@
+"""`chat` at a terminal: keys in, letters out."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.cli.fake_service import FakeService, run_fake
+from tests.cli.runs import target
+from tests.cli.terminal import Terminal, open_terminal
+
+CTRL_C = "\x03"
+CTRL_D = "\x04"
+UP = "\x1b[A"
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeService]:
+    async with run_fake() as running:
+        yield running
+
+
+@pytest.fixture
+async def terminal(fake: FakeService, tmp_path: Path) -> AsyncIterator[Terminal]:
+    async with open_terminal(tmp_path, "chat", "--agent", "echo", **target(fake)) as opened:
+        await opened.see("echo> ")
+        yield opened
+
+
+async def test_a_person_chats_and_leaves_with_an_empty_ctrl_c(terminal: Terminal) -> None:
+    await terminal.enter("some words")
+    await terminal.see("some words\n")
+    await terminal.see("some words\n")
+    await terminal.see("echo> ")
+    await terminal.type(CTRL_C)
+    await terminal.see("nooble-orch chat --session session-1")
+    assert await terminal.end() == 0
+    assert terminal.echoes()
+
+
+async def test_ctrl_c_throws_away_what_is_on_the_line_and_no_more(terminal: Terminal, fake: FakeService) -> None:
+    await terminal.type("nothing of" + CTRL_C)
+    await terminal.see("echo> ")
+    await terminal.enter("this")
+    await terminal.see("this\n")
+    await terminal.see("this\n")
+    await terminal.see("echo> ")
+    assert [message["content"] for message in fake.messages] == ["this"]
+    await terminal.type(CTRL_D)
+    assert await terminal.end() == 0
+
+
+async def test_ctrl_c_cancels_an_answer_and_the_chat_goes_on(terminal: Terminal, fake: FakeService) -> None:
+    await terminal.enter("hang")
+    with trio.fail_after(10):
+        await fake.asked.wait()
+    await terminal.type(CTRL_C)
+    await terminal.see("The turn was cancelled.")
+    await terminal.see("echo> ")
+    await terminal.enter("/quit")
+    assert await terminal.end() == 0
+
+
+async def test_messages_of_several_lines(terminal: Terminal, fake: FakeService) -> None:
+    await terminal.enter("one\\")
+    await terminal.see("… ")
+    await terminal.enter("two")
+    await terminal.see("echo> ")
+    await terminal.enter('"""three')
+    await terminal.see("… ")
+    await terminal.enter('four"""')
+    await terminal.see("echo> ")
+    assert [message["content"] for message in fake.messages] == ["one\ntwo", "three\nfour"]
+
+
+async def test_the_agent_asks_and_the_person_answers(terminal: Terminal, fake: FakeService) -> None:
+    await terminal.enter("confirm")
+    await terminal.see("The agent asks: Really? [y/n] ")
+    await terminal.enter("perhaps")
+    await terminal.see("y or n? ")
+    await terminal.enter("y")
+    await terminal.see("echo> ")
+    assert fake.tool_results[0]["result"]["data"] == {"confirmed": True}
+
+
+async def test_commands_tell_of_state_trace_and_usage(terminal: Terminal) -> None:
+    await terminal.enter("sources")
+    await terminal.see("[1] Draining — docs/drain.md")
+    await terminal.see("Answered without: conversation.")
+    await terminal.see("echo> ")
+    await terminal.enter("/trace")
+    await terminal.see("correlation_id   correlation-1")
+    await terminal.see("task_id          task-1")
+    await terminal.see("ms  first token")
+    await terminal.enter("/state")
+    await terminal.see("state            ACTIVE")
+    await terminal.enter("/usage")
+    await terminal.see("1 answers of this chat:")
+    await terminal.enter("/nonsense")
+    await terminal.see("There is no command /nonsense; /help lists them.")
+    await terminal.enter("/agent calculator")
+    await terminal.see("calculator> ")
+
+
+async def test_a_lost_connection_is_told_and_mended(terminal: Terminal, fake: FakeService) -> None:
+    fake.drop_after = 3
+    await terminal.enter("a b c d")
+    await terminal.see("reconnecting …")
+    await terminal.see("Connected.")
+    await terminal.see("a b c d\n")
+    await terminal.see("echo> ")
+
+
+async def test_markdown_is_drawn_and_nothing_steers_the_terminal(terminal: Terminal) -> None:
+    await terminal.enter("**bold**\\")
+    await terminal.see("… ")
+    await terminal.enter("and \x16\x1b]0;evil\x16\x07 end")
+    await terminal.see("bold and ]0;evil end")
+    await terminal.see("echo> ")
+
+
+async def test_earlier_lines_come_back_in_the_next_chat(fake: FakeService, tmp_path: Path) -> None:
+    async with open_terminal(tmp_path, "chat", **target(fake)) as first:
+        await first.see("> ")
+        await first.enter("remember me")
+        await first.see("remember me\n")
+        await first.see("remember me\n")
+        await first.enter("/quit")
+        assert await first.end() == 0
+    history = tmp_path / ".local" / "state" / "nooble-orch" / "history"
+    assert history.stat().st_mode & 0o777 == 0o600
+    async with open_terminal(tmp_path, "chat", **target(fake)) as second:
+        await second.see("> ")
+        await second.type(UP + UP)
+        await second.see("remember me")
+
+
+async def test_closing_asks_and_no_means_no(fake: FakeService, tmp_path: Path) -> None:
+    async with open_terminal(tmp_path, "sessions", "close", "session-1", **target(fake)) as terminal:
+        await terminal.see("Close session session-1 for good? [y/N]: ")
+        await terminal.enter("n")
+        await terminal.see("Nothing was changed.")
+        assert await terminal.end() == 1
+    assert not fake.closed
