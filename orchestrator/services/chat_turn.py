@@ -31,7 +31,7 @@ from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.siblings import open_siblings
-from orchestrator.services.turn_execution import Inputs, TurnExecution
+from orchestrator.services.turn_execution import CLIENT_TOOL_MS, Inputs, TurnExecution
 from orchestrator.services.turn_memory import TurnMemory
 from orchestrator.services.turn_stream import TurnStream
 
@@ -146,10 +146,14 @@ class _Turn:
         """Let the agent answer, and checkpoint its answer."""
         agent_id = self._run.session.agent_id
         if self._resumes:
+            tool_call_id = self._waited["tool_call_id"]
+            result = self._run.checkpoints.get(f"tool:{tool_call_id}")
+            if result is None:
+                # The worker was lost between remembering the turn and parking it: the client is yet to be asked.
+                return TurnWaiting(tool_call_id, self._waited["tool_id"], self._waited["params"], CLIENT_TOOL_MS)
             agent = await self._services.catalog.agent(self._call, agent_id)
             await self._run.checkpoint(self._resumed_mark, result=True)
-            tool_call_id = self._waited["tool_call_id"]
-            response = await self._execution.resume(agent, tool_call_id, self._run.checkpoints[f"tool:{tool_call_id}"])
+            response = await self._execution.resume(agent, tool_call_id, result)
         else:
             inputs = await self._gather(agent_id)
             agent = inputs.agent
@@ -186,6 +190,8 @@ class _Turn:
     async def _remember(self, waiting: TurnWaiting) -> None:
         state = {
             "tool_call_id": waiting.tool_call_id,
+            "tool_id": waiting.tool_id,
+            "params": waiting.params,
             "execution_id": self._execution.execution_id,
             "rounds": self._execution.rounds,
             "text": self._stream.text,

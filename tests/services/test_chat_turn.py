@@ -372,6 +372,19 @@ async def test_a_clients_tool_parks_the_turn_and_its_result_continues_it() -> No
     assert len(platform.calls("/messages")) == 2
 
 
+async def test_a_worker_lost_before_the_turn_was_parked_asks_the_client_again() -> None:
+    platform, run = asks_client(), FakeRun()
+    async with turns_on(platform) as turns:
+        waiting = await turns.run(run, Partial())
+        again = run.next_attempt()
+        assert await turns.run(again, Partial()) == waiting
+        assert again.named("chat.stream") == again.named("chat.stream_reset") == []
+        resumed = again.next_attempt(**{"tool:t1": {"status": "success"}})
+        assert (await done(turns, resumed)).answer.content == "Shall I? Done."
+    assert resumed.named("chat.stream_reset") == []
+    assert len(platform.calls("/execute")) == 1
+
+
 async def test_a_turn_whose_resumption_broke_says_again_what_was_said() -> None:
     platform, run = asks_client(), FakeRun()
     platform.legs.insert(1, cut)
