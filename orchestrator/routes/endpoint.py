@@ -33,7 +33,6 @@ from orchestrator.services.container import Services
 AUDIT_SECONDS: Final = 1.0
 """How long an answer waits for the audit trail to take a refusal."""
 
-_SCOPES: Final = {Access.INTERNAL: Scope.INTERNAL, Access.ADMIN: Scope.ADMIN}
 _AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
 _log = structlog.get_logger("orchestrator.routes")
 
@@ -69,15 +68,15 @@ class Endpoint:
         exchange = Exchange.begin(request.scope)
         principal: Principal | None = None
         try:
-            principal = await self._authenticate(exchange)
-            exchange.tenant_id = principal.tenant_id
+            principal = await self._authenticate(exchange, ids)
+            exchange.tenant_id = principal.tenant_id or None
             return await self._serve(request, exchange, principal, ids)
         except Exception as error:  # noqa: BLE001 # the boundary: each becomes an answer, unknown ones are logged
             if isinstance(error, _AUDITED):
                 await self._audit(request, exchange, principal, error)
             return error_answer(exchange, error)
 
-    async def _authenticate(self, exchange: Exchange) -> Principal:
+    async def _authenticate(self, exchange: Exchange, ids: dict[str, str]) -> Principal:
         route, headers = self._route, exchange.headers
         if route.access is Access.BEARER:
             tenant = headers.get("x-tenant-id")
@@ -86,8 +85,12 @@ class Endpoint:
                 exchange.tenant_id = principal.tenant_id
                 raise PermissionMissing(f"The token lacks the permission '{route.permission}'.")
             return principal
-        needed = route.access is not Access.ADMIN
-        return self._door.authenticator.service(headers, _SCOPES[route.access], tenant_needed=needed)
+        if route.access is Access.INTERNAL:
+            return self._door.authenticator.service(headers, Scope.INTERNAL)
+        # Administration concerns the tenant in the path, or none at all.
+        tenant = ids.get("tenant_id", "")
+        named = {**headers, "x-tenant-id": tenant} if is_id(tenant) else headers
+        return self._door.authenticator.service(named, Scope.ADMIN, tenant_needed=False)
 
     async def _serve(
         self, request: Request, exchange: Exchange, principal: Principal, ids: dict[str, str]

@@ -211,7 +211,6 @@ async def ill() -> str | None:
 
 async def stuck() -> str | None:
     await trio.sleep_forever()
-    return None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 
 from orchestrator.main import Process, create_app, open_process
 from orchestrator.models.principal import Role
-from tests.http.fakes import SETTINGS, Reply, bearer
+from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, SETTINGS, Reply, bearer
 
 CREATE = "/api/v1/session.create"
 CHAT = "/api/v1/chat.message"
@@ -30,9 +30,9 @@ class Client:
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Reply:
         sent = {"Content-Type": "application/json", **(bearer() if headers is None else headers)}
-        data = None if body is None else orjson.dumps(body)
+        more: dict[str, Any] = {"data": None if body is None else orjson.dumps(body)}
         with trio.fail_after(10):
-            response = await self.app.test_client().open(path, method=method, headers=sent, data=data)
+            response = await self.app.test_client().open(path, method=method, headers=sent, **more)
         raw: bytes = await response.get_data(as_text=False)
         return Reply(response.status_code, response.headers, raw)
 
@@ -91,7 +91,7 @@ async def test_what_belongs_to_others_is_not_there(redis_url: str) -> None:
                 continue
             path = route.rule.replace(f"<{name}>", ids[name])
             for method in (route.methods or set()) - {"HEAD", "OPTIONS"}:
-                body = {"metadata": {}} if "update" in path else None
+                body: Any = {"metadata": {}} if "update" in path else None
                 for headers in (BOB, ELSEWHERE):
                     reply = await client.call(method, path, body, headers)
                     assert reply.fault == (404, "ORCH_NOTF_001", ""), path
@@ -165,6 +165,21 @@ async def test_a_message_becomes_a_task_that_can_be_seen_and_stopped(redis_url: 
         assert [(await client.call("POST", stop)).data["cancelled"] for _ in range(2)] == [True, False]
         history = await client.call("GET", f"/api/v1/chat.history/{session_id}")
         assert history.status == 200
+
+
+async def test_administration_takes_its_tenant_from_the_path(redis_url: str) -> None:
+    async with service(redis_url) as client:
+        await client.session()
+        path, key = "/internal/v1/tenant.get/acme", {"X-API-Key": ADMIN_KEY}
+        shown = await client.call("GET", path, headers=key)
+        assert (shown.status, shown.json["tenant_id"]) == (200, "acme")
+        assert (await client.call("GET", path, headers={"X-API-Key": INTERNAL_KEY})).fault[:2] == (
+            403,
+            "ORCH_AUTH_003",
+        )
+        assert (await client.call("GET", path)).fault[:2] == (401, "ORCH_AUTH_001")
+        bad = await client.call("GET", "/internal/v1/tenant.get/a:b", headers=key)
+        assert bad.fault == (400, "ORCH_VAL_003", "$.path.tenant_id")
 
 
 async def test_too_many_requests_are_told_when_to_come_back(redis_url: str) -> None:

@@ -24,8 +24,7 @@ async def serving(house: House) -> AsyncIterator[str]:
     async with trio.open_nursery() as nursery:
 
         async def serve(*, task_status: trio.TaskStatus[list[str]]) -> None:
-            # The application is of the ASGI kind that Hypercorn tells apart by its signature.
-            await hypercorn.trio.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)  # type: ignore[arg-type] # QuartTrio types its scope more widely
+            await hypercorn.trio.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
 
         [url] = await nursery.start(serve)
         with trio.fail_after(10):
