@@ -139,13 +139,14 @@ def _service(target: Target) -> Iterator[Check]:
 
 
 def _downstream(target: Target, settings: AgentOrchestratorSettings | None) -> Iterator[Check]:
-    urls = {name: getattr(settings.services, name).url for name in SERVICE_NAMES} if settings else {}
-    if target.stack is not None and target.stack.sandbox_url:
-        yield _asked("sandbox", f"{target.stack.sandbox_url}/health", _health)
-    for name, url in urls.items():
+    sandbox = target.stack.sandbox_url if target.stack else ""
+    for name in SERVICE_NAMES:
+        url = getattr(settings.services, name).url if settings else ""
+        if not url and sandbox:
+            url = f"{sandbox}/{name}"
         if url:
             yield _asked(name, f"{url.rstrip('/')}/health", _health)
-        elif target.stack is None:
+        else:
             yield Check(name, "warning", "no URL is set", f"Set ORCH_SERVICES__{name.upper()}__URL.")
 
 

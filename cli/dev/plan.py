@@ -75,7 +75,7 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     api_keys = {scope: secrets.token_urlsafe(32) for scope in ("internal", "admin")}
     environ = dict(os.environ)
     sandboxed = tuple(name for name in SERVICE_NAMES if not environ.get(variable(f"services.{name}.url")))
-    environ |= {variable(f"services.{name}.url"): f"http://{HOST}:{sandbox_port}" for name in sandboxed}
+    environ |= {variable(f"services.{name}.url"): f"http://{HOST}:{sandbox_port}/{name}" for name in sandboxed}
     own_keys = [f"dev:{scope}:{sha256(key.encode()).hexdigest()}" for scope, key in api_keys.items()]
     environ["ORCH_API_KEYS"] = ",".join(filter(None, [environ.get("ORCH_API_KEYS", ""), *own_keys]))
     environ["ORCH_JWT__SECRET"] = secret

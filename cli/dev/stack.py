@@ -1,5 +1,6 @@
 """The processes of a development stack, all in one nursery: what happens to one happens to all."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -89,13 +90,12 @@ def _sandbox(plan: Plan) -> AbstractAsyncContextManager[Child]:
     return run_child(
         "sandbox",
         "orchestrator.sandbox",
-        ["--bind", f"{HOST}:{plan.sandbox_port}"],
+        [
+            *("--port", str(plan.sandbox_port), "--orchestrator-url", plan.api_url),
+            *("--data-dir", str(plan.data_dir / "sandbox")),
+        ],
         log_path=plan.data_dir / SANDBOX_LOG,
-        environ={
-            **plan.environ,
-            "SANDBOX_ORCHESTRATOR_URL": plan.api_url,
-            "SANDBOX_ORCHESTRATOR_KEY": plan.api_keys["internal"],
-        },
+        environ={**os.environ, "SANDBOX_INTERNAL_API_KEY": plan.api_keys["internal"]},
     )
 
 
