@@ -1,13 +1,20 @@
 """Conversation: keeps what was said."""
 
-from typing import Any
+from typing import Any, Final
 
+from attrs import fields as fields_of
 from attrs import frozen
 
+from orchestrator.clients.answers import title
 from orchestrator.clients.messages import message, payload
 from orchestrator.clients.transport import Transport, path_part
+from orchestrator.codec import structure
+from orchestrator.errors import BadGateway, InvalidBody
 from orchestrator.models.call import CallContext
 from orchestrator.models.chat import HistoryMessage
+from orchestrator.models.page import Page
+
+_FIELDS: Final = {attribute.name for attribute in fields_of(HistoryMessage)}
 
 
 @frozen
@@ -50,10 +57,19 @@ class ConversationClient:
         body = message(call, "conversation", "append", fields, conversation_id=conversation_id)
         payload(await self.transport.request(call, "POST", f"{_of(conversation_id)}/messages", body))
 
-    async def messages(self, call: CallContext, conversation_id: str, *, limit: int) -> list[dict[str, Any]]:
-        """Return the last messages, oldest first."""
-        answer = payload(await self.transport.get(call, f"{_of(conversation_id)}/messages", {"limit": limit}))
-        return answer.mappings("messages")
+    async def messages(
+        self, call: CallContext, conversation_id: str, *, before: str | None, after: str | None, limit: int
+    ) -> Page[HistoryMessage]:
+        """Return messages, oldest first: the last ones, or those before or after a message.
+
+        The page's cursor is the message to go on from: with `after` where that was given, else with `before`.
+        """
+        bounds = {"before": before, "after": after, "limit": limit}
+        query = {name: value for name, value in bounds.items() if value is not None}
+        answer = payload(await self.transport.get(call, f"{_of(conversation_id)}/messages", query))
+        items = [_said(self.transport.service, fields) for fields in answer.mappings("messages")]
+        more = bool(items) and answer.truth("has_more", default=False)
+        return Page(items, items[-1 if after else 0].message_id if more else None)
 
     async def delete(self, call: CallContext, conversation_id: str, message_id: str) -> None:
         """Take a message out."""
@@ -77,3 +93,11 @@ class ConversationClient:
 
 def _of(conversation_id: str) -> str:
     return f"/api/v1/conversations/{path_part(conversation_id)}"
+
+
+def _said(service: str, fields: dict[str, Any]) -> HistoryMessage:
+    known = {name: value for name, value in fields.items() if name in _FIELDS}
+    try:
+        return structure(known, HistoryMessage, "$.messages")
+    except InvalidBody as error:
+        raise BadGateway(f"{title(service)} answered wrongly: {error.message}", service=service) from None

@@ -17,7 +17,7 @@ SCAN_BOUND: Final = 2000
 class Places(Protocol):
     """Reads the entries that follow a place."""
 
-    async def __call__(self, before: Place | None, count: int) -> list[Place]: ...
+    async def __call__(self, *, before: Place | None, count: int) -> list[Place]: ...
 
 
 async def filtered_page(
@@ -44,7 +44,7 @@ async def filtered_page(
     items: list[T] = []
     scanned = 0
     while True:
-        places = await places_of(place, limit)
+        places = await places_of(before=place, count=limit)
         records = await load([name for _, name in places])
         for at in places:
             place, scanned = at, scanned + 1
@@ -52,6 +52,6 @@ async def filtered_page(
             if record is not None and keep(record):
                 items.append(record)
             if len(items) == limit or scanned >= SCAN_BOUND:
-                return Page(items, write_cursor(place) if await places_of(place, 1) else None)
+                return Page(items, write_cursor(place) if await places_of(before=place, count=1) else None)
         if len(places) < limit:
             return Page(items)

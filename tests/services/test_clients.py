@@ -46,7 +46,7 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
         ),
         (lambda c, x: c.conversation.append(x, "c1", SAID), "POST /api/v1/conversations/c1/messages", {}, None),
         (
-            lambda c, x: c.conversation.messages(x, "c1", limit=5),
+            lambda c, x: c.conversation.messages(x, "c1", before=None, after=None, limit=5),
             "GET /api/v1/conversations/c1/messages?limit=5",
             {"messages": [{"message_id": "m1"}]},
             [{"message_id": "m1"}],
@@ -178,4 +178,4 @@ async def test_an_answer_must_have_its_fields(answer: Any, kind: type[Exception]
 async def test_services_that_are_not_set_up_are_no_fault_until_they_are_called() -> None:
     async with open_clients(ServicesSettings()) as clients:
         with pytest.raises(ServiceUnreachable, match="ORCH_SERVICES__CONVERSATION__URL is empty"):
-            await clients.conversation.messages(call_context(), "c1", limit=1)
+            await clients.conversation.messages(call_context(), "c1", before=None, after=None, limit=1)
