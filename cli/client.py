@@ -22,10 +22,15 @@ class Api:
         timeout: of each request, in seconds.
     """
 
+    prefix = "/api/v1"
+
     def __init__(self, target: Target, *, operator: bool = False, timeout: float = TIMEOUT) -> None:
         need_service(target)
         self._target = target
-        self._client = httpx.Client(**_settings(target, operator=operator, timeout=timeout))
+        self._client = httpx.Client(**_settings(target, self._credentials(operator=operator), timeout=timeout))
+
+    def _credentials(self, *, operator: bool) -> dict[str, str]:
+        return authorization(self._target, operator=operator)
 
     def __enter__(self) -> Self:
         self._client.__enter__()
@@ -61,9 +66,21 @@ class Api:
 
     def _send(self, method: str, route: str, **parts: Any) -> Any:
         try:
-            return data_of(self._client.request(method, f"/api/v1/{route}", **parts))
+            return data_of(self._client.request(method, f"{self.prefix}/{route}", **parts))
         except httpx.HTTPError as error:
             raise unreachable(self._target, error) from None
+
+
+class AdminApi(Api):
+    """The same for the routes of operators, which take an API key instead of a token."""
+
+    prefix = "/internal/v1"
+
+    def _credentials(self, *, operator: bool) -> dict[str, str]:
+        if not self._target.api_key:
+            message = "There is no API key to come with."
+            raise CliFailure(message, "Name one with ORCH_API_KEY, or in a profile.", Exit.USAGE)
+        return {"X-API-Key": self._target.api_key}
 
 
 class TrioApi:
@@ -72,7 +89,7 @@ class TrioApi:
     def __init__(self, target: Target, *, operator: bool = False) -> None:
         need_service(target)
         self._target = target
-        self._client = httpx.AsyncClient(**_settings(target, operator=operator, timeout=TIMEOUT))
+        self._client = httpx.AsyncClient(**_settings(target, authorization(target, operator=operator), timeout=TIMEOUT))
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -154,10 +171,10 @@ def authorization(target: Target, *, operator: bool = False) -> dict[str, str]:
     return headers
 
 
-def _settings(target: Target, *, operator: bool, timeout: float) -> dict[str, Any]:
+def _settings(target: Target, credentials: dict[str, str], *, timeout: float) -> dict[str, Any]:
     return {
         "base_url": target.api_url,
-        "headers": authorization(target, operator=operator),
+        "headers": credentials,
         "timeout": timeout,
         "trust_env": not _is_local(target.api_url),
     }

@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "chat": ("cli.chat.command", "Talk with an agent."),
     "sessions": ("cli.sessions", "List, show, close and watch sessions."),
     "tasks": ("cli.tasks", "List, show and cancel tasks."),
+    "tenants": ("cli.tenants", "Show, pause, resume and drain tenants."),
     "token": ("cli.token", "Make tokens for development."),
     "config": ("cli.config", "Show the settings in force and where they come from."),
     "doctor": ("cli.doctor", "Check settings, Redis and services."),

@@ -8,12 +8,14 @@ import trio
 
 from orchestrator.clients.conversation import ConversationContext
 from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.codec import unstructure
 from orchestrator.config.settings import QuickServiceSettings, ServiceSettings, ServicesSettings
 from orchestrator.errors import BadGateway, ServiceRefused, ServiceUnreachable
 from orchestrator.models.agent import AgentConfig
 from orchestrator.models.call import CallContext
 from orchestrator.models.chat import HistoryMessage, Speaker
 from orchestrator.models.events import ToolOutcome, ToolStatus
+from orchestrator.models.page import Page
 from tests.services.fakes import call_context
 from tests.services.scripted import Asked, reply, serve
 
@@ -48,8 +50,8 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
         (
             lambda c, x: c.conversation.messages(x, "c1", before=None, after=None, limit=5),
             "GET /api/v1/conversations/c1/messages?limit=5",
-            {"messages": [{"message_id": "m1"}]},
-            [{"message_id": "m1"}],
+            {"messages": [unstructure(SAID)], "has_more": True},
+            Page([SAID], SAID.message_id),
         ),
         (
             lambda c, x: c.conversation.delete(x, "c1", "m/1"),
