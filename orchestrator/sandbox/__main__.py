@@ -40,6 +40,7 @@ def main(
                 internal_api_key=key,
                 data_dir=data_dir,
                 docs=docs,
+                prepare=True,
             ) as sandbox,
             trio.open_nursery() as nursery,
         ):

@@ -131,6 +131,7 @@ async def run_sandbox(
     internal_api_key: str | None = None,
     data_dir: Path | None = None,
     docs: Path | None = None,
+    prepare: bool = False,
 ) -> AsyncIterator[Sandbox]:
     """Run the seven services inside the block.
 
@@ -141,6 +142,7 @@ async def run_sandbox(
         internal_api_key: presented there as `X-API-Key`.
         data_dir: where conversations are kept; None keeps them in memory.
         docs: the collection `docs`; default: the project's own documentation.
+        prepare: whether to index the documents at once, not with the first question; it takes a second of a thread.
 
     Raises:
         OSError: the port is taken.
@@ -164,7 +166,8 @@ async def run_sandbox(
             )
             by_name = {service.name: service for service in services}
             control = Control(faults, calls, gateway, frozenset(by_name))
-            nursery.start_soon(library.build)
+            if prepare:
+                nursery.start_soon(library.prepare)
             nursery.start_soon(listener.serve, Platform(by_name, control, faults, calls).handle)
             try:
                 yield Sandbox(listener.port, known, faults, calls, gateway, tuple(by_name))

@@ -1,5 +1,6 @@
-"""The index, made in the background while everything else already answers."""
+"""The index, made while everything else already answers."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -13,34 +14,36 @@ class NoRetrieval(Exception):
 
 
 class Library:
-    """Gives the index to whoever needs it, as soon as it is there."""
+    """Makes the index when it is first needed, or ahead of that, and gives it to whoever asks."""
 
     def __init__(self, docs: Path, documents: Path) -> None:
         self._docs = docs
         self._documents = documents
-        self._ready = trio.Event()
+        self._making = trio.Lock()
         self._index: PassageIndex | None = None
 
-    async def build(self) -> None:
-        """Make the index."""
-        try:
-            # A second of importing and computing, in which the server goes on answering.
-            self._index = await trio.to_thread.run_sync(self._make)
-        except ModuleNotFoundError as error:
-            if error.name != "sklearn":
-                raise
-        self._ready.set()
+    async def prepare(self) -> None:
+        """Make the index ahead of the first question; where it can't be made, the question will be told so."""
+        with suppress(NoRetrieval):
+            await self.index()
 
     async def index(self) -> PassageIndex:
-        """Return the index, once it is made.
+        """Return the index.
 
         Raises:
             NoRetrieval: it can't be made here.
         """
-        await self._ready.wait()
-        if self._index is None:
-            raise NoRetrieval("Retrieval needs scikit-learn: pip install 'nooble-orch[sandbox]'.")
-        return self._index
+        async with self._making:
+            if self._index is None:
+                try:
+                    # A second of importing and computing, in which the server goes on answering.
+                    self._index = await trio.to_thread.run_sync(self._make)
+                except ModuleNotFoundError as error:
+                    if error.name != "sklearn":
+                        raise
+                    hint = "Retrieval needs scikit-learn: pip install 'nooble-orch[sandbox]'."
+                    raise NoRetrieval(hint) from error
+            return self._index
 
     def _make(self) -> PassageIndex:
         return PassageIndex(load_passages(self._docs, self._documents))

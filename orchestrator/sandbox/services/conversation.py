@@ -83,7 +83,7 @@ class ConversationService:
             "message_id": call.get("message_id", str, new_id()),
             "role": role,
             "content": call.get("content", str),
-            "content_type": call.get("content_type", str, "text"),
+            "content_type": call.get("content_type", str, "text/plain"),
             "created_at": call.get("created_at", str, to_timestamp(now_ms())),
             "metadata": call.get("metadata", dict, {}),
         }
