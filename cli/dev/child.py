@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import DEVNULL, PIPE
 from typing import Final
 
 import trio
@@ -120,6 +120,7 @@ async def run_child(
             ["/bin/sh", "-c", LAUNCHER, f"{module}-launcher", str(log_path), *command],
             stdin=PIPE,
             stdout=PIPE,
+            stderr=DEVNULL,  # where the shell would say "Killed"
             env=environ,
             pass_fds=(writing,),
             # A session of its own: Ctrl-C on the terminal reaches us alone.

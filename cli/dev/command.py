@@ -62,7 +62,9 @@ def dev(
 
     async def use(stack: DevStack) -> int:
         if message is None and (no_chat or not sys.stdin.isatty() or not sys.stdout.isatty()):
-            print(f"ready {stack.api_url}", flush=True)
+            # In one piece, whatever buffers: somebody waits for this line.
+            sys.stdout.write(f"ready {stack.api_url}\n")
+            sys.stdout.flush()
             await trio.sleep_forever()
         if message is None:
             _introduce(stack)

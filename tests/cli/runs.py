@@ -28,8 +28,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 async def run_cli(home: Path, *arguments: str, given: str = "", **environ: str) -> Ended:
-    """Run `nooble-orch` in the directory `home`, within ten seconds."""
-    with trio.fail_after(10):
+    """Run `nooble-orch` in the directory `home`, within half a minute."""
+    with trio.fail_after(30):
         done = await trio.run_process(
             [sys.executable, "-m", "cli", *arguments],
             stdin=given.encode(),
