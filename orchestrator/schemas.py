@@ -101,13 +101,9 @@ class Schemas:
 
 def _limited(schema: dict[str, Any], meta: Meta) -> dict[str, Any]:
     """Add the keywords of a `Meta`: limits to every option but null, words to the whole."""
-    limits = {
-        _keyword(name, schema): value for name in _KEYWORDS if (value := getattr(meta, name)) is not None
-    }
+    limits = {_keyword(name, schema): value for name in _KEYWORDS if (value := getattr(meta, name)) is not None}
     if limits and "anyOf" in schema:
-        options = [
-            option if option.get("type") == "null" else _limited(option, meta) for option in schema["anyOf"]
-        ]
+        options = [option if option.get("type") == "null" else _limited(option, meta) for option in schema["anyOf"]]
         schema = {"anyOf": options}
         limits = {}
     words: dict[str, Any] = {}

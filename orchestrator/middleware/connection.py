@@ -43,9 +43,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
             except OrchestratorError as error:
                 exchange = getattr(content, "exchange", None) or Exchange.begin(self.scope)
                 refusal = error_answer(exchange, error)
-                await self._send_response(
-                    send, self.app.extensions["answer_headers"].add(self.scope, refusal)
-                )
+                await self._send_response(send, self.app.extensions["answer_headers"].add(self.scope, refusal))
                 return
             await self._send_head(send, response)
             async for piece in body:

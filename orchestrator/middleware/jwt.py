@@ -116,8 +116,7 @@ def _grant(claims: dict[str, Any], leeway: float) -> Grant:
     role = _role(claims)
     permissions = _permissions(claims, role)
     principals = {
-        tenant: Principal(tenant, user_id, role, permissions, expires_at, token_id)
-        for tenant in _tenants(claims)
+        tenant: Principal(tenant, user_id, role, permissions, expires_at, token_id) for tenant in _tenants(claims)
     }
     return Grant(MappingProxyType(principals), expires_at + leeway)
 

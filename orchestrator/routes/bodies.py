@@ -80,9 +80,7 @@ def open_envelope(raw: bytes, name: str, tenant_id: str) -> tuple[RequestEnvelop
         raise Unprocessable(f"The envelope's type {message}.", details=[FieldFault("$.type", message)])
     if envelope.schema_version.partition(".")[0] != _MAJOR:
         message = f"must be {SCHEMA_VERSION}"
-        raise Unprocessable(
-            f"The envelope's version {message}.", details=[FieldFault("$.schema_version", message)]
-        )
+        raise Unprocessable(f"The envelope's version {message}.", details=[FieldFault("$.schema_version", message)])
     if isinstance(envelope.data, dict):
         _refuse_foreign(envelope.data, "$.data", tenant_id)
     return envelope, "$.data"

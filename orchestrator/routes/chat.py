@@ -47,9 +47,7 @@ _COMPLETED: Final = {"domain": "chat", "action": "completed"}
     idempotent=True,
     own_rate=True,
     errors=(NotFound, SessionClosed, SessionBusy, IdempotencyKeyReused, QueueFull),
-    also={
-        200: ("The finished answer (`wait`), or the turn's events (`stream`).", ChatAnswer, (EVENT_STREAM,))
-    },
+    also={200: ("The finished answer (`wait`), or the turn's events (`stream`).", ChatAnswer, (EVENT_STREAM,))},
 )
 async def message(call: Call) -> Answer | Response:
     """Say something to the agent of a session."""

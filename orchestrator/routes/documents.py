@@ -1,5 +1,6 @@
 """`/openapi.json`, and the page at `/docs` that shows the same document to people."""
 
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
@@ -9,6 +10,7 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 from jinja2 import Environment, PackageLoader
+from markupsafe import Markup, escape
 from quart import Response, request
 from quart_trio import QuartTrio
 
@@ -22,6 +24,8 @@ View = Callable[[], Awaitable[Response]]
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("orchestrator.routes"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
+_TEMPLATES.filters["words"] = lambda words: _with_code(words or "")
+_BACKTICKS: Final = re.compile("`([^`]+)`")
 
 
 @frozen
@@ -64,7 +68,7 @@ def _render(document: dict[str, Any]) -> _Page:
         style=style,
         script=script,
         operations=_operations(document),
-        errors=list(_errors(OrchestratorError)),
+        errors=_errors(OrchestratorError),
     )
     # The page's own style and script are let in by their hashes; nothing else is, from nowhere.
     policy = (
@@ -74,13 +78,35 @@ def _render(document: dict[str, Any]) -> _Page:
     return _Page(html.encode(), policy)
 
 
-def _errors(kind: type[OrchestratorError]) -> Iterator[dict[str, Any]]:
-    """Yield every code once, for the class that names it."""
-    if "code" in vars(kind):
-        words = (kind.__doc__ or "").splitlines()[0]
-        yield {"code": kind.code, "status": kind.status, "type": kind.type, "words": words}
+def _errors(kind: type[OrchestratorError]) -> list[dict[str, Any]]:
+    """Describe every code once, in the words of the narrowest exceptions that carry it."""
+    carriers: dict[str, list[type[OrchestratorError]]] = {}
+    for one in _family(kind):
+        carriers.setdefault(one.code, []).append(one)
+    told = []
+    for code, kinds in sorted(carriers.items()):
+        narrowest = [one for one in kinds if not one.__subclasses__()] or kinds
+        statuses = sorted({one.status for one in narrowest})
+        told.append(
+            {
+                "code": code,
+                "status": ", ".join(str(status) for status in statuses),
+                "type": narrowest[0].type,
+                "words": " ".join((one.__doc__ or "").splitlines()[0] for one in narrowest),
+            }
+        )
+    return told
+
+
+def _family(kind: type[OrchestratorError]) -> Iterator[type[OrchestratorError]]:
+    yield kind
     for narrower in kind.__subclasses__():
-        yield from _errors(narrower)
+        yield from _family(narrower)
+
+
+def _with_code(words: str) -> Markup:
+    """Set what stands in backticks as code; everything is escaped first."""
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(words))))  # noqa: S704 # escaped one step before
 
 
 def _hash(text: str) -> str:

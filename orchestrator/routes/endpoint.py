@@ -92,9 +92,7 @@ class Endpoint:
         named = {**headers, "x-tenant-id": tenant} if is_id(tenant) else headers
         return self._door.authenticator.service(named, Scope.ADMIN, tenant_needed=False)
 
-    async def _serve(
-        self, request: Request, exchange: Exchange, principal: Principal, ids: dict[str, str]
-    ) -> Response:
+    async def _serve(self, request: Request, exchange: Exchange, principal: Principal, ids: dict[str, str]) -> Response:
         route, services = self._route, self._door.services
         marks = read_marks(exchange.headers)
         path_id = self._id(ids)

@@ -79,9 +79,7 @@ class PassedStream(ResponseBody):
 
     def __init__(self, call: Call) -> None:
         self.exchange: Exchange = call.exchange
-        self._opening: AbstractAsyncContextManager[GatewayStream] = call.services.gateway.stream(
-            call.ctx, call.body
-        )
+        self._opening: AbstractAsyncContextManager[GatewayStream] = call.services.gateway.stream(call.ctx, call.body)
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         self._passing = await self._opening.__aenter__()

@@ -26,13 +26,9 @@ class OpenRoute:
 
 
 OPEN_ROUTES: Final = {
-    "/health": OpenRoute(
-        "health.summary", "How the process and what it needs are.", (200, 503), model=HealthReport
-    ),
+    "/health": OpenRoute("health.summary", "How the process and what it needs are.", (200, 503), model=HealthReport),
     "/health/live": OpenRoute("health.live", "Whether the process answers.", model=Alive),
-    "/health/ready": OpenRoute(
-        "health.ready", "Whether new work may come here.", (200, 503), model=HealthReport
-    ),
+    "/health/ready": OpenRoute("health.ready", "Whether new work may come here.", (200, 503), model=HealthReport),
     "/metrics": OpenRoute("metrics", "Figures for Prometheus.", (200, 401, 403), "text/plain"),
     "/openapi.json": OpenRoute("openapi", "This document."),
     "/asyncapi.json": OpenRoute("asyncapi", "The document of the WebSockets."),

@@ -69,9 +69,7 @@ class AnswerEnvelope:
     data: Any
     status: Status
     meta: AnswerMeta
-    error: Annotated[
-        ErrorBody | None, Meta(description="Only where something went wrong; `data` is then null.")
-    ] = None
+    error: Annotated[ErrorBody | None, Meta(description="Only where something went wrong; `data` is then null.")] = None
 
 
 @frozen
@@ -147,8 +145,7 @@ class _Writer:
                 for name, words in _HEADERS_IN.items()
             },
             "headers": {
-                name: {"description": words, "schema": {"type": "string"}}
-                for name, words in _HEADERS_OUT.items()
+                name: {"description": words, "schema": {"type": "string"}} for name, words in _HEADERS_OUT.items()
             },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -202,8 +199,7 @@ class _Writer:
         schema = self.schemas.of(route.model) if route.model else {}
         content = {route.media_type: {"schema": schema} if schema else {}}
         responses = {
-            str(status): {"description": HTTPStatus(status).phrase, "content": content}
-            for status in route.statuses
+            str(status): {"description": HTTPStatus(status).phrase, "content": content} for status in route.statuses
         }
         return {
             "operationId": route.name,
@@ -216,18 +212,14 @@ class _Writer:
     def _parameters(self, route: Route) -> list[dict[str, Any]]:
         parameters: list[dict[str, Any]] = []
         if route.id_name:
-            parameters.append(
-                {"name": route.id_name, "in": "path", "required": True, "schema": self.schemas.of(Id)}
-            )
+            parameters.append({"name": route.id_name, "in": "path", "required": True, "schema": self.schemas.of(Id)})
         if route.query is not None:
             self.schemas.of(route.query, closed=True)
             properties = self.schemas.components.pop(route.query.__name__)["properties"]
             for attribute in fields(route.query):
                 schema = _given(properties[attribute.name])
                 words = schema.pop("description", "")
-                parameters.append(
-                    {"name": attribute.name, "in": "query", "description": words, "schema": schema}
-                )
+                parameters.append({"name": attribute.name, "in": "query", "description": words, "schema": schema})
         headers = [name for name in _HEADERS_IN if name not in {"Idempotency-Key", "Last-Event-ID"}]
         if route.idempotent:
             headers.append("Idempotency-Key")
@@ -302,7 +294,5 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
     """Describe a query parameter that is there: one that is left out is no null."""
     options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
     return (
-        {**options[0], **{name: part for name, part in schema.items() if name != "anyOf"}}
-        if options
-        else dict(schema)
+        {**options[0], **{name: part for name, part in schema.items() if name != "anyOf"}} if options else dict(schema)
     )

@@ -13,9 +13,7 @@ from orchestrator.models.task import TaskStatus
 from orchestrator.routes.registry import Answer
 
 Limit = Annotated[int, Meta(ge=1, le=PAGE_LIMIT_MAX, description="How many items a page has.")]
-Cursor = Annotated[
-    str, Meta(min_length=1, max_length=512, description="The `next_cursor` of the page before; opaque.")
-]
+Cursor = Annotated[str, Meta(min_length=1, max_length=512, description="The `next_cursor` of the page before; opaque.")]
 
 
 @frozen

@@ -142,9 +142,6 @@ async def ticket(call: Call) -> Answer:
 
 def _websocket_url(call: Call, session_id: str) -> str:
     """Write the session's WebSocket address, by the public URL or else by the one that was asked for."""
-    base = (
-        call.services.settings.public_url
-        or f"{call.exchange.scheme}://{call.exchange.headers.get('host', '')}"
-    )
+    base = call.services.settings.public_url or f"{call.exchange.scheme}://{call.exchange.headers.get('host', '')}"
     parts = urlsplit(base)
     return f"{_SOCKETS[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}/ws/v1/chat/{session_id}"

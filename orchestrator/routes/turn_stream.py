@@ -71,9 +71,7 @@ class TurnEvents(ResponseBody):
         timeout_ms: how long to wait for the end of the turn.
     """
 
-    def __init__(
-        self, call: Call, accepted: ChatAccepted, *, after: int, epoch: str, timeout_ms: int
-    ) -> None:
+    def __init__(self, call: Call, accepted: ChatAccepted, *, after: int, epoch: str, timeout_ms: int) -> None:
         self.exchange: Exchange = call.exchange
         self._call = call
         self._accepted = accepted
@@ -145,9 +143,7 @@ class TurnEvents(ResponseBody):
         data: dict[str, Any] = orjson.loads(event.body)["data"]
         if not self._concerns(event.name, data):
             return b""
-        if event.name == "chat.completed" or (
-            event.name == "chat.status_update" and data.get("status") in _ENDED
-        ):
+        if event.name == "chat.completed" or (event.name == "chat.status_update" and data.get("status") in _ENDED):
             self._ended = True
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.offset, event.name.encode(), event.frame)
 
@@ -175,7 +171,5 @@ class TurnEvents(ResponseBody):
 
     def _unlogged(self, name: str, data: object) -> bytes:
         """Write an event that is in no log, and so has no id."""
-        body = make_body(
-            name, data, tenant_id=self._call.ctx.tenant_id, correlation_id=self._call.ctx.correlation_id
-        )
+        body = make_body(name, data, tenant_id=self._call.ctx.tenant_id, correlation_id=self._call.ctx.correlation_id)
         return b"event: %s\ndata: %s\n\n" % (name.encode(), body)

@@ -31,12 +31,8 @@ class HealthReport:
     """The state of this process."""
 
     status: Annotated[str, Meta(description="`ok`, `degraded` (a service downstream is away) or `unready`.")]
-    checks: Annotated[dict[str, CheckResult], Meta(description="What must hold for readiness.")] = field(
-        factory=dict
-    )
-    services: Annotated[dict[str, CheckResult], Meta(description="The services downstream.")] = field(
-        factory=dict
-    )
+    checks: Annotated[dict[str, CheckResult], Meta(description="What must hold for readiness.")] = field(factory=dict)
+    services: Annotated[dict[str, CheckResult], Meta(description="The services downstream.")] = field(factory=dict)
 
     @property
     def ready(self) -> bool:

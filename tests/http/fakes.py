@@ -210,9 +210,7 @@ class FakeChat:
         for name, data in events[:upto]:
             self.log.emit(name, data)
 
-    async def wait(
-        self, ctx: RequestContext, accepted: ChatAccepted, timeout_ms: int
-    ) -> ChatAnswer | ChatAccepted:
+    async def wait(self, ctx: RequestContext, accepted: ChatAccepted, timeout_ms: int) -> ChatAnswer | ChatAccepted:
         if isinstance(self.answer, OrchestratorError):
             raise self.answer
         return accepted if self.answer is None else self.answer

@@ -20,9 +20,7 @@ ORIGIN = "https://app.example"
 
 
 async def test_an_answer_is_an_envelope() -> None:
-    reply = await House().call(
-        "POST", CREATE, BODY, {**bearer(), "X-Correlation-ID": "c-1", "X-Message-ID": "m-1"}
-    )
+    reply = await House().call("POST", CREATE, BODY, {**bearer(), "X-Correlation-ID": "c-1", "X-Message-ID": "m-1"})
     envelope = reply.json
     assert envelope["status"] == {"code": 201, "message": "Created"}
     assert envelope["type"] == {"domain": "session", "action": "created"}
@@ -44,9 +42,7 @@ async def test_ids_of_the_envelope_come_back_too() -> None:
         "data": BODY,
     }
     kind = {"domain": "session", "action": "create"}
-    reply = await House().call(
-        "POST", CREATE, {**sent, "type": kind, "schema_version": "1.0", "tenant_id": "acme"}
-    )
+    reply = await House().call("POST", CREATE, {**sent, "type": kind, "schema_version": "1.0", "tenant_id": "acme"})
     assert (reply.json["message_id"], reply.json["correlation_id"]) == ("m-2", "c-2")
     assert reply.headers["X-Correlation-ID"] == "c-2"
 
@@ -63,9 +59,7 @@ async def test_a_chat_message_comes_back_under_the_id_it_was_given() -> None:
     assert reply.json["message_id"] == reply.data["message_id"]
 
 
-@pytest.mark.parametrize(
-    "key", [{"Idempotency-Key": "k1"}, {"Idempotency-Key": '"k1"'}, {"X-Message-ID": "k1"}]
-)
+@pytest.mark.parametrize("key", [{"Idempotency-Key": "k1"}, {"Idempotency-Key": '"k1"'}, {"X-Message-ID": "k1"}])
 async def test_a_replayed_answer_says_so(key: dict[str, str]) -> None:
     house = House()
     first = await house.call("POST", CREATE, BODY, {**bearer(), **key})
@@ -158,9 +152,7 @@ async def test_only_origins_that_are_named_may_read() -> None:
     allowed = await house.call("GET", "/api/v1/session.list", headers={**bearer(), "Origin": ORIGIN})
     assert allowed.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "RateLimit" in allowed.headers["Access-Control-Expose-Headers"]
-    other = await house.call(
-        "GET", "/api/v1/session.list", headers={**bearer(), "Origin": "https://evil.example"}
-    )
+    other = await house.call("GET", "/api/v1/session.list", headers={**bearer(), "Origin": "https://evil.example"})
     assert "Access-Control-Allow-Origin" not in other.headers
     assert other.headers["Vary"] == "Origin"
     nobody = await House().call("GET", "/api/v1/session.list", headers={**bearer(), "Origin": ORIGIN})
@@ -224,9 +216,7 @@ async def stuck() -> str | None:
         ({"redis": ill}, {"query": ill}, "/health/live", (200, "ok")),
     ],
 )
-async def test_health_tells_unready_from_degraded(
-    checks: Any, services: Any, path: str, expected: Any
-) -> None:
+async def test_health_tells_unready_from_degraded(checks: Any, services: Any, path: str, expected: Any) -> None:
     reply = await House(health=Health(checks, services)).call("GET", path, headers={})
     assert (reply.status, reply.json["status"]) == expected
 

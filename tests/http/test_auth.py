@@ -157,9 +157,7 @@ async def test_a_role_gives_permissions_where_the_token_names_none() -> None:
         (["acme", "globex"], "initech", (403, "ORCH_AUTH_002", "")),
     ],
 )
-async def test_the_tenant_must_be_one_that_the_token_carries(
-    tenants: Any, header: str | None, expected: Any
-) -> None:
+async def test_the_tenant_must_be_one_that_the_token_carries(tenants: Any, header: str | None, expected: Any) -> None:
     headers = bearer(tenants) | ({"X-Tenant-ID": header} if header else {})
     reply = await House().call("GET", LIST, headers=headers)
     if expected == 200:

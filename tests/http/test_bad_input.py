@@ -43,9 +43,7 @@ ENVELOPE = {"data": {"agent_id": "docs-guide"}}
         (b"[" * 5000, (400, "ORCH_VAL_001", "$")),
     ],
 )
-async def test_a_bad_body_is_refused_with_the_path_of_its_fault(
-    body: Any, fault: tuple[int, str, str]
-) -> None:
+async def test_a_bad_body_is_refused_with_the_path_of_its_fault(body: Any, fault: tuple[int, str, str]) -> None:
     reply = await House().call("POST", CREATE, body, {**bearer(), **JSON})
     assert reply.fault == fault
 
@@ -183,9 +181,7 @@ async def test_a_missing_permission_is_refused_and_audited() -> None:
     house = House()
     reply = await house.call("POST", CREATE, {"agent_id": "a"}, bearer(role=Role.MONITOR))
     assert reply.fault == (403, "ORCH_AUTH_003", "")
-    assert [(entry["action"], entry["tenant_id"]) for entry in house.audit.entries] == [
-        ("auth.refused", "acme")
-    ]
+    assert [(entry["action"], entry["tenant_id"]) for entry in house.audit.entries] == [("auth.refused", "acme")]
 
 
 async def test_a_body_for_another_tenant_is_audited_with_who_sent_it() -> None:

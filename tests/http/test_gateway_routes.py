@@ -17,9 +17,7 @@ GENERATE = "/internal/v1/query.generate"
         ("embedding.create", "embed", {"domain": "embedding", "action": "created"}),
     ],
 )
-async def test_a_request_is_passed_on_with_all_its_fields(
-    path: str, asked: str, kind: dict[str, str]
-) -> None:
+async def test_a_request_is_passed_on_with_all_its_fields(path: str, asked: str, kind: dict[str, str]) -> None:
     house = House()
     body = {"query": "why?", "similarity_top_k": 3, "something_new": [1]}
     for sent in (body, {"data": body}):
@@ -38,9 +36,7 @@ async def test_a_request_is_passed_on_with_all_its_fields(
         (keyed(tenant="a:b"), (400, "ORCH_VAL_003", "$.headers.X-Tenant-ID")),
     ],
 )
-async def test_only_a_key_of_the_right_scope_opens_it(
-    headers: dict[str, str], fault: tuple[int, str, str]
-) -> None:
+async def test_only_a_key_of_the_right_scope_opens_it(headers: dict[str, str], fault: tuple[int, str, str]) -> None:
     house = House()
     assert (await house.call("POST", GENERATE, {"query": "why?"}, headers)).fault == fault
     assert house.gateway.asked == []

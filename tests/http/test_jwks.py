@@ -92,9 +92,7 @@ async def test_a_token_by_a_published_key_is_good(algorithm: str) -> None:
 async def test_a_public_key_is_no_shared_secret() -> None:
     pem = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     async with running() as (provider, authenticator):
-        provider.publish(
-            public("RS256", "rsa"), {"kty": "oct", "kid": "oct", "k": "c2VjcmV0", "alg": "HS256"}
-        )
+        provider.publish(public("RS256", "rsa"), {"kty": "oct", "kid": "oct", "k": "c2VjcmV0", "alg": "HS256"})
         parts = token("RS256", "rsa").split(".")
         bad = [
             forged(pem),
@@ -186,9 +184,7 @@ async def _leave(provider: Provider, scope: trio.CancelScope) -> None:
         ("200 OK", b" " * 1_100_000),
     ],
 )
-async def test_a_provider_that_answers_nonsense_is_our_trouble_and_not_the_clients(
-    status: str, body: bytes
-) -> None:
+async def test_a_provider_that_answers_nonsense_is_our_trouble_and_not_the_clients(status: str, body: bytes) -> None:
     async with running() as (provider, authenticator):
         provider.status, provider.body = status, body
         with pytest.raises(ServiceUnreachable) as raised:
@@ -218,6 +214,4 @@ async def test_known_keys_go_on_counting_while_the_provider_is_away() -> None:
         provider.publish(public("RS256", "rsa"))
         await authenticator.principal_of(token("RS256", "rsa"), tenant=None)
         provider.status = "500 Oops"
-        assert (
-            await authenticator.principal_of(token("RS256", "rsa", sub="bob"), tenant=None)
-        ).user_id == "bob"
+        assert (await authenticator.principal_of(token("RS256", "rsa", sub="bob"), tenant=None)).user_id == "bob"

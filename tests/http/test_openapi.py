@@ -35,9 +35,7 @@ async def test_every_rule_is_in_the_document_and_every_path_of_the_document_is_a
         for rule in house.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    described = {
-        (path, method) for path, methods in (await document(house))["paths"].items() for method in methods
-    }
+    described = {(path, method) for path, methods in (await document(house))["paths"].items() for method in methods}
     assert served == described
 
 
@@ -57,9 +55,9 @@ async def test_every_answer_is_as_the_document_says() -> None:
         headers = None if route.access is Access.BEARER else keyed()
         body = bodies.get(route.name) if route.access is Access.BEARER else {"query": "why?"}
         reply = await house.call(route.method, path, body, headers)
-        schema = paths[route.path][route.method.lower()]["responses"][str(reply.status)]["content"][
-            "application/json"
-        ]["schema"]
+        schema = paths[route.path][route.method.lower()]["responses"][str(reply.status)]["content"]["application/json"][
+            "schema"
+        ]
         components = {"components": (await document(house))["components"]}
         OAS31Validator({**components, **schema}).validate(reply.json)
 
@@ -125,8 +123,6 @@ async def test_the_page_needs_no_other_host_and_shows_every_route() -> None:
 async def test_the_page_explains_every_code_that_an_error_may_link_to() -> None:
     house = House()
     html = (await house.call("GET", "/docs", headers={})).raw.decode()
-    problem = await house.call(
-        "GET", "/api/v1/session.get/unknown", headers={"Accept": "application/problem+json"}
-    )
+    problem = await house.call("GET", "/api/v1/session.get/unknown", headers={"Accept": "application/problem+json"})
     assert problem.json["type"] == "/docs#ORCH_AUTH_001"
     assert 'id="ORCH_AUTH_001"' in html

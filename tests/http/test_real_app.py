@@ -26,9 +26,7 @@ class Client:
     process: Process
     app: QuartTrio
 
-    async def call(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> Reply:
+    async def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
         sent = {"Content-Type": "application/json", **(bearer() if headers is None else headers)}
         more: dict[str, Any] = {"data": None if body is None else orjson.dumps(body)}
         with trio.fail_after(10):

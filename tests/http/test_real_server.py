@@ -43,9 +43,7 @@ async def read_answer(stream: trio.SocketStream) -> tuple[bytes, bytes]:
     while b"\r\n\r\n" not in raw:
         raw += await stream.receive_some()
     top, _, body = raw.partition(b"\r\n\r\n")
-    [length] = [
-        int(line.split(b":")[1]) for line in top.split(b"\r\n") if line.lower().startswith(b"content-length")
-    ]
+    [length] = [int(line.split(b":")[1]) for line in top.split(b"\r\n") if line.lower().startswith(b"content-length")]
     while len(body) < length:
         body += await stream.receive_some()
     return top, body

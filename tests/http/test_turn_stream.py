@@ -122,9 +122,7 @@ async def test_last_event_id_resumes_behind_it() -> None:
     async with streaming(house, session_id, KEY) as stream:
         house.chat.play(await sent(house), upto=4)
         assert await stream.names(2) == ["chat.status_update", "chat.stream"]
-    house.log.emit(
-        "chat.completed", ChatAnswer(next(iter(house.chat.by_key.values())).message_id, "a1", "Hello")
-    )
+    house.log.emit("chat.completed", ChatAnswer(next(iter(house.chat.by_key.values())).message_id, "a1", "Hello"))
     async with streaming(house, session_id, {**KEY, "Last-Event-ID": "4"}) as stream:
         assert await stream.names(1) == ["chat.completed"]
         assert await stream.end() == b""
