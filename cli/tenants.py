@@ -14,7 +14,7 @@ from cli.options import listing_options
 from cli.output import note, show_record
 
 _LOOK_EVERY: Final = 0.5
-_tenant_argument = click.argument("tenant", metavar="TENANT", shell_complete=complete_tenants)
+_tenant_argument = click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
 _yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
@@ -32,7 +32,7 @@ def tenants() -> None:
 @tenants.command()
 @_tenant_argument
 @listing_options
-def show(tenant: str) -> None:
+def show(tenant_id: str) -> None:
     """Show a tenant's state, and how much of its work is there.
 
     \b
@@ -40,29 +40,29 @@ def show(tenant: str) -> None:
       nooble-orch tenants show acme -o json
     """
     with AdminApi(find_target()) as api:
-        show_record(api.get(f"tenant.get/{tenant}"))
+        show_record(api.get(f"tenant.get/{tenant_id}"))
 
 
 @tenants.command()
 @_tenant_argument
 @_yes_option
 @listing_options
-def pause(tenant: str, *, yes: bool) -> None:
+def pause(tenant_id: str, *, yes: bool) -> None:
     """Start nothing new of a tenant; its work is still taken in.
 
     \b
     Example:
       nooble-orch tenants pause acme --yes
     """
-    confirm(f"Pause tenant {tenant}?", yes=yes)
+    confirm(f"Pause tenant {tenant_id}?", yes=yes)
     with AdminApi(find_target()) as api:
-        show_record(api.post(f"tenant.pause/{tenant}"))
+        show_record(api.post(f"tenant.pause/{tenant_id}"))
 
 
 @tenants.command()
 @_tenant_argument
 @listing_options
-def resume(tenant: str) -> None:
+def resume(tenant_id: str) -> None:
     """Take in and start a tenant's work again.
 
     \b
@@ -70,7 +70,7 @@ def resume(tenant: str) -> None:
       nooble-orch tenants resume acme
     """
     with AdminApi(find_target()) as api:
-        show_record(api.post(f"tenant.resume/{tenant}"))
+        show_record(api.post(f"tenant.resume/{tenant_id}"))
 
 
 @tenants.command()
@@ -78,7 +78,7 @@ def resume(tenant: str) -> None:
 @click.option("--timeout", type=click.FloatRange(0), default=300.0, show_default=True, help="Seconds to wait.")
 @_yes_option
 @listing_options
-def drain(tenant: str, timeout: float, *, yes: bool) -> None:
+def drain(tenant_id: str, timeout: float, *, yes: bool) -> None:
     """Take in nothing more of a tenant, and wait until what is there is worked off.
 
     Ends with 5 if that takes longer than the timeout; the tenant goes on draining then. Ctrl-C leaves it draining too.
@@ -87,19 +87,19 @@ def drain(tenant: str, timeout: float, *, yes: bool) -> None:
     Example:
       nooble-orch tenants drain acme --timeout 60 --yes
     """
-    confirm(f"Drain tenant {tenant}?", yes=yes)
+    confirm(f"Drain tenant {tenant_id}?", yes=yes)
     with AdminApi(find_target()) as api:
-        state = api.post(f"tenant.drain/{tenant}")
+        state = api.post(f"tenant.drain/{tenant_id}")
         try:
             state = _wait(api, state, timeout)
         except KeyboardInterrupt:
-            note(f"{tenant} goes on draining; 'nooble-orch tenants resume {tenant}' would stop that.")
+            note(f"{tenant_id} goes on draining; 'nooble-orch tenants resume {tenant_id}' would stop that.")
             raise
     show_record(state)
     if state["state"] != "drained":
         left = _left(state)
-        message = f"{tenant} is not drained yet: {left} task{'s' if left != 1 else ''} left after {timeout:g} s."
-        raise CliFailure(message, f"Look again with 'nooble-orch tenants show {tenant}'.", Exit.INCOMPLETE)
+        message = f"{tenant_id} is not drained yet: {left} task{'s' if left != 1 else ''} left after {timeout:g} s."
+        raise CliFailure(message, f"Look again with 'nooble-orch tenants show {tenant_id}'.", Exit.INCOMPLETE)
 
 
 def _wait(api: AdminApi, state: dict[str, Any], timeout: float) -> dict[str, Any]:
