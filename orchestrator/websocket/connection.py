@@ -22,25 +22,17 @@ from orchestrator.models.session import Session
 from orchestrator.services.container import Services
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost
+from orchestrator.websocket import closing
+from orchestrator.websocket.closing import Goodbye
 from orchestrator.websocket.events import ends_session, own_frame, trouble
 from orchestrator.websocket.handlers import Frames
 from orchestrator.websocket.wire import Wire
 
-CLOSE_SECONDS: Final = 3.0
-"""How long the client may take to read the last frames, and then to answer the close frame."""
 WRITE_BYTES: Final = 65_536
 """Frames are written together up to this size."""
 NORMAL, INTERNAL, TOKEN, UNKNOWN, TOO_SLOW = 1000, 1011, 4003, 4004, 4008
 
 _log = structlog.get_logger("orchestrator.websocket")
-
-
-@frozen
-class _Goodbye:
-    code: int
-    reason: str
-    name: str | None
-    data: object
 
 
 @frozen
@@ -65,24 +57,9 @@ class Connection:
 
     # There are thousands of them, and most are idle.
     __slots__ = (
-        "_authenticator",
-        "_ctx",
-        "_ended",
-        "_epoch",
-        "_goodbye",
-        "_offset",
-        "_ping_interval",
-        "_sync",
-        "_waiting",
-        "_watching",
-        "_wire",
-        "_written",
-        "heard",
-        "principal",
-        "remote_address",
-        "services",
-        "session_id",
-    )
+        "_authenticator", "_ctx", "_ended", "_epoch", "_goodbye", "_offset", "_ping_interval", "_sync", "_waiting",
+        "_watching", "_wire", "_written", "heard", "principal", "remote_address", "services", "session_id",
+    )  # fmt: skip
 
     def __init__(
         self, wire: Wire, services: Services, ctx: RequestContext, session_id: str, authenticator: Authenticator
@@ -102,7 +79,7 @@ class Connection:
         self._sync: _Sync | None = None
         self._waiting: trio.CancelScope | None = None
         self._watching: trio.CancelScope | None = None
-        self._goodbye: _Goodbye | None = None
+        self._goodbye: Goodbye | None = None
         self._ended = trio.Event()
         self._written = trio.Event()
 
@@ -124,14 +101,13 @@ class Connection:
             try:
                 await self._watch(nursery)
             except trio.Cancelled:
-                # The client is gone, or the server stops at once: nothing may stay stuck in a write.
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
-                    await self._wire.abort()
+                # The client is gone, or the server stops at once.
+                await closing.abort(self._wire)
                 raise
             reading.cancel()
-            await self._say_goodbye()
+            await closing.within_deadline(self._wire, self._say_goodbye)
             nursery.cancel_scope.cancel()
-        await self._drain()
+        await closing.drain(self._wire)
 
     def end(self, code: int, reason: str, name: str | None = None, data: object = None) -> None:
         """Close the socket; the first reason counts.
@@ -143,7 +119,7 @@ class Connection:
             data: its model.
         """
         if self._goodbye is None:
-            self._goodbye = _Goodbye(code, reason, name, data)
+            self._goodbye = Goodbye(code, reason, name, data)
             self._ended.set()
             if self._waiting is not None:
                 self._waiting.cancel()
@@ -312,31 +288,10 @@ class Connection:
                 nursery.start_soon(self._guard, self._wire.ping)
 
     async def _say_goodbye(self) -> None:
-        with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._send_goodbye, nursery.cancel_scope)
-                await trio.sleep(CLOSE_SECONDS)
-                await self._wire.abort()
-                nursery.cancel_scope.cancel()
-
-    async def _send_goodbye(self, done: trio.CancelScope) -> None:
         await self._written.wait()
         goodbye = self._goodbye
-        if goodbye is not None:
-            if goodbye.name is not None:
-                await self._wire.send([self._own(goodbye.name, goodbye.data, self._ctx.correlation_id)])
-            await self._wire.close(goodbye.code, goodbye.reason)
-        done.cancel()
-
-    async def _drain(self) -> None:
-        """Read on until the client has closed too: unread frames would reset the connection, close frame and all.
-
-        When the client has gone, the server cancels this task; that is how it ends.
-        """
-        with trio.move_on_after(CLOSE_SECONDS):
-            while True:
-                await self._wire.receive()
-        await self._wire.abort()
-        with trio.move_on_after(CLOSE_SECONDS):
-            while True:
-                await self._wire.receive()
+        if goodbye is None:
+            return
+        if goodbye.name is not None:
+            await self._wire.send([self._own(goodbye.name, goodbye.data, self._ctx.correlation_id)])
+        await self._wire.close(goodbye.code, goodbye.reason)

@@ -6,7 +6,7 @@ import trio
 from trio_websocket import ConnectionRejected
 
 from orchestrator.models.events import SystemNotification
-from orchestrator.websocket import connection
+from orchestrator.websocket import closing
 from tests.websocket.stage import Stage, open_stage
 
 
@@ -93,7 +93,7 @@ async def test_what_was_appended_before_comes_before_the_goodbye(stage: Stage) -
 async def test_a_client_that_does_not_read_can_not_hold_up_a_stop(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CLOSE_SECONDS", 60.0)
+    monkeypatch.setattr(closing, "CLOSE_SECONDS", 60.0)
     async with open_stage(redis_url) as stage, stage.client() as quick, await stage.raw_client():
         await quick.next("session.state_update")
         # More than the kernels between the two take, and less than the outbox.

@@ -5,7 +5,7 @@ import trio
 
 from orchestrator.models.events import SystemNotification
 from orchestrator.models.session import SessionState
-from orchestrator.websocket import connection
+from orchestrator.websocket import closing
 from tests.websocket.stage import Client, Stage, open_stage
 
 LARGE = SystemNotification("large", "x" * 500_000)
@@ -114,7 +114,7 @@ async def test_a_socket_ends_with_its_session(stage: Stage) -> None:
 async def test_a_client_that_never_reads_is_dropped_and_delays_nobody(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(closing, "CLOSE_SECONDS", 0.2)
     async with open_stage(redis_url, ws_outbox=8) as stage, trio.open_nursery() as nursery:
         async with stage.client() as quick:
             await quick.next("session.state_update")

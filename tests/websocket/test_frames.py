@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.websocket import connection
+from orchestrator.websocket import closing
 from tests.websocket.stage import Client, Stage
 
 
@@ -93,7 +93,7 @@ async def test_twenty_bad_frames_in_a_minute_close_the_socket(stage: Stage) -> N
 async def test_a_flood_of_bad_frames_closes_the_socket_all_the_same(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(closing, "CLOSE_SECONDS", 0.2)
     async with await stage.raw_client() as stream:
         await stream.send_all(b"\x81\x81\x00\x00\x00\x00x" * 5000)
         received = b""
