@@ -24,7 +24,6 @@ from orchestrator.store.wire import Counters, Wire
 _BUFFER: Final = 4096
 _HEARTBEAT: Final = 15.0
 """Seconds between PINGs, without which nobody would notice that a server is gone that has nothing to say."""
-_CONFIRMATIONS: Final = frozenset({b"subscribe", b"unsubscribe"})
 
 
 @frozen
@@ -164,12 +163,15 @@ class Subscriber:
             raise RedisAway(self._reason, sent=False)
 
     def _pushed(self, push: list[Any]) -> bool:
-        kind = push[0]
-        if kind == b"message":
-            if push[1] in self._wanted:
-                self._put(Message(push[1], push[2]))
-            return False
-        return kind in _CONFIRMATIONS
+        match push:
+            case [b"message", channel, payload]:
+                if channel in self._wanted:
+                    self._put(Message(channel, payload))
+                return False
+            case [b"subscribe" | b"unsubscribe", *_]:
+                return True
+            case _:
+                return False
 
     def _put(self, received: Received) -> None:
         if len(self._buffer) >= self._capacity:

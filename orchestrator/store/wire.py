@@ -2,9 +2,9 @@
 
     callers ──pack──▶ outbox ──▶ socket ──reader──▶ slots (one a reply, oldest first) ──▶ callers
 
-A caller that is alone sends at once. Otherwise commands gather while the tasks of one turn of the scheduler run, and
-the writer sends them together. When the connection breaks, every slot is failed at once: as possibly executed if any of
-its bytes were handed to the socket, as `UNSENT` if not.
+A caller that is alone sends at once. Otherwise commands gather: the last of those whose replies came together sends for
+all of them, and the writer, a turn of the scheduler later, sends what is left. When the connection breaks, every slot
+is failed at once: as possibly executed if any of its bytes were handed to the socket, as `UNSENT` if not.
 """
 
 import socket
@@ -73,6 +73,7 @@ class Wire:
         self._sending: memoryview | None = None
         self._pending_bytes = 0
         self._crowd = 0
+        """How many of those whose replies came last have not given another command yet."""
         self._room = trio.lowlevel.ParkingLot()
         self._writer = Doorbell()
         self._watcher = Doorbell()
@@ -94,7 +95,10 @@ class Wire:
             count: how many they are.
         """
         slots = self._slots
-        alone = not slots and self._crowd <= 1
+        crowd = self._crowd
+        if crowd:
+            self._crowd = crowd - 1
+        alone = crowd == 1 or (crowd == 0 and not slots)
         if not slots:
             self._watcher.ring()
         if count == 1:
@@ -104,10 +108,8 @@ class Wire:
         self._outbox.append(packed)
         self._unsent_slots += count
         self._pending_bytes += len(packed)
-        if alone:
+        if alone and self._sending is None:
             self._flush()
-            if self._sending is not None:
-                self._writer.ring()
         elif len(self._outbox) == 1:
             self._writer.ring()
         if self._pending_bytes > self._max_pending_bytes:
@@ -166,10 +168,14 @@ class Wire:
             self._sending = data
             self.fail(f"the connection broke: {error}")
             return
-        self._counters.sends += 1
+        self._counters.sends += sent > 0
         self._counters.bytes_out += sent
         self._pending_bytes -= sent
-        self._sending = None if sent == len(data) else data[sent:]
+        if sent == len(data):
+            self._sending = None
+        else:
+            self._sending = data[sent:]
+            self._writer.ring()
         if not self.ready:
             self._admit()
 
@@ -214,7 +220,8 @@ class Wire:
                     raise InvalidResponse(f"a reply that nobody asked for: {reply!r:.100}")
                 slots.popleft().resolve(reply)
                 crowd += 1
-        except InvalidResponse as error:
+        except (InvalidResponse, TypeError) as error:
+            # A map whose keys are lists is well-formed, but no Redis sends it, and no dict takes it.
             self.fail(f"the peer does not speak Redis: {error}")
         self._crowd = crowd
 

@@ -158,7 +158,9 @@ async def test_a_process_that_was_busy_does_not_blame_the_server(redis_url: str)
         assert redis.counters.reconnects == 0
 
 
-@pytest.mark.parametrize("nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n", b"$-7\r\n", b"\x00" * 100])
+@pytest.mark.parametrize(
+    "nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n", b"$-7\r\n", b"\x00" * 100, b"%1\r\n*0\r\n+\r\n"]
+)
 async def test_a_peer_that_talks_nonsense_is_left(gate: Gate, nonsense: bytes) -> None:
     async with open_redis(gate.url) as redis:
         await redis.set("key", "value")
