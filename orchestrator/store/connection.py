@@ -5,13 +5,12 @@ own. A lost connection is made again with growing pauses. What was on its way th
 whether it may have been executed; what had not been sent waits for the new connection, within a bound.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import outcome
-import redis
 import structlog
 import trio
 from redis.commands import AsyncCoreCommands
@@ -21,6 +20,7 @@ from orchestrator.store.backoff import Backoff
 from orchestrator.store.packing import pack
 from orchestrator.store.pubsub import RECONNECTED, Message, Subscriber
 from orchestrator.store.refusals import RedisAway
+from orchestrator.store.shapes import CALLBACKS, ENCODER, shape
 from orchestrator.store.slots import UNSENT, BatchSlot, Slot
 from orchestrator.store.wire import Counters, Wire
 
@@ -29,19 +29,6 @@ __all__ = ["RECONNECTED", "Counters", "Dedicated", "Message", "Redis", "RedisAwa
 _log = structlog.get_logger()
 
 _Commands: Any = AsyncCoreCommands
-
-
-_LIKE: Final = redis.Redis(protocol=3)
-"""A client of redis-py that never connects: it knows how arguments are encoded and replies shaped."""
-
-
-def _callbacks() -> Mapping[str, Any]:
-    """Return how redis-py shapes replies of RESP3, by command in upper and in lower case."""
-    shapes = _LIKE.response_callbacks
-    return {spelling: shapes[name] for name in shapes for spelling in (name.upper(), name.lower())}
-
-
-_CALLBACKS: Final = _callbacks()
 
 
 class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
@@ -56,7 +43,7 @@ class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all
 
     def get_encoder(self) -> Any:
         """Return how values are encoded; some commands of redis-py ask for it."""
-        return _LIKE.get_encoder()
+        return ENCODER
 
     def get_connection_kwargs(self) -> dict[str, Any]:
         """Return how connections are made; some commands of redis-py ask for it."""
@@ -82,10 +69,10 @@ class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all
             if reply is UNSENT:
                 reply = await self._exchange(packed, Slot)
         if options:
-            return _shape(args[0], reply, options)
+            return shape(args[0], reply, options)
         if isinstance(reply, Exception):
             raise reply
-        callback = _CALLBACKS.get(args[0])
+        callback = CALLBACKS.get(args[0])
         return reply if callback is None else callback(reply)
 
     async def gather(self, commands: Iterable[Sequence[Any]], *, raise_on_error: bool = True) -> list[Any]:
@@ -299,17 +286,3 @@ async def open_redis(
         client._closed = True  # noqa: SLF001 - of this module
         nursery.cancel_scope.cancel()
     result.unwrap()
-
-
-def _shape(name: str, reply: Any, options: dict[str, Any]) -> Any:
-    """Shape a reply as the options of redis-py's command say."""
-    if isinstance(reply, Exception):
-        if isinstance(reply, redis.ResponseError) and "EMPTY_RESPONSE" in options:
-            return options["EMPTY_RESPONSE"]
-        raise reply
-    callback = _CALLBACKS.get(name)
-    if callback is None:
-        return reply
-    return callback(
-        reply, **{key: options[key] for key in options if key not in {"keys", "EMPTY_RESPONSE", "NEVER_DECODE"}}
-    )
