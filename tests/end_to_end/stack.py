@@ -1,0 +1,214 @@
+"""The whole service in processes of its own, over a real Redis and the sandbox."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import orjson
+import trio
+from attrs import define, field, frozen
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
+
+from orchestrator.middleware.tokens import create_token
+from orchestrator.models.principal import Role
+from orchestrator.sandbox.platform import Sandbox, run_sandbox
+from orchestrator.sandbox.redis_server import RedisServer, run_redis
+
+SECRET = "end-to-end-secret-end-to-end-secret"
+INTERNAL_KEY = "internal-key"
+START_SECONDS = 30
+
+
+@define(eq=False)
+class Node:
+    """A process of the service."""
+
+    process: trio.Process
+    url: str
+
+    @classmethod
+    async def start(cls, environ: Mapping[str, str], arguments: tuple[str, ...] = ("--bind", "127.0.0.1:0")) -> Self:
+        """Start one; returns when it is ready."""
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-m", "orchestrator", *arguments], stdout=subprocess.PIPE, env=dict(environ)
+        )
+        assert process.stdout is not None
+        line = b""
+        with trio.fail_after(START_SECONDS):
+            while not line.endswith(b"\n"):
+                chunk = await process.stdout.receive_some()
+                assert chunk, "the service ended while it started"
+                line += chunk
+        return cls(process, line.decode().split()[1])
+
+    async def kill(self) -> None:
+        """Kill it, as by kill -9."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """Stop it in order; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        with trio.fail_after(START_SECONDS):
+            return await self.process.wait()
+
+
+@define(eq=False)
+class Follower:
+    """A client that follows a session, and comes back whenever the socket is lost."""
+
+    session_id: str
+    token: str
+    frames: list[dict[str, Any]] = field(factory=list)
+    closes: list[int] = field(factory=list)
+    _grown: trio.Event = field(factory=trio.Event)
+
+    async def run(self, stack: "Stack") -> None:
+        """Follow, for ever."""
+        while True:
+            last = self.frames[-1] if self.frames else None
+            query = f"?last_offset={last['offset']}&epoch={last['epoch']}" if last else ""
+            try:
+                await self._connect(stack.node.url, f"/ws/v1/chat/{self.session_id}{query}")
+            except* ConnectionClosed as group:
+                closed = group.exceptions[0]
+                assert isinstance(closed, ConnectionClosed)
+                self.closes.append(closed.reason.code if closed.reason else 1006)
+            except* (OSError, HandshakeError, trio.BrokenResourceError):
+                pass  # the process is not there yet: come back
+            await trio.sleep(0.1)
+
+    async def _connect(self, base: str, resource: str) -> None:
+        host, port = base.removeprefix("http://").split(":")
+        headers = [("Authorization", f"Bearer {self.token}")]
+        # The stream is ours, so it is closed however the socket ends.
+        async with await trio.open_tcp_stream(host, int(port)) as stream, trio.open_nursery() as nursery:
+            socket = await wrap_client_stream(nursery, stream, host, resource, extra_headers=headers)
+            await self._listen(socket)
+
+    async def _listen(self, socket: WebSocketConnection) -> None:
+        first = True
+        while True:
+            frame = orjson.loads(await socket.get_message())
+            if first:
+                assert frame["type"] == {"domain": "session", "action": "state_update"}
+                assert frame["data"]["recovered"]
+                first = False
+            elif frame["type"] != {"domain": "system", "action": "reconnect"}:
+                self.frames.append(frame)
+                self._grown.set()
+                self._grown = trio.Event()
+
+    def names(self) -> list[str]:
+        """What happened."""
+        return [f"{frame['type']['domain']}.{frame['type']['action']}" for frame in self.frames]
+
+    def shown(self, message_id: str) -> str:
+        """The text on a client's screen: chunks since the last reset."""
+        text = ""
+        for frame in self.frames:
+            data = frame["data"]
+            if data.get("parent_message_id") != message_id:
+                continue
+            if frame["type"]["action"] == "stream_reset":
+                text = ""
+            elif frame["type"]["action"] == "stream":
+                text += data["chunk"]
+        return text
+
+    async def until(self, name: str, count: int = 1) -> None:
+        """Wait until something has happened so often."""
+        while self.names().count(name) < count:
+            await self._grown.wait()
+
+
+@define(eq=False)
+class Stack:
+    """Redis, sandbox and processes of the service; `node` is the one that clients talk to."""
+
+    redis: RedisServer
+    sandbox: Sandbox
+    environ: dict[str, str]
+    nodes: list[Node] = field(factory=list)
+
+    @property
+    def node(self) -> Node:
+        """The process that was started last."""
+        return self.nodes[-1]
+
+    def token(self, tenant: str = "acme", user: str = "ann", role: Role = Role.USER) -> str:
+        """Make a token."""
+        return create_token(SECRET, tenant, user, role)
+
+    async def start(self, *arguments: str, **settings: str) -> Node:
+        """Start a process of the service."""
+        environ = {**self.environ, **{f"ORCH_{name.upper()}": value for name, value in settings.items()}}
+        self.nodes.append(await Node.start(environ, arguments or ("--bind", "127.0.0.1:0")))
+        self.sandbox.connect(self.node.url, INTERNAL_KEY)
+        return self.node
+
+    def client(self, token: str | None = None) -> httpx.AsyncClient:
+        """Make a client of the newest process."""
+        headers = {"Authorization": f"Bearer {token or self.token()}"}
+        return httpx.AsyncClient(base_url=self.node.url, headers=headers, timeout=30, trust_env=False)
+
+    async def session(self, agent: str = "echo", token: str | None = None) -> str:
+        """Create a session."""
+        async with self.client(token) as client:
+            answer = await client.post("/api/v1/session.create", json={"agent_id": agent})
+        session_id: str = answer.json()["data"]["session_id"]
+        return session_id
+
+    async def say(self, session_id: str, content: str, **fields: Any) -> dict[str, Any]:
+        """Send a message; returns the whole answer."""
+        async with self.client() as client:
+            body = {"session_id": session_id, "content": content, **fields}
+            answer: dict[str, Any] = (await client.post("/api/v1/chat.message", json=body)).json()
+        return answer
+
+    async def history(self, session_id: str) -> list[tuple[str, str]]:
+        """Return who said what."""
+        async with self.client() as client:
+            answer = await client.get(f"/api/v1/chat.history/{session_id}", params={"limit": 200})
+        return [(item["role"], item["content"]) for item in answer.json()["data"]["items"]]
+
+
+@frozen
+class _Environ:
+    redis_url: str
+    urls: Mapping[str, str]
+
+    def build(self) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ORCH_")},
+            "ORCH_REDIS_URL": self.redis_url,
+            "ORCH_JWT__SECRET": SECRET,
+            "ORCH_API_KEYS": f"sandbox:internal:{sha256(INTERNAL_KEY.encode()).hexdigest()}",
+            "ORCH_LOG_LEVEL": "warning",
+            "ORCH_NODE_TIMEOUT": "1",
+            "ORCH_DRAIN_TIMEOUT": "5",
+            **{f"ORCH_SERVICES__{name.upper()}__URL": url for name, url in self.urls.items()},
+        }
+
+
+@asynccontextmanager
+async def open_stack(folder: Path) -> AsyncIterator[Stack]:
+    """Open Redis and sandbox; processes of the service are started by the test, and killed at the end."""
+    async with (
+        run_redis(folder / "redis", fsync="always") as redis,
+        run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox,
+    ):
+        stack = Stack(redis, sandbox, _Environ(redis.url, sandbox.urls).build())
+        try:
+            yield stack
+        finally:
+            with trio.CancelScope(shield=True):
+                for node in stack.nodes:
+                    await node.kill()

@@ -1,0 +1,137 @@
+"""Processes that die or stop while turns run: nothing is lost, nothing comes twice."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.end_to_end.stack import Follower, Stack, open_stack
+
+TURNS = 50
+WORDS = 40
+CONTENT = f"echo {WORDS} words every 15 ms"
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    async with open_stack(tmp_path) as stack:
+        yield stack
+
+
+async def follow_turns(stack: Stack, nursery: trio.Nursery, count: int) -> tuple[list[Follower], list[str]]:
+    """Begin a turn in each of `count` sessions, with somebody who follows."""
+    followers = []
+    for _ in range(count):
+        follower = Follower(await stack.session(), stack.token())
+        nursery.start_soon(follower.run, stack)
+        followers.append(follower)
+    messages = []
+    for follower in followers:
+        messages.append((await stack.say(follower.session_id, CONTENT))["data"]["message_id"])
+    return followers, messages
+
+
+def assert_followed_without_gap_or_double(follower: Follower) -> None:
+    offsets = [frame["offset"] for frame in follower.frames]
+    assert offsets == list(range(offsets[0], offsets[0] + len(offsets)))
+    assert len({frame["epoch"] for frame in follower.frames}) == 1
+
+
+async def test_after_kill_9_every_turn_is_answered_once_and_every_socket_resumes(stack: Stack) -> None:
+    await stack.start()
+    async with trio.open_nursery() as nursery:
+        followers, messages = await follow_turns(stack, nursery, TURNS)
+        for follower in followers:
+            await follower.until("chat.stream")
+        await stack.node.kill()
+        await stack.start()
+        with trio.fail_after(40):
+            for follower in followers:
+                await follower.until("chat.completed")
+                await follower.until("session.state_update", 2)
+        for follower, message_id in zip(followers, messages, strict=True):
+            assert_followed_without_gap_or_double(follower)
+            assert follower.names().count("chat.completed") == 1
+            [answer] = [frame["data"] for frame in follower.frames if frame["type"]["action"] == "completed"]
+            assert len(answer["content"].split()) == WORDS
+            assert follower.shown(message_id) == answer["content"]
+            history = await stack.history(follower.session_id)
+            assert history == [("user", CONTENT), ("assistant", answer["content"])]
+        assert any("chat.stream_reset" in follower.names() for follower in followers)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stop_in_order_lets_turns_finish_and_tells_the_sockets_to_come_back(stack: Stack) -> None:
+    await stack.start()
+    async with trio.open_nursery() as nursery:
+        followers, messages = await follow_turns(stack, nursery, 10)
+        for follower in followers:
+            await follower.until("chat.stream")
+        old = stack.node
+        await stack.start()
+        assert await old.stop() == 0
+        with trio.fail_after(20):
+            for follower in followers:
+                await follower.until("chat.completed")
+        for follower, message_id in zip(followers, messages, strict=True):
+            assert follower.closes == [1012]
+            assert_followed_without_gap_or_double(follower)
+            assert "chat.stream_reset" not in follower.names()
+            assert len(follower.shown(message_id).split()) == WORDS
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stop_that_can_not_wait_hands_turns_back_and_another_process_goes_on_at_once(stack: Stack) -> None:
+    await stack.start(drain_timeout="0.1")
+    async with trio.open_nursery() as nursery:
+        followers, messages = await follow_turns(stack, nursery, 5)
+        for follower in followers:
+            await follower.until("chat.stream")
+        old = stack.node
+        await stack.start()
+        assert await old.stop() == 0
+        with trio.fail_after(10):
+            for follower in followers:
+                await follower.until("chat.completed")
+        for follower, message_id in zip(followers, messages, strict=True):
+            assert_followed_without_gap_or_double(follower)
+            assert len(follower.shown(message_id).split()) == WORDS
+        nursery.cancel_scope.cancel()
+
+
+async def test_two_processes_share_one_redis_and_each_shows_what_the_other_does(stack: Stack) -> None:
+    first = await stack.start()
+    session_id = await stack.session()
+    await stack.start()
+    async with trio.open_nursery() as nursery:
+        follower = Follower(session_id, stack.token())
+        nursery.start_soon(follower.run, stack)
+        stack.nodes.append(first)
+        for number in range(6):
+            answer = await stack.say(session_id, f"number {number}", mode="wait")
+            assert answer["data"]["content"] == f"number {number}"
+        await follower.until("chat.completed", 6)
+        assert_followed_without_gap_or_double(follower)
+        nursery.cancel_scope.cancel()
+        stack.nodes.pop()
+
+
+async def test_redis_may_be_away_for_a_while_in_the_middle_of_a_turn(stack: Stack) -> None:
+    await stack.start()
+    async with trio.open_nursery() as nursery:
+        [follower], [message_id] = await follow_turns(stack, nursery, 1)
+        await follower.until("chat.stream")
+        await stack.redis.kill()
+        refused = await stack.say(follower.session_id, "meanwhile")
+        assert refused["error"]["code"] == "ORCH_SYS_002"
+        async with stack.client() as client:
+            assert (await client.get("/health/ready")).status_code == 503
+            assert (await client.get("/health/live")).status_code == 200
+        await stack.redis.start()
+        with trio.fail_after(30):
+            await follower.until("chat.completed")
+        assert_followed_without_gap_or_double(follower)
+        assert len(follower.shown(message_id).split()) == WORDS
+        assert (await stack.say(follower.session_id, "again", mode="wait"))["data"]["content"] == "again"
+        nursery.cancel_scope.cancel()
