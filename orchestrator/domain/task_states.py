@@ -1,9 +1,9 @@
 """The life of a task, as a table.
 
-    pending ──▶ processing ──▶ completed | failed | cancelled | partial
-       ▲            │
-       ├─ retrying ◀┤
-       └─ waiting  ◀┘        (for a user's input, a delegated service, a client's tool)
+pending ──▶ processing ──▶ completed | failed | cancelled | partial
+   ▲            │
+   ├─ retrying ◀┤
+   └─ waiting  ◀┘        (for a user's input, a delegated service, a client's tool)
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,7 @@ _T = TaskStatus
 
 MOVES: Final[Mapping[TaskStatus, frozenset[TaskStatus]]] = {
     _T.PENDING: frozenset({_T.PROCESSING, _T.FAILED, _T.CANCELLED}),
-    _T.PROCESSING: frozenset(
-        {_T.COMPLETED, _T.FAILED, _T.CANCELLED, _T.PARTIAL, _T.RETRYING, _T.WAITING, _T.PENDING}
-    ),
+    _T.PROCESSING: frozenset({_T.COMPLETED, _T.FAILED, _T.CANCELLED, _T.PARTIAL, _T.RETRYING, _T.WAITING, _T.PENDING}),
     _T.RETRYING: frozenset({_T.PENDING, _T.CANCELLED}),
     _T.WAITING: frozenset({_T.PENDING, _T.CANCELLED, _T.FAILED}),
     _T.COMPLETED: frozenset(),

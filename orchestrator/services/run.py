@@ -70,3 +70,10 @@ class TurnWaiting:
     tool_id: str
     params: dict[str, Any]
     timeout_ms: int
+
+
+class TurnRunner(Protocol):
+    """Runs attempts at chat turns."""
+
+    async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
+        """Run one attempt; raises the OrchestratorError that the turn fails with, or FencedOut."""

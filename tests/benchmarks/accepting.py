@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -56,7 +56,7 @@ trio.run(main)
 @contextmanager
 def server(command: list[str], environ: dict[str, str]) -> Iterator[str]:
     """Run a server; yields its URL."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, text=True) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().split()[1]
@@ -64,8 +64,8 @@ def server(command: list[str], environ: dict[str, str]) -> Iterator[str]:
             process.send_signal(signal.SIGKILL)
 
 
-async def load(url: str, make: Callable[[int], bytes], connections: int, seconds: float) -> float:
-    """Send requests on keep-alive connections, each when the one before is answered; returns requests a second."""
+async def load(url: str, requests: list[bytes], connections: int, seconds: float) -> float:
+    """Send requests in turn on keep-alive connections, each when the one before is answered; returns them a second."""
     host, port = url.removeprefix("http://").split(":")
     count = 0
     end = time.perf_counter() + seconds
@@ -74,7 +74,7 @@ async def load(url: str, make: Callable[[int], bytes], connections: int, seconds
         nonlocal count
         async with await trio.open_tcp_stream(host, int(port)) as stream:
             while time.perf_counter() < end:
-                await stream.send_all(make(number + connections * count))
+                await stream.send_all(requests[(number + connections * count) % len(requests)])
                 answer = b""
                 while True:
                     answer += await stream.receive_some(65536)
@@ -95,7 +95,9 @@ async def load(url: str, make: Callable[[int], bytes], connections: int, seconds
 def post(path: str, body: dict[str, Any], headers: str = "") -> bytes:
     """Write a request."""
     raw = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}Content-Length: {len(raw)}\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n"
+    )
     return head.encode() + b"\r\n" + raw
 
 
@@ -134,15 +136,13 @@ async def compare(rounds: int, seconds: float, connections: int) -> dict[str, li
                 authorization = f"Authorization: Bearer {token}\r\n"
                 for _ in range(rounds):
                     body = {"session_id": ids[0], "content": "hello there"}
-                    bare_request = post("/bare", body, authorization)
-                    rates["bare"].append(await load(bare, lambda _, raw=bare_request: raw, connections, seconds))
+                    plain = [post("/bare", body, authorization)]
+                    rates["bare"].append(await load(bare, plain, connections, seconds))
                     requests = [
                         post("/api/v1/chat.message", {"session_id": one, "content": "hello there"}, authorization)
                         for one in ids
                     ]
-                    rates["ours"].append(
-                        await load(ours, lambda n, raws=requests: raws[n % len(raws)], connections, seconds)
-                    )
+                    rates["ours"].append(await load(ours, requests, connections, seconds))
     return rates
 
 

@@ -87,7 +87,7 @@ class Follower:
 
     async def _connect(self, base: str, resource: str) -> None:
         host, port = base.removeprefix("http://").split(":")
-        headers = [("Authorization", f"Bearer {self.token}")]
+        headers = [(b"Authorization", f"Bearer {self.token}".encode())]
         # The stream is ours, so it is closed however the socket ends.
         async with await trio.open_tcp_stream(host, int(port)) as stream, trio.open_nursery() as nursery:
             socket = await wrap_client_stream(nursery, stream, host, resource, extra_headers=headers)

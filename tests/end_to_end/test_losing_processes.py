@@ -26,10 +26,8 @@ async def follow_turns(stack: Stack, nursery: trio.Nursery, count: int) -> tuple
         follower = Follower(await stack.session(), stack.token())
         nursery.start_soon(follower.run, stack)
         followers.append(follower)
-    messages = []
-    for follower in followers:
-        messages.append((await stack.say(follower.session_id, CONTENT))["data"]["message_id"])
-    return followers, messages
+    answers = [await stack.say(follower.session_id, CONTENT) for follower in followers]
+    return followers, [answer["data"]["message_id"] for answer in answers]
 
 
 def assert_followed_without_gap_or_double(follower: Follower) -> None:

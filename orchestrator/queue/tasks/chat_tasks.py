@@ -16,8 +16,7 @@ from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
-from orchestrator.services.chat_turn import ChatTurnRunner
-from orchestrator.services.run import Partial, TurnDone, TurnWaiting
+from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body
 from orchestrator.store.frames import make_body
@@ -39,7 +38,7 @@ class ChatTasks:
     """
 
     services: QueueServices
-    turns: ChatTurnRunner
+    turns: TurnRunner
 
     async def __call__(self, hand: Hand) -> None:
         """Run a claimed turn to its end.
