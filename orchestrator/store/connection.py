@@ -8,7 +8,7 @@ whether it may have been executed; what had not been sent waits for the new conn
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import outcome
 import structlog
@@ -27,6 +27,9 @@ from orchestrator.store.wire import Counters, Wire
 __all__ = ["RECONNECTED", "Counters", "Dedicated", "Message", "Redis", "RedisAway", "Subscriber", "open_redis"]
 
 _log = structlog.get_logger()
+
+_ATTEMPTS: Final = 3
+"""Connections that a command may see break before it was sent, until it gives up."""
 
 _Commands: Any = AsyncCoreCommands
 
@@ -102,16 +105,17 @@ class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all
     async def _exchange(self, packed: bytes, make_slot: Callable[[float], Slot], count: int = 1) -> Any:
         """Send commands as soon as there is a connection and room, again if they were not sent; return the reply."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        deadline = trio.current_time() + self._limits.reconnect_wait
-        while True:
-            wire = await self._connected_wire(deadline)
-            if not wire.ready and not await wire.wait_for_room():
-                continue
-            slot = make_slot(wire.now())
-            wire.submit(packed, slot, count)
-            reply = await trio.lowlevel.wait_task_rescheduled(slot.abandon)
-            if reply is not UNSENT:
-                return reply
+        reason = ""
+        for _ in range(_ATTEMPTS):
+            wire = await self._connected_wire(trio.current_time() + self._limits.reconnect_wait)
+            if wire.ready or await wire.wait_for_room():
+                slot = make_slot(wire.now())
+                wire.submit(packed, slot, count)
+                reply = await trio.lowlevel.wait_task_rescheduled(slot.abandon)
+                if reply is not UNSENT:
+                    return reply
+            reason = wire.reason or ""
+        raise RedisAway(f"lost {_ATTEMPTS} connections in a row, the last one because {reason}", sent=False)
 
     async def _connected_wire(self, deadline: float) -> Wire:
         """Return the connection, once there is one.
