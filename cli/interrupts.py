@@ -1,8 +1,9 @@
 """Running trio under a command, and what Ctrl-C does to it."""
 
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from math import inf
 from typing import Any, TypeVar
 
 import trio
@@ -41,16 +42,58 @@ def ungrouped() -> Iterator[None]:
         raise only from only.__cause__
 
 
-async def until_interrupted(work: Callable[[], Awaitable[object]]) -> bool:
-    """Run `work` until it ends or SIGINT or SIGTERM comes; returns whether a signal did.
+class Interrupts:
+    """Ctrl-C as a message to whoever is concerned at the moment, and to nobody else.
 
-    A signal is read as an event, so it never breaks into the middle of something as KeyboardInterrupt would.
+    A signal is read as an event, so it never breaks into the middle of something as KeyboardInterrupt would. One that
+    comes while nobody is concerned comes too late, and is dropped.
     """
+
+    def __init__(self) -> None:
+        self._listener: trio.MemorySendChannel[None] | None = None
+        self.quiet_since = -inf
+        """When the last one who was concerned was done, on trio's clock."""
+
+    @contextmanager
+    def caught(self) -> Iterator[trio.MemoryReceiveChannel[None]]:
+        """Get every Ctrl-C inside the block."""
+        before = self._listener
+        # A person may press faster than anybody acts; two are as good as more.
+        self._listener, presses = trio.open_memory_channel[None](2)
+        try:
+            yield presses
+        finally:
+            self._listener, self.quiet_since = before, trio.current_time()
+
+    async def listen(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Pass on signals for as long as it runs."""
+        with trio.open_signal_receiver(signal.SIGINT) as signals:
+            task_status.started()
+            async for _ in signals:
+                if self._listener is not None:
+                    with suppress(trio.WouldBlock):
+                        self._listener.send_nowait(None)
+
+
+@asynccontextmanager
+async def open_interrupts() -> AsyncIterator[Interrupts]:
+    """Take SIGINT over inside the block."""
+    interrupts = Interrupts()
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(interrupts.listen)
+            yield interrupts
+            nursery.cancel_scope.cancel()
+
+
+async def until_interrupted(work: Callable[[], Awaitable[object]]) -> bool:
+    """Run `work` until it ends or SIGINT or SIGTERM comes; returns whether a signal did."""
     interrupted = False
 
-    async def watch() -> None:
+    async def watch(*, task_status: trio.TaskStatus[None]) -> None:
         nonlocal interrupted
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
             async for _ in signals:
                 interrupted = True
                 nursery.cancel_scope.cancel()
@@ -58,7 +101,7 @@ async def until_interrupted(work: Callable[[], Awaitable[object]]) -> bool:
 
     with ungrouped():
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
+            await nursery.start(watch)
             await work()
             nursery.cancel_scope.cancel()
     return interrupted

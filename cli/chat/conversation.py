@@ -1,6 +1,5 @@
 """One session being talked with: messages go over REST, everything that comes back over the WebSocket."""
 
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from cli.client import TrioApi
 from cli.context import Target
 from cli.failures import CliFailure, Exit
 from cli.follow import PATIENCE_SECONDS, Frame, SessionSocket
-from cli.interrupts import ungrouped
+from cli.interrupts import Interrupts, ungrouped
 
 ANSWER_SECONDS: Final = 900.0
 """How long an answer is waited for at most; the service's own deadline comes long before."""
@@ -40,7 +39,7 @@ class Conversation:
     session: dict[str, Any]
     screen: Screen
     tools: ToolAnswerer
-    state: str = ""
+    interrupts: Interrupts
     turns: list[Turn] = field(factory=list)
     interrupted: bool = False
     """Whether Ctrl-C cancelled the latest turn."""
@@ -48,12 +47,18 @@ class Conversation:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, target: Target, session: dict[str, Any], api: TrioApi, screen: Screen, tools: ToolAnswerer
+        cls,
+        target: Target,
+        session: dict[str, Any],
+        api: TrioApi,
+        screen: Screen,
+        tools: ToolAnswerer,
+        interrupts: Interrupts,
     ) -> AsyncIterator[Self]:
         """Connect to a session."""
         socket = SessionSocket(target, session["session_id"], tell=screen.say)
         async with socket.opened() as frames:
-            yield cls(api, socket, frames, session, screen, tools, session["state"])
+            yield cls(api, socket, frames, session, screen, tools, interrupts)
 
     async def ask(self, content: str) -> Turn:
         """Send a message and show its answer; Ctrl-C cancels the turn, and a second one stops waiting for that.
@@ -62,12 +67,17 @@ class Conversation:
             CliFailure: the message was refused, or the service stays away.
             SecondInterrupt: see above.
         """
+        self.interrupted = False
         turn = Turn(started=time.monotonic())
         self.turns.append(turn)
         try:
-            with trio.move_on_after(ANSWER_SECONDS) as waiting, ungrouped():
+            with (
+                trio.move_on_after(ANSWER_SECONDS) as waiting,
+                self.interrupts.caught() as presses,
+                ungrouped(),
+            ):
                 async with trio.open_nursery() as nursery:
-                    await nursery.start(self._cancel_on_interrupt, turn)
+                    nursery.start_soon(self._cancel_on_interrupt, turn, presses)
                     await self._send(turn, content)
                     await self._follow(turn)
                     nursery.cancel_scope.cancel()
@@ -117,7 +127,6 @@ class Conversation:
 
     async def _take(self, frame: Frame, turn: Turn) -> None:
         if frame.name == "session.state_update":
-            self.state = frame.data["state"]
             if frame.data.get("recovered") is False:
                 self.screen.say("Some events were lost; the answer comes in one piece.")
                 await self._look_up(turn)
@@ -149,14 +158,11 @@ class Conversation:
         answer = {"tool_call_id": asked["tool_call_id"], "result": {**result, "execution_time_ms": took}}
         await self.socket.send("tool.result", answer)
 
-    async def _cancel_on_interrupt(self, turn: Turn, *, task_status: trio.TaskStatus[None]) -> None:
-        self.interrupted = False
-        with trio.open_signal_receiver(signal.SIGINT) as signals:
-            task_status.started()
-            async for _ in signals:
-                if self.interrupted:
-                    raise SecondInterrupt
-                self.interrupted = True
-                self.screen.say("Cancelling …")
-                if turn.message_id:
-                    await self.cancel(turn)
+    async def _cancel_on_interrupt(self, turn: Turn, presses: trio.MemoryReceiveChannel[None]) -> None:
+        async for _ in presses:
+            if self.interrupted:
+                raise SecondInterrupt
+            self.interrupted = True
+            self.screen.say("Cancelling …")
+            if turn.message_id:
+                await self.cancel(turn)

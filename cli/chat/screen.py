@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from typing import Any, Final, Protocol
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from rich.text import Text
 from cli.chat.turn import Turn
 from cli.output import make_console, note, printable
 
+_DRAW_SECONDS: Final = 0.05
+"""So often an answer is drawn anew at most: drawing takes longer than receiving."""
 _FENCE: Final = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
 
@@ -83,6 +86,7 @@ class RichScreen:
         self._live: Live | None = None
         self._settled = ""
         self._attempt = 1
+        self._drawn = 0.0
 
     def update(self, turn: Turn) -> None:
         """Draw what has come."""
@@ -96,6 +100,7 @@ class RichScreen:
         if len(done) > len(self._settled):
             self._stop_live()
             self._console.print(Markdown(done[len(self._settled) :]))
+            self._console.print()
             self._settled = done
         rest = text[len(self._settled) :]
         if rest.strip():
@@ -112,7 +117,7 @@ class RichScreen:
             self._console.print(Text(printable(line), style="cyan"))
         sources = source_lines(turn.answer)
         if sources:
-            self._console.print(Text("Sources", style="bold"))
+            self._console.print(Text("\nSources", style="bold"))
             for line in sources:
                 self._console.print(Text(f"  {printable(line)}", style="dim"))
         for line in verdict_lines(turn):
@@ -124,13 +129,14 @@ class RichScreen:
         console.print(Text(printable(text), style="yellow"))
 
     def _draw(self, rest: str) -> None:
-        # Only what fits is drawn anew: a terminal can't take back lines that have scrolled away.
-        height = max(self._console.height - 4, 4)
-        shown = "\n".join(rest.splitlines()[-height:])
+        now = time.monotonic()
+        if self._live is not None and now - self._drawn < _DRAW_SECONDS:
+            return
+        self._drawn = now
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
-        self._live.update(Markdown(shown), refresh=True)
+        self._live.update(Markdown(tail(rest, self._console.width, self._console.height - 4)), refresh=True)
 
     def stop(self) -> None:
         """Give the cursor back, and begin anew with the next answer."""
@@ -158,6 +164,14 @@ def settled(text: str) -> str:
         if len(_FENCE.findall(text, 0, end)) % 2 == 0:
             return text[: end + 2]
     return ""
+
+
+def tail(text: str, width: int, height: int) -> str:
+    """Return the end of a markdown text that fits: a terminal can't take back lines that have scrolled away."""
+    end = "\n".join(text[-width * height :].splitlines()[-height:])
+    opening = text.split("\n", 1)[0]
+    # Code stays code where its first line has been cut off.
+    return f"{opening}\n{end}" if _FENCE.match(text) and not end.startswith(opening) else end
 
 
 def source_lines(answer: dict[str, Any] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import trio
 from attrs import frozen
 
 from cli.chat.conversation import Conversation, SecondInterrupt
@@ -12,10 +13,11 @@ from cli.chat.tools import NobodyAnswers, PersonAnswers, ToolAnswerer
 from cli.client import TrioApi
 from cli.context import Target
 from cli.failures import CliFailure, Exit
-from cli.interrupts import until_interrupted
+from cli.interrupts import Interrupts, open_interrupts, ungrouped
 from cli.output import note
 
 DEFAULT_AGENT: Final = "docs-guide"
+_LATE_SECONDS: Final = 1.0
 
 
 @frozen
@@ -38,36 +40,36 @@ async def run_chat(target: Target, wish: Wish) -> int:
     Raises:
         CliFailure: the service refuses, or stays away.
     """
-    if wish.message is not None:
-        return await _ask_once(target, wish, wish.message)
-    async with TrioApi(target) as api, open_prompt() as prompt:
-        return await _talk(target, wish, api, prompt)
+    async with open_interrupts() as interrupts, TrioApi(target) as api:
+        if wish.message is not None:
+            return await _ask_once(target, wish, wish.message, api, interrupts)
+        async with open_prompt() as prompt:
+            return await _talk(target, wish, api, prompt, interrupts)
 
 
-async def _ask_once(target: Target, wish: Wish, message: str) -> int:
+async def _ask_once(target: Target, wish: Wish, message: str, api: TrioApi, interrupts: Interrupts) -> int:
     if not message.strip():
         raise CliFailure("There is nothing to ask.", "Give a message with -m, or on standard input.", Exit.USAGE)
-    async with TrioApi(target) as api:
-        session = await _session(api, wish)
-        tools = NobodyAnswers(yes=wish.yes)
-        async with Conversation.open(target, session, api, make_screen(), tools) as conversation:
-            try:
-                turn = await conversation.ask(message)
-            except SecondInterrupt:
-                last = conversation.turns[-1]
-                note(f"Left while the turn was being cancelled. {conversation.where_it_stands(last)}")
-                return Exit.INTERRUPTED
+    session = await _session(api, wish)
+    tools = NobodyAnswers(yes=wish.yes)
+    async with Conversation.open(target, session, api, make_screen(), tools, interrupts) as conversation:
+        try:
+            turn = await conversation.ask(message)
+        except SecondInterrupt:
+            last = conversation.turns[-1]
+            note(f"Left while the turn was being cancelled. {conversation.where_it_stands(last)}")
+            return Exit.INTERRUPTED
     if conversation.interrupted:
         return Exit.INTERRUPTED
     return Exit.DONE if turn.status == "completed" else Exit.FAILED
 
 
-async def _talk(target: Target, wish: Wish, api: TrioApi, prompt: Prompt) -> int:
+async def _talk(target: Target, wish: Wish, api: TrioApi, prompt: Prompt, interrupts: Interrupts) -> int:
     tools = PersonAnswers(prompt)
     session = await _session(api, wish)
     while True:
         try:
-            await _talk_with(target, session, api, prompt, tools)
+            await _talk_with(target, session, api, prompt, tools, interrupts)
         except SwitchAgent as switch:
             try:
                 session = await _session(api, Wish(agent_id=switch.agent_id))
@@ -79,12 +81,17 @@ async def _talk(target: Target, wish: Wish, api: TrioApi, prompt: Prompt) -> int
 
 
 async def _talk_with(
-    target: Target, session: dict[str, Any], api: TrioApi, prompt: Prompt, tools: ToolAnswerer
+    target: Target,
+    session: dict[str, Any],
+    api: TrioApi,
+    prompt: Prompt,
+    tools: ToolAnswerer,
+    interrupts: Interrupts,
 ) -> None:
-    async with Conversation.open(target, session, api, make_screen(), tools) as conversation:
+    async with Conversation.open(target, session, api, make_screen(), tools, interrupts) as conversation:
         conversation.screen.say(f"Session {session['session_id']} with {session['agent_id']}. /help lists commands.")
         while True:
-            line = await _line(prompt, f"{session['agent_id']}> ")
+            line = await _line(prompt, interrupts, f"{session['agent_id']}> ")
             if not line.strip():
                 continue
             try:
@@ -98,23 +105,30 @@ async def _talk_with(
                 conversation.screen.say(" ".join(part for part in (failure.message, failure.hint) if part))
 
 
-async def _line(prompt: Prompt, question: str) -> str:
+async def _line(prompt: Prompt, interrupts: Interrupts, question: str) -> str:
     while True:
-        text: str | None = None
-
-        async def ask() -> None:
-            nonlocal text
-            text = await prompt.message(question)
-
         try:
-            if await until_interrupted(ask) or text is None:
-                print()
-                raise Leave
+            with interrupts.caught() as presses, ungrouped():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_leave_on_interrupt, presses, interrupts.quiet_since)
+                    text = await prompt.message(question)
+                    nursery.cancel_scope.cancel()
         except LeftOff as left:
             if left.line:
                 continue
             raise Leave from None
+        if text is None:
+            print()
+            raise Leave
         return text
+
+
+async def _leave_on_interrupt(presses: trio.MemoryReceiveChannel[None], answered: float) -> None:
+    async for _ in presses:
+        # One that was meant for an answer may come just after its end.
+        if trio.current_time() - answered > _LATE_SECONDS:
+            print()
+            raise Leave
 
 
 async def _session(api: TrioApi, wish: Wish) -> dict[str, Any]:

@@ -60,8 +60,12 @@ def dev(
     tenant = find_target().tenant
     plan = make_plan(data_dir.resolve(), _free_with_message(port, message), workers)
 
+    serving = False
+
     async def use(stack: DevStack) -> int:
+        nonlocal serving
         if message is None and (no_chat or not sys.stdin.isatty() or not sys.stdout.isatty()):
+            serving = True
             # In one piece, whatever buffers: somebody waits for this line.
             sys.stdout.write(f"ready {stack.api_url}\n")
             sys.stdout.flush()
@@ -71,28 +75,32 @@ def dev(
         # Imported while the processes start, it would compete with them; a stack that only serves has no use for it.
         from cli.chat.session import Wish, run_chat  # noqa: PLC0415
 
-        wish = Wish(agent_id=agent, message=message, yes=yes)
-        return await run_chat(_target(stack, tenant), wish)
+        return await run_chat(_target(stack, tenant), Wish(agent_id=agent, message=message, yes=yes))
 
-    return run_trio(_until_signalled, lambda: run_stack(plan, os.getpid(), use))
+    result = run_trio(_until_signalled, lambda: run_stack(plan, os.getpid(), use))
+    if result == Exit.INTERRUPTED and message is None:
+        note(f"Stopped; what was stored is kept in {data_dir}.")
+        # To be interrupted is how a stack that serves ends.
+        return Exit.DONE if serving else Exit.INTERRUPTED
+    return result
 
 
 async def _until_signalled(work: Callable[[], Awaitable[int]]) -> int:
-    """Run the stack until it is done, or a signal stops it in order.
-
-    While a chat waits for an answer, Ctrl-C is the chat's.
-    """
+    """Run the stack until it is done, or a signal stops it in order; while there is a chat, Ctrl-C is the chat's."""
     result = int(Exit.DONE)
 
-    async def watch() -> None:
+    async def watch(*, task_status: trio.TaskStatus[None]) -> None:
+        nonlocal result
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
+            task_status.started()
+            async for number in signals:
+                result = Exit.INTERRUPTED if number == signal.SIGINT else Exit.DONE
                 nursery.cancel_scope.cancel()
                 return
 
     with ungrouped():
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
+            await nursery.start(watch)
             result = await work()
             nursery.cancel_scope.cancel()
     return result
@@ -125,4 +133,4 @@ def _introduce(stack: DevStack) -> None:
     note(f"service  {stack.api_url}  (API: {stack.api_url}/docs)")
     note(f"sandbox  {stack.sandbox_url or 'not needed: every service has a URL'}")
     note(f"redis    {stack.redis_url}")
-    note("token    nooble-orch token create --tenant acme --user me    (in another terminal)")
+    note("token    $(nooble-orch token create --tenant acme --user me)")
