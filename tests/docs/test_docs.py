@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
+from cli.main import nooble_orch
 from orchestrator.store.keys import Keys
 from tests.docs.tables import TABLES
 
@@ -48,3 +50,15 @@ def test_the_keys_of_redis_are_described() -> None:
         keys.audit,
     ]
     assert [key for key in shown if f"`{key}`" not in text] == []
+
+
+def test_every_command_is_described() -> None:
+    text = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    context = click.Context(nooble_orch)
+    missing = []
+    for name in nooble_orch.list_commands(context):
+        command = nooble_orch.get_command(context, name)
+        row = next((line for line in text.split("\n") if line.startswith(f"| `nooble-orch {name}")), "")
+        parts = list(command.commands) if isinstance(command, click.Group) else []
+        missing += [f"{name} {part}" for part in parts or [""] if part not in row or not row]
+    assert missing == []
