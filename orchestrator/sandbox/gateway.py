@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import orjson
 
+from orchestrator.sandbox.http_client import posted
+
 TIMEOUT = httpx.Timeout(10.0, read=120.0)
 
 
@@ -60,9 +62,8 @@ class Gateway:
         if callback_token:
             headers["X-Callback-Token"] = callback_token
         try:
-            async with self._client.stream(
-                "POST", f"{self.url.rstrip('/')}/internal/v1/{route}", json=body, headers=headers, timeout=TIMEOUT
-            ) as response:
+            url = f"{self.url.rstrip('/')}/internal/v1/{route}"
+            async with posted(self._client, url, body, headers, TIMEOUT) as response:
                 if response.status_code >= 300:
                     raise GatewayRefused(_complaint(route, response.status_code, await response.aread()))
                 yield response

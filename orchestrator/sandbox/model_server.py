@@ -8,6 +8,7 @@ import httpx
 import orjson
 from attrs import frozen
 
+from orchestrator.sandbox.http_client import posted, streamed_lines
 from orchestrator.sandbox.text import count_tokens
 
 DEFAULT_URL: Final = "https://api.openai.com/v1"
@@ -71,13 +72,8 @@ class ModelServer:
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
         try:
-            async with self.client.stream(
-                "POST",
-                f"{self.url}/chat/completions",
-                json=body,
-                headers={"Authorization": f"Bearer {self.api_key}"},
-                timeout=TIMEOUT,
-            ) as response:
+            headers = {"Authorization": f"Bearer {self.api_key}"}
+            async with posted(self.client, f"{self.url}/chat/completions", body, headers, TIMEOUT) as response:
                 if response.status_code != httpx.codes.OK:
                     raise ModelFailed(f"The model's server answered {response.status_code}.")
                 return await _read(response, messages, body["model"], on_text)
@@ -108,22 +104,23 @@ async def _read(
     said: list[str] = []
     usage: dict[str, int] = {}
     ended = False
-    async for line in response.aiter_lines():
-        if not line.startswith("data:"):
-            continue
-        data = line.removeprefix("data:").strip()
-        if data == "[DONE]":
-            ended = True
-            break
-        chunk = orjson.loads(data)
-        usage = chunk.get("usage") or usage
-        for choice in chunk.get("choices", []):
-            if text := choice.get("delta", {}).get("content"):
-                said.append(text)
-                await on_text(text)
+    async with streamed_lines(response) as lines:
+        async for line in lines:
+            if not line.startswith("data:"):
+                continue
+            data = line.removeprefix("data:").strip()
+            if data == "[DONE]":
+                ended = True
+                break
+            chunk = orjson.loads(data)
+            usage = chunk.get("usage") or usage
+            for choice in chunk.get("choices", []):
+                if text := choice.get("delta", {}).get("content"):
+                    said.append(text)
+                    await on_text(text)
     if not ended:
         raise ModelFailed("The model's server broke off.")
-    text = "".join(said)
+    whole = "".join(said)
     # Not every server tells what it counted.
     prompt = usage.get("prompt_tokens", sum(count_tokens(message["content"]) for message in messages))
-    return Completion(text, model, prompt, usage.get("completion_tokens", count_tokens(text)))
+    return Completion(whole, model, prompt, usage.get("completion_tokens", count_tokens(whole)))

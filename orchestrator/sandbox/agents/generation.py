@@ -6,6 +6,7 @@ import orjson
 
 from orchestrator.sandbox.agents.turn import AgentFailed, Turn
 from orchestrator.sandbox.gateway import GatewayRefused, read_data
+from orchestrator.sandbox.http_client import streamed_lines
 
 
 async def gateway_call(turn: Turn, route: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -41,9 +42,10 @@ async def generate(turn: Turn, body: dict[str, Any]) -> None:
                 _conclude(turn, data, data.get("metadata", {}))
                 return
             done = False
-            async for line in response.aiter_lines():
-                if line.strip():
-                    done = await _take(turn, orjson.loads(line))
+            async with streamed_lines(response) as lines:
+                async for line in lines:
+                    if line.strip():
+                        done = await _take(turn, orjson.loads(line))
             if not done:
                 raise AgentFailed("AGEX_CONN_002", "query.generate broke off.", retryable=True)
     except GatewayRefused as error:
