@@ -86,14 +86,14 @@ def note(text: str) -> None:
 
 
 def age(moment: str | None, now: datetime | None = None) -> str:
-    """Say how long ago a moment is, such as `3 min`."""
+    """Say how long ago a moment is, such as `3m`."""
     if not moment:
         return ""
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
-    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+    for size, name in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
-            return f"{seconds // size:.0f} {name}"
-    return f"{max(seconds, 0):.0f} s"
+            return f"{seconds // size:.0f}{name}"
+    return f"{max(seconds, 0):.0f}s"
 
 
 def _form() -> str:
@@ -101,7 +101,7 @@ def _form() -> str:
 
 
 def _table(records: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(column.title, style=column.style, no_wrap=column.whole, overflow="fold")
     for record in records:

@@ -21,7 +21,6 @@ _COLUMNS: Final = (
     Column("SESSION", "session_id", whole=True),
     Column("STATE", "state", whole=True),
     Column("AGENT", "agent_id"),
-    Column("USER", "user_id"),
     Column("MSGS", "message_count"),
     Column("ACTIVE", "last_activity_at", age=True),
 )

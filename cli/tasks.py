@@ -17,9 +17,8 @@ STATUSES: Final = (
 )  # fmt: skip
 _COLUMNS: Final = (
     Column("TASK", "task_id", whole=True),
-    Column("TYPE", "type"),
+    Column("TYPE", "type", whole=True),
     Column("STATUS", "status", whole=True),
-    Column("TRY", "attempt"),
     Column("AGE", "created_at", age=True),
     Column("ERROR", "error.code"),
 )

@@ -106,15 +106,16 @@ async def _talk_with(
 
 
 async def _line(prompt: Prompt, interrupts: Interrupts, question: str) -> str:
+    answered = interrupts.quiet_since
     while True:
         try:
             with interrupts.caught() as presses, ungrouped():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_leave_on_interrupt, presses, interrupts.quiet_since)
+                    nursery.start_soon(_leave_on_interrupt, presses, answered)
                     text = await prompt.message(question)
                     nursery.cancel_scope.cancel()
         except LeftOff as left:
-            if left.line:
+            if left.line or _is_late(answered):
                 continue
             raise Leave from None
         if text is None:
@@ -125,10 +126,14 @@ async def _line(prompt: Prompt, interrupts: Interrupts, question: str) -> str:
 
 async def _leave_on_interrupt(presses: trio.MemoryReceiveChannel[None], answered: float) -> None:
     async for _ in presses:
-        # One that was meant for an answer may come just after its end.
-        if trio.current_time() - answered > _LATE_SECONDS:
+        if not _is_late(answered):
             print()
             raise Leave
+
+
+def _is_late(answered: float) -> bool:
+    """Tell whether a Ctrl-C was meant for the answer that has just ended."""
+    return trio.current_time() - answered < _LATE_SECONDS
 
 
 async def _session(api: TrioApi, wish: Wish) -> dict[str, Any]:

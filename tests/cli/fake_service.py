@@ -13,6 +13,7 @@ from quart_trio import QuartTrio
 
 SESSION = "session-1"
 TOKEN = "the-token"
+LONG_TASK = "01a204d8-6a56-7770-bdc0-01a89580ed9d"
 
 
 class FakeService:
@@ -126,7 +127,7 @@ def make_app(fake: FakeService) -> QuartTrio:
     @app.get("/api/v1/task.list")
     async def tasks() -> Response:
         error = {"code": "ORCH_CONN_001", "message": "away"}
-        item = {"task_id": "task-1", "type": "chat.message", "status": "failed", "attempt": 2, "error": error}
+        item = {"task_id": LONG_TASK, "type": "chat.message", "status": "failed", "attempt": 2, "error": error}
         return envelope({"items": [item]})
 
     @app.post("/api/v1/task.cancel/<task_id>")
