@@ -28,8 +28,10 @@ async def running(*arguments: str) -> AsyncIterator[tuple[trio.Process, str]]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
+        line = ""
         with trio.fail_after(20):
-            line = (await process.stdout.receive_some()).decode()
+            while not line.endswith("\n"):
+                line += (await process.stdout.receive_some()).decode()
         assert line.startswith("ready http://127.0.0.1:")
         yield process, line.split()[1]
     finally:

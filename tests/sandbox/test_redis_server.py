@@ -6,6 +6,8 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -95,29 +97,33 @@ async def test_who_waits_for_it_learns_that_it_died(tmp_path: Path) -> None:
             assert await server.wait() != 0
 
 
-async def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    parent = await trio.lowlevel.open_process([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE)
+@asynccontextmanager
+async def killed_parent(data_dir: Path) -> AsyncIterator[tuple[int, str]]:
+    """Give pid and address of a Redis whose parent is killed at the end of the block."""
+    parent = await trio.lowlevel.open_process([sys.executable, "-c", PARENT, str(data_dir)], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     try:
+        said = b""
         with trio.fail_after(20):
-            pid = int((await parent.stdout.receive_some()).split()[0])
-        assert is_alive(pid)
+            while not said.endswith(b"\n"):
+                said += await parent.stdout.receive_some()
+        pid, url = said.decode().split()
+        yield int(pid), url
     finally:
         parent.send_signal(signal.SIGKILL)
         await parent.wait()
         await parent.stdout.aclose()
+
+
+async def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    async with killed_parent(tmp_path) as (pid, _):
+        assert is_alive(pid)
     await wait_until_dead(pid)
 
 
 async def test_the_next_stack_may_start_right_after_a_kill(tmp_path: Path) -> None:
-    parent = await trio.lowlevel.open_process([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    with trio.fail_after(20):
-        url = (await parent.stdout.receive_some()).split()[1].decode()
-    ask(url, "SET", "kept", "yes")
-    parent.send_signal(signal.SIGKILL)
-    await parent.wait()
-    await parent.stdout.aclose()
+    async with killed_parent(tmp_path) as (_, url):
+        ask(url, "SET", "kept", "yes")
     async with run_redis(tmp_path) as server:
         assert ask(server.url, "GET", "kept") == "yes"
 
