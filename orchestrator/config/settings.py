@@ -113,6 +113,11 @@ class AgentOrchestratorSettings:
     max_body_bytes: int = setting(1_048_576, says="Largest request body, in bytes.", check=between(1024, 64 * 2**20))
 
     concurrency: int = setting(100, says="Tasks that one process runs at once.", check=between(1, 10_000))
+    fairness_cost: str = setting(
+        "tasks",
+        says="What tenants share fairly: `tasks`, the `seconds` that these run, or `tokens` (in thousands).",
+        check=one_of("tasks", "seconds", "tokens"),
+    )
     lease: float = setting(30.0, says="How long a silent worker keeps its tasks, in seconds.", check=between(1, 600))
     node_timeout: float = setting(
         6.0, says="A process without heartbeat for so long counts as gone, in seconds.", check=between(0.5, 60)

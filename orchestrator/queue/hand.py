@@ -28,6 +28,8 @@ class Hand:
     claim: Claim
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     reason: StopReason | None = None
+    tokens: int = 0
+    """What the task has spent, as far as it said."""
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the task's work; the first reason counts."""

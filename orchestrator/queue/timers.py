@@ -29,9 +29,9 @@ async def run_timers(services: QueueServices) -> None:
 async def _release(services: QueueServices) -> float:
     """Release what is due; returns how many seconds to wait until the next."""
     for tenant_id in await services.due.take(now_ms()):
-        released, following = await services.tasks.release_due(tenant_id, _AT_ONCE)
-        if released:
-            await services.ready.mark(tenant_id)
+        _, following = await services.tasks.release_due(tenant_id, _AT_ONCE)
+        # Due is also a tenant whose rate of starts allows the next one: released or not, there may be work.
+        await services.ready.mark(tenant_id)
         if following is not None:
             await services.due.mark(tenant_id, following)
     moment = await services.due.next_moment()

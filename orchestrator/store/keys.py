@@ -105,6 +105,10 @@ class Keys:
         """String: a user's rate limit (GCRA)."""
         return f"orchestrator:limits:{self.tenant(tenant_id)}:user:{user_id}"
 
+    def start_limit(self, tenant_id: str) -> str:
+        """String: the rate at which the tenant's tasks may start (GCRA)."""
+        return f"orchestrator:limits:{self.tenant(tenant_id)}:starts"
+
     def usage(self, tenant_id: str, day: str) -> str:
         """Hash: tokens spent on a day (`yyyymmdd`), by what they were spent on."""
         return f"orchestrator:usage:{self.tenant(tenant_id)}:{day}"
@@ -118,7 +122,13 @@ class Keys:
     tenants: str = "orchestrator:tenants"
     """Set: all tenants that ever had a session."""
     ready: str = "orchestrator:ready"
-    """Sorted set: tenants with claimable work."""
+    """Sorted set: tenants with claimable work, by virtual time."""
+    debts: str = "orchestrator:ready:debts"
+    """Sorted set: tenants without work whose virtual time is ahead of the clock."""
+    clock: str = "orchestrator:ready:clock"
+    """String: the largest virtual time that was served from."""
+    weights: str = "orchestrator:ready:weights"
+    """Hash: weights of tenants that have another one than 1."""
     due: str = "orchestrator:due"
     """Sorted set: tenants by their next delayed task (ms)."""
     nodes: str = "orchestrator:nodes"

@@ -68,6 +68,19 @@ class Claim:
 
 
 @frozen
+class Batch:
+    """What one claim has brought."""
+
+    claims: list[Claim]
+    more: bool
+    """Whether there may be more to claim now."""
+    read: int
+    """Entries that were taken, those included that needed no worker."""
+    wait_ms: int
+    """How long the tenant's rate makes it wait; 0: it does not."""
+
+
+@frozen
 class Ending:
     """How a task ends, and what is told of it."""
 
@@ -100,10 +113,11 @@ class Retention:
 class TaskStore(TenantStore):
     """The tasks of tenants."""
 
-    async def claim(self, tenant_id: str, node: str, count: int) -> tuple[list[Claim], bool]:
-        """Claim up to `count` tasks for `node`; also says whether there may be more."""
-        reply = await self.run(_CLAIM, tenant_id, node, count)
-        return [_claim(tenant_id, row) for row in reply[1:]], bool(reply[0])
+    async def claim(self, tenant_id: str, node: str, count: int) -> Batch:
+        """Claim up to `count` tasks for `node`."""
+        reply = await self.run(_CLAIM, tenant_id, node, count, keys=[self.keys.start_limit(tenant_id)])
+        more, wait_ms, read, *rows = reply
+        return Batch([_claim(tenant_id, row) for row in rows], bool(more), read, wait_ms)
 
     async def take_over(
         self, tenant_id: str, node: str, count: int, *, silence_ms: int, gone: str | None

@@ -83,6 +83,7 @@ class ChatTasks:
                 outcome = InternalFault("The turn failed for a reason inside the service.")
                 outcome.__cause__ = error
         if isinstance(outcome, TurnDone):
+            run.hand.tokens = outcome.answer.usage.total_tokens
             await self._finish(run, self._done(run, outcome))
         elif isinstance(outcome, TurnWaiting):
             await self._park(run, outcome)
@@ -122,6 +123,8 @@ class ChatTasks:
             )
         )
         await outlast(lambda: self.services.due.mark(message.tenant_id, moment))
+        # A tenant at its bound of tasks in hand waits for one of them to leave.
+        await outlast(lambda: self.services.ready.mark(message.tenant_id))
 
     async def _settle(self, run: ChatRun, partial: Partial) -> None:
         """Settle a task that was stopped from outside."""

@@ -16,6 +16,7 @@
 --!include sessions
 --!include queue
 --!include gcra
+--!include config
 --!include cancel
 local session_id, task_id, message_id, user = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local session, if_busy, correlation = session_key(session_id), ARGV[14], ARGV[15]
@@ -35,7 +36,7 @@ if found[3] and tonumber(found[3]) <= NOW then return {'closed', 'expired'} end
 local intake = redis.call('HGET', CONFIG, 'state')
 if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
 
-local tenant_tat, wait = gcra(KEYS[3], ARGV[20], ARGV[22], 1)
+local tenant_tat, wait = gcra(KEYS[3], limit_of('rate', ARGV[20]), ARGV[22], 1)
 if not tenant_tat then return {'rate', wait} end
 local user_tat
 user_tat, wait = gcra(KEYS[4], ARGV[21], ARGV[22], 1)
@@ -44,9 +45,7 @@ if not user_tat then return {'rate', wait} end
 if redis.call('EXISTS', message_key(message_id)) == 1 then return {'reused'} end
 local waiting = redis.call('LLEN', session .. ':turns')
 if waiting >= tonumber(ARGV[18]) then return {'full', 'session'} end
-local length = 0
-for _, lane in ipairs(LANES) do length = length + redis.call('XLEN', lane_key(lane)) end
-if length >= tonumber(ARGV[19]) then return {'full', 'tenant'} end
+if queue_length() >= limit_of('queue_length', ARGV[19]) then return {'full', 'tenant'} end
 
 local active = redis.call('HGET', session, 'active_task_id')
 if active and if_busy == 'reject' then return {'busy', active} end

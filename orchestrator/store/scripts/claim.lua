@@ -1,29 +1,41 @@
--- Claim the next tasks of a tenant, high lane first. Every claim raises the task's attempt, which is its fencing token.
--- KEYS: 1 the tenant's queue
+-- Claim the next tasks of a tenant. Every claim raises the task's attempt, which is its fencing token.
+-- KEYS: 1 the tenant's queue, 2 the rate of starts (GCRA)
 -- ARGV: 1 tenant, 2 events kept, 3 node, 4 how many
--- Returns: {1 if there may be more, {entry, lane, task record, session record}…}
+-- Returns: {1 if there may be more, ms until the rate allows the next or 0, entries read, {entry, lane, task record,
+--          session record}…}. A tenant at its bound of tasks in hand has no more; the end of one of them says so again.
 -- Complexity: O(tasks claimed)
 --!include tenant
 --!include queue
+--!include gcra
+--!include config
+--!include lanes
 --!include hand_out
 local node, wanted = ARGV[3], tonumber(ARGV[4])
-local state = redis.call('HGET', CONFIG, 'state')
-local claimed, more = {0}, 0
-if state == 'paused' or state == 'drained' then return claimed end
-for _, lane in ipairs(LANES) do
-  local stream = lane_key(lane)
-  if wanted > 0 and redis.call('EXISTS', stream) == 1 then
-    local read = redis.pcall('XREADGROUP', 'GROUP', GROUP, node, 'COUNT', wanted, 'STREAMS', stream, '>')
-    if read and read.err then
-      redis.call('XGROUP', 'CREATE', stream, GROUP, '0')
-      read = redis.call('XREADGROUP', 'GROUP', GROUP, node, 'COUNT', wanted, 'STREAMS', stream, '>')
+local config = redis.call('HMGET', CONFIG, 'state', 'concurrency', 'start_rate')
+local claimed = {0, 0, 0}
+if config[1] == 'paused' or config[1] == 'drained' then return claimed end
+local asked = wanted
+if config[2] then asked = math.min(asked, tonumber(config[2]) - tasks_in_hand()) end
+if asked <= 0 then return claimed end
+if config[3] then
+  -- One second's worth may start at once.
+  local allowed = 0
+  while allowed < asked do
+    local tat, wait = gcra(KEYS[2], config[3], 1, allowed + 1)
+    if not tat then
+      claimed[2] = wait
+      break
     end
-    for _, item in ipairs(read and read[1][2] or {}) do
-      wanted = wanted - 1
-      local task = hand_out(lane, item[1], item[2], node)
-      if task then claimed[#claimed + 1] = task end
-    end
+    allowed = allowed + 1
   end
+  asked = allowed
 end
-if wanted == 0 then claimed[1] = 1 end
+local read = asked == 0 and 0 or read_lanes(node, asked, function(lane, entry, fields)
+  local task = hand_out(lane, entry, fields, node)
+  if task then claimed[#claimed + 1] = task end
+end)
+if config[3] and read > 0 then gcra_write(KEYS[2], (gcra(KEYS[2], config[3], 1, read))) end
+claimed[3] = read
+if read == wanted then claimed[1] = 1 end
+if read < asked then claimed[2] = 0 end
 return claimed

@@ -7,6 +7,7 @@
 -- Complexity: O(fields)
 --!include tenant
 --!include gcra
+--!include config
 local session_id, owner = ARGV[3], ARGV[4]
 if ARGV[7] == '1' then
   local known = redis.call('HMGET', KEYS[2], 'digest', 'answer')
@@ -17,7 +18,7 @@ if ARGV[7] == '1' then
 end
 local intake = redis.call('HGET', CONFIG, 'state')
 if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
-local tenant_tat, wait = gcra(KEYS[3], ARGV[8], ARGV[10], 1)
+local tenant_tat, wait = gcra(KEYS[3], limit_of('rate', ARGV[8]), ARGV[10], 1)
 if not tenant_tat then return {'rate', wait} end
 local user_tat
 user_tat, wait = gcra(KEYS[4], ARGV[9], ARGV[10], 1)

@@ -5,13 +5,14 @@
 --       13 idle ms until a session is paused, 14 messages of history kept, 15 seconds that the history is kept,
 --       16 conversation id or '', 17 agent version or '', 18 answer's message id or '', 19 '1' if it goes to the dead letters,
 --       20 number of history entries (JSON each), then these, then name, body of each event
--- Returns: -1 if the attempt is no longer the current one, else 1 if another turn became claimable, else 0
+-- Returns: -1 if the attempt is no longer the current one, else 1 if there is work that became claimable, else 0
 -- Complexity: O(events + history entries)
 --!include tenant
 --!include events
 --!include sessions
 --!include queue
 --!include turns
+--!include config
 local task_id, session_id, status, err = ARGV[3], ARGV[5], ARGV[6], ARGV[8]
 if not holds(task_id, ARGV[4]) then return -1 end
 local task, session = task_key(task_id), session_key(session_id)
@@ -37,4 +38,7 @@ for i = 21, first_event - 1 do
 end
 if first_event > 21 then redis.call('EXPIRE', session .. ':history', ARGV[15]) end
 for i = first_event, #ARGV, 2 do append_event(session_id, ARGV[i], ARGV[i + 1]) end
-return end_turn(session_id, task_id, ARGV[9], status, ARGV[10], ARGV[11], tonumber(ARGV[13]))
+local more = end_turn(session_id, task_id, ARGV[9], status, ARGV[10], ARGV[11], tonumber(ARGV[13]))
+-- A tenant at its bound of tasks in hand waits for this very moment.
+if more == 0 and redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and queue_length() > tasks_in_hand() then more = 1 end
+return more

@@ -5,7 +5,8 @@
 -- Complexity: O(1)
 --!include tenant
 --!include gcra
-local tenant_tat, wait = gcra(KEYS[2], ARGV[3], ARGV[5], ARGV[6])
+--!include config
+local tenant_tat, wait = gcra(KEYS[2], limit_of('rate', ARGV[3]), ARGV[5], ARGV[6])
 if not tenant_tat then return {0, wait} end
 local user_tat
 user_tat, wait = gcra(KEYS[3], ARGV[4], ARGV[5], ARGV[6])

@@ -5,15 +5,10 @@
 -- Returns: {state, queued, in hand, delayed, dead letters, previous state}
 -- Complexity: O(1)
 --!include tenant
+--!include config
 local previous = redis.call('HGET', CONFIG, 'state') or 'active'
 local state = ARGV[3] ~= '' and ARGV[3] or previous
-local length, in_hand = 0, 0
-for _, lane in ipairs(LANES) do
-  local stream = lane_key(lane)
-  length = length + redis.call('XLEN', stream)
-  local pending = redis.pcall('XPENDING', stream, GROUP)
-  if not pending.err then in_hand = in_hand + pending[1] end
-end
+local length, in_hand = queue_length(), tasks_in_hand()
 local delayed = redis.call('ZCARD', DELAYED)
 if state == 'draining' and length + delayed == 0 then state = 'drained' end
 if state ~= previous then redis.call('HSET', CONFIG, 'state', state) end

@@ -1,0 +1,97 @@
+"""The scheduler: whose task is next.
+
+A round is two steps: one script settles the round before and takes the tenants out whose turn is next; then each of
+them is claimed from, in parallel, by a script of its own. No more is claimed than there are free slots.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+import trio
+from attrs import define, field
+
+from orchestrator.domain.fairness import Contender, distribute
+from orchestrator.errors import StoreUnavailable
+from orchestrator.models.timestamps import now_ms
+from orchestrator.queue.services import QueueServices
+from orchestrator.services.siblings import open_siblings
+from orchestrator.store.ready import Settlement, Turn
+from orchestrator.store.tasks import Claim
+
+_log = structlog.get_logger()
+
+_TENANTS_A_ROUND: Final = 32
+_RETRY_SECONDS: Final = 0.5
+
+
+@define(eq=False)
+class Scheduler:
+    """Claims tasks for one process.
+
+    Args:
+        services: what it works with.
+        free_slots: how many more tasks the process can run.
+        slot_freed: waits until there may be one more.
+        begin: runs a claimed task.
+    """
+
+    services: QueueServices
+    free_slots: Callable[[], int]
+    slot_freed: Callable[[], Awaitable[None]]
+    begin: Callable[[Claim], None]
+    _settlements: list[Settlement] = field(factory=list, init=False)
+
+    async def run(self) -> None:
+        """Schedule, for ever."""
+        while True:
+            try:
+                await self._round()
+            except StoreUnavailable as error:
+                _log.warning("scheduler.store_unavailable", error=error.message)
+                await trio.sleep(_RETRY_SECONDS)
+
+    def correct(self, tenant_id: str, cost: float) -> None:
+        """Note that a task has cost more, or less, than the 1 that was reckoned when it was claimed."""
+        self._settlements.append(Settlement(tenant_id, correction=cost - 1))
+
+    async def _round(self) -> None:
+        """Serve the tenants whose turn it is; waits where there is nothing to do, or no slot."""
+        while self.free_slots() <= 0:
+            await self.slot_freed()
+        # From here on nothing may be cancelled half-way: a claimed task must come into a worker's hands.
+        with trio.CancelScope(shield=True):
+            free = self.free_slots()
+            settlements, self._settlements = self._settlements, []
+            try:
+                turns = await self.services.ready.take(min(free, _TENANTS_A_ROUND), settlements)
+            except StoreUnavailable:
+                self._settlements[:0] = settlements
+                raise
+            await self._serve(turns, free)
+        if not turns and not any(one.more for one in self._settlements):
+            await self.services.ready.wait()
+
+    async def _serve(self, turns: list[Turn], free: int) -> None:
+        shares = distribute([Contender(one.tenant_id, one.virtual_time, one.weight) for one in turns], free)
+        if len(turns) == 1:
+            await self._claim(turns[0], free)
+            return
+        async with open_siblings() as nursery:
+            for turn in turns:
+                nursery.start_soon(self._claim, turn, shares.get(turn.tenant_id, 0))
+
+    async def _claim(self, turn: Turn, share: int) -> None:
+        """Claim a tenant's share; what it was served is settled with the next round, whatever happens here."""
+        served, more = 0, True
+        try:
+            if share > 0:
+                batch = await self.services.tasks.claim(turn.tenant_id, self.services.node, share)
+                for claim in batch.claims:
+                    self.begin(claim)
+                served, more = batch.read, batch.more
+                if batch.wait_ms:
+                    await self.services.due.mark(turn.tenant_id, now_ms() + batch.wait_ms)
+        finally:
+            reached = turn.virtual_time + served / turn.weight
+            self._settlements.append(Settlement(turn.tenant_id, reached, more=more))

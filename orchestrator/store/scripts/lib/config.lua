@@ -1,0 +1,21 @@
+-- What is configured of a tenant. Needs tenant.lua.
+-- Returns the tenant's own figure, or the service's.
+local function limit_of(name, default)
+  return tonumber(redis.call('HGET', CONFIG, name) or default)
+end
+
+-- How many of the tenant's tasks are in hand, from the groups themselves, so that the figure can't drift.
+local function tasks_in_hand()
+  local count = 0
+  for _, lane in ipairs(LANES) do
+    local pending = redis.pcall('XPENDING', lane_key(lane), GROUP)
+    if not pending.err then count = count + pending[1] end
+  end
+  return count
+end
+
+local function queue_length()
+  local length = 0
+  for _, lane in ipairs(LANES) do length = length + redis.call('XLEN', lane_key(lane)) end
+  return length
+end

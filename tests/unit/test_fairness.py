@@ -1,0 +1,52 @@
+"""Fair shares."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.fairness import Contender, distribute
+
+CONTENDERS = st.lists(
+    st.builds(
+        Contender,
+        tenant_id=st.text("abcdef", min_size=1, max_size=4),
+        virtual_time=st.floats(0, 1e6),
+        weight=st.sampled_from([0.5, 1.0, 2.0, 4.0, 10.0]),
+    ),
+    max_size=8,
+    unique_by=lambda one: one.tenant_id,
+)
+
+
+@given(CONTENDERS, st.integers(0, 200))
+def test_every_slot_is_given_out_once_there_is_anybody(contenders: list[Contender], slots: int) -> None:
+    assert sum(distribute(contenders, slots).values()) == (slots if contenders else 0)
+
+
+@given(CONTENDERS, st.integers(0, 200))
+def test_nobody_is_served_beyond_the_next_tenants_virtual_time(contenders: list[Contender], slots: int) -> None:
+    shares = distribute(contenders, slots)
+    ends = {one.tenant_id: one.virtual_time + shares.get(one.tenant_id, 0) / one.weight for one in contenders}
+    for one in contenders:
+        if given_now := shares.get(one.tenant_id, 0):
+            before_last = one.virtual_time + (given_now - 1) / one.weight
+            assert all(before_last <= end + 1e-6 for end in ends.values())
+
+
+@pytest.mark.parametrize("slots_a_round", [1, 3, 7, 100])
+def test_weights_are_met_within_five_percent_over_a_thousand_claims(slots_a_round: int) -> None:
+    weights = {"one": 1.0, "two": 2.0, "four": 4.0}
+    times = dict.fromkeys(weights, 0.0)
+    claimed = dict.fromkeys(weights, 0)
+    while sum(claimed.values()) < 1000:
+        contenders = [Contender(name, times[name], weight) for name, weight in weights.items()]
+        for name, share in distribute(contenders, slots_a_round).items():
+            claimed[name] += share
+            times[name] += share / weights[name]
+    total = sum(claimed.values())
+    for name, weight in weights.items():
+        assert claimed[name] == pytest.approx(total * weight / 7, rel=0.05)
+
+
+def test_a_tenant_with_little_work_is_served_at_once_beside_one_with_much() -> None:
+    assert distribute([Contender("flood", 50_000.0), Contender("small", 3.0)], 3) == {"small": 3}
