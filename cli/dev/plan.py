@@ -19,7 +19,7 @@ from orchestrator.models.principal import Role
 HOST: Final = "127.0.0.1"
 TENANTS: Final = ("acme", "globex")
 TOKEN_SECONDS: Final = 30 * 86_400.0
-DRAIN_SECONDS: Final = "3"
+DRAIN_SECONDS: Final = "1"
 
 
 @frozen
