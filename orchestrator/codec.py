@@ -22,6 +22,8 @@ from orchestrator.models.envelope import FieldFault
 
 T = TypeVar("T")
 
+DEEPEST: Final = 64
+"""So deeply may a client nest what it sends: wrapped on its way, it must still be writable (orjson ends at 254)."""
 _NAMES: Final[dict[type, str]] = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -160,6 +162,30 @@ def parse_json(raw: bytes | str, path: str = "$") -> Any:
     except orjson.JSONDecodeError as error:
         fault = FieldFault(path, f"is not JSON: {error}")
         raise InvalidBody("The body is not JSON.", details=[fault]) from None
+
+
+def parse_request(raw: bytes | str) -> Any:
+    """Read what a client sent as plain data.
+
+    Raises:
+        InvalidBody: it is not JSON, or nested more than `DEEPEST` levels deep.
+    """
+    content = parse_json(raw)
+    brackets = raw.count(b"{") + raw.count(b"[") if isinstance(raw, bytes) else raw.count("{") + raw.count("[")
+    if brackets > DEEPEST and _is_deeper(content, DEEPEST):
+        fault = FieldFault("$", f"is nested more than {DEEPEST} levels deep")
+        raise InvalidBody("The body is nested too deeply.", details=[fault])
+    return content
+
+
+def _is_deeper(content: Any, levels: int) -> bool:
+    layer = [content]
+    for _ in range(levels + 1):
+        containers = [value for value in layer if isinstance(value, dict | list)]
+        if not containers:
+            return False
+        layer = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    return True
 
 
 def _sentence(faults: list[FieldFault]) -> str:

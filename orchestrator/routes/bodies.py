@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from attrs import fields, frozen, resolve_types
 from quart import Request
 
-from orchestrator.codec import parse_json, structure
+from orchestrator.codec import parse_request, structure
 from orchestrator.errors import (
     InvalidBody,
     InvalidParameter,
@@ -64,11 +64,11 @@ def open_envelope(raw: bytes, name: str, tenant_id: str) -> tuple[RequestEnvelop
         The envelope, and the path of `data` within what was sent.
 
     Raises:
-        InvalidBody: it is not JSON, or the envelope has a fault.
+        InvalidBody: it is not JSON, is nested too deeply, or the envelope has a fault.
         Unprocessable: its type or version contradicts the route.
         TenantNotGranted: it names another tenant.
     """
-    content = parse_json(raw)
+    content = parse_request(raw)
     if not isinstance(content, dict):
         raise InvalidBody("The body must be an object.", details=[FieldFault("$", "must be an object")])
     _refuse_foreign(content, "$", tenant_id)

@@ -9,7 +9,7 @@ import structlog
 import trio
 from attrs import frozen
 
-from orchestrator.codec import parse_json, structure
+from orchestrator.codec import parse_request, structure
 from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES
 from orchestrator.errors import (
     CallTimeout,
@@ -163,7 +163,8 @@ class Frames:
         connection, handler = self._connection, HANDLERS[name]
         principal = connection.principal
         if envelope.tenant_id not in {None, principal.tenant_id}:
-            raise TenantNotGranted("The frame names another tenant than the token.")
+            fault = FieldFault("$.tenant_id", "is not the tenant of the token")
+            raise TenantNotGranted("The frame names another tenant than the token.", details=[fault])
         if handler.permission is not None and not principal.may(handler.permission):
             raise PermissionMissing(f"The token lacks the permission '{handler.permission}'.")
         ctx = RequestContext(
@@ -201,7 +202,7 @@ def _read(raw: str | bytes | None) -> tuple[RequestEnvelope, str, Any]:
     try:
         if not isinstance(raw, str):
             raise _fault("$", "must be a text frame")
-        envelope = structure(parse_json(raw), RequestEnvelope)
+        envelope = structure(parse_request(raw), RequestEnvelope)
         if envelope.type is None:
             raise _fault("$.type", "required field is missing")
         name = str(envelope.type)

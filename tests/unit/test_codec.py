@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.codec import decode, encode, parse_json, structure, unstructure
+from orchestrator.codec import DEEPEST, decode, encode, parse_json, parse_request, structure, unstructure
 from orchestrator.errors import InvalidBody
 from orchestrator.models.chat import ChatMessage, ChatMode
 from orchestrator.models.envelope import MessageType, RequestEnvelope
@@ -119,3 +119,19 @@ def test_a_message_reads_back_as_it_was_written(message: TaskMessage) -> None:
 
 def test_states_are_written_as_their_names() -> None:
     assert unstructure(SessionState.ACTIVE) == "ACTIVE"
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_what_is_nested_too_deeply_to_be_written_again_is_refused(opening: str) -> None:
+    def nested(levels: int) -> str:
+        return opening * levels + "1" + ("]" if opening == "[" else "}") * levels
+
+    encode(parse_request(nested(DEEPEST).encode()))
+    for raw in (nested(DEEPEST + 1), nested(DEEPEST + 1).encode(), nested(1000)):
+        with pytest.raises(InvalidBody) as caught:
+            parse_request(raw)
+        assert [fault.path for fault in caught.value.details] == ["$"]
+
+
+def test_width_is_not_depth() -> None:
+    assert len(parse_request(b"[" + b",".join([b"[[]]"] * 500) + b"]")) == 500
