@@ -57,13 +57,17 @@ class Child:
             nursery.start_soon(self._drain)
             await self._fail_at_its_end()
 
+    def terminate(self) -> None:
+        """Ask it to end, without waiting for that."""
+        with suppress(ProcessLookupError):  # it ended just now
+            os.kill(self.pid, signal.SIGTERM)
+
     async def stop(self) -> None:
         """End it in order, by force when that takes too long."""
         assert self._launcher.stdin is not None  # noqa: S101  # asked for in run_child()
         with trio.move_on_after(STOP_SECONDS):
             if self.pid:
-                with suppress(ProcessLookupError):  # it ended just now
-                    os.kill(self.pid, signal.SIGTERM)
+                self.terminate()
                 await self._launcher.wait()
         await self._launcher.stdin.aclose()  # the launcher kills what is left
         await self._launcher.wait()

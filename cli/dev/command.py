@@ -77,7 +77,7 @@ def dev(
 
         return await run_chat(_target(stack, tenant), Wish(agent_id=agent, message=message, yes=yes))
 
-    result = run_trio(_until_signalled, lambda: run_stack(plan, os.getpid(), use))
+    result = run_trio(_until_signalled, lambda: run_stack(plan, os.getpid(), use, alone=message is not None))
     if result == Exit.INTERRUPTED and message is None:
         note(f"Stopped; what was stored is kept in {data_dir}.")
         # To be interrupted is how a stack that serves ends.

@@ -26,13 +26,14 @@ SERVICE_LOG: Final = "service.log"
 SANDBOX_LOG: Final = "sandbox.log"
 
 
-async def run_stack(plan: Plan, pid: int, use: Callable[[DevStack], Awaitable[int]]) -> int:
+async def run_stack(plan: Plan, pid: int, use: Callable[[DevStack], Awaitable[int]], *, alone: bool) -> int:
     """Start everything, call `use` when all is ready, stop everything when it returns.
 
     Args:
         plan: what to start.
         pid: ours, for `dev.json`.
         use: what the stack is for; its result is returned.
+        alone: whether nobody else knows of the stack, so that nothing is in hand any more when `use` returns.
 
     Raises:
         CliFailure: something did not start, or ended by itself.
@@ -52,6 +53,9 @@ async def run_stack(plan: Plan, pid: int, use: Callable[[DevStack], Awaitable[in
                     (plan.data_dir / FILE_NAME).unlink(missing_ok=True)
                 # From here on their ends are wanted.
                 nursery.cancel_scope.cancel()
+                if alone and plan.sandboxed:
+                    # The service waits for its connections to the sandbox, and nobody needs them any more.
+                    children[0].terminate()
     return result
 
 

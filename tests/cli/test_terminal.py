@@ -28,15 +28,22 @@ async def terminal(fake: FakeService, tmp_path: Path) -> AsyncIterator[Terminal]
         yield opened
 
 
-async def test_a_person_chats_and_leaves_with_an_empty_ctrl_c(terminal: Terminal) -> None:
+async def test_ctrl_c_on_an_empty_line_leaves(terminal: Terminal) -> None:
+    await terminal.type(CTRL_C)
+    await terminal.see("nooble-orch chat --session session-1")
+    assert await terminal.end() == 0
+    assert terminal.echoes()
+
+
+async def test_a_ctrl_c_that_comes_too_late_for_an_answer_does_not_leave(terminal: Terminal) -> None:
     await terminal.enter("some words")
     await terminal.see("some words\n")
     await terminal.see("some words\n")
     await terminal.see("echo> ")
     await terminal.type(CTRL_C)
-    await terminal.see("nooble-orch chat --session session-1")
+    await terminal.see("echo> ")
+    await terminal.enter("/quit")
     assert await terminal.end() == 0
-    assert terminal.echoes()
 
 
 async def test_ctrl_c_throws_away_what_is_on_the_line_and_no_more(terminal: Terminal, fake: FakeService) -> None:
