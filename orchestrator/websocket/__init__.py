@@ -1,9 +1,14 @@
 """WebSockets: sessions followed live, and spoken to."""
 
-from quart import Response, websocket
+from functools import cache
+
+import orjson
+from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
+from orchestrator.middleware.exchange import JSON, Exchange, respond
 from orchestrator.services.container import Services
+from orchestrator.websocket.asyncapi import build_document
 from orchestrator.websocket.connection_manager import ConnectionManager
 from orchestrator.websocket.opening import SessionSocket
 from orchestrator.websocket.wire import ShowsSend
@@ -12,7 +17,7 @@ __all__ = ["ConnectionManager", "manager_of", "register"]
 
 
 def register(app: QuartTrio, services: Services) -> ConnectionManager:
-    """Add `/ws/v1/chat/{session_id}` to the application; `middleware.install` comes first.
+    """Add `/ws/v1/chat/{session_id}`, and `/asyncapi.json`, which describes it; `middleware.install` comes first.
 
     Returns:
         Its sockets; `manager_of` finds them again.
@@ -31,7 +36,15 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
         return await sockets.serve(opened, session_id)
 
+    @cache
+    def document() -> bytes:
+        return orjson.dumps(build_document(services.settings.public_url))
+
+    async def asyncapi() -> Response:
+        return respond(Exchange.begin(request.scope), document(), 200, JSON)
+
     app.add_websocket("/ws/v1/chat/<session_id>", "ws_chat", chat)
+    app.add_url_rule("/asyncapi.json", "asyncapi", asyncapi, methods=["GET"])
     app.extensions["connection_manager"] = manager
     return manager
 

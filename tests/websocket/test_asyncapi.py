@@ -1,0 +1,184 @@
+"""The document of the sockets is whole, and true for every frame."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import trio
+from jsonschema import Draft7Validator  # type: ignore[import-untyped] # it has no types
+
+from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.models.events import SERVER_EVENTS
+from orchestrator.sandbox.platform import run_sandbox
+from orchestrator.websocket import handlers
+from orchestrator.websocket.asyncapi import build_document
+from orchestrator.websocket.handlers import HANDLERS
+from tests.http.fakes import INTERNAL_KEY, bearer
+from tests.http.test_real_app import CREATE, Client, service
+from tests.websocket.stage import Stage
+
+KINDS = {"server": SERVER_EVENTS, "client": HANDLERS}
+REQUIRED: dict[str, Any] = {
+    "type": "object",
+    "required": ["asyncapi", "info", "channels", "operations", "components"],
+    "properties": {
+        "asyncapi": {"const": "3.0.0"},
+        "info": {"required": ["title", "version"]},
+        "servers": {"additionalProperties": {"required": ["host", "protocol"]}},
+        "channels": {"additionalProperties": {"required": ["address", "messages", "parameters", "bindings"]}},
+        "operations": {
+            "additionalProperties": {
+                "required": ["action", "channel", "messages", "security"],
+                "properties": {"action": {"enum": ["send", "receive"]}, "messages": {"minItems": 1}},
+            }
+        },
+        "components": {
+            "properties": {
+                "messages": {"additionalProperties": {"required": ["name", "payload", "summary", "contentType"]}},
+                "schemas": {"additionalProperties": {"$ref": "http://json-schema.org/draft-07/schema#"}},
+                "securitySchemes": {"additionalProperties": {"required": ["type"]}},
+            }
+        },
+    },
+}
+"""What AsyncAPI 3.0.0 asks of the parts that this document has."""
+
+
+def document(public_url: str = "") -> Any:
+    return orjson.loads(orjson.dumps(build_document(public_url)))
+
+
+def validator(side: str, name: str) -> Draft7Validator:
+    whole = document()
+    payload = whole["components"]["messages"][f"{side}.{name}"]["payload"]
+    return Draft7Validator({**payload, "components": whole["components"]})
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for inner in part.values():
+            yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
+def test_the_document_has_what_asyncapi_asks_for_and_leads_nowhere_outside() -> None:
+    for url in ("", "https://orchestrator.example/base"):
+        whole = document(url)
+        Draft7Validator(REQUIRED).validate(whole)
+        assert {*references(whole)}
+        for reference in references(whole):
+            place = whole
+            for step in reference.removeprefix("#/").split("/"):
+                place = place[step]
+            assert place
+
+
+def test_every_frame_of_the_code_is_in_the_document_and_conversely() -> None:
+    whole = document()
+    wanted = {f"{side}.{name}" for side, names in KINDS.items() for name in names}
+    assert set(whole["components"]["messages"]) == set(whole["channels"]["chat"]["messages"]) == wanted
+    told = {"send": set[str](), "receive": set[str]()}
+    for operation in whole["operations"].values():
+        told[operation["action"]] |= {one["$ref"].rpartition("/")[2] for one in operation["messages"]}
+    assert told["send"] == {f"server.{name}" for name in SERVER_EVENTS}
+    assert told["receive"] == {f"client.{name}" for name in HANDLERS}
+    for name, handler in HANDLERS.items():
+        assert (handler.permission or "nothing") in whole["operations"][name]["description"]
+
+
+def test_a_server_is_named_where_clients_see_another_url_than_the_documents() -> None:
+    assert "servers" not in document()
+    server = document("https://orchestrator.example:8443/base/")["servers"]["service"]
+    assert server == {"host": "orchestrator.example:8443", "protocol": "wss", "pathname": "/base"}
+    assert document("http://localhost:8000")["servers"]["service"] == {"host": "localhost:8000", "protocol": "ws"}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("chat.message", {"data": {"content": "hi"}}),
+        ("chat.message", {"data": {"content": ""}}),
+        ("chat.message", {"data": {"content": "hi", "if_busy": "maybe"}}),
+        ("chat.message", {"data": {"content": "hi", "loud": True}}),
+        ("chat.message", {"data": {"content": "hi"}, "message_id": "m1", "correlation_id": "c1"}),
+        ("chat.message", {"data": {"content": "hi"}, "message_id": "a:b"}),
+        ("chat.message", {"data": {"content": "hi"}, "nonsense": 1}),
+        ("chat.cancel", {"data": {}}),
+        ("chat.cancel", {"data": {"message_id": "m1"}}),
+        ("tool.result", {"data": {"tool_call_id": "t1", "result": {"status": "success", "data": 1}}}),
+        ("tool.result", {"data": {"tool_call_id": "t1", "result": {"status": "perhaps"}}}),
+        ("session.sync", {"data": {"last_offset": -1, "epoch": "e1"}}),
+        ("session.sync", {"data": {"last_offset": 0, "epoch": "e1"}}),
+        ("system.auth", {"data": {"token": 1}}),
+        ("system.ping", {"data": {}}),
+        ("system.ping", {}),
+        ("system.nonsense", {"data": {}}),
+    ],
+)
+def test_the_schema_of_a_frame_takes_what_the_service_takes(name: str, fields: dict[str, Any]) -> None:
+    domain, _, action = name.partition(".")
+    frame = {"type": {"domain": domain, "action": action}, **fields}
+    try:
+        handlers._read(orjson.dumps(frame).decode())
+        taken = True
+    except handlers._BadFrame:
+        taken = False
+    assert (name in HANDLERS and validator("client", name).is_valid(frame)) == taken
+
+
+async def test_the_frames_of_a_socket_are_as_the_document_says(stage: Stage) -> None:
+    await stage.log.append("chat.stream_reset", SERVER_EVENTS["chat.stream_reset"]("m1", 2))
+    async with stage.client("/ws/v1/chat/s1?last_offset=900&epoch=e0") as client, trio.open_nursery() as nursery:
+        await client.say("system.ping", {"client_timestamp": 5})
+        await client.say("chat.message", {"content": "hi"})
+        await client.say("chat.cancel", {"message_id": "unknown"})
+        await stage.log.chunk(1)
+        seen = set[str]()
+        awaited = {"session.state_update", "session.snapshot", "system.pong", "chat.status_update", "system.error"}
+        while not awaited | {"chat.stream"} <= seen:
+            seen.add(checked(await client.frame()))
+        nursery.start_soon(stage.manager.close_all)
+        while "system.reconnect" not in seen:
+            seen.add(checked(await client.frame()))
+
+
+async def frames_of_a_turn(client: Client, agent_id: str) -> set[str]:
+    session_id = (await client.call("POST", CREATE, {"agent_id": agent_id})).data["session_id"]
+    streamed = await client.say(session_id, mode="stream", timeout_ms=8000)
+    return {checked(orjson.loads(frame)) for frame in re.findall(r"^data: (.*)$", streamed.raw.decode(), re.MULTILINE)}
+
+
+async def test_the_frames_of_whole_turns_are_as_the_document_says(redis_url: str) -> None:
+    async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox:
+        urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
+        async with service(redis_url, consuming=True, services=ServicesSettings(**urls)) as client:
+            answered = await frames_of_a_turn(client, "echo")
+            assert {"chat.status_update", "chat.stream", "chat.completed"} <= answered
+            assert {"chat.status_update", "system.error"} <= await frames_of_a_turn(client, "unknown-agent")
+
+
+async def test_the_document_is_served_and_the_page_leads_to_it(redis_url: str) -> None:
+    async with service(redis_url) as client:
+        served = await client.call("GET", "/asyncapi.json", headers={})
+        assert (served.status, served.json) == (200, document())
+        page = await client.call("GET", "/docs", headers=bearer())
+        assert b'href="/asyncapi.json"' in page.raw
+
+
+async def test_anybody_may_read_the_document(stage: Stage) -> None:
+    async with httpx.AsyncClient(base_url=f"http://{stage.host}:{stage.port}", trust_env=False) as client:
+        assert (await client.get("/asyncapi.json")).json() == document()
+
+
+def checked(frame: Any) -> str:
+    """Return the name of a frame that the document describes."""
+    name = f"{frame['type']['domain']}.{frame['type']['action']}"
+    validator("server", name).validate(frame)
+    return name
