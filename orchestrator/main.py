@@ -29,9 +29,10 @@ from orchestrator.config.loading import load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.queue.consumer import Consumer
 from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
 from orchestrator.services.agent_catalog import AgentCatalog
-from orchestrator.services.chat import ChatService
+from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
 from orchestrator.services.gateway import Gateway
@@ -119,7 +120,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             sessions=sessions,
         )
         turns = ChatTurnRunner(clients, coordinator, AgentCatalog(clients, coordinator))
-        consumer = Consumer(queue, ChatTasks(queue, turns))
+        consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): ChatTasks(queue, turns)}))
         services = Services(
             settings=settings,
             redis=redis,

@@ -19,8 +19,9 @@ from orchestrator.models.session import Session, SessionCreate
 from orchestrator.models.task import Task, TaskStatus
 from orchestrator.queue.consumer import Consumer
 from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
-from orchestrator.services.chat import ChatService
+from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.rate_limiter import rates_of
 from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.session_manager import SessionManager
@@ -159,7 +160,7 @@ async def open_stage(
         nodes = Nodes(redis, keys)
         queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
         turns = ScriptedTurns()
-        consumer = Consumer(queue, ChatTasks(queue, turns))
+        consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): ChatTasks(queue, turns)}))
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(pump.run)

@@ -12,6 +12,7 @@ from orchestrator.models.chat import ChatAnswer, IfBusy
 from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
 from orchestrator.models.session import SessionState
 from orchestrator.models.task import Lane, TaskStatus
+from orchestrator.queue.hand import Hand
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 
@@ -298,3 +299,29 @@ async def test_work_that_nobody_was_woken_for_is_found_by_the_sweep(redis_url: s
             nursery.start_soon(partial(stage.consumer.run, stage.stopping))
             assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
             nursery.cancel_scope.cancel()
+
+
+async def test_a_task_of_a_type_that_nobody_knows_becomes_a_dead_letter(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        entry = await stage.redis.xadd(stage.keys.lane("acme", Lane.LOW), {"task_id": "t-1", "message": "{}"})
+        record = _RECORD_OF_UNKNOWN_TYPE | {"entry": entry}
+        await stage.redis.hset(stage.keys.task("acme", "t-1"), mapping=record)
+        [claim] = (await stage.queue.tasks.claim("acme", "node", 1)).claims
+        await stage.consumer.handler(Hand(claim))
+        assert (await stage.tasks.get(context(), "t-1")).status is TaskStatus.FAILED
+        assert await stage.redis.xlen(stage.keys.dead_letters("acme")) == 1
+        assert await queue_is_empty(stage)
+
+
+_RECORD_OF_UNKNOWN_TYPE = {
+    "task_id": "t-1",
+    "message": "{}",
+    "status": "pending",
+    "attempt": 0,
+    "lane": "low",
+    "priority": 9,
+    "type": "tea.brew",
+    "created_at": 1_700_000_000_000,
+    "user_id": "ann",
+    "correlation_id": "c-1",
+}

@@ -1,1 +1,37 @@
 """What a claimed task does, one module a kind."""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from orchestrator.errors import InvalidBody
+from orchestrator.queue.consumer import Handler
+from orchestrator.queue.hand import Hand
+from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.burial import bury
+
+
+@frozen
+class TaskKinds:
+    """Runs each task by the handler of its type; one of a type that nobody knows goes to the dead letters.
+
+    Args:
+        services: what the queue works with.
+        handlers: by type, `domain.action`.
+    """
+
+    services: QueueServices
+    handlers: Mapping[str, Handler]
+
+    async def __call__(self, hand: Hand) -> None:
+        """Run a claimed task to its end.
+
+        Raises:
+            FencedOut: another process has taken the task over.
+        """
+        kind = hand.claim.record.get(b"type", b"").decode()
+        handler = self.handlers.get(kind)
+        if handler is None:
+            await bury(self.services, hand, InvalidBody(f"Nothing here runs tasks of the type {kind!r}."))
+        else:
+            await handler(hand)

@@ -10,12 +10,13 @@ from orchestrator.codec import encode
 from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError, TaskExpired
 from orchestrator.models.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.events import ChatStatusUpdate, ToolExecute, Trouble
-from orchestrator.models.session import Session, SessionState
+from orchestrator.models.session import SessionState
 from orchestrator.models.task import TaskMessage, TaskStatus
 from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.burial import bury
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body
@@ -50,10 +51,10 @@ class ChatTasks:
         try:
             message = hand.claim.message()
         except InvalidBody as error:
-            await self._bury(hand, session, error)
+            await bury(self.services, hand, error)
             return
         if session is None:
-            await self._bury(hand, None, InternalFault("The session of the task is gone."))
+            await bury(self.services, hand, InternalFault("The session of the task is gone."))
             return
         run = ChatRun(self.services, hand, message, session)
         partial = Partial()
@@ -133,21 +134,6 @@ class ChatTasks:
             await self.services.ready.mark(run.message.tenant_id)
         elif run.stopped:
             await self._finish(run, self._cancelled(run, partial))
-
-    async def _bury(self, hand: Hand, session: Session | None, error: OrchestratorError) -> None:
-        """Give up a task that can't even be begun; it goes to the dead letters."""
-        claim = hand.claim
-        correlation_id = claim.record.get(b"correlation_id", b"").decode()
-        session_id = claim.record.get(b"session_id", b"").decode()
-        ending = Ending(
-            status=TaskStatus.FAILED,
-            session_state=SessionState.ERROR,
-            state_body=state_body(claim.tenant_id, session_id, SessionState.ERROR, correlation_id),
-            correlation_id=correlation_id,
-            error=encode(error.body(correlation_id)),
-            dead_letter=True,
-        )
-        await self.services.tasks.finish(claim, session_id, ending, retention_of(self.services.settings))
 
     def _done(self, run: ChatRun, done: TurnDone) -> Ending:
         return self._ending(

@@ -1,0 +1,33 @@
+"""Burying: a claimed task that can't even be begun is given up, and goes to the dead letters."""
+
+from orchestrator.codec import encode
+from orchestrator.errors import OrchestratorError
+from orchestrator.models.session import SessionState
+from orchestrator.models.task import TaskStatus
+from orchestrator.queue.hand import Hand
+from orchestrator.queue.services import QueueServices
+from orchestrator.services.tasks import retention_of
+from orchestrator.services.views import state_body
+from orchestrator.store.tasks import Ending
+
+
+async def bury(services: QueueServices, hand: Hand, error: OrchestratorError) -> None:
+    """End a task as failed, for `error`; its session, if it has one, is told.
+
+    Raises:
+        FencedOut: another process has taken the task over.
+    """
+    claim = hand.claim
+    correlation_id = claim.record.get(b"correlation_id", b"").decode()
+    session_id = claim.record.get(b"session_id", b"").decode()
+    ending = Ending(
+        status=TaskStatus.FAILED,
+        session_state=SessionState.ERROR,
+        state_body=state_body(claim.tenant_id, session_id, SessionState.ERROR, correlation_id),
+        correlation_id=correlation_id,
+        error=encode(error.body(correlation_id)),
+        dead_letter=True,
+    )
+    more = await services.tasks.finish(claim, session_id, ending, retention_of(services.settings))
+    if more:
+        await services.ready.mark(claim.tenant_id)
