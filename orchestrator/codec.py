@@ -106,7 +106,20 @@ def _build() -> OrjsonConverter:
     converter.register_structure_hook(StrEnum, _enum)
     converter.register_structure_hook_factory(_is_list, lambda kind: _list(kind, converter))
     converter.register_structure_hook_factory(_is_limited, lambda kind: _limited(kind, converter))
+    # Limits say nothing about writing, and what is of any kind is plain data already: neither needs to be walked.
+    converter.register_unstructure_hook_factory(
+        _is_limited, lambda kind: converter.get_unstructure_hook(get_args(kind)[0])
+    )
+    converter.register_unstructure_hook_func(_is_plain, _as_it_is)
     return converter
+
+
+def _is_plain(kind: Any) -> bool:
+    return kind is Any or kind == dict[str, Any]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 _CONVERTER: Final = _build()
@@ -139,7 +152,7 @@ def unstructure(value: Any) -> Any:
 
 def encode(value: Any) -> bytes:
     """Write a model, or plain data, as JSON."""
-    return orjson.dumps(_CONVERTER.unstructure(value))
+    return orjson.dumps(value if type(value) is dict else _CONVERTER.unstructure(value), default=_CONVERTER.unstructure)
 
 
 def decode(raw: bytes | str, kind: type[T], path: str = "$") -> T:

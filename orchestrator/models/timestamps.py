@@ -1,6 +1,7 @@
 """Moments: milliseconds since the Unix epoch inside, RFC 3339 in UTC outside."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import time_ns
 from typing import Annotated
 
@@ -24,7 +25,12 @@ def now_ms() -> int:
 def to_timestamp(moment_ms: int) -> str:
     """Write a moment (milliseconds since the Unix epoch) as `2026-01-01T00:00:00.000Z`."""
     seconds, milliseconds = divmod(moment_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z"
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def from_timestamp(text: str) -> int:
