@@ -91,6 +91,10 @@ class Keys:
         """Hash: what a request with this idempotency key was, and what it was answered."""
         return f"orchestrator:idempotency:{self.tenant(tenant_id)}:{user_id}:{key}"
 
+    def trace(self, tenant_id: str, correlation_id: str) -> str:
+        """Stream: the timeline of a request."""
+        return f"orchestrator:trace:{self.tenant(tenant_id)}:{correlation_id}"
+
     # Tenants
 
     def tenant_config(self, tenant_id: str) -> str:
@@ -133,6 +137,8 @@ class Keys:
     """Sorted set: tenants by their next delayed task (ms)."""
     nodes: str = "orchestrator:nodes"
     """Sorted set: processes by last heartbeat (ms)."""
+    loads: str = "orchestrator:nodes:loads"
+    """Hash: what each process has in hand, JSON by process."""
     audit: str = "orchestrator:audit:events"
     """Stream: the audit trail."""
     wake_channel: str = "orchestrator:wake"

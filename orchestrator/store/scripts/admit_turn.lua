@@ -56,6 +56,7 @@ redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', ARGV[10], '
   'lane', ARGV[11], 'priority', ARGV[12], 'type', ARGV[13], 'created_at', NOW, 'session_id', session_id,
   'message_id', message_id, 'user_id', user, 'correlation_id', correlation)
 redis.call('ZADD', INDEX, NOW, task_id)
+trace(task_id, 'accepted', {correlation, 0}, nil, ARGV[13])
 redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
 redis.call('EXPIRE', message_key(message_id), ARGV[24])
 redis.call('HSET', KEYS[2], 'digest', ARGV[8], 'answer', ARGV[9])

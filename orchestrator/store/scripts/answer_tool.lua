@@ -15,4 +15,5 @@ redis.call('HSET', task_key(task_id), 'checkpoint:tool:' .. ARGV[4], ARGV[5])
 redis.call('HDEL', task_key(task_id), 'waiting_for')
 append_event(ARGV[3], 'tool.result', ARGV[6])
 enqueue(task_id)
+trace_step(task_id, 'resumed', nil, ARGV[4])
 return 1

@@ -7,4 +7,5 @@
 --!include queue
 if not holds(ARGV[3], ARGV[4]) then return -1 end
 redis.call('HSET', task_key(ARGV[3]), 'checkpoint:' .. ARGV[5], ARGV[6])
+trace_step(ARGV[3], 'checkpoint', nil, ARGV[5])
 return 1

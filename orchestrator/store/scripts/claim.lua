@@ -31,7 +31,7 @@ if config[3] then
   asked = allowed
 end
 local read = asked == 0 and 0 or read_lanes(node, asked, function(lane, entry, fields)
-  local task = hand_out(lane, entry, fields, node)
+  local task = hand_out(lane, entry, fields, node, 'claimed')
   if task then claimed[#claimed + 1] = task end
 end)
 if config[3] and read > 0 then gcra_write(KEYS[2], (gcra(KEYS[2], config[3], 1, read))) end

@@ -8,5 +8,6 @@
 if not holds(ARGV[3], ARGV[4]) then return -1 end
 dequeue(ARGV[3])
 enqueue(ARGV[3])
+trace_step(ARGV[3], 'handed_back', redis.call('HGET', task_key(ARGV[3]), 'node'))
 redis.call('HDEL', task_key(ARGV[3]), 'node')
 return 1

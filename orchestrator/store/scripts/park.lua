@@ -13,4 +13,5 @@ local due = NOW + tonumber(ARGV[7])
 redis.call('HSET', task_key(task_id), 'status', 'waiting', 'waiting_for', ARGV[6])
 redis.call('ZADD', DELAYED, due, task_id)
 append_event(ARGV[5], 'tool.execute', ARGV[8])
+trace_step(task_id, 'parked', nil, ARGV[6])
 return due

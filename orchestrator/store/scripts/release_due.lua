@@ -15,6 +15,7 @@ for _, task_id in ipairs(due) do
       redis.call('HDEL', task_key(task_id), 'waiting_for')
     end
     enqueue(task_id)
+    trace_step(task_id, 'resumed', nil, fields[2] and 'timed out')
   end
 end
 local following = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')

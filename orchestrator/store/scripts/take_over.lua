@@ -22,7 +22,7 @@ for _, lane in ipairs(LANES) do
         local entries = redis.call('XCLAIM', stream, GROUP, node, ARGV[5], item[1])
         for _, entry in ipairs(entries) do
           wanted = wanted - 1
-          local task = hand_out(lane, entry[1], entry[2], node)
+          local task = hand_out(lane, entry[1], entry[2], node, 'taken_over')
           if task then taken[#taken + 1] = task end
         end
       end

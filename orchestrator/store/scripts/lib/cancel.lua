@@ -9,6 +9,7 @@ local function cancel_task(task_id, reason, template, retain_seconds)
   if status == 'processing' then
     redis.call('HSET', task, 'cancel', reason)
     redis.call('PUBLISH', 'orchestrator:cancel', task_id)
+    trace_step(task_id, 'cancel_asked', nil, reason)
     return 'asked'
   elseif status == 'pending' or status == 'waiting' or status == 'retrying' then
     dequeue(task_id)

@@ -1,14 +1,14 @@
--- Give a claimed entry to a worker. Needs tenant.lua and queue.lua.
+-- Give a claimed entry to a worker; `how` is what its timeline says of it. Needs tenant.lua and queue.lua.
 -- Returns {entry, lane, task record, session record}, or nil where there is nothing to do: an entry without a record goes
 -- to the dead letters, one whose task has ended is dropped.
-local function hand_out(lane, entry, fields, node)
+local function hand_out(lane, entry, fields, node, how)
   local message, task_id = nil, nil
   for i = 1, #fields, 2 do
     if fields[i] == 'task_id' then task_id = fields[i + 1] end
     if fields[i] == 'message' then message = fields[i + 1] end
   end
   local task = task_id and task_key(task_id)
-  local record = task and redis.call('HMGET', task, 'status', 'entry', 'session_id') or {}
+  local record = task and redis.call('HMGET', task, 'status', 'entry', 'session_id', 'correlation_id') or {}
   if not record[1] then
     redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id or '', 'message', message or '',
       'reason', 'the entry has no task record', 'at', NOW)
@@ -18,10 +18,11 @@ local function hand_out(lane, entry, fields, node)
     redis.call('XDEL', lane_key(lane), entry)
     return nil
   end
-  redis.call('HINCRBY', task, 'attempt', 1)
+  local attempt = redis.call('HINCRBY', task, 'attempt', 1)
   redis.call('HSET', task, 'status', 'processing', 'node', node, 'claimed_at', NOW)
   redis.call('HDEL', task, 'emitted')
   redis.call('HSETNX', task, 'started_at', NOW)
+  trace(task_id, how, {record[4], attempt}, node)
   local session = record[3] and redis.call('HGETALL', session_key(record[3])) or {}
   return {entry, lane, redis.call('HGETALL', task), session}
 end

@@ -1,4 +1,5 @@
 -- The tenant's queue. Needs tenant.lua.
+--!include trace
 
 -- Put a task's message into its lane, where any process may claim it.
 local function enqueue(task_id)
@@ -28,6 +29,8 @@ end
 local function conclude(task_id, status, retain_seconds)
   local task = task_key(task_id)
   redis.call('HSET', task, 'status', status, 'finished_at', NOW)
+  local fields = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node')
+  trace(task_id, 'finished', fields, fields[3], status)
   redis.call('HDEL', task, 'node')
   redis.call('EXPIRE', task, retain_seconds)
   redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
@@ -40,6 +43,7 @@ local function next_turn(session_id)
   if task_id then
     redis.call('HSET', session, 'active_task_id', task_id)
     enqueue(task_id)
+    trace_step(task_id, 'its_turn')
   else
     redis.call('HDEL', session, 'active_task_id')
   end
