@@ -150,3 +150,26 @@ async def _play(house: House, upto: int) -> None:
 async def _followers(house: House, count: int) -> None:
     while house.log.followers != count:
         await trio.lowlevel.checkpoint()
+
+
+async def test_an_idle_connection_does_not_hold_up_a_stop() -> None:
+    house = House()
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.accesslog = config.errorlog = None
+    config.graceful_timeout = 60
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        async def serve(*, task_status: trio.TaskStatus[list[str]]) -> None:
+            await hypercorn.trio.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
+            nursery.cancel_scope.cancel()
+
+        [url] = await nursery.start(serve)
+        async with connected(url) as stream:
+            await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            await read_answer(stream)
+            with trio.fail_after(5):
+                stop.set()
+                assert await stream.receive_some() == b""
+                await trio.sleep_forever()
