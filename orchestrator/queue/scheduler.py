@@ -13,7 +13,6 @@ from attrs import define, field
 
 from orchestrator.domain.fairness import Contender, distribute
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.timestamps import now_ms
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.siblings import open_siblings
 from orchestrator.store.ready import Settlement, Turn
@@ -91,7 +90,7 @@ class Scheduler:
                     self.begin(claim)
                 served, more = batch.read, batch.more
                 if batch.wait_ms:
-                    await self.services.due.mark(turn.tenant_id, now_ms() + batch.wait_ms)
+                    await self.services.due.mark_in(turn.tenant_id, batch.wait_ms)
         finally:
             reached = turn.virtual_time + served / turn.weight
             self._settlements.append(Settlement(turn.tenant_id, reached, more=more))

@@ -6,7 +6,6 @@ import structlog
 import trio
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.timestamps import now_ms
 from orchestrator.queue.services import QueueServices
 
 _log = structlog.get_logger()
@@ -20,19 +19,20 @@ async def run_timers(services: QueueServices) -> None:
     """Release delayed tasks, for ever."""
     while True:
         try:
-            await services.due.wait(await _release(services))
+            tenants, seconds = await services.due.take()
+            for tenant_id in tenants:
+                await _release(services, tenant_id)
+            if not tenants:
+                await services.due.wait(_LONGEST_WAIT if seconds is None else min(_LONGEST_WAIT, seconds))
         except StoreUnavailable as error:
             _log.warning("timers.store_unavailable", error=error.message)
             await trio.sleep(1)
 
 
-async def _release(services: QueueServices) -> float:
-    """Release what is due; returns how many seconds to wait until the next."""
-    for tenant_id in await services.due.take(now_ms()):
-        _, following = await services.tasks.release_due(tenant_id, _AT_ONCE)
-        # Due is also a tenant whose rate of starts allows the next one: released or not, there may be work.
-        await services.ready.mark(tenant_id)
-        if following is not None:
-            await services.due.mark(tenant_id, following)
-    moment = await services.due.next_moment()
-    return _LONGEST_WAIT if moment is None else min(_LONGEST_WAIT, max(0.0, (moment - now_ms()) / 1000))
+async def _release(services: QueueServices, tenant_id: str) -> None:
+    """Release what is due of a tenant, and note when the next is."""
+    _, following = await services.tasks.release_due(tenant_id, _AT_ONCE)
+    # Due is also a tenant whose rate of starts allows the next one: released or not, there may be work.
+    await services.ready.mark(tenant_id)
+    if following is not None:
+        await services.due.mark(tenant_id, following)

@@ -226,7 +226,7 @@ class SessionManager:
 
     async def idle_moves(self, tenant_id: str, limit: int = 100) -> int:
         """Make the moves that idleness leads to; returns how many sessions were looked at."""
-        session_ids = await self.store.idle(tenant_id, now_ms(), limit)
+        session_ids = await self.store.idle(tenant_id, limit)
         viewer = Viewer(tenant_id, "", sees_whole_tenant=True)
         for session_id in session_ids:
             session = await self.store.get(viewer, session_id)

@@ -19,6 +19,7 @@ _CREATE: Final = Script("create_session")
 _MOVE: Final = Script("move_session")
 _UPDATE: Final = Script("update_session")
 _CLOSE: Final = Script("close_session")
+_IDLE: Final = Script("idle_sessions")
 
 
 @frozen
@@ -192,10 +193,9 @@ class SessionStore(TenantStore):
         )
         return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
 
-    async def idle(self, tenant_id: str, now_ms: int, limit: int) -> list[str]:
-        """Return sessions whose idle timer has run out."""
-        due = await self.redis.zrangebyscore(self.keys.session_timers(tenant_id), "-inf", now_ms, 0, limit)
-        return [session_id.decode() for session_id in due]
+    async def idle(self, tenant_id: str, limit: int) -> list[str]:
+        """Return sessions whose idle timer has run out, by Redis' clock."""
+        return [session_id.decode() for session_id in await self.run(_IDLE, tenant_id, limit)]
 
     async def issue_ticket(self, session_id: str, holder: Mapping[str, Any]) -> str:
         """Make a one-use ticket that stands for `holder`; only its digest is stored."""
