@@ -33,7 +33,7 @@ class DueTenants:
         self._changed.set()
 
     async def take(self) -> tuple[list[str], float | None]:
-        """Take the tenants out that have something due; returns them, and the seconds until the next, if there is one."""
+        """Take out the tenants that have something due; returns them, and the seconds until the next, if any."""
         wait_ms, *tenants = await _TAKE(self.redis, keys=[self.keys.due], args=[_AT_ONCE])
         return [tenant.decode() for tenant in tenants], None if wait_ms < 0 else wait_ms / 1000
 
