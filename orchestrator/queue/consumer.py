@@ -20,6 +20,7 @@ from orchestrator.errors import FencedOut, StoreUnavailable
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.keeper import Keeper
 from orchestrator.queue.listener import listen
+from orchestrator.queue.meter import Meter
 from orchestrator.queue.scheduler import Scheduler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.sweeper import Sweeper
@@ -47,13 +48,17 @@ class Consumer:
     handler: Handler
     hands: dict[str, Hand] = field(factory=dict, init=False)
     alive: bool = field(default=False, init=False)
+    meter: Meter = field(init=False)
     _freed: trio.Event = field(factory=trio.Event, init=False)
     _scheduler: Scheduler | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.meter = Meter(self.services.node, self.services.settings.concurrency)
 
     async def run(self, stopping: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Consume until `stopping` is set and everything in hand has been settled."""
         services = self.services
-        keeper = Keeper(services, self.hands, self._take)
+        keeper = Keeper(services, self.hands, self._take, self.meter)
         async with trio.open_nursery() as background:
             await background.start(listen, services, self.hands)
             background.start_soon(run_timers, services)
@@ -90,14 +95,17 @@ class Consumer:
     def _take(self, claim: Claim, workers: trio.Nursery) -> None:
         hand = Hand(claim)
         self.hands[claim.task_id] = hand
+        self.meter.note_claim(claim)
         workers.start_soon(self._work, hand)
 
     async def _work(self, hand: Hand) -> None:
         claim, began = hand.claim, trio.current_time()
         log = _log.bind(tenant_id=claim.tenant_id, task_id=claim.task_id, attempt=claim.attempt)
+        began = trio.current_time()
         try:
             await self.handler(hand)
         except FencedOut:
+            self.services.metrics.fenced()
             log.warning("task.fenced")
         except StoreUnavailable as error:
             # Whatever was to be written is not; the lease runs out, and the task is taken over.
@@ -105,8 +113,10 @@ class Consumer:
         except Exception:
             log.exception("task.crashed")
         finally:
+            self.services.metrics.task_processed(trio.current_time() - began)
             if self.hands.get(claim.task_id) is hand:
                 del self.hands[claim.task_id]
+            self.meter.note_end()
             self._reckon(hand, trio.current_time() - began)
             self._freed.set()
 

@@ -8,8 +8,9 @@ import structlog
 import trio
 from attrs import define, field
 
-from orchestrator.errors import StoreUnavailable
+from orchestrator.errors import FencedOut, StoreUnavailable
 from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.meter import Meter
 from orchestrator.queue.services import QueueServices
 from orchestrator.store.tasks import Claim
 
@@ -27,6 +28,7 @@ class Keeper:
     services: QueueServices
     hands: dict[str, Hand]
     take: Callable[[Claim, trio.Nursery], None]
+    meter: Meter
     workers: trio.Nursery | None = field(default=None, init=False)
     _patient_until: float = field(default=0.0, init=False)
 
@@ -41,7 +43,8 @@ class Keeper:
         while True:
             began = trio.current_time()
             try:
-                gone = await self.services.nodes.beat(self.services.node, round(timeout * 1000))
+                load = self.meter.read(hand.claim.tenant_id for hand in self.hands.values())
+                gone = await self.services.nodes.beat(self.services.node, round(timeout * 1000), load)
                 # After Redis was away every process looks silent: give all of them time to be heard again.
                 if gone and trio.current_time() >= self._patient_until:
                     for node in gone:
@@ -92,7 +95,18 @@ class Keeper:
                     if stale := self.hands.get(claim.task_id):
                         stale.stop(StopReason.LOST)
                     _log.info("task.taken_over", tenant_id=tenant_id, task_id=claim.task_id, attempt=claim.attempt)
-                    self.take(claim, self.workers)
+                    await self._begin(claim)
             if not more:
                 return False
         return True
+
+    async def _begin(self, claim: Claim) -> None:
+        """Run a task that was taken over; if this process began to stop meanwhile, it goes on elsewhere."""
+        if self.workers is not None:
+            self.take(claim, self.workers)
+            return
+        try:
+            await self.services.tasks.hand_back(claim)
+        except FencedOut:
+            _log.info("task.fenced", tenant_id=claim.tenant_id, task_id=claim.task_id, attempt=claim.attempt)
+        await self.services.ready.mark(claim.tenant_id)
