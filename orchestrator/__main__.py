@@ -13,9 +13,12 @@ from orchestrator.running import run
 @click.option("--bind", help="HOST:PORT, instead of those of the file; port 0: a free one.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes, instead of the file's number.")
 @click.option("--shared-port", is_flag=True, help="Share the port with other workers.")
-def main(config: Path | None, bind: str | None, workers: int | None, *, shared_port: bool) -> None:
+@click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input ends.")
+def main(
+    config: Path | None, bind: str | None, workers: int | None, *, shared_port: bool, exit_with_stdin: bool
+) -> None:
     """Run the Agent Orchestrator Service."""
-    sys.exit(run(config, bind=bind, workers=workers, shared_port=shared_port))
+    sys.exit(run(config, bind=bind, workers=workers, shared_port=shared_port, exit_with_stdin=exit_with_stdin))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Starting the service from the command line."""
 
+import os
 import sys
 import warnings
 from functools import partial
@@ -22,6 +23,7 @@ def run(
     bind: str | None = None,
     workers: int | None = None,
     shared_port: bool = False,
+    exit_with_stdin: bool = False,
 ) -> int:
     """Run the service until it is stopped; prints `ready http://…` when it is ready.
 
@@ -30,6 +32,7 @@ def run(
         bind: `HOST:PORT` instead of the file's.
         workers: number of processes instead of the file's.
         shared_port: whether other processes listen on the same port.
+        exit_with_stdin: whether to stop, in order, when standard input ends: when whoever started this has gone.
 
     Returns:
         The exit code.
@@ -50,7 +53,7 @@ def run(
         warnings.filterwarnings("ignore", message="The config `workers`", module="hypercorn")
     else:
         config.workers = 1
-    return _run_one(settings, config)
+    return _run_one(settings, config, exit_with_stdin=exit_with_stdin)
 
 
 def _hypercorn_config(config_file: Path | None, bind: str | None, workers: int | None) -> Config:
@@ -66,11 +69,16 @@ def _hypercorn_config(config_file: Path | None, bind: str | None, workers: int |
     return config
 
 
-def _run_one(settings: AgentOrchestratorSettings, config: Config) -> int:
+def _run_one(settings: AgentOrchestratorSettings, config: Config, *, exit_with_stdin: bool) -> int:
     async def main() -> None:
+        stop = trio.Event()
         async with trio.open_nursery() as nursery:
-            binds = await nursery.start(partial(serve, settings, config))
-            _announce(binds[0])
+            if exit_with_stdin:
+                nursery.start_soon(_set_at_end_of_input, stop)
+            async with trio.open_nursery() as serving:
+                binds = await serving.start(partial(serve, settings, config, stop=stop))
+                _announce(binds[0])
+            nursery.cancel_scope.cancel()
 
     code = 0
     try:
@@ -84,7 +92,7 @@ def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: 
     host, _, port = config.bind[0].rpartition(":")
     with reserve_port(host.strip("[]"), int(port)) as reserved:
         bind = f"{host}:{reserved.getsockname()[1]}"
-        arguments = ["--bind", bind, "--shared-port"]
+        arguments = ["--bind", bind, "--shared-port", "--exit-with-stdin"]
         if config_file is not None:
             arguments += ["--config", str(config_file)]
 
@@ -95,6 +103,13 @@ def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: 
 
         trio.run(main)
     return 0
+
+
+async def _set_at_end_of_input(stop: trio.Event) -> None:
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
+        async for _ in stream:
+            pass
+    stop.set()
 
 
 def _announce(url: str) -> None:

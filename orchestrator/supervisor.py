@@ -1,4 +1,7 @@
-"""Several workers on one port: each a process of its own, started again when it dies."""
+"""Several workers on one port: each a process of its own, started again when it dies.
+
+A worker's standard input is a pipe that ends with the supervisor, however that ends: then the worker stops by itself.
+"""
 
 import signal
 import socket
@@ -57,7 +60,7 @@ async def _keep_running(
     started = False
     while not stopping.is_set():
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "orchestrator", *arguments], stdout=subprocess.PIPE
+            [sys.executable, "-m", "orchestrator", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         try:
             if await _becomes_ready(process) and not started:

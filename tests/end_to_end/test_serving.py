@@ -1,0 +1,101 @@
+"""The ways to start the service, and what ends with what."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.end_to_end.stack import Node, Stack, open_stack
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    async with open_stack(tmp_path) as stack:
+        yield stack
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    listed = [file.read_text(encoding="ascii") for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for text in listed for child in text.split()]
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs (and has not just not been waited for)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def until_gone(pid: int) -> None:
+    with trio.fail_after(15):
+        while is_alive(pid):
+            await trio.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
+async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_their_supervisor(stack: Stack) -> None:
+    supervisor = await stack.start("--bind", "127.0.0.1:0", "--workers", "2")
+    first, second = children_of(supervisor.process.pid)
+    session_id = await stack.session()
+    os.kill(first, signal.SIGKILL)
+    assert (await stack.say(session_id, "one", mode="wait"))["data"]["content"] == "one"
+    with trio.fail_after(15):
+        while len(children_of(supervisor.process.pid)) < 2 or first in children_of(supervisor.process.pid):
+            await trio.sleep(0.05)
+    replaced = [pid for pid in children_of(supervisor.process.pid) if pid != second]
+    assert (await stack.say(session_id, "two", mode="wait"))["data"]["content"] == "two"
+    await supervisor.kill()
+    for pid in (second, *replaced):
+        await until_gone(pid)
+
+
+async def test_workers_stop_in_order_together(stack: Stack) -> None:
+    supervisor = await stack.start("--bind", "127.0.0.1:0", "--workers", "2")
+    assert (await stack.say(await stack.session(), "one", mode="wait"))["data"]["content"] == "one"
+    assert await supervisor.stop() == 0
+
+
+async def test_another_server_may_carry_the_application(stack: Stack, tmp_path: Path) -> None:
+    config = tmp_path / "hypercorn.toml"
+    config.write_text('bind = ["127.0.0.1:0"]\nworker_class = "trio"\ngraceful_timeout = 5\n', encoding="utf-8")
+    command = [sys.executable, "-m", "hypercorn", "-c", str(config), "orchestrator.main:app"]
+    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE, env=stack.environ, cwd=ROOT)
+    assert process.stderr is not None
+    told = b""
+    with trio.fail_after(30):
+        while b"Running on http://" not in told:
+            told += await process.stderr.receive_some()
+    node = Node(process, told.decode().split("Running on ")[1].split()[0])
+    stack.nodes.append(node)
+    session_id = await stack.session()
+    assert (await stack.say(session_id, "hello", mode="wait"))["data"]["content"] == "hello"
+    assert await node.stop() == 0
+
+
+async def test_without_redis_the_service_says_so_and_ends(stack: Stack) -> None:
+    environ = {**stack.environ, "ORCH_REDIS_URL": "redis://127.0.0.1:1/0"}
+    command = [sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"]
+    ended = await trio.run_process(command, env=environ, capture_stderr=True, check=False)
+    assert ended.returncode == 1
+    assert b"could not go on" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
+async def test_wrong_settings_stop_the_start_with_all_faults_at_once(stack: Stack) -> None:
+    environ = {**stack.environ, "ORCH_LEASE": "long", "ORCH_CONCURRENCY": "0", "ORCH_TYPO": "1"}
+    command = [sys.executable, "-m", "orchestrator"]
+    ended = await trio.run_process(command, env=environ, capture_stderr=True, check=False)
+    assert ended.returncode == 2
+    told = ended.stderr.decode()
+    assert "ORCH_LEASE: expected a number" in told
+    assert "ORCH_CONCURRENCY: expected a number from 1 to 10000" in told
+    assert "ORCH_TYPO: there is no such setting" in told
