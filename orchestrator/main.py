@@ -24,9 +24,10 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart_trio import QuartTrio
 
 from orchestrator import routes, websocket
-from orchestrator.clients.opening import open_clients
-from orchestrator.config.loading import load_settings
+from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.errors import OrchestratorError
 from orchestrator.queue.consumer import Consumer
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
@@ -37,6 +38,7 @@ from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
+from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
@@ -137,7 +139,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             event_log=log,
             pump=pump,
             audit=audit,
-            health=_health(redis, consumer, stopping),
+            health=_health(redis, consumer, stopping, clients),
         )
         yield Process(services, consumer, stopping)
 
@@ -220,7 +222,7 @@ async def _watch_signals(stopping: trio.Event, everything: trio.CancelScope) -> 
             stopping.set()
 
 
-def _health(redis: Redis, consumer: Consumer, stopping: trio.Event) -> Health:
+def _health(redis: Redis, consumer: Consumer, stopping: trio.Event, clients: Clients) -> Health:
     async def redis_answers() -> str | None:
         await redis.ping()
         return None
@@ -231,7 +233,8 @@ def _health(redis: Redis, consumer: Consumer, stopping: trio.Event) -> Health:
     async def not_draining() -> str | None:
         return "the process is stopping" if stopping.is_set() else None
 
-    return Health({"redis": redis_answers, "consumer": consumer_alive, "draining": not_draining})
+    checks = {"redis": redis_answers, "consumer": consumer_alive, "draining": not_draining}
+    return Health(checks, probes_of(clients))
 
 
 class Application:
@@ -254,7 +257,22 @@ class Application:
             await self._app(scope, receive, send)
 
     async def _live(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+        """Serve the lifespan. What goes wrong is told by its own message: after an exception servers just go on."""
         await receive()
+        try:
+            await self._run(receive, send)
+        except Exception as error:  # noqa: BLE001 - told to the server, which ends the process
+            cause: BaseException = error
+            while isinstance(cause, BaseExceptionGroup):
+                cause = cause.exceptions[0]
+            if isinstance(cause, SettingsFault | OrchestratorError):
+                _log.error("service.failed", reason=str(cause))
+            else:
+                _log.exception("service.failed")
+            stage = "startup" if self._app is None else "shutdown"
+            await send({"type": f"lifespan.{stage}.failed", "message": f"The service could not go on: {cause}"})
+
+    async def _run(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         settings = self._load()
         configure_logs(settings.log_level)
         async with open_process(settings) as process, trio.open_nursery() as nursery:

@@ -37,7 +37,7 @@ class Transport:
         parts = urlsplit(settings.url)
         self.service = service
         self.timeout = settings.timeout
-        self._configured = bool(settings.url)
+        self.configured = bool(settings.url)
         self._scheme = parts.scheme.encode()
         self._host = (parts.hostname or "").encode("idna")
         self._port = parts.port or _PORTS.get(parts.scheme, 80)
@@ -77,12 +77,7 @@ class Transport:
             ServiceRefused: it refused for good.
             BadGateway: it failed, or answered nonsense.
         """
-        with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-            exchange = await self._send(call, method, path, body)
-            async with Pieces(self.service, exchange) as pieces:
-                raw = await read_whole(pieces)
-        response = exchange.response
-        self._check(call, method, response, raw)
+        response, raw = await self._exchange(call, method, path, body)
         try:
             parsed = orjson.loads(raw) if raw or response.status != 204 else {}
         except orjson.JSONDecodeError:
@@ -90,6 +85,10 @@ class Transport:
                 f"{title(self.service)} answered something else than JSON.", service=self.service
             ) from None
         return as_answer(self.service, parsed)
+
+    async def probe(self, call: CallContext) -> None:
+        """Ask the service for its health; raises as `request` does, but takes whatever a good answer says."""
+        await self._exchange(call, "GET", "/health", None)
 
     @asynccontextmanager
     async def stream(self, call: CallContext, path: str, body: Any) -> AsyncIterator[Pieces]:
@@ -112,13 +111,21 @@ class Transport:
                 )
             yield pieces
 
+    async def _exchange(self, call: CallContext, method: str, path: str, body: Any) -> tuple[httpcore.Response, bytes]:
+        with self._within(min(call.deadline, trio.current_time() + self.timeout)):
+            exchange = await self._send(call, method, path, body)
+            async with Pieces(self.service, exchange) as pieces:
+                raw = await read_whole(pieces)
+        self._check(call, method, exchange.response, raw)
+        return exchange.response, raw
+
     def _check(self, call: CallContext, method: str, response: httpcore.Response, raw: bytes) -> None:
         if not 200 <= response.status < 300:
             idempotent = method != "POST" or call.idempotency_key is not None
             raise refusal(self.service, response.status, response.headers, raw, idempotent=idempotent)
 
     async def _send(self, call: CallContext, method: str, path: str, body: Any) -> Exchange:
-        if not self._configured:
+        if not self.configured:
             setting = variable(f"services.{self.service}.url")
             raise ServiceUnreachable(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)
         content = b"" if body is None else orjson.dumps(body)
@@ -140,12 +147,13 @@ class Transport:
         headers = [
             *self._headers,
             (b"Content-Length", b"%d" % length),
-            (b"X-Tenant-ID", _plain(call.tenant_id)),
             (b"X-Correlation-ID", _plain(call.correlation_id)),
             (b"X-Request-ID", _plain(call.request_id)),
             (b"X-Deadline-Ms", b"%d" % left_ms),
             (b"traceparent", str(call.trace).encode()),
         ]
+        if call.tenant_id:
+            headers.append((b"X-Tenant-ID", _plain(call.tenant_id)))
         if call.idempotency_key is not None:
             headers.append((b"Idempotency-Key", _plain(call.idempotency_key)))
         return headers
