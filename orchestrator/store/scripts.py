@@ -1,6 +1,6 @@
 """Lua scripts: read from the package, sent by their digest, loaded where the server does not know them.
 
-A line `--!include name` stands for `scripts/lib/name.lua`. A script is its content: two versions of the service have
+A line `--!include name` stands for `scripts/lib/name.lua`, the first time it is there. A script is its content: two versions of the service have
 different digests, and run side by side on one server.
 """
 
@@ -58,6 +58,14 @@ async def load_scripts(redis: Redis) -> None:
     await redis.gather([("SCRIPT", "LOAD", script.source) for script in all_scripts()])
 
 
-def _read(file: Traversable) -> str:
-    text = file.read_text(encoding="utf-8")
-    return _INCLUDE.sub(lambda found: _read(_ROOT / "lib" / f"{found[1]}.lua"), text)
+def _read(file: Traversable, included: set[str] | None = None) -> str:
+    seen = set() if included is None else included
+
+    def text_of(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in seen:
+            return ""
+        seen.add(name)
+        return _read(_ROOT / "lib" / f"{name}.lua", seen)
+
+    return _INCLUDE.sub(text_of, file.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 -- End a running task: queue entry, record, history, events and session in one step.
 -- KEYS: 1 the tenant's queue
--- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session, 6 status, 7 result (JSON) or '', 8 error (JSON) or '',
+-- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session or '', 6 status, 7 result (JSON) or '', 8 error (JSON) or '',
 --       9 new state of the session, 10 correlation id, 11 body of session.state_update, 12 seconds that records are kept,
 --       13 idle ms until a session is paused, 14 messages of history kept, 15 seconds that the history is kept,
 --       16 conversation id or '', 17 agent version or '', 18 answer's message id or '', 19 '1' if it goes to the dead letters,
@@ -13,6 +13,12 @@
 --!include queue
 --!include turns
 --!include config
+-- A tenant at its bound of tasks in hand waits for this very moment.
+local function bounded_more()
+  if redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and queue_length() > tasks_in_hand() then return 1 end
+  return 0
+end
+
 local task_id, session_id, status, err = ARGV[3], ARGV[5], ARGV[6], ARGV[8]
 if not holds(task_id, ARGV[4]) then return -1 end
 local task, session = task_key(task_id), session_key(session_id)
@@ -22,9 +28,9 @@ if err ~= '' then redis.call('HSET', task, 'error', err) end
 if ARGV[19] == '1' then
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', ARGV[4], 'at', NOW)
 end
-conclude(task_id, status, ARGV[12])
--- The session's record may have gone while the task ran: then there is nothing more to tell.
-if redis.call('EXISTS', session) == 0 then return 0 end
+local more = conclude(task_id, status, ARGV[12])
+-- A task may have no session; and the session's record may have gone while it ran: then there is nothing more to tell.
+if redis.call('EXISTS', session) == 0 then return more == 1 and 1 or bounded_more() end
 if ARGV[16] ~= '' then redis.call('HSET', session, 'conversation_id', ARGV[16]) end
 if ARGV[17] ~= '' then redis.call('HSET', session, 'agent_version', ARGV[17]) end
 if ARGV[18] ~= '' then
@@ -38,7 +44,5 @@ for i = 21, first_event - 1 do
 end
 if first_event > 21 then redis.call('EXPIRE', session .. ':history', ARGV[15]) end
 for i = first_event, #ARGV, 2 do append_event(session_id, ARGV[i], ARGV[i + 1]) end
-local more = end_turn(session_id, task_id, ARGV[9], status, ARGV[10], ARGV[11], tonumber(ARGV[13]))
--- A tenant at its bound of tasks in hand waits for this very moment.
-if more == 0 and redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and queue_length() > tasks_in_hand() then more = 1 end
-return more
+more = math.max(more, end_turn(session_id, task_id, ARGV[9], status, ARGV[10], ARGV[11], tonumber(ARGV[13])))
+return more == 1 and 1 or bounded_more()

@@ -1,14 +1,16 @@
--- Append an event to a session's log and tell those who follow. Needs tenant.lua.
--- The offset is the session's own counter, so offsets have no gaps; returns it.
-local function append_event(session_id, name, body)
-  local session = session_key(session_id)
-  local epoch = redis.call('HGET', session, 'epoch')
+-- Append an event to the log of a session, or of another owner, and tell those who follow. Needs tenant.lua.
+-- The offset is the owner's own counter, so offsets have no gaps; returns it.
+local function append_to(owner, id, name, body)
+  local epoch = redis.call('HGET', owner, 'epoch')
   if not epoch then return 0 end
-  local offset = redis.call('HINCRBY', session, 'offset', 1)
-  local log = session .. ':events'
+  local offset = redis.call('HINCRBY', owner, 'offset', 1)
+  local log = owner .. ':events'
   redis.call('XADD', log, 'MAXLEN', '~', LOG_LENGTH, '0-' .. offset, 'e', epoch, 'n', name, 'b', body)
   redis.call('EXPIRE', log, LOG_SECONDS)
-  redis.call('PUBLISH', 'orchestrator:events:' .. TENANT .. ':' .. session_id,
-    offset .. ' ' .. epoch .. ' ' .. name .. '\n' .. body)
+  redis.call('PUBLISH', 'orchestrator:events:' .. TENANT .. ':' .. id, offset .. ' ' .. epoch .. ' ' .. name .. '\n' .. body)
   return offset
+end
+
+local function append_event(session_id, name, body)
+  return append_to(session_key(session_id), session_id, name, body)
 end

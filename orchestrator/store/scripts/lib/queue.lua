@@ -1,17 +1,20 @@
 -- The tenant's queue. Needs tenant.lua.
 --!include trace
 
--- Put a task's message into its lane, where any process may claim it.
+--!include users
+
+-- Put a task's message into its lane, where any process may claim it; where users share fairly, behind its user's others.
 local function enqueue(task_id)
   local task = task_key(task_id)
-  local fields = redis.call('HMGET', task, 'lane', 'message')
-  local entry = redis.call('XADD', lane_key(fields[1]), '*', 'task_id', task_id, 'message', fields[2])
-  redis.call('HSET', task, 'status', 'pending', 'entry', entry)
+  local fields = redis.call('HMGET', task, 'lane', 'message', 'user_id')
+  if fields[3] and redis.call('HGET', CONFIG, 'fair_users') == '1' and waits_for_user(task_id, fields[3]) then return end
+  put_into_lane(task_id, fields[1], fields[2])
 end
 
 -- Take a task's entry out of its lane: acknowledged and deleted together, so streams hold only live work.
 local function dequeue(task_id)
-  local fields = redis.call('HMGET', task_key(task_id), 'lane', 'entry')
+  local fields = redis.call('HMGET', task_key(task_id), 'lane', 'entry', 'turn_of_user')
+  if fields[3] then leave_user(task_id, fields[3]) end
   if fields[2] then
     redis.call('XACK', lane_key(fields[1]), GROUP, fields[2])
     redis.call('XDEL', lane_key(fields[1]), fields[2])
@@ -25,7 +28,10 @@ local function holds(task_id, attempt)
   return fields[1] == attempt and fields[2] == 'processing'
 end
 
--- Close a task's record.
+-- What the end of a batch's item means for its batch; lib/batches.lua says it.
+local item_ended
+
+-- Close a task's record. Returns 1 if another item of its batch became claimable, else 0.
 local function conclude(task_id, status, retain_seconds)
   local task = task_key(task_id)
   redis.call('HSET', task, 'status', status, 'finished_at', NOW)
@@ -34,7 +40,31 @@ local function conclude(task_id, status, retain_seconds)
   redis.call('HDEL', task, 'node')
   redis.call('EXPIRE', task, retain_seconds)
   redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
+  -- Of all ids those of items alone have a dot: the batch's before it, the item's place behind it.
+  local batch_id, index = string.match(task_id, '^(.+)%.(%d+)$')
+  return batch_id and item_ended(batch_id, index, task_id, status) or 0
 end
+
+-- Stop a task: one that has not started, or that waits, ends at once; one that runs is asked to, by the channel that
+-- every process listens to. Returns 'done', 'asked' or 'ended' (it had ended before), and what `conclude` does.
+local function stop_task(task_id, reason, retain_seconds)
+  local task = task_key(task_id)
+  local status = redis.call('HGET', task, 'status')
+  if status == 'processing' then
+    redis.call('HSET', task, 'cancel', reason)
+    redis.call('PUBLISH', 'orchestrator:cancel', task_id)
+    trace_step(task_id, 'cancel_asked', nil, reason)
+    return 'asked', 0
+  elseif status == 'pending' or status == 'waiting' or status == 'retrying' then
+    dequeue(task_id)
+    redis.call('ZREM', DELAYED, task_id)
+    redis.call('HSET', task, 'cancel', reason)
+    return 'done', conclude(task_id, 'cancelled', retain_seconds)
+  end
+  return 'ended', 0
+end
+
+--!include batches
 
 -- When a session's active task has ended, the next waiting one becomes claimable; returns its id, or nil.
 local function next_turn(session_id)
