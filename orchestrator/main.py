@@ -60,6 +60,8 @@ from orchestrator.store.tasks import TaskStore
 from orchestrator.store.tenants import TenantStates
 from orchestrator.store.usage import UsageLedger
 from orchestrator.telemetry.logs import configure_logs
+from orchestrator.telemetry.loop_lag import watch_loop
+from orchestrator.telemetry.metrics import Metrics
 
 _log = structlog.get_logger()
 
@@ -80,6 +82,7 @@ class Process:
         """Pump events and consume tasks until `stopping` is set and everything in hand has been settled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.services.pump.run)
+            nursery.start_soon(watch_loop, self.services.metrics.loop_lag)
             async with trio.open_nursery() as consuming:
                 await consuming.start(self.consumer.run, self.stopping)
                 task_status.started()
@@ -107,9 +110,10 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         audit, ready, due = AuditTrail(redis, keys), ReadyTenants(redis, keys), DueTenants(redis, keys)
         task_store, log = TaskStore(*stores), EventLog(redis, keys)
         pump = EventPump(redis, keys, log)
-        sessions = SessionManager(SessionStore(*stores), audit, settings, rates)
+        metrics = Metrics()
+        sessions = SessionManager(SessionStore(*stores), audit, settings, rates, metrics)
         tasks = TaskService(task_store, ready, retention_of(settings))
-        coordinator = ServiceCoordinator()
+        coordinator = ServiceCoordinator(metrics)
         queue = QueueServices(
             node=token_hex(8),
             settings=settings,
@@ -120,6 +124,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             due=due,
             nodes=Nodes(redis, keys),
             sessions=sessions,
+            metrics=metrics,
         )
         turns = ChatTurnRunner(clients, coordinator, AgentCatalog(clients, coordinator))
         consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): ChatTasks(queue, turns)}))
@@ -134,11 +139,12 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             ),
             tasks=tasks,
             tenants=TenantService(TenantStates(*stores), ready, audit),
-            gateway=Gateway(clients, coordinator, UsageLedger(redis, keys)),
+            gateway=Gateway(clients, coordinator, UsageLedger(redis, keys), metrics),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,
             pump=pump,
             audit=audit,
+            metrics=metrics,
             health=_health(redis, consumer, stopping, clients),
         )
         yield Process(services, consumer, stopping)

@@ -110,6 +110,7 @@ class AgentOrchestratorSettings:
         (), says="Origins of browsers that may call; `*`: all. Empty: only the service's own."
     )
     trusted_proxies: tuple[str, ...] = setting((), says="Addresses of proxies whose `X-Forwarded-For` is believed.")
+    metrics_public: bool = setting(False, says="Whether `/metrics` needs no API key.")
     max_body_bytes: int = setting(1_048_576, says="Largest request body, in bytes.", check=between(1024, 64 * 2**20))
 
     concurrency: int = setting(100, says="Tasks that one process runs at once.", check=between(1, 10_000))

@@ -8,7 +8,8 @@ closes it after its time nor lets a stop go on.
 """
 
 from contextlib import AsyncExitStack
-from typing import Any
+from time import perf_counter
+from typing import Any, Final
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
@@ -22,12 +23,29 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
+from orchestrator.telemetry.metrics import UNMATCHED, Metrics
+
+CLIENT_GONE: Final = 499
+"""The status, in the figures, of a request whose client left before its answer."""
 
 
 class HTTPConnection(TrioASGIHTTPConnection):
-    """Sends answers."""
+    """Sends answers, and counts them."""
 
     _ending = False
+    _status = CLIENT_GONE
+
+    async def handle_request(  # type: ignore[override] # as quart-trio's, which also takes the nursery
+        self, nursery: trio.Nursery, request: Request, send: ASGISendCallable
+    ) -> None:
+        """Answer the request."""
+        began = perf_counter()
+        try:
+            await super().handle_request(nursery, request, send)
+        finally:
+            metrics: Metrics = self.app.extensions["metrics"]
+            route = request.url_rule.rule if request.url_rule is not None else UNMATCHED
+            metrics.request(request.method, route, self._status, perf_counter() - began)
 
     async def handle_messages(  # type: ignore[override] # as quart-trio's, which also takes the nursery
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable
@@ -47,6 +65,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
             await self._send_stream(send, response)
 
     async def _send_head(self, send: ASGISendCallable, response: Response) -> None:
+        self._status = response.status_code
         head = encode_headers(response.headers)
         await send({"type": "http.response.start", "status": response.status_code, "headers": head})
 

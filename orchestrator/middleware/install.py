@@ -10,13 +10,14 @@ from orchestrator.middleware.context import RemoteAddress
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.headers import AnswerHeaders
+from orchestrator.telemetry.metrics import Metrics
 
 BODY_SECONDS = 30
 """Deadline of a request's body."""
 
 
-def install(app: QuartTrio, settings: AgentOrchestratorSettings) -> None:
-    """Bound the bodies, answer every exception in the envelope, complete every answer's headers.
+def install(app: QuartTrio, settings: AgentOrchestratorSettings, metrics: Metrics) -> None:
+    """Bound the bodies, answer every exception in the envelope, complete every answer's headers, count every request.
 
     Afterwards `app.extensions` has `authenticator` (`Authenticator`), `remote_address` (`RemoteAddress`) and
     `answer_headers` (`AnswerHeaders`), for the routes and for the sockets.
@@ -26,6 +27,7 @@ def install(app: QuartTrio, settings: AgentOrchestratorSettings) -> None:
     app.url_map.merge_slashes = False
     app.asgi_http_class = HTTPConnection
     headers = AnswerHeaders(settings.allowed_origins, always_tls=settings.public_url.startswith("https://"))
+    app.extensions["metrics"] = metrics
     app.extensions["authenticator"] = Authenticator(settings)
     app.extensions["remote_address"] = RemoteAddress(settings.trusted_proxies)
     app.extensions["answer_headers"] = headers

@@ -11,12 +11,14 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.models.chat import HistoryMessage
 from orchestrator.models.session import Session
 from orchestrator.models.task import TaskMessage
+from orchestrator.models.timestamps import from_timestamp, now_ms
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.services import QueueServices
 from orchestrator.store.frames import make_body
 
 T = TypeVar("T")
 
+_STREAM: Final = "chat.stream"
 _PAUSES: Final = (0.05, 0.1, 0.25, 0.5)
 """Seconds between attempts to write while Redis is away; the last one repeats."""
 
@@ -35,6 +37,11 @@ async def outlast(write: Callable[[], Awaitable[T]]) -> T:
             attempt += 1
 
 
+def seconds_since(moment: str) -> float:
+    """Return how long ago a moment (RFC 3339) was, in seconds; 0 where clocks disagree."""
+    return max(0, now_ms() - from_timestamp(moment)) / 1000
+
+
 @define(eq=False)
 class ChatRun:
     """An attempt at a chat turn; what `services.run.Run` asks for."""
@@ -45,6 +52,7 @@ class ChatRun:
     session: Session
     checkpoints: Mapping[str, Any] = field(init=False)
     _events: int = field(default=0, init=False)
+    _streamed: bool = field(default=False, init=False)
     _order: trio.Lock = field(factory=trio.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -73,6 +81,10 @@ class ChatRun:
             await outlast(
                 lambda: self.services.tasks.emit(self.hand.claim, self.session.session_id, number, name, body)
             )
+        if name == _STREAM and not self._streamed:
+            self._streamed = True
+            if self.attempt == 1:
+                self.services.metrics.first_token(seconds_since(self.message.created_at))
 
     async def checkpoint(self, name: str, result: Any) -> None:
         """Keep the result of a step for later attempts.

@@ -1,6 +1,6 @@
 """What the consumer works with."""
 
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.session_manager import SessionManager
@@ -10,6 +10,7 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.nodes import Nodes
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.tasks import TaskStore
+from orchestrator.telemetry.metrics import Metrics
 
 
 @frozen
@@ -25,6 +26,7 @@ class QueueServices:
     due: DueTenants
     nodes: Nodes
     sessions: SessionManager
+    metrics: Metrics = field(factory=Metrics)
 
     async def tenants(self) -> list[str]:
         """Return all tenants that ever had a session."""

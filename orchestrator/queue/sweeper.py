@@ -34,13 +34,14 @@ class Sweeper:
         """Sweep every few seconds, for ever."""
         while True:
             try:
-                for tenant_id in await self.services.tenants():
-                    await self._sweep(tenant_id)
+                depths = {tenant_id: await self._sweep(tenant_id) for tenant_id in await self.services.tenants()}
+                self.services.metrics.queue_depths(depths)
             except StoreUnavailable as error:
                 _log.warning("sweeper.store_unavailable", error=error.message)
             await trio.sleep(_EVERY)
 
-    async def _sweep(self, tenant_id: str) -> None:
+    async def _sweep(self, tenant_id: str) -> int:
+        """Look over one tenant; returns how many tasks are in its lanes."""
         services, keys = self.services, self.services.keys
         *lengths, delayed = await services.redis.gather(
             [
@@ -56,3 +57,4 @@ class Sweeper:
             _, moment = delayed[0]
             await services.due.mark(tenant_id, int(float(moment)))
         await services.sessions.idle_moves(tenant_id)
+        return sum(lengths)

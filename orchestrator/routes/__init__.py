@@ -8,6 +8,7 @@ from orchestrator.routes.documents import document_views
 from orchestrator.routes.endpoint import Door, Endpoint
 from orchestrator.routes.gateway import gateway_routes
 from orchestrator.routes.health import health_views
+from orchestrator.routes.metrics import metrics_views
 from orchestrator.routes.registry import Route
 from orchestrator.routes.sessions import session_routes
 from orchestrator.routes.tasks import task_routes
@@ -25,12 +26,13 @@ def register(app: QuartTrio, services: Services) -> None:
         app: the application, without a static folder.
         services: what the routes call.
     """
-    install(app, services.settings)
+    install(app, services.settings, services.metrics)
     door = Door(services, app.extensions["authenticator"], app.extensions["remote_address"])
     for route in ROUTES:
         endpoint = Endpoint(route, door)
         # A dot in its name would make the framework look for a blueprint, at every request.
         app.add_url_rule(route.rule, route.name.replace(".", "_"), endpoint.view(), methods=[route.method])
     open_views = health_views(services) | document_views(app, ROUTES, services.settings.public_url)
+    open_views |= metrics_views(services, door.authenticator)
     for path, view in open_views.items():
         app.add_url_rule(path, path, view, methods=["GET"])

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     InvalidParameter,
     OrchestratorError,
     PermissionMissing,
+    RateLimited,
     ServiceFault,
     TenantNotGranted,
     Unauthorized,
@@ -74,6 +75,8 @@ class Endpoint:
         except Exception as error:  # noqa: BLE001 # the boundary: each becomes an answer, unknown ones are logged
             if isinstance(error, _AUDITED):
                 await self._audit(request, exchange, principal, error)
+            elif isinstance(error, RateLimited):
+                self._door.services.metrics.rate_limited("http", error.code)
             return error_answer(exchange, error)
 
     async def _authenticate(self, exchange: Exchange, ids: dict[str, str]) -> Principal:

@@ -205,7 +205,7 @@ class _Writer:
             "operationId": route.name,
             "summary": route.summary,
             "tags": ["service"],
-            "security": [],
+            "security": [{scheme: []} for scheme in route.security],
             "responses": responses,
         }
 

@@ -16,6 +16,7 @@ from orchestrator.store.connection import Redis
 from orchestrator.store.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.pump import EventPump
+from orchestrator.telemetry.metrics import Metrics
 
 
 @frozen
@@ -36,3 +37,4 @@ class Services:
     pump: EventPump
     audit: AuditTrail
     health: Health
+    metrics: Metrics

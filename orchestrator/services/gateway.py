@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import structlog
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
@@ -25,6 +25,7 @@ from orchestrator.models.timestamps import now_ms
 from orchestrator.models.usage import Spending, UsageKind
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.store.usage import UsageLedger
+from orchestrator.telemetry.metrics import Metrics
 
 GENERATE: Final = ServiceCall("query", "generate", MEDIUM)
 SEARCH: Final = ServiceCall("query", "search", MEDIUM)
@@ -44,6 +45,8 @@ class GatewayStream:
         self._pieces = pieces
         self._rest = b""
         self._over = False
+        self.failure: str | None = None
+        """The code of the error that broke the stream."""
         self.metadata: dict[str, Any] | None = None
         """The last `metadata` with `token_usage`."""
 
@@ -58,8 +61,9 @@ class GatewayStream:
         with trio.CancelScope(shield=True):
             try:
                 piece = await self._next()
-            except ServiceFault:
+            except ServiceFault as error:
                 self._over = True
+                self.failure = error.code
                 raise
         await trio.lowlevel.checkpoint_if_cancelled()
         return piece
@@ -103,6 +107,7 @@ class Gateway:
     clients: Clients
     coordinator: ServiceCoordinator
     ledger: UsageLedger
+    metrics: Metrics = field(factory=Metrics)
 
     async def generate(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
         """Ask Query, and return its answer: `data`, `metadata`; raises what `Transport.request` raises."""
@@ -118,15 +123,17 @@ class Gateway:
     async def stream(self, ctx: RequestContext, body: dict[str, Any]) -> AsyncIterator[GatewayStream]:
         """Ask Query, and hand out its answer as it comes; usage is counted also where its reader goes away."""
         body = {**_own(ctx, body), "stream": True}
-        async with self.clients.query.query_stream(_call(ctx), body) as pieces:
-            passing = GatewayStream(pieces)
-            try:
-                yield passing
-            finally:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_SECONDS):
-                    await passing.drain()
-                answer = Answer("query", {"metadata": passing.metadata or {}})
-                await self._settle(ctx, _spent(UsageKind.GENERATE, body, answer))
+        with self.coordinator.measured(GENERATE) as measured:
+            async with self.clients.query.query_stream(_call(ctx), body) as pieces:
+                passing = GatewayStream(pieces)
+                try:
+                    yield passing
+                finally:
+                    with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_SECONDS):
+                        await passing.drain()
+                    measured.failure = passing.failure
+                    answer = Answer("query", {"metadata": passing.metadata or {}})
+                    await self._settle(ctx, _spent(UsageKind.GENERATE, body, answer))
 
     async def search(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
         """Search through Query, and return its answer; raises what `Transport.request` raises."""
@@ -152,6 +159,7 @@ class Gateway:
 
     async def _settle(self, ctx: RequestContext, spent: Spending) -> None:
         """Count what was spent, whatever becomes of who asked; where the store stays away, the log has the figures."""
+        self.metrics.tokens(ctx.tenant_id, prompt=spent.prompt_tokens, completion=spent.completion_tokens)
         settlement, moment_ms = new_id(), now_ms()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_SECONDS):
             while True:

@@ -1,24 +1,40 @@
 """Runs calls of downstream services: each under its deadline and its retry policy."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from random import SystemRandom
 from typing import TypeVar
 
 import trio
+from attrs import define
 
 from orchestrator.domain.retry import RetryBudget, retry_delay
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.call import CallContext
 from orchestrator.models.orchestration import ServiceCall
+from orchestrator.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
 
-class ServiceCoordinator:
-    """Knows how every service is doing, and decides how each call of it is run."""
+@define
+class Measured:
+    """A try of a call, while it is measured."""
 
-    def __init__(self) -> None:
+    failure: str | None = None
+    """The code of an error that does not come out of the block."""
+
+
+class ServiceCoordinator:
+    """Knows how every service is doing, and decides how each call of it is run.
+
+    Args:
+        metrics: where calls are counted; None: nowhere.
+    """
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
         self._random = SystemRandom()
 
@@ -38,7 +54,8 @@ class ServiceCoordinator:
         failed = 0
         while True:
             try:
-                return await operation(_limited(step, call))
+                with self.measured(step):
+                    return await operation(_limited(step, call))
             except OrchestratorError as error:
                 failed += 1
                 delay = retry_delay(
@@ -50,7 +67,20 @@ class ServiceCoordinator:
                 )
                 if delay is None or not budget.spend():
                     raise
+            self._metrics.retry(step.service)
             await trio.sleep(delay)
+
+    @contextmanager
+    def measured(self, step: ServiceCall) -> Iterator[Measured]:
+        """Count the block as one try of a call; one that is cancelled counts as one that did not fail."""
+        began, measured = trio.current_time(), Measured()
+        try:
+            yield measured
+        except OrchestratorError as error:
+            measured.failure = error.code
+            raise
+        finally:
+            self._metrics.call(step.service, step.operation, trio.current_time() - began, measured.failure)
 
 
 def _limited(step: ServiceCall, call: CallContext) -> CallContext:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import orjson
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.config.constants import PAGE_LIMIT, TICKET_SECONDS
@@ -31,6 +31,7 @@ from orchestrator.services.views import (
 )
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.sessions import Rates, SessionStore, Viewer
+from orchestrator.telemetry.metrics import Metrics
 
 
 @frozen
@@ -41,6 +42,7 @@ class SessionManager:
     audit: AuditTrail
     settings: AgentOrchestratorSettings
     rates: Rates
+    metrics: Metrics = field(factory=Metrics)
 
     @property
     def idle_times(self) -> IdleTimes:
@@ -84,6 +86,7 @@ class SessionManager:
         if verdict == "rate":
             raise rate_limited(detail)
         if verdict == "ok":
+            self.metrics.session_created(ctx.tenant_id)
             await self._audit(ctx, "session.create", detail)
         return await self.get(ctx, detail), verdict == "replayed"
 

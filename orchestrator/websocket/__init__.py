@@ -23,6 +23,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         Its sockets; `manager_of` finds them again.
     """
     manager = ConnectionManager(services.settings)
+    services.metrics.watch_sockets(manager.__len__)
     sockets = SessionSocket(
         services,
         manager,

@@ -17,6 +17,7 @@ from orchestrator.errors import (
     InvalidBody,
     OrchestratorError,
     PermissionMissing,
+    RateLimited,
     TenantNotGranted,
     Unauthorized,
 )
@@ -152,6 +153,8 @@ class Frames:
             with trio.fail_after(HANDLE_SECONDS):
                 await self._act(envelope, name, data)
         except OrchestratorError as error:
+            if isinstance(error, RateLimited):
+                self._connection.services.metrics.rate_limited("websocket", error.code)
             await self._complain(error, envelope)
         except trio.TooSlowError:
             await self._complain(CallTimeout("The service was too slow; try again."), envelope)

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     NotFound,
     OrchestratorError,
     PermissionMissing,
+    RateLimited,
     ServiceFault,
     TenantNotGranted,
     Unauthorized,
@@ -61,6 +62,8 @@ class SessionSocket:
                 return None
             if isinstance(error, _AUDITED):
                 await self._audit(websocket, exchange, error)
+            elif isinstance(error, RateLimited):
+                self.services.metrics.rate_limited("websocket", error.code)
             return error_answer(exchange, error)
         return None
 

@@ -8,6 +8,7 @@ from orchestrator.config.loading import origins, variable
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.events import SERVER_EVENTS
+from orchestrator.telemetry.metrics import NAMESPACE, Metrics
 from orchestrator.websocket.handlers import HANDLERS
 
 
@@ -39,6 +40,16 @@ def events_table(events: dict[str, type]) -> str:
     return "\n".join(rows)
 
 
+def metrics_table() -> str:
+    """Every figure of our own, by name."""
+    rows = ["| name | type | what |", "| --- | --- | --- |"]
+    for family in Metrics().registry.collect():
+        if family.name.startswith(NAMESPACE):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            rows.append(f"| `{name}` | {family.type} | {family.documentation} |")
+    return "\n".join(rows)
+
+
 def _default(value: Any) -> str:
     if value in {"", ()}:
         return "–"  # noqa: RUF001 - as the pages write it
@@ -57,6 +68,7 @@ def _kinds(kind: type[OrchestratorError]) -> list[type[OrchestratorError]]:
 TABLES = {
     "settings": [settings_table()],
     "errors": [errors_table()],
+    "metrics": [metrics_table()],
     "events": [events_table(SERVER_EVENTS), events_table({name: handler.model for name, handler in HANDLERS.items()})],
 }
 """By page."""

@@ -37,6 +37,7 @@ from orchestrator.services.container import Services
 from orchestrator.services.health import Health
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.frames import make_body
+from orchestrator.telemetry.metrics import Metrics
 
 SECRET = "a-secret-of-32-characters-or-more"
 NOW = "2026-01-01T00:00:00.000Z"
@@ -315,6 +316,7 @@ class House:
     audit: FakeAudit = field(factory=FakeAudit)
     gateway: FakeGateway = field(factory=FakeGateway)
     health: Health = field(factory=lambda: Health({}))
+    metrics: Metrics = field(factory=Metrics)
     chat: FakeChat = field(init=False)
     app: QuartTrio = field(init=False)
 
@@ -332,6 +334,7 @@ class House:
             "pump": self.log,
             "audit": self.audit,
             "health": self.health,
+            "metrics": self.metrics,
         }
         self.app = QuartTrio("orchestrator", static_folder=None)
         routes.register(self.app, Services(**fakes))

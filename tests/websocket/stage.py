@@ -35,6 +35,7 @@ from orchestrator.store.events import EventLog
 from orchestrator.store.frames import make_body
 from orchestrator.store.keys import Keys
 from orchestrator.store.pump import EventPump
+from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
 from tests.store.log_writer import LogWriter
 
@@ -268,10 +269,11 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 "event_log": event_log,
                 "pump": pump,
                 "audit": trail,
+                "metrics": Metrics(),
             }
         )
         app = QuartTrio("stage")
-        install(app, chosen)
+        install(app, chosen, services.metrics)
         manager = websocket.register(app, services)
         stop = trio.Event()
         serve = partial(hypercorn.trio.serve, cast("Any", app), _config(), shutdown_trigger=stop.wait)

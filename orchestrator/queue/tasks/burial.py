@@ -28,6 +28,7 @@ async def bury(services: QueueServices, hand: Hand, error: OrchestratorError) ->
         error=encode(error.body(correlation_id)),
         dead_letter=True,
     )
+    services.metrics.message_processed(claim.tenant_id, ending.status, None)
     more = await services.tasks.finish(claim, session_id, ending, retention_of(services.settings))
     if more:
         await services.ready.mark(claim.tenant_id)

@@ -14,7 +14,7 @@ from orchestrator.models.session import SessionState
 from orchestrator.models.task import TaskMessage, TaskStatus
 from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.queue.hand import Hand, StopReason
-from orchestrator.queue.run import ChatRun, outlast
+from orchestrator.queue.run import ChatRun, outlast, seconds_since
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
@@ -105,6 +105,8 @@ class ChatTasks:
         services = self.services
         retention = retention_of(services.settings)
         more = await outlast(lambda: services.tasks.finish(run.hand.claim, run.session.session_id, ending, retention))
+        waited = seconds_since(run.message.created_at)
+        services.metrics.message_processed(run.message.tenant_id, ending.status, waited)
         if more:
             await outlast(lambda: services.ready.mark(run.message.tenant_id))
 

@@ -1,0 +1,30 @@
+"""`/metrics`, for Prometheus: behind an API key, unless the settings make it public."""
+
+from collections.abc import Awaitable, Callable
+
+from quart import Response, request
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.middleware.api_keys import Scope
+from orchestrator.middleware.auth import Authenticator
+from orchestrator.middleware.errors import error_answer
+from orchestrator.middleware.exchange import Exchange, respond
+from orchestrator.services.container import Services
+
+View = Callable[[], Awaitable[Response]]
+
+
+def metrics_views(services: Services, authenticator: Authenticator) -> dict[str, View]:
+    """Return the view, by path."""
+
+    async def metrics() -> Response:
+        exchange = Exchange.begin(request.scope)
+        try:
+            if not services.settings.metrics_public:
+                authenticator.service(exchange.headers, Scope.METRICS, tenant_needed=False)
+        except OrchestratorError as error:
+            return error_answer(exchange, error)
+        figures, media_type = services.metrics.render(exchange.headers.get("accept", ""))
+        return respond(exchange, figures, 200, media_type)
+
+    return {"/metrics": metrics}

@@ -1,0 +1,191 @@
+"""Figures for Prometheus: one registry a process, and a hook for each thing that is counted.
+
+Nothing is kept outside a `Metrics`; whoever is given none counts into one that nobody reads. Labels are bounded: those
+of routes, services and errors by the code itself, those of tenants by `tenant_labels`.
+"""
+
+from collections.abc import Callable, Mapping
+from heapq import nlargest
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from orchestrator.telemetry.tenant_labels import OTHER, TenantLabels
+
+NAMESPACE: Final = "nooble_orchestrator"
+TENANTS: Final = 50
+"""Tenants with a label of their own."""
+UNMATCHED: Final = "unmatched"
+"""The route of requests that no route takes."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LONG: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 600.0)
+
+
+class Metrics:
+    """Counts what one process does.
+
+    Args:
+        tenants: how many tenants have a label of their own.
+    """
+
+    def __init__(self, *, tenants: int = TENANTS) -> None:
+        self.registry = CollectorRegistry()
+        self._tenants = tenants
+        self._labels = TenantLabels(tenants, self._retire)
+        self._http: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        ProcessCollector(registry=self.registry)
+        self._make_doors()
+        self._make_work()
+        self._make_calls()
+
+    def _make_doors(self) -> None:
+        self._requests = self._counter(
+            "http_requests_total",
+            "HTTP requests, by method, route and status; 499: the client left before the answer.",
+            "method", "route", "status",
+        )  # fmt: skip
+        self._durations = self._histogram(
+            "http_request_duration_seconds", "From a request to the end of its answer, by route.", _QUICK, "route"
+        )
+        self._sockets = self._gauge("websocket_connections_active", "Sockets that the process holds.")
+        self._limited = self._counter(
+            "rate_limited_total", "Refusals because of a limit, by door (`http`, `websocket`) and error code.",
+            "door", "code",
+        )  # fmt: skip
+        self._lag = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop is, looked at twice a second.", _QUICK
+        )
+
+    def _make_work(self) -> None:
+        self._sessions = self._counter("sessions_created_total", "Sessions that were created, by tenant.", "tenant")
+        self._messages = self._counter(
+            "messages_processed_total", "Turns that have ended, by tenant and status.", "tenant", "status"
+        )
+        self._message_seconds = self._histogram(
+            "message_processing_seconds", "From a message's acceptance to the end of its turn.", _LONG
+        )
+        self._task_seconds = self._histogram(
+            "task_processing_seconds", "How long a claimed task was in hand, however it ended.", _LONG
+        )
+        self._first_token = self._histogram(
+            "first_token_seconds", "From a message's acceptance to the first piece of its answer, of first attempts.",
+            _QUICK,
+        )  # fmt: skip
+        self._fenced = self._counter("fenced_writes_total", "Attempts that ended because another worker has the task.")
+        self._depth = self._gauge(
+            "queue_depth", "Tasks in a tenant's lanes, those in hand included; of the whole service.", "tenant"
+        )
+
+    def _make_calls(self) -> None:
+        self._calls = self._counter(
+            "service_call_total", "Tries of calls to downstream services, by service and operation.",
+            "service", "operation",
+        )  # fmt: skip
+        self._call_seconds = self._histogram(
+            "service_call_seconds", "How long a try took, a stream to its end, by service and operation.", _LONG,
+            "service", "operation",
+        )  # fmt: skip
+        self._call_failures = self._counter(
+            "service_call_failures_total", "Tries that failed, by service, operation and error code.",
+            "service", "operation", "code",
+        )  # fmt: skip
+        self._retries = self._counter("retries_total", "Tries that were not the first, by service.", "service")
+        self._tokens = self._counter(
+            "tokens_total", "Tokens spent through the gateway, by tenant and kind (`prompt`, `completion`).",
+            "tenant", "kind",
+        )  # fmt: skip
+
+    # Doors
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an HTTP request; `route` is its rule, never its path."""
+        key = (method if method in _METHODS else OTHER, route, status)
+        found = self._http.get(key)
+        if found is None:
+            found = self._requests.labels(*key), self._durations.labels(route)
+            self._http[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def watch_sockets(self, count: Callable[[], int]) -> None:
+        """Have the open sockets counted whenever somebody looks."""
+        self._sockets.set_function(count)
+
+    def rate_limited(self, door: str, code: str) -> None:
+        """Count a refusal because of a limit."""
+        self._limited.labels(door, code).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """Note how late the event loop is."""
+        self._lag.observe(seconds)
+
+    # Work
+
+    def session_created(self, tenant_id: str) -> None:
+        """Count a new session."""
+        self._sessions.labels(self._labels.of(tenant_id)).inc()
+
+    def message_processed(self, tenant_id: str, status: str, seconds: float | None) -> None:
+        """Count a turn that has ended; `seconds` since it was accepted, where that is known."""
+        self._messages.labels(self._labels.of(tenant_id), status).inc()
+        if seconds is not None:
+            self._message_seconds.observe(seconds)
+
+    def task_processed(self, seconds: float) -> None:
+        """Note how long a task was in hand."""
+        self._task_seconds.observe(seconds)
+
+    def first_token(self, seconds: float) -> None:
+        """Note how long a message waited for the first piece of its answer."""
+        self._first_token.observe(seconds)
+
+    def fenced(self) -> None:
+        """Count an attempt that another worker has taken over."""
+        self._fenced.inc()
+
+    def queue_depths(self, depths: Mapping[str, int]) -> None:
+        """Set the depths of all tenants' queues; the deepest ones are shown by name."""
+        shown = nlargest(self._tenants, (tenant for tenant in depths if depths[tenant]), key=depths.__getitem__)
+        self._depth.clear()
+        for tenant_id in shown:
+            self._depth.labels(tenant_id).set(depths[tenant_id])
+        self._depth.labels(OTHER).set(sum(depths.values()) - sum(depths[tenant_id] for tenant_id in shown))
+
+    # Calls
+
+    def call(self, service: str, operation: str, seconds: float, failure: str | None) -> None:
+        """Count one try of a call; `failure` is its error code, None where it went well."""
+        self._calls.labels(service, operation).inc()
+        self._call_seconds.labels(service, operation).observe(seconds)
+        if failure is not None:
+            self._call_failures.labels(service, operation, failure).inc()
+
+    def retry(self, service: str) -> None:
+        """Count a try that is not the first."""
+        self._retries.labels(service).inc()
+
+    def tokens(self, tenant_id: str, *, prompt: int, completion: int) -> None:
+        """Count tokens."""
+        label = self._labels.of(tenant_id)
+        self._tokens.labels(label, "prompt").inc(prompt)
+        self._tokens.labels(label, "completion").inc(completion)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Write all figures in the format that an `Accept` header asks for; returns them and their media type."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self.registry), media_type
+
+    def _retire(self, tenant_id: str) -> None:
+        for counter in (self._sessions, self._messages, self._tokens):
+            counter.remove_by_labels({"tenant": tenant_id})
+
+    def _counter(self, name: str, says: str, *labels: str) -> Counter:
+        return Counter(name, says, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(name, says, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _histogram(self, name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, says, labels, namespace=NAMESPACE, registry=self.registry, buckets=buckets)
