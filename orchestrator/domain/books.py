@@ -1,0 +1,133 @@
+"""Books that balance: what must hold between a tenant's task records, lanes, delays and sessions.
+
+Each judgement is made of what one script read at one moment, so work that goes on meanwhile can't look like a fault.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from orchestrator.domain.task_states import FINISHED
+from orchestrator.models.books import EntryStanding, Fault, FaultKind, Place, SessionStanding, TaskStanding
+from orchestrator.models.task import TaskStatus
+
+_K = FaultKind
+_CLOSED: Final = frozenset({"TERMINATED", "ARCHIVED", "FAILED"})
+
+REMEDIES: Final[Mapping[FaultKind, str]] = {
+    _K.LOST: "put it back into its lane",
+    _K.TWICE: "take it out of the delayed tasks",
+    _K.LEFT_IN_LANE: "take its entry out of the lane",
+    _K.LEFT_DELAYED: "take it out of the delayed tasks",
+    _K.LEFT_IN_TURNS: "take it out of the session's waiting turns",
+    _K.LEFT_IN_INDEX: "take it out of the index",
+    _K.ACTIVE_ENDED: "let the session go on",
+    _K.STUCK_PROCESSING: "let the session go on",
+    _K.TURNS_STUCK: "let the session's next turn begin",
+    _K.ENTRY_UNRECORDED: "move it to the dead letters",
+    _K.ENTRY_STRAY: "take it out of the lane",
+    _K.NOT_WOKEN: "wake the schedulers",
+    _K.NOT_TIMED: "set the timer",
+}
+"""What can be mended without losing anything, and how. The other faults are for a person to look at."""
+
+
+def place_of(task: TaskStanding, *, dead: bool = False) -> Place | None:
+    """Return where a task is; None: in no place, or in more than one.
+
+    Args:
+        task: what is known of it.
+        dead: whether it is among the dead letters.
+    """
+    if task.status is None:
+        return None
+    if task.status in FINISHED:
+        return Place.DEAD if dead else Place.FINISHED
+    places = _places(task)
+    return places[0] if len(places) == 1 and task.turns <= 1 else None
+
+
+def judge_task(task: TaskStanding) -> Iterator[Fault]:
+    """Say what is wrong with one task."""
+    if task.status is None:
+        if task.indexed:
+            yield Fault(_K.LEFT_IN_INDEX, task.task_id, "is in the index, but has no record")
+        if task.delayed:
+            yield Fault(_K.LEFT_DELAYED, task.task_id, "is delayed, but has no record")
+        if task.turns:
+            yield Fault(_K.LEFT_IN_TURNS, task.task_id, "waits for its turn, but has no record")
+    elif task.status in FINISHED:
+        yield from _judge_ended(task, task.status)
+    else:
+        yield from _judge_live(task, task.status)
+
+
+def _judge_ended(task: TaskStanding, status: TaskStatus) -> Iterator[Fault]:
+    if task.entry_there:
+        yield Fault(_K.LEFT_IN_LANE, task.task_id, f"is {status}, but its entry is still in its lane")
+    if task.delayed:
+        yield Fault(_K.LEFT_DELAYED, task.task_id, f"is {status}, but still delayed")
+    if task.turns:
+        yield Fault(_K.LEFT_IN_TURNS, task.task_id, f"is {status}, but still waits for its turn")
+
+
+def _judge_live(task: TaskStanding, status: TaskStatus) -> Iterator[Fault]:
+    places = _places(task)
+    if not places:
+        yield Fault(_K.LOST, task.task_id, f"is {status}, but nowhere to be found")
+    elif len(places) > 1 or task.turns > 1:
+        yield Fault(_K.TWICE, task.task_id, f"is in more than one place: {', '.join(places)}")
+    elif (status is TaskStatus.PROCESSING) != (places[0] is Place.IN_HAND):
+        yield Fault(_K.CLAIMED_UNRECORDED, task.task_id, f"is {status} by its record, but {places[0]} by its place")
+    elif task.consumer and task.consumer != task.node:
+        says = f"is in hand on {task.consumer}, but its record says {task.node or 'nothing'}"
+        yield Fault(_K.WRONG_NODE, task.task_id, says)
+    if not task.indexed:
+        yield Fault(_K.NOT_INDEXED, task.task_id, f"is {status}, but not in the index")
+    # A session that is closed lets go of a running turn at once, and the turn ends a moment later.
+    in_turn = places not in ([Place.TURN], [Place.PARKED])
+    if in_turn and task.session_state and task.session_state not in _CLOSED and task.session_active != task.task_id:
+        active = task.session_active or "no task"
+        yield Fault(_K.NOT_ACTIVE, task.task_id, f"is {status}, but its session has {active} as the active one")
+
+
+def _places(task: TaskStanding) -> list[Place]:
+    """Return every place in which a task that has not ended is."""
+    found = []
+    if task.entry_there:
+        found.append(Place.IN_HAND if task.consumer else Place.QUEUED)
+    if task.delayed:
+        found.append(Place.WAITING if task.status is TaskStatus.WAITING else Place.DELAYED)
+    if task.turns:
+        found.append(Place.TURN)
+    if task.behind_user:
+        found.append(Place.BEHIND_USER)
+    if task.parked:
+        found.append(Place.PARKED)
+    return found
+
+
+def judge_session(session: SessionStanding) -> Iterator[Fault]:
+    """Say what is wrong with one session."""
+    if not session.state:
+        return
+    ended = session.active_status is None or session.active_status in FINISHED
+    if session.active_task_id and ended:
+        status = session.active_status or "gone"
+        yield Fault(_K.ACTIVE_ENDED, session.session_id, f"waits for task {session.active_task_id}, which is {status}")
+    elif not session.active_task_id and session.turns:
+        yield Fault(_K.TURNS_STUCK, session.session_id, f"has {session.turns} waiting turns, but none that is active")
+    elif not session.active_task_id and session.state == "PROCESSING":
+        yield Fault(_K.STUCK_PROCESSING, session.session_id, "is processing, but has no active task")
+    if session.last_event is not None and session.last_event != session.offset:
+        says = f"counts {session.offset} events, but the last one in its log is {session.last_event}"
+        yield Fault(_K.WRONG_OFFSET, session.session_id, says)
+
+
+def judge_entry(entry: EntryStanding) -> Iterator[Fault]:
+    """Say what is wrong with one entry of a lane."""
+    if entry.status is None:
+        says = f"is in the lane {entry.lane}, but its task has no record"
+        yield Fault(_K.ENTRY_UNRECORDED, entry.entry, says, entry.lane)
+    elif not entry.named:
+        says = f"is in the lane {entry.lane}, but the record of its task {entry.task_id} names another entry"
+        yield Fault(_K.ENTRY_STRAY, entry.entry, says, entry.lane)

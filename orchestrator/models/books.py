@@ -1,0 +1,119 @@
+"""What an audit of a tenant's books finds in Redis, and what it makes of it."""
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from orchestrator.models.task import TaskStatus
+
+
+class Place(StrEnum):
+    """Where a task is. Every accepted task is in exactly one place."""
+
+    QUEUED = "queued"
+    """In a lane, for any process to claim."""
+    TURN = "turn"
+    """Behind another turn of its session."""
+    BEHIND_USER = "behind_user"
+    """Behind other tasks of its user, where users share fairly."""
+    DELAYED = "delayed"
+    IN_HAND = "in_hand"
+    WAITING = "waiting"
+    """For a client's tool."""
+    PARKED = "parked"
+    """Put aside while its tenant is drained."""
+    FINISHED = "finished"
+    DEAD = "dead"
+
+
+@frozen
+class TaskStanding:
+    """Everything that Redis has of one task, read at one moment."""
+
+    task_id: str
+    status: TaskStatus | None
+    """None: there is no record."""
+    lane: str = ""
+    entry: str = ""
+    """The entry of its lane that its record names."""
+    node: str = ""
+    session_id: str = ""
+    entry_there: bool = False
+    consumer: str = ""
+    """Who has claimed the entry."""
+    delayed: bool = False
+    turns: int = 0
+    """How often it stands in its session's waiting turns."""
+    parked: bool = False
+    session_state: str = ""
+    """Empty: it has no session, or the session's record is gone."""
+    session_active: str = ""
+    """The task that its session calls active."""
+    indexed: bool = False
+    behind_user: bool = False
+
+
+@frozen
+class SessionStanding:
+    """What Redis has of one session, read at one moment."""
+
+    session_id: str
+    state: str
+    """Empty: the record is gone."""
+    active_task_id: str = ""
+    active_status: TaskStatus | None = None
+    """None: there is no active task, or it has no record."""
+    turns: int = 0
+    offset: int = 0
+    last_event: int | None = None
+    """The offset of the newest event in the log; None: the log is empty."""
+
+
+@frozen
+class EntryStanding:
+    """What Redis has of one entry of a lane, read at one moment."""
+
+    lane: str
+    entry: str
+    task_id: str
+    """Empty: the entry names none."""
+    status: TaskStatus | None
+    """The task's; None: it has no record."""
+    named: bool
+    """Whether the task's record names this entry."""
+
+
+class FaultKind(StrEnum):
+    """What can be wrong with the books."""
+
+    LOST = "lost"
+    TWICE = "twice"
+    CLAIMED_UNRECORDED = "claimed_unrecorded"
+    WRONG_NODE = "wrong_node"
+    LEFT_IN_LANE = "left_in_lane"
+    LEFT_DELAYED = "left_delayed"
+    LEFT_IN_TURNS = "left_in_turns"
+    LEFT_IN_INDEX = "left_in_index"
+    NOT_INDEXED = "not_indexed"
+    NOT_ACTIVE = "not_active"
+    ACTIVE_ENDED = "active_ended"
+    STUCK_PROCESSING = "stuck_processing"
+    TURNS_STUCK = "turns_stuck"
+    WRONG_OFFSET = "wrong_offset"
+    ENTRY_UNRECORDED = "entry_unrecorded"
+    ENTRY_STRAY = "entry_stray"
+    NOT_WOKEN = "not_woken"
+    NOT_TIMED = "not_timed"
+
+
+@frozen
+class Fault:
+    """Something that does not balance."""
+
+    kind: FaultKind
+    subject: str
+    """The id of the task, session, lane entry or tenant."""
+    says: str
+    lane: str = ""
+    """Of an entry."""
+    mended: bool = False
