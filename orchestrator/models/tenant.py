@@ -1,12 +1,13 @@
-"""Tenants, as operators see them."""
+"""Tenants and their queues, as operators see them."""
 
 from enum import StrEnum
 from typing import Annotated
 
-from attrs import frozen
+from attrs import field, frozen
 from msgspec import Meta
 
 from orchestrator.models.ids import Id
+from orchestrator.models.timestamps import Timestamp
 
 
 class TenantState(StrEnum):
@@ -18,21 +19,131 @@ class TenantState(StrEnum):
     DRAINED = "drained"
 
 
+class DrainMode(StrEnum):
+    """What a drain does with what is queued."""
+
+    WORK_OFF = "work_off"
+    DISCARD = "discard"
+
+
+@frozen
+class Depth:
+    """How many tasks wait in each lane."""
+
+    high: Annotated[int, Meta(ge=0)] = 0
+    normal: Annotated[int, Meta(ge=0)] = 0
+    low: Annotated[int, Meta(ge=0)] = 0
+
+
+@frozen
+class TenantLimits:
+    """Bounds of a tenant's own; null: the service's."""
+
+    concurrency: Annotated[int | None, Meta(description="Tasks that run at once.")] = None
+    start_rate: Annotated[float | None, Meta(description="Tasks that start a second.")] = None
+    rate: Annotated[float | None, Meta(description="Requests a second.")] = None
+    queue_length: Annotated[int | None, Meta(description="Tasks that may wait.")] = None
+
+
+_State = Annotated[
+    TenantState,
+    Meta(
+        description=(
+            "`active`; `paused`: work is taken in, but nothing new starts; `draining`: nothing is taken in, "
+            "and what is there is worked off or put aside; `drained`: nothing is left, and nothing starts."
+        )
+    ),
+]
+_Queued = Annotated[int, Meta(ge=0, description="Tasks that wait for a worker.")]
+_InHand = Annotated[int, Meta(ge=0, description="Tasks that run.")]
+_Delayed = Annotated[int, Meta(ge=0, description="Tasks that wait for a moment, or for a client's tool.")]
+_Parked = Annotated[int, Meta(ge=0, description="Tasks that a drain has put aside.")]
+_DeadLetters = Annotated[int, Meta(ge=0, description="Tasks that could not be done.")]
+_Oldest = Annotated[
+    Timestamp | None, Meta(description="When the task was taken in that waits at the head of a lane for longest.")
+]
+_Behind = Annotated[int, Meta(ge=0, description="Of those that wait: behind another task of the same user.")]
+
+
 @frozen
 class Tenant:
-    """A tenant's state and how much of its work is there."""
+    """A tenant's state, what is configured of it, and how much of its work is there."""
 
     tenant_id: Id
-    state: Annotated[
-        TenantState,
-        Meta(
-            description=(
-                "`active`; `paused`: work is taken in, but nothing new starts; `draining`: nothing is taken in, "
-                "and what is there is worked off; `drained`: nothing is left, and nothing starts."
-            )
-        ),
-    ]
-    queued: Annotated[int, Meta(ge=0, description="Tasks that wait for a worker.")]
-    in_hand: Annotated[int, Meta(ge=0, description="Tasks that run.")]
-    delayed: Annotated[int, Meta(ge=0, description="Tasks that wait for a moment, or for a client's tool.")]
-    dead_letters: Annotated[int, Meta(ge=0, description="Tasks that could not be done.")]
+    state: _State
+    queued: _Queued
+    in_hand: _InHand
+    delayed: _Delayed
+    dead_letters: _DeadLetters
+    parked: _Parked = 0
+    depth: Depth = Depth()
+    behind_users: _Behind = 0
+    oldest_waiting: _Oldest = None
+    weight: Annotated[float, Meta(description="Its share beside other tenants, of which each has 1.")] = 1.0
+    limits: TenantLimits = TenantLimits()
+    fair_users: Annotated[bool, Meta(description="Whether its users share fairly.")] = False
+    drain: Annotated[DrainMode | None, Meta(description="How it drains, where it does.")] = None
+    drain_deadline: Annotated[
+        Timestamp | None, Meta(description="When what is still queued is put aside, where it drains.")
+    ] = None
+
+
+@frozen
+class Queue:
+    """A tenant's queue: how much is where, and whose turn it is."""
+
+    tenant_id: Id
+    state: _State
+    depth: Depth
+    queued: _Queued
+    in_hand: _InHand
+    delayed: _Delayed
+    parked: _Parked
+    dead_letters: _DeadLetters
+    behind_users: _Behind = 0
+    oldest_waiting: _Oldest = None
+    accepted_per_minute: Annotated[int, Meta(ge=0, description="Tasks taken in within the last minute.")] = 0
+    weight: float = 1.0
+    virtual_time: Annotated[
+        float | None,
+        Meta(description="Where it stands among the tenants: the smallest is next. Null: it waits for nothing."),
+    ] = None
+
+
+UNCHANGED = 0
+"""What stands for a figure that `tenant.configure` is not to change; no limit can be that."""
+
+
+@frozen
+class TenantSettings:
+    """What `tenant.configure` takes; what is left out stays as it is, and null removes what is the tenant's own."""
+
+    weight: Annotated[float | None, Meta(ge=0.001, le=1000, description="Its share beside other tenants; null: 1.")] = (
+        field(factory=lambda: UNCHANGED)
+    )
+    concurrency: Annotated[
+        int | None, Meta(ge=1, le=1_000_000, description="Tasks that run at once; null: unbounded.")
+    ] = field(factory=lambda: UNCHANGED)
+    start_rate: Annotated[
+        float | None, Meta(ge=0.001, le=1_000_000, description="Tasks that start a second; null: unbounded.")
+    ] = field(factory=lambda: UNCHANGED)
+    rate: Annotated[
+        float | None, Meta(ge=0.01, le=1_000_000, description="Requests a second; null: the service's.")
+    ] = field(factory=lambda: UNCHANGED)
+    queue_length: Annotated[
+        int | None, Meta(ge=1, le=100_000_000, description="Tasks that may wait; null: the service's.")
+    ] = field(factory=lambda: UNCHANGED)
+    fair_users: Annotated[bool | None, Meta(description="Whether its users share fairly; null: as it is.")] = None
+
+
+@frozen
+class DrainRequest:
+    """What `tenant.drain` takes."""
+
+    mode: Annotated[
+        DrainMode,
+        Meta(description="`work_off`: what is queued is run first; `discard`: it is put aside, until a resume."),
+    ] = DrainMode.WORK_OFF
+    deadline_seconds: Annotated[
+        float | None, Meta(ge=0, le=2_592_000, description="After so long, what is still queued is put aside.")
+    ] = None

@@ -17,6 +17,14 @@ Cursor = Annotated[str, Meta(min_length=1, max_length=512, description="The `nex
 
 
 @frozen
+class PageQuery:
+    """What a list takes that is not filtered."""
+
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_LIMIT
+
+
+@frozen
 class SessionQuery:
     """What `session.list` takes."""
 

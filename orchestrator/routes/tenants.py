@@ -1,10 +1,26 @@
 """Routes of the administration of tenants."""
 
-from orchestrator.errors import NotFound
-from orchestrator.models.tenant import Tenant, TenantState
+from orchestrator.errors import NotFound, TransitionRefused
+from orchestrator.models.tenant import DrainRequest, Queue, Tenant, TenantSettings, TenantState
+from orchestrator.routes.paging import PageQuery, page_answer
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 
 tenant_routes = Routes()
+
+
+@tenant_routes.add(
+    "GET",
+    "tenant.list",
+    access=Access.ADMIN,
+    query=PageQuery,
+    answers="tenant.list",
+    answer=Tenant,
+    paged=True,
+)
+async def list_tenants(call: Call) -> Answer:
+    """List tenants by name."""
+    query: PageQuery = call.query
+    return page_answer(await call.services.tenants.list(cursor=query.cursor, limit=query.limit), query.limit)
 
 
 @tenant_routes.add(
@@ -17,8 +33,23 @@ tenant_routes = Routes()
     errors=(NotFound,),
 )
 async def get(call: Call) -> Answer:
-    """Show a tenant's state, and how much of its work is there."""
+    """Show a tenant's state, what is configured of it, and how much of its work is there."""
     return Answer(await call.services.tenants.get(call.id))
+
+
+@tenant_routes.add(
+    "PUT",
+    "tenant.configure",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    body=TenantSettings,
+    answers="tenant.configured",
+    answer=Tenant,
+    errors=(NotFound,),
+)
+async def configure(call: Call) -> Answer:
+    """Change a tenant's weight and bounds; null removes what is its own."""
+    return Answer(await call.services.tenants.configure(call.ctx, call.id, call.body))
 
 
 @tenant_routes.add(
@@ -28,7 +59,7 @@ async def get(call: Call) -> Answer:
     id_name="tenant_id",
     answers="tenant.paused",
     answer=Tenant,
-    errors=(NotFound,),
+    errors=(NotFound, TransitionRefused),
 )
 async def pause(call: Call) -> Answer:
     """Start nothing new of a tenant; its work is still taken in."""
@@ -54,10 +85,40 @@ async def resume(call: Call) -> Answer:
     "tenant.drain",
     access=Access.ADMIN,
     id_name="tenant_id",
+    body=DrainRequest,
     answers="tenant.draining",
     answer=Tenant,
     errors=(NotFound,),
 )
 async def drain(call: Call) -> Answer:
-    """Take in nothing more of a tenant, and work off what is there."""
-    return Answer(await call.services.tenants.change(call.ctx, call.id, TenantState.DRAINING))
+    """Take in nothing more of a tenant, and work off or put aside what is there."""
+    return Answer(await call.services.tenants.change(call.ctx, call.id, TenantState.DRAINING, call.body))
+
+
+@tenant_routes.add(
+    "GET",
+    "queue.list",
+    access=Access.ADMIN,
+    query=PageQuery,
+    answers="queue.list",
+    answer=Queue,
+    paged=True,
+)
+async def list_queues(call: Call) -> Answer:
+    """List the queues of all tenants, by the tenants' names."""
+    query: PageQuery = call.query
+    return page_answer(await call.services.tenants.queues(cursor=query.cursor, limit=query.limit), query.limit)
+
+
+@tenant_routes.add(
+    "GET",
+    "queue.get",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    answers="queue.details",
+    answer=Queue,
+    errors=(NotFound,),
+)
+async def get_queue(call: Call) -> Answer:
+    """Show a tenant's queue: how much is where, and whose turn it is."""
+    return Answer(await call.services.tenants.queue(call.id))

@@ -1,18 +1,27 @@
-"""Administration of tenants: pause, resume, drain."""
+"""Administration of tenants and their queues: list, configure, pause, drain, resume."""
 
-from attrs import frozen
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from orchestrator.errors import NotFound
+from attrs import asdict, frozen
+
+from orchestrator.errors import NotFound, TransitionRefused
+from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
-from orchestrator.models.tenant import Tenant, TenantState
+from orchestrator.models.tenant import UNCHANGED, DrainRequest, Queue, Tenant, TenantSettings, TenantState
+from orchestrator.services.cursors import read_cursor, write_cursor
+from orchestrator.services.siblings import open_siblings
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.tenants import TenantStates
 
+T = TypeVar("T")
+
 
 @frozen
 class TenantService:
-    """Shows tenants and changes their states; every change is audited."""
+    """Shows tenants and changes them; every change is audited."""
 
     store: TenantStates
     ready: ReadyTenants
@@ -24,31 +33,118 @@ class TenantService:
         Raises:
             NotFound: it never had a session.
         """
-        await self._must_be_known(tenant_id)
-        tenant, _ = await self.store.look(tenant_id)
-        return tenant
+        await self.must_be_known(tenant_id)
+        return await self._look(tenant_id)
 
-    async def change(self, ctx: RequestContext, tenant_id: str, new: TenantState) -> Tenant:
-        """Change a tenant's state; doing it twice is fine.
+    async def list(self, *, cursor: str | None, limit: int) -> Page[Tenant]:
+        """List tenants by name.
+
+        Raises:
+            InvalidParameter: the cursor is none of this list.
+        """
+        return await self._page(self._look, cursor, limit)
+
+    async def queue(self, tenant_id: str) -> Queue:
+        """Show a tenant's queue.
 
         Raises:
             NotFound: it never had a session.
         """
-        await self._must_be_known(tenant_id)
-        tenant, previous = await self.store.look(tenant_id, new)
+        await self.must_be_known(tenant_id)
+        return await self.store.queue(tenant_id)
+
+    async def queues(self, *, cursor: str | None, limit: int) -> Page[Queue]:
+        """List the queues of tenants, by name.
+
+        Raises:
+            InvalidParameter: the cursor is none of this list.
+        """
+        return await self._page(self.store.queue, cursor, limit)
+
+    async def change(
+        self, ctx: RequestContext, tenant_id: str, new: TenantState, drain: DrainRequest | None = None
+    ) -> Tenant:
+        """Change a tenant's state; doing it twice is fine.
+
+        Raises:
+            NotFound: it never had a session.
+            TransitionRefused: it drains, and shall be paused.
+        """
+        await self.must_be_known(tenant_id)
+        drain = drain or DrainRequest()
+        deadline = drain.deadline_seconds
+        seen = await self.store.look(
+            tenant_id, new, drain=drain.mode, deadline_ms=None if deadline is None else round(deadline * 1000)
+        )
+        if seen is None:
+            raise TransitionRefused(f"Tenant {tenant_id} is drained, or about to be: resume it before it is paused.")
+        if new is not TenantState.PAUSED:
+            await self.store.advance(tenant_id)
         if new is TenantState.ACTIVE:
             await self.ready.mark(tenant_id)
+        how = f", {drain.mode}" if new is TenantState.DRAINING else ""
+        await self._audit(ctx, f"tenant.{new}", tenant_id, f"was {seen.previous}{how}")
+        return await self._look(tenant_id)
+
+    async def configure(self, ctx: RequestContext, tenant_id: str, settings: TenantSettings) -> Tenant:
+        """Change what is a tenant's own; takes effect with the next admission and claim.
+
+        Raises:
+            NotFound: it never had a session.
+        """
+        await self.must_be_known(tenant_id)
+        changes = {name: value for name, value in asdict(settings).items() if value != UNCHANGED or value is False}
+        fair_users = changes.pop("fair_users")
+        if fair_users is not None:
+            changes["fair_users"] = int(fair_users)
+        if changes:
+            await self.store.configure(tenant_id, changes)
+            # What was held back by a limit may go now.
+            await self.ready.mark(tenant_id)
+        said = ", ".join(f"{name}={value}" for name, value in changes.items())
+        await self._audit(ctx, "tenant.configure", tenant_id, said or "nothing changed")
+        return await self._look(tenant_id)
+
+    async def must_be_known(self, tenant_id: str) -> None:
+        """Make sure that there is such a tenant.
+
+        Raises:
+            NotFound: it never had a session.
+        """
+        if not await self.store.known(tenant_id):
+            raise NotFound(f"There is no tenant {tenant_id}.")
+
+    async def _look(self, tenant_id: str) -> Tenant:
+        seen = await self.store.look(tenant_id)
+        assert seen is not None  # noqa: S101 - only a change can be refused
+        if seen.tenant.state is TenantState.DRAINING and await self.store.advance(tenant_id) is not seen.tenant.state:
+            seen = await self.store.look(tenant_id)
+            assert seen is not None  # noqa: S101 - as above
+        return seen.tenant
+
+    async def _page(self, load: Callable[[str], Awaitable[T]], cursor: str | None, limit: int) -> Page[T]:
+        names = await self.store.names()
+        place = read_cursor(cursor)
+        start = 0 if place is None else bisect_right(names, place[1])
+        wanted = names[start : start + limit]
+        found: dict[str, T] = {}
+
+        async def fetch(name: str) -> None:
+            found[name] = await load(name)
+
+        async with open_siblings() as nursery:
+            for name in wanted:
+                nursery.start_soon(fetch, name)
+        more = start + limit < len(names)
+        return Page([found[name] for name in wanted], write_cursor((0, wanted[-1])) if more else None)
+
+    async def _audit(self, ctx: RequestContext, action: str, tenant_id: str, detail: str) -> None:
         await self.audit.record(
-            f"tenant.{new}",
+            action,
             outcome="ok",
             tenant_id=tenant_id,
             user_id=ctx.principal.user_id,
             remote_address=ctx.remote_address,
             correlation_id=ctx.correlation_id,
-            detail=f"was {previous}",
+            detail=detail,
         )
-        return tenant
-
-    async def _must_be_known(self, tenant_id: str) -> None:
-        if not await self.store.known(tenant_id):
-            raise NotFound(f"There is no tenant {tenant_id}.")

@@ -1,12 +1,31 @@
 """Tenants in Redis."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from orchestrator.models.tenant import Tenant, TenantState
+from attrs import frozen
+
+from orchestrator.models.tenant import Depth, DrainMode, Queue, Tenant, TenantLimits, TenantState
+from orchestrator.models.timestamps import to_timestamp
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 
 _STATE: Final = Script("tenant_state")
+_ADVANCE: Final = Script("advance_drain")
+_CONFIGURE: Final = Script("configure_tenant")
+
+MOVED_AT_ONCE: Final = 500
+"""Tasks that one step of a drain puts aside or back: a step must not hold up others."""
+
+
+@frozen
+class Seen:
+    """A tenant as it was found."""
+
+    tenant: Tenant
+    accepted_per_minute: int
+    previous: TenantState
+    """The state it was in before."""
 
 
 class TenantStates(TenantStore):
@@ -16,9 +35,93 @@ class TenantStates(TenantStore):
         """Tell whether the tenant ever had a session."""
         return bool(await self.redis.sismember(self.keys.tenants, tenant_id))
 
-    async def look(self, tenant_id: str, new: TenantState | None = None) -> tuple[Tenant, TenantState]:
-        """Return a tenant and the state it was in before, after changing its state to `new` if that is given."""
-        reply = await self.run(_STATE, tenant_id, new or "")
-        state, queued, in_hand, delayed, dead_letters, previous = reply
-        tenant = Tenant(tenant_id, TenantState(state.decode()), queued, in_hand, delayed, dead_letters)
-        return tenant, TenantState(previous.decode())
+    async def names(self) -> list[str]:
+        """Return all tenants, in order of their names."""
+        return sorted(tenant.decode() for tenant in await self.redis.smembers(self.keys.tenants))
+
+    async def look(
+        self,
+        tenant_id: str,
+        new: TenantState | None = None,
+        *,
+        drain: DrainMode = DrainMode.WORK_OFF,
+        deadline_ms: int | None = None,
+    ) -> Seen | None:
+        """Return a tenant, after changing its state to `new` if that is given; None: the change is refused."""
+        deadline = "" if deadline_ms is None else deadline_ms
+        reply = await self.run(_STATE, tenant_id, new or "", drain, deadline)
+        return None if reply[0] == b"refused" else _seen(tenant_id, reply)
+
+    async def advance(self, tenant_id: str) -> TenantState:
+        """Take a drain on as far as it goes at the moment; returns the state that the tenant is in then."""
+        while True:
+            state, more = await self.run(_ADVANCE, tenant_id, MOVED_AT_ONCE)
+            if not more:
+                return TenantState(state.decode())
+
+    async def configure(self, tenant_id: str, changes: Mapping[str, float | int | None]) -> None:
+        """Set what is a tenant's own; None removes it."""
+        fields = [part for name, value in changes.items() for part in (name, "" if value is None else repr(value))]
+        await self.run(_CONFIGURE, tenant_id, *fields)
+        if "weight" in changes:
+            weight = changes["weight"]
+            if weight is None or weight == 1:
+                await self.redis.hdel(self.keys.weights, tenant_id)
+            else:
+                await self.redis.hset(self.keys.weights, tenant_id, repr(weight))
+
+    async def queue(self, tenant_id: str) -> Queue:
+        """Return a tenant's queue."""
+        seen = await self.look(tenant_id)
+        assert seen is not None  # noqa: S101 - only a change can be refused
+        waiting, owing = await self.redis.gather(
+            [("ZSCORE", self.keys.ready, tenant_id), ("ZSCORE", self.keys.debts, tenant_id)]
+        )
+        tenant = seen.tenant
+        return Queue(
+            tenant_id=tenant_id,
+            state=tenant.state,
+            depth=tenant.depth,
+            queued=tenant.queued,
+            in_hand=tenant.in_hand,
+            delayed=tenant.delayed,
+            parked=tenant.parked,
+            dead_letters=tenant.dead_letters,
+            behind_users=tenant.behind_users,
+            oldest_waiting=tenant.oldest_waiting,
+            accepted_per_minute=seen.accepted_per_minute,
+            weight=tenant.weight,
+            virtual_time=next((float(score) for score in (waiting, owing) if score is not None), None),
+        )
+
+
+def _seen(tenant_id: str, reply: list[Any]) -> Seen:
+    state, previous, high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
+    config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    drain = config.get("drain")
+
+    def figure(name: str) -> float | None:
+        return float(config[name]) if name in config else None
+
+    def count(name: str) -> int | None:
+        return int(config[name]) if name in config else None
+
+    deadline = count("drain_deadline")
+    tenant = Tenant(
+        tenant_id=tenant_id,
+        state=TenantState(state.decode()),
+        queued=high + normal + low + behind,
+        in_hand=in_hand,
+        delayed=delayed,
+        dead_letters=dead,
+        parked=parked,
+        depth=Depth(high, normal, low),
+        behind_users=behind,
+        oldest_waiting=to_timestamp(oldest) if oldest else None,
+        weight=figure("weight") or 1.0,
+        limits=TenantLimits(count("concurrency"), figure("start_rate"), figure("rate"), count("queue_length")),
+        fair_users=config.get("fair_users") == "1",
+        drain=DrainMode(drain) if drain in set(DrainMode) else None,
+        drain_deadline=to_timestamp(deadline) if deadline is not None else None,
+    )
+    return Seen(tenant, accepted, TenantState(previous.decode()))

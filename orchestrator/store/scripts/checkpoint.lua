@@ -6,6 +6,8 @@
 --!include tenant
 --!include queue
 if not holds(ARGV[3], ARGV[4]) then return -1 end
-redis.call('HSET', task_key(ARGV[3]), 'checkpoint:' .. ARGV[5], ARGV[6])
+local task = task_key(ARGV[3])
+redis.call('HSET', task, 'checkpoint:' .. ARGV[5], ARGV[6])
+redis.call('HSETNX', task, 'order:' .. ARGV[5], redis.call('HINCRBY', task, 'calls', 1))
 trace_step(ARGV[3], 'checkpoint', nil, ARGV[5])
 return 1

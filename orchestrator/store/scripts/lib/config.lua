@@ -1,4 +1,4 @@
--- What is configured of a tenant. Needs tenant.lua.
+-- What is configured of a tenant. Needs tenant.lua and users.lua.
 -- Returns the tenant's own figure, or the service's.
 local function limit_of(name, default)
   return tonumber(redis.call('HGET', CONFIG, name) or default)
@@ -14,8 +14,10 @@ local function tasks_in_hand()
   return count
 end
 
-local function queue_length()
+local function tasks_in_lanes()
   local length = 0
   for _, lane in ipairs(LANES) do length = length + redis.call('XLEN', lane_key(lane)) end
   return length
 end
+
+local function queue_length() return tasks_in_lanes() + tasks_behind_users() end
