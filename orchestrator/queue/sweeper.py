@@ -9,6 +9,7 @@ from attrs import frozen
 
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.task import Lane
+from orchestrator.queue.drains import advance_drain
 from orchestrator.queue.services import QueueServices
 
 _log = structlog.get_logger()
@@ -43,10 +44,11 @@ class Sweeper:
     async def _sweep(self, tenant_id: str) -> int:
         """Look over one tenant; returns how many tasks are in its lanes."""
         services, keys = self.services, self.services.keys
-        *lengths, delayed = await services.redis.gather(
+        *lengths, delayed, state = await services.redis.gather(
             [
                 *(("XLEN", keys.lane(tenant_id, lane)) for lane in Lane),
                 ("ZRANGE", keys.delayed(tenant_id), 0, 0, "WITHSCORES"),
+                ("HGET", keys.tenant_config(tenant_id), "state"),
             ]
         )
         if any(lengths):
@@ -56,5 +58,6 @@ class Sweeper:
         if delayed:
             _, moment = delayed[0]
             await services.due.mark(tenant_id, int(float(moment)))
+        await advance_drain(services, tenant_id, state)
         await services.sessions.idle_moves(tenant_id)
         return sum(lengths)

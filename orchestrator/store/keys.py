@@ -83,6 +83,18 @@ class Keys:
         """Sorted set: all tasks of the tenant by acceptance (ms)."""
         return f"orchestrator:tasks:{self.tenant(tenant_id)}:index"
 
+    def parked(self, tenant_id: str) -> str:
+        """Stream: tasks that a drain has put aside."""
+        return f"orchestrator:tasks:{self.tenant(tenant_id)}:parked"
+
+    def users(self, tenant_id: str) -> str:
+        """Hash: each user's task in the lanes, where users share fairly; under the empty name, how many wait behind."""
+        return f"orchestrator:tasks:{self.tenant(tenant_id)}:users"
+
+    def user_tasks(self, tenant_id: str, user_id: str) -> str:
+        """List: a user's tasks that wait behind the one in the lanes, where users share fairly."""
+        return f"orchestrator:tasks:{self.tenant(tenant_id)}:user:{user_id}"
+
     def dead_letters(self, tenant_id: str) -> str:
         """Stream: what could not be done."""
         return f"orchestrator:dlq:{self.tenant(tenant_id)}"
