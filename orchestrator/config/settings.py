@@ -124,7 +124,16 @@ class AgentOrchestratorSettings:
         6.0, says="A process without heartbeat for so long counts as gone, in seconds.", check=between(0.5, 60)
     )
     max_attempts: int = setting(5, says="Times that a task is claimed before it is given up.", check=between(1, 100))
+    task_retries: int = setting(
+        1, says="Times that a turn starts over after a failure that may pass; 0: never.", check=between(0, 20)
+    )
+    task_retry_delay: float = setting(
+        1.0, says="Seconds until it does; each further time twice as long, at most 30.", check=between(0.001, 30)
+    )
     turn_timeout: float = setting(120.0, says="Deadline of a chat turn, in seconds.", check=between(1, 3600))
+    queue_timeout: float = setting(
+        600.0, says="How long a message may wait to be started, in seconds; 0: for ever.", check=at_least(0)
+    )
     drain_timeout: float = setting(25.0, says="How long a stop waits for running tasks.", check=between(0, 3600))
     session_queue_length: int = setting(100, says="Turns that may wait in one session.", check=between(1, 10_000))
     queue_length: int = setting(100_000, says="Tasks that may wait in one tenant.", check=at_least(1))

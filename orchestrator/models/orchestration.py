@@ -1,5 +1,6 @@
 """How the calls of an orchestration are described: which service, which operation, how it is retried."""
 
+from math import inf
 from typing import Final
 
 from attrs import frozen
@@ -14,6 +15,8 @@ class RetryPolicy:
     first_ms: float
     factor: float = 1.0
     step_ms: float = 0.0
+    cap_ms: float = inf
+    """No delay is longer, but for its jitter."""
     jitter: float = 0.0
     """The share by which a delay is made longer or shorter at random, 0 to 1."""
 

@@ -28,6 +28,8 @@ class Hand:
     claim: Claim
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     reason: StopReason | None = None
+    began: float = field(factory=trio.current_time)
+    """On the process's steady clock."""
     tokens: int = 0
     """What the task has spent, as far as it said."""
 

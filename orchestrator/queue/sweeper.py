@@ -10,6 +10,7 @@ from attrs import frozen
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.task import Lane
 from orchestrator.queue.drains import advance_drain
+from orchestrator.queue.expiry import give_up_expired
 from orchestrator.queue.services import QueueServices
 
 _log = structlog.get_logger()
@@ -53,6 +54,7 @@ class Sweeper:
         )
         if any(lengths):
             await services.ready.mark(tenant_id)
+            await give_up_expired(services, tenant_id)
             if self.free_slots() > 0:
                 await self.adopt(tenant_id, silence_ms=round(services.settings.lease * 1000))
         if delayed:

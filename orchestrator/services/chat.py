@@ -112,7 +112,10 @@ class ChatService:
             interrupted_template=status_template(tenant_id, MessageStatus.INTERRUPTED, correlation_id),
             rates=self.rates,
             bounds=Bounds(
-                self.settings.session_queue_length, self.settings.queue_length, int(self.settings.retain_tasks)
+                self.settings.session_queue_length,
+                self.settings.queue_length,
+                int(self.settings.retain_tasks),
+                round(self.settings.queue_timeout * 1000),
             ),
         )
         if admission.verdict is Verdict.REPLAYED:

@@ -32,11 +32,13 @@ class Verdict(StrEnum):
 
 @frozen
 class Bounds:
-    """How much may wait, and how long records are kept, in seconds."""
+    """How much may wait, and how long; how long records are kept, in seconds."""
 
     session_queue_length: int
     queue_length: int
     retain_tasks: int
+    expire_ms: int = 0
+    """How long a turn may wait to be started; 0: for ever."""
 
 
 @frozen
@@ -113,6 +115,7 @@ class AdmissionStore(TenantStore):
             IDEMPOTENCY_SECONDS,
             bounds.retain_tasks,
             interrupted_template,
+            bounds.expire_ms or "",
             keys=[
                 self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key),
                 self.keys.tenant_limit(tenant_id),

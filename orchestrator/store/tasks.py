@@ -24,6 +24,8 @@ _EMIT: Final = Script("emit")
 _CHECKPOINT: Final = Script("checkpoint")
 _FINISH: Final = Script("finish")
 _PARK: Final = Script("park")
+_RETRY: Final = Script("retry")
+_EXPIRE: Final = Script("expire")
 _HAND_BACK: Final = Script("hand_back")
 _RELEASE_DUE: Final = Script("release_due")
 _ANSWER_TOOL: Final = Script("answer_tool")
@@ -59,6 +61,23 @@ class Claim:
             for field, value in self.record.items()
             if field.startswith(_CHECKPOINT_FIELD)
         }
+
+    @property
+    def failures(self) -> int:
+        """How often the task has failed and was started over."""
+        return int(self.record.get(b"failures", 0))
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time to be started was over when it was claimed for the first time, by Redis' clock."""
+        expires_at = self.record.get(b"expires_at")
+        return self.attempt == 1 and expires_at is not None and int(expires_at) <= int(self.record[b"claimed_at"])
+
+    @property
+    def time_left_ms(self) -> int | None:
+        """What earlier attempts, which have failed, have left of the task's time; None: there were none."""
+        left = self.record.get(b"time_left")
+        return int(left) if left else None
 
     @property
     def cancel_reason(self) -> str | None:
@@ -98,6 +117,29 @@ class Ending:
     agent_version: str = ""
     answer_id: str = ""
     dead_letter: bool = False
+
+
+@frozen
+class Retry:
+    """How a failed task starts over."""
+
+    delay_ms: int
+    time_left_ms: int
+    """What is left of the task's time when it does."""
+    error: bytes
+    """JSON: why it failed."""
+    body: bytes
+    """Of `chat.status_update`."""
+
+
+@frozen
+class Expiry:
+    """What is told of a turn whose time was over; `@session`, `@task`, `@message` and `@correlation` are filled in."""
+
+    error: bytes
+    trouble_body: bytes
+    status_body: bytes
+    state_body: bytes
 
 
 @frozen
@@ -194,6 +236,42 @@ class TaskStore(TenantStore):
             _PARK, claim.tenant_id, claim.task_id, claim.attempt, session_id, tool_call_id, timeout_ms, body
         )
         return _held(reply)
+
+    async def retry(self, claim: Claim, session_id: str, retry: Retry) -> int:
+        """Let a failed task start over later; it holds no slot meanwhile. Returns the moment (ms) at which it does.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        reply = await self.run(
+            _RETRY,
+            claim.tenant_id,
+            claim.task_id,
+            claim.attempt,
+            session_id,
+            retry.delay_ms,
+            retry.time_left_ms,
+            retry.error,
+            retry.body,
+        )
+        return _held(reply)
+
+    async def expire(self, tenant_id: str, count: int, expiry: Expiry, retention: Retention) -> tuple[int, bool]:
+        """Give up turns that nobody has started in time, among the first `count` of each lane.
+
+        Returns how many, and whether another turn became claimable.
+        """
+        given_up, more = await self.run(
+            _EXPIRE,
+            tenant_id,
+            count,
+            expiry.error,
+            expiry.trouble_body,
+            expiry.status_body,
+            expiry.state_body,
+            retention.task_seconds,
+        )
+        return given_up, bool(more)
 
     async def answer_tool(
         self, tenant_id: str, session_id: str, tool_call_id: str, outcome: bytes, body: bytes

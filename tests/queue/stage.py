@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from orchestrator.clients.opening import open_clients
 from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
-from orchestrator.errors import BadGateway
+from orchestrator.errors import BadGateway, OrchestratorError
 from orchestrator.models.chat import ChatAccepted, ChatAnswer, ChatTurn, IfBusy
 from orchestrator.models.events import ChatStream, Event
 from orchestrator.models.ids import new_id
@@ -38,7 +38,7 @@ from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tasks import TaskStore
 
-SETTINGS = AgentOrchestratorSettings(jwt=JwtSettings(secret="s" * 32))
+SETTINGS = AgentOrchestratorSettings(jwt=JwtSettings(secret="s" * 32), task_retries=0)
 
 
 def context(tenant: str = "acme", user: str = "ann", **fields: Any) -> RequestContext:
@@ -58,6 +58,10 @@ class ScriptedTurns:
 
     began: list[str] = field(factory=list)
     ended: list[str] = field(factory=list)
+    failures: list[OrchestratorError] = field(factory=list)
+    """Of `flaky`: it fails so, one after the other, before it answers."""
+    attempts: list[tuple[int, int]] = field(factory=list)
+    """Of each attempt: failures before it, and the time (ms) that it has."""
     running: trio.Event = field(factory=trio.Event)
     release: trio.Event = field(factory=trio.Event)
 
@@ -68,6 +72,10 @@ class ScriptedTurns:
         self.began.append(content)
         self.running.set()
         word, _, rest = content.partition(" ")
+        self.attempts.append((run.message.metadata.retry_count, run.message.metadata.timeout_ms))
+        if word == "flaky" and self.failures:
+            await run.emit("chat.stream", ChatStream(message_id, 1, rest))
+            raise self.failures.pop(0)
         if word == "fail":
             raise BadGateway("The agent answered nonsense.")
         if word == "crash":

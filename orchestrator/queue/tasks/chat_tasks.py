@@ -12,11 +12,13 @@ from orchestrator.models.chat import ChatAnswer, HistoryMessage, MessageStatus, 
 from orchestrator.models.events import ChatStatusUpdate, ToolExecute, Trouble
 from orchestrator.models.session import SessionState
 from orchestrator.models.task import TaskMessage, TaskStatus
-from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.queue.expiry import expired
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast, seconds_since
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.tasks.retries import start_over, within_time_left
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body
@@ -56,7 +58,7 @@ class ChatTasks:
         if session is None:
             await bury(self.services, hand, InternalFault("The session of the task is gone."))
             return
-        run = ChatRun(self.services, hand, message, session)
+        run = ChatRun(self.services, hand, within_time_left(message, hand.claim), session)
         partial = Partial()
         with hand.scope:
             await self._attempt(run, partial)
@@ -88,16 +90,15 @@ class ChatTasks:
             await self._finish(run, self._done(run, outcome))
         elif isinstance(outcome, TurnWaiting):
             await self._park(run, outcome)
-        else:
+        elif not await start_over(self.services, run, outcome):
             await self._finish(run, self._failed(run, outcome))
 
     def _refusal(self, run: ChatRun) -> OrchestratorError | None:
-        expires_at = run.message.expires_at
-        if expires_at is not None and run.attempt == 1 and from_timestamp(expires_at) <= now_ms():
-            return TaskExpired("The message waited for too long and was given up.")
-        # Every wait for a client's tool costs an attempt too, and none of them is a failure.
-        waits = sum(name.startswith("tool:") for name in run.checkpoints)
-        if run.attempt - waits > self.services.settings.max_attempts:
+        if run.hand.claim.expired:
+            return expired()
+        # Every wait for a client's tool costs an attempt, and so does every failure: neither has lost a worker.
+        others = sum(name.startswith("tool:") for name in run.checkpoints) + run.hand.claim.failures
+        if run.attempt - others > self.services.settings.max_attempts:
             return InternalFault("The turn was given up: its workers were lost again and again.")
         return None
 
@@ -170,6 +171,7 @@ class ChatTasks:
             events=[("system.error", trouble), self._status(run, MessageStatus.FAILED)],
             error=encode(body),
             dead_letter=True,
+            keep_question=not isinstance(error, TaskExpired),
         )
 
     def _status(self, run: ChatRun, status: MessageStatus) -> tuple[str, ChatStatusUpdate]:
@@ -189,6 +191,7 @@ class ChatTasks:
         agent_version: str | None = None,
         error: bytes = b"",
         dead_letter: bool = False,
+        keep_question: bool = True,
     ) -> Ending:
         message = run.message
         tenant_id, correlation_id = message.tenant_id, message.correlation_id
@@ -203,7 +206,7 @@ class ChatTasks:
             ],
             result=encode(answer) if answer else b"",
             error=error,
-            history=_history(message, answer, answer_metadata or {}),
+            history=_history(message, answer, answer_metadata or {}) if keep_question else [],
             conversation_id=conversation_id or "",
             agent_version=agent_version or "",
             answer_id=answer.message_id if answer else "",

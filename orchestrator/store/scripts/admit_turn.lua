@@ -6,7 +6,8 @@
 --       13 type, 14 if_busy, 15 correlation id, 16 body of chat.status_update, 17 body of session.state_update,
 --       18 turns that may wait in the session, 19 tasks that may wait in the tenant, 20 rate of the tenant, 21 of the user,
 --       22 burst (s), 23 seconds that idempotency is kept, 24 seconds that records are kept,
---       25 body of chat.status_update for an interrupted turn, with @task and @message
+--       25 body of chat.status_update for an interrupted turn, with @task and @message,
+--       26 ms in which the turn must be started, or ''
 -- Returns: {'ok', turns before this one, arrival time of the narrower limit - now (ms), task to interrupt or ''}, or
 --       {'replayed', answer}, {'reused'}, {'unknown'}, {'closed', state}, {'tenant', state}, {'rate', wait ms},
 --       {'full', 'session' | 'tenant'}, {'busy', active task}
@@ -55,6 +56,7 @@ gcra_write(KEYS[4], user_tat)
 redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', ARGV[10], 'status', 'pending', 'attempt', 0,
   'lane', ARGV[11], 'priority', ARGV[12], 'type', ARGV[13], 'created_at', NOW, 'session_id', session_id,
   'message_id', message_id, 'user_id', user, 'correlation_id', correlation)
+if ARGV[26] ~= '' then redis.call('HSET', task_key(task_id), 'expires_at', NOW + ARGV[26]) end
 redis.call('ZADD', INDEX, NOW, task_id)
 trace(task_id, 'accepted', {correlation, 0}, nil, ARGV[13])
 redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)

@@ -1,0 +1,44 @@
+"""Expiry: turns that nobody has started in time are given up, also where nothing claims them."""
+
+from typing import Final
+
+from orchestrator.codec import encode
+from orchestrator.errors import TaskExpired
+from orchestrator.models.chat import MessageStatus
+from orchestrator.models.events import Trouble
+from orchestrator.models.session import SessionState
+from orchestrator.queue.services import QueueServices
+from orchestrator.services.tasks import retention_of
+from orchestrator.services.views import state_body, status_template
+from orchestrator.store.frames import make_body
+from orchestrator.store.tasks import Expiry
+
+_LOOKED_AT: Final = 100
+"""So many tasks of each lane, the oldest: they are the first whose time is over, and the sweep comes back."""
+
+
+def expired() -> TaskExpired:
+    """Say that a message was not started in time."""
+    return TaskExpired("The message waited for too long and was given up; send it again.")
+
+
+async def give_up_expired(services: QueueServices, tenant_id: str) -> int:
+    """Give up what waits for too long in a tenant; returns how many turns."""
+    given_up, more = await services.tasks.expire(
+        tenant_id, _LOOKED_AT, _expiry(tenant_id), retention_of(services.settings)
+    )
+    if more:
+        await services.ready.mark(tenant_id)
+    return given_up
+
+
+def _expiry(tenant_id: str) -> Expiry:
+    error = expired().body("@correlation")
+    return Expiry(
+        error=encode(error),
+        trouble_body=make_body(
+            "system.error", Trouble(error, parent_id="@message"), tenant_id=tenant_id, correlation_id="@correlation"
+        ),
+        status_body=status_template(tenant_id, MessageStatus.FAILED, "@correlation"),
+        state_body=state_body(tenant_id, "@session", SessionState.ERROR, "@correlation"),
+    )

@@ -1,0 +1,63 @@
+"""Starting over: a turn whose failure may pass is tried again as a whole, later, within the turn's own time."""
+
+from random import SystemRandom
+from typing import Final
+
+import structlog
+import trio
+from attrs import evolve
+
+from orchestrator.codec import encode
+from orchestrator.domain.retry import task_policy, task_retry_delay
+from orchestrator.errors import OrchestratorError
+from orchestrator.models.chat import MessageStatus
+from orchestrator.models.events import ChatStatusUpdate
+from orchestrator.models.task import TaskMessage
+from orchestrator.queue.run import ChatRun, outlast
+from orchestrator.queue.services import QueueServices
+from orchestrator.store.frames import make_body
+from orchestrator.store.tasks import Claim, Retry
+
+_log = structlog.get_logger()
+_random: Final = SystemRandom()
+
+
+def within_time_left(message: TaskMessage, claim: Claim) -> TaskMessage:
+    """Return a task's message with what earlier attempts have left of its time, and how many of them have failed."""
+    left = claim.time_left_ms
+    timeout_ms = message.metadata.timeout_ms if left is None else left
+    return evolve(message, metadata=evolve(message.metadata, timeout_ms=timeout_ms, retry_count=claim.failures))
+
+
+async def start_over(services: QueueServices, run: ChatRun, error: OrchestratorError) -> bool:
+    """Let a failed turn start over later, if that may help and there is time; false if it is given up.
+
+    Raises:
+        FencedOut: another process has taken the task over.
+    """
+    claim, message, settings = run.hand.claim, run.message, services.settings
+    remaining = message.metadata.timeout_ms / 1000 - (trio.current_time() - run.hand.began)
+    delay = task_retry_delay(
+        task_policy(settings.task_retries, settings.task_retry_delay),
+        claim.failures + 1,
+        error,
+        remaining=remaining,
+        chance=_random.uniform(-1, 1),
+    )
+    if delay is None:
+        return False
+    queued = ChatStatusUpdate(str(message.metadata.message_id), message.task_id, MessageStatus.QUEUED, queue_position=0)
+    retry = Retry(
+        delay_ms=round(delay * 1000),
+        time_left_ms=max(1, round((remaining - delay) * 1000)),
+        error=encode(error.body(message.correlation_id)),
+        body=make_body(
+            "chat.status_update", queued, tenant_id=message.tenant_id, correlation_id=message.correlation_id
+        ),
+    )
+    _log.info("task.retried", tenant_id=message.tenant_id, task_id=message.task_id, code=error.code, delay=delay)
+    moment = await outlast(lambda: services.tasks.retry(claim, run.session.session_id, retry))
+    await outlast(lambda: services.due.mark(message.tenant_id, moment))
+    # A tenant at its bound of tasks in hand waits for one of them to leave.
+    await outlast(lambda: services.ready.mark(message.tenant_id))
+    return True
