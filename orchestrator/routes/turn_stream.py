@@ -20,7 +20,7 @@ from orchestrator.models.events import ChatStatusUpdate, Trouble
 from orchestrator.routes.registry import Call
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.frames import make_body
-from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost
+from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost, PumpStopped
 
 EVENT_STREAM: Final = "text/event-stream"
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -100,7 +100,7 @@ class TurnEvents(ResponseBody):
             raise StopAsyncIteration
         try:
             return await self._next()
-        except (FollowerTooSlow, LogLost):
+        except (FollowerTooSlow, LogLost, PumpStopped):
             self._ended = True
             return _UNFINISHED
         except OrchestratorError as error:

@@ -1,6 +1,7 @@
 """Chat: messages in, answers out."""
 
 import hashlib
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -53,7 +54,7 @@ from orchestrator.services.views import (
 )
 from orchestrator.store.admission import Admission, AdmissionStore, Bounds, Verdict
 from orchestrator.store.frames import make_body
-from orchestrator.store.pump import EventPump
+from orchestrator.store.pump import EventPump, PumpStopped
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.sessions import Rates
 from orchestrator.store.tasks import TaskStore
@@ -160,13 +161,13 @@ class ChatService:
         """Wait for the answer of a message that was taken.
 
         Returns:
-            The answer; or what was accepted: unchanged if there is no answer in time, and with the status
-            `cancelled` if there will be none.
+            The answer; or what was accepted: unchanged if there is no answer in time, or if the process stops and
+            others go on with the turn; and with the status `cancelled` if there will be none.
 
         Raises:
             OrchestratorError: the turn failed; the error is the turn's.
         """
-        with trio.move_on_after(timeout_ms / 1000):
+        with trio.move_on_after(timeout_ms / 1000), suppress(PumpStopped):
             return _outcome(await self._finished(ctx, accepted), accepted)
         return accepted
 

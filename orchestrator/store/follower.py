@@ -24,6 +24,10 @@ class FollowerTooSlow(Exception):
     """The reader is so far behind that its outbox is full, or that the log has been cut before it came."""
 
 
+class PumpStopped(Exception):
+    """The process stops: the reader has everything that is in the log by now, and nothing more will be pushed."""
+
+
 class LogLost(Exception):
     """The log began anew (another epoch): what was read so far no longer connects to it."""
 
@@ -42,6 +46,7 @@ class Follower:
     __slots__ = (
         "_behind",
         "_capacity",
+        "_ended",
         "_last",
         "_log",
         "_marks",
@@ -78,6 +83,7 @@ class Follower:
         self._outbox: Outbox[LoggedEvent] = Outbox(capacity)
         self._last = 0
         self._behind = True
+        self._ended = False
         self._seen = 0
         self._marks = 0
         self._overflowed = False
@@ -114,6 +120,7 @@ class Follower:
         Raises:
             FollowerTooSlow: let the reader go; it may resume by offset.
             LogLost: call `resume`; it will say `recovered = False`.
+            PumpStopped: there will be no more.
             NotFound: the session is gone.
         """
         attempt = 0
@@ -123,11 +130,15 @@ class Follower:
             if self._outbox:
                 return self._outbox.take(BATCH)
             if not self._behind:
+                if self._ended:
+                    raise PumpStopped
                 await self._sleep()
                 continue
             try:
                 await self._catch_up()
             except StoreUnavailable:
+                if self._ended:
+                    raise PumpStopped from None
                 # The log says what was missed as soon as it is there again: told by the pump, or found out.
                 with trio.move_on_after(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]):
                     await self._sleep()
@@ -154,6 +165,11 @@ class Follower:
         self._marks += 1
         self._behind = True
         self._rouse()
+
+    def end(self) -> None:
+        """Nothing more will be pushed (the pump's side): what is in the log is all that the reader gets."""
+        self._ended = True
+        self.mark()
 
     async def _catch_up(self) -> None:
         marks = self._marks

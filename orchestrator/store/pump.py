@@ -14,11 +14,11 @@ from attrs import define, field
 from orchestrator.errors import StoreUnavailable
 from orchestrator.store.connection import Redis
 from orchestrator.store.events import EventLog, LoggedEvent
-from orchestrator.store.follower import Follower, FollowerTooSlow, LogLost
+from orchestrator.store.follower import Follower, FollowerTooSlow, LogLost, PumpStopped
 from orchestrator.store.keys import Keys
 from orchestrator.store.pubsub import Message, Subscriber
 
-__all__ = ["EventPump", "Follower", "FollowerTooSlow", "LogLost"]
+__all__ = ["EventPump", "Follower", "FollowerTooSlow", "LogLost", "PumpStopped"]
 
 UNSUBSCRIBE_SECONDS: Final = 2.0
 
@@ -52,9 +52,10 @@ class EventPump:
         self._log = log
         self._channels: dict[bytes, _Channel] = {}
         self._subscriber: Subscriber | None = None
+        self._stopped = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Pump until cancelled; `started` as soon as sessions can be followed."""
+        """Pump until cancelled; `started` as soon as sessions can be followed. At the end all followers are told."""
         async with self._redis.subscriber() as subscriber:
             self._subscriber = subscriber
             task_status.started()
@@ -67,6 +68,10 @@ class EventPump:
                         self._mark_all()
             finally:
                 self._subscriber = None
+                self._stopped = True
+                for channel in self._channels.values():
+                    for follower in channel.followers:
+                        follower.end()
 
     @asynccontextmanager
     async def follow(
@@ -99,6 +104,8 @@ class EventPump:
         follower = Follower(self._log, tenant_id, session_id, capacity, on_overflow)
         channel = self._channels.setdefault(name.encode(), _Channel(name))
         channel.followers.add(follower)
+        if self._stopped:
+            follower.end()
         try:
             await self._subscribe(channel)
             await follower.resume(after, epoch)
@@ -109,7 +116,7 @@ class EventPump:
                 await self._unsubscribe(channel)
 
     async def _subscribe(self, channel: _Channel) -> None:
-        if channel.confirmed:
+        if channel.confirmed or self._stopped:
             return
         if self._subscriber is None:
             raise StoreUnavailable("Events can't be followed yet.")

@@ -21,7 +21,7 @@ from orchestrator.models.principal import Principal, RequestContext
 from orchestrator.models.session import Session
 from orchestrator.services.container import Services
 from orchestrator.store.events import LoggedEvent
-from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost
+from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost, PumpStopped
 from orchestrator.websocket import closing
 from orchestrator.websocket.closing import Goodbye
 from orchestrator.websocket.events import ends_session, own_frame, trouble
@@ -210,6 +210,9 @@ class Connection:
                 self.too_slow()
             except LogLost:
                 self._sync = _Sync(self._offset, self._epoch, self._ctx)
+            except PumpStopped:
+                # The client is about to be told to come back.
+                await trio.sleep_forever()
         self._waiting = None
         return events
 

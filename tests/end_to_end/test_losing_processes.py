@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -96,6 +97,28 @@ async def test_a_stop_that_can_not_wait_hands_turns_back_and_another_process_goe
             assert_followed_without_gap_or_double(follower)
             assert len(follower.shown(message_id).split()) == WORDS
         nursery.cancel_scope.cancel()
+
+
+async def test_who_waits_for_an_answer_is_told_at_once_that_it_will_come_elsewhere(stack: Stack) -> None:
+    await stack.start(drain_timeout="0.1")
+    answers: dict[str, Any] = {}
+
+    async def wait_for_it(mode: str, session_id: str) -> None:
+        async with stack.client() as client:
+            body = {"session_id": session_id, "content": "echo 200 words every 20 ms", "mode": mode}
+            answers[mode] = await client.post("/api/v1/chat.message", json=body)
+
+    async with trio.open_nursery() as followers, trio.open_nursery() as waiting:
+        for mode in ("wait", "stream"):
+            follower = Follower(await stack.session(), stack.token())
+            followers.start_soon(follower.run, stack)
+            waiting.start_soon(wait_for_it, mode, follower.session_id)
+            await follower.until("chat.stream")
+        with trio.fail_after(3):
+            assert await stack.node.stop() == 0
+        followers.cancel_scope.cancel()
+    assert (answers["wait"].status_code, answers["wait"].json()["data"]["status"]) == (202, "queued")
+    assert answers["stream"].text.endswith(": the turn goes on; ask again with Last-Event-ID\n\n")
 
 
 async def test_two_processes_share_one_redis_and_each_shows_what_the_other_does(stack: Stack) -> None:

@@ -13,7 +13,7 @@ from orchestrator.sandbox.redis_server import run_redis
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.events import EventLog
 from orchestrator.store.keys import Keys
-from orchestrator.store.pump import EventPump, Follower, FollowerTooSlow, LogLost
+from orchestrator.store.pump import EventPump, Follower, FollowerTooSlow, LogLost, PumpStopped
 from tests.store.log_writer import LogWriter, data_of
 
 PATIENCE = 10.0
@@ -267,3 +267,28 @@ async def test_following_goes_on_after_redis_was_restarted(tmp_path: Path) -> No
             assert await offsets(other, 2) == [1, 2]
             await LogWriter(fresh).chunk(3)
             assert await offsets(one, 3) == [3]
+
+
+async def test_when_the_pump_stops_followers_get_what_is_in_the_log_and_then_the_end(redis_url: str) -> None:
+    async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
+        pump = EventPump(redis, Keys(), EventLog(redis, Keys()))
+        pumping = trio.CancelScope()
+
+        async def pump_until_stopped(*, task_status: trio.TaskStatus[None]) -> None:
+            with pumping:
+                await pump.run(task_status=task_status)
+
+        await nursery.start(pump_until_stopped)
+        log = LogWriter(redis)
+        await log.begin()
+        with trio.fail_after(PATIENCE):
+            async with pump.follow("acme", "s1") as follower:
+                await log.chunk(1, publish=False)
+                pumping.cancel()
+                assert await offsets(follower, 1) == [1]
+                with pytest.raises(PumpStopped):
+                    await follower.receive()
+            async with pump.follow("acme", "s1", after=0) as late:
+                assert await offsets(late, 1) == [1]
+                with pytest.raises(PumpStopped):
+                    await late.receive()
