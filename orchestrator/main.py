@@ -28,11 +28,14 @@ from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
-from orchestrator.queue.consumer import Consumer
+from orchestrator.queue.consumer import Consumer, Handler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
+from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
 from orchestrator.services.agent_catalog import AgentCatalog
+from orchestrator.services.batch_item import BatchItemRunner
+from orchestrator.services.batches import BATCH_ITEM, BatchService
 from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
@@ -46,6 +49,7 @@ from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
 from orchestrator.store.admission import AdmissionStore
 from orchestrator.store.audit import AuditTrail
+from orchestrator.store.batches import BatchStore
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.due import DueTenants
 from orchestrator.store.events import EventLog
@@ -126,8 +130,14 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             sessions=sessions,
             metrics=metrics,
         )
-        turns = ChatTurnRunner(clients, coordinator, AgentCatalog(clients, coordinator))
-        consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): ChatTasks(queue, turns)}))
+        catalog = AgentCatalog(clients, coordinator)
+        turns = ChatTurnRunner(clients, coordinator, catalog)
+        items = BatchItemRunner(clients, coordinator, catalog)
+        handlers: dict[str, Handler] = {
+            str(CHAT_TURN): ChatTasks(queue, turns),
+            str(BATCH_ITEM): BatchItems(queue, items),
+        }
+        consumer = Consumer(queue, TaskKinds(queue, handlers))
         services = Services(
             settings=settings,
             redis=redis,
@@ -138,6 +148,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 AdmissionStore(*stores), task_store, tasks, sessions, ready, pump, clients, settings, rates
             ),
             tasks=tasks,
+            batches=BatchService(BatchStore(*stores), ready, catalog, settings),
             tenants=TenantService(TenantStates(*stores), ready, audit),
             gateway=Gateway(clients, coordinator, UsageLedger(redis, keys), metrics),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),

@@ -3,6 +3,7 @@
 from quart_trio import QuartTrio
 
 from orchestrator.middleware.install import install
+from orchestrator.routes.batches import batch_routes
 from orchestrator.routes.chat import chat_routes
 from orchestrator.routes.documents import document_views
 from orchestrator.routes.endpoint import Door, Endpoint
@@ -15,7 +16,14 @@ from orchestrator.routes.tasks import task_routes
 from orchestrator.routes.tenants import tenant_routes
 from orchestrator.services.container import Services
 
-ROUTES: tuple[Route, ...] = (*session_routes, *chat_routes, *task_routes, *gateway_routes, *tenant_routes)
+ROUTES: tuple[Route, ...] = (
+    *session_routes,
+    *chat_routes,
+    *task_routes,
+    *batch_routes,
+    *gateway_routes,
+    *tenant_routes,
+)
 """Every route with an envelope."""
 
 

@@ -84,7 +84,7 @@ class _Turn:
     def __init__(self, run: Run, services: ChatTurnRunner, deadline: float) -> None:
         self._run = run
         self._services = services
-        self._call = _call_of(run.message, deadline)
+        self._call = call_of(run.message, deadline)
         self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
         self._resumes = bool(self._waited)
         self._executed: dict[str, Any] | None = run.checkpoints.get(EXECUTED)
@@ -249,7 +249,8 @@ class _Turn:
         partial.conversation_id = self._memory.conversation_id
 
 
-def _call_of(message: TaskMessage, deadline: float) -> CallContext:
+def call_of(message: TaskMessage, deadline: float) -> CallContext:
+    """Return what the calls of a task carry; `deadline` is by trio's clock."""
     parent = message.metadata.traceparent
     trace = TraceContext(parent[3:35], parent[36:52], parent.endswith("1")) if parent else None
     return CallContext(

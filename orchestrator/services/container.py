@@ -4,6 +4,7 @@ from attrs import frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.services.batches import BatchService
 from orchestrator.services.chat import ChatService
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
@@ -30,6 +31,7 @@ class Services:
     sessions: SessionManager
     chat: ChatService
     tasks: TaskService
+    batches: BatchService
     tenants: TenantService
     gateway: Gateway
     rate_limiter: RateLimiter

@@ -107,6 +107,32 @@ class Keys:
         """Stream: the timeline of a request."""
         return f"orchestrator:trace:{self.tenant(tenant_id)}:{correlation_id}"
 
+    # Batches
+
+    def batch(self, tenant_id: str, batch_id: str) -> str:
+        """Hash: the batch's record, `offset` and `epoch` of its event log."""
+        return f"orchestrator:batch:{self.tenant(tenant_id)}:{batch_id}"
+
+    def batch_items(self, tenant_id: str, batch_id: str) -> str:
+        """Hash: the items by place, as they were sent."""
+        return f"{self.batch(tenant_id, batch_id)}:items"
+
+    def batch_results(self, tenant_id: str, batch_id: str) -> str:
+        """Hash: what became of the items that have ended, by place."""
+        return f"{self.batch(tenant_id, batch_id)}:results"
+
+    def batch_window(self, tenant_id: str, batch_id: str) -> str:
+        """Set: the places of the items that are tasks and have not ended."""
+        return f"{self.batch(tenant_id, batch_id)}:window"
+
+    def batches(self, tenant_id: str) -> str:
+        """Sorted set: the tenant's batches by acceptance (ms)."""
+        return f"orchestrator:batches:{self.tenant(tenant_id)}"
+
+    def batches_waiting(self, tenant_id: str) -> str:
+        """Hash: how many items of each open batch are no tasks yet."""
+        return f"{self.batches(tenant_id)}:waiting"
+
     # Tenants
 
     def tenant_config(self, tenant_id: str) -> str:

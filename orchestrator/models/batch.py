@@ -1,0 +1,124 @@
+"""Batches: many questions to one agent, answered a few at a time."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from attrs import field, frozen
+from msgspec import Meta
+
+from orchestrator.models.chat import Content
+from orchestrator.models.envelope import ErrorBody
+from orchestrator.models.ids import Id
+from orchestrator.models.session import Metadata
+from orchestrator.models.task import TaskStatus
+from orchestrator.models.timestamps import Timestamp
+
+ITEMS_MAX: Final = 10_000
+PRIORITY: Final = 6
+
+
+class OnItemError(StrEnum):
+    """What a batch does when an item has failed."""
+
+    CONTINUE = "continue"
+    ABORT = "abort"
+
+
+class BatchStatus(StrEnum):
+    """Where a batch stands.
+
+    `stopping`: it was cancelled, or aborted by a failed item, and what runs is being stopped. At its end it is
+    `completed` where every item is, `partial` where some are not, `failed` where it was aborted or no item succeeded.
+    """
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@frozen
+class BatchItem:
+    """One question of a batch."""
+
+    content: Content
+    metadata: Metadata = field(factory=dict)
+
+
+@frozen
+class BatchCreate:
+    """What `batch.create` takes."""
+
+    items: Annotated[
+        list[BatchItem],
+        Meta(min_length=1, max_length=ITEMS_MAX, description="Questions; they start in this order."),
+    ]
+    agent_id: Annotated[Id | None, Meta(description="The agent that answers them.")] = None
+    workflow_id: Annotated[Id | None, Meta(description="Not supported yet: batches are for agents.")] = None
+    max_concurrency: Annotated[int, Meta(ge=1, le=1000, description="Items that may be queued or running at once.")] = (
+        10
+    )
+    on_item_error: Annotated[
+        OnItemError, Meta(description="Whether the other items go on when one has failed, or none any more.")
+    ] = OnItemError.CONTINUE
+    priority: Annotated[int, Meta(ge=5, le=9, description="6 and more: the low lane; 5: the normal one.")] = PRIORITY
+
+
+@frozen
+class Batch:
+    """A batch and its counts; `pending`, `running`, `completed`, `failed` and `cancelled` add up to `total`."""
+
+    batch_id: Id
+    tenant_id: Id
+    user_id: Id
+    agent_id: Id
+    status: BatchStatus
+    total: Annotated[int, Meta(ge=1, description="Items in all.")]
+    pending: Annotated[int, Meta(ge=0, description="Items that have not started.")]
+    running: Annotated[int, Meta(ge=0, description="Items that have started and not ended.")]
+    completed: Annotated[int, Meta(ge=0, description="Items with an answer.")]
+    failed: Annotated[int, Meta(ge=0, description="Items that could not be answered.")]
+    cancelled: Annotated[int, Meta(ge=0, description="Items that were stopped, or never started.")]
+    max_concurrency: int
+    on_item_error: OnItemError
+    priority: int
+    created_at: Timestamp
+    correlation_id: Id
+    finished_at: Timestamp | None = None
+
+
+@frozen
+class ItemResult:
+    """An item of a batch and what became of it."""
+
+    index: Annotated[int, Meta(ge=0, description="Its place among the items, from 0.")]
+    task_id: Annotated[Id | None, Meta(description="Its task; none before the item has come into the queue.")]
+    status: TaskStatus
+    metadata: Metadata = field(factory=dict)
+    attempt: Annotated[int, Meta(ge=0, description="How many times its task was claimed.")] = 0
+    started_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
+    result: Annotated[dict[str, Any] | None, Meta(description="The answer, as in `chat.completed`.")] = None
+    error: ErrorBody | None = None
+
+
+@frozen
+class BatchCancelled:
+    """Whether a batch was stopped; false when it had already ended, or was being stopped."""
+
+    batch_id: Id
+    cancelled: bool
+
+
+@frozen
+class BatchProgress:
+    """How far a batch is."""
+
+    batch_id: Id
+    completed: Annotated[int, Meta(ge=0)]
+    failed: Annotated[int, Meta(ge=0)]
+    total: Annotated[int, Meta(ge=1)]
+    cancelled: Annotated[int, Meta(ge=0)]
+    status: BatchStatus

@@ -1,0 +1,117 @@
+"""An item of a batch: one question to an agent, outside of any conversation.
+
+It is answered as a chat turn is, by the same execution, but nothing is recalled, streamed or stored beside its answer.
+"""
+
+from typing import Any, Final
+
+import structlog
+import trio
+from attrs import asdict, evolve, frozen
+
+from orchestrator.clients.opening import Clients
+from orchestrator.codec import structure, unstructure
+from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, ServiceFault
+from orchestrator.models.agent import AgentResponse
+from orchestrator.models.chat import ChatAnswer
+from orchestrator.models.events import ToolOutcome, ToolStatus
+from orchestrator.models.ids import new_id
+from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
+from orchestrator.services.chat_turn import CANCEL_SECONDS, EXECUTED, call_of
+from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
+from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.turn_execution import Inputs, TurnExecution
+from orchestrator.services.turn_stream import TurnStream
+
+_NO_CLIENT: Final = ToolOutcome(ToolStatus.ERROR, error_message="a batch has no client that could run this tool")
+_log = structlog.get_logger("orchestrator.services.batch_item")
+
+
+@frozen
+class BatchItemRunner:
+    """Runs the items of batches, with what all of them share."""
+
+    clients: Clients
+    coordinator: ServiceCoordinator
+    catalog: AgentCatalog
+
+    async def run(self, run: Run, partial: Partial) -> TurnDone:
+        """Run one attempt at an item; `partial` stays empty. When it is cancelled, Agent Execution is told so.
+
+        Raises:
+            NotFound: there is no such agent.
+            ServiceFault: a service that the item can't do without is away, and stayed so.
+            PlanTimeout: the item's time was over (`metadata.timeout_ms`).
+            FencedOut: another worker has taken the item over.
+        """
+        timeout_ms = run.message.metadata.timeout_ms
+        deadline = trio.current_time() + timeout_ms / 1000
+        item = _Item(run, self, deadline)
+        try:
+            with trio.CancelScope(deadline=deadline):
+                return await item.run()
+        except trio.Cancelled:
+            await item.cancel()
+            raise
+        except CallTimeout:
+            if trio.current_time() < deadline:
+                raise
+        await item.cancel()
+        raise PlanTimeout(f"The item was not finished within {timeout_ms} ms.")
+
+
+class _Item:
+    def __init__(self, run: Run, services: BatchItemRunner, deadline: float) -> None:
+        self._run = run
+        self._services = services
+        self._call = call_of(run.message, deadline)
+        announced = trio.Event()
+        announced.set()
+        stream = TurnStream(run, announced, text="", sequence=0, broken=False)
+        self._execution = TurnExecution(run, self._call, services.clients, services.coordinator, stream)
+        self._degraded: list[str] = []
+
+    async def run(self) -> TurnDone:
+        executed: dict[str, Any] = self._run.checkpoints.get(EXECUTED) or await self._execute()
+        answer = structure(executed["answer"], ChatAnswer)
+        took_ms = max(0, now_ms() - from_timestamp(self._run.message.created_at))
+        return TurnDone(evolve(answer, processing_time_ms=took_ms), None, executed["agent_version"])
+
+    async def cancel(self) -> None:
+        """Tell Agent Execution, if it is still at work, that nobody waits any more."""
+        deadline = trio.current_time() + CANCEL_SECONDS
+        with trio.CancelScope(shield=True, deadline=deadline):
+            try:
+                await self._execution.cancel(evolve(self._call, deadline=deadline))
+            except OrchestratorError as error:
+                _log.warning("execution not cancelled", task_id=self._run.message.task_id, reason=error.message)
+
+    async def _execute(self) -> dict[str, Any]:
+        """Let the agent answer, and checkpoint its answer."""
+        agent_id = self._run.session.agent_id
+        agent = await self._services.catalog.agent(self._call, agent_id)
+        outcome = await self._execution.start(Inputs(agent, {"messages": []}, await self._tools(agent_id)))
+        while isinstance(outcome, TurnWaiting):
+            outcome = await self._execution.resume(agent, outcome.tool_call_id, asdict(_NO_CLIENT))
+        executed = {"answer": unstructure(self._answer(outcome)), "agent_version": agent.version}
+        await self._run.checkpoint(EXECUTED, executed)
+        return executed
+
+    async def _tools(self, agent_id: str) -> list[dict[str, Any]]:
+        try:
+            return await self._services.catalog.tools(self._call, agent_id)
+        except (ServiceFault, NotFound):
+            self._degraded.append(TOOLS.service)
+            return []
+
+    def _answer(self, response: AgentResponse) -> ChatAnswer:
+        return ChatAnswer(
+            parent_message_id=self._run.message.payload["message_id"],
+            message_id=new_id(),
+            content=response.response,
+            sources=response.sources,
+            tool_calls=response.tool_calls,
+            usage=response.usage,
+            degraded=self._degraded,
+        )

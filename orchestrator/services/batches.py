@@ -1,0 +1,228 @@
+"""Batches: many questions in, one batch out."""
+
+import builtins
+import hashlib
+from functools import partial
+from typing import Final
+
+import orjson
+import trio
+from attrs import frozen
+
+from orchestrator.codec import encode
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, QueueFull, ServiceFault, Unprocessable
+from orchestrator.models.batch import (
+    PRIORITY,
+    Batch,
+    BatchCancelled,
+    BatchCreate,
+    BatchProgress,
+    BatchStatus,
+    ItemResult,
+)
+from orchestrator.models.call import CallContext
+from orchestrator.models.envelope import FieldFault, MessageType
+from orchestrator.models.ids import new_id
+from orchestrator.models.page import Page
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
+from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.services.agent_catalog import AgentCatalog
+from orchestrator.services.cursors import read_cursor, write_cursor
+from orchestrator.services.paging import SCAN_BOUND, filtered_page
+from orchestrator.services.views import key_reused, tenant_refuses, viewer_of
+from orchestrator.store.batches import ITEM, TASK, BatchBounds, BatchStore, Verdict, sees
+from orchestrator.store.frames import make_body
+from orchestrator.store.ready import ReadyTenants
+
+BATCH_ITEM: Final = MessageType("batch", "item")
+AGENT_SECONDS: Final = 5.0
+"""How long the agent of a new batch is looked for; where that can't be told in time, its items find out."""
+
+
+@frozen
+class BatchService:
+    """Creates, shows and cancels batches."""
+
+    store: BatchStore
+    ready: ReadyTenants
+    catalog: AgentCatalog
+    settings: AgentOrchestratorSettings
+
+    async def create(self, ctx: RequestContext, request: BatchCreate) -> tuple[Batch, bool]:
+        """Create a batch, and tell whether an earlier request with the same idempotency key had done so.
+
+        Raises:
+            InvalidBody: no agent is named.
+            Unprocessable: a workflow is.
+            NotFound: there is no such agent.
+            QueueFull: the tenant has too much work waiting.
+            TenantDraining, IdempotencyKeyReused
+        """
+        agent_id = _agent_of(request)
+        await self._must_exist(ctx, agent_id)
+        batch_id, viewer = new_id(), viewer_of(ctx)
+        await self.store.stage(ctx.tenant_id, batch_id, request.items)
+        verdict, detail = await self.store.admit(
+            viewer,
+            batch_id,
+            self._template(ctx, batch_id, agent_id, request.priority),
+            agent_id=agent_id,
+            total=len(request.items),
+            max_concurrency=request.max_concurrency,
+            on_item_error=request.on_item_error,
+            lane=Lane.LOW if request.priority >= PRIORITY else Lane.NORMAL,
+            progress=_progress_template(ctx, batch_id, len(request.items)),
+            idempotency_key=ctx.idempotency_key or ctx.message_id or batch_id,
+            digest=hashlib.sha256(b"batch.create" + encode(request)).hexdigest(),
+            bounds=BatchBounds(self.settings.queue_length, int(self.settings.retain_tasks)),
+        )
+        if verdict is Verdict.REUSED:
+            raise key_reused()
+        if verdict is Verdict.TENANT:
+            raise tenant_refuses(detail)
+        if verdict is Verdict.FULL:
+            raise QueueFull("The queue of the tenant has no room for so many items.", retry_after_ms=5000)
+        if verdict is Verdict.OK:
+            await self.ready.mark(ctx.tenant_id)
+        return await self.get(ctx, detail or batch_id), verdict is Verdict.REPLAYED
+
+    async def get(self, ctx: RequestContext, batch_id: str) -> Batch:
+        """Return a batch.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        batch = await self.store.get(viewer_of(ctx), batch_id)
+        if batch is None:
+            raise _not_found(batch_id)
+        return batch
+
+    async def list(
+        self, ctx: RequestContext, *, status: BatchStatus | None = None, cursor: str | None = None, limit: int
+    ) -> Page[Batch]:
+        """List the caller's batches, the newest first.
+
+        Raises:
+            InvalidParameter: the cursor is none of this list.
+        """
+        viewer = viewer_of(ctx)
+
+        async def load(batch_ids: builtins.list[str]) -> dict[str, Batch]:
+            return {one.batch_id: one for one in await self.store.load(viewer.tenant_id, batch_ids)}
+
+        return await filtered_page(
+            partial(self.store.page, viewer.tenant_id),
+            load,
+            lambda batch: sees(viewer, batch) and status in {None, batch.status},
+            cursor=cursor,
+            limit=limit,
+        )
+
+    async def results(
+        self,
+        ctx: RequestContext,
+        batch_id: str,
+        *,
+        status: TaskStatus | None = None,
+        cursor: str | None = None,
+        limit: int,
+    ) -> Page[ItemResult]:
+        """List the items of a batch in their order, each with what became of it.
+
+        Raises:
+            NotFound: there is no batch that the caller may see.
+            InvalidParameter: the cursor is none of this list.
+        """
+        batch = await self.get(ctx, batch_id)
+        first = _place(cursor, batch_id)
+        last = min(batch.total, first + SCAN_BOUND)
+        found: builtins.list[ItemResult] = []
+        for start in range(first, last, limit):
+            for item in await self.store.items(batch, start, min(limit, last - start)):
+                if status in {None, item.status}:
+                    found.append(item)
+                if len(found) == limit:
+                    return Page(found, _cursor(batch, item.index + 1))
+        return Page(found, _cursor(batch, last))
+
+    async def cancel(self, ctx: RequestContext, batch_id: str) -> BatchCancelled:
+        """Stop a batch; one that has ended stays as it is.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        verdict = await self.store.cancel(viewer_of(ctx), batch_id)
+        if verdict == "unknown":
+            raise _not_found(batch_id)
+        return BatchCancelled(batch_id, cancelled=verdict == "done")
+
+    async def _must_exist(self, ctx: RequestContext, agent_id: str) -> None:
+        call = CallContext(
+            ctx.tenant_id, ctx.correlation_id, ctx.request_id, ctx.trace, trio.current_time() + AGENT_SECONDS
+        )
+        try:
+            with trio.move_on_after(AGENT_SECONDS):
+                await self.catalog.agent(call, agent_id)
+        except ServiceFault:
+            # Agent Management is away: the batch is taken in all the same, as a message would be.
+            return
+
+    def _template(self, ctx: RequestContext, batch_id: str, agent_id: str, priority: int) -> TaskMessage:
+        return TaskMessage(
+            message_id=TASK,
+            task_id=TASK,
+            tenant_id=ctx.tenant_id,
+            correlation_id=ctx.correlation_id,
+            created_at=to_timestamp(now_ms()),
+            type=BATCH_ITEM,
+            metadata=TaskMetadata(
+                user_id=ctx.principal.user_id,
+                timeout_ms=int(self.settings.turn_timeout * 1000),
+                trace_id=ctx.trace.trace_id,
+                traceparent=str(ctx.trace),
+                request_id=ctx.request_id,
+            ),
+            payload={"batch_id": batch_id, "agent_id": agent_id, "message_id": TASK, ITEM: None},
+            priority=priority,
+        )
+
+
+def _agent_of(request: BatchCreate) -> str:
+    if request.workflow_id is not None:
+        fault = FieldFault("$.data.workflow_id", "is not supported yet; name an agent_id")
+        raise Unprocessable("Batches of workflows are not supported yet; name an agent.", details=[fault])
+    if request.agent_id is None:
+        fault = FieldFault("$.data.agent_id", "required field is missing")
+        raise InvalidBody("$.data.agent_id is missing: who shall answer the items?", details=[fault])
+    return request.agent_id
+
+
+def _progress_template(ctx: RequestContext, batch_id: str, total: int) -> bytes:
+    """Encode `batch.progress` with names, `@` in front, where scripts put figures, the moment and an id."""
+    progress = BatchProgress(batch_id, 0, 0, total, 0, BatchStatus.RUNNING)
+    body = orjson.loads(
+        make_body("batch.progress", progress, tenant_id=ctx.tenant_id, correlation_id=ctx.correlation_id)
+    )
+    body["data"] |= {name: f"@{name}" for name in ("completed", "failed", "cancelled", "status")}
+    return orjson.dumps(body | {"message_id": "@message", "created_at": "@moment"})
+
+
+def _place(cursor: str | None, batch_id: str) -> int:
+    """Return the place at which a page of results begins."""
+    place = read_cursor(cursor)
+    if place is None:
+        return 0
+    if place[1] != batch_id or place[0] < 0:
+        fault = FieldFault("$.query.cursor", "is not a cursor of this list")
+        raise InvalidParameter("The cursor is not one that the results of this batch gave.", details=[fault])
+    return place[0]
+
+
+def _cursor(batch: Batch, following: int) -> str | None:
+    return write_cursor((following, batch.batch_id)) if following < batch.total else None
+
+
+def _not_found(batch_id: str) -> NotFound:
+    return NotFound(f"There is no batch {batch_id}.")
