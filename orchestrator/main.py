@@ -41,6 +41,7 @@ from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
+from orchestrator.services.load import LoadService
 from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
 from orchestrator.services.service_coordinator import ServiceCoordinator
@@ -150,6 +151,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             tasks=tasks,
             batches=BatchService(BatchStore(*stores), ready, catalog, settings),
             tenants=TenantService(TenantStates(*stores), ready, audit),
+            load=LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000)),
             gateway=Gateway(clients, coordinator, UsageLedger(redis, keys), metrics),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,

@@ -5,8 +5,7 @@ from typing import Annotated
 from attrs import field, frozen
 from msgspec import Meta
 
-from orchestrator.models.ids import Id
-from orchestrator.models.tenant import TenantState
+from orchestrator.models.tenant import Queue
 from orchestrator.models.timestamps import Timestamp
 
 
@@ -51,26 +50,6 @@ class Node:
 
 
 @frozen
-class TenantLoad:
-    """How much work of a tenant is there."""
-
-    tenant_id: Id
-    state: TenantState
-    high: Annotated[int, Meta(description="Tasks of the high lane that wait for a worker.")]
-    normal: int
-    low: int
-    in_hand: int
-    delayed: Annotated[int, Meta(description="Tasks that wait for a moment, or for a client's tool.")]
-    dead_letters: int
-    oldest_ms: Annotated[int, Meta(description="How long the oldest task waits for a worker; 0: none waits.")] = 0
-
-    @property
-    def queued(self) -> int:
-        """How many tasks wait for a worker."""
-        return self.high + self.normal + self.low
-
-
-@frozen
 class Load:
     """The load of the whole service at a moment."""
 
@@ -81,10 +60,10 @@ class Load:
     queued: Annotated[int, Meta(description="Of the tenants that were looked at.")]
     delayed: int
     dead_letters: int
-    oldest_ms: int
+    oldest_waiting: Timestamp | None
     claims_per_second: float
     ends_per_second: float
     waits: Waits
     tenants_ready: Annotated[int, Meta(description="Tenants whose turn is to come.")]
-    tenants_seen: Annotated[int, Meta(description="Tenants that were looked at, at most 500.")]
-    tenants: Annotated[list[TenantLoad], Meta(description="Those with most work, the most first.")]
+    tenants_seen: Annotated[int, Meta(description="Tenants that were looked at, at most 500 with work.")]
+    tenants: Annotated[list[Queue], Meta(description="Those with most work, the most first.")]

@@ -9,6 +9,7 @@ from orchestrator.routes.documents import document_views
 from orchestrator.routes.endpoint import Door, Endpoint
 from orchestrator.routes.gateway import gateway_routes
 from orchestrator.routes.health import health_views
+from orchestrator.routes.load import load_routes
 from orchestrator.routes.metrics import metrics_views
 from orchestrator.routes.registry import Route
 from orchestrator.routes.sessions import session_routes
@@ -23,6 +24,7 @@ ROUTES: tuple[Route, ...] = (
     *batch_routes,
     *gateway_routes,
     *tenant_routes,
+    *load_routes,
 )
 """Every route with an envelope."""
 

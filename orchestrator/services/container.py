@@ -8,6 +8,7 @@ from orchestrator.services.batches import BatchService
 from orchestrator.services.chat import ChatService
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
+from orchestrator.services.load import LoadService
 from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
@@ -33,6 +34,7 @@ class Services:
     tasks: TaskService
     batches: BatchService
     tenants: TenantService
+    load: LoadService
     gateway: Gateway
     rate_limiter: RateLimiter
     event_log: EventLog

@@ -77,6 +77,11 @@ class ReadyTenants:
             for tenant_id, time, weight in zip(fields[::3], fields[1::3], fields[2::3], strict=True)
         ]
 
+    async def first(self, count: int) -> tuple[int, list[str]]:
+        """Return how many tenants are ready, and the first of them."""
+        total, names = await self.redis.gather([("ZCARD", self.keys.ready), ("ZRANGE", self.keys.ready, 0, count - 1)])
+        return total, [name.decode() for name in names]
+
     def wake(self) -> None:
         """Wake the scheduler of this process."""
         self._changed.set()

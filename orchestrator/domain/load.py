@@ -1,0 +1,46 @@
+"""The load of the whole service, put together from what its processes and queues say."""
+
+from collections.abc import Iterable, Sequence
+
+from orchestrator.models.load import Load, Node, Waits
+from orchestrator.models.tenant import Queue
+
+
+def sum_up(at: str, nodes: Sequence[Node], queues: Sequence[Queue], *, ready: int, top: int) -> Load:
+    """Sum up the load.
+
+    Args:
+        at: the moment.
+        nodes: all processes; only live ones count.
+        queues: those of the tenants that were looked at.
+        ready: how many tenants wait for their turn.
+        top: how many tenants to name.
+    """
+    live = [node.load for node in nodes if node.live and node.load is not None]
+    return Load(
+        at=at,
+        nodes=list(nodes),
+        slots=sum(load.slots for load in live),
+        in_hand=sum(load.in_hand for load in live),
+        queued=sum(queue.queued for queue in queues),
+        delayed=sum(queue.delayed for queue in queues),
+        dead_letters=sum(queue.dead_letters for queue in queues),
+        # Moments are written so that their order is that of their letters.
+        oldest_waiting=min((queue.oldest_waiting for queue in queues if queue.oldest_waiting), default=None),
+        claims_per_second=round(sum(load.claims_per_second for load in live), 3),
+        ends_per_second=round(sum(load.ends_per_second for load in live), 3),
+        waits=_worst(load.waits for load in live),
+        tenants_ready=ready,
+        tenants_seen=len(queues),
+        tenants=sorted(queues, key=lambda queue: (-queue.queued - queue.in_hand - queue.delayed, queue.tenant_id))[
+            :top
+        ],
+    )
+
+
+def _worst(waits: Iterable[Waits]) -> Waits:
+    """Return the longest waits of any process: percentiles can't be added, and the worst is what matters."""
+    known = [one for one in waits if one.samples]
+    if not known:
+        return Waits()
+    return Waits(max(one.p50_ms for one in known), max(one.p99_ms for one in known), sum(one.samples for one in known))

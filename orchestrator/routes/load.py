@@ -1,0 +1,40 @@
+"""Routes of the load: processes and queues, for operators and load balancers."""
+
+from typing import Annotated
+
+from attrs import frozen
+from msgspec import Meta
+
+from orchestrator.models.load import Load, Node
+from orchestrator.routes.registry import Access, Answer, Call, Routes
+
+load_routes = Routes()
+
+
+@frozen
+class LoadQuery:
+    """What `orchestrator.load` takes."""
+
+    top: Annotated[int, Meta(ge=0, le=200, description="How many tenants to name, those with most work.")] = 10
+
+
+@frozen
+class NodeList:
+    """The processes of the service."""
+
+    items: list[Node]
+
+
+@load_routes.add(
+    "GET", "orchestrator.load", access=Access.INTERNAL, query=LoadQuery, answers="orchestrator.load", answer=Load
+)
+async def load(call: Call) -> Answer:
+    """Sum up processes, queues and waits."""
+    query: LoadQuery = call.query
+    return Answer(await call.services.load.load(query.top))
+
+
+@load_routes.add("GET", "orchestrator.nodes", access=Access.INTERNAL, answers="orchestrator.nodes", answer=NodeList)
+async def nodes(call: Call) -> Answer:
+    """List the processes with what each has in hand."""
+    return Answer(NodeList(await call.services.load.list_nodes()))
