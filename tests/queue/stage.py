@@ -23,7 +23,7 @@ from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
 from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.rate_limiter import rates_of
-from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
+from orchestrator.services.run import Partial, Run, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.store.admission import AdmissionStore
@@ -153,9 +153,17 @@ class Stage:
 
 @asynccontextmanager
 async def open_stage(
-    redis_url: str, settings: AgentOrchestratorSettings = SETTINGS, *, consume: bool = True, node: str | None = None
+    redis_url: str,
+    settings: AgentOrchestratorSettings = SETTINGS,
+    *,
+    consume: bool = True,
+    node: str | None = None,
+    runner: TurnRunner | None = None,
 ) -> AsyncIterator[Stage]:
-    """Open a process without its HTTP side; `consume=False` leaves its consumer to the test."""
+    """Open a process without its HTTP side; `consume=False` leaves its consumer to the test.
+
+    `runner` runs the turns instead of `Stage.turns`.
+    """
     async with open_redis(redis_url) as redis, open_clients(settings.services) as clients:
         keys, rates = Keys(), rates_of(settings)
         shared = (redis, keys, settings.event_log_length)
@@ -168,7 +176,7 @@ async def open_stage(
         nodes = Nodes(redis, keys)
         queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
         turns = ScriptedTurns()
-        consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): ChatTasks(queue, turns)}))
+        consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): ChatTasks(queue, runner or turns)}))
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(pump.run)

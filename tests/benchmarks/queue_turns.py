@@ -1,0 +1,134 @@
+"""How fast the queue is: turns that do nothing, from acceptance to their end, with everything that is kept of them.
+
+    python -m tests.benchmarks.queue_turns [--turns 6000] [--rounds 3] [--json FILE]
+
+One process, one Redis without append-only file. A turn is admitted (idempotency, session and owner, limits, record, queue
+entry, two events), claimed (fenced, with its session's record), and ended (record, result, kept history, three events,
+the session's state): nothing is left out but the agent, which answers at once.
+
+- admit: turns a second that 32 callers get accepted while nobody consumes
+- drain: turns a second of one consumer, from the first claim to the last end
+- latency: from the call that sends a message to the first line of its turn, on an idle process
+"""
+
+import json
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from statistics import median, quantiles
+
+import click
+import trio
+from attrs import define, evolve, field
+
+from orchestrator.models.chat import ChatAnswer
+from orchestrator.models.ids import new_id
+from orchestrator.models.session import Session
+from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.services.run import Partial, Run, TurnDone
+from tests.queue.stage import SETTINGS, Stage, open_stage
+
+CALLERS = 32
+SESSIONS = 500
+
+
+@define
+class NothingToDo:
+    """Answers at once, and notes when it was asked."""
+
+    began: list[float] = field(factory=list)
+
+    async def run(self, run: Run, partial: Partial) -> TurnDone:
+        """Answer."""
+        self.began.append(time.perf_counter())
+        return TurnDone(ChatAnswer(str(run.message.metadata.message_id), new_id(), "done"), "conversation", "1")
+
+
+async def admit(stage: Stage, sessions: list[Session], turns: int) -> float:
+    """Return turns a second."""
+
+    async def caller(number: int) -> None:
+        for index in range(number, turns, CALLERS):
+            await stage.say(sessions[index % SESSIONS], "nothing")
+
+    began = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for number in range(CALLERS):
+            nursery.start_soon(caller, number)
+    return turns / (time.perf_counter() - began)
+
+
+async def drain(stage: Stage, turns: int) -> float:
+    """Return turns a second."""
+    lanes = [("XLEN", stage.keys.lane("acme", lane)) for lane in stage_lanes()]
+    began = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.consumer.run, stage.stopping)
+        while any(await stage.redis.gather(lanes)):
+            await trio.sleep(0.01)
+        took = time.perf_counter() - began
+        nursery.cancel_scope.cancel()
+    return turns / took
+
+
+def stage_lanes() -> list[str]:
+    """Return the lanes of a queue."""
+    from orchestrator.models.task import Lane
+
+    return list(Lane)
+
+
+async def latency(stage: Stage, session: Session, turns: NothingToDo, count: int) -> list[float]:
+    """Return ms from the call to the first line of the turn."""
+    figures = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stage.consumer.run, stage.stopping)
+        for number in range(count + 20):
+            turns.began.clear()
+            began = time.perf_counter()
+            accepted = await stage.say(session, "nothing")
+            await stage.ended(session, accepted)
+            if number >= 20:
+                figures.append((turns.began[0] - began) * 1000)
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    return figures
+
+
+async def measure(turns: int) -> dict[str, float]:
+    """Measure once, on a Redis of its own."""
+    settings = evolve(SETTINGS, rate_tenant=1e9, rate_user=1e9, queue_length=10**7, session_queue_length=10_000)
+    with tempfile.TemporaryDirectory() as folder:
+        async with run_redis(Path(folder), appendonly=False) as store:
+            answers = NothingToDo()
+            async with open_stage(store.url, settings, consume=False, runner=answers) as stage:
+                sessions = [await stage.session() for _ in range(SESSIONS)]
+                admitted = await admit(stage, sessions, turns)
+                drained = await drain(stage, turns)
+            async with open_stage(store.url, settings, consume=False, runner=answers) as stage:
+                figures = await latency(stage, await stage.session(), answers, 200)
+    return {
+        "admit_per_s": admitted,
+        "drain_per_s": drained,
+        "latency_p50_ms": median(figures),
+        "latency_p99_ms": quantiles(figures, n=100)[98],
+    }
+
+
+@click.command()
+@click.option("--turns", default=6000)
+@click.option("--rounds", default=3)
+@click.option("--json", "file", type=click.Path(path_type=Path))
+def main(turns: int, rounds: int, file: Path | None) -> None:
+    """Measure, and print medians."""
+    runs = [trio.run(partial(measure, turns)) for _ in range(rounds)]
+    for name in runs[0]:
+        values = [run[name] for run in runs]
+        click.echo(f"{name:16} {median(values):10.2f}   {', '.join(f'{value:.2f}' for value in values)}")
+    if file:
+        file.write_text(json.dumps(runs, indent=2))
+
+
+if __name__ == "__main__":
+    main()
