@@ -1,6 +1,6 @@
 """Services without a store, for tests of what the HTTP side alone decides."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
@@ -12,8 +12,10 @@ from quart_trio import QuartTrio
 
 from orchestrator import routes
 from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
+from orchestrator.domain.revocations import RevocationIndex
 from orchestrator.errors import NotFound, OrchestratorError, SessionClosed
 from orchestrator.middleware.tokens import create_token
+from orchestrator.models.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult, OnItemError
 from orchestrator.models.chat import (
     ChatAccepted,
     ChatAnswer,
@@ -29,7 +31,8 @@ from orchestrator.models.events import ChatStatusUpdate, ChatStream, StateUpdate
 from orchestrator.models.ids import new_id
 from orchestrator.models.limits import RateState
 from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext, Role
+from orchestrator.models.principal import Principal, RequestContext, Role
+from orchestrator.models.revocation import Revocation
 from orchestrator.models.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
 from orchestrator.models.task import Task, TaskCancelled, TaskStatus
 from orchestrator.services.chat import Admitted
@@ -248,6 +251,44 @@ class FakeTasks:
         return TaskCancelled(task_id, cancelled=True)
 
 
+class FakeBatches:
+    async def create(self, ctx: RequestContext, request: BatchCreate) -> tuple[Batch, bool]:
+        return evolve(await self.get(ctx, "b1"), total=len(request.items), pending=len(request.items)), False
+
+    async def get(self, ctx: RequestContext, batch_id: str) -> Batch:
+        if batch_id != "b1":
+            raise NotFound(f"There is no batch {batch_id}.")
+        return Batch(
+            "b1",
+            ctx.tenant_id,
+            ctx.principal.user_id,
+            "echo",
+            BatchStatus.RUNNING,
+            total=1,
+            pending=1,
+            running=0,
+            completed=0,
+            failed=0,
+            cancelled=0,
+            max_concurrency=10,
+            on_item_error=OnItemError.CONTINUE,
+            priority=6,
+            created_at=NOW,
+            correlation_id="c1",
+        )
+
+    async def list(self, ctx: RequestContext, **wanted: Any) -> Page[Batch]:
+        return Page([await self.get(ctx, "b1")])
+
+    async def results(self, ctx: RequestContext, batch_id: str, **wanted: Any) -> Page[ItemResult]:
+        await self.get(ctx, batch_id)
+        return Page([ItemResult(0, "b1.0", TaskStatus.PENDING)])
+
+    async def cancel(self, ctx: RequestContext, batch_id: str) -> BatchCancelled:
+        await self.get(ctx, batch_id)
+        return BatchCancelled(batch_id, cancelled=True)
+
+
 @define
 class FakeLimiter:
     error: Exception | None = None
@@ -305,6 +346,23 @@ class FakeGateway:
 
 
 @define
+class FakeRevocations:
+    index: RevocationIndex = field(factory=RevocationIndex)
+    watchers: list[Callable[[], None]] = field(factory=list)
+
+    def covers(self, principal: Principal) -> bool:
+        return self.index.covers(principal)
+
+    def watch(self, told: Callable[[], None]) -> None:
+        self.watchers.append(told)
+
+    def add(self, jti: str = "", user_id: str = "", tenant_id: str = "", *, before_ms: int = 0) -> None:
+        self.index.add(Revocation(jti, user_id, tenant_id, before_ms, before_ms + 1))
+        for told in self.watchers:
+            told()
+
+
+@define
 class House:
     """An application over fakes."""
 
@@ -312,11 +370,13 @@ class House:
     sessions: FakeSessions = field(factory=FakeSessions)
     log: FakeLog = field(factory=FakeLog)
     tasks: FakeTasks = field(factory=FakeTasks)
+    batches: FakeBatches = field(factory=FakeBatches)
     limiter: FakeLimiter = field(factory=FakeLimiter)
     audit: FakeAudit = field(factory=FakeAudit)
     gateway: FakeGateway = field(factory=FakeGateway)
     health: Health = field(factory=lambda: Health({}))
     metrics: Metrics = field(factory=Metrics)
+    revocations: FakeRevocations = field(factory=FakeRevocations)
     chat: FakeChat = field(init=False)
     app: QuartTrio = field(init=False)
 
@@ -328,6 +388,7 @@ class House:
             "sessions": self.sessions,
             "chat": self.chat,
             "tasks": self.tasks,
+            "batches": self.batches,
             "gateway": self.gateway,
             "rate_limiter": self.limiter,
             "event_log": self.log,
@@ -335,6 +396,7 @@ class House:
             "audit": self.audit,
             "health": self.health,
             "metrics": self.metrics,
+            "revocations": self.revocations,
         }
         self.app = QuartTrio("orchestrator", static_folder=None)
         routes.register(self.app, Services(**fakes))
