@@ -1,0 +1,139 @@
+"""Entries that other services wrote into a lane by hand."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+import trio
+
+from orchestrator.models.chat import ChatAccepted
+from orchestrator.models.ids import new_id
+from orchestrator.models.session import Session
+from orchestrator.models.task import Lane, TaskStatus
+from orchestrator.models.timestamps import now_ms, to_timestamp
+from tests.queue.stage import Stage, context, open_stage
+
+
+@pytest.fixture
+async def stage(redis_url: str) -> AsyncIterator[Stage]:
+    async with open_stage(redis_url) as stage:
+        yield stage
+
+
+def message(session: Session, content: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "message_id": new_id(),
+        "task_id": new_id(),
+        "tenant_id": session.tenant_id,
+        "session_id": session.session_id,
+        "correlation_id": new_id(),
+        "created_at": to_timestamp(now_ms()),
+        "schema_version": "1.1",
+        "type": {"domain": "chat", "action": "message"},
+        "metadata": {"user_id": session.user_id},
+        "payload": {"content": content},
+        **fields,
+    }
+
+
+async def write(stage: Stage, content: Any, lane: Lane = Lane.NORMAL) -> None:
+    raw = content if isinstance(content, bytes) else orjson.dumps(content)
+    await stage.redis.xadd(stage.keys.lane("acme", lane), {"message": raw})
+    await stage.queue.ready.mark("acme")
+
+
+async def task_of(stage: Stage, session: Session, written: dict[str, Any]) -> TaskStatus:
+    accepted = ChatAccepted(written["task_id"], written["message_id"], session.session_id)
+    with trio.fail_after(5):
+        async with stage.pump.follow("acme", session.session_id) as follower:
+            while not await stage.redis.exists(stage.keys.task("acme", written["task_id"])):
+                await follower.receive()
+    return (await stage.ended(session, accepted)).status
+
+
+async def dead_letters(stage: Stage, count: int = 1) -> list[dict[bytes, bytes]]:
+    with trio.fail_after(5):
+        while await stage.redis.xlen(stage.keys.dead_letters("acme")) < count:  # noqa: ASYNC110  # a stream tells nobody
+            await trio.sleep(0.005)
+    return [fields for _, fields in await stage.redis.xrange(stage.keys.dead_letters("acme"))]
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["1.1", "1.0"])
+async def test_a_valid_message_becomes_a_task_of_its_session(stage: Stage, *, old: bool) -> None:
+    session = await stage.session()
+    written = message(session, "say by hand")
+    if old:
+        del written["schema_version"]
+        written["data"] = written.pop("payload")
+    await write(stage, written)
+    assert await task_of(stage, session, written) is TaskStatus.COMPLETED
+    assert stage.turns.ended == ["say by hand"]
+    assert await stage.redis.xlen(stage.keys.lane("acme", Lane.NORMAL)) == 0
+    assert (await stage.sessions.get(context(), session.session_id)).active_task_id is None
+
+
+async def test_a_message_waits_for_the_turns_that_its_session_has_already(stage: Stage) -> None:
+    session = await stage.session()
+    first = await stage.say(session, "hold a")
+    await stage.turns.running.wait()
+    written = message(session, "say b")
+    await write(stage, written)
+    with trio.fail_after(5):
+        while not await stage.redis.llen(stage.keys.turns("acme", session.session_id)):  # noqa: ASYNC110  # as above
+            await trio.sleep(0.005)
+    assert stage.turns.began == ["hold a"]
+    stage.turns.release.set()
+    await stage.ended(session, first)
+    assert await task_of(stage, session, written) is TaskStatus.COMPLETED
+
+
+async def test_the_same_message_twice_is_one_task_and_one_dead_letter(stage: Stage) -> None:
+    session = await stage.session()
+    written = message(session, "say once")
+    await write(stage, written)
+    await task_of(stage, session, written)
+    await write(stage, written)
+    [letter] = await dead_letters(stage)
+    assert b"is the id of another task" in letter[b"error"]
+    assert stage.turns.ended == ["say once"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ({"schema_version": "3.0"}, "$.schema_version must be 1.1 or 1.0"),
+        ({"tenant_id": "globex"}, "$.tenant_id is not the tenant of the queue"),
+        ({"session_id": "nobody"}, "$.session_id names a session that is not there"),
+        ({"session_id": None}, "A chat turn belongs to a session"),
+        ({"payload": {}}, "$.payload.content required field is missing"),
+        ({"payload": {"content": "a", "colour": 1}}, "$.payload.colour is not a field of a turn"),
+        ({"priority": 10}, "$.priority must be at most 9"),
+        ({"surprise": 1}, "$.surprise is not a field"),
+        ({"payload": {"content": "a" * 2_097_152}}, "at most 1048576 are taken"),
+    ],
+    ids=lambda value: value[:25] if isinstance(value, str) else "",
+)
+async def test_a_poisoned_message_is_a_dead_letter_with_its_reason_and_blocks_nothing(
+    stage: Stage, spoil: dict[str, Any], reason: str
+) -> None:
+    session = await stage.session()
+    await write(stage, message(session, "say a") | spoil)
+    [letter] = await dead_letters(stage)
+    assert reason in orjson.loads(letter[b"error"])["message"]
+    assert len(letter[b"message"]) <= 4096
+    assert (await stage.ended(session, await stage.say(session, "say b"))).status is TaskStatus.COMPLETED
+
+
+async def test_what_is_no_message_at_all_is_a_dead_letter(stage: Stage) -> None:
+    session = await stage.session()
+    await write(stage, b"{torn")
+    await write(stage, [1, 2])
+    await stage.redis.xadd(stage.keys.lane("acme", Lane.LOW), {"what": "is this"})
+    await stage.queue.ready.mark("acme")
+    letters = await dead_letters(stage, 3)
+    told = " ".join(orjson.loads(letter[b"error"])["message"] for letter in letters)
+    assert "not JSON" in told
+    assert "not an object" in told
+    assert "no field 'message', but what" in told
+    assert (await stage.ended(session, await stage.say(session, "say b"))).status is TaskStatus.COMPLETED
