@@ -12,6 +12,7 @@ from orchestrator.errors import FencedOut, StoreUnavailable
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.meter import Meter
 from orchestrator.queue.services import QueueServices
+from orchestrator.queue.strays import adopt_stray
 from orchestrator.store.tasks import Claim
 
 _log = structlog.get_logger()
@@ -88,7 +89,7 @@ class Keeper:
             if free <= 0:
                 return True
             with trio.CancelScope(shield=True):
-                claims, more = await self.services.tasks.take_over(
+                claims, strays, more = await self.services.tasks.take_over(
                     tenant_id, self.services.node, min(free, _TAKEN_AT_ONCE), silence_ms=silence_ms, gone=gone
                 )
                 for claim in claims:
@@ -96,6 +97,8 @@ class Keeper:
                         stale.stop(StopReason.LOST)
                     _log.info("task.taken_over", tenant_id=tenant_id, task_id=claim.task_id, attempt=claim.attempt)
                     await self._begin(claim)
+                for stray in strays:
+                    await adopt_stray(self.services, stray)
             if not more:
                 return False
         return True

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.codec import decode, encode
 from orchestrator.errors import FencedOut
@@ -14,6 +14,7 @@ from orchestrator.models.session import Session
 from orchestrator.models.task import Task, TaskMessage, TaskStatus
 from orchestrator.models.timestamps import to_timestamp
 from orchestrator.store.base import TenantStore, descending
+from orchestrator.store.placement import Stray, read_stray
 from orchestrator.store.scripts import Script
 from orchestrator.store.sessions import Viewer, read_session
 
@@ -97,6 +98,8 @@ class Batch:
     """Entries that were taken, those included that needed no worker."""
     wait_ms: int
     """How long the tenant's rate makes it wait; 0: it does not."""
+    strays: list[Stray] = field(factory=list)
+    """What was claimed and is no task yet."""
 
 
 @frozen
@@ -159,14 +162,15 @@ class TaskStore(TenantStore):
         """Claim up to `count` tasks for `node`."""
         reply = await self.run(_CLAIM, tenant_id, node, count, keys=[self.keys.start_limit(tenant_id)])
         more, wait_ms, read, *rows = reply
-        return Batch([_claim(tenant_id, row) for row in rows], bool(more), read, wait_ms)
+        claims, strays = _sorted_rows(tenant_id, rows)
+        return Batch(claims, bool(more), read, wait_ms, strays)
 
     async def take_over(
         self, tenant_id: str, node: str, count: int, *, silence_ms: int, gone: str | None
-    ) -> tuple[list[Claim], bool]:
-        """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any."""
+    ) -> tuple[list[Claim], list[Stray], bool]:
+        """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any; see `Batch`."""
         reply = await self.run(_TAKE_OVER, tenant_id, node, count, silence_ms, gone or "")
-        return [_claim(tenant_id, row) for row in reply[1:]], bool(reply[0])
+        return *_sorted_rows(tenant_id, reply[1:]), bool(reply[0])
 
     async def renew(self, tenant_id: str, node: str, claims: Sequence[Claim]) -> set[str]:
         """Renew the leases of `claims`; returns the ids of those that somebody else has taken."""
@@ -382,6 +386,11 @@ def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
         error=decode(text["error"], ErrorBody) if "error" in text else None,
         checkpoints=sorted(name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")),
     )
+
+
+def _sorted_rows(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[Stray]]:
+    claims = [_claim(tenant_id, row) for row in rows if len(row) == 4]
+    return claims, [read_stray(tenant_id, row) for row in rows if len(row) == 3]
 
 
 def _claim(tenant_id: str, row: list[Any]) -> Claim:
