@@ -48,6 +48,7 @@ from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
+from orchestrator.services.timelines import TimelineService
 from orchestrator.store.admission import AdmissionStore
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.batches import BatchStore
@@ -63,6 +64,7 @@ from orchestrator.store.scripts import load_scripts
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tasks import TaskStore
 from orchestrator.store.tenants import TenantStates
+from orchestrator.store.timelines import TimelineStore
 from orchestrator.store.usage import UsageLedger
 from orchestrator.telemetry.logs import configure_logs
 from orchestrator.telemetry.loop_lag import watch_loop
@@ -139,6 +141,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             str(BATCH_ITEM): BatchItems(queue, items),
         }
         consumer = Consumer(queue, TaskKinds(queue, handlers))
+        load = LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000))
         services = Services(
             settings=settings,
             redis=redis,
@@ -151,7 +154,8 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             tasks=tasks,
             batches=BatchService(BatchStore(*stores), ready, catalog, settings),
             tenants=TenantService(TenantStates(*stores), ready, audit),
-            load=LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000)),
+            load=load,
+            timelines=TimelineService(TimelineStore(*stores), load),
             gateway=Gateway(clients, coordinator, UsageLedger(redis, keys), metrics),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,

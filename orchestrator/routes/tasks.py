@@ -2,6 +2,7 @@
 
 from orchestrator.errors import NotFound
 from orchestrator.models.task import Task, TaskCancelled
+from orchestrator.models.timeline import TaskWait, Timeline
 from orchestrator.routes.paging import TaskQuery, page_answer
 from orchestrator.routes.registry import Answer, Call, Routes
 
@@ -57,3 +58,31 @@ async def list_tasks(call: Call) -> Answer:
 async def cancel(call: Call) -> Answer:
     """Stop a task; one that has ended stays as it is."""
     return Answer(await call.services.tasks.cancel(call.ctx, call.id))
+
+
+@task_routes.add(
+    "GET",
+    "task.trace",
+    permission="task:read",
+    id_name="correlation_id",
+    answers="task.trace",
+    answer=Timeline,
+    errors=(NotFound,),
+)
+async def trace(call: Call) -> Answer:
+    """Show what happened to a request, step by step."""
+    return Answer(await call.services.timelines.trace(call.ctx, call.id))
+
+
+@task_routes.add(
+    "GET",
+    "task.why",
+    permission="task:read",
+    id_name="task_id",
+    answers="task.why",
+    answer=TaskWait,
+    errors=(NotFound,),
+)
+async def why(call: Call) -> Answer:
+    """Say what keeps a task waiting."""
+    return Answer(await call.services.timelines.why(call.ctx, call.id))

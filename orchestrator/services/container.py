@@ -13,6 +13,7 @@ from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.tenants import TenantService
+from orchestrator.services.timelines import TimelineService
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.connection import Redis
 from orchestrator.store.events import EventLog
@@ -35,6 +36,7 @@ class Services:
     batches: BatchService
     tenants: TenantService
     load: LoadService
+    timelines: TimelineService
     gateway: Gateway
     rate_limiter: RateLimiter
     event_log: EventLog
