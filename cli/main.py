@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "tasks": ("cli.tasks", "List, show and cancel tasks."),
     "tenants": ("cli.tenants", "Show, pause, resume and drain tenants."),
     "token": ("cli.token", "Make tokens for development."),
+    "tokens": ("cli.tokens", "Revoke tokens."),
     "config": ("cli.config", "Show the settings in force and where they come from."),
     "doctor": ("cli.doctor", "Check settings, Redis and services."),
 }

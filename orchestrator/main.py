@@ -44,6 +44,7 @@ from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
 from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
+from orchestrator.services.revocations import Revocations
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
@@ -60,6 +61,7 @@ from orchestrator.store.limits import LimitStore
 from orchestrator.store.nodes import Nodes
 from orchestrator.store.pump import EventPump
 from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.revocations import RevocationStore
 from orchestrator.store.scripts import load_scripts
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tasks import TaskStore
@@ -89,6 +91,7 @@ class Process:
         """Pump events and consume tasks until `stopping` is set and everything in hand has been settled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.services.pump.run)
+            await nursery.start(self.services.revocations.run)
             nursery.start_soon(watch_loop, self.services.metrics.loop_lag)
             async with trio.open_nursery() as consuming:
                 await consuming.start(self.consumer.run, self.stopping)
@@ -162,6 +165,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             pump=pump,
             audit=audit,
             metrics=metrics,
+            revocations=Revocations(RevocationStore(redis, keys, settings.jwt.max_lifetime), audit),
             health=_health(redis, consumer, stopping, clients),
         )
         yield Process(services, consumer, stopping)

@@ -44,6 +44,11 @@ class JwtSettings:
     issuer: str = setting("", says="The `iss` that a token must carry; empty: any.")
     audience: str = setting("", says="The `aud` that a token must carry; empty: any.")
     leeway: float = setting(10.0, says="Clock difference that is tolerated, in seconds.", check=between(0, 300))
+    max_lifetime: float = setting(
+        2_592_000.0,
+        says="Longest life of a token, in seconds: longer ones are refused, and revocations kept for so long.",
+        check=between(60, 31_536_000),
+    )
 
 
 @frozen
@@ -148,6 +153,11 @@ class AgentOrchestratorSettings:
 
     rate_tenant: float = setting(1000.0, says="Requests a second of one tenant.", check=at_least(0.01))
     rate_user: float = setting(200.0, says="Requests a second of one user.", check=at_least(0.01))
+    rate_address: float = setting(
+        2000.0,
+        says="Requests a second of one address to one process, counted before credentials; 0: any.",
+        check=at_least(0),
+    )
     rate_burst: float = setting(5.0, says="Seconds' worth of requests that may come at once.", check=between(0.1, 3600))
 
     ws_outbox: int = setting(256, says="Frames that may wait for one slow socket.", check=between(8, 65_536))

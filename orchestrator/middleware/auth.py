@@ -1,6 +1,6 @@
 """Who asks: from a token or an API key to a principal of one tenant."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import InvalidParameter, PermissionMissing, TenantNotGranted, Unauthorized
@@ -11,13 +11,25 @@ from orchestrator.models.ids import is_id
 from orchestrator.models.principal import Principal
 
 
+def never_revoked(_: Principal) -> bool:
+    """Take every token for one that is not revoked."""
+    return False
+
+
 class Authenticator:
     """Verifies credentials. One serves the whole process, for HTTP and for sockets.
 
     Headers are given as a mapping with names in lower case (or one that does not mind the case).
+
+    Args:
+        settings: the keys.
+        revoked: tells whether the token that a principal came with is revoked.
     """
 
-    def __init__(self, settings: AgentOrchestratorSettings) -> None:
+    def __init__(
+        self, settings: AgentOrchestratorSettings, revoked: Callable[[Principal], bool] = never_revoked
+    ) -> None:
+        self._revoked = revoked
         self._tokens = TokenVerifier(settings.jwt)
         self._api_keys = ApiKeys(settings.api_keys)
 
@@ -41,7 +53,7 @@ class Authenticator:
         """Return who `token` belongs to, in the one tenant it carries or in that of several which the client names.
 
         Raises:
-            Unauthorized: the token is forged, malformed, expired or not for this service.
+            Unauthorized: the token is forged, malformed, expired, revoked or not for this service.
             TenantNotGranted: the token does not carry `tenant`.
             InvalidParameter: the token carries several tenants, and none is named.
             ServiceUnreachable: the identity provider's keys cannot be had.
@@ -50,10 +62,20 @@ class Authenticator:
         if tenant is not None:
             if tenant not in principals:
                 raise TenantNotGranted("The token does not carry this tenant.")
-            return principals[tenant]
+            return self.unrevoked(principals[tenant])
         if len(principals) > 1:
             raise _tenant_fault("is required, for the token carries several tenants")
-        return next(iter(principals.values()))
+        return self.unrevoked(next(iter(principals.values())))
+
+    def unrevoked(self, principal: Principal) -> Principal:
+        """Return `principal`, unless the token it came with is revoked.
+
+        Raises:
+            Unauthorized: it is.
+        """
+        if self._revoked(principal):
+            raise Unauthorized("The token has been revoked.")
+        return principal
 
     def service(self, headers: Mapping[str, str], scope: Scope, *, tenant_needed: bool = True) -> Principal:
         """Return who the API key in `headers` belongs to, in the tenant that `X-Tenant-ID` names.

@@ -1,26 +1,35 @@
 """Putting the middleware around the application."""
 
+from collections.abc import Callable
+
 from quart import Response, request
 from quart_trio import QuartTrio
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.middleware.auth import Authenticator
+from orchestrator.middleware.address_limit import AddressLimiter
+from orchestrator.middleware.auth import Authenticator, never_revoked
 from orchestrator.middleware.connection import HTTPConnection
 from orchestrator.middleware.context import RemoteAddress
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.headers import AnswerHeaders
+from orchestrator.models.principal import Principal
 from orchestrator.telemetry.metrics import Metrics
 
 BODY_SECONDS = 30
 """Deadline of a request's body."""
 
 
-def install(app: QuartTrio, settings: AgentOrchestratorSettings, metrics: Metrics) -> None:
+def install(
+    app: QuartTrio,
+    settings: AgentOrchestratorSettings,
+    metrics: Metrics,
+    revoked: Callable[[Principal], bool] = never_revoked,
+) -> None:
     """Bound the bodies, answer every exception in the envelope, complete every answer's headers, count every request.
 
-    Afterwards `app.extensions` has `authenticator` (`Authenticator`), `remote_address` (`RemoteAddress`) and
-    `answer_headers` (`AnswerHeaders`), for the routes and for the sockets.
+    Afterwards `app.extensions` has `authenticator` (`Authenticator`), `remote_address` (`RemoteAddress`),
+    `address_limiter` (`AddressLimiter`) and `answer_headers` (`AnswerHeaders`), for the routes and for the sockets.
     """
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
@@ -28,7 +37,8 @@ def install(app: QuartTrio, settings: AgentOrchestratorSettings, metrics: Metric
     app.asgi_http_class = HTTPConnection
     headers = AnswerHeaders(settings.allowed_origins, always_tls=settings.public_url.startswith("https://"))
     app.extensions["metrics"] = metrics
-    app.extensions["authenticator"] = Authenticator(settings)
+    app.extensions["authenticator"] = Authenticator(settings, revoked)
+    app.extensions["address_limiter"] = AddressLimiter(settings.rate_address, settings.rate_burst)
     app.extensions["remote_address"] = RemoteAddress(settings.trusted_proxies)
     app.extensions["answer_headers"] = headers
 

@@ -72,7 +72,7 @@ class TokenVerifier:
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise Unauthorized("The token is malformed.") from None
         key = await self._key(algorithm, kid)
-        return _grant(self._claims(token, key, str(algorithm)), self._settings.leeway)
+        return _grant(self._claims(token, key, str(algorithm)), self._settings)
 
     async def _key(self, algorithm: Any, kid: Any) -> str | jwt.PyJWK:
         if algorithm == "HS256" and self._settings.secret:
@@ -109,16 +109,21 @@ class TokenVerifier:
             raise Unauthorized("The token is not valid.") from None
 
 
-def _grant(claims: dict[str, Any], leeway: float) -> Grant:
+def _grant(claims: dict[str, Any], settings: JwtSettings) -> Grant:
     user_id, expires_at, token_id = claims["sub"], float(claims["exp"]), claims.get("jti")
     if not is_id(user_id):
         raise Unauthorized("The token's claim 'sub' is no acceptable id.")
+    issued_at = float(claims.get("iat", 0))
+    # Revocations are kept for as long as a token may live: one that lived longer would be good again afterwards.
+    if expires_at - (issued_at or time.time()) > settings.max_lifetime + settings.leeway:
+        raise Unauthorized("The token lives longer than tokens may here.")
     role = _role(claims)
     permissions = _permissions(claims, role)
     principals = {
-        tenant: Principal(tenant, user_id, role, permissions, expires_at, token_id) for tenant in _tenants(claims)
+        tenant: Principal(tenant, user_id, role, permissions, expires_at, token_id, issued_at)
+        for tenant in _tenants(claims)
     }
-    return Grant(MappingProxyType(principals), expires_at + leeway)
+    return Grant(MappingProxyType(principals), expires_at + settings.leeway)
 
 
 def _tenants(claims: dict[str, Any]) -> list[str]:

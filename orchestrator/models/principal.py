@@ -27,6 +27,8 @@ class Principal:
     expires_at: float
     """Seconds since the Unix epoch; `inf` for an API key."""
     token_id: str | None = None
+    issued_at: float = 0.0
+    """Seconds since the Unix epoch; 0 where the token does not say."""
 
     def may(self, permission: str) -> bool:
         """Tell whether `permission` (`domain:action`) was granted."""

@@ -15,6 +15,7 @@ from orchestrator.routes.registry import Route
 from orchestrator.routes.sessions import session_routes
 from orchestrator.routes.tasks import task_routes
 from orchestrator.routes.tenants import tenant_routes
+from orchestrator.routes.tokens import token_routes
 from orchestrator.services.container import Services
 
 ROUTES: tuple[Route, ...] = (
@@ -24,6 +25,7 @@ ROUTES: tuple[Route, ...] = (
     *batch_routes,
     *gateway_routes,
     *tenant_routes,
+    *token_routes,
     *load_routes,
 )
 """Every route with an envelope."""
@@ -36,8 +38,13 @@ def register(app: QuartTrio, services: Services) -> None:
         app: the application, without a static folder.
         services: what the routes call.
     """
-    install(app, services.settings, services.metrics)
-    door = Door(services, app.extensions["authenticator"], app.extensions["remote_address"])
+    install(app, services.settings, services.metrics, services.revocations.covers)
+    door = Door(
+        services,
+        app.extensions["authenticator"],
+        app.extensions["remote_address"],
+        app.extensions["address_limiter"],
+    )
     for route in ROUTES:
         endpoint = Endpoint(route, door)
         # A dot in its name would make the framework look for a blueprint, at every request.

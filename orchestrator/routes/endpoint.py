@@ -19,6 +19,7 @@ from orchestrator.errors import (
     TenantNotGranted,
     Unauthorized,
 )
+from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import Marks, RemoteAddress, make_context, read_marks
@@ -45,6 +46,7 @@ class Door:
     services: Services
     authenticator: Authenticator
     remote_address: RemoteAddress
+    address_limiter: AddressLimiter
 
 
 class Endpoint:
@@ -69,6 +71,7 @@ class Endpoint:
         exchange = Exchange.begin(request.scope)
         principal: Principal | None = None
         try:
+            self._door.address_limiter.check(self._door.remote_address.of(request.scope, exchange.headers))
             principal = await self._authenticate(exchange, ids)
             exchange.tenant_id = principal.tenant_id or None
             return await self._serve(request, exchange, principal, ids)

@@ -10,6 +10,7 @@ from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
 from orchestrator.services.rate_limiter import RateLimiter
+from orchestrator.services.revocations import Revocations
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.tenants import TenantService
@@ -44,3 +45,4 @@ class Services:
     audit: AuditTrail
     health: Health
     metrics: Metrics
+    revocations: Revocations

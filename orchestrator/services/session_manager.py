@@ -308,6 +308,7 @@ def _holder(principal: Principal) -> dict[str, Any]:
         "permissions": sorted(principal.permissions),
         "expires_at": principal.expires_at,
         "token_id": principal.token_id,
+        "issued_at": principal.issued_at,
     }
 
 
@@ -319,6 +320,8 @@ def _principal(holder: dict[str, Any]) -> Principal:
         permissions=frozenset(holder["permissions"]),
         expires_at=holder["expires_at"],
         token_id=holder["token_id"],
+        # Tickets of the version before this one do not say it, and live for half a minute.
+        issued_at=holder.get("issued_at", 0.0),
     )
     if principal.expires_at <= time.time():
         raise Unauthorized("The token behind the ticket has expired.")

@@ -22,13 +22,15 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
     Returns:
         Its sockets; `manager_of` finds them again.
     """
-    manager = ConnectionManager(services.settings)
+    manager = ConnectionManager(services.settings, services.revocations.covers)
     services.metrics.watch_sockets(manager.__len__)
+    services.revocations.watch(manager.end_revoked)
     sockets = SessionSocket(
         services,
         manager,
         app.extensions["authenticator"],
         app.extensions["remote_address"],
+        app.extensions["address_limiter"],
         app.extensions["answer_headers"],
     )
     app.asgi_websocket_class = ShowsSend

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -11,7 +11,8 @@ import trio
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import ServiceUnreachable, TooManyConnections
 from orchestrator.models.events import SystemReconnect
-from orchestrator.websocket.connection import Connection
+from orchestrator.models.principal import Principal
+from orchestrator.websocket.connection import TOKEN, Connection
 
 RETRY_MS: Final = 1000
 GOING_AWAY: Final = 1012
@@ -22,9 +23,11 @@ class ConnectionManager:
 
     Args:
         settings: the limits.
+        revoked: tells whether the token that a principal came with is revoked.
     """
 
-    def __init__(self, settings: AgentOrchestratorSettings) -> None:
+    def __init__(self, settings: AgentOrchestratorSettings, revoked: Callable[[Principal], bool]) -> None:
+        self._revoked = revoked
         self._max_connections = settings.ws_max_connections
         self._tenant_connections = settings.ws_connections
         self._open: set[Connection] = set()
@@ -80,6 +83,8 @@ class ConnectionManager:
         try:
             if self._stopping is not None:
                 self._send_away(connection, *self._stopping)
+            # It may have been revoked between the look at the token and now.
+            self._end_if_revoked(connection)
             yield
         finally:
             self._open.discard(connection)
@@ -104,6 +109,15 @@ class ConnectionManager:
         async with trio.open_nursery() as nursery:
             for connection in self._open:
                 nursery.start_soon(connection.drop)
+
+    def end_revoked(self) -> None:
+        """Close every socket whose token is revoked."""
+        for connection in self._open:
+            self._end_if_revoked(connection)
+
+    def _end_if_revoked(self, connection: Connection) -> None:
+        if self._revoked(connection.principal):
+            connection.end(TOKEN, "token revoked")
 
     def _send_away(self, connection: Connection, least: float, most: float) -> None:
         after_ms = round(random.uniform(least, most) * 1000)  # noqa: S311 # spreads load; nothing to guess

@@ -19,6 +19,7 @@ from orchestrator.errors import (
     TenantNotGranted,
     Unauthorized,
 )
+from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import RemoteAddress, make_context, read_marks
 from orchestrator.middleware.errors import error_answer
@@ -48,6 +49,7 @@ class SessionSocket:
     manager: ConnectionManager
     authenticator: Authenticator
     remote_address: RemoteAddress
+    address_limiter: AddressLimiter
     origins: AnswerHeaders
 
     async def serve(self, websocket: Websocket, session_id: str) -> Response | None:
@@ -69,6 +71,7 @@ class SessionSocket:
 
     async def _serve(self, websocket: Websocket, session_id: str, exchange: Exchange, accepted: trio.Event) -> None:
         self.manager.check()
+        self.address_limiter.check(self.remote_address.of(websocket.scope, exchange.headers))
         self._check_origin(exchange.headers)
         if not is_id(session_id):
             raise NotFound("There is no such session.")
@@ -105,7 +108,7 @@ class SessionSocket:
             return await self.authenticator.principal(exchange.headers, tenant=tenant)
         ticket = websocket.args.get("ticket")
         if ticket is not None:
-            return await self.services.sessions.redeem(ticket, session_id)
+            return self.authenticator.unrevoked(await self.services.sessions.redeem(ticket, session_id))
         for offered in websocket.requested_subprotocols:
             if offered.startswith(_BEARER):
                 return await self.authenticator.principal_of(offered.removeprefix(_BEARER), tenant=tenant)

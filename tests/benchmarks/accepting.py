@@ -122,6 +122,7 @@ async def compare(rounds: int, seconds: float, connections: int) -> dict[str, li
                 "ORCH_LOG_LEVEL": "warning",
                 "ORCH_RATE_TENANT": "1000000",
                 "ORCH_RATE_USER": "1000000",
+                "ORCH_RATE_ADDRESS": "1000000",
                 "ORCH_QUEUE_LENGTH": "10000000",
                 "ORCH_SESSION_QUEUE_LENGTH": "10000",
             }

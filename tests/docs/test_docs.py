@@ -48,6 +48,7 @@ def test_the_keys_of_redis_are_described() -> None:
         keys.due,
         keys.nodes,
         keys.audit,
+        keys.revocations,
     ]
     assert [key for key in shown if f"`{key}`" not in text] == []
 

@@ -32,7 +32,7 @@ from orchestrator.models.ids import new_id
 from orchestrator.models.limits import RateState
 from orchestrator.models.page import Page
 from orchestrator.models.principal import Principal, RequestContext, Role
-from orchestrator.models.revocation import Revocation
+from orchestrator.models.revocation import Revocation, TokenRevoke, TokenRevoked
 from orchestrator.models.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
 from orchestrator.models.task import Task, TaskCancelled, TaskStatus
 from orchestrator.services.chat import Admitted
@@ -349,12 +349,17 @@ class FakeGateway:
 class FakeRevocations:
     index: RevocationIndex = field(factory=RevocationIndex)
     watchers: list[Callable[[], None]] = field(factory=list)
+    asked: list[TokenRevoke] = field(factory=list)
 
     def covers(self, principal: Principal) -> bool:
         return self.index.covers(principal)
 
     def watch(self, told: Callable[[], None]) -> None:
         self.watchers.append(told)
+
+    async def revoke(self, ctx: RequestContext, request: TokenRevoke) -> TokenRevoked:
+        self.asked.append(request)
+        return TokenRevoked(NOW, NOW)
 
     def add(self, jti: str = "", user_id: str = "", tenant_id: str = "", *, before_ms: int = 0) -> None:
         self.index.add(Revocation(jti, user_id, tenant_id, before_ms, before_ms + 1))

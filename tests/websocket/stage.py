@@ -37,6 +37,7 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.pump import EventPump
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
+from tests.http.fakes import FakeRevocations
 from tests.store.log_writer import LogWriter
 
 SECRET = "a secret that is long enough for HS256"
@@ -141,6 +142,7 @@ class Stage:
     chat: Chat
     trail: Trail
     manager: ConnectionManager
+    revocations: FakeRevocations
 
     def token(self, user: str = "ada", **options: Any) -> str:
         """Make a token of a user of acme."""
@@ -256,7 +258,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         event_log = EventLog(redis, keys)
         pump = EventPump(redis, keys, event_log)
         await nursery.start(pump.run)
-        sessions, chat, trail = Sessions(), Chat(log), Trail()
+        sessions, chat, trail, revocations = Sessions(), Chat(log), Trail(), FakeRevocations()
         services: Any = Services(
             **dict.fromkeys(attrs.fields_dict(Services))  # type: ignore[arg-type] # only what sockets use is there
             | {
@@ -270,10 +272,11 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 "pump": pump,
                 "audit": trail,
                 "metrics": Metrics(),
+                "revocations": revocations,
             }
         )
         app = QuartTrio("stage")
-        install(app, chosen, services.metrics)
+        install(app, chosen, services.metrics, revocations.covers)
         manager = websocket.register(app, services)
         stop = trio.Event()
         serve = partial(hypercorn.trio.serve, cast("Any", app), _config(), shutdown_trigger=stop.wait)
@@ -282,7 +285,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         assert url.hostname is not None
         assert url.port is not None
         with trio.fail_after(patience):
-            yield Stage(url.hostname, url.port, redis, log, sessions, chat, trail, manager)
+            yield Stage(url.hostname, url.port, redis, log, sessions, chat, trail, manager, revocations)
         stop.set()
         nursery.cancel_scope.cancel()
 

@@ -1,0 +1,51 @@
+"""`tokens revoke`: tokens that are good no more."""
+
+import click
+
+from cli.client import AdminApi
+from cli.confirm import confirm
+from cli.context import find_target
+from cli.options import listing_options
+from cli.output import show_record
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@listing_options
+def tokens() -> None:
+    """Revoke tokens. Needs an API key with the scope admin (ORCH_API_KEY).
+
+    \b
+    Example:
+      nooble-orch tokens revoke --user ada
+    """
+
+
+@tokens.command()
+@click.option("--jti", metavar="ID", help="The one token with this id.")
+@click.option("--user", metavar="USER", help="All tokens of a user.")
+@click.option("--of-tenant", metavar="TENANT", help="All tokens of a tenant, or a user's for this tenant.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@listing_options
+def revoke(jti: str | None, user: str | None, of_tenant: str | None, *, yes: bool) -> None:
+    """Revoke a token, or all of a user or a tenant that were issued until now.
+
+    Every process knows within milliseconds; open sockets of these tokens are closed. Tokens that are issued afterwards
+    are good.
+
+    \b
+    Example:
+      nooble-orch tokens revoke --user ada --of-tenant acme --yes
+    """
+    if bool(jti) == bool(user or of_tenant):
+        raise click.UsageError("Name either --jti, or --user, --of-tenant or both.")
+    named = {"jti": jti, "user_id": user, "tenant_id": of_tenant}
+    confirm(f"Revoke {_words(jti, user, of_tenant)}?", yes=yes)
+    with AdminApi(find_target()) as api:
+        show_record(api.post("token.revoke", {name: value for name, value in named.items() if value}))
+
+
+def _words(jti: str | None, user: str | None, tenant: str | None) -> str:
+    if jti:
+        return f"the token {jti}"
+    place = f" for tenant {tenant}" if tenant else ""
+    return f"all tokens of user {user}{place}" if user else f"all tokens of tenant {tenant}"

@@ -1,0 +1,71 @@
+"""The limit of each address, before anybody asks who comes: it keeps guessing and flooding away from the rest.
+
+It is counted in this process alone, by the same algorithm as the other limits (GCRA), so it never costs a round trip.
+With N processes an address may thus come N times as often; what it may do as somebody is limited in Redis.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Final
+
+from orchestrator.errors import RateLimited
+
+ADDRESSES: Final = 65_536
+"""Addresses that are remembered; beyond, the one that came longest ago is forgotten."""
+_ROUNDING: Final = 1e-6
+"""Seconds by which sums of costs may be off."""
+_IPV6_BITS: Final = 64
+"""What one client of IPv6 usually has for itself counts as one address."""
+
+
+class AddressLimiter:
+    """Counts requests by address.
+
+    Args:
+        rate: requests a second; 0: no limit.
+        burst: seconds' worth of requests that may come at once.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cost = 1 / rate if rate else 0.0
+        self._burst = max(burst, self._cost)
+        self._clock = clock
+        self._arrivals: OrderedDict[str, float] = OrderedDict()
+
+    def check(self, address: str) -> None:
+        """Count a request.
+
+        Raises:
+            RateLimited: too many came; says how long to wait.
+        """
+        if not self._cost:
+            return
+        if ":" in address:
+            address = _network_of(address)
+        now, arrivals = self._clock(), self._arrivals
+        arrival = max(arrivals.get(address, now), now) + self._cost
+        wait = arrival - self._burst - now
+        if wait > _ROUNDING:
+            raise RateLimited(
+                "Too many requests from this address; wait before the next one.",
+                retry_after_ms=max(1, math.ceil(wait * 1000)),
+            )
+        arrivals[address] = arrival
+        arrivals.move_to_end(address)
+        if len(arrivals) > ADDRESSES:
+            arrivals.popitem(last=False)
+
+
+@lru_cache(4096)
+def _network_of(address: str) -> str:
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return str(mapped) if mapped else f"{int(parsed) >> (128 - _IPV6_BITS):x}/{_IPV6_BITS}"
