@@ -20,7 +20,9 @@ from orchestrator.models.task import Task, TaskStatus
 from orchestrator.queue.consumer import Consumer
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
+from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
+from orchestrator.services.batches import BATCH_ITEM
 from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.rate_limiter import rates_of
 from orchestrator.services.run import Partial, Run, TurnDone, TurnRunner, TurnWaiting
@@ -176,7 +178,8 @@ async def open_stage(
         nodes = Nodes(redis, keys)
         queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
         turns = ScriptedTurns()
-        consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): ChatTasks(queue, runner or turns)}))
+        chats, items = ChatTasks(queue, runner or turns), BatchItems(queue, runner or turns)
+        consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): chats, str(BATCH_ITEM): items}))
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(pump.run)
