@@ -17,6 +17,7 @@ from cli.options import listing_options
 from cli.output import Column, note, show_list
 from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.errors import StoreUnavailable
 
 TIMEOUT: Final = 3.0
 CLOCK_SECONDS: Final = 1.0
@@ -29,25 +30,33 @@ class Check:
 
     check: str
     verdict: str
-    """`ok`, `warning` or `failed`."""
+    """`ok`, `warning`, `mended` or `failed`."""
     says: str
     hint: str = ""
     unreachable: bool = False
 
 
 @click.command()
+@click.option("--repair", is_flag=True, help="Mend what the books of tenants have wrong, where that is safe.")
 @listing_options
-def doctor() -> None:
-    """Check settings, Redis (version, persistence, eviction, clock), the service and those behind it.
+def doctor(*, repair: bool) -> None:
+    """Check settings, Redis (version, persistence, eviction, clock), the service and those behind it, and the books.
+
+    The books of a tenant balance when every task that was accepted is in exactly one place, and lanes, delays, sessions
+    and event logs agree with that. They may be looked at while the service runs.
 
     \b
     Example:
-      nooble-orch doctor --redis-url redis://10.0.0.5:6379/0
+      nooble-orch doctor --redis-url redis://10.0.0.5:6379/0 --repair
     """
     target = find_target()
     settings, checks = _settings(target)
     url = target.redis_url or (settings.redis_url if settings else "")
-    checks += [*_redis(url), *_service(target), *_downstream(target, settings)]
+    redis_checks = list(_redis(url))
+    checks += redis_checks
+    if not any(check.unreachable for check in redis_checks):
+        checks += _books(url, settings or AgentOrchestratorSettings(), repair=repair)
+    checks += [*_service(target), *_downstream(target, settings)]
     show_list([_shown(check) for check in checks], _COLUMNS, "")
     if sys.stdout.isatty():
         for check in checks:
@@ -129,6 +138,17 @@ def _clock(difference: float) -> Check:
     if abs(difference) <= CLOCK_SECONDS:
         return Check("redis clock", "ok", says)
     return Check("redis clock", "failed", says, "Synchronise the clocks (NTP): deadlines depend on them.")
+
+
+def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Check]:
+    # trio and the stores are needed only here.
+    from cli.books import audit_all  # noqa: PLC0415 - as said
+
+    try:
+        for found in audit_all(url, log_length=settings.event_log_length, repair=repair):
+            yield Check(found.subject, found.verdict, found.says)
+    except StoreUnavailable as error:
+        yield Check("books", "failed", error.message, "Is Redis loading its data?", unreachable=True)
 
 
 def _service(target: Target) -> Iterator[Check]:

@@ -96,6 +96,11 @@ def age(moment: str | None, now: datetime | None = None) -> str:
     return f"{max(seconds, 0):.0f}s"
 
 
+def is_table() -> bool:
+    """Tell whether people read what is printed, not programs."""
+    return _form() == "table"
+
+
 def _form() -> str:
     return current_options().format or ("table" if sys.stdout.isatty() else "jsonl")
 

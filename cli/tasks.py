@@ -1,4 +1,4 @@
-"""`tasks`: list, show, cancel."""
+"""`tasks`: list, show, why, cancel."""
 
 from typing import Final
 
@@ -68,6 +68,20 @@ def show(task_id: str) -> None:
     """
     with Api(find_target(), operator=True) as api:
         show_record(api.get(f"task.get/{task_id}"))
+
+
+@tasks.command()
+@_task_argument
+@listing_options
+def why(task_id: str) -> None:
+    """Say what keeps a task waiting, and when it is likely to start.
+
+    \b
+    Example:
+      nooble-orch tasks why 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    with Api(find_target(), operator=True) as api:
+        show_record(api.get(f"task.why/{task_id}"))
 
 
 @tasks.command()

@@ -1,0 +1,44 @@
+"""`nodes`: the processes of the service."""
+
+from typing import Any
+
+import click
+
+from cli.client import AdminApi
+from cli.context import find_target
+from cli.options import listing_options
+from cli.output import Column, show_list
+
+_COLUMNS = (
+    Column("NODE", "node", whole=True),
+    Column("HOST", "host"),
+    Column("PID", "pid", whole=True),
+    Column("VERSION", "version", whole=True),
+    Column("UP", "started_at", age=True),
+    Column("BEAT", "beat", whole=True),
+    Column("IN HAND", "hands", whole=True),
+    Column("ENDS/s", "rate", whole=True),
+)
+
+
+@click.command()
+@listing_options
+def nodes() -> None:
+    """List the processes of the service with what each has in hand. Needs an API key (ORCH_API_KEY).
+
+    \b
+    Example:
+      nooble-orch nodes -o json
+    """
+    with AdminApi(find_target()) as api:
+        show_list(map(node_row, api.get("orchestrator.nodes")["items"]), _COLUMNS, "No process is alive.")
+
+
+def node_row(node: dict[str, Any]) -> dict[str, Any]:
+    """Make the record of a process, with what it says of itself beside it."""
+    load = node["load"] or {}
+    row = {**{name: value for name, value in node.items() if name != "load"}, **load}
+    row["beat"] = f"{node['heartbeat_age_ms'] / 1000:.1f}s" if node["live"] else "gone"
+    row["hands"] = f"{load['in_hand']}/{load['slots']}" if load else ""
+    row["rate"] = f"{load['ends_per_second']:.1f}" if load else ""
+    return row

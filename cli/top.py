@@ -1,0 +1,89 @@
+"""`top`: queues, processes and latencies, live."""
+
+import json
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, Final
+
+import click
+from rich.live import Live
+from rich.text import Text
+
+from cli.client import AdminApi
+from cli.context import find_target
+from cli.dashboard import dashboard
+from cli.failures import CliFailure, Exit
+from cli.options import listing_options
+from cli.output import is_table, make_console
+
+_EVERY: Final = 1.0
+_TIMEOUT: Final = 5.0
+
+
+@click.command()
+@click.option("--tenants", type=click.IntRange(0, 200), default=50, show_default=True, help="At most so many tenants.")
+@listing_options
+def top(tenants: int) -> None:
+    """Watch queues, processes and latencies; q or Ctrl-C leaves. Needs an API key (ORCH_API_KEY).
+
+    In a pipe, or with -o json, it prints one snapshot.
+
+    \b
+    Example:
+      nooble-orch top
+    """
+    with AdminApi(find_target(), timeout=_TIMEOUT) as api:
+        if not is_table() or not sys.stdout.isatty():
+            print(json.dumps(_look(api, tenants)))
+            return
+        _watch(api, tenants)
+
+
+def _watch(api: AdminApi, tenants: int) -> None:
+    console = make_console()
+    first = dashboard(_look(api, tenants), rows=console.height)
+    with _single_keys(), Live(first, console=console, screen=True, auto_refresh=False) as live:
+        live.refresh()
+        while not _q_pressed(_EVERY):
+            try:
+                live.update(dashboard(_look(api, tenants), rows=console.height), refresh=True)
+            except CliFailure as failure:
+                # A service that restarts comes back; whoever watches wants to see that.
+                if failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
+                    raise
+                live.update(Text(f"{failure.message}\nTrying again; q leaves."), refresh=True)
+
+
+def _look(api: AdminApi, tenants: int) -> Any:
+    return api.get("orchestrator.load", top=tenants)
+
+
+@contextmanager
+def _single_keys() -> Iterator[None]:
+    """Read keys as they are pressed, where there is a keyboard."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _q_pressed(seconds: float) -> bool:
+    """Wait so long for a key; tells whether it is the one that leaves."""
+    deadline = monotonic() + seconds
+    while (left := deadline - monotonic()) > 0:
+        ready, _, _ = (
+            select.select([sys.stdin], [], [], left) if sys.stdin.isatty() else select.select([], [], [], left)
+        )
+        if ready and sys.stdin.read(1) in {"q", "Q", ""}:
+            return True
+    return False

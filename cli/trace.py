@@ -1,0 +1,40 @@
+"""`trace`: what happened to a request."""
+
+import click
+from rich.text import Text
+
+from cli.client import Api
+from cli.completion import complete_tasks
+from cli.context import find_target
+from cli.failures import CliFailure, Exit
+from cli.options import listing_options
+from cli.output import is_table, make_console, show_record
+from cli.waterfall import waterfall
+
+
+@click.command()
+@click.argument("request_id", metavar="ID", shell_complete=complete_tasks)
+@listing_options
+def trace(request_id: str) -> None:
+    """Show the timeline of a request, by its correlation id or by the id of a task.
+
+    Full bars are work, light ones waiting.
+
+    \b
+    Example:
+      nooble-orch trace 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    with Api(find_target(), operator=True) as api:
+        try:
+            timeline = api.get(f"task.trace/{request_id}")
+        except CliFailure as failure:
+            if failure.code != Exit.NOT_FOUND:
+                raise
+            task = api.get(f"task.get/{request_id}")
+            timeline = api.get(f"task.trace/{task['correlation_id']}")
+    if not is_table():
+        show_record(timeline)
+        return
+    console = make_console()
+    for line in waterfall(timeline, min(console.width, 120)):
+        console.print(Text(line))
