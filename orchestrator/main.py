@@ -28,6 +28,7 @@ from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
+from orchestrator.in_flight import InFlight
 from orchestrator.queue.consumer import Consumer, Handler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
@@ -77,6 +78,8 @@ _log = structlog.get_logger()
 _CLOSE_SOCKETS_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 2.0
 """What a server may take beyond the drain timeout to end its last answers."""
+_ARRIVING_SECONDS: Final = 0.2
+"""For requests that were on their way when the server stopped accepting."""
 
 
 @frozen
@@ -219,9 +222,21 @@ async def serve(
 async def _serve_http(
     app: QuartTrio, config: Config, serving: trio.Event, *, task_status: trio.TaskStatus[list[str]]
 ) -> None:
-    await hypercorn.trio.serve(app, config, shutdown_trigger=serving.wait, task_status=task_status)
+    counted = InFlight(app)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_serving, serving, counted, nursery.cancel_scope)
+        await hypercorn.trio.serve(counted, config, shutdown_trigger=serving.wait, task_status=task_status)
+        nursery.cancel_scope.cancel()
     if not serving.is_set():
         raise RuntimeError("the server ended by itself")
+
+
+async def _end_serving(serving: trio.Event, counted: InFlight, server: trio.CancelScope) -> None:
+    """End the server as soon as it has answered everything; it would wait for connections without requests too."""
+    await serving.wait()
+    await trio.sleep(_ARRIVING_SECONDS)
+    await counted.idle()
+    server.cancel()
 
 
 async def _stop_serving(stopping: trio.Event, serving: trio.Event, app: QuartTrio) -> None:

@@ -1,6 +1,7 @@
 """Processes that die or stop while turns run: nothing is lost, nothing comes twice."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,27 @@ async def test_who_waits_for_an_answer_is_told_at_once_that_it_will_come_elsewhe
         followers.cancel_scope.cancel()
     assert (answers["wait"].status_code, answers["wait"].json()["data"]["status"]) == (202, "queued")
     assert answers["stream"].text.endswith(": the turn goes on; ask again with Last-Event-ID\n\n")
+
+
+async def test_clients_that_never_pause_do_not_hold_up_a_stop(stack: Stack) -> None:
+    await stack.start(drain_timeout="20")
+
+    async def hurry(*, task_status: trio.TaskStatus[None]) -> None:
+        # Each request is sent before the answer to the last one is read, so one is always on its way.
+        host, port = stack.node.url.removeprefix("http://").split(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+            with suppress(trio.BrokenResourceError):
+                while await stream.receive_some():
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
+                    await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            await nursery.start(hurry)
+        with trio.fail_after(5):
+            assert await stack.node.stop() == 0
 
 
 async def test_two_processes_share_one_redis_and_each_shows_what_the_other_does(stack: Stack) -> None:
