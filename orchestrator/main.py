@@ -46,6 +46,8 @@ from orchestrator.services.load import LoadService
 from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
 from orchestrator.services.revocations import Revocations
+from orchestrator.services.schedule_runner import ScheduleRunner
+from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
@@ -63,6 +65,7 @@ from orchestrator.store.nodes import Nodes
 from orchestrator.store.pump import EventPump
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.revocations import RevocationStore
+from orchestrator.store.schedules import ScheduleStore
 from orchestrator.store.scripts import load_scripts
 from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tasks import TaskStore
@@ -146,7 +149,11 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             str(CHAT_TURN): ChatTasks(queue, turns),
             str(BATCH_ITEM): BatchItems(queue, items),
         }
-        consumer = Consumer(queue, TaskKinds(queue, handlers))
+        chat = ChatService(
+            AdmissionStore(*stores), task_store, tasks, sessions, ready, due, pump, clients, settings, rates
+        )
+        schedules = ScheduleStore(*stores)
+        consumer = Consumer(queue, TaskKinds(queue, handlers), ScheduleRunner(schedules, sessions, chat).run_due)
         load = LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000))
         services = Services(
             settings=settings,
@@ -154,11 +161,10 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             keys=keys,
             clients=clients,
             sessions=sessions,
-            chat=ChatService(
-                AdmissionStore(*stores), task_store, tasks, sessions, ready, pump, clients, settings, rates
-            ),
+            chat=chat,
             tasks=tasks,
             batches=BatchService(BatchStore(*stores), ready, catalog, settings),
+            schedules=ScheduleService(schedules, due, audit, settings.schedules),
             tenants=TenantService(TenantStates(*stores), ready, audit),
             load=load,
             timelines=TimelineService(TimelineStore(*stores), load),

@@ -3,7 +3,7 @@
 import builtins
 import hashlib
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 import trio
@@ -12,6 +12,7 @@ from attrs import frozen
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, QueueFull, ServiceFault, Unprocessable
+from orchestrator.models.agent import AgentConfig
 from orchestrator.models.batch import (
     PRIORITY,
     Batch,
@@ -28,7 +29,6 @@ from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.models.timestamps import now_ms, to_timestamp
-from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.paging import SCAN_BOUND, filtered_page
 from orchestrator.services.views import key_reused, tenant_refuses, viewer_of
@@ -37,8 +37,15 @@ from orchestrator.store.frames import make_body
 from orchestrator.store.ready import ReadyTenants
 
 BATCH_ITEM: Final = MessageType("batch", "item")
-AGENT_SECONDS: Final = 5.0
+AGENT_SECONDS: Final = 2.0
 """How long the agent of a new batch is looked for; where that can't be told in time, its items find out."""
+
+
+class Agents(Protocol):
+    """Looks agents up; `AgentCatalog` does."""
+
+    async def agent(self, call: CallContext, agent_id: str) -> AgentConfig:
+        """Return an agent's configuration; raises NotFound, or ServiceFault where that can't be told."""
 
 
 @frozen
@@ -47,7 +54,7 @@ class BatchService:
 
     store: BatchStore
     ready: ReadyTenants
-    catalog: AgentCatalog
+    agents: Agents
     settings: AgentOrchestratorSettings
 
     async def create(self, ctx: RequestContext, request: BatchCreate) -> tuple[Batch, bool]:
@@ -164,7 +171,7 @@ class BatchService:
         )
         try:
             with trio.move_on_after(AGENT_SECONDS):
-                await self.catalog.agent(call, agent_id)
+                await self.agents.agent(call, agent_id)
         except ServiceFault:
             # Agent Management is away: the batch is taken in all the same, as a message would be.
             return
