@@ -14,9 +14,10 @@ from attrs import define, field
 from orchestrator.domain.fairness import Contender, distribute
 from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.services import QueueServices
+from orchestrator.queue.strays import adopt_stray
 from orchestrator.services.siblings import open_siblings
 from orchestrator.store.ready import Settlement, Turn
-from orchestrator.store.tasks import Claim
+from orchestrator.store.tasks import Batch, Claim
 
 _log = structlog.get_logger()
 
@@ -69,7 +70,9 @@ class Scheduler:
                 raise
             await self._serve(turns, free)
         if not turns and not any(one.more for one in self._settlements):
-            await self.services.ready.wait()
+            hint = await self.services.ready.wait()
+            if hint is not None:
+                await self._serve_at_once(hint)
 
     async def _serve(self, turns: list[Turn], free: int) -> None:
         shares = distribute([Contender(one.tenant_id, one.virtual_time, one.weight) for one in turns], free)
@@ -80,17 +83,31 @@ class Scheduler:
             for turn in turns:
                 nursery.start_soon(self._claim, turn, shares.get(turn.tenant_id, 0))
 
+    async def _serve_at_once(self, tenant_id: str) -> None:
+        """Serve a tenant whose work has just come in, while nobody else has any: its turn need not be asked for."""
+        free = self.free_slots()
+        if free > 0:
+            with trio.CancelScope(shield=True):
+                batch = await self._begin(tenant_id, free)
+            self._settlements.append(Settlement(tenant_id, correction=float(batch.read), more=batch.more))
+
+    async def _begin(self, tenant_id: str, share: int) -> Batch:
+        batch = await self.services.tasks.claim(tenant_id, self.services.node, share)
+        for claim in batch.claims:
+            self.begin(claim)
+        for stray in batch.strays:
+            await adopt_stray(self.services, stray)
+        if batch.wait_ms:
+            await self.services.due.mark_in(tenant_id, batch.wait_ms)
+        return batch
+
     async def _claim(self, turn: Turn, share: int) -> None:
         """Claim a tenant's share; what it was served is settled with the next round, whatever happens here."""
         served, more = 0, True
         try:
             if share > 0:
-                batch = await self.services.tasks.claim(turn.tenant_id, self.services.node, share)
-                for claim in batch.claims:
-                    self.begin(claim)
+                batch = await self._begin(turn.tenant_id, share)
                 served, more = batch.read, batch.more
-                if batch.wait_ms:
-                    await self.services.due.mark_in(turn.tenant_id, batch.wait_ms)
         finally:
             reached = turn.virtual_time + served / turn.weight
             self._settlements.append(Settlement(turn.tenant_id, reached, more=more))

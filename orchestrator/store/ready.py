@@ -49,10 +49,12 @@ class ReadyTenants:
     redis: Redis
     keys: Keys
     _changed: trio.Event = field(factory=trio.Event, init=False)
+    _hint: str | None = field(default=None, init=False)
 
     async def mark(self, tenant_id: str) -> None:
         """Say that a tenant has work."""
         keys = self.keys
+        self.wake(tenant_id)
         added = await _MARK(self.redis, keys=[keys.ready, keys.debts, keys.clock], args=[tenant_id, keys.wake_channel])
         if added:
             self.wake()
@@ -82,11 +84,14 @@ class ReadyTenants:
         total, names = await self.redis.gather([("ZCARD", self.keys.ready), ("ZRANGE", self.keys.ready, 0, count - 1)])
         return total, [name.decode() for name in names]
 
-    def wake(self) -> None:
-        """Wake the scheduler of this process."""
+    def wake(self, tenant_id: str | None = None) -> None:
+        """Wake the scheduler of this process; `tenant_id` is who has work, where that is known."""
+        self._hint = tenant_id
         self._changed.set()
 
-    async def wait(self) -> None:
-        """Wait until there may be work."""
+    async def wait(self) -> str | None:
+        """Wait until there may be work; returns a tenant that has some, where it came in by this process."""
         await self._changed.wait()
         self._changed = trio.Event()
+        hint, self._hint = self._hint, None
+        return hint
