@@ -81,6 +81,8 @@ def _check(value: Any, meta: Meta) -> None:
         raise ValueError(f"is too long: {len(value)}, and at most {meta.max_length} are taken")
     if meta.pattern is not None and not _pattern(meta.pattern).match(value):
         raise ValueError(f"must match {meta.pattern}")
+    if meta.extra is not None and (fault := meta.extra["check"](value)) is not None:
+        raise ValueError(fault)
 
 
 def _is_list(kind: Any) -> bool:

@@ -142,6 +142,7 @@ class AgentOrchestratorSettings:
     drain_timeout: float = setting(25.0, says="How long a stop waits for running tasks.", check=between(0, 3600))
     session_queue_length: int = setting(100, says="Turns that may wait in one session.", check=between(1, 10_000))
     queue_length: int = setting(100_000, says="Tasks that may wait in one tenant.", check=at_least(1))
+    schedules: int = setting(1000, says="Schedules that one tenant may have.", check=between(0, 100_000))
     retain_tasks: float = setting(604_800.0, says="How long a finished task's record is kept.", check=at_least(60))
 
     event_log_length: int = setting(1000, says="Events kept for resuming a socket.", check=between(10, 100_000))

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from orchestrator.models.ids import Id
 from orchestrator.models.session import Metadata
-from orchestrator.models.timestamps import Timestamp
+from orchestrator.models.timestamps import Timestamp, moment_fault
 
 
 class ChatMode(StrEnum):
@@ -38,6 +38,16 @@ class MessageStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+ScheduledFor = Annotated[
+    str | None,
+    Meta(
+        max_length=40,
+        description="When the turn begins, at most a year ahead (RFC 3339); default: at once.",
+        examples=["2026-01-01T08:00:00Z"],
+        extra_json_schema={"format": "date-time"},
+        extra={"check": moment_fault},
+    ),
+]
 Content = Annotated[str, Meta(min_length=1, max_length=262_144, description="The text.")]
 ContentType = Annotated[str, Meta(max_length=100, description="The media type of the content.")]
 
@@ -61,6 +71,7 @@ class ChatTurn:
     attachments: Annotated[list[Attachment], Meta(max_length=20)] = field(factory=list)
     metadata: Metadata = field(factory=dict)
     if_busy: IfBusy = IfBusy.ENQUEUE
+    scheduled_for: ScheduledFor = None
 
 
 @frozen
@@ -77,10 +88,13 @@ class ChatMessage:
     timeout_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long `wait` and `stream` wait for the answer, in ms.")
     ] = 30_000
+    scheduled_for: ScheduledFor = None
 
     def turn(self) -> ChatTurn:
         """Return the part that does not depend on the route."""
-        return ChatTurn(self.content, self.content_type, self.attachments, self.metadata, self.if_busy)
+        return ChatTurn(
+            self.content, self.content_type, self.attachments, self.metadata, self.if_busy, self.scheduled_for
+        )
 
 
 @frozen

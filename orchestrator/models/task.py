@@ -86,6 +86,7 @@ class Task:
     session_id: Id | None = None
     message_id: Id | None = None
     user_id: Id | None = None
+    scheduled_for: Annotated[Timestamp | None, Meta(description="When it begins, if not at once.")] = None
     started_at: Timestamp | None = None
     finished_at: Timestamp | None = None
     result: dict[str, Any] | None = None

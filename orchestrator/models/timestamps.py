@@ -17,6 +17,15 @@ Timestamp = Annotated[
 ]
 
 
+def moment_fault(text: str) -> str | None:
+    """Say what is wrong with a moment that a client names; None if it is fine."""
+    try:
+        from_timestamp(text)
+    except (ValueError, OverflowError):
+        return "must be a moment with an offset from UTC, such as 2026-01-01T08:00:00Z (RFC 3339)"
+    return None
+
+
 def now_ms() -> int:
     """Return the present moment in milliseconds since the Unix epoch."""
     return time_ns() // 1_000_000

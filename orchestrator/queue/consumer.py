@@ -24,7 +24,7 @@ from orchestrator.queue.meter import Meter
 from orchestrator.queue.scheduler import Scheduler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.sweeper import Sweeper
-from orchestrator.queue.timers import run_timers
+from orchestrator.queue.timers import RunSchedules, run_timers
 from orchestrator.store.tasks import Claim
 
 _log = structlog.get_logger()
@@ -42,10 +42,12 @@ class Consumer:
     Args:
         services: what it works with.
         handler: what runs a task.
+        run_schedules: what runs a tenant's schedules; None: nothing does.
     """
 
     services: QueueServices
     handler: Handler
+    run_schedules: RunSchedules | None = None
     hands: dict[str, Hand] = field(factory=dict, init=False)
     alive: bool = field(default=False, init=False)
     meter: Meter = field(init=False)
@@ -61,7 +63,7 @@ class Consumer:
         keeper = Keeper(services, self.hands, self._take, self.meter)
         async with trio.open_nursery() as background:
             await background.start(listen, services, self.hands)
-            background.start_soon(run_timers, services)
+            background.start_soon(run_timers, services, self.run_schedules)
             async with trio.open_nursery() as workers:
                 keeper.workers = workers
                 background.start_soon(keeper.run)

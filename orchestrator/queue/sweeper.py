@@ -45,10 +45,11 @@ class Sweeper:
     async def _sweep(self, tenant_id: str) -> int:
         """Look over one tenant; returns how many tasks are in its lanes."""
         services, keys = self.services, self.services.keys
-        *lengths, delayed, state = await services.redis.gather(
+        *lengths, delayed, scheduled, state = await services.redis.gather(
             [
                 *(("XLEN", keys.lane(tenant_id, lane)) for lane in Lane),
                 ("ZRANGE", keys.delayed(tenant_id), 0, 0, "WITHSCORES"),
+                ("ZRANGE", keys.schedules_due(tenant_id), 0, 0, "WITHSCORES"),
                 ("HGET", keys.tenant_config(tenant_id), "state"),
             ]
         )
@@ -57,8 +58,7 @@ class Sweeper:
             await give_up_expired(services, tenant_id)
             if self.free_slots() > 0:
                 await self.adopt(tenant_id, silence_ms=round(services.settings.lease * 1000))
-        if delayed:
-            _, moment = delayed[0]
+        for _, moment in (*delayed, *scheduled):
             await services.due.mark(tenant_id, int(float(moment)))
         await advance_drain(services, tenant_id, state)
         await services.sessions.idle_moves(tenant_id)

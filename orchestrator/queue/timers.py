@@ -1,12 +1,17 @@
-"""Timers: delayed tasks come back when they are due."""
+"""Timers: delayed tasks come back when they are due, and schedules run."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 import trio
 
 from orchestrator.errors import StoreUnavailable
+from orchestrator.models.chat import MessageStatus
+from orchestrator.models.session import SessionState
 from orchestrator.queue.services import QueueServices
+from orchestrator.services.tasks import retention_of
+from orchestrator.services.views import state_body, status_template
 
 _log = structlog.get_logger()
 
@@ -14,14 +19,19 @@ _LONGEST_WAIT: Final = 5.0
 """Other processes delay tasks too; theirs are noticed at the latest after so many seconds."""
 _AT_ONCE: Final = 100
 
+RunSchedules = Callable[[str], Awaitable[int | None]]
+"""Runs the schedules of a tenant that are due; returns the moment (ms) at which to look again."""
 
-async def run_timers(services: QueueServices) -> None:
-    """Release delayed tasks, for ever."""
+
+async def run_timers(services: QueueServices, run_schedules: RunSchedules | None) -> None:
+    """Release delayed tasks and run schedules, for ever."""
     while True:
         try:
             tenants, seconds = await services.due.take()
             for tenant_id in tenants:
                 await _release(services, tenant_id)
+                if run_schedules is not None and (following := await run_schedules(tenant_id)) is not None:
+                    await services.due.mark(tenant_id, following)
             if not tenants:
                 await services.due.wait(_LONGEST_WAIT if seconds is None else min(_LONGEST_WAIT, seconds))
         except StoreUnavailable as error:
@@ -31,7 +41,13 @@ async def run_timers(services: QueueServices) -> None:
 
 async def _release(services: QueueServices, tenant_id: str) -> None:
     """Release what is due of a tenant, and note when the next is."""
-    _, following = await services.tasks.release_due(tenant_id, _AT_ONCE)
+    _, following = await services.tasks.release_due(
+        tenant_id,
+        _AT_ONCE,
+        state_template=state_body(tenant_id, "@session", SessionState.PROCESSING, "@correlation", "@task"),
+        cancelled_template=status_template(tenant_id, MessageStatus.CANCELLED, "@correlation"),
+        retention=retention_of(services.settings),
+    )
     # Due is also a tenant whose rate of starts allows the next one: released or not, there may be work.
     await services.ready.mark(tenant_id)
     if following is not None:

@@ -12,6 +12,7 @@ from orchestrator.routes.health import health_views
 from orchestrator.routes.load import load_routes
 from orchestrator.routes.metrics import metrics_views
 from orchestrator.routes.registry import Route
+from orchestrator.routes.schedules import schedule_routes
 from orchestrator.routes.sessions import session_routes
 from orchestrator.routes.tasks import task_routes
 from orchestrator.routes.tenants import tenant_routes
@@ -22,6 +23,7 @@ ROUTES: tuple[Route, ...] = (
     *session_routes,
     *chat_routes,
     *task_routes,
+    *schedule_routes,
     *batch_routes,
     *gateway_routes,
     *tenant_routes,

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
     SessionBusy,
     SessionClosed,
+    Unprocessable,
 )
 from orchestrator.models.chat import (
     ChatAccepted,
@@ -52,6 +53,9 @@ _COMPLETED: Final = {"domain": "chat", "action": "completed"}
 async def message(call: Call) -> Answer | Response:
     """Say something to the agent of a session."""
     body: ChatMessage = call.body
+    if body.scheduled_for is not None and body.mode is not ChatMode.ASYNC:
+        fault = FieldFault("$.data.mode", "must be 'async' where the message is scheduled")
+        raise Unprocessable("Nobody can wait here for a message that is scheduled.", details=[fault])
     if body.mode is ChatMode.STREAM:
         return await open_stream(call, body, _last_event_id(call))
     admitted = await call.services.chat.send(call.ctx, body.session_id, body.turn())

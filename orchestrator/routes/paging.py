@@ -56,6 +56,15 @@ class TaskQuery:
     limit: Limit = PAGE_LIMIT
 
 
+@frozen
+class ScheduleQuery:
+    """What `schedule.list` takes."""
+
+    agent_id: Annotated[Id | None, Meta(description="Only schedules of this agent.")] = None
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_LIMIT
+
+
 def page_answer(page: Page[Any], limit: int) -> Answer:
     """Put a page into an answer."""
     return Answer({"items": page.items}, limit=limit, next_cursor=page.next_cursor)

@@ -17,6 +17,7 @@ from orchestrator.errors import (
     QueueFull,
     ServiceFault,
     SessionBusy,
+    Unprocessable,
     revive,
 )
 from orchestrator.models.call import CallContext
@@ -28,9 +29,10 @@ from orchestrator.models.chat import (
     ChatSummary,
     ChatTurn,
     HistoryMessage,
+    IfBusy,
     MessageStatus,
 )
-from orchestrator.models.envelope import MessageType
+from orchestrator.models.envelope import FieldFault, MessageType
 from orchestrator.models.events import ChatStatusUpdate, ToolResult
 from orchestrator.models.ids import new_id
 from orchestrator.models.limits import RateState
@@ -38,7 +40,7 @@ from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.session import Session, SessionState
 from orchestrator.models.task import Task, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.views import (
@@ -53,6 +55,7 @@ from orchestrator.services.views import (
     viewer_of,
 )
 from orchestrator.store.admission import Admission, AdmissionStore, Bounds, Verdict
+from orchestrator.store.due import DueTenants
 from orchestrator.store.frames import make_body
 from orchestrator.store.pump import EventPump, PumpStopped
 from orchestrator.store.ready import ReadyTenants
@@ -84,18 +87,31 @@ class ChatService:
     task_service: TaskService
     sessions: SessionManager
     ready: ReadyTenants
+    due: DueTenants
     pump: EventPump
     clients: Clients
     settings: AgentOrchestratorSettings
     rates: Rates
 
-    async def send(self, ctx: RequestContext, session_id: str, turn: ChatTurn) -> Admitted:
+    async def send(
+        self, ctx: RequestContext, session_id: str, turn: ChatTurn, *, deduplication_key: str | None = None
+    ) -> Admitted:
         """Take a message into a session's queue.
+
+        Args:
+            ctx: the request.
+            session_id: the session.
+            turn: the message.
+            deduplication_key: while a task of the tenant with the same one is not finished, it is the answer.
 
         Raises:
             NotFound, SessionClosed, SessionBusy, QueueFull, RateLimited, TenantDraining, IdempotencyKeyReused
+            Unprocessable: `scheduled_for` is past, too far ahead, or does not go with `if_busy`.
         """
-        message = self._message(ctx, session_id, turn)
+        scheduled_ms = None if turn.scheduled_for is None else from_timestamp(turn.scheduled_for)
+        if scheduled_ms is not None and turn.if_busy is not IfBusy.ENQUEUE:
+            raise _wrong_moment("goes with 'if_busy': 'enqueue' alone")
+        message = self._message(ctx, session_id, turn, deduplication_key)
         message_id = str(message.metadata.message_id)
         accepted = ChatAccepted(message.task_id, message_id, session_id)
         tenant_id, correlation_id = ctx.tenant_id, ctx.correlation_id
@@ -118,17 +134,22 @@ class ChatService:
                 int(self.settings.retain_tasks),
                 round(self.settings.queue_timeout * 1000),
             ),
+            scheduled_ms=scheduled_ms,
         )
         if admission.verdict is Verdict.REPLAYED:
             return Admitted(decode(admission.detail, ChatAccepted), replayed=True, rate=None)
         if admission.verdict is not Verdict.OK:
             raise _refusal(admission, session_id)
+        if scheduled_ms is not None:
+            await self.due.mark(tenant_id, scheduled_ms)
         if admission.turns_before == 0:
             await self.ready.mark(tenant_id)
         accepted = evolve(accepted, queue_position=admission.turns_before)
         return Admitted(accepted, replayed=False, rate=rate_state(self.rates, admission.wait_ms))
 
-    def _message(self, ctx: RequestContext, session_id: str, turn: ChatTurn) -> TaskMessage:
+    def _message(
+        self, ctx: RequestContext, session_id: str, turn: ChatTurn, deduplication_key: str | None
+    ) -> TaskMessage:
         message_id = ctx.message_id or new_id()
         payload = {
             "message_id": message_id,
@@ -148,6 +169,7 @@ class ChatService:
                 user_id=ctx.principal.user_id,
                 timeout_ms=int(self.settings.turn_timeout * 1000),
                 message_id=message_id,
+                deduplication_key=deduplication_key,
                 trace_id=ctx.trace.trace_id,
                 traceparent=str(ctx.trace),
                 request_id=ctx.request_id,
@@ -291,6 +313,10 @@ def _message_not_found(message_id: str) -> NotFound:
     return NotFound(f"There is no message {message_id}.")
 
 
+def _wrong_moment(reason: str) -> Unprocessable:
+    return Unprocessable(f"The moment of the message {reason}.", details=[FieldFault("$.data.scheduled_for", reason)])
+
+
 def _refusal(admission: Admission, session_id: str) -> OrchestratorError:
     match admission.verdict:
         case Verdict.REUSED:
@@ -305,6 +331,8 @@ def _refusal(admission: Admission, session_id: str) -> OrchestratorError:
             return rate_limited(admission.wait_ms)
         case Verdict.FULL:
             return QueueFull(f"The queue of the {admission.detail} is full; wait for answers.", retry_after_ms=1000)
+        case Verdict.MOMENT:
+            return _wrong_moment("must be in the future, and within a year")
         case Verdict.BUSY:
             return SessionBusy("The session is processing another message.", retry_after_ms=1000)
     raise AssertionError(f"unexpected verdict {admission.verdict}")

@@ -11,6 +11,7 @@ from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
 from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.revocations import Revocations
+from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.tenants import TenantService
@@ -35,6 +36,7 @@ class Services:
     chat: ChatService
     tasks: TaskService
     batches: BatchService
+    schedules: ScheduleService
     tenants: TenantService
     load: LoadService
     timelines: TimelineService

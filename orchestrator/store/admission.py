@@ -28,6 +28,7 @@ class Verdict(StrEnum):
     RATE = "rate"
     FULL = "full"
     BUSY = "busy"
+    MOMENT = "moment"
 
 
 @frozen
@@ -50,7 +51,8 @@ class Admission:
     """The stored answer, the state, the full queue or the active task."""
     wait_ms: int = 0
     """How long to wait (RATE), or until the rate limit is whole again (OK)."""
-    turns_before: int = 0
+    turns_before: int | None = 0
+    """None: the turn begins later."""
 
 
 class AdmissionStore(TenantStore):
@@ -71,6 +73,7 @@ class AdmissionStore(TenantStore):
         interrupted_template: bytes,
         rates: Rates,
         bounds: Bounds,
+        scheduled_ms: int | None = None,
     ) -> Admission:
         """Admit a turn of a session, all of it or nothing.
 
@@ -87,6 +90,7 @@ class AdmissionStore(TenantStore):
             interrupted_template: body of `chat.status_update` for a turn that is interrupted before it ran.
             rates: rate limits.
             bounds: bounds of queues and records.
+            scheduled_ms: the moment (ms) at which the turn begins; None: now.
         """
         tenant_id, session_id = message.tenant_id, message.session_id
         reply = await self.run(
@@ -116,15 +120,18 @@ class AdmissionStore(TenantStore):
             bounds.retain_tasks,
             interrupted_template,
             bounds.expire_ms or "",
+            "" if scheduled_ms is None else scheduled_ms,
+            "1" if message.metadata.deduplication_key else "0",
             keys=[
                 self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key),
                 self.keys.tenant_limit(tenant_id),
                 self.keys.user_limit(tenant_id, viewer.user_id),
+                self.keys.deduplication(tenant_id, message.metadata.deduplication_key or ""),
             ],
         )
         verdict = Verdict(reply[0].decode())
         if verdict is Verdict.OK:
-            return Admission(verdict, turns_before=reply[1], wait_ms=reply[2])
+            return Admission(verdict, turns_before=None if reply[1] < 0 else reply[1], wait_ms=reply[2])
         if verdict is Verdict.RATE:
             return Admission(verdict, wait_ms=reply[1])
         return Admission(verdict, detail=reply[1].decode() if len(reply) > 1 else "")

@@ -99,6 +99,22 @@ class Keys:
         """Stream: what could not be done."""
         return f"orchestrator:dlq:{self.tenant(tenant_id)}"
 
+    def deduplication(self, tenant_id: str, key: str) -> str:
+        """Hash: the task that has this deduplication key, and what its request was answered."""
+        return f"orchestrator:deduplication:{self.tenant(tenant_id)}:{key}"
+
+    def schedule(self, tenant_id: str, schedule_id: str) -> str:
+        """Hash: a schedule."""
+        return f"orchestrator:schedule:{self.tenant(tenant_id)}:{schedule_id}"
+
+    def schedules(self, tenant_id: str) -> str:
+        """Sorted set: the tenant's schedules by creation (ms)."""
+        return f"orchestrator:schedules:{self.tenant(tenant_id)}"
+
+    def schedules_due(self, tenant_id: str) -> str:
+        """Sorted set: schedules by their next run (ms)."""
+        return f"{self.schedules(tenant_id)}:due"
+
     def idempotency(self, tenant_id: str, user_id: str, key: str) -> str:
         """Hash: what a request with this idempotency key was, and what it was answered."""
         return f"orchestrator:idempotency:{self.tenant(tenant_id)}:{user_id}:{key}"

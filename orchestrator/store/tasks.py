@@ -283,9 +283,27 @@ class TaskStore(TenantStore):
         """Take the result of a client's tool; false if no task of the session waits for it."""
         return bool(await self.run(_ANSWER_TOOL, tenant_id, session_id, tool_call_id, outcome, body))
 
-    async def release_due(self, tenant_id: str, count: int) -> tuple[int, int | None]:
-        """Release delayed tasks whose moment has come; returns how many, and the next moment (ms)."""
-        released, following = await self.run(_RELEASE_DUE, tenant_id, count, _TIMED_OUT)
+    async def release_due(
+        self, tenant_id: str, count: int, *, state_template: bytes, cancelled_template: bytes, retention: Retention
+    ) -> tuple[int, int | None]:
+        """Release delayed tasks whose moment has come; returns how many, and the next moment (ms).
+
+        Args:
+            tenant_id: whose tasks.
+            count: how many at most.
+            state_template: body of `session.state_update` for a turn that begins.
+            cancelled_template: body of `chat.status_update` for one whose session is closed.
+            retention: how long records are kept.
+        """
+        released, following = await self.run(
+            _RELEASE_DUE,
+            tenant_id,
+            count,
+            _TIMED_OUT,
+            state_template,
+            cancelled_template,
+            retention.task_seconds,
+        )
         return released, int(float(following)) if following else None
 
     async def hand_back(self, claim: Claim) -> None:
@@ -379,6 +397,7 @@ def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
         correlation_id=text["correlation_id"].decode(),
         session_id=optional("session_id"),
         message_id=optional("message_id"),
+        scheduled_for=moment("scheduled_for"),
         user_id=optional("user_id"),
         started_at=moment("started_at"),
         finished_at=moment("finished_at"),

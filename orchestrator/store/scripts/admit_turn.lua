@@ -7,10 +7,12 @@
 --       18 turns that may wait in the session, 19 tasks that may wait in the tenant, 20 rate of the tenant, 21 of the user,
 --       22 burst (s), 23 seconds that idempotency is kept, 24 seconds that records are kept,
 --       25 body of chat.status_update for an interrupted turn, with @task and @message,
---       26 ms in which the turn must be started, or ''
+--       26 ms in which the turn must be started, or '', 27 moment (ms) at which it begins, or '',
+--       28 '1' if the turn has a deduplication key (the record of which is KEYS 5)
 -- Returns: {'ok', turns before this one, arrival time of the narrower limit - now (ms), task to interrupt or ''}, or
 --       {'replayed', answer}, {'reused'}, {'unknown'}, {'closed', state}, {'tenant', state}, {'rate', wait ms},
---       {'full', 'session' | 'tenant'}, {'busy', active task}
+--       {'full', 'session' | 'tenant'}, {'busy', active task}, {'moment'} (it is past, or more than a year ahead);
+--       a turn that begins later has -1 turns before it
 -- Complexity: O(1), or O(turns waiting) where a turn is interrupted
 --!include tenant
 --!include events
@@ -21,12 +23,22 @@
 --!include cancel
 local session_id, task_id, message_id, user = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local session, if_busy, correlation = session_key(session_id), ARGV[14], ARGV[15]
+local FARTHEST = 366 * 86400 * 1000
 
 local known = redis.call('HMGET', KEYS[2], 'digest', 'answer')
 if known[1] then
   if known[1] == ARGV[8] then return {'replayed', known[2]} end
   return {'reused'}
 end
+
+-- The same task twice at once is once, whatever request brought it.
+if ARGV[28] == '1' then
+  local first = redis.call('HMGET', KEYS[5], 'task_id', 'answer')
+  local status = first[1] and redis.call('HMGET', task_key(first[1]), 'status', 'finished_at') or {}
+  if status[1] and not status[2] then return {'replayed', first[2]} end
+end
+local moment = tonumber(ARGV[27])
+if moment and (moment <= NOW or moment > NOW + FARTHEST) then return {'moment'} end
 
 local found = redis.call('HMGET', session, 'state', 'user_id', 'expires_at')
 local state = found[1]
@@ -46,7 +58,8 @@ if not user_tat then return {'rate', wait} end
 if redis.call('EXISTS', message_key(message_id)) == 1 then return {'reused'} end
 local waiting = redis.call('LLEN', session .. ':turns')
 if waiting >= tonumber(ARGV[18]) then return {'full', 'session'} end
-if queue_length() >= limit_of('queue_length', ARGV[19]) then return {'full', 'tenant'} end
+local later = moment and redis.call('ZCARD', DELAYED) or 0
+if queue_length() + later >= limit_of('queue_length', ARGV[19]) then return {'full', 'tenant'} end
 
 local active = redis.call('HGET', session, 'active_task_id')
 if active and if_busy == 'reject' then return {'busy', active} end
@@ -56,7 +69,11 @@ gcra_write(KEYS[4], user_tat)
 redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', ARGV[10], 'status', 'pending', 'attempt', 0,
   'lane', ARGV[11], 'priority', ARGV[12], 'type', ARGV[13], 'created_at', NOW, 'session_id', session_id,
   'message_id', message_id, 'user_id', user, 'correlation_id', correlation)
-if ARGV[26] ~= '' then redis.call('HSET', task_key(task_id), 'expires_at', NOW + ARGV[26]) end
+if ARGV[26] ~= '' then redis.call('HSET', task_key(task_id), 'expires_at', (moment or NOW) + ARGV[26]) end
+if ARGV[28] == '1' then
+  redis.call('HSET', KEYS[5], 'task_id', task_id, 'answer', ARGV[9])
+  redis.call('EXPIRE', KEYS[5], ARGV[24])
+end
 redis.call('ZADD', INDEX, NOW, task_id)
 trace(task_id, 'accepted', {correlation, 0}, nil, ARGV[13])
 redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
@@ -65,6 +82,13 @@ redis.call('HSET', KEYS[2], 'digest', ARGV[8], 'answer', ARGV[9])
 redis.call('EXPIRE', KEYS[2], ARGV[23])
 redis.call('HINCRBY', session, 'message_count', 1)
 touch_session(session_id)
+
+if moment then
+  redis.call('HSET', task_key(task_id), 'scheduled_for', moment)
+  redis.call('ZADD', DELAYED, moment, task_id)
+  append_event(session_id, 'chat.status_update', ARGV[16])
+  return {'ok', -1, math.ceil(math.max(tenant_tat, user_tat) - NOW), ''}
+end
 
 local interrupted, before = '', 0
 if active then

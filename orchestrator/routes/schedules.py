@@ -1,0 +1,84 @@
+"""Routes of schedules."""
+
+from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull
+from orchestrator.models.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
+from orchestrator.routes.paging import ScheduleQuery, page_answer
+from orchestrator.routes.registry import Answer, Call, Routes
+
+schedule_routes = Routes()
+
+
+@schedule_routes.add(
+    "POST",
+    "schedule.create",
+    permission="workflow:execute",
+    body=ScheduleCreate,
+    answers="schedule.created",
+    answer=Schedule,
+    status=201,
+    idempotent=True,
+    errors=(IdempotencyKeyReused, QueueFull),
+)
+async def create(call: Call) -> Answer:
+    """Send a message to an agent again and again, at moments that a cron expression names."""
+    schedule, replayed = await call.services.schedules.create(call.ctx, call.body)
+    return Answer(schedule, replayed=replayed)
+
+
+@schedule_routes.add(
+    "GET",
+    "schedule.get",
+    permission="workflow:read",
+    id_name="schedule_id",
+    answers="schedule.details",
+    answer=Schedule,
+    errors=(NotFound,),
+)
+async def get(call: Call) -> Answer:
+    """Show a schedule, when it runs next, and what came of its last run."""
+    return Answer(await call.services.schedules.get(call.ctx, call.id))
+
+
+@schedule_routes.add(
+    "GET",
+    "schedule.list",
+    permission="workflow:read",
+    query=ScheduleQuery,
+    answers="schedule.list",
+    answer=Schedule,
+    paged=True,
+)
+async def list_schedules(call: Call) -> Answer:
+    """List schedules, the newest first."""
+    query: ScheduleQuery = call.query
+    page = await call.services.schedules.list(call.ctx, agent_id=query.agent_id, cursor=query.cursor, limit=query.limit)
+    return page_answer(page, query.limit)
+
+
+@schedule_routes.add(
+    "PUT",
+    "schedule.update",
+    permission="workflow:execute",
+    id_name="schedule_id",
+    body=ScheduleUpdate,
+    answers="schedule.updated",
+    answer=Schedule,
+    errors=(NotFound,),
+)
+async def update(call: Call) -> Answer:
+    """Change a schedule, or pause and resume it (`enabled`)."""
+    return Answer(await call.services.schedules.update(call.ctx, call.id, call.body))
+
+
+@schedule_routes.add(
+    "DELETE",
+    "schedule.delete",
+    permission="workflow:execute",
+    id_name="schedule_id",
+    answers="schedule.deleted",
+    answer=ScheduleDeleted,
+    errors=(NotFound,),
+)
+async def delete(call: Call) -> Answer:
+    """Delete a schedule; turns that came of it are left alone."""
+    return Answer(await call.services.schedules.delete(call.ctx, call.id))
