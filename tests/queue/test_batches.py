@@ -167,6 +167,15 @@ async def test_an_item_that_fails_does_not_stop_the_others(batches: Batches) -> 
     assert await batches.stage.redis.xlen(batches.stage.keys.dead_letters("acme")) == 2
 
 
+async def test_an_item_whose_failure_may_pass_starts_over_before_it_counts(redis_url: str) -> None:
+    settings = evolve(SETTINGS, task_retries=2, task_retry_delay=0.01)
+    async with open_batches(redis_url, settings) as batches:
+        batches.stage.turns.failures = [ServiceUnreachable("away"), ServiceUnreachable("away")]
+        ended = await batches.ended(await batches.create(["flaky a"]))
+        assert (ended.completed, ended.failed) == (1, 0)
+        assert len(batches.stage.turns.attempts) == 3
+
+
 async def test_a_batch_without_any_success_has_failed(batches: Batches) -> None:
     assert (await batches.ended(await batches.create(["fail", "fail"]))).status is BatchStatus.FAILED
 

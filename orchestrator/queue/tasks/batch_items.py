@@ -15,6 +15,7 @@ from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.tasks.retries import start_over, within_time_left
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.tasks import retention_of
 from orchestrator.store.tasks import Ending
@@ -60,7 +61,7 @@ class BatchItems:
         except InvalidBody as error:
             await bury(self.services, hand, error)
             return
-        run = ItemRun(self.services, hand, message, _session_of(message))
+        run = ItemRun(self.services, hand, within_time_left(message, hand.claim), _session_of(message))
         with hand.scope:
             await self._attempt(run)
         if hand.scope.cancelled_caught:
@@ -71,7 +72,8 @@ class BatchItems:
         if run.hand.claim.cancel_reason is not None:
             run.hand.stop(StopReason(run.hand.claim.cancel_reason))
             await trio.lowlevel.checkpoint()
-        if run.attempt > self.services.settings.max_attempts:
+        # A failure costs an attempt too, and has lost no worker.
+        if run.attempt - run.hand.claim.failures > self.services.settings.max_attempts:
             fault = InternalFault("The item was given up: its workers were lost again and again.")
             await self._finish(run, _failed(run, fault))
             return
@@ -91,7 +93,7 @@ class BatchItems:
             await self._finish(run, _ending(run, TaskStatus.COMPLETED, result=encode(outcome.answer)))
         elif isinstance(outcome, TurnWaiting):
             await self._finish(run, _failed(run, InternalFault("The item asked for a client, and a batch has none.")))
-        else:
+        elif not await start_over(self.services, run, outcome):
             await self._finish(run, _failed(run, outcome))
 
     async def _settle(self, run: ItemRun) -> None:
