@@ -1,0 +1,175 @@
+"""Books that balance, and what the audit finds and mends where they do not."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import trio
+
+from orchestrator.models.books import FaultKind, Place
+from orchestrator.models.session import Session, SessionState
+from orchestrator.models.task import Lane, TaskStatus
+from orchestrator.models.tenant import TenantState
+from orchestrator.services.books import Audit, Auditor
+from orchestrator.store.books import BookStore
+from orchestrator.store.tenants import TenantStates
+from tests.queue.stage import SETTINGS, Stage, context, open_stage
+
+
+@pytest.fixture
+async def idle(redis_url: str) -> AsyncIterator[Stage]:
+    """A process that takes work in, and runs none."""
+    async with open_stage(redis_url, consume=False) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def stage(redis_url: str) -> AsyncIterator[Stage]:
+    async with open_stage(redis_url) as stage:
+        yield stage
+
+
+def auditor_of(stage: Stage) -> Auditor:
+    store = BookStore(stage.redis, stage.keys, SETTINGS.event_log_length)
+    return Auditor(store, stage.queue.ready, stage.queue.due)
+
+
+async def audit(stage: Stage) -> Audit:
+    return await auditor_of(stage).audit("acme")
+
+
+async def kinds(stage: Stage) -> set[FaultKind]:
+    return {fault.kind for fault in (await audit(stage)).faults}
+
+
+async def repair(stage: Stage) -> Audit:
+    """Repair, and look again."""
+    repaired = await auditor_of(stage).repair(await audit(stage))
+    assert all(fault.mended for fault in repaired.faults)
+    return await audit(stage)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what the scripted turns note."""
+    with trio.fail_after(5):
+        while not is_so():  # noqa: ASYNC110 - what they note sets no event
+            await trio.sleep(0.01)
+
+
+async def talk(stage: Stage, session: Session) -> None:
+    for number in range(20):
+        await stage.say(session, f"say {number}")
+
+
+async def test_every_task_is_in_exactly_one_place_wherever_it_is(stage: Stage) -> None:
+    session, other, third = await stage.session(), await stage.session(), await stage.session()
+    await stage.ended(session, await stage.say(session, "say a"))
+    await stage.ended(session, await stage.say(session, "crash"))
+    await stage.say(session, "hold b")
+    await stage.say(session, "say c")
+    await stage.turns.running.wait()
+    waiting = await stage.say(other, "tool")
+    await until(lambda: stage.turns.began[-2:] == ["hold b", "tool"] or stage.turns.began[-2:] == ["tool", "hold b"])
+    while await stage.status(other, waiting) is not TaskStatus.WAITING:
+        await trio.lowlevel.checkpoint()
+    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.PAUSED)
+    await stage.say(third, "say d")
+    found = await audit(stage)
+    assert found.faults == []
+    assert found.places == {
+        Place.FINISHED: 1, Place.DEAD: 1, Place.IN_HAND: 1, Place.TURN: 1, Place.WAITING: 1, Place.QUEUED: 1,
+    }  # fmt: skip
+    assert (found.tasks, found.sessions) == (6, 3)
+
+
+async def test_an_audit_while_work_goes_on_finds_nothing(stage: Stage) -> None:
+    sessions = [await stage.session() for _ in range(8)]
+    async with trio.open_nursery() as nursery:
+        for session in sessions:
+            nursery.start_soon(talk, stage, session)
+        while len(nursery.child_tasks) > 0:
+            assert (await audit(stage)).faults == []
+
+
+async def test_a_task_that_is_nowhere_is_put_back_and_runs(stage: Stage) -> None:
+    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.PAUSED)
+    session = await stage.session()
+    accepted = await stage.say(session, "say a")
+    await stage.redis.delete(stage.keys.lane("acme", Lane.HIGH))
+    assert await kinds(stage) == {FaultKind.LOST}
+    assert (await repair(stage)).balances
+    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.ACTIVE)
+    await stage.queue.ready.mark("acme")
+    assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
+
+
+async def test_a_lost_turn_of_a_busy_session_goes_behind_the_active_one(idle: Stage) -> None:
+    session = await idle.session()
+    await idle.say(session, "say a")
+    second = await idle.say(session, "say b")
+    await idle.redis.delete(idle.keys.turns("acme", session.session_id))
+    assert await kinds(idle) == {FaultKind.LOST}
+    assert (await repair(idle)).balances
+    assert await idle.redis.lrange(idle.keys.turns("acme", session.session_id), 0, -1) == [second.task_id.encode()]
+
+
+async def test_a_lost_wake_up_is_noticed_and_given(idle: Stage) -> None:
+    session = await idle.session()
+    await idle.say(session, "say a")
+    await idle.redis.delete(idle.keys.ready)
+    assert await kinds(idle) == {FaultKind.NOT_WOKEN}
+    assert (await repair(idle)).balances
+
+
+async def test_a_session_whose_task_has_ended_goes_on_with_its_next_turn(idle: Stage) -> None:
+    session = await idle.session()
+    first, second = await idle.say(session, "say a"), await idle.say(session, "say b")
+    await idle.redis.hset(idle.keys.task("acme", first.task_id), "status", "completed")
+    assert await kinds(idle) == {FaultKind.LEFT_IN_LANE, FaultKind.ACTIVE_ENDED}
+    assert (await repair(idle)).balances
+    seen = await idle.sessions.get(context(), session.session_id)
+    assert (seen.active_task_id, seen.state) == (second.task_id, SessionState.PROCESSING)
+
+
+async def test_a_session_that_waits_for_nothing_becomes_active_and_says_so(idle: Stage) -> None:
+    session = await idle.session()
+    await idle.redis.hset(idle.keys.session("acme", session.session_id), "state", "PROCESSING")
+    assert await kinds(idle) == {FaultKind.STUCK_PROCESSING}
+    assert (await repair(idle)).balances
+    assert (await idle.event_names(session))[-1] == "session.state_update(ACTIVE)"
+
+
+async def test_leftovers_in_index_and_delays_are_taken_out(idle: Stage) -> None:
+    await idle.session()
+    await idle.redis.zadd(idle.keys.task_index("acme"), {"gone": 1})
+    await idle.redis.zadd(idle.keys.delayed("acme"), {"gone-too": 1})
+    assert await kinds(idle) == {FaultKind.LEFT_IN_INDEX, FaultKind.LEFT_DELAYED, FaultKind.NOT_TIMED}
+    assert (await repair(idle)).balances
+
+
+async def test_an_entry_without_record_goes_to_the_dead_letters(idle: Stage) -> None:
+    await idle.session()
+    await idle.redis.xadd(idle.keys.lane("acme", Lane.NORMAL), {"task_id": "nobody", "message": "{}"})
+    await idle.queue.ready.mark("acme")
+    assert await kinds(idle) == {FaultKind.ENTRY_UNRECORDED}
+    assert (await repair(idle)).balances
+    assert await idle.redis.xlen(idle.keys.dead_letters("acme")) == 1
+
+
+async def test_an_offset_that_is_not_the_last_of_the_log_is_for_a_person_to_look_at(idle: Stage) -> None:
+    session = await idle.session()
+    await idle.say(session, "say a")
+    await idle.redis.hincrby(idle.keys.session("acme", session.session_id), "offset", 3)
+    found = await auditor_of(idle).repair(await audit(idle))
+    assert [(fault.kind, fault.mended) for fault in found.faults] == [(FaultKind.WRONG_OFFSET, False)]
+
+
+async def test_what_was_found_is_mended_only_if_it_is_still_so(idle: Stage) -> None:
+    session = await idle.session()
+    await idle.say(session, "say a")
+    await idle.redis.hset(idle.keys.session("acme", session.session_id), "active_task_id", "gone")
+    stale = await audit(idle)
+    again = await auditor_of(idle).repair(stale)
+    assert any(fault.mended for fault in again.faults)
+    assert not any(
+        fault.mended for fault in (await auditor_of(idle).repair(stale)).faults if fault.kind is FaultKind.ACTIVE_ENDED
+    )
