@@ -103,7 +103,7 @@ async def _usage(conversation: Conversation, _: str) -> None:
         name: sum(_tokens(answer, name) for answer in answers)
         for name in ("prompt_tokens", "completion_tokens", "total_tokens")
     }
-    conversation.screen.say(f"{len(answers)} answers of this chat:")
+    conversation.screen.say(f"Answers of this chat: {len(answers)}")
     for name, total in totals.items():
         conversation.screen.say(f"{name:<18} {total:>8}")
 
