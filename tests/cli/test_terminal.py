@@ -103,7 +103,7 @@ async def test_commands_tell_of_state_trace_and_usage(terminal: Terminal) -> Non
     await terminal.enter("/state")
     await terminal.see("state            ACTIVE")
     await terminal.enter("/usage")
-    await terminal.see("1 answers of this chat:")
+    await terminal.see("Answers of this chat: 1")
     await terminal.enter("/nonsense")
     await terminal.see("There is no command /nonsense; /help lists them.")
     await terminal.enter("/agent calculator")
