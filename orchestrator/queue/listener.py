@@ -1,14 +1,11 @@
 """The listener: hears of work that came in elsewhere, and of running tasks that shall stop."""
 
-from typing import Final
-
 import trio
 
 from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.store.connection import Message
-
-_ASK_EVERY: Final = 1.0
 
 
 async def listen(
@@ -41,6 +38,8 @@ async def _stop(services: QueueServices, hands: dict[str, Hand], task_id: str) -
     hand = hands.get(task_id)
     if hand is None:
         return
-    reason = await services.redis.hget(services.keys.task(hand.claim.tenant_id, task_id), "cancel")
+    key = services.keys.task(hand.claim.tenant_id, task_id)
+    # Redis may be away again before it could be asked: what was cancelled is still so when it is back.
+    reason = await outlast(lambda: services.redis.hget(key, "cancel"))
     if reason:
         hand.stop(StopReason(reason.decode()))
