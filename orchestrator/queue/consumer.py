@@ -79,9 +79,16 @@ class Consumer:
                 scheduling.cancel()
                 await self._drain()
             self.alive = False
-            with trio.move_on_after(_GOODBYE_SECONDS):
-                await services.nodes.leave(services.node)
+            await self._say_goodbye()
             background.cancel_scope.cancel()
+
+    async def _say_goodbye(self) -> None:
+        """Leave the list of processes; where Redis is away, the others notice it by the missing heartbeat."""
+        with trio.move_on_after(_GOODBYE_SECONDS):
+            try:
+                await self.services.nodes.leave(self.services.node)
+            except StoreUnavailable as error:
+                _log.warning("node.goodbye_failed", error=error.message)
 
     def _free_slots(self) -> int:
         return self.services.settings.concurrency - len(self.hands)
