@@ -54,6 +54,11 @@ def complete_tasks(context: click.Context, _: click.Parameter, incomplete: str) 
     return _matching({item["task_id"] for item in _items(context, "task.list")}, incomplete)
 
 
+def complete_batches(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """Offer the newest batches."""
+    return _matching({item["batch_id"] for item in _items(context, "batch.list")}, incomplete)
+
+
 def _items(context: click.Context, route: str) -> list[dict[str, Any]]:
     from cli.client import Api  # noqa: PLC0415  # httpx is needed only where a service is asked
     from cli.context import find_target  # noqa: PLC0415  # as above

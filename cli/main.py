@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "chat": ("cli.chat.command", "Talk with an agent."),
     "sessions": ("cli.sessions", "List, show, close and watch sessions."),
     "tasks": ("cli.tasks", "List, show and cancel tasks."),
+    "batches": ("cli.batches", "List, show, follow and cancel batches."),
     "trace": ("cli.trace", "Show the timeline of a request."),
     "nodes": ("cli.nodes", "List the processes of the service."),
     "top": ("cli.top", "Watch queues, processes and latencies live."),

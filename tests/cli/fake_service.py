@@ -28,6 +28,7 @@ class FakeService:
         self.tool_results: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
         self.requests: list[str] = []
+        self.looks = 0
         self.closed = False
         self.gone = False
         self.asked = trio.Event()
@@ -90,6 +91,12 @@ def session_record(**changes: Any) -> dict[str, Any]:
     }
 
 
+def batch_record(batch_id: str, **changes: Any) -> dict[str, Any]:
+    """Make a batch of four items as the API has it."""
+    counts = {"completed": 0, "failed": 0, "cancelled": 0, "running": 0}
+    return {"batch_id": batch_id, "status": "running", "total": 4, **counts, **changes}
+
+
 def make_app(fake: FakeService) -> QuartTrio:
     """Build the application."""
     app = QuartTrio("fake")
@@ -133,6 +140,28 @@ def make_app(fake: FakeService) -> QuartTrio:
     @app.post("/api/v1/task.cancel/<task_id>")
     async def cancel_task(task_id: str) -> Response:
         return envelope({"task_id": task_id, "cancelled": False})
+
+    @app.get("/api/v1/batch.list")
+    async def batches() -> Response:
+        return envelope({"items": [batch_record("b1"), batch_record("b2", status="completed", completed=4)]})
+
+    @app.get("/api/v1/batch.get/<batch_id>")
+    async def batch(batch_id: str) -> Response:
+        fake.looks += 1
+        if fake.looks == 1 or batch_id == "endless":
+            return envelope(batch_record(batch_id, completed=1, running=2))
+        if batch_id == "partial":
+            return envelope(batch_record(batch_id, status="partial", completed=3, failed=1))
+        return envelope(batch_record(batch_id, status="completed", completed=4))
+
+    @app.get("/api/v1/batch.results/<batch_id>")
+    async def results(batch_id: str) -> Response:
+        error = {"code": "ORCH_CONN_001", "message": "away"}
+        return envelope({"items": [{"index": 3, "task_id": f"{batch_id}.3", "status": "failed", "error": error}]})
+
+    @app.delete("/api/v1/batch.cancel/<batch_id>")
+    async def cancel_batch(batch_id: str) -> Response:
+        return envelope({"batch_id": batch_id, "cancelled": batch_id != "b2"})
 
     @app.post("/api/v1/chat.message")
     async def message() -> Response:

@@ -41,6 +41,8 @@ def test_the_keys_of_redis_are_described() -> None:
         keys.session("{tenant}", "{session}"),
         keys.sessions("{tenant}"),
         keys.task("{tenant}", "{task}"),
+        keys.batch("{tenant}", "{batch}"),
+        keys.batches("{tenant}"),
         keys.dead_letters("{tenant}"),
         keys.tenant_config("{tenant}"),
         keys.usage("{tenant}", "{yyyymmdd}"),
