@@ -41,6 +41,7 @@ from orchestrator.services.health import Health
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.frames import make_body
 from orchestrator.telemetry.metrics import Metrics
+from tests.http.schedules import FakeSchedules
 
 SECRET = "a-secret-of-32-characters-or-more"
 NOW = "2026-01-01T00:00:00.000Z"
@@ -376,6 +377,7 @@ class House:
     log: FakeLog = field(factory=FakeLog)
     tasks: FakeTasks = field(factory=FakeTasks)
     batches: FakeBatches = field(factory=FakeBatches)
+    schedules: FakeSchedules = field(factory=FakeSchedules)
     limiter: FakeLimiter = field(factory=FakeLimiter)
     audit: FakeAudit = field(factory=FakeAudit)
     gateway: FakeGateway = field(factory=FakeGateway)
@@ -394,6 +396,7 @@ class House:
             "chat": self.chat,
             "tasks": self.tasks,
             "batches": self.batches,
+            "schedules": self.schedules,
             "gateway": self.gateway,
             "rate_limiter": self.limiter,
             "event_log": self.log,

@@ -43,11 +43,13 @@ async def test_every_answer_is_as_the_document_says() -> None:
     house = House()
     paths = (await document(house))["paths"]
     session_id = await house.session()
-    ids = {"session_id": session_id, "message_id": "m1", "task_id": "t1", "batch_id": "b1"}
+    ids = {"session_id": session_id, "message_id": "m1", "task_id": "t1", "batch_id": "b1", "schedule_id": "sch1"}
     bodies = {
         "session.create": {"agent_id": "docs-guide"},
         "session.update": {"metadata": {"a": 1}},
         "chat.message": {"session_id": session_id, "content": "hi"},
+        "schedule.create": {"cron": "0 8 * * *", "agent_id": "echo", "content": "hi"},
+        "schedule.update": {"enabled": False},
         "batch.create": {"items": [{"content": "hi"}], "agent_id": "echo"},
     }
     routes = [route for route in ROUTES if route.access is not Access.ADMIN]
