@@ -85,6 +85,8 @@ def _judge_live(task: TaskStanding, status: TaskStatus) -> Iterator[Fault]:
         yield Fault(_K.NOT_INDEXED, task.task_id, f"is {status}, but not in the index")
     # A session that is closed lets go of a running turn at once, and the turn ends a moment later.
     on_its_way = bool(places) and places not in ([Place.TURN], [Place.PARKED])
+    # A turn that is to start later takes its place in the session only then.
+    on_its_way &= not (status is TaskStatus.PENDING and task.delayed)
     if on_its_way and task.session_state and task.session_state not in _CLOSED and task.session_active != task.task_id:
         active = task.session_active or "no task"
         yield Fault(_K.NOT_ACTIVE, task.task_id, f"is {status}, but its session has {active} as the active one")

@@ -35,6 +35,7 @@ local function next_item(batch_id)
     'lane', fields[6], 'priority', fields[7], 'type', 'batch.item', 'created_at', NOW, 'user_id', fields[8],
     'correlation_id', fields[9], 'batch_id', batch_id)
   redis.call('ZADD', INDEX, NOW, task_id)
+  trace(task_id, 'accepted', {fields[9], 0}, nil, 'batch.item')
   enqueue(task_id)
   return 1
 end
