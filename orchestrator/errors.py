@@ -167,6 +167,14 @@ class TransitionRefused(ClientFault):
     status = 409
 
 
+class TaskUnfinished(ClientFault):
+    """The task has not ended, so it can't be done again."""
+
+    code = "ORCH_SESS_002"
+    type = "conflict"
+    status = 409
+
+
 class SessionBusy(ClientFault):
     """The session is processing another message, and the client asked not to wait."""
 

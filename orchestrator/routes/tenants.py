@@ -1,7 +1,8 @@
 """Routes of the administration of tenants."""
 
-from orchestrator.errors import NotFound, TransitionRefused
+from orchestrator.errors import NotFound, TenantDraining, TransitionRefused
 from orchestrator.models.tenant import DrainRequest, Queue, Tenant, TenantSettings, TenantState
+from orchestrator.models.transfer import Imported, TransferItem, TransferItems
 from orchestrator.routes.paging import PageQuery, page_answer
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 
@@ -93,6 +94,39 @@ async def resume(call: Call) -> Answer:
 async def drain(call: Call) -> Answer:
     """Take in nothing more of a tenant, and work off or put aside what is there."""
     return Answer(await call.services.tenants.change(call.ctx, call.id, TenantState.DRAINING, call.body))
+
+
+@tenant_routes.add(
+    "GET",
+    "tenant.export",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    query=PageQuery,
+    answers="tenant.exported",
+    answer=TransferItem,
+    paged=True,
+    errors=(NotFound,),
+)
+async def export(call: Call) -> Answer:
+    """Show a tenant's queued work, in the order in which it is to be imported elsewhere."""
+    query: PageQuery = call.query
+    page = await call.services.operations.transfers.export(call.id, cursor=query.cursor, limit=query.limit)
+    return page_answer(page, query.limit)
+
+
+@tenant_routes.add(
+    "POST",
+    "tenant.import",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    body=TransferItems,
+    answers="tenant.imported",
+    answer=Imported,
+    errors=(TenantDraining,),
+)
+async def take_in(call: Call) -> Answer:
+    """Take in queued work from elsewhere; tasks that are there already are skipped."""
+    return Answer(await call.services.operations.transfers.take_in(call.ctx, call.id, call.body.items))
 
 
 @tenant_routes.add(

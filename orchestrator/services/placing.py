@@ -1,5 +1,6 @@
 """What a task message becomes when it is taken in."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import evolve
@@ -44,13 +45,15 @@ def complete_turn(message: TaskMessage) -> TaskMessage:
     return evolve(message, payload=whole, metadata=evolve(message.metadata, message_id=message_id))
 
 
-def placement_of(message: TaskMessage, *, due_ms: int | None = None, **record: str | bytes | int) -> Placement:
+def placement_of(
+    message: TaskMessage, record: Mapping[str, str | bytes | int] | None = None, *, due_ms: int | None = None
+) -> Placement:
     """Return how a message is taken in.
 
     Args:
         message: the message, complete.
-        due_ms: when it is due; None: now.
         record: further fields of the task's record; they outweigh what the message says.
+        due_ms: when it is due; None: now.
     """
     tenant_id, session_id, correlation_id = message.tenant_id, message.session_id or "", message.correlation_id
     fields: dict[str, str | bytes | int] = {
@@ -63,7 +66,8 @@ def placement_of(message: TaskMessage, *, due_ms: int | None = None, **record: s
         fields["expires_at"] = from_timestamp(message.expires_at)
     queued_body = state = b""
     if session_id:
-        queued = ChatStatusUpdate(str(message.metadata.message_id), message.task_id, MessageStatus.QUEUED)
+        message_id = message.metadata.message_id or message.message_id
+        queued = ChatStatusUpdate(message_id, message.task_id, MessageStatus.QUEUED)
         queued_body = make_body("chat.status_update", queued, tenant_id=tenant_id, correlation_id=correlation_id)
         state = state_body(tenant_id, session_id, SessionState.PROCESSING, correlation_id, message.task_id)
     return Placement(
@@ -71,7 +75,7 @@ def placement_of(message: TaskMessage, *, due_ms: int | None = None, **record: s
         task_id=message.task_id,
         user_id=message.metadata.user_id,
         correlation_id=correlation_id,
-        record=fields | record,
+        record={**fields, **(record or {})},
         session_id=session_id,
         message_id=message.metadata.message_id or "" if session_id else "",
         queued_body=queued_body,

@@ -59,23 +59,30 @@ class Placement:
     """When it is due, by Redis' clock; None: now."""
 
 
+@frozen
+class Bounds:
+    """How many tasks may wait."""
+
+    tenant: int
+    session: int
+
+
 class PlacementStore(TenantStore):
     """Takes tasks in."""
 
     async def place(
-        self, task: Placement, *, retain_seconds: int, queue_length: int | None = None, stray: Stray | None = None
+        self, task: Placement, *, retain_seconds: int, bounds: Bounds | None = None, stray: Stray | None = None
     ) -> tuple[Placed, str | bool]:
         """Take a task in.
 
         Args:
             task: the task.
             retain_seconds: how long records are kept.
-            queue_length: how many tasks may wait in the tenant, where it has no bound of its own; None: it counts
-                already, or was accepted elsewhere.
+            bounds: how much may wait; None: it waits already, or was accepted elsewhere.
             stray: the entry that it came as, which goes.
 
         Returns:
-            What became of it; and whether it is claimable (OK), or the state that refuses it.
+            What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it.
         """
         reply = await self.run(
             _PLACE,
@@ -88,10 +95,11 @@ class PlacementStore(TenantStore):
             retain_seconds,
             task.queued_body,
             task.state_body,
-            "" if queue_length is None else queue_length,
+            bounds.tenant if bounds else "",
             "" if task.due_ms is None else task.due_ms,
             stray.lane if stray else "",
             stray.entry if stray else "",
+            bounds.session if bounds else "",
             *(part for pair in task.record.items() for part in pair),
         )
         placed = Placed(reply[0].decode())

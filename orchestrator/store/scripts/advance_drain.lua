@@ -6,7 +6,6 @@
 --!include tenant
 --!include queue
 --!include config
---!include parking
 --!include waiting
 local wanted = tonumber(ARGV[3])
 local config = redis.call('HMGET', CONFIG, 'state', 'drain', 'drain_deadline')

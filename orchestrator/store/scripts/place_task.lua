@@ -4,9 +4,10 @@
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 session or '', 5 chat message or '', 6 user, 7 correlation id,
 --       8 seconds that records are kept, 9 body of chat.status_update, 10 body of session.state_update,
 --       11 tasks that may wait in the tenant, or '' where it counts already, 12 moment (ms) at which it is due, or '',
---       13 lane and 14 entry that stood for it without a record, or '', 15… field, value of the record
+--       13 lane and 14 entry that stood for it without a record, or '', 15 turns that may wait in its session, or '',
+--       16… field, value of the record
 -- Returns: {'ok', 1 if it is claimable}, {'known'}, {'unknown'} or {'closed', state} of its session, {'tenant', state},
---       {'full'}; where it is refused nothing has changed
+--       {'full', 'session' | 'tenant'}; where it is refused nothing has changed
 -- Complexity: O(fields)
 --!include tenant
 --!include events
@@ -27,8 +28,9 @@ local function refusal()
     state = found[1]
     if not state then return {'unknown'} end
     if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return {'closed', state} end
+    if ARGV[15] ~= '' and redis.call('LLEN', session .. ':turns') >= tonumber(ARGV[15]) then return {'full', 'session'} end
   end
-  if ARGV[11] ~= '' and queue_length() >= limit_of('queue_length', ARGV[11]) then return {'full'} end
+  if ARGV[11] ~= '' and queue_length() >= limit_of('queue_length', ARGV[11]) then return {'full', 'tenant'} end
 end
 local refused = refusal()
 if refused then return refused end
@@ -38,7 +40,7 @@ if ARGV[14] ~= '' then
   redis.pcall('XACK', lane_key(ARGV[13]), GROUP, ARGV[14])
 end
 redis.call('HSET', task, 'task_id', task_id, 'status', 'pending', 'attempt', 0, 'created_at', NOW, 'user_id', user,
-  'correlation_id', correlation, unpack(ARGV, 15))
+  'correlation_id', correlation, unpack(ARGV, 16))
 redis.call('ZADD', INDEX, redis.call('HGET', task, 'created_at'), task_id)
 trace(task_id, 'accepted', {correlation, 0}, nil, redis.call('HGET', task, 'type'))
 if session_id == '' then

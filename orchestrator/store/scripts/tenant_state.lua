@@ -11,7 +11,6 @@
 --!include tenant
 --!include queue
 --!include config
---!include parking
 --!include waiting
 local previous = redis.call('HGET', CONFIG, 'state') or 'active'
 local new, is_draining = ARGV[3], previous == 'draining' or previous == 'drained'

@@ -1,7 +1,7 @@
 -- The tenant's queue. Needs tenant.lua.
 --!include trace
-
 --!include users
+--!include parking
 
 -- Put a task's message into its lane, where any process may claim it; where users share fairly, behind its user's others.
 local function enqueue(task_id)
@@ -58,6 +58,7 @@ local function stop_task(task_id, reason, retain_seconds)
   elseif status == 'pending' or status == 'waiting' or status == 'retrying' then
     dequeue(task_id)
     redis.call('ZREM', DELAYED, task_id)
+    unpark(task_id)
     redis.call('HSET', task, 'cancel', reason)
     return 'done', conclude(task_id, 'cancelled', retain_seconds)
   end

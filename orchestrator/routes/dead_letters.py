@@ -1,0 +1,99 @@
+"""Routes of dead letters, and of doing tasks again."""
+
+from typing import Annotated
+
+from attrs import frozen
+from msgspec import Meta
+
+from orchestrator.config.constants import PAGE_LIMIT
+from orchestrator.errors import NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
+from orchestrator.models.replay import (
+    DeadLetter,
+    DeadLetterChoice,
+    DeadLetterReplay,
+    DeadLettersPurged,
+    DeadLettersReplayed,
+    Replayed,
+    ReplayRequest,
+)
+from orchestrator.routes.paging import Cursor, Limit, page_answer
+from orchestrator.routes.registry import Access, Answer, Call, Routes
+
+dead_letter_routes = Routes()
+
+
+@frozen
+class DeadLetterQuery:
+    """What `dlq.list` takes."""
+
+    error_code: Annotated[str | None, Meta(max_length=40, description="Only those that failed with this code.")] = None
+    older_than: Annotated[int | None, Meta(ge=0, description="Only those of at least this age, in seconds.")] = None
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_LIMIT
+
+
+@dead_letter_routes.add(
+    "POST",
+    "task.replay",
+    permission="task:write",
+    id_name="task_id",
+    status=202,
+    body=ReplayRequest,
+    answers="task.replayed",
+    answer=Replayed,
+    own_rate=True,
+    errors=(NotFound, TaskUnfinished, SessionClosed, QueueFull, TenantDraining),
+)
+async def replay(call: Call) -> Answer:
+    """Do a task again that has ended; for operators and admins."""
+    return Answer(await call.services.operations.replays.replay_own(call.ctx, call.id, call.body))
+
+
+@dead_letter_routes.add(
+    "GET",
+    "dlq.list",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    query=DeadLetterQuery,
+    answers="dlq.list",
+    answer=DeadLetter,
+    paged=True,
+    errors=(NotFound,),
+)
+async def list_dead_letters(call: Call) -> Answer:
+    """List what could not be done, the latest first."""
+    query: DeadLetterQuery = call.query
+    page = await call.services.operations.dead_letters.list(
+        call.id, error_code=query.error_code, older_than=query.older_than, cursor=query.cursor, limit=query.limit
+    )
+    return page_answer(page, query.limit)
+
+
+@dead_letter_routes.add(
+    "POST",
+    "dlq.replay",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    body=DeadLetterReplay,
+    answers="dlq.replayed",
+    answer=DeadLettersReplayed,
+    errors=(NotFound, QueueFull, TenantDraining),
+)
+async def replay_dead_letters(call: Call) -> Answer:
+    """Do dead letters again, as new tasks: up to 100 a request, and for 10 seconds at most."""
+    return Answer(await call.services.operations.dead_letters.replay(call.ctx, call.id, call.body))
+
+
+@dead_letter_routes.add(
+    "POST",
+    "dlq.purge",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    body=DeadLetterChoice,
+    answers="dlq.purged",
+    answer=DeadLettersPurged,
+    errors=(NotFound,),
+)
+async def purge(call: Call) -> Answer:
+    """Delete dead letters; the records of their tasks stay."""
+    return Answer(await call.services.operations.dead_letters.purge(call.ctx, call.id, call.body))

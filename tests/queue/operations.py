@@ -1,0 +1,48 @@
+"""What operators work with, over a stage."""
+
+from attrs import frozen
+
+from orchestrator.models.principal import RequestContext, Role
+from orchestrator.services.dead_letters import DeadLetterService
+from orchestrator.services.rate_limiter import rates_of
+from orchestrator.services.replays import ReplayService
+from orchestrator.services.tenants import TenantService
+from orchestrator.services.transfers import TransferService
+from orchestrator.store.audit import AuditTrail
+from orchestrator.store.dead_letters import DeadLetterStore
+from orchestrator.store.limits import LimitStore
+from orchestrator.store.placement import PlacementStore
+from orchestrator.store.tenants import TenantStates
+from orchestrator.store.transfers import TransferStore
+from tests.queue.stage import Stage, context
+
+
+@frozen
+class Desk:
+    """An operator's services."""
+
+    tenants: TenantService
+    replays: ReplayService
+    letters: DeadLetterService
+    transfers: TransferService
+
+
+def open_desk(stage: Stage) -> Desk:
+    """Build them beside a stage."""
+    settings = stage.queue.settings
+    stores = (stage.redis, stage.keys, settings.event_log_length)
+    audit, ready = AuditTrail(stage.redis, stage.keys), stage.queue.ready
+    tenants = TenantService(TenantStates(*stores), ready, audit)
+    letters, placement = DeadLetterStore(*stores), PlacementStore(*stores)
+    replays = ReplayService(letters, placement, LimitStore(*stores), ready, audit, settings, rates_of(settings))
+    return Desk(
+        tenants,
+        replays,
+        DeadLetterService(letters, replays, tenants, audit),
+        TransferService(TransferStore(*stores), placement, tenants, ready, stage.queue.due, audit, settings),
+    )
+
+
+def operator() -> RequestContext:
+    """A request of an operator of the tenant."""
+    return context(user="op", role=Role.OPERATOR)
