@@ -51,13 +51,20 @@ from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
+from orchestrator.services.dead_letters import DeadLetterService
+from orchestrator.services.operations import Operations
+from orchestrator.services.replays import ReplayService
 from orchestrator.services.tenants import TenantService
+from orchestrator.services.transfers import TransferService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.store.admission import AdmissionStore
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.batches import BatchStore
 from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.dead_letters import DeadLetterStore
 from orchestrator.store.due import DueTenants
+from orchestrator.store.placement import PlacementStore
+from orchestrator.store.transfers import TransferStore
 from orchestrator.store.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.limits import LimitStore
@@ -103,6 +110,23 @@ class Process:
                 await consuming.start(self.consumer.run, self.stopping)
                 task_status.started()
             nursery.cancel_scope.cancel()
+
+
+def _operations(
+    stores: tuple[Redis, Keys, int],
+    tenants: TenantService,
+    ready: ReadyTenants,
+    due: DueTenants,
+    audit: AuditTrail,
+    settings: AgentOrchestratorSettings,
+) -> Operations:
+    letters, placement = DeadLetterStore(*stores), PlacementStore(*stores)
+    replays = ReplayService(letters, placement, LimitStore(*stores), ready, audit, settings, rates_of(settings))
+    return Operations(
+        replays=replays,
+        dead_letters=DeadLetterService(letters, replays, tenants, audit),
+        transfers=TransferService(TransferStore(*stores), placement, tenants, ready, due, audit, settings),
+    )
 
 
 @asynccontextmanager
@@ -155,6 +179,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         schedules = ScheduleStore(*stores)
         consumer = Consumer(queue, TaskKinds(queue, handlers), ScheduleRunner(schedules, sessions, chat).run_due)
         load = LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000))
+        tenants = TenantService(TenantStates(*stores), ready, audit)
         services = Services(
             settings=settings,
             redis=redis,
@@ -165,7 +190,8 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             tasks=tasks,
             batches=BatchService(BatchStore(*stores), ready, catalog, settings),
             schedules=ScheduleService(schedules, due, audit, settings.schedules),
-            tenants=TenantService(TenantStates(*stores), ready, audit),
+            tenants=tenants,
+            operations=_operations(stores, tenants, ready, due, audit, settings),
             load=load,
             timelines=TimelineService(TimelineStore(*stores), load),
             gateway=Gateway(clients, coordinator, UsageLedger(redis, keys), metrics),

@@ -92,6 +92,8 @@ class Task:
     result: dict[str, Any] | None = None
     error: ErrorBody | None = None
     checkpoints: Annotated[list[str], Meta(description="The calls of the plan that are done.")] = field(factory=list)
+    replay_of: Annotated[Id | None, Meta(description="The task that this one does again.")] = None
+    replayed_as: Annotated[Id | None, Meta(description="The task that did this one again last.")] = None
 
 
 @frozen

@@ -5,6 +5,7 @@ from quart_trio import QuartTrio
 from orchestrator.middleware.install import install
 from orchestrator.routes.batches import batch_routes
 from orchestrator.routes.chat import chat_routes
+from orchestrator.routes.dead_letters import dead_letter_routes
 from orchestrator.routes.documents import document_views
 from orchestrator.routes.endpoint import Door, Endpoint
 from orchestrator.routes.gateway import gateway_routes
@@ -27,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *batch_routes,
     *gateway_routes,
     *tenant_routes,
+    *dead_letter_routes,
     *token_routes,
     *load_routes,
 )

@@ -14,6 +14,7 @@ from orchestrator.services.revocations import Revocations
 from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
+from orchestrator.services.operations import Operations
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.store.audit import AuditTrail
@@ -38,6 +39,7 @@ class Services:
     batches: BatchService
     schedules: ScheduleService
     tenants: TenantService
+    operations: Operations
     load: LoadService
     timelines: TimelineService
     gateway: Gateway

@@ -404,6 +404,8 @@ def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
         result=orjson.loads(text["result"]) if "result" in text else None,
         error=decode(text["error"], ErrorBody) if "error" in text else None,
         checkpoints=sorted(name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")),
+        replay_of=optional("replay_of"),
+        replayed_as=optional("replayed_as"),
     )
 
 
