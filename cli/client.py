@@ -49,6 +49,10 @@ class Api:
         """POST to a route and return its `data`."""
         return self._send("POST", route, json={} if data is None else data)
 
+    def put(self, route: str, data: dict[str, Any]) -> Any:
+        """PUT to a route and return its `data`."""
+        return self._send("PUT", route, json=data)
+
     def delete(self, route: str) -> Any:
         """DELETE by a route and return its `data`."""
         return self._send("DELETE", route)

@@ -49,6 +49,11 @@ def complete_sessions(context: click.Context, _: click.Parameter, incomplete: st
     return _matching({item["session_id"] for item in _items(context, "session.list")}, incomplete)
 
 
+def complete_schedules(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """Offer the newest schedules."""
+    return _matching({item["schedule_id"] for item in _items(context, "schedule.list")}, incomplete)
+
+
 def complete_tasks(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
     """Offer the newest tasks."""
     return _matching({item["task_id"] for item in _items(context, "task.list")}, incomplete)

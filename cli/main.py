@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "trace": ("cli.trace", "Show the timeline of a request."),
     "nodes": ("cli.nodes", "List the processes of the service."),
     "top": ("cli.top", "Watch queues, processes and latencies live."),
+    "schedules": ("cli.schedules", "List, show, create, pause, resume and delete schedules."),
     "tenants": ("cli.tenants", "Show, pause, resume and drain tenants."),
     "token": ("cli.token", "Make tokens for development."),
     "tokens": ("cli.tokens", "Revoke tokens."),

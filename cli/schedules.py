@@ -1,0 +1,137 @@
+"""`schedules`: list, show, create, pause, resume, delete."""
+
+from typing import Any, Final
+
+import click
+
+from cli.client import Api
+from cli.completion import complete_agents, complete_schedules
+from cli.confirm import confirm
+from cli.context import find_target
+from cli.options import listing_options
+from cli.output import Column, show_list, show_record
+
+_COLUMNS: Final = (
+    Column("SCHEDULE", "schedule_id", whole=True),
+    Column("CRON", "cron", whole=True),
+    Column("AGENT", "agent_id"),
+    Column("NEXT", "next_at"),
+    Column("ERROR", "last_error"),
+)
+_schedule_argument = click.argument("schedule_id", metavar="SCHEDULE", shell_complete=complete_schedules)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@listing_options
+def schedules() -> None:
+    """List, show, create, pause, resume and delete schedules: messages that are sent again and again.
+
+    \b
+    Example:
+      nooble-orch schedules create --cron "0 8 * * MON-FRI" --agent docs-guide -m "What is new?"
+    """
+
+
+@schedules.command("list")
+@click.option("--agent", metavar="AGENT", help="Only those of this agent.", shell_complete=complete_agents)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@listing_options
+def list_schedules(agent: str | None, limit: int) -> None:
+    """List schedules, the newest first.
+
+    \b
+    Example:
+      nooble-orch schedules list --agent docs-guide
+    """
+    with Api(find_target(), operator=True) as api:
+        show_list(api.listed("schedule.list", limit, agent_id=agent), _COLUMNS, "There are no such schedules.")
+
+
+@schedules.command()
+@_schedule_argument
+@listing_options
+def show(schedule_id: str) -> None:
+    """Show a schedule, when it runs next, and what came of its last run.
+
+    \b
+    Example:
+      nooble-orch schedules show 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    with Api(find_target(), operator=True) as api:
+        show_record(api.get(f"schedule.get/{schedule_id}"))
+
+
+@schedules.command()
+@click.option("--cron", required=True, metavar="CRON", help="Minute, hour, day of month, month, day of week.")
+@click.option("--timezone", default="UTC", show_default=True, metavar="NAME", help="By whose clocks, as Europe/Madrid.")
+@click.option("--agent", required=True, metavar="AGENT", help="Who is asked.", shell_complete=complete_agents)
+@click.option("-m", "--message", required=True, metavar="TEXT", help="What the agent is asked.")
+@click.option("--keep-session", is_flag=True, help="Let all runs share one session.")
+@click.option(
+    "--skip-missed", is_flag=True, help="Do not make up for runs that were missed while the service was down."
+)
+@listing_options
+def create(cron: str, timezone: str, agent: str, message: str, *, keep_session: bool, skip_missed: bool) -> None:
+    """Send a message to an agent again and again, on behalf of the token's user.
+
+    \b
+    Example:
+      nooble-orch schedules create --cron "0 8 * * *" --timezone Europe/Madrid --agent echo -m "Good morning"
+    """
+    request = {
+        "cron": cron,
+        "timezone": timezone,
+        "agent_id": agent,
+        "content": message,
+        "session": "kept" if keep_session else "fresh",
+        "missed": "skip" if skip_missed else "run_once",
+    }
+    with Api(find_target()) as api:
+        show_record(api.post("schedule.create", request))
+
+
+@schedules.command()
+@_schedule_argument
+@listing_options
+def pause(schedule_id: str) -> None:
+    """Let a schedule rest until it is resumed.
+
+    \b
+    Example:
+      nooble-orch schedules pause 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    _enable(schedule_id, {"enabled": False})
+
+
+@schedules.command()
+@_schedule_argument
+@listing_options
+def resume(schedule_id: str) -> None:
+    """Let a schedule run again, from now on.
+
+    \b
+    Example:
+      nooble-orch schedules resume 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    _enable(schedule_id, {"enabled": True})
+
+
+@schedules.command()
+@_schedule_argument
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@listing_options
+def delete(schedule_id: str, *, yes: bool) -> None:
+    """Delete a schedule; turns that came of it are left alone.
+
+    \b
+    Example:
+      nooble-orch schedules delete 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
+    """
+    confirm(f"Delete schedule {schedule_id}?", yes=yes)
+    with Api(find_target(), operator=True) as api:
+        show_record(api.delete(f"schedule.delete/{schedule_id}"))
+
+
+def _enable(schedule_id: str, change: dict[str, Any]) -> None:
+    with Api(find_target(), operator=True) as api:
+        show_record(api.put(f"schedule.update/{schedule_id}", change))
