@@ -33,16 +33,18 @@ def config() -> None:
     option = current_options().redis_url
     if option:
         environ["ORCH_REDIS_URL"] = option
+    faults: list[str] = []
     try:
         settings = load_settings(environ)
     except SettingsFault as fault:
-        for line in fault.faults:
-            note(line)
-        count = len(fault.faults)
-        faults = "The settings have a fault." if count == 1 else f"The settings have {count} faults."
-        raise CliFailure(faults, "Each is named above.") from None
+        settings, faults = fault.settings, fault.faults
     found = [_record(origin, "--redis-url" if option else None) for origin in origins(settings, environ)]
     show_list(found, _COLUMNS, "There are no settings.")
+    for line in faults:
+        note(line)
+    if faults:
+        told = "The settings have a fault" if len(faults) == 1 else f"The settings have {len(faults)} faults"
+        raise CliFailure(f"{told}: the service would not start.", "Each is named above.")
 
 
 def _record(origin: Origin, redis_source: str | None) -> dict[str, Any]:

@@ -24,11 +24,17 @@ _TYPES: Final = {"int": "a whole number", "float": "a number", "bool": "true or 
 
 
 class SettingsFault(Exception):
-    """The settings are wrong; `faults` has all of them, one sentence each."""
+    """The settings are wrong.
 
-    def __init__(self, faults: list[str]) -> None:
+    Args:
+        faults: all of them, one sentence each.
+        settings: what they would be, with the default in place of what can't be read.
+    """
+
+    def __init__(self, faults: list[str], settings: AgentOrchestratorSettings) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+        self.settings = settings
 
 
 def variable(path: str) -> str:
@@ -107,7 +113,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> AgentOrchestrator
     faults += [fault for path, value, notes in _walk(settings) if (fault := _fault(path, value, notes))]
     faults += _contradictions(settings)
     if faults:
-        raise SettingsFault(faults)
+        raise SettingsFault(faults, settings)
     return settings
 
 
