@@ -32,7 +32,7 @@ async def told(load: Any) -> list[dict[str, Any]]:
 
 async def test_wrong_settings_fail_the_start() -> None:
     def load() -> AgentOrchestratorSettings:
-        raise SettingsFault(["ORCH_LEASE: expected a number"])
+        raise SettingsFault(["ORCH_LEASE: expected a number"], AgentOrchestratorSettings())
 
     message = "The service could not go on: ORCH_LEASE: expected a number"
     assert await told(load) == [{"type": "lifespan.startup.failed", "message": message}]
