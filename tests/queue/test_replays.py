@@ -1,0 +1,268 @@
+"""Doing again what has ended, and taking queued work elsewhere."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+import trio
+from attrs import evolve
+
+from orchestrator.codec import encode
+from orchestrator.domain.replays import calls_before, changed
+from orchestrator.domain.transfers import DamagedFile, check_file, header_of
+from orchestrator.errors import (
+    InvalidBody,
+    InvalidParameter,
+    NotFound,
+    PermissionMissing,
+    SessionClosed,
+    TaskUnfinished,
+    TenantDraining,
+)
+from orchestrator.models.chat import ChatAccepted
+from orchestrator.models.replay import DeadLetterChoice, DeadLetterReplay, ReplayRequest
+from orchestrator.models.task import TaskStatus
+from orchestrator.models.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
+from orchestrator.models.transfer import Imported, TransferItem, TransferKind
+from tests.queue.operations import Desk, open_desk, operator
+from tests.queue.stage import SETTINGS, Stage, context, open_stage
+
+
+@pytest.fixture
+async def stage(redis_url: str) -> AsyncIterator[Stage]:
+    async with open_stage(redis_url, evolve(SETTINGS, task_retries=0)) as stage:
+        yield stage
+
+
+@pytest.fixture
+def desk(stage: Stage) -> Desk:
+    return open_desk(stage)
+
+
+async def finished(stage: Stage, task_id: str) -> TaskStatus:
+    task = await stage.tasks.get(operator(), task_id)
+    session = await stage.sessions.get(operator(), str(task.session_id))
+    return (await stage.ended(session, ChatAccepted(task_id, str(task.message_id), session.session_id))).status
+
+
+async def test_a_replay_is_a_new_task_with_the_same_input_and_the_original_stays(stage: Stage, desk: Desk) -> None:
+    session = await stage.session()
+    first = await stage.ended(session, await stage.say(session, "say a"))
+    replayed = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
+    assert await finished(stage, str(replayed.task_id)) is TaskStatus.COMPLETED
+    again = await stage.tasks.get(context(), str(replayed.task_id))
+    assert (again.replay_of, again.user_id, again.session_id) == (first.task_id, "ann", session.session_id)
+    original = await stage.tasks.get(context(), first.task_id)
+    assert (original.status, original.result, original.replayed_as) == (first.status, first.result, again.task_id)
+    assert stage.turns.ended == ["say a", "say a"]
+    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
+    assert entry[b"action"] == b"task.replay"
+
+
+async def test_a_replay_may_change_its_input_and_a_dry_run_only_tells(stage: Stage, desk: Desk) -> None:
+    session = await stage.session()
+    first = await stage.ended(session, await stage.say(session, "say a"))
+    request = ReplayRequest({"payload.content": "say b", "priority": 5}, dry_run=True)
+    dry = await desk.replays.replay_own(operator(), first.task_id, request)
+    assert (dry.task_id, dry.input["content"], dry.priority) == (None, "say b", 5)
+    assert stage.turns.began == ["say a"]
+    done = await desk.replays.replay_own(operator(), first.task_id, evolve(request, dry_run=False))
+    assert await finished(stage, str(done.task_id)) is TaskStatus.COMPLETED
+    assert stage.turns.ended == ["say a", "say b"]
+
+
+async def test_a_replay_takes_its_place_behind_the_turns_of_its_session(stage: Stage, desk: Desk) -> None:
+    session = await stage.session()
+    first = await stage.ended(session, await stage.say(session, "say a"))
+    stage.turns.running = trio.Event()
+    running = await stage.say(session, "hold b")
+    await stage.turns.running.wait()
+    replayed = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
+    assert stage.turns.began == ["say a", "hold b"]
+    with pytest.raises(TaskUnfinished):
+        await desk.replays.replay_own(operator(), running.task_id, ReplayRequest())
+    stage.turns.release.set()
+    assert await finished(stage, str(replayed.task_id)) is TaskStatus.COMPLETED
+    assert stage.turns.ended == ["say a", "hold b", "say a"]
+
+
+async def test_what_can_not_be_replayed_is_refused(stage: Stage, desk: Desk) -> None:
+    session = await stage.session()
+    task = await stage.ended(session, await stage.say(session, "say a"))
+    replay = desk.replays.replay_own
+    with pytest.raises(NotFound):
+        await replay(operator(), "nothing", ReplayRequest())
+    with pytest.raises(PermissionMissing):
+        await replay(context(), task.task_id, ReplayRequest())
+    wrong = {"task_id": "x", "payload.content": "", "payload.content.x": 1, "payload.colour": 1, "priority": 10}
+    for changes in ({path: value} for path, value in wrong.items()):
+        with pytest.raises(InvalidBody):
+            await replay(operator(), task.task_id, ReplayRequest(changes))
+    with pytest.raises(InvalidBody):
+        await replay(operator(), task.task_id, ReplayRequest(from_call="nonsense"))
+    await desk.tenants.change(operator(), "acme", TenantState.DRAINING)
+    with pytest.raises(TenantDraining):
+        await replay(operator(), task.task_id, ReplayRequest())
+    await desk.tenants.change(operator(), "acme", TenantState.ACTIVE)
+    await stage.sessions.close(context(), session.session_id)
+    with pytest.raises(SessionClosed):
+        await replay(operator(), task.task_id, ReplayRequest())
+
+
+async def test_a_replay_from_a_call_on_takes_over_what_was_done_before_it(stage: Stage, desk: Desk) -> None:
+    await stage.session()
+    message = {
+        "message_id": "m1", "task_id": "t1", "tenant_id": "acme", "correlation_id": "c1",
+        "created_at": "2026-01-01T00:00:00.000Z", "type": {"domain": "plan", "action": "run"},
+        "metadata": {"user_id": "ann"}, "payload": {"x": 1},
+    }  # fmt: skip
+    record = {"task_id": "t1", "message": orjson.dumps(message), "status": "failed", "user_id": "ann"}
+    done = {"checkpoint:z": "1", "checkpoint:a": "2", "order:z": 1, "order:a": 2}
+    await stage.redis.hset(stage.keys.task("acme", "t1"), mapping=record | done)
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    replayed = await desk.replays.replay(operator(), "acme", "t1", ReplayRequest(from_call="a"))
+    kept = await stage.redis.hgetall(stage.keys.task("acme", str(replayed.task_id)))
+    assert (replayed.reused, kept[b"checkpoint:z"], b"checkpoint:a" in kept) == (["z"], b"1", False)
+    failed = await desk.replays.replay(operator(), "acme", "t1", ReplayRequest(from_call="failed", dry_run=True))
+    assert failed.reused == ["z", "a"]
+
+
+async def letters_of(stage: Stage, count: int) -> list[str]:
+    names = []
+    for number in range(count):
+        session = await stage.session()
+        names.append((await stage.ended(session, await stage.say(session, f"crash {number}"))).task_id)
+    return names
+
+
+async def test_dead_letters_are_listed_by_code_and_age_in_pages(stage: Stage, desk: Desk) -> None:
+    tasks = await letters_of(stage, 3)
+    page = await desk.letters.list("acme", error_code="ORCH_SYS_001", older_than=None, cursor=None, limit=2)
+    assert [one.task_id for one in page.items] == tasks[:0:-1]
+    assert (page.items[0].type, page.items[0].attempts, page.items[0].error.code) == ("chat.message", 1, "ORCH_SYS_001")
+    rest = await desk.letters.list("acme", error_code=None, older_than=None, cursor=page.next_cursor, limit=2)
+    assert ([one.task_id for one in rest.items], rest.next_cursor) == (tasks[:1], None)
+    for none in ({"error_code": "ORCH_X", "older_than": None}, {"error_code": None, "older_than": 3600}):
+        assert (await desk.letters.list("acme", cursor=None, limit=5, **none)).items == []
+    with pytest.raises(NotFound):
+        await desk.letters.list("nobody", error_code=None, older_than=None, cursor=None, limit=5)
+    with pytest.raises(InvalidParameter):
+        await desk.letters.list("acme", error_code=None, older_than=None, cursor="nonsense", limit=5)
+
+
+async def test_dead_letters_are_replayed_once_unless_they_are_named(stage: Stage, desk: Desk) -> None:
+    await letters_of(stage, 2)
+    dry = await desk.letters.replay(operator(), "acme", DeadLetterReplay(dry_run=True))
+    assert (dry.replayed, dry.dry_run, stage.turns.began.count("crash 0")) == (2, True, 1)
+    outcome = await desk.letters.replay(operator(), "acme", DeadLetterReplay(rate=1000.0))
+    assert (outcome.replayed, outcome.refused, outcome.more) == (2, 0, False)
+    for one in outcome.items:
+        assert await finished(stage, str(one.task_id)) is TaskStatus.FAILED
+    named = DeadLetterReplay([outcome.items[0].id])
+    assert (await desk.letters.replay(operator(), "acme", named)).replayed == 1
+
+
+async def test_a_dead_letter_that_can_not_be_replayed_says_why_and_holds_up_no_other(stage: Stage, desk: Desk) -> None:
+    await letters_of(stage, 1)
+    await stage.redis.xadd(stage.keys.dead_letters("acme"), {"task_id": "", "reason": "no task", "at": 1})
+    outcome = await desk.letters.replay(operator(), "acme", DeadLetterReplay())
+    assert (outcome.replayed, outcome.refused) == (1, 1)
+    [refused] = [one for one in outcome.items if one.refusal]
+    assert refused.refusal is not None
+    assert refused.refusal.code == "ORCH_NOTF_001"
+
+
+async def test_purging_deletes_what_is_chosen(stage: Stage, desk: Desk) -> None:
+    await letters_of(stage, 2)
+    assert (await desk.letters.purge(operator(), "acme", DeadLetterChoice(error_code="ORCH_X"))).purged == 0
+    assert (await desk.letters.purge(operator(), "acme", DeadLetterChoice())).purged == 2
+    assert (await desk.letters.list("acme", error_code=None, older_than=None, cursor=None, limit=5)).items == []
+
+
+async def exported(desk: Desk) -> list[TransferItem]:
+    items, cursor = [], None
+    while True:
+        page = await desk.transfers.export("acme", cursor=cursor, limit=2)
+        items += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return items
+
+
+async def test_exported_work_is_done_elsewhere_in_its_order_and_once(stage: Stage, desk: Desk) -> None:
+    sessions = [await stage.session() for _ in range(3)]
+    await desk.tenants.configure(operator(), "acme", TenantSettings(fair_users=True))
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    said = [(session, await stage.say(session, f"say {n}")) for n, session in enumerate([*sessions, *sessions])]
+    await desk.tenants.change(operator(), "acme", TenantState.DRAINING, DrainRequest(DrainMode.DISCARD))
+    items = await exported(desk)
+    assert len({item.id for item in items if item.kind is TransferKind.TASK}) == 6
+    with pytest.raises(TenantDraining):
+        await desk.transfers.take_in(operator(), "acme", items)
+    await stage.redis.flushall()
+    done = await desk.transfers.take_in(operator(), "acme", items)
+    assert (done.imported, done.skipped, done.sessions) == (6, 0, 3)
+    for session, accepted in said:
+        assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
+    assert [name for name in stage.turns.began if name in {"say 0", "say 3"}] == ["say 0", "say 3"]
+    assert await desk.transfers.take_in(operator(), "acme", items) == Imported(0, 6, 0)
+
+
+async def test_a_damaged_item_is_refused_before_anything_changes(stage: Stage, desk: Desk) -> None:
+    session = await stage.session()
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    await stage.say(session, "say a")
+    items = await exported(desk)
+    await stage.redis.flushall()
+    for spoil in ({"message": "{"}, {"lane": "fast"}, {"message": "{}"}):
+        damaged = evolve(items[-1], fields=items[-1].fields | spoil)
+        with pytest.raises(InvalidBody, match="Item 1"):
+            await desk.transfers.take_in(operator(), "acme", [*items[:-1], damaged])
+    with pytest.raises(InvalidBody, match="not the tenant"):
+        await desk.transfers.take_in(operator(), "globex", items)
+    assert await stage.redis.dbsize() == 0
+    with pytest.raises(NotFound):
+        await desk.transfers.export("nobody", cursor=None, limit=5)
+
+
+def lines_of_file(count: int = 2) -> list[bytes]:
+    item = TransferItem(TransferKind.SESSION, "s1", {"state": "ACTIVE", "user_id": "ann", "agent_id": "echo"})
+    lines = [encode(item) + b"\n"] * count
+    return [header_of("acme", lines, "2026-01-01T00:00:00.000Z"), *lines]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda lines: [], "no header"),
+        (lambda lines: [b"PK\x03\x04"], "no header"),
+        (lambda lines: lines[:-1], "it has 1 items, and its header says 2"),
+        (lambda lines: [*lines, lines[-1]], "it has more items"),
+        (lambda lines: [lines[0], lines[1], lines[2].replace(b"ann", b"bob")], "changed after it was written"),
+        (lambda lines: [lines[0], lines[1], b"{torn\n"], "line 3"),
+        (lambda lines: [lines[0].replace(b"acme", b"globex"), *lines[1:]], "the work of tenant globex"),
+        (lambda lines: [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]], "its version is 2"),
+        (lambda lines: [lines[0].replace(b"nooble", b"other"), *lines[1:]], "its format is"),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_told_in_one_sentence(spoil: Any, told: str) -> None:
+    lines = lines_of_file()
+    assert check_file(lines, "acme") == 2
+    with pytest.raises(DamagedFile, match=told):
+        check_file(spoil(lines), "acme")
+
+
+def test_changing_a_message_leaves_what_it_was_given() -> None:
+    message = {"payload": {"a": [{"b": 1}]}, "task_id": "t"}
+    assert changed(message, {"payload.a.0.b": 2, "payload.c.d": 3})["payload"] == {"a": [{"b": 2}], "c": {"d": 3}}
+    assert message == {"payload": {"a": [{"b": 1}]}, "task_id": "t"}
+    with pytest.raises(InvalidBody, match="leads nowhere"):
+        changed(message, {"payload.a.7.b": 2})
+
+
+def test_calls_before_one_are_in_their_order() -> None:
+    assert calls_before(["b", "a", "c"], "c", complete=True) == ["b", "a"]
+    assert calls_before(["b", "a"], "c", complete=False) == ["b", "a"]
+    with pytest.raises(InvalidBody):
+        calls_before(["b", "a"], "c", complete=True)
