@@ -1,4 +1,4 @@
-"""Routes of the load: processes and queues, for operators and load balancers."""
+"""Routes of the load: processes and queues, for operators."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ class NodeList:
 
 
 @load_routes.add(
-    "GET", "orchestrator.load", access=Access.INTERNAL, query=LoadQuery, answers="orchestrator.load", answer=Load
+    "GET", "orchestrator.load", access=Access.ADMIN, query=LoadQuery, answers="orchestrator.load", answer=Load
 )
 async def load(call: Call) -> Answer:
     """Sum up processes, queues and waits."""
@@ -34,7 +34,7 @@ async def load(call: Call) -> Answer:
     return Answer(await call.services.load.load(query.top))
 
 
-@load_routes.add("GET", "orchestrator.nodes", access=Access.INTERNAL, answers="orchestrator.nodes", answer=NodeList)
+@load_routes.add("GET", "orchestrator.nodes", access=Access.ADMIN, answers="orchestrator.nodes", answer=NodeList)
 async def nodes(call: Call) -> Answer:
     """List the processes with what each has in hand."""
     return Answer(NodeList(await call.services.load.list_nodes()))
