@@ -39,6 +39,10 @@ class BatchStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+ENDED: Final = frozenset({BatchStatus.COMPLETED, BatchStatus.PARTIAL, BatchStatus.FAILED, BatchStatus.CANCELLED})
+"""Where nothing happens to a batch any more."""
+
+
 @frozen
 class BatchItem:
     """One question of a batch."""

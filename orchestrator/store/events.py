@@ -40,7 +40,7 @@ class LoggedEvent(Event):
 
 
 class EventLog:
-    """Reads the event logs of sessions.
+    """Reads the event logs of sessions; a class of its own reads those of batches.
 
     Args:
         redis: the shared connection.
@@ -58,7 +58,7 @@ class EventLog:
             NotFound: there is no such session.
             StoreUnavailable: Redis is away.
         """
-        reply: list[Any] = await self._redis.hmget(self._keys.session(tenant_id, session_id), ["offset", "epoch"])
+        reply: list[Any] = await self._redis.hmget(self._owner(tenant_id, session_id), ["offset", "epoch"])
         offset, epoch = reply
         if epoch is None:
             raise NotFound(f"There is no session {session_id}.")
@@ -72,6 +72,16 @@ class EventLog:
         Raises:
             StoreUnavailable: Redis is away.
         """
-        log = self._keys.events(tenant_id, session_id)
+        log = f"{self._owner(tenant_id, session_id)}:events"
         entries: Any = await self._redis.xrange(log, min=f"0-{after + 1}", max="+", count=limit)
         return [LoggedEvent.from_entry(entry_id, fields) for entry_id, fields in entries]
+
+    def _owner(self, tenant_id: str, owner_id: str) -> str:
+        return self._keys.session(tenant_id, owner_id)
+
+
+class BatchLog(EventLog):
+    """Reads the event logs of batches."""
+
+    def _owner(self, tenant_id: str, owner_id: str) -> str:
+        return self._keys.batch(tenant_id, owner_id)

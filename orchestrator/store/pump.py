@@ -81,6 +81,7 @@ class EventPump:
         *,
         after: int | None = None,
         epoch: str | None = None,
+        log: EventLog | None = None,
         capacity: int = 256,
         on_overflow: Callable[[], None] | None = None,
     ) -> AsyncIterator[Follower]:
@@ -93,6 +94,7 @@ class EventPump:
             session_id: the session.
             after: the offset after which to start; None: after the last event.
             epoch: the epoch that `after` belongs to; None: whichever there is.
+            log: where missed events are, if it is no session that is followed.
             capacity: how many events may wait for the reader; beyond, `receive` raises `FollowerTooSlow`.
             on_overflow: called at that moment, for a reader that may be stuck elsewhere than in `receive`.
 
@@ -101,7 +103,7 @@ class EventPump:
             StoreUnavailable: Redis is away.
         """
         name = self._keys.event_channel(tenant_id, session_id)
-        follower = Follower(self._log, tenant_id, session_id, capacity, on_overflow)
+        follower = Follower(log or self._log, tenant_id, session_id, capacity, on_overflow)
         channel = self._channels.setdefault(name.encode(), _Channel(name))
         channel.followers.add(follower)
         if self._stopped:

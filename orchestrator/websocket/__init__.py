@@ -10,14 +10,16 @@ from orchestrator.middleware.exchange import JSON, Exchange, respond
 from orchestrator.services.container import Services
 from orchestrator.websocket.asyncapi import build_document
 from orchestrator.websocket.connection_manager import ConnectionManager
-from orchestrator.websocket.opening import SessionSocket
+from orchestrator.websocket.opening import BatchSocket, SessionSocket
 from orchestrator.websocket.wire import ShowsSend
 
 __all__ = ["ConnectionManager", "manager_of", "register"]
 
 
 def register(app: QuartTrio, services: Services) -> ConnectionManager:
-    """Add `/ws/v1/chat/{session_id}`, and `/asyncapi.json`, which describes it; `middleware.install` comes first.
+    """Add the sockets of sessions and of batches, and `/asyncapi.json`, which describes them.
+
+    `middleware.install` comes first.
 
     Returns:
         Its sockets; `manager_of` finds them again.
@@ -25,7 +27,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
     manager = ConnectionManager(services.settings, services.revocations.covers)
     services.metrics.watch_sockets(manager.__len__)
     services.revocations.watch(manager.end_revoked)
-    sockets = SessionSocket(
+    shared = (
         services,
         manager,
         app.extensions["authenticator"],
@@ -33,11 +35,16 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         app.extensions["address_limiter"],
         app.extensions["answer_headers"],
     )
+    sessions, batches = SessionSocket(*shared), BatchSocket(*shared)
     app.asgi_websocket_class = ShowsSend
 
     async def chat(session_id: str) -> Response | None:
         opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
-        return await sockets.serve(opened, session_id)
+        return await sessions.serve(opened, session_id)
+
+    async def workflow(task_id: str) -> Response | None:
+        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
+        return await batches.serve(opened, task_id)
 
     @cache
     def document() -> bytes:
@@ -47,6 +54,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         return respond(Exchange.begin(request.scope), document(), 200, JSON)
 
     app.add_websocket("/ws/v1/chat/<session_id>", "ws_chat", chat)
+    app.add_websocket("/ws/v1/workflow/<task_id>", "ws_workflow", workflow)
     app.add_url_rule("/asyncapi.json", "asyncapi", asyncapi, methods=["GET"])
     app.extensions["connection_manager"] = manager
     return manager

@@ -13,19 +13,17 @@ import structlog
 import trio
 from attrs import frozen
 
-from orchestrator.codec import unstructure
 from orchestrator.errors import NotFound, OrchestratorError
 from orchestrator.middleware.auth import Authenticator
-from orchestrator.models.events import Snapshot, StateUpdate
 from orchestrator.models.principal import Principal, RequestContext
-from orchestrator.models.session import Session
 from orchestrator.services.container import Services
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost, PumpStopped
 from orchestrator.websocket import closing
 from orchestrator.websocket.closing import Goodbye
-from orchestrator.websocket.events import ends_session, own_frame, trouble
+from orchestrator.websocket.events import own_frame, trouble
 from orchestrator.websocket.handlers import Frames
+from orchestrator.websocket.subjects import Subject
 from orchestrator.websocket.wire import Wire
 
 WRITE_BYTES: Final = 65_536
@@ -51,18 +49,25 @@ class Connection:
         wire: where to send.
         services: the application.
         ctx: the request that opened it.
-        session_id: the session.
+        session_id: the session; or what else is followed.
+        subject: the same, as the socket sees it.
         authenticator: for tokens that are renewed.
     """
 
     # There are thousands of them, and most are idle.
     __slots__ = (
-        "_authenticator", "_ctx", "_ended", "_epoch", "_goodbye", "_offset", "_ping_interval", "_sync", "_waiting",
-        "_watching", "_wire", "_written", "heard", "principal", "remote_address", "services", "session_id",
+        "_authenticator", "_ctx", "_ended", "_epoch", "_goodbye", "_offset", "_ping_interval", "_subject", "_sync",
+        "_waiting", "_watching", "_wire", "_written", "heard", "principal", "remote_address", "services", "session_id",
     )  # fmt: skip
 
     def __init__(
-        self, wire: Wire, services: Services, ctx: RequestContext, session_id: str, authenticator: Authenticator
+        self,
+        wire: Wire,
+        services: Services,
+        ctx: RequestContext,
+        session_id: str,
+        subject: Subject,
+        authenticator: Authenticator,
     ) -> None:
         self.services = services
         self.session_id = session_id
@@ -72,6 +77,7 @@ class Connection:
         """Whether the client has been heard since the last ping."""
         self._wire = wire
         self._ctx = ctx
+        self._subject = subject
         self._authenticator = authenticator
         self._ping_interval = services.settings.ws_ping_interval
         self._offset = 0
@@ -88,15 +94,15 @@ class Connection:
         """Whose session it is."""
         return self.principal.tenant_id
 
-    async def run(self, follower: Follower, session: Session) -> None:
+    async def run(self, follower: Follower) -> None:
         """Serve the socket until it is closed.
 
         Args:
-            follower: the session's events, from where the client wants them.
-            session: as it was after following had begun.
+            follower: the subject's events, from where the client wants them; the subject was looked at after following
+                had begun.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._guard, self._write, follower, session)
+            nursery.start_soon(self._guard, self._write, follower)
             reading = await nursery.start(self._read)
             try:
                 await self._watch(nursery)
@@ -187,9 +193,9 @@ class Connection:
 
     # Writing
 
-    async def _write(self, follower: Follower, session: Session) -> None:
+    async def _write(self, follower: Follower) -> None:
         try:
-            await self._greet(follower, session, self._ctx)
+            await self._greet(follower, self._ctx)
             while not self._ended.is_set():
                 await self._forward(await self._next(follower))
                 if self._sync is not None:
@@ -222,13 +228,13 @@ class Connection:
         for event in events:
             batch.append(event)
             size += len(event.frame)
-            last = ends_session(event)
-            if last or size >= WRITE_BYTES or event is events[-1]:
+            ending = self._subject.ending(event)
+            if ending is not None or size >= WRITE_BYTES or event is events[-1]:
                 await self._wire.send([event.frame for event in batch])
                 self._offset = event.offset
                 batch, size = [], 0
-            if last:
-                self.end(NORMAL, "session closed")
+            if ending is not None:
+                self.end(NORMAL, ending)
                 return
 
     async def _resume(self, follower: Follower, sync: _Sync) -> None:
@@ -240,26 +246,17 @@ class Connection:
             # The follower is where it was.
             await self.complain(error, parent_id=sync.ctx.message_id, correlation_id=sync.ctx.correlation_id)
         else:
-            session = await self.services.sessions.get(sync.ctx, self.session_id)
-            await self._greet(follower, session, sync.ctx)
+            await self._subject.look(sync.ctx)
+            await self._greet(follower, sync.ctx)
 
-    async def _greet(self, follower: Follower, session: Session, ctx: RequestContext) -> None:
+    async def _greet(self, follower: Follower, ctx: RequestContext) -> None:
         """Say where the client stands; and what it needs where the log does not reach back."""
         self._offset, self._epoch = follower.offset, follower.epoch
-        state = StateUpdate(
-            session.session_id,
-            session.state,
-            session.state_code,
-            recovered=follower.recovered,
-            active_task_id=session.active_task_id,
-        )
-        frames = [self._own("session.state_update", state, ctx.correlation_id)]
-        if not follower.recovered:
-            kept = self.services.settings.history_length
-            messages = await self.services.chat.recent(self.tenant_id, self.session_id, kept)
-            snapshot = Snapshot([unstructure(message) for message in messages], session.active_task_id)
-            frames.append(self._own("session.snapshot", snapshot, ctx.correlation_id))
-        await self._wire.send(frames)
+        events = await self._subject.greeting(recovered=follower.recovered)
+        await self._wire.send([self._own(name, data, ctx.correlation_id) for name, data in events])
+        over = self._subject.over()
+        if over is not None:
+            self.end(NORMAL, over)
 
     def _own(self, name: str, data: object, correlation_id: str) -> bytes:
         return own_frame(

@@ -29,13 +29,16 @@ from orchestrator.models.envelope import FieldFault
 from orchestrator.models.ids import is_id
 from orchestrator.models.principal import Principal, RequestContext
 from orchestrator.services.container import Services
+from orchestrator.store.events import BatchLog, EventLog
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.connection_manager import ConnectionManager
+from orchestrator.websocket.subjects import BatchSubject, SessionSubject, Subject
 from orchestrator.websocket.wire import Wire
 
 AUDIT_SECONDS: Final = 1.0
 """How long a refusal waits for the audit trail."""
 PERMISSION: Final = "session:read"
+BATCH_PERMISSION: Final = "workflow:read"
 _BEARER: Final = "bearer."
 _AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
 _log = structlog.get_logger("orchestrator.websocket")
@@ -51,6 +54,7 @@ class SessionSocket:
     remote_address: RemoteAddress
     address_limiter: AddressLimiter
     origins: AnswerHeaders
+    permission: str = PERMISSION
 
     async def serve(self, websocket: Websocket, session_id: str) -> Response | None:
         """Serve a socket to its end; returns the answer that refuses it, if it is refused."""
@@ -78,28 +82,36 @@ class SessionSocket:
         after, epoch = _resume_point(websocket.args)
         principal = await self._principal(websocket, exchange, session_id)
         exchange.tenant_id = principal.tenant_id
-        if not principal.may(PERMISSION):
-            raise PermissionMissing(f"The token lacks the permission '{PERMISSION}'.")
+        if not principal.may(self.permission):
+            raise PermissionMissing(f"The token lacks the permission '{self.permission}'.")
         ctx = self._context(websocket, exchange, principal)
         await self.services.rate_limiter.check(ctx)
         wire = Wire(websocket)
-        connection = Connection(wire, self.services, ctx, session_id, self.authenticator)
+        subject = self._subject(session_id)
+        connection = Connection(wire, self.services, ctx, session_id, subject, self.authenticator)
         with self.manager.place(principal.tenant_id):
             async with self.services.pump.follow(
                 principal.tenant_id,
                 session_id,
                 after=after,
                 epoch=epoch,
+                log=self._log(),
                 capacity=self.services.settings.ws_outbox,
                 on_overflow=connection.too_slow,
             ) as follower:
                 # Asked only now, so that no transition falls between this state and the first event.
-                session = await self.services.sessions.connected(ctx, session_id)
+                await subject.look(ctx)
                 offered = websocket.requested_subprotocols
                 accepted.set()
                 await wire.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
                 with self.manager.keep(connection):
-                    await connection.run(follower, session)
+                    await connection.run(follower)
+
+    def _subject(self, session_id: str) -> Subject:
+        return SessionSubject(self.services, session_id)
+
+    def _log(self) -> EventLog:
+        return self.services.event_log
 
     async def _principal(self, websocket: Websocket, exchange: Exchange, session_id: str) -> Principal:
         """Find out who comes: by header, by ticket, or by subprotocol."""
@@ -154,6 +166,19 @@ class SessionSocket:
                 _log.warning("audit.lost", reason=fault.message)
         if waiting.cancelled_caught:
             _log.warning("audit.lost", reason="it took too long")
+
+
+@frozen
+class BatchSocket(SessionSocket):
+    """Opens and serves the sockets of batches, which say nothing that changes them."""
+
+    permission: str = BATCH_PERMISSION
+
+    def _subject(self, session_id: str) -> Subject:
+        return BatchSubject(self.services, session_id)
+
+    def _log(self) -> EventLog:
+        return BatchLog(self.services.redis, self.services.keys)
 
 
 def _resume_point(args: Mapping[str, str]) -> tuple[int | None, str | None]:
