@@ -1,0 +1,117 @@
+"""What a socket may follow: how it is greeted, and which event is the last one."""
+
+from typing import Final, Protocol
+
+import orjson
+
+from orchestrator.codec import unstructure
+from orchestrator.errors import NotFound
+from orchestrator.models.batch import ENDED, Batch, BatchProgress
+from orchestrator.models.events import Event, Snapshot, StateUpdate
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.session import Session
+from orchestrator.services.container import Services
+from orchestrator.websocket.events import ends_session
+
+_PROGRESS: Final = "batch.progress"
+
+
+class Subject(Protocol):
+    """What one socket follows."""
+
+    async def look(self, ctx: RequestContext) -> None:
+        """See how it stands now; raises NotFound, or what says that it can't be followed."""
+
+    async def greeting(self, *, recovered: bool) -> list[tuple[str, object]]:
+        """Return the events (name, data) that say how it stood; where events are lost, with what replaces them."""
+
+    def over(self) -> str | None:
+        """Say in a few words why nothing follows any more, as far as is known; None: something may."""
+
+    def ending(self, event: Event) -> str | None:
+        """Say in a few words why nothing follows `event`; None: something may."""
+
+
+class SessionSubject:
+    """A session.
+
+    Args:
+        services: the application.
+        session_id: the session.
+    """
+
+    def __init__(self, services: Services, session_id: str) -> None:
+        self._services = services
+        self._session_id = session_id
+        self._session: Session | None = None
+
+    async def look(self, ctx: RequestContext) -> None:
+        """See how the session stands; the first time it must be one that can be connected to."""
+        sessions = self._services.sessions
+        first = self._session is None
+        self._session = await (sessions.connected if first else sessions.get)(ctx, self._session_id)
+
+    async def greeting(self, *, recovered: bool) -> list[tuple[str, object]]:
+        """Return the state; and a snapshot where events are lost."""
+        session = self._session
+        if session is None:
+            raise NotFound("There is no such session.")
+        state = StateUpdate(
+            session.session_id,
+            session.state,
+            session.state_code,
+            recovered=recovered,
+            active_task_id=session.active_task_id,
+        )
+        events: list[tuple[str, object]] = [("session.state_update", state)]
+        if not recovered:
+            kept = self._services.settings.history_length
+            messages = await self._services.chat.recent(session.tenant_id, session.session_id, kept)
+            snapshot = Snapshot([unstructure(message) for message in messages], session.active_task_id)
+            events.append(("session.snapshot", snapshot))
+        return events
+
+    def over(self) -> str | None:
+        """Say nothing: a closed session is refused at the door, and told by its last event."""
+        return None
+
+    def ending(self, event: Event) -> str | None:
+        """Return why, where the session is closed."""
+        return "session closed" if ends_session(event) else None
+
+
+class BatchSubject:
+    """A batch: every event of it says how far it is, so nothing is missing where some are lost.
+
+    Args:
+        services: the application.
+        batch_id: the batch.
+    """
+
+    def __init__(self, services: Services, batch_id: str) -> None:
+        self._services = services
+        self._batch_id = batch_id
+        self._batch: Batch | None = None
+
+    async def look(self, ctx: RequestContext) -> None:
+        """See how the batch stands."""
+        self._batch = await self._services.batches.get(ctx, self._batch_id)
+
+    async def greeting(self, *, recovered: bool) -> list[tuple[str, object]]:
+        """Return how far the batch is."""
+        batch = self._batch
+        if batch is None:
+            raise NotFound("There is no such batch.")
+        progress = BatchProgress(
+            batch.batch_id, batch.completed, batch.failed, batch.total, batch.cancelled, batch.status
+        )
+        return [(_PROGRESS, progress)]
+
+    def over(self) -> str | None:
+        """Return why, where the batch had ended when it was looked at."""
+        return "batch ended" if self._batch is not None and self._batch.status in ENDED else None
+
+    def ending(self, event: Event) -> str | None:
+        """Return why, where the batch has ended."""
+        ended = event.name == _PROGRESS and orjson.loads(event.body)["data"]["status"] in ENDED
+        return "batch ended" if ended else None
