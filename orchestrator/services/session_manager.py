@@ -67,7 +67,7 @@ class SessionManager:
             "context": orjson.dumps(request.context),
         }
         if request.ttl_seconds is not None:
-            fields["expires_at"] = str(now_ms() + request.ttl_seconds * 1000)
+            fields["ttl_ms"] = str(request.ttl_seconds * 1000)
         viewer = viewer_of(ctx)
         verdict, detail = await self.store.create(
             viewer,

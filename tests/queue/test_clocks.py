@@ -6,7 +6,9 @@ import pytest
 import trio
 from attrs import evolve
 
+from orchestrator.models.session import SessionCreate
 from orchestrator.models.task import TaskStatus
+from orchestrator.models.timestamps import from_timestamp
 from tests.queue.stage import SETTINGS, context, open_stage
 
 HOURS_NS = 5 * 3600 * 10**9
@@ -52,3 +54,21 @@ async def test_sessions_become_idle_though_the_clock_of_the_process_is_wrong(red
         await trio.sleep(0.12)
         assert (await stage.sessions.idle_moves("acme")) == 1
         assert (await stage.sessions.get(context(), session.session_id)).state == "PAUSED"
+
+
+@pytest.mark.usefixtures("wrong_clock")
+async def test_a_session_lives_as_long_as_it_was_asked_for_though_the_clock_of_the_process_is_wrong(
+    redis_url: str,
+) -> None:
+    async with open_stage(redis_url) as stage:
+        session, _ = await stage.sessions.create(context(), SessionCreate("echo", ttl_seconds=60))
+        seconds, _ = await stage.redis.execute_command("TIME")
+        assert 50 < from_timestamp(str(session.expires_at)) / 1000 - int(seconds) <= 61
+        assert (await stage.ended(session, await stage.say(session, "say a"))).status is TaskStatus.COMPLETED
+
+
+@pytest.mark.usefixtures("wrong_clock")
+async def test_messages_are_started_in_time_though_the_clock_of_the_process_is_wrong(redis_url: str) -> None:
+    async with open_stage(redis_url, evolve(SETTINGS, queue_timeout=60.0)) as stage:
+        session = await stage.session()
+        assert (await stage.ended(session, await stage.say(session, "say a"))).status is TaskStatus.COMPLETED

@@ -29,6 +29,8 @@ gcra_write(KEYS[4], user_tat)
 local session = session_key(session_id)
 redis.call('HSET', session, 'session_id', session_id, 'state', 'CREATED', 'offset', 0, 'message_count', 0,
   'created_at', NOW, 'updated_at', NOW, 'last_activity_at', NOW, unpack(ARGV, 12))
+local ttl_ms = redis.call('HGET', session, 'ttl_ms')
+if ttl_ms then redis.call('HSET', session, 'expires_at', NOW + ttl_ms) end
 redis.call('LPUSH', session .. ':states', cjson.encode({new = 'CREATED', at = NOW, correlation_id = ARGV[5]}))
 redis.call('ZADD', SESSIONS, NOW, session_id)
 redis.call('ZADD', SESSIONS .. ':user:' .. owner, NOW, session_id)
