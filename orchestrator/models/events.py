@@ -79,7 +79,7 @@ class ChatStream:
 
 @frozen
 class ChatStreamReset:
-    """The answer starts over after a worker was lost: drop what was shown."""
+    """The answer starts over, since a worker was lost or a failure may pass: drop what was shown."""
 
     parent_message_id: Id
     attempt: int

@@ -174,7 +174,9 @@ async def open_stage(
         pump = EventPump(redis, keys, log)
         sessions = SessionManager(SessionStore(*shared), AuditTrail(redis, keys), settings, rates)
         tasks = TaskService(task_store, ready, retention_of(settings))
-        chat = ChatService(AdmissionStore(*shared), task_store, tasks, sessions, ready, due, pump, clients, settings, rates)
+        chat = ChatService(
+            AdmissionStore(*shared), task_store, tasks, sessions, ready, due, pump, clients, settings, rates
+        )
         nodes = Nodes(redis, keys)
         queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
         turns = ScriptedTurns()
