@@ -16,7 +16,8 @@ local function begin_turn(task_id, state_body, status_body, retain_seconds)
     append_event(fields[1], 'chat.status_update', filled(status_body))
     return
   end
-  if known[2] then
+  -- One that was brought here from elsewhere may be the active one already.
+  if known[2] and known[2] ~= task_id then
     redis.call('RPUSH', session .. ':turns', task_id)
   else
     redis.call('HSET', session, 'active_task_id', task_id)
