@@ -94,6 +94,11 @@ class Connection:
         """Whose session it is."""
         return self.principal.tenant_id
 
+    @property
+    def converses(self) -> bool:
+        """Whether clients may say something to what they follow."""
+        return self._subject.converses
+
     async def run(self, follower: Follower) -> None:
         """Serve the socket until it is closed.
 

@@ -15,6 +15,7 @@ from orchestrator.errors import (
     CallTimeout,
     InternalFault,
     InvalidBody,
+    NotFound,
     OrchestratorError,
     PermissionMissing,
     RateLimited,
@@ -70,6 +71,8 @@ class Handler:
 
 
 async def _message(said: Said) -> None:
+    if not said.connection.converses:
+        raise NotFound("There is no session on this socket to say it to.")
     admitted = await said.connection.services.chat.send(said.ctx, said.connection.session_id, said.data)
     if admitted.replayed:
         # The log told of it when it came first; this frame is answered all the same.

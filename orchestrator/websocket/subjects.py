@@ -19,6 +19,10 @@ _PROGRESS: Final = "batch.progress"
 class Subject(Protocol):
     """What one socket follows."""
 
+    @property
+    def converses(self) -> bool:
+        """Whether clients may say something to it, too."""
+
     async def look(self, ctx: RequestContext) -> None:
         """See how it stands now; raises NotFound, or what says that it can't be followed."""
 
@@ -39,6 +43,8 @@ class SessionSubject:
         services: the application.
         session_id: the session.
     """
+
+    converses = True
 
     def __init__(self, services: Services, session_id: str) -> None:
         self._services = services
@@ -87,6 +93,8 @@ class BatchSubject:
         services: the application.
         batch_id: the batch.
     """
+
+    converses = False
 
     def __init__(self, services: Services, batch_id: str) -> None:
         self._services = services

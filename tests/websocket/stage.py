@@ -23,6 +23,7 @@ from orchestrator.domain.session_states import CLOSED
 from orchestrator.errors import NotFound, RateLimited, SessionClosed, Unauthorized
 from orchestrator.middleware.install import install
 from orchestrator.middleware.tokens import create_token
+from orchestrator.models.batch import Batch, BatchStatus, OnItemError
 from orchestrator.models.chat import ChatAccepted, ChatCancelled, ChatTurn, HistoryMessage, Speaker
 from orchestrator.models.events import ChatStatusUpdate, ToolResult
 from orchestrator.models.limits import RateState
@@ -76,6 +77,44 @@ class Sessions:
         if self.tickets.pop(ticket, None) != session_id:
             raise Unauthorized("The ticket is unknown.")
         return Principal("acme", "ada", Role.USER, frozenset({"session:read"}), time.time() + 60)
+
+
+class Batches:
+    """The batch b1 (ada's) of the tenant acme."""
+
+    def __init__(self) -> None:
+        self.status = BatchStatus.RUNNING
+        self.completed = 0
+
+    async def get(self, ctx: RequestContext, batch_id: str) -> Batch:
+        if (ctx.tenant_id, ctx.principal.user_id, batch_id) != ("acme", "ada", "b1"):
+            raise NotFound(f"There is no batch {batch_id}.")
+        return Batch(
+            "b1",
+            "acme",
+            "ada",
+            "echo",
+            self.status,
+            total=9,
+            pending=9 - self.completed,
+            running=0,
+            completed=self.completed,
+            failed=0,
+            cancelled=0,
+            max_concurrency=1,
+            on_item_error=OnItemError.CONTINUE,
+            priority=6,
+            created_at="2026-01-01T00:00:00.000Z",
+            correlation_id="c1",
+        )
+
+
+@attrs.frozen
+class BatchKeys(Keys):
+    """Names of keys with which a `LogWriter` writes the log of a batch."""
+
+    def session(self, tenant_id: str, session_id: str) -> str:
+        return self.batch(tenant_id, session_id)
 
 
 class Chat:
@@ -143,6 +182,8 @@ class Stage:
     trail: Trail
     manager: ConnectionManager
     revocations: FakeRevocations
+    batch_log: LogWriter
+    batches: Batches
 
     def token(self, user: str = "ada", **options: Any) -> str:
         """Make a token of a user of acme."""
@@ -258,7 +299,10 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         event_log = EventLog(redis, keys)
         pump = EventPump(redis, keys, event_log)
         await nursery.start(pump.run)
+        batch_log = LogWriter(redis, session_id="b1", keys=BatchKeys())
+        await batch_log.begin()
         sessions, chat, trail, revocations = Sessions(), Chat(log), Trail(), FakeRevocations()
+        batches = Batches()
         services: Any = Services(
             **dict.fromkeys(attrs.fields_dict(Services))  # type: ignore[arg-type] # only what sockets use is there
             | {
@@ -266,6 +310,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 "redis": redis,
                 "keys": keys,
                 "sessions": sessions,
+                "batches": batches,
                 "chat": chat,
                 "rate_limiter": Limiter(),
                 "event_log": event_log,
@@ -285,7 +330,9 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         assert url.hostname is not None
         assert url.port is not None
         with trio.fail_after(patience):
-            yield Stage(url.hostname, url.port, redis, log, sessions, chat, trail, manager, revocations)
+            yield Stage(
+                url.hostname, url.port, redis, log, sessions, chat, trail, manager, revocations, batch_log, batches
+            )
         stop.set()
         nursery.cancel_scope.cancel()
 
