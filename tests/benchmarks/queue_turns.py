@@ -25,6 +25,7 @@ from attrs import define, evolve, field
 from orchestrator.models.chat import ChatAnswer
 from orchestrator.models.ids import new_id
 from orchestrator.models.session import Session
+from orchestrator.models.task import Lane
 from orchestrator.sandbox.redis_server import run_redis
 from orchestrator.services.run import Partial, Run, TurnDone
 from tests.queue.stage import SETTINGS, Stage, open_stage
@@ -61,7 +62,7 @@ async def admit(stage: Stage, sessions: list[Session], turns: int) -> float:
 
 async def drain(stage: Stage, turns: int) -> float:
     """Return turns a second."""
-    lanes = [("XLEN", stage.keys.lane("acme", lane)) for lane in stage_lanes()]
+    lanes = [("XLEN", stage.keys.lane("acme", lane)) for lane in Lane]
     began = time.perf_counter()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.consumer.run, stage.stopping)
@@ -70,13 +71,6 @@ async def drain(stage: Stage, turns: int) -> float:
         took = time.perf_counter() - began
         nursery.cancel_scope.cancel()
     return turns / took
-
-
-def stage_lanes() -> list[str]:
-    """Return the lanes of a queue."""
-    from orchestrator.models.task import Lane
-
-    return list(Lane)
 
 
 async def latency(stage: Stage, session: Session, turns: NothingToDo, count: int) -> list[float]:
