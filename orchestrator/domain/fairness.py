@@ -1,12 +1,12 @@
 """Fair shares between tenants: weighted fair queueing by virtual time.
 
-Every tenant with work has a virtual time: what it was given so far, divided by its weight. Whoever has the smallest one is
-served next, and what is served advances it. A tenant that comes back after a pause starts at the clock (the largest
+Every tenant with work has a virtual time: what it was given so far, divided by its weight. Whoever has the smallest one
+is served next, and what is served advances it. A tenant that comes back after a pause starts at the clock (the largest
 virtual time that was ever served from), so that it can't save up, and one that leaves in debt keeps its debt.
 """
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -40,8 +40,3 @@ def distribute(contenders: Iterable[Contender], slots: int) -> dict[str, int]:
         shares[tenant_id] = shares.get(tenant_id, 0) + 1
         heapq.heapreplace(heap, (virtual_time + 1 / weight, tenant_id, weight))
     return shares
-
-
-def advance(served: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
-    """Return by how much virtual times advance for what was served (cost by tenant)."""
-    return {tenant_id: cost / weights[tenant_id] for tenant_id, cost in served.items()}

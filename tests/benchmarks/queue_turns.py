@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.queue_turns [--turns 6000] [--rounds 3] [--json FILE]
 
-One process, one Redis without append-only file. A turn is admitted (idempotency, session and owner, limits, record, queue
-entry, two events), claimed (fenced, with its session's record), and ended (record, result, kept history, three events,
+One process, one Redis without append-only file. A turn is admitted (idempotency, session and owner, limits, record,
+queue entry, two events), claimed (fenced, with its session's record), and ended (record, result, kept history, three events,
 the session's state): nothing is left out but the agent, which answers at once.
 
 - admit: turns a second that 32 callers get accepted while nobody consumes
@@ -66,7 +66,7 @@ async def drain(stage: Stage, turns: int) -> float:
     began = time.perf_counter()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.consumer.run, stage.stopping)
-        while any(await stage.redis.gather(lanes)):
+        while any(await stage.redis.gather(lanes)):  # noqa: ASYNC110 - the end of the queue is no event
             await trio.sleep(0.01)
         took = time.perf_counter() - began
         nursery.cancel_scope.cancel()
