@@ -3,8 +3,8 @@
     python -m tests.benchmarks.queue_turns [--turns 6000] [--rounds 3] [--json FILE]
 
 One process, one Redis without append-only file. A turn is admitted (idempotency, session and owner, limits, record,
-queue entry, two events), claimed (fenced, with its session's record), and ended (record, result, kept history, three events,
-the session's state): nothing is left out but the agent, which answers at once.
+queue entry, two events), claimed (fenced, with its session's record), and ended (record, result, kept history, three
+events, the session's state): nothing is left out but the agent, which answers at once.
 
 - admit: turns a second that 32 callers get accepted while nobody consumes
 - drain: turns a second of one consumer, from the first claim to the last end
