@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from attrs import frozen
 from msgspec import Meta
 
+from orchestrator.models.batch import BatchProgress
 from orchestrator.models.chat import ChatAnswer, MessageStatus
 from orchestrator.models.envelope import ErrorBody
 from orchestrator.models.ids import Id
@@ -186,6 +187,9 @@ class SystemPing:
     client_timestamp: Any = None
 
 
+BATCH_EVENTS: dict[str, type] = {"batch.progress": BatchProgress}
+"""Every event of a batch, by name; on its socket come those of `system` beside them."""
+
 SERVER_EVENTS: dict[str, type] = {
     "session.state_update": StateUpdate,
     "session.snapshot": Snapshot,
@@ -200,4 +204,4 @@ SERVER_EVENTS: dict[str, type] = {
     "system.pong": SystemPong,
     "system.reconnect": SystemReconnect,
 }
-"""Every event that the server sends, by name."""
+"""Every event that the server sends to those who follow a session, by name."""

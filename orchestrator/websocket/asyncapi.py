@@ -8,22 +8,25 @@ from msgspec import Meta
 
 from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES, SUBPROTOCOL, TICKET_SECONDS
 from orchestrator.models.envelope import SCHEMA_VERSION, MessageType, RequestEnvelope
-from orchestrator.models.events import SERVER_EVENTS
+from orchestrator.models.events import BATCH_EVENTS, SERVER_EVENTS
 from orchestrator.models.ids import Id
 from orchestrator.models.timestamps import Timestamp
 from orchestrator.schemas import Schemas
 from orchestrator.websocket import connection, connection_manager, handlers
 from orchestrator.websocket.handlers import HANDLERS
-from orchestrator.websocket.opening import PERMISSION
+from orchestrator.websocket.opening import BATCH_PERMISSION, PERMISSION
 
 CHANNEL: Final = "chat"
+BATCH_CHANNEL: Final = "batch"
+_BATCH_FRAMES: Final = (*BATCH_EVENTS, "system.error", "system.pong", "system.reconnect")
+_BATCH_SAYS: Final = ("system.auth", "system.ping", "session.sync")
 _CLOSE_CODES: Final = {
-    connection.NORMAL: "The session was closed.",
+    connection.NORMAL: "The session was closed, or the batch has ended.",
     connection_manager.GOING_AWAY: "The server is going away; `system.reconnect` came before.",
     handlers.TOO_BIG: f"A frame was over {MAX_FRAME_BYTES} bytes.",
     connection.INTERNAL: "No pong came in time, or the service failed.",
     connection.TOKEN: "The token has expired, or was revoked.",
-    connection.UNKNOWN: "The session is not there any more.",
+    connection.UNKNOWN: "The session, or the batch, is not there any more.",
     connection.TOO_SLOW: "The client reads too slowly; it may resume by offset.",
     handlers.TOO_MANY_BAD: f"{BAD_FRAMES_PER_MINUTE} bad frames came within a minute.",
 }
@@ -89,7 +92,8 @@ def build_document(public_url: str) -> dict[str, Any]:
     schemas = Schemas()
     # The client's frames first: what clients send is closed to unknown fields, also where it comes back in events.
     messages = {_said(name): _message(schemas, name, handler.model, sent=False) for name, handler in HANDLERS.items()}
-    messages |= {_told(name): _message(schemas, name, model, sent=True) for name, model in SERVER_EVENTS.items()}
+    told = SERVER_EVENTS | BATCH_EVENTS
+    messages |= {_told(name): _message(schemas, name, model, sent=True) for name, model in told.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -99,7 +103,7 @@ def build_document(public_url: str) -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         **_servers(public_url),
-        "channels": {CHANNEL: _channel(messages)},
+        "channels": {CHANNEL: _channel(), BATCH_CHANNEL: _batch_channel()},
         "operations": _operations(),
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
@@ -119,14 +123,27 @@ def _servers(public_url: str) -> dict[str, Any]:
     return {"servers": {"service": server}}
 
 
-def _channel(messages: dict[str, Any]) -> dict[str, Any]:
+def _batch_channel() -> dict[str, Any]:
+    frames = [*map(_told, _BATCH_FRAMES), *map(_said, _BATCH_SAYS)]
+    return _channel() | {
+        "address": "/ws/v1/workflow/{task_id}",
+        "title": "One batch",
+        "description": "How far a batch is, until it has ended: first as it stands, then at most a few times a second. "
+        f"Opening it needs `{BATCH_PERMISSION}`; tickets are for sessions alone.",
+        "parameters": {"task_id": {"description": "The batch."}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
+    }
+
+
+def _channel() -> dict[str, Any]:
+    frames = [*map(_said, HANDLERS), *map(_told, SERVER_EVENTS)]
     return {
         "address": "/ws/v1/chat/{session_id}",
         "title": "One session",
         "description": "Several sockets may follow one session; all see the same events. Refusals are HTTP answers "
         f"before the upgrade, as those of the HTTP API. Opening it needs `{PERMISSION}`.",
         "parameters": {"session_id": {"description": "The session."}},
-        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
         "bindings": {
             "ws": {
                 "method": "GET",
@@ -147,7 +164,14 @@ def _operations() -> dict[str, Any]:
         "summary": "What the service tells those who follow a session.",
         "messages": [_in_channel(_told(name)) for name in SERVER_EVENTS],
     }
-    operations: dict[str, Any] = {"events": {**told, **common}}
+    progress = {
+        "action": "send",
+        "summary": "What the service tells those who follow a batch.",
+        "messages": [{"$ref": f"#/channels/{BATCH_CHANNEL}/messages/{_told(name)}"} for name in _BATCH_FRAMES],
+        "channel": {"$ref": f"#/channels/{BATCH_CHANNEL}"},
+        "security": security,
+    }
+    operations: dict[str, Any] = {"events": {**told, **common}, "progress": progress}
     for name, handler in HANDLERS.items():
         needs = f"Needs `{handler.permission}`." if handler.permission else "Needs nothing but the open socket."
         operations[name] = {
