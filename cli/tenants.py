@@ -1,6 +1,8 @@
 """`tenants`: show, pause, resume, drain."""
 
+import json
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -11,9 +13,22 @@ from cli.confirm import confirm
 from cli.context import find_target
 from cli.failures import CliFailure, Exit
 from cli.options import listing_options
-from cli.output import note, show_record
+from cli.output import Column, note, show_list, show_record
+from cli.transfers import read_import, write_export
 
 _LOOK_EVERY: Final = 0.5
+_SETTINGS: Final = ("weight", "concurrency", "start_rate", "rate", "queue_length", "fair_users")
+_COLUMNS: Final = (
+    Column("TENANT", "tenant_id"),
+    Column("STATE", "state", whole=True),
+    Column("WEIGHT", "weight"),
+    Column("QUEUED", "queued"),
+    Column("RUN", "in_hand"),
+    Column("LATER", "delayed"),
+    Column("ASIDE", "parked"),
+    Column("DLQ", "dead_letters"),
+    Column("OLDEST", "oldest_waiting", age=True),
+)
 _tenant_argument = click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
 _yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
@@ -21,12 +36,58 @@ _yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @listing_options
 def tenants() -> None:
-    """Show, pause, resume and drain tenants. Needs an API key with the scope admin (ORCH_API_KEY).
+    """List, configure, pause, resume and drain tenants. Needs an API key with the scope admin (ORCH_API_KEY).
 
     \b
     Example:
       nooble-orch tenants show acme
     """
+
+
+@tenants.command("list")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="At most so many.")
+@listing_options
+def list_tenants(limit: int) -> None:
+    """List tenants by name.
+
+    \b
+    Example:
+      nooble-orch tenants list
+    """
+    with AdminApi(find_target()) as api:
+        show_list(api.listed("tenant.list", limit), _COLUMNS, "There are no tenants.")
+
+
+@tenants.command()
+@_tenant_argument
+@click.argument("settings", metavar="NAME=VALUE...", nargs=-1, required=True)
+@listing_options
+def configure(tenant_id: str, settings: tuple[str, ...]) -> None:
+    """Change a tenant's weight, concurrency, start_rate, rate, queue_length or fair_users; no value removes its own.
+
+    \b
+    Example:
+      nooble-orch tenants configure acme weight=2 concurrency=50 rate=
+    """
+    with AdminApi(find_target()) as api:
+        show_record(api.put(f"tenant.configure/{tenant_id}", dict(_setting(one) for one in settings)))
+
+
+@tenants.command("import")
+@_tenant_argument
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_yes_option
+@listing_options
+def import_work(tenant_id: str, file: Path, *, yes: bool) -> None:
+    """Take in queued work that 'tenants drain --export' wrote elsewhere; what is there already is skipped.
+
+    \b
+    Example:
+      nooble-orch tenants import acme acme.jsonl --yes
+    """
+    confirm(f"Import {file} into tenant {tenant_id}?", yes=yes)
+    with AdminApi(find_target()) as api:
+        show_record(read_import(api, tenant_id, file))
 
 
 @tenants.command()
@@ -76,25 +137,44 @@ def resume(tenant_id: str) -> None:
 @tenants.command()
 @_tenant_argument
 @click.option("--timeout", type=click.FloatRange(0), default=300.0, show_default=True, help="Seconds to wait.")
+@click.option("--discard", is_flag=True, help="Put aside what is queued; 'resume' brings it back.")
+@click.option("--deadline", type=click.FloatRange(0), metavar="SECONDS", help="Put aside what is queued after so long.")
+@click.option(
+    "--export",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what was put aside to this file; 'import' brings it back elsewhere. With --discard or --deadline.",
+)
 @_yes_option
 @listing_options
-def drain(tenant_id: str, timeout: float, *, yes: bool) -> None:
-    """Take in nothing more of a tenant, and wait until what is there is worked off.
+def drain(
+    tenant_id: str, timeout: float, deadline: float | None, file: Path | None, *, discard: bool, yes: bool
+) -> None:
+    """Take in nothing more of a tenant, and wait until what is there is worked off, or put aside.
 
     Ends with 5 if that takes longer than the timeout; the tenant goes on draining then. Ctrl-C leaves it draining too.
+    What was exported stays here as well: import it elsewhere, or resume it here, not both.
 
     \b
     Example:
       nooble-orch tenants drain acme --timeout 60 --yes
     """
+    if file is not None and not discard and deadline is None:
+        raise click.UsageError("--export needs --discard or --deadline: what is worked off can't be exported.")
     confirm(f"Drain tenant {tenant_id}?", yes=yes)
+    body: dict[str, Any] = {"mode": "discard" if discard else "work_off"}
+    if deadline is not None:
+        body["deadline_seconds"] = deadline
     with AdminApi(find_target()) as api:
-        state = api.post(f"tenant.drain/{tenant_id}")
+        state = api.post(f"tenant.drain/{tenant_id}", body)
         try:
             state = _wait(api, state, timeout)
         except KeyboardInterrupt:
             note(f"{tenant_id} goes on draining; 'nooble-orch tenants resume {tenant_id}' would stop that.")
             raise
+        if file is not None and state["state"] == "drained":
+            note(f"{write_export(api, tenant_id, file)} tasks are in {file}.")
     show_record(state)
     if state["state"] != "drained":
         left = _left(state)
@@ -103,14 +183,29 @@ def drain(tenant_id: str, timeout: float, *, yes: bool) -> None:
 
 
 def _wait(api: AdminApi, state: dict[str, Any], timeout: float) -> dict[str, Any]:
-    deadline, shown = time.monotonic() + timeout, -1
+    began, first, shown = time.monotonic(), _left(state), -1
+    deadline = began + timeout
     while state["state"] == "draining" and time.monotonic() < deadline:
         if _left(state) != shown:
             shown = _left(state)
-            note(f"{shown} left: {state['queued']} queued, {state['in_hand']} running, {state['delayed']} delayed")
+            done = first - shown
+            eta = f", about {(time.monotonic() - began) / done * shown:.0f} s to go" if done > 0 and shown else ""
+            note(f"{shown} left: {state['queued']} queued, {state['in_hand']} running, {state['delayed']} delayed{eta}")
         time.sleep(min(_LOOK_EVERY, max(0.0, deadline - time.monotonic())))
         state = api.get(f"tenant.get/{state['tenant_id']}")
     return state
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, sign, value = text.partition("=")
+    if not sign or name not in _SETTINGS:
+        raise click.UsageError(f"'{text}' is not NAME=VALUE; the names are {', '.join(_SETTINGS)}.")
+    if not value:
+        return name, None if name != "fair_users" else False
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        raise click.UsageError(f"'{value}' is no value of {name}: give a number, or true or false.") from None
 
 
 def _left(state: dict[str, Any]) -> int:

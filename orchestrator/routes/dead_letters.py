@@ -7,12 +7,14 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
+from orchestrator.models.page import Page
 from orchestrator.models.replay import (
     DeadLetter,
     DeadLetterChoice,
     DeadLetterReplay,
     DeadLettersPurged,
     DeadLettersReplayed,
+    EntryId,
     Replayed,
     ReplayRequest,
 )
@@ -28,6 +30,7 @@ class DeadLetterQuery:
 
     error_code: Annotated[str | None, Meta(max_length=40, description="Only those that failed with this code.")] = None
     older_than: Annotated[int | None, Meta(ge=0, description="Only those of at least this age, in seconds.")] = None
+    entry: Annotated[EntryId | None, Meta(description="Only this one.")] = None
     cursor: Cursor | None = None
     limit: Limit = PAGE_LIMIT
 
@@ -63,6 +66,8 @@ async def replay(call: Call) -> Answer:
 async def list_dead_letters(call: Call) -> Answer:
     """List what could not be done, the latest first."""
     query: DeadLetterQuery = call.query
+    if query.entry is not None:
+        return page_answer(Page([await call.services.operations.dead_letters.get(call.id, query.entry)]), query.limit)
     page = await call.services.operations.dead_letters.list(
         call.id, error_code=query.error_code, older_than=query.older_than, cursor=query.cursor, limit=query.limit
     )

@@ -1,156 +1,218 @@
-"""What operators look at: timelines, reasons, processes, the live screen, the books. Over a real service."""
+"""`queues`, `tenants`, `dlq` and `tasks replay`: what they ask for, and what they say."""
 
 import json
+import re
 from collections.abc import AsyncIterator
-from hashlib import sha256
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import redis
 import trio
-from attrs import define
+from attrs import define, field
+from click.testing import CliRunner
 from hypercorn.config import Config
+from hypercorn.trio import serve
+from quart import Response, request
+from quart_trio import QuartTrio
 
-from cli.waterfall import waterfall
-from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
-from orchestrator.main import serve
-from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
-from tests.cli.runs import run_cli
+from cli.main import nooble_orch
+from orchestrator.domain.transfers import header_of
+from tests.cli.fake_service import LONG_TASK, envelope, refusal
+from tests.cli.runs import Ended, run_cli
 from tests.cli.terminal import open_terminal
 
-SECRET = "a-secret-of-at-least-thirty-two-characters"
-ADMIN = "admin-key"
+TENANT = {
+    "tenant_id": "acme", "state": "active", "queued": 3, "in_hand": 1, "delayed": 0, "parked": 0, "dead_letters": 2,
+    "depth": {"high": 3, "normal": 0, "low": 0}, "oldest_waiting": "2026-01-01T00:00:00.000Z", "weight": 1.0,
+    "accepted_per_minute": 4, "virtual_time": 12.5,
+}  # fmt: skip
+LETTER = {
+    "id": "1767225600000-0", "task_id": LONG_TASK, "attempts": 5, "at": "2026-01-01T00:00:00.000Z",
+    "error": {"code": "ORCH_CONN_001", "message": "away"}, "replayed_as": None,
+}  # fmt: skip
 
 
 @define
-class Service:
-    """A real service without agents: its turns fail, or wait."""
+class Operators:
+    """A service that answers from a table, and notes what it was asked."""
 
-    url: str
-    redis_url: str
+    answers: dict[str, list[Any]] = field(factory=dict)
+    """What each route answers: one after the other, the last for good; a response, or the data of one."""
+    asked: list[tuple[str, Any]] = field(factory=list)
+    url: str = ""
 
-    @property
-    def environ(self) -> dict[str, str]:
-        """What points commands at it."""
-        token = create_token(SECRET, "acme", "oz", Role.OPERATOR)
-        return {
-            "ORCH_API_URL": self.url,
-            "ORCH_TOKEN": token,
-            "ORCH_TENANT": "acme",
-            "ORCH_API_KEY": ADMIN,
-            "ORCH_REDIS_URL": self.redis_url,
-            "ORCH_JWT__SECRET": SECRET,
-        }
+    async def run(self, home: Path, *arguments: str) -> Ended:
+        """Run a command against it."""
+        return await run_cli(home, *arguments, **self.target())
 
-    async def paused_task(self) -> dict[str, Any]:
-        """Have a message wait in a paused tenant."""
-        token = create_token(SECRET, "acme", "ann", Role.USER)
-        headers = {"Authorization": f"Bearer {token}", "X-API-Key": ADMIN}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False) as client:
-            made = await client.post("/api/v1/session.create", json={"agent_id": "echo"})
-            await client.post("/internal/v1/tenant.pause/acme")
-            body = {"session_id": made.json()["data"]["session_id"], "content": "hello"}
-            answer = (await client.post("/api/v1/chat.message", json=body)).json()
-        return {**answer["data"], "correlation_id": answer["correlation_id"]}
+    def target(self) -> dict[str, str]:
+        return {"ORCH_API_URL": self.url, "ORCH_API_KEY": "key", "ORCH_TOKEN": "token", "COLUMNS": "80"}
+
+    def bodies(self, route: str) -> list[Any]:
+        """What was sent to a route."""
+        return [body for name, body in self.asked if name == route]
+
+
+@asynccontextmanager
+async def open_operators() -> AsyncIterator[Operators]:
+    fake, app = Operators(), QuartTrio("operators", static_folder=None)
+
+    @app.route("/<path:path>", methods=["GET", "POST", "PUT"])
+    async def answer(path: str) -> Response:
+        route = path.split("/")[2]
+        fake.asked.append((route, await request.get_json() if request.method != "GET" else dict(request.args)))
+        left = fake.answers.get(route)
+        if not left:
+            return refusal(404, f"There is no {route}.")
+        given = left.pop(0) if len(left) > 1 else left[0]
+        return given if isinstance(given, Response) else envelope(given)
+
+    config, over = Config(), trio.Event()
+    config.bind, config.loglevel, config.graceful_timeout = ["127.0.0.1:0"], "CRITICAL", 0.1
+    async with trio.open_nursery() as nursery:
+        urls = await nursery.start(
+            lambda task_status: serve(app, config, shutdown_trigger=over.wait, task_status=task_status)
+        )
+        fake.url = urls[0]
+        yield fake
+        over.set()
 
 
 @pytest.fixture
-async def service(redis_url: str) -> AsyncIterator[Service]:
-    key = f"operator:admin:{sha256(ADMIN.encode()).hexdigest()}"
-    settings = AgentOrchestratorSettings(
-        jwt=JwtSettings(secret=SECRET), redis_url=redis_url, api_keys=(key,), drain_timeout=0.1, node_timeout=1.0
-    )
-    config = Config()
-    config.bind, config.accesslog, config.errorlog = ["127.0.0.1:0"], None, None
-    async with trio.open_nursery() as nursery:
-
-        async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
-            await serve(settings, config, watch_signals=False, task_status=task_status)
-
-        [url] = await nursery.start(run)
-        yield Service(url, redis_url)
-        nursery.cancel_scope.cancel()
+async def fake() -> AsyncIterator[Operators]:
+    async with open_operators() as running:
+        yield running
 
 
-async def test_why_says_in_a_sentence_what_keeps_a_task(service: Service, tmp_path: Path) -> None:
-    task = await service.paused_task()
-    ended = await run_cli(tmp_path, "tasks", "why", task["task_id"], **service.environ)
-    told = json.loads(ended.out)
-    assert (ended.code, told["reason"]) == (0, "paused")
-    assert told["says"] == "Its tenant is paused: nothing starts until it is resumed."
-    unknown = await run_cli(tmp_path, "tasks", "why", "nothing", **service.environ)
-    assert unknown.code == 3
+@pytest.mark.parametrize(("command", "route"), [("queues", "queue.list"), ("tenants list", "tenant.list")])
+async def test_tables_fit_80_columns(fake: Operators, tmp_path: Path, command: str, route: str) -> None:
+    fake.answers[route] = [{"items": [TENANT, TENANT | {"tenant_id": "a-tenant-with-a-name", "state": "draining"}]}]
+    ended = await fake.run(tmp_path, *command.split(), "-o", "table")
+    assert (ended.code, ended.err) == (0, "")
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert "acme" in ended.out
+    piped = await fake.run(tmp_path, *command.split())
+    assert [json.loads(line)["tenant_id"] for line in piped.out.splitlines()] == ["acme", "a-tenant-with-a-name"]
 
 
-async def test_a_timeline_is_found_by_request_and_by_task(service: Service, tmp_path: Path) -> None:
-    task = await service.paused_task()
-    by_request = await run_cli(tmp_path, "trace", task["correlation_id"], **service.environ)
-    by_task = await run_cli(tmp_path, "trace", task["task_id"], "-o", "json", **service.environ)
-    assert json.loads(by_request.out) == json.loads(by_task.out)
-    assert [step["step"] for step in json.loads(by_task.out)["steps"]] == ["accepted"]
-    drawn = await run_cli(tmp_path, "trace", task["task_id"], "-o", "table", COLUMNS="80", **service.environ)
-    assert drawn.out.splitlines()[1].endswith("accepted chat.message")
-    assert (await run_cli(tmp_path, "trace", "nothing", **service.environ)).code == 3
+async def test_what_is_not_there_ends_with_3(fake: Operators, tmp_path: Path) -> None:
+    for command in ("queues show x", "tenants show x", "dlq list x", "dlq show x 1-0", "tasks replay x"):
+        assert (await fake.run(tmp_path, *command.split())).code == 3, command
 
 
-async def test_processes_and_load_come_as_json_in_a_pipe(service: Service, tmp_path: Path) -> None:
-    await service.paused_task()
-    nodes = await run_cli(tmp_path, "nodes", **service.environ)
-    [node] = map(json.loads, nodes.out.splitlines())
-    assert (node["live"], node["slots"], node["in_hand"]) == (True, 100, 0)
-    top = await run_cli(tmp_path, "top", **service.environ)
-    load = json.loads(top.out)
-    assert (load["queued"], [one["tenant_id"] for one in load["tenants"]]) == (1, ["acme"])
-    table = await run_cli(tmp_path, "nodes", "-o", "table", COLUMNS="80", **service.environ)
-    assert max(map(len, table.out.splitlines())) <= 80
+async def test_configure_sends_what_is_named_and_null_for_no_value(fake: Operators, tmp_path: Path) -> None:
+    fake.answers["tenant.configure"] = [TENANT]
+    ended = await fake.run(tmp_path, "tenants", "configure", "acme", "weight=2", "rate=", "fair_users=true")
+    assert (ended.code, fake.bodies("tenant.configure")) == (0, [{"weight": 2, "rate": None, "fair_users": True}])
+    for wrong in ("weight", "colour=1", "weight=much"):
+        assert (await fake.run(tmp_path, "tenants", "configure", "acme", wrong)).code == 2, wrong
 
 
-async def test_the_live_screen_fits_a_terminal_and_q_leaves_it(service: Service, tmp_path: Path) -> None:
-    await service.paused_task()
-    async with open_terminal(tmp_path, "top", **service.environ) as terminal:
-        await terminal.see("queued 1")
-        await terminal.see("acme")
-        await terminal.see("q leaves")
-        await terminal.type("q")
-        assert await terminal.end() == 0
-        assert terminal.echoes()
+ITEM = {
+    "kind": "session", "id": "s1", "fields": {"state": "ACTIVE", "user_id": "a", "agent_id": "echo"}, "due_ms": None,
+}  # fmt: skip
 
 
-async def test_ctrl_c_leaves_the_live_screen_as_it_was(service: Service, tmp_path: Path) -> None:
-    async with open_terminal(tmp_path, "top", **service.environ) as terminal:
-        await terminal.see("q leaves")
-        await terminal.type("\x03")
-        assert await terminal.end() == 130
-        assert terminal.echoes()
+async def test_a_drain_that_discards_exports_what_an_import_takes_in(fake: Operators, tmp_path: Path) -> None:
+    fake.answers |= {
+        "tenant.drain": [TENANT | {"state": "draining"}],
+        "tenant.get": [TENANT | {"state": "drained", "parked": 3}],
+        "tenant.export": [{"items": [ITEM]}],
+        "tenant.import": [{"imported": 0, "skipped": 0, "sessions": 1}],
+    }
+    drained = await fake.run(tmp_path, "tenants", "drain", "acme", "--discard", "--export", "a.jsonl", "--yes")
+    assert (drained.code, fake.bodies("tenant.drain")) == (0, [{"mode": "discard"}])
+    assert "0 tasks are in a.jsonl." in drained.err
+    taken = await fake.run(tmp_path, "tenants", "import", "acme", "a.jsonl", "--yes")
+    assert (taken.code, json.loads(taken.out)["sessions"]) == (0, 1)
+    assert fake.bodies("tenant.import") == [{"items": [ITEM]}]
 
 
-async def books(service: Service, tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
-    ended = await run_cli(tmp_path, "doctor", *arguments, **service.environ)
-    return [check for check in map(json.loads, ended.out.splitlines()) if check["check"] == "books acme"]
+async def test_a_damaged_file_is_refused_in_one_sentence_and_nothing_is_sent(fake: Operators, tmp_path: Path) -> None:
+    line = json.dumps(ITEM).encode() + b"\n"
+    (tmp_path / "foreign").write_bytes(header_of("globex", [line], "now") + line)
+    (tmp_path / "torn").write_bytes(header_of("acme", [line, line], "now") + line)
+    (tmp_path / "other").write_bytes(b"\x00\x01")
+    for name, told in (("foreign", "the work of tenant globex"), ("torn", "1 items"), ("other", "no header")):
+        ended = await fake.run(tmp_path, "tenants", "import", "acme", name, "--yes")
+        assert (ended.code, ended.out) == (2, "")
+        assert told in ended.err.splitlines()[0]
+    assert fake.asked == []
 
 
-async def test_the_doctor_says_what_it_would_mend_and_mends_it_when_told(service: Service, tmp_path: Path) -> None:
-    task = await service.paused_task()
-    [balanced] = await books(service, tmp_path)
-    assert (balanced["verdict"], balanced["says"]) == ("ok", "1 tasks (1 queued), 1 sessions")
-    with redis.Redis.from_url(service.redis_url) as client:
-        client.delete("orchestrator:tasks:acme:high")
-    [lost] = await books(service, tmp_path)
-    says = f"{task['task_id']} is pending, but nowhere to be found; --repair would put it back into its lane"
-    assert (lost["verdict"], lost["says"]) == ("failed", says)
-    [mended] = await books(service, tmp_path, "--repair")
-    assert mended["verdict"] == "mended"
-    assert [check["verdict"] for check in await books(service, tmp_path)] == ["ok"]
+async def test_an_export_of_what_is_worked_off_is_wrong_usage(fake: Operators, tmp_path: Path) -> None:
+    ended = await fake.run(tmp_path, "tenants", "drain", "acme", "--export", "a.jsonl", "--yes")
+    assert (ended.code, fake.asked) == (2, [])
 
 
-def test_a_waterfall_fits_its_width_and_shows_nothing_that_steers_a_terminal() -> None:
-    step = {"task_id": "t1", "attempt": 2, "node": "n" * 40, "detail": "\x1b[31mred", "step": "taken_over"}
-    steps = [{**step, "after_ms": at} for at in (0, 10, 4000)]
-    timeline = {"correlation_id": "c1", "started_at": "2026-01-01T00:00:00.000Z", "duration_ms": 4000, "steps": steps}
-    lines = waterfall(timeline, 80)
-    assert max(map(len, lines)) <= 80
-    assert not any("\x1b" in line for line in lines)
-    assert lines[2].split()[:2] == ["10", "ms"]
+async def test_dead_letters_are_replayed_part_by_part_with_progress(fake: Operators, tmp_path: Path) -> None:
+    other = LETTER | {"id": "2-0"}
+    done = {"task_id": "new", "refusal": None}
+    refused = {"id": "2-0", "task_id": None, "refusal": {"message": "gone"}}
+    fake.answers |= {
+        "dlq.list": [{"items": [LETTER, other, LETTER | {"id": "3-0", "replayed_as": "t"}]}],
+        "dlq.replay": [{"items": [done | {"id": LETTER["id"]}], "more": True}, {"items": [refused], "more": False}],
+    }
+    ended = await fake.run(tmp_path, "dlq", "replay", "acme", "--rate", "5", "--yes")
+    assert [body["ids"] for body in fake.bodies("dlq.replay")] == [[LETTER["id"], "2-0"], ["2-0"]]
+    assert fake.bodies("dlq.replay")[0]["rate"] == 5
+    assert ended.code == 5
+    assert ended.err.splitlines()[:3] == [
+        "1 of 2: 0 refused", "2 of 2: 1 refused", "1 of 2 dead letters could not be replayed.",
+    ]  # fmt: skip
+
+
+async def test_a_purge_refuses_without_a_terminal_and_exports_first(fake: Operators, tmp_path: Path) -> None:
+    assert (await fake.run(tmp_path, "dlq", "purge", "acme")).code == 2
+    assert fake.asked == []
+    fake.answers |= {"dlq.list": [{"items": [LETTER]}], "dlq.purge": [{"purged": 1}]}
+    ended = await fake.run(tmp_path, "dlq", "purge", "acme", "--export", "old.jsonl", "--yes")
+    assert (ended.code, fake.bodies("dlq.purge")) == (0, [{"ids": [LETTER["id"]]}])
+    assert json.loads((tmp_path / "old.jsonl").read_text()) == LETTER
+
+
+async def test_a_purge_asks_at_a_terminal(fake: Operators, tmp_path: Path) -> None:
+    fake.answers["dlq.purge"] = [{"purged": 1}]
+    async with open_terminal(tmp_path, "dlq", "purge", "acme", **fake.target()) as terminal:
+        await terminal.see("for good?")
+        await terminal.enter("n")
+        await terminal.see("Nothing was changed.")
+        assert await terminal.end() == 1
+    assert fake.asked == []
+
+
+async def test_a_replay_changes_its_input_and_shows_the_difference(fake: Operators, tmp_path: Path) -> None:
+    fake.answers |= {
+        "task.replay": [{"task_id": "new", "dry_run": False}],
+        "task.get": [
+            {"task_id": "old", "status": "completed", "result": {"content": "one\ntwo"}},
+            {"task_id": "new", "status": "processing"},
+            {"task_id": "new", "status": "completed", "result": {"content": "one\nthree"}},
+        ],
+    }
+    change = ("--set", "payload.content=say it", "--set", "priority=2")
+    ended = await fake.run(tmp_path, "tasks", "replay", "old", *change, "--diff")
+    assert fake.bodies("task.replay")[0]["changes"] == {"payload.content": "say it", "priority": 2}
+    assert (ended.code, ended.out.splitlines()[-2:]) == (0, ["-two", "+three"])
+    assert (await fake.run(tmp_path, "tasks", "replay", "old", "--set", "nonsense")).code == 2
+
+
+async def test_a_replay_that_is_refused_ends_with_1(fake: Operators, tmp_path: Path) -> None:
+    fake.answers["task.replay"] = [refusal(409, "Task t is processing: it can be replayed when it has ended.")]
+    ended = await fake.run(tmp_path, "tasks", "replay", "t", "--dry-run")
+    assert (ended.code, ended.err.splitlines()[0]) == (1, "Task t is processing: it can be replayed when it has ended.")
+    assert fake.bodies("task.replay") == [{"changes": {}, "dry_run": True}]
+
+
+COMMANDS = (
+    "queues", "queues show", "tenants list", "tenants configure", "tenants import", "tenants drain", "dlq list",
+    "dlq show", "dlq replay", "dlq purge", "tasks replay",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(command: str) -> None:
+    ended = CliRunner().invoke(nooble_orch, [*command.split(), "--help"], prog_name="nooble-orch", terminal_width=80)
+    assert ended.exit_code == 0
+    assert re.search(rf"Example:\n +.*nooble-orch {command}", ended.output)

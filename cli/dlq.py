@@ -1,0 +1,195 @@
+"""`dlq`: list, show, replay and purge dead letters."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from cli.client import AdminApi
+from cli.completion import complete_tenants
+from cli.confirm import confirm
+from cli.context import find_target
+from cli.failures import CliFailure, Exit
+from cli.options import listing_options
+from cli.output import Column, note, show_list, show_record
+
+_COLUMNS: Final = (
+    Column("ENTRY", "id", whole=True),
+    Column("TASK", "task_id"),
+    Column("CODE", "error.code", whole=True),
+    Column("TRIES", "attempts"),
+    Column("AGE", "at", age=True),
+)
+_OUTCOMES: Final = (
+    Column("ENTRY", "id", whole=True),
+    Column("NEW TASK", "task_id", whole=True),
+    Column("REFUSED", "refusal.message"),
+)
+_EVERYTHING: Final = 1_000_000
+_PART: Final = 100
+_tenant_argument = click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
+_code_option = click.option("--error-code", metavar="CODE", help="Only those that failed with this code.")
+_age_option = click.option(
+    "--older-than", type=click.IntRange(0), metavar="SECONDS", help="Only those of at least this age."
+)
+_yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@listing_options
+def dlq() -> None:
+    """Look after dead letters. Needs an API key with the scope admin (ORCH_API_KEY).
+
+    \b
+    Example:
+      nooble-orch dlq list acme
+    """
+
+
+@dlq.command("list")
+@_tenant_argument
+@_code_option
+@_age_option
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@listing_options
+def list_letters(tenant_id: str, error_code: str | None, older_than: int | None, limit: int) -> None:
+    """List what could not be done, the latest first.
+
+    \b
+    Example:
+      nooble-orch dlq list acme --error-code ORCH_CONN_001
+    """
+    with AdminApi(find_target()) as api:
+        found = api.listed(f"dlq.list/{tenant_id}", limit, error_code=error_code, older_than=older_than)
+        show_list(found, _COLUMNS, "There are no such dead letters.")
+
+
+@dlq.command()
+@_tenant_argument
+@click.argument("entry", metavar="ENTRY")
+@listing_options
+def show(tenant_id: str, entry: str) -> None:
+    """Show a dead letter.
+
+    \b
+    Example:
+      nooble-orch dlq show acme 1767225600000-0
+    """
+    with AdminApi(find_target()) as api:
+        show_record(api.get(f"dlq.list/{tenant_id}", entry=entry)["items"][0])
+
+
+@dlq.command()
+@_tenant_argument
+@click.argument("entries", metavar="[ENTRY]...", nargs=-1)
+@_code_option
+@_age_option
+@click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="At most so many a second.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@_yes_option
+@listing_options
+def replay(
+    tenant_id: str,
+    entries: tuple[str, ...],
+    error_code: str | None,
+    older_than: int | None,
+    rate: float | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Do dead letters again, as new tasks; those that were replayed before only where they are named.
+
+    Ends with 5 if some of them could not be replayed. Ctrl-C stops it; what was replayed by then stays replayed.
+
+    \b
+    Example:
+      nooble-orch dlq replay acme --error-code ORCH_CONN_001 --rate 5
+    """
+    if not dry_run:
+        confirm(f"Replay dead letters of tenant {tenant_id}?", yes=yes)
+    outcomes: list[dict[str, Any]] = []
+    with AdminApi(find_target()) as api:
+        names = list(entries)
+        if not names:
+            found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, error_code=error_code, older_than=older_than)
+            names = [letter["id"] for letter in found if not letter["replayed_as"]]
+        body = {"dry_run": dry_run} | ({"rate": rate} if rate else {})
+        try:
+            for answer in _answers(api, tenant_id, body, names):
+                outcomes += answer["items"]
+                note(f"{len(outcomes)} of {len(names)}: {_count(outcomes, refused=True)} refused")
+        except KeyboardInterrupt:
+            note(f"Stopped after {len(outcomes)} of {len(names)}; the same command goes on with the others.")
+            raise
+    show_list(outcomes, _OUTCOMES, "There is nothing to replay.")
+    if refused := _count(outcomes, refused=True):
+        message = f"{refused} of {len(outcomes)} dead letters could not be replayed."
+        raise CliFailure(message, "The list says why.", Exit.INCOMPLETE)
+
+
+def _answers(api: AdminApi, tenant_id: str, body: dict[str, Any], names: list[str]) -> Iterator[dict[str, Any]]:
+    """Replay dead letters part by part; a request does as many as it has time for."""
+    left = names
+    while left:
+        answer = api.post(f"dlq.replay/{tenant_id}", {**body, "ids": left[:_PART]})
+        yield answer
+        if answer["more"]:
+            done = {one["id"] for one in answer["items"]}
+            left = [name for name in left if name not in done]
+        else:
+            left = left[_PART:]
+
+
+def _count(outcomes: list[dict[str, Any]], *, refused: bool) -> int:
+    return sum(bool(one["refusal"]) is refused for one in outcomes)
+
+
+@dlq.command()
+@_tenant_argument
+@click.argument("entries", metavar="[ENTRY]...", nargs=-1)
+@_code_option
+@_age_option
+@click.option(
+    "--export",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write them to this file first, as JSON lines.",
+)
+@_yes_option
+@listing_options
+def purge(
+    tenant_id: str,
+    entries: tuple[str, ...],
+    error_code: str | None,
+    older_than: int | None,
+    file: Path | None,
+    *,
+    yes: bool,
+) -> None:
+    """Delete dead letters; the records of their tasks stay.
+
+    \b
+    Example:
+      nooble-orch dlq purge acme --older-than 604800 --export old.jsonl
+    """
+    confirm(f"Delete dead letters of tenant {tenant_id} for good?", yes=yes)
+    choice = {"ids": list(entries) or None, "error_code": error_code, "older_than": older_than}
+    body = {name: value for name, value in choice.items() if value is not None}
+    with AdminApi(find_target()) as api:
+        if file is not None:
+            found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, error_code=error_code, older_than=older_than)
+            kept = [letter for letter in found if not entries or letter["id"] in entries]
+            file.write_text("".join(json.dumps(letter) + "\n" for letter in kept), encoding="utf-8")
+            note(f"{len(kept)} dead letters are in {file}.")
+            # Only what was written goes: others may have come meanwhile.
+            purged = 0
+            names = [letter["id"] for letter in kept]
+            for start in range(0, len(names), 500):
+                purged += api.post(f"dlq.purge/{tenant_id}", {"ids": names[start : start + 500]})["purged"]
+            show_record({"purged": purged})
+        else:
+            show_record(api.post(f"dlq.purge/{tenant_id}", body))

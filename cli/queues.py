@@ -1,0 +1,59 @@
+"""`queues`: the queues of all tenants, or of one."""
+
+import click
+
+from cli.client import AdminApi
+from cli.completion import complete_tenants
+from cli.context import find_target
+from cli.options import listing_options
+from cli.output import Column, show_list, show_record
+
+_COLUMNS = (
+    Column("TENANT", "tenant_id"),
+    Column("STATE", "state", whole=True),
+    Column("HIGH", "depth.high"),
+    Column("NORM", "depth.normal"),
+    Column("LOW", "depth.low"),
+    Column("RUN", "in_hand"),
+    Column("LATER", "delayed"),
+    Column("ASIDE", "parked"),
+    Column("DLQ", "dead_letters"),
+    Column("OLDEST", "oldest_waiting", age=True),
+    Column("/MIN", "accepted_per_minute"),
+    Column("VTIME", "virtual_time"),
+)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="At most so many.")
+@listing_options
+@click.pass_context
+def queues(context: click.Context, limit: int) -> None:
+    """List the queues of all tenants. Needs an API key with the scope admin (ORCH_API_KEY).
+
+    \b
+    Columns: what waits in the high, normal and low lane, what runs, what comes
+    later, what a drain has put aside, dead letters, the age of the oldest that
+    waits, tasks taken in within a minute, virtual time (the smallest is next).
+
+    \b
+    Example:
+      nooble-orch queues
+    """
+    if context.invoked_subcommand is None:
+        with AdminApi(find_target()) as api:
+            show_list(api.listed("queue.list", limit), _COLUMNS, "There are no tenants.")
+
+
+@queues.command()
+@click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
+@listing_options
+def show(tenant_id: str) -> None:
+    """Show a tenant's queue: how much is where, and whose turn it is.
+
+    \b
+    Example:
+      nooble-orch queues show acme
+    """
+    with AdminApi(find_target()) as api:
+        show_record(api.get(f"queue.get/{tenant_id}"))
