@@ -11,6 +11,7 @@ from cli.context import find_target
 from cli.failures import CliFailure
 from cli.options import listing_options
 from cli.output import Column, show_list, show_record
+from cli.replay import replay
 
 STATUSES: Final = (
     "pending", "processing", "retrying", "waiting", "completed", "failed", "cancelled", "partial",
@@ -34,6 +35,9 @@ def tasks() -> None:
     Example:
       nooble-orch tasks list --status failed
     """
+
+
+tasks.add_command(replay)
 
 
 @tasks.command("list")

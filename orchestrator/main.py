@@ -40,35 +40,34 @@ from orchestrator.services.batches import BATCH_ITEM, BatchService
 from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
+from orchestrator.services.dead_letters import DeadLetterService
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
+from orchestrator.services.operations import Operations
 from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
+from orchestrator.services.replays import ReplayService
 from orchestrator.services.revocations import Revocations
 from orchestrator.services.schedule_runner import ScheduleRunner
 from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
-from orchestrator.services.dead_letters import DeadLetterService
-from orchestrator.services.operations import Operations
-from orchestrator.services.replays import ReplayService
 from orchestrator.services.tenants import TenantService
-from orchestrator.services.transfers import TransferService
 from orchestrator.services.timelines import TimelineService
+from orchestrator.services.transfers import TransferService
 from orchestrator.store.admission import AdmissionStore
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.batches import BatchStore
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.dead_letters import DeadLetterStore
 from orchestrator.store.due import DueTenants
-from orchestrator.store.placement import PlacementStore
-from orchestrator.store.transfers import TransferStore
 from orchestrator.store.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.limits import LimitStore
 from orchestrator.store.nodes import Nodes
+from orchestrator.store.placement import PlacementStore
 from orchestrator.store.pump import EventPump
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.revocations import RevocationStore
@@ -78,6 +77,7 @@ from orchestrator.store.sessions import SessionStore
 from orchestrator.store.tasks import TaskStore
 from orchestrator.store.tenants import TenantStates
 from orchestrator.store.timelines import TimelineStore
+from orchestrator.store.transfers import TransferStore
 from orchestrator.store.usage import UsageLedger
 from orchestrator.telemetry.logs import configure_logs
 from orchestrator.telemetry.loop_lag import watch_loop

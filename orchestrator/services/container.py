@@ -9,12 +9,12 @@ from orchestrator.services.chat import ChatService
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
+from orchestrator.services.operations import Operations
 from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.revocations import Revocations
 from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
-from orchestrator.services.operations import Operations
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.store.audit import AuditTrail
