@@ -132,15 +132,15 @@ async def letters_of(stage: Stage, count: int) -> list[str]:
     names = []
     for number in range(count):
         session = await stage.session()
-        names.append((await stage.ended(session, await stage.say(session, f"crash {number}"))).task_id)
+        names.append((await stage.ended(session, await stage.say(session, f"fail {number}"))).task_id)
     return names
 
 
 async def test_dead_letters_are_listed_by_code_and_age_in_pages(stage: Stage, desk: Desk) -> None:
     tasks = await letters_of(stage, 3)
-    page = await desk.letters.list("acme", error_code="ORCH_SYS_001", older_than=None, cursor=None, limit=2)
+    page = await desk.letters.list("acme", error_code="ORCH_CONN_002", older_than=None, cursor=None, limit=2)
     assert [one.task_id for one in page.items] == tasks[:0:-1]
-    assert (page.items[0].type, page.items[0].attempts, page.items[0].error.code) == ("chat.message", 1, "ORCH_SYS_001")
+    assert (page.items[0].type, page.items[0].attempts, page.items[0].error.code) == ("chat.message", 1, "ORCH_CONN_002")
     rest = await desk.letters.list("acme", error_code=None, older_than=None, cursor=page.next_cursor, limit=2)
     assert ([one.task_id for one in rest.items], rest.next_cursor) == (tasks[:1], None)
     for none in ({"error_code": "ORCH_X", "older_than": None}, {"error_code": None, "older_than": 3600}):
@@ -154,7 +154,7 @@ async def test_dead_letters_are_listed_by_code_and_age_in_pages(stage: Stage, de
 async def test_dead_letters_are_replayed_once_unless_they_are_named(stage: Stage, desk: Desk) -> None:
     await letters_of(stage, 2)
     dry = await desk.letters.replay(operator(), "acme", DeadLetterReplay(dry_run=True))
-    assert (dry.replayed, dry.dry_run, stage.turns.began.count("crash 0")) == (2, True, 1)
+    assert (dry.replayed, dry.dry_run, stage.turns.began.count("fail 0")) == (2, True, 1)
     outcome = await desk.letters.replay(operator(), "acme", DeadLetterReplay(rate=1000.0))
     assert (outcome.replayed, outcome.refused, outcome.more) == (2, 0, False)
     for one in outcome.items:
