@@ -99,7 +99,7 @@ class BookStore(TenantStore):
             return False
         pending = await self.redis.gather([("XPENDING", lane, "orchestrator") for lane in lanes], raise_on_error=False)
         claimed = sum(reply[0] for reply in pending if not isinstance(reply, Exception))
-        return sum(lengths) > claimed
+        return bool(sum(lengths) > claimed)
 
     async def not_timed(self, tenant_id: str) -> bool:
         """Tell whether the tenant has delayed tasks, and no timer that is set for the next."""

@@ -35,6 +35,7 @@ from orchestrator.models.principal import Principal, RequestContext, Role
 from orchestrator.models.revocation import Revocation, TokenRevoke, TokenRevoked
 from orchestrator.models.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
 from orchestrator.models.task import Task, TaskCancelled, TaskStatus
+from orchestrator.models.timeline import TaskWait, Timeline, TraceStep, WaitReason
 from orchestrator.services.chat import Admitted
 from orchestrator.services.container import Services
 from orchestrator.services.health import Health
@@ -252,6 +253,14 @@ class FakeTasks:
         return TaskCancelled(task_id, cancelled=True)
 
 
+class FakeTimelines:
+    async def trace(self, ctx: RequestContext, correlation_id: str) -> Timeline:
+        return Timeline(correlation_id, NOW, 0, [TraceStep(NOW, 0, "accepted", "t1", 0)])
+
+    async def why(self, ctx: RequestContext, task_id: str) -> TaskWait:
+        return TaskWait(task_id, TaskStatus.PENDING, WaitReason.NEXT, "It is the next to be claimed.", ahead=0)
+
+
 class FakeBatches:
     async def create(self, ctx: RequestContext, request: BatchCreate) -> tuple[Batch, bool]:
         return evolve(await self.get(ctx, "b1"), total=len(request.items), pending=len(request.items)), False
@@ -396,6 +405,7 @@ class House:
             "chat": self.chat,
             "tasks": self.tasks,
             "batches": self.batches,
+            "timelines": FakeTimelines(),
             "schedules": self.schedules,
             "gateway": self.gateway,
             "rate_limiter": self.limiter,

@@ -43,7 +43,10 @@ async def test_every_answer_is_as_the_document_says() -> None:
     house = House()
     paths = (await document(house))["paths"]
     session_id = await house.session()
-    ids = {"session_id": session_id, "message_id": "m1", "task_id": "t1", "batch_id": "b1", "schedule_id": "sch1"}
+    ids = {
+        **{"session_id": session_id, "message_id": "m1", "task_id": "t1", "batch_id": "b1", "schedule_id": "sch1"},
+        "correlation_id": "c1",
+    }
     bodies = {
         "session.create": {"agent_id": "docs-guide"},
         "session.update": {"metadata": {"a": 1}},

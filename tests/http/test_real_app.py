@@ -77,12 +77,14 @@ async def test_a_session_lives_from_creation_to_its_end(redis_url: str) -> None:
 async def test_what_belongs_to_others_is_not_there(redis_url: str) -> None:
     async with service(redis_url) as client:
         session_id = await client.session()
-        accepted = (await client.say(session_id)).data
+        said = await client.say(session_id)
+        accepted = said.data
         for route in client.app.url_map.iter_rules():
             ids = {
                 "session_id": session_id,
                 "message_id": accepted["message_id"],
                 "task_id": accepted["task_id"],
+                "correlation_id": said.headers["X-Correlation-ID"],
             }
             [name] = route.arguments or {""}
             if name not in ids or not route.rule.startswith("/api/"):
