@@ -71,6 +71,7 @@ class Consumer:
                 scheduler = Scheduler(
                     services, self._free_slots, self._slot_freed, partial(self._take, workers=workers)
                 )
+                self._scheduler = scheduler
                 scheduling = await workers.start(_run_in_scope, scheduler)
                 self.alive = True
                 task_status.started()
@@ -110,7 +111,6 @@ class Consumer:
     async def _work(self, hand: Hand) -> None:
         claim, began = hand.claim, trio.current_time()
         log = _log.bind(tenant_id=claim.tenant_id, task_id=claim.task_id, attempt=claim.attempt)
-        began = trio.current_time()
         try:
             await self.handler(hand)
         except FencedOut:
