@@ -40,8 +40,8 @@ def complete_turn(message: TaskMessage) -> TaskMessage:
         raise InvalidBody(f"{path} {fault}.", details=[FieldFault(path, fault)])
     turn = structure({name: payload[name] for name in _TURN_FIELDS if name in payload}, ChatTurn, "$.payload")
     message_id = message.metadata.message_id or message.message_id
-    whole: dict[str, Any] = {**unstructure(turn), "message_id": message_id}
-    del whole["if_busy"]
+    plain = unstructure(turn)
+    whole: dict[str, Any] = {name: plain[name] for name in _TURN_FIELDS} | {"message_id": message_id}
     return evolve(message, payload=whole, metadata=evolve(message.metadata, message_id=message_id))
 
 

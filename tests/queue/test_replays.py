@@ -20,10 +20,11 @@ from orchestrator.errors import (
     TaskUnfinished,
     TenantDraining,
 )
-from orchestrator.models.chat import ChatAccepted
+from orchestrator.models.chat import ChatAccepted, ChatTurn
 from orchestrator.models.replay import DeadLetterChoice, DeadLetterReplay, ReplayRequest
 from orchestrator.models.task import TaskStatus
 from orchestrator.models.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
+from orchestrator.models.timestamps import now_ms, to_timestamp
 from orchestrator.models.transfer import Imported, TransferItem, TransferKind
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
@@ -58,6 +59,15 @@ async def test_a_replay_is_a_new_task_with_the_same_input_and_the_original_stays
     assert stage.turns.ended == ["say a", "say a"]
     [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
     assert entry[b"action"] == b"task.replay"
+
+
+async def test_a_replay_can_be_replayed(stage: Stage, desk: Desk) -> None:
+    session = await stage.session()
+    task_id = (await stage.ended(session, await stage.say(session, "say a"))).task_id
+    for _ in range(2):
+        task_id = str((await desk.replays.replay_own(operator(), task_id, ReplayRequest())).task_id)
+        assert await finished(stage, task_id) is TaskStatus.COMPLETED
+    assert stage.turns.ended == ["say a"] * 3
 
 
 async def test_a_replay_may_change_its_input_and_a_dry_run_only_tells(stage: Stage, desk: Desk) -> None:
@@ -140,7 +150,12 @@ async def test_dead_letters_are_listed_by_code_and_age_in_pages(stage: Stage, de
     tasks = await letters_of(stage, 3)
     page = await desk.letters.list("acme", error_code="ORCH_CONN_002", older_than=None, cursor=None, limit=2)
     assert [one.task_id for one in page.items] == tasks[:0:-1]
-    assert (page.items[0].type, page.items[0].attempts, page.items[0].error.code) == ("chat.message", 1, "ORCH_CONN_002")
+    first = page.items[0]
+    assert (first.type, first.attempts, first.error.code) == ("chat.message", 1, "ORCH_CONN_002")
+        "chat.message",
+        1,
+        "ORCH_CONN_002",
+    )
     rest = await desk.letters.list("acme", error_code=None, older_than=None, cursor=page.next_cursor, limit=2)
     assert ([one.task_id for one in rest.items], rest.next_cursor) == (tasks[:1], None)
     for none in ({"error_code": "ORCH_X", "older_than": None}, {"error_code": None, "older_than": 3600}):
@@ -207,6 +222,20 @@ async def test_exported_work_is_done_elsewhere_in_its_order_and_once(stage: Stag
         assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
     assert [name for name in stage.turns.began if name in {"say 0", "say 3"}] == ["say 0", "say 3"]
     assert await desk.transfers.take_in(operator(), "acme", items) == Imported(0, 6, 0)
+
+
+async def test_a_turn_that_begins_later_does_so_elsewhere_too(stage: Stage, desk: Desk) -> None:
+    session = await stage.session()
+    later = to_timestamp(now_ms() + 400)
+    sent = await stage.chat.send(context(), session.session_id, ChatTurn("say later", scheduled_for=later))
+    await desk.tenants.change(operator(), "acme", TenantState.DRAINING, DrainRequest(DrainMode.DISCARD))
+    items = await exported(desk)
+    await stage.redis.flushall()
+    await desk.transfers.take_in(operator(), "acme", items)
+    now = await stage.say(session, "say now")
+    assert (await stage.ended(session, now)).status is TaskStatus.COMPLETED
+    assert (await stage.ended(session, sent.accepted)).status is TaskStatus.COMPLETED
+    assert stage.turns.ended == ["say now", "say later"]
 
 
 async def test_a_damaged_item_is_refused_before_anything_changes(stage: Stage, desk: Desk) -> None:

@@ -57,6 +57,11 @@ if message_id ~= '' then
   redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
   redis.call('EXPIRE', message_key(message_id), ARGV[8])
 end
+if ARGV[12] ~= '' and redis.call('HGET', task, 'status') == 'pending' then
+  -- A turn that is to start later takes its place in the session only then.
+  redis.call('ZADD', DELAYED, ARGV[12], task_id)
+  return {'ok', 0}
+end
 touch_session(session_id)
 local claimable, before = 0, 0
 if found[2] then
