@@ -152,10 +152,6 @@ async def test_dead_letters_are_listed_by_code_and_age_in_pages(stage: Stage, de
     assert [one.task_id for one in page.items] == tasks[:0:-1]
     first = page.items[0]
     assert (first.type, first.attempts, first.error.code) == ("chat.message", 1, "ORCH_CONN_002")
-        "chat.message",
-        1,
-        "ORCH_CONN_002",
-    )
     rest = await desk.letters.list("acme", error_code=None, older_than=None, cursor=page.next_cursor, limit=2)
     assert ([one.task_id for one in rest.items], rest.next_cursor) == (tasks[:1], None)
     for none in ({"error_code": "ORCH_X", "older_than": None}, {"error_code": None, "older_than": 3600}):
