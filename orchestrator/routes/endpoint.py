@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import NOTHING, fields, frozen
 from quart import Request, Response, request
 
 from orchestrator.codec import structure
@@ -127,8 +127,8 @@ class Endpoint:
         if route.method == "GET":
             return None, None
         raw = await read_body(request, exchange.headers)
-        if route.body is None and not raw:
-            return None, None
+        if not raw and (route.body is None or not _asks(route.body)):
+            return None, None if route.body is None else route.body()
         envelope, path = open_envelope(raw, route.name, principal.tenant_id)
         if route.body is None and envelope.data is None:
             return envelope, None
@@ -202,6 +202,11 @@ class Endpoint:
                 _log.warning("audit.lost", action=action, route=self._route.name, reason=fault.message)
         if waiting.cancelled_caught:
             _log.warning("audit.lost", action=action, route=self._route.name, reason="it took too long")
+
+
+def _asks(model: type) -> bool:
+    """Tell whether a body has to say something: a field without default."""
+    return model is dict or any(attribute.default is NOTHING for attribute in fields(model))
 
 
 def _free(data: Any, path: str) -> dict[str, Any]:

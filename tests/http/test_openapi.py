@@ -44,7 +44,11 @@ async def test_every_answer_is_as_the_document_says() -> None:
     paths = (await document(house))["paths"]
     session_id = await house.session()
     ids = {
-        "session_id": session_id, "message_id": "m1", "task_id": "t1", "batch_id": "b1", "schedule_id": "sch1",
+        "session_id": session_id,
+        "message_id": "m1",
+        "task_id": "t1",
+        "batch_id": "b1",
+        "schedule_id": "sch1",
         "correlation_id": "c1",
     }
     bodies = {
