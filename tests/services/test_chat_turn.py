@@ -238,7 +238,7 @@ async def test_an_agent_that_gives_up_is_not_asked_again() -> None:
 async def test_a_malformed_stream_is_a_bad_gateway(messages: list[object]) -> None:
     async with turns_on(Platform(legs=[says(*messages)])) as turns:
         with pytest.raises(BadGateway):
-            await turns.run(FakeRun(message=a_message(timeout_ms=1000)), Partial())
+            await turns.run(FakeRun(message=a_message(timeout_ms=500)), Partial())
 
 
 async def test_a_turn_has_a_deadline() -> None:
