@@ -21,7 +21,8 @@ from orchestrator.store.tasks import Batch, Claim
 
 _log = structlog.get_logger()
 
-_TENANTS_A_ROUND: Final = 32
+TENANTS_A_ROUND: Final = 10
+"""Few enough that a claim brings several tasks where there are many slots, whatever the number of tenants."""
 _RETRY_SECONDS: Final = 0.5
 
 
@@ -64,7 +65,7 @@ class Scheduler:
             free = self.free_slots()
             settlements, self._settlements = self._settlements, []
             try:
-                turns = await self.services.ready.take(min(free, _TENANTS_A_ROUND), settlements)
+                turns = await self.services.ready.take(min(free, TENANTS_A_ROUND), settlements)
             except StoreUnavailable:
                 self._settlements[:0] = settlements
                 raise
