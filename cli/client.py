@@ -142,7 +142,8 @@ def data_of(response: httpx.Response) -> Any:
         raise CliFailure(message, "Is --api-url right?", code) from None
     if error:
         details = [(fault["path"], fault["message"]) for fault in error.get("details", ())]
-        raise refusal(response.status_code, error["message"], details, error.get("retry_after_ms"))
+        by_key = "X-API-Key" in response.request.headers
+        raise refusal(response.status_code, error["message"], details, error.get("retry_after_ms"), by_key=by_key)
     if isinstance(data, dict) and "items" in data:
         pagination = body.get("meta", {}).get("pagination") or {}
         data["next_cursor"] = pagination.get("next_cursor")

@@ -1,7 +1,7 @@
 """`dlq`: list, show, replay and purge dead letters."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,7 +112,7 @@ def replay(
         confirm(f"Replay dead letters of tenant {tenant_id}?", yes=yes)
     outcomes: list[dict[str, Any]] = []
     with AdminApi(find_target()) as api:
-        names = list(entries)
+        names = list(dict.fromkeys(entries))
         if not names:
             found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, error_code=error_code, older_than=older_than)
             names = [letter["id"] for letter in found if not letter["replayed_as"]]
@@ -122,25 +122,39 @@ def replay(
                 outcomes += answer["items"]
                 note(f"{len(outcomes)} of {len(names)}: {_count(outcomes, refused=True)} refused")
         except KeyboardInterrupt:
-            note(f"Stopped after {len(outcomes)} of {len(names)}; the same command goes on with the others.")
+            done = f"{len(outcomes)} of {len(names)}, perhaps some of the next {_part(rate)}"
+            note(f"Stopped after {done}; the same command goes on with the others.")
             raise
     show_list(outcomes, _OUTCOMES, "There is nothing to replay.")
     if refused := _count(outcomes, refused=True):
         message = f"{refused} of {len(outcomes)} dead letters could not be replayed."
         raise CliFailure(message, "The list says why.", Exit.INCOMPLETE)
+    _must_be_all(entries, {one["id"] for one in outcomes})
 
 
 def _answers(api: AdminApi, tenant_id: str, body: dict[str, Any], names: list[str]) -> Iterator[dict[str, Any]]:
     """Replay dead letters part by part; a request does as many as it has time for."""
-    left = names
+    left, part = names, _part(body.get("rate"))
     while left:
-        answer = api.post(f"dlq.replay/{tenant_id}", {**body, "ids": left[:_PART]})
+        answer = api.post(f"dlq.replay/{tenant_id}", {**body, "ids": left[:part]})
         yield answer
         if answer["more"]:
             done = {one["id"] for one in answer["items"]}
             left = [name for name in left if name not in done]
         else:
-            left = left[_PART:]
+            left = left[part:]
+
+
+def _part(rate: float | None) -> int:
+    """Return how many one request asks for: paced ones take a second, so that the progress is seen."""
+    return _PART if rate is None else min(_PART, max(1, int(rate)))
+
+
+def _must_be_all(entries: tuple[str, ...], found: Collection[str]) -> None:
+    missing = [entry for entry in entries if entry not in found]
+    if missing:
+        code = Exit.INCOMPLETE if found else Exit.NOT_FOUND
+        raise CliFailure(f"There is no such dead letter: {', '.join(missing)}.", "", code)
 
 
 def _count(outcomes: list[dict[str, Any]], *, refused: bool) -> int:
@@ -157,7 +171,7 @@ def _count(outcomes: list[dict[str, Any]], *, refused: bool) -> int:
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write them to this file first, as JSON lines.",
+    help="Write them to this new file first, as JSON lines.",
 )
 @_yes_option
 @listing_options
@@ -177,19 +191,30 @@ def purge(
       nooble-orch dlq purge acme --older-than 604800 --export old.jsonl
     """
     confirm(f"Delete dead letters of tenant {tenant_id} for good?", yes=yes)
-    choice = {"ids": list(entries) or None, "error_code": error_code, "older_than": older_than}
-    body = {name: value for name, value in choice.items() if value is not None}
+    choice = {"error_code": error_code, "older_than": older_than}
     with AdminApi(find_target()) as api:
-        if file is not None:
-            found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, error_code=error_code, older_than=older_than)
-            kept = [letter for letter in found if not entries or letter["id"] in entries]
-            file.write_text("".join(json.dumps(letter) + "\n" for letter in kept), encoding="utf-8")
-            note(f"{len(kept)} dead letters are in {file}.")
-            # Only what was written goes: others may have come meanwhile.
-            purged = 0
-            names = [letter["id"] for letter in kept]
-            for start in range(0, len(names), 500):
-                purged += api.post(f"dlq.purge/{tenant_id}", {"ids": names[start : start + 500]})["purged"]
-            show_record({"purged": purged})
-        else:
+        if file is None and not entries:
+            body = {name: value for name, value in choice.items() if value is not None}
             show_record(api.post(f"dlq.purge/{tenant_id}", body))
+            return
+        found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice)
+        kept = [letter for letter in found if not entries or letter["id"] in entries]
+        if file is not None:
+            _write(file, kept)
+        # Only what was found, and written, goes: others may have come meanwhile.
+        purged, names = 0, [letter["id"] for letter in kept]
+        for start in range(0, len(names), 500):
+            purged += api.post(f"dlq.purge/{tenant_id}", {"ids": names[start : start + 500]})["purged"]
+        show_record({"purged": purged})
+    _must_be_all(entries, names)
+
+
+def _write(file: Path, letters: list[dict[str, Any]]) -> None:
+    try:
+        # What an earlier purge has written there exists nowhere else any more.
+        with file.open("x", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(letter) + "\n" for letter in letters)
+    except OSError as error:
+        message = f"{file} can't be written: {error.strerror}."
+        raise CliFailure(message, "Nothing was deleted; name another file.", Exit.USAGE) from None
+    note(f"{len(letters)} dead letters are in {file}.")

@@ -48,8 +48,20 @@ _HINTS: Final = {
     503: "'nooble-orch doctor' shows what is away.",
 }
 
+_KEY_HINTS: Final = {
+    401: "Give a valid API key with ORCH_API_KEY, or in a profile.",
+    403: "The API key lacks the scope that this needs.",
+}
 
-def refusal(status: int, message: str, details: list[tuple[str, str]], retry_after_ms: int | None = None) -> CliFailure:
+
+def refusal(
+    status: int,
+    message: str,
+    details: list[tuple[str, str]],
+    retry_after_ms: int | None = None,
+    *,
+    by_key: bool = False,
+) -> CliFailure:
     """Turn an error that the service answered into the failure of a command.
 
     Args:
@@ -57,11 +69,13 @@ def refusal(status: int, message: str, details: list[tuple[str, str]], retry_aft
         message: the service's sentence.
         details: (path, fault) each.
         retry_after_ms: when the service may be asked again, in ms.
+        by_key: whether an API key was shown instead of a token.
     """
     # A single fault is already part of the service's sentence.
     faults = "; ".join(f"{path} {fault}" for path, fault in details) if len(details) > 1 else ""
     wait = f"Try again in {retry_after_ms / 1000:.1f} s." if retry_after_ms else ""
-    hint = " ".join(part for part in (faults, wait or _HINTS.get(status, "")) if part)
+    usual = (by_key and _KEY_HINTS.get(status)) or _HINTS.get(status, "")
+    hint = " ".join(part for part in (faults, wait or usual) if part)
     return CliFailure(message, hint, _BY_STATUS.get(status, Exit.FAILED))
 
 

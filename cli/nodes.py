@@ -7,7 +7,7 @@ import click
 from cli.client import AdminApi
 from cli.context import find_target
 from cli.options import listing_options
-from cli.output import Column, show_list
+from cli.output import Column, is_table, show_list
 
 _COLUMNS = (
     Column("NODE", "node", whole=True),
@@ -31,13 +31,17 @@ def nodes() -> None:
       nooble-orch nodes -o json
     """
     with AdminApi(find_target()) as api:
-        show_list(map(node_row, api.get("orchestrator.nodes")["items"]), _COLUMNS, "No process is alive.")
+        form = _row if is_table() else _record
+        show_list(map(form, api.get("orchestrator.nodes")["items"]), _COLUMNS, "No process is alive.")
 
 
-def node_row(node: dict[str, Any]) -> dict[str, Any]:
+def _record(node: dict[str, Any]) -> dict[str, Any]:
     """Make the record of a process, with what it says of itself beside it."""
-    load = node["load"] or {}
-    row = {**{name: value for name, value in node.items() if name != "load"}, **load}
+    return {name: value for name, value in node.items() if name != "load"} | (node["load"] or {})
+
+
+def _row(node: dict[str, Any]) -> dict[str, Any]:
+    load, row = node["load"] or {}, _record(node)
     row["beat"] = f"{node['heartbeat_age_ms'] / 1000:.1f}s" if node["live"] else "gone"
     row["hands"] = f"{load['in_hand']}/{load['slots']}" if load else ""
     row["rate"] = f"{load['ends_per_second']:.1f}" if load else ""

@@ -38,6 +38,8 @@ class Column:
     style: str = ""
     age: bool = False
     """Whether the field is a moment that is shown as the time since then."""
+    minute: bool = False
+    """Whether the field is a moment that is shown to the minute, in UTC."""
     whole: bool = False
     """Whether it must not be cut: ids, which people copy."""
 
@@ -120,4 +122,6 @@ def _cell(record: Mapping[str, Any], column: Column) -> str:
         value = value.get(step) if isinstance(value, Mapping) else None
     if column.age:
         return age(value)
+    if column.minute and value:
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
     return "" if value is None else printable(str(value))

@@ -13,6 +13,7 @@ from cli.context import find_target
 from cli.failures import CliFailure, Exit
 from cli.options import listing_options
 from cli.output import note, printable, show_record
+from cli.values import json_value
 
 _ENDED: Final = frozenset({"completed", "failed", "cancelled", "partial"})
 _LOOK_EVERY: Final = 0.3
@@ -30,7 +31,7 @@ class _Assignment(click.ParamType["tuple[str, Any]"]):
         if not sign or not path:
             self.fail(f"'{value}' is not PATH=VALUE, such as payload.content=Hello.", param, ctx)
         try:
-            return path, json.loads(text)
+            return path, json_value(text)
         except ValueError:
             return path, text
 

@@ -15,7 +15,7 @@ _COLUMNS: Final = (
     Column("SCHEDULE", "schedule_id", whole=True),
     Column("CRON", "cron", whole=True),
     Column("AGENT", "agent_id"),
-    Column("NEXT", "next_at"),
+    Column("NEXT", "next_at", minute=True, whole=True),
     Column("ERROR", "last_error"),
 )
 _schedule_argument = click.argument("schedule_id", metavar="SCHEDULE", shell_complete=complete_schedules)

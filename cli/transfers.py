@@ -39,8 +39,25 @@ def write_export(api: AdminApi, tenant_id: str, file: Path) -> int:
                 whole.write(header)
                 whole.writelines(_rewound(body))
         except OSError as error:
-            raise CliFailure(f"{file} can't be written: {error.strerror}.", "Nothing was changed.") from None
+            raise CliFailure(f"{file} can't be written: {error.strerror}.", "Export to another file.") from None
     return tasks
+
+
+def must_be_writable(file: Path) -> None:
+    """Find out whether a file can be written before anything is done whose result belongs in it.
+
+    Raises:
+        CliFailure: it can't.
+    """
+    existed = file.exists()
+    try:
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        message = f"{file} can't be written: {error.strerror}."
+        raise CliFailure(message, "Nothing was changed.", Exit.USAGE) from None
+    if not existed:
+        file.unlink()
 
 
 def read_import(api: AdminApi, tenant_id: str, file: Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def check_file(lines: Iterable[bytes], tenant_id: str) -> int:
         try:
             check_item(decode(line, TransferItem), tenant_id)
         except OrchestratorError as error:
-            raise DamagedFile(f"line {number}: {error.message}") from None
+            raise DamagedFile(f"line {number}: {error.message.rstrip('.')}") from None
     if count != header.count:
         found = "more" if count > header.count else str(count)
         raise DamagedFile(f"it has {found} items, and its header says {header.count}")

@@ -15,6 +15,7 @@ from orchestrator.store.placement import Placed, PlacementStore, Stray
 _log = structlog.get_logger()
 
 _KEPT: Final = 4096
+_NAME_BYTES: Final = 60
 """So many bytes of what is no message go to the dead letters."""
 _REFUSED: Final = {
     Placed.KNOWN: ("$.task_id", "is the id of another task"),
@@ -49,7 +50,7 @@ async def adopt_stray(services: QueueServices, stray: Stray) -> None:
 def _raw(stray: Stray) -> bytes:
     raw = stray.fields.get(b"message")
     if raw is None:
-        names = ", ".join(sorted(name.decode(errors="replace") for name in stray.fields)[:5])
+        names = ", ".join(sorted(name[:_NAME_BYTES].decode(errors="replace") for name in stray.fields)[:5])
         fault = FieldFault("$", "has no field 'message'")
         raise InvalidBody(f"The entry has no field 'message', but {names}.", details=[fault])
     return raw

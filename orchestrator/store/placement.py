@@ -12,6 +12,7 @@ from orchestrator.store.scripts import Script
 
 _PLACE: Final = Script("place_task")
 _BURY: Final = Script("bury_entry")
+_ID_BYTES: Final = 200
 
 
 class Placed(StrEnum):
@@ -115,7 +116,8 @@ class PlacementStore(TenantStore):
             error: JSON: why.
             kept: what is kept of what it held.
         """
-        task_id = stray.fields.get(b"task_id", b"")
+        # Somebody wrote it by hand: it may be of any length.
+        task_id = stray.fields.get(b"task_id", b"")[:_ID_BYTES]
         await self.run(_BURY, stray.tenant_id, stray.lane, stray.entry, task_id, error, kept)
 
 

@@ -109,6 +109,15 @@ async def test_configure_sends_what_is_named_and_null_for_no_value(fake: Operato
         assert (await fake.run(tmp_path, "tenants", "configure", "acme", wrong)).code == 2, wrong
 
 
+async def test_the_secret_of_callbacks_is_shown_or_replaced(fake: Operators, tmp_path: Path) -> None:
+    fake.answers |= {
+        "tenant.callback_secret": [{"tenant_id": "acme", "secret": "whsec_b2xk"}],
+        "tenant.rotate_callback_secret": [{"tenant_id": "acme", "secret": "whsec_bmV3"}],
+    }
+    assert "whsec_b2xk" in (await fake.run(tmp_path, "tenants", "callback-secret", "acme")).out
+    assert "whsec_bmV3" in (await fake.run(tmp_path, "tenants", "callback-secret", "acme", "--rotate")).out
+
+
 ITEM = {
     "kind": "session", "id": "s1", "fields": {"state": "ACTIVE", "user_id": "a", "agent_id": "echo"}, "due_ms": None,
 }  # fmt: skip
@@ -163,6 +172,16 @@ async def test_dead_letters_are_replayed_part_by_part_with_progress(fake: Operat
     ]  # fmt: skip
 
 
+async def test_paced_replays_are_asked_for_a_second_at_a_time(fake: Operators, tmp_path: Path) -> None:
+    names = [f"{number}-0" for number in range(1, 6)]
+    parts = [names[:2], names[2:4], names[4:]]
+    done = {"task_id": "new", "refusal": None}
+    fake.answers["dlq.replay"] = [{"items": [done | {"id": name} for name in part], "more": False} for part in parts]
+    ended = await fake.run(tmp_path, "dlq", "replay", "acme", *names, "--rate", "2.5", "--yes")
+    assert [body["ids"] for body in fake.bodies("dlq.replay")] == parts
+    assert (ended.code, ended.err.splitlines()) == (0, [f"{count} of 5: 0 refused" for count in (2, 4, 5)])
+
+
 async def test_a_purge_refuses_without_a_terminal_and_exports_first(fake: Operators, tmp_path: Path) -> None:
     assert (await fake.run(tmp_path, "dlq", "purge", "acme")).code == 2
     assert fake.asked == []
@@ -170,6 +189,59 @@ async def test_a_purge_refuses_without_a_terminal_and_exports_first(fake: Operat
     ended = await fake.run(tmp_path, "dlq", "purge", "acme", "--export", "old.jsonl", "--yes")
     assert (ended.code, fake.bodies("dlq.purge")) == (0, [{"ids": [LETTER["id"]]}])
     assert json.loads((tmp_path / "old.jsonl").read_text()) == LETTER
+
+
+async def test_a_purge_does_not_write_over_what_an_earlier_one_has_kept(fake: Operators, tmp_path: Path) -> None:
+    (tmp_path / "old.jsonl").write_text("kept")
+    fake.answers |= {"dlq.list": [{"items": [LETTER]}]}
+    for name in ("old.jsonl", "nowhere/new.jsonl"):
+        ended = await fake.run(tmp_path, "dlq", "purge", "acme", "--export", name, "--yes")
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(f"{name} can't be written: ")
+    assert (tmp_path / "old.jsonl").read_text() == "kept"
+    assert fake.bodies("dlq.purge") == []
+
+
+@pytest.mark.parametrize("command", ["replay", "purge"])
+async def test_dead_letters_that_are_not_there_are_named(fake: Operators, tmp_path: Path, command: str) -> None:
+    entry = "1767225600000-0"
+    outcome = {"id": entry, "task_id": "new", "refusal": None}
+    fake.answers |= {
+        "dlq.list": [{"items": [LETTER]}],
+        "dlq.purge": [{"purged": 1}],
+        "dlq.replay": [{"items": [outcome], "more": False}, {"items": [], "more": False}],
+    }
+    partly = await fake.run(tmp_path, "dlq", command, "acme", entry, "1-1", "--yes")
+    assert (partly.code, partly.err.splitlines()[-1]) == (5, "There is no such dead letter: 1-1.")
+    assert (await fake.run(tmp_path, "dlq", command, "acme", "1-1", "--yes")).code == 3
+
+
+async def test_nothing_is_drained_that_could_not_be_exported(fake: Operators, tmp_path: Path) -> None:
+    arguments = ("tenants", "drain", "acme", "--discard", "--yes", "--export", "nowhere/a.jsonl")
+    ended = await fake.run(tmp_path, *arguments)
+    assert (ended.code, fake.asked) == (2, [])
+    assert ended.err.splitlines()[-1] == "Hint: Nothing was changed."
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
+async def test_a_number_that_json_does_not_have_is_wrong_usage(fake: Operators, tmp_path: Path, number: str) -> None:
+    ended = await fake.run(tmp_path, "tenants", "configure", "acme", f"weight={number}")
+    assert (ended.code, fake.asked) == (2, [])
+    assert f"'{number}' is no value of weight" in ended.err
+
+
+async def test_processes_are_told_to_programs_as_the_service_tells_them(fake: Operators, tmp_path: Path) -> None:
+    load = {"in_hand": 1, "slots": 100, "ends_per_second": 0.5}
+    node = {"node": "n1", "heartbeat_age_ms": 20, "live": True}
+    fake.answers["orchestrator.nodes"] = [{"items": [node | {"load": load}]}]
+    assert json.loads((await fake.run(tmp_path, "nodes")).out) == node | load
+
+
+async def test_a_wrong_api_key_is_not_taken_for_a_token(fake: Operators, tmp_path: Path) -> None:
+    fake.answers["tenant.list"] = [refusal(401, "The API key is not known.")]
+    ended = await fake.run(tmp_path, "tenants", "list")
+    hint = "Hint: Give a valid API key with ORCH_API_KEY, or in a profile."
+    assert (ended.code, ended.err.splitlines()[-1]) == (1, hint)
 
 
 async def test_a_purge_asks_at_a_terminal(fake: Operators, tmp_path: Path) -> None:

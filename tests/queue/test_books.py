@@ -155,6 +155,16 @@ async def test_an_entry_without_record_goes_to_the_dead_letters(idle: Stage) -> 
     assert await idle.redis.xlen(idle.keys.dead_letters("acme")) == 1
 
 
+async def test_a_dead_letter_keeps_but_the_beginning_of_what_somebody_wrote(idle: Stage) -> None:
+    await idle.session()
+    written = {"task_id": "a" * 1_000_000, "message": "b" * 1_000_000}
+    await idle.redis.xadd(idle.keys.lane("acme", Lane.NORMAL), dict(written))
+    await idle.queue.ready.mark("acme")
+    assert (await repair(idle)).balances
+    [(_, letter)] = await idle.redis.xrange(idle.keys.dead_letters("acme"))
+    assert (letter[b"task_id"], letter[b"message"]) == (b"a" * 200, b"b" * 4096)
+
+
 async def test_an_offset_that_is_not_the_last_of_the_log_is_for_a_person_to_look_at(idle: Stage) -> None:
     session = await idle.session()
     await idle.say(session, "say a")

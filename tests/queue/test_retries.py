@@ -8,6 +8,7 @@ import trio
 from attrs import evolve
 
 from orchestrator.errors import BadGateway, FencedOut, OrchestratorError, ServiceRefused, TaskExpired
+from orchestrator.models.ids import new_id
 from orchestrator.models.session import SessionState
 from orchestrator.models.task import Lane, TaskStatus
 from orchestrator.queue.expiry import give_up_expired
@@ -45,6 +46,14 @@ async def test_a_failure_that_may_pass_is_tried_again_and_the_client_sees_it_que
     assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.ACTIVE
     assert await stage.redis.xlen(stage.keys.dead_letters("acme")) == 0
     assert await stage.redis.zcard(stage.keys.delayed("acme")) == 0
+
+
+async def test_each_retry_stands_once_in_the_timeline(stage: Stage) -> None:
+    play(stage, BadGateway("nonsense"))
+    session, correlation_id = await stage.session(), new_id()
+    await stage.ended(session, await stage.say(session, "flaky", correlation_id=correlation_id))
+    steps = [fields[b"w"] for _, fields in await stage.redis.xrange(stage.keys.trace("acme", correlation_id))]
+    assert steps == [b"accepted", b"claimed", b"retried", b"resumed", b"claimed", b"finished"]
 
 
 async def test_all_attempts_together_have_the_time_of_one_turn(stage: Stage) -> None:

@@ -137,3 +137,11 @@ async def test_what_is_no_message_at_all_is_a_dead_letter(stage: Stage) -> None:
     assert "not an object" in told
     assert "no field 'message', but what" in told
     assert (await stage.ended(session, await stage.say(session, "say b"))).status is TaskStatus.COMPLETED
+
+
+async def test_names_of_any_length_are_cut_in_a_dead_letter(stage: Stage) -> None:
+    await stage.redis.xadd(stage.keys.lane("acme", Lane.NORMAL), {"task_id": "a" * 100_000, "b" * 100_000: "c"})
+    await stage.queue.ready.mark("acme")
+    [letter] = await dead_letters(stage)
+    assert letter[b"task_id"] == b"a" * 200
+    assert len(letter[b"error"]) < 1000

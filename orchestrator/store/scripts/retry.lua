@@ -18,5 +18,4 @@ redis.call('HDEL', task, 'node')
 redis.call('ZADD', DELAYED, due, task_id)
 trace_step(task_id, 'retried', nil, 'in ' .. (due - NOW) .. ' ms')
 append_event(ARGV[5], 'chat.status_update', ARGV[9])
-trace_step(task_id, 'retried', nil, tostring(due - NOW) .. ' ms')
 return due
