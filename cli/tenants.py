@@ -1,6 +1,5 @@
 """`tenants`: show, pause, resume, drain."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,8 @@ from cli.context import find_target
 from cli.failures import CliFailure, Exit
 from cli.options import listing_options
 from cli.output import Column, note, show_list, show_record
-from cli.transfers import read_import, write_export
+from cli.transfers import must_be_writable, read_import, write_export
+from cli.values import json_value
 
 _LOOK_EVERY: Final = 0.5
 _SETTINGS: Final = ("weight", "concurrency", "start_rate", "rate", "queue_length", "fair_users")
@@ -162,6 +162,8 @@ def drain(
     """
     if file is not None and not discard and deadline is None:
         raise click.UsageError("--export needs --discard or --deadline: what is worked off can't be exported.")
+    if file is not None:
+        must_be_writable(file)
     confirm(f"Drain tenant {tenant_id}?", yes=yes)
     body: dict[str, Any] = {"mode": "discard" if discard else "work_off"}
     if deadline is not None:
@@ -203,7 +205,7 @@ def _setting(text: str) -> tuple[str, Any]:
     if not value:
         return name, None if name != "fair_users" else False
     try:
-        return name, json.loads(value)
+        return name, json_value(value)
     except ValueError:
         raise click.UsageError(f"'{value}' is no value of {name}: give a number, or true or false.") from None
 
