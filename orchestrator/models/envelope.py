@@ -6,7 +6,7 @@ from attrs import field, frozen
 from msgspec import Meta
 
 from orchestrator.models.ids import Id
-from orchestrator.models.timestamps import Timestamp
+from orchestrator.models.timestamps import Timestamp, moment_fault
 
 SCHEMA_VERSION = "1.0"
 SOURCE_SERVICE = "agent-orchestrator"
@@ -60,7 +60,7 @@ class RequestEnvelope:
     correlation_id: Id | None = None
     type: MessageType | None = None
     schema_version: str = SCHEMA_VERSION
-    created_at: Timestamp | None = None
+    created_at: Annotated[Timestamp | None, Meta(extra={"check": moment_fault})] = None
     tenant_id: Id | None = None
     source_service: str | None = None
 

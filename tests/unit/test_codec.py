@@ -135,3 +135,9 @@ def test_what_is_nested_too_deeply_to_be_written_again_is_refused(opening: str) 
 
 def test_width_is_not_depth() -> None:
     assert len(parse_request(b"[" + b",".join([b"[[]]"] * 500) + b"]")) == 500
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2026-01-01", "2026-01-01T00:00:00", ""])
+def test_an_envelope_says_when_it_was_made_or_nothing(moment: str) -> None:
+    assert set(faults({"data": {}, "created_at": moment}, RequestEnvelope)) == {"$.data.created_at"}
+    assert structure({"data": {}, "created_at": None}, RequestEnvelope).created_at is None
