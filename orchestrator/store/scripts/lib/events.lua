@@ -1,12 +1,18 @@
 -- Append an event to the log of a session, or of another owner, and tell those who follow. Needs tenant.lua.
 -- The offset is the owner's own counter, so offsets have no gaps; returns it.
+local prolonged = {}
+
 local function append_to(owner, id, name, body)
   local epoch = redis.call('HGET', owner, 'epoch')
   if not epoch then return 0 end
   local offset = redis.call('HINCRBY', owner, 'offset', 1)
   local log = owner .. ':events'
   redis.call('XADD', log, 'MAXLEN', '~', LOG_LENGTH, '0-' .. offset, 'e', epoch, 'n', name, 'b', body)
-  redis.call('EXPIRE', log, LOG_SECONDS)
+  -- Once a script is enough, however many events it appends.
+  if not prolonged[log] then
+    redis.call('EXPIRE', log, LOG_SECONDS)
+    prolonged[log] = true
+  end
   redis.call('PUBLISH', 'orchestrator:events:' .. TENANT .. ':' .. id, offset .. ' ' .. epoch .. ' ' .. name .. '\n' .. body)
   return offset
 end
