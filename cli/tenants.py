@@ -104,6 +104,24 @@ def show(tenant_id: str) -> None:
         show_record(api.get(f"tenant.get/{tenant_id}"))
 
 
+@tenants.command("callback-secret")
+@_tenant_argument
+@click.option("--rotate", is_flag=True, help="Replace it; the old one signs beside the new one for a day.")
+@listing_options
+def callback_secret(tenant_id: str, *, rotate: bool) -> None:
+    """Show the secret that signs a tenant's callbacks, for its receivers to verify with.
+
+    \b
+    Example:
+      nooble-orch tenants callback-secret acme
+    """
+    with AdminApi(find_target()) as api:
+        if rotate:
+            show_record(api.post(f"tenant.rotate_callback_secret/{tenant_id}"))
+        else:
+            show_record(api.get(f"tenant.callback_secret/{tenant_id}"))
+
+
 @tenants.command()
 @_tenant_argument
 @_yes_option

@@ -24,6 +24,8 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart_trio import QuartTrio
 
 from orchestrator import routes, websocket
+from orchestrator.clients.addresses import AddressGuard
+from orchestrator.clients.callbacks import CallbackClient
 from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
@@ -34,9 +36,10 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
+from orchestrator.queue.tasks.webhooks import Webhooks
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.batch_item import BatchItemRunner
-from orchestrator.services.batches import BATCH_ITEM, BatchService
+from orchestrator.services.batches import BATCH_ITEM, WEBHOOK, BatchService
 from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
@@ -172,6 +175,12 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         handlers: dict[str, Handler] = {
             str(CHAT_TURN): ChatTasks(queue, turns),
             str(BATCH_ITEM): BatchItems(queue, items),
+            str(WEBHOOK): Webhooks(
+                queue,
+                BatchStore(*stores),
+                TenantStates(*stores),
+                CallbackClient(AddressGuard(settings.callback_allow)),
+            ),
         }
         chat = ChatService(
             AdmissionStore(*stores), task_store, tasks, sessions, ready, due, pump, clients, settings, rates

@@ -4,6 +4,7 @@ httpcore's own pool looks at every connection for every other one whenever a req
 them that costs more than the request. Here all lead to one place, so a stack will do.
 """
 
+import ssl
 from typing import Final
 
 import httpcore
@@ -19,8 +20,16 @@ KEEPALIVE_SECONDS: Final = 15.0
 class Connections:
     """Keeps connections open, and uses the one again that was used last."""
 
-    def __init__(self, origin: httpcore.Origin) -> None:
+    def __init__(
+        self,
+        origin: httpcore.Origin,
+        *,
+        backend: httpcore.AsyncNetworkBackend | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._origin = origin
+        self._backend = backend
+        self._tls = tls
         self._slots = trio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[httpcore.AsyncHTTPConnection] = []
 
@@ -61,7 +70,9 @@ class Connections:
             if not connection.has_expired():
                 return connection
             await _close(connection)
-        return httpcore.AsyncHTTPConnection(self._origin, keepalive_expiry=KEEPALIVE_SECONDS)
+        return httpcore.AsyncHTTPConnection(
+            self._origin, self._tls, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._backend
+        )
 
 
 @frozen

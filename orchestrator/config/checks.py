@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 Check = Callable[[Any], str | None]
 
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}:(internal|admin|metrics):[0-9a-f]{64}")
+_HOST: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def one_of(*choices: str) -> Check:
@@ -44,6 +46,15 @@ def redis_url(value: str) -> str | None:
     """Expect a URL of a Redis server."""
     known = _is_url(value, {"redis", "rediss"}) or (value.startswith("unix:///") and len(value) > 8)
     return None if known else "a redis://, rediss:// or unix:// URL"
+
+
+def network_or_host(value: str) -> str | None:
+    """Expect a network, an address, or the name of a host."""
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        return None if _HOST.fullmatch(value) else "a network such as 10.0.0.0/8, an address, or the name of a host"
+    return None
 
 
 def api_key(value: str) -> str | None:

@@ -16,6 +16,7 @@ from orchestrator.config.checks import (
     between,
     each,
     http_url,
+    network_or_host,
     one_of,
     optional,
     redis_url,
@@ -115,6 +116,11 @@ class AgentOrchestratorSettings:
         (), says="Origins of browsers that may call; `*`: all. Empty: only the service's own."
     )
     trusted_proxies: tuple[str, ...] = setting((), says="Addresses of proxies whose `X-Forwarded-For` is believed.")
+    callback_allow: tuple[str, ...] = setting(
+        (),
+        says="Networks, addresses and hosts that callbacks may go to although they are not public.",
+        check=each(network_or_host),
+    )
     metrics_public: bool = setting(False, says="Whether `/metrics` needs no API key.")
     max_body_bytes: int = setting(1_048_576, says="Largest request body, in bytes.", check=between(1024, 64 * 2**20))
 

@@ -43,6 +43,44 @@ ENDED: Final = frozenset({BatchStatus.COMPLETED, BatchStatus.PARTIAL, BatchStatu
 """Where nothing happens to a batch any more."""
 
 
+class CallbackEvent(StrEnum):
+    """What a callback may tell of: a batch has come to its end, whatever that is."""
+
+    COMPLETED = "batch.completed"
+
+
+class CallbackStatus(StrEnum):
+    """Where a callback stands."""
+
+    WAITING = "waiting"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@frozen
+class CallbackRequest:
+    """Whom to tell."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2048, description="Where to; http or https.")]
+    events: Annotated[list[CallbackEvent], Meta(min_length=1, max_length=1, description="What of.")] = field(
+        factory=lambda: [CallbackEvent.COMPLETED]
+    )
+
+
+@frozen
+class BatchCallback:
+    """Who is told of a batch's end, and what became of that."""
+
+    url: str
+    events: list[CallbackEvent]
+    status: CallbackStatus
+    attempts: Annotated[int, Meta(ge=0, description="How many times it was sent, or about to be.")] = 0
+    last_attempt_at: Timestamp | None = None
+    last_error: Annotated[ErrorBody | None, Meta(description="Why the last attempt failed.")] = None
+
+
 @frozen
 class BatchItem:
     """One question of a batch."""
@@ -68,6 +106,7 @@ class BatchCreate:
         OnItemError, Meta(description="Whether the other items go on when one has failed, or none any more.")
     ] = OnItemError.CONTINUE
     priority: Annotated[int, Meta(ge=5, le=9, description="6 and more: the low lane; 5: the normal one.")] = PRIORITY
+    callback: Annotated[CallbackRequest | None, Meta(description="Whom to tell when the batch has ended.")] = None
 
 
 @frozen
@@ -91,6 +130,7 @@ class Batch:
     created_at: Timestamp
     correlation_id: Id
     finished_at: Timestamp | None = None
+    callback: BatchCallback | None = None
 
 
 @frozen

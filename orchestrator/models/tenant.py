@@ -147,3 +147,11 @@ class DrainRequest:
     deadline_seconds: Annotated[
         float | None, Meta(ge=0, le=2_592_000, description="After so long, what is still queued is put aside.")
     ] = None
+
+
+@frozen
+class CallbackSecret:
+    """What signs a tenant's callbacks; its receivers verify with it."""
+
+    tenant_id: Id
+    secret: Annotated[str, Meta(description="`whsec_` and the key in base64.")]

@@ -1,7 +1,7 @@
 """Routes of the administration of tenants."""
 
 from orchestrator.errors import NotFound, TenantDraining, TransitionRefused
-from orchestrator.models.tenant import DrainRequest, Queue, Tenant, TenantSettings, TenantState
+from orchestrator.models.tenant import CallbackSecret, DrainRequest, Queue, Tenant, TenantSettings, TenantState
 from orchestrator.models.transfer import Imported, TransferItem, TransferItems
 from orchestrator.routes.paging import PageQuery, page_answer
 from orchestrator.routes.registry import Access, Answer, Call, Routes
@@ -94,6 +94,34 @@ async def resume(call: Call) -> Answer:
 async def drain(call: Call) -> Answer:
     """Take in nothing more of a tenant, and work off or put aside what is there."""
     return Answer(await call.services.tenants.change(call.ctx, call.id, TenantState.DRAINING, call.body))
+
+
+@tenant_routes.add(
+    "GET",
+    "tenant.callback_secret",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    answers="tenant.callback_secret",
+    answer=CallbackSecret,
+    errors=(NotFound,),
+)
+async def callback_secret(call: Call) -> Answer:
+    """Show the secret that signs a tenant's callbacks."""
+    return Answer(await call.services.tenants.callback_secret(call.ctx, call.id))
+
+
+@tenant_routes.add(
+    "POST",
+    "tenant.rotate_callback_secret",
+    access=Access.ADMIN,
+    id_name="tenant_id",
+    answers="tenant.callback_secret",
+    answer=CallbackSecret,
+    errors=(NotFound,),
+)
+async def rotate_callback_secret(call: Call) -> Answer:
+    """Replace the secret that signs a tenant's callbacks; the old one signs beside it for a day."""
+    return Answer(await call.services.tenants.callback_secret(call.ctx, call.id, rotate=True))
 
 
 @tenant_routes.add(

@@ -6,10 +6,19 @@ from typing import TypeVar
 
 from attrs import asdict, frozen
 
+from orchestrator.domain.webhook_signatures import new_secret
 from orchestrator.errors import NotFound, TransitionRefused
 from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
-from orchestrator.models.tenant import UNCHANGED, DrainRequest, Queue, Tenant, TenantSettings, TenantState
+from orchestrator.models.tenant import (
+    UNCHANGED,
+    CallbackSecret,
+    DrainRequest,
+    Queue,
+    Tenant,
+    TenantSettings,
+    TenantState,
+)
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.siblings import open_siblings
 from orchestrator.store.audit import AuditTrail
@@ -104,6 +113,17 @@ class TenantService:
         said = ", ".join(f"{name}={value}" for name, value in changes.items())
         await self._audit(ctx, "tenant.configure", tenant_id, said or "nothing changed")
         return await self._look(tenant_id)
+
+    async def callback_secret(self, ctx: RequestContext, tenant_id: str, *, rotate: bool = False) -> CallbackSecret:
+        """Show what signs a tenant's callbacks, or replace it; both sign for a day then.
+
+        Raises:
+            NotFound: it never had a session.
+        """
+        await self.must_be_known(tenant_id)
+        secret, *_ = await self.store.callback_secrets(tenant_id, new_secret(), rotate=rotate)
+        await self._audit(ctx, "tenant.callback_secret", tenant_id, "replaced" if rotate else "shown")
+        return CallbackSecret(tenant_id, secret)
 
     async def must_be_known(self, tenant_id: str) -> None:
         """Make sure that there is such a tenant.

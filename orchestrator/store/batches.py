@@ -11,7 +11,16 @@ from attrs import frozen
 from orchestrator.codec import decode, encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.batch import Batch, BatchItem, BatchStatus, ItemResult, OnItemError
+from orchestrator.models.batch import (
+    Batch,
+    BatchCallback,
+    BatchItem,
+    BatchStatus,
+    CallbackEvent,
+    CallbackStatus,
+    ItemResult,
+    OnItemError,
+)
 from orchestrator.models.envelope import ErrorBody
 from orchestrator.models.task import Lane, TaskMessage, TaskStatus
 from orchestrator.models.timestamps import to_timestamp
@@ -23,6 +32,14 @@ _STAGE: Final = Script("stage_batch")
 _ADMIT: Final = Script("admit_batch")
 _LOOK: Final = Script("look_batch")
 _CANCEL: Final = Script("cancel_batch")
+
+_DELIVERY: Final = {
+    "": CallbackStatus.WAITING,
+    TaskStatus.COMPLETED: CallbackStatus.DELIVERED,
+    TaskStatus.FAILED: CallbackStatus.FAILED,
+    TaskStatus.CANCELLED: CallbackStatus.CANCELLED,
+}
+"""Where a callback stands, by the status of its task."""
 
 CHUNK_BYTES: Final = 524_288
 CHUNK_ITEMS: Final = 1000
@@ -88,6 +105,7 @@ class BatchStore(TenantStore):
         idempotency_key: str,
         digest: str,
         bounds: BatchBounds,
+        callback: TaskMessage | None = None,
     ) -> tuple[Verdict, str]:
         """Create a batch whose items lie ready, all of it or nothing.
 
@@ -104,6 +122,7 @@ class BatchStore(TenantStore):
             idempotency_key: a request with the same key and digest gets the same batch again.
             digest: of the request.
             bounds: bounds of queues and records.
+            callback: the task that the end of the batch brings.
 
         Returns:
             The verdict; and the batch's id (REPLAYED) or the tenant's state (TENANT).
@@ -127,6 +146,13 @@ class BatchStore(TenantStore):
             "retain": bounds.retain,
             "epoch": secrets.token_hex(4),
         }
+        if callback is not None:
+            record |= {
+                "callback_url": callback.payload["url"],
+                "callback_task": callback.task_id,
+                "callback_message": encode(callback),
+                "callback_priority": callback.priority,
+            }
         reply = await self.run(
             _ADMIT,
             tenant_id,
@@ -218,6 +244,21 @@ def _read_batch(tenant_id: str, reply: list[Any]) -> Batch:
         created_at=to_timestamp(int(text["created_at"])),
         correlation_id=text["correlation_id"],
         finished_at=to_timestamp(int(text["finished_at"])) if "finished_at" in text else None,
+        callback=_read_callback(text) if "callback_url" in text else None,
+    )
+
+
+def _read_callback(text: Mapping[str, str]) -> BatchCallback:
+    status = _DELIVERY.get(text.get("callback:status", ""), CallbackStatus.DELIVERING)
+    fault = text.get("callback:error", text.get("callback:retry_error"))
+    claimed_at = text.get("callback:claimed_at")
+    return BatchCallback(
+        url=text["callback_url"],
+        events=[CallbackEvent.COMPLETED],
+        status=status,
+        attempts=int(text.get("callback:attempt", 0)),
+        last_attempt_at=to_timestamp(int(claimed_at)) if claimed_at else None,
+        last_error=decode(fault.encode(), ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
     )
 
 

@@ -13,6 +13,10 @@ from orchestrator.store.scripts import Script
 _STATE: Final = Script("tenant_state")
 _ADVANCE: Final = Script("advance_drain")
 _CONFIGURE: Final = Script("configure_tenant")
+_SECRET: Final = Script("callback_secret")
+
+BOTH_SIGN_MS: Final = 86_400_000
+"""How long a secret that was replaced signs callbacks beside the new one, so that receivers need not change at once."""
 
 MOVED_AT_ONCE: Final = 500
 """Tasks that one step of a drain puts aside or back: a step must not hold up others."""
@@ -69,6 +73,17 @@ class TenantStates(TenantStore):
                 await self.redis.hdel(self.keys.weights, tenant_id)
             else:
                 await self.redis.hset(self.keys.weights, tenant_id, repr(weight))
+
+    async def callback_secrets(self, tenant_id: str, new: str, *, rotate: bool = False) -> list[str]:
+        """Return what signs a tenant's callbacks, the secret that holds first; it is made when it is first wanted.
+
+        Args:
+            tenant_id: whose.
+            new: it becomes the tenant's where there is none yet.
+            rotate: it replaces the one that holds.
+        """
+        reply = await self.run(_SECRET, tenant_id, new, "1" if rotate else "0", BOTH_SIGN_MS)
+        return [secret.decode() for secret in reply]
 
     async def queue(self, tenant_id: str) -> Queue:
         """Return a tenant's queue."""

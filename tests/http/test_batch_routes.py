@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 import trio
 
@@ -10,6 +11,7 @@ from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.sandbox.platform import run_sandbox
 from tests.http.fakes import INTERNAL_KEY
 from tests.http.test_real_app import Client, service
+from tests.queue.receiver import open_receiver
 
 API = "/api/v1"
 
@@ -85,3 +87,25 @@ async def test_cancelling_an_unknown_batch_is_not_found_and_twice_is_fine(client
     again = await client.call("DELETE", f"{API}/batch.cancel/{made.data['batch_id']}")
     assert (first.status, again.status, again.data["cancelled"]) == (200, 200, False)
     assert (await ended(client, made.data["batch_id"]))["status"] == "cancelled"
+
+
+async def test_the_end_of_a_batch_is_told_to_a_server_and_a_bad_address_of_one_is_refused(redis_url: str) -> None:
+    batch: Any = {"agent_id": "echo", "items": [{"content": "one"}]}
+    async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox, open_receiver() as receiver:
+        urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
+        settings: Any = {"services": ServicesSettings(**urls), "callback_allow": ("127.0.0.1",)}
+        async with service(redis_url, consuming=True, **settings) as client:
+            told = batch | {"callback": {"url": receiver.url()}}
+            batch_id = (await client.call("POST", f"{API}/batch.create", told)).data["batch_id"]
+            with trio.fail_after(10):
+                while True:
+                    callback = (await client.call("GET", f"{API}/batch.get/{batch_id}")).data["callback"]
+                    if callback["status"] == "delivered":
+                        break
+                    await trio.sleep(0.02)
+            assert (callback["url"], callback["attempts"]) == (receiver.url(), 1)
+            assert orjson.loads(receiver.deliveries[0].body)["data"]["batch_id"] == batch_id
+            for wrong in ({"url": "http://10.0.0.1/"}, {"url": "gopher://example.org/"}, {"url": ""}, {}):
+                refused = await client.call("POST", f"{API}/batch.create", batch | {"callback": wrong})
+                assert refused.fault[:2] == (400, "ORCH_VAL_001")
+                assert refused.fault[2].endswith(".callback.url")

@@ -47,10 +47,29 @@ async def test_tenants_queues_and_dead_letters_have_their_routes(redis_url: str)
         assert (await admin(client, "POST", "dlq.purge/acme", {})) == {"purged": 0}
 
 
+async def test_the_secret_of_callbacks_is_shown_and_replaced_and_stands_in_no_audit(redis_url: str) -> None:
+    async with service(redis_url) as client:
+        await client.session()
+        first = await admin(client, "GET", "tenant.callback_secret/acme")
+        assert (first["tenant_id"], first["secret"][:6]) == ("acme", "whsec_")
+        assert await admin(client, "GET", "tenant.callback_secret/acme") == first
+        second = await admin(client, "POST", "tenant.rotate_callback_secret/acme")
+        assert second["secret"] != first["secret"]
+        assert await admin(client, "GET", "tenant.callback_secret/acme") == second
+        assert b"whsec_" not in (await client.call("GET", I1 + "tenant.get/acme", headers=ADMIN)).raw
+        services = client.process.services
+        entries = await services.redis.xrange(services.keys.audit)
+        said = [fields[b"detail"] for _, fields in entries if fields[b"action"] == b"tenant.callback_secret"]
+        assert said == [b"shown", b"shown", b"replaced", b"shown"]
+        assert not any(b"whsec_" in value for _, fields in entries for value in fields.values())
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "fault"),
     [
         ("GET", "tenant.get/nobody", None, (404, "ORCH_NOTF_001", "")),
+        ("GET", "tenant.callback_secret/nobody", None, (404, "ORCH_NOTF_001", "")),
+        ("POST", "tenant.rotate_callback_secret/nobody", None, (404, "ORCH_NOTF_001", "")),
         ("PUT", "tenant.configure/nobody", {}, (404, "ORCH_NOTF_001", "")),
         ("PUT", "tenant.configure/acme", {"weight": 0}, (400, "ORCH_VAL_001", "$.weight")),
         ("PUT", "tenant.configure/acme", {"colour": 1}, (400, "ORCH_VAL_001", "$.colour")),

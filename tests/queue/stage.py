@@ -1,6 +1,6 @@
 """A process's queue over a real Redis, with turns that do as their messages say."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from orchestrator.models.ids import new_id
 from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.session import Session, SessionCreate
 from orchestrator.models.task import Task, TaskStatus
-from orchestrator.queue.consumer import Consumer
+from orchestrator.queue.consumer import Consumer, Handler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
@@ -161,10 +161,11 @@ async def open_stage(
     consume: bool = True,
     node: str | None = None,
     runner: TurnRunner | None = None,
+    handlers: Callable[[QueueServices], Mapping[str, Handler]] | None = None,
 ) -> AsyncIterator[Stage]:
     """Open a process without its HTTP side; `consume=False` leaves its consumer to the test.
 
-    `runner` runs the turns instead of `Stage.turns`.
+    `runner` runs the turns instead of `Stage.turns`; `handlers` makes what runs tasks of further types.
     """
     async with open_redis(redis_url) as redis, open_clients(settings.services) as clients:
         keys, rates = Keys(), rates_of(settings)
@@ -181,7 +182,8 @@ async def open_stage(
         queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
         turns = ScriptedTurns()
         chats, items = ChatTasks(queue, runner or turns), BatchItems(queue, runner or turns)
-        consumer = Consumer(queue, TaskKinds(queue, {str(CHAT_TURN): chats, str(BATCH_ITEM): items}))
+        kinds: dict[str, Handler] = {str(CHAT_TURN): chats, str(BATCH_ITEM): items}
+        consumer = Consumer(queue, TaskKinds(queue, kinds | dict(handlers(queue) if handlers else {})))
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(pump.run)

@@ -40,6 +40,20 @@ local function next_item(batch_id)
   return 1
 end
 
+-- Have the end of a batch told to whom its creator named.
+local function call_back(batch_id)
+  local batch = batch_key(batch_id)
+  local fields = redis.call('HMGET', batch, 'callback_task', 'callback_message', 'callback_priority', 'user_id', 'correlation_id')
+  local task_id = fields[1]
+  if not task_id then return end
+  redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', fields[2], 'status', 'pending', 'attempt', 0,
+    'lane', 'low', 'priority', fields[3], 'type', 'webhook.deliver', 'created_at', NOW, 'user_id', fields[4],
+    'correlation_id', fields[5], 'batch_id', batch_id)
+  redis.call('ZADD', INDEX, NOW, task_id)
+  trace(task_id, 'accepted', {fields[5], 0}, nil, 'webhook.deliver')
+  enqueue(task_id)
+end
+
 -- End a batch once nothing of it waits or runs.
 local function end_batch(batch_id)
   local batch = batch_key(batch_id)
@@ -58,6 +72,7 @@ local function end_batch(batch_id)
   redis.call('HSET', batch, 'status', status, 'finished_at', NOW)
   redis.call('HDEL', BATCHES .. ':waiting', batch_id)
   tell_progress(batch_id)
+  call_back(batch_id)
   for _, suffix in ipairs({'', ':items', ':results'}) do redis.call('EXPIRE', batch .. suffix, fields[7]) end
 end
 
@@ -87,6 +102,7 @@ item_ended = function(batch_id, index, task_id, status)
   if status == 'failed' and fields[1] == 'abort' then stop_batch(batch_id, 'failed') end
   local more = next_item(batch_id)
   end_batch(batch_id)
-  if redis.call('HEXISTS', batch, 'finished_at') == 0 and NOW - fields[2] >= PROGRESS_MS then tell_progress(batch_id) end
+  if redis.call('HEXISTS', batch, 'finished_at') == 1 then return redis.call('HEXISTS', batch, 'callback_task') end
+  if NOW - fields[2] >= PROGRESS_MS then tell_progress(batch_id) end
   return more
 end

@@ -1,0 +1,114 @@
+"""Where requests to addresses that clients name may go: to the public network, and to what an operator has allowed."""
+
+import socket
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+from urllib.parse import urlsplit
+
+import trio
+from attrs import frozen
+
+from orchestrator.errors import ServiceRefused, ServiceUnreachable
+
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC: Final = tuple(IPv6Network(text) for text in ("::/96", "2002::/16", "2001::/32", "fec0::/10"))
+"""IPv6 that `ipaddress` may call global, and that leads to IPv4 addresses of anybody's choice, or to a site's own."""
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+@frozen
+class Target:
+    """A URL in the parts that a request needs."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    """As it stands in the URL, for the header `Host`."""
+    path: str
+    """With the query."""
+
+
+def parse_target(url: str) -> Target:
+    """Take a URL apart.
+
+    Raises:
+        ValueError: nothing can be sent there; its text says why.
+    """
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("must be a URL in ASCII, without spaces")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("must be an absolute http:// or https:// URL") from None
+    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+        raise ValueError("must be an absolute http:// or https:// URL")
+    if "@" in parts.netloc or parts.fragment:
+        raise ValueError("must have neither a user, a password nor a fragment")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], parts.netloc, path)
+
+
+@frozen
+class AddressGuard:
+    """Knows the addresses that may be connected to.
+
+    Args:
+        allowed: networks, addresses and names of hosts (these with whatever they resolve to) that are allowed although
+            they are not public.
+    """
+
+    allowed: Sequence[str]
+
+    def refuses_literal(self, host: str) -> bool:
+        """Tell whether a host is an address, and one that is not allowed."""
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return not self.allows(host, address)
+
+    def allows(self, host: str, address: IPv4Address | IPv6Address) -> bool:
+        """Tell whether `address`, to which `host` resolves, may be connected to."""
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return is_public(address) or any(_covers(entry, host, address) for entry in self.allowed)
+
+    async def resolve(self, target: Target) -> str:
+        """Resolve a host, once; returns an address of it that may be connected to.
+
+        Raises:
+            ServiceUnreachable: its name can't be resolved.
+            ServiceRefused: none of its addresses is allowed.
+        """
+        try:
+            found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise ServiceUnreachable(f"The name {target.host} can't be resolved.") from error
+        for *_, place in found:
+            if self.allows(target.host, ip_address(place[0])):
+                return str(place[0])
+        raise ServiceRefused(f"{target.host} is at no address that requests may be sent to.")
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Tell whether an address belongs to somebody on the public network.
+
+    Private, loopback, link-local, shared, multicast and reserved ones do not, nor does what wraps such an address.
+    """
+    if isinstance(address, IPv6Address):
+        if address in _NAT64:
+            return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+        if any(address in network for network in _NOT_PUBLIC):
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _covers(entry: str, host: str, address: IPv4Address | IPv6Address) -> bool:
+    try:
+        network = ip_network(entry, strict=False)
+    except ValueError:
+        return entry.lower() == host.lower()
+    return address in network

@@ -1,0 +1,199 @@
+"""Callbacks: the end of a batch is told to whom its creator named, signed, until it was heard or a day is over.
+
+A receiver may hear of the same thing twice, as where a process was lost between its answer and the end of the task; the
+header `webhook-id` is the same then.
+"""
+
+import time
+from random import SystemRandom
+from typing import Final
+
+import orjson
+import structlog
+import trio
+from attrs import evolve, frozen
+
+from orchestrator.clients.callbacks import CallbackClient
+from orchestrator.codec import encode
+from orchestrator.domain.retry import backoff_seconds
+from orchestrator.domain.webhook_signatures import new_secret, signed_headers
+from orchestrator.errors import (
+    BadGateway,
+    FencedOut,
+    InternalFault,
+    InvalidBody,
+    NotFound,
+    OrchestratorError,
+    ServiceRefused,
+)
+from orchestrator.models.batch import CallbackEvent
+from orchestrator.models.orchestration import RetryPolicy
+from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.run import outlast
+from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.burial import bury
+from orchestrator.services.tasks import retention_of
+from orchestrator.store.batches import BatchStore
+from orchestrator.store.tasks import Claim, Ending, Retry
+from orchestrator.store.tenants import TenantStates
+
+_log = structlog.get_logger()
+_random: Final = SystemRandom()
+
+LIFETIME_MS: Final = 86_400_000
+"""How long a receiver is tried, from the end of its batch."""
+POLICY: Final = RetryPolicy(attempts=100, first_ms=5000, factor=2.0, jitter=0.15, cap_ms=10_800_000)
+"""From 5 s on, each delay twice as long, up to 3 h: about 18 attempts in a day."""
+_BODY: Final = "body"
+_GONE: Final = 410
+_SETTLE_SECONDS: Final = 10.0
+"""How long a stopped delivery may take to be settled in the store."""
+
+
+@frozen
+class Webhooks:
+    """Delivers callbacks.
+
+    Args:
+        services: what the queue works with.
+        batches: what is told of.
+        tenants: they know what signs.
+        client: sends.
+        policy: when a delivery is tried again.
+    """
+
+    services: QueueServices
+    batches: BatchStore
+    tenants: TenantStates
+    client: CallbackClient
+    policy: RetryPolicy = POLICY
+
+    async def __call__(self, hand: Hand) -> None:
+        """Try a claimed delivery once.
+
+        Raises:
+            FencedOut: another process has taken the task over.
+        """
+        try:
+            message = hand.claim.message()
+        except InvalidBody as error:
+            await bury(self.services, hand, error)
+            return
+        with hand.scope:
+            await self._attempt(hand, message)
+        if hand.scope.cancelled_caught:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _SETTLE_SECONDS):
+                await self._settle(hand)
+
+    async def _attempt(self, hand: Hand, message: TaskMessage) -> None:
+        claim = hand.claim
+        if claim.cancel_reason is not None:
+            hand.stop(StopReason(claim.cancel_reason))
+            await trio.lowlevel.checkpoint()
+        if claim.attempt - claim.failures > self.services.settings.max_attempts:
+            await self._fail(claim, InternalFault("The callback was given up: its workers were lost again and again."))
+            return
+        try:
+            fault = await self._deliver(claim, message)
+        except FencedOut:
+            raise
+        except OrchestratorError as error:
+            fault = error
+        except Exception:  # noqa: BLE001 - a bug must not have the same callback claimed for ever
+            _log.exception("callback.crashed", task_id=claim.task_id)
+            await self._fail(claim, InternalFault("The callback failed for a reason inside the service."))
+            return
+        if fault is None:
+            await self._finish(claim, TaskStatus.COMPLETED)
+        elif isinstance(fault, ServiceRefused | NotFound) or not await self._try_later(claim, fault):
+            await self._fail(claim, fault)
+
+    async def _deliver(self, claim: Claim, message: TaskMessage) -> OrchestratorError | None:
+        """Send a callback; returns what the receiver had against it."""
+        body = await self._body(claim, message)
+        keys = await self.tenants.callback_secrets(claim.tenant_id, new_secret())
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "agent-orchestrator",
+            **signed_headers(keys, message.task_id, int(time.time()), body),
+        }
+        status = await self.client.post(message.payload["url"], headers, body)
+        if 200 <= status < 300:
+            return None
+        if status == _GONE:
+            return ServiceRefused("The receiver wants no more callbacks: it answered 410.")
+        return BadGateway(f"The receiver answered {status}.")
+
+    async def _body(self, claim: Claim, message: TaskMessage) -> bytes:
+        """Return what is sent: the same bytes each time, and though the batch's record may have gone since.
+
+        Raises:
+            NotFound: it had gone before the first attempt.
+        """
+        kept = claim.checkpoints().get(_BODY)
+        if kept is not None:
+            return str(kept).encode()
+        found = await self.batches.load(claim.tenant_id, [message.payload["batch_id"]])
+        if not found:
+            raise NotFound("The batch's record has gone.")
+        batch = evolve(found[0], callback=None)
+        body = orjson.dumps(
+            {
+                "type": CallbackEvent.COMPLETED,
+                "timestamp": batch.finished_at,
+                "data": orjson.Fragment(encode(batch)),
+            }
+        )
+        await outlast(lambda: self.services.tasks.checkpoint(claim, _BODY, body.decode()))
+        return body
+
+    async def _try_later(self, claim: Claim, error: OrchestratorError) -> bool:
+        """Let a delivery be tried again later; false where its day would be over by then."""
+        services = self.services
+        delay_ms = round(
+            backoff_seconds(self.policy, claim.failures + 1) * 1000 * (1 + self.policy.jitter * _random.uniform(-1, 1))
+        )
+        age_ms = int(claim.record[b"claimed_at"]) - int(claim.record[b"created_at"])
+        left_ms = LIFETIME_MS - age_ms - delay_ms
+        if left_ms <= 0 or claim.failures + 1 >= self.policy.attempts:
+            return False
+        retry = Retry(delay_ms=delay_ms, time_left_ms=left_ms, error=_told(claim, error), body=b"")
+        _log.info("callback.retried", tenant_id=claim.tenant_id, task_id=claim.task_id, code=error.code, delay=delay_ms)
+        moment = await outlast(lambda: services.tasks.retry(claim, "", retry))
+        await outlast(lambda: services.due.mark(claim.tenant_id, moment))
+        # A tenant at its bound of tasks in hand waits for one of them to leave.
+        await outlast(lambda: services.ready.mark(claim.tenant_id))
+        return True
+
+    async def _settle(self, hand: Hand) -> None:
+        """Settle a delivery that was stopped from outside."""
+        if hand.reason is StopReason.HANDED_BACK:
+            await self.services.tasks.hand_back(hand.claim)
+            await self.services.ready.mark(hand.claim.tenant_id)
+        elif hand.reason in {StopReason.CANCELLED, StopReason.INTERRUPTED}:
+            await self._finish(hand.claim, TaskStatus.CANCELLED)
+
+    async def _fail(self, claim: Claim, error: OrchestratorError) -> None:
+        await self._finish(claim, TaskStatus.FAILED, _told(claim, error))
+
+    async def _finish(self, claim: Claim, status: TaskStatus, error: bytes = b"") -> None:
+        ending = Ending(
+            status=status,
+            session_state="",
+            state_body=b"",
+            correlation_id=_correlation(claim),
+            error=error,
+            dead_letter=status is TaskStatus.FAILED,
+        )
+        retention = retention_of(self.services.settings)
+        if await outlast(lambda: self.services.tasks.finish(claim, "", ending, retention)):
+            await outlast(lambda: self.services.ready.mark(claim.tenant_id))
+
+
+def _told(claim: Claim, error: OrchestratorError) -> bytes:
+    return encode(error.body(_correlation(claim)))
+
+
+def _correlation(claim: Claim) -> str:
+    return claim.record.get(b"correlation_id", b"").decode()
