@@ -17,6 +17,7 @@ from orchestrator.clients.callbacks import CallbackClient
 from orchestrator.errors import InvalidBody
 from orchestrator.models.batch import Batch, BatchCallback, CallbackEvent, CallbackRequest, CallbackStatus
 from orchestrator.models.orchestration import RetryPolicy
+from orchestrator.models.replay import ReplayRequest
 from orchestrator.models.task import Lane, Task, TaskStatus
 from orchestrator.models.timestamps import from_timestamp, now_ms
 from orchestrator.queue.consumer import Handler
@@ -26,6 +27,7 @@ from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
 from orchestrator.services.batches import WEBHOOK
 from orchestrator.store.batches import BatchStore
 from orchestrator.store.tenants import TenantStates
+from tests.queue.operations import open_desk, operator
 from tests.queue.receiver import Delivery, Receiver, open_receiver
 from tests.queue.stage import SETTINGS, context
 from tests.queue.test_batches import Batches, open_batches
@@ -294,3 +296,30 @@ async def test_a_process_that_stops_hands_its_delivery_to_another_one(redis_url:
         assert (callback.status, callback.attempts) == (CallbackStatus.DELIVERED, 2)
         assert {delivery.headers["webhook-id"] for delivery in told.receiver.deliveries} == {task.task_id}
         assert len({delivery.body for delivery in told.receiver.deliveries}) == 1
+
+
+async def test_a_dead_letter_is_sent_again_as_a_delivery_of_its_own(told: Told) -> None:
+    told.receiver.answers = [410]
+    batch = await told.create("say 1")
+    await told.settled(batch)
+    first = await told.task()
+    desk, told.receiver.came = open_desk(told.batches.stage), trio.Event()
+    replayed = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
+    with trio.fail_after(5):
+        await told.receiver.came.wait()
+    before, again = told.receiver.deliveries
+    assert again.headers["webhook-id"] == replayed.task_id != before.headers["webhook-id"]
+    assert again.body == before.body
+
+
+async def test_nobody_is_told_of_a_batch_of_somebody_else(told: Told) -> None:
+    batch = await told.create("say 1")
+    await told.settled(batch)
+    stage = told.batches.stage
+    await stage.redis.hset(stage.keys.batch("acme", batch.batch_id), "user_id", "bob")
+    replayed = await open_desk(stage).replays.replay_own(operator(), (await told.task()).task_id, ReplayRequest())
+    with trio.fail_after(5):
+        while (task := await stage.tasks.get(operator(), str(replayed.task_id))).error is None:  # noqa: ASYNC110 - nobody tells
+            await trio.sleep(0.005)
+    assert task.error.code == "ORCH_NOTF_001"
+    assert len(told.receiver.deliveries) == 1

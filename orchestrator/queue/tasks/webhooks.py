@@ -129,14 +129,14 @@ class Webhooks:
         """Return what is sent: the same bytes each time, and though the batch's record may have gone since.
 
         Raises:
-            NotFound: it had gone before the first attempt.
+            NotFound: it had gone before the first attempt, or is another user's than the task.
         """
         kept = claim.checkpoints().get(_BODY)
         if kept is not None:
             return str(kept).encode()
         found = await self.batches.load(claim.tenant_id, [message.payload["batch_id"]])
-        if not found:
-            raise NotFound("The batch's record has gone.")
+        if not found or found[0].user_id != claim.record.get(b"user_id", b"").decode():
+            raise NotFound("There is no such batch any more.")
         batch = evolve(found[0], callback=None)
         body = orjson.dumps(
             {
