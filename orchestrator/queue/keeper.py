@@ -9,6 +9,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import FencedOut, StoreUnavailable
+from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.meter import Meter
 from orchestrator.queue.services import QueueServices
@@ -70,15 +71,19 @@ class Keeper:
                 _log.warning("lease.renewal_failed", error=str(group.exceptions[0]))
 
     async def _renew_tenant(self, tenant_id: str, claims: list[Claim]) -> None:
-        for task_id in await self.services.tasks.renew(tenant_id, self.services.node, claims):
+        lost: set[str] = set()
+        with kept_apart(tenant_id):
+            lost = await self.services.tasks.renew(tenant_id, self.services.node, claims)
+        for task_id in lost:
             if hand := self.hands.get(task_id):
                 hand.stop(StopReason.LOST)
 
     async def _adopt_from(self, gone: str) -> None:
         """Take over what a process left that is gone; when nothing is left, it is forgotten."""
         for tenant_id in await self.services.tenants():
-            if await self.adopt(tenant_id, silence_ms=1, gone=gone):
-                return
+            with kept_apart(tenant_id):
+                if await self.adopt(tenant_id, silence_ms=1, gone=gone):
+                    return
         await self.services.nodes.leave(gone)
         _log.warning("node.gone", gone=gone)
 

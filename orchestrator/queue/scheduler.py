@@ -13,6 +13,7 @@ from attrs import define, field
 
 from orchestrator.domain.fairness import Contender, distribute
 from orchestrator.errors import StoreUnavailable
+from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.strays import adopt_stray
 from orchestrator.services.siblings import open_siblings
@@ -88,9 +89,9 @@ class Scheduler:
         """Serve a tenant whose work has just come in, while nobody else has any: its turn need not be asked for."""
         free = self.free_slots()
         if free > 0:
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), kept_apart(tenant_id):
                 batch = await self._begin(tenant_id, free)
-            self._settlements.append(Settlement(tenant_id, correction=float(batch.read), more=batch.more))
+                self._settlements.append(Settlement(tenant_id, correction=float(batch.read), more=batch.more))
 
     async def _begin(self, tenant_id: str, share: int) -> Batch:
         batch = await self.services.tasks.claim(tenant_id, self.services.node, share)
@@ -107,8 +108,12 @@ class Scheduler:
         served, more = 0, True
         try:
             if share > 0:
-                batch = await self._begin(turn.tenant_id, share)
-                served, more = batch.read, batch.more
+                damaged = True
+                with kept_apart(turn.tenant_id):
+                    batch = await self._begin(turn.tenant_id, share)
+                    damaged, served, more = False, batch.read, batch.more
+                # The sweep tries again; at once would be for ever.
+                more = more and not damaged
         finally:
             reached = turn.virtual_time + served / turn.weight
             self._settlements.append(Settlement(turn.tenant_id, reached, more=more))

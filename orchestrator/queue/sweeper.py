@@ -9,6 +9,7 @@ from attrs import frozen
 
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.task import Lane
+from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.drains import advance_drain
 from orchestrator.queue.expiry import give_up_expired
 from orchestrator.queue.services import QueueServices
@@ -36,7 +37,10 @@ class Sweeper:
         """Sweep every few seconds, for ever."""
         while True:
             try:
-                depths = {tenant_id: await self._sweep(tenant_id) for tenant_id in await self.services.tenants()}
+                depths = {}
+                for tenant_id in await self.services.tenants():
+                    with kept_apart(tenant_id):
+                        depths[tenant_id] = await self._sweep(tenant_id)
                 self.services.metrics.queue_depths(depths)
             except StoreUnavailable as error:
                 _log.warning("sweeper.store_unavailable", error=error.message)

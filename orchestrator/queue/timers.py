@@ -9,6 +9,7 @@ import trio
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.chat import MessageStatus
 from orchestrator.models.session import SessionState
+from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body, status_template
@@ -29,9 +30,10 @@ async def run_timers(services: QueueServices, run_schedules: RunSchedules | None
         try:
             tenants, seconds = await services.due.take()
             for tenant_id in tenants:
-                await _release(services, tenant_id)
-                if run_schedules is not None and (following := await run_schedules(tenant_id)) is not None:
-                    await services.due.mark(tenant_id, following)
+                with kept_apart(tenant_id):
+                    await _release(services, tenant_id)
+                    if run_schedules is not None and (following := await run_schedules(tenant_id)) is not None:
+                        await services.due.mark(tenant_id, following)
             if not tenants:
                 await services.due.wait(_LONGEST_WAIT if seconds is None else min(_LONGEST_WAIT, seconds))
         except StoreUnavailable as error:

@@ -160,3 +160,21 @@ async def test_nothing_is_claimed_beyond_the_free_slots(redis_url: str) -> None:
         for session, one in zip(sessions, accepted, strict=True):
             await stage.ended(session, one)
         await stage.ended(other, waiting)
+
+
+async def test_the_damaged_keys_of_one_tenant_keep_no_other_from_its_work(redis_url: str) -> None:
+    async with open_stage(redis_url) as stage:
+        hers, his = await stage.session(), await stage.session(context("globex"))
+        held = await stage.say(hers, "hold a")
+        await stage.turns.running.wait()
+        lane = stage.keys.lane("acme", Lane.HIGH)
+        await stage.redis.delete(lane)
+        [hand] = stage.consumer.hands.values()
+        assert await stage.queue.tasks.renew("acme", stage.queue.node, [hand.claim]) == set()
+        await stage.redis.set(lane, "no stream")
+        await stage.queue.ready.mark("acme")
+        assert (await stage.ended(his, await stage.say(his, "say b"))).status is TaskStatus.COMPLETED
+        await stage.redis.delete(lane)
+        stage.turns.release.set()
+        assert (await stage.ended(hers, held)).status is TaskStatus.COMPLETED
+        assert (await stage.ended(hers, await stage.say(hers, "say c"))).status is TaskStatus.COMPLETED

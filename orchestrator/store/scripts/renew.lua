@@ -10,7 +10,8 @@ for i = 4, #ARGV, 2 do
   local task_id = ARGV[i]
   if holds(task_id, ARGV[i + 1]) then
     local fields = redis.call('HMGET', task_key(task_id), 'lane', 'entry')
-    redis.call('XCLAIM', lane_key(fields[1]), GROUP, ARGV[3], 0, fields[2], 'JUSTID')
+    -- Without its lane or group a task has no lease to renew; it is still this attempt that finishes it.
+    redis.pcall('XCLAIM', lane_key(fields[1]), GROUP, ARGV[3], 0, fields[2], 'JUSTID')
   else
     lost[#lost + 1] = task_id
   end
