@@ -66,7 +66,7 @@ def doctor(*, repair: bool) -> None:
     if failed:
         code = Exit.UNREACHABLE if any(check.unreachable for check in failed) else Exit.FAILED
         raise CliFailure(
-            f"Of {len(checks)} checks {len(failed)} failed: {', '.join(c.check for c in failed)}.", "", code
+            f"Of {len(checks)} checks {len(failed)} failed: {', '.join(dict.fromkeys(c.check for c in failed))}.", "", code
         )
 
 
