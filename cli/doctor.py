@@ -65,9 +65,8 @@ def doctor(*, repair: bool) -> None:
     failed = [check for check in checks if check.verdict == "failed"]
     if failed:
         code = Exit.UNREACHABLE if any(check.unreachable for check in failed) else Exit.FAILED
-        raise CliFailure(
-            f"Of {len(checks)} checks {len(failed)} failed: {', '.join(dict.fromkeys(c.check for c in failed))}.", "", code
-        )
+        names = ", ".join(dict.fromkeys(check.check for check in failed))
+        raise CliFailure(f"Of {len(checks)} checks {len(failed)} failed: {names}.", "", code)
 
 
 def _shown(check: Check) -> dict[str, Any]:
