@@ -5,8 +5,6 @@ from typing import Final
 SUBPROTOCOL: Final = "nooble.v1"
 TICKET_SECONDS: Final = 30
 IDEMPOTENCY_SECONDS: Final = 24 * 3600
-EVENT_LOG_SECONDS: Final = 24 * 3600
-CONSUMER_GROUP: Final = "orchestrator"
 PAGE_LIMIT: Final = 20
 PAGE_LIMIT_MAX: Final = 200
 MAX_FRAME_BYTES: Final = 1024 * 1024

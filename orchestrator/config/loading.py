@@ -127,16 +127,6 @@ def origins(settings: AgentOrchestratorSettings, environ: Mapping[str, str] | No
     ]
 
 
-def to_environment(settings: AgentOrchestratorSettings) -> dict[str, str]:
-    """Write settings as the variables that would load them again; defaults are left out."""
-    variables = {}
-    for origin in origins(settings, {}):
-        if origin.value != origin.default:
-            value = origin.value
-            variables[variable(origin.path)] = ",".join(value) if isinstance(value, tuple) else str(value)
-    return variables
-
-
 def _load(loader: _Environment) -> AgentOrchestratorSettings:
     return typed_settings.load_settings(AgentOrchestratorSettings, [loader], converter=_converter())
 

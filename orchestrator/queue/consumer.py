@@ -72,12 +72,14 @@ class Consumer:
                     services, self._free_slots, self._slot_freed, partial(self._take, workers=workers)
                 )
                 self._scheduler = scheduler
-                scheduling = await workers.start(_run_in_scope, scheduler)
-                self.alive = True
-                task_status.started()
-                await stopping.wait()
-                keeper.workers = None
-                scheduling.cancel()
+                async with trio.open_nursery() as scheduling:
+                    scheduling.start_soon(scheduler.run)
+                    self.alive = True
+                    task_status.started()
+                    await stopping.wait()
+                    keeper.workers = None
+                    scheduling.cancel_scope.cancel()
+                # A round that was under way has ended by now: what it claimed is in hand, and drained with the rest.
                 await self._drain()
             self.alive = False
             await self._say_goodbye()
@@ -138,9 +140,3 @@ class Consumer:
     async def _slot_freed(self) -> None:
         await self._freed.wait()
         self._freed = trio.Event()
-
-
-async def _run_in_scope(scheduler: Scheduler, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
-    with trio.CancelScope() as scope:
-        task_status.started(scope)
-        await scheduler.run()

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 from attrs import evolve
 
 from orchestrator.errors import FencedOut, NotFound, SessionBusy, SessionClosed
@@ -13,6 +14,7 @@ from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
 from orchestrator.models.session import SessionState
 from orchestrator.models.task import Lane, TaskStatus
 from orchestrator.queue.hand import Hand
+from orchestrator.store.tasks import Batch, TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 
@@ -325,3 +327,30 @@ _RECORD_OF_UNKNOWN_TYPE = {
     "user_id": "ann",
     "correlation_id": "c-1",
 }
+
+
+async def test_what_is_claimed_while_a_stop_begins_is_handed_back_with_the_rest(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = TaskStore.claim
+    claimed, proceed = trio.Event(), trio.Event()
+
+    async def slow(self: TaskStore, tenant_id: str, node: str, count: int) -> Batch:
+        batch = await claim(self, tenant_id, node, count)
+        if batch.claims:
+            claimed.set()
+            await proceed.wait()
+        return batch
+
+    monkeypatch.setattr(TaskStore, "claim", slow)
+    async with open_stage(redis_url, evolve(SETTINGS, drain_timeout=0.05), consume=False) as stage:
+        session = await stage.session()
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(stage.consumer.run, stage.stopping)
+                accepted = await stage.say(session, "hold a")
+                await claimed.wait()
+                stage.stopping.set()
+                await trio.testing.wait_all_tasks_blocked(0.1)
+                proceed.set()
+        assert await stage.status(session, accepted) is TaskStatus.PENDING
