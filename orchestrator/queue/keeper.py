@@ -74,8 +74,10 @@ class Keeper:
         lost: set[str] = set()
         with kept_apart(tenant_id):
             lost = await self.services.tasks.renew(tenant_id, self.services.node, claims)
-        for task_id in lost:
-            if hand := self.hands.get(task_id):
+        for claim in claims:
+            hand = self.hands.get(claim.task_id)
+            # The task may have ended and come back to this very process meanwhile: that attempt is not lost.
+            if claim.task_id in lost and hand is not None and hand.claim is claim:
                 hand.stop(StopReason.LOST)
 
     async def _adopt_from(self, gone: str) -> None:
