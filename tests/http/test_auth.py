@@ -19,15 +19,17 @@ from orchestrator.models.principal import Role
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SECRET, SETTINGS, House, bearer
 
 LIST = "/api/v1/session.list"
+#: Tokens are made when the tests are collected, which may be long before they run.
+DAY = 24 * 3600
 
 
 def token(key: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-    good = {"sub": "ann", "tenant_id": "acme", "exp": time.time() + 60}
+    good = {"sub": "ann", "tenant_id": "acme", "exp": time.time() + DAY}
     return jwt.encode({**good, **claims}, key, algorithm=algorithm)
 
 
 def unsigned(algorithm: str) -> str:
-    parts = ({"alg": algorithm, "typ": "JWT"}, {"sub": "ann", "tenant_id": "acme", "exp": time.time() + 60})
+    parts = ({"alg": algorithm, "typ": "JWT"}, {"sub": "ann", "tenant_id": "acme", "exp": time.time() + DAY})
     return ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
 
 
@@ -45,7 +47,7 @@ def unsigned(algorithm: str) -> str:
         {"Authorization": f"Bearer {unsigned('HS256')}"},
         {"Authorization": f"Bearer {token('another-secret-of-32-characters-xx')}"},
         {"Authorization": f"Bearer {token(exp=time.time() - 60)}"},
-        {"Authorization": f"Bearer {token(nbf=time.time() + 60)}"},
+        {"Authorization": f"Bearer {token(nbf=time.time() + DAY)}"},
         {"Authorization": f"Bearer {token(exp=None)}"},
         {"Authorization": f"Bearer {token(exp='soon')}"},
         {"Authorization": f"Bearer {token(exp=float('inf'))}"},
