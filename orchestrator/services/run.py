@@ -8,6 +8,7 @@ from attrs import define, frozen
 from orchestrator.models.chat import ChatAnswer, HistoryMessage
 from orchestrator.models.session import Session
 from orchestrator.models.task import TaskMessage
+from orchestrator.models.waits import Wait
 
 
 class Run(Protocol):
@@ -77,3 +78,11 @@ class TurnRunner(Protocol):
 
     async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
         """Run one attempt; raises the OrchestratorError that the turn fails with, or FencedOut."""
+
+
+class CallWaits(Exception):
+    """Raised by a call of a plan whose result comes later: the task is put aside until then."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(f"{wait.call_id} is answered later")
+        self.wait = wait
