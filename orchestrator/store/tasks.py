@@ -132,7 +132,8 @@ class Retry:
     error: bytes
     """JSON: why it failed."""
     body: bytes
-    """Of `chat.status_update`."""
+    """Of the event that tells it; empty: nobody is told."""
+    event: str = "chat.status_update"
 
 
 @frozen
@@ -178,7 +179,7 @@ class TaskStore(TenantStore):
         return {task_id.decode() for task_id in await self.run(_RENEW, tenant_id, node, *pairs)}
 
     async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes) -> int:
-        """Append an event to the session's log; returns its offset.
+        """Append an event to the session's log, or to the task's own where `session_id` is empty; returns its offset.
 
         `number` counts the events of the attempt (1, 2, 3…): an event that is sent again after Redis was away is not
         appended twice.
@@ -186,7 +187,7 @@ class TaskStore(TenantStore):
         Raises:
             FencedOut: the task has been taken over.
         """
-        return _held(
+        return held(
             await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number)
         )
 
@@ -196,7 +197,7 @@ class TaskStore(TenantStore):
         Raises:
             FencedOut: the task has been taken over.
         """
-        _held(await self.run(_CHECKPOINT, claim.tenant_id, claim.task_id, claim.attempt, name, encode(result)))
+        held(await self.run(_CHECKPOINT, claim.tenant_id, claim.task_id, claim.attempt, name, encode(result)))
 
     async def finish(self, claim: Claim, session_id: str, ending: Ending, retention: Retention) -> bool:
         """End a task; returns whether another turn of the session became claimable.
@@ -228,7 +229,7 @@ class TaskStore(TenantStore):
             *ending.history,
             *(part for event in ending.events for part in event),
         )
-        return bool(_held(reply))
+        return bool(held(reply))
 
     async def park(self, claim: Claim, session_id: str, tool_call_id: str, timeout_ms: int, body: bytes) -> int:
         """Let a task wait for its client's tool; returns the moment (ms) at which it is given up.
@@ -239,7 +240,7 @@ class TaskStore(TenantStore):
         reply = await self.run(
             _PARK, claim.tenant_id, claim.task_id, claim.attempt, session_id, tool_call_id, timeout_ms, body
         )
-        return _held(reply)
+        return held(reply)
 
     async def retry(self, claim: Claim, session_id: str, retry: Retry) -> int:
         """Let a failed task start over later; it holds no slot meanwhile. Returns the moment (ms) at which it does.
@@ -257,8 +258,9 @@ class TaskStore(TenantStore):
             retry.time_left_ms,
             retry.error,
             retry.body,
+            retry.event,
         )
-        return _held(reply)
+        return held(reply)
 
     async def expire(self, tenant_id: str, count: int, expiry: Expiry, retention: Retention) -> tuple[int, bool]:
         """Give up turns that nobody has started in time, among the first `count` of each lane.
@@ -312,7 +314,7 @@ class TaskStore(TenantStore):
         Raises:
             FencedOut: the task has been taken over.
         """
-        _held(await self.run(_HAND_BACK, claim.tenant_id, claim.task_id, claim.attempt))
+        held(await self.run(_HAND_BACK, claim.tenant_id, claim.task_id, claim.attempt))
 
     async def cancel(
         self,
@@ -427,7 +429,12 @@ def _claim(tenant_id: str, row: list[Any]) -> Claim:
     )
 
 
-def _held(reply: int) -> int:
+def held(reply: int) -> int:
+    """Return what a fenced script says.
+
+    Raises:
+        FencedOut: the attempt is no longer the current one.
+    """
     if reply == -1:
         raise FencedOut
     return reply

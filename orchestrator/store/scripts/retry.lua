@@ -1,7 +1,7 @@
 -- Let a failed task start over later. It holds no slot meanwhile; its session's next turns wait on, so their order stays.
 -- KEYS: 1 the tenant's queue
--- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session, 6 ms until it starts over, 7 ms that are left of its time,
---       8 error (JSON), 9 body of chat.status_update
+-- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session or '', 6 ms until it starts over, 7 ms that are left of its time,
+--       8 error (JSON), 9 body of an event or '', 10 its name
 -- Returns: -1 if the attempt is no longer the current one, else the moment (ms) at which it starts over
 -- Complexity: O(log of tasks delayed)
 --!include tenant
@@ -17,5 +17,5 @@ redis.call('HINCRBY', task, 'failures', 1)
 redis.call('HDEL', task, 'node')
 redis.call('ZADD', DELAYED, due, task_id)
 trace_step(task_id, 'retried', nil, 'in ' .. (due - NOW) .. ' ms')
-append_event(ARGV[5], 'chat.status_update', ARGV[9])
+if ARGV[9] ~= '' then append_for(task_id, ARGV[5], ARGV[10], ARGV[9]) end
 return due

@@ -20,3 +20,9 @@ end
 local function append_event(session_id, name, body)
   return append_to(session_key(session_id), session_id, name, body)
 end
+
+-- Append to the log of a task's session, or to the task's own where it has none.
+local function append_for(task_id, session_id, name, body)
+  if session_id ~= '' then return append_event(session_id, name, body) end
+  return append_to(task_key(task_id), task_id, name, body)
+end

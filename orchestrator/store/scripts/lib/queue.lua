@@ -35,10 +35,11 @@ local item_ended
 local function conclude(task_id, status, retain_seconds)
   local task = task_key(task_id)
   redis.call('HSET', task, 'status', status, 'finished_at', NOW)
-  local fields = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node')
+  local fields = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch')
   trace_end(task_id, 'finished', fields, fields[3], status)
   redis.call('HDEL', task, 'node')
   redis.call('EXPIRE', task, retain_seconds)
+  if fields[4] then redis.call('EXPIRE', task .. ':events', retain_seconds) end
   redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
   -- Of all ids those of items alone have a dot: the batch's before it, the item's place behind it.
   local batch_id, index = string.match(task_id, '^(.+)%.(%d+)$')

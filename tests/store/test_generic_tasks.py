@@ -1,0 +1,247 @@
+"""Tasks that are no turns: admitted whole or not at all, ended once, each with an event log of its own."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+
+from orchestrator.errors import FencedOut
+from orchestrator.models.envelope import MessageType
+from orchestrator.models.ids import new_id
+from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
+from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.store.admission import Admission, Verdict
+from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.events import EventLog
+from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
+from orchestrator.store.keys import Keys
+from orchestrator.store.sessions import Rates, Viewer
+from orchestrator.store.tasks import Claim, Retry, TaskStore
+
+BOUNDS = TaskBounds(queue_length=10, retain_tasks=600)
+FIRST = ("workflow.status_update", b'{"first":1}')
+LAST = ("workflow.completed", b'{"last":1}')
+DONE = TaskEnd(TaskStatus.COMPLETED, result=b'{"x":1}', events=[LAST])
+
+
+class TaskLog(EventLog):
+    """The log of a task."""
+
+    def _owner(self, tenant_id: str, owner_id: str) -> str:
+        return self._keys.task(tenant_id, owner_id)
+
+
+def a_task(**fields: Any) -> TaskMessage:
+    message = TaskMessage(
+        message_id=new_id(),
+        task_id=new_id(),
+        tenant_id="acme",
+        correlation_id=new_id(),
+        created_at=to_timestamp(now_ms()),
+        type=MessageType("test", "noop"),
+        metadata=TaskMetadata("ann"),
+        payload={"n": 1},
+    )
+    return evolve(message, **fields)
+
+
+@frozen
+class Shelf:
+    """The stores that a task passes through."""
+
+    redis: Redis
+    generic: GenericTaskStore
+    tasks: TaskStore
+
+    async def admit(self, message: TaskMessage, **fields: Any) -> Admission:
+        arguments: dict[str, Any] = {"lane": Lane.NORMAL, "event": FIRST, "bounds": BOUNDS} | fields
+        return await self.generic.admit(message, **arguments)
+
+    async def claim(self) -> Claim:
+        """Claim the one task that waits."""
+        (claim,) = (await self.tasks.claim("acme", "node-1", 10)).claims
+        return claim
+
+    async def finish(self, claim: Claim, end: TaskEnd = DONE) -> bool:
+        return await self.generic.finish(claim, end, retain_seconds=600)
+
+    async def events(self, task_id: str) -> list[tuple[int, str, bytes]]:
+        log = TaskLog(self.redis, self.generic.keys)
+        return [(event.offset, event.name, event.body) for event in await log.read("acme", task_id, after=0)]
+
+    async def key_count(self) -> int:
+        size: int = await self.redis.dbsize()
+        return size
+
+
+@pytest.fixture
+async def shelf(redis_url: str) -> AsyncIterator[Shelf]:
+    async with open_redis(redis_url) as redis:
+        shared = (redis, Keys(), 1000)
+        yield Shelf(redis, GenericTaskStore(*shared), TaskStore(*shared))
+
+
+async def test_a_task_is_admitted_claimed_and_ended_with_all_that_is_kept_of_it(shelf: Shelf) -> None:
+    message = a_task()
+    assert await shelf.admit(message, record={"plan": b"{}"}) == Admission(Verdict.OK)
+    claim = await shelf.claim()
+    assert (claim.task_id, claim.attempt, claim.session, claim.message()) == (message.task_id, 1, None, message)
+    assert claim.record[b"plan"] == b"{}"
+    assert not await shelf.finish(claim)
+
+    task = await shelf.tasks.get(Viewer("acme", "ann", sees_whole_tenant=False), message.task_id)
+    assert task is not None
+    assert (task.status, task.result, task.attempt) == (TaskStatus.COMPLETED, {"x": 1}, 1)
+    assert await shelf.events(message.task_id) == [(1, *FIRST), (2, *LAST)]
+    keys = shelf.generic.keys
+    assert await shelf.redis.xlen(keys.lane("acme", Lane.NORMAL)) == 0
+    record = keys.task("acme", message.task_id)
+    for key in (record, f"{record}:events"):
+        assert 590 <= await shelf.redis.ttl(key) <= 600
+
+
+async def test_the_same_request_makes_one_task(shelf: Shelf) -> None:
+    first, again = a_task(), a_task()
+    repeat = Repeat("key", "digest")
+    await shelf.admit(first, repeat=repeat, answer=b'{"task":1}')
+    keys = await shelf.key_count()
+    replayed = await shelf.admit(again, repeat=repeat, answer=b'{"task":2}')
+    assert (replayed.verdict, replayed.detail) == (Verdict.REPLAYED, '{"task":1}')
+    other = await shelf.admit(again, repeat=Repeat("key", "another"))
+    assert other.verdict is Verdict.REUSED
+    assert await shelf.key_count() == keys
+    assert (await shelf.claim()).task_id == first.task_id
+
+
+async def test_a_deduplication_key_holds_until_its_task_has_ended(shelf: Shelf) -> None:
+    def same() -> TaskMessage:
+        return a_task(metadata=TaskMetadata("ann", deduplication_key="nightly"))
+
+    await shelf.admit(same(), answer=b"1")
+    second = await shelf.admit(same(), answer=b"2")
+    assert (second.verdict, second.detail) == (Verdict.REPLAYED, "1")
+    await shelf.finish(await shelf.claim())
+    assert (await shelf.admit(same(), answer=b"3")).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize("state", ["draining", "drained"])
+async def test_a_tenant_that_drains_takes_nothing_in(shelf: Shelf, state: str) -> None:
+    await shelf.redis.hset(shelf.generic.keys.tenant_config("acme"), "state", state)
+    refused = await shelf.admit(a_task(), repeat=Repeat("key", "digest"))
+    assert (refused.verdict, refused.detail) == (Verdict.TENANT, state)
+    assert await shelf.key_count() == 1
+
+
+async def test_a_paused_tenant_takes_tasks_in(shelf: Shelf) -> None:
+    await shelf.redis.hset(shelf.generic.keys.tenant_config("acme"), "state", "paused")
+    assert (await shelf.admit(a_task())).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    "rates", [Rates(tenant=1, user=100, burst_seconds=1), Rates(tenant=100, user=1, burst_seconds=1)]
+)
+async def test_the_rates_of_tenant_and_user_bound_admission(shelf: Shelf, rates: Rates) -> None:
+    admitted = await shelf.admit(a_task(), rates=rates)
+    assert admitted.verdict is Verdict.OK
+    assert 900 <= admitted.wait_ms <= 1000
+    keys = await shelf.key_count()
+    refused = await shelf.admit(a_task(), rates=rates, repeat=Repeat("key", "digest"))
+    assert refused.verdict is Verdict.RATE
+    assert 1 <= refused.wait_ms <= 1000
+    assert await shelf.key_count() == keys
+
+
+async def test_a_tenants_own_rate_goes_before_the_services(shelf: Shelf) -> None:
+    await shelf.redis.hset(shelf.generic.keys.tenant_config("acme"), "rate", 1)
+    rates = Rates(tenant=100, user=100, burst_seconds=1)
+    assert (await shelf.admit(a_task(), rates=rates)).verdict is Verdict.OK
+    assert (await shelf.admit(a_task(), rates=rates)).verdict is Verdict.RATE
+
+
+async def test_a_full_queue_takes_nothing_more_in_delayed_ones_counted(shelf: Shelf) -> None:
+    bounds = evolve(BOUNDS, queue_length=2)
+    later = now_ms() + 60_000
+    assert (await shelf.admit(a_task(), bounds=bounds)).verdict is Verdict.OK
+    assert (await shelf.admit(a_task(), bounds=bounds, scheduled_ms=later)).verdict is Verdict.OK
+    refused = await shelf.admit(a_task(), bounds=bounds, scheduled_ms=later)
+    assert (refused.verdict, refused.detail) == (Verdict.FULL, "tenant")
+
+
+async def test_a_task_begins_at_its_moment(shelf: Shelf) -> None:
+    message = a_task()
+    admitted = await shelf.admit(message, scheduled_ms=now_ms() + 60_000)
+    assert (admitted.verdict, admitted.turns_before) == (Verdict.OK, None)
+    assert (await shelf.tasks.claim("acme", "node-1", 10)).claims == []
+    assert await shelf.redis.zscore(shelf.generic.keys.delayed("acme"), message.task_id)
+
+
+@pytest.mark.parametrize("ahead_ms", [-1000, 367 * 86_400_000])
+async def test_a_moment_that_is_past_or_too_far_ahead_is_refused(shelf: Shelf, ahead_ms: int) -> None:
+    assert (await shelf.admit(a_task(), scheduled_ms=now_ms() + ahead_ms)).verdict is Verdict.MOMENT
+    assert await shelf.key_count() == 0
+
+
+async def test_a_tasks_session_is_noted_and_its_turns_stay_as_they_are(shelf: Shelf) -> None:
+    message = a_task(session_id="session-1")
+    await shelf.admit(message)
+    claim = await shelf.claim()
+    assert claim.record[b"of_session"] == b"session-1"
+    assert b"session_id" not in claim.record
+    assert not await shelf.redis.exists(shelf.generic.keys.session("acme", "session-1"))
+
+
+async def test_a_zombie_ends_nothing(shelf: Shelf) -> None:
+    await shelf.admit(a_task())
+    zombie = await shelf.claim()
+    await shelf.tasks.hand_back(zombie)
+    current = await shelf.claim()
+    with pytest.raises(FencedOut):
+        await shelf.finish(zombie)
+    await shelf.finish(current)
+    with pytest.raises(FencedOut):
+        await shelf.finish(current)
+
+
+async def test_events_of_a_running_task_stand_in_its_own_log_once_each(shelf: Shelf) -> None:
+    message = a_task()
+    await shelf.admit(message)
+    claim = await shelf.claim()
+    for number in (1, 1, 2):
+        await shelf.tasks.emit(claim, "", number, "step", str(number).encode())
+    await shelf.finish(claim)
+    names = [(offset, name) for offset, name, _ in await shelf.events(message.task_id)]
+    assert names == [(1, FIRST[0]), (2, "step"), (3, "step"), (4, LAST[0])]
+
+
+async def test_a_task_that_starts_over_says_so_in_its_own_log(shelf: Shelf) -> None:
+    message = a_task()
+    await shelf.admit(message)
+    retry = Retry(delay_ms=1000, time_left_ms=1000, error=b"{}", body=b"again", event="workflow.status_update")
+    await shelf.tasks.retry(await shelf.claim(), "", retry)
+    assert (await shelf.events(message.task_id))[-1] == (2, "workflow.status_update", b"again")
+
+
+async def test_what_failed_for_good_is_among_the_dead_letters(shelf: Shelf) -> None:
+    message = a_task()
+    await shelf.admit(message)
+    await shelf.finish(await shelf.claim(), TaskEnd(TaskStatus.FAILED, error=b'{"code":"x"}', dead_letter=True))
+    ((_, letter),) = await shelf.redis.xrange(shelf.generic.keys.dead_letters("acme"))
+    assert (letter[b"task_id"].decode(), letter[b"error"]) == (message.task_id, b'{"code":"x"}')
+
+
+async def test_the_end_of_a_task_says_whether_a_bounded_tenant_has_more(shelf: Shelf) -> None:
+    await shelf.redis.hset(shelf.generic.keys.tenant_config("acme"), "concurrency", 1)
+    for _ in range(2):
+        await shelf.admit(a_task())
+    assert await shelf.finish(await shelf.claim())
+    assert not await shelf.finish(await shelf.claim())
+
+
+async def test_a_tenant_is_in_the_list_of_all_before_its_first_task_is_admitted(shelf: Shelf) -> None:
+    known = KnownTenants(shelf.redis, shelf.generic.keys)
+    await known.note("acme")
+    assert await shelf.redis.smembers(shelf.generic.keys.tenants) == {b"acme"}
+    commands = shelf.redis.counters.commands
+    await known.note("acme")
+    assert shelf.redis.counters.commands == commands
