@@ -8,10 +8,10 @@ import trio
 from attrs import asdict, frozen
 
 from orchestrator.clients.answers import Answer
-from orchestrator.clients.messages import kind, message, payload
+from orchestrator.clients.messages import kind, payload
 from orchestrator.clients.refusals import told_error
 from orchestrator.clients.responses import Lines, Pieces
-from orchestrator.clients.transport import Transport, path_part
+from orchestrator.clients.transport import Transport
 from orchestrator.errors import BadGateway, ServiceFault
 from orchestrator.models.agent import (
     AgentConfig,
@@ -24,7 +24,12 @@ from orchestrator.models.agent import (
 from orchestrator.models.call import CallContext
 from orchestrator.models.chat import Usage
 from orchestrator.models.events import StreamContent, ToolOutcome
+from orchestrator.models.operations import OPERATIONS
 
+EXECUTE: Final = OPERATIONS["agent_execution", "execute"]
+TOOL_RESULT: Final = OPERATIONS["agent_execution", "tool_result"]
+CANCEL: Final = OPERATIONS["agent_execution", "cancel"]
+GET: Final = OPERATIONS["agent_execution", "get"]
 LINGER_SECONDS: Final = 0.05
 """How long the end of a stream is waited for after its last piece."""
 
@@ -91,14 +96,15 @@ class AgentStream:
 
 @frozen
 class AgentExecutionClient:
-    """Calls Agent Execution; every method raises what `Transport.request` raises."""
+    """Calls Agent Execution; every method raises what `Transport.call` raises."""
 
     transport: Transport
 
     @asynccontextmanager
     async def execute(self, call: CallContext, execution: Execution) -> AsyncIterator[AgentStream]:
         """Let an agent answer, streaming."""
-        fields: dict[str, Any] = {
+        parameters: dict[str, Any] = {
+            "agent_id": execution.agent.agent_id,
             "query": execution.query,
             "agent_config": asdict(execution.agent, recurse=False),
             "context": execution.context,
@@ -107,18 +113,15 @@ class AgentExecutionClient:
             "task_id": execution.execution_id,
         }
         if execution.max_tokens is not None:
-            fields["max_tokens"] = execution.max_tokens
-        body = message(
+            parameters["max_tokens"] = execution.max_tokens
+        async with self.transport.stream(
             call,
-            "agent",
-            "execute",
-            fields,
+            EXECUTE,
+            parameters,
             task_id=execution.execution_id,
             session_id=execution.session_id,
             user_id=execution.user_id,
-        )
-        path = f"/api/v1/agents/{path_part(execution.agent.agent_id)}/execute"
-        async with self.transport.stream(call, path, body) as pieces:
+        ) as pieces:
             yield AgentStream(pieces)
 
     @asynccontextmanager
@@ -126,29 +129,24 @@ class AgentExecutionClient:
         self, call: CallContext, execution_id: str, tool_call_id: str, outcome: ToolOutcome
     ) -> AsyncIterator[AgentStream]:
         """Hand an agent the result that it waits for, and go on with its stream."""
-        fields = {
+        parameters = {
+            "task_id": execution_id,
             "tool_call_id": tool_call_id,
             "status": outcome.status,
             "result": outcome.data,
             "error_message": outcome.error_message,
             "stream": True,
         }
-        body = message(call, "agent", "tool_result", fields, task_id=execution_id)
-        async with self.transport.stream(call, f"{_of(execution_id)}/tool_result", body) as pieces:
+        async with self.transport.stream(call, TOOL_RESULT, parameters, task_id=execution_id) as pieces:
             yield AgentStream(pieces)
 
     async def cancel(self, call: CallContext, execution_id: str) -> None:
         """Stop an execution."""
-        body = message(call, "agent", "cancel", {"task_id": execution_id}, task_id=execution_id)
-        await self.transport.request(call, "POST", f"{_of(execution_id)}/cancel", body)
+        await self.transport.call(call, CANCEL, {"task_id": execution_id}, task_id=execution_id)
 
     async def get(self, call: CallContext, execution_id: str) -> dict[str, Any]:
         """Return how an execution stands."""
-        return payload(await self.transport.get(call, _of(execution_id))).fields
-
-
-def _of(execution_id: str) -> str:
-    return f"/api/v1/tasks/{path_part(execution_id)}"
+        return payload(await self.transport.call(call, GET, {"task_id": execution_id})).fields
 
 
 def _piece(said: Answer) -> AgentPiece:

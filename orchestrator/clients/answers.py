@@ -21,6 +21,8 @@ class Answer:
     service: str
     fields: dict[str, Any]
     path: str = "$"
+    accepted: bool = False
+    """Whether the service has only accepted the work (202): the result comes later, as `task.*`."""
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a string; without a default the field is required."""
@@ -80,7 +82,7 @@ class Answer:
         raise BadGateway(f"{title(self.service)} answered wrongly: {self.path}.{name} {fault}.", service=self.service)
 
 
-def as_answer(service: str, value: Any) -> Answer:
+def as_answer(service: str, value: Any, *, accepted: bool = False) -> Answer:
     """Take a parsed body for an answer.
 
     Raises:
@@ -88,4 +90,4 @@ def as_answer(service: str, value: Any) -> Answer:
     """
     if not isinstance(value, dict):
         raise BadGateway(f"{title(service)} answered wrongly: the body is no object.", service=service)
-    return Answer(service, value)
+    return Answer(service, value, accepted=accepted)

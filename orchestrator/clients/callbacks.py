@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from orchestrator.clients.addresses import AddressGuard, Target, parse_target
 from orchestrator.clients.connections import Connections
-from orchestrator.clients.responses import Pieces
+from orchestrator.clients.http_pieces import HttpPieces
 from orchestrator.errors import BadGateway, CallTimeout, OrchestratorError, ServiceRefused, ServiceUnreachable
 
 CALLBACK_SECONDS: Final = 15.0
@@ -76,7 +76,7 @@ class CallbackClient:
         request = httpcore.Request("POST", url, headers=list(lines.items()), content=body)
         try:
             exchange = await connections.send(request)
-            async with Pieces("callback", exchange) as pieces:
+            async with HttpPieces("callback", exchange) as pieces:
                 await _discard(pieces)
             return exchange.response.status
         except (httpcore.NetworkError, httpcore.TimeoutException) as error:
@@ -87,7 +87,7 @@ class CallbackClient:
             await connections.aclose()
 
 
-async def _discard(pieces: Pieces) -> None:
+async def _discard(pieces: HttpPieces) -> None:
     """Take the beginning of a body off the line; the answer counts, whatever becomes of its body."""
     size = 0
     try:

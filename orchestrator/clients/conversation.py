@@ -6,14 +6,20 @@ from attrs import fields as fields_of
 from attrs import frozen
 
 from orchestrator.clients.answers import title
-from orchestrator.clients.messages import message, payload
-from orchestrator.clients.transport import Transport, path_part
+from orchestrator.clients.messages import payload
+from orchestrator.clients.transport import Transport
 from orchestrator.codec import structure
 from orchestrator.errors import BadGateway, InvalidBody
 from orchestrator.models.call import CallContext
 from orchestrator.models.chat import HistoryMessage
+from orchestrator.models.operations import OPERATIONS
 from orchestrator.models.page import Page
 
+CREATE: Final = OPERATIONS["conversation", "create"]
+APPEND: Final = OPERATIONS["conversation", "append"]
+MESSAGES: Final = OPERATIONS["conversation", "messages"]
+DELETE: Final = OPERATIONS["conversation", "delete"]
+CONTEXT: Final = OPERATIONS["conversation", "context"]
 _FIELDS: Final = {attribute.name for attribute in fields_of(HistoryMessage)}
 
 
@@ -29,7 +35,7 @@ class ConversationContext:
 
 @frozen
 class ConversationClient:
-    """Calls the Conversation service; every method raises what `Transport.request` raises."""
+    """Calls the Conversation service; every method raises what `Transport.call` raises."""
 
     transport: Transport
 
@@ -37,16 +43,19 @@ class ConversationClient:
         self, call: CallContext, conversation_id: str, *, session_id: str, user_id: str, agent_id: str
     ) -> str:
         """Begin a conversation and return its id: the proposed one, unless the service has its own way."""
-        fields = {"conversation_id": conversation_id, "user_id": user_id, "agent_id": agent_id}
-        body = message(
-            call, "conversation", "create", {**fields, "session_id": session_id}, session_id=session_id, user_id=user_id
-        )
-        answer = payload(await self.transport.request(call, "POST", "/api/v1/conversations", body))
-        return answer.text("conversation_id")
+        parameters = {
+            "conversation_id": conversation_id,
+            "user_id": user_id,
+            "agent_id": agent_id,
+            "session_id": session_id,
+        }
+        answer = await self.transport.call(call, CREATE, parameters, session_id=session_id, user_id=user_id)
+        return payload(answer).text("conversation_id")
 
     async def append(self, call: CallContext, conversation_id: str, said: HistoryMessage) -> None:
         """Add a message; NotFound where there is no such conversation."""
-        fields = {
+        parameters = {
+            "conversation_id": conversation_id,
             "message_id": said.message_id,
             "role": said.role,
             "content": said.content,
@@ -54,8 +63,7 @@ class ConversationClient:
             "created_at": said.created_at,
             "metadata": said.metadata,
         }
-        body = message(call, "conversation", "append", fields, conversation_id=conversation_id)
-        payload(await self.transport.request(call, "POST", f"{_of(conversation_id)}/messages", body))
+        payload(await self.transport.call(call, APPEND, parameters, conversation_id=conversation_id))
 
     async def messages(
         self, call: CallContext, conversation_id: str, *, before: str | None, after: str | None, limit: int
@@ -64,35 +72,32 @@ class ConversationClient:
 
         The page's cursor is the message to go on from: with `after` where that was given, else with `before`.
         """
-        bounds = {"before": before, "after": after, "limit": limit}
-        query = {name: value for name, value in bounds.items() if value is not None}
-        answer = payload(await self.transport.get(call, f"{_of(conversation_id)}/messages", query))
+        parameters = {"conversation_id": conversation_id, "before": before, "after": after, "limit": limit}
+        answer = payload(await self.transport.call(call, MESSAGES, parameters))
         items = [_said(self.transport.service, fields) for fields in answer.mappings("messages")]
         more = bool(items) and answer.truth("has_more", default=False)
         return Page(items, items[-1 if after else 0].message_id if more else None)
 
     async def delete(self, call: CallContext, conversation_id: str, message_id: str) -> None:
         """Take a message out."""
-        path = f"{_of(conversation_id)}/messages/{path_part(message_id)}"
-        await self.transport.request(call, "DELETE", path)
+        await self.transport.call(call, DELETE, {"conversation_id": conversation_id, "message_id": message_id})
 
     async def context(
         self, call: CallContext, conversation_id: str, *, max_tokens: int, message_count: int
     ) -> ConversationContext:
         """Return what an agent should know of the conversation."""
-        path = f"/api/v1/internal/context/{path_part(conversation_id)}"
-        query = {"max_tokens": max_tokens, "message_count": message_count}
-        answer = payload(await self.transport.get(call, path, query))
+        parameters = {
+            "conversation_id": conversation_id,
+            "max_tokens": max_tokens,
+            "message_count": message_count,
+        }
+        answer = payload(await self.transport.call(call, CONTEXT, parameters))
         return ConversationContext(
             answer.mappings("messages"),
             answer.text("context_summary", ""),
             answer.whole("total_tokens", 0),
             answer.truth("has_more", default=False),
         )
-
-
-def _of(conversation_id: str) -> str:
-    return f"/api/v1/conversations/{path_part(conversation_id)}"
 
 
 def _said(service: str, fields: dict[str, Any]) -> HistoryMessage:

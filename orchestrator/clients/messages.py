@@ -1,4 +1,4 @@
-"""The bodies of level 2: messages with `type`, `metadata` and `payload`."""
+"""The bodies of level 2, messages with `type`, `metadata` and `payload`, and what answers of both levels hold."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from orchestrator.clients.answers import Answer
 from orchestrator.clients.refusals import told_error
 from orchestrator.models.call import CallContext
 from orchestrator.models.ids import new_id
+from orchestrator.models.operations import Operation
 from orchestrator.models.timestamps import now_ms, to_timestamp
 
 
-def message(call: CallContext, domain: str, action: str, payload: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+def message(call: CallContext, operation: Operation, payload: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     """Write a message to a service of level 2.
 
     Args:
         call: on whose behalf.
-        domain: what it is about.
-        action: what is to be done.
+        operation: what is to be done.
         payload: its fields.
         metadata: what it belongs to: `session_id`, `task_id` and the like; None is left out.
     """
@@ -23,7 +23,7 @@ def message(call: CallContext, domain: str, action: str, payload: dict[str, Any]
         "message_id": new_id(),
         "correlation_id": call.correlation_id,
         "tenant_id": call.tenant_id,
-        "type": {"domain": domain, "action": action},
+        "type": {"domain": operation.domain, "action": operation.name},
         "schema_version": "1.1",
         "created_at": to_timestamp(now_ms()),
         "source_service": "agent_orchestrator",
@@ -43,6 +43,31 @@ def payload(answer: Answer) -> Answer:
     if isinstance(error, dict):
         raise told_error(answer.service, error)
     return answer.inner("payload")
+
+
+def successful(answer: Answer) -> Answer:
+    """Return an answer of level 3 that does not say `success: false`.
+
+    Raises:
+        ServiceRefused, BadGateway: it says so; its own code is in `details`.
+    """
+    if answer.truth("success", default=True):
+        return answer
+    error = answer.fields.get("error")
+    raise told_error(answer.service, error if isinstance(error, dict) else answer.fields)
+
+
+def result(operation: Operation, answer: Answer) -> Answer:
+    """Return what an operation answers, whatever its service's level: the payload, or the plain fields.
+
+    An answer without any body is an empty result.
+
+    Raises:
+        ServiceRefused, BadGateway: the answer tells of an error, or a payload is missing.
+    """
+    if not answer.fields:
+        return answer
+    return payload(answer) if operation.domain else successful(answer)
 
 
 def kind(answer: Answer) -> str:

@@ -10,6 +10,7 @@ from orchestrator.clients.agent_execution import AgentExecutionClient
 from orchestrator.clients.agent_management import AgentManagementClient
 from orchestrator.clients.conversation import ConversationClient
 from orchestrator.clients.embedding import EmbeddingClient
+from orchestrator.clients.http_transport import HttpTransport
 from orchestrator.clients.query import QueryClient
 from orchestrator.clients.tool_registry import ToolRegistryClient
 from orchestrator.clients.transport import Transport
@@ -29,6 +30,11 @@ class Clients:
     query: QueryClient
     embedding: EmbeddingClient
 
+    def transport(self, service: str) -> Transport:
+        """Return the way to a service, by its name in the settings."""
+        transport: Transport = getattr(self, service).transport
+        return transport
+
 
 @asynccontextmanager
 async def open_clients(settings: ServicesSettings) -> AsyncIterator[Clients]:
@@ -37,7 +43,7 @@ async def open_clients(settings: ServicesSettings) -> AsyncIterator[Clients]:
     A service without a URL is no fault here; each call of it raises ServiceUnreachable.
     """
     transports = {
-        attribute.name: Transport(attribute.name, getattr(settings, attribute.name))
+        attribute.name: HttpTransport(attribute.name, getattr(settings, attribute.name))
         for attribute in fields(ServicesSettings)
     }
     try:

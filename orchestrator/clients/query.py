@@ -7,42 +7,32 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.clients.answers import Answer
-from orchestrator.clients.refusals import told_error
+from orchestrator.clients.messages import successful
 from orchestrator.clients.responses import Pieces
 from orchestrator.clients.transport import Transport
 from orchestrator.models.call import CallContext
+from orchestrator.models.operations import OPERATIONS
 
-_QUERY: Final = "/api/v1/internal/query"
+GENERATE: Final = OPERATIONS["query", "generate"]
+SEARCH: Final = OPERATIONS["query", "search"]
 
 
 @frozen
 class QueryClient:
-    """Calls Query; every method raises what `Transport.request` raises."""
+    """Calls Query; every method raises what `Transport.call` raises."""
 
     transport: Transport
 
     async def query(self, call: CallContext, body: dict[str, Any]) -> Answer:
         """Ask, and return the whole answer: `data.response`, `data.sources`, `metadata.token_usage`."""
-        return successful(await self.transport.request(call, "POST", _QUERY, body))
+        return successful(await self.transport.call(call, GENERATE, body))
 
     @asynccontextmanager
     async def query_stream(self, call: CallContext, body: dict[str, Any]) -> AsyncIterator[Pieces]:
         """Ask, and hand out the newline-delimited chunks as they come."""
-        async with self.transport.stream(call, _QUERY, body) as pieces:
+        async with self.transport.stream(call, GENERATE, body) as pieces:
             yield pieces
 
     async def search(self, call: CallContext, body: dict[str, Any]) -> Answer:
         """Search a collection."""
-        return successful(await self.transport.request(call, "POST", "/api/v1/internal/search", body))
-
-
-def successful(answer: Answer) -> Answer:
-    """Return an answer of level 3 that does not say `success: false`.
-
-    Raises:
-        ServiceRefused, BadGateway: it says so; its own code is in `details`.
-    """
-    if answer.truth("success", default=True):
-        return answer
-    error = answer.fields.get("error")
-    raise told_error(answer.service, error if isinstance(error, dict) else answer.fields)
+        return successful(await self.transport.call(call, SEARCH, body))

@@ -1,35 +1,39 @@
 """Tool Registry: knows the tools of agents, and runs them."""
 
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.messages import message, payload
-from orchestrator.clients.transport import Transport, path_part
+from orchestrator.clients.messages import payload
+from orchestrator.clients.transport import Transport
 from orchestrator.models.call import CallContext
 from orchestrator.models.events import ToolOutcome, ToolStatus
+from orchestrator.models.operations import OPERATIONS
+
+LIST: Final = OPERATIONS["tool_registry", "list"]
+GET: Final = OPERATIONS["tool_registry", "get"]
+EXECUTE: Final = OPERATIONS["tool_registry", "execute"]
+ASYNC_EXECUTE: Final = OPERATIONS["tool_registry", "async_execute"]
 
 
 @frozen
 class ToolRegistryClient:
-    """Calls the Tool Registry; every method raises what `Transport.request` raises."""
+    """Calls the Tool Registry; every method raises what `Transport.call` raises."""
 
     transport: Transport
 
     async def list(self, call: CallContext, agent_id: str | None = None) -> list[dict[str, Any]]:
         """Return the tools of the tenant, or those that an agent may use."""
-        query = None if agent_id is None else {"agent_id": agent_id}
-        return payload(await self.transport.get(call, "/api/v1/tools", query)).mappings("tools")
+        return payload(await self.transport.call(call, LIST, {"agent_id": agent_id})).mappings("tools")
 
     async def get(self, call: CallContext, tool_id: str) -> dict[str, Any]:
         """Return one tool."""
-        return payload(await self.transport.get(call, f"/api/v1/tools/{path_part(tool_id)}")).fields
+        return payload(await self.transport.call(call, GET, {"tool_id": tool_id})).fields
 
     async def execute(self, call: CallContext, tool_id: str, parameters: dict[str, Any]) -> ToolOutcome:
         """Run a tool and wait for it; a tool that failed is an outcome too."""
-        fields = {"tool_id": tool_id, "parameters": parameters}
-        body = message(call, "tool", "execute", fields)
-        answer = payload(await self.transport.request(call, "POST", "/api/v1/tools/execute", body))
+        asked = {"tool_id": tool_id, "parameters": parameters}
+        answer = payload(await self.transport.call(call, EXECUTE, asked))
         status = answer.text("status")
         if status in {"success", "completed"}:
             return ToolOutcome(ToolStatus.SUCCESS, data=answer.fields.get("result"))
@@ -41,6 +45,5 @@ class ToolRegistryClient:
         self, call: CallContext, tool_id: str, parameters: dict[str, Any], *, task_id: str
     ) -> dict[str, Any]:
         """Start a tool whose result comes later, as a `task.*` message for `task_id`."""
-        fields = {"tool_id": tool_id, "parameters": parameters, "task_id": task_id}
-        body = message(call, "tool", "execute", fields, task_id=task_id)
-        return payload(await self.transport.request(call, "POST", "/api/v1/tools/async-execute", body)).fields
+        asked = {"tool_id": tool_id, "parameters": parameters, "task_id": task_id}
+        return payload(await self.transport.call(call, ASYNC_EXECUTE, asked, task_id=task_id)).fields

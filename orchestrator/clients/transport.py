@@ -1,197 +1,52 @@
-"""HTTP to one downstream service: a pool of connections, deadlines, the common headers, and foreign faults translated.
+"""How a service is asked: what clients and services need to know of a transport, whichever it is."""
 
-It stands on httpcore, the engine of httpx: on trio a call costs half of what `httpx.AsyncClient` takes for the same,
-which goes into URLs, headers, cookies and redirects that these calls never have.
-"""
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, Self
-from urllib.parse import quote, urlencode, urlsplit
-
-import httpcore
-import orjson
-import trio
-
-from orchestrator.clients.answers import Answer, as_answer, title
-from orchestrator.clients.connections import Connections, Exchange
-from orchestrator.clients.refusals import refusal
-from orchestrator.clients.responses import Pieces, read_whole
-from orchestrator.config.loading import variable
-from orchestrator.config.settings import ServiceSettings
-from orchestrator.errors import BadGateway, CallTimeout, ServiceRefused, ServiceUnreachable
+from orchestrator.clients.answers import Answer
+from orchestrator.clients.responses import Pieces
 from orchestrator.models.call import CallContext
+from orchestrator.models.operations import Operation
 
-_PORTS: Final = {"http": 80, "https": 443}
 
+class Transport(Protocol):
+    """Asks one service for its operations, over HTTP or through its queue."""
 
-class Transport:
-    """Calls one service.
+    @property
+    def service(self) -> str:
+        """Its name in the settings, such as `agent_execution`."""
 
-    Args:
-        service: its name in the settings, such as `agent_execution`.
-        settings: its URL, token and timeout in seconds.
-    """
+    @property
+    def configured(self) -> bool:
+        """Whether there is a way to the service; without one each call raises ServiceUnreachable."""
 
-    def __init__(self, service: str, settings: ServiceSettings) -> None:
-        parts = urlsplit(settings.url)
-        self.service = service
-        self.timeout = settings.timeout
-        self.configured = bool(settings.url)
-        self._scheme = parts.scheme.encode()
-        self._host = (parts.hostname or "").encode("idna")
-        self._port = parts.port or _PORTS.get(parts.scheme, 80)
-        self._base = parts.path.rstrip("/")
-        self._headers: list[tuple[bytes, bytes]] = [
-            (b"Host", parts.netloc.rpartition("@")[2].encode("idna")),
-            (b"Accept", b"application/json, application/x-ndjson"),
-            (b"Content-Type", b"application/json"),
-            (b"X-Schema-Version", b"1.1"),
-            (b"X-Source-Service", b"agent_orchestrator"),
-        ]
-        if settings.token:
-            self._headers.append((b"Authorization", b"Bearer " + _plain(settings.token)))
-        self._connections = Connections(httpcore.Origin(self._scheme, self._host, self._port))
-
-    async def aclose(self) -> None:
-        """Close the connections that nobody uses."""
-        await self._connections.aclose()
-
-    async def get(self, call: CallContext, path: str, query: Mapping[str, Any] | None = None) -> Answer:
-        """Read something; raises as `request` does."""
-        return await self.request(call, "GET", path if not query else f"{path}?{urlencode(query)}")
-
-    async def request(self, call: CallContext, method: str, path: str, body: Any = None) -> Answer:
-        """Call the service and return the JSON object that it answers.
+    async def call(
+        self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
+    ) -> Answer:
+        """Ask for an operation, and return the JSON object that the service answers.
 
         Args:
             call: on whose behalf, and until when; the service's own timeout holds as well.
-            method: the HTTP method.
-            path: below the service's base URL, with its parts quoted, and the query.
-            body: plain data, sent as JSON.
+            operation: what is asked for.
+            parameters: those of its path, its query and its payload together.
+            metadata: what the call belongs to: `session_id`, `task_id`, `user_id`, `callback_token`; None is left out.
+                Only operations with a message carry it.
 
         Raises:
-            ServiceUnreachable: there is no URL, no connection, or the connection broke.
+            ServiceUnreachable: there is no way to the service, or it broke.
             CallTimeout: no whole answer came in time.
-            NotFound: the service answered 404.
+            NotFound: the service knows no such thing (404).
             ServiceRefused: it refused for good.
             BadGateway: it failed, or answered nonsense.
         """
-        response, raw = await self._exchange(call, method, path, body)
-        try:
-            parsed = orjson.loads(raw) if raw or response.status != 204 else {}
-        except orjson.JSONDecodeError:
-            raise BadGateway(
-                f"{title(self.service)} answered something else than JSON.", service=self.service
-            ) from None
-        return as_answer(self.service, parsed)
+
+    def stream(
+        self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
+    ) -> AbstractAsyncContextManager[Pieces]:
+        """Ask for an operation, and hand out the pieces of its answer as they come.
+
+        Raises what `call` raises, and `Pieces` raises the same while the answer is read.
+        """
 
     async def probe(self, call: CallContext) -> None:
-        """Ask the service for its health; raises as `request` does, but takes whatever a good answer says."""
-        await self._exchange(call, "GET", "/health", None)
-
-    @asynccontextmanager
-    async def stream(self, call: CallContext, path: str, body: Any) -> AsyncIterator[Pieces]:
-        """POST `body`, and hand out the pieces of the answer as they come.
-
-        The connection is closed at the end, or kept for the next call where the answer was read to its end.
-        Raises what `request` raises, and `Pieces` raises the same while the stream is read.
-        """
-        with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-            exchange = await self._send(call, "POST", path, body)
-        response = exchange.response
-        async with Pieces(self.service, exchange, deadline=call.deadline, idle=self.timeout) as pieces:
-            if response.status != 200:
-                with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-                    raw = await read_whole(pieces)
-                self._check(call, "POST", response, raw)
-                raise ServiceRefused(
-                    f"{title(self.service)} answered {response.status} where a stream was asked for.",
-                    service=self.service,
-                )
-            yield pieces
-
-    async def _exchange(self, call: CallContext, method: str, path: str, body: Any) -> tuple[httpcore.Response, bytes]:
-        with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-            exchange = await self._send(call, method, path, body)
-            async with Pieces(self.service, exchange) as pieces:
-                raw = await read_whole(pieces)
-        self._check(call, method, exchange.response, raw)
-        return exchange.response, raw
-
-    def _check(self, call: CallContext, method: str, response: httpcore.Response, raw: bytes) -> None:
-        if not 200 <= response.status < 300:
-            idempotent = method != "POST" or call.idempotency_key is not None
-            raise refusal(self.service, response.status, response.headers, raw, idempotent=idempotent)
-
-    async def _send(self, call: CallContext, method: str, path: str, body: Any) -> Exchange:
-        if not self.configured:
-            setting = variable(f"services.{self.service}.url")
-            raise ServiceUnreachable(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)
-        content = b"" if body is None else orjson.dumps(body)
-        url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=(self._base + path).encode())
-        request = httpcore.Request(method, url, headers=self._headers_of(call, len(content)), content=_Content(content))
-        try:
-            return await self._connections.send(request)
-        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
-            raise ServiceUnreachable(
-                f"There is no connection to {title(self.service)}: {_cause(error)}.", service=self.service
-            ) from error
-        except httpcore.RemoteProtocolError as error:
-            raise BadGateway(
-                f"{title(self.service)} broke off, or does not speak HTTP: {_cause(error)}.", service=self.service
-            ) from error
-
-    def _headers_of(self, call: CallContext, length: int) -> list[tuple[bytes, bytes]]:
-        left_ms = max(1, round((call.deadline - trio.current_time()) * 1000))
-        headers = [
-            *self._headers,
-            (b"Content-Length", b"%d" % length),
-            (b"X-Correlation-ID", _plain(call.correlation_id)),
-            (b"X-Request-ID", _plain(call.request_id)),
-            (b"X-Deadline-Ms", b"%d" % left_ms),
-            (b"traceparent", str(call.trace).encode()),
-        ]
-        if call.tenant_id:
-            headers.append((b"X-Tenant-ID", _plain(call.tenant_id)))
-        if call.idempotency_key is not None:
-            headers.append((b"Idempotency-Key", _plain(call.idempotency_key)))
-        return headers
-
-    @contextmanager
-    def _within(self, deadline: float) -> Iterator[None]:
-        with trio.CancelScope(deadline=deadline) as scope:
-            yield
-        if scope.cancelled_caught:
-            raise CallTimeout(f"{title(self.service)} did not answer in time.", service=self.service)
-
-
-class _Content:
-    """A request's body. httpcore would make an async generator of it, and trio complains of one that is cut short."""
-
-    def __init__(self, content: bytes) -> None:
-        self._rest = [content] if content else []
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._rest:
-            raise StopAsyncIteration
-        return self._rest.pop()
-
-
-def path_part(text: str) -> str:
-    """Quote an identifier for a path."""
-    return quote(text, safe="")
-
-
-def _plain(text: str) -> bytes:
-    """Write a header's value; what is no printable ASCII is replaced, so nothing can begin a second header."""
-    if text.isascii() and text.isprintable():
-        return text.encode()
-    return bytes(code if 32 <= code < 127 else 63 for code in text.encode("utf-8"))
-
-
-def _cause(error: Exception) -> str:
-    return str(error) or type(error).__name__
+        """Ask the service for its health; raises as `call` does, but takes whatever a good answer says."""

@@ -110,7 +110,7 @@ class Gateway:
     metrics: Metrics = field(factory=Metrics)
 
     async def generate(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask Query, and return its answer: `data`, `metadata`; raises what `Transport.request` raises."""
+        """Ask Query, and return its answer: `data`, `metadata`; raises what `Transport.call` raises."""
         body = _own(ctx, body)
         answer = await self.coordinator.run(
             GENERATE, _call(ctx), lambda limited: self.clients.query.query(limited, body)
@@ -136,7 +136,7 @@ class Gateway:
                     await self._settle(ctx, _spent(UsageKind.GENERATE, body, answer))
 
     async def search(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
-        """Search through Query, and return its answer; raises what `Transport.request` raises."""
+        """Search through Query, and return its answer; raises what `Transport.call` raises."""
         body = _own(ctx, body)
         answer = await self.coordinator.run(
             SEARCH, _call(ctx), lambda limited: self.clients.query.search(limited, body)

@@ -51,7 +51,7 @@ class TurnExecution:
     rounds: int = 0
 
     async def start(self, inputs: Inputs) -> AgentResponse | TurnWaiting:
-        """Let the agent answer the turn's question; raises what `Transport.request` raises, or FencedOut."""
+        """Let the agent answer the turn's question; raises what `Transport.call` raises, or FencedOut."""
         run = self.run
 
         async def leg(limited: CallContext) -> AgentResponse | ToolRequest:

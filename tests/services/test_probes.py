@@ -3,8 +3,8 @@
 import pytest
 import trio
 
+from orchestrator.clients.http_transport import HttpTransport
 from orchestrator.clients.opening import open_clients
-from orchestrator.clients.transport import Transport
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.services.probes import FRESH_SECONDS, Probe, probes_of
 from tests.services.scripted import Asked, Handler, reply, serve
@@ -33,7 +33,7 @@ async def hang(_: Asked, __: trio.SocketStream) -> None:
 )
 async def test_a_probe_says_what_is_wrong_with_a_service(handler: Handler, found: str | None) -> None:
     async with serve(handler) as url:
-        transport = Transport("query", ServiceSettings(url=url))
+        transport = HttpTransport("query", ServiceSettings(url=url))
         with trio.fail_after(5):
             said = await Probe(transport)()
         await transport.aclose()
@@ -49,7 +49,7 @@ async def test_a_service_is_asked_on_nobodys_behalf_and_once_in_a_while_however_
         await reply(stream, {})
 
     async with serve(handler) as url:
-        transport = Transport("query", ServiceSettings(url=f"{url}/query"))
+        transport = HttpTransport("query", ServiceSettings(url=f"{url}/query"))
         probe = Probe(transport)
         async with trio.open_nursery() as nursery:
             for _ in range(20):

@@ -10,12 +10,15 @@ import pytest
 import trio
 from attrs import evolve
 
-from orchestrator.clients.responses import MAX_ANSWER_BYTES, MAX_LINE_BYTES, Lines
+from orchestrator.clients.http_pieces import MAX_ANSWER_BYTES
+from orchestrator.clients.http_transport import HttpTransport
+from orchestrator.clients.responses import MAX_LINE_BYTES, Lines
 from orchestrator.clients.transport import Transport
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,
+    InvalidParameter,
     NotFound,
     OrchestratorError,
     ServiceFault,
@@ -23,8 +26,14 @@ from orchestrator.errors import (
     ServiceUnreachable,
 )
 from orchestrator.models.call import CallContext
+from orchestrator.models.operations import Operation
 from orchestrator.models.principal import TraceContext
 from tests.services.scripted import Asked, Handler, begin_stream, reply, send_lines, serve, stream_all
+
+POST = Operation("tool_registry", "post", "POST", "/x", optional=("a", "n"))
+READ = Operation("tool_registry", "read", "GET", "/x", optional=("q", "none"), idempotent=True)
+MISSING = Operation("tool_registry", "missing", "GET", "/missing", idempotent=True)
+STREAM = Operation("tool_registry", "stream", "POST", "/stream", streams=True)
 
 
 def context(seconds: float = 10.0, key: str | None = None) -> CallContext:
@@ -34,7 +43,9 @@ def context(seconds: float = 10.0, key: str | None = None) -> CallContext:
 @asynccontextmanager
 async def transport(handler: Handler, timeout: float = 5.0) -> AsyncIterator[Transport]:
     async with serve(handler) as url:
-        under_test = Transport("tool_registry", ServiceSettings(url=f"{url}/base/", token="secret", timeout=timeout))
+        under_test = HttpTransport(
+            "tool_registry", ServiceSettings(url=f"{url}/base/", token="secret", timeout=timeout)
+        )
         yield under_test
         await under_test.aclose()
 
@@ -52,7 +63,7 @@ def raw(data: bytes) -> Handler:
 async def failure(handler: Handler, *, timeout: float = 5.0, call: CallContext | None = None) -> OrchestratorError:
     async with transport(handler, timeout) as under_test:
         with pytest.raises(OrchestratorError) as caught:
-            await under_test.request(call or context(), "POST", "/x", {"a": 1})
+            await under_test.call(call or context(), POST, {"a": 1})
     return caught.value
 
 
@@ -64,10 +75,10 @@ async def test_a_call_carries_the_common_headers() -> None:
         await reply(stream, {"ok": True})
 
     async with transport(handler) as under_test:
-        answer = await under_test.request(context(key="do it once"), "POST", "/tools", {"a": "ü"})
+        answer = await under_test.call(context(key="do it once"), POST, {"a": "ü"})
     assert answer.truth("ok")
     (asked,) = seen
-    assert (asked.method, asked.target, asked.body) == ("POST", "/base/tools", {"a": "ü"})
+    assert (asked.method, asked.target, asked.body) == ("POST", "/base/x", {"a": "ü"})
     assert asked.headers | {"host": "", "x-deadline-ms": "", "content-length": "", "accept": ""} == {
         "host": "",
         "accept": "",
@@ -86,6 +97,29 @@ async def test_a_call_carries_the_common_headers() -> None:
     assert 9000 < int(asked.headers["x-deadline-ms"]) <= 10_000
 
 
+async def test_parameters_go_where_the_operation_has_them() -> None:
+    seen: list[Asked] = []
+
+    async def handler(asked: Asked, stream: trio.SocketStream) -> None:
+        seen.append(asked)
+        await reply(stream, {}, 202 if asked.method == "POST" else 200)
+
+    of_level_2 = Operation("t", "do", "POST", "/a/{tenant_id}/{name}/b", optional=("x", "y"), domain="tool")
+    reading = Operation("t", "see", "GET", "/a/{name}", optional=("x", "y"))
+    async with transport(handler) as under_test:
+        done = await under_test.call(context(), of_level_2, {"name": "ü/?", "x": None}, task_id="t1", user_id=None)
+        read = await under_test.call(context(), reading, {"name": "n", "x": None, "y": 1})
+        for name in ("", ".", ".."):
+            with pytest.raises(InvalidParameter):
+                await under_test.call(context(), reading, {"name": name})
+    assert done.accepted
+    assert not read.accepted
+    assert [asked.target for asked in seen] == ["/base/a/acme/%C3%BC%2F%3F/b", "/base/a/n?y=1"]
+    message = seen[0].body
+    assert message["type"] == {"domain": "tool", "action": "do"}
+    assert (message["payload"], message["metadata"]) == ({"x": None}, {"task_id": "t1"})
+
+
 async def test_a_header_can_not_be_smuggled_in() -> None:
     seen: list[Asked] = []
 
@@ -94,7 +128,7 @@ async def test_a_header_can_not_be_smuggled_in() -> None:
         await reply(stream, {})
 
     async with transport(handler) as under_test:
-        await under_test.request(context(key="a\r\nX-Tenant-ID: globex"), "POST", "/x", {})
+        await under_test.call(context(key="a\r\nX-Tenant-ID: globex"), POST, {})
     assert seen[0].headers["x-tenant-id"] == "acme"
     assert seen[0].headers["idempotency-key"] == "a??X-Tenant-ID: globex"
 
@@ -111,10 +145,10 @@ async def test_connections_are_used_again() -> None:
 
     async with transport(handler) as under_test:
         for _ in range(3):
-            await under_test.get(context(), "/x", {"q": "a b"})
+            await under_test.call(context(), READ, {"q": "a b", "none": None})
             with pytest.raises(NotFound):
-                await under_test.get(context(), "/missing")
-            async with under_test.stream(context(), "/stream", {}) as pieces:
+                await under_test.call(context(), MISSING, {})
+            async with under_test.stream(context(), STREAM, {}) as pieces:
                 lines = Lines(pieces)
                 while await lines.receive() is not None:
                     pass
@@ -123,7 +157,7 @@ async def test_connections_are_used_again() -> None:
 
 async def test_a_service_without_a_url_is_named_with_its_setting() -> None:
     with pytest.raises(ServiceUnreachable, match="ORCH_SERVICES__WORKFLOW_ENGINE__URL is empty"):
-        await Transport("workflow_engine", ServiceSettings()).get(context(), "/x")
+        await HttpTransport("workflow_engine", ServiceSettings()).call(context(), READ, {})
 
 
 async def test_nobody_listening_is_unreachable() -> None:
@@ -131,12 +165,12 @@ async def test_nobody_listening_is_unreachable() -> None:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         with pytest.raises(ServiceUnreachable, match="no connection to Query"):
-            await Transport("query", ServiceSettings(url=url)).get(context(), "/x")
+            await HttpTransport("query", ServiceSettings(url=url)).call(context(), READ, {})
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable() -> None:
     with pytest.raises(ServiceUnreachable):
-        await Transport("query", ServiceSettings(url="http://nowhere.invalid")).get(context(), "/x")
+        await HttpTransport("query", ServiceSettings(url="http://nowhere.invalid")).call(context(), READ, {})
 
 
 async def test_a_silent_service_is_a_timeout() -> None:
@@ -201,7 +235,7 @@ async def test_an_answer_that_is_just_not_too_large_is_read() -> None:
         await reply(stream, large)
 
     async with transport(handler) as under_test:
-        assert (await under_test.get(context(), "/x")).text("text") == large["text"]
+        assert (await under_test.call(context(), READ, {})).text("text") == large["text"]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +281,7 @@ async def test_a_failure_needs_no_json(body: bytes) -> None:
 
 async def read(under_test: Transport, call: CallContext | None = None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    async with under_test.stream(call or context(), "/stream", {}) as pieces:
+    async with under_test.stream(call or context(), STREAM, {}) as pieces:
         lines = Lines(pieces)
         while (batch := await lines.receive()) is not None:
             found += [line.fields for line in batch]
@@ -340,7 +374,7 @@ async def test_a_call_can_be_cancelled_at_each_of_its_awaits(steps: int) -> None
             await reply(stream, {"asked": asked.body["n"]})
 
     async with transport(handler) as under_test:
-        for victim in (lambda: under_test.request(context(), "POST", "/x", {"n": 1}), lambda: read(under_test)):
+        for victim in (lambda: under_test.call(context(), POST, {"n": 1}), lambda: read(under_test)):
             async with trio.open_nursery() as nursery:
 
                 async def doomed() -> None:
@@ -351,7 +385,7 @@ async def test_a_call_can_be_cancelled_at_each_of_its_awaits(steps: int) -> None
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
             for n in range(2, 4):
-                answer = await under_test.request(context(), "POST", "/x", {"n": n})
+                answer = await under_test.call(context(), POST, {"n": n})
                 assert answer.whole("asked") == n
 
 
@@ -361,4 +395,4 @@ async def test_a_deadline_that_is_over_sends_nothing_for_long() -> None:
 
     async with transport(handler) as under_test:
         with pytest.raises(CallTimeout):
-            await under_test.get(evolve(context(), deadline=trio.current_time() - 1), "/x")
+            await under_test.call(evolve(context(), deadline=trio.current_time() - 1), READ, {})
