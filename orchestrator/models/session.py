@@ -78,6 +78,9 @@ class Session:
         None
     )
     active_task_id: Annotated[Id | None, Meta(description="The turn that is queued or running.")] = None
+    pinned_version: Annotated[
+        str | None, Meta(description="The agent's version that answers here; null: the latest.")
+    ] = None
 
 
 @frozen

@@ -94,6 +94,8 @@ class Task:
     checkpoints: Annotated[list[str], Meta(description="The calls of the plan that are done.")] = field(factory=list)
     replay_of: Annotated[Id | None, Meta(description="The task that this one does again.")] = None
     replayed_as: Annotated[Id | None, Meta(description="The task that did this one again last.")] = None
+    agent_id: Annotated[Id | None, Meta(description="The agent that answers it, from its first attempt on.")] = None
+    agent_version: Annotated[str | None, Meta(description="The version of the agent that answers it.")] = None
 
 
 @frozen

@@ -18,6 +18,7 @@ from orchestrator.models.events import ToolOutcome, ToolStatus
 from orchestrator.models.ids import new_id
 from orchestrator.models.timestamps import from_timestamp, now_ms
 from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
+from orchestrator.services.agent_version import agent_of
 from orchestrator.services.chat_turn import CANCEL_SECONDS, EXECUTED, call_of
 from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
@@ -90,7 +91,7 @@ class _Item:
     async def _execute(self) -> dict[str, Any]:
         """Let the agent answer, and checkpoint its answer."""
         agent_id = self._run.session.agent_id
-        agent = await self._services.catalog.agent(self._call, agent_id)
+        agent = await agent_of(self._run, self._call, self._services.catalog)
         outcome = await self._execution.start(Inputs(agent, {"messages": []}, await self._tools(agent_id)))
         while isinstance(outcome, TurnWaiting):
             outcome = await self._execution.resume(agent, outcome.tool_call_id, asdict(_NO_CLIENT))

@@ -28,6 +28,7 @@ from orchestrator.models.principal import TraceContext
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
+from orchestrator.services.agent_version import agent_of
 from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.siblings import open_siblings
@@ -151,7 +152,7 @@ class _Turn:
             if result is None:
                 # The worker was lost between remembering the turn and parking it: the client is yet to be asked.
                 return TurnWaiting(tool_call_id, self._waited["tool_id"], self._waited["params"], CLIENT_TOOL_MS)
-            agent = await self._services.catalog.agent(self._call, agent_id)
+            agent = await agent_of(self._run, self._call, self._services.catalog)
             await self._run.checkpoint(self._resumed_mark, result=True)
             response = await self._execution.resume(agent, tool_call_id, result)
         else:
@@ -169,7 +170,7 @@ class _Turn:
         contexts: list[dict[str, Any]] = []
 
         async def agent() -> None:
-            agents.append(await self._services.catalog.agent(self._call, agent_id))
+            agents.append(await agent_of(self._run, self._call, self._services.catalog))
 
         async def context() -> None:
             contexts.append(await self._memory.recall(self._call))

@@ -232,6 +232,7 @@ def read_session(record: Mapping[bytes, bytes]) -> Session:
         agent_version=text.get("agent_version"),
         conversation_id=text.get("conversation_id"),
         active_task_id=text.get("active_task_id"),
+        pinned_version=text.get("pinned_version"),
     )
 
 

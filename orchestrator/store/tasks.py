@@ -388,6 +388,7 @@ def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
     def moment(name: str) -> str | None:
         return to_timestamp(int(text[name])) if name in text else None
 
+    chosen = orjson.loads(text.get("checkpoint:agent_version", b"{}"))
     return Task(
         task_id=text["task_id"].decode(),
         tenant_id=tenant_id,
@@ -408,6 +409,8 @@ def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
         checkpoints=sorted(name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")),
         replay_of=optional("replay_of"),
         replayed_as=optional("replayed_as"),
+        agent_id=chosen.get("agent_id"),
+        agent_version=chosen.get("version"),
     )
 
 

@@ -12,7 +12,7 @@ from orchestrator.config.settings import QuickServiceSettings, ServiceSettings, 
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.service_coordinator import ServiceCoordinator
-from tests.services.scripted import Asked, reply, response, serve, stream_all, token
+from tests.services.scripted import Asked, Handler, reply, response, serve, stream_all, token
 
 Leg = Callable[[Asked, trio.SocketStream], Awaitable[None]]
 
@@ -37,6 +37,7 @@ class Platform:
     """Paths that are never answered."""
     hangs: bool = False
     """Whether nothing is answered any more."""
+    agent_version: int = 3
     client_tools: list[str] = field(factory=list)
     context: list[dict[str, Any]] = field(factory=list)
     asked: list[Asked] = field(factory=list)
@@ -76,10 +77,13 @@ class Platform:
             case "GET", ["agents", _, "nobody"]:
                 return "agent_management", None
             case "GET", ["agents", _, name]:
-                fields_ = {"agent_id": name, "version": 3, "name": "Echo", "client_tools": self.client_tools}
+                version = asked.target.partition("version=")[2] or self.agent_version
+                fields_ = {"agent_id": name, "version": version, "name": "Echo", "client_tools": self.client_tools}
                 return "agent_management", fields_
             case "GET", ["tools"]:
                 return "tool_registry", {"tools": [{"tool_id": "calculator"}]}
+            case "GET", ["tools", name]:
+                return "tool_registry", {"tool_id": name, "kind": "sync"}
             case "POST", ["tools", "execute"]:
                 return "tool_registry", self.tool
             case "POST", ["tasks", _, "cancel"]:
@@ -103,6 +107,13 @@ async def turns_on(platform: Platform) -> AsyncIterator[ChatTurnRunner]:
 def runner(clients: Clients) -> ChatTurnRunner:
     coordinator = ServiceCoordinator()
     return ChatTurnRunner(clients, coordinator, AgentCatalog(clients, coordinator))
+
+
+@asynccontextmanager
+async def catalog_on(platform: Handler) -> AsyncIterator[AgentCatalog]:
+    """Look agents and tools up at `platform`."""
+    async with serve(platform) as url, open_clients(_at(url)) as clients:
+        yield AgentCatalog(clients, ServiceCoordinator())
 
 
 def _at(url: str) -> ServicesSettings:

@@ -492,3 +492,22 @@ async def test_a_turn_can_be_cancelled_at_each_of_its_awaits(block: int) -> None
     for steps in range(block * 25, block * 25 + 25):
         with trio.fail_after(5):
             await one_cancelled_turn(steps)
+
+
+async def test_a_turn_that_begins_again_stays_with_the_version_it_began_with() -> None:
+    platform, first = Platform(legs=[says(), says(response("Hello"))]), FakeRun()
+    async with turns_on(platform) as turns:
+        await done(turns, first)
+        assert first.kept["agent_version"] == {"agent_id": "echo", "version": "3"}
+        again = FakeRun(attempt=2, checkpoints={"agent_version": {"agent_id": "echo", "version": "2"}})
+        outcome = await done(turns, again)
+    assert outcome.agent_version == "2"
+    assert platform.calls("/execute")[-1].body["payload"]["agent_config"]["version"] == "2"
+    assert "agent_version" not in again.kept
+
+
+async def test_a_session_may_be_bound_to_a_version() -> None:
+    platform, run = Platform(), FakeRun(session=evolve(a_session(), pinned_version="1"))
+    async with turns_on(platform) as turns:
+        outcome = await done(turns, run)
+    assert outcome.agent_version == "1"
