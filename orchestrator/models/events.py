@@ -12,6 +12,7 @@ from orchestrator.models.envelope import ErrorBody
 from orchestrator.models.ids import Id
 from orchestrator.models.session import SessionState
 from orchestrator.models.timestamps import Timestamp
+from orchestrator.models.workflow import WorkflowInputRequest, WorkflowStatusUpdate
 
 
 @frozen
@@ -187,6 +188,12 @@ class SystemPing:
     client_timestamp: Any = None
 
 
+WORKFLOW_EVENTS: dict[str, type] = {
+    "workflow.status_update": WorkflowStatusUpdate,
+    "workflow.input_request": WorkflowInputRequest,
+}
+"""Every event of a workflow, by name; on its socket come those of `system` beside them."""
+
 BATCH_EVENTS: dict[str, type] = {"batch.progress": BatchProgress}
 """Every event of a batch, by name; on its socket come those of `system` beside them."""
 
@@ -199,6 +206,7 @@ SERVER_EVENTS: dict[str, type] = {
     "chat.completed": ChatAnswer,
     "tool.execute": ToolExecute,
     "tool.result": ToolResult,
+    **WORKFLOW_EVENTS,
     "system.notification": SystemNotification,
     "system.error": Trouble,
     "system.pong": SystemPong,

@@ -40,7 +40,7 @@ class LoggedEvent(Event):
 
 
 class EventLog:
-    """Reads the event logs of sessions; a class of its own reads those of batches.
+    """Reads the event logs of sessions; classes of their own read those of batches and tasks.
 
     Args:
         redis: the shared connection.
@@ -85,3 +85,10 @@ class BatchLog(EventLog):
 
     def _owner(self, tenant_id: str, owner_id: str) -> str:
         return self._keys.batch(tenant_id, owner_id)
+
+
+class TaskLog(EventLog):
+    """Reads the event logs of tasks that are no turns of a session."""
+
+    def _owner(self, tenant_id: str, owner_id: str) -> str:
+        return self._keys.task(tenant_id, owner_id)

@@ -62,6 +62,8 @@ redis.call('HSET', task, 'task_id', task_id, 'message', ARGV[7], 'status', 'pend
   'priority', ARGV[9], 'type', ARGV[10], 'created_at', NOW, 'user_id', user, 'correlation_id', correlation,
   'epoch', ARGV[21], 'offset', 1, unpack(ARGV, 24))
 redis.call('XADD', task .. ':events', '0-1', 'e', ARGV[21], 'n', ARGV[22], 'b', ARGV[23])
+local told = redis.call('HGET', task, 'of_session')
+if told then append_event(told, ARGV[22], ARGV[23]) end
 if ARGV[18] ~= '' then redis.call('HSET', task, 'expires_at', (moment or NOW) + ARGV[18]) end
 redis.call('ZADD', INDEX, NOW, task_id)
 trace(task_id, 'accepted', {correlation, 0}, nil, ARGV[10])

@@ -22,6 +22,8 @@ local function fill(template, session_id, task_id, message_id, correlation)
   return (string.gsub(template, '@(%l+)', places))
 end
 
+local given_up, more = 0, 0
+
 local function give_up(task_id)
   local task = task_key(task_id)
   local fields = redis.call('HMGET', task, 'session_id', 'message_id', 'correlation_id')
@@ -29,14 +31,15 @@ local function give_up(task_id)
   local err = filled(ARGV[4])
   dequeue(task_id)
   redis.call('HSET', task, 'error', err)
+  if not fields[1] then tell_end(task_id, 'failed') end
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', 0, 'at', NOW)
-  conclude(task_id, 'failed', ARGV[8])
+  if conclude(task_id, 'failed', ARGV[8]) == 1 then more = 1 end
+  if not fields[1] then return nil end
   append_event(fields[1], 'system.error', filled(ARGV[5]))
   append_event(fields[1], 'chat.status_update', filled(ARGV[6]))
   return fields[1], fields[3], filled(ARGV[7])
 end
 
-local given_up, more = 0, 0
 for _, lane in ipairs(LANES) do
   local cursor = redis.call('HGET', CURSORS, lane)
   local entries = redis.call('XRANGE', lane_key(lane), cursor and '(' .. cursor or '-', '+', 'COUNT', ARGV[3])
@@ -46,15 +49,15 @@ for _, lane in ipairs(LANES) do
       local session_id, correlation, state_body = give_up(task_id)
       given_up = given_up + 1
       -- The session's next turns have waited as long, or nearly: those that are over as well go with it.
-      local turns = session_key(session_id) .. ':turns'
-      local following = redis.call('LINDEX', turns, 0)
+      local turns = session_id and session_key(session_id) .. ':turns'
+      local following = session_id and redis.call('LINDEX', turns, 0)
       while following and is_over(following) do
         redis.call('LPOP', turns)
         give_up(following)
         given_up = given_up + 1
         following = redis.call('LINDEX', turns, 0)
       end
-      if end_turn(session_id, task_id, 'ERROR', 'expired', correlation, state_body, 0) == 1 then more = 1 end
+      if session_id and end_turn(session_id, task_id, 'ERROR', 'expired', correlation, state_body, 0) == 1 then more = 1 end
     end
   end
 end

@@ -1,4 +1,4 @@
--- End a running task that is no turn: queue entry, record, and the last events of its own log, if it has one.
+-- End a running task that is no turn: queue entry, record, and the last events of its own log, if it has one, and of the session that is told.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 status, 6 result (JSON) or '', 7 error (JSON) or '',
 --       8 seconds that records are kept, 9 '1' if it goes to the dead letters, 10… name, body of each event
@@ -17,7 +17,7 @@ if err ~= '' then redis.call('HSET', task, 'error', err) end
 if ARGV[9] == '1' then
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', ARGV[4], 'at', NOW)
 end
-for i = 10, #ARGV, 2 do append_to(task, task_id, ARGV[i], ARGV[i + 1]) end
+for i = 10, #ARGV, 2 do append_for(task_id, '', ARGV[i], ARGV[i + 1]) end
 local more = conclude(task_id, status, ARGV[8])
 if more == 1 then return 1 end
 -- A tenant at its bound of tasks in hand waits for this very moment.

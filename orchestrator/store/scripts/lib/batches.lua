@@ -1,8 +1,6 @@
 -- Batches. Needs tenant.lua and queue.lua, which includes it.
 -- A batch's items become tasks of ids `{batch}.{place}` a few at a time: as many as its window holds. The end of one
 -- brings the next, so they start in their order, and nobody looks for them.
---!include events
---!include moments
 local BATCHES = 'orchestrator:batches:' .. TENANT
 local PROGRESS_MS = 250
 
@@ -40,20 +38,6 @@ local function next_item(batch_id)
   return 1
 end
 
--- Have the end of a batch told to whom its creator named.
-local function call_back(batch_id)
-  local batch = batch_key(batch_id)
-  local fields = redis.call('HMGET', batch, 'callback_task', 'callback_message', 'callback_priority', 'user_id', 'correlation_id')
-  local task_id = fields[1]
-  if not task_id then return end
-  redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', fields[2], 'status', 'pending', 'attempt', 0,
-    'lane', 'low', 'priority', fields[3], 'type', 'webhook.deliver', 'created_at', NOW, 'user_id', fields[4],
-    'correlation_id', fields[5], 'batch_id', batch_id)
-  redis.call('ZADD', INDEX, NOW, task_id)
-  trace(task_id, 'accepted', {fields[5], 0}, nil, 'webhook.deliver')
-  enqueue(task_id)
-end
-
 -- End a batch once nothing of it waits or runs.
 local function end_batch(batch_id)
   local batch = batch_key(batch_id)
@@ -72,7 +56,7 @@ local function end_batch(batch_id)
   redis.call('HSET', batch, 'status', status, 'finished_at', NOW)
   redis.call('HDEL', BATCHES .. ':waiting', batch_id)
   tell_progress(batch_id)
-  call_back(batch_id)
+  call_back(batch, 'batch_id', batch_id)
   for _, suffix in ipairs({'', ':items', ':results'}) do redis.call('EXPIRE', batch .. suffix, fields[7]) end
 end
 

@@ -21,8 +21,10 @@ local function append_event(session_id, name, body)
   return append_to(session_key(session_id), session_id, name, body)
 end
 
--- Append to the log of a task's session, or to the task's own where it has none.
+-- Append to the log of the session whose turn a task is; or to the task's own, and to that of a session that is told, too.
 local function append_for(task_id, session_id, name, body)
   if session_id ~= '' then return append_event(session_id, name, body) end
+  local told = redis.call('HGET', task_key(task_id), 'of_session')
+  if told then append_event(told, name, body) end
   return append_to(task_key(task_id), task_id, name, body)
 end

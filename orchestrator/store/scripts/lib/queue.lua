@@ -22,6 +22,8 @@ local function dequeue(task_id)
   end
 end
 
+--!include ends
+
 -- The fence: only the holder of the current attempt may write.
 local function holds(task_id, attempt)
   local fields = redis.call('HMGET', task_key(task_id), 'attempt', 'status')
@@ -31,11 +33,11 @@ end
 -- What the end of a batch's item means for its batch; lib/batches.lua says it.
 local item_ended
 
--- Close a task's record. Returns 1 if another item of its batch became claimable, else 0.
+-- Close a task's record. Returns 1 if another item of its batch, or its callback, became claimable, else 0.
 local function conclude(task_id, status, retain_seconds)
   local task = task_key(task_id)
   redis.call('HSET', task, 'status', status, 'finished_at', NOW)
-  local fields = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch')
+  local fields = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'callback_ends')
   trace_end(task_id, 'finished', fields, fields[3], status)
   redis.call('HDEL', task, 'node')
   redis.call('EXPIRE', task, retain_seconds)
@@ -43,7 +45,8 @@ local function conclude(task_id, status, retain_seconds)
   redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
   -- Of all ids those of items alone have a dot: the batch's before it, the item's place behind it.
   local batch_id, index = string.match(task_id, '^(.+)%.(%d+)$')
-  return batch_id and item_ended(batch_id, index, task_id, status) or 0
+  if batch_id then return item_ended(batch_id, index, task_id, status) end
+  return call_back_task(task_id, status, fields[5])
 end
 
 -- Stop a task: one that has not started, or that waits, ends at once; one that runs is asked to, by the channel that
@@ -61,6 +64,7 @@ local function stop_task(task_id, reason, retain_seconds)
     redis.call('ZREM', DELAYED, task_id)
     unpark(task_id)
     redis.call('HSET', task, 'cancel', reason)
+    tell_end(task_id, 'cancelled')
     return 'done', conclude(task_id, 'cancelled', retain_seconds)
   end
   return 'ended', 0
