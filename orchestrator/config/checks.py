@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 Check = Callable[[Any], str | None]
 
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}:(internal|admin|metrics):[0-9a-f]{64}")
+_MODEL_PRICE: Final = re.compile(r".{1,128}=[0-9]{1,9}(\.[0-9]{1,6})?(/[0-9]{1,9}(\.[0-9]{1,6})?)?")
 _HOST: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -60,6 +61,11 @@ def network_or_host(value: str) -> str | None:
 def api_key(value: str) -> str | None:
     """Expect `name:scope:sha256`."""
     return None if _API_KEY.fullmatch(value) else "name:scope:sha256 with scope internal, admin or metrics"
+
+
+def model_price(value: str) -> str | None:
+    """Expect `model=prompt/completion`."""
+    return None if _MODEL_PRICE.fullmatch(value) else "model=prompt/completion with prices such as 2.50"
 
 
 def _is_url(value: str, schemes: set[str]) -> bool:

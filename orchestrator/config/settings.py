@@ -4,13 +4,11 @@ Each comes from the environment: `ORCH_` and the field's name in capitals, neste
 (`ORCH_SERVICES__QUERY__URL`). Durations are in seconds. `config.loading` reads and checks them.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from orchestrator.config.checks import (
-    Check,
     api_key,
     at_least,
     between,
@@ -21,19 +19,8 @@ from orchestrator.config.checks import (
     optional,
     redis_url,
 )
-
-
-def setting(default: Any, *, says: str, check: Check | None = None, secret: bool = False) -> Any:
-    """Declare a setting.
-
-    Args:
-        default: its value where nothing is set.
-        says: what it does, for the reference and `nooble-orch config`.
-        check: what it must be.
-        secret: never printed; may also be read from the file that `ORCH_…_FILE` names.
-    """
-    shown: bool | Callable[[Any], str] = (lambda value: "'***'" if value else "''") if secret else True
-    return field(default=default, repr=shown, metadata={"help": says, "check": check, "secret": secret})
+from orchestrator.config.gateway import GatewaySettings, TiersSettings
+from orchestrator.config.setting import setting
 
 
 @frozen
@@ -52,6 +39,14 @@ class JwtSettings:
     )
 
 
+def _criticality(default: str) -> Any:
+    return setting(
+        default,
+        says="How soon it is left alone where it fails: `critical`, `standard` or `non_critical`.",
+        check=one_of("critical", "standard", "non_critical"),
+    )
+
+
 @frozen
 class ServiceSettings:
     """Where a downstream service is, and how long to wait for it."""
@@ -63,6 +58,13 @@ class ServiceSettings:
         says="Deadline of an answer, or of the next piece of a streamed one, in seconds.",
         check=between(0.05, 600),
     )
+    transport: str = setting(
+        "http", says="How it is asked: over `http`, or through its `queue` in Redis.", check=one_of("http", "queue")
+    )
+    criticality: str = _criticality("standard")
+    max_concurrency: int = setting(
+        256, says="Calls of one process at once, at most; fewer while it is slow.", check=between(1, 10_000)
+    )
 
 
 @frozen
@@ -73,16 +75,37 @@ class QuickServiceSettings(ServiceSettings):
 
 
 @frozen
+class CriticalLookupSettings(QuickServiceSettings):
+    """The same, where nothing goes on without it."""
+
+    criticality: str = _criticality("critical")
+
+
+@frozen
+class CriticalServiceSettings(ServiceSettings):
+    """A service without which nothing goes on."""
+
+    criticality: str = _criticality("critical")
+
+
+@frozen
+class NonCriticalServiceSettings(ServiceSettings):
+    """A service that can be done without for a minute."""
+
+    criticality: str = _criticality("non_critical")
+
+
+@frozen
 class ServicesSettings:
     """The seven downstream services."""
 
     conversation: QuickServiceSettings = QuickServiceSettings()
-    agent_management: QuickServiceSettings = QuickServiceSettings()
-    agent_execution: ServiceSettings = ServiceSettings()
+    agent_management: CriticalLookupSettings = CriticalLookupSettings()
+    agent_execution: CriticalServiceSettings = CriticalServiceSettings()
     workflow_engine: ServiceSettings = ServiceSettings()
     tool_registry: ServiceSettings = ServiceSettings()
     query: ServiceSettings = ServiceSettings()
-    embedding: ServiceSettings = ServiceSettings()
+    embedding: NonCriticalServiceSettings = NonCriticalServiceSettings()
 
 
 @frozen
@@ -172,4 +195,6 @@ class AgentOrchestratorSettings:
     ws_connections: int = setting(5000, says="Sockets of one tenant, in one process.", check=at_least(1))
     ws_ping_interval: float = setting(20.0, says="Seconds between pings.", check=between(0.1, 600))
 
+    gateway: GatewaySettings = GatewaySettings()  # noqa: RUF009 - frozen
+    tiers: TiersSettings = TiersSettings()  # noqa: RUF009 - frozen
     services: ServicesSettings = ServicesSettings()
