@@ -23,7 +23,7 @@ class TraceStep:
             description=(
                 "`accepted`, `its_turn` (the turn before it in its session has ended), `claimed`, `taken_over`, "
                 "`checkpoint`, `parked` (until a client's tool answers), `resumed`, `retried`, `handed_back`, "
-                "`cancel_asked`, `finished`, `mended`."
+                "`cancel_asked`, `gateway` (a call of Query or Embedding was counted), `finished`, `mended`."
             )
         ),
     ]
@@ -51,6 +51,7 @@ class WaitReason(StrEnum):
     SESSION = "session"
     USER = "user"
     CLIENT_TOOL = "client_tool"
+    SERVICE = "service"
     DELAYED = "delayed"
     PARKED = "parked"
     PAUSED = "paused"
@@ -75,6 +76,9 @@ class WaitFacts:
     node: str = ""
     claimed_at_ms: int | None = None
     waiting_for: str = ""
+    """The calls whose answers it waits for."""
+    waiting_kind: str = ""
+    """Who is to give the first of them, a `WaitKind`."""
     due_ms: int | None = None
     queued: bool = False
     """Whether it has an entry in its lane."""

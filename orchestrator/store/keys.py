@@ -175,6 +175,32 @@ class Keys:
         """String: that the usage of one call has been counted."""
         return f"orchestrator:usage:{self.tenant(tenant_id)}:settled:{name}"
 
+    # The gateway
+
+    def budget(self, tenant_id: str, period: str) -> str:
+        """Hash: tokens `used` and `reserved` in a day (`yyyymmdd`) or month (`yyyymm`), in all and by model."""
+        return f"orchestrator:budget:{self.tenant(tenant_id)}:{period}"
+
+    def call(self, tenant_id: str, call_id: str) -> str:
+        """Hash: a call of the gateway that is open, with what is needed to ask again."""
+        return f"orchestrator:call:{self.tenant(tenant_id)}:{call_id}"
+
+    def calls(self, tenant_id: str) -> str:
+        """Sorted set: the tenant's open calls by the moment (ms) at which somebody has to look after them."""
+        return f"orchestrator:calls:{self.tenant(tenant_id)}"
+
+    def default_models(self, tenant_id: str) -> str:
+        """Hash: the model that answered last where none was named, by kind of call."""
+        return f"orchestrator:calls:{self.tenant(tenant_id)}:models"
+
+    def answer(self, tenant_id: str, kind: str, digest: str) -> str:
+        """String: an answer in the cache."""
+        return f"{self.answers(tenant_id)}:{kind}:{digest}"
+
+    def answers(self, tenant_id: str) -> str:
+        """Sorted set: the tenant's answers in the cache, with their sizes, by the moment (ms) they were kept."""
+        return f"orchestrator:cache:{self.tenant(tenant_id)}"
+
     # The whole service
 
     tenants: str = "orchestrator:tenants"
@@ -189,6 +215,8 @@ class Keys:
     """Hash: weights of tenants that have another one than 1."""
     due: str = "orchestrator:due"
     """Sorted set: tenants by their next delayed task (ms)."""
+    doubts: str = "orchestrator:doubts"
+    """Sorted set: tenants with open calls of the gateway, by the moment (ms) at which to look after them."""
     nodes: str = "orchestrator:nodes"
     """Sorted set: processes by last heartbeat (ms)."""
     loads: str = "orchestrator:nodes:loads"
@@ -201,5 +229,9 @@ class Keys:
     """Channel: a tenant has work."""
     revocation_channel: str = "orchestrator:revoked"
     """Channel: every revocation as it is made."""
+    answer_channel: str = "orchestrator:answered"
+    """Channel: the key of an answer that somebody waits for, and that is there now, or never will be."""
+    catalog_channel: str = "orchestrator:catalog"
+    """Channel: an agent or a tool has changed."""
     cancel_channel: str = "orchestrator:cancel"
     """Channel: a running task shall stop."""
