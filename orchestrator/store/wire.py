@@ -25,6 +25,8 @@ from orchestrator.store.slots import UNSENT, Slot
 _READ_BYTES: Final = 65_536
 _NOT_YET: Final = object()
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_SENT_AT_ONCE: Final = 16
+"""So many commands are not kept back for more to join them: the server works on them while callers make the next ones."""
 _GRACE: Final = 0.02
 """Seconds that an overdue reply gets on top, for it may have arrived while this process was busy elsewhere."""
 
@@ -108,7 +110,7 @@ class Wire:
         self._outbox.append(packed)
         self._unsent_slots += count
         self._pending_bytes += len(packed)
-        if alone and self._sending is None:
+        if self._sending is None and (alone or self._unsent_slots >= _SENT_AT_ONCE):
             self._flush()
         elif len(self._outbox) == 1:
             self._writer.ring()

@@ -1,0 +1,282 @@
+"""How fast the queue is where the task does nothing: admitted, claimed, ended, with everything that is kept of it.
+
+    python -m tests.benchmarks.queue_tasks [--tasks 5000] [--rounds 3] [--json FILE]
+    python -m tests.benchmarks.queue_tasks --peers dramatiq,taskiq --peers-script FILE --peers-python FILE
+
+One Redis without append-only file, one process that consumes with 100 slots. Kept of each task: the idempotency record
+and its answer, the record (message, status, attempts, moments, result), two events in its log, its timeline, its place
+in the tenant's index. Tenant and user pass their rate limits, the queue its bound, every write of the worker its fence,
+and the books stay provable. The body reads its message and counts itself.
+
+- admit: tasks a second that 32 callers get accepted while nobody consumes
+- drain: tasks a second of one consumer, from its start until nothing is left in the lanes
+- both: the same with the producer in a process beside, from its first call until nothing is left
+- latency: from the call that admits a task to the first line of its body, on an idle process
+- remote: the same with the producer in a process beside
+
+With `--peers-script` each round of ours is followed by one of every peer, on the same machine and the same program of
+Redis: a script that takes `run --peers NAME --runs 1 --n N --phases drain,both,latency --out FILE`, and writes a line
+of JSON, `{"peer": …, "rows": {figure: [values]}}`.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import partial
+from itertools import count
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, Final
+
+import click
+import trio
+from attrs import define, evolve, field
+
+from orchestrator.models.envelope import MessageType
+from orchestrator.models.ids import new_id
+from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
+from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.queue.hand import Hand
+from orchestrator.queue.services import QueueServices
+from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.store.admission import Verdict
+from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.frames import make_body
+from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
+from orchestrator.store.keys import Keys
+from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.sessions import Rates
+from tests.queue.stage import SETTINGS, Stage, open_stage
+
+CALLERS: Final = 32
+NOOP: Final = MessageType("test", "noop")
+TENANT: Final = "acme"
+WARM_UP: Final = 20
+_RATES: Final = Rates(1e9, 1e9, 5)
+_BOUNDS: Final = TaskBounds(queue_length=10**7, retain_tasks=600)
+_PAD: Final = "x" * 150
+
+
+@define
+class Producer:
+    """Admits tasks, as a service does on a request."""
+
+    store: GenericTaskStore
+    ready: ReadyTenants
+    tenants: KnownTenants
+
+    @classmethod
+    def over(cls, redis: Redis, ready: ReadyTenants | None = None) -> "Producer":
+        """Return a producer of its own, or one that wakes the scheduler of `ready`."""
+        keys = Keys()
+        return cls(GenericTaskStore(redis, keys, 1000), ready or ReadyTenants(redis, keys), KnownTenants(redis, keys))
+
+    async def admit(self, number: int) -> None:
+        """Admit a task."""
+        message = TaskMessage(
+            message_id=new_id(),
+            task_id=new_id(),
+            tenant_id=TENANT,
+            correlation_id=new_id(),
+            created_at=to_timestamp(now_ms()),
+            type=NOOP,
+            metadata=TaskMetadata("ann", request_id=new_id()),
+            payload={"i": number, "t": time.monotonic_ns(), "prompt": _PAD},
+        )
+        digest = hashlib.sha256(_PAD.encode()).hexdigest()
+        answer = b'{"task_id":"%b"}' % message.task_id.encode()
+        body = make_body("task.accepted", {"i": number}, tenant_id=TENANT, correlation_id=message.correlation_id)
+        await self.tenants.note(TENANT)
+        admission = await self.store.admit(
+            message,
+            lane=Lane.NORMAL,
+            event=("task.accepted", body),
+            bounds=_BOUNDS,
+            rates=_RATES,
+            repeat=Repeat(message.message_id, digest),
+            answer=answer,
+        )
+        assert admission.verdict is Verdict.OK
+        await self.ready.mark(TENANT)
+
+    async def admit_all(self, tasks: int) -> None:
+        """Admit so many tasks by so many callers."""
+        numbers = iter(range(tasks))
+
+        async def caller() -> None:
+            for number in numbers:
+                await self.admit(number)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(CALLERS):
+                nursery.start_soon(caller)
+
+    async def admit_slowly(self, tasks: int) -> None:
+        """Admit a task every 20 ms."""
+        for number in range(tasks):
+            await self.admit(number)
+            await trio.sleep(0.02)
+
+
+@define
+class NothingToDo:
+    """Reads its message, counts itself, and ends."""
+
+    services: QueueServices
+    store: GenericTaskStore
+    seen: Any = field(factory=lambda: count(1))
+    done: int = 0
+    latencies: list[float] = field(factory=list)
+
+    async def __call__(self, hand: Hand) -> None:
+        """Do it."""
+        message = hand.claim.message()
+        self.latencies.append((time.monotonic_ns() - message.payload["t"]) / 1e6)
+        number = next(self.seen)
+        body = make_body("task.completed", {"n": number}, tenant_id=TENANT, correlation_id=message.correlation_id)
+        end = TaskEnd(TaskStatus.COMPLETED, result=b'{"n":1}', events=[("task.completed", body)])
+        if await self.store.finish(hand.claim, end, retain_seconds=600):
+            await self.services.ready.mark(TENANT)
+        self.done += 1
+
+
+async def _until_empty(stage: Stage, body: NothingToDo, tasks: int) -> None:
+    lanes = [("XLEN", stage.keys.lane(TENANT, lane)) for lane in Lane]
+    while body.done < tasks or any(await stage.redis.gather(lanes)):  # noqa: ASYNC110 - the end of a queue is no event
+        await trio.sleep(0.005)
+
+
+def _produce(url: str, mode: str, tasks: int) -> partial[Any]:
+    command = [sys.executable, "-m", "tests.benchmarks.queue_tasks", "--produce", url, mode, "--tasks", str(tasks)]
+    return partial(trio.run_process, command, capture_stdout=True)
+
+
+async def measure(tasks: int) -> dict[str, float]:
+    """Measure once, each phase on a Redis of its own."""
+    settings = evolve(SETTINGS, rate_tenant=1e9, rate_user=1e9, queue_length=10**7)
+    figures: dict[str, float] = {}
+    bodies: list[NothingToDo] = []
+
+    def handlers(services: QueueServices) -> Mapping[str, Any]:
+        bodies.append(NothingToDo(services, GenericTaskStore(services.redis, services.keys, 1000)))
+        return {str(NOOP): bodies[-1]}
+
+    for phase in ("drain", "both", "latency", "remote"):
+        with tempfile.TemporaryDirectory() as folder:
+            async with (
+                run_redis(Path(folder), appendonly=False) as server,
+                open_stage(server.url, settings, consume=False, handlers=handlers) as stage,
+            ):
+                body, producer = bodies[-1], Producer.over(stage.redis, stage.queue.ready)
+                if phase == "drain":
+                    began = time.perf_counter()
+                    await producer.admit_all(tasks)
+                    figures["admit_per_s"] = tasks / (time.perf_counter() - began)
+                async with trio.open_nursery() as nursery:
+                    began = time.perf_counter()
+                    await nursery.start(stage.consumer.run, stage.stopping)
+                    if phase == "drain":
+                        await _until_empty(stage, body, tasks)
+                        figures["drain_per_s"] = tasks / (time.perf_counter() - began)
+                    elif phase == "both":
+                        await trio.sleep(0.2)
+                        told = await nursery.start(_beside, server.url, tasks)
+                        await _until_empty(stage, body, tasks)
+                        figures["both_per_s"] = tasks / (time.monotonic_ns() / 1e9 - told["began"])
+                    else:
+                        if phase == "latency":
+                            await producer.admit_slowly(200 + WARM_UP)
+                        else:
+                            await _produce(server.url, "slowly", 200 + WARM_UP)()
+                        await trio.sleep(0.1)
+                        kept = body.latencies[WARM_UP:]
+                        figures[f"{phase}_p50_ms"] = median(kept)
+                        figures[f"{phase}_p99_ms"] = quantiles(kept, n=100)[98]
+                    nursery.cancel_scope.cancel()
+    return figures
+
+
+async def _beside(url: str, tasks: int, *, task_status: trio.TaskStatus[dict[str, float]]) -> None:
+    """Have a process admit tasks; tells when it began, once it is done."""
+    done = await _produce(url, "all", tasks)()
+    task_status.started(json.loads(done.stdout))
+
+
+async def _act_as_producer(url: str, mode: str, tasks: int) -> None:
+    async with open_redis(url) as redis:
+        producer = Producer.over(redis)
+        await redis.ping()
+        began = time.monotonic_ns() / 1e9
+        await (producer.admit_all if mode == "all" else producer.admit_slowly)(tasks)
+        click.echo(json.dumps({"began": began}))
+
+
+def measure_peer(script: Path, python: Path, peer: str, tasks: int, phases: str) -> dict[str, float]:
+    """Have a peer's script measure it once."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.jsonl"
+        wanted = ["--runs", "1", "--n", str(tasks), "--phases", phases, "--out", str(out)]
+        subprocess.run(
+            [python, script, "run", "--peers", peer, *wanted],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env=dict(os.environ),
+        )
+        rows = json.loads(out.read_text(encoding="utf-8").splitlines()[-1])["rows"]
+    names = {
+        "admit_per_s": "enqueue_per_s",
+        "drain_per_s": "drain_per_s",
+        "both_per_s": "both_per_s",
+        "remote_p50_ms": "lat_p50_ms",
+        "remote_p99_ms": "lat_p99_ms",
+    }
+    return {ours: rows[theirs][0] for ours, theirs in names.items() if theirs in rows}
+
+
+@click.command()
+@click.option("--tasks", default=5000)
+@click.option("--rounds", default=3)
+@click.option("--peers", default="", help="Names, with commas between.")
+@click.option("--peers-script", type=click.Path(path_type=Path, exists=True, resolve_path=True))
+@click.option("--peers-python", type=click.Path(path_type=Path, exists=True), help="Of the environment of the peers.")
+@click.option("--peers-phases", default="drain,both,latency")
+@click.option("--json", "file", type=click.Path(path_type=Path))
+@click.option("--produce", nargs=2, type=str, hidden=True)
+def main(
+    tasks: int,
+    rounds: int,
+    peers: str,
+    peers_script: Path | None,
+    peers_python: Path | None,
+    peers_phases: str,
+    file: Path | None,
+    produce: tuple[str, str] | None,
+) -> None:
+    """Measure, and print medians and their ratios."""
+    if produce is not None:
+        trio.run(_act_as_producer, *produce, tasks)
+        return
+    runs: dict[str, list[dict[str, float]]] = {"ours": []}
+    for _ in range(rounds):
+        runs["ours"].append(trio.run(measure, tasks))
+        for peer in peers.split(",") if peers and peers_script and peers_python else ():
+            runs.setdefault(peer, []).append(measure_peer(peers_script, peers_python, peer, tasks, peers_phases))
+    for peer, figures in runs.items():
+        click.echo(f"{peer}")
+        for name in figures[0]:
+            values = [run[name] for run in figures]
+            ours = median(run[name] for run in runs["ours"])
+            click.echo(
+                f"  {name:16} {median(values):10.2f}   ours/this {ours / median(values):6.2f}   "
+                + ", ".join(f"{value:.2f}" for value in values)
+            )
+    if file:
+        file.write_text(json.dumps(runs, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
