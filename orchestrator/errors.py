@@ -226,6 +226,12 @@ class ServiceUnreachable(ServiceFault):
     """No connection to a downstream service."""
 
 
+class ServiceNotSetUp(ServiceUnreachable):
+    """There is no way to a downstream service: its setting is empty."""
+
+    retryable = False
+
+
 class BadGateway(ServiceFault):
     """A downstream service answered nonsense, or failed."""
 
@@ -287,6 +293,10 @@ class ServiceRefused(ServiceFault):
     type = "bad_gateway"
     status = 502
     retryable = False
+
+
+class ServiceFailed(ServiceRefused):
+    """A downstream service failed (500), and the call is not safe to repeat."""
 
 
 class InternalFault(OrchestratorError):

@@ -21,7 +21,14 @@ from orchestrator.clients.refusals import refusal
 from orchestrator.clients.responses import Pieces
 from orchestrator.config.loading import variable
 from orchestrator.config.settings import ServiceSettings
-from orchestrator.errors import BadGateway, CallTimeout, InvalidParameter, ServiceRefused, ServiceUnreachable
+from orchestrator.errors import (
+    BadGateway,
+    CallTimeout,
+    InvalidParameter,
+    ServiceNotSetUp,
+    ServiceRefused,
+    ServiceUnreachable,
+)
 from orchestrator.models.call import CallContext
 from orchestrator.models.operations import Operation
 
@@ -119,7 +126,7 @@ class HttpTransport:
     async def _send(self, call: CallContext, method: str, path: str, content: bytes) -> Exchange:
         if not self.configured:
             setting = variable(f"services.{self.service}.url")
-            raise ServiceUnreachable(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)
+            raise ServiceNotSetUp(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)
         url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=(self._base + path).encode())
         request = httpcore.Request(method, url, headers=self._headers_of(call, len(content)), content=_Content(content))
         try:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import orjson
 
 from orchestrator.clients.answers import title
-from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFault, ServiceRefused
+from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFailed, ServiceFault, ServiceRefused
 from orchestrator.models.envelope import FieldFault
 
 _LONGEST: Final = 500
@@ -37,12 +37,13 @@ def refusal(
         )
     if status >= 500 and (idempotent or status != 500):
         return BadGateway(f"{name} failed with {status}.", details=details, retry_after_ms=wait_ms, service=service)
+    if status >= 500:
+        words = f"{name} failed with {status}, and the call is not safe to repeat."
+        return ServiceFailed(words, details=details, service=service)
     return ServiceRefused(_sentence(name, status), details=details, service=service)
 
 
 def _sentence(name: str, status: int) -> str:
-    if status == 500:
-        return f"{name} failed with 500, and the call is not safe to repeat."
     if status in {401, 403}:
         return f"{name} did not accept the service token (HTTP {status})."
     if status >= 400:

@@ -19,6 +19,7 @@ TENANTS: Final = 50
 UNMATCHED: Final = "unmatched"
 """The route of requests that no route takes."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BREAKER_STATES: Final = ("closed", "half_open", "open")
 _QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LONG: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 600.0)
 
@@ -92,6 +93,21 @@ class Metrics:
             "service", "operation", "code",
         )  # fmt: skip
         self._retries = self._counter("retries_total", "Tries that were not the first, by service.", "service")
+        self._refused_calls = self._counter(
+            "service_call_refused_total",
+            "Calls that were not made, by service and reason (`breaker`, `bulkhead`, `deadline`).",
+            "service", "reason",
+        )  # fmt: skip
+        self._breakers = self._gauge(
+            "breaker_state",
+            "Whether a service is called: 0 it is (closed), 1 it is probed (half-open), 2 it is left alone (open).",
+            "service",
+        )  # fmt: skip
+        self._opened = self._counter("circuit_opened_total", "How often a service began to be left alone.", "service")
+        self._in_flight = self._gauge("service_calls_in_flight", "Calls that are under way, by service.", "service")
+        self._call_limit = self._gauge(
+            "service_call_limit", "Calls that a service gets at once, as it is now.", "service"
+        )
         self._tokens = self._counter(
             "tokens_total", "Tokens spent through the gateway, by tenant and kind (`prompt`, `completion`).",
             "tenant", "kind",
@@ -165,6 +181,21 @@ class Metrics:
     def retry(self, service: str) -> None:
         """Count a try that is not the first."""
         self._retries.labels(service).inc()
+
+    def call_refused(self, service: str, reason: str) -> None:
+        """Count a call that was not made."""
+        self._refused_calls.labels(service, reason).inc()
+
+    def breaker(self, service: str, state: str) -> None:
+        """Note the state of a service's breaker: `closed`, `half_open` or `open`."""
+        self._breakers.labels(service).set(_BREAKER_STATES.index(state))
+        if state == "open":
+            self._opened.labels(service).inc()
+
+    def watch_bulkhead(self, service: str, in_flight: Callable[[], int], limit: Callable[[], int]) -> None:
+        """Have a service's calls and their limit counted whenever somebody looks."""
+        self._in_flight.labels(service).set_function(in_flight)
+        self._call_limit.labels(service).set_function(limit)
 
     def tokens(self, tenant_id: str, *, prompt: int, completion: int) -> None:
         """Count tokens."""

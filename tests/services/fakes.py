@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import trio
-from attrs import define, field
+from attrs import define, field, fields
 
 from orchestrator.codec import unstructure
+from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import FencedOut
 from orchestrator.models.call import CallContext
 from orchestrator.models.chat import HistoryMessage
@@ -20,6 +21,13 @@ from orchestrator.models.timestamps import now_ms, to_timestamp
 def call_context(seconds: float = 10.0, key: str | None = None) -> CallContext:
     trace = TraceContext("a" * 32, "b" * 16)
     return CallContext("acme", "corr-1", "req-1", trace, trio.current_time() + seconds, key)
+
+
+def services_at(url: str, **fields_: Any) -> ServicesSettings:
+    """All seven services at one address."""
+    kinds: Any = fields(ServicesSettings)
+    made: Any = {attribute.name: attribute.type(url=url, **fields_) for attribute in kinds}
+    return ServicesSettings(**made)
 
 
 def a_session(agent_id: str = "echo", conversation_id: str | None = None) -> Session:

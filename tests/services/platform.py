@@ -8,10 +8,10 @@ import trio
 from attrs import define, field
 
 from orchestrator.clients.opening import Clients, open_clients
-from orchestrator.config.settings import QuickServiceSettings, ServiceSettings, ServicesSettings
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.service_coordinator import ServiceCoordinator
+from tests.services.fakes import services_at
 from tests.services.scripted import Asked, Handler, reply, response, serve, stream_all, token
 
 Leg = Callable[[Asked, trio.SocketStream], Awaitable[None]]
@@ -100,7 +100,7 @@ class Platform:
 @asynccontextmanager
 async def turns_on(platform: Platform) -> AsyncIterator[ChatTurnRunner]:
     """Run chat turns against `platform`."""
-    async with serve(platform) as url, open_clients(_at(url)) as clients:
+    async with serve(platform) as url, open_clients(services_at(url, timeout=2)) as clients:
         yield runner(clients)
 
 
@@ -112,10 +112,5 @@ def runner(clients: Clients) -> ChatTurnRunner:
 @asynccontextmanager
 async def catalog_on(platform: Handler) -> AsyncIterator[AgentCatalog]:
     """Look agents and tools up at `platform`."""
-    async with serve(platform) as url, open_clients(_at(url)) as clients:
+    async with serve(platform) as url, open_clients(services_at(url, timeout=2)) as clients:
         yield AgentCatalog(clients, ServiceCoordinator())
-
-
-def _at(url: str) -> ServicesSettings:
-    quick, other = QuickServiceSettings(url=url, timeout=2), ServiceSettings(url=url, timeout=2)
-    return ServicesSettings(quick, quick, other, other, other, other, other)

@@ -9,14 +9,14 @@ import trio
 from orchestrator.clients.conversation import ConversationContext
 from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.codec import unstructure
-from orchestrator.config.settings import QuickServiceSettings, ServiceSettings, ServicesSettings
+from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, ServiceRefused, ServiceUnreachable
 from orchestrator.models.agent import AgentConfig
 from orchestrator.models.call import CallContext
 from orchestrator.models.chat import HistoryMessage, Speaker
 from orchestrator.models.events import ToolOutcome, ToolStatus
 from orchestrator.models.page import Page
-from tests.services.fakes import call_context
+from tests.services.fakes import call_context, services_at
 from tests.services.scripted import Asked, reply, serve
 
 Operation = Callable[[Clients, CallContext], Awaitable[Any]]
@@ -30,10 +30,8 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
         seen.append(asked)
         await reply(stream, answer)
 
-    async with serve(handler) as url:
-        quick, other = QuickServiceSettings(url=url), ServiceSettings(url=url)
-        async with open_clients(ServicesSettings(quick, quick, other, other, other, other, other)) as clients:
-            result = await operation(clients, call_context())
+    async with serve(handler) as url, open_clients(services_at(url)) as clients:
+        result = await operation(clients, call_context())
     return result, seen[0]
 
 

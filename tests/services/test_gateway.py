@@ -11,7 +11,6 @@ import trio
 from attrs import frozen
 
 from orchestrator.clients.opening import open_clients
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.errors import BadGateway, ServiceRefused, TenantNotGranted
 from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.usage import UsageGroup, UsageReport
@@ -20,6 +19,7 @@ from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.store.connection import open_redis
 from orchestrator.store.keys import Keys
 from orchestrator.store.usage import UsageLedger
+from tests.services.fakes import services_at
 from tests.services.scripted import Asked, Handler, begin_stream, end_stream, reply, send_lines, serve, stream_all
 
 CTX = RequestContext(
@@ -39,10 +39,12 @@ class Rig:
 
 @asynccontextmanager
 async def rig(redis_url: str, handler: Handler) -> AsyncIterator[Rig]:
-    async with serve(handler) as url, open_redis(redis_url) as redis:
-        service = ServiceSettings(url=url, timeout=2)
-        async with open_clients(ServicesSettings(query=service, embedding=service)) as clients:
-            yield Rig(Gateway(clients, ServiceCoordinator(), UsageLedger(redis, Keys())))
+    async with (
+        serve(handler) as url,
+        open_redis(redis_url) as redis,
+        open_clients(services_at(url, timeout=2)) as clients,
+    ):
+        yield Rig(Gateway(clients, ServiceCoordinator(), UsageLedger(redis, Keys())))
 
 
 def answering(body: Any) -> tuple[Handler, list[Asked]]:

@@ -1,0 +1,207 @@
+"""What stands between callers and one service: its breaker, its bulkhead, and what is known of its pace."""
+
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import define, field
+
+from orchestrator.clients.answers import title
+from orchestrator.domain.breaker import FAIR_SECONDS, POLICIES, Breaker, Pass, speaks_of_failure
+from orchestrator.domain.bulkhead import Admission, Bulkhead
+from orchestrator.domain.latency import RecentLatency
+from orchestrator.errors import (
+    BadGateway,
+    CallTimeout,
+    CircuitOpen,
+    OrchestratorError,
+    ServiceFault,
+    ServiceUnreachable,
+)
+from orchestrator.models.breakers import BreakerState, Criticality
+from orchestrator.models.orchestration import ServiceCall
+
+PROBE_SECONDS = 1.0
+"""When to ask again while a probe is under way: it ends when it ends."""
+FULL_SECONDS = 1.0
+"""When to ask again where the line is full."""
+_FAILURES = frozenset({BadGateway.code, CallTimeout.code, ServiceUnreachable.code})
+
+
+@define
+class Attempt:
+    """A try of a call, while it is made."""
+
+    deadline: float
+    """Until when it has time, on trio's clock."""
+    failure: str | None = None
+    """The code of its error; to be set where the error does not come out of the block."""
+
+
+@define(eq=False)
+class _Place:
+    """A place in the line before the bulkhead."""
+
+    turn: trio.Event = field(factory=trio.Event)
+    inside: bool = False
+
+
+@define(eq=False)
+class ServiceGuard:
+    """Decides whether a call of one service is made, and learns from how it ends.
+
+    Args:
+        service: its name in the settings.
+        criticality: how soon it is left alone.
+        max_concurrency: calls at once, at most.
+        fair_seconds: a call that had less time says nothing by not ending in it.
+        changed: told of the breaker's new state.
+        refused: told why a call was not made: `breaker`, `bulkhead` or `deadline`.
+    """
+
+    service: str
+    criticality: Criticality
+    max_concurrency: int
+    fair_seconds: float = FAIR_SECONDS
+    changed: Callable[["ServiceGuard"], None] = lambda _: None
+    refused: Callable[[str, str], None] = lambda _, __: None
+    breaker: Breaker = field(init=False)
+    bulkhead: Bulkhead = field(init=False)
+    _latencies: defaultdict[str, RecentLatency] = field(factory=lambda: defaultdict(RecentLatency), init=False)
+    _line: deque[_Place] = field(factory=deque, init=False)
+
+    _name: str = field(init=False)
+
+    @_name.default
+    def _titled(self) -> str:
+        return title(self.service)
+
+    @breaker.default
+    def _breaker(self) -> Breaker:
+        return Breaker(POLICIES[self.criticality])
+
+    @bulkhead.default
+    def _bulkhead(self) -> Bulkhead:
+        return Bulkhead(self.max_concurrency)
+
+    @asynccontextmanager
+    async def attempt(self, step: ServiceCall, deadline: float) -> AsyncIterator[Attempt]:
+        """Make the block one try of a call, as soon as there is room for it.
+
+        Args:
+            step: what is called.
+            deadline: of the waiting and the try together, on trio's clock.
+
+        Raises:
+            CircuitOpen: the service is left alone.
+            CallTimeout: the call can't be done in time.
+            ServiceFault: more wait already than may.
+        """
+        leave = await self._enter(step, deadline)
+        began, attempt = trio.current_time(), Attempt(deadline)
+        failed: bool | None = None
+        try:
+            yield attempt
+            failed = attempt.failure in _FAILURES
+        except OrchestratorError as error:
+            attempt.failure = error.code
+            failed = speaks_of_failure(error, trio.current_time() - began, self.fair_seconds)
+            raise
+        finally:
+            self._learn(step, leave, began, attempt, failed)
+
+    async def _enter(self, step: ServiceCall, deadline: float) -> Pass:
+        now = trio.current_time()
+        if not self._latencies[step.operation].can_finish(deadline - now, now):
+            raise self._refusal("deadline", CallTimeout(f"{self._name} can't answer in the time that is left."))
+        leave = self._ask()
+        if leave.probe:
+            self.bulkhead.let_in()
+        else:
+            await self._find_room(step, deadline)
+            if self.breaker.state is not BreakerState.CLOSED:
+                self._make_room()
+                raise self._left_alone()
+        return leave
+
+    def _ask(self) -> Pass:
+        before = self.breaker.state
+        leave = self.breaker.ask(trio.current_time())
+        if self.breaker.state is not before:
+            self.changed(self)
+        if leave is None:
+            raise self._left_alone()
+        return leave
+
+    async def _find_room(self, step: ServiceCall, deadline: float) -> None:
+        now = trio.current_time()
+        admission = self.bulkhead.admit(deadline - now, self._latencies[step.operation].typical(now))
+        if admission is Admission.FULL:
+            wait = round(FULL_SECONDS * 1000)
+            raise self._refusal("bulkhead", ServiceFault(f"Too many calls wait for {self._name}.", retry_after_ms=wait))
+        if admission is Admission.LATE:
+            raise self._refusal("bulkhead", CallTimeout(f"Too many calls wait for {self._name} to be done in time."))
+        if admission is Admission.WAIT:
+            await self._wait_in_line(deadline)
+
+    async def _wait_in_line(self, deadline: float) -> None:
+        place = _Place()
+        self._line.append(place)
+        try:
+            with trio.move_on_at(deadline):
+                await place.turn.wait()
+        except trio.Cancelled:
+            if place.inside:
+                self._make_room()
+            raise
+        finally:
+            if not place.inside and place in self._line:
+                self._line.remove(place)
+                self.bulkhead.give_up()
+        if not place.inside:
+            if place.turn.is_set():
+                raise self._left_alone()
+            raise self._refusal("bulkhead", CallTimeout(f"{self._name} had no room for the call in time."))
+
+    def _make_room(self) -> None:
+        self.bulkhead.leave()
+        while self._line and self.bulkhead.promote():
+            place = self._line.popleft()
+            place.inside = True
+            place.turn.set()
+
+    def _learn(self, step: ServiceCall, leave: Pass, began: float, attempt: Attempt, failed: bool | None) -> None:
+        now, before = trio.current_time(), self.breaker.state
+        if failed and attempt.failure == CallTimeout.code:
+            self.bulkhead.ran_out_of_time(began, now)
+        elif failed is False:
+            self.bulkhead.went_well()
+            if attempt.failure is None:
+                self._latencies[step.operation].add(now - began, now)
+        self._make_room()
+        self.breaker.report(leave, failed, now)
+        if self.breaker.state is not before:
+            self.changed(self)
+            if self.breaker.state is BreakerState.OPEN:
+                self._dissolve_line()
+
+    def _dissolve_line(self) -> None:
+        """Tell all who wait that the service is left alone."""
+        while self._line:
+            self.bulkhead.give_up()
+            self._line.popleft().turn.set()
+
+    def _left_alone(self) -> CircuitOpen:
+        seconds = self.breaker.seconds_left(trio.current_time()) or PROBE_SECONDS
+        error = CircuitOpen(
+            f"{self._name} fails too often, and is left alone for a while.",
+            retry_after_ms=max(1, round(seconds * 1000)),
+        )
+        self._refusal("breaker", error)
+        return error
+
+    def _refusal(self, reason: str, error: ServiceFault) -> ServiceFault:
+        self.refused(self.service, reason)
+        error.service = self.service
+        return error

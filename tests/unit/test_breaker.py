@@ -1,0 +1,140 @@
+"""The circuit breaker, by its properties."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.breaker import POLICIES, Breaker, BreakerPolicy, speaks_of_failure
+from orchestrator.errors import (
+    BadGateway,
+    CallTimeout,
+    NotFound,
+    OrchestratorError,
+    ServiceFailed,
+    ServiceFault,
+    ServiceNotSetUp,
+    ServiceRefused,
+    ServiceUnreachable,
+    StoreUnavailable,
+)
+from orchestrator.models.breakers import BreakerState, Criticality
+
+POLICY = st.sampled_from(sorted(POLICIES.values(), key=lambda policy: policy.window))
+
+
+def call(breaker: Breaker, failed: bool | None, now: float = 0.0) -> None:
+    leave = breaker.ask(now)
+    assert leave is not None
+    breaker.report(leave, failed, now)
+
+
+def opened(policy: BreakerPolicy, now: float = 0.0) -> Breaker:
+    breaker = Breaker(policy)
+    for _ in range(policy.window):
+        call(breaker, True, now)
+    assert breaker.state is BreakerState.OPEN
+    return breaker
+
+
+@pytest.mark.parametrize(
+    ("criticality", "policy"),
+    [
+        (Criticality.CRITICAL, BreakerPolicy(0.3, 10, 15)),
+        (Criticality.STANDARD, BreakerPolicy(0.5, 20, 30)),
+        (Criticality.NON_CRITICAL, BreakerPolicy(0.7, 30, 60)),
+    ],
+)
+def test_the_policies_are_those_of_the_reference(criticality: Criticality, policy: BreakerPolicy) -> None:
+    assert POLICIES[criticality] == policy
+
+
+@given(POLICY, st.lists(st.booleans(), max_size=100))
+def test_it_opens_exactly_when_too_many_of_the_last_calls_failed(policy: BreakerPolicy, ends: list[bool]) -> None:
+    breaker = Breaker(policy)
+    for at, failed in enumerate(ends):
+        call(breaker, failed)
+        last = ends[max(0, at + 1 - policy.window) : at + 1]
+        if failed and len(last) == policy.window and sum(last) >= policy.share * policy.window:
+            assert breaker.state is BreakerState.OPEN
+            return
+        assert breaker.state is BreakerState.CLOSED
+
+
+@given(POLICY, st.lists(st.none(), max_size=100))
+def test_ends_that_say_nothing_change_nothing(policy: BreakerPolicy, ends: list[None]) -> None:
+    breaker = Breaker(policy)
+    for end in ends:
+        call(breaker, end)
+    assert breaker.state is BreakerState.CLOSED
+
+
+@given(POLICY, st.floats(0, 1e6), st.floats(0, 0.99))
+def test_it_lets_nothing_through_while_it_is_open(policy: BreakerPolicy, now: float, share: float) -> None:
+    breaker = opened(policy, now)
+    later = now + policy.open_seconds * share
+    assert breaker.ask(later) is None
+    assert breaker.seconds_left(later) == pytest.approx(policy.open_seconds * (1 - share), abs=1e-6)
+
+
+@given(POLICY, st.booleans())
+def test_one_probe_at_a_time_decides_how_it_goes_on(policy: BreakerPolicy, failed: bool) -> None:
+    breaker = opened(policy)
+    now = policy.open_seconds
+    probe = breaker.ask(now)
+    assert probe is not None
+    assert probe.probe
+    assert breaker.ask(now) is None
+    breaker.report(probe, failed, now)
+    if failed:
+        assert breaker.ask(now + policy.open_seconds * 0.99) is None
+        assert breaker.ask(now + policy.open_seconds) is not None
+    else:
+        assert breaker.state is BreakerState.CLOSED
+        call(breaker, True, now)
+        assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_probe_that_was_cancelled_makes_way_for_another() -> None:
+    breaker = opened(POLICIES[Criticality.CRITICAL])
+    probe = breaker.ask(15)
+    assert probe is not None
+    breaker.report(probe, None, 16)
+    assert breaker.state is BreakerState.HALF_OPEN
+    assert breaker.ask(16) is not None
+
+
+@given(POLICY, st.booleans())
+def test_calls_that_began_before_it_opened_no_longer_count(policy: BreakerPolicy, failed: bool) -> None:
+    breaker = Breaker(policy)
+    early = breaker.ask(0)
+    assert early is not None
+    for _ in range(policy.window):
+        call(breaker, True)
+    breaker.report(early, failed, 1)
+    assert breaker.state is BreakerState.OPEN
+    assert breaker.seconds_left(1) == policy.open_seconds - 1
+    probe = breaker.ask(policy.open_seconds)
+    assert probe is not None
+    breaker.report(early, failed, policy.open_seconds)
+    assert breaker.ask(policy.open_seconds) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds", "speaks"),
+    [
+        (ServiceUnreachable("Away."), 0, True),
+        (BadGateway("503."), 0, True),
+        (ServiceFailed("500."), 0, True),
+        (CallTimeout("Slow."), 1.0, True),
+        (CallTimeout("Slow."), 0.2, None),
+        (ServiceRefused("422."), 0, False),
+        (NotFound("404."), 0, False),
+        (ServiceFault("429."), 0, False),
+        (ServiceNotSetUp("No URL."), 0, None),
+        (StoreUnavailable("Redis is away."), 0, None),
+    ],
+)
+def test_only_some_errors_speak_of_a_failing_service(
+    error: OrchestratorError, seconds: float, speaks: bool | None
+) -> None:
+    assert speaks_of_failure(error, seconds) is speaks
