@@ -26,7 +26,7 @@ _READ_BYTES: Final = 65_536
 _NOT_YET: Final = object()
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SENT_AT_ONCE: Final = 16
-"""So many commands are not kept back for more to join them: the server works on them while callers make the next ones."""
+"""So many commands wait for no more to join them: the server works on them while callers make the next ones."""
 _GRACE: Final = 0.02
 """Seconds that an overdue reply gets on top, for it may have arrived while this process was busy elsewhere."""
 

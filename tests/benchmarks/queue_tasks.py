@@ -220,12 +220,8 @@ def measure_peer(script: Path, python: Path, peer: str, tasks: int, phases: str)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.jsonl"
         wanted = ["--runs", "1", "--n", str(tasks), "--phases", phases, "--out", str(out)]
-        subprocess.run(
-            [python, script, "run", "--peers", peer, *wanted],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            env=dict(os.environ),
-        )
+        command: list[str | Path] = [python, script, "run", "--peers", peer, *wanted]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         rows = json.loads(out.read_text(encoding="utf-8").splitlines()[-1])["rows"]
     names = {
         "admit_per_s": "enqueue_per_s",
@@ -263,7 +259,9 @@ def main(
     runs: dict[str, list[dict[str, float]]] = {"ours": []}
     for _ in range(rounds):
         runs["ours"].append(trio.run(measure, tasks))
-        for peer in peers.split(",") if peers and peers_script and peers_python else ():
+        if peers_script is None or peers_python is None:
+            continue
+        for peer in peers.split(","):
             runs.setdefault(peer, []).append(measure_peer(peers_script, peers_python, peer, tasks, peers_phases))
     for peer, figures in runs.items():
         click.echo(f"{peer}")
