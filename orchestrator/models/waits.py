@@ -5,6 +5,11 @@ from typing import Any
 
 from attrs import frozen
 
+from orchestrator.models.envelope import ErrorBody
+
+ANSWER = "answer:"
+"""Checkpoints of this prefix, by call, are the answers: `CallAnswer` each."""
+
 
 class WaitKind(StrEnum):
     """Who answers."""
@@ -26,3 +31,30 @@ class Wait:
     """After so long it is answered by an error."""
     request: dict[str, Any] | None = None
     """What a client is asked: the fields of `tool.execute`."""
+    handle: str | None = None
+    """What the service calls the work that it has taken on, for a cancel."""
+
+
+class AnswerStatus(StrEnum):
+    """How a call that was waited for has ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@frozen
+class CallAnswer:
+    """The answer to a call that was waited for."""
+
+    status: AnswerStatus
+    result: Any = None
+    error: ErrorBody | None = None
+
+
+@frozen
+class Callback:
+    """What a service needs to answer later: it travels in the metadata of the message that hands the call on."""
+
+    task_id: str
+    token: str
+    """Named `callback_token` in the metadata; only its digest is kept here."""

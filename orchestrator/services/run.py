@@ -6,9 +6,11 @@ from typing import Any, Protocol
 from attrs import define, frozen
 
 from orchestrator.models.chat import ChatAnswer, HistoryMessage
+from orchestrator.models.plan_state import PlanProgress
 from orchestrator.models.session import Session
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.waits import Wait
+from orchestrator.services.delegations import Delegating
 
 
 class Run(Protocol):
@@ -43,6 +45,40 @@ class Run(Protocol):
     async def recent(self) -> list[HistoryMessage]:
         """Return the kept window of the conversation, oldest first."""
 
+    @property
+    def delegations(self) -> Delegating:
+        """Hands calls on to services that answer later."""
+
+
+class PlanRun(Protocol):
+    """One attempt at a task that is a plan, under its lease."""
+
+    @property
+    def message(self) -> TaskMessage:
+        """The task; `metadata.timeout_ms` is what is left of its time."""
+
+    @property
+    def checkpoints(self) -> Mapping[str, Any]:
+        """What earlier attempts have kept, by name, and the answers that have come since."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped the task, so that no later attempt will end it."""
+
+    @property
+    def delegations(self) -> Delegating:
+        """Hands calls on to services that answer later."""
+
+    async def checkpoint(self, name: str, result: Any, progress: PlanProgress | None = None) -> None:
+        """Keep something for later attempts, and tell followers of `progress`, in one step.
+
+        Raises:
+            FencedOut: another worker has taken over.
+        """
+
+    async def tell(self, progress: PlanProgress) -> None:
+        """Tell followers of a state that needs not be kept; FencedOut where another worker has taken over."""
+
 
 @define
 class Partial:
@@ -65,12 +101,9 @@ class TurnDone:
 
 @frozen
 class TurnWaiting:
-    """A turn that goes on when the client has run a tool; until then it holds no slot."""
+    """A turn that goes on when one of its waits is answered; until then it holds no slot."""
 
-    tool_call_id: str
-    tool_id: str
-    params: dict[str, Any]
-    timeout_ms: int
+    waits: tuple[Wait, ...]
 
 
 class TurnRunner(Protocol):

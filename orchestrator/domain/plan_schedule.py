@@ -1,0 +1,120 @@
+"""What a plan does next: which calls may start, which are left out, how it ends, and what is undone in which order.
+
+A call is looked at when all that it depends on is settled (in a sequential plan: when all calls before it are). It is
+left out
+
+- where a call that it depends on has failed and was not optional (only a partial plan goes on then),
+- where its parameters need the result of a call that is not done,
+- where all that it depends on was left out; one of several branches is enough for what joins them,
+- where its `when` is false.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Self
+
+from attrs import frozen
+
+from orchestrator.domain import references
+from orchestrator.models.orchestration import OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.models.plan_state import SETTLED, CallState
+from orchestrator.models.task import TaskStatus
+
+
+@frozen
+class Moves:
+    """What follows from the states of a plan's calls."""
+
+    start: list[str]
+    skip: list[str]
+
+
+@frozen
+class Schedule:
+    """A plan without faults, looked through once."""
+
+    plan: OrchestrationPlan
+    order: tuple[str, ...]
+    """The calls, each after those that it depends on."""
+    needs: Mapping[str, frozenset[str]]
+    """By call: those whose results its parameters can't do without."""
+
+    @classmethod
+    def of(cls, plan: OrchestrationPlan) -> Self:
+        """Look a plan through."""
+        needs = {name: frozenset(_needed(step.parameters)) for name, step in plan.calls.items()}
+        return cls(plan, _order(plan), needs)
+
+    def moves(self, states: Mapping[str, CallState], holds: Callable[[str], bool]) -> Moves:
+        """Return what is to be done now.
+
+        Args:
+            states: of all calls.
+            holds: whether a call's `when` is true; asked only when all that it may refer to is settled.
+        """
+        now = dict(states)
+        moves = Moves([], [])
+        sequential = self.plan.strategy is Strategy.SEQUENTIAL
+        for name in self.order:
+            if now[name] is CallState.PENDING and self._is_ready(name, now):
+                if self._is_left_out(name, now, holds):
+                    now[name] = CallState.SKIPPED
+                    moves.skip.append(name)
+                else:
+                    now[name] = CallState.RUNNING
+                    moves.start.append(name)
+            if sequential and now[name] not in SETTLED:
+                break
+        return moves
+
+    def status(self, states: Mapping[str, CallState]) -> TaskStatus:
+        """Return how a plan ends whose calls are all settled: partial where something failed, failed where all did."""
+        found = set(states.values())
+        if CallState.FAILED not in found:
+            return TaskStatus.COMPLETED
+        return TaskStatus.PARTIAL if CallState.DONE in found else TaskStatus.FAILED
+
+    def to_undo(self, done: Sequence[str]) -> list[tuple[str, ServiceCall]]:
+        """Return which calls are undone, one after the other, and by what; `done` in the order of their ends."""
+        return [(name, step) for name in reversed(done) if (step := self.plan.calls[name].compensate) is not None]
+
+    def _is_ready(self, name: str, states: Mapping[str, CallState]) -> bool:
+        return all(states[before] in SETTLED for before in self.plan.calls[name].depends_on)
+
+    def _is_left_out(self, name: str, states: Mapping[str, CallState], holds: Callable[[str], bool]) -> bool:
+        step = self.plan.calls[name]
+        if any(states[one] is CallState.FAILED and not self.plan.calls[one].optional for one in step.depends_on):
+            return True
+        if any(states[one] is not CallState.DONE for one in self.needs[name]):
+            return True
+        if step.depends_on and all(states[one] is CallState.SKIPPED for one in step.depends_on):
+            return True
+        return step.when is not None and not holds(name)
+
+
+def _needed(parameters: object) -> Iterable[str]:
+    for _, text in references.find(parameters):
+        needed = references.parse(text).needs
+        if needed is not None:
+            yield needed
+
+
+def _order(plan: OrchestrationPlan) -> tuple[str, ...]:
+    """Sort by dependencies, else as written (Kahn)."""
+    if plan.strategy is not Strategy.GRAPH:
+        return tuple(plan.calls)
+    waits_for = {name: len(step.depends_on) for name, step in plan.calls.items()}
+    followers: dict[str, list[str]] = {name: [] for name in plan.calls}
+    for name, step in plan.calls.items():
+        for before in step.depends_on:
+            followers[before].append(name)
+    free = deque(name for name, count in waits_for.items() if not count)
+    order = []
+    while free:
+        name = free.popleft()
+        order.append(name)
+        for follower in followers[name]:
+            waits_for[follower] -= 1
+            if not waits_for[follower]:
+                free.append(follower)
+    return tuple(order)

@@ -1,0 +1,195 @@
+"""References in a plan: strings that stand for a part of its input, or of an earlier call's result.
+
+A string that begins with `$.` is a JSONPath (RFC 9535), and nothing else: `$.input.city`, `$.calls.a.result[0].id`.
+A path that can only lead to one place stands for the value there, any other (wildcards, slices, filters, several names)
+for the list of what it finds. `$$.` begins a plain string that is to begin with `$.`.
+
+No path may cost more than it is worth: there are no descents (`..`) and no regular expressions, a filter compares only
+what lies at one place below its element, and a path is followed for `MOST_VISITS` steps.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from attrs import frozen
+from jsonpath import JSONPath, JSONPathEnvironment, JSONPathError, JSONPathMatch
+from jsonpath.filter import BaseExpression, FilterQuery, RelativeFilterQuery
+from jsonpath.function_extensions import Length, Value
+from jsonpath.segments import JSONPathChildSegment
+from jsonpath.selectors import Filter, NameSelector
+
+LONGEST: Final = 500
+"""Characters of a path."""
+MOST_VISITS: Final = 10_000
+"""Values that one path may look at."""
+_MARK: Final = "$."
+_ESCAPE: Final = "$$."
+
+
+class Missing(Exception):
+    """A path leads to nothing in the data at hand, or too far through it."""
+
+    def __init__(self, path: str, message: str = "leads to nothing") -> None:
+        super().__init__(f"{path} {message}")
+        self.path = path
+        self.message = message
+
+
+@frozen
+class Reference:
+    """A path that was understood."""
+
+    path: JSONPath
+    calls: tuple[str, ...]
+    """The calls whose results it looks into; none where it looks into the input."""
+    singular: bool
+    """Whether it stands for one value, not for a list."""
+    needs: str | None
+    """The call that must be done for it to stand for anything."""
+
+
+class _Environment(JSONPathEnvironment):
+    """RFC 9535 without the functions that match regular expressions."""
+
+    def setup_function_extensions(self) -> None:
+        self.function_extensions["length"] = Length()
+        self.function_extensions["value"] = Value()
+
+
+_ENVIRONMENT: Final = _Environment(strict=True)
+
+
+class _Visit(JSONPathMatch):
+    """A place on a path's way; every further one is charged, every element that a filter looks at as well."""
+
+    __slots__ = ()
+
+    def filter_context(self) -> Mapping[str, Any]:
+        context = super().filter_context()
+        context["visits"][0] -= 1
+        if context["visits"][0] < 0:
+            raise Missing(context["path"], f"looks at more than {MOST_VISITS} values")
+        return context
+
+
+def is_reference(value: Any) -> bool:
+    """Tell whether a value is a reference."""
+    return isinstance(value, str) and value.startswith(_MARK)
+
+
+@lru_cache(4096)
+def parse(text: str) -> Reference:
+    """Understand a path.
+
+    Raises:
+        ValueError: it is none, or one that is not taken; the message completes "<path> …".
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"is longer than {LONGEST} characters")
+    try:
+        path = _ENVIRONMENT.compile(text)
+    except (JSONPathError, RecursionError) as error:
+        said = getattr(error, "message", "") or str(error) or "too deeply nested"
+        raise ValueError(f"is no JSONPath: {said}") from None
+    if not isinstance(path, JSONPath):
+        raise ValueError("is no JSONPath: paths can't be joined")
+    _refuse_costly(path)
+    calls = _calls(path)
+    singular = path.singular_query()
+    needs = calls[0] if singular and calls and _names(path, 2) == ("result",) else None
+    return Reference(path, calls, singular, needs)
+
+
+def find(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the references in a value, however deep: (where, text)."""
+    if isinstance(value, str):
+        if is_reference(value):
+            yield path, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from find(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from find(inner, f"{path}[{index}]")
+
+
+def resolve(value: Any, data: Mapping[str, Any]) -> Any:
+    """Return a value with its references replaced by what they stand for; nobody changes what is returned.
+
+    Args:
+        value: plain JSON data whose references have been parsed before.
+        data: `input`, and `calls` with `{name: {"result": …}}` of those that are done.
+
+    Raises:
+        Missing: a reference to one place finds nothing there, or any looks too far.
+    """
+    if isinstance(value, str):
+        if value.startswith(_MARK):
+            return look_up(value, data)
+        return value[1:] if value.startswith(_ESCAPE) else value
+    if isinstance(value, dict):
+        return {name: resolve(inner, data) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [resolve(inner, data) for inner in value]
+    return value
+
+
+def look_up(text: str, data: Mapping[str, Any]) -> Any:
+    """Return what one reference stands for; raises as `resolve` does."""
+    reference = parse(text)
+    context = {"visits": [MOST_VISITS], "path": text}
+    root = _Visit(filter_context=context, obj=data, parent=None, path="$", parts=(), root=cast("dict[str, Any]", data))
+    nodes: Any = [root]
+    for segment in reference.path.segments:
+        nodes = segment.resolve(nodes)
+    try:
+        found = [node.obj for node in nodes]
+    except JSONPathError as error:
+        raise Missing(text, f"can't be followed: {error}") from None
+    if not reference.singular:
+        return found
+    if not found:
+        raise Missing(text)
+    return found[0]
+
+
+def _refuse_costly(path: JSONPath) -> None:
+    for segment in path.segments:
+        if not isinstance(segment, JSONPathChildSegment):
+            raise ValueError("descends with '..', which is not taken")
+        for selector in segment.selectors:
+            if isinstance(selector, Filter):
+                _refuse_costly_filter(selector.expression)
+
+
+def _refuse_costly_filter(expression: BaseExpression) -> None:
+    if isinstance(expression, FilterQuery):
+        if not isinstance(expression, RelativeFilterQuery):
+            raise ValueError("has a filter that looks elsewhere than into its element")
+        if not expression.path.singular_query():
+            raise ValueError("has a filter that looks at more than one place of its element")
+    for inner in expression.children():
+        _refuse_costly_filter(inner)
+
+
+def _names(path: JSONPath, index: int) -> tuple[str, ...] | None:
+    """Return the names that a path's segment selects; None where it selects by something else, or is none."""
+    if index >= len(path.segments):
+        return None
+    selectors = path.segments[index].selectors
+    names = tuple(selector.name for selector in selectors if isinstance(selector, NameSelector))
+    return names if len(names) == len(selectors) else None
+
+
+def _calls(path: JSONPath) -> tuple[str, ...]:
+    match _names(path, 0):
+        case ("input",):
+            return ()
+        case ("calls",):
+            names, parts = _names(path, 1), _names(path, 2)
+            if names is None or parts not in {("result",), ("error",)}:
+                raise ValueError("must go on with a call's name and '.result' or '.error'")
+            return names
+        case _:
+            raise ValueError("must begin with '$.input' or '$.calls'")

@@ -1,0 +1,20 @@
+"""What the calls of a task carry with them."""
+
+from secrets import token_hex
+
+from orchestrator.models.call import CallContext
+from orchestrator.models.principal import TraceContext
+from orchestrator.models.task import TaskMessage
+
+
+def call_of(message: TaskMessage, deadline: float) -> CallContext:
+    """Return what the calls of a task carry; `deadline` is by trio's clock."""
+    parent = message.metadata.traceparent
+    trace = TraceContext(parent[3:35], parent[36:52], parent.endswith("1")) if parent else None
+    return CallContext(
+        message.tenant_id,
+        message.correlation_id,
+        message.metadata.request_id or message.task_id,
+        trace or TraceContext(token_hex(16), token_hex(8)),
+        deadline,
+    )
