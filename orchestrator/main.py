@@ -38,13 +38,16 @@ from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
 from orchestrator.queue.tasks.webhooks import Webhooks
 from orchestrator.services.agent_catalog import AgentCatalog
+from orchestrator.services.agents import AgentService
 from orchestrator.services.batch_item import BatchItemRunner
-from orchestrator.services.batches import BATCH_ITEM, WEBHOOK, BatchService
+from orchestrator.services.batches import BATCH_ITEM, BatchService
+from orchestrator.services.callbacks import WEBHOOK
+from orchestrator.services.catalog_notices import CatalogNotices
 from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
 from orchestrator.services.dead_letters import DeadLetterService
-from orchestrator.services.gateway import Gateway
+from orchestrator.services.gateway import Gateway, open_gateway
 from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
 from orchestrator.services.operations import Operations
@@ -59,14 +62,17 @@ from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
+from orchestrator.services.tools import ToolService
 from orchestrator.services.transfers import TransferService
 from orchestrator.store.admission import AdmissionStore
+from orchestrator.store.answer_cache import AnswerCache
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.batches import BatchStore
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.dead_letters import DeadLetterStore
 from orchestrator.store.due import DueTenants
 from orchestrator.store.events import EventLog
+from orchestrator.store.gateway_calls import GatewayCalls, Limits
 from orchestrator.store.keys import Keys
 from orchestrator.store.limits import LimitStore
 from orchestrator.store.nodes import Nodes
@@ -108,10 +114,14 @@ class Process:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.services.pump.run)
             await nursery.start(self.services.revocations.run)
+            await nursery.start(self.services.catalog_notices.run)
+            await nursery.start(self.services.gateway.run)
             nursery.start_soon(watch_loop, self.services.metrics.loop_lag)
             async with trio.open_nursery() as consuming:
                 await consuming.start(self.consumer.run, self.stopping)
                 task_status.started()
+            with trio.move_on_after(self.services.settings.drain_timeout):
+                await self.services.gateway.idle()
             nursery.cancel_scope.cancel()
 
 
@@ -130,6 +140,20 @@ def _operations(
         dead_letters=DeadLetterService(letters, replays, tenants, audit),
         transfers=TransferService(TransferStore(*stores), placement, tenants, ready, due, audit, settings),
     )
+
+
+def _gateway(
+    stores: tuple[Redis, Keys, int],
+    clients: Clients,
+    coordinator: ServiceCoordinator,
+    settings: AgentOrchestratorSettings,
+    metrics: Metrics,
+) -> Gateway:
+    own = settings.gateway
+    limits, lease, give_up = Limits(own.tier, settings.tiers), settings.lease, own.give_up_after
+    calls = GatewayCalls(*stores, limits, lease_ms=round(lease * 1000), give_up_ms=round(give_up * 1000))
+    cache = AnswerCache(*stores, own.cache_bytes)
+    return open_gateway(clients, coordinator, calls, cache, UsageLedger(*stores), own, metrics)
 
 
 @asynccontextmanager
@@ -154,9 +178,10 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         task_store, log = TaskStore(*stores), EventLog(redis, keys)
         pump = EventPump(redis, keys, log)
         metrics = Metrics()
-        sessions = SessionManager(SessionStore(*stores), audit, settings, rates, metrics)
-        tasks = TaskService(task_store, ready, retention_of(settings))
         coordinator = ServiceCoordinator(metrics)
+        catalog = AgentCatalog(clients, coordinator)
+        sessions = SessionManager(SessionStore(*stores), audit, settings, rates, metrics, catalog)
+        tasks = TaskService(task_store, ready, retention_of(settings))
         queue = QueueServices(
             node=token_hex(8),
             settings=settings,
@@ -169,7 +194,6 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             sessions=sessions,
             metrics=metrics,
         )
-        catalog = AgentCatalog(clients, coordinator)
         turns = ChatTurnRunner(clients, coordinator, catalog)
         items = BatchItemRunner(clients, coordinator, catalog)
         handlers: dict[str, Handler] = {
@@ -203,7 +227,10 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             operations=_operations(stores, tenants, ready, due, audit, settings),
             load=load,
             timelines=TimelineService(TimelineStore(*stores), load),
-            gateway=Gateway(clients, coordinator, UsageLedger(redis, keys), metrics),
+            agents=AgentService(clients, coordinator, catalog, sessions, task_store),
+            tools=ToolService(clients, coordinator, catalog, sessions),
+            catalog_notices=CatalogNotices(redis, keys, catalog),
+            gateway=_gateway(stores, clients, coordinator, settings, metrics),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,
             pump=pump,

@@ -15,6 +15,8 @@ _USER: Final = frozenset(
         "task:read",
         "task:write",
         "agent:read",
+        # Agents themselves are changed at Agent Management; here it is who answers in one's own session, and feedback.
+        "agent:write",
         "tool:read",
         "tool:execute",
         "usage:read",
@@ -23,9 +25,9 @@ _USER: Final = frozenset(
 
 ROLE_PERMISSIONS: Final[dict[Role, frozenset[str]]] = {
     Role.USER: _USER,
-    Role.OPERATOR: _USER | {"agent:write", "session:admin"},
+    Role.OPERATOR: _USER | {"session:admin"},
     Role.ADMIN: frozenset({"*"}),
     Role.MONITOR: frozenset({"*:read"}),
-    Role.SERVICE: _USER | {"agent:write"},
+    Role.SERVICE: _USER,
 }
 """The permissions of a token that carries a `role` but no `permissions`."""

@@ -55,6 +55,10 @@ class StateUpdate:
     epoch: str | None = None
     recovered: Annotated[bool, Meta(description="False where missed events could not be sent again.")] = True
     active_task_id: Id | None = None
+    agent_id: Annotated[Id | None, Meta(description="Who answers; told at first, and when it changes.")] = None
+    agent_version: Annotated[
+        str | None, Meta(description="The version that always answers, if it is bound to one.")
+    ] = None
 
 
 @frozen

@@ -3,6 +3,7 @@
 from quart_trio import QuartTrio
 
 from orchestrator.middleware.install import install
+from orchestrator.routes.agents import agent_routes
 from orchestrator.routes.batches import batch_routes
 from orchestrator.routes.chat import chat_routes
 from orchestrator.routes.dead_letters import dead_letter_routes
@@ -18,6 +19,7 @@ from orchestrator.routes.sessions import session_routes
 from orchestrator.routes.tasks import task_routes
 from orchestrator.routes.tenants import tenant_routes
 from orchestrator.routes.tokens import token_routes
+from orchestrator.routes.tools import tool_routes
 from orchestrator.services.container import Services
 
 ROUTES: tuple[Route, ...] = (
@@ -26,6 +28,8 @@ ROUTES: tuple[Route, ...] = (
     *task_routes,
     *schedule_routes,
     *batch_routes,
+    *agent_routes,
+    *tool_routes,
     *gateway_routes,
     *tenant_routes,
     *dead_letter_routes,

@@ -26,11 +26,16 @@ _SOCKETS: Final = {"http": "ws", "https": "wss"}
     status=201,
     idempotent=True,
     own_rate=True,
-    errors=(IdempotencyKeyReused,),
+    errors=(NotFound, IdempotencyKeyReused),
 )
 async def create(call: Call) -> Answer:
     """Begin a conversation with an agent."""
-    session, replayed = await call.services.sessions.create(call.ctx, call.body)
+    try:
+        session, replayed = await call.services.sessions.create(call.ctx, call.body)
+    except NotFound:
+        # It did not come as far as the script that counts; agents are not to be guessed at any rate.
+        call.exchange.rate = await call.services.rate_limiter.check(call.ctx)
+        raise
     url = _websocket_url(call, session.session_id)
     created = SessionCreated(**{name: getattr(session, name) for name in _FIELDS}, websocket_url=url)
     return Answer(created, replayed=replayed)

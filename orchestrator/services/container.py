@@ -4,7 +4,9 @@ from attrs import frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.services.agents import AgentService
 from orchestrator.services.batches import BatchService
+from orchestrator.services.catalog_notices import CatalogNotices
 from orchestrator.services.chat import ChatService
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
@@ -17,6 +19,7 @@ from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
+from orchestrator.services.tools import ToolService
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.connection import Redis
 from orchestrator.store.events import EventLog
@@ -42,6 +45,9 @@ class Services:
     operations: Operations
     load: LoadService
     timelines: TimelineService
+    agents: AgentService
+    tools: ToolService
+    catalog_notices: CatalogNotices
     gateway: Gateway
     rate_limiter: RateLimiter
     event_log: EventLog

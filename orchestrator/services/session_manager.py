@@ -12,14 +12,17 @@ from orchestrator.codec import encode
 from orchestrator.config.constants import PAGE_LIMIT, TICKET_SECONDS
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.session_states import CLOSED, IdleTimes, refusal, sources_of
-from orchestrator.errors import PermissionMissing, TransitionRefused, Unauthorized
+from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TransitionRefused, Unauthorized
+from orchestrator.models.agent_views import AgentAssign
 from orchestrator.models.chat import MessageStatus
 from orchestrator.models.page import Page
 from orchestrator.models.principal import Principal, RequestContext, Role
 from orchestrator.models.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
 from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.services.agent_existence import Agents, must_exist
 from orchestrator.services.paging import filtered_page
 from orchestrator.services.views import (
+    agent_body,
     key_reused,
     rate_limited,
     session_closed,
@@ -43,6 +46,8 @@ class SessionManager:
     settings: AgentOrchestratorSettings
     rates: Rates
     metrics: Metrics = field(factory=Metrics)
+    agents: Agents | None = None
+    """Where agents are looked up; None: a session may name any."""
 
     @property
     def idle_times(self) -> IdleTimes:
@@ -57,6 +62,7 @@ class SessionManager:
 
         Raises:
             PermissionMissing: it is for another user, and the token does not see the whole tenant.
+            NotFound: there is no such agent.
             IdempotencyKeyReused, TenantDraining, RateLimited
         """
         owner = request.user_id or ctx.principal.user_id
@@ -69,6 +75,7 @@ class SessionManager:
         if request.ttl_seconds is not None:
             fields["ttl_ms"] = str(request.ttl_seconds * 1000)
         viewer = viewer_of(ctx)
+        await self._check_agent(ctx, viewer, request.agent_id)
         verdict, detail = await self.store.create(
             viewer,
             owner=owner,
@@ -144,6 +151,30 @@ class SessionManager:
             raise session_not_found(session_id)
         if verdict == "closed":
             raise session_closed(session_id, str(state))
+        return await self.get(ctx, session_id)
+
+    async def assign(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> Session:
+        """Give a session another agent, or another version of it; its next turn is the first that it answers.
+
+        Raises:
+            NotFound: there is no such session that the caller may see, or no such agent, or not in this version.
+            SessionClosed
+            SessionBusy: a turn is queued or running.
+        """
+        session = await self.get(ctx, session_id)
+        if session.state in CLOSED or _expired(session):
+            raise session_closed(session_id, session.state)
+        if self.agents is not None:
+            await must_exist(self.agents, ctx, request.agent_id, request.version)
+        body = agent_body(ctx.tenant_id, session_id, request.agent_id, request.version, ctx.correlation_id)
+        verdict, detail = await self.store.assign(viewer_of(ctx), session_id, request.agent_id, request.version, body)
+        if verdict == "unknown":
+            raise session_not_found(session_id)
+        if verdict == "closed":
+            raise session_closed(session_id, str(detail))
+        if verdict == "busy":
+            raise SessionBusy(f"Session {session_id} is processing a message; its agent can't change meanwhile.")
+        await self._audit(ctx, "agent.assign", f"{session_id}: {request.agent_id} {request.version or 'latest'}")
         return await self.get(ctx, session_id)
 
     async def pause(self, ctx: RequestContext, session_id: str) -> Session:
@@ -240,6 +271,17 @@ class SessionManager:
             else:
                 await self.store.redis.zrem(self.store.keys.session_timers(tenant_id), session_id)
         return len(session_ids)
+
+    async def _check_agent(self, ctx: RequestContext, viewer: Viewer, agent_id: str) -> None:
+        if self.agents is None:
+            return
+        try:
+            await must_exist(self.agents, ctx, agent_id)
+        except NotFound:
+            # A repeated request is answered as it was, whatever has become of the agent.
+            key = ctx.idempotency_key or ctx.message_id
+            if key is None or not await self.store.knows_key(viewer, key):
+                raise
 
     async def _move(
         self,

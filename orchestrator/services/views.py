@@ -1,5 +1,6 @@
 """What services share: who looks, how admission refusals are told, and the bodies of events about turns."""
 
+from orchestrator.codec import unstructure
 from orchestrator.errors import (
     ClientFault,
     IdempotencyKeyReused,
@@ -61,6 +62,14 @@ def state_body(
 ) -> bytes:
     """Encode `session.state_update`."""
     data = StateUpdate(session_id, state, state.code, active_task_id=active_task_id)
+    return make_body("session.state_update", data, tenant_id=tenant_id, correlation_id=correlation_id)
+
+
+def agent_body(tenant_id: str, session_id: str, agent_id: str, version: str | None, correlation_id: str) -> bytes:
+    """Encode `session.state_update` for another agent, with `@state` and `@code` for a script to fill in."""
+    state = SessionState.ACTIVE
+    told = StateUpdate(session_id, state, state.code, agent_id=agent_id, agent_version=version)
+    data = unstructure(told) | {"state": "@state", "state_code": "@code"}
     return make_body("session.state_update", data, tenant_id=tenant_id, correlation_id=correlation_id)
 
 

@@ -18,6 +18,7 @@ from orchestrator.store.scripts import Script
 _CREATE: Final = Script("create_session")
 _MOVE: Final = Script("move_session")
 _UPDATE: Final = Script("update_session")
+_ASSIGN: Final = Script("assign_agent")
 _CLOSE: Final = Script("close_session")
 _IDLE: Final = Script("idle_sessions")
 
@@ -164,6 +165,20 @@ class SessionStore(TenantStore):
         pairs = (part for pair in fields.items() for part in pair)
         reply = await self.run(_UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, *pairs)
         return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+
+    async def assign(
+        self, viewer: Viewer, session_id: str, agent_id: str, version: str | None, body: bytes
+    ) -> tuple[str, str | None]:
+        """Give a session another agent; see `assign_agent.lua` for the verdicts and for `body`."""
+        reply = await self.run(
+            _ASSIGN, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, agent_id, version or "", body
+        )
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+
+    async def knows_key(self, viewer: Viewer, idempotency_key: str) -> bool:
+        """Tell whether a request came with this idempotency key."""
+        key = self.keys.idempotency(viewer.tenant_id, viewer.user_id, idempotency_key)
+        return bool(await self.redis.exists(key))
 
     async def close(
         self,

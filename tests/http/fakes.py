@@ -15,6 +15,7 @@ from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
 from orchestrator.domain.revocations import RevocationIndex
 from orchestrator.errors import NotFound, OrchestratorError, SessionClosed
 from orchestrator.middleware.tokens import create_token
+from orchestrator.models.agent_views import AgentAssign
 from orchestrator.models.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult, OnItemError
 from orchestrator.models.chat import (
     ChatAccepted,
@@ -42,6 +43,7 @@ from orchestrator.services.health import Health
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.frames import make_body
 from orchestrator.telemetry.metrics import Metrics
+from tests.http.agents import FakeAgents, FakeNotices, FakeTools
 from tests.http.schedules import FakeSchedules
 
 SECRET = "a-secret-of-32-characters-or-more"
@@ -136,6 +138,9 @@ class FakeSessions:
 
     async def close(self, ctx: RequestContext, session_id: str) -> Session:
         return await self._move(ctx, session_id, SessionState.TERMINATED)
+
+    async def assign(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> Session:
+        return evolve(await self.get(ctx, session_id), agent_id=request.agent_id, pinned_version=request.version)
 
     async def ticket(self, ctx: RequestContext, session_id: str) -> SessionTicket:
         await self.get(ctx, session_id)
@@ -407,6 +412,9 @@ class House:
             "batches": self.batches,
             "timelines": FakeTimelines(),
             "schedules": self.schedules,
+            "agents": FakeAgents(),
+            "tools": FakeTools(),
+            "catalog_notices": FakeNotices(),
             "gateway": self.gateway,
             "rate_limiter": self.limiter,
             "event_log": self.log,

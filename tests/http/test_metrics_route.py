@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.errors import RateLimited
 from orchestrator.main import create_app, open_process
+from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import run_sandbox
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SETTINGS, House
 from tests.http.test_real_app import CREATE, Client, service
@@ -65,7 +66,8 @@ async def test_a_turn_leaves_its_figures(redis_url: str) -> None:
         services = evolve(ServicesSettings(), **urls)
         async with service(redis_url, consuming=True, services=services) as client:
             assert await turn(client, "echo") == 200
-            assert await turn(client, "unknown-agent") == 404
+            sandbox.faults.add(Fault(FaultKind.ERROR, "agent_execution", "execute", status=400))
+            assert await turn(client, "echo") == 502
             scraped = await client.call("GET", METRICS, headers={"X-API-Key": METRICS_KEY})
     for status in ("completed", "failed"):
         assert figure(scraped.raw, "messages_processed_total", tenant="acme", status=status) == 1
@@ -73,9 +75,9 @@ async def test_a_turn_leaves_its_figures(redis_url: str) -> None:
     assert figure(scraped.raw, "first_token_seconds_count") == 1
     assert figure(scraped.raw, "message_processing_seconds_count") == 2
     assert figure(scraped.raw, "websocket_connections_active") == 0
-    failed = {"service": "agent_management", "operation": "get", "code": "ORCH_NOTF_001"}
+    failed = {"service": "agent_execution", "operation": "execute", "code": "ORCH_CONN_002"}
     calls = figure(scraped.raw, "service_call_total", service="agent_execution", operation="execute")
-    assert (calls, figure(scraped.raw, "service_call_failures_total", **failed)) == (1, 1)
+    assert (calls, figure(scraped.raw, "service_call_failures_total", **failed)) == (2, 1)
 
 
 async def turn(client: Client, agent_id: str) -> int:

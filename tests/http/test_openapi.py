@@ -50,6 +50,7 @@ async def test_every_answer_is_as_the_document_says() -> None:
         "batch_id": "b1",
         "schedule_id": "sch1",
         "correlation_id": "c1",
+        "agent_id": "echo",
     }
     bodies = {
         "session.create": {"agent_id": "docs-guide"},
@@ -57,13 +58,18 @@ async def test_every_answer_is_as_the_document_says() -> None:
         "chat.message": {"session_id": session_id, "content": "hi"},
         "schedule.create": {"cron": "0 8 * * *", "agent_id": "echo", "content": "hi"},
         "schedule.update": {"enabled": False},
+        "agent.assign": {"agent_id": "echo", "version": "1.0.0"},
+        "agent.feedback": {"message_id": "m1", "rating": 5},
+        "agent.updated": {"agent_id": "echo"},
+        "tool.execute": {"tool_id": "calculator", "parameters": {"expression": "6 * 7"}},
+        "tool.updated": {},
         "batch.create": {"items": [{"content": "hi"}], "agent_id": "echo"},
     }
     routes = [route for route in ROUTES if route.access is not Access.ADMIN]
     for route in [*(route for route in routes if route.name != "session.close"), *routes]:
         path = route.path.format(**ids)
         headers = None if route.access is Access.BEARER else keyed()
-        body = bodies.get(route.name) if route.access is Access.BEARER else {"query": "why?"}
+        body = bodies.get(route.name, None if route.access is Access.BEARER else {"query": "why?"})
         reply = await house.call(route.method, path, body, headers)
         schema = paths[route.path][route.method.lower()]["responses"][str(reply.status)]["content"]["application/json"][
             "schema"

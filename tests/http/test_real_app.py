@@ -91,7 +91,7 @@ async def test_what_belongs_to_others_is_not_there(redis_url: str) -> None:
                 continue
             path = route.rule.replace(f"<{name}>", ids[name])
             for method in (route.methods or set()) - {"HEAD", "OPTIONS"}:
-                body: Any = {"metadata": {}} if "update" in path else None
+                body: Any = {"metadata": {}} if "update" in path else {"agent_id": "echo"} if "assign" in path else None
                 for headers in (BOB, ELSEWHERE):
                     reply = await client.call(method, path, body, headers)
                     # To do a task again takes an operator, whether it is there or not.

@@ -12,6 +12,7 @@ from jsonschema import Draft7Validator  # type: ignore[import-untyped] # it has 
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.models.events import BATCH_EVENTS, SERVER_EVENTS
+from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.websocket import handlers
 from orchestrator.websocket.asyncapi import build_document
@@ -164,7 +165,8 @@ async def test_the_frames_of_whole_turns_are_as_the_document_says(redis_url: str
         async with service(redis_url, consuming=True, services=ServicesSettings(**urls)) as client:
             answered = await frames_of_a_turn(client, "echo")
             assert {"chat.status_update", "chat.stream", "chat.completed"} <= answered
-            assert {"chat.status_update", "system.error"} <= await frames_of_a_turn(client, "unknown-agent")
+            sandbox.faults.add(Fault(FaultKind.ERROR, "agent_execution", "execute", status=400))
+            assert {"chat.status_update", "system.error"} <= await frames_of_a_turn(client, "echo")
 
 
 async def test_the_document_is_served_and_the_page_leads_to_it(redis_url: str) -> None:

@@ -37,6 +37,8 @@ async def test_the_first_frame_says_where_the_session_stands(stage: Stage) -> No
         "epoch": "e1",
         "recovered": True,
         "active_task_id": None,
+        "agent_id": "agent",
+        "agent_version": None,
     }
 
 

@@ -1,0 +1,104 @@
+"""Routes of agents."""
+
+from typing import Annotated
+
+from attrs import frozen
+from msgspec import Meta
+
+from orchestrator.errors import NotFound, ServiceUnreachable, SessionBusy, SessionClosed, Unprocessable
+from orchestrator.models.agent_views import (
+    AgentAssign,
+    AgentDetails,
+    AgentFeedback,
+    AgentSummary,
+    AgentUpdated,
+    FeedbackTaken,
+    Forgotten,
+    Version,
+)
+from orchestrator.models.session import Session
+from orchestrator.routes.paging import PageQuery, page_answer
+from orchestrator.routes.registry import Access, Answer, Call, Routes
+
+agent_routes = Routes()
+
+
+@frozen
+class AgentQuery:
+    """What `agent.get` takes."""
+
+    version: Annotated[Version | None, Meta(description="A version of the agent; default: the latest.")] = None
+
+
+@agent_routes.add(
+    "GET",
+    "agent.list",
+    permission="agent:read",
+    query=PageQuery,
+    answers="agent.list",
+    answer=AgentSummary,
+    paged=True,
+    errors=(ServiceUnreachable,),
+)
+async def list_agents(call: Call) -> Answer:
+    """List the tenant's agents, by their ids."""
+    query: PageQuery = call.query
+    return page_answer(await call.services.agents.list(call.ctx, cursor=query.cursor, limit=query.limit), query.limit)
+
+
+@agent_routes.add(
+    "GET",
+    "agent.get",
+    permission="agent:read",
+    id_name="agent_id",
+    query=AgentQuery,
+    answers="agent.details",
+    answer=AgentDetails,
+    errors=(NotFound, ServiceUnreachable),
+)
+async def get(call: Call) -> Answer:
+    """Show an agent, in its latest version or in another."""
+    query: AgentQuery = call.query
+    return Answer(await call.services.agents.get(call.ctx, call.id, query.version))
+
+
+@agent_routes.add(
+    "PUT",
+    "agent.assign",
+    permission="agent:write",
+    id_name="session_id",
+    body=AgentAssign,
+    answers="agent.assigned",
+    answer=Session,
+    errors=(NotFound, SessionClosed, SessionBusy),
+)
+async def assign(call: Call) -> Answer:
+    """Give a session another agent, from its next turn on."""
+    return Answer(await call.services.sessions.assign(call.ctx, call.id, call.body))
+
+
+@agent_routes.add(
+    "POST",
+    "agent.feedback",
+    permission="agent:write",
+    body=AgentFeedback,
+    answers="agent.feedback_taken",
+    answer=FeedbackTaken,
+    errors=(NotFound, Unprocessable, ServiceUnreachable),
+)
+async def feedback(call: Call) -> Answer:
+    """Say what you think of an answer, or of a session."""
+    return Answer(await call.services.agents.feedback(call.ctx, call.body))
+
+
+@agent_routes.add(
+    "POST",
+    "agent.updated",
+    access=Access.INTERNAL,
+    body=AgentUpdated,
+    answers="agent.forgotten",
+    answer=Forgotten,
+)
+async def updated(call: Call) -> Answer:
+    """Have every process look an agent up anew."""
+    return Answer(await call.services.catalog_notices.agent_updated(call.ctx, call.body))

@@ -1,0 +1,220 @@
+"""Agents and tools, over the whole service."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.models.principal import Role
+from orchestrator.sandbox.faults import FaultKind
+from tests.http.fakes import bearer, keyed
+from tests.http.sandboxed import names, stack, until
+from tests.http.test_real_app import service
+
+OPERATOR = bearer(user="olga", role=Role.OPERATOR)
+BOB, ELSEWHERE = bearer(user="bob"), bearer(tenant="globex")
+
+
+async def test_agents_are_listed_by_their_ids_page_by_page(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        page = await house.client.call("GET", "/api/v1/agent.list?limit=2")
+        assert names(page, "agent_id") == ["calculator", "confirm"]
+        assert page.data["items"][1]["client_tools"] == ["confirm_action"]
+        cursor = page.json["meta"]["pagination"]["next_cursor"]
+        rest = await house.client.call("GET", f"/api/v1/agent.list?cursor={cursor}")
+        assert names(rest, "agent_id") == ["docs-guide", "echo", "llm"]
+        assert rest.json["meta"]["pagination"]["has_more"] is False
+        assert names(await house.client.call("GET", "/api/v1/agent.list", headers=ELSEWHERE), "agent_id") == [
+            "docs-guide",
+            "echo",
+        ]
+
+
+async def test_an_agent_is_shown_in_its_versions_and_its_prompt_to_operators_alone(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        latest = await house.client.call("GET", "/api/v1/agent.get/echo")
+        assert (latest.data["version"], latest.data["system_prompt"]) == ("1.1.0", None)
+        older = await house.client.call("GET", "/api/v1/agent.get/echo?version=1.0.0", headers=OPERATOR)
+        assert (older.data["version"], older.data["system_prompt"]) == ("1.0.0", "Repeat the message.")
+        for path in ("nobody", "echo?version=9", "calculator"):
+            headers = ELSEWHERE if path == "calculator" else None
+            missing = await house.client.call("GET", f"/api/v1/agent.get/{path}", headers=headers)
+            assert missing.fault[:2] == (404, "ORCH_NOTF_001")
+
+
+async def test_a_session_with_an_agent_that_is_not_there_is_refused(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        refused = await house.client.call("POST", "/api/v1/session.create", {"agent_id": "nobody"})
+        assert refused.fault[:2] == (404, "ORCH_NOTF_001")
+        assert "RateLimit" in refused.headers
+        house.fault(FaultKind.ERROR, "agent_management", "get", status=503)
+        taken = await house.client.call("POST", "/api/v1/session.create", {"agent_id": "nobody"})
+        assert taken.status == 201
+
+
+async def test_a_repeated_creation_is_answered_as_before_though_the_agent_has_gone(
+    redis_url: str, tmp_path: Path
+) -> None:
+    create, key = "/api/v1/session.create", {**bearer(), "Idempotency-Key": "k1"}
+    async with service(redis_url) as without:
+        first = await without.call("POST", create, {"agent_id": "nobody"}, key)
+    async with stack(redis_url, tmp_path) as house:
+        again = await house.client.call("POST", create, {"agent_id": "nobody"}, key)
+        assert (again.status, again.data["session_id"]) == (201, first.data["session_id"])
+        other = await house.client.call("POST", create, {"agent_id": "nobody", "metadata": {"a": 1}}, key)
+        assert other.fault[:2] == (409, "ORCH_VAL_004")
+
+
+async def test_a_session_changes_its_agent_and_may_be_bound_to_a_version(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        session_id = (await house.client.call("POST", "/api/v1/session.create", {"agent_id": "calculator"})).data[
+            "session_id"
+        ]
+        assign = f"/api/v1/agent.assign/{session_id}"
+        changed = await house.client.call("PUT", assign, {"agent_id": "echo", "version": "1.0.0"})
+        assert (changed.data["agent_id"], changed.data["pinned_version"]) == ("echo", "1.0.0")
+        task = await house.answer(session_id)
+        assert (task["agent_id"], task["agent_version"]) == ("echo", "1.0.0")
+        shown = await house.client.call("GET", f"/api/v1/session.get/{session_id}")
+        assert (shown.data["agent_version"], shown.data["pinned_version"]) == ("1.0.0", "1.0.0")
+        freed = await house.client.call("PUT", assign, {"agent_id": "echo"})
+        assert (freed.data["agent_version"], freed.data["pinned_version"]) == (None, None)
+        assert (await house.answer(session_id))["agent_version"] == "1.1.0"
+        log = house.client.process.services.event_log
+        events = await log.read("acme", session_id, after=0)
+        told = [event for event in events if b'"agent_id":"echo"' in event.body]
+        assert [event.name for event in told] == ["session.state_update"] * 2
+        assert b'"state":"CREATED","state_code":10' in told[0].body
+        assert b'"state":"ACTIVE","state_code":20' in told[1].body
+        assert [event.offset for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_an_agent_can_not_be_assigned_where_it_must_not(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        session_id = (await house.client.call("POST", "/api/v1/session.create", {"agent_id": "echo"})).data[
+            "session_id"
+        ]
+        assign = f"/api/v1/agent.assign/{session_id}"
+        for body in ({"agent_id": "nobody"}, {"agent_id": "echo", "version": "9"}):
+            assert (await house.client.call("PUT", assign, body)).fault[:2] == (404, "ORCH_NOTF_001")
+        for headers in (BOB, ELSEWHERE):
+            refused = await house.client.call("PUT", assign, {"agent_id": "echo"}, headers)
+            assert refused.fault[:2] == (404, "ORCH_NOTF_001")
+        bad = await house.client.call("PUT", assign, {"agent_id": "echo", "version": "@state"})
+        assert bad.fault == (400, "ORCH_VAL_001", "$.version")
+        house.fault(FaultKind.HANG, "agent_execution", "execute")
+        said = await house.client.say(session_id)
+        busy = await house.client.call("PUT", assign, {"agent_id": "calculator"})
+        assert busy.fault[:2] == (409, "ORCH_SESS_003")
+        await house.client.call("POST", f"/api/v1/task.cancel/{said.data['task_id']}")
+        await house.client.call("DELETE", f"/api/v1/session.close/{session_id}")
+        closed = await house.client.call("PUT", assign, {"agent_id": "calculator"})
+        assert closed.fault[:2] == (410, "ORCH_SESS_001")
+
+
+async def test_feedback_reaches_agent_management_with_the_version_that_answered(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        session_id = (await house.client.call("POST", "/api/v1/session.create", {"agent_id": "echo"})).data[
+            "session_id"
+        ]
+        task = await house.answer(session_id)
+        await house.client.call("PUT", f"/api/v1/agent.assign/{session_id}", {"agent_id": "calculator"})
+        for message_id in (task["message_id"], task["result"]["message_id"]):
+            body = {"message_id": message_id, "rating": 5, "comment": "good"}
+            taken = await house.client.call("POST", "/api/v1/agent.feedback", body)
+            assert (taken.status, taken.data["agent_id"], taken.data["agent_version"]) == (200, "echo", "1.1.0")
+            assert taken.data["session_id"] == session_id
+            assert (await house.client.call("POST", "/api/v1/agent.feedback", body, BOB)).fault[0] == 404
+        about = await house.client.call("POST", "/api/v1/agent.feedback", {"session_id": session_id, "rating": 1})
+        assert about.data["agent_id"] == "calculator"
+        keyed_ = {**bearer(), "Idempotency-Key": "f1"}
+        for _ in range(2):
+            await house.client.call("POST", "/api/v1/agent.feedback", {"session_id": session_id, "rating": 2}, keyed_)
+        assert house.calls("agent_management", "feedback") == 5
+        for body in ({"rating": 5}, {"rating": 5, "session_id": session_id, "message_id": "m"}):
+            assert (await house.client.call("POST", "/api/v1/agent.feedback", body)).fault[:2] == (422, "ORCH_VAL_002")
+        for body in ({"rating": 6, "session_id": session_id}, {"session_id": session_id}):
+            assert (await house.client.call("POST", "/api/v1/agent.feedback", body)).fault[:2] == (400, "ORCH_VAL_001")
+
+
+async def test_a_changed_agent_is_looked_up_anew_by_every_process(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        services = house.client.process.services
+        async with service(redis_url, consuming=True, services=services.settings.services) as other:
+
+            async def look() -> int:
+                for one in (house.client, other):
+                    assert (await one.call("GET", "/api/v1/agent.get/echo")).status == 200
+                return house.calls("agent_management", "get")
+
+            async def notice(kind: str, body: dict[str, str], tenant: str = "acme") -> None:
+                told = await other.call("POST", f"/internal/v1/{kind}.updated", body, keyed(tenant=tenant))
+                assert told.status == 200, told.raw
+
+            assert await look() == 2
+            await notice("agent", {"agent_id": "echo"}, "globex")
+            await notice("tool", {"tool_id": "calculator"})
+            await notice("agent", {"agent_id": "calculator"})
+            assert await look() == 2
+            await notice("agent", {"agent_id": "echo", "version": "1.2.0"})
+
+            await until(look, 4)
+            assert await look() == 4
+
+
+async def test_a_notice_needs_the_key_of_a_service(redis_url: str) -> None:
+    async with service(redis_url) as client:
+        for kind in ("agent", "tool"):
+            refused = await client.call("POST", f"/internal/v1/{kind}.updated", {"agent_id": "echo"})
+            assert refused.fault[:2] == (401, "ORCH_AUTH_001")
+
+
+async def test_tools_are_listed_and_run(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        tools = await house.client.call("GET", "/api/v1/tool.list")
+        assert names(tools, "tool_id") == ["calculator", "confirm_action", "current_time", "slow_report", "word_count"]
+        assert [tool["kind"] for tool in tools.data["items"]] == ["sync", "client", "sync", "async", "sync"]
+        own = await house.client.call("GET", "/api/v1/tool.list?agent_id=confirm&limit=1")
+        assert names(own, "tool_id") == ["confirm_action"]
+        run = {"tool_id": "calculator", "parameters": {"expression": "6 * 7"}}
+        ran = await house.client.call("POST", "/api/v1/tool.execute", run)
+        assert (ran.status, ran.data["status"], ran.data["result"]) == (200, "success", 42)
+        failed = await house.client.call("POST", "/api/v1/tool.execute", {**run, "parameters": {"expression": "1 / 0"}})
+        assert (failed.status, failed.data["status"], failed.data["result"]) == (200, "error", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({"tool_id": "nothing"}, (404, "ORCH_NOTF_001")),
+        ({"tool_id": "confirm_action", "parameters": {"action": "sell"}}, (422, "ORCH_VAL_002")),
+        ({"tool_id": "calculator", "parameters": {"sum": "1"}}, (422, "ORCH_VAL_002")),
+        ({"tool_id": "calculator", "timeout_ms": 0}, (400, "ORCH_VAL_001")),
+        ({"tool_id": "calculator", "session_id": "none"}, (404, "ORCH_NOTF_001")),
+    ],
+)
+async def test_a_tool_that_can_not_run_is_refused(
+    redis_url: str, tmp_path: Path, body: dict[str, object], fault: tuple[int, str]
+) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        assert (await house.client.call("POST", "/api/v1/tool.execute", body)).fault[:2] == fault
+
+
+async def test_a_tool_runs_for_a_session_whose_agent_has_it(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        create = {"agent_id": "echo"}
+        session_id = (await house.client.call("POST", "/api/v1/session.create", create)).data["session_id"]
+        run = {"tool_id": "word_count", "parameters": {"text": "two words"}, "session_id": session_id}
+        ran = await house.client.call("POST", "/api/v1/tool.execute", run)
+        assert (ran.data["result"]["words"], ran.data["session_id"]) == (2, session_id)
+        assert (await house.client.call("POST", "/api/v1/tool.execute", run, BOB)).fault[0] == 404
+        foreign = await house.client.call("POST", "/api/v1/tool.execute", {**run, "tool_id": "calculator"})
+        assert foreign.fault[:2] == (404, "ORCH_NOTF_001")
+
+
+async def test_a_tool_that_hangs_is_waited_for_no_longer_than_asked(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        house.fault(FaultKind.HANG, "tool_registry", "execute")
+        run = {"tool_id": "calculator", "parameters": {"expression": "1"}, "timeout_ms": 100}
+        assert (await house.client.call("POST", "/api/v1/tool.execute", run)).fault[:2] == (504, "ORCH_EXEC_001")
