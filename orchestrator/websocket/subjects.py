@@ -68,6 +68,8 @@ class SessionSubject:
             session.state_code,
             recovered=recovered,
             active_task_id=session.active_task_id,
+            agent_id=session.agent_id,
+            agent_version=session.pinned_version,
         )
         events: list[tuple[str, object]] = [("session.state_update", state)]
         if not recovered:
