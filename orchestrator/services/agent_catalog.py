@@ -7,16 +7,20 @@ it (`services.catalog_notices`); a notice that is lost costs no more than `FRESH
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
 
+import structlog
 import trio
 
 from orchestrator.clients.opening import Clients
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agent import AgentConfig
 from orchestrator.models.call import CallContext
 from orchestrator.models.orchestration import HIGH, ONCE, ServiceCall
+from orchestrator.services.fallbacks import FALLBACKS
 from orchestrator.services.service_coordinator import ServiceCoordinator
 
 T = TypeVar("T")
+
+_log = structlog.get_logger("orchestrator.services.agent_catalog")
 Key = tuple[str, str, str]
 """Tenant, agent or tool, version."""
 
@@ -33,26 +37,42 @@ TOOL: Final = ServiceCall("tool_registry", "get", HIGH, timeout_ms=5000)
 
 
 class _Shelf(Generic[T]):
-    """Values by tenant, name and version, each for `FRESH_SECONDS`."""
+    """Values by tenant, name and version, each fresh for `FRESH_SECONDS`.
 
-    def __init__(self) -> None:
+    Args:
+        last_known_seconds: how old a value may be that is used where it can't be asked for again.
+    """
+
+    def __init__(self, last_known_seconds: float = 0.0) -> None:
+        self._last_known_seconds = last_known_seconds
         self._kept: dict[Key, tuple[float, T]] = {}
         self._forgotten = 0
 
     async def get(self, key: Key, fetch: Callable[[], Awaitable[T]]) -> T:
         kept = self._kept.get(key)
-        if kept is not None and kept[0] > trio.current_time():
+        if kept is not None and trio.current_time() - kept[0] < FRESH_SECONDS:
             return kept[1]
         forgotten = self._forgotten
-        value = await fetch()
+        try:
+            value = await fetch()
+        except ServiceFault:
+            if not self.knows(key):
+                raise
+            _log.warning("catalog.last_known", tenant_id=key[0], name=key[1])
+            return self._kept[key][1]
         # What was asked for before a notice may be what the notice is about.
         if forgotten == self._forgotten:
             self._put(key, value)
         return value
 
+    def knows(self, key: Key) -> bool:
+        """Say whether there is a value to go on with where it can't be asked for again."""
+        kept = self._kept.get(key)
+        return kept is not None and trio.current_time() - kept[0] < self._last_known_seconds
+
     def _put(self, key: Key, value: T) -> None:
         self._kept.pop(key, None)
-        self._kept[key] = (trio.current_time() + FRESH_SECONDS, value)
+        self._kept[key] = (trio.current_time(), value)
         if len(self._kept) > ENTRIES:
             del self._kept[next(iter(self._kept))]
 
@@ -70,8 +90,8 @@ class AgentCatalog:
     def __init__(self, clients: Clients, coordinator: ServiceCoordinator) -> None:
         self._clients = clients
         self._coordinator = coordinator
-        self._agents: _Shelf[AgentConfig] = _Shelf()
-        self._tools: _Shelf[list[dict[str, Any]]] = _Shelf()
+        self._agents: _Shelf[AgentConfig] = _Shelf(FALLBACKS["agent_management", "get"].last_known_seconds)
+        self._tools: _Shelf[list[dict[str, Any]]] = _Shelf(FALLBACKS["tool_registry", "list"].last_known_seconds)
         self._tool: _Shelf[dict[str, Any]] = _Shelf()
 
     async def agent(self, call: CallContext, agent_id: str, version: str | None = None) -> AgentConfig:
@@ -79,7 +99,7 @@ class AgentCatalog:
 
         Raises:
             NotFound: the tenant has no such agent, or not in this version.
-            ServiceFault: Agent Management is away, and stayed so.
+            ServiceFault: Agent Management is away, stayed so, and the configuration was not known lately.
         """
         return await self._agent(AGENT, call, agent_id, version)
 
@@ -132,13 +152,15 @@ class AgentCatalog:
         self._tool.forget(None, None)
 
     async def _agent(self, step: ServiceCall, call: CallContext, agent_id: str, version: str | None) -> AgentConfig:
-        client = self._clients.agent_management
+        client, key = self._clients.agent_management, (call.tenant_id, agent_id, version or "")
 
         async def fetch() -> AgentConfig:
-            return await self._coordinator.run(step, call, lambda limited: client.get(limited, agent_id, version))
+            # Where there is something to go on with, nobody waits for long.
+            patient = LOOK if self._agents.knows(key) else step
+            return await self._coordinator.run(patient, call, lambda limited: client.get(limited, agent_id, version))
 
         try:
-            return await self._agents.get((call.tenant_id, agent_id, version or ""), fetch)
+            return await self._agents.get(key, fetch)
         except NotFound as error:
             which = f"agent {agent_id!r}" if version is None else f"agent {agent_id!r} in version {version!r}"
             raise NotFound(f"There is no {which}.", details=error.details, service=error.service) from None

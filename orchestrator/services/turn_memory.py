@@ -6,10 +6,11 @@ from typing import Any, Final, TypeVar
 from attrs import define, field
 
 from orchestrator.clients.conversation import ConversationClient
-from orchestrator.errors import NotFound, ServiceFault
+from orchestrator.errors import NotFound
 from orchestrator.models.call import CallContext
 from orchestrator.models.chat import HistoryMessage, Speaker
 from orchestrator.models.orchestration import HIGH, ONCE, ServiceCall
+from orchestrator.services.fallbacks import or_none
 from orchestrator.services.run import Run
 from orchestrator.services.service_coordinator import ServiceCoordinator
 
@@ -108,8 +109,7 @@ class TurnMemory:
     async def _or_none(
         self, step: ServiceCall, call: CallContext, operation: Callable[[CallContext], Awaitable[T]]
     ) -> T | None:
-        try:
-            return await self.coordinator.run(step, call, operation)
-        except (ServiceFault, NotFound):
+        result = await or_none(self.coordinator, step, call, operation)
+        if result is None:
             self.degraded.add(step.service)
-            return None
+        return result
