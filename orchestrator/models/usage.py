@@ -21,32 +21,49 @@ class UsageGroup(StrEnum):
     MODEL = "model"
     AGENT = "agent"
     DAY = "day"
+    USER = "user"
+    SESSION = "session"
+
+
+@frozen
+class Payer:
+    """On whose behalf something was spent; each is empty where nobody says."""
+
+    agent_id: str = ""
+    user_id: str = ""
+    session_id: str = ""
 
 
 @frozen
 class Spending:
     """What one call through the gateway has spent."""
 
-    kind: UsageKind
     model: str
-    agent_id: str = ""
-    """Empty where no agent asked."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
-    cost: float = 0.0
-    """In the currency that the Query service counts in; kept to a millionth."""
+    cost_nano: int = 0
+    """In billionths of the currency that services or the price table count in: whole numbers add up exactly."""
+
+
+_Requests = Annotated[int, Meta(description="Calls, those answered from the cache included.")]
+_Cached = Annotated[int, Meta(description="Calls that were answered from the cache, and spent nothing.")]
+_Unsettled = Annotated[
+    int, Meta(description="Tokens that were reserved for calls of which nobody knows what they spent; in no other sum.")
+]
 
 
 @frozen
 class UsageItem:
     """What was spent on one thing."""
 
-    key: Annotated[str, Meta(description="The model, agent or day; empty where no agent asked.")]
-    requests: int = 0
+    key: Annotated[str, Meta(description="The model, agent, day, user or session; empty where nobody says.")]
+    requests: _Requests = 0
+    cached: _Cached = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    unsettled_tokens: _Unsettled = 0
     cost: float = 0.0
 
 
@@ -54,10 +71,12 @@ class UsageItem:
 class UsageTotals:
     """What was spent in all."""
 
-    requests: int = 0
+    requests: _Requests = 0
+    cached: _Cached = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    unsettled_tokens: _Unsettled = 0
     cost: float = 0.0
 
 

@@ -1,11 +1,16 @@
 """The gateway to Query and Embedding: the only way of agents and services to language models, hence the truth of usage.
 
+    request ── cache ──▶ given again                     services/shared_answers.py
+                └─ budget and rates reserved             services/open_calls.py
+                    └─ the service is asked, and what it has spent is settled
+                        └─ where nobody knows: in doubt  services/doubts.py
+
 What an answer of a chat turn says of tokens is for its reader: those tokens were spent through here, were counted here,
-and are counted nowhere else.
+and are counted nowhere else. A call goes on when who asked for it has gone: it is paid for anyway.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import orjson
@@ -13,17 +18,34 @@ import structlog
 import trio
 from attrs import field, frozen
 
-from orchestrator.clients.answers import Answer
+from orchestrator.clients.answers import Answer, as_answer
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.responses import MAX_LINE_BYTES, Pieces, too_large
-from orchestrator.errors import BadGateway, ServiceFault, StoreUnavailable, TenantNotGranted
+from orchestrator.clients.responses import Pieces
+from orchestrator.config.gateway import GatewaySettings
+from orchestrator.domain.budgets import read_prices
+from orchestrator.domain.gateway_cache import (
+    Vector,
+    may_share,
+    pack_vector,
+    request_digest,
+    text_digests,
+    unpack_vector,
+)
+from orchestrator.errors import BadGateway, InvalidBody, StoreUnavailable
 from orchestrator.models.call import CallContext
-from orchestrator.models.ids import is_id, new_id
+from orchestrator.models.envelope import FieldFault
+from orchestrator.models.gateway import GatewayCall
 from orchestrator.models.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.principal import RequestContext
-from orchestrator.models.timestamps import now_ms
-from orchestrator.models.usage import Spending, UsageKind
+from orchestrator.models.usage import UsageKind
+from orchestrator.services.doubts import DoubtSolver
+from orchestrator.services.gateway_requests import RequestReader
+from orchestrator.services.gateway_stream import GatewayStream, KeptPieces
+from orchestrator.services.open_calls import OpenCalls
 from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.shared_answers import Codec, Origin, Shared, SharedAnswers
+from orchestrator.store.answer_cache import AnswerCache
+from orchestrator.store.gateway_calls import GatewayCalls
 from orchestrator.store.usage import UsageLedger
 from orchestrator.telemetry.metrics import Metrics
 
@@ -34,70 +56,8 @@ CALL_SECONDS: Final = 120.0
 """Deadline of a call with all its tries; of a stream as a whole."""
 DRAIN_SECONDS: Final = 10.0
 """How long a stream whose reader has gone is read on, until it says what it has cost."""
-SETTLE_SECONDS: Final = 5.0
 _log = structlog.get_logger("orchestrator.services.gateway")
-
-
-class GatewayStream:
-    """A streamed answer on its way through: every piece is handed on as it comes, and read along for its usage."""
-
-    def __init__(self, pieces: Pieces) -> None:
-        self._pieces = pieces
-        self._rest = b""
-        self._over = False
-        self.failure: str | None = None
-        """The code of the error that broke the stream."""
-        self.metadata: dict[str, Any] | None = None
-        """The last `metadata` with `token_usage`."""
-
-    async def receive(self) -> bytes | None:
-        """Return the next piece, as the service sent it; None at the end.
-
-        Raises:
-            BadGateway: the stream is malformed, or ends without its usage: it was cut.
-            CallTimeout, ServiceUnreachable: it broke.
-        """
-        # A reader that goes away while a piece is on its way must not break the stream: it is still to be drained.
-        with trio.CancelScope(shield=True):
-            try:
-                piece = await self._next()
-            except ServiceFault as error:
-                self._over = True
-                self.failure = error.code
-                raise
-        await trio.lowlevel.checkpoint_if_cancelled()
-        return piece
-
-    async def drain(self) -> None:
-        """Read what nobody waits for any more, for its usage."""
-        try:
-            while not self._over:
-                await self._next()
-        except ServiceFault as error:
-            _log.warning("stream not drained", reason=error.message)
-
-    async def _next(self) -> bytes | None:
-        piece = await self._pieces.receive()
-        *lines, self._rest = (self._rest + (piece or b"\n")).split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
-            raise too_large(self._pieces.service)
-        for line in lines:
-            self._note(line)
-        self._over = piece is None
-        if self._over and self.metadata is None:
-            raise BadGateway("Query ended its stream before it was complete.", service=self._pieces.service)
-        return piece
-
-    def _note(self, line: bytes) -> None:
-        if not line.strip():
-            return
-        try:
-            chunk = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise BadGateway("Query streamed something else than JSON.", service=self._pieces.service) from None
-        metadata = chunk.get("metadata") if isinstance(chunk, dict) else None
-        if isinstance(metadata, dict) and isinstance(metadata.get("token_usage"), dict):
-            self.metadata = metadata
+Ask = Callable[[CallContext, dict[str, Any]], Awaitable[Answer]]
 
 
 @frozen
@@ -106,106 +66,255 @@ class Gateway:
 
     clients: Clients
     coordinator: ServiceCoordinator
+    calls: OpenCalls
+    shared: SharedAnswers
     ledger: UsageLedger
-    metrics: Metrics = field(factory=Metrics)
+    settings: GatewaySettings
+    metrics: Metrics
+    reader: RequestReader = field(init=False)
+    solver: DoubtSolver = field(init=False)
+
+    @reader.default
+    def _reader(self) -> RequestReader:
+        return RequestReader(self.settings, read_prices(self.settings.prices))
+
+    @solver.default
+    def _solver(self) -> DoubtSolver:
+        return DoubtSolver(self.calls, self.clients, self.reader)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry calls, keep their leases, and solve doubts, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.calls.keep_leases)
+            nursery.start_soon(self.solver.run)
+            await nursery.start(self.shared.run)
+            task_status.started()
+
+    async def idle(self) -> None:
+        """Wait until no call is under way."""
+        await self.shared.idle()
 
     async def generate(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask Query, and return its answer: `data`, `metadata`; raises what `Transport.call` raises."""
-        body = _own(ctx, body)
-        answer = await self.coordinator.run(
-            GENERATE, _call(ctx), lambda limited: self.clients.query.query(limited, body)
-        )
-        await self._settle(ctx, _spent(UsageKind.GENERATE, body, answer))
-        answer.inner("data").text("response")
-        return answer.fields
+        """Ask Query, and return its answer: `data`, `metadata`.
+
+        Raises:
+            BudgetExhausted, RateLimited: the tenant may not spend so much now.
+            OrchestratorError: what `Transport.call` raises.
+        """
+        call = self.reader.call(ctx, UsageKind.GENERATE, body)
+        return await self._whole(ctx, call, body, GENERATE, self.clients.query.query, self.settings.generate_ttl)
+
+    async def search(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
+        """Search through Query, and return its answer; raises as `generate` does."""
+        call = self.reader.call(ctx, UsageKind.SEARCH, body)
+        return await self._whole(ctx, call, body, SEARCH, self.clients.query.search, self.settings.search_ttl)
+
+    async def embed(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
+        """Embed texts, and return `embeddings`, `model`, `dimensions`, `total_tokens`; raises as `generate` does.
+
+        Each text that was embedded before is taken from the cache, and `total_tokens` says what the others have spent.
+        """
+        texts = _texts(body)
+        call = self.reader.call(ctx, UsageKind.EMBED, body)
+        if not may_share(UsageKind.EMBED, body) or self.settings.embedding_ttl <= 0:
+            self.metrics.gateway_call(call.kind, "bypass")
+            given: Answer = (await self.shared.apart(lambda: self._embed(ctx, call, texts)))[0]
+            return given.fields
+        digests = text_digests(body, texts)
+        by_digest = dict(zip(digests, texts, strict=True))
+        answers: list[Answer] = []
+
+        async def fetch(missing: list[str]) -> list[Vector]:
+            asked = [by_digest[digest] for digest in missing]
+            part = self.reader.call(ctx, UsageKind.EMBED, {**body, "texts": asked})
+            answer, vectors = await self._embed(ctx, part, asked)
+            answers.append(answer)
+            return vectors
+
+        unique = list(by_digest)
+        codec = Codec(self._vector_packer, unpack_vector, _ms(self.settings.embedding_ttl))
+        shared = await self.shared.obtain(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
+        if len({one.value.model for one in shared}) > 1:
+            # The service has changed its model: vectors of two models can't be compared.
+            vectors = await self.shared.apart(lambda: fetch(unique))
+            shared = [Shared(vector, Origin.ASKED) for vector in vectors]
+        cached = sum(one.origin is Origin.KEPT for one in shared)
+        vectors_of = {digest: one.value for digest, one in zip(unique, shared, strict=True)}
+        await self._note_use(ctx, call, shared[0].value.model, hit=cached == len(unique))
+        return _embedded([vectors_of[digest] for digest in digests], answers, cached)
 
     @asynccontextmanager
     async def stream(self, ctx: RequestContext, body: dict[str, Any]) -> AsyncIterator[GatewayStream]:
-        """Ask Query, and hand out its answer as it comes; usage is counted also where its reader goes away."""
-        body = {**_own(ctx, body), "stream": True}
-        with self.coordinator.measured(GENERATE) as measured:
-            async with self.clients.query.query_stream(_call(ctx), body) as pieces:
-                passing = GatewayStream(pieces)
-                try:
-                    yield passing
-                finally:
-                    with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_SECONDS):
-                        await passing.drain()
-                    measured.failure = passing.failure
-                    answer = Answer("query", {"metadata": passing.metadata or {}})
-                    await self._settle(ctx, _spent(UsageKind.GENERATE, body, answer))
+        """Ask Query, and hand out its answer as it comes; usage is counted also where its reader goes away.
 
-    async def search(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
-        """Search through Query, and return its answer; raises what `Transport.call` raises."""
-        body = _own(ctx, body)
-        answer = await self.coordinator.run(
-            SEARCH, _call(ctx), lambda limited: self.clients.query.search(limited, body)
-        )
-        await self._settle(ctx, _spent(UsageKind.SEARCH, body, answer))
-        return answer.fields
+        With `cache: true` an answer that was streamed before is handed out again, in one piece.
+        """
+        body = {**body, "stream": True}
+        call = self.reader.call(ctx, UsageKind.GENERATE, body)
+        keeps = may_share(UsageKind.GENERATE, body) and self.settings.generate_ttl > 0
+        digest = request_digest(body)
+        cache, holder = self.shared.cache, call.call_id
+        found = (await cache.seek(ctx.tenant_id, call.kind, [digest], holder))[0] if keeps else None
+        if isinstance(found, bytes):
+            await self._note_kept(ctx, call, found)
+            yield GatewayStream(KeptPieces(found))
+            return
+        self.metrics.gateway_call(call.kind, "miss" if keeps else "bypass")
+        whole: bytes | None = None
+        try:
+            async with self._passing(ctx, call, self.settings.cache_answer_bytes if keeps else 0) as passing:
+                yield passing
+            whole = passing.whole
+        finally:
+            if keeps:
+                with trio.move_on_after(DRAIN_SECONDS):
+                    ttl = _ms(self.settings.generate_ttl)
+                    await cache.keep(ctx.tenant_id, call.kind, [(digest, whole)], holder, ttl)
 
-    async def embed(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
-        """Embed texts, and return `embeddings`, `model`, `dimensions`, `total_tokens`."""
-        body = _own(ctx, body)
-        answer = await self.coordinator.run(
-            EMBED, _call(ctx), lambda limited: self.clients.embedding.embed(limited, body)
-        )
-        answer = answer.inner("data") if "embeddings" not in answer.fields else answer
-        total = answer.whole("total_tokens")
-        spent = Spending(UsageKind.EMBED, answer.text("model"), _agent(body), prompt_tokens=total, total_tokens=total)
-        await self._settle(ctx, spent)
-        answer.items("embeddings")
-        return answer.fields
+    @asynccontextmanager
+    async def _passing(self, ctx: RequestContext, call: GatewayCall, keep_bytes: int) -> AsyncIterator[GatewayStream]:
+        async with self.calls.open(call) as held:
+            with self.coordinator.measured(GENERATE) as measured:
+                async with AsyncExitStack() as stack:
 
-    async def _settle(self, ctx: RequestContext, spent: Spending) -> None:
-        """Count what was spent, whatever becomes of who asked; where the store stays away, the log has the figures."""
-        self.metrics.tokens(ctx.tenant_id, prompt=spent.prompt_tokens, completion=spent.completion_tokens)
-        settlement, moment_ms = new_id(), now_ms()
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_SECONDS):
-            while True:
-                try:
-                    await self.ledger.record(ctx.tenant_id, spent, settlement=settlement, moment_ms=moment_ms)
-                except StoreUnavailable:
-                    await trio.sleep(0.2)
-                else:
-                    return
-        _log.error("usage not counted", tenant_id=ctx.tenant_id, spent=spent, correlation_id=ctx.correlation_id)
+                    async def ask(context: CallContext) -> Pieces:
+                        return await stack.enter_async_context(self.clients.query.query_stream(context, call.body))
+
+                    passing = GatewayStream(await held.attempt(ask, _context(ctx, call)), keep_bytes)
+                    try:
+                        yield passing
+                    finally:
+                        with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_SECONDS):
+                            await passing.drain()
+                        measured.failure = passing.failure
+                        if passing.usage is not None:
+                            await held.settle(self.reader.spent(call, passing.usage))
+
+    async def _whole(
+        self, ctx: RequestContext, call: GatewayCall, body: dict[str, Any], step: ServiceCall, ask: Ask, ttl: float
+    ) -> dict[str, Any]:
+        """Return the answer of a call that is not streamed."""
+
+        async def fetch(_: list[str]) -> list[Answer]:
+            return [await self._spend(ctx, call, step, ask)]
+
+        if not may_share(call.kind, body) or ttl <= 0:
+            self.metrics.gateway_call(call.kind, "bypass")
+            (answer,) = await self.shared.apart(lambda: fetch([]))
+            return _told(answer, "miss")
+        codec = Codec(self._answer_packer, lambda raw: as_answer(step.service, orjson.loads(raw)), _ms(ttl))
+        (found,) = await self.shared.obtain(ctx.tenant_id, call.kind, [request_digest(body)], codec, fetch)
+        hit = found.origin is Origin.KEPT
+        model = self.reader.spent(call, found.value).model if hit else ""
+        await self._note_use(ctx, call, model, hit=hit)
+        return _told(found.value, "hit" if hit else "miss")
+
+    async def _spend(self, ctx: RequestContext, call: GatewayCall, step: ServiceCall, ask: Ask) -> Answer:
+        """Make a call, and count what it has spent."""
+        async with self.calls.open(call) as held:
+            answer = await self.coordinator.run(
+                step,
+                _context(ctx, call),
+                lambda limited: held.attempt(lambda context: ask(context, call.body), limited),
+            )
+            await held.settle(self.reader.spent(call, answer))
+        if call.kind is UsageKind.GENERATE:
+            # It was paid for; it is no answer all the same.
+            answer.inner("data").text("response")
+        return answer
+
+    async def _embed(self, ctx: RequestContext, call: GatewayCall, texts: list[str]) -> tuple[Answer, list[Vector]]:
+        answer = await self._spend(ctx, call, EMBED, self.clients.embedding.embed)
+        inner = answer if "embeddings" in answer.fields else answer.inner("data")
+        rows = inner.items("embeddings")
+        if len(rows) != len(texts):
+            message = f"Embedding answered {len(rows)} embeddings for {len(texts)} texts."
+            raise BadGateway(message, service="embedding")
+        if not all(isinstance(row, list) for row in rows):
+            raise BadGateway("Embedding answered something else than lists of numbers.", service="embedding")
+        return inner, [Vector(inner.text("model"), row) for row in rows]
+
+    def _vector_packer(self, vector: Vector) -> bytes | None:
+        return self._small(pack_vector(vector))
+
+    def _answer_packer(self, answer: Answer) -> bytes | None:
+        return self._small(orjson.dumps(answer.fields))
+
+    def _small(self, packed: bytes | None) -> bytes | None:
+        return packed if packed is not None and len(packed) <= self.settings.cache_answer_bytes else None
+
+    async def _note_kept(self, ctx: RequestContext, call: GatewayCall, stream: bytes) -> None:
+        kept = GatewayStream(KeptPieces(stream))
+        await kept.drain()
+        model = "" if kept.usage is None else self.reader.spent(call, kept.usage).model
+        await self._note_use(ctx, call, model, hit=True)
+
+    async def _note_use(self, ctx: RequestContext, call: GatewayCall, model: str, *, hit: bool) -> None:
+        """Count whether the cache had an answer; a hit is in the ledger too, or in the log where that is away."""
+        self.metrics.gateway_call(call.kind, "hit" if hit else "miss")
+        if hit:
+            try:
+                await self.ledger.count_hit(ctx.tenant_id, call.kind, model, call.payer, ctx.correlation_id)
+            except StoreUnavailable as error:
+                _log.warning("gateway.hit_not_counted", tenant_id=ctx.tenant_id, error=error.message)
 
 
-def _own(ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
-    """Bind a body to the tenant of its request."""
-    if body.get("tenant_id") not in {None, ctx.tenant_id}:
-        raise TenantNotGranted("The body names another tenant than the request.")
-    return {**body, "tenant_id": ctx.tenant_id}
+def open_gateway(
+    clients: Clients,
+    coordinator: ServiceCoordinator,
+    calls: GatewayCalls,
+    cache: AnswerCache,
+    ledger: UsageLedger,
+    settings: GatewaySettings,
+    metrics: Metrics | None = None,
+) -> Gateway:
+    """Put a gateway together; it serves while `Gateway.run` runs."""
+    metrics = metrics or Metrics()
+    return Gateway(clients, coordinator, OpenCalls(calls, metrics), SharedAnswers(cache), ledger, settings, metrics)
 
 
-def _call(ctx: RequestContext) -> CallContext:
+def _context(ctx: RequestContext, call: GatewayCall) -> CallContext:
     return CallContext(
         ctx.tenant_id,
         ctx.correlation_id,
         ctx.request_id,
         ctx.trace,
         trio.current_time() + CALL_SECONDS,
-        ctx.idempotency_key,
+        call.call_id,
     )
 
 
-def _spent(kind: UsageKind, body: dict[str, Any], answer: Answer) -> Spending:
-    metadata = Answer(answer.service, answer.mapping("metadata", {}), "$.metadata")
-    usage = Answer(answer.service, metadata.mapping("token_usage", {}), "$.metadata.token_usage")
-    prompt, completion = usage.whole("prompt_tokens", 0), usage.whole("completion_tokens", 0)
-    cost = metadata.fields.get("cost")
-    return Spending(
-        kind,
-        metadata.text("model", str(body.get("llm_model") or "unknown")),
-        _agent(body),
-        prompt,
-        completion,
-        usage.whole("total_tokens", prompt + completion),
-        max(0.0, float(cost)) if isinstance(cost, int | float) else 0.0,
-    )
+def _texts(body: dict[str, Any]) -> list[str]:
+    texts = body.get("texts")
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        message = "must be a list of strings, at least one"
+        raise InvalidBody(f"$.texts {message}.", details=[FieldFault("$.texts", message)])
+    return texts
 
 
-def _agent(body: dict[str, Any]) -> str:
-    agent_id = body.get("agent_id")
-    return agent_id if isinstance(agent_id, str) and is_id(agent_id) else ""
+def _told(answer: Answer, cache: str) -> dict[str, Any]:
+    """Return an answer with a word on where it came from."""
+    metadata = answer.fields.get("metadata")
+    return {**answer.fields, "metadata": {**(metadata if isinstance(metadata, dict) else {}), "cache": cache}}
+
+
+def _embedded(vectors: list[Vector], answers: list[Answer], cached: int) -> dict[str, Any]:
+    """Write the answer to an embedding request, of which some texts or all may have been embedded before."""
+    last = answers[-1].fields if answers else {"success": True}
+    metadata = last.get("metadata")
+    return {
+        **last,
+        "embeddings": [vector.numbers for vector in vectors],
+        "model": vectors[0].model,
+        "dimensions": len(vectors[0].numbers),
+        "total_tokens": sum(answer.whole("total_tokens") for answer in answers),
+        "metadata": {
+            **(metadata if isinstance(metadata, dict) else {}),
+            "cache": "miss" if answers else "hit",
+            "cached_texts": cached,
+        },
+    }
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

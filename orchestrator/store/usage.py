@@ -1,66 +1,50 @@
 """The ledger of what tenants have spent.
 
-Each day of a tenant is a hash. A field is `counter|kind|agent|model`: agents' ids hold no `|`, and the model comes
-last, so its name may hold anything. Costs are kept in millionths, as whole numbers that add up exactly.
+Each day of a tenant is three hashes: by agent and model, by user, and by session. A field is
+`counter|kind|agent|model`, `counter|user` or `counter|session`: ids hold no `|`, and the model comes last, so its name
+may hold anything. Costs (`nano`) are kept in billionths, as whole numbers that add up exactly. What calls have spent is
+written by the script that ends them (`store.gateway_calls`).
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
-from attrs import frozen
-
 from orchestrator.errors import InvalidParameter
-from orchestrator.models.usage import Spending, UsageGroup, UsageItem, UsageReport, UsageTotals
-from orchestrator.store.connection import Redis
-from orchestrator.store.keys import Keys
+from orchestrator.models.usage import Payer, UsageGroup, UsageItem, UsageKind, UsageReport, UsageTotals
+from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 
 KEPT_DAYS: Final = 400
-MARK_SECONDS: Final = 3600
-"""How long a settlement that may have been lost on its way can be repeated without counting twice."""
-_MILLION: Final = 1_000_000
-_SETTLE: Final = Script("settle_usage")
+KEPT_DAYS_BY_USER: Final = 62
+"""Of users and sessions there are many."""
+_DAY_SECONDS: Final = 86_400
+_BILLION: Final = 1_000_000_000
+_HIT: Final = Script("count_hit")
 
 
-@frozen
-class UsageLedger:
-    """Counts and adds up."""
+class UsageLedger(TenantStore):
+    """Counts calls that spent nothing, and adds up."""
 
-    redis: Redis
-    keys: Keys
-
-    async def record(self, tenant_id: str, spent: Spending, *, settlement: str, moment_ms: int) -> bool:
-        """Add what a call has spent to the day it was spent on (UTC).
-
-        Args:
-            tenant_id: who pays.
-            spent: what, and for what.
-            settlement: names this call; the same name counts once.
-            moment_ms: when, in ms since the Unix epoch.
-
-        Returns:
-            Whether it was added now; False: it had been before.
+    async def count_hit(self, tenant_id: str, kind: UsageKind, model: str, payer: Payer, correlation_id: str) -> None:
+        """Count a call that was answered from the cache.
 
         Raises:
-            StoreUnavailable: it may or may not have been added; repeat it with the same `settlement`.
+            StoreUnavailable: it may or may not have been counted.
         """
-        day = f"{datetime.fromtimestamp(moment_ms / 1000, UTC):%Y%m%d}"
-        counters = {
-            "requests": 1,
-            "prompt_tokens": spent.prompt_tokens,
-            "completion_tokens": spent.completion_tokens,
-            "total_tokens": spent.total_tokens,
-            "cost": round(spent.cost * _MILLION),
-        }
-        pairs = [part for name, amount in counters.items() if amount for part in (name, amount)]
-        added = await _SETTLE(
-            self.redis,
-            keys=[self.keys.usage(tenant_id, day), self.keys.settlement(tenant_id, settlement)],
-            args=[KEPT_DAYS * 86_400, MARK_SECONDS, f"{spent.kind}|{spent.agent_id}|{spent.model}", *pairs],
+        await self.run(
+            _HIT,
+            tenant_id,
+            KEPT_DAYS * _DAY_SECONDS,
+            KEPT_DAYS_BY_USER * _DAY_SECONDS,
+            kind,
+            payer.agent_id,
+            model,
+            payer.user_id,
+            payer.session_id,
+            correlation_id,
         )
-        return bool(added)
 
     async def read(self, tenant_id: str, first: date, last: date, group_by: UsageGroup) -> UsageReport:
         """Add up what was spent from `first` to `last`, both included, each item by what `group_by` says.
@@ -68,11 +52,16 @@ class UsageLedger:
         Raises:
             InvalidParameter: the range ends before it begins, or is longer than usage is kept.
         """
+        by_user = group_by in {UsageGroup.USER, UsageGroup.SESSION}
+        most = KEPT_DAYS_BY_USER if by_user else KEPT_DAYS
         span = (last - first).days + 1
-        if not 1 <= span <= KEPT_DAYS:
-            raise InvalidParameter(f"`from` and `to` must span 1 to {KEPT_DAYS} days.")
+        if not 1 <= span <= most:
+            raise InvalidParameter(f"`from` and `to` must span 1 to {most} days.")
         days = [first + timedelta(days=offset) for offset in range(span)]
-        replies = await self.redis.gather([("HGETALL", self.keys.usage(tenant_id, f"{day:%Y%m%d}")) for day in days])
+        part = f":{group_by}s" if by_user else ""
+        replies = await self.redis.gather(
+            [("HGETALL", self.keys.usage(tenant_id, f"{day:%Y%m%d}") + part) for day in days]
+        )
         groups: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         totals: defaultdict[str, int] = defaultdict(int)
         for day, reply in zip(days, replies, strict=True):
@@ -85,18 +74,24 @@ class UsageLedger:
 
 def _entries(reply: dict[bytes, bytes], day: date, group_by: UsageGroup) -> Iterator[tuple[str, str, int]]:
     for field, amount in reply.items():
-        counter, _, agent_id, model = field.decode().split("|", 3)
-        group = {UsageGroup.MODEL: model, UsageGroup.AGENT: agent_id, UsageGroup.DAY: day.isoformat()}[group_by]
+        counter, rest = field.decode().split("|", 1)
+        if group_by in {UsageGroup.USER, UsageGroup.SESSION}:
+            group = rest
+        else:
+            _, agent_id, model = rest.split("|", 2)
+            group = {UsageGroup.MODEL: model, UsageGroup.AGENT: agent_id, UsageGroup.DAY: day.isoformat()}[group_by]
         yield counter, group, int(amount)
 
 
-def _figures(counters: Mapping[str, int]) -> tuple[int, int, int, int, float]:
+def _figures(counters: Mapping[str, int]) -> tuple[int, int, int, int, int, int, float]:
     """Return what an item and the totals have in common, in the order of their fields."""
     count = counters.get
     return (
         count("requests", 0),
+        count("cached", 0),
         count("prompt_tokens", 0),
         count("completion_tokens", 0),
         count("total_tokens", 0),
-        count("cost", 0) / _MILLION,
+        count("unsettled_tokens", 0),
+        count("nano", 0) / _BILLION,
     )

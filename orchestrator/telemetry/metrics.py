@@ -112,6 +112,19 @@ class Metrics:
             "tokens_total", "Tokens spent through the gateway, by tenant and kind (`prompt`, `completion`).",
             "tenant", "kind",
         )  # fmt: skip
+        self._gateway_calls = self._counter(
+            "gateway_calls_total",
+            "Calls of the gateway, by kind and what the cache had (`hit`, `miss`; `bypass`: it was not asked).",
+            "kind", "cache",
+        )  # fmt: skip
+        self._doubts = self._counter(
+            "gateway_doubts_total", "Calls of the gateway that ended without anybody knowing what they spent."
+        )
+        self._given_up = self._counter(
+            "gateway_given_up_tokens_total",
+            "Tokens reserved for calls of the gateway of which nobody found out what they spent, by tenant.",
+            "tenant",
+        )  # fmt: skip
 
     # Doors
 
@@ -203,13 +216,25 @@ class Metrics:
         self._tokens.labels(label, "prompt").inc(prompt)
         self._tokens.labels(label, "completion").inc(completion)
 
+    def gateway_call(self, kind: str, cache: str) -> None:
+        """Count a call of the gateway; `cache` says `hit`, `miss` or `bypass`."""
+        self._gateway_calls.labels(kind, cache).inc()
+
+    def gateway_doubt(self) -> None:
+        """Count a call whose outcome is not known."""
+        self._doubts.inc()
+
+    def gateway_given_up(self, tenant_id: str, tokens: int) -> None:
+        """Count what was reserved for a call whose outcome nobody will know."""
+        self._given_up.labels(self._labels.of(tenant_id)).inc(tokens)
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """Write all figures in the format that an `Accept` header asks for; returns them and their media type."""
         encode, media_type = choose_encoder(accept)
         return encode(self.registry), media_type
 
     def _retire(self, tenant_id: str) -> None:
-        for counter in (self._sessions, self._messages, self._tokens):
+        for counter in (self._sessions, self._messages, self._tokens, self._given_up):
             counter.remove_by_labels({"tenant": tenant_id})
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:

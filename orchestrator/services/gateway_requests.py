@@ -1,0 +1,99 @@
+"""What a request to the gateway says: who pays, what is sent on, and what it has spent by its answer."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from orchestrator.clients.answers import Answer
+from orchestrator.config.gateway import GatewaySettings
+from orchestrator.domain.budgets import Price, estimate_tokens, told_nano
+from orchestrator.errors import TenantNotGranted
+from orchestrator.models.gateway import GatewayCall
+from orchestrator.models.ids import is_id, new_id
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.usage import Payer, Spending, UsageKind
+
+LONGEST_MODEL: Final = 128
+"""Characters of a model's name that it is known by here."""
+_MODEL_FIELDS: Final = {UsageKind.GENERATE: "llm_model", UsageKind.SEARCH: "llm_model", UsageKind.EMBED: "model"}
+
+
+@frozen
+class RequestReader:
+    """Reads requests and answers.
+
+    Args:
+        settings: of the gateway.
+        prices: what models cost where services tell no cost.
+    """
+
+    settings: GatewaySettings
+    prices: Mapping[str, Price]
+
+    def call(self, ctx: RequestContext, kind: UsageKind, body: dict[str, Any]) -> GatewayCall:
+        """Make the call of a request.
+
+        Its name is the service's idempotency key. Where the caller gave a key, it is made of that key and of what is
+        sent: the same again is the same call, anything else is another one.
+
+        Raises:
+            TenantNotGranted: the body names another tenant.
+        """
+        if body.get("tenant_id") not in {None, ctx.tenant_id}:
+            raise TenantNotGranted("The body names another tenant than the request.")
+        sent = {**{name: value for name, value in body.items() if name != "cache"}, "tenant_id": ctx.tenant_id}
+        return GatewayCall(
+            call_id=_name(ctx, kind, sent),
+            tenant_id=ctx.tenant_id,
+            kind=kind,
+            body=sent,
+            model=_text(body, _MODEL_FIELDS[kind])[:LONGEST_MODEL],
+            estimate=estimate_tokens(kind, body, self.settings.completion_tokens),
+            payer=Payer(_id(body, "agent_id"), _id(body, "user_id"), _id(body, "session_id")),
+            correlation_id=ctx.correlation_id,
+            named=ctx.idempotency_key is not None,
+        )
+
+    def spent(self, call: GatewayCall, answer: Answer) -> Spending:
+        """Read from an answer what the call has spent.
+
+        Raises:
+            BadGateway: it says so wrongly, or an embedding does not say so at all.
+        """
+        if call.kind is UsageKind.EMBED:
+            inner = answer if "embeddings" in answer.fields else answer.inner("data")
+            total = inner.whole("total_tokens")
+            return self._priced(inner.text("model"), total, 0, total, inner.fields.get("cost"))
+        metadata = Answer(answer.service, answer.mapping("metadata", {}), "$.metadata")
+        usage = Answer(answer.service, metadata.mapping("token_usage", {}), "$.metadata.token_usage")
+        prompt, completion = usage.whole("prompt_tokens", 0), usage.whole("completion_tokens", 0)
+        total = usage.whole("total_tokens", prompt + completion)
+        model = metadata.text("model", call.model or "unknown")
+        return self._priced(model, prompt, completion, total, metadata.fields.get("cost"))
+
+    def _priced(self, model: str, prompt: int, completion: int, total: int, cost: object) -> Spending:
+        model = model[:LONGEST_MODEL]
+        nano, price = told_nano(cost), self.prices.get(model)
+        if nano is None:
+            nano = price.nano(prompt, completion) if price is not None else 0
+        return Spending(model, prompt, completion, total, nano)
+
+
+def _name(ctx: RequestContext, kind: UsageKind, sent: Mapping[str, Any]) -> str:
+    if ctx.idempotency_key is None:
+        return new_id()
+    scope = [ctx.principal.user_id, kind, ctx.idempotency_key, sent]
+    return hashlib.sha256(orjson.dumps(scope, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _id(body: Mapping[str, Any], name: str) -> str:
+    text = _text(body, name)
+    return text if is_id(text) else ""
