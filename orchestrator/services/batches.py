@@ -9,7 +9,7 @@ import orjson
 import trio
 from attrs import frozen
 
-from orchestrator.clients.addresses import AddressGuard, parse_target
+from orchestrator.clients.addresses import AddressGuard
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, QueueFull, ServiceFault, Unprocessable
@@ -30,6 +30,7 @@ from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.services.callbacks import callback_task, check_callback
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.paging import SCAN_BOUND, filtered_page
 from orchestrator.services.views import key_reused, tenant_refuses, viewer_of
@@ -38,8 +39,6 @@ from orchestrator.store.frames import make_body
 from orchestrator.store.ready import ReadyTenants
 
 BATCH_ITEM: Final = MessageType("batch", "item")
-WEBHOOK: Final = MessageType("webhook", "deliver")
-LOWEST_PRIORITY: Final = 9
 AGENT_SECONDS: Final = 2.0
 """How long the agent of a new batch is looked for; where that can't be told in time, its items find out."""
 
@@ -72,7 +71,7 @@ class BatchService:
         """
         agent_id = _agent_of(request)
         if request.callback is not None:
-            _check_callback(request.callback.url, AddressGuard(self.settings.callback_allow))
+            check_callback(request.callback.url, AddressGuard(self.settings.callback_allow))
         await self._must_exist(ctx, agent_id)
         batch_id, viewer = new_id(), viewer_of(ctx)
         await self.store.stage(ctx.tenant_id, batch_id, request.items)
@@ -89,7 +88,11 @@ class BatchService:
             idempotency_key=ctx.idempotency_key or ctx.message_id or batch_id,
             digest=hashlib.sha256(b"batch.create" + encode(request)).hexdigest(),
             bounds=BatchBounds(self.settings.queue_length, int(self.settings.retain_tasks)),
-            callback=None if request.callback is None else _callback(ctx, batch_id, request.callback.url),
+            callback=(
+                None
+                if request.callback is None
+                else callback_task(ctx, {"batch_id": batch_id, "url": request.callback.url})
+            ),
         )
         if verdict is Verdict.REUSED:
             raise key_reused()
@@ -212,40 +215,6 @@ def _agent_of(request: BatchCreate) -> str:
         fault = FieldFault("$.data.agent_id", "required field is missing")
         raise InvalidBody("$.data.agent_id is missing: who shall answer the items?", details=[fault])
     return request.agent_id
-
-
-def _check_callback(url: str, guard: AddressGuard) -> None:
-    """Refuse a URL to which nothing can or may be sent; where a name leads shows when it is sent to.
-
-    Raises:
-        InvalidBody: it is one.
-    """
-    try:
-        if guard.refuses_literal(parse_target(url).host):
-            raise ValueError("must not lead to a private or reserved address")
-    except ValueError as error:
-        fault = FieldFault("$.data.callback.url", str(error))
-        raise InvalidBody(f"$.data.callback.url {error}.", details=[fault]) from None
-
-
-def _callback(ctx: RequestContext, batch_id: str, url: str) -> TaskMessage:
-    task_id = new_id()
-    return TaskMessage(
-        message_id=task_id,
-        task_id=task_id,
-        tenant_id=ctx.tenant_id,
-        correlation_id=ctx.correlation_id,
-        created_at=to_timestamp(now_ms()),
-        type=WEBHOOK,
-        metadata=TaskMetadata(
-            user_id=ctx.principal.user_id,
-            trace_id=ctx.trace.trace_id,
-            traceparent=str(ctx.trace),
-            request_id=ctx.request_id,
-        ),
-        payload={"batch_id": batch_id, "url": url},
-        priority=LOWEST_PRIORITY,
-    )
 
 
 def _progress_template(ctx: RequestContext, batch_id: str, total: int) -> bytes:

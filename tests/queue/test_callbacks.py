@@ -24,7 +24,7 @@ from orchestrator.queue.consumer import Handler
 from orchestrator.queue.hand import StopReason
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
-from orchestrator.services.batches import WEBHOOK
+from orchestrator.services.callbacks import WEBHOOK
 from orchestrator.store.batches import BatchStore
 from orchestrator.store.tenants import TenantStates
 from tests.queue.operations import open_desk, operator
