@@ -2,7 +2,9 @@
 
 - `{call}`: `{"state": "done", "result": …, "nth": n}`, or `{"state": "failed", "error": {…}, "nth": n}`;
 - `wait:{call}`: whom the call waits for, and until when; `answer:{call_id}` is the answer, once it is there;
-- `undo`: the failure that has made the plan turn back; `undo:{call}`: how undoing it went.
+- `undo:`: the failure that has made the plan turn back; `undo:{call}`: how undoing it went.
+
+Names of calls have no colon, so none is taken for something else.
 """
 
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ from orchestrator.services.performing import PlannedCall
 from orchestrator.services.run import PlanRun
 
 WAIT: Final = "wait:"
-UNDO: Final = "undo"
+UNDO: Final = "undo:"
 MAX_RESULT_BYTES: Final = 1_048_576
 """All results of a plan together, as JSON."""
 

@@ -188,7 +188,7 @@ class _Attempt:
 
     async def _undo(self, name: str, step: ServiceCall, deadline: float) -> ErrorBody | None:
         """Undo one call; returns why it could not be. CallWaits where that is told later."""
-        record, key = self._record, f"{UNDO}:{name}"
+        record, key = self._record, UNDO + name
         kept = self._run.checkpoints.get(key)
         if kept is not None:
             return structure(kept["error"], ErrorBody) if "error" in kept else None

@@ -1,0 +1,175 @@
+"""Whether a plan can be run: all its faults at once, before any call is made."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from orchestrator.domain import conditions, references
+from orchestrator.errors import Unprocessable
+from orchestrator.models.envelope import FieldFault
+from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.orchestration import OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.models.plan_request import CALL_NAME
+
+CYCLE_CODE: Final = "WFLOW_VAL_001"
+DEEPEST: Final = 16
+"""Levels of a call's parameters."""
+MOST_FAULTS: Final = 100
+_NAME: Final = re.compile(CALL_NAME, re.ASCII)
+
+
+def check(plan: OrchestrationPlan, path: str = "$.data.plan") -> None:
+    """Refuse a plan that can't be run.
+
+    Args:
+        plan: as it was sent.
+        path: where it stands in what was sent.
+
+    Raises:
+        Unprocessable: with every fault and its path, `MOST_FAULTS` at most; a cycle's has the code `WFLOW_VAL_001`.
+    """
+    found = list(faults(plan, path))
+    if found:
+        more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
+        message = f"The plan can't be run: {found[0].path} {found[0].message}{more}."
+        raise Unprocessable(message, details=found[:MOST_FAULTS])
+
+
+def faults(plan: OrchestrationPlan, path: str = "$.data.plan") -> Iterator[FieldFault]:
+    """Yield what keeps a plan from being run."""
+    before = _before(plan)
+    for name, call in plan.calls.items():
+        here = f"{path}.calls.{name}"
+        if not _NAME.fullmatch(name):
+            yield FieldFault(here, f"is no name for a call: it must match {CALL_NAME}")
+        yield from _faults_of_operation(call, here)
+        yield from _faults_of_order(plan, name, here)
+        if call.when is not None:
+            yield from (FieldFault(*fault) for fault in conditions.faults(call.when, f"{here}.when"))
+        looked = {"parameters": call.parameters, "when": call.when}
+        yield from _faults_of_references(looked, here, plan, before[name], "does not depend on it")
+        if call.compensate is not None:
+            yield from _faults_of_undo(call, f"{here}.compensate", plan, before[name] | {name})
+    if plan.strategy is Strategy.GRAPH:
+        yield from _faults_of_cycles(plan, path)
+
+
+def _faults_of_operation(call: ServiceCall, path: str) -> Iterator[FieldFault]:
+    operation = OPERATIONS.get((call.service, call.operation))
+    if operation is None:
+        services = sorted({service for service, _ in OPERATIONS})
+        known = sorted(name for service, name in OPERATIONS if service == call.service)
+        if known:
+            yield FieldFault(f"{path}.operation", f"is unknown; {call.service} has {', '.join(known)}")
+        else:
+            yield FieldFault(f"{path}.service", f"is unknown; there are {', '.join(services)}")
+        return
+    here = f"{path}.parameters"
+    given = {name: value for name, value in call.parameters.items() if name != "tenant_id"}
+    if "tenant_id" in call.parameters:
+        yield FieldFault(f"{here}.tenant_id", "can't be chosen: a plan acts for the tenant that runs it")
+    if "stream" in given:
+        yield FieldFault(f"{here}.stream", "can't be chosen: a plan takes whole results")
+    for name, fault in operation.faults(given):
+        yield FieldFault(f"{here}.{name}", fault)
+    if _is_deeper(call.parameters, DEEPEST):
+        yield FieldFault(here, f"are nested more than {DEEPEST} levels deep")
+
+
+def _faults_of_order(plan: OrchestrationPlan, name: str, path: str) -> Iterator[FieldFault]:
+    names = list(plan.calls)
+    for index, other in enumerate(plan.calls[name].depends_on):
+        here = f"{path}.depends_on[{index}]"
+        if other == name:
+            yield FieldFault(here, "is the call itself")
+        elif other not in plan.calls:
+            yield FieldFault(here, f"is no call of the plan: {other[:64]!r}")
+        elif plan.strategy is Strategy.PARALLEL:
+            yield FieldFault(here, "can't be waited for: the calls of a parallel plan run all at once")
+        elif plan.strategy is Strategy.SEQUENTIAL and names.index(other) > names.index(name):
+            yield FieldFault(here, "comes later in this sequential plan")
+
+
+def _faults_of_references(
+    value: Any, path: str, plan: OrchestrationPlan, before: frozenset[str], otherwise: str
+) -> Iterator[FieldFault]:
+    for where, text in references.find(value, path):
+        try:
+            reference = references.parse(text)
+        except ValueError as error:
+            yield FieldFault(where, f"{text[:100]} {error}; a plain string begins with '$$.'")
+            continue
+        for name in reference.calls:
+            if name not in plan.calls:
+                yield FieldFault(where, f"refers to {name[:64]!r}, which is no call of the plan")
+            elif name not in before:
+                yield FieldFault(where, f"refers to {name!r}, but {otherwise}")
+
+
+def _faults_of_undo(
+    call: ServiceCall, path: str, plan: OrchestrationPlan, before: frozenset[str]
+) -> Iterator[FieldFault]:
+    undo = call.compensate
+    if undo is None:
+        return
+    if undo.compensate is not None:
+        yield FieldFault(f"{path}.compensate", "can't be undone itself")
+    if undo.when is not None or undo.depends_on:
+        yield FieldFault(path, "takes no condition and no dependencies: it runs when the call is to be undone")
+    yield from _faults_of_operation(undo, path)
+    looked = {"parameters": undo.parameters}
+    yield from _faults_of_references(looked, path, plan, before, "the call that it undoes does not depend on it")
+
+
+def _before(plan: OrchestrationPlan) -> dict[str, frozenset[str]]:
+    """Return, by call, the calls that are settled before it begins."""
+    if plan.strategy is Strategy.SEQUENTIAL:
+        names = list(plan.calls)
+        return {name: frozenset(names[:index]) for index, name in enumerate(names)}
+    return {name: _reachable(plan.calls, name) for name in plan.calls}
+
+
+def _reachable(calls: Mapping[str, ServiceCall], start: str) -> frozenset[str]:
+    found: set[str] = set()
+    rest = [start]
+    while rest:
+        new = [name for name in calls[rest.pop()].depends_on if name in calls and name not in found]
+        found.update(new)
+        rest += new
+    return frozenset(found)
+
+
+def _faults_of_cycles(plan: OrchestrationPlan, path: str) -> Iterator[FieldFault]:
+    """Yield one fault for every ring of calls that wait for each other."""
+    told: set[str] = set()
+    for name in plan.calls:
+        if name not in told and name in _reachable(plan.calls, name) and name not in plan.calls[name].depends_on:
+            ring = _ring(plan.calls, name)
+            told.update(ring)
+            message = f"depend on each other in a cycle ({CYCLE_CODE}): {' -> '.join([*ring, ring[0]])}"
+            yield FieldFault(f"{path}.calls", message)
+
+
+def _ring(calls: Mapping[str, ServiceCall], start: str) -> list[str]:
+    """Return a shortest way from a call over its dependencies back to itself."""
+    ways = [[start]]
+    seen: set[str] = set()
+    for way in ways:
+        for name in calls[way[-1]].depends_on:
+            if name == start:
+                return way
+            if name in calls and name not in seen:
+                seen.add(name)
+                ways.append([*way, name])
+    return []
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner: Any = ()
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
