@@ -14,7 +14,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.errors import CallTimeout, InternalFault, OrchestratorError, StoreUnavailable, revive
+from orchestrator.errors import CallTimeout, InternalFault, OrchestratorError, StoreUnavailable
 from orchestrator.models.ids import new_id
 from orchestrator.models.usage import UsageKind
 from orchestrator.store.answer_cache import LEASE_MS, AnswerCache, Elsewhere, Ours
@@ -62,7 +62,10 @@ class Flight:
         """Return what it brought, or raise what broke it."""
         if isinstance(self.landed, OrchestratorError):
             # Everybody gets one of their own: an exception collects the frames that it passes.
-            raise revive(self.landed.body()) from self.landed
+            broken = self.landed
+            raise type(broken)(
+                broken.message, details=broken.details, retry_after_ms=broken.retry_after_ms, service=broken.service
+            ) from broken
         assert self.landed is not None  # noqa: S101 - a flight ends by landing
         return self.landed
 

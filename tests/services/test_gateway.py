@@ -1,68 +1,24 @@
 """The gateway: what goes through it, and what it counts."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
 from typing import Any
 
 import orjson
 import pytest
 import trio
-from attrs import frozen
 
-from orchestrator.clients.opening import open_clients
 from orchestrator.errors import BadGateway, ServiceRefused, TenantNotGranted
-from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
-from orchestrator.models.usage import UsageGroup, UsageReport
-from orchestrator.services.gateway import Gateway
-from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.store.connection import open_redis
-from orchestrator.store.keys import Keys
-from orchestrator.store.usage import UsageLedger
-from tests.services.fakes import services_at
-from tests.services.scripted import Asked, Handler, begin_stream, end_stream, reply, send_lines, serve, stream_all
-
-CTX = RequestContext(
-    Principal("acme", "svc", Role.SERVICE, frozenset(), float("inf")), "r1", "c1", TraceContext("a" * 32, "b" * 16)
-)
-USAGE = {"model": "large", "token_usage": {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}}
-
-
-@frozen
-class Rig:
-    gateway: Gateway
-
-    async def usage(self) -> UsageReport:
-        today: date = datetime.now(UTC).date()
-        return await self.gateway.ledger.read("acme", today, today, UsageGroup.MODEL)
-
-
-@asynccontextmanager
-async def rig(redis_url: str, handler: Handler) -> AsyncIterator[Rig]:
-    async with (
-        serve(handler) as url,
-        open_redis(redis_url) as redis,
-        open_clients(services_at(url, timeout=2)) as clients,
-    ):
-        yield Rig(Gateway(clients, ServiceCoordinator(), UsageLedger(redis, Keys())))
-
-
-def answering(body: Any) -> tuple[Handler, list[Asked]]:
-    seen: list[Asked] = []
-
-    async def handler(asked: Asked, stream: trio.SocketStream) -> None:
-        seen.append(asked)
-        await reply(stream, body)
-
-    return handler, seen
+from orchestrator.models.usage import UsageGroup
+from tests.services.gateway_rig import ANSWER, CTX, USAGE, Rig, answering, rig
+from tests.services.scripted import Asked, begin_stream, end_stream, reply, send_lines, stream_all
 
 
 async def test_an_answer_comes_back_as_it_was_and_is_counted(redis_url: str) -> None:
-    answer = {"success": True, "data": {"response": "Yes", "sources": []}, "metadata": {**USAGE, "cost": 0.002}}
+    answer: dict[str, Any] = {**ANSWER, "metadata": {**USAGE, "cost": 0.002}}
     handler, seen = answering(answer)
     async with rig(redis_url, handler) as up:
         body = {"query": "Really?", "agent_id": "docs-guide", "new_field": 1}
-        assert await up.gateway.generate(CTX, body) == answer
+        told = await up.gateway.generate(CTX, body)
+        assert told == {**answer, "metadata": {**answer["metadata"], "cache": "miss"}}
         report = await up.usage()
     assert seen[0].path == "/api/v1/internal/query"
     assert seen[0].body == {**body, "tenant_id": "acme"}
@@ -80,12 +36,18 @@ async def test_searches_and_embeddings_are_counted(redis_url: str) -> None:
 
     async with rig(redis_url, handler) as up:
         await up.gateway.search(CTX, {"query": "x"})
-        assert (await up.gateway.embed(CTX, {"texts": ["a"]}))["embeddings"] == [[0.1]]
+        assert (await up.gateway.embed(CTX, {"texts": ["a"], "user_id": "ann", "session_id": "s-1"}))["embeddings"] == [
+            [0.1]
+        ]
         report = await up.usage()
+        by_user = await up.usage(UsageGroup.USER)
+        by_session = await up.usage(UsageGroup.SESSION)
     assert {item.key: (item.requests, item.total_tokens) for item in report.items} == {
         "small": (1, 4),
         "unknown": (1, 0),
     }
+    assert [(item.key, item.total_tokens) for item in by_user.items] == [("", 0), ("ann", 4)]
+    assert [(item.key, item.total_tokens) for item in by_session.items] == [("", 0), ("s-1", 4)]
 
 
 async def test_a_body_of_another_tenant_goes_nowhere(redis_url: str) -> None:

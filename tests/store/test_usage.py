@@ -1,82 +1,121 @@
-"""The ledger: what is recorded adds up, whatever it is grouped by."""
+"""The ledger: what is settled adds up, whatever it is grouped by."""
 
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 import trio
+from attrs import evolve, frozen
 
+from orchestrator.config.gateway import TiersSettings
+from orchestrator.domain.budgets import Price
 from orchestrator.errors import InvalidParameter
-from orchestrator.models.usage import Spending, UsageGroup, UsageItem, UsageKind
+from orchestrator.models.gateway import GatewayCall
+from orchestrator.models.ids import new_id
+from orchestrator.models.usage import Payer, Spending, UsageGroup, UsageItem, UsageKind
 from orchestrator.store.connection import open_redis
+from orchestrator.store.gateway_calls import GatewayCalls, Limits, Reserved
 from orchestrator.store.keys import Keys
 from orchestrator.store.usage import UsageLedger
 
-DAY = date(2026, 3, 1)
-NOON = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp() * 1000)
-A_DAY = 86_400_000
+CALL = GatewayCall("x", "acme", UsageKind.GENERATE, {"query": "why?"}, estimate=20, payer=Payer("echo", "ann", "s-1"))
 
 
-def spent(model: str = "large", agent_id: str = "echo", prompt: int = 10, completion: int = 5) -> Spending:
-    return Spending(UsageKind.GENERATE, model, agent_id, prompt, completion, prompt + completion, cost=0.1)
+def spent(model: str = "large", prompt: int = 10, completion: int = 5) -> Spending:
+    return Spending(model, prompt, completion, prompt + completion, cost_nano=100_000_000)
 
 
-async def test_spending_adds_up_by_model_agent_and_day(redis_url: str) -> None:
+@frozen
+class Books:
+    calls: GatewayCalls
+    ledger: UsageLedger
+
+    async def spend(self, what: Spending, call: GatewayCall = CALL) -> bool:
+        call = evolve(call, call_id=new_id())
+        assert await self.calls.reserve(call) == Reserved()
+        return await self.calls.settle(call, what)
+
+
+@pytest.fixture
+async def books(redis_url: str) -> AsyncIterator[Books]:
     async with open_redis(redis_url) as redis:
-        ledger = UsageLedger(redis, Keys())
-        records = [
-            (spent(), NOON),
-            (spent("odd|name:x", "echo"), NOON),
-            (spent(agent_id=""), NOON + A_DAY),
-            (Spending(UsageKind.EMBED, "small", "echo", 7, 0, 7), NOON + A_DAY),
-        ]
-        for number, (one, moment) in enumerate(records):
-            assert await ledger.record("acme", one, settlement=f"call-{number}", moment_ms=moment)
-        last = date(2026, 3, 2)
-        reports = {group: await ledger.read("acme", DAY, last, group) for group in UsageGroup}
+        stores = (redis, Keys(), 1000)
+        yield Books(GatewayCalls(*stores, Limits("enterprise", TiersSettings()), 3000, 3_600_000), UsageLedger(*stores))
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+async def test_spending_adds_up_by_model_agent_day_user_and_session(books: Books) -> None:
+    await books.spend(spent())
+    await books.spend(spent("odd|name:x"))
+    await books.spend(spent(), evolve(CALL, payer=Payer()))
+    await books.spend(Spending("small", 7, 0, 7), evolve(CALL, kind=UsageKind.EMBED, payer=Payer("echo", "bob", "s-2")))
+    await books.ledger.count_hit("acme", UsageKind.EMBED, "small", Payer("echo", "bob", "s-2"), "")
+    reports = {group: await books.ledger.read("acme", today(), today(), group) for group in UsageGroup}
     by_model = {item.key: item for item in reports[UsageGroup.MODEL].items}
-    assert by_model["large"] == UsageItem("large", 2, 20, 10, 30, 0.2)
+    assert by_model["large"] == UsageItem("large", 2, 0, 20, 10, 30, 0, 0.2)
+    assert by_model["small"] == UsageItem("small", 2, 1, 7, 0, 7, 0, 0.0)
     assert by_model["odd|name:x"].total_tokens == 15
     assert [item.key for item in reports[UsageGroup.AGENT].items] == ["", "echo"]
-    assert [(item.key, item.requests) for item in reports[UsageGroup.DAY].items] == [
-        ("2026-03-01", 2),
-        ("2026-03-02", 2),
-    ]
+    assert [item.key for item in reports[UsageGroup.DAY].items] == [today().isoformat()]
+    assert [(item.key, item.requests) for item in reports[UsageGroup.USER].items] == [("", 1), ("ann", 2), ("bob", 2)]
+    assert [item.key for item in reports[UsageGroup.SESSION].items] == ["", "s-1", "s-2"]
     for report in reports.values():
-        assert (report.totals.requests, report.totals.total_tokens, report.totals.cost) == (4, 52, 0.3)
+        totals = report.totals
+        assert (totals.requests, totals.cached, totals.total_tokens, totals.cost) == (5, 1, 52, 0.3)
         assert sum(item.total_tokens for item in report.items) == 52
 
 
-async def test_a_settlement_counts_once(redis_url: str) -> None:
-    async with open_redis(redis_url) as redis:
-        ledger = UsageLedger(redis, Keys())
-        assert await ledger.record("acme", spent(), settlement="call-1", moment_ms=NOON)
-        assert not await ledger.record("acme", spent(), settlement="call-1", moment_ms=NOON)
-        assert (await ledger.read("acme", DAY, DAY, UsageGroup.DAY)).totals.requests == 1
+async def test_a_call_is_counted_once(books: Books) -> None:
+    assert await books.calls.reserve(CALL) == Reserved()
+    assert await books.calls.settle(CALL, spent())
+    assert not await books.calls.settle(CALL, spent())
+    assert not await books.calls.release(CALL)
+    assert (await books.ledger.read("acme", today(), today(), UsageGroup.DAY)).totals.requests == 1
 
 
-async def test_many_at_once_lose_nothing(redis_url: str) -> None:
-    async with open_redis(redis_url) as redis:
-        ledger = UsageLedger(redis, Keys())
-
-        async def spend(number: int) -> None:
-            await ledger.record("acme", spent(), settlement=f"call-{number}", moment_ms=NOON)
-
-        async with trio.open_nursery() as nursery:
-            for number in range(100):
-                nursery.start_soon(spend, number)
-        assert (await ledger.read("acme", DAY, DAY, UsageGroup.MODEL)).totals.total_tokens == 1500
+async def test_a_call_that_was_named_by_its_caller_stays_counted_when_it_is_repeated(books: Books) -> None:
+    call = evolve(CALL, named=True)
+    assert await books.calls.reserve(call) == Reserved()
+    assert await books.calls.reserve(call) == Reserved(joined=True)
+    assert await books.calls.settle(call, spent())
+    assert await books.calls.reserve(call) == Reserved(settled=True)
+    assert not await books.calls.settle(call, spent())
 
 
-async def test_tenants_do_not_share_a_ledger_and_days_expire(redis_url: str) -> None:
-    async with open_redis(redis_url) as redis:
-        ledger = UsageLedger(redis, Keys())
-        await ledger.record("acme", spent(), settlement="call-1", moment_ms=NOON)
-        assert (await ledger.read("globex", DAY, DAY, UsageGroup.MODEL)).items == []
-        assert 399 * 86_400 < await redis.ttl(Keys().usage("acme", "20260301")) <= 400 * 86_400
+async def test_a_call_that_is_given_up_is_kept_apart(books: Books) -> None:
+    await books.calls.reserve(CALL)
+    assert await books.calls.give_up(CALL)
+    totals = (await books.ledger.read("acme", today(), today(), UsageGroup.USER)).totals
+    assert (totals.requests, totals.total_tokens, totals.unsettled_tokens) == (1, 0, 20)
 
 
-@pytest.mark.parametrize("last", [date(2026, 2, 28), date(2027, 6, 1)])
-async def test_a_range_must_be_one(redis_url: str, last: date) -> None:
-    async with open_redis(redis_url) as redis:
-        with pytest.raises(InvalidParameter):
-            await UsageLedger(redis, Keys()).read("acme", DAY, last, UsageGroup.DAY)
+async def test_tiny_costs_are_not_rounded_away(books: Books) -> None:
+    cheap = Price(Decimal("0.02"), Decimal(0)).nano(1, 0)
+    for _ in range(5):
+        await books.spend(Spending("small", 1, 0, 1, cheap))
+    assert (await books.ledger.read("acme", today(), today(), UsageGroup.DAY)).totals.cost == 1e-7
+
+
+async def test_many_at_once_lose_nothing(books: Books) -> None:
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(books.spend, spent())
+    assert (await books.ledger.read("acme", today(), today(), UsageGroup.MODEL)).totals.total_tokens == 1500
+
+
+async def test_tenants_do_not_share_a_ledger_and_days_expire(books: Books) -> None:
+    await books.spend(spent())
+    assert (await books.ledger.read("globex", today(), today(), UsageGroup.DAY)).items == []
+    day = books.ledger.keys.usage("acme", f"{today():%Y%m%d}")
+    assert 399 * 86_400 < await books.ledger.redis.ttl(day) <= 400 * 86_400
+    assert 61 * 86_400 < await books.ledger.redis.ttl(f"{day}:users") <= 62 * 86_400
+
+
+@pytest.mark.parametrize(("days", "group"), [(-1, UsageGroup.DAY), (400, UsageGroup.DAY), (62, UsageGroup.USER)])
+async def test_a_range_must_be_one(books: Books, days: int, group: UsageGroup) -> None:
+    with pytest.raises(InvalidParameter):
+        await books.ledger.read("acme", today(), today() + timedelta(days=days), group)
