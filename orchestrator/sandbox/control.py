@@ -1,4 +1,4 @@
-"""The control routes: faults, counters, and where the orchestrator is."""
+"""The control routes: faults, counters of calls and usage, and where the orchestrator is."""
 
 from collections import Counter
 from typing import Any
@@ -8,6 +8,7 @@ import orjson
 from orchestrator.sandbox.faults import Fault, FaultKind, Faults
 from orchestrator.sandbox.gateway import Gateway
 from orchestrator.sandbox.http_server import Reply, Request, json_reply
+from orchestrator.sandbox.usage import Spent
 
 Calls = Counter[tuple[str, str]]
 _TYPES: dict[str, type] = {
@@ -23,11 +24,12 @@ _TYPES: dict[str, type] = {
 class Control:
     """Answers under `/control`."""
 
-    def __init__(self, faults: Faults, calls: Calls, gateway: Gateway, services: frozenset[str]) -> None:
+    def __init__(self, faults: Faults, calls: Calls, gateway: Gateway, services: frozenset[str], spent: Spent) -> None:
         self._faults = faults
         self._calls = calls
         self._gateway = gateway
         self._services = services
+        self._spent = spent
 
     def answer(self, request: Request) -> Reply:
         """Do what a control request says."""
@@ -38,6 +40,11 @@ class Control:
                 return json_reply(self._counted())
             case "DELETE", "calls":
                 self._calls.clear()
+                return json_reply({"cleared": True})
+            case "GET", "usage":
+                return json_reply(self._spent.all())
+            case "DELETE", "usage":
+                self._spent.clear()
                 return json_reply({"cleared": True})
             case "POST", "faults":
                 return self._add(request)

@@ -62,7 +62,8 @@ class Writer:
 class Stream:
     """An answer that is made while it is sent."""
 
-    run: Callable[[Writer], Awaitable[None]]
+    run: Callable[[Writer], Awaitable[object]]
+    """Returns False where it failed: then it is made anew for whoever asks again."""
     content_type: str = NDJSON
 
 

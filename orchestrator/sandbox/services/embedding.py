@@ -7,6 +7,7 @@ from orchestrator.sandbox.retrieval.index import DIMENSIONS, MODEL
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
 from orchestrator.sandbox.routing import Call, Refusal, Route, Service
 from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.usage import Spent
 
 MAX_TEXTS: Final = 256
 
@@ -14,12 +15,13 @@ MAX_TEXTS: Final = 256
 class EmbeddingService:
     """The Embedding service."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, spent: Spent) -> None:
         self._library = library
+        self._spent = spent
 
     def service(self) -> Service:
         """Return the routes."""
-        routes = (Route("create", "POST", "/api/v1/internal/enhanced_embed", self.create),)
+        routes = (Route("create", "POST", "/api/v1/internal/enhanced_embed", self.create, creates=True),)
         return Service("embedding", "EMB", routes, plain_bodies=True)
 
     async def create(self, call: Call) -> Reply:
@@ -36,13 +38,17 @@ class EmbeddingService:
             index = await self._library.index()
         except NoRetrieval as error:
             raise Refusal(503, "EMB_SYS_001", str(error)) from error
+        total = sum(map(count_tokens, texts))
+        embeddings = index.embed(texts)
+        # Nothing is waited for from here on: what is counted is answered, and kept under its key.
+        self._spent.count(call.tenant_id, "embedding", total)
         return json_reply(
             {
                 "success": True,
-                "embeddings": index.embed(texts),
+                "embeddings": embeddings,
                 "model": MODEL,
                 "dimensions": DIMENSIONS,
-                "total_tokens": sum(map(count_tokens, texts)),
+                "total_tokens": total,
                 "metadata": {"collection_id": call.get("collection_id", str, None)},
             }
         )

@@ -14,6 +14,7 @@ from orchestrator.sandbox.retrieval.index import DIMENSIONS, Hit
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
 from orchestrator.sandbox.routing import Call, Refusal, Route, Service
 from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.usage import Spent
 
 EXTRACTION: Final = "sandbox-extraction"
 DEFAULT_PROMPT: Final = "Answer from the passages alone, and name the page that you rely on."
@@ -26,12 +27,13 @@ class QueryService:
 
     library: Library
     model: ModelServer
+    spent: Spent
 
     def service(self) -> Service:
         """Return the routes."""
         routes = (
-            Route("generate", "POST", "/api/v1/internal/query", self.query),
-            Route("search", "POST", "/api/v1/internal/search", self.search),
+            Route("generate", "POST", "/api/v1/internal/query", self.query, creates=True),
+            Route("search", "POST", "/api/v1/internal/search", self.search, creates=True),
         )
         return Service("query", "QRY", routes, plain_bodies=True)
 
@@ -51,7 +53,8 @@ class QueryService:
             for hit in hits
         ]
         usage = {"prompt_tokens": count_tokens(question), "completion_tokens": 0}
-        return json_reply({"success": True, "data": {"results": results}, "metadata": _metadata("search", usage)})
+        metadata = self._counted(call, "search", usage)
+        return json_reply({"success": True, "data": {"results": results}, "metadata": metadata})
 
     async def query(self, call: Call) -> Answer:
         """Answer a question, whole or as newline-delimited chunks; the last chunk has sources and usage."""
@@ -62,8 +65,8 @@ class QueryService:
         hits = [] if collection_id is None else await self._find(call, question, collection_id)
         if call.get("stream", bool, False):
 
-            async def run(writer: Writer) -> None:
-                await self._stream(call, question, hits, writer)
+            async def run(writer: Writer) -> bool:
+                return await self._stream(call, question, hits, writer)
 
             return Stream(run)
         try:
@@ -72,7 +75,9 @@ class QueryService:
             raise Refusal(502, "QRY_LLM_002", str(error)) from error
         return json_reply({"success": True, "data": {"response": text, "sources": sources(hits)}, "metadata": metadata})
 
-    async def _stream(self, call: Call, question: str, hits: list[Hit], writer: Writer) -> None:
+    async def _stream(self, call: Call, question: str, hits: list[Hit], writer: Writer) -> bool:
+        """Stream an answer; returns whether it is one."""
+
         async def on_text(text: str) -> None:
             await writer.send(_chunk(type="chunk", content=text))
 
@@ -81,9 +86,10 @@ class QueryService:
         except ModelFailed as error:
             fault = {"code": "QRY_LLM_002", "message": str(error), "retryable": True}
             await writer.send(_chunk(type="error", error=fault))
-        else:
-            data = {"response": text, "sources": sources(hits)}
-            await writer.send(_chunk(type="done", data=data, metadata=metadata))
+            return False
+        data = {"response": text, "sources": sources(hits)}
+        await writer.send(_chunk(type="done", data=data, metadata=metadata))
+        return True
 
     async def _generate(
         self, call: Call, question: str, hits: list[Hit], on_text: OnText
@@ -96,13 +102,19 @@ class QueryService:
                 max_tokens=call.get("max_tokens", int, None),
             )
             usage = {"prompt_tokens": completion.prompt_tokens, "completion_tokens": completion.completion_tokens}
-            return completion.text, _metadata(completion.model, usage)
+            return completion.text, self._counted(call, completion.model, usage)
         text = extract(question, hits)
         for piece in re.findall(r"(?:\s*\S+){1,8}\s*", text):
             await on_text(piece)
         read = sum(count_tokens(hit.passage.content) for hit in hits)
         usage = {"prompt_tokens": count_tokens(question) + read, "completion_tokens": count_tokens(text)}
-        return text, _metadata(EXTRACTION, usage)
+        return text, self._counted(call, EXTRACTION, usage)
+
+    def _counted(self, call: Call, model: str, usage: dict[str, int]) -> dict[str, Any]:
+        """Count what an answer has cost, and write it down for its reader; nothing is waited for until it is kept."""
+        prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
+        self.spent.count(call.tenant_id, "query", prompt, completion)
+        return {"model": model, "token_usage": {**usage, "total_tokens": prompt + completion}}
 
     async def _find(self, call: Call, question: str, collection_id: str) -> list[Hit]:
         limit = call.get("similarity_top_k", int, 4)
@@ -141,11 +153,6 @@ def _prompt(call: Call, question: str, hits: list[Hit]) -> list[dict[str, str]]:
         said.pop()
     instructions = f"{system}\n\n{passages}" if passages else system
     return [{"role": "system", "content": instructions}, *said, {"role": "user", "content": question}]
-
-
-def _metadata(model: str, usage: dict[str, int]) -> dict[str, Any]:
-    total = usage["prompt_tokens"] + usage["completion_tokens"]
-    return {"model": model, "token_usage": {**usage, "total_tokens": total}}
 
 
 def _chunk(**fields: Any) -> bytes:

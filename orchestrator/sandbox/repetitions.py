@@ -1,0 +1,99 @@
+"""What is asked under an idempotency key is done once: whoever repeats the key gets the first answer again."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+from attrs import define, field, frozen
+
+from orchestrator.sandbox.http_server import Answer, ConnectionCut, Reply, Stream, Writer
+
+KEPT_ANSWERS: Final = 10_000
+LONGEST_SECONDS: Final = 60.0
+"""How long a stream goes on whose client has gone."""
+
+Name = tuple[str, ...]
+_CLIENT_GONE = (ConnectionCut, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
+
+
+@frozen
+class _Lines:
+    """A stream as it was sent."""
+
+    pieces: tuple[bytes, ...]
+    content_type: str
+
+    def stream(self) -> Stream:
+        async def run(writer: Writer) -> None:
+            for piece in self.pieces:
+                await writer.send(piece)
+
+        return Stream(run, self.content_type)
+
+
+@define(eq=False)
+class Repetitions:
+    """Remembers answers by name; two of the same name at once are done one after the other."""
+
+    _answers: OrderedDict[Name, Reply | _Lines] = field(factory=OrderedDict, init=False)
+    _locks: dict[Name, trio.Lock] = field(factory=dict, init=False)
+
+    async def once(self, name: Name, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer of this name; `make` makes it where there is none yet, and raises where it can't."""
+        lock = self._lock(name)
+        async with lock:
+            known = self._answers.get(name)
+            answer = await make() if known is None else known
+            if known is None and isinstance(answer, Reply):
+                self._keep(name, answer)
+        self._forget(name, lock)
+        if isinstance(answer, Stream):
+            return Stream(lambda writer: self._stream(name, answer, writer), answer.content_type)
+        return answer.stream() if isinstance(answer, _Lines) else answer
+
+    async def _stream(self, name: Name, stream: Stream, writer: Writer) -> None:
+        """Stream an answer, and go on to its end although the client goes: it is made once, and kept."""
+        lock = self._lock(name)
+        async with lock:
+            known = self._answers.get(name)
+            if known is None:
+                recorder = _Recorder(writer)
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + LONGEST_SECONDS):
+                    if await stream.run(recorder) is not False:
+                        self._keep(name, _Lines(tuple(recorder.pieces), stream.content_type))
+        self._forget(name, lock)
+        if isinstance(known, _Lines):
+            await known.stream().run(writer)
+        elif known is None and recorder.gone is not None:
+            raise recorder.gone
+
+    def _keep(self, name: Name, answer: Reply | _Lines) -> None:
+        self._answers[name] = answer
+        if len(self._answers) > KEPT_ANSWERS:
+            self._answers.popitem(last=False)
+
+    def _lock(self, name: Name) -> trio.Lock:
+        return self._locks.setdefault(name, trio.Lock())
+
+    def _forget(self, name: Name, lock: trio.Lock) -> None:
+        if not lock.locked():
+            self._locks.pop(name, None)
+
+
+class _Recorder(Writer):
+    """Passes pieces on while the client is there, and remembers all of them."""
+
+    def __init__(self, inner: Writer) -> None:
+        super().__init__(inner.send)
+        self.pieces: list[bytes] = []
+        self.gone: Exception | None = None
+
+    async def send(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        if self.gone is not None:
+            return
+        try:
+            await super().send(piece)
+        except _CLIENT_GONE as error:
+            self.gone = error
