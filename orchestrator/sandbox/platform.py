@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 import httpx
 import trio
@@ -14,8 +13,9 @@ from orchestrator.sandbox.control import Calls, Control
 from orchestrator.sandbox.data_files import Fixtures, data_folder, load_fixtures
 from orchestrator.sandbox.faults import Fault, FaultKind, Faults, cut, parse_fault, strike
 from orchestrator.sandbox.gateway import Gateway
-from orchestrator.sandbox.http_server import Answer, Reply, Request, json_reply, listen
+from orchestrator.sandbox.http_server import Answer, Request, json_reply, listen
 from orchestrator.sandbox.model_server import model_from_environment
+from orchestrator.sandbox.repetitions import Repetitions
 from orchestrator.sandbox.retrieval.library import Library
 from orchestrator.sandbox.routing import Call, Refusal, Route, Service
 from orchestrator.sandbox.services.agent_execution import AgentExecutionService
@@ -25,9 +25,7 @@ from orchestrator.sandbox.services.embedding import EmbeddingService
 from orchestrator.sandbox.services.query import QueryService
 from orchestrator.sandbox.services.tool_registry import ToolRegistryService
 from orchestrator.sandbox.services.workflow_engine import WorkflowEngineService
-
-KEPT_ANSWERS: Final = 10_000
-"""Answers that are remembered by their idempotency keys."""
+from orchestrator.sandbox.usage import Spent
 
 
 @frozen
@@ -38,7 +36,7 @@ class Platform:
     control: Control
     faults: Faults
     calls: Calls
-    _answers: OrderedDict[tuple[str, ...], Reply] = field(factory=OrderedDict)
+    _repetitions: Repetitions = field(factory=Repetitions)
 
     async def handle(self, request: Request) -> Answer:
         """Answer a request."""
@@ -83,15 +81,7 @@ class Platform:
         if key is None or not route.creates:
             return await route.handler(call)
         name = (call.prefix, route.operation, call.tenant_id, *call.params.values(), key)
-        known = self._answers.get(name)
-        if known is not None:
-            return known
-        answer = await route.handler(call)
-        if isinstance(answer, Reply):
-            self._answers[name] = answer
-            if len(self._answers) > KEPT_ANSWERS:
-                self._answers.popitem(last=False)
-        return answer
+        return await self._repetitions.once(name, lambda: route.handler(call))
 
 
 @frozen
@@ -103,6 +93,8 @@ class Sandbox:
     faults: Faults
     calls: Calls
     """How often each operation was called: `calls["conversation", "append"]`."""
+    spent: Spent
+    """What Query and Embedding have spent."""
     _gateway: Gateway
     _names: tuple[str, ...]
 
@@ -151,7 +143,7 @@ async def run_sandbox(
     library = Library(docs or data_folder("docs"), known.folder / "documents")
     conversation = ConversationService(data_dir)
     listener = await listen(port)
-    faults, calls = Faults(), Calls()
+    faults, calls, spent = Faults(), Calls(), Spent()
     async with httpx.AsyncClient() as client:
         gateway, model = Gateway(client, orchestrator_url, internal_api_key), model_from_environment(client)
         async with trio.open_nursery() as nursery:
@@ -161,16 +153,16 @@ async def run_sandbox(
                 AgentExecutionService(known, gateway, model, nursery, OrderedDict()).service(),
                 WorkflowEngineService(known, gateway, nursery, OrderedDict()).service(),
                 ToolRegistryService(known, gateway, nursery).service(),
-                QueryService(library, model).service(),
-                EmbeddingService(library).service(),
+                QueryService(library, model, spent).service(),
+                EmbeddingService(library, spent).service(),
             )
             by_name = {service.name: service for service in services}
-            control = Control(faults, calls, gateway, frozenset(by_name))
+            control = Control(faults, calls, gateway, frozenset(by_name), spent)
             if prepare:
                 nursery.start_soon(library.prepare)
             nursery.start_soon(listener.serve, Platform(by_name, control, faults, calls).handle)
             try:
-                yield Sandbox(listener.port, known, faults, calls, gateway, tuple(by_name))
+                yield Sandbox(listener.port, known, faults, calls, spent, gateway, tuple(by_name))
             finally:
                 nursery.cancel_scope.cancel()
                 conversation.close()
