@@ -68,11 +68,16 @@ class Schedule:
         return moves
 
     def status(self, states: Mapping[str, CallState]) -> TaskStatus:
-        """Return how a plan ends whose calls are all settled: partial where something failed, failed where all did."""
-        found = set(states.values())
-        if CallState.FAILED not in found:
+        """Return how a plan ends whose calls are all settled: partial where one failed, failed where nothing is done.
+
+        Nothing needs to be done where all that failed was optional.
+        """
+        failed = [name for name, state in states.items() if state is CallState.FAILED]
+        if not failed:
             return TaskStatus.COMPLETED
-        return TaskStatus.PARTIAL if CallState.DONE in found else TaskStatus.FAILED
+        if CallState.DONE in states.values() or all(self.plan.calls[name].optional for name in failed):
+            return TaskStatus.PARTIAL
+        return TaskStatus.FAILED
 
     def to_undo(self, done: Sequence[str]) -> list[tuple[str, ServiceCall]]:
         """Return which calls are undone, one after the other, and by what; `done` in the order of their ends."""

@@ -25,10 +25,8 @@ class PlannedCall:
     """With the plan's deadline, and an idempotency key made of task, call and plan version."""
     run: PlanRun
     """The attempt that makes it."""
-    wait: Wait | None = None
-    """What the call was put aside for, in an earlier attempt."""
     answer: CallAnswer | None = None
-    """What has come since."""
+    """What has come for a call that was put aside in an earlier attempt."""
 
 
 class Performer(Protocol):
@@ -37,17 +35,13 @@ class Performer(Protocol):
     async def perform(self, call: PlannedCall) -> Any:
         """Make a call, with its retries, and return its result, plain JSON data.
 
-        It is asked again, with `wait` and `answer`, for a call that it has put aside and that was answered. When it is
-        cancelled, it tells the service within a short, shielded time.
+        It is asked again, with `answer`, for a call that it has put aside and that was answered since.
 
         Raises:
             OrchestratorError: the call has failed for good.
             CallWaits: its result comes later.
             FencedOut: another worker has taken the task over.
         """
-
-    async def abandon(self, call: PlannedCall) -> None:
-        """Tell who has taken a call on (`call.wait`) that nobody waits any more; OrchestratorError if that failed."""
 
 
 @frozen

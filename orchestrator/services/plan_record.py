@@ -20,7 +20,8 @@ from orchestrator.models.envelope import ErrorBody, FieldFault
 from orchestrator.models.orchestration import OrchestrationPlan, ServiceCall
 from orchestrator.models.plan_state import CallState, PlanProgress
 from orchestrator.models.timestamps import now_ms
-from orchestrator.models.waits import ANSWER, CallAnswer, Wait, WaitKind
+from orchestrator.models.waits import Wait, WaitKind
+from orchestrator.services.delegations import answer_of
 from orchestrator.services.performing import PlannedCall
 from orchestrator.services.run import PlanRun
 
@@ -84,15 +85,13 @@ class PlanRecord:
             fault = FieldFault(missing.path, missing.message)
             raise Unprocessable(f"A parameter can't be filled in: {missing}.", details=[fault]) from None
         wait = self.wait_of(key)
-        answered = None if wait is None else self._run.checkpoints.get(ANSWER + wait.call_id)
         effect = f"{self._run.message.task_id}:{key}:{self._plan.version}"
         return PlannedCall(
             key,
             evolve(step, parameters=parameters),
             evolve(self._context, deadline=deadline, idempotency_key=effect),
             self._run,
-            wait,
-            None if answered is None else structure(answered, CallAnswer),
+            None if wait is None else answer_of(self._run.checkpoints, wait.call_id),
         )
 
     def wait_of(self, key: str) -> Wait | None:
@@ -101,11 +100,11 @@ class PlanRecord:
         if kept is None:
             return None
         left_ms = max(1, kept["until_ms"] - now_ms())
-        return Wait(kept["call_id"], WaitKind(kept["kind"]), left_ms, kept["request"], kept["handle"])
+        return Wait(kept["call_id"], WaitKind(kept["kind"]), left_ms, kept["request"])
 
     def is_answered(self, wait: Wait) -> bool:
         """Tell whether the answer has come."""
-        return ANSWER + wait.call_id in self._run.checkpoints
+        return answer_of(self._run.checkpoints, wait.call_id) is not None
 
     def weigh(self, result: Any) -> None:
         """Count a result.

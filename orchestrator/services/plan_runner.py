@@ -1,11 +1,11 @@
 """Plans at work: every call as soon as it may, its result kept before anything that depends on it begins."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import structlog
 import trio
-from attrs import evolve, frozen
+from attrs import frozen
 
 from orchestrator.codec import structure, unstructure
 from orchestrator.domain import conditions
@@ -15,14 +15,12 @@ from orchestrator.models.envelope import ErrorBody, FieldFault
 from orchestrator.models.orchestration import OnFailure, OrchestrationPlan, ServiceCall
 from orchestrator.models.plan_state import CallState
 from orchestrator.models.task import TaskStatus
-from orchestrator.models.waits import Wait
 from orchestrator.services.call_contexts import call_of
 from orchestrator.services.performing import Performer, PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plan_record import UNDO, WAIT, PlanRecord, kept_wait
 from orchestrator.services.run import CallWaits, PlanRun
 from orchestrator.services.siblings import open_siblings
 
-GOODBYE_SECONDS: Final = 2.0
 _log = structlog.get_logger("orchestrator.services.plan_runner")
 
 
@@ -42,8 +40,7 @@ class PlanRunner:
         """Run one attempt, from what earlier attempts have left.
 
         An attempt works for `plan.deadline_ms` at most, and not beyond the task's time; what it waits for while it is
-        put aside has clocks of its own. Where somebody has stopped the task (`run.stopped`), who has taken work on is
-        told; what is done stays done.
+        put aside has clocks of its own. When it is cancelled, so are the calls that run; what is done stays done.
 
         Args:
             plan: one that `domain.plans` finds no fault in.
@@ -55,17 +52,7 @@ class PlanRunner:
             OrchestratorError: a call has failed and the plan can't go on without it; `details` name the call.
             FencedOut: another worker has taken the task over.
         """
-        attempt = _Attempt(plan, input_, run, self.performer)
-        try:
-            return await attempt.run()
-        except trio.Cancelled:
-            if run.stopped:
-                await attempt.abandon_waits()
-            raise
-        except OrchestratorError as error:
-            if not error.retryable or isinstance(error, PlanTimeout):
-                await attempt.abandon_waits()
-            raise
+        return await _Attempt(plan, input_, run, self.performer).run()
 
 
 class _Attempt:
@@ -169,7 +156,6 @@ class _Attempt:
 
     async def _turn_back(self, fault: OrchestratorError) -> PlanWaiting | PlanUndone:
         """Undo what is done, the last first; what can't be undone is left, and the rest undone nevertheless."""
-        await self.abandon_waits()
         deadline = trio.current_time() + self._plan.deadline_ms / 1000
         unknown = CallTimeout("Nobody knows whether it was done: its answer did not come in time.")
         left = {name: unknown.body(self._run.message.correlation_id) for name in self._unsure}
@@ -212,22 +198,6 @@ class _Attempt:
         outcome = {"state": CallState.LEFT, "error": unstructure(body)}
         await self._run.checkpoint(key, outcome, record.progress(name, CallState.LEFT, body))
         return body
-
-    async def abandon_waits(self) -> None:
-        """Tell who has taken work on that nobody waits any more, within `GOODBYE_SECONDS`."""
-        deadline = trio.current_time() + GOODBYE_SECONDS
-        with trio.CancelScope(shield=True, deadline=deadline):
-            async with open_siblings() as nursery:
-                for name, wait in self._record.waits.items():
-                    nursery.start_soon(self._abandon, name, wait, deadline)
-        self._record.waits.clear()
-
-    async def _abandon(self, name: str, wait: Wait, deadline: float) -> None:
-        try:
-            planned = self._record.planned(name, self._plan.calls[name], deadline)
-            await self._performer.abandon(evolve(planned, wait=wait))
-        except OrchestratorError as error:
-            _log.warning("work not abandoned", task_id=self._run.message.task_id, call=name, reason=error.message)
 
 
 def _path(name: str) -> str:
