@@ -59,6 +59,7 @@ from orchestrator.services.schedule_runner import ScheduleRunner
 from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
+from orchestrator.services.task_updates import TaskUpdateService
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
@@ -227,6 +228,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             operations=_operations(stores, tenants, ready, due, audit, settings),
             load=load,
             timelines=TimelineService(TimelineStore(*stores), load),
+            task_updates=TaskUpdateService(queue.delegations, ready),
             agents=AgentService(clients, coordinator, catalog, sessions, task_store),
             tools=ToolService(clients, coordinator, catalog, sessions),
             catalog_notices=CatalogNotices(redis, keys, catalog),

@@ -7,14 +7,16 @@ from typing import Any, Final
 import trio
 from attrs import asdict, frozen
 
-from orchestrator.clients.answers import Answer
+from orchestrator.clients.answers import Answer, as_answer
 from orchestrator.clients.messages import kind, payload
 from orchestrator.clients.refusals import told_error
 from orchestrator.clients.responses import Lines, Pieces
 from orchestrator.clients.transport import Transport
 from orchestrator.errors import BadGateway, ServiceFault
 from orchestrator.models.agent import (
+    AgentAccepted,
     AgentConfig,
+    AgentOutcome,
     AgentPiece,
     AgentResponse,
     AgentStatus,
@@ -25,6 +27,7 @@ from orchestrator.models.call import CallContext
 from orchestrator.models.chat import Usage
 from orchestrator.models.events import StreamContent, ToolOutcome
 from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.waits import Callback
 
 EXECUTE: Final = OPERATIONS["agent_execution", "execute"]
 TOOL_RESULT: Final = OPERATIONS["agent_execution", "tool_result"]
@@ -47,6 +50,8 @@ class Execution:
     session_id: str
     user_id: str
     max_tokens: int | None = None
+    callback: Callback | None = None
+    """With it the service may take the execution on, and answer later."""
 
 
 class AgentStream:
@@ -58,7 +63,7 @@ class AgentStream:
         self._ended = False
 
     async def receive(self) -> list[AgentPiece]:
-        """Return the next pieces, at least one; the last of all is an `AgentResponse` or a `ToolRequest`.
+        """Return the next pieces, at least one; the last of all is an `AgentOutcome`.
 
         Raises:
             BadGateway: the stream was cut off or is malformed.
@@ -90,7 +95,7 @@ class AgentStream:
         for piece in pieces:
             if self._ended and not isinstance(piece, AgentStatus):
                 raise BadGateway("Agent Execution went on after the end of its stream.", service=self._service)
-            self._ended = self._ended or isinstance(piece, AgentResponse | ToolRequest)
+            self._ended = self._ended or isinstance(piece, AgentOutcome)
         return pieces
 
 
@@ -114,11 +119,13 @@ class AgentExecutionClient:
         }
         if execution.max_tokens is not None:
             parameters["max_tokens"] = execution.max_tokens
+        callback = execution.callback
         async with self.transport.stream(
             call,
             EXECUTE,
             parameters,
-            task_id=execution.execution_id,
+            task_id=callback.task_id if callback else execution.execution_id,
+            callback_token=callback.token if callback else None,
             session_id=execution.session_id,
             user_id=execution.user_id,
         ) as pieces:
@@ -149,7 +156,18 @@ class AgentExecutionClient:
         return payload(await self.transport.call(call, GET, {"task_id": execution_id})).fields
 
 
+def read_response(result: Any) -> AgentResponse:
+    """Read the answer of an execution that was answered later: what `agent.response` carries.
+
+    Raises:
+        BadGateway: it is something else.
+    """
+    return _response(as_answer(EXECUTE.service, result))
+
+
 def _piece(said: Answer) -> AgentPiece:
+    if "type" not in said.fields and said.mapping("payload", {}).get("status") == "accepted":
+        return AgentAccepted(said.inner("payload").text("task_id", ""))
     name = kind(said)
     if name == "agent.token":
         return _token(said.inner("payload"))

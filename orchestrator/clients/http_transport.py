@@ -98,7 +98,7 @@ class HttpTransport:
             exchange = await self._send(call, operation.method, *rendered)
         response = exchange.response
         async with HttpPieces(self.service, exchange, deadline=call.deadline, idle=self.timeout) as pieces:
-            if response.status != 200:
+            if response.status != 200 and not (response.status == 202 and operation.delegable):
                 with self._within(min(call.deadline, trio.current_time() + self.timeout)):
                     raw = await read_whole(pieces)
                 self._check(call, operation, response, raw)

@@ -9,6 +9,7 @@ from orchestrator.clients.transport import Transport
 from orchestrator.models.call import CallContext
 from orchestrator.models.events import ToolOutcome, ToolStatus
 from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.waits import Callback
 
 LIST: Final = OPERATIONS["tool_registry", "list"]
 GET: Final = OPERATIONS["tool_registry", "get"]
@@ -42,8 +43,11 @@ class ToolRegistryClient:
         return ToolOutcome(ToolStatus.ERROR, error_message=answer.text("error_message", "The tool failed."))
 
     async def async_execute(
-        self, call: CallContext, tool_id: str, parameters: dict[str, Any], *, task_id: str
-    ) -> dict[str, Any]:
-        """Start a tool whose result comes later, as a `task.*` message for `task_id`."""
-        asked = {"tool_id": tool_id, "parameters": parameters, "task_id": task_id}
-        return payload(await self.transport.call(call, ASYNC_EXECUTE, asked, task_id=task_id)).fields
+        self, call: CallContext, tool_id: str, parameters: dict[str, Any], callback: Callback
+    ) -> str:
+        """Start a tool that answers later, by `task.*`; returns the name that the registry gives it, or nothing."""
+        asked = {"tool_id": tool_id, "parameters": parameters, "task_id": callback.task_id}
+        answer = await self.transport.call(
+            call, ASYNC_EXECUTE, asked, task_id=callback.task_id, callback_token=callback.token
+        )
+        return payload(answer).text("execution_id", "")

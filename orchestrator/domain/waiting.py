@@ -8,6 +8,7 @@ from orchestrator.domain.task_states import FINISHED
 from orchestrator.models.task import TaskStatus
 from orchestrator.models.timeline import TaskWait, WaitFacts, WaitReason
 from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.waits import WaitKind
 
 _ENOUGH_STARTS: Final = 5
 """Fewer starts within the last minute say nothing about the next ones."""
@@ -54,9 +55,11 @@ def _behind_session(facts: WaitFacts) -> TaskWait:
 def _delayed(facts: WaitFacts, due_ms: int) -> TaskWait:
     until = to_timestamp(due_ms)
     if facts.status is TaskStatus.WAITING:
-        tool = f" ({facts.waiting_for})" if facts.waiting_for else ""
-        says = f"It waits for its client's tool{tool}, until {until} at the latest."
-        return evolve(_wait(facts, _R.CLIENT_TOOL, says), until=until)
+        calls = f" ({facts.waiting_for})" if facts.waiting_for else ""
+        service = facts.waiting_kind == WaitKind.DELEGATED
+        what = "the answer of a service" if service else "its client's tool"
+        says = f"It waits for {what}{calls}, until {until} at the latest."
+        return evolve(_wait(facts, _R.SERVICE if service else _R.CLIENT_TOOL, says), until=until)
     what = "It failed and starts over" if facts.status is TaskStatus.RETRYING else "It is delayed, and starts"
     return evolve(_wait(facts, _R.DELAYED, f"{what} at {until} at the earliest."), until=until, estimated_start=until)
 

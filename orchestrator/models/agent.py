@@ -60,5 +60,15 @@ class AgentResponse:
     usage: Usage = field(factory=Usage)
 
 
-AgentPiece = AgentToken | AgentStatus | ToolRequest | AgentResponse
+@frozen
+class AgentAccepted:
+    """The service has taken the execution on, and answers later, by callback."""
+
+    execution_id: str
+    """Empty where the service does not name it."""
+
+
+AgentOutcome = ToolRequest | AgentResponse | AgentAccepted
+"""What a stream of an execution ends with."""
+AgentPiece = AgentToken | AgentStatus | AgentOutcome
 """What the stream of an execution is made of."""

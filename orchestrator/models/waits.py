@@ -31,8 +31,6 @@ class Wait:
     """After so long it is answered by an error."""
     request: dict[str, Any] | None = None
     """What a client is asked: the fields of `tool.execute`."""
-    handle: str | None = None
-    """What the service calls the work that it has taken on, for a cancel."""
 
 
 class AnswerStatus(StrEnum):

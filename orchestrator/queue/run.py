@@ -12,6 +12,7 @@ from orchestrator.models.chat import HistoryMessage
 from orchestrator.models.session import Session
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.queue.delegating import Delegated
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.services import QueueServices
 from orchestrator.store.frames import make_body
@@ -51,12 +52,14 @@ class ChatRun:
     message: TaskMessage
     session: Session
     checkpoints: Mapping[str, Any] = field(init=False)
+    delegations: Delegated = field(init=False)
     _events: int = field(default=0, init=False)
     _streamed: bool = field(default=False, init=False)
     _order: trio.Lock = field(factory=trio.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.checkpoints = self.hand.claim.checkpoints()
+        self.delegations = Delegated(self.services.delegations, self.hand.claim, self.message, outlast)
 
     @property
     def attempt(self) -> int:

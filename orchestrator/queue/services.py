@@ -5,6 +5,7 @@ from attrs import field, frozen
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.store.connection import Redis
+from orchestrator.store.delegations import DelegationStore
 from orchestrator.store.due import DueTenants
 from orchestrator.store.keys import Keys
 from orchestrator.store.nodes import Nodes
@@ -27,6 +28,11 @@ class QueueServices:
     nodes: Nodes
     sessions: SessionManager
     metrics: Metrics = field(factory=Metrics)
+    delegations: DelegationStore = field(init=False)
+
+    @delegations.default
+    def _delegations(self) -> DelegationStore:
+        return DelegationStore(self.redis, self.keys, self.settings.event_log_length)
 
     async def tenants(self) -> list[str]:
         """Return all tenants that ever had a session."""

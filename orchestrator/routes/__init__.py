@@ -16,6 +16,7 @@ from orchestrator.routes.metrics import metrics_views
 from orchestrator.routes.registry import Route
 from orchestrator.routes.schedules import schedule_routes
 from orchestrator.routes.sessions import session_routes
+from orchestrator.routes.task_updates import task_update_routes
 from orchestrator.routes.tasks import task_routes
 from orchestrator.routes.tenants import tenant_routes
 from orchestrator.routes.tokens import token_routes
@@ -31,6 +32,7 @@ ROUTES: tuple[Route, ...] = (
     *agent_routes,
     *tool_routes,
     *gateway_routes,
+    *task_update_routes,
     *tenant_routes,
     *dead_letter_routes,
     *token_routes,

@@ -58,10 +58,13 @@ class Callback:
 
 
 def callback_for(call: Call, gateway: Gateway) -> Callback:
-    """Make the callback that a request names by its `task_id` and its metadata's `callback_token`."""
+    """Make the callback that a request names by its metadata's `task_id` and `callback_token`.
+
+    The payload's `task_id` may name the work itself, so it stands for the task only where the metadata say nothing.
+    """
     metadata = call.message.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    task_id = call.payload.get("task_id") or call.message.get("task_id") or metadata.get("task_id") or ""
+    task_id = metadata.get("task_id") or call.payload.get("task_id") or call.message.get("task_id") or ""
     return Callback(
         gateway=gateway,
         tenant_id=call.tenant_id,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 import trio
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
@@ -17,15 +17,20 @@ from orchestrator.models.chat import ChatAnswer
 from orchestrator.models.events import ToolOutcome, ToolStatus
 from orchestrator.models.ids import new_id
 from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.agent_version import agent_of
-from orchestrator.services.chat_turn import CANCEL_SECONDS, EXECUTED, call_of
+from orchestrator.services.chat_turn import CANCEL_SECONDS, EXECUTED, STREAMED, call_of
+from orchestrator.services.delegations import answer_of
 from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.turn_execution import Inputs, TurnExecution
 from orchestrator.services.turn_stream import TurnStream
 
-_NO_CLIENT: Final = ToolOutcome(ToolStatus.ERROR, error_message="a batch has no client that could run this tool")
+_NO_CLIENT: Final = CallAnswer(
+    AnswerStatus.COMPLETED,
+    unstructure(ToolOutcome(ToolStatus.ERROR, error_message="a batch has no client that could run this tool")),
+)
 _log = structlog.get_logger("orchestrator.services.batch_item")
 
 
@@ -37,7 +42,7 @@ class BatchItemRunner:
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
 
-    async def run(self, run: Run, partial: Partial) -> TurnDone:
+    async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
         """Run one attempt at an item; `partial` stays empty. When it is cancelled, Agent Execution is told so.
 
         Raises:
@@ -70,11 +75,23 @@ class _Item:
         announced = trio.Event()
         announced.set()
         stream = TurnStream(run, announced, text="", sequence=0, broken=False)
-        self._execution = TurnExecution(run, self._call, services.clients, services.coordinator, stream)
+        self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
+        self._execution = TurnExecution(
+            run,
+            self._call,
+            services.clients,
+            services.coordinator,
+            stream,
+            execution_id=self._waited.get("execution_id", ""),
+            rounds=self._waited.get("rounds", 0),
+            async_tools=frozenset(self._waited.get("async_tools", ())),
+        )
         self._degraded: list[str] = []
 
-    async def run(self) -> TurnDone:
-        executed: dict[str, Any] = self._run.checkpoints.get(EXECUTED) or await self._execute()
+    async def run(self) -> TurnDone | TurnWaiting:
+        executed: dict[str, Any] | TurnWaiting = self._run.checkpoints.get(EXECUTED) or await self._execute()
+        if isinstance(executed, TurnWaiting):
+            return executed
         answer = structure(executed["answer"], ChatAnswer)
         took_ms = max(0, now_ms() - from_timestamp(self._run.message.created_at))
         return TurnDone(evolve(answer, processing_time_ms=took_ms), None, executed["agent_version"])
@@ -88,13 +105,32 @@ class _Item:
             except OrchestratorError as error:
                 _log.warning("execution not cancelled", task_id=self._run.message.task_id, reason=error.message)
 
-    async def _execute(self) -> dict[str, Any]:
-        """Let the agent answer, and checkpoint its answer."""
+    async def _execute(self) -> dict[str, Any] | TurnWaiting:
+        """Let the agent answer, and checkpoint its answer; or what it waits for, unless that is a client."""
         agent_id = self._run.session.agent_id
         agent = await agent_of(self._run, self._call, self._services.catalog)
-        outcome = await self._execution.start(Inputs(agent, {"messages": []}, await self._tools(agent_id)))
+        execution = self._execution
+        if self._waited:
+            wait = structure(self._waited["wait"], Wait)
+            answer = answer_of(self._run.checkpoints, wait.call_id)
+            outcome = TurnWaiting((wait,)) if answer is None else await execution.resume(agent, wait, answer)
+        else:
+            await execution.prepare()
+            outcome = await execution.start(Inputs(agent, {"messages": []}, await self._tools(agent_id)))
         while isinstance(outcome, TurnWaiting):
-            outcome = await self._execution.resume(agent, outcome.tool_call_id, asdict(_NO_CLIENT))
+            wait = outcome.waits[0]
+            if wait.kind is WaitKind.DELEGATED:
+                await self._run.checkpoint(
+                    STREAMED,
+                    {
+                        "wait": unstructure(wait),
+                        "execution_id": execution.execution_id,
+                        "rounds": execution.rounds,
+                        "async_tools": sorted(execution.async_tools),
+                    },
+                )
+                return outcome
+            outcome = await execution.resume(agent, wait, _NO_CLIENT)
         executed = {"answer": unstructure(self._answer(outcome)), "agent_version": agent.version}
         await self._run.checkpoint(EXECUTED, executed)
         return executed

@@ -41,6 +41,7 @@ from orchestrator.models.principal import RequestContext
 from orchestrator.models.session import Session, SessionState
 from orchestrator.models.task import Task, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.models.waits import AnswerStatus, CallAnswer
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.views import (
@@ -283,8 +284,9 @@ class ChatService:
         """
         await self.sessions.get(ctx, session_id)
         body = make_body("tool.result", result, tenant_id=ctx.tenant_id, correlation_id=ctx.correlation_id)
+        answer = CallAnswer(AnswerStatus.COMPLETED, unstructure(result.result))
         taken = await self.tasks.answer_tool(
-            ctx.tenant_id, session_id, result.tool_call_id, encode(result.result), body
+            ctx.tenant_id, session_id, result.tool_call_id, answer, ("tool.result", body)
         )
         if not taken:
             raise NotFound(f"No turn waits for the tool call {result.tool_call_id}: it is unknown, or late.")

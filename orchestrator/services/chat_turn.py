@@ -27,19 +27,21 @@ from orchestrator.models.ids import new_id
 from orchestrator.models.principal import TraceContext
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.models.waits import Wait
 from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.agent_version import agent_of
+from orchestrator.services.delegations import answer_of
 from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.siblings import open_siblings
-from orchestrator.services.turn_execution import CLIENT_TOOL_MS, Inputs, TurnExecution
+from orchestrator.services.turn_execution import Inputs, TurnExecution
 from orchestrator.services.turn_memory import TurnMemory
 from orchestrator.services.turn_stream import TurnStream
 
 EXECUTED: Final = "execute"
 """Checkpoint: the agent has answered."""
 STREAMED: Final = "streamed"
-"""Checkpoint: what was said before the turn began to wait for a client's tool."""
+"""Checkpoint: what was said before the turn began to wait for somebody's answer, and for whose."""
 CANCEL_SECONDS: Final = 1.0
 GOODBYE_SECONDS: Final = 2.0
 _log = structlog.get_logger("orchestrator.services.chat_turn")
@@ -115,11 +117,12 @@ class _Turn:
             self._stream,
             execution_id=self._waited.get("execution_id", ""),
             rounds=self._waited.get("rounds", 0),
+            async_tools=frozenset(self._waited.get("async_tools", ())),
         )
 
     @property
     def _resumed_mark(self) -> str:
-        return f"resumed:{self._waited['tool_call_id']}"
+        return f"resumed:{self._waited['wait']['call_id']}"
 
     async def run(self) -> TurnDone | TurnWaiting:
         async with open_siblings() as nursery:
@@ -147,14 +150,14 @@ class _Turn:
         """Let the agent answer, and checkpoint its answer."""
         agent_id = self._run.session.agent_id
         if self._resumes:
-            tool_call_id = self._waited["tool_call_id"]
-            result = self._run.checkpoints.get(f"tool:{tool_call_id}")
-            if result is None:
-                # The worker was lost between remembering the turn and parking it: the client is yet to be asked.
-                return TurnWaiting(tool_call_id, self._waited["tool_id"], self._waited["params"], CLIENT_TOOL_MS)
+            wait = structure(self._waited["wait"], Wait)
+            answer = answer_of(self._run.checkpoints, wait.call_id)
+            if answer is None:
+                # The worker was lost between remembering the turn and putting it aside: a client is yet to be asked.
+                return TurnWaiting((wait,))
             agent = await agent_of(self._run, self._call, self._services.catalog)
             await self._run.checkpoint(self._resumed_mark, result=True)
-            response = await self._execution.resume(agent, tool_call_id, result)
+            response = await self._execution.resume(agent, wait, answer)
         else:
             inputs = await self._gather(agent_id)
             agent = inputs.agent
@@ -178,6 +181,7 @@ class _Turn:
         async with open_siblings() as nursery:
             nursery.start_soon(agent)
             nursery.start_soon(context)
+            nursery.start_soon(self._execution.prepare)
             tools = await self._tools(agent_id)
         return Inputs(agents[0], contexts[0], tools)
 
@@ -190,11 +194,10 @@ class _Turn:
 
     async def _remember(self, waiting: TurnWaiting) -> None:
         state = {
-            "tool_call_id": waiting.tool_call_id,
-            "tool_id": waiting.tool_id,
-            "params": waiting.params,
+            "wait": unstructure(waiting.waits[0]),
             "execution_id": self._execution.execution_id,
             "rounds": self._execution.rounds,
+            "async_tools": sorted(self._execution.async_tools),
             "text": self._stream.text,
             "sequence": self._stream.sequence,
             "answer_id": self._answer_id,

@@ -16,6 +16,7 @@ from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.revocations import Revocations
 from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.session_manager import SessionManager
+from orchestrator.services.task_updates import TaskUpdateService
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
@@ -45,6 +46,7 @@ class Services:
     operations: Operations
     load: LoadService
     timelines: TimelineService
+    task_updates: TaskUpdateService
     agents: AgentService
     tools: ToolService
     catalog_notices: CatalogNotices

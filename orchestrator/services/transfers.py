@@ -23,8 +23,11 @@ from orchestrator.store.placement import Placed, PlacementStore
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.transfers import PHASES, TransferStore
 
-_KEPT: Final = frozenset({"checkpoint", "order"})
-_FIELDS: Final = frozenset({"attempt", "created_at", "started_at", "waiting_for", "calls", "replay_of", "failures"})
+_KEPT: Final = frozenset({"checkpoint", "order", "wait", "delegated", "token"})
+_FIELDS: Final = frozenset(
+    {"attempt", "created_at", "started_at", "waiting_for", "parks", "calls", "replay_of", "failures", "delegations",
+     "undo_task", "undo_message", "undo_priority"}
+)  # fmt: skip
 
 
 @frozen

@@ -1,31 +1,31 @@
 """The agent at work: its execution, leg by leg, with the tools that it asks for in between."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import trio
 from attrs import define, frozen
 
-from orchestrator.clients.agent_execution import Execution
+from orchestrator.clients.agent_execution import Execution, read_response
 from orchestrator.clients.opening import Clients
-from orchestrator.codec import structure
 from orchestrator.errors import BadGateway, NotFound, ServiceFault, ServiceRefused
-from orchestrator.models.agent import AgentConfig, AgentResponse, ToolRequest
+from orchestrator.models.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
 from orchestrator.models.call import CallContext
 from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
 from orchestrator.models.ids import new_id
 from orchestrator.models.orchestration import HIGH, MEDIUM, ServiceCall
+from orchestrator.models.waits import CallAnswer, Callback, Wait
+from orchestrator.services.delegations import answer_of, result_of
 from orchestrator.services.run import Run, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.turn_stream import TurnStream
+from orchestrator.services.turn_tools import DELEGATED_MS, async_tools, client_wait, outcome_of, service_wait
 
 EXECUTE: Final = ServiceCall("agent_execution", "execute", HIGH)
 TOOL_RESULT: Final = ServiceCall("agent_execution", "tool_result", HIGH)
 TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
+ASYNC_TOOL: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)
 TOOL_ROUNDS: Final = 16
 """Tools that an agent may ask for in one turn."""
-CLIENT_TOOL_MS: Final = 60_000
-"""How long a client has for a tool."""
 
 
 @frozen
@@ -49,12 +49,30 @@ class TurnExecution:
     execution_id: str = ""
     """Set while the execution may be running there."""
     rounds: int = 0
+    async_tools: frozenset[str] = frozenset()
+    """Those that are started, and answer later."""
+    _callback: Callback | None = None
+
+    @property
+    def _executing(self) -> str:
+        """Name the call; after a failure the turn starts over with another one."""
+        return f"execute.{self.run.message.metadata.retry_count}"
+
+    async def prepare(self) -> None:
+        """Have the agent's answer taken, should it come later; before `start`, or beside what comes before it."""
+        self._callback = await self.run.delegations.register(self._executing, EXECUTE.service, DELEGATED_MS)
 
     async def start(self, inputs: Inputs) -> AgentResponse | TurnWaiting:
         """Let the agent answer the turn's question; raises what `Transport.call` raises, or FencedOut."""
         run = self.run
+        self.async_tools = async_tools(inputs.tools)
+        if self._callback is None:
+            # An earlier attempt was lost after the service had taken the execution on.
+            answer = answer_of(run.checkpoints, self._executing)
+            waiting = TurnWaiting((service_wait(self._executing),))
+            return waiting if answer is None else await self._answered(answer)
 
-        async def leg(limited: CallContext) -> AgentResponse | ToolRequest:
+        async def leg(limited: CallContext) -> AgentOutcome:
             # A broken stream can't be gone on with: each try is an execution of its own.
             self.execution_id = new_id()
             execution = Execution(
@@ -65,6 +83,7 @@ class TurnExecution:
                 inputs.tools,
                 run.session.session_id,
                 run.message.metadata.user_id,
+                callback=self._callback,
             )
             client = self.clients.agent_execution
             async with client.execute(limited.keyed(self.execution_id), execution) as stream:
@@ -72,19 +91,27 @@ class TurnExecution:
 
         return await self._go_on(inputs.agent, await self.coordinator.run(EXECUTE, self.call, leg))
 
-    async def resume(
-        self, agent: AgentConfig, tool_call_id: str, result: Mapping[str, Any]
-    ) -> AgentResponse | TurnWaiting:
-        """Go on with the result of a client's tool."""
-        outcome = structure(dict(result), ToolOutcome)
-        return await self._go_on(agent, await self._hand_over(tool_call_id, outcome))
+    async def resume(self, agent: AgentConfig, wait: Wait, answer: CallAnswer) -> AgentResponse | TurnWaiting:
+        """Go on with what was waited for: the result of a tool, or the agent's whole answer."""
+        if wait.call_id == self._executing:
+            return await self._answered(answer)
+        outcome = outcome_of(wait.kind, answer)
+        if wait.request is None:
+            await self._show(wait.call_id, outcome)
+        return await self._go_on(agent, await self._hand_over(wait.call_id, outcome))
+
+    async def _answered(self, answer: CallAnswer) -> AgentResponse:
+        response = read_response(result_of(answer))
+        self.execution_id = ""
+        await self.stream.tell(response)
+        return response
 
     async def cancel(self, call: CallContext) -> None:
         """Stop the execution, if one is running."""
         if self.execution_id:
             await self.clients.agent_execution.cancel(call, self.execution_id)
 
-    async def _go_on(self, agent: AgentConfig, outcome: AgentResponse | ToolRequest) -> AgentResponse | TurnWaiting:
+    async def _go_on(self, agent: AgentConfig, outcome: AgentOutcome) -> AgentResponse | TurnWaiting:
         while isinstance(outcome, ToolRequest):
             self.rounds += 1
             if self.rounds > TOOL_ROUNDS:
@@ -92,15 +119,22 @@ class TurnExecution:
                     f"The agent asked for more than {TOOL_ROUNDS} tools in one turn.", service="agent_execution"
                 )
             if outcome.tool_id in agent.client_tools:
-                return TurnWaiting(outcome.tool_call_id, outcome.tool_id, outcome.parameters, CLIENT_TOOL_MS)
-            outcome = await self._hand_over(outcome.tool_call_id, await self._use(outcome))
+                return TurnWaiting((client_wait(outcome.tool_call_id, outcome.tool_id, outcome.parameters),))
+            used = await self._use(outcome)
+            if isinstance(used, Wait):
+                return TurnWaiting((used,))
+            outcome = await self._hand_over(outcome.tool_call_id, used)
+        if isinstance(outcome, AgentAccepted):
+            self.execution_id = outcome.execution_id or self.execution_id
+            await self.run.delegations.sent(self._executing, EXECUTE.service, self.execution_id)
+            return TurnWaiting((service_wait(self._executing),))
         self.execution_id = ""
         return outcome
 
-    async def _hand_over(self, tool_call_id: str, outcome: ToolOutcome) -> AgentResponse | ToolRequest:
+    async def _hand_over(self, tool_call_id: str, outcome: ToolOutcome) -> AgentOutcome:
         execution_id = self.execution_id
 
-        async def leg(limited: CallContext) -> AgentResponse | ToolRequest:
+        async def leg(limited: CallContext) -> AgentOutcome:
             client = self.clients.agent_execution
             async with client.tool_result(limited, execution_id, tool_call_id, outcome) as stream:
                 return await self.stream.relay(stream)
@@ -115,8 +149,11 @@ class TurnExecution:
                 service=error.service,
             ) from None
 
-    async def _use(self, request: ToolRequest) -> ToolOutcome:
-        """Run a tool of the Tool Registry; where that fails, the agent is told and decides what to do."""
+    async def _use(self, request: ToolRequest) -> ToolOutcome | Wait:
+        """Run a tool of the Tool Registry; where that fails, the agent is told and decides what to do.
+
+        One that answers later is started, and waited for.
+        """
         begun = trio.current_time()
         call = self.call.keyed(f"{self.execution_id}:{request.tool_call_id}:run")
 
@@ -124,6 +161,8 @@ class TurnExecution:
             return await self.clients.tool_registry.execute(limited, request.tool_id, request.parameters)
 
         try:
+            if request.tool_id in self.async_tools:
+                return await self._begin(request, call)
             outcome = await self.coordinator.run(TOOL, call, execute)
         except NotFound:
             outcome = ToolOutcome(ToolStatus.ERROR, error_message=f"There is no tool {request.tool_id!r}.")
@@ -131,6 +170,22 @@ class TurnExecution:
             outcome = ToolOutcome(ToolStatus.ERROR, error_message=error.message)
         took_ms = round((trio.current_time() - begun) * 1000, 3)
         shown = ToolOutcome(outcome.status, outcome.data, outcome.error_message, took_ms)
-        question = self.run.message.payload["message_id"]
-        await self.run.emit("tool.result", ToolResult(request.tool_call_id, shown, question))
+        await self._show(request.tool_call_id, shown)
         return shown
+
+    async def _begin(self, request: ToolRequest, call: CallContext) -> Wait:
+        """Start a tool that answers later."""
+        delegations, call_id = self.run.delegations, request.tool_call_id
+        callback = await delegations.register(call_id, ASYNC_TOOL.service, DELEGATED_MS)
+        if callback is not None:
+
+            async def start(limited: CallContext) -> str:
+                client = self.clients.tool_registry
+                return await client.async_execute(limited, request.tool_id, request.parameters, callback)
+
+            await delegations.sent(call_id, ASYNC_TOOL.service, await self.coordinator.run(ASYNC_TOOL, call, start))
+        return service_wait(call_id)
+
+    async def _show(self, tool_call_id: str, outcome: ToolOutcome) -> None:
+        question = self.run.message.payload["message_id"]
+        await self.run.emit("tool.result", ToolResult(tool_call_id, outcome, question))

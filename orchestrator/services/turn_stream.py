@@ -6,7 +6,7 @@ from typing import Final
 import trio
 
 from orchestrator.clients.agent_execution import AgentStream
-from orchestrator.models.agent import AgentPiece, AgentResponse, AgentToken, ToolRequest
+from orchestrator.models.agent import AgentOutcome, AgentPiece, AgentResponse, AgentToken
 from orchestrator.models.events import ChatStream, ChatStreamReset, StreamContent
 from orchestrator.services.run import Run
 from orchestrator.services.siblings import open_siblings
@@ -22,7 +22,8 @@ BATCHES: Final = 16
 
 
 class TurnStream:
-    """Relays the streams of one turn, leg by leg: a leg ends with the answer, or with the request for a tool.
+    """Relays the streams of one turn, leg by leg: a leg ends with the answer, with the request for a tool,
+    or with the word that the answer comes later.
 
     Args:
         run: whose log is written.
@@ -44,7 +45,7 @@ class TurnStream:
         self._size = 0
         self._closing = False
 
-    async def relay(self, stream: AgentStream) -> AgentResponse | ToolRequest:
+    async def relay(self, stream: AgentStream) -> AgentOutcome:
         """Stream one leg, and return what it ended with.
 
         Where an earlier try of the leg, or an earlier attempt, has streamed something, the answer starts over first.
@@ -64,6 +65,15 @@ class TurnStream:
         self._dirty = False
         return outcome
 
+    async def tell(self, outcome: AgentResponse) -> None:
+        """Stream an answer that came as a whole, later than its stream would have."""
+        await self._announced.wait()
+        if self._dirty:
+            await self._start_over()
+        await self._flush(outcome)
+        self._kept = self.text
+        self._dirty = False
+
     async def _start_over(self) -> None:
         """Take back what broken tries have streamed, and say again what finished legs have said."""
         self._pending.clear()
@@ -74,7 +84,7 @@ class TurnStream:
             await self._emit(StreamContent.RESPONSE, self._kept, is_final=False)
             self._dirty = False
 
-    async def _write(self, batches: trio.MemoryReceiveChannel[list[AgentPiece]]) -> AgentResponse | ToolRequest:
+    async def _write(self, batches: trio.MemoryReceiveChannel[list[AgentPiece]]) -> AgentOutcome:
         earliest = -math.inf
         outcome = None
         while outcome is None:
@@ -87,9 +97,7 @@ class TurnStream:
             await self._flush(outcome)
         return outcome
 
-    async def _join(
-        self, batches: trio.MemoryReceiveChannel[list[AgentPiece]], earliest: float
-    ) -> AgentResponse | ToolRequest | None:
+    async def _join(self, batches: trio.MemoryReceiveChannel[list[AgentPiece]], earliest: float) -> AgentOutcome | None:
         """Add what has come since the last event began to be appended, and what comes until `earliest`."""
         outcome = None
         while outcome is None and self._size < CHUNK_CHARACTERS:
@@ -102,9 +110,9 @@ class TurnStream:
                     outcome = self._take(await batches.receive())
         return outcome
 
-    def _take(self, batch: list[AgentPiece]) -> AgentResponse | ToolRequest | None:
+    def _take(self, batch: list[AgentPiece]) -> AgentOutcome | None:
         for piece in batch:
-            if isinstance(piece, AgentResponse | ToolRequest):
+            if isinstance(piece, AgentOutcome):
                 return piece
             if isinstance(piece, AgentToken):
                 self._closing = piece.is_last
@@ -118,7 +126,7 @@ class TurnStream:
         self._pending[-1][1].append(text)
         self._size += len(text)
 
-    async def _flush(self, outcome: AgentResponse | ToolRequest | None) -> None:
+    async def _flush(self, outcome: AgentOutcome | None) -> None:
         """Append what is pending; the agent's last words wait for the outcome, to carry `is_final`."""
         if isinstance(outcome, AgentResponse):
             self._complete(outcome)
@@ -150,6 +158,6 @@ async def _read(stream: AgentStream, send: trio.MemorySendChannel[list[AgentPiec
     ended = False
     while not ended:
         batch = await stream.receive()
-        ended = any(isinstance(piece, AgentResponse | ToolRequest) for piece in batch)
+        ended = any(isinstance(piece, AgentOutcome) for piece in batch)
         await send.send(batch)
     await stream.finish()

@@ -7,12 +7,12 @@ import orjson
 from attrs import field, frozen
 
 from orchestrator.codec import decode, encode
-from orchestrator.errors import FencedOut
+from orchestrator.errors import CallTimeout, FencedOut
 from orchestrator.models.envelope import ErrorBody
-from orchestrator.models.events import ToolOutcome, ToolStatus
 from orchestrator.models.session import Session
 from orchestrator.models.task import Task, TaskMessage, TaskStatus
 from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait
 from orchestrator.store.base import TenantStore, descending
 from orchestrator.store.placement import Stray, read_stray
 from orchestrator.store.scripts import Script
@@ -25,15 +25,20 @@ _EMIT: Final = Script("emit")
 _CHECKPOINT: Final = Script("checkpoint")
 _FINISH: Final = Script("finish")
 _PARK: Final = Script("park")
+_ANSWER: Final = Script("answer_call")
 _RETRY: Final = Script("retry")
 _EXPIRE: Final = Script("expire")
 _HAND_BACK: Final = Script("hand_back")
 _RELEASE_DUE: Final = Script("release_due")
-_ANSWER_TOOL: Final = Script("answer_tool")
 _CANCEL: Final = Script("cancel_task")
 
 _CHECKPOINT_FIELD: Final = b"checkpoint:"
-_TIMED_OUT: Final = encode(ToolOutcome(ToolStatus.ERROR, error_message="the client did not answer in time"))
+_CLIENT_LATE: Final = encode(
+    CallAnswer(AnswerStatus.FAILED, error=CallTimeout("The client did not answer in time.").body())
+)
+_SERVICE_LATE: Final = encode(
+    CallAnswer(AnswerStatus.FAILED, error=CallTimeout("The service did not answer in time.").body())
+)
 
 
 @frozen
@@ -67,6 +72,11 @@ class Claim:
     def failures(self) -> int:
         """How often the task has failed and was started over."""
         return int(self.record.get(b"failures", 0))
+
+    @property
+    def parks(self) -> int:
+        """How often the task was put aside to wait for an answer."""
+        return int(self.record.get(b"parks", 0))
 
     @property
     def expired(self) -> bool:
@@ -231,16 +241,28 @@ class TaskStore(TenantStore):
         )
         return bool(held(reply))
 
-    async def park(self, claim: Claim, session_id: str, tool_call_id: str, timeout_ms: int, body: bytes) -> int:
-        """Let a task wait for its client's tool; returns the moment (ms) at which it is given up.
+    async def park(
+        self, claim: Claim, session_id: str, waits: Sequence[Wait], requests: Mapping[str, tuple[str, bytes]]
+    ) -> int:
+        """Put a task aside until one of its waits is answered, or given up.
+
+        Args:
+            claim: the task.
+            session_id: whose log is told; empty: the task's own.
+            waits: what it waits for; one that it had before keeps its time.
+            requests: name and body of the event that asks for the answer, by call, where one does.
+
+        Returns:
+            The moment (ms) at which the first is given up; 0 where one has been answered already, or somebody wants the
+            task stopped: then it is claimable.
 
         Raises:
             FencedOut: the task has been taken over.
         """
-        reply = await self.run(
-            _PARK, claim.tenant_id, claim.task_id, claim.attempt, session_id, tool_call_id, timeout_ms, body
-        )
-        return held(reply)
+        parts: list[str | bytes | int] = []
+        for wait in waits:
+            parts += [wait.call_id, wait.kind, wait.timeout_ms, *requests.get(wait.call_id, ("", b""))]
+        return held(await self.run(_PARK, claim.tenant_id, claim.task_id, claim.attempt, session_id, *parts))
 
     async def retry(self, claim: Claim, session_id: str, retry: Retry) -> int:
         """Let a failed task start over later; it holds no slot meanwhile. Returns the moment (ms) at which it does.
@@ -280,10 +302,19 @@ class TaskStore(TenantStore):
         return given_up, bool(more)
 
     async def answer_tool(
-        self, tenant_id: str, session_id: str, tool_call_id: str, outcome: bytes, body: bytes
+        self, tenant_id: str, session_id: str, tool_call_id: str, answer: CallAnswer, event: tuple[str, bytes]
     ) -> bool:
-        """Take the result of a client's tool; false if no task of the session waits for it."""
-        return bool(await self.run(_ANSWER_TOOL, tenant_id, session_id, tool_call_id, outcome, body))
+        """Take the result of a client's tool; false if no turn of the session waits for it.
+
+        Args:
+            tenant_id: whose session.
+            session_id: the session, whose active turn waits.
+            tool_call_id: which call of the tool.
+            answer: the result.
+            event: name and body of what the session is told.
+        """
+        reply = await self.run(_ANSWER, tenant_id, "", session_id, tool_call_id, "", encode(answer), *event)
+        return bool(reply[0] == b"taken")
 
     async def release_due(
         self, tenant_id: str, count: int, *, state_template: bytes, cancelled_template: bytes, retention: Retention
@@ -301,10 +332,11 @@ class TaskStore(TenantStore):
             _RELEASE_DUE,
             tenant_id,
             count,
-            _TIMED_OUT,
+            _CLIENT_LATE,
             state_template,
             cancelled_template,
             retention.task_seconds,
+            _SERVICE_LATE,
         )
         return released, int(float(following)) if following else None
 

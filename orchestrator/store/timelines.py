@@ -18,7 +18,7 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "queued": bool,
     "parked": bool,
     "ahead_is_more": bool,
-    **dict.fromkeys(("tenant_state", "node", "waiting_for", "active_task_id"), str),
+    **dict.fromkeys(("tenant_state", "node", "waiting_for", "waiting_kind", "active_task_id"), str),
 }
 """How a fact is read; those that are not here are whole numbers."""
 

@@ -45,6 +45,7 @@ from orchestrator.store.frames import make_body
 from orchestrator.telemetry.metrics import Metrics
 from tests.http.agents import FakeAgents, FakeNotices, FakeTools
 from tests.http.schedules import FakeSchedules
+from tests.http.task_updates import FakeTaskUpdates
 
 SECRET = "a-secret-of-32-characters-or-more"
 NOW = "2026-01-01T00:00:00.000Z"
@@ -411,6 +412,7 @@ class House:
             "tasks": self.tasks,
             "batches": self.batches,
             "timelines": FakeTimelines(),
+            "task_updates": FakeTaskUpdates(),
             "schedules": self.schedules,
             "agents": FakeAgents(),
             "tools": FakeTools(),

@@ -17,6 +17,7 @@ from orchestrator.models.ids import new_id
 from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.session import Session, SessionCreate
 from orchestrator.models.task import Task, TaskStatus
+from orchestrator.models.waits import Wait, WaitKind
 from orchestrator.queue.consumer import Consumer, Handler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
@@ -82,8 +83,9 @@ class ScriptedTurns:
             raise BadGateway("The agent answered nonsense.")
         if word == "crash":
             raise ZeroDivisionError
-        if word == "tool" and "tool:call-1" not in run.checkpoints:
-            return TurnWaiting("call-1", "confirm_action", {}, int(rest or 60_000))
+        if word == "tool" and "answer:call-1" not in run.checkpoints:
+            asked = {"tool_id": "confirm_action", "params": {}}
+            return TurnWaiting((Wait("call-1", WaitKind.CLIENT_TOOL, int(rest or 60_000), asked),))
         await run.emit("chat.stream", ChatStream(message_id, 1, rest))
         if word == "hold":
             try:
@@ -92,7 +94,7 @@ class ScriptedTurns:
                 partial.answer = ChatAnswer(message_id, new_id(), rest)
                 raise
         if word == "tool":
-            rest = orjson.dumps(run.checkpoints["tool:call-1"]).decode()
+            rest = orjson.dumps(run.checkpoints["answer:call-1"]).decode()
         self.ended.append(content)
         return TurnDone(ChatAnswer(message_id, new_id(), rest), "conversation-1", "1")
 

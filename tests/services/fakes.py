@@ -16,6 +16,7 @@ from orchestrator.models.principal import TraceContext
 from orchestrator.models.session import Session, SessionState
 from orchestrator.models.task import TaskMessage, TaskMetadata
 from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.waits import Callback
 
 
 def call_context(seconds: float = 10.0, key: str | None = None) -> CallContext:
@@ -70,6 +71,27 @@ def a_message(content: str = "Hello", timeout_ms: int = 10_000) -> TaskMessage:
 
 
 @define
+class FakeDelegations:
+    """Registers calls in a dictionary."""
+
+    registered: dict[str, str] = field(factory=dict)
+    """The last token, by call."""
+    taken: dict[str, str] = field(factory=dict)
+    """How the service names its work, by call."""
+
+    async def register(self, call_id: str, service: str, timeout_ms: int) -> Callback | None:
+        await trio.lowlevel.checkpoint()
+        if call_id in self.taken:
+            return None
+        self.registered[call_id] = f"token-{len(self.registered)}"
+        return Callback("task-1", self.registered[call_id])
+
+    async def sent(self, call_id: str, service: str, execution_id: str = "") -> None:
+        await trio.lowlevel.checkpoint()
+        self.taken[call_id] = execution_id
+
+
+@define
 class FakeRun:
     """Keeps in lists what the real one keeps in Redis."""
 
@@ -84,6 +106,7 @@ class FakeRun:
     """Seconds that an append takes."""
     events: list[tuple[str, dict[str, Any]]] = field(factory=list)
     kept: dict[str, Any] = field(factory=dict)
+    delegations: FakeDelegations = field(factory=FakeDelegations)
     spoken: trio.Event = field(factory=trio.Event)
     """Set when the first piece of the answer is in the log."""
 
@@ -108,7 +131,12 @@ class FakeRun:
     def next_attempt(self, **more: Any) -> "FakeRun":
         """The same task, claimed again."""
         return FakeRun(
-            self.message, self.session, self.attempt + 1, {**self.checkpoints, **self.kept, **more}, self.window
+            self.message,
+            self.session,
+            self.attempt + 1,
+            {**self.checkpoints, **self.kept, **more},
+            self.window,
+            delegations=self.delegations,
         )
 
     def named(self, name: str) -> list[dict[str, Any]]:

@@ -1,11 +1,14 @@
 """A chat turn against scripted services."""
 
+from typing import Any
+
 import pytest
 import trio
 from attrs import evolve
 
 from orchestrator.errors import BadGateway, FencedOut, NotFound, PlanTimeout, ServiceRefused
 from orchestrator.models.chat import HistoryMessage, Speaker
+from orchestrator.models.waits import Wait, WaitKind
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.run import Partial, TurnDone, TurnWaiting
 from tests.services.fakes import FakeRun, a_message, a_session
@@ -303,7 +306,7 @@ async def test_a_tool_is_run_and_its_result_handed_over() -> None:
     assert (result["result"]["status"], result["result"]["data"]) == ("success", 42)
     assert platform.calls("/tools/execute")[0].body["payload"] == {"tool_id": "calculator", "parameters": {"x": 6}}
     (handed,) = platform.calls("/tool_result")
-    execution = platform.calls("/execute")[0].body["metadata"]["task_id"]
+    execution = platform.calls("/execute")[0].body["payload"]["task_id"]
     assert handed.path == f"/api/v1/tasks/{execution}/tool_result"
     assert handed.body["payload"]["result"] == 42
 
@@ -344,6 +347,11 @@ async def test_an_agent_can_not_ask_for_tools_for_ever() -> None:
     assert len(platform.calls("/tools/execute")) == 16
 
 
+def client_answer(tool_call_id: str, outcome: dict[str, Any]) -> dict[str, Any]:
+    """What a client's result leaves in the record."""
+    return {f"answer:{tool_call_id}": {"status": "completed", "result": outcome}}
+
+
 def asks_client() -> Platform:
     return Platform(
         client_tools=["confirm"],
@@ -358,8 +366,9 @@ async def test_a_clients_tool_parks_the_turn_and_its_result_continues_it() -> No
     platform, run = asks_client(), FakeRun()
     async with turns_on(platform) as turns:
         waiting = await turns.run(run, Partial())
-        assert waiting == TurnWaiting("t1", "confirm", {"question": "?"}, 60_000)
-        resumed = run.next_attempt(**{"tool:t1": {"status": "success", "data": {"yes": True}}})
+        asked = {"tool_id": "confirm", "params": {"question": "?"}}
+        assert waiting == TurnWaiting((Wait("t1", WaitKind.CLIENT_TOOL, 60_000, asked),))
+        resumed = run.next_attempt(**client_answer("t1", {"status": "success", "data": {"yes": True}}))
         resumed.events = list(run.events)
         outcome = await done(turns, resumed)
     assert outcome.answer.content == "Shall I? Done."
@@ -379,7 +388,7 @@ async def test_a_worker_lost_before_the_turn_was_parked_asks_the_client_again() 
         again = run.next_attempt()
         assert await turns.run(again, Partial()) == waiting
         assert again.named("chat.stream") == again.named("chat.stream_reset") == []
-        resumed = again.next_attempt(**{"tool:t1": {"status": "success"}})
+        resumed = again.next_attempt(**client_answer("t1", {"status": "success"}))
         assert (await done(turns, resumed)).answer.content == "Shall I? Done."
     assert resumed.named("chat.stream_reset") == []
     assert len(platform.calls("/execute")) == 1
@@ -390,7 +399,7 @@ async def test_a_turn_whose_resumption_broke_says_again_what_was_said() -> None:
     platform.legs.insert(1, cut)
     async with turns_on(platform) as turns:
         await turns.run(run, Partial())
-        broken = run.next_attempt(**{"tool:t1": {"status": "error", "error_message": "No time."}})
+        broken = run.next_attempt(**client_answer("t1", {"status": "error", "error_message": "No time."}))
         with trio.move_on_after(0.1):
             await turns.run(broken, Partial())
         final = broken.next_attempt()

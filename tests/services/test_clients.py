@@ -16,6 +16,7 @@ from orchestrator.models.call import CallContext
 from orchestrator.models.chat import HistoryMessage, Speaker
 from orchestrator.models.events import ToolOutcome, ToolStatus
 from orchestrator.models.page import Page
+from orchestrator.models.waits import Callback
 from tests.services.fakes import call_context, services_at
 from tests.services.scripted import Asked, reply, serve
 
@@ -140,10 +141,10 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
             ToolOutcome(ToolStatus.ERROR, error_message="The tool answers later, and can't be waited for here."),
         ),
         (
-            lambda c, x: c.tool_registry.async_execute(x, "t", {}, task_id="t1"),
+            lambda c, x: c.tool_registry.async_execute(x, "t", {}, Callback("t1", "secret")),
             "POST /api/v1/tools/async-execute",
-            {"task_id": "t1"},
-            {"task_id": "t1"},
+            {"execution_id": "x1", "task_id": "t1"},
+            "x1",
         ),
     ],
 )

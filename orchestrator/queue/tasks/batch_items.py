@@ -15,6 +15,7 @@ from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import start_over, within_time_left
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.tasks import retention_of
@@ -72,8 +73,9 @@ class BatchItems:
         if run.hand.claim.cancel_reason is not None:
             run.hand.stop(StopReason(run.hand.claim.cancel_reason))
             await trio.lowlevel.checkpoint()
-        # A failure costs an attempt too, and has lost no worker.
-        if run.attempt - run.hand.claim.failures > self.services.settings.max_attempts:
+        # A failure, and a wait for somebody's answer, cost an attempt too, and have lost no worker.
+        others = run.hand.claim.failures + run.hand.claim.parks
+        if run.attempt - others > self.services.settings.max_attempts:
             fault = InternalFault("The item was given up: its workers were lost again and again.")
             await self._finish(run, _failed(run, fault))
             return
@@ -92,7 +94,7 @@ class BatchItems:
             run.hand.tokens = outcome.answer.usage.total_tokens
             await self._finish(run, _ending(run, TaskStatus.COMPLETED, result=encode(outcome.answer)))
         elif isinstance(outcome, TurnWaiting):
-            await self._finish(run, _failed(run, InternalFault("The item asked for a client, and a batch has none.")))
+            await put_aside(self.services, run.hand.claim, "", outcome.waits)
         elif not await start_over(self.services, run, outcome):
             await self._finish(run, _failed(run, outcome))
 

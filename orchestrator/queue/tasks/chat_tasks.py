@@ -18,6 +18,7 @@ from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast, seconds_since
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import start_over, within_time_left
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.tasks import retention_of
@@ -96,8 +97,8 @@ class ChatTasks:
     def _refusal(self, run: ChatRun) -> OrchestratorError | None:
         if run.hand.claim.expired:
             return expired()
-        # Every wait for a client's tool costs an attempt, and so does every failure: neither has lost a worker.
-        others = sum(name.startswith("tool:") for name in run.checkpoints) + run.hand.claim.failures
+        # Every wait for somebody's answer costs an attempt, and so does every failure: neither has lost a worker.
+        others = run.hand.claim.parks + run.hand.claim.failures
         if run.attempt - others > self.services.settings.max_attempts:
             return InternalFault("The turn was given up: its workers were lost again and again.")
         return None
@@ -113,22 +114,20 @@ class ChatTasks:
 
     async def _park(self, run: ChatRun, waiting: TurnWaiting) -> None:
         message = run.message
-        data = ToolExecute(
-            waiting.tool_call_id,
-            str(message.metadata.message_id),
-            waiting.tool_id,
-            waiting.params,
-            waiting.timeout_ms,
-        )
-        body = make_body("tool.execute", data, tenant_id=message.tenant_id, correlation_id=message.correlation_id)
-        moment = await outlast(
-            lambda: self.services.tasks.park(
-                run.hand.claim, run.session.session_id, waiting.tool_call_id, waiting.timeout_ms, body
-            )
-        )
-        await outlast(lambda: self.services.due.mark(message.tenant_id, moment))
-        # A tenant at its bound of tasks in hand waits for one of them to leave.
-        await outlast(lambda: self.services.ready.mark(message.tenant_id))
+        requests = {}
+        for wait in waiting.waits:
+            if wait.request is not None:
+                data = ToolExecute(
+                    tool_call_id=wait.call_id,
+                    parent_message_id=str(message.metadata.message_id),
+                    timeout_ms=wait.timeout_ms,
+                    **wait.request,
+                )
+                body = make_body(
+                    "tool.execute", data, tenant_id=message.tenant_id, correlation_id=message.correlation_id
+                )
+                requests[wait.call_id] = ("tool.execute", body)
+        await put_aside(self.services, run.hand.claim, run.session.session_id, waiting.waits, requests)
 
     async def _settle(self, run: ChatRun, partial: Partial) -> None:
         """Settle a task that was stopped from outside."""

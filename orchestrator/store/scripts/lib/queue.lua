@@ -30,14 +30,17 @@ local function holds(task_id, attempt)
   return fields[1] == attempt and fields[2] == 'processing'
 end
 
+--!include delegations
+
 -- What the end of a batch's item means for its batch; lib/batches.lua says it.
 local item_ended
 
--- Close a task's record. Returns 1 if another item of its batch, or its callback, became claimable, else 0.
+-- Close a task's record. Returns 1 if another item of its batch, its callback, or what tells its services became claimable.
 local function conclude(task_id, status, retain_seconds)
   local task = task_key(task_id)
   redis.call('HSET', task, 'status', status, 'finished_at', NOW)
-  local fields = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'callback_ends')
+  local fields = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'callback_ends',
+    'delegations')
   trace_end(task_id, 'finished', fields, fields[3], status)
   redis.call('HDEL', task, 'node')
   redis.call('EXPIRE', task, retain_seconds)
@@ -45,8 +48,9 @@ local function conclude(task_id, status, retain_seconds)
   redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
   -- Of all ids those of items alone have a dot: the batch's before it, the item's place behind it.
   local batch_id, index = string.match(task_id, '^(.+)%.(%d+)$')
-  if batch_id then return item_ended(batch_id, index, task_id, status) end
-  return call_back_task(task_id, status, fields[5])
+  local more = fields[6] and tonumber(fields[6]) > 0 and call_off(task_id) or 0
+  if batch_id then return math.max(more, item_ended(batch_id, index, task_id, status)) end
+  return math.max(more, call_back_task(task_id, status, fields[5]))
 end
 
 -- Stop a task: one that has not started, or that waits, ends at once; one that runs is asked to, by the channel that

@@ -1,0 +1,74 @@
+"""Handing calls of a task in hand on to services."""
+
+from collections.abc import Awaitable, Callable
+from secrets import token_urlsafe
+from typing import Final, TypeVar
+
+from attrs import evolve, frozen
+
+from orchestrator.models.envelope import MessageType
+from orchestrator.models.ids import new_id
+from orchestrator.models.task import TaskMessage, TaskMetadata
+from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.waits import Callback
+from orchestrator.services.delegations import CANCEL_TASK, CANCELLABLE, GRACE_MS
+from orchestrator.store.delegations import DelegationStore
+from orchestrator.store.tasks import Claim
+
+T = TypeVar("T")
+
+_TOKEN_BYTES: Final = 32
+_CANCEL_MS: Final = 60_000
+_CANCEL_PRIORITY: Final = 1
+
+
+@frozen
+class Delegated:
+    """What one attempt at a task hands on; what `services.delegations.Delegating` asks for.
+
+    Args:
+        store: keeps it.
+        claim: the task.
+        message: the same.
+        outlast: repeats a write while Redis is away.
+    """
+
+    store: DelegationStore
+    claim: Claim
+    message: TaskMessage
+    outlast: Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
+
+    async def register(self, call_id: str, service: str, timeout_ms: int) -> Callback | None:
+        """Have a call's answer taken, from now on; see `Delegating.register`."""
+        token = token_urlsafe(_TOKEN_BYTES)
+        to_send = await self.outlast(
+            lambda: self.store.register(
+                self.claim, call_id, service=service, token=token, lifetime_ms=timeout_ms + GRACE_MS
+            )
+        )
+        return Callback(self.message.task_id, token) if to_send else None
+
+    async def sent(self, call_id: str, service: str, execution_id: str = "") -> None:
+        """Note that the service has taken the call on; see `Delegating.sent`."""
+        undo = self._undo() if execution_id and service in CANCELLABLE else None
+        await self.outlast(lambda: self.store.note_sent(self.claim, call_id, execution_id, undo))
+
+    def _undo(self) -> TaskMessage:
+        message = self.message
+        domain, _, action = CANCEL_TASK.partition(".")
+        return TaskMessage(
+            message_id=new_id(),
+            task_id=new_id(),
+            tenant_id=message.tenant_id,
+            correlation_id=message.correlation_id,
+            created_at=to_timestamp(now_ms()),
+            type=MessageType(domain, action),
+            metadata=evolve(
+                TaskMetadata(message.metadata.user_id, timeout_ms=_CANCEL_MS),
+                trace_id=message.metadata.trace_id,
+                traceparent=message.metadata.traceparent,
+                request_id=message.metadata.request_id,
+            ),
+            payload={"task_id": message.task_id},
+            priority=_CANCEL_PRIORITY,
+        )

@@ -1,0 +1,61 @@
+"""Internal routes by which services tell of work that was handed on to them."""
+
+from orchestrator.errors import PermissionMissing, Unprocessable
+from orchestrator.models.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
+from orchestrator.routes.registry import Access, Answer, Call, Routes
+
+task_update_routes = Routes()
+
+_ERRORS = (PermissionMissing, Unprocessable)
+
+
+@task_update_routes.add(
+    "POST",
+    "task.progress",
+    access=Access.INTERNAL,
+    body=TaskProgress,
+    id_name="task_id",
+    answers="task.updated",
+    answer=TaskUpdated,
+    errors=_ERRORS,
+)
+async def progress(call: Call) -> Answer:
+    """Tell how far the work is; those who follow the task are told."""
+    return await _take(call)
+
+
+@task_update_routes.add(
+    "POST",
+    "task.complete",
+    access=Access.INTERNAL,
+    body=TaskComplete,
+    id_name="task_id",
+    answers="task.updated",
+    answer=TaskUpdated,
+    own_rate=True,
+    errors=_ERRORS,
+)
+async def complete(call: Call) -> Answer:
+    """Hand in the result of the work; the task goes on with it. The first answer counts."""
+    return await _take(call)
+
+
+@task_update_routes.add(
+    "POST",
+    "task.fail",
+    access=Access.INTERNAL,
+    body=TaskFail,
+    id_name="task_id",
+    answers="task.updated",
+    answer=TaskUpdated,
+    own_rate=True,
+    errors=_ERRORS,
+)
+async def fail(call: Call) -> Answer:
+    """Tell that the work has failed, and why; the task goes on with that."""
+    return await _take(call)
+
+
+async def _take(call: Call) -> Answer:
+    token = call.exchange.headers.get("x-callback-token")
+    return Answer(await call.services.task_updates.take(call.ctx, call.id, token, call.body))

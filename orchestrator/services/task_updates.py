@@ -1,0 +1,112 @@
+"""What services tell of work that was handed on to them: whoever presents the call's token is heard, once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from attrs import asdict, field, frozen
+
+from orchestrator.clients.refusals import told_error
+from orchestrator.codec import encode
+from orchestrator.errors import NotFound, PermissionMissing, Unprocessable
+from orchestrator.models.chat import MessageStatus
+from orchestrator.models.envelope import FieldFault
+from orchestrator.models.events import ChatStatusUpdate
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.task import TaskStatus
+from orchestrator.models.task_updates import TaskFail, TaskProgress, TaskUpdate, TaskUpdated
+from orchestrator.models.waits import AnswerStatus, CallAnswer
+from orchestrator.store.delegations import DelegationStore, Reported, Taken, Verdict
+from orchestrator.store.frames import make_body
+from orchestrator.store.ready import ReadyTenants
+
+Told = list[tuple[str, object]]
+"""Events, by name."""
+Teller = Callable[[str, Reported, TaskProgress], Told]
+"""Says what followers of a task are told of some progress: (task id, whose task, progress)."""
+_UNTOLD: Final = frozenset({"callback_token", "task_id"})
+
+
+def tell_turn(task_id: str, task: Reported, progress: TaskProgress) -> Told:
+    """Tell the followers of a session how far the service is that works on the turn's answer."""
+    status = ChatStatusUpdate(str(task.message_id), task_id, MessageStatus.PROCESSING, progress.progress)
+    return [("chat.status_update", status)]
+
+
+@frozen
+class TaskUpdateService:
+    """Takes progress, results and failures of delegated calls.
+
+    Args:
+        store: where they go.
+        ready: told when a task may go on.
+        tellers: what is told of progress, by the type of the task; of others nothing is told, and the record has it.
+    """
+
+    store: DelegationStore
+    ready: ReadyTenants
+    tellers: Mapping[str, Teller] = field(factory=lambda: {"chat.message": tell_turn})
+
+    async def take(self, ctx: RequestContext, task_id: str, token: str | None, update: TaskUpdate) -> TaskUpdated:
+        """Take what a service tells.
+
+        Args:
+            ctx: the request; its tenant must be the task's.
+            task_id: which task.
+            token: what the service presents beside the update; None: the update has it.
+            update: the news.
+
+        Raises:
+            NotFound: the tenant has no such task.
+            PermissionMissing: the token is none of this task's, or has expired.
+            Unprocessable: the update names another task.
+        """
+        if update.task_id not in {None, task_id}:
+            fault = FieldFault("$.data.task_id", "is not the task of the path")
+            raise Unprocessable("The news name another task than their path.", details=[fault])
+        presented = token or update.callback_token
+        if not presented:
+            raise PermissionMissing("Present the callback token that came with the call: 'X-Callback-Token: …'.")
+        if isinstance(update, TaskProgress):
+            verdict = await self._progress(ctx.tenant_id, task_id, presented, update)
+        else:
+            verdict = await self._answer(ctx.tenant_id, task_id, presented, update)
+        if verdict.taken is Taken.UNKNOWN:
+            raise _not_found(task_id)
+        if verdict.taken is Taken.REFUSED:
+            raise PermissionMissing("The callback token is none of this task, or has expired.")
+        if verdict.claimable:
+            await self.ready.mark(ctx.tenant_id)
+        return TaskUpdated(task_id, verdict.taken is Taken.TAKEN, TaskStatus(verdict.status))
+
+    async def _progress(self, tenant_id: str, task_id: str, token: str, update: TaskProgress) -> Verdict:
+        task = await self.store.reported(tenant_id, task_id)
+        if task is None:
+            return Verdict(Taken.UNKNOWN)
+        teller = self.tellers.get(task.type)
+        told = teller(task_id, task, update) if teller is not None else []
+        kept = {name: value for name, value in asdict(update).items() if value is not None and name not in _UNTOLD}
+        return await self.store.progress(
+            tenant_id,
+            task_id,
+            token,
+            encode(kept),
+            execution_id=update.execution_id or "",
+            session_id=task.session_id or "",
+            events=[
+                (name, make_body(name, data, tenant_id=tenant_id, correlation_id=task.correlation_id))
+                for name, data in told
+            ],
+        )
+
+    async def _answer(self, tenant_id: str, task_id: str, token: str, update: Any) -> Verdict:
+        if isinstance(update, TaskFail):
+            service = await self.store.service_of(tenant_id, task_id, token)
+            error = told_error(service, asdict(update.error)).body()
+            answer = CallAnswer(AnswerStatus.FAILED, error=error)
+        else:
+            answer = CallAnswer(AnswerStatus.COMPLETED, update.result)
+        return await self.store.answer(tenant_id, task_id, token, answer)
+
+
+def _not_found(task_id: str) -> NotFound:
+    return NotFound(f"There is no task {task_id}.")
