@@ -1,0 +1,115 @@
+"""Who of this process's sockets is to hear of a notification at once.
+
+A user's own log brings notifications to the notifications' socket, in order and for sure; what is for the whole tenant
+comes into it when that user is looked at, which is what happens here for all users who have such a socket. Sockets of
+sessions hear of notifications too, besides their log: for those that is a courtesy, and what they miss is not repeated.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import orjson
+import structlog
+import trio
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.store.connection import Message
+from orchestrator.store.notifications import EVERYBODY, NotificationStore
+
+RETRY_SECONDS: Final = 1.0
+AT_ONCE: Final = 50
+"""Users that are looked at at once."""
+Reader = tuple[str, str]
+"""Tenant and user."""
+Told = Callable[[bytes], None]
+"""Takes the body of `system.notification`; it does not wait."""
+_log = structlog.get_logger("orchestrator.services.notification_hub")
+
+
+class NotificationHub:
+    """Passes notifications to the sockets of one process.
+
+    Args:
+        store: brings users up to date.
+    """
+
+    def __init__(self, store: NotificationStore) -> None:
+        self._store = store
+        self._followers: dict[str, dict[str, int]] = {}
+        self._told: dict[str, dict[str, set[Told]]] = {}
+
+    @contextmanager
+    def following(self, tenant_id: str, user_id: str) -> Iterator[None]:
+        """Keep a user's log up to date while somebody follows it here."""
+        users = self._followers.setdefault(tenant_id, {})
+        users[user_id] = users.get(user_id, 0) + 1
+        try:
+            yield
+        finally:
+            users[user_id] -= 1
+            if not users[user_id]:
+                del users[user_id]
+            if not users and self._followers.get(tenant_id) is users:
+                del self._followers[tenant_id]
+
+    @contextmanager
+    def listening(self, tenant_id: str, user_id: str, told: Told) -> Iterator[None]:
+        """Have `told` called with every notification to a user."""
+        users = self._told.setdefault(tenant_id, {})
+        users.setdefault(user_id, set()).add(told)
+        try:
+            yield
+        finally:
+            users[user_id].discard(told)
+            if not users[user_id]:
+                del users[user_id]
+            if not users and self._told.get(tenant_id) is users:
+                del self._told[tenant_id]
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Hear of notifications, for ever.
+
+        Raises:
+            StoreUnavailable: Redis is away at the start.
+        """
+        async with self._store.redis.subscriber() as subscriber:
+            await subscriber.subscribe(self._store.keys.notification_channel)
+            task_status.started()
+            async for message in subscriber:
+                if isinstance(message, Message):
+                    await self._take(message.payload)
+                else:
+                    # Some may have been missed; the tenants' streams have them.
+                    await self._collect([(tenant, user) for tenant, users in self._followers.items() for user in users])
+
+    async def _take(self, payload: bytes) -> None:
+        head, _, body = payload.partition(b"\n")
+        user_id, tenant_id = head.decode(), orjson.loads(body)["tenant_id"]
+        listeners = self._told.get(tenant_id, {})
+        for reader in [*listeners] if user_id == EVERYBODY else [user_id]:
+            for told in listeners.get(reader, ()):
+                told(body)
+        if user_id == EVERYBODY:
+            await self._collect([(tenant_id, reader) for reader in self._followers.get(tenant_id, ())])
+
+    async def _collect(self, readers: Iterable[Reader]) -> None:
+        waiting = [*readers]
+        while waiting:
+            now, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            missed: list[Reader] = []
+            async with trio.open_nursery() as nursery:
+                for reader in now:
+                    nursery.start_soon(self._collect_one, reader, missed)
+            if missed:
+                waiting = missed + waiting
+                await trio.sleep(RETRY_SECONDS)
+
+    async def _collect_one(self, reader: Reader, missed: list[Reader]) -> None:
+        if reader[1] not in self._followers.get(reader[0], ()):
+            return
+        try:
+            await self._store.collect(*reader)
+        except StoreUnavailable as error:
+            _log.warning("notifications.not_collected", tenant_id=reader[0], reason=error.message)
+            missed.append(reader)
