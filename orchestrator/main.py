@@ -50,6 +50,8 @@ from orchestrator.services.dead_letters import DeadLetterService
 from orchestrator.services.gateway import Gateway, open_gateway
 from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
+from orchestrator.services.notification_hub import NotificationHub
+from orchestrator.services.notifications import NotificationService
 from orchestrator.services.operations import Operations
 from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
@@ -77,6 +79,7 @@ from orchestrator.store.gateway_calls import GatewayCalls, Limits
 from orchestrator.store.keys import Keys
 from orchestrator.store.limits import LimitStore
 from orchestrator.store.nodes import Nodes
+from orchestrator.store.notifications import NotificationStore
 from orchestrator.store.placement import PlacementStore
 from orchestrator.store.pump import EventPump
 from orchestrator.store.ready import ReadyTenants
@@ -116,6 +119,7 @@ class Process:
             await nursery.start(self.services.pump.run)
             await nursery.start(self.services.revocations.run)
             await nursery.start(self.services.catalog_notices.run)
+            await nursery.start(self.services.notification_hub.run)
             await nursery.start(self.services.gateway.run)
             nursery.start_soon(watch_loop, self.services.metrics.loop_lag)
             async with trio.open_nursery() as consuming:
@@ -232,6 +236,8 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             agents=AgentService(clients, coordinator, catalog, sessions, task_store),
             tools=ToolService(clients, coordinator, catalog, sessions),
             catalog_notices=CatalogNotices(redis, keys, catalog),
+            notifications=NotificationService(NotificationStore(*stores)),
+            notification_hub=NotificationHub(NotificationStore(*stores)),
             gateway=_gateway(stores, clients, coordinator, settings, metrics),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,

@@ -3,13 +3,14 @@
 from enum import StrEnum
 from typing import Annotated, Any
 
-from attrs import frozen
+from attrs import field, frozen
 from msgspec import Meta
 
 from orchestrator.models.batch import BatchProgress
 from orchestrator.models.chat import ChatAnswer, MessageStatus
 from orchestrator.models.envelope import ErrorBody
 from orchestrator.models.ids import Id
+from orchestrator.models.notification import NotificationAcknowledged, NotificationSummary
 from orchestrator.models.session import SessionState
 from orchestrator.models.timestamps import Timestamp
 from orchestrator.models.workflow import WorkflowInputRequest, WorkflowStatusUpdate
@@ -152,7 +153,11 @@ class SystemNotification:
 
     title: str
     message: str
-    level: str = "info"
+    level: Annotated[str, Meta(description="`info`, `success`, `warning` or `error`.")] = "info"
+    notification_id: Annotated[Id | None, Meta(description="For `notification.acknowledge`.")] = None
+    data: Annotated[dict[str, Any], Meta(description="Free fields of who sent it.")] = field(factory=dict)
+    created_at: Timestamp | None = None
+    expires_at: Timestamp | None = None
 
 
 @frozen
@@ -200,6 +205,13 @@ WORKFLOW_EVENTS: dict[str, type] = {
 
 BATCH_EVENTS: dict[str, type] = {"batch.progress": BatchProgress}
 """Every event of a batch, by name; on its socket come those of `system` beside them."""
+
+NOTIFICATION_EVENTS: dict[str, type] = {
+    "notification.summary": NotificationSummary,
+    "system.notification": SystemNotification,
+    "notification.acknowledged": NotificationAcknowledged,
+}
+"""Every event of a user's notifications, by name; on their socket come those of `system` beside them."""
 
 SERVER_EVENTS: dict[str, type] = {
     "session.state_update": StateUpdate,

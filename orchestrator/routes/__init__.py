@@ -13,6 +13,7 @@ from orchestrator.routes.gateway import gateway_routes
 from orchestrator.routes.health import health_views
 from orchestrator.routes.load import load_routes
 from orchestrator.routes.metrics import metrics_views
+from orchestrator.routes.notifications import notification_routes
 from orchestrator.routes.registry import Route
 from orchestrator.routes.schedules import schedule_routes
 from orchestrator.routes.sessions import session_routes
@@ -31,6 +32,7 @@ ROUTES: tuple[Route, ...] = (
     *batch_routes,
     *agent_routes,
     *tool_routes,
+    *notification_routes,
     *gateway_routes,
     *task_update_routes,
     *tenant_routes,

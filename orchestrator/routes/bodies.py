@@ -94,18 +94,23 @@ def _refuse_foreign(content: Mapping[str, Any], path: str, tenant_id: str) -> No
         raise TenantNotGranted("The body names another tenant than the credentials.", details=[fault])
 
 
+_TRUTHS: Final = {"true": True, "false": False}
+
+
 class QueryReader:
     """Reads the query parameters of one route.
 
     Args:
-        model: an attrs class of strings, whole numbers and enumerations, each with a default; None: no parameters.
+        model: an attrs class of strings, whole numbers, truths and enumerations, each with a default; None: no
+            parameters.
     """
 
     def __init__(self, model: type | None) -> None:
         self._model = model or Nothing
         resolve_types(self._model, include_extras=True)
         self._none_given = self._model()
-        self._numbers = {attribute.name for attribute in fields(self._model) if _is_number(attribute.type)}
+        self._numbers = {attribute.name for attribute in fields(self._model) if _is(int, attribute.type)}
+        self._truths = {attribute.name for attribute in fields(self._model) if _is(bool, attribute.type)}
 
     def read(self, query_string: bytes) -> Any:
         """Return the model, filled.
@@ -120,7 +125,7 @@ class QueryReader:
             if name in values:
                 raise _parameter_fault([FieldFault(f"$.query.{name}", "is given twice")])
             number = name in self._numbers and value.removeprefix("-").isdecimal() and len(value) < 16
-            values[name] = int(value) if number else value
+            values[name] = int(value) if number else _TRUTHS.get(value, value) if name in self._truths else value
         try:
             return structure(values, self._model, "$.query")
         except InvalidBody as error:
@@ -131,9 +136,9 @@ def _parameter_fault(faults: list[FieldFault]) -> InvalidParameter:
     return InvalidParameter(f"{faults[0].path} {faults[0].message}.", details=faults)
 
 
-def _is_number(kind: Any) -> bool:
+def _is(wanted: type, kind: Any) -> bool:
     if get_origin(kind) is Annotated:
-        return _is_number(get_args(kind)[0])
+        return _is(wanted, get_args(kind)[0])
     if get_origin(kind) in {Union, UnionType}:
-        return any(_is_number(option) for option in get_args(kind))
-    return kind is int
+        return any(_is(wanted, option) for option in get_args(kind))
+    return kind is wanted

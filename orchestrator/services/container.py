@@ -11,6 +11,8 @@ from orchestrator.services.chat import ChatService
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
+from orchestrator.services.notification_hub import NotificationHub
+from orchestrator.services.notifications import NotificationService
 from orchestrator.services.operations import Operations
 from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.revocations import Revocations
@@ -50,6 +52,8 @@ class Services:
     agents: AgentService
     tools: ToolService
     catalog_notices: CatalogNotices
+    notifications: NotificationService
+    notification_hub: NotificationHub
     gateway: Gateway
     rate_limiter: RateLimiter
     event_log: EventLog

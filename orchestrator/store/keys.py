@@ -201,6 +201,14 @@ class Keys:
         """Sorted set: the tenant's answers in the cache, with their sizes, by the moment (ms) they were kept."""
         return f"orchestrator:cache:{self.tenant(tenant_id)}"
 
+    def notifications(self, tenant_id: str) -> str:
+        """Stream: what the tenant's users are notified of, all of them."""
+        return f"orchestrator:notifications:{self.tenant(tenant_id)}"
+
+    def user_notifications(self, tenant_id: str, user_id: str) -> str:
+        """Hash: `epoch` and `offset` of the user's event log, and what of the tenant's notifications it has."""
+        return f"{self.notifications(tenant_id)}:{user_id}"
+
     # The whole service
 
     tenants: str = "orchestrator:tenants"
@@ -231,6 +239,8 @@ class Keys:
     """Channel: every revocation as it is made."""
     answer_channel: str = "orchestrator:answered"
     """Channel: the key of an answer that somebody waits for, and that is there now, or never will be."""
+    notification_channel: str = "orchestrator:notified"
+    """Channel: a user, or a tenant's every user, is notified."""
     catalog_channel: str = "orchestrator:catalog"
     """Channel: an agent or a tool has changed."""
     cancel_channel: str = "orchestrator:cancel"

@@ -7,7 +7,7 @@ from attrs import fields
 from orchestrator.config.loading import origins, variable
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.events import BATCH_EVENTS, SERVER_EVENTS
+from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS
 from orchestrator.telemetry.metrics import NAMESPACE, Metrics
 from orchestrator.websocket.handlers import HANDLERS
 
@@ -72,6 +72,7 @@ TABLES = {
     "events": [
         events_table(SERVER_EVENTS),
         events_table(BATCH_EVENTS),
+        events_table(NOTIFICATION_EVENTS),
         events_table({name: handler.model for name, handler in HANDLERS.items()}),
     ],
 }

@@ -44,6 +44,7 @@ from orchestrator.store.events import LoggedEvent
 from orchestrator.store.frames import make_body
 from orchestrator.telemetry.metrics import Metrics
 from tests.http.agents import FakeAgents, FakeNotices, FakeTools
+from tests.http.notifications import FakeNotifications
 from tests.http.schedules import FakeSchedules
 from tests.http.task_updates import FakeTaskUpdates
 
@@ -417,6 +418,7 @@ class House:
             "agents": FakeAgents(),
             "tools": FakeTools(),
             "catalog_notices": FakeNotices(),
+            "notifications": FakeNotifications(),
             "gateway": self.gateway,
             "rate_limiter": self.limiter,
             "event_log": self.log,

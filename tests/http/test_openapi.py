@@ -51,6 +51,8 @@ async def test_every_answer_is_as_the_document_says() -> None:
         "schedule_id": "sch1",
         "correlation_id": "c1",
         "agent_id": "echo",
+        "notification_id": "n1",
+        "user_id": "ann",
     }
     bodies = {
         "session.create": {"agent_id": "docs-guide"},
@@ -61,6 +63,7 @@ async def test_every_answer_is_as_the_document_says() -> None:
         "agent.assign": {"agent_id": "echo", "version": "1.0.0"},
         "agent.feedback": {"message_id": "m1", "rating": 5},
         "agent.updated": {"agent_id": "echo"},
+        "notification.send": {"title": "Maintenance", "message": "At noon.", "user_ids": ["ann"]},
         "tool.execute": {"tool_id": "calculator", "parameters": {"expression": "6 * 7"}},
         "tool.updated": {},
         "batch.create": {"items": [{"content": "hi"}], "agent_id": "echo"},
