@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.opening import open_clients
 from orchestrator.config.gateway import GatewaySettings, TiersSettings
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.config.settings import NonCriticalServiceSettings, ServiceSettings, ServicesSettings
 from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.usage import UsageGroup, UsageReport
 from orchestrator.services.gateway import Gateway, open_gateway
@@ -81,11 +81,12 @@ async def gateway_at(
     redis_url: str, url: str, *, lease: float = 3.0, timeout: float = 2.0, **settings: Any
 ) -> AsyncIterator[Rig]:
     """Run a gateway to a service that is there already; several stand for several processes."""
-    service = ServiceSettings(url=url, timeout=timeout)
+    query = ServiceSettings(url=url, timeout=timeout)
+    embedding = NonCriticalServiceSettings(url=url, timeout=timeout)
     own = GatewaySettings(**settings)
     async with (
         open_redis(redis_url) as redis,
-        open_clients(ServicesSettings(query=service, embedding=service)) as clients,
+        open_clients(ServicesSettings(query=query, embedding=embedding)) as clients,
     ):
         stores = (redis, Keys(), 1000)
         limits = Limits(own.tier, TiersSettings())
