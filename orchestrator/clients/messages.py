@@ -10,7 +10,7 @@ from orchestrator.models.operations import Operation
 from orchestrator.models.timestamps import now_ms, to_timestamp
 
 
-def message(call: CallContext, operation: Operation, payload: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+def message(call: CallContext, operation: Operation, payload: dict[str, Any], /, **metadata: Any) -> dict[str, Any]:
     """Write a message to a service of level 2.
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
-from attrs import fields, frozen
+from attrs import frozen
 
 from orchestrator.clients.agent_execution import AgentExecutionClient
 from orchestrator.clients.agent_management import AgentManagementClient
@@ -12,10 +12,11 @@ from orchestrator.clients.conversation import ConversationClient
 from orchestrator.clients.embedding import EmbeddingClient
 from orchestrator.clients.http_transport import HttpTransport
 from orchestrator.clients.query import QueryClient
+from orchestrator.clients.queue_transport import Desk, QueueTransport
 from orchestrator.clients.tool_registry import ToolRegistryClient
 from orchestrator.clients.transport import Transport
 from orchestrator.clients.workflow_engine import WorkflowEngineClient
-from orchestrator.config.settings import ServicesSettings
+from orchestrator.config.settings import ServiceSettings, ServicesSettings
 
 
 @frozen
@@ -37,26 +38,35 @@ class Clients:
 
 
 @asynccontextmanager
-async def open_clients(settings: ServicesSettings) -> AsyncIterator[Clients]:
+async def open_clients(settings: ServicesSettings, desk: Desk | None = None) -> AsyncIterator[Clients]:
     """Make the clients. Connections are made when they are needed, and closed at the end.
 
     A service without a URL is no fault here; each call of it raises ServiceUnreachable.
+
+    Args:
+        settings: where the services are, and by which transport they are asked.
+        desk: for those that are asked through their queues.
     """
-    transports = {
-        attribute.name: HttpTransport(attribute.name, getattr(settings, attribute.name))
-        for attribute in fields(ServicesSettings)
-    }
+    over_http: list[HttpTransport] = []
+
+    def transport(name: str) -> Transport:
+        service: ServiceSettings = getattr(settings, name)
+        if service.transport == "queue" and desk is not None:
+            return QueueTransport(name, service, desk)
+        over_http.append(HttpTransport(name, service))
+        return over_http[-1]
+
     try:
         yield Clients(
-            conversation=ConversationClient(transports["conversation"]),
-            agent_management=AgentManagementClient(transports["agent_management"]),
-            agent_execution=AgentExecutionClient(transports["agent_execution"]),
-            workflow_engine=WorkflowEngineClient(transports["workflow_engine"]),
-            tool_registry=ToolRegistryClient(transports["tool_registry"]),
-            query=QueryClient(transports["query"]),
-            embedding=EmbeddingClient(transports["embedding"]),
+            conversation=ConversationClient(transport("conversation")),
+            agent_management=AgentManagementClient(transport("agent_management")),
+            agent_execution=AgentExecutionClient(transport("agent_execution")),
+            workflow_engine=WorkflowEngineClient(transport("workflow_engine")),
+            tool_registry=ToolRegistryClient(transport("tool_registry")),
+            query=QueryClient(transport("query")),
+            embedding=EmbeddingClient(transport("embedding")),
         )
     finally:
         with trio.CancelScope(shield=True):
-            for transport in transports.values():
-                await transport.aclose()
+            for opened in over_http:
+                await opened.aclose()

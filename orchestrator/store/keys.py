@@ -201,6 +201,20 @@ class Keys:
         """Sorted set: the tenant's answers in the cache, with their sizes, by the moment (ms) they were kept."""
         return f"orchestrator:cache:{self.tenant(tenant_id)}"
 
+    # Services downstream
+
+    def service_tasks(self, service: str, tenant_id: str) -> str:
+        """Stream: what a service is asked for, of one tenant, where it is asked through its queue."""
+        return f"{service}:tasks:{self.tenant(tenant_id)}"
+
+    def service_cancel(self, service: str) -> str:
+        """Channel: requests of a service that nobody waits for any more."""
+        return f"{service}:cancel"
+
+    def replies(self, node: str) -> str:
+        """Stream: what services answer to one process."""
+        return f"orchestrator:replies:{node}"
+
     def notifications(self, tenant_id: str) -> str:
         """Stream: what the tenant's users are notified of, all of them."""
         return f"orchestrator:notifications:{self.tenant(tenant_id)}"
@@ -231,6 +245,8 @@ class Keys:
     """Hash: what each process has in hand, JSON by process."""
     revocations: str = "orchestrator:revocations"
     """Sorted set: revoked tokens, JSON each, by the moment (ms) when they would have expired."""
+    notices: str = "orchestrator:system:notifications"
+    """Stream: what processes tell each other and operators: breakers, processes, tenants."""
     audit: str = "orchestrator:audit:events"
     """Stream: the audit trail."""
     wake_channel: str = "orchestrator:wake"

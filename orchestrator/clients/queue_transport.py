@@ -1,0 +1,266 @@
+"""Asking a service through its queue in Redis: a request is an entry of its stream, and replies come to this process.
+
+Who waits no longer, for whatever reason, takes the request back. Replies are numbered from 0; a gap means that some are
+lost, or that another worker of the service has begun anew: either way the answer is broken.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any, Final, Protocol
+
+import orjson
+import trio
+from attrs import evolve
+
+from orchestrator.clients.answers import Answer, as_answer, title
+from orchestrator.clients.messages import message
+from orchestrator.clients.refusals import refusal
+from orchestrator.clients.responses import MAX_STREAM_BYTES, Pieces, too_large
+from orchestrator.config.settings import ServiceSettings
+from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, ServiceRefused, StoreUnavailable
+from orchestrator.models.call import CallContext
+from orchestrator.models.operations import Operation
+from orchestrator.models.replies import Reply
+from orchestrator.models.timestamps import now_ms, to_timestamp
+
+HEALTH_TENANT: Final = "system"
+"""In whose name services are asked how they are."""
+FULL_SECONDS: Final = 1
+WITHDRAW_SECONDS: Final = 1.0
+PRIORITY: Final = 1
+
+
+class Inbox(Protocol):
+    """The replies to one request, as they come."""
+
+    async def receive(self) -> Reply | None:
+        """Return the next reply; None where some were dropped because they were not read in time."""
+
+
+class Desk(Protocol):
+    """Sends requests, and hands out the replies."""
+
+    @property
+    def address(self) -> str:
+        """Where replies are to go."""
+
+    async def send(self, service: str, tenant_id: str, message_id: str, message: bytes, left_ms: int) -> Any:
+        """Put a request into a service's queue; None where that is full, else what takes it back."""
+
+    async def withdraw(self, sent: Any) -> None:
+        """Say that nobody waits for an answer any more."""
+
+    def expect(self, message_id: str) -> AbstractContextManager[Inbox]:
+        """Take in the replies to a message, while the block runs."""
+
+
+class QueueTransport:
+    """Asks one service.
+
+    Args:
+        service: its name in the settings.
+        settings: its timeout in seconds.
+        desk: where requests go out and replies come in.
+    """
+
+    configured: bool = True
+
+    def __init__(self, service: str, settings: ServiceSettings, desk: Desk) -> None:
+        self.service = service
+        self.timeout = settings.timeout
+        self._desk = desk
+
+    async def call(
+        self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
+    ) -> Answer:
+        """Ask for an operation; see `Transport.call`."""
+        deadline = min(call.deadline, trio.current_time() + self.timeout)
+        async with self._exchange(call, operation, parameters, metadata, deadline) as replies:
+            first, raw = await replies.receive_reply(), bytearray()
+            reply: Reply | None = first
+            while reply is not None:
+                raw += reply.body
+                reply = await replies.receive_reply() if not reply.last else None
+        _check(self.service, call, operation, first, bytes(raw))
+        try:
+            parsed = orjson.loads(raw) if raw or first.status != 204 else {}
+        except orjson.JSONDecodeError:
+            raise BadGateway(
+                f"{title(self.service)} answered something else than JSON.", service=self.service
+            ) from None
+        return as_answer(self.service, parsed, accepted=first.status == 202)
+
+    @asynccontextmanager
+    async def stream(
+        self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
+    ) -> AsyncIterator[Pieces]:
+        """Ask for an operation, and hand out its answer as it comes; see `Transport.stream`."""
+        async with self._exchange(call, operation, parameters, metadata, call.deadline, self.timeout) as replies:
+            first = await replies.receive_reply()
+            if first.status != 200:
+                _check(self.service, call, operation, first, first.body)
+                raise ServiceRefused(
+                    f"{title(self.service)} answered {first.status} where a stream was asked for.",
+                    service=self.service,
+                )
+            replies.put_back(first)
+            yield replies
+
+    async def probe(self, call: CallContext) -> None:
+        """Ask the service for its health; see `Transport.probe`."""
+        operation = Operation(self.service, "health", "GET", "/health", idempotent=True)
+        call = evolve(call, tenant_id=HEALTH_TENANT)
+        async with self._exchange(call, operation, {}, {}, call.deadline) as replies:
+            reply = await replies.receive_reply()
+            _check(self.service, call, operation, reply, reply.body)
+
+    @asynccontextmanager
+    async def _exchange(
+        self,
+        call: CallContext,
+        operation: Operation,
+        parameters: dict[str, Any],
+        metadata: dict[str, Any],
+        deadline: float,
+        idle: float = float("inf"),
+    ) -> AsyncIterator["Replies"]:
+        """Send a request, and hand out its replies; where these are not read to the end, the request is taken back."""
+        left_ms = max(1, round((deadline - trio.current_time()) * 1000))
+        request = self._message(call, operation, parameters, metadata, left_ms)
+        message_id, tenant_id = request["message_id"], request["tenant_id"]
+        with self._desk.expect(message_id) as inbox:
+            sent = await self._send(tenant_id, message_id, orjson.dumps(request), left_ms, deadline)
+            replies = Replies(self.service, inbox, deadline, idle)
+            try:
+                yield replies
+            finally:
+                if not replies.ended:
+                    await self._withdraw(sent)
+
+    async def _send(self, tenant_id: str, message_id: str, request: bytes, left_ms: int, deadline: float) -> Any:
+        # A request that was cut off here may be in the queue: its deadline ends it.
+        with trio.CancelScope(deadline=deadline) as scope:
+            try:
+                sent = await self._desk.send(self.service, tenant_id, message_id, request, left_ms)
+            except StoreUnavailable as error:
+                raise StoreUnavailable(
+                    f"There is no way to {title(self.service)}: the store that holds its queue is away.",
+                    retry_after_ms=error.retry_after_ms,
+                    service=self.service,
+                ) from error
+        if scope.cancelled_caught:
+            raise CallTimeout(f"{title(self.service)} could not be asked in time.", service=self.service)
+        if sent is None:
+            raise ServiceFault(
+                f"{title(self.service)} has as many requests waiting as it may have.",
+                retry_after_ms=FULL_SECONDS * 1000,
+                service=self.service,
+            )
+        return sent
+
+    async def _withdraw(self, sent: Any) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + WITHDRAW_SECONDS):
+            try:
+                await self._desk.withdraw(sent)
+            except StoreUnavailable:
+                return  # the request's deadline ends it
+
+    def _message(
+        self,
+        call: CallContext,
+        operation: Operation,
+        parameters: dict[str, Any],
+        metadata: dict[str, Any],
+        left_ms: int,
+    ) -> dict[str, Any]:
+        request = message(
+            call,
+            operation,
+            parameters,
+            **metadata,
+            operation=operation.name,
+            reply_to=self._desk.address,
+            timeout_ms=left_ms,
+            request_id=call.request_id,
+            traceparent=str(call.trace),
+            idempotency_key=call.idempotency_key,
+        )
+        return {
+            **request,
+            "task_id": metadata.get("task_id") or request["message_id"],
+            "session_id": metadata.get("session_id"),
+            "conversation_id": metadata.get("conversation_id"),
+            "expires_at": to_timestamp(now_ms() + left_ms),
+            "type": {"domain": operation.domain or operation.service, "action": operation.name},
+            "status": "pending",
+            "priority": PRIORITY,
+            "target_service": self.service,
+        }
+
+
+class Replies:
+    """The replies to one request; as `Pieces`, their bodies.
+
+    Args:
+        service: who answers.
+        inbox: where they come in.
+        deadline: of them all, on trio's clock.
+        idle: the longest silence before each, in seconds.
+    """
+
+    def __init__(self, service: str, inbox: Inbox, deadline: float, idle: float) -> None:
+        self.service = service
+        self.ended = False
+        self._inbox = inbox
+        self._deadline = deadline
+        self._idle = idle
+        self._next = 0
+        self._size = 0
+        self._kept: Reply | None = None
+
+    async def receive(self) -> bytes | None:
+        """Return the next piece; None at the end. Raises as `receive_reply` does."""
+        while True:
+            reply, self._kept = self._kept, None
+            if reply is None:
+                if self.ended:
+                    return None
+                reply = await self.receive_reply()
+            if reply.status != 200:
+                raise BadGateway(f"{title(self.service)} broke its answer off.", service=self.service)
+            if reply.body:
+                return reply.body
+
+    def put_back(self, reply: Reply) -> None:
+        """Have a reply received once more."""
+        self._kept = reply
+
+    async def receive_reply(self) -> Reply:
+        """Return the next reply.
+
+        Raises:
+            CallTimeout: none came in time.
+            BadGateway: some are missing, or they are more than is taken.
+        """
+        with trio.CancelScope(deadline=min(self._deadline, trio.current_time() + self._idle)) as scope:
+            reply = await self._inbox.receive()
+        if scope.cancelled_caught:
+            words = "did not answer in time" if self._next == 0 else "fell silent in the middle of an answer"
+            raise CallTimeout(f"{title(self.service)} {words}.", service=self.service)
+        if reply is None:
+            raise BadGateway(f"{title(self.service)} answered faster than is read.", service=self.service)
+        if reply.sequence != self._next:
+            raise BadGateway(f"{title(self.service)} answered with a gap: pieces are missing.", service=self.service)
+        self._next += 1
+        self._size += len(reply.body)
+        if self._size > MAX_STREAM_BYTES:
+            raise too_large(self.service)
+        self.ended = reply.last
+        return reply
+
+
+def _check(service: str, call: CallContext, operation: Operation, reply: Reply, raw: bytes) -> None:
+    if not 200 <= reply.status < 300:
+        idempotent = operation.idempotent or call.idempotency_key is not None
+        headers = [] if reply.retry_after is None else [(b"retry-after", b"%d" % reply.retry_after)]
+        raise refusal(service, reply.status, headers, raw, idempotent=idempotent)
