@@ -10,7 +10,7 @@ handed back to its lane, for any process to go on with at once.
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import trio
@@ -112,23 +112,24 @@ class Consumer:
 
     async def _work(self, hand: Hand) -> None:
         claim, began = hand.claim, trio.current_time()
-        log = _log.bind(tenant_id=claim.tenant_id, task_id=claim.task_id, attempt=claim.attempt)
         try:
             await self.handler(hand)
         except FencedOut:
             self.services.metrics.fenced()
-            log.warning("task.fenced")
+            _log_of(claim).warning("task.fenced")
         except StoreUnavailable as error:
             # Whatever was to be written is not; the lease runs out, and the task is taken over.
-            log.warning("task.store_unavailable", error=error.message)
+            _log_of(claim).warning("task.store_unavailable", error=error.message)
         except Exception:
+            log = _log_of(claim)
             log.exception("task.crashed")
         finally:
-            self.services.metrics.task_processed(trio.current_time() - began)
+            took = trio.current_time() - began
+            self.services.metrics.task_processed(took)
             if self.hands.get(claim.task_id) is hand:
                 del self.hands[claim.task_id]
             self.meter.note_end()
-            self._reckon(hand, trio.current_time() - began)
+            self._reckon(hand, took)
             self._freed.set()
 
     def _reckon(self, hand: Hand, seconds: float) -> None:
@@ -140,3 +141,7 @@ class Consumer:
     async def _slot_freed(self) -> None:
         await self._freed.wait()
         self._freed = trio.Event()
+
+
+def _log_of(claim: Claim) -> Any:
+    return _log.bind(tenant_id=claim.tenant_id, task_id=claim.task_id, attempt=claim.attempt)

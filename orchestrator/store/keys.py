@@ -120,7 +120,7 @@ class Keys:
         return f"orchestrator:idempotency:{self.tenant(tenant_id)}:{user_id}:{key}"
 
     def trace(self, tenant_id: str, correlation_id: str) -> str:
-        """Stream: the timeline of a request."""
+        """List: the tasks of a request; their records have its timeline."""
         return f"orchestrator:trace:{self.tenant(tenant_id)}:{correlation_id}"
 
     # Batches

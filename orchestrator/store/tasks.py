@@ -15,6 +15,7 @@ from orchestrator.models.timestamps import to_timestamp
 from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait
 from orchestrator.store.base import TenantStore, descending
 from orchestrator.store.placement import Stray, read_stray
+from orchestrator.store.quick_reading import quick_reader
 from orchestrator.store.scripts import Script
 from orchestrator.store.sessions import Viewer, read_session
 
@@ -32,6 +33,7 @@ _HAND_BACK: Final = Script("hand_back")
 _RELEASE_DUE: Final = Script("release_due")
 _CANCEL: Final = Script("cancel_task")
 
+_read_message: Final = quick_reader(TaskMessage)
 _CHECKPOINT_FIELD: Final = b"checkpoint:"
 _CLIENT_LATE: Final = encode(
     CallAnswer(AnswerStatus.FAILED, error=CallTimeout("The client did not answer in time.").body())
@@ -58,7 +60,8 @@ class Claim:
         Raises:
             InvalidBody: it can't be read; with every fault and its path.
         """
-        return decode(self.record[b"message"], TaskMessage)
+        raw = self.record[b"message"]
+        return _read_message(raw) or decode(raw, TaskMessage)
 
     def checkpoints(self) -> dict[str, Any]:
         """Return the results of finished steps, by name."""

@@ -12,6 +12,8 @@ from orchestrator.store.sessions import Viewer
 
 _WHY: Final = Script("why_task")
 _COUNTED: Final = 1000
+_NEWEST: Final = 1000
+"""So many steps of a request are shown."""
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "status": TaskStatus,
     "start_rate": float,
@@ -28,24 +30,23 @@ class TimelineStore(TenantStore):
 
     async def steps(self, viewer: Viewer, correlation_id: str) -> list[TraceStep]:
         """Return the steps of a request that `viewer` may see, in order; empty: there are none."""
-        key = self.keys.trace(viewer.tenant_id, correlation_id)
-        rows = [
-            (int(entry.split(b"-")[0]), {name: value.decode() for name, value in fields.items()})
-            for entry, fields in await self.redis.xrange(key)
-        ]
-        if not viewer.sees_whole_tenant:
-            task_ids = list({fields[b"t"] for _, fields in rows})
-            owners = await self.redis.gather(
-                [("HGET", self.keys.task(viewer.tenant_id, task_id), "user_id") for task_id in task_ids]
-            )
-            own = {task_id for task_id, owner in zip(task_ids, owners, strict=True) if owner == viewer.user_id.encode()}
-            rows = [(at, fields) for at, fields in rows if fields[b"t"] in own]
-        start = rows[0][0] if rows else 0
+        tenant_id = viewer.tenant_id
+        listed = await self.redis.execute_command("LRANGE", self.keys.trace(tenant_id, correlation_id), 0, -1)
+        task_ids = list(dict.fromkeys(raw.decode() for raw in listed))
+        records = await self.redis.gather(
+            [("HMGET", self.keys.task(tenant_id, task_id), "user_id", "steps") for task_id in task_ids]
+        )
+        rows = []
+        for task_id, (owner, steps) in zip(task_ids, records, strict=True):
+            if steps and (viewer.sees_whole_tenant or owner == viewer.user_id.encode()):
+                rows += [(task_id, *line.split("\t")) for line in steps.decode().split("\n")]
+        # Steps of the same millisecond stay as they were found: those of a task in their order.
+        rows.sort(key=lambda row: int(row[1]))
+        rows = rows[-_NEWEST:]
+        start = int(rows[0][1]) if rows else 0
         return [
-            TraceStep(
-                to_timestamp(at), at - start, fields[b"w"], fields[b"t"], int(fields[b"a"]), fields[b"n"], fields[b"d"]
-            )
-            for at, fields in rows
+            TraceStep(to_timestamp(int(at)), int(at) - start, what, task_id, int(attempt), node, detail)
+            for task_id, at, what, attempt, node, detail in rows
         ]
 
     async def wait_facts(self, viewer: Viewer, task_id: str) -> WaitFacts | None:

@@ -49,6 +49,7 @@ from orchestrator.store.frames import make_body
 from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
 from orchestrator.store.keys import Keys
 from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.scripts import load_scripts
 from orchestrator.store.sessions import Rates
 from tests.queue.stage import SETTINGS, Stage, open_stage
 
@@ -171,6 +172,7 @@ async def measure(tasks: int) -> dict[str, float]:
                 run_redis(Path(folder), appendonly=False) as server,
                 open_stage(server.url, settings, consume=False, handlers=handlers) as stage,
             ):
+                await load_scripts(stage.redis)
                 body, producer = bodies[-1], Producer.over(stage.redis, stage.queue.ready)
                 if phase == "drain":
                     began = time.perf_counter()

@@ -12,7 +12,9 @@ from orchestrator.models.ids import new_id
 from orchestrator.models.session import SessionState
 from orchestrator.models.task import Lane, TaskStatus
 from orchestrator.queue.expiry import give_up_expired
+from orchestrator.store.sessions import Viewer
 from orchestrator.store.tasks import Retry
+from orchestrator.store.timelines import TimelineStore
 from tests.queue.stage import SETTINGS, ScriptedTurns, Stage, context, open_stage
 
 RETRYING = evolve(SETTINGS, task_retries=2, task_retry_delay=0.02)
@@ -52,8 +54,9 @@ async def test_each_retry_stands_once_in_the_timeline(stage: Stage) -> None:
     play(stage, BadGateway("nonsense"))
     session, correlation_id = await stage.session(), new_id()
     await stage.ended(session, await stage.say(session, "flaky", correlation_id=correlation_id))
-    steps = [fields[b"w"] for _, fields in await stage.redis.xrange(stage.keys.trace("acme", correlation_id))]
-    assert steps == [b"accepted", b"claimed", b"retried", b"resumed", b"claimed", b"finished"]
+    timelines = TimelineStore(stage.redis, stage.keys, SETTINGS.event_log_length)
+    steps = await timelines.steps(Viewer("acme", "ann", sees_whole_tenant=False), correlation_id)
+    assert [step.step for step in steps] == ["accepted", "claimed", "retried", "resumed", "claimed", "finished"]
 
 
 async def test_all_attempts_together_have_the_time_of_one_turn(stage: Stage) -> None:

@@ -6,7 +6,7 @@
 --       6 answer to keep for a repeated request, 7 task message (JSON), 8 lane, 9 priority, 10 type, 11 correlation id,
 --       12 tasks that may wait in the tenant, 13 rate of the tenant, 14 of the user, or '' where no rate limits it, 15 burst (s),
 --       16 seconds that idempotency is kept, 17 seconds that records are kept, 18 ms in which it must be started, or '',
---       19 moment (ms) at which it begins, or '', 20 '1' if it has a deduplication key, 21 epoch of its log,
+--       19 moment (ms) at which it begins, or '', 20 '1' if it has a deduplication key, 21 epoch of its log, or '' where it has none,
 --       22 name and 23 body of its first event, 24… field, value of the record
 -- Returns: {'ok', 1 if it is claimable now, arrival time of the narrower limit - now (ms)}, or {'replayed', answer},
 --       {'reused'}, {'moment'} (it is past, or more than a year ahead), {'tenant', state}, {'rate', wait ms}, {'full', 'tenant'};
@@ -33,7 +33,7 @@ end
 local moment = tonumber(ARGV[19])
 if moment and (moment <= NOW or moment > NOW + FARTHEST) then return {'moment'} end
 
-local config = redis.call('HMGET', CONFIG, 'state', 'rate', 'queue_length')
+local config = redis.call('HMGET', CONFIG, 'state', 'rate', 'queue_length', 'fair_users')
 if config[1] == 'draining' or config[1] == 'drained' then return {'tenant', config[1]} end
 local tenant_tat, user_tat, wait
 if ARGV[13] ~= '' then
@@ -57,20 +57,31 @@ if ARGV[20] == '1' then
   redis.call('HSET', KEYS[5], 'task_id', task_id, 'answer', answer)
   redis.call('EXPIRE', KEYS[5], ARGV[17])
 end
--- Nobody can follow the log before the id is told, so its first event needs no publishing. It lives as long as the record.
-redis.call('HSET', task, 'task_id', task_id, 'message', ARGV[7], 'status', 'pending', 'attempt', 0, 'lane', ARGV[8],
-  'priority', ARGV[9], 'type', ARGV[10], 'created_at', NOW, 'user_id', user, 'correlation_id', correlation,
-  'epoch', ARGV[21], 'offset', 1, unpack(ARGV, 24))
-redis.call('XADD', task .. ':events', '0-1', 'e', ARGV[21], 'n', ARGV[22], 'b', ARGV[23])
-local told = redis.call('HGET', task, 'of_session')
-if told then append_event(told, ARGV[22], ARGV[23]) end
-if ARGV[18] ~= '' then redis.call('HSET', task, 'expires_at', (moment or NOW) + ARGV[18]) end
-redis.call('ZADD', INDEX, NOW, task_id)
-trace(task_id, 'accepted', {correlation, 0}, nil, ARGV[10])
-if moment then
-  redis.call('HSET', task, 'scheduled_for', moment)
-  redis.call('ZADD', DELAYED, moment, task_id)
-else
-  enqueue(task_id)
+local shares, own_log = config[4] == '1', ARGV[21] ~= ''
+local known = {'task_id', task_id, 'message', ARGV[7], 'status', 'pending', 'attempt', 0, 'lane', ARGV[8], 'priority', ARGV[9],
+  'type', ARGV[10], 'created_at', NOW, 'user_id', user, 'correlation_id', correlation,
+  'steps', with_step(nil, 'accepted', 0, nil, ARGV[10]), unpack(ARGV, 24)}
+local function note(name, value)
+  known[#known + 1] = name
+  known[#known + 1] = value
 end
+-- Nobody can follow the log before the id is told, so its first event needs no publishing. It lives as long as the record.
+if own_log then
+  redis.call('XADD', task .. ':events', '0-1', 'e', ARGV[21], 'n', ARGV[22], 'b', ARGV[23])
+  note('epoch', ARGV[21])
+  note('offset', 1)
+end
+if ARGV[18] ~= '' then note('expires_at', (moment or NOW) + ARGV[18]) end
+if moment then
+  note('scheduled_for', moment)
+  redis.call('ZADD', DELAYED, moment, task_id)
+elseif not shares then
+  note('entry', redis.call('XADD', lane_key(ARGV[8]), '*', 'task_id', task_id, 'message', ARGV[7]))
+end
+redis.call('HSET', task, unpack(known))
+redis.call('ZADD', INDEX, NOW, task_id)
+trace_task(task_id, correlation)
+if shares and not moment then enqueue(task_id) end
+local told = #ARGV > 23 and redis.call('HGET', task, 'of_session')
+if told then append_event(told, ARGV[22], ARGV[23]) end
 return {'ok', moment and 0 or 1, tenant_tat and math.ceil(math.max(tenant_tat, user_tat) - NOW) or 0}

@@ -20,15 +20,18 @@ local function bounded_more()
 end
 
 local task_id, session_id, status, err = ARGV[3], ARGV[5], ARGV[6], ARGV[8]
-if not holds(task_id, ARGV[4]) then return -1 end
+if not take_out(task_id, ARGV[4]) then return -1 end
 local task, session = task_key(task_id), session_key(session_id)
-dequeue(task_id)
-if ARGV[7] ~= '' then redis.call('HSET', task, 'result', ARGV[7]) end
-if err ~= '' then redis.call('HSET', task, 'error', err) end
+local known = {}
+if ARGV[7] ~= '' then known = {'result', ARGV[7]} end
+if err ~= '' then
+  known[#known + 1] = 'error'
+  known[#known + 1] = err
+end
 if ARGV[19] == '1' then
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', ARGV[4], 'at', NOW)
 end
-local more = conclude(task_id, status, ARGV[12])
+local more = conclude(task_id, status, ARGV[12], unpack(known))
 -- A task may have no session; and the session's record may have gone while it ran: then there is nothing more to tell.
 if redis.call('EXISTS', session) == 0 then return more == 1 and 1 or bounded_more() end
 if ARGV[16] ~= '' then redis.call('HSET', session, 'conversation_id', ARGV[16]) end

@@ -8,17 +8,19 @@
 --!include events
 --!include queue
 --!include config
-local task_id, status, err = ARGV[3], ARGV[5], ARGV[7]
-if not holds(task_id, ARGV[4]) then return -1 end
-local task = task_key(task_id)
-dequeue(task_id)
-if ARGV[6] ~= '' then redis.call('HSET', task, 'result', ARGV[6]) end
-if err ~= '' then redis.call('HSET', task, 'error', err) end
+local task_id, status, result, err = ARGV[3], ARGV[5], ARGV[6], ARGV[7]
+if not take_out(task_id, ARGV[4]) then return -1 end
 if ARGV[9] == '1' then
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', ARGV[4], 'at', NOW)
 end
 for i = 10, #ARGV, 2 do append_for(task_id, '', ARGV[i], ARGV[i + 1]) end
-local more = conclude(task_id, status, ARGV[8])
+local known = {}
+if result ~= '' then known = {'result', result} end
+if err ~= '' then
+  known[#known + 1] = 'error'
+  known[#known + 1] = err
+end
+local more = conclude(task_id, status, ARGV[8], unpack(known))
 if more == 1 then return 1 end
 -- A tenant at its bound of tasks in hand waits for this very moment.
 return redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and queue_length() > tasks_in_hand() and 1 or 0
