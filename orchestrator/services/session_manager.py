@@ -247,8 +247,8 @@ class SessionManager:
         ticket = await self.store.issue_ticket(session_id, _holder(ctx.principal))
         return SessionTicket(ticket, TICKET_SECONDS)
 
-    async def redeem(self, ticket: str, session_id: str) -> Principal:
-        """Use a ticket up.
+    async def redeem(self, ticket: str, session_id: str | None) -> Principal:
+        """Use a ticket up; None takes one for whichever session.
 
         Raises:
             Unauthorized: it is unknown, used, too old, or another session's.

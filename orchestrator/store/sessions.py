@@ -219,11 +219,14 @@ class SessionStore(TenantStore):
         await self.redis.set(self.keys.ticket(_digest(ticket)), value, ex=TICKET_SECONDS)
         return ticket
 
-    async def redeem_ticket(self, ticket: str, session_id: str) -> Any:
-        """Use a ticket up; returns its holder, or None if it is unknown, used, too old, or another session's."""
+    async def redeem_ticket(self, ticket: str, session_id: str | None) -> Any:
+        """Use a ticket up; returns its holder, or None if it is unknown, used, too old, or another session's.
+
+        Where `session_id` is None, no session is another one.
+        """
         raw = await self.redis.getdel(self.keys.ticket(_digest(ticket)))
         stored = orjson.loads(raw) if raw else None
-        return stored["holder"] if stored and stored["session_id"] == session_id else None
+        return stored["holder"] if stored and session_id in {None, stored["session_id"]} else None
 
 
 def read_session(record: Mapping[bytes, bytes]) -> Session:
