@@ -70,6 +70,8 @@ def _faults_of_operation(call: ServiceCall, path: str) -> Iterator[FieldFault]:
         yield FieldFault(f"{here}.tenant_id", "can't be chosen: a plan acts for the tenant that runs it")
     if "stream" in given:
         yield FieldFault(f"{here}.stream", "can't be chosen: a plan takes whole results")
+    if operation.delegable and "task_id" in given:
+        yield FieldFault(f"{here}.task_id", "can't be chosen: it names the task that the plan is")
     for name, fault in operation.faults(given):
         yield FieldFault(f"{here}.{name}", fault)
     if _is_deeper(call.parameters, DEEPEST):

@@ -1,6 +1,7 @@
-"""An item of a batch: one question to an agent, outside of any conversation.
+"""One question to an agent, outside of any conversation: an item of a batch, a step of a workflow, a call of a plan.
 
 It is answered as a chat turn is, by the same execution, but nothing is recalled, streamed or stored beside its answer.
+Who asks may give along what is looked up otherwise: `agent_config`, `context`, `tools`, in the task's payload.
 """
 
 from typing import Any, Final
@@ -12,7 +13,7 @@ from attrs import evolve, frozen
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
 from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, ServiceFault
-from orchestrator.models.agent import AgentResponse
+from orchestrator.models.agent import AgentConfig, AgentResponse
 from orchestrator.models.chat import ChatAnswer
 from orchestrator.models.events import ToolOutcome, ToolStatus
 from orchestrator.models.ids import new_id
@@ -29,7 +30,7 @@ from orchestrator.services.turn_stream import TurnStream
 
 _NO_CLIENT: Final = CallAnswer(
     AnswerStatus.COMPLETED,
-    unstructure(ToolOutcome(ToolStatus.ERROR, error_message="a batch has no client that could run this tool")),
+    unstructure(ToolOutcome(ToolStatus.ERROR, error_message="there is no client here that could run this tool")),
 )
 _log = structlog.get_logger("orchestrator.services.batch_item")
 
@@ -107,16 +108,16 @@ class _Item:
 
     async def _execute(self) -> dict[str, Any] | TurnWaiting:
         """Let the agent answer, and checkpoint its answer; or what it waits for, unless that is a client."""
-        agent_id = self._run.session.agent_id
-        agent = await agent_of(self._run, self._call, self._services.catalog)
-        execution = self._execution
+        execution, given = self._execution, self._run.message.payload
+        agent = await self._agent(given.get("agent_config"))
         if self._waited:
             wait = structure(self._waited["wait"], Wait)
             answer = answer_of(self._run.checkpoints, wait.call_id)
             outcome = TurnWaiting((wait,)) if answer is None else await execution.resume(agent, wait, answer)
         else:
             await execution.prepare()
-            outcome = await execution.start(Inputs(agent, {"messages": []}, await self._tools(agent_id)))
+            tools = given["tools"] if "tools" in given else await self._tools(self._run.session.agent_id)
+            outcome = await execution.start(Inputs(agent, given.get("context", {"messages": []}), tools))
         while isinstance(outcome, TurnWaiting):
             wait = outcome.waits[0]
             if wait.kind is WaitKind.DELEGATED:
@@ -134,6 +135,11 @@ class _Item:
         executed = {"answer": unstructure(self._answer(outcome)), "agent_version": agent.version}
         await self._run.checkpoint(EXECUTED, executed)
         return executed
+
+    async def _agent(self, given: dict[str, Any] | None) -> AgentConfig:
+        if given is not None:
+            return structure(given, AgentConfig, "$.payload.agent_config")
+        return await agent_of(self._run, self._call, self._services.catalog)
 
     async def _tools(self, agent_id: str) -> list[dict[str, Any]]:
         try:

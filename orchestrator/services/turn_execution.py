@@ -83,6 +83,7 @@ class TurnExecution:
                 inputs.tools,
                 run.session.session_id,
                 run.message.metadata.user_id,
+                max_tokens=run.message.payload.get("max_tokens"),
                 callback=self._callback,
             )
             client = self.clients.agent_execution

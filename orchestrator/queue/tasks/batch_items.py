@@ -9,8 +9,7 @@ from attrs import define, frozen
 from orchestrator.codec import encode
 from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError
 from orchestrator.models.chat import HistoryMessage
-from orchestrator.models.session import Session, SessionState
-from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.models.task import TaskStatus
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
@@ -18,6 +17,7 @@ from orchestrator.queue.tasks.burial import bury
 from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import start_over, within_time_left
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
+from orchestrator.services.stand_in import stand_in
 from orchestrator.services.tasks import retention_of
 from orchestrator.store.tasks import Ending
 
@@ -62,7 +62,9 @@ class BatchItems:
         except InvalidBody as error:
             await bury(self.services, hand, error)
             return
-        run = ItemRun(self.services, hand, within_time_left(message, hand.claim), _session_of(message))
+        run = ItemRun(
+            self.services, hand, within_time_left(message, hand.claim), stand_in(message, message.payload["agent_id"])
+        )
         with hand.scope:
             await self._attempt(run)
         if hand.scope.cancelled_caught:
@@ -111,24 +113,6 @@ class BatchItems:
         more = await outlast(lambda: self.services.tasks.finish(run.hand.claim, "", ending, retention))
         if more:
             await outlast(lambda: self.services.ready.mark(run.message.tenant_id))
-
-
-def _session_of(message: TaskMessage) -> Session:
-    """Return what stands for a session where a turn's parts ask for one; it is stored nowhere."""
-    return Session(
-        session_id=message.task_id,
-        tenant_id=message.tenant_id,
-        user_id=message.metadata.user_id,
-        agent_id=message.payload["agent_id"],
-        state=SessionState.PROCESSING,
-        state_code=SessionState.PROCESSING.code,
-        metadata={},
-        context={},
-        message_count=1,
-        created_at=message.created_at,
-        updated_at=message.created_at,
-        last_activity_at=message.created_at,
-    )
 
 
 def _failed(run: ItemRun, error: OrchestratorError) -> Ending:
