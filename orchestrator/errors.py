@@ -175,6 +175,14 @@ class TaskUnfinished(ClientFault):
     status = 409
 
 
+class WrongWorkflowState(ClientFault):
+    """The workflow has ended, or does not wait for its user at this node."""
+
+    code = "ORCH_SESS_002"
+    type = "conflict"
+    status = 409
+
+
 class SessionBusy(ClientFault):
     """The session is processing another message, and the client asked not to wait."""
 

@@ -36,6 +36,8 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
+from orchestrator.queue.tasks.engine_watch import EngineWatch
+from orchestrator.queue.tasks.plan_tasks import PlanTasks
 from orchestrator.queue.tasks.webhooks import Webhooks
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.agents import AgentService
@@ -47,12 +49,14 @@ from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
 from orchestrator.services.dead_letters import DeadLetterService
+from orchestrator.services.engine_performer import EnginePerformer
 from orchestrator.services.gateway import Gateway, open_gateway
 from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
 from orchestrator.services.notification_hub import NotificationHub
 from orchestrator.services.notifications import NotificationService
 from orchestrator.services.operations import Operations
+from orchestrator.services.plan_runner import PlanRunner
 from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
 from orchestrator.services.replays import ReplayService
@@ -61,12 +65,16 @@ from orchestrator.services.schedule_runner import ScheduleRunner
 from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
-from orchestrator.services.task_updates import TaskUpdateService
+from orchestrator.services.task_updates import TaskUpdateService, tell_turn
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tools import ToolService
 from orchestrator.services.transfers import TransferService
+from orchestrator.services.workflow_engine import EngineService
+from orchestrator.services.workflow_records import WORKFLOW, tell_workflow
+from orchestrator.services.workflow_steps import StepService
+from orchestrator.services.workflows import WorkflowQueue, WorkflowService
 from orchestrator.store.admission import AdmissionStore
 from orchestrator.store.answer_cache import AnswerCache
 from orchestrator.store.audit import AuditTrail
@@ -74,8 +82,9 @@ from orchestrator.store.batches import BatchStore
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.dead_letters import DeadLetterStore
 from orchestrator.store.due import DueTenants
-from orchestrator.store.events import EventLog
+from orchestrator.store.events import EventLog, TaskLog
 from orchestrator.store.gateway_calls import GatewayCalls, Limits
+from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants
 from orchestrator.store.keys import Keys
 from orchestrator.store.limits import LimitStore
 from orchestrator.store.nodes import Nodes
@@ -92,6 +101,7 @@ from orchestrator.store.tenants import TenantStates
 from orchestrator.store.timelines import TimelineStore
 from orchestrator.store.transfers import TransferStore
 from orchestrator.store.usage import UsageLedger
+from orchestrator.store.workflows import WorkflowStore
 from orchestrator.telemetry.logs import configure_logs
 from orchestrator.telemetry.loop_lag import watch_loop
 from orchestrator.telemetry.metrics import Metrics
@@ -144,6 +154,41 @@ def _operations(
         replays=replays,
         dead_letters=DeadLetterService(letters, replays, tenants, audit),
         transfers=TransferService(TransferStore(*stores), placement, tenants, ready, due, audit, settings),
+    )
+
+
+def _workflow_tasks(
+    stores: tuple[Redis, Keys, int], queue: QueueServices, clients: Clients, coordinator: ServiceCoordinator
+) -> PlanTasks:
+    settings = queue.settings
+    lifetime_ms, poll_ms = round(settings.workflow_timeout * 1000), round(settings.workflow_poll * 1000)
+    store, engine = WorkflowStore(*stores), EngineService(clients, coordinator, queue.delegations)
+    known = PlanRunner(EnginePerformer(clients, coordinator, lifetime_ms, poll_ms))
+    watch = EngineWatch(store, engine, poll_ms)
+    return PlanTasks(queue, store, GenericTaskStore(*stores), known, known, watch)
+
+
+def _workflows(
+    stores: tuple[Redis, Keys, int],
+    queue: QueueServices,
+    clients: Clients,
+    coordinator: ServiceCoordinator,
+    tasks: TaskService,
+    pump: EventPump,
+    log: EventLog,
+) -> WorkflowService:
+    redis, keys, _ = stores
+    return WorkflowService(
+        WorkflowStore(*stores),
+        WorkflowQueue(GenericTaskStore(*stores), KnownTenants(redis, keys), queue.ready, queue.due),
+        EngineService(clients, coordinator, queue.delegations),
+        tasks,
+        queue.sessions,
+        pump,
+        log,
+        TaskLog(redis, keys),
+        queue.settings,
+        rates_of(queue.settings),
     )
 
 
@@ -204,6 +249,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         handlers: dict[str, Handler] = {
             str(CHAT_TURN): ChatTasks(queue, turns),
             str(BATCH_ITEM): BatchItems(queue, items),
+            str(WORKFLOW): _workflow_tasks(stores, queue, clients, coordinator),
             str(WEBHOOK): Webhooks(
                 queue,
                 BatchStore(*stores),
@@ -227,12 +273,18 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             chat=chat,
             tasks=tasks,
             batches=BatchService(BatchStore(*stores), ready, catalog, settings),
+            workflows=_workflows(stores, queue, clients, coordinator, tasks, pump, log),
+            workflow_steps=StepService(
+                WorkflowStore(*stores), queue.delegations, clients, coordinator, items, settings
+            ),
             schedules=ScheduleService(schedules, due, audit, settings.schedules),
             tenants=tenants,
             operations=_operations(stores, tenants, ready, due, audit, settings),
             load=load,
             timelines=TimelineService(TimelineStore(*stores), load),
-            task_updates=TaskUpdateService(queue.delegations, ready),
+            task_updates=TaskUpdateService(
+                queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
+            ),
             agents=AgentService(clients, coordinator, catalog, sessions, task_store),
             tools=ToolService(clients, coordinator, catalog, sessions),
             catalog_notices=CatalogNotices(redis, keys, catalog),

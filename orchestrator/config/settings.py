@@ -165,6 +165,16 @@ class AgentOrchestratorSettings:
         1.0, says="Seconds until it does; each further time twice as long, at most 30.", check=between(0.001, 30)
     )
     turn_timeout: float = setting(120.0, says="Deadline of a chat turn, in seconds.", check=between(1, 3600))
+    workflow_timeout: float = setting(
+        86_400.0,
+        says="How long a workflow of the Workflow Engine may take, its waits included, in seconds.",
+        check=between(1, 31_536_000),
+    )
+    workflow_poll: float = setting(
+        60.0,
+        says="Silence of the Workflow Engine, in seconds, after which it is asked how a workflow stands.",
+        check=between(0.1, 3600),
+    )
     queue_timeout: float = setting(
         600.0, says="How long a message may wait to be started, in seconds; 0: for ever.", check=at_least(0)
     )

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Final
 from attrs import field, frozen
 from msgspec import Meta
 
+from orchestrator.models.batch import CallbackStatus
 from orchestrator.models.envelope import ErrorBody
 from orchestrator.models.ids import ID_PATTERN, Id
+from orchestrator.models.plan_request import PlanRequest
 from orchestrator.models.session import Metadata
 from orchestrator.models.task import TaskStatus
 from orchestrator.models.timestamps import Timestamp, moment_fault
@@ -27,7 +29,7 @@ Moment = Annotated[
 ]
 Input = Annotated[dict[str, Any], Meta(description="What the workflow works on: `$.input` in its references.")]
 NodeId = Annotated[
-    str, Meta(min_length=1, max_length=128, description="The node of the workflow that waits for its user.")
+    str, Meta(min_length=1, max_length=256, description="The node of the workflow that waits for its user.")
 ]
 
 
@@ -59,11 +61,23 @@ class WorkflowCallback:
 
 
 @frozen
+class WorkflowCallbackState:
+    """Who is told of a workflow's end, and what became of that."""
+
+    url: str
+    events: list[WorkflowEnd]
+    status: CallbackStatus
+    attempts: Annotated[int, Meta(ge=0, description="How many times it was sent, or about to be.")] = 0
+    last_attempt_at: Timestamp | None = None
+    last_error: Annotated[ErrorBody | None, Meta(description="Why the last attempt failed.")] = None
+
+
+@frozen
 class WorkflowExecute:
     """What `workflow.execute` takes: a workflow that the Workflow Engine knows, or a plan."""
 
     workflow_id: Annotated[Id | None, Meta(description="A workflow of the Workflow Engine.")] = None
-    plan: Annotated[dict[str, Any] | None, Meta(description="A plan of one's own, instead.")] = None
+    plan: Annotated[PlanRequest | None, Meta(description="A plan of one's own, instead.")] = None
     input: Input = field(factory=dict)
     session_id: Annotated[Id | None, Meta(description="An open session of the caller that is told, too.")] = None
     callback: WorkflowCallback | None = None
@@ -136,7 +150,7 @@ class WorkflowStatus:
     started_at: Timestamp | None = None
     finished_at: Timestamp | None = None
     metadata: Metadata = field(factory=dict)
-    callback: Annotated[dict[str, Any] | None, Meta(description="Who is told of its end, and how that goes.")] = None
+    callback: WorkflowCallbackState | None = None
 
 
 @frozen

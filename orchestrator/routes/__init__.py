@@ -22,6 +22,7 @@ from orchestrator.routes.tasks import task_routes
 from orchestrator.routes.tenants import tenant_routes
 from orchestrator.routes.tokens import token_routes
 from orchestrator.routes.tools import tool_routes
+from orchestrator.routes.workflows import workflow_routes
 from orchestrator.services.container import Services
 
 ROUTES: tuple[Route, ...] = (
@@ -30,6 +31,7 @@ ROUTES: tuple[Route, ...] = (
     *task_routes,
     *schedule_routes,
     *batch_routes,
+    *workflow_routes,
     *agent_routes,
     *tool_routes,
     *notification_routes,

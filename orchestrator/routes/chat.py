@@ -8,7 +8,6 @@ from quart import Response
 from orchestrator.errors import (
     CallTimeout,
     IdempotencyKeyReused,
-    InvalidParameter,
     NotFound,
     QueueFull,
     ServiceUnreachable,
@@ -28,9 +27,10 @@ from orchestrator.models.chat import (
     MessageStatus,
 )
 from orchestrator.models.envelope import FieldFault
+from orchestrator.routes.event_stream import EVENT_STREAM
 from orchestrator.routes.paging import HistoryQuery, page_answer
 from orchestrator.routes.registry import Answer, Call, Routes
-from orchestrator.routes.turn_stream import EVENT_STREAM, open_stream
+from orchestrator.routes.turn_stream import open_stream
 
 chat_routes = Routes()
 
@@ -57,7 +57,7 @@ async def message(call: Call) -> Answer | Response:
         fault = FieldFault("$.data.mode", "must be 'async' where the message is scheduled")
         raise Unprocessable("Nobody can wait here for a message that is scheduled.", details=[fault])
     if body.mode is ChatMode.STREAM:
-        return await open_stream(call, body, _last_event_id(call))
+        return await open_stream(call, body)
     admitted = await call.services.chat.send(call.ctx, body.session_id, body.turn())
     accepted = admitted.accepted
     outcome = Answer(accepted, replayed=admitted.replayed, rate=admitted.rate, message_id=accepted.message_id)
@@ -130,13 +130,3 @@ async def delete(call: Call) -> Answer:
 async def cancel(call: Call) -> Answer:
     """Stop the turn of a message; what was streamed until then stays."""
     return Answer(await call.services.chat.cancel(call.ctx, call.id))
-
-
-def _last_event_id(call: Call) -> int | None:
-    value = call.exchange.headers.get("last-event-id")
-    if value is None or value == "":
-        return None
-    if value.isascii() and value.isdecimal() and len(value) < 16:
-        return int(value)
-    fault = FieldFault("$.headers.Last-Event-ID", "must be the id of an event, a whole number")
-    raise InvalidParameter(f"The header Last-Event-ID {fault.message}.", details=[fault])

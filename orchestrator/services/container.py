@@ -23,6 +23,8 @@ from orchestrator.services.tasks import TaskService
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tools import ToolService
+from orchestrator.services.workflow_steps import StepService
+from orchestrator.services.workflows import WorkflowService
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.connection import Redis
 from orchestrator.store.events import EventLog
@@ -43,6 +45,8 @@ class Services:
     chat: ChatService
     tasks: TaskService
     batches: BatchService
+    workflows: WorkflowService
+    workflow_steps: StepService
     schedules: ScheduleService
     tenants: TenantService
     operations: Operations

@@ -10,14 +10,15 @@ from orchestrator.middleware.exchange import JSON, Exchange, respond
 from orchestrator.services.container import Services
 from orchestrator.websocket.asyncapi import build_document
 from orchestrator.websocket.connection_manager import ConnectionManager
-from orchestrator.websocket.opening import BatchSocket, SessionSocket
+from orchestrator.websocket.notifications import NotificationSocket
+from orchestrator.websocket.opening import SessionSocket, WorkflowSocket
 from orchestrator.websocket.wire import ShowsSend
 
 __all__ = ["ConnectionManager", "manager_of", "register"]
 
 
 def register(app: QuartTrio, services: Services) -> ConnectionManager:
-    """Add the sockets of sessions and of batches, and `/asyncapi.json`, which describes them.
+    """Add the sockets of sessions, workflows, batches and notifications, and `/asyncapi.json`, which describes them.
 
     `middleware.install` comes first.
 
@@ -35,7 +36,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         app.extensions["address_limiter"],
         app.extensions["answer_headers"],
     )
-    sessions, batches = SessionSocket(*shared), BatchSocket(*shared)
+    sessions, workflows, notifications = SessionSocket(*shared), WorkflowSocket(*shared), NotificationSocket(*shared)
     app.asgi_websocket_class = ShowsSend
 
     async def chat(session_id: str) -> Response | None:
@@ -44,7 +45,11 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
 
     async def workflow(task_id: str) -> Response | None:
         opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
-        return await batches.serve(opened, task_id)
+        return await workflows.serve(opened, task_id)
+
+    async def notified() -> Response | None:
+        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
+        return await notifications.serve(opened, "notifications")
 
     @cache
     def document() -> bytes:
@@ -55,6 +60,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
 
     app.add_websocket("/ws/v1/chat/<session_id>", "ws_chat", chat)
     app.add_websocket("/ws/v1/workflow/<task_id>", "ws_workflow", workflow)
+    app.add_websocket("/ws/v1/notifications", "ws_notifications", notified)
     app.add_url_rule("/asyncapi.json", "asyncapi", asyncapi, methods=["GET"])
     app.extensions["connection_manager"] = manager
     return manager

@@ -15,9 +15,11 @@ from attrs import frozen
 
 from orchestrator.errors import NotFound, OrchestratorError
 from orchestrator.middleware.auth import Authenticator
+from orchestrator.models.events import Event
 from orchestrator.models.principal import Principal, RequestContext
 from orchestrator.services.container import Services
 from orchestrator.store.events import LoggedEvent
+from orchestrator.store.frames import frame
 from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost, PumpStopped
 from orchestrator.websocket import closing
 from orchestrator.websocket.closing import Goodbye
@@ -28,6 +30,9 @@ from orchestrator.websocket.wire import Wire
 
 WRITE_BYTES: Final = 65_536
 """Frames are written together up to this size."""
+MOST_TOLD: Final = 16
+"""Notifications that wait for the writer."""
+_NOTIFICATION: Final = "system.notification"
 NORMAL, INTERNAL, TOKEN, UNKNOWN, TOO_SLOW = 1000, 1011, 4003, 4004, 4008
 
 _log = structlog.get_logger("orchestrator.websocket")
@@ -57,7 +62,8 @@ class Connection:
     # There are thousands of them, and most are idle.
     __slots__ = (
         "_authenticator", "_ctx", "_ended", "_epoch", "_goodbye", "_offset", "_ping_interval", "_subject", "_sync",
-        "_waiting", "_watching", "_wire", "_written", "heard", "principal", "remote_address", "services", "session_id",
+        "_told", "_waiting", "_watching", "_wire", "_written", "heard", "principal", "remote_address", "services",
+        "session_id",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +89,7 @@ class Connection:
         self._offset = 0
         self._epoch = ""
         self._sync: _Sync | None = None
+        self._told: tuple[bytes, ...] = ()
         self._waiting: trio.CancelScope | None = None
         self._watching: trio.CancelScope | None = None
         self._goodbye: Goodbye | None = None
@@ -96,8 +103,13 @@ class Connection:
 
     @property
     def converses(self) -> bool:
-        """Whether clients may say something to what they follow."""
+        """Whether clients may talk with what they follow, as with a session."""
         return self._subject.converses
+
+    @property
+    def task_id(self) -> str | None:
+        """The workflow's task, where one is followed."""
+        return self._subject.task_id
 
     async def run(self, follower: Follower) -> None:
         """Serve the socket until it is closed.
@@ -157,6 +169,16 @@ class Connection:
         if self._waiting is not None:
             self._waiting.cancel()
 
+    def notify(self, body: bytes) -> None:
+        """Send a notification besides the events; where many wait, the newest are sent.
+
+        Args:
+            body: of `system.notification`.
+        """
+        self._told = (*self._told, body)[-MOST_TOLD:]
+        if self._waiting is not None:
+            self._waiting.cancel()
+
     async def reply(self, name: str, data: object, correlation_id: str) -> None:
         """Send an event of this socket alone."""
         await self._wire.send([self._own(name, data, correlation_id)])
@@ -203,6 +225,9 @@ class Connection:
             await self._greet(follower, self._ctx)
             while not self._ended.is_set():
                 await self._forward(await self._next(follower))
+                if self._told:
+                    told, self._told = self._told, ()
+                    await self._wire.send([self._own_body(_NOTIFICATION, body) for body in told])
                 if self._sync is not None:
                     sync, self._sync = self._sync, None
                     await self._resume(follower, sync)
@@ -213,7 +238,7 @@ class Connection:
         """Wait for events, or until there is something else to do."""
         events: list[LoggedEvent] = []
         with trio.CancelScope() as self._waiting:
-            if self._sync is not None:
+            if self._sync is not None or self._told:
                 self._waiting.cancel()
             try:
                 events = await follower.receive()
@@ -272,6 +297,9 @@ class Connection:
             offset=self._offset,
             epoch=self._epoch,
         )
+
+    def _own_body(self, name: str, body: bytes) -> bytes:
+        return frame(Event(self._offset, self._epoch, name, body))
 
     # Watching
 

@@ -38,6 +38,7 @@ from orchestrator.models.events import (
 from orchestrator.models.ids import new_id
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.workflow import WorkflowCancel, WorkflowInput, WorkflowInputFrame
 
 if TYPE_CHECKING:
     from orchestrator.websocket.connection import Connection
@@ -91,6 +92,33 @@ async def _tool_result(said: Said) -> None:
     await said.connection.services.chat.tool_result(said.ctx, said.connection.session_id, said.data)
 
 
+async def _workflow_input(said: Said) -> None:
+    connection, workflows = said.connection, said.connection.services.workflows
+    given: WorkflowInputFrame = said.data
+    task_id = given.task_id or connection.task_id
+    if task_id is None and connection.converses:
+        task_id = await workflows.asking(said.ctx, connection.session_id, given.node_id)
+    if task_id is None:
+        raise NotFound("There is no workflow on this socket to say it to.")
+    await workflows.input(
+        said.ctx, task_id, WorkflowInput(given.node_id, given.input), of_session=_session_of(connection)
+    )
+
+
+async def _workflow_cancel(said: Said) -> None:
+    connection = said.connection
+    task_id = said.data.task_id or connection.task_id
+    if task_id is None:
+        fault = FieldFault("$.data.task_id", "required field is missing")
+        raise InvalidBody("Name the workflow that shall be stopped.", details=[fault])
+    await connection.services.workflows.cancel(said.ctx, task_id, of_session=_session_of(connection))
+
+
+def _session_of(connection: "Connection") -> str | None:
+    """Return the session whose workflows alone are spoken to on this socket; None: any of the user's."""
+    return connection.session_id if connection.converses else None
+
+
 async def _sync(said: Said) -> None:
     said.connection.resume(said.data.last_offset, said.data.epoch, said.ctx)
 
@@ -112,6 +140,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "chat.message": Handler(ChatTurn, _message, permission="chat:write"),
     "chat.cancel": Handler(ChatCancel, _cancel, permission="chat:write", counted=True),
     "tool.result": Handler(ToolResult, _tool_result, permission="chat:write", counted=True),
+    "workflow.input": Handler(WorkflowInputFrame, _workflow_input, permission="workflow:execute", counted=True),
+    "workflow.cancel": Handler(WorkflowCancel, _workflow_cancel, permission="workflow:execute", counted=True),
     "session.sync": Handler(SessionSync, _sync, counted=True),
     "system.auth": Handler(SystemAuth, _auth, counted=True),
     "system.ping": Handler(SystemPing, _ping),

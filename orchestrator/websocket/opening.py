@@ -1,6 +1,7 @@
 """The handshake: who comes, from where, to which session; refusals are HTTP answers before the upgrade."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import structlog
@@ -29,16 +30,15 @@ from orchestrator.models.envelope import FieldFault
 from orchestrator.models.ids import is_id
 from orchestrator.models.principal import Principal, RequestContext
 from orchestrator.services.container import Services
-from orchestrator.store.events import BatchLog, EventLog
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.connection_manager import ConnectionManager
-from orchestrator.websocket.subjects import BatchSubject, SessionSubject, Subject
+from orchestrator.websocket.subjects import SessionSubject, Subject, batch_or_task
 from orchestrator.websocket.wire import Wire
 
 AUDIT_SECONDS: Final = 1.0
 """How long a refusal waits for the audit trail."""
 PERMISSION: Final = "session:read"
-BATCH_PERMISSION: Final = "workflow:read"
+WORKFLOW_PERMISSION: Final = "workflow:read"
 _BEARER: Final = "bearer."
 _AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
 _log = structlog.get_logger("orchestrator.websocket")
@@ -87,15 +87,15 @@ class SessionSocket:
         ctx = self._context(websocket, exchange, principal)
         await self.services.rate_limiter.check(ctx)
         wire = Wire(websocket)
-        subject = self._subject(session_id)
+        subject = await self._subject(ctx, session_id)
         connection = Connection(wire, self.services, ctx, session_id, subject, self.authenticator)
-        with self.manager.place(principal.tenant_id):
+        with self.manager.place(principal.tenant_id), self._audience(connection):
             async with self.services.pump.follow(
                 principal.tenant_id,
-                session_id,
+                self._followed(ctx, session_id),
                 after=after,
                 epoch=epoch,
-                log=self._log(),
+                log=subject.log,
                 capacity=self.services.settings.ws_outbox,
                 on_overflow=connection.too_slow,
             ) as follower:
@@ -107,14 +107,20 @@ class SessionSocket:
                 with self.manager.keep(connection):
                     await connection.run(follower)
 
-    def _subject(self, session_id: str) -> Subject:
+    async def _subject(self, ctx: RequestContext, session_id: str) -> Subject:
         return SessionSubject(self.services, session_id)
 
-    def _log(self) -> EventLog:
-        return self.services.event_log
+    def _followed(self, ctx: RequestContext, session_id: str) -> str:
+        """Return the name under which events are published."""
+        return session_id
 
-    async def _principal(self, websocket: Websocket, exchange: Exchange, session_id: str) -> Principal:
-        """Find out who comes: by header, by ticket, or by subprotocol."""
+    def _audience(self, connection: Connection) -> AbstractContextManager[None]:
+        """Hear what the user is notified of meanwhile."""
+        hub = self.services.notification_hub
+        return hub.listening(connection.tenant_id, connection.principal.user_id, connection.notify)
+
+    async def _principal(self, websocket: Websocket, exchange: Exchange, session_id: str | None) -> Principal:
+        """Find out who comes: by header, by ticket (of this session; None: of any), or by subprotocol."""
         tenant = exchange.headers.get("x-tenant-id")
         if "authorization" in exchange.headers:
             return await self.authenticator.principal(exchange.headers, tenant=tenant)
@@ -169,16 +175,16 @@ class SessionSocket:
 
 
 @frozen
-class BatchSocket(SessionSocket):
-    """Opens and serves the sockets of batches, which say nothing that changes them."""
+class WorkflowSocket(SessionSocket):
+    """Opens and serves the sockets of workflows and of batches."""
 
-    permission: str = BATCH_PERMISSION
+    permission: str = WORKFLOW_PERMISSION
 
-    def _subject(self, session_id: str) -> Subject:
-        return BatchSubject(self.services, session_id)
+    async def _subject(self, ctx: RequestContext, session_id: str) -> Subject:
+        return await batch_or_task(self.services, ctx, session_id)
 
-    def _log(self) -> EventLog:
-        return BatchLog(self.services.redis, self.services.keys)
+    def _audience(self, connection: Connection) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def _resume_point(args: Mapping[str, str]) -> tuple[int | None, str | None]:

@@ -5,15 +5,20 @@ from typing import Final, Protocol
 import orjson
 
 from orchestrator.codec import unstructure
+from orchestrator.domain.task_states import FINISHED
 from orchestrator.errors import NotFound
 from orchestrator.models.batch import ENDED, Batch, BatchProgress
 from orchestrator.models.events import Event, Snapshot, StateUpdate
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.session import Session
+from orchestrator.models.workflow import WorkflowStatus, WorkflowStatusUpdate
 from orchestrator.services.container import Services
+from orchestrator.store.events import BatchLog, EventLog, TaskLog
 from orchestrator.websocket.events import ends_session
 
 _PROGRESS: Final = "batch.progress"
+_STATUS: Final = "workflow.status_update"
+_REQUEST: Final = "workflow.input_request"
 
 
 class Subject(Protocol):
@@ -21,7 +26,15 @@ class Subject(Protocol):
 
     @property
     def converses(self) -> bool:
-        """Whether clients may say something to it, too."""
+        """Whether clients may talk with it, as with a session."""
+
+    @property
+    def task_id(self) -> str | None:
+        """The workflow's task, if it is one."""
+
+    @property
+    def log(self) -> EventLog:
+        """Where its missed events are."""
 
     async def look(self, ctx: RequestContext) -> None:
         """See how it stands now; raises NotFound, or what says that it can't be followed."""
@@ -45,8 +58,10 @@ class SessionSubject:
     """
 
     converses = True
+    task_id = None
 
     def __init__(self, services: Services, session_id: str) -> None:
+        self.log = services.event_log
         self._services = services
         self._session_id = session_id
         self._session: Session | None = None
@@ -97,8 +112,10 @@ class BatchSubject:
     """
 
     converses = False
+    task_id = None
 
     def __init__(self, services: Services, batch_id: str) -> None:
+        self.log = BatchLog(services.redis, services.keys)
         self._services = services
         self._batch_id = batch_id
         self._batch: Batch | None = None
@@ -125,3 +142,60 @@ class BatchSubject:
         """Return why, where the batch has ended."""
         ended = event.name == _PROGRESS and orjson.loads(event.body)["data"]["status"] in ENDED
         return "batch ended" if ended else None
+
+
+class WorkflowSubject:
+    """A workflow: how it stands says what it asks, too, so nothing is missing where events are lost.
+
+    Args:
+        services: the application.
+        task_id: its task.
+    """
+
+    converses = False
+
+    def __init__(self, services: Services, task_id: str) -> None:
+        self.log = TaskLog(services.redis, services.keys)
+        self.task_id: str | None = task_id
+        self._services = services
+        self._workflow: WorkflowStatus | None = None
+
+    async def look(self, ctx: RequestContext) -> None:
+        """See how the workflow stands."""
+        self._workflow = await self._services.workflows.status(ctx, str(self.task_id))
+
+    async def greeting(self, *, recovered: bool) -> list[tuple[str, object]]:
+        """Return how far the workflow is, and what it asks."""
+        workflow = self._workflow
+        if workflow is None:
+            raise NotFound("There is no such workflow.")
+        update = WorkflowStatusUpdate(
+            workflow.task_id,
+            workflow.workflow_id,
+            workflow.status,
+            workflow.progress,
+            workflow.steps_completed,
+            workflow.steps_total,
+            workflow.current_step,
+            workflow.status_message,
+        )
+        events: list[tuple[str, object]] = [(_STATUS, update)]
+        return events if workflow.input_request is None else [*events, (_REQUEST, workflow.input_request)]
+
+    def over(self) -> str | None:
+        """Return why, where the workflow had ended when it was looked at."""
+        return "workflow ended" if self._workflow is not None and self._workflow.status in FINISHED else None
+
+    def ending(self, event: Event) -> str | None:
+        """Return why, where the workflow has ended."""
+        ended = event.name == _STATUS and orjson.loads(event.body)["data"]["status"] in FINISHED
+        return "workflow ended" if ended else None
+
+
+async def batch_or_task(services: Services, ctx: RequestContext, subject_id: str) -> Subject:
+    """Return what an id stands for: a batch, or else the task of a workflow, whether it is there or not."""
+    try:
+        await services.batches.get(ctx, subject_id)
+    except NotFound:
+        return WorkflowSubject(services, subject_id)
+    return BatchSubject(services, subject_id)

@@ -71,6 +71,7 @@ TABLES = {
     "metrics": [metrics_table()],
     "events": [
         events_table(SERVER_EVENTS),
+        events_table(WORKFLOW_EVENTS),
         events_table(BATCH_EVENTS),
         events_table(NOTIFICATION_EVENTS),
         events_table({name: handler.model for name, handler in HANDLERS.items()}),

@@ -13,6 +13,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.chat import MessageStatus
 from orchestrator.models.events import ChatStatusUpdate
 from orchestrator.models.task import TaskMessage
+from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.store.frames import make_body
@@ -35,8 +36,37 @@ async def start_over(services: QueueServices, run: ChatRun, error: OrchestratorE
     Raises:
         FencedOut: another process has taken the task over.
     """
-    claim, message, settings = run.hand.claim, run.message, services.settings
-    remaining = message.metadata.timeout_ms / 1000 - (trio.current_time() - run.hand.began)
+    message = run.message
+    queued = ChatStatusUpdate(str(message.metadata.message_id), message.task_id, MessageStatus.QUEUED, queue_position=0)
+    name = "chat.status_update"
+    body = make_body(name, queued, tenant_id=message.tenant_id, correlation_id=message.correlation_id)
+    return await try_later(services, run.hand, message, error, session_id=run.session.session_id, event=(name, body))
+
+
+async def try_later(
+    services: QueueServices,
+    hand: Hand,
+    message: TaskMessage,
+    error: OrchestratorError,
+    *,
+    session_id: str,
+    event: tuple[str, bytes],
+) -> bool:
+    """Let a failed task be tried again later, if that may help and there is time; false if it is given up.
+
+    Args:
+        services: what the queue works with.
+        hand: the task in hand.
+        message: the task, with what is left of its time.
+        error: why it failed.
+        session_id: whose log is told; empty: the task's own.
+        event: name and body of what is told.
+
+    Raises:
+        FencedOut: another process has taken the task over.
+    """
+    claim, settings = hand.claim, services.settings
+    remaining = message.metadata.timeout_ms / 1000 - (trio.current_time() - hand.began)
     delay = task_retry_delay(
         task_policy(settings.task_retries, settings.task_retry_delay),
         claim.failures + 1,
@@ -46,17 +76,16 @@ async def start_over(services: QueueServices, run: ChatRun, error: OrchestratorE
     )
     if delay is None:
         return False
-    queued = ChatStatusUpdate(str(message.metadata.message_id), message.task_id, MessageStatus.QUEUED, queue_position=0)
+    name, body = event
     retry = Retry(
         delay_ms=round(delay * 1000),
         time_left_ms=max(1, round((remaining - delay) * 1000)),
         error=encode(error.body(message.correlation_id)),
-        body=make_body(
-            "chat.status_update", queued, tenant_id=message.tenant_id, correlation_id=message.correlation_id
-        ),
+        body=body,
+        event=name,
     )
     _log.info("task.retried", tenant_id=message.tenant_id, task_id=message.task_id, code=error.code, delay=delay)
-    moment = await outlast(lambda: services.tasks.retry(claim, run.session.session_id, retry))
+    moment = await outlast(lambda: services.tasks.retry(claim, session_id, retry))
     await outlast(lambda: services.due.mark(message.tenant_id, moment))
     # A tenant at its bound of tasks in hand waits for one of them to leave.
     await outlast(lambda: services.ready.mark(message.tenant_id))

@@ -1,0 +1,98 @@
+"""One attempt at a task that is a plan: fenced, and told in the task's own log."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from orchestrator.codec import encode
+from orchestrator.models.plan_state import CallState, PlanProgress
+from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.models.workflow import WorkflowStatusUpdate
+from orchestrator.queue.delegating import Delegated
+from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.run import outlast
+from orchestrator.queue.services import QueueServices
+from orchestrator.services.workflow_records import last_update, status_note, workflow_of
+from orchestrator.store.workflows import Note, WorkflowStore
+
+
+@define(eq=False)
+class PlanTaskRun:
+    """An attempt at a plan; what `services.run.PlanRun` asks for.
+
+    Args:
+        services: what the queue works with.
+        store: where workflows are.
+        hand: the task in hand.
+        message: the task, with what is left of its time.
+        aloud: whether the plan's own progress is told; that of a workflow of the Workflow Engine comes from there.
+    """
+
+    services: QueueServices
+    store: WorkflowStore
+    hand: Hand
+    message: TaskMessage
+    aloud: bool
+    checkpoints: Mapping[str, Any] = field(init=False)
+    delegations: Delegated = field(init=False)
+    update: WorkflowStatusUpdate = field(init=False)
+    """What was told last of how far it is."""
+    _notes: int = field(default=0, init=False)
+    _order: trio.Lock = field(factory=trio.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.checkpoints = self.hand.claim.checkpoints()
+        self.update = last_update(self.hand.claim.record, self.message)
+        self.delegations = Delegated(self.services.delegations, self.hand.claim, self.message, outlast)
+
+    @property
+    def attempt(self) -> int:
+        """1, 2, 3…: how often the task was claimed."""
+        return self.hand.claim.attempt
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a person stopped the task, so that no later attempt will end it."""
+        return self.hand.reason in {StopReason.CANCELLED, StopReason.INTERRUPTED}
+
+    async def checkpoint(self, name: str, result: Any, progress: PlanProgress | None = None) -> None:
+        """Keep something for later attempts, and tell of `progress`, in one step.
+
+        Raises:
+            FencedOut: another worker has taken over.
+        """
+        told = self._told(progress) if progress is not None and self.aloud else Note()
+        await self.note(Note(told.fields, told.events, name, encode(result)))
+
+    async def tell(self, progress: PlanProgress) -> None:
+        """Tell of a state that needs not be kept; FencedOut where another worker has taken over."""
+        if self.aloud:
+            await self.note(self._told(progress))
+
+    async def note(self, note: Note) -> None:
+        """Keep and tell something; FencedOut where another worker has taken over."""
+        async with self._order:
+            self._notes += 1
+            number = self._notes
+            await outlast(lambda: self.store.note(self.hand.claim, number, note))
+
+    def _told(self, progress: PlanProgress) -> Note:
+        message = self.message
+        says = None
+        if progress.error is not None:
+            says = f"{progress.call} {progress.state}: {progress.error.message}"
+        elif progress.state in {CallState.SKIPPED, CallState.WAITING, CallState.UNDONE}:
+            says = f"{progress.call} {progress.state}"
+        self.update = WorkflowStatusUpdate(
+            message.task_id,
+            workflow_of(message),
+            TaskStatus.PROCESSING,
+            progress.settled / progress.total if progress.total else 0.0,
+            progress.settled,
+            progress.total,
+            progress.call,
+            says,
+        )
+        return status_note(self.update, message.tenant_id, message.correlation_id)

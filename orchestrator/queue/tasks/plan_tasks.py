@@ -1,0 +1,201 @@
+"""Workflows: from the claimed task to its end in the store, whichever end that is.
+
+A plan of the user's own is run here. A workflow that the Workflow Engine knows is a plan of one call, which the engine
+takes on: the task is put aside, and goes on when the engine has told the end, or was silent for too long and is asked.
+"""
+
+from typing import Final
+
+import structlog
+import trio
+from attrs import evolve, frozen
+
+from orchestrator.codec import encode, structure
+from orchestrator.domain import plans
+from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError, PlanTimeout, TaskExpired
+from orchestrator.models.envelope import FieldFault
+from orchestrator.models.events import Trouble
+from orchestrator.models.orchestration import OrchestrationPlan
+from orchestrator.models.plan_request import PlanRequest
+from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.models.workflow import WorkflowStatusUpdate
+from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.plan_run import PlanTaskRun
+from orchestrator.queue.run import outlast, seconds_since
+from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.tasks.engine_watch import EngineWatch
+from orchestrator.queue.tasks.parking import put_aside
+from orchestrator.queue.tasks.retries import try_later, within_time_left
+from orchestrator.services.engine_performer import CALL, engine_plan
+from orchestrator.services.performing import PlanDone, PlanUndone, PlanWaiting
+from orchestrator.services.plan_runner import PlanRunner
+from orchestrator.services.workflow_records import STATUS_UPDATE, status_body
+from orchestrator.store.frames import make_body
+from orchestrator.store.generic_tasks import GenericTaskStore, TaskEnd
+from orchestrator.store.workflows import WorkflowStore
+
+_log = structlog.get_logger()
+
+_SETTLE_SECONDS: Final = 10.0
+"""How long a stopped task may take to be settled in the store."""
+Outcome = PlanDone | PlanWaiting | PlanUndone | OrchestratorError
+
+
+@frozen
+class PlanTasks:
+    """Runs workflows.
+
+    Args:
+        services: what the queue works with.
+        store: where workflows are.
+        ends: ends their tasks.
+        plans: runs plans of users' own.
+        known: runs those of one call, which the Workflow Engine takes on.
+        watch: asks the engine how its runs stand.
+    """
+
+    services: QueueServices
+    store: WorkflowStore
+    ends: GenericTaskStore
+    plans: PlanRunner
+    known: PlanRunner
+    watch: EngineWatch
+
+    async def __call__(self, hand: Hand) -> None:
+        """Run a claimed workflow to its end, or until it waits for somebody.
+
+        Raises:
+            FencedOut: another process has taken the task over.
+        """
+        try:
+            message = within_time_left(hand.claim.message(), hand.claim)
+        except InvalidBody as error:
+            await bury(self.services, hand, error)
+            return
+        run = PlanTaskRun(self.services, self.store, hand, message, aloud="plan" in message.payload)
+        with hand.scope:
+            await self._attempt(run)
+        if hand.scope.cancelled_caught:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _SETTLE_SECONDS):
+                await self._settle(run)
+
+    async def _attempt(self, run: PlanTaskRun) -> None:
+        if run.hand.claim.cancel_reason is not None:
+            run.hand.stop(StopReason(run.hand.claim.cancel_reason))
+            await trio.lowlevel.checkpoint()
+        outcome: Outcome | None
+        try:
+            outcome = self._refusal(run) or await self._run(run)
+        except FencedOut:
+            raise
+        except OrchestratorError as error:
+            outcome = error
+        except Exception as error:  # noqa: BLE001 - a bug must not leave the workflow running for ever
+            _log.exception("workflow.crashed", task_id=run.message.task_id)
+            outcome = InternalFault("The workflow failed for a reason inside the service.")
+            outcome.__cause__ = error
+        if isinstance(outcome, PlanDone):
+            await self._finish(run, self._done(run, outcome))
+        elif isinstance(outcome, PlanUndone):
+            await self._finish(run, _failed(run, outcome.error, undone=outcome))
+        elif isinstance(outcome, PlanWaiting):
+            waits = [self.watch.patient(wait) for wait in outcome.waits] if not run.aloud else outcome.waits
+            await put_aside(self.services, run.hand.claim, "", waits)
+        elif isinstance(outcome, PlanTimeout) or not await self._try_later(run, outcome):
+            await self._finish(run, _failed(run, outcome))
+
+    async def _run(self, run: PlanTaskRun) -> PlanDone | PlanWaiting | PlanUndone:
+        message = run.message
+        if run.aloud:
+            return await self.plans.run(plan_of(message), message.payload.get("input") or {}, run)
+        if not isinstance(message.payload.get("workflow_id"), str):
+            fault = FieldFault("$.payload.workflow_id", "required field is missing")
+            raise InvalidBody("The task names neither a workflow nor a plan.", details=[fault])
+        waiting = await self.watch.look(run)
+        if waiting is not None:
+            return PlanWaiting([waiting])
+        return await self.known.run(engine_plan(message), {**message.payload.get("input", {})}, run)
+
+    def _refusal(self, run: PlanTaskRun) -> OrchestratorError | None:
+        claim = run.hand.claim
+        if claim.expired:
+            return TaskExpired("The workflow waited for too long to be started, and was given up; send it again.")
+        # A failure, and a wait for somebody's answer, cost an attempt too, and have lost no worker.
+        if run.attempt - claim.failures - claim.parks > self.services.settings.max_attempts:
+            return InternalFault("The workflow was given up: its workers were lost again and again.")
+        return None
+
+    async def _try_later(self, run: PlanTaskRun, error: OrchestratorError) -> bool:
+        update = evolve(run.update, status=TaskStatus.RETRYING, status_message=error.message)
+        body = status_body(update, run.message.tenant_id, run.message.correlation_id)
+        return await try_later(self.services, run.hand, run.message, error, session_id="", event=(STATUS_UPDATE, body))
+
+    async def _settle(self, run: PlanTaskRun) -> None:
+        """Settle a task that was stopped from outside."""
+        if run.hand.reason is StopReason.HANDED_BACK:
+            await self.services.tasks.hand_back(run.hand.claim)
+            await self.services.ready.mark(run.message.tenant_id)
+        elif run.stopped:
+            await self._finish(run, _ending(run, TaskStatus.CANCELLED))
+
+    async def _finish(self, run: PlanTaskRun, end: TaskEnd) -> None:
+        services = self.services
+        retain = int(services.settings.retain_tasks)
+        more = await outlast(lambda: self.ends.finish(run.hand.claim, end, retain_seconds=retain))
+        services.metrics.message_processed(run.message.tenant_id, end.status, seconds_since(run.message.created_at))
+        if more:
+            await outlast(lambda: services.ready.mark(run.message.tenant_id))
+
+    def _done(self, run: PlanTaskRun, done: PlanDone) -> TaskEnd:
+        if run.aloud:
+            result = {"results": done.results, "failed": done.failed, "skipped": done.skipped}
+        else:
+            result = done.results[CALL]
+            result = result if isinstance(result, dict) else {"results": result}
+        return _ending(run, done.status, result=encode(result))
+
+
+def plan_of(message: TaskMessage) -> OrchestrationPlan:
+    """Return the plan of a task.
+
+    Raises:
+        InvalidBody, Unprocessable: it is none, or has faults; with all of them.
+    """
+    request = structure(message.payload["plan"], PlanRequest, "$.payload.plan")
+    plan = request.plan(message.task_id, message.tenant_id, message.session_id)
+    plans.check(plan, "$.payload.plan")
+    return plan
+
+
+def _failed(run: PlanTaskRun, error: OrchestratorError, undone: PlanUndone | None = None) -> TaskEnd:
+    body = error.body(run.message.correlation_id)
+    result = b"" if undone is None else encode({"undone": undone.undone, "left": undone.left})
+    trouble = Trouble(body, run.message.task_id, is_recoverable=False)
+    return _ending(run, TaskStatus.FAILED, result=result, error=encode(body), trouble=trouble)
+
+
+def _ending(
+    run: PlanTaskRun,
+    status: TaskStatus,
+    *,
+    result: bytes = b"",
+    error: bytes = b"",
+    trouble: Trouble | None = None,
+) -> TaskEnd:
+    tenant_id, correlation_id = run.message.tenant_id, run.message.correlation_id
+    told = run.update
+    update = WorkflowStatusUpdate(
+        told.task_id,
+        told.workflow_id,
+        status,
+        1.0 if status is TaskStatus.COMPLETED else told.progress,
+        told.steps_completed,
+        told.steps_total,
+        status_message=None if trouble is None else trouble.error.message,
+    )
+    events = [(STATUS_UPDATE, status_body(update, tenant_id, correlation_id))]
+    if trouble is not None:
+        body = make_body("system.error", trouble, tenant_id=tenant_id, correlation_id=correlation_id)
+        events.insert(0, ("system.error", body))
+    return TaskEnd(status, result, error, events, dead_letter=status is TaskStatus.FAILED)

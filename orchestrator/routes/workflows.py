@@ -1,0 +1,166 @@
+"""Routes of workflows."""
+
+from typing import Final
+
+from attrs import evolve, frozen
+from quart import Response
+
+from orchestrator.config.constants import PAGE_LIMIT
+from orchestrator.errors import (
+    CallTimeout,
+    IdempotencyKeyReused,
+    NotFound,
+    PermissionMissing,
+    QueueFull,
+    ServiceUnreachable,
+    SessionClosed,
+    Unprocessable,
+    WrongWorkflowState,
+)
+from orchestrator.models.workflow import (
+    StepResult,
+    WorkflowAccepted,
+    WorkflowCancelled,
+    WorkflowDefinition,
+    WorkflowExecute,
+    WorkflowInput,
+    WorkflowInputTaken,
+    WorkflowMode,
+    WorkflowResults,
+    WorkflowStatus,
+    WorkflowStep,
+)
+from orchestrator.routes.event_stream import EVENT_STREAM
+from orchestrator.routes.paging import Cursor, Limit, page_answer
+from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.workflow_stream import open_workflow_stream
+
+workflow_routes = Routes()
+
+_RESULTS: Final = {"domain": "workflow", "action": "results"}
+
+
+@frozen
+class WorkflowQuery:
+    """What `workflow.list` takes."""
+
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_LIMIT
+
+
+@workflow_routes.add(
+    "POST",
+    "workflow.execute",
+    permission="workflow:execute",
+    body=WorkflowExecute,
+    answers="workflow.accepted",
+    answer=WorkflowAccepted,
+    status=202,
+    idempotent=True,
+    own_rate=True,
+    errors=(NotFound, SessionClosed, IdempotencyKeyReused, QueueFull, Unprocessable),
+    also={200: ("The results (`wait`), or the workflow's events (`stream`).", WorkflowResults, (EVENT_STREAM,))},
+)
+async def execute(call: Call) -> Answer | Response:
+    """Run a workflow that the Workflow Engine knows, or a plan of your own."""
+    body: WorkflowExecute = call.body
+    workflows = call.services.workflows
+    if body.mode is WorkflowMode.STREAM:
+        return await open_workflow_stream(call, body)
+    admitted = await workflows.execute(call.ctx, body)
+    outcome = Answer(admitted.accepted, replayed=admitted.replayed, rate=admitted.rate)
+    if body.mode is WorkflowMode.WAIT:
+        finished = await workflows.wait(call.ctx, admitted.accepted, body.timeout_ms)
+        if isinstance(finished, WorkflowResults):
+            return evolve(outcome, data=finished, status=200, kind=_RESULTS)
+    return outcome
+
+
+@workflow_routes.add(
+    "GET",
+    "workflow.list",
+    permission="workflow:read",
+    query=WorkflowQuery,
+    answers="workflow.list",
+    answer=WorkflowDefinition,
+    paged=True,
+    errors=(ServiceUnreachable, CallTimeout),
+)
+async def list_workflows(call: Call) -> Answer:
+    """List the workflows that the Workflow Engine knows, by their ids."""
+    query: WorkflowQuery = call.query
+    page = await call.services.workflows.list(call.ctx, cursor=query.cursor, limit=query.limit)
+    return page_answer(page, query.limit)
+
+
+@workflow_routes.add(
+    "GET",
+    "workflow.status",
+    permission="workflow:read",
+    id_name="task_id",
+    answers="workflow.status",
+    answer=WorkflowStatus,
+    errors=(NotFound,),
+)
+async def status(call: Call) -> Answer:
+    """Show how a workflow stands, and what it asks its user."""
+    return Answer(await call.services.workflows.status(call.ctx, call.id))
+
+
+@workflow_routes.add(
+    "GET",
+    "workflow.results",
+    permission="workflow:read",
+    id_name="task_id",
+    answers="workflow.results",
+    answer=WorkflowResults,
+    errors=(NotFound,),
+)
+async def results(call: Call) -> Answer:
+    """Show what a workflow has given: in the end, or so far, as its `status` says."""
+    return Answer(await call.services.workflows.results(call.ctx, call.id))
+
+
+@workflow_routes.add(
+    "POST",
+    "workflow.input",
+    permission="workflow:execute",
+    id_name="task_id",
+    body=WorkflowInput,
+    answers="workflow.input",
+    answer=WorkflowInputTaken,
+    status=202,
+    errors=(NotFound, WrongWorkflowState, ServiceUnreachable, CallTimeout),
+)
+async def give_input(call: Call) -> Answer:
+    """Answer what a workflow asks its user."""
+    return Answer(await call.services.workflows.input(call.ctx, call.id, call.body))
+
+
+@workflow_routes.add(
+    "DELETE",
+    "workflow.cancel",
+    permission="workflow:execute",
+    id_name="task_id",
+    answers="workflow.cancelled",
+    answer=WorkflowCancelled,
+    errors=(NotFound,),
+)
+async def cancel(call: Call) -> Answer:
+    """Stop a workflow; one that has ended stays as it is."""
+    return Answer(await call.services.workflows.cancel(call.ctx, call.id))
+
+
+@workflow_routes.add(
+    "POST",
+    "workflow.step",
+    access=Access.INTERNAL,
+    body=WorkflowStep,
+    answers="workflow.step_result",
+    answer=StepResult,
+    errors=(NotFound, PermissionMissing, WrongWorkflowState),
+)
+async def step(call: Call) -> Answer:
+    """Run an agent or a tool as a step of a workflow that the Workflow Engine runs."""
+    token = call.exchange.headers.get("x-callback-token")
+    return Answer(await call.services.workflow_steps.run(call.ctx, call.body, token))
