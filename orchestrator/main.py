@@ -36,6 +36,7 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
+from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.plan_tasks import PlanTasks
 from orchestrator.queue.tasks.webhooks import Webhooks
@@ -56,6 +57,7 @@ from orchestrator.services.load import LoadService
 from orchestrator.services.notification_hub import NotificationHub
 from orchestrator.services.notifications import NotificationService
 from orchestrator.services.operations import Operations
+from orchestrator.services.plan_calls import PlanCalls
 from orchestrator.services.plan_runner import PlanRunner
 from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
@@ -69,6 +71,7 @@ from orchestrator.services.task_updates import TaskUpdateService, tell_turn
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
+from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
 from orchestrator.services.transfers import TransferService
 from orchestrator.services.workflow_engine import EngineService
@@ -158,14 +161,18 @@ def _operations(
 
 
 def _workflow_tasks(
-    stores: tuple[Redis, Keys, int], queue: QueueServices, clients: Clients, coordinator: ServiceCoordinator
+    stores: tuple[Redis, Keys, int],
+    queue: QueueServices,
+    clients: Clients,
+    coordinator: ServiceCoordinator,
+    calls: PlanCalls,
 ) -> PlanTasks:
     settings = queue.settings
     lifetime_ms, poll_ms = round(settings.workflow_timeout * 1000), round(settings.workflow_poll * 1000)
     store, engine = WorkflowStore(*stores), EngineService(clients, coordinator, queue.delegations)
     known = PlanRunner(EnginePerformer(clients, coordinator, lifetime_ms, poll_ms))
     watch = EngineWatch(store, engine, poll_ms)
-    return PlanTasks(queue, store, GenericTaskStore(*stores), known, known, watch)
+    return PlanTasks(queue, store, GenericTaskStore(*stores), PlanRunner(calls), known, watch)
 
 
 def _workflows(
@@ -244,12 +251,15 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             sessions=sessions,
             metrics=metrics,
         )
+        gateway = _gateway(stores, clients, coordinator, settings, metrics)
         turns = ChatTurnRunner(clients, coordinator, catalog)
         items = BatchItemRunner(clients, coordinator, catalog)
         handlers: dict[str, Handler] = {
             str(CHAT_TURN): ChatTasks(queue, turns),
             str(BATCH_ITEM): BatchItems(queue, items),
-            str(WORKFLOW): _workflow_tasks(stores, queue, clients, coordinator),
+            str(WORKFLOW): _workflow_tasks(
+                stores, queue, clients, coordinator, PlanCalls(clients, coordinator, gateway, items)
+            ),
             str(WEBHOOK): Webhooks(
                 queue,
                 BatchStore(*stores),
@@ -257,6 +267,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 CallbackClient(AddressGuard(settings.callback_allow)),
             ),
         }
+        handlers |= delegation_handlers(queue, GenericTaskStore(*stores), clients, coordinator)
         chat = ChatService(
             AdmissionStore(*stores), task_store, tasks, sessions, ready, due, pump, clients, settings, rates
         )
@@ -285,12 +296,13 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             task_updates=TaskUpdateService(
                 queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
             ),
+            tool_runs=ToolRunService(GenericTaskStore(*stores), tasks, ready, KnownTenants(redis, keys), settings),
             agents=AgentService(clients, coordinator, catalog, sessions, task_store),
             tools=ToolService(clients, coordinator, catalog, sessions),
             catalog_notices=CatalogNotices(redis, keys, catalog),
             notifications=NotificationService(NotificationStore(*stores)),
             notification_hub=NotificationHub(NotificationStore(*stores)),
-            gateway=_gateway(stores, clients, coordinator, settings, metrics),
+            gateway=gateway,
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,
             pump=pump,
