@@ -37,6 +37,7 @@ from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
 from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
+from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.plan_tasks import PlanTasks
 from orchestrator.queue.tasks.webhooks import Webhooks
@@ -72,6 +73,7 @@ from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tool_runs import ToolRunService
+from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
 from orchestrator.services.transfers import TransferService
 from orchestrator.services.workflow_engine import EngineService
@@ -87,6 +89,7 @@ from orchestrator.store.dead_letters import DeadLetterStore
 from orchestrator.store.due import DueTenants
 from orchestrator.store.events import EventLog, TaskLog
 from orchestrator.store.gateway_calls import GatewayCalls, Limits
+from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants
 from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants
 from orchestrator.store.keys import Keys
 from orchestrator.store.limits import LimitStore
@@ -268,6 +271,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             ),
         }
         handlers |= delegation_handlers(queue, GenericTaskStore(*stores), clients, coordinator)
+        handlers |= delegation_handlers(queue, GenericTaskStore(*stores), clients, coordinator)
         chat = ChatService(
             AdmissionStore(*stores), task_store, tasks, sessions, ready, due, pump, clients, settings, rates
         )
@@ -296,6 +300,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             task_updates=TaskUpdateService(
                 queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
             ),
+            tool_runs=ToolRunService(GenericTaskStore(*stores), tasks, ready, KnownTenants(redis, keys), settings),
             tool_runs=ToolRunService(GenericTaskStore(*stores), tasks, ready, KnownTenants(redis, keys), settings),
             agents=AgentService(clients, coordinator, catalog, sessions, task_store),
             tools=ToolService(clients, coordinator, catalog, sessions),

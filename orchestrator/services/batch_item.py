@@ -110,7 +110,7 @@ class _Item:
         """Let the agent answer, and checkpoint its answer; or what it waits for, unless that is a client."""
         execution, given = self._execution, self._run.message.payload
         agent = await self._agent(given.get("agent_config"))
-        if self._waited:
+        if self._waited and not execution.outlived(self._waited, self._run.message.metadata.retry_count):
             wait = structure(self._waited["wait"], Wait)
             answer = answer_of(self._run.checkpoints, wait.call_id)
             outcome = TurnWaiting((wait,)) if answer is None else await execution.resume(agent, wait, answer)

@@ -89,7 +89,8 @@ class _Turn:
         self._services = services
         self._call = call_of(run.message, deadline)
         self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
-        self._resumes = bool(self._waited)
+        failures = run.message.metadata.retry_count
+        self._resumes = bool(self._waited) and not TurnExecution.outlived(self._waited, failures)
         self._executed: dict[str, Any] | None = run.checkpoints.get(EXECUTED)
         self._answer_id: str = self._waited.get("answer_id") or new_id()
         self._announced = trio.Event()

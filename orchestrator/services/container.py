@@ -22,6 +22,7 @@ from orchestrator.services.task_updates import TaskUpdateService
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
+from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
 from orchestrator.services.workflow_steps import StepService
 from orchestrator.services.workflows import WorkflowService
@@ -53,6 +54,7 @@ class Services:
     load: LoadService
     timelines: TimelineService
     task_updates: TaskUpdateService
+    tool_runs: ToolRunService
     agents: AgentService
     tools: ToolService
     catalog_notices: CatalogNotices

@@ -20,6 +20,7 @@ from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.turn_stream import TurnStream
 from orchestrator.services.turn_tools import DELEGATED_MS, async_tools, client_wait, outcome_of, service_wait
 
+_EXECUTING: Final = "execute."
 EXECUTE: Final = ServiceCall("agent_execution", "execute", HIGH)
 TOOL_RESULT: Final = ServiceCall("agent_execution", "tool_result", HIGH)
 TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
@@ -56,7 +57,13 @@ class TurnExecution:
     @property
     def _executing(self) -> str:
         """Name the call; after a failure the turn starts over with another one."""
-        return f"execute.{self.run.message.metadata.retry_count}"
+        return f"{_EXECUTING}{self.run.message.metadata.retry_count}"
+
+    @staticmethod
+    def outlived(waited: dict[str, Any], failures: int) -> bool:
+        """Tell whether a wait was for an execution that has failed since: the turn starts over with another one."""
+        call_id = str(waited["wait"]["call_id"])
+        return call_id.startswith(_EXECUTING) and call_id != f"{_EXECUTING}{failures}"
 
     async def prepare(self) -> None:
         """Have the agent's answer taken, should it come later; before `start`, or beside what comes before it."""

@@ -80,7 +80,7 @@ class GenericTaskStore(TenantStore):
         message: TaskMessage,
         *,
         lane: Lane,
-        event: tuple[str, bytes],
+        event: tuple[str, bytes] | None,
         bounds: TaskBounds,
         rates: Rates | None = None,
         repeat: Repeat | None = None,
@@ -94,7 +94,7 @@ class GenericTaskStore(TenantStore):
             message: the task. Its `metadata.user_id` owns it; `metadata.deduplication_key` is held; a `session_id` is
                 noted, but the task takes no turn of that session.
             lane: where it queues.
-            event: name and body of the first event of its log.
+            event: name and body of the first event of its log; None: it has none, and tells nobody.
             bounds: bounds of queue and record.
             rates: rate limits; None: the request was counted already, or is the service's own.
             repeat: what makes the request the same as another; None: nothing does.
@@ -130,8 +130,8 @@ class GenericTaskStore(TenantStore):
             bounds.expire_ms or "",
             "" if scheduled_ms is None else scheduled_ms,
             "1" if metadata.deduplication_key else "0",
-            secrets.token_hex(4),
-            *event,
+            secrets.token_hex(4) if event else "",
+            *(event or ("", b"")),
             *(part for pair in fields.items() for part in pair),
             keys=[
                 self.keys.idempotency(tenant_id, metadata.user_id, repeat.key if repeat else ""),

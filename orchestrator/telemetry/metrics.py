@@ -93,6 +93,11 @@ class Metrics:
             "service", "operation", "code",
         )  # fmt: skip
         self._retries = self._counter("retries_total", "Tries that were not the first, by service.", "service")
+        self._delegation_cancels = self._counter(
+            "delegation_cancels_total",
+            "Services that were told that a task has ended before they have, by outcome (`told`, `failed`).",
+            "service", "outcome",
+        )  # fmt: skip
         self._refused_calls = self._counter(
             "service_call_refused_total",
             "Calls that were not made, by service and reason (`breaker`, `bulkhead`, `deadline`).",
@@ -194,6 +199,10 @@ class Metrics:
     def retry(self, service: str) -> None:
         """Count a try that is not the first."""
         self._retries.labels(service).inc()
+
+    def delegation_cancelled(self, service: str, *, told: bool) -> None:
+        """Count a service that was to be told that nobody wants its work any more, and whether it could be."""
+        self._delegation_cancels.labels(service, "told" if told else "failed").inc()
 
     def call_refused(self, service: str, reason: str) -> None:
         """Count a call that was not made."""

@@ -46,7 +46,7 @@ from orchestrator.telemetry.metrics import Metrics
 from tests.http.agents import FakeAgents, FakeNotices, FakeTools
 from tests.http.notifications import FakeNotifications
 from tests.http.schedules import FakeSchedules
-from tests.http.task_updates import FakeTaskUpdates
+from tests.http.task_updates import FakeTaskUpdates, FakeToolRuns
 
 SECRET = "a-secret-of-32-characters-or-more"
 NOW = "2026-01-01T00:00:00.000Z"
@@ -414,6 +414,7 @@ class House:
             "batches": self.batches,
             "timelines": FakeTimelines(),
             "task_updates": FakeTaskUpdates(),
+            "tool_runs": FakeToolRuns(),
             "schedules": self.schedules,
             "agents": FakeAgents(),
             "tools": FakeTools(),

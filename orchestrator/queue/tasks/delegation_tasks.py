@@ -1,0 +1,80 @@
+"""Tasks about delegated work: runs of tools that answer later, and word for services that nobody waits for."""
+
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.clients.opening import Clients
+from orchestrator.models.call import CallContext
+from orchestrator.models.orchestration import MEDIUM, ServiceCall
+from orchestrator.models.waits import Wait, WaitKind
+from orchestrator.queue.consumer import Handler
+from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.plain_tasks import PlainRun, PlainTasks
+from orchestrator.services.chat_turn import call_of
+from orchestrator.services.delegation_cancels import DelegationCancels
+from orchestrator.services.delegations import CANCEL_TASK, answer_of, result_of
+from orchestrator.services.run import CallWaits
+from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.tool_runs import TOOL_RUN
+from orchestrator.store.generic_tasks import GenericTaskStore
+
+_RUN: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)
+
+
+@frozen
+class ToolRuns:
+    """What a run of a tool consists of: it is handed on, and its answer is the result."""
+
+    clients: Clients
+    coordinator: ServiceCoordinator
+
+    async def __call__(self, run: PlainRun) -> Any:
+        """Hand the run on, or return what came of it.
+
+        Raises:
+            CallWaits: the answer comes later.
+            OrchestratorError: the tool failed, or the Tool Registry did.
+            FencedOut: another worker has taken the task over.
+        """
+        payload, metadata = run.message.payload, run.message.metadata
+        # After a failure the tool is started anew.
+        call_id = f"run.{metadata.retry_count}"
+        answer = answer_of(run.checkpoints, call_id)
+        if answer is not None:
+            given = result_of(answer)
+            return given if isinstance(given, dict) else {"result": given}
+        callback = await run.delegations.register(call_id, _RUN.service, payload["timeout_ms"])
+        if callback is not None:
+
+            async def start(limited: CallContext) -> str:
+                client = self.clients.tool_registry
+                return await client.async_execute(limited, payload["tool_id"], payload["parameters"], callback)
+
+            call = call_of(run.message, run.deadline).keyed(f"{run.message.task_id}:{call_id}")
+            name = await self.coordinator.run(_RUN, call, start)
+            await run.delegations.sent(call_id, _RUN.service, name)
+        raise CallWaits(Wait(call_id, WaitKind.DELEGATED, payload["timeout_ms"]))
+
+
+@frozen
+class CancelTasks:
+    """What word for services consists of."""
+
+    cancels: DelegationCancels
+
+    async def __call__(self, run: PlainRun) -> Any:
+        """Tell the services of a task that has ended; OrchestratorError where one could not be told."""
+        call = call_of(run.message, run.deadline)
+        return {"cancelled": await self.cancels.tell(call, run.message.payload["task_id"])}
+
+
+def delegation_handlers(
+    queue: QueueServices, store: GenericTaskStore, clients: Clients, coordinator: ServiceCoordinator
+) -> dict[str, Handler]:
+    """Return what runs tasks about delegated work, by their types."""
+    cancels = DelegationCancels(queue.delegations, clients, coordinator, queue.metrics)
+    return {
+        str(TOOL_RUN): PlainTasks(queue, store, ToolRuns(clients, coordinator)),
+        CANCEL_TASK: PlainTasks(queue, store, CancelTasks(cancels)),
+    }
