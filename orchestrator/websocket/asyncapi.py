@@ -1,0 +1,243 @@
+"""The AsyncAPI 3.0 document of the sockets, made from the tables of frames and the models that encode them."""
+
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from msgspec import Meta
+
+from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES, SUBPROTOCOL, TICKET_SECONDS
+from orchestrator.models.envelope import SCHEMA_VERSION, MessageType, RequestEnvelope
+from orchestrator.models.events import BATCH_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
+from orchestrator.models.ids import Id
+from orchestrator.models.timestamps import Timestamp
+from orchestrator.schemas import Schemas
+from orchestrator.websocket import connection, connection_manager, handlers
+from orchestrator.websocket.handlers import HANDLERS
+from orchestrator.websocket.opening import PERMISSION, WORKFLOW_PERMISSION
+
+CHANNEL: Final = "chat"
+BATCH_CHANNEL: Final = "batch"
+WORKFLOW_CHANNEL: Final = "workflow"
+_SYSTEM_FRAMES: Final = ("system.error", "system.pong", "system.reconnect")
+_BATCH_FRAMES: Final = (*BATCH_EVENTS, *_SYSTEM_FRAMES)
+_BATCH_SAYS: Final = ("system.auth", "system.ping", "session.sync")
+_WORKFLOW_FRAMES: Final = (*WORKFLOW_EVENTS, *_SYSTEM_FRAMES)
+_WORKFLOW_SAYS: Final = ("workflow.input", "workflow.cancel", *_BATCH_SAYS)
+_CLOSE_CODES: Final = {
+    connection.NORMAL: "The session was closed, or the workflow or batch has ended.",
+    connection_manager.GOING_AWAY: "The server is going away; `system.reconnect` came before.",
+    handlers.TOO_BIG: f"A frame was over {MAX_FRAME_BYTES} bytes.",
+    connection.INTERNAL: "No pong came in time, or the service failed.",
+    connection.TOKEN: "The token has expired, or was revoked.",
+    connection.UNKNOWN: "The session, workflow or batch is not there any more.",
+    connection.TOO_SLOW: "The client reads too slowly; it may resume by offset.",
+    handlers.TOO_MANY_BAD: f"{BAD_FRAMES_PER_MINUTE} bad frames came within a minute.",
+}
+_QUERY: Final[dict[str, Any]] = {
+    "last_offset": {
+        "type": "integer",
+        "minimum": 0,
+        "description": "Resume: the offset of the last frame that arrived.",
+    },
+    "epoch": {"type": "string", "description": "Resume: the epoch of that frame."},
+    "ticket": {
+        "type": "string",
+        "description": f"Instead of a token: what `session.ticket` gave, once, within {TICKET_SECONDS} seconds.",
+    },
+}
+_HEADERS: Final[dict[str, Any]] = {
+    "Authorization": {"type": "string", "description": "`Bearer` and the token."},
+    "Sec-WebSocket-Protocol": {
+        "type": "string",
+        "description": f"`{SUBPROTOCOL}`, which the server selects; and `bearer.` with the token, where that comes so.",
+    },
+    "Origin": {"type": "string", "description": "Of a browser's page; it must be an allowed one."},
+    "X-Tenant-ID": {"type": "string", "description": "The tenant, where the token is good for several."},
+    "X-Correlation-ID": {"type": "string", "description": "Comes back in the first frame."},
+}
+_SECURITY: Final[dict[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "ticket": {"type": "httpApiKey", "in": "query", "name": "ticket", "description": "A ticket that is used once."},
+    "subprotocol": {
+        "type": "httpApiKey",
+        "in": "header",
+        "name": "Sec-WebSocket-Protocol",
+        "description": f"`{SUBPROTOCOL}, bearer.<token>`, for browsers.",
+    },
+}
+
+
+@frozen
+class EventEnvelope:
+    """What every frame of the server travels in."""
+
+    offset: Annotated[
+        int,
+        Meta(ge=0, description="1, 2, 3… without gaps; frames of one socket alone repeat the last one sent on it."),
+    ]
+    epoch: Annotated[str, Meta(description="Changes when the log was lost; offsets then begin anew.")]
+    data: Any
+    message_id: Id
+    correlation_id: Annotated[str, Meta(description="The request or frame that it belongs to.")]
+    type: MessageType
+    schema_version: Annotated[str, Meta(description=f"`{SCHEMA_VERSION}`.")]
+    created_at: Timestamp
+    tenant_id: Id
+    source_service: str
+
+
+def build_document(public_url: str) -> dict[str, Any]:
+    """Describe the sockets.
+
+    Args:
+        public_url: base URL that clients see; empty: the server is the one that the document came from.
+    """
+    schemas = Schemas()
+    # The client's frames first: what clients send is closed to unknown fields, also where it comes back in events.
+    messages = {_said(name): _message(schemas, name, handler.model, sent=False) for name, handler in HANDLERS.items()}
+    told = SERVER_EVENTS | BATCH_EVENTS
+    messages |= {_told(name): _message(schemas, name, model, sent=True) for name, model in told.items()}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Agent Orchestrator Service: sockets",
+            "version": "1.0.0",
+            "description": "A session of the Nooble AI platform, followed live and spoken to.",
+        },
+        "defaultContentType": "application/json",
+        **_servers(public_url),
+        "channels": {CHANNEL: _channel(), BATCH_CHANNEL: _batch_channel(), WORKFLOW_CHANNEL: _workflow_channel()},
+        "operations": _operations(),
+        "components": {
+            "schemas": dict(sorted(schemas.components.items())),
+            "messages": messages,
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+def _servers(public_url: str) -> dict[str, Any]:
+    if not public_url:
+        return {}
+    parts = urlsplit(public_url)
+    server: dict[str, Any] = {"host": parts.netloc, "protocol": "wss" if parts.scheme == "https" else "ws"}
+    if parts.path.strip("/"):
+        server["pathname"] = parts.path.rstrip("/")
+    return {"servers": {"service": server}}
+
+
+def _batch_channel() -> dict[str, Any]:
+    frames = [*map(_told, _BATCH_FRAMES), *map(_said, _BATCH_SAYS)]
+    return _channel() | {
+        "address": "/ws/v1/workflow/{task_id}",
+        "title": "One batch",
+        "description": "How far a batch is, until it has ended: first as it stands, then at most a few times a second. "
+        f"Opening it needs `{WORKFLOW_PERMISSION}`.",
+        "parameters": {"task_id": {"description": "The batch."}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
+    }
+
+
+def _workflow_channel() -> dict[str, Any]:
+    frames = [*map(_told, _WORKFLOW_FRAMES), *map(_said, _WORKFLOW_SAYS)]
+    return _channel() | {
+        "address": "/ws/v1/workflow/{task_id}",
+        "title": "One workflow",
+        "description": "How far a workflow is, and what it asks its user, until it has ended: first as it stands. "
+        f"Opening it needs `{WORKFLOW_PERMISSION}`.",
+        "parameters": {"task_id": {"description": "The workflow's task."}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
+    }
+
+
+def _channel() -> dict[str, Any]:
+    frames = [*map(_said, HANDLERS), *map(_told, SERVER_EVENTS)]
+    return {
+        "address": "/ws/v1/chat/{session_id}",
+        "title": "One session",
+        "description": "Several sockets may follow one session; all see the same events. Refusals are HTTP answers "
+        f"before the upgrade, as those of the HTTP API. Opening it needs `{PERMISSION}`.",
+        "parameters": {"session_id": {"description": "The session."}},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
+        "bindings": {
+            "ws": {
+                "method": "GET",
+                "query": {"type": "object", "properties": _QUERY},
+                "headers": {"type": "object", "properties": _HEADERS},
+                "bindingVersion": "0.1.0",
+            }
+        },
+        "x-close-codes": {str(code): words for code, words in sorted(_CLOSE_CODES.items())},
+    }
+
+
+def _operations() -> dict[str, Any]:
+    security = [{"$ref": f"#/components/securitySchemes/{name}"} for name in _SECURITY]
+    common = {"channel": {"$ref": f"#/channels/{CHANNEL}"}, "security": security}
+    told = {
+        "action": "send",
+        "summary": "What the service tells those who follow a session.",
+        "messages": [_in_channel(_told(name)) for name in SERVER_EVENTS],
+    }
+    progress = {
+        "action": "send",
+        "summary": "What the service tells those who follow a batch.",
+        "messages": [{"$ref": f"#/channels/{BATCH_CHANNEL}/messages/{_told(name)}"} for name in _BATCH_FRAMES],
+        "channel": {"$ref": f"#/channels/{BATCH_CHANNEL}"},
+        "security": security,
+    }
+    workflow = {
+        "action": "send",
+        "summary": "What the service tells those who follow a workflow.",
+        "messages": [{"$ref": f"#/channels/{WORKFLOW_CHANNEL}/messages/{_told(name)}"} for name in _WORKFLOW_FRAMES],
+        "channel": {"$ref": f"#/channels/{WORKFLOW_CHANNEL}"},
+        "security": security,
+    }
+    operations: dict[str, Any] = {"events": {**told, **common}, "progress": progress, "workflow": workflow}
+    for name, handler in HANDLERS.items():
+        needs = f"Needs `{handler.permission}`." if handler.permission else "Needs nothing but the open socket."
+        operations[name] = {
+            "action": "receive",
+            "summary": _first_line(handler.model),
+            "description": f"{needs} A fault is answered by `system.error`.",
+            "messages": [_in_channel(_said(name))],
+            **common,
+        }
+    return operations
+
+
+def _message(schemas: Schemas, name: str, model: type, *, sent: bool) -> dict[str, Any]:
+    data = schemas.of(model, closed=not sent)
+    envelope = schemas.of(EventEnvelope) if sent else schemas.of(RequestEnvelope, closed=True)
+    domain, _, action = name.partition(".")
+    kind = {"domain": {"const": domain}, "action": {"const": action}}
+    narrowed = {
+        "type": "object",
+        "required": ["type", "data"],
+        "properties": {"type": {"type": "object", "required": list(kind), "properties": kind}, "data": data},
+    }
+    return {
+        "name": name,
+        "title": name,
+        "summary": _first_line(model),
+        "contentType": "application/json",
+        "correlationId": {"location": "$message.payload#/correlation_id"},
+        "payload": {"allOf": [envelope, narrowed]},
+    }
+
+
+def _first_line(model: type) -> str:
+    return (model.__doc__ or "").strip().split("\n")[0]
+
+
+def _told(name: str) -> str:
+    return f"server.{name}"
+
+
+def _said(name: str) -> str:
+    return f"client.{name}"
+
+
+def _in_channel(message: str) -> dict[str, str]:
+    return {"$ref": f"#/channels/{CHANNEL}/messages/{message}"}
