@@ -1,0 +1,154 @@
+"""What a plan costs of our own CPU, beside the same calls made by hand.
+
+    python -m tests.benchmarks.plan_engine [--plans 300] [--rounds 5] [--json FILE]
+
+Each plan has ten calls that a transport answers at once, without I/O: what is measured is schedule, references,
+conditions, checkpoints (into memory), guard and retry of every call. By hand: the same ten transport calls in the same
+order, without any of it. CPU time of the process, both in turn, median of the rounds.
+"""
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+import click
+import trio
+from attrs import evolve, frozen
+
+from orchestrator.clients.answers import Answer
+from orchestrator.clients.opening import Clients
+from orchestrator.domain.plans import check
+from orchestrator.models.call import CallContext
+from orchestrator.models.operations import OPERATIONS, Operation
+from orchestrator.models.orchestration import ONCE, OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.services.gateway import Gateway
+from orchestrator.services.performing import PlanDone
+from orchestrator.services.plan_calls import PlanCalls
+from orchestrator.services.plan_runner import PlanRunner
+from orchestrator.services.run import TurnRunner
+from orchestrator.services.service_coordinator import ServiceCoordinator
+from tests.services.fakes import call_context
+from tests.services.planned import FakePlanRun
+
+CALLS = 10
+BUDGET_MS = 5.0
+GET = OPERATIONS["tool_registry", "get"]
+INPUT = {"tool": "clock", "yes": True}
+
+
+@frozen
+class NoTransport:
+    """Answers at once."""
+
+    service: str = "tool_registry"
+
+    async def call(
+        self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
+    ) -> Answer:
+        await trio.lowlevel.checkpoint()
+        return Answer(self.service, {"payload": {"tool_id": parameters["tool_id"]}})
+
+
+class NoClients:
+    """Knows one transport."""
+
+    def transport(self, service: str) -> NoTransport:
+        return NoTransport(service)
+
+
+def step(tool_id: str, *depends_on: str, when: dict[str, Any] | None = None) -> ServiceCall:
+    return evolve(
+        ServiceCall("tool_registry", "get", ONCE), parameters={"tool_id": tool_id}, depends_on=depends_on, when=when
+    )
+
+
+def plans() -> dict[str, OrchestrationPlan]:
+    """Three shapes of ten calls."""
+    names = [f"c{number}" for number in range(CALLS)]
+    parallel = {name: step("clock") for name in names}
+    chain = {names[0]: step("$.input.tool")}
+    for before, name in pairwise(names):
+        chain[name] = step(f"$.calls.{before}.result.tool_id", before, when={"equals": ["$.input.yes", True]})
+    layers = {name: step("$.input.tool") for name in names[:3]}
+    for name in names[3:9]:
+        layers[name] = step("$.calls.c0.result.tool_id", *names[:3])
+    layers[names[9]] = step("$.calls.c8.result.tool_id", *names[3:9])
+    made = {
+        "parallel": OrchestrationPlan("p", "acme", parallel, Strategy.PARALLEL),
+        "chain": OrchestrationPlan("p", "acme", chain),
+        "layers": OrchestrationPlan("p", "acme", layers),
+    }
+    for plan in made.values():
+        check(plan)
+    return made
+
+
+async def by_hand(name: str, transport: NoTransport) -> None:
+    """Make the same calls."""
+    context = call_context()
+
+    async def one() -> None:
+        await transport.call(context, GET, {"tool_id": "clock"}, user_id="ana")
+
+    for width in {"parallel": [CALLS], "chain": [1] * CALLS, "layers": [3, 6, 1]}[name]:
+        async with trio.open_nursery() as nursery:
+            for _ in range(width):
+                nursery.start_soon(one)
+
+
+async def planned(plan: OrchestrationPlan, runner: PlanRunner) -> None:
+    """Run the plan."""
+    outcome = await runner.run(plan, INPUT, FakePlanRun())
+    assert isinstance(outcome, PlanDone)
+    assert len(outcome.results) == CALLS
+
+
+async def cpu_ms(work: Callable[[], Awaitable[None]], times: int) -> float:
+    """Return what one piece of work costs, in ms of CPU."""
+    began = time.process_time()
+    for _ in range(times):
+        await work()
+    return (time.process_time() - began) * 1000 / times
+
+
+async def compare(times: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Measure each shape both ways in turn."""
+    # Neither the gateway nor an agent has a part in these calls.
+    runner = PlanRunner(
+        PlanCalls(cast("Clients", NoClients()), ServiceCoordinator(), cast("Gateway", None), cast("TurnRunner", None))
+    )
+    figures: dict[str, dict[str, float]] = {}
+    for name, plan in plans().items():
+        pairs = []
+        for _ in range(rounds + 1):
+            bare = await cpu_ms(partial(by_hand, name, NoTransport()), times)
+            pairs.append((bare, await cpu_ms(partial(planned, plan, runner), times)))
+        bare, engine = (median(pair[side] for pair in pairs[1:]) for side in (0, 1))
+        figures[name] = {"by_hand_ms": bare, "plan_ms": engine, "added_ms": engine - bare, "ratio": engine / bare}
+    return figures
+
+
+@click.command()
+@click.option("--plans", "times", default=300)
+@click.option("--rounds", default=5)
+@click.option("--json", "file", type=click.Path(path_type=Path))
+def main(times: int, rounds: int, file: Path | None) -> None:
+    """Compare, and print what a plan adds."""
+    figures = trio.run(compare, times, rounds)
+    for name, row in figures.items():
+        click.echo(
+            f"{name:9} by hand {row['by_hand_ms']:6.3f} ms   plan {row['plan_ms']:6.3f} ms   "
+            f"added {row['added_ms']:6.3f} ms, {row['added_ms'] / BUDGET_MS:5.2f} of {BUDGET_MS} ms "
+            f"({row['ratio']:.1f} times by hand)"
+        )
+    if file:
+        file.write_text(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
