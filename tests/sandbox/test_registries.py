@@ -13,7 +13,8 @@ EXECUTE = "/api/v1/tools/execute"
 
 async def test_each_tenant_has_its_own_agents(client: Client, globex: Client) -> None:
     acme = await client.get("agent_management", "/api/v1/agents/acme")
-    assert {agent["agent_id"] for agent in acme["agents"]} == {"docs-guide", "echo", "calculator", "confirm", "llm"}
+    agents = {"calculator", "confirm", "delegate", "docs-guide", "echo", "llm", "reporter"}
+    assert {agent["agent_id"] for agent in acme["agents"]} == agents
     other = await globex.get("agent_management", "/api/v1/agents/globex")
     assert {agent["agent_id"] for agent in other["agents"]} == {"docs-guide", "echo"}
 

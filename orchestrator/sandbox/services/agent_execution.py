@@ -15,6 +15,7 @@ from orchestrator.sandbox.agents.confirm import ConfirmAgent
 from orchestrator.sandbox.agents.docs_guide import DocsGuideAgent
 from orchestrator.sandbox.agents.echo import EchoAgent
 from orchestrator.sandbox.agents.llm import LlmAgent
+from orchestrator.sandbox.agents.reporter import ReporterAgent
 from orchestrator.sandbox.agents.turn import Agent, AgentFailed, Execution, ExecutionStatus, ToolCall, Turn
 from orchestrator.sandbox.callbacks import Callback, callback_for
 from orchestrator.sandbox.data_files import Fixtures
@@ -27,9 +28,11 @@ KEPT_EXECUTIONS: Final = 10_000
 AGENTS: Final[dict[str, Agent]] = {
     "calculator": CalculatorAgent(),
     "confirm": ConfirmAgent(),
+    "delegate": EchoAgent(),
     "docs-guide": DocsGuideAgent(),
     "echo": EchoAgent(),
     "llm": LlmAgent(),
+    "reporter": ReporterAgent(),
 }
 
 Send = Callable[[bytes], Awaitable[None]]
@@ -61,11 +64,15 @@ class AgentExecutionService:
         )
 
     async def execute(self, call: Call) -> Answer:
-        """Let an agent answer: as a stream, whole, or later through the orchestrator's internal API."""
+        """Let an agent answer: as a stream, whole, or later through the orchestrator's internal API.
+
+        Later is where the request asks for it, or where the agent is configured so and there is a way back.
+        """
         execution = self._begin(call)
         start = partial(AGENTS[execution.agent_id].start)
-        if call.get("delegate", bool, False):
-            callback = callback_for(call, self.gateway)
+        callback = callback_for(call, self.gateway)
+        later = execution.parameters.get("delegate") is True and callback.token is not None
+        if later or call.get("delegate", bool, False):
             self.nursery.start_soon(self._deliver, callback, execution, start)
             return payload_reply({"task_id": execution.task_id, "status": "accepted"}, 202)
         return await self._answer(call, execution, start)
