@@ -7,7 +7,7 @@ from attrs import fields
 from orchestrator.config.loading import origins, variable
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS
+from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
 from orchestrator.telemetry.metrics import NAMESPACE, Metrics
 from orchestrator.websocket.handlers import HANDLERS
 
