@@ -301,7 +301,6 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
             ),
             tool_runs=ToolRunService(GenericTaskStore(*stores), tasks, ready, KnownTenants(redis, keys), settings),
-            tool_runs=ToolRunService(GenericTaskStore(*stores), tasks, ready, KnownTenants(redis, keys), settings),
             agents=AgentService(clients, coordinator, catalog, sessions, task_store),
             tools=ToolService(clients, coordinator, catalog, sessions),
             catalog_notices=CatalogNotices(redis, keys, catalog),
