@@ -17,7 +17,20 @@ from cli.transfers import must_be_writable, read_import, write_export
 from cli.values import json_value
 
 _LOOK_EVERY: Final = 0.5
-_SETTINGS: Final = ("weight", "concurrency", "start_rate", "rate", "queue_length", "fair_users")
+_SETTINGS: Final = (
+    "weight",
+    "concurrency",
+    "start_rate",
+    "rate",
+    "queue_length",
+    "fair_users",
+    "tier",
+    "tokens_day",
+    "tokens_month",
+    "requests_minute",
+    "tokens_minute",
+    "models",
+)
 _COLUMNS: Final = (
     Column("TENANT", "tenant_id"),
     Column("STATE", "state", whole=True),
@@ -65,9 +78,12 @@ def list_tenants(limit: int) -> None:
 def configure(tenant_id: str, settings: tuple[str, ...]) -> None:
     """Change a tenant's weight, concurrency, start_rate, rate, queue_length or fair_users; no value removes its own.
 
+    What it may spend: tier, tokens_day, tokens_month, requests_minute, tokens_minute, and models, whose value is JSON.
+
     \b
     Example:
       nooble-orch tenants configure acme weight=2 concurrency=50 rate=
+      nooble-orch tenants configure acme tier=free models='{"large": {"tokens_day": 50000}}'
     """
     with AdminApi(find_target()) as api:
         show_record(api.put(f"tenant.configure/{tenant_id}", dict(_setting(one) for one in settings)))
@@ -222,6 +238,8 @@ def _setting(text: str) -> tuple[str, Any]:
         raise click.UsageError(f"'{text}' is not NAME=VALUE; the names are {', '.join(_SETTINGS)}.")
     if not value:
         return name, None if name != "fair_users" else False
+    if name == "tier":
+        return name, value
     try:
         return name, json_value(value)
     except ValueError:

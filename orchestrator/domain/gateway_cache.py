@@ -57,7 +57,7 @@ class Vector:
 
 def pack_vector(vector: Vector) -> bytes | None:
     """Write a vector so that the very same numbers are read again; None where that can't be."""
-    if not all(type(number) is float or _is_exact(number) for number in vector.numbers):
+    if "\0" in vector.model or not all(type(number) is float or _is_exact(number) for number in vector.numbers):
         return None
     return vector.model.encode() + b"\0" + struct.pack(f"<{len(vector.numbers)}d", *vector.numbers)
 

@@ -35,6 +35,25 @@ class Depth:
     low: Annotated[int, Meta(ge=0)] = 0
 
 
+class Tier(StrEnum):
+    """What a tenant may spend where it has no limits of its own; the settings say how much that is."""
+
+    FREE = "free"
+    ADVANCE = "advance"
+    PROFESSIONAL = "professional"
+    ENTERPRISE = "enterprise"
+
+
+@frozen
+class SpendingLimits:
+    """Bounds of what is spent through the gateway; null: the tier's, or none where it is a model's."""
+
+    tokens_day: Annotated[int | None, Meta(ge=1, description="Tokens a day (UTC).")] = None
+    tokens_month: Annotated[int | None, Meta(ge=1, description="Tokens a month (UTC).")] = None
+    requests_minute: Annotated[float | None, Meta(ge=0.01, description="Calls a minute.")] = None
+    tokens_minute: Annotated[float | None, Meta(ge=0.01, description="Tokens a minute, as they are reserved.")] = None
+
+
 @frozen
 class TenantLimits:
     """Bounds of a tenant's own; null: the service's."""
@@ -82,6 +101,11 @@ class Tenant:
     weight: Annotated[float, Meta(description="Its share beside other tenants, of which each has 1.")] = 1.0
     limits: TenantLimits = TenantLimits()
     fair_users: Annotated[bool, Meta(description="Whether its users share fairly.")] = False
+    tier: Annotated[Tier | None, Meta(description="Its own; null: the service's.")] = None
+    spending: SpendingLimits = SpendingLimits()
+    models: Annotated[
+        dict[str, SpendingLimits], Meta(description="What it may spend on single models, beside what it may in all.")
+    ] = field(factory=dict)
     drain: Annotated[DrainMode | None, Meta(description="How it drains, where it does.")] = None
     drain_deadline: Annotated[
         Timestamp | None, Meta(description="When what is still queued is put aside, where it drains.")
@@ -134,6 +158,28 @@ class TenantSettings:
         int | None, Meta(ge=1, le=100_000_000, description="Tasks that may wait; null: the service's.")
     ] = field(factory=lambda: UNCHANGED)
     fair_users: Annotated[bool | None, Meta(description="Whether its users share fairly; null: as it is.")] = None
+    tier: Annotated[
+        Tier | None, Meta(description="What it may spend where nothing else is said; null: the service's.")
+    ] = field(factory=lambda: UNCHANGED)  # type: ignore[assignment] # stands for no tier at all, as for no figure
+    tokens_day: Annotated[
+        int | None, Meta(ge=1, le=10**15, description="Tokens a day (UTC) through the gateway; null: the tier's.")
+    ] = field(factory=lambda: UNCHANGED)
+    tokens_month: Annotated[
+        int | None, Meta(ge=1, le=10**15, description="Tokens a month (UTC) through the gateway; null: the tier's.")
+    ] = field(factory=lambda: UNCHANGED)
+    requests_minute: Annotated[
+        float | None, Meta(ge=0.01, le=10**9, description="Calls of the gateway a minute; null: the tier's.")
+    ] = field(factory=lambda: UNCHANGED)
+    tokens_minute: Annotated[
+        float | None, Meta(ge=0.01, le=10**12, description="Tokens a minute, as they are reserved; null: the tier's.")
+    ] = field(factory=lambda: UNCHANGED)
+    models: Annotated[
+        dict[str, SpendingLimits | None] | None,
+        Meta(
+            max_length=100,
+            description="Limits of single models, by name; each replaces those the model had, and null removes them.",
+        ),
+    ] = None
 
 
 @frozen

@@ -1,10 +1,10 @@
 """Administration of tenants and their queues: list, configure, pause, drain, resume."""
 
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
-from attrs import asdict, frozen
+from attrs import asdict, fields, frozen
 
 from orchestrator.domain.webhook_signatures import new_secret
 from orchestrator.errors import NotFound, TransitionRefused
@@ -15,6 +15,7 @@ from orchestrator.models.tenant import (
     CallbackSecret,
     DrainRequest,
     Queue,
+    SpendingLimits,
     Tenant,
     TenantSettings,
     TenantState,
@@ -103,6 +104,7 @@ class TenantService:
         """
         await self.must_be_known(tenant_id)
         changes = {name: value for name, value in asdict(settings).items() if value != UNCHANGED or value is False}
+        changes |= _model_limits(changes.pop("models"))
         fair_users = changes.pop("fair_users")
         if fair_users is not None:
             changes["fair_users"] = int(fair_users)
@@ -168,3 +170,13 @@ class TenantService:
             correlation_id=ctx.correlation_id,
             detail=detail,
         )
+
+
+def _model_limits(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[str, Any]:
+    """Return what is configured of single models: each limit of each, None where it has none."""
+    names = [attribute.name for attribute in fields(SpendingLimits)]
+    return {
+        f"model:{name}:{model}": None if limits is None else limits[name]
+        for model, limits in (models or {}).items()
+        for name in names
+    }

@@ -3,13 +3,23 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import fields, frozen
 
-from orchestrator.models.tenant import Depth, DrainMode, Queue, Tenant, TenantLimits, TenantState
+from orchestrator.models.tenant import (
+    Depth,
+    DrainMode,
+    Queue,
+    SpendingLimits,
+    Tenant,
+    TenantLimits,
+    TenantState,
+    Tier,
+)
 from orchestrator.models.timestamps import to_timestamp
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 
+_SPENDING: Final = [attribute.name for attribute in fields(SpendingLimits)]
 _STATE: Final = Script("tenant_state")
 _ADVANCE: Final = Script("advance_drain")
 _CONFIGURE: Final = Script("configure_tenant")
@@ -63,9 +73,9 @@ class TenantStates(TenantStore):
             if not more:
                 return TenantState(state.decode())
 
-    async def configure(self, tenant_id: str, changes: Mapping[str, float | int | None]) -> None:
+    async def configure(self, tenant_id: str, changes: Mapping[str, float | int | str | None]) -> None:
         """Set what is a tenant's own; None removes it."""
-        fields = [part for name, value in changes.items() for part in (name, "" if value is None else repr(value))]
+        fields = [part for name, value in changes.items() for part in (name, _written(value))]
         await self.run(_CONFIGURE, tenant_id, *fields)
         if "weight" in changes:
             weight = changes["weight"]
@@ -110,6 +120,33 @@ class TenantStates(TenantStore):
         )
 
 
+def _written(value: float | int | str | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str) else repr(value)
+
+
+def _models(config: Mapping[str, str]) -> dict[str, SpendingLimits]:
+    """Return the limits of single models, whose fields are `model:tokens_day:name`."""
+    figures: dict[str, dict[str, float]] = {}
+    for name in sorted(config):
+        kind, _, rest = name.partition(":")
+        if kind == "model":
+            limit, _, model = rest.partition(":")
+            figures.setdefault(model, {})[limit] = float(config[name])
+    return {model: _spending(found) for model, found in figures.items()}
+
+
+def _spending(found: Mapping[str, float]) -> SpendingLimits:
+    day, month = found.get("tokens_day"), found.get("tokens_month")
+    return SpendingLimits(
+        None if day is None else int(day),
+        None if month is None else int(month),
+        found.get("requests_minute"),
+        found.get("tokens_minute"),
+    )
+
+
 def _seen(tenant_id: str, reply: list[Any]) -> Seen:
     state, previous, high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
     config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
@@ -136,6 +173,9 @@ def _seen(tenant_id: str, reply: list[Any]) -> Seen:
         weight=figure("weight") or 1.0,
         limits=TenantLimits(count("concurrency"), figure("start_rate"), figure("rate"), count("queue_length")),
         fair_users=config.get("fair_users") == "1",
+        tier=Tier(config["tier"]) if config.get("tier") in set(Tier) else None,
+        spending=_spending({name: float(config[name]) for name in _SPENDING if name in config}),
+        models=_models(config),
         drain=DrainMode(drain) if drain in set(DrainMode) else None,
         drain_deadline=to_timestamp(deadline) if deadline is not None else None,
     )

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import NotFound, TenantDraining
 from orchestrator.models.task import TaskStatus
-from orchestrator.models.tenant import TenantState
+from orchestrator.models.tenant import SpendingLimits, TenantSettings, TenantState, Tier
 from orchestrator.services.tenants import TenantService
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.tenants import TenantStates
@@ -64,6 +64,23 @@ async def test_a_change_is_audited(stage: Stage, tenants: TenantService) -> None
     await tenants.change(context(), "acme", TenantState.PAUSED)
     [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
     assert (entry[b"action"], entry[b"tenant_id"], entry[b"user_id"]) == (b"tenant.paused", b"acme", b"ann")
+
+
+async def test_what_a_tenant_may_spend_is_configured_shown_audited_and_taken_back(
+    stage: Stage, tenants: TenantService
+) -> None:
+    await stage.session()
+    models = {"large": SpendingLimits(tokens_day=500), "a:b": SpendingLimits(requests_minute=2.5)}
+    settings = TenantSettings(tier=Tier.FREE, tokens_day=1000, requests_minute=60, models={**models})
+    shown = await tenants.configure(context(), "acme", settings)
+    assert (shown.tier, shown.spending, shown.models) == (Tier.FREE, SpendingLimits(1000, None, 60.0), models)
+    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
+    assert b"tier=free" in entry[b"detail"]
+    assert b"model:tokens_day:large=500" in entry[b"detail"]
+    changes = TenantSettings(tier=None, tokens_day=None, models={"large": None, "a:b": SpendingLimits(tokens_month=9)})
+    shown = await tenants.configure(context(), "acme", changes)
+    assert (shown.tier, shown.spending) == (None, SpendingLimits(requests_minute=60.0))
+    assert shown.models == {"a:b": SpendingLimits(tokens_month=9)}
 
 
 async def test_a_tenant_that_nobody_knows_is_not_found(tenants: TenantService) -> None:
