@@ -11,7 +11,7 @@ back and closed; the server stops accepting; what runs finishes or is handed bac
 
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from secrets import token_hex
 from typing import Any, Final
 
@@ -37,7 +37,6 @@ from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
 from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
-from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.plan_tasks import PlanTasks
 from orchestrator.queue.tasks.webhooks import Webhooks
@@ -55,6 +54,7 @@ from orchestrator.services.engine_performer import EnginePerformer
 from orchestrator.services.gateway import Gateway, open_gateway
 from orchestrator.services.health import Health
 from orchestrator.services.load import LoadService
+from orchestrator.services.notice_board import NoticeBoard
 from orchestrator.services.notification_hub import NotificationHub
 from orchestrator.services.notifications import NotificationService
 from orchestrator.services.operations import Operations
@@ -73,7 +73,6 @@ from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tool_runs import ToolRunService
-from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
 from orchestrator.services.transfers import TransferService
 from orchestrator.services.workflow_engine import EngineService
@@ -90,14 +89,15 @@ from orchestrator.store.due import DueTenants
 from orchestrator.store.events import EventLog, TaskLog
 from orchestrator.store.gateway_calls import GatewayCalls, Limits
 from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants
-from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants
 from orchestrator.store.keys import Keys
 from orchestrator.store.limits import LimitStore
 from orchestrator.store.nodes import Nodes
+from orchestrator.store.notices import NoticeStore
 from orchestrator.store.notifications import NotificationStore
 from orchestrator.store.placement import PlacementStore
 from orchestrator.store.pump import EventPump
 from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.replies import ReplyDesk
 from orchestrator.store.revocations import RevocationStore
 from orchestrator.store.schedules import ScheduleStore
 from orchestrator.store.scripts import load_scripts
@@ -128,10 +128,15 @@ class Process:
     services: Services
     consumer: Consumer
     stopping: trio.Event
+    replies: ReplyDesk
+    board: NoticeBoard
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pump events and consume tasks until `stopping` is set and everything in hand has been settled."""
         async with trio.open_nursery() as nursery:
+            if self.services.settings.services.queued:
+                await nursery.start(self.replies.run)
+            await nursery.start(self.board.run)
             await nursery.start(self.services.pump.run)
             await nursery.start(self.services.revocations.run)
             await nursery.start(self.services.catalog_notices.run)
@@ -229,21 +234,24 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             connect_timeout=settings.redis_connect_timeout,
             command_timeout=settings.redis_command_timeout,
         ) as redis,
-        open_clients(settings.services) as clients,
+        AsyncExitStack() as resources,
     ):
         await load_scripts(redis)
-        keys, rates, stopping = Keys(), rates_of(settings), trio.Event()
+        keys, rates, stopping, node = Keys(), rates_of(settings), trio.Event(), token_hex(8)
+        metrics = Metrics()
+        replies = ReplyDesk(redis, keys, node, metrics.reply_dropped)
+        clients = await resources.enter_async_context(open_clients(settings.services, replies))
         stores = (redis, keys, settings.event_log_length)
         audit, ready, due = AuditTrail(redis, keys), ReadyTenants(redis, keys), DueTenants(redis, keys)
         task_store, log = TaskStore(*stores), EventLog(redis, keys)
         pump = EventPump(redis, keys, log)
-        metrics = Metrics()
-        coordinator = ServiceCoordinator(metrics)
+        board = NoticeBoard(NoticeStore(redis, keys), node)
+        coordinator = ServiceCoordinator(metrics, settings.services, board.breaker_changed)
         catalog = AgentCatalog(clients, coordinator)
         sessions = SessionManager(SessionStore(*stores), audit, settings, rates, metrics, catalog)
         tasks = TaskService(task_store, ready, retention_of(settings))
         queue = QueueServices(
-            node=token_hex(8),
+            node=node,
             settings=settings,
             redis=redis,
             keys=keys,
@@ -253,6 +261,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             nodes=Nodes(redis, keys),
             sessions=sessions,
             metrics=metrics,
+            breakers=coordinator.breakers,
         )
         gateway = _gateway(stores, clients, coordinator, settings, metrics)
         turns = ChatTurnRunner(clients, coordinator, catalog)
@@ -271,13 +280,12 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             ),
         }
         handlers |= delegation_handlers(queue, GenericTaskStore(*stores), clients, coordinator)
-        handlers |= delegation_handlers(queue, GenericTaskStore(*stores), clients, coordinator)
         chat = ChatService(
             AdmissionStore(*stores), task_store, tasks, sessions, ready, due, pump, clients, settings, rates
         )
         schedules = ScheduleStore(*stores)
         consumer = Consumer(queue, TaskKinds(queue, handlers), ScheduleRunner(schedules, sessions, chat).run_due)
-        load = LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000))
+        load = LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000), board)
         tenants = TenantService(TenantStates(*stores), ready, audit)
         services = Services(
             settings=settings,
@@ -315,7 +323,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             revocations=Revocations(RevocationStore(redis, keys, settings.jwt.max_lifetime), audit),
             health=_health(redis, consumer, stopping, clients),
         )
-        yield Process(services, consumer, stopping)
+        yield Process(services, consumer, stopping, replies, board)
 
 
 def create_app(services: Services) -> QuartTrio:

@@ -75,7 +75,7 @@ async def _children(plan: Plan, redis: RedisServer) -> AsyncIterator[list[Child]
         children = []
         # The sandbox is entered first and so stopped last: turns that still end need it.
         if plan.sandboxed:
-            children.append(await stack.enter_async_context(_sandbox(plan)))
+            children.append(await stack.enter_async_context(_sandbox(plan, redis.url)))
         environ = {**plan.environ, "ORCH_REDIS_URL": redis.url}
         arguments = ["--bind", f"{HOST}:{plan.port}"]
         if plan.workers > 1:
@@ -90,7 +90,10 @@ async def _children(plan: Plan, redis: RedisServer) -> AsyncIterator[list[Child]
         yield children
 
 
-def _sandbox(plan: Plan) -> AbstractAsyncContextManager[Child]:
+def _sandbox(plan: Plan, redis_url: str) -> AbstractAsyncContextManager[Child]:
+    environ = {**os.environ, "SANDBOX_INTERNAL_API_KEY": plan.api_keys["internal"]}
+    if any(name.endswith("__TRANSPORT") and value == "queue" for name, value in plan.environ.items()):
+        environ["SANDBOX_REDIS_URL"] = redis_url
     return run_child(
         "sandbox",
         "orchestrator.sandbox",
@@ -99,7 +102,7 @@ def _sandbox(plan: Plan) -> AbstractAsyncContextManager[Child]:
             *("--data-dir", str(plan.data_dir / "sandbox")),
         ],
         log_path=plan.data_dir / SANDBOX_LOG,
-        environ={**os.environ, "SANDBOX_INTERNAL_API_KEY": plan.api_keys["internal"]},
+        environ=environ,
     )
 
 

@@ -6,7 +6,7 @@ Each comes from the environment: `ORCH_` and the field's name in capitals, neste
 
 from typing import Any
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from orchestrator.config.checks import (
     api_key,
@@ -106,6 +106,11 @@ class ServicesSettings:
     tool_registry: ServiceSettings = ServiceSettings()
     query: ServiceSettings = ServiceSettings()
     embedding: NonCriticalServiceSettings = NonCriticalServiceSettings()
+
+    @property
+    def queued(self) -> tuple[str, ...]:
+        """The services that are asked through their queues."""
+        return tuple(each.name for each in fields(type(self)) if getattr(self, each.name).transport == "queue")
 
 
 @frozen

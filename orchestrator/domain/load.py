@@ -1,12 +1,22 @@
 """The load of the whole service, put together from what its processes and queues say."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from orchestrator.models.load import Load, Node, Waits
+from orchestrator.models.notices import Notice
 from orchestrator.models.tenant import Queue
 
 
-def sum_up(at: str, nodes: Sequence[Node], queues: Sequence[Queue], *, ready: int, top: int) -> Load:
+def sum_up(
+    at: str,
+    nodes: Sequence[Node],
+    queues: Sequence[Queue],
+    *,
+    ready: int,
+    top: int,
+    notices: Sequence[Notice] = (),
+) -> Load:
     """Sum up the load.
 
     Args:
@@ -15,6 +25,7 @@ def sum_up(at: str, nodes: Sequence[Node], queues: Sequence[Queue], *, ready: in
         queues: those of the tenants that were looked at.
         ready: how many tenants wait for their turn.
         top: how many tenants to name.
+        notices: what happened last.
     """
     live = [node.load for node in nodes if node.live and node.load is not None]
     return Load(
@@ -35,6 +46,8 @@ def sum_up(at: str, nodes: Sequence[Node], queues: Sequence[Queue], *, ready: in
         tenants=sorted(queues, key=lambda queue: (-queue.queued - queue.in_hand - queue.delayed, queue.tenant_id))[
             :top
         ],
+        breakers=dict(Counter(service for load in live for service in sorted(load.breakers))),
+        notices=list(notices),
     )
 
 

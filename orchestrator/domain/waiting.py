@@ -22,7 +22,7 @@ def explain(facts: WaitFacts) -> TaskWait:
         return _wait(facts, _R.ENDED, f"It has ended: {facts.status}.")
     if facts.status is TaskStatus.PROCESSING:
         since = to_timestamp(facts.claimed_at_ms) if facts.claimed_at_ms is not None else None
-        says = f"It is in hand on process {facts.node or 'unknown'}."
+        says = f"It is in hand on process {facts.node or 'unknown'}.{_left_alone(facts)}"
         return evolve(_wait(facts, _R.IN_HAND, says), node=facts.node or None, since=since)
     if facts.parked:
         return _wait(facts, _R.PARKED, "It was put aside while its tenant is drained; a resume puts it back.")
@@ -61,7 +61,16 @@ def _delayed(facts: WaitFacts, due_ms: int) -> TaskWait:
         says = f"It waits for {what}{calls}, until {until} at the latest."
         return evolve(_wait(facts, _R.SERVICE if service else _R.CLIENT_TOOL, says), until=until)
     what = "It failed and starts over" if facts.status is TaskStatus.RETRYING else "It is delayed, and starts"
-    return evolve(_wait(facts, _R.DELAYED, f"{what} at {until} at the earliest."), until=until, estimated_start=until)
+    says = f"{what} at {until} at the earliest.{_left_alone(facts)}"
+    return evolve(_wait(facts, _R.DELAYED, says), until=until, estimated_start=until)
+
+
+def _left_alone(facts: WaitFacts) -> str:
+    """Tell of services that fail: whoever needs them goes on when they are well again."""
+    if not facts.left_alone:
+        return ""
+    names = ", ".join(name.replace("_", " ") for name in facts.left_alone)
+    return f" Left alone for a while, because calls of it fail too often: {names}."
 
 
 def _in_lane(facts: WaitFacts) -> TaskWait:

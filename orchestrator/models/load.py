@@ -5,6 +5,7 @@ from typing import Annotated
 from attrs import field, frozen
 from msgspec import Meta
 
+from orchestrator.models.notices import Notice
 from orchestrator.models.tenant import Queue
 from orchestrator.models.timestamps import Timestamp
 
@@ -37,6 +38,9 @@ class NodeLoad:
     tenants: Annotated[dict[str, int], Meta(description="Tasks in hand, of those tenants that have most.")] = field(
         factory=dict
     )
+    breakers: Annotated[
+        dict[str, str], Meta(description="Services that it leaves alone (`open`) or probes (`half_open`), by name.")
+    ] = field(factory=dict)
 
 
 @frozen
@@ -67,3 +71,9 @@ class Load:
     tenants_ready: Annotated[int, Meta(description="Tenants whose turn is to come.")]
     tenants_seen: Annotated[int, Meta(description="Tenants that were looked at, at most 500 with work.")]
     tenants: Annotated[list[Queue], Meta(description="Those with most work, the most first.")]
+    breakers: Annotated[
+        dict[str, int], Meta(description="Services that are left alone or probed, with the number of processes.")
+    ] = field(factory=dict)
+    notices: Annotated[list[Notice], Meta(description="What happened to the service last, the newest first.")] = field(
+        factory=list
+    )

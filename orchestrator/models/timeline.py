@@ -80,6 +80,8 @@ class WaitFacts:
     waiting_kind: str = ""
     """Who is to give the first of them, a `WaitKind`."""
     due_ms: int | None = None
+    left_alone: tuple[str, ...] = ()
+    """Services that some process leaves alone, because they fail too often."""
     queued: bool = False
     """Whether it has an entry in its lane."""
     ahead: int = 0

@@ -55,7 +55,7 @@ class Consumer:
     _scheduler: Scheduler | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.meter = Meter(self.services.node, self.services.settings.concurrency)
+        self.meter = Meter(self.services.node, self.services.settings.concurrency, self.services.breakers)
 
     async def run(self, stopping: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Consume until `stopping` is set and everything in hand has been settled."""

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Final
 
@@ -25,10 +25,12 @@ class Meter:
     Args:
         node: the name of this process.
         slots: how many tasks it runs at once.
+        breakers: says which services are left alone.
     """
 
     node: str
     slots: int
+    breakers: Callable[[], Mapping[str, str]] = dict
     claimed: int = field(default=0, init=False)
     ended: int = field(default=0, init=False)
     _started_at: str = field(factory=lambda: to_timestamp(now_ms()), init=False)
@@ -66,6 +68,7 @@ class Meter:
             ends_per_second=(self.ended - last_ended) / seconds if seconds > 0 else 0.0,
             waits=waits_of(self._waits),
             tenants=dict(counts.most_common(_TENANTS)),
+            breakers={service: str(state) for service, state in self.breakers().items()},
         )
 
 

@@ -1,5 +1,7 @@
 """What the consumer works with."""
 
+from collections.abc import Callable, Mapping
+
 from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
@@ -28,6 +30,8 @@ class QueueServices:
     nodes: Nodes
     sessions: SessionManager
     metrics: Metrics = field(factory=Metrics)
+    breakers: Callable[[], Mapping[str, str]] = dict
+    """Says which services this process leaves alone."""
     delegations: DelegationStore = field(init=False)
 
     @delegations.default

@@ -27,7 +27,8 @@ def main(
 ) -> None:
     """Run stand-ins of the seven services; prints one line with their address when they are ready.
 
-    The key for the orchestrator's internal API comes from SANDBOX_INTERNAL_API_KEY: no list of processes shows that.
+    The key for the orchestrator's internal API comes from SANDBOX_INTERNAL_API_KEY, and where the queues of services
+    are from SANDBOX_REDIS_URL: no list of processes shows them.
     """
 
     async def run() -> None:
@@ -41,6 +42,7 @@ def main(
                 data_dir=data_dir,
                 docs=docs,
                 prepare=True,
+                redis_url=os.environ.get("SANDBOX_REDIS_URL"),
             ) as sandbox,
             trio.open_nursery() as nursery,
         ):

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -10,11 +10,12 @@ import trio
 from attrs import field, frozen
 
 from orchestrator.sandbox.control import Calls, Control
-from orchestrator.sandbox.data_files import Fixtures, data_folder, load_fixtures
+from orchestrator.sandbox.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
 from orchestrator.sandbox.faults import Fault, FaultKind, Faults, cut, parse_fault, strike
 from orchestrator.sandbox.gateway import Gateway
 from orchestrator.sandbox.http_server import Answer, Request, json_reply, listen
 from orchestrator.sandbox.model_server import model_from_environment
+from orchestrator.sandbox.queue_server import QueueServer
 from orchestrator.sandbox.repetitions import Repetitions
 from orchestrator.sandbox.retrieval.library import Library
 from orchestrator.sandbox.routing import Call, Refusal, Route, Service
@@ -26,6 +27,8 @@ from orchestrator.sandbox.services.query import QueryService
 from orchestrator.sandbox.services.tool_registry import ToolRegistryService
 from orchestrator.sandbox.services.workflow_engine import WorkflowEngineService
 from orchestrator.sandbox.usage import Spent
+from orchestrator.store.connection import open_redis
+from orchestrator.store.keys import Keys
 
 
 @frozen
@@ -124,6 +127,7 @@ async def run_sandbox(
     data_dir: Path | None = None,
     docs: Path | None = None,
     prepare: bool = False,
+    redis_url: str | None = None,
 ) -> AsyncIterator[Sandbox]:
     """Run the seven services inside the block.
 
@@ -135,16 +139,21 @@ async def run_sandbox(
         data_dir: where conversations are kept; None keeps them in memory.
         docs: the collection `docs`; default: the project's own documentation.
         prepare: whether to index the documents at once, not with the first question; it takes a second of a thread.
+        redis_url: where the services are asked through their queues too; None: they are not.
 
     Raises:
         OSError: the port is taken.
+        StoreUnavailable: there is no Redis there.
     """
     known = load_fixtures(fixtures)
     library = Library(docs or data_folder("docs"), known.folder / "documents")
     conversation = ConversationService(data_dir)
     listener = await listen(port)
     faults, calls, spent = Faults(), Calls(), Spent()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient() as client, AsyncExitStack() as resources:
+        redis = None
+        if redis_url is not None:
+            redis = await resources.enter_async_context(open_redis(redis_url, name="nooble-sandbox"))
         gateway, model = Gateway(client, orchestrator_url, internal_api_key), model_from_environment(client)
         async with trio.open_nursery() as nursery:
             services = (
@@ -160,7 +169,11 @@ async def run_sandbox(
             control = Control(faults, calls, gateway, frozenset(by_name), spent)
             if prepare:
                 nursery.start_soon(library.prepare)
-            nursery.start_soon(listener.serve, Platform(by_name, control, faults, calls).handle)
+            platform = Platform(by_name, control, faults, calls)
+            nursery.start_soon(listener.serve, platform.handle)
+            if redis is not None:
+                tenants = tuple(tenant for tenant in known.tenants if tenant != ANY_TENANT)
+                await nursery.start(QueueServer(redis, Keys(), platform.handle, tuple(by_name), tenants).run)
             try:
                 yield Sandbox(listener.port, known, faults, calls, spent, gateway, tuple(by_name))
             finally:

@@ -8,12 +8,14 @@ from orchestrator.domain.load import sum_up
 from orchestrator.models.load import Load, Node
 from orchestrator.models.tenant import Queue
 from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.services.notice_board import NoticeBoard
 from orchestrator.services.siblings import open_siblings
 from orchestrator.store.nodes import Nodes
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.tenants import TenantStates
 
 _LOOKED_AT: Final = 500
+_NOTICES: Final = 20
 
 
 @frozen
@@ -25,12 +27,14 @@ class LoadService:
         ready: the tenants whose turn is to come.
         tenants: their queues.
         node_timeout_ms: after so long without heartbeat a process is not live.
+        notices: what happened to the service; None: nobody says.
     """
 
     nodes: Nodes
     ready: ReadyTenants
     tenants: TenantStates
     node_timeout_ms: int
+    notices: NoticeBoard | None = None
 
     async def list_nodes(self) -> list[Node]:
         """List the processes."""
@@ -55,4 +59,5 @@ class LoadService:
         async with open_siblings() as nursery:
             for name in sorted(names)[:_LOOKED_AT]:
                 nursery.start_soon(look, name)
-        return sum_up(to_timestamp(now_ms()), nodes, queues, ready=ready, top=top)
+        notices = await self.notices.last(_NOTICES) if self.notices is not None else []
+        return sum_up(to_timestamp(now_ms()), nodes, queues, ready=ready, top=top, notices=notices)

@@ -45,5 +45,6 @@ class TimelineService:
             processes=len(live),
             slots=sum(load.slots for load in loads),
             slots_used=sum(load.in_hand for load in loads),
+            left_alone=tuple(sorted({service for load in loads for service in load.breakers})),
         )
         return explain(facts)

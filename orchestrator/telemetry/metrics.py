@@ -103,6 +103,9 @@ class Metrics:
             "Calls that were not made, by service and reason (`breaker`, `bulkhead`, `deadline`).",
             "service", "reason",
         )  # fmt: skip
+        self._dropped_replies = self._counter(
+            "replies_dropped_total", "Replies from queues that nobody waited for any more."
+        )
         self._breakers = self._gauge(
             "breaker_state",
             "Whether a service is called: 0 it is (closed), 1 it is probed (half-open), 2 it is left alone (open).",
@@ -207,6 +210,10 @@ class Metrics:
     def call_refused(self, service: str, reason: str) -> None:
         """Count a call that was not made."""
         self._refused_calls.labels(service, reason).inc()
+
+    def reply_dropped(self) -> None:
+        """Count a reply that nobody waits for any more."""
+        self._dropped_replies.inc()
 
     def breaker(self, service: str, state: str) -> None:
         """Note the state of a service's breaker: `closed`, `half_open` or `open`."""
