@@ -25,7 +25,7 @@ async def listen(
             elif message.channel == cancel_channel:
                 await _stop(services, hands, message.payload.decode())
             else:
-                services.ready.wake()
+                services.ready.wake(message.payload.decode())
 
 
 async def stop_what_was_cancelled(services: QueueServices, hands: dict[str, Hand]) -> None:

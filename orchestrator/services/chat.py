@@ -117,6 +117,7 @@ class ChatService:
         accepted = ChatAccepted(message.task_id, message_id, session_id)
         tenant_id, correlation_id = ctx.tenant_id, ctx.correlation_id
         queued = ChatStatusUpdate(message_id, message.task_id, MessageStatus.QUEUED)
+        expected = scheduled_ms is None and self.ready.expect(tenant_id)
         admission = await self.admission.admit_turn(
             viewer_of(ctx),
             message,
@@ -144,7 +145,7 @@ class ChatService:
         if scheduled_ms is not None:
             await self.due.mark(tenant_id, scheduled_ms)
         if admission.turns_before == 0:
-            await self.ready.mark(tenant_id)
+            await self.ready.mark(tenant_id, expected=expected)
         accepted = evolve(accepted, queue_position=admission.turns_before)
         return Admitted(accepted, replayed=False, rate=rate_state(self.rates, admission.wait_ms))
 

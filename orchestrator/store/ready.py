@@ -37,6 +37,14 @@ class Settlement:
     """Whether it may have more work."""
 
 
+@define(eq=False)
+class _Marking:
+    """A mark that is under way, or about to be."""
+
+    ended: trio.Event = field(factory=trio.Event)
+    done: bool = False
+
+
 @define
 class ReadyTenants:
     """The set of tenants with claimable work, by virtual time.
@@ -50,12 +58,63 @@ class ReadyTenants:
     keys: Keys
     _changed: trio.Event = field(factory=trio.Event, init=False)
     _hint: str | None = field(default=None, init=False)
+    _idle: bool = field(default=False, init=False)
+    _under_way: dict[str, _Marking] = field(factory=dict, init=False)
+    _following: dict[str, _Marking] = field(factory=dict, init=False)
 
-    async def mark(self, tenant_id: str) -> None:
-        """Say that a tenant has work."""
+    def expect(self, tenant_id: str) -> bool:
+        """Say that work of a tenant is about to be sent to Redis; returns whether a scheduler was told.
+
+        A scheduler of this process that has nothing to do claims at once: its claim follows the admission on the same
+        connection, so it need not wait to hear of it. Where nothing is admitted after all, it claims nothing.
+        """
+        idle = self._idle
+        if idle:
+            self.wake(tenant_id)
+        return idle
+
+    async def mark(self, tenant_id: str, *, expected: bool = False) -> None:
+        """Say that a tenant has work.
+
+        Where many say so at once, one of them says it for all that came before it was sent.
+
+        Args:
+            tenant_id: who has.
+            expected: whether a scheduler of this process was told already (`expect`).
+        """
+        if not expected:
+            self.wake(tenant_id)
+        while (under_way := self._under_way.get(tenant_id)) is not None:
+            # It may have been sent before this work came in: the one that follows it counts.
+            following = self._following.get(tenant_id)
+            if following is None:
+                following = self._following[tenant_id] = _Marking()
+                try:
+                    await under_way.ended.wait()
+                    await self._mark(tenant_id, following)
+                finally:
+                    if self._following.get(tenant_id) is following:
+                        del self._following[tenant_id]
+                    following.ended.set()
+                return
+            await following.ended.wait()
+            if following.done:
+                return
+        await self._mark(tenant_id, _Marking())
+
+    async def _mark(self, tenant_id: str, marking: _Marking) -> None:
         keys = self.keys
-        self.wake(tenant_id)
-        added = await _MARK(self.redis, keys=[keys.ready, keys.debts, keys.clock], args=[tenant_id, keys.wake_channel])
+        if self._following.get(tenant_id) is marking:
+            del self._following[tenant_id]
+        self._under_way[tenant_id] = marking
+        try:
+            args = [tenant_id, keys.wake_channel]
+            added = await _MARK(self.redis, keys=[keys.ready, keys.debts, keys.clock], args=args)
+            marking.done = True
+        finally:
+            if self._under_way.get(tenant_id) is marking:
+                del self._under_way[tenant_id]
+            marking.ended.set()
         if added:
             self.wake()
 
@@ -87,11 +146,14 @@ class ReadyTenants:
     def wake(self, tenant_id: str | None = None) -> None:
         """Wake the scheduler of this process; `tenant_id` is who has work, where that is known."""
         self._hint = tenant_id
+        self._idle = False
         self._changed.set()
 
     async def wait(self) -> str | None:
         """Wait until there may be work; returns a tenant that has some, where it came in by this process."""
+        self._idle = not self._changed.is_set()
         await self._changed.wait()
+        self._idle = False
         self._changed = trio.Event()
         hint, self._hint = self._hint, None
         return hint

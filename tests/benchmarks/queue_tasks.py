@@ -92,6 +92,7 @@ class Producer:
         answer = b'{"task_id":"%b"}' % message.task_id.encode()
         body = make_body("task.accepted", {"i": number}, tenant_id=TENANT, correlation_id=message.correlation_id)
         await self.tenants.note(TENANT)
+        expected = self.ready.expect(TENANT)
         admission = await self.store.admit(
             message,
             lane=Lane.NORMAL,
@@ -102,7 +103,7 @@ class Producer:
             answer=answer,
         )
         assert admission.verdict is Verdict.OK
-        await self.ready.mark(TENANT)
+        await self.ready.mark(TENANT, expected=expected)
 
     async def admit_all(self, tasks: int) -> None:
         """Admit so many tasks by so many callers."""

@@ -43,7 +43,8 @@ if ARGV[13] ~= '' then
   if not user_tat then return {'rate', wait} end
 end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
-if queue_length() + later >= tonumber(config[3] or ARGV[12]) then return {'full', 'tenant'} end
+local waiting = queue_length()
+if waiting + later >= tonumber(config[3] or ARGV[12]) then return {'full', 'tenant'} end
 
 if tenant_tat then
   gcra_write(KEYS[3], tenant_tat)
@@ -76,6 +77,8 @@ if moment then
   note('scheduled_for', moment)
   redis.call('ZADD', DELAYED, moment, task_id)
 elseif not shares then
+  -- Who has nothing to do hears of the first task at once; that the tenant has work is marked for all besides.
+  if waiting == 0 then redis.call('PUBLISH', 'orchestrator:wake', (string.gsub(TENANT, '[{}]', ''))) end
   note('entry', redis.call('XADD', lane_key(ARGV[8]), '*', 'task_id', task_id, 'message', ARGV[7]))
 end
 redis.call('HSET', task, unpack(known))

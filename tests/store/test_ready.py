@@ -1,0 +1,136 @@
+"""Who has work: said once for many, and never less than once after the work came in."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.store.connection import Redis, RedisAway, open_redis
+from orchestrator.store.keys import Keys
+from orchestrator.store.ready import ReadyTenants
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with open_redis(redis_url) as client:
+        yield client
+
+
+class Gate:
+    """Stands for a connection: lets every command through once it is opened, and counts them."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.sent = 0
+        self.opened = trio.Event()
+        self.failures = 0
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        self.sent += 1
+        await self.opened.wait()
+        if self.failures:
+            self.failures -= 1
+            raise RedisAway("it is away", sent=True)
+        return await self._redis.execute_command(*args, **options)
+
+
+def gated(redis: Redis) -> tuple[Gate, ReadyTenants]:
+    gate = Gate(redis)
+    return gate, ReadyTenants(gate, Keys())  # type: ignore[arg-type] # only this command of it is used
+
+
+async def ready_of(redis: Redis) -> list[bytes]:
+    names: list[bytes] = await redis.zrange(Keys().ready, 0, -1)
+    return names
+
+
+async def test_many_marks_at_once_are_one_and_one_that_follows_it(redis: Redis) -> None:
+    gate, ready = gated(redis)
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(ready.mark, "acme")
+        await trio.testing.wait_all_tasks_blocked()
+        assert gate.sent == 1
+        gate.opened.set()
+    assert gate.sent <= 3
+    assert await ready_of(redis) == [b"acme"]
+
+
+async def test_a_mark_that_began_before_the_work_came_in_does_not_count_for_it(redis: Redis) -> None:
+    gate, ready = gated(redis)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ready.mark, "acme")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(ready.mark, "acme")
+        await trio.testing.wait_all_tasks_blocked()
+        gate.opened.set()
+    assert gate.sent >= 2
+
+
+async def test_tenants_do_not_wait_for_each_others_marks(redis: Redis) -> None:
+    gate, ready = gated(redis)
+    async with trio.open_nursery() as nursery:
+        for tenant in ("acme", "globex"):
+            nursery.start_soon(ready.mark, tenant)
+        await trio.testing.wait_all_tasks_blocked()
+        assert gate.sent == 2
+        gate.opened.set()
+    assert sorted(await ready_of(redis)) == [b"acme", b"globex"]
+
+
+async def test_who_relied_on_a_mark_that_failed_marks_itself(redis: Redis) -> None:
+    gate, ready = gated(redis)
+    gate.failures = 2
+    failed = 0
+
+    async def mark() -> None:
+        nonlocal failed
+        try:
+            await ready.mark("acme")
+        except StoreUnavailable:
+            failed += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(mark)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.opened.set()
+    assert failed == 2
+    assert await ready_of(redis) == [b"acme"]
+
+
+async def test_who_relied_on_a_mark_that_was_cancelled_marks_itself(redis: Redis) -> None:
+    gate, ready = gated(redis)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ready.mark, "acme")
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.CancelScope() as leaving:
+            async with trio.open_nursery() as inner:
+                inner.start_soon(ready.mark, "acme")
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(ready.mark, "acme")
+                await trio.testing.wait_all_tasks_blocked()
+                leaving.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        gate.opened.set()
+    assert gate.sent == 2
+    assert await ready_of(redis) == [b"acme"]
+
+
+async def test_only_a_scheduler_that_waits_is_told_of_what_is_expected(redis: Redis) -> None:
+    ready = ReadyTenants(redis, Keys())
+    assert not ready.expect("acme")
+    hints: list[str | None] = []
+
+    async def wait() -> None:
+        hints.append(await ready.wait())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        assert ready.expect("acme")
+        assert not ready.expect("globex")
+    assert hints == ["acme"]
