@@ -316,16 +316,16 @@ class FencedOut(Exception):
 
 
 def revive(body: ErrorBody) -> OrchestratorError:
-    """Make a stored error an exception again, of the class that its code names."""
-    kind = _BY_CODE.get(body.code, InternalFault)
+    """Make a stored error an exception again, of the class that its code and its word on retries name."""
+    kind = _BY_CODE.get((body.code, body.retryable)) or _BY_CODE.get((body.code, not body.retryable), InternalFault)
     return kind(body.message, details=body.details, retry_after_ms=body.retry_after_ms, service=body.service)
 
 
-def _kinds(kind: type[OrchestratorError]) -> dict[str, type[OrchestratorError]]:
-    found = {kind.code: kind}
+def _kinds(kind: type[OrchestratorError]) -> dict[tuple[str, bool], type[OrchestratorError]]:
+    found = {(kind.code, kind.retryable): kind}
     for narrower in kind.__subclasses__():
         found = _kinds(narrower) | found
     return found
 
 
-_BY_CODE: dict[str, type[OrchestratorError]] = _kinds(OrchestratorError)
+_BY_CODE: dict[tuple[str, bool], type[OrchestratorError]] = _kinds(OrchestratorError)

@@ -75,6 +75,7 @@ from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
 from orchestrator.services.transfers import TransferService
+from orchestrator.services.usage import UsageService
 from orchestrator.services.workflow_engine import EngineService
 from orchestrator.services.workflow_records import WORKFLOW, tell_workflow
 from orchestrator.services.workflow_steps import StepService
@@ -275,6 +276,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             str(WEBHOOK): Webhooks(
                 queue,
                 BatchStore(*stores),
+                WorkflowStore(*stores),
                 TenantStates(*stores),
                 CallbackClient(AddressGuard(settings.callback_allow)),
             ),
@@ -315,6 +317,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             notifications=NotificationService(NotificationStore(*stores)),
             notification_hub=NotificationHub(NotificationStore(*stores)),
             gateway=gateway,
+            usage=UsageService(UsageLedger(*stores)),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,
             pump=pump,

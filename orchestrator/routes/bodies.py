@@ -72,7 +72,8 @@ def open_envelope(raw: bytes, name: str, tenant_id: str) -> tuple[RequestEnvelop
     if not isinstance(content, dict):
         raise InvalidBody("The body must be an object.", details=[FieldFault("$", "must be an object")])
     _refuse_foreign(content, "$", tenant_id)
-    if "data" not in content and "type" not in content:
+    # An envelope's type is an object; a field of that name may be something else.
+    if "data" not in content and not isinstance(content.get("type"), dict):
         return RequestEnvelope(content), "$"
     envelope = structure(content, RequestEnvelope)
     if envelope.type is not None and envelope.type != MessageType.parse(name):

@@ -15,6 +15,7 @@ from orchestrator.models.session import SessionState
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.timestamps import from_timestamp
 from orchestrator.services.views import state_body
+from orchestrator.services.workflow_records import WORKFLOW, logged_record
 from orchestrator.store.frames import make_body
 from orchestrator.store.placement import Placement
 
@@ -65,6 +66,9 @@ def placement_of(
     if message.expires_at is not None:
         fields["expires_at"] = from_timestamp(message.expires_at)
     queued_body = state = b""
+    if message.type == WORKFLOW:
+        fields |= logged_record(message)
+        session_id = ""
     if session_id:
         message_id = message.metadata.message_id or message.message_id
         queued = ChatStatusUpdate(message_id, message.task_id, MessageStatus.QUEUED)

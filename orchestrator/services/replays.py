@@ -14,6 +14,7 @@ from orchestrator.models.task import TaskMessage, TaskStatus
 from orchestrator.models.timestamps import now_ms, to_timestamp
 from orchestrator.services.placing import CHAT_TURN, complete_turn, placement_of
 from orchestrator.services.views import rate_limited, session_closed, session_not_found, tenant_refuses
+from orchestrator.services.workflow_records import WORKFLOW, is_result
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.dead_letters import DeadLetterStore, TaskRecord
 from orchestrator.store.limits import LimitStore
@@ -118,7 +119,11 @@ class ReplayService:
         if str(message.type) == CHAT_TURN:
             # What a turn keeps on its way belongs to one execution of the agent, which is over.
             return calls_before([ANSWERING], request.from_call, complete=True)
-        return calls_before(list(record.checkpoints), request.from_call, complete=record.status == TaskStatus.COMPLETED)
+        done = list(record.checkpoints)
+        if message.type == WORKFLOW:
+            # What a plan waited for, and how it was undone, belongs to the task that did so.
+            done = [name for name in done if is_result(name)]
+        return calls_before(done, request.from_call, complete=record.status == TaskStatus.COMPLETED)
 
     async def _place(self, message: TaskMessage, task_id: str, checkpoints: dict[str, bytes]) -> None:
         tenant_id, user_id, settings = message.tenant_id, message.metadata.user_id, self.settings

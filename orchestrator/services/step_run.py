@@ -6,9 +6,10 @@ from typing import Any
 from attrs import define, field
 
 from orchestrator.models.chat import HistoryMessage
-from orchestrator.models.session import Session, SessionState
+from orchestrator.models.session import Session
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.waits import Callback
+from orchestrator.services.stand_in import stand_in
 
 
 class NoDelegations:
@@ -47,21 +48,7 @@ class StepRun:
     @property
     def session(self) -> Session:
         """What stands for a session where a turn's parts ask for one; it is stored nowhere."""
-        message = self.message
-        return Session(
-            session_id=message.task_id,
-            tenant_id=message.tenant_id,
-            user_id=message.metadata.user_id,
-            agent_id=self.agent_id,
-            state=SessionState.PROCESSING,
-            state_code=SessionState.PROCESSING.code,
-            metadata={},
-            context={},
-            message_count=1,
-            created_at=message.created_at,
-            updated_at=message.created_at,
-            last_activity_at=message.created_at,
-        )
+        return stand_in(self.message, self.agent_id)
 
     async def emit(self, name: str, data: object) -> None:
         """Tell nobody: the step's result is told by whom it is for."""

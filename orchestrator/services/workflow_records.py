@@ -26,6 +26,11 @@ def workflow_of(message: TaskMessage) -> str:
     return str(message.payload.get("workflow_id") or message.task_id)
 
 
+def is_result(checkpoint: str) -> bool:
+    """Tell whether a checkpoint is the result of a call or a step that another task may begin with."""
+    return checkpoint.startswith("step:") or (not {":", "."} & set(checkpoint) and checkpoint not in {"undo", "engine"})
+
+
 def progress_of(update: WorkflowStatusUpdate) -> bytes:
     """Return what is kept of how far a workflow is, as services tell it, too."""
     kept = TaskProgress(

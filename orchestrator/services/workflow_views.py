@@ -19,8 +19,6 @@ _DELIVERY: Final = {
     TaskStatus.CANCELLED: CallbackStatus.CANCELLED,
 }
 """Where a callback stands, by the status of its task."""
-_INNER: Final = ("wait:", "answer:", "undo", "engine:")
-"""Prefixes of checkpoints that are no results of calls."""
 
 
 def status_of(workflow: WorkflowRecord) -> WorkflowStatus:
@@ -32,7 +30,7 @@ def status_of(workflow: WorkflowRecord) -> WorkflowStatus:
         workflow_id=workflow.workflow_id,
         status=standing_of(progress, task.status),
         progress=1.0 if task.status is TaskStatus.COMPLETED else progress.progress or 0.0,
-        steps_completed=progress.steps_completed or 0,
+        steps_completed=steps_done(task.result) or progress.steps_completed or 0,
         steps_total=progress.steps_total or 0,
         attempt=task.attempt,
         created_at=task.created_at,
@@ -49,6 +47,12 @@ def status_of(workflow: WorkflowRecord) -> WorkflowStatus:
     )
 
 
+def steps_done(result: dict[str, Any] | None) -> int:
+    """Return how many steps have a result, as far as a workflow's own result tells."""
+    results = (result or {}).get("results")
+    return len(results) if isinstance(results, dict) else 0
+
+
 def results_of(workflow: WorkflowRecord) -> WorkflowResults:
     """Return what a workflow has given."""
     task = workflow.task
@@ -58,9 +62,15 @@ def results_of(workflow: WorkflowRecord) -> WorkflowResults:
         status=standing_of(workflow.progress, task.status),
         result=task.result,
         error=task.error,
-        calls={name: _result(kept) for name, kept in workflow.checkpoints.items() if not name.startswith(_INNER)},
+        calls={name: _result(kept) for name, kept in workflow.checkpoints.items() if _is_call(workflow, name)},
         finished_at=task.finished_at,
     )
+
+
+def _is_call(workflow: WorkflowRecord, name: str) -> bool:
+    """Tell whether a checkpoint is the result of a call or a step; others are what the engine of plans notes."""
+    plan = workflow.payload.get("plan") or {}
+    return name.startswith("step:") or name in plan.get("calls", ())
 
 
 def _result(kept: Any) -> Any:

@@ -27,6 +27,7 @@ from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
 from orchestrator.services.callbacks import WEBHOOK
 from orchestrator.store.batches import BatchStore
 from orchestrator.store.tenants import TenantStates
+from orchestrator.store.workflows import WorkflowStore
 from tests.queue.operations import open_desk, operator
 from tests.queue.receiver import Delivery, Receiver, open_receiver
 from tests.queue.stage import SETTINGS, context
@@ -79,7 +80,11 @@ async def open_told(
     def handlers(queue: QueueServices) -> Mapping[str, Handler]:
         stores = (queue.redis, queue.keys, settings.event_log_length)
         client = CallbackClient(AddressGuard(allow))
-        return {str(WEBHOOK): Webhooks(queue, BatchStore(*stores), TenantStates(*stores), client, policy)}
+        return {
+            str(WEBHOOK): Webhooks(
+                queue, BatchStore(*stores), WorkflowStore(*stores), TenantStates(*stores), client, policy
+            )
+        }
 
     async with open_receiver() as receiver, open_batches(redis_url, settings, handlers=handlers, **fields) as batches:
         stage = batches.stage

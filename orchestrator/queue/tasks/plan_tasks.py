@@ -18,6 +18,7 @@ from orchestrator.models.events import Trouble
 from orchestrator.models.orchestration import OrchestrationPlan
 from orchestrator.models.plan_request import PlanRequest
 from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.models.waits import ANSWER
 from orchestrator.models.workflow import WorkflowStatusUpdate
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.plan_run import PlanTaskRun
@@ -31,6 +32,7 @@ from orchestrator.services.engine_performer import CALL, engine_plan
 from orchestrator.services.performing import PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plan_runner import PlanRunner
 from orchestrator.services.workflow_records import STATUS_UPDATE, status_body
+from orchestrator.services.workflow_views import steps_done
 from orchestrator.store.frames import make_body
 from orchestrator.store.generic_tasks import GenericTaskStore, TaskEnd
 from orchestrator.store.workflows import WorkflowStore
@@ -102,7 +104,7 @@ class PlanTasks:
         elif isinstance(outcome, PlanWaiting):
             waits = [self.watch.patient(wait) for wait in outcome.waits] if not run.aloud else outcome.waits
             await put_aside(self.services, run.hand.claim, "", waits)
-        elif isinstance(outcome, PlanTimeout) or not await self._try_later(run, outcome):
+        elif _is_final(run, outcome) or not await self._try_later(run, outcome):
             await self._finish(run, _failed(run, outcome))
 
     async def _run(self, run: PlanTaskRun) -> PlanDone | PlanWaiting | PlanUndone:
@@ -153,7 +155,14 @@ class PlanTasks:
         else:
             result = done.results[CALL]
             result = result if isinstance(result, dict) else {"results": result}
+        if not run.aloud:
+            run.update = evolve(run.update, steps_completed=steps_done(result) or run.update.steps_completed)
         return _ending(run, done.status, result=encode(result))
+
+
+def _is_final(run: PlanTaskRun, error: OrchestratorError) -> bool:
+    """Tell whether no further attempt may help: the time is over, or the Workflow Engine has told the end."""
+    return isinstance(error, PlanTimeout) or (not run.aloud and ANSWER + CALL in run.checkpoints)
 
 
 def plan_of(message: TaskMessage) -> OrchestrationPlan:

@@ -1,4 +1,4 @@
-"""Callbacks: the end of a batch is told to whom its creator named, signed, until it was heard or a day is over.
+"""Callbacks: the end of a batch or a workflow is told to whom its creator named, signed, until it was heard, for a day.
 
 A receiver may hear of the same thing twice, as where a process was lost between its answer and the end of the task; the
 header `webhook-id` is the same then.
@@ -29,20 +29,23 @@ from orchestrator.errors import (
 from orchestrator.models.batch import CallbackEvent
 from orchestrator.models.orchestration import RetryPolicy
 from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.models.workflow import WorkflowEnd
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.services.tasks import retention_of
+from orchestrator.services.workflow_views import results_of
 from orchestrator.store.batches import BatchStore
 from orchestrator.store.tasks import Claim, Ending, Retry
 from orchestrator.store.tenants import TenantStates
+from orchestrator.store.workflows import WorkflowStore
 
 _log = structlog.get_logger()
 _random: Final = SystemRandom()
 
 LIFETIME_MS: Final = 86_400_000
-"""How long a receiver is tried, from the end of its batch."""
+"""How long a receiver is tried, from the end that it is told of."""
 POLICY: Final = RetryPolicy(attempts=100, first_ms=5000, factor=2.0, jitter=0.15, cap_ms=10_800_000)
 """From 5 s on, each delay twice as long, up to 3 h: about 18 attempts in a day."""
 _BODY: Final = "body"
@@ -58,6 +61,7 @@ class Webhooks:
     Args:
         services: what the queue works with.
         batches: what is told of.
+        workflows: the same.
         tenants: they know what signs.
         client: sends.
         policy: when a delivery is tried again.
@@ -65,6 +69,7 @@ class Webhooks:
 
     services: QueueServices
     batches: BatchStore
+    workflows: WorkflowStore
     tenants: TenantStates
     client: CallbackClient
     policy: RetryPolicy = POLICY
@@ -134,19 +139,27 @@ class Webhooks:
         kept = claim.checkpoints().get(_BODY)
         if kept is not None:
             return str(kept).encode()
-        found = await self.batches.load(claim.tenant_id, [message.payload["batch_id"]])
-        if not found or found[0].user_id != claim.record.get(b"user_id", b"").decode():
-            raise NotFound("There is no such batch any more.")
-        batch = evolve(found[0], callback=None)
-        body = orjson.dumps(
-            {
-                "type": CallbackEvent.COMPLETED,
-                "timestamp": batch.finished_at,
-                "data": orjson.Fragment(encode(batch)),
-            }
-        )
+        user_id = claim.record.get(b"user_id", b"").decode()
+        if "task_id" in message.payload:
+            body = await self._of_workflow(claim.tenant_id, user_id, message.payload["task_id"])
+        else:
+            body = await self._of_batch(claim.tenant_id, user_id, message.payload["batch_id"])
         await outlast(lambda: self.services.tasks.checkpoint(claim, _BODY, body.decode()))
         return body
+
+    async def _of_batch(self, tenant_id: str, user_id: str, batch_id: str) -> bytes:
+        found = await self.batches.load(tenant_id, [batch_id])
+        if not found or found[0].user_id != user_id:
+            raise NotFound("There is no such batch any more.")
+        batch = evolve(found[0], callback=None)
+        return _event(CallbackEvent.COMPLETED, batch.finished_at, batch)
+
+    async def _of_workflow(self, tenant_id: str, user_id: str, task_id: str) -> bytes:
+        found = await self.workflows.load(tenant_id, task_id)
+        if found is None or found.task.user_id != user_id:
+            raise NotFound("There is no such workflow any more.")
+        results = results_of(found)
+        return _event(WorkflowEnd(f"workflow.{results.status}"), results.finished_at, results)
 
     async def _try_later(self, claim: Claim, error: OrchestratorError) -> bool:
         """Let a delivery be tried again later; false where its day would be over by then."""
@@ -189,6 +202,10 @@ class Webhooks:
         retention = retention_of(self.services.settings)
         if await outlast(lambda: self.services.tasks.finish(claim, "", ending, retention)):
             await outlast(lambda: self.services.ready.mark(claim.tenant_id))
+
+
+def _event(name: str, moment: str | None, data: object) -> bytes:
+    return orjson.dumps({"type": name, "timestamp": moment, "data": orjson.Fragment(encode(data))})
 
 
 def _told(claim: Claim, error: OrchestratorError) -> bytes:
