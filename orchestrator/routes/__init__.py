@@ -22,6 +22,7 @@ from orchestrator.routes.tasks import task_routes
 from orchestrator.routes.tenants import tenant_routes
 from orchestrator.routes.tokens import token_routes
 from orchestrator.routes.tools import tool_routes
+from orchestrator.routes.usage import usage_routes
 from orchestrator.routes.workflows import workflow_routes
 from orchestrator.services.container import Services
 
@@ -36,6 +37,7 @@ ROUTES: tuple[Route, ...] = (
     *tool_routes,
     *notification_routes,
     *gateway_routes,
+    *usage_routes,
     *task_update_routes,
     *tenant_routes,
     *dead_letter_routes,

@@ -24,6 +24,7 @@ from orchestrator.services.tenants import TenantService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
+from orchestrator.services.usage import UsageService
 from orchestrator.services.workflow_steps import StepService
 from orchestrator.services.workflows import WorkflowService
 from orchestrator.store.audit import AuditTrail
@@ -61,6 +62,7 @@ class Services:
     notifications: NotificationService
     notification_hub: NotificationHub
     gateway: Gateway
+    usage: UsageService
     rate_limiter: RateLimiter
     event_log: EventLog
     pump: EventPump

@@ -46,8 +46,17 @@ class UsageLedger(TenantStore):
             correlation_id,
         )
 
-    async def read(self, tenant_id: str, first: date, last: date, group_by: UsageGroup) -> UsageReport:
+    async def read(
+        self, tenant_id: str, first: date, last: date, group_by: UsageGroup, *, only: str | None = None
+    ) -> UsageReport:
         """Add up what was spent from `first` to `last`, both included, each item by what `group_by` says.
+
+        Args:
+            tenant_id: whose.
+            first: a day in UTC.
+            last: a day in UTC.
+            group_by: what the items are.
+            only: the item that is wanted; None: all.
 
         Raises:
             InvalidParameter: the range ends before it begins, or is longer than usage is kept.
@@ -66,6 +75,8 @@ class UsageLedger(TenantStore):
         totals: defaultdict[str, int] = defaultdict(int)
         for day, reply in zip(days, replies, strict=True):
             for counter, group, amount in _entries(reply, day, group_by):
+                if only is not None and group != only:
+                    continue
                 groups[group][counter] += amount
                 totals[counter] += amount
         items = [UsageItem(key, *_figures(groups[key])) for key in sorted(groups)]

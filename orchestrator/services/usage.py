@@ -1,0 +1,50 @@
+"""Usage, as those see it who spend."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from attrs import frozen
+
+from orchestrator.errors import InvalidParameter, PermissionMissing
+from orchestrator.models.envelope import FieldFault
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.usage import UsageGroup, UsageReport
+from orchestrator.store.usage import UsageLedger
+
+DEFAULT_DAYS: Final = 30
+
+
+@frozen
+class UsageService:
+    """Reads the ledger."""
+
+    ledger: UsageLedger
+
+    async def get(self, ctx: RequestContext, first: str | None, last: str | None, group_by: UsageGroup) -> UsageReport:
+        """Add up what a tenant has spent; who does not see the whole tenant is shown no other user's part.
+
+        Args:
+            ctx: who asks.
+            first: the first day, `yyyy-mm-dd` in UTC; None: 29 days before the last.
+            last: the last day; None: today.
+            group_by: what the items are.
+
+        Raises:
+            InvalidParameter: a day is none, or the range is too long.
+            PermissionMissing: sessions are for those who see the whole tenant.
+        """
+        whole = ctx.principal.sees_whole_tenant
+        if group_by is UsageGroup.SESSION and not whole:
+            raise PermissionMissing("Usage by session is for those who see the whole tenant.")
+        until = _day("to", last) or datetime.now(UTC).date()
+        since = _day("from", first) or until - timedelta(days=DEFAULT_DAYS - 1)
+        only = ctx.principal.user_id if group_by is UsageGroup.USER and not whole else None
+        return await self.ledger.read(ctx.tenant_id, since, until, group_by, only=only)
+
+
+def _day(name: str, text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        fault = FieldFault(f"$.query.{name}", "must be a day such as 2026-01-31")
+        raise InvalidParameter(f"{fault.path} {fault.message}.", details=[fault]) from None
