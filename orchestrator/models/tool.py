@@ -10,7 +10,8 @@ from orchestrator.models.events import ToolStatus
 from orchestrator.models.ids import Id
 
 TIMEOUT_MS = 30_000
-LONGEST_MS = 120_000
+AT_ONCE_MS = 120_000
+LONGEST_MS = 600_000
 
 
 class ToolKind(StrEnum):
@@ -45,7 +46,15 @@ class ToolRun:
         factory=dict
     )
     session_id: Annotated[Id | None, Meta(description="The session for which it runs; its agent must have it.")] = None
-    timeout_ms: Annotated[int, Meta(ge=1, le=LONGEST_MS, description="How long its result is waited for.")] = TIMEOUT_MS
+    timeout_ms: Annotated[
+        int | None,
+        Meta(
+            ge=1,
+            le=LONGEST_MS,
+            description="How long its result is waited for; default: 30,000, where it comes later 600,000. "
+            f"A tool that answers at once has {AT_ONCE_MS} at most.",
+        ),
+    ] = None
 
 
 @frozen

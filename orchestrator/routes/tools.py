@@ -6,10 +6,11 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
-from orchestrator.errors import NotFound, ServiceUnreachable, Unprocessable
+from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, ServiceUnreachable, Unprocessable
 from orchestrator.models.agent_views import Forgotten, ToolUpdated
 from orchestrator.models.ids import Id
-from orchestrator.models.tool import Tool, ToolRan, ToolRun
+from orchestrator.models.task import Task
+from orchestrator.models.tool import LONGEST_MS, Tool, ToolKind, ToolRan, ToolRun
 from orchestrator.routes.paging import Cursor, Limit, page_answer
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 
@@ -49,12 +50,24 @@ async def list_tools(call: Call) -> Answer:
     body=ToolRun,
     answers="tool.result",
     answer=ToolRan,
-    errors=(NotFound, Unprocessable, ServiceUnreachable),
+    idempotent=True,
+    errors=(NotFound, Unprocessable, IdempotencyKeyReused, QueueFull, ServiceUnreachable),
+    also={202: ("A task, whose result will be the tool's: one that answers later.", Task, ())},
 )
 async def execute(call: Call) -> Answer:
-    """Run a tool."""
-    await call.services.tools.find(call.ctx, call.body)
-    return Answer(await call.services.tools.execute(call.ctx, call.body))
+    """Run a tool: its result at once, or a task where it comes later."""
+    run: ToolRun = call.body
+    tool = await call.services.tools.find(call.ctx, run)
+    if tool.kind is not ToolKind.ASYNC:
+        return Answer(await call.services.tools.execute(call.ctx, run))
+    task = await call.services.tool_runs.start(
+        call.ctx,
+        run.tool_id,
+        run.parameters,
+        session_id=run.session_id,
+        timeout_ms=run.timeout_ms or LONGEST_MS,
+    )
+    return Answer(task, status=202, kind={"domain": "tool", "action": "accepted"})
 
 
 @tool_routes.add(

@@ -15,7 +15,7 @@ from orchestrator.models.ids import is_id, new_id
 from orchestrator.models.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
-from orchestrator.models.tool import Tool, ToolKind, ToolRan, ToolRun
+from orchestrator.models.tool import AT_ONCE_MS, TIMEOUT_MS, Tool, ToolKind, ToolRan, ToolRun
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.agent_existence import call_for
 from orchestrator.services.named_pages import page_by_name
@@ -76,7 +76,8 @@ class ToolService:
             NotFound, ServiceFault
         """
         named = ctx.idempotency_key or ctx.message_id or new_id()
-        call = call_for(ctx, run.timeout_ms / 1000).keyed(f"tool:{ctx.principal.user_id}:{named}")
+        timeout_ms = min(run.timeout_ms or TIMEOUT_MS, AT_ONCE_MS)
+        call = call_for(ctx, timeout_ms / 1000).keyed(f"tool:{ctx.principal.user_id}:{named}")
         client, begun = self.clients.tool_registry, trio.current_time()
 
         async def execute(limited: CallContext) -> ToolOutcome:

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES, SUBPROTOCOL, TICKET_SECONDS
 from orchestrator.models.envelope import SCHEMA_VERSION, MessageType, RequestEnvelope
-from orchestrator.models.events import BATCH_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
+from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
 from orchestrator.models.ids import Id
 from orchestrator.models.timestamps import Timestamp
 from orchestrator.schemas import Schemas
@@ -19,11 +19,13 @@ from orchestrator.websocket.opening import PERMISSION, WORKFLOW_PERMISSION
 CHANNEL: Final = "chat"
 BATCH_CHANNEL: Final = "batch"
 WORKFLOW_CHANNEL: Final = "workflow"
+NOTIFICATION_CHANNEL: Final = "notifications"
 _SYSTEM_FRAMES: Final = ("system.error", "system.pong", "system.reconnect")
 _BATCH_FRAMES: Final = (*BATCH_EVENTS, *_SYSTEM_FRAMES)
 _BATCH_SAYS: Final = ("system.auth", "system.ping", "session.sync")
 _WORKFLOW_FRAMES: Final = (*WORKFLOW_EVENTS, *_SYSTEM_FRAMES)
 _WORKFLOW_SAYS: Final = ("workflow.input", "workflow.cancel", *_BATCH_SAYS)
+_NOTIFICATION_FRAMES: Final = (*NOTIFICATION_EVENTS, *_SYSTEM_FRAMES)
 _CLOSE_CODES: Final = {
     connection.NORMAL: "The session was closed, or the workflow or batch has ended.",
     connection_manager.GOING_AWAY: "The server is going away; `system.reconnect` came before.",
@@ -96,7 +98,7 @@ def build_document(public_url: str) -> dict[str, Any]:
     schemas = Schemas()
     # The client's frames first: what clients send is closed to unknown fields, also where it comes back in events.
     messages = {_said(name): _message(schemas, name, handler.model, sent=False) for name, handler in HANDLERS.items()}
-    told = SERVER_EVENTS | BATCH_EVENTS
+    told = SERVER_EVENTS | BATCH_EVENTS | NOTIFICATION_EVENTS
     messages |= {_told(name): _message(schemas, name, model, sent=True) for name, model in told.items()}
     return {
         "asyncapi": "3.0.0",
@@ -107,7 +109,12 @@ def build_document(public_url: str) -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         **_servers(public_url),
-        "channels": {CHANNEL: _channel(), BATCH_CHANNEL: _batch_channel(), WORKFLOW_CHANNEL: _workflow_channel()},
+        "channels": {
+            CHANNEL: _channel(),
+            BATCH_CHANNEL: _batch_channel(),
+            WORKFLOW_CHANNEL: _workflow_channel(),
+            NOTIFICATION_CHANNEL: _notification_channel(),
+        },
         "operations": _operations(),
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
@@ -151,6 +158,18 @@ def _workflow_channel() -> dict[str, Any]:
     }
 
 
+def _notification_channel() -> dict[str, Any]:
+    frames = [*map(_told, _NOTIFICATION_FRAMES), *map(_said, _BATCH_SAYS)]
+    return _channel() | {
+        "address": "/ws/v1/notifications",
+        "title": "One's notifications",
+        "description": "What the token's user is notified of: first what waits, then whatever comes; offsets and epoch "
+        f"are the user's own. Opening it needs `{PERMISSION}`; a ticket for any session of the user will do.",
+        "parameters": {},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
+    }
+
+
 def _channel() -> dict[str, Any]:
     frames = [*map(_said, HANDLERS), *map(_told, SERVER_EVENTS)]
     return {
@@ -187,6 +206,15 @@ def _operations() -> dict[str, Any]:
         "channel": {"$ref": f"#/channels/{BATCH_CHANNEL}"},
         "security": security,
     }
+    notices = {
+        "action": "send",
+        "summary": "What the service notifies a user of.",
+        "messages": [
+            {"$ref": f"#/channels/{NOTIFICATION_CHANNEL}/messages/{_told(name)}"} for name in _NOTIFICATION_FRAMES
+        ],
+        "channel": {"$ref": f"#/channels/{NOTIFICATION_CHANNEL}"},
+        "security": security,
+    }
     workflow = {
         "action": "send",
         "summary": "What the service tells those who follow a workflow.",
@@ -194,7 +222,12 @@ def _operations() -> dict[str, Any]:
         "channel": {"$ref": f"#/channels/{WORKFLOW_CHANNEL}"},
         "security": security,
     }
-    operations: dict[str, Any] = {"events": {**told, **common}, "progress": progress, "workflow": workflow}
+    operations: dict[str, Any] = {
+        "events": {**told, **common},
+        "progress": progress,
+        "workflow": workflow,
+        "notices": notices,
+    }
     for name, handler in HANDLERS.items():
         needs = f"Needs `{handler.permission}`." if handler.permission else "Needs nothing but the open socket."
         operations[name] = {

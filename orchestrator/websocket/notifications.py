@@ -64,7 +64,7 @@ class NotificationSocket(SessionSocket):
 
     async def _principal(self, websocket: Websocket, exchange: Exchange, session_id: str | None) -> Principal:
         # A ticket for any session says who comes, which is all that is asked here.
-        return await SessionSocket._principal(self, websocket, exchange, None)
+        return await super()._principal(websocket, exchange, None)
 
     def _followed(self, ctx: RequestContext, session_id: str) -> str:
         return NotificationLog.followed(ctx.principal.user_id)

@@ -31,11 +31,17 @@ from orchestrator.models.principal import Principal, RequestContext, Role
 from orchestrator.models.session import Session, SessionState
 from orchestrator.services.chat import Admitted
 from orchestrator.services.container import Services
+from orchestrator.services.notification_hub import NotificationHub
+from orchestrator.services.notifications import NotificationService
+from orchestrator.services.task_updates import TaskUpdateService
 from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.delegations import DelegationStore
 from orchestrator.store.events import EventLog
 from orchestrator.store.frames import make_body
 from orchestrator.store.keys import Keys
+from orchestrator.store.notifications import NotificationStore
 from orchestrator.store.pump import EventPump
+from orchestrator.store.ready import ReadyTenants
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
 from tests.http.fakes import FakeRevocations
@@ -73,8 +79,9 @@ class Sessions:
             raise SessionClosed(f"Session {session_id} is closed.")
         return session
 
-    async def redeem(self, ticket: str, session_id: str) -> Principal:
-        if self.tickets.pop(ticket, None) != session_id:
+    async def redeem(self, ticket: str, session_id: str | None) -> Principal:
+        found = self.tickets.pop(ticket, None)
+        if found is None or session_id not in {None, found}:
             raise Unauthorized("The ticket is unknown.")
         return Principal("acme", "ada", Role.USER, frozenset({"session:read"}), time.time() + 60)
 
@@ -184,6 +191,7 @@ class Stage:
     revocations: FakeRevocations
     batch_log: LogWriter
     batches: Batches
+    notifications: NotificationService
 
     def token(self, user: str = "ada", **options: Any) -> str:
         """Make a token of a user of acme."""
@@ -299,6 +307,9 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         event_log = EventLog(redis, keys)
         pump = EventPump(redis, keys, event_log)
         await nursery.start(pump.run)
+        store = NotificationStore(redis, keys, 1000)
+        hub = NotificationHub(store)
+        await nursery.start(hub.run)
         batch_log = LogWriter(redis, session_id="b1", keys=BatchKeys())
         await batch_log.begin()
         sessions, chat, trail, revocations = Sessions(), Chat(log), Trail(), FakeRevocations()
@@ -312,9 +323,12 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 "sessions": sessions,
                 "batches": batches,
                 "chat": chat,
+                "task_updates": TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys)),
                 "rate_limiter": Limiter(),
                 "event_log": event_log,
                 "pump": pump,
+                "notifications": NotificationService(store),
+                "notification_hub": hub,
                 "audit": trail,
                 "metrics": Metrics(),
                 "revocations": revocations,
@@ -331,7 +345,18 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         assert url.port is not None
         with trio.fail_after(patience):
             yield Stage(
-                url.hostname, url.port, redis, log, sessions, chat, trail, manager, revocations, batch_log, batches
+                url.hostname,
+                url.port,
+                redis,
+                log,
+                sessions,
+                chat,
+                trail,
+                manager,
+                revocations,
+                batch_log,
+                batches,
+                services.notifications,
             )
         stop.set()
         nursery.cancel_scope.cancel()

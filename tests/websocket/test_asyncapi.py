@@ -11,7 +11,7 @@ import trio
 from jsonschema import Draft7Validator  # type: ignore[import-untyped] # it has no types
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
-from orchestrator.models.events import BATCH_EVENTS, SERVER_EVENTS
+from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.websocket import handlers
@@ -85,13 +85,16 @@ def test_every_frame_of_the_code_is_in_the_document_and_conversely() -> None:
     whole = document()
     wanted = {f"{side}.{name}" for side, names in KINDS.items() for name in names}
     of_batches = {f"server.{name}" for name in BATCH_EVENTS}
+    of_notifications = {f"server.{name}" for name in NOTIFICATION_EVENTS}
+    of_others = of_batches | of_notifications
     assert set(whole["channels"]["chat"]["messages"]) == wanted
-    assert set(whole["components"]["messages"]) == wanted | of_batches
+    assert set(whole["components"]["messages"]) == wanted | of_others
+    assert of_notifications < set(whole["channels"]["notifications"]["messages"])
     assert of_batches < set(whole["channels"]["batch"]["messages"])
     told = {"send": set[str](), "receive": set[str]()}
     for operation in whole["operations"].values():
         told[operation["action"]] |= {one["$ref"].rpartition("/")[2] for one in operation["messages"]}
-    assert told["send"] == {f"server.{name}" for name in SERVER_EVENTS} | of_batches
+    assert told["send"] == {f"server.{name}" for name in SERVER_EVENTS} | of_others
     assert told["receive"] == {f"client.{name}" for name in HANDLERS}
     for name, handler in HANDLERS.items():
         assert (handler.permission or "nothing") in whole["operations"][name]["description"]
