@@ -12,6 +12,7 @@ from orchestrator.websocket.asyncapi import build_document
 from orchestrator.websocket.connection_manager import ConnectionManager
 from orchestrator.websocket.notifications import NotificationSocket
 from orchestrator.websocket.opening import SessionSocket, WorkflowSocket
+from orchestrator.websocket.task_updates import UpdateSocket
 from orchestrator.websocket.wire import ShowsSend
 
 __all__ = ["ConnectionManager", "manager_of", "register"]
@@ -47,6 +48,12 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
         return await workflows.serve(opened, task_id)
 
+    updates = UpdateSocket(*shared)
+
+    async def updated() -> Response | None:
+        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
+        return await updates.serve_service(opened)
+
     async def notified() -> Response | None:
         opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
         return await notifications.serve(opened, "notifications")
@@ -61,6 +68,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
     app.add_websocket("/ws/v1/chat/<session_id>", "ws_chat", chat)
     app.add_websocket("/ws/v1/workflow/<task_id>", "ws_workflow", workflow)
     app.add_websocket("/ws/v1/notifications", "ws_notifications", notified)
+    app.add_websocket("/internal/v1/ws/task_updates", "ws_task_updates", updated)
     app.add_url_rule("/asyncapi.json", "asyncapi", asyncapi, methods=["GET"])
     app.extensions["connection_manager"] = manager
     return manager

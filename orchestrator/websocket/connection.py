@@ -118,8 +118,12 @@ class Connection:
             follower: the subject's events, from where the client wants them; the subject was looked at after following
                 had begun.
         """
+        await self.run_with(self._write, follower)
+
+    async def run_with(self, write: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Serve the socket until it is closed; `write` sends what is sent unasked, and notes when it is done."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._guard, self._write, follower)
+            nursery.start_soon(self._guard, write, *args)
             reading = await nursery.start(self._read)
             try:
                 await self._watch(nursery)
@@ -211,12 +215,15 @@ class Connection:
             await self._guard(self._read_frames)
 
     async def _read_frames(self) -> None:
-        frames = Frames(self, self._authenticator)
+        frames = self._frames()
         while True:
             raw = await self._wire.receive()
             await frames.handle(raw)
             # However long that took, a pong that waits behind it is not late.
             self.heard = True
+
+    def _frames(self) -> Frames:
+        return Frames(self, self._authenticator)
 
     # Writing
 

@@ -164,9 +164,13 @@ class Frames:
     Args:
         connection: the socket.
         authenticator: for tokens that are renewed.
+        table: what may be said, by name.
     """
 
-    def __init__(self, connection: "Connection", authenticator: Authenticator) -> None:
+    def __init__(
+        self, connection: "Connection", authenticator: Authenticator, table: Mapping[str, Handler] = HANDLERS
+    ) -> None:
+        self._table = table
         self._connection = connection
         self._authenticator = authenticator
         self._bad: deque[float] = deque(maxlen=BAD_FRAMES_PER_MINUTE)
@@ -177,7 +181,7 @@ class Frames:
             self._connection.end(TOO_BIG, "frame over 1 MiB")
             return
         try:
-            envelope, name, data = _read(raw)
+            envelope, name, data = _read(raw, self._table)
         except _BadFrame as bad:
             await self._complain(bad.fault, bad.envelope)
             self._count_bad()
@@ -196,7 +200,7 @@ class Frames:
             await self._complain(InternalFault("The service failed; its log has the reason."), envelope)
 
     async def _act(self, envelope: RequestEnvelope, name: str, data: Any) -> None:
-        connection, handler = self._connection, HANDLERS[name]
+        connection, handler = self._connection, self._table[name]
         principal = connection.principal
         if envelope.tenant_id not in {None, principal.tenant_id}:
             fault = FieldFault("$.tenant_id", "is not the tenant of the token")
@@ -228,7 +232,7 @@ class Frames:
             self._connection.end(TOO_MANY_BAD, "too many bad frames")
 
 
-def _read(raw: str | bytes | None) -> tuple[RequestEnvelope, str, Any]:
+def _read(raw: str | bytes | None, table: Mapping[str, Handler] = HANDLERS) -> tuple[RequestEnvelope, str, Any]:
     """Read a frame as envelope, name and data.
 
     Raises:
@@ -242,9 +246,9 @@ def _read(raw: str | bytes | None) -> tuple[RequestEnvelope, str, Any]:
         if envelope.type is None:
             raise _fault("$.type", "required field is missing")
         name = str(envelope.type)
-        if name not in HANDLERS:
+        if name not in table:
             raise _fault("$.type", f"is no frame that clients send: {name!r}")
-        return envelope, name, structure(envelope.data, HANDLERS[name].model, "$.data")
+        return envelope, name, structure(envelope.data, table[name].model, "$.data")
     except InvalidBody as error:
         raise _BadFrame(error, envelope) from error
 

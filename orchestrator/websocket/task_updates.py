@@ -1,0 +1,131 @@
+"""The socket of services: news of work that was handed on to them, a frame each, and an answer to each.
+
+It follows no log: the next frame is read when the one before has been answered, so a service that sends faster waits.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+import trio
+from attrs import frozen
+from quart import Response, Websocket
+
+from orchestrator.errors import NotFound, PermissionMissing, ServiceFault
+from orchestrator.middleware.api_keys import Scope
+from orchestrator.middleware.exchange import Exchange
+from orchestrator.models.events import Event
+from orchestrator.models.principal import Principal, RequestContext
+from orchestrator.models.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
+from orchestrator.store.events import EventLog
+from orchestrator.websocket.connection import Connection
+from orchestrator.websocket.handlers import Frames, Handler, Said
+from orchestrator.websocket.opening import AUDIT_SECONDS, SessionSocket
+from orchestrator.websocket.wire import Wire
+
+ANSWER: Final = "task.updated"
+_NAME: Final = "task_updates"
+_log = structlog.get_logger("orchestrator.websocket")
+
+
+async def _take(said: Said) -> None:
+    connection, update = said.connection, said.data
+    if update.task_id is None:
+        raise NotFound("The frame names no task: 'task_id' is missing.")
+    try:
+        taken: TaskUpdated = await connection.services.task_updates.take(said.ctx, update.task_id, None, update)
+    except PermissionMissing as error:
+        await _audit(said, error)
+        raise
+    await connection.reply(ANSWER, taken, said.ctx.correlation_id)
+
+
+async def _audit(said: Said, error: PermissionMissing) -> None:
+    """Record a wrong token; where the trail is away, the log has it."""
+    with trio.move_on_after(AUDIT_SECONDS) as waiting:
+        try:
+            await said.connection.services.audit.record(
+                "auth.refused",
+                outcome="refused",
+                tenant_id=said.ctx.tenant_id,
+                user_id=said.ctx.principal.user_id,
+                remote_address=said.ctx.remote_address,
+                correlation_id=said.ctx.correlation_id,
+                detail=f"{_NAME}: {error.code} {error.message}",
+            )
+        except ServiceFault as fault:
+            _log.warning("audit.lost", reason=fault.message)
+    if waiting.cancelled_caught:
+        _log.warning("audit.lost", reason="it took too long")
+
+
+UPDATES: Final[Mapping[str, Handler]] = {
+    "task.progress": Handler(TaskProgress, _take, counted=True),
+    "task.complete": Handler(TaskComplete, _take),
+    "task.fail": Handler(TaskFail, _take),
+}
+"""Every frame that a service may send, by name."""
+
+
+@frozen
+class _Nothing:
+    """What is followed here."""
+
+    log: EventLog
+    converses: bool = False
+    task_id: str | None = None
+
+    async def look(self, ctx: RequestContext) -> None:
+        """See nothing."""
+
+    async def greeting(self, *, recovered: bool) -> list[tuple[str, object]]:
+        """Say nothing."""
+        return []
+
+    def over(self) -> str | None:
+        """Say nothing: services may always have more to tell."""
+        return None
+
+    def ending(self, event: Event) -> str | None:
+        """Say nothing, as above."""
+        return None
+
+
+class UpdateConnection(Connection):
+    """An accepted socket of a service."""
+
+    __slots__ = ()
+
+    async def serve(self) -> None:
+        """Serve the socket until it is closed."""
+        await self.run_with(self._write_nothing)
+
+    async def _write_nothing(self) -> None:
+        self._written.set()
+
+    def _frames(self) -> Frames:
+        return Frames(self, self._authenticator, UPDATES)
+
+
+class UpdateSocket(SessionSocket):
+    """Opens and serves the sockets of services, by their API keys."""
+
+    async def serve_service(self, websocket: Websocket) -> Response | None:
+        """Serve a socket to its end; returns the answer that refuses it, if it is refused."""
+        return await self.serve(websocket, _NAME)
+
+    async def _serve(self, websocket: Websocket, session_id: str, exchange: Exchange, accepted: trio.Event) -> None:
+        self.manager.check()
+        self.address_limiter.check(self.remote_address.of(websocket.scope, exchange.headers))
+        principal: Principal = self.authenticator.service(exchange.headers, Scope.INTERNAL)
+        exchange.tenant_id = principal.tenant_id
+        ctx = self._context(websocket, exchange, principal)
+        wire = Wire(websocket)
+        connection = UpdateConnection(
+            wire, self.services, ctx, session_id, _Nothing(self.services.event_log), self.authenticator
+        )
+        with self.manager.place(principal.tenant_id):
+            accepted.set()
+            await wire.accept(None)
+            with self.manager.keep(connection):
+                await connection.serve()
