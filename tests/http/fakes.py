@@ -397,6 +397,7 @@ class House:
     limiter: FakeLimiter = field(factory=FakeLimiter)
     audit: FakeAudit = field(factory=FakeAudit)
     gateway: FakeGateway = field(factory=FakeGateway)
+    usage: Any = None
     health: Health = field(factory=lambda: Health({}))
     metrics: Metrics = field(factory=Metrics)
     revocations: FakeRevocations = field(factory=FakeRevocations)
@@ -421,6 +422,7 @@ class House:
             "catalog_notices": FakeNotices(),
             "notifications": FakeNotifications(),
             "gateway": self.gateway,
+            "usage": self.usage,
             "rate_limiter": self.limiter,
             "event_log": self.log,
             "pump": self.log,
