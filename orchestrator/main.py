@@ -76,7 +76,6 @@ from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
 from orchestrator.services.transfers import TransferService
 from orchestrator.services.usage import UsageService
-from orchestrator.services.usage import UsageService
 from orchestrator.services.workflow_engine import EngineService
 from orchestrator.services.workflow_records import WORKFLOW, tell_workflow
 from orchestrator.services.workflow_steps import StepService
@@ -318,7 +317,6 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             notifications=NotificationService(NotificationStore(*stores)),
             notification_hub=NotificationHub(NotificationStore(*stores)),
             gateway=gateway,
-            usage=UsageService(UsageLedger(*stores)),
             usage=UsageService(UsageLedger(*stores)),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),
             event_log=log,
