@@ -1,0 +1,21 @@
+"""Routes for those who look for what went wrong."""
+
+from orchestrator.errors import NotFound
+from orchestrator.models.session_debug import SessionDebug
+from orchestrator.routes.registry import Access, Answer, Call, Routes
+
+debug_routes = Routes()
+
+
+@debug_routes.add(
+    "GET",
+    "debug.session",
+    access=Access.ADMIN,
+    id_name="session_id",
+    answers="debug.session",
+    answer=SessionDebug,
+    errors=(NotFound,),
+)
+async def session(call: Call) -> Answer:
+    """Show everything known of a session: of the tenant in `X-Tenant-ID`, or of whichever has it."""
+    return Answer(await call.services.session_debugger.look(call.ctx, call.id))
