@@ -67,6 +67,7 @@ from orchestrator.services.revocations import Revocations
 from orchestrator.services.schedule_runner import ScheduleRunner
 from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.session_debug import SessionDebugger
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.task_updates import TaskUpdateService, tell_turn
 from orchestrator.services.tasks import TaskService, retention_of
@@ -316,6 +317,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             catalog_notices=CatalogNotices(redis, keys, catalog),
             notifications=NotificationService(NotificationStore(*stores)),
             notification_hub=NotificationHub(NotificationStore(*stores)),
+            session_debugger=SessionDebugger(sessions, tasks, pump, audit),
             gateway=gateway,
             usage=UsageService(UsageLedger(*stores)),
             rate_limiter=RateLimiter(LimitStore(*stores), rates),

@@ -7,6 +7,7 @@ from orchestrator.routes.agents import agent_routes
 from orchestrator.routes.batches import batch_routes
 from orchestrator.routes.chat import chat_routes
 from orchestrator.routes.dead_letters import dead_letter_routes
+from orchestrator.routes.debugging import debug_routes
 from orchestrator.routes.documents import document_views
 from orchestrator.routes.endpoint import Door, Endpoint
 from orchestrator.routes.gateway import gateway_routes
@@ -43,6 +44,7 @@ ROUTES: tuple[Route, ...] = (
     *dead_letter_routes,
     *token_routes,
     *load_routes,
+    *debug_routes,
 )
 """Every route with an envelope."""
 

@@ -17,6 +17,7 @@ from orchestrator.services.operations import Operations
 from orchestrator.services.rate_limiter import RateLimiter
 from orchestrator.services.revocations import Revocations
 from orchestrator.services.schedules import ScheduleService
+from orchestrator.services.session_debug import SessionDebugger
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.task_updates import TaskUpdateService
 from orchestrator.services.tasks import TaskService
@@ -61,6 +62,7 @@ class Services:
     catalog_notices: CatalogNotices
     notifications: NotificationService
     notification_hub: NotificationHub
+    session_debugger: SessionDebugger
     gateway: Gateway
     usage: UsageService
     rate_limiter: RateLimiter

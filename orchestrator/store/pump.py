@@ -117,6 +117,11 @@ class EventPump:
             if not channel.followers:
                 await self._unsubscribe(channel)
 
+    def followers(self, tenant_id: str, session_id: str) -> int:
+        """Return how many follow a session in this process."""
+        channel = self._channels.get(self._keys.event_channel(tenant_id, session_id).encode())
+        return 0 if channel is None else len(channel.followers)
+
     async def _subscribe(self, channel: _Channel) -> None:
         if channel.confirmed or self._stopped:
             return
