@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "tasks": ("cli.tasks", "List, show and cancel tasks."),
     "batches": ("cli.batches", "List, show, follow and cancel batches."),
     "trace": ("cli.trace", "Show the timeline of a request."),
+    "usage": ("cli.usage", "Show what was spent on language models and embeddings."),
     "nodes": ("cli.nodes", "List the processes of the service."),
     "top": ("cli.top", "Watch queues, processes and latencies live."),
     "schedules": ("cli.schedules", "List, show, create, pause, resume and delete schedules."),

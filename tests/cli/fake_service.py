@@ -97,6 +97,13 @@ def batch_record(batch_id: str, **changes: Any) -> dict[str, Any]:
     return {"batch_id": batch_id, "status": "running", "total": 4, **counts, **changes}
 
 
+def usage_item(key: str, requests: int) -> dict[str, Any]:
+    """Make what was spent on one thing as the API has it."""
+    tokens = {"prompt_tokens": 20_000 * requests, "completion_tokens": 5 * requests, "total_tokens": 20_005 * requests}
+    cost = {"unsettled_tokens": 0, "cost": requests * 0.00125}
+    return {"key": key, "requests": requests, "cached": 1, **tokens, **cost}
+
+
 def make_app(fake: FakeService) -> QuartTrio:
     """Build the application."""
     app = QuartTrio("fake")
@@ -158,6 +165,11 @@ def make_app(fake: FakeService) -> QuartTrio:
     async def results(batch_id: str) -> Response:
         error = {"code": "ORCH_CONN_001", "message": "away"}
         return envelope({"items": [{"index": 3, "task_id": f"{batch_id}.3", "status": "failed", "error": error}]})
+
+    @app.get("/api/v1/usage.get")
+    async def usage() -> Response:
+        items = [] if request.args.get("from") == "2020-01-01" else [usage_item("large", 3), usage_item("", 2)]
+        return envelope({"items": items, "totals": usage_item("", 5)})
 
     @app.delete("/api/v1/batch.cancel/<batch_id>")
     async def cancel_batch(batch_id: str) -> Response:
