@@ -69,6 +69,7 @@ from orchestrator.services.schedules import ScheduleService
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_debug import SessionDebugger
 from orchestrator.services.session_manager import SessionManager
+from orchestrator.services.task_news import TaskNewsService
 from orchestrator.services.task_updates import TaskUpdateService, tell_turn
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
@@ -104,6 +105,7 @@ from orchestrator.store.revocations import RevocationStore
 from orchestrator.store.schedules import ScheduleStore
 from orchestrator.store.scripts import load_scripts
 from orchestrator.store.sessions import SessionStore
+from orchestrator.store.task_news import TaskNews
 from orchestrator.store.tasks import TaskStore
 from orchestrator.store.tenants import TenantStates
 from orchestrator.store.timelines import TimelineStore
@@ -132,12 +134,14 @@ class Process:
     stopping: trio.Event
     replies: ReplyDesk
     board: NoticeBoard
+    news: TaskNews
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pump events and consume tasks until `stopping` is set and everything in hand has been settled."""
         async with trio.open_nursery() as nursery:
             if self.services.settings.services.queued:
                 await nursery.start(self.replies.run)
+                await nursery.start(self.news.run)
             await nursery.start(self.board.run)
             await nursery.start(self.services.pump.run)
             await nursery.start(self.services.revocations.run)
@@ -290,6 +294,9 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         consumer = Consumer(queue, TaskKinds(queue, handlers), ScheduleRunner(schedules, sessions, chat).run_due)
         load = LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000), board)
         tenants = TenantService(TenantStates(*stores), ready, audit)
+        updates = TaskUpdateService(
+            queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
+        )
         services = Services(
             settings=settings,
             redis=redis,
@@ -308,9 +315,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             operations=_operations(stores, tenants, ready, due, audit, settings),
             load=load,
             timelines=TimelineService(TimelineStore(*stores), load),
-            task_updates=TaskUpdateService(
-                queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
-            ),
+            task_updates=updates,
             tool_runs=ToolRunService(GenericTaskStore(*stores), tasks, ready, KnownTenants(redis, keys), settings),
             agents=AgentService(clients, coordinator, catalog, sessions, task_store),
             tools=ToolService(clients, coordinator, catalog, sessions),
@@ -328,7 +333,8 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             revocations=Revocations(RevocationStore(redis, keys, settings.jwt.max_lifetime), audit),
             health=_health(redis, consumer, stopping, clients),
         )
-        yield Process(services, consumer, stopping, replies, board)
+        news = TaskNews(redis, keys, node, TaskNewsService(updates, audit).take)
+        yield Process(services, consumer, stopping, replies, board, news)
 
 
 def create_app(services: Services) -> QuartTrio:

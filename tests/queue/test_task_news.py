@@ -1,0 +1,128 @@
+"""News of delegated work that come through a stream: none lost, none taken twice, and nothing stops the stream."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+import trio
+
+from orchestrator.services.task_news import TaskNewsService
+from orchestrator.services.task_updates import TaskUpdateService
+from orchestrator.store.audit import AuditTrail
+from orchestrator.store.keys import Keys
+from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.task_news import GROUP, TaskNews
+from tests.store.desk import Desk, open_desk
+
+STREAM = Keys().task_news
+
+
+@pytest.fixture
+async def desk(redis_url: str) -> AsyncIterator[Desk]:
+    async with open_desk(redis_url) as desk:
+        yield desk
+
+
+@asynccontextmanager
+async def reading(desk: Desk, node: str = "node-1") -> AsyncIterator[list[Mapping[bytes, bytes]]]:
+    """Read the stream meanwhile; hands out what was dealt with."""
+    keys, dealt = Keys(), list[Mapping[bytes, bytes]]()
+    updates = TaskUpdateService(desk.delegations, ReadyTenants(desk.redis, keys))
+    service = TaskNewsService(updates, AuditTrail(desk.redis, keys))
+
+    async def take(entry: Mapping[bytes, bytes]) -> None:
+        await service.take(entry)
+        dealt.append(entry)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(TaskNews(desk.redis, keys, node, take).run)
+        yield dealt
+        nursery.cancel_scope.cancel()
+
+
+def news(action: str, task_id: str, payload: Any, token: str | None) -> bytes:
+    return orjson.dumps(
+        {
+            "type": {"domain": "task", "action": action},
+            "tenant_id": "acme",
+            "metadata": {"task_id": task_id, "callback_token": token},
+            "payload": payload,
+        }
+    )
+
+
+async def tell(desk: Desk, message: bytes) -> None:
+    await desk.redis.xadd(STREAM, {"message": message})
+
+
+async def until_dealt(desk: Desk) -> None:
+    with trio.fail_after(5):
+        while await desk.redis.xlen(STREAM):
+            await desk.redis.execute_command("PING")
+
+
+async def test_a_service_may_answer_through_the_stream(desk: Desk) -> None:
+    claim = await desk.begin()
+    await desk.register(claim)
+    await desk.park(claim)
+    async with reading(desk):
+        await tell(desk, news("progress", claim.task_id, {"progress": 0.5}, "t"))
+        await tell(desk, news("complete", claim.task_id, {"result": {"x": 1}}, "t"))
+        await until_dealt(desk)
+    again = await desk.claim()
+    assert again.checkpoints()["answer:a"]["result"] == {"x": 1}
+    assert again.record[b"progress"] == b'{"progress":0.5}'
+
+
+async def test_what_can_not_be_read_or_is_refused_is_dropped_and_stops_nothing(desk: Desk) -> None:
+    claim = await desk.begin()
+    await desk.register(claim)
+    await desk.park(claim)
+    async with reading(desk):
+        for damaged in (
+            b"no JSON",
+            b"[]",
+            b"{}",
+            news("nonsense", claim.task_id, {}, "t"),
+            news("complete", "a:b", {"result": 1}, "t"),
+            news("complete", claim.task_id, "nonsense", "t"),
+            news("complete", claim.task_id, {"result": 1}, "a-guess"),
+            news("complete", claim.task_id, {"result": 1}, None),
+            news("complete", "none", {"result": 1}, "t"),
+        ):
+            await tell(desk, damaged)
+        await desk.redis.xadd(STREAM, {"nothing": "here"})
+        await tell(desk, news("complete", claim.task_id, {"result": 1}, "t"))
+        await until_dealt(desk)
+    assert (await desk.claim()).checkpoints()["answer:a"]["result"] == 1
+    audited = await desk.redis.xrange(Keys().audit)
+    assert [entry[b"action"] for _, entry in audited] == [b"auth.refused"] * 2
+
+
+async def test_what_a_lost_process_has_read_goes_to_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.store.task_news.LOST_MS", 0)
+    claim = await desk.begin()
+    await desk.register(claim)
+    await desk.park(claim)
+    await tell(desk, news("complete", claim.task_id, {"result": 1}, "t"))
+    await desk.redis.xgroup_create(STREAM, GROUP, "0")
+    assert await desk.redis.xreadgroup(GROUP, "lost", {STREAM: ">"})
+    async with reading(desk, "node-2") as dealt:
+        await until_dealt(desk)
+        assert len(dealt) == 1
+    assert "answer:a" in (await desk.claim()).checkpoints()
+
+
+async def test_two_processes_share_the_stream(desk: Desk) -> None:
+    claims = [await desk.begin() for _ in range(30)]
+    for claim in claims:
+        await desk.register(claim)
+        await desk.park(claim)
+    async with reading(desk, "node-1") as first, reading(desk, "node-2") as second:
+        for claim in claims:
+            await tell(desk, news("complete", claim.task_id, {"result": 1}, "t"))
+        await until_dealt(desk)
+    assert len(first) + len(second) == 30
+    assert len((await desk.tasks.claim("acme", "node-1", 100)).claims) == 30
