@@ -1,5 +1,6 @@
 """Workflows of the sandbox: what a sound definition is, and one run of it."""
 
+from collections import Counter
 from enum import StrEnum
 from typing import Any, Final
 
@@ -75,6 +76,8 @@ class WorkflowRun:
     status: RunStatus = RunStatus.RUNNING
     results: dict[str, Any] = field(factory=dict)
     """By step."""
+    visits: Counter[str] = field(factory=Counter)
+    """How often the run has come by each step."""
     current_step: str | None = None
     error: str | None = None
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -133,6 +136,7 @@ class WorkflowRun:
             if taken > MAX_STEPS:
                 raise StepFailed("The workflow goes in circles.")
             self.current_step = name
+            self.visits[name] += 1
             await self._tell()
             step = steps[name]
             result = await self._take(step)
@@ -171,6 +175,7 @@ class WorkflowRun:
             "workflow_id": self.definition["workflow_id"],
             "step_id": step["step_id"],
             "type": step["type"],
+            "visit": self.visits[step["step_id"]],
             **fields,
         }
         try:
