@@ -305,7 +305,14 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             sessions=sessions,
             chat=chat,
             tasks=tasks,
-            batches=BatchService(BatchStore(*stores), ready, catalog, settings),
+            batches=BatchService(
+                BatchStore(*stores),
+                ready,
+                catalog,
+                settings,
+                EngineService(clients, coordinator, queue.delegations),
+                due,
+            ),
             workflows=_workflows(stores, queue, clients, coordinator, tasks, pump, log),
             workflow_steps=StepService(
                 WorkflowStore(*stores), queue.delegations, clients, coordinator, items, settings

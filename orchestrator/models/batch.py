@@ -1,4 +1,4 @@
-"""Batches: many questions to one agent, answered a few at a time."""
+"""Batches: many questions to one agent, or many runs of one workflow, a few at a time."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -11,7 +11,7 @@ from orchestrator.models.envelope import ErrorBody
 from orchestrator.models.ids import Id
 from orchestrator.models.session import Metadata
 from orchestrator.models.task import TaskStatus
-from orchestrator.models.timestamps import Timestamp
+from orchestrator.models.timestamps import Moment, Timestamp
 
 ITEMS_MAX: Final = 10_000
 PRIORITY: Final = 6
@@ -83,9 +83,10 @@ class BatchCallback:
 
 @frozen
 class BatchItem:
-    """One question of a batch."""
+    """One question to an agent (`content`), or what one run of a workflow works on (`input`)."""
 
-    content: Content
+    content: Annotated[Content | None, Meta(description="The question, where the batch is for an agent.")] = None
+    input: Annotated[dict[str, Any] | None, Meta(description="The input, where it is for a workflow.")] = None
     metadata: Metadata = field(factory=dict)
 
 
@@ -95,10 +96,10 @@ class BatchCreate:
 
     items: Annotated[
         list[BatchItem],
-        Meta(min_length=1, max_length=ITEMS_MAX, description="Questions; they start in this order."),
+        Meta(min_length=1, max_length=ITEMS_MAX, description="Questions or inputs; they start in this order."),
     ]
     agent_id: Annotated[Id | None, Meta(description="The agent that answers them.")] = None
-    workflow_id: Annotated[Id | None, Meta(description="Not supported yet: batches are for agents.")] = None
+    workflow_id: Annotated[Id | None, Meta(description="The workflow that runs with each of them, instead.")] = None
     max_concurrency: Annotated[int, Meta(ge=1, le=1000, description="Items that may be queued or running at once.")] = (
         10
     )
@@ -107,6 +108,7 @@ class BatchCreate:
     ] = OnItemError.CONTINUE
     priority: Annotated[int, Meta(ge=5, le=9, description="6 and more: the low lane; 5: the normal one.")] = PRIORITY
     callback: Annotated[CallbackRequest | None, Meta(description="Whom to tell when the batch has ended.")] = None
+    scheduled_for: Moment = None
 
 
 @frozen
@@ -116,7 +118,7 @@ class Batch:
     batch_id: Id
     tenant_id: Id
     user_id: Id
-    agent_id: Id
+    agent_id: Annotated[Id | None, Meta(description="The agent that answers, if it is one.")]
     status: BatchStatus
     total: Annotated[int, Meta(ge=1, description="Items in all.")]
     pending: Annotated[int, Meta(ge=0, description="Items that have not started.")]
@@ -131,6 +133,8 @@ class Batch:
     correlation_id: Id
     finished_at: Timestamp | None = None
     callback: BatchCallback | None = None
+    workflow_id: Annotated[Id | None, Meta(description="The workflow that runs, if it is one.")] = None
+    scheduled_for: Annotated[Timestamp | None, Meta(description="When it begins, if not at once.")] = None
 
 
 @frozen
@@ -144,7 +148,9 @@ class ItemResult:
     attempt: Annotated[int, Meta(ge=0, description="How many times its task was claimed.")] = 0
     started_at: Timestamp | None = None
     finished_at: Timestamp | None = None
-    result: Annotated[dict[str, Any] | None, Meta(description="The answer, as in `chat.completed`.")] = None
+    result: Annotated[
+        dict[str, Any] | None, Meta(description="The answer, as in `chat.completed`; or the workflow's result.")
+    ] = None
     error: ErrorBody | None = None
 
 

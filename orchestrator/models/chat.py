@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from orchestrator.models.ids import Id
 from orchestrator.models.session import Metadata
-from orchestrator.models.timestamps import Timestamp, moment_fault
+from orchestrator.models.timestamps import Moment, Timestamp
 
 
 class ChatMode(StrEnum):
@@ -38,16 +38,6 @@ class MessageStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-ScheduledFor = Annotated[
-    str | None,
-    Meta(
-        max_length=40,
-        description="When the turn begins, at most a year ahead (RFC 3339); default: at once.",
-        examples=["2026-01-01T08:00:00Z"],
-        extra_json_schema={"format": "date-time"},
-        extra={"check": moment_fault},
-    ),
-]
 Content = Annotated[str, Meta(min_length=1, max_length=262_144, description="The text.")]
 ContentType = Annotated[str, Meta(max_length=100, description="The media type of the content.")]
 
@@ -71,7 +61,7 @@ class ChatTurn:
     attachments: Annotated[list[Attachment], Meta(max_length=20)] = field(factory=list)
     metadata: Metadata = field(factory=dict)
     if_busy: IfBusy = IfBusy.ENQUEUE
-    scheduled_for: ScheduledFor = None
+    scheduled_for: Moment = None
 
 
 @frozen
@@ -88,7 +78,7 @@ class ChatMessage:
     timeout_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="How long `wait` and `stream` wait for the answer, in ms.")
     ] = 30_000
-    scheduled_for: ScheduledFor = None
+    scheduled_for: Moment = None
 
     def turn(self) -> ChatTurn:
         """Return the part that does not depend on the route."""

@@ -26,6 +26,18 @@ def moment_fault(text: str) -> str | None:
     return None
 
 
+Moment = Annotated[
+    str | None,
+    Meta(
+        max_length=40,
+        description="When it begins, at most a year ahead (RFC 3339); default: at once.",
+        examples=["2026-01-01T08:00:00Z"],
+        extra_json_schema={"format": "date-time"},
+        extra={"check": moment_fault},
+    ),
+]
+
+
 def now_ms() -> int:
     """Return the present moment in milliseconds since the Unix epoch."""
     return time_ns() // 1_000_000

@@ -12,21 +12,11 @@ from orchestrator.models.ids import ID_PATTERN, Id
 from orchestrator.models.plan_request import PlanRequest
 from orchestrator.models.session import Metadata
 from orchestrator.models.task import TaskStatus
-from orchestrator.models.timestamps import Timestamp, moment_fault
+from orchestrator.models.timestamps import Moment, Timestamp
 
 PRIORITY: Final = 3
 """Somebody waits for it, if not by the second."""
 
-Moment = Annotated[
-    str | None,
-    Meta(
-        max_length=40,
-        description="When it begins, at most a year ahead (RFC 3339); default: at once.",
-        examples=["2026-01-01T08:00:00Z"],
-        extra_json_schema={"format": "date-time"},
-        extra={"check": moment_fault},
-    ),
-]
 Input = Annotated[dict[str, Any], Meta(description="What the workflow works on: `$.input` in its references.")]
 NodeId = Annotated[
     str, Meta(min_length=1, max_length=256, description="The node of the workflow that waits for its user.")

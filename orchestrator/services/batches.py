@@ -1,8 +1,10 @@
-"""Batches: many questions in, one batch out."""
+"""Batches: many questions or inputs in, one batch out."""
 
 import builtins
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Final, Protocol
 
 import orjson
@@ -19,6 +21,7 @@ from orchestrator.models.batch import (
     Batch,
     BatchCancelled,
     BatchCreate,
+    BatchItem,
     BatchProgress,
     BatchStatus,
     ItemResult,
@@ -29,16 +32,20 @@ from orchestrator.models.ids import new_id
 from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.services.callbacks import callback_task, check_callback
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.paging import SCAN_BOUND, filtered_page
 from orchestrator.services.views import key_reused, tenant_refuses, viewer_of
+from orchestrator.services.workflow_records import WORKFLOW, logged_record
 from orchestrator.store.batches import ITEM, TASK, BatchBounds, BatchStore, Verdict, sees
+from orchestrator.store.due import DueTenants
 from orchestrator.store.frames import make_body
 from orchestrator.store.ready import ReadyTenants
 
 BATCH_ITEM: Final = MessageType("batch", "item")
+MOST_FAULTS: Final = 100
+_GOES: Final = {"content": "a workflow", "input": "an agent"}
 AGENT_SECONDS: Final = 2.0
 """How long the agent of a new batch is looked for; where that can't be told in time, its items find out."""
 
@@ -50,6 +57,13 @@ class Agents(Protocol):
         """Return an agent's configuration; raises NotFound, or ServiceFault where that can't be told."""
 
 
+class Workflows(Protocol):
+    """Looks workflows up; `EngineService` does."""
+
+    async def must_exist(self, ctx: RequestContext, workflow_id: str) -> None:
+        """Refuse a workflow that is not there; raises NotFound."""
+
+
 @frozen
 class BatchService:
     """Creates, shows and cancels batches."""
@@ -58,28 +72,36 @@ class BatchService:
     ready: ReadyTenants
     agents: Agents
     settings: AgentOrchestratorSettings
+    workflows: Workflows
+    due: DueTenants
 
     async def create(self, ctx: RequestContext, request: BatchCreate) -> tuple[Batch, bool]:
         """Create a batch, and tell whether an earlier request with the same idempotency key had done so.
 
         Raises:
-            InvalidBody: no agent is named, or nothing may be sent to the callback's URL.
-            Unprocessable: a workflow is.
-            NotFound: there is no such agent.
+            InvalidBody: it names neither agent nor workflow, or both; an item lacks what that needs; or nothing may be
+                sent to the callback's URL.
+            Unprocessable: `scheduled_for` is past, or too far ahead.
+            NotFound: there is no such agent, or workflow.
             QueueFull: the tenant has too much work waiting.
             TenantDraining, IdempotencyKeyReused
         """
-        agent_id = _agent_of(request)
+        of = _of(request)
         if request.callback is not None:
             check_callback(request.callback.url, AddressGuard(self.settings.callback_allow))
-        await self._must_exist(ctx, agent_id)
+        if request.workflow_id is not None:
+            await self.workflows.must_exist(ctx, request.workflow_id)
+        else:
+            await self._must_exist(ctx, of["agent_id"])
         batch_id, viewer = new_id(), viewer_of(ctx)
+        template = self._template(ctx, batch_id, of, request.priority)
+        scheduled_ms = None if request.scheduled_for is None else from_timestamp(request.scheduled_for)
         await self.store.stage(ctx.tenant_id, batch_id, request.items)
         verdict, detail = await self.store.admit(
             viewer,
             batch_id,
-            self._template(ctx, batch_id, agent_id, request.priority),
-            agent_id=agent_id,
+            template,
+            of=of,
             total=len(request.items),
             max_concurrency=request.max_concurrency,
             on_item_error=request.on_item_error,
@@ -93,6 +115,8 @@ class BatchService:
                 if request.callback is None
                 else callback_task(ctx, {"batch_id": batch_id, "url": request.callback.url})
             ),
+            item_record=None if request.workflow_id is None else logged_record(template),
+            scheduled_ms=scheduled_ms,
         )
         if verdict is Verdict.REUSED:
             raise key_reused()
@@ -100,7 +124,11 @@ class BatchService:
             raise tenant_refuses(detail)
         if verdict is Verdict.FULL:
             raise QueueFull("The queue of the tenant has no room for so many items.", retry_after_ms=5000)
-        if verdict is Verdict.OK:
+        if verdict is Verdict.MOMENT:
+            raise _wrong_moment()
+        if verdict is Verdict.OK and scheduled_ms is not None:
+            await self.due.mark(ctx.tenant_id, scheduled_ms)
+        elif verdict is Verdict.OK:
             await self.ready.mark(ctx.tenant_id)
         return await self.get(ctx, detail or batch_id), verdict is Verdict.REPLAYED
 
@@ -187,34 +215,56 @@ class BatchService:
             # Agent Management is away: the batch is taken in all the same, as a message would be.
             return
 
-    def _template(self, ctx: RequestContext, batch_id: str, agent_id: str, priority: int) -> TaskMessage:
+    def _template(self, ctx: RequestContext, batch_id: str, of: Mapping[str, str], priority: int) -> TaskMessage:
+        """Return the message of an item; what the item holds comes last."""
+        runs = "workflow_id" in of
+        seconds = self.settings.workflow_timeout if runs else self.settings.turn_timeout
         return TaskMessage(
             message_id=TASK,
             task_id=TASK,
             tenant_id=ctx.tenant_id,
             correlation_id=ctx.correlation_id,
             created_at=to_timestamp(now_ms()),
-            type=BATCH_ITEM,
+            type=WORKFLOW if runs else BATCH_ITEM,
             metadata=TaskMetadata(
                 user_id=ctx.principal.user_id,
-                timeout_ms=int(self.settings.turn_timeout * 1000),
+                timeout_ms=int(seconds * 1000),
                 trace_id=ctx.trace.trace_id,
                 traceparent=str(ctx.trace),
                 request_id=ctx.request_id,
             ),
-            payload={"batch_id": batch_id, "agent_id": agent_id, "message_id": TASK, ITEM: None},
+            payload={"batch_id": batch_id, **of, "message_id": TASK, ITEM: None},
             priority=priority,
         )
 
 
-def _agent_of(request: BatchCreate) -> str:
-    if request.workflow_id is not None:
-        fault = FieldFault("$.data.workflow_id", "is not supported yet; name an agent_id")
-        raise Unprocessable("Batches of workflows are not supported yet; name an agent.", details=[fault])
-    if request.agent_id is None:
-        fault = FieldFault("$.data.agent_id", "required field is missing")
-        raise InvalidBody("$.data.agent_id is missing: who shall answer the items?", details=[fault])
-    return request.agent_id
+def _of(request: BatchCreate) -> dict[str, str]:
+    """Return whom or what a batch is for, once its items fit that.
+
+    Raises:
+        InvalidBody: with every fault, `MOST_FAULTS` at most.
+    """
+    if (request.agent_id is None) == (request.workflow_id is None):
+        fault = FieldFault("$.data", "must have either 'agent_id' or 'workflow_id'")
+        raise InvalidBody(f"The batch {fault.message}.", details=[fault])
+    needed, other = ("content", "input") if request.workflow_id is None else ("input", "content")
+    faults = list(islice(_item_faults(request.items, needed, other), MOST_FAULTS))
+    if faults:
+        raise InvalidBody(f"{faults[0].path} {faults[0].message}.", details=faults)
+    return {"workflow_id": request.workflow_id} if request.workflow_id else {"agent_id": str(request.agent_id)}
+
+
+def _item_faults(items: Sequence[BatchItem], needed: str, other: str) -> Iterator[FieldFault]:
+    for index, item in enumerate(items):
+        if getattr(item, needed) is None:
+            yield FieldFault(f"$.data.items[{index}].{needed}", "required field is missing")
+        if getattr(item, other) is not None:
+            yield FieldFault(f"$.data.items[{index}].{other}", f"does not go with {_GOES[other]}")
+
+
+def _wrong_moment() -> Unprocessable:
+    fault = FieldFault("$.data.scheduled_for", "must be in the future, and within a year")
+    return Unprocessable(f"The moment of the batch {fault.message}.", details=[fault])
 
 
 def _progress_template(ctx: RequestContext, batch_id: str, total: int) -> bytes:

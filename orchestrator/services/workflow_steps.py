@@ -95,7 +95,7 @@ class StepService:
 
     async def _run(self, step: WorkflowStep, name: str, workflow: WorkflowRecord) -> StepResult:
         message = decode(workflow.fields["message"], TaskMessage)
-        seconds = self._seconds_left(message)
+        seconds = self._seconds_left(message, workflow.task.started_at)
         deadline = trio.current_time() + seconds
         try:
             if seconds <= 0:
@@ -114,9 +114,9 @@ class StepService:
             return StepResult(StepStatus.ERROR, error_message=f"{error.message} {said}".strip())
         return result
 
-    def _seconds_left(self, message: TaskMessage) -> float:
+    def _seconds_left(self, message: TaskMessage, started_at: str | None) -> float:
         """Return how long a step may take: as a turn, and not beyond the workflow's time."""
-        ends_ms = from_timestamp(message.created_at) + message.metadata.timeout_ms
+        ends_ms = from_timestamp(started_at or message.created_at) + message.metadata.timeout_ms
         return min(self.settings.turn_timeout, (ends_ms - now_ms()) / 1000)
 
     async def _tool(self, step: WorkflowStep, name: str, message: TaskMessage, deadline: float) -> StepResult:

@@ -1,7 +1,7 @@
 """Batches in Redis: laid ready chunk by chunk, created by one script, run by the ends of their own items."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -59,6 +59,7 @@ class Verdict(StrEnum):
     REUSED = "reused"
     TENANT = "tenant"
     FULL = "full"
+    MOMENT = "moment"
     UNSTAGED = "unstaged"
 
 
@@ -82,7 +83,7 @@ class BatchStore(TenantStore):
         chunk: list[object] = []
         size = 0
         for index, item in enumerate(items):
-            inner = encode(item)[1:-1]
+            inner = _inner(item)
             if chunk and (size + len(inner) > CHUNK_BYTES or len(chunk) >= 2 * CHUNK_ITEMS):
                 await self.run(_STAGE, tenant_id, batch_id, STAGED_SECONDS, *chunk)
                 chunk, size = [], 0
@@ -96,7 +97,7 @@ class BatchStore(TenantStore):
         batch_id: str,
         template: TaskMessage,
         *,
-        agent_id: str,
+        of: Mapping[str, str],
         total: int,
         max_concurrency: int,
         on_item_error: OnItemError,
@@ -106,6 +107,8 @@ class BatchStore(TenantStore):
         digest: str,
         bounds: BatchBounds,
         callback: TaskMessage | None = None,
+        item_record: Mapping[str, str | bytes | int] | None = None,
+        scheduled_ms: int | None = None,
     ) -> tuple[Verdict, str]:
         """Create a batch whose items lie ready, all of it or nothing.
 
@@ -113,7 +116,7 @@ class BatchStore(TenantStore):
             viewer: who creates it.
             batch_id: its id.
             template: the message of its tasks, with `TASK` for its ids and `ITEM` as the last key of its payload.
-            agent_id: who answers.
+            of: `agent_id` of who answers, or `workflow_id` of what runs.
             total: how many items were laid ready.
             max_concurrency: how many may be tasks at once.
             on_item_error: what a failed item means for the others.
@@ -123,6 +126,8 @@ class BatchStore(TenantStore):
             digest: of the request.
             bounds: bounds of queues and records.
             callback: the task that the end of the batch brings.
+            item_record: further fields of the records of its tasks.
+            scheduled_ms: the moment (ms) at which it begins; None: now.
 
         Returns:
             The verdict; and the batch's id (REPLAYED) or the tenant's state (TENANT).
@@ -134,7 +139,8 @@ class BatchStore(TenantStore):
         head, tail = encode(template).split(b'"%b":null' % ITEM.encode())
         record: dict[str, object] = {
             "user_id": viewer.user_id,
-            "agent_id": agent_id,
+            "type": str(template.type),
+            **of,
             "max_concurrency": max_concurrency,
             "on_item_error": on_item_error,
             "priority": template.priority,
@@ -153,6 +159,10 @@ class BatchStore(TenantStore):
                 "callback_message": encode(callback),
                 "callback_priority": callback.priority,
             }
+        if item_record is not None:
+            # As Lua's `HSET` takes them: all as text.
+            texts = (value.decode() if isinstance(value, bytes) else str(value) for value in _flat(item_record))
+            record["item_record"] = orjson.dumps(list(texts))
         reply = await self.run(
             _ADMIT,
             tenant_id,
@@ -162,6 +172,7 @@ class BatchStore(TenantStore):
             bounds.queue_length,
             max_concurrency,
             IDEMPOTENCY_SECONDS,
+            "" if scheduled_ms is None else scheduled_ms,
             *(part for pair in record.items() for part in pair),
             keys=[self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key)],
         )
@@ -217,6 +228,16 @@ class BatchStore(TenantStore):
         ]
 
 
+def _inner(item: BatchItem) -> bytes:
+    """Return an item as it stands in the payload of its task: JSON without its braces."""
+    given = {"content": item.content} if item.input is None else {"input": item.input}
+    return orjson.dumps({**given, "metadata": item.metadata})[1:-1]
+
+
+def _flat(fields: Mapping[str, str | bytes | int]) -> Iterator[str | bytes | int]:
+    return (part for pair in fields.items() for part in pair)
+
+
 def sees(viewer: Viewer, batch: Batch) -> bool:
     """Tell whether a batch exists for `viewer`."""
     return viewer.sees_whole_tenant or batch.user_id == viewer.user_id
@@ -230,7 +251,7 @@ def _read_batch(tenant_id: str, reply: list[Any]) -> Batch:
         batch_id=text["batch_id"],
         tenant_id=tenant_id,
         user_id=text["user_id"],
-        agent_id=text["agent_id"],
+        agent_id=text.get("agent_id"),
         status=BatchStatus(text["status"]),
         total=total,
         pending=total - completed - failed - cancelled - running,
@@ -245,6 +266,8 @@ def _read_batch(tenant_id: str, reply: list[Any]) -> Batch:
         correlation_id=text["correlation_id"],
         finished_at=to_timestamp(int(text["finished_at"])) if "finished_at" in text else None,
         callback=_read_callback(text) if "callback_url" in text else None,
+        workflow_id=text.get("workflow_id"),
+        scheduled_for=to_timestamp(int(text["scheduled_for"])) if "scheduled_for" in text else None,
     )
 
 

@@ -71,7 +71,8 @@ async def test_an_agent_that_asks_for_its_client_hears_that_there_is_none(client
         ({"agent_id": "echo", "items": [{"content": "a"}] * 10_001}, 400, "ORCH_VAL_001"),
         ({"items": [{"content": "a"}]}, 400, "ORCH_VAL_001"),
         ({"agent_id": "nobody", "items": [{"content": "a"}]}, 404, "ORCH_NOTF_001"),
-        ({"workflow_id": "w", "items": [{"content": "a"}]}, 422, "ORCH_VAL_002"),
+        ({"workflow_id": "arithmetic", "items": [{"content": "a"}]}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "unknown", "items": [{"input": {}}]}, 404, "ORCH_NOTF_001"),
     ],
 )
 async def test_a_bad_batch_is_refused(client: Client, body: Any, status: int, code: str) -> None:

@@ -57,6 +57,14 @@ class Agents:
         return AgentConfig("echo", "1", "Echo")
 
 
+class Workflows:
+    """Knows the workflow `arithmetic`."""
+
+    async def must_exist(self, ctx: RequestContext, workflow_id: str) -> None:
+        if workflow_id != "arithmetic":
+            raise NotFound(f"There is no workflow {workflow_id}.")
+
+
 @frozen
 class Batches:
     """A process with batches."""
@@ -66,7 +74,7 @@ class Batches:
 
     async def create(self, contents: Sequence[str], ctx: RequestContext | None = None, **fields: Any) -> Batch:
         """Create a batch of these contents."""
-        items = [BatchItem(content, {"n": number}) for number, content in enumerate(contents)]
+        items = [BatchItem(content, metadata={"n": number}) for number, content in enumerate(contents)]
         batch, _ = await self.service.create(ctx or context(), BatchCreate(items, "echo", **fields))
         return batch
 
@@ -119,7 +127,7 @@ async def open_batches(
 ) -> AsyncIterator[Batches]:
     async with open_stage(redis_url, settings, **fields) as stage:
         store = BatchStore(stage.redis, stage.keys, settings.event_log_length)
-        yield Batches(stage, BatchService(store, stage.queue.ready, Agents(), settings))
+        yield Batches(stage, BatchService(store, stage.queue.ready, Agents(), settings, Workflows(), stage.queue.due))
 
 
 @pytest.fixture
@@ -359,7 +367,12 @@ def test_a_body_with_a_fault_is_refused_with_its_path(body: dict[str, Any], faul
     ("request_", "refusal"),
     [
         (BatchCreate([BatchItem("a")]), InvalidBody),
-        (BatchCreate([BatchItem("a")], workflow_id="w"), Unprocessable),
+        (BatchCreate([BatchItem("a")], "echo", workflow_id="arithmetic"), InvalidBody),
+        (BatchCreate([BatchItem("a")], workflow_id="arithmetic"), InvalidBody),
+        (BatchCreate([BatchItem(input={})], workflow_id="unknown"), NotFound),
+        (BatchCreate([BatchItem(input={})], "echo"), InvalidBody),
+        (BatchCreate([BatchItem("a")], "echo", scheduled_for="2020-01-01T00:00:00Z"), Unprocessable),
+        (BatchCreate([BatchItem("a")], "echo", scheduled_for="2999-01-01T00:00:00Z"), Unprocessable),
     ],
 )
 async def test_a_batch_needs_an_agent(

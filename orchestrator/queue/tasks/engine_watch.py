@@ -11,7 +11,7 @@ from orchestrator.errors import CallTimeout, NotFound, PlanTimeout, ServiceFault
 from orchestrator.models.envelope import FieldFault
 from orchestrator.models.task import TaskStatus
 from orchestrator.models.task_updates import TaskProgress
-from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.models.timestamps import now_ms
 from orchestrator.models.waits import ANSWER, AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.queue.plan_run import PlanTaskRun
 from orchestrator.queue.run import outlast
@@ -62,9 +62,8 @@ class EngineWatch:
         answer = answer_of(run.checkpoints, CALL)
         if answer is None or answer.error is None or answer.error.code != CallTimeout.code:
             return None
-        message = run.message
         lasts_ms = run.hand.claim.message().metadata.timeout_ms
-        if now_ms() >= from_timestamp(message.created_at) + lasts_ms:
+        if now_ms() >= int(run.hand.claim.record[b"started_at"]) + lasts_ms:
             raise PlanTimeout(f"The workflow has not ended within {lasts_ms} ms.")
         # First of all, so that an end which the engine tells meanwhile counts.
         await outlast(lambda: self.store.wait_again(run.hand.claim, CALL))

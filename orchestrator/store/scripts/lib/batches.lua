@@ -21,7 +21,7 @@ end
 local function next_item(batch_id)
   local batch = batch_key(batch_id)
   local fields = redis.call('HMGET', batch, 'status', 'started', 'total', 'head', 'tail', 'lane', 'priority', 'user_id',
-    'correlation_id')
+    'correlation_id', 'type', 'item_record', 'scheduled_for')
   local index = tonumber(fields[2])
   if fields[1] ~= 'running' or index >= tonumber(fields[3]) then return 0 end
   local task_id = batch_id .. '.' .. index
@@ -30,11 +30,17 @@ local function next_item(batch_id)
   redis.call('HINCRBY', BATCHES .. ':waiting', batch_id, -1)
   redis.call('SADD', batch .. ':window', index)
   redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', message, 'status', 'pending', 'attempt', 0,
-    'lane', fields[6], 'priority', fields[7], 'type', 'batch.item', 'created_at', NOW, 'user_id', fields[8],
+    'lane', fields[6], 'priority', fields[7], 'type', fields[10], 'created_at', NOW, 'user_id', fields[8],
     'correlation_id', fields[9], 'batch_id', batch_id)
+  if fields[11] then redis.call('HSET', task_key(task_id), unpack(cjson.decode(fields[11]))) end
   redis.call('ZADD', INDEX, NOW, task_id)
-  trace(task_id, 'accepted', {fields[9], 0}, nil, 'batch.item')
-  enqueue(task_id)
+  trace(task_id, 'accepted', {fields[9], 0}, nil, fields[10])
+  if fields[12] and tonumber(fields[12]) > NOW then
+    redis.call('HSET', task_key(task_id), 'scheduled_for', fields[12])
+    redis.call('ZADD', DELAYED, fields[12], task_id)
+  else
+    enqueue(task_id)
+  end
   return 1
 end
 
