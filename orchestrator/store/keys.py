@@ -75,6 +75,10 @@ class Keys:
         queue = f"orchestrator:tasks:{self.tenant(tenant_id)}"
         return queue if lane is Lane.NORMAL else f"{queue}:{lane}"
 
+    def cursors(self, tenant_id: str) -> str:
+        """Hash: the entry that was claimed last of each lane."""
+        return f"orchestrator:tasks:{self.tenant(tenant_id)}:cursors"
+
     def delayed(self, tenant_id: str) -> str:
         """Sorted set: tasks that are due later, by moment (ms)."""
         return f"orchestrator:tasks:{self.tenant(tenant_id)}:delayed"
