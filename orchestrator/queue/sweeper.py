@@ -1,6 +1,6 @@
 """The sweeper: slowly looks over all tenants for what a lost message, a lost worker or idleness left lying."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -9,6 +9,7 @@ from attrs import frozen
 
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.task import Lane
+from orchestrator.models.timestamps import now_ms
 from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.drains import advance_drain
 from orchestrator.queue.expiry import give_up_expired
@@ -26,6 +27,18 @@ class Adopt(Protocol):
 
 
 @frozen
+class Found:
+    """What a look at a tenant has shown."""
+
+    depth: int
+    """Tasks in its lanes, those in hand included."""
+    lag_seconds: float
+    """How long the first one that waits has been there."""
+    sessions: int
+    """Those in use."""
+
+
+@frozen
 class Sweeper:
     """Finds work that nobody was woken for, leases that ran out, delayed tasks without timer, and idle sessions."""
 
@@ -37,21 +50,30 @@ class Sweeper:
         """Sweep every few seconds, for ever."""
         while True:
             try:
-                depths = {}
+                found: dict[str, Found] = {}
                 for tenant_id in await self.services.tenants():
                     with kept_apart(tenant_id):
-                        depths[tenant_id] = await self._sweep(tenant_id)
-                self.services.metrics.queue_depths(depths)
+                        found[tenant_id] = await self._sweep(tenant_id)
+                self._show(found)
             except StoreUnavailable as error:
                 _log.warning("sweeper.store_unavailable", error=error.message)
             await trio.sleep(_EVERY)
 
-    async def _sweep(self, tenant_id: str) -> int:
-        """Look over one tenant; returns how many tasks are in its lanes."""
+    def _show(self, found: Mapping[str, Found]) -> None:
+        metrics = self.services.metrics
+        metrics.queue_depths({tenant_id: one.depth for tenant_id, one in found.items()})
+        metrics.queue_lags({tenant_id: one.lag_seconds for tenant_id, one in found.items()})
+        metrics.active_sessions({tenant_id: one.sessions for tenant_id, one in found.items()})
+
+    async def _sweep(self, tenant_id: str) -> Found:
+        """Look over one tenant."""
         services, keys = self.services, self.services.keys
-        *lengths, delayed, scheduled, state = await services.redis.gather(
+        used_since = now_ms() - round(services.settings.pause_after * 1000)
+        *lengths, sessions, cursors, delayed, scheduled, state = await services.redis.gather(
             [
                 *(("XLEN", keys.lane(tenant_id, lane)) for lane in Lane),
+                ("ZCOUNT", keys.sessions(tenant_id), used_since, "+inf"),
+                ("HMGET", keys.cursors(tenant_id), *Lane),
                 ("ZRANGE", keys.delayed(tenant_id), 0, 0, "WITHSCORES"),
                 ("ZRANGE", keys.schedules_due(tenant_id), 0, 0, "WITHSCORES"),
                 ("HGET", keys.tenant_config(tenant_id), "state"),
@@ -66,4 +88,16 @@ class Sweeper:
             await services.due.mark(tenant_id, int(float(moment)))
         await advance_drain(services, tenant_id, state)
         await services.sessions.idle_moves(tenant_id)
-        return sum(lengths)
+        lag = await self._lag(tenant_id, cursors) if any(lengths) else 0.0
+        return Found(sum(lengths), lag, sessions)
+
+    async def _lag(self, tenant_id: str, cursors: Sequence[bytes | None]) -> float:
+        """Return how long the first entry that nobody has claimed has been in its lane, in seconds."""
+        heads = await self.services.redis.gather(
+            [
+                ("XRANGE", self.services.keys.lane(tenant_id, lane), b"(" + cursor if cursor else "-", "+", "COUNT", 1)
+                for lane, cursor in zip(Lane, cursors, strict=True)
+            ]
+        )
+        since = [int(entries[0][0].partition(b"-")[0]) for entries in heads if entries]
+        return max(0, now_ms() - min(since)) / 1000 if since else 0.0

@@ -91,7 +91,7 @@ class SessionDebugger:
 
     async def _tenant_of(self, session_id: str) -> str:
         redis, keys = self.sessions.store.redis, self.sessions.store.keys
-        tenants = sorted(name.decode() for name in await redis.smembers(keys.tenants))
+        tenants: list[str] = sorted(name.decode() for name in await redis.smembers(keys.tenants))
         for start in range(0, len(tenants), ASKED_AT_ONCE):
             asked = tenants[start : start + ASKED_AT_ONCE]
             found = await redis.gather([("EXISTS", keys.session(tenant_id, session_id)) for tenant_id in asked])

@@ -78,6 +78,14 @@ class Metrics:
         self._depth = self._gauge(
             "queue_depth", "Tasks in a tenant's lanes, those in hand included; of the whole service.", "tenant"
         )
+        self._queue_lag = self._gauge(
+            "queue_lag_seconds",
+            "How long the first task that waits in a tenant's lanes has been there; `other`: the longest of the rest.",
+            "tenant",
+        )
+        self._active = self._gauge(
+            "sessions_active", "Sessions that were used before idleness pauses them; of the whole service.", "tenant"
+        )
 
     def _make_calls(self) -> None:
         self._calls = self._counter(
@@ -184,11 +192,15 @@ class Metrics:
 
     def queue_depths(self, depths: Mapping[str, int]) -> None:
         """Set the depths of all tenants' queues; the deepest ones are shown by name."""
-        shown = nlargest(self._tenants, (tenant for tenant in depths if depths[tenant]), key=depths.__getitem__)
-        self._depth.clear()
-        for tenant_id in shown:
-            self._depth.labels(tenant_id).set(depths[tenant_id])
-        self._depth.labels(OTHER).set(sum(depths.values()) - sum(depths[tenant_id] for tenant_id in shown))
+        self._show(self._depth, depths, sum)
+
+    def queue_lags(self, seconds: Mapping[str, float]) -> None:
+        """Set how long the first waiting tasks of all tenants have waited; the longest waits are shown by name."""
+        self._show(self._queue_lag, seconds, lambda rest: max(rest, default=0))
+
+    def active_sessions(self, counts: Mapping[str, int]) -> None:
+        """Set the numbers of sessions in use of all tenants; the largest are shown by name."""
+        self._show(self._active, counts, sum)
 
     # Calls
 
@@ -252,6 +264,14 @@ class Metrics:
     def _retire(self, tenant_id: str) -> None:
         for counter in (self._sessions, self._messages, self._tokens, self._given_up):
             counter.remove_by_labels({"tenant": tenant_id})
+
+    def _show(self, gauge: Gauge, figures: Mapping[str, float], rest: Callable[[list[float]], float]) -> None:
+        """Set the largest figures under their tenants' names, and what `rest` makes of the others."""
+        shown = nlargest(self._tenants, (tenant for tenant in figures if figures[tenant]), key=figures.__getitem__)
+        gauge.clear()
+        for tenant_id in shown:
+            gauge.labels(tenant_id).set(figures[tenant_id])
+        gauge.labels(OTHER).set(rest([figure for tenant_id, figure in figures.items() if tenant_id not in {*shown}]))
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(name, says, labels, namespace=NAMESPACE, registry=self.registry)

@@ -98,4 +98,6 @@ async def test_the_queues_depth_is_seen_by_the_sweep(redis_url: str) -> None:
             with trio.fail_after(5):
                 while figure(process.services.metrics, "queue_depth", tenant="acme") != 1:
                     await process.services.redis.ping()
+            assert (figure(process.services.metrics, "queue_lag_seconds", tenant="acme") or 0) > 0
+            assert figure(process.services.metrics, "sessions_active", tenant="acme") == 1
             nursery.cancel_scope.cancel()

@@ -73,6 +73,15 @@ def test_the_deepest_queues_are_shown_by_name_and_empty_ones_not_at_all() -> Non
     assert shown == {"a": None, "b": None, "c": 3, "d": 2, OTHER: 1}
 
 
+def test_the_longest_waits_are_shown_by_name_and_the_longest_of_the_rest_as_theirs() -> None:
+    metrics = Metrics(tenants=1)
+    metrics.queue_lags({"a": 1.5, "b": 7.0, "c": 3.0})
+    shown = {tenant: figure(metrics, "queue_lag_seconds", tenant=tenant) for tenant in ("a", "b", OTHER)}
+    assert shown == {"a": None, "b": 7, OTHER: 3}
+    metrics.queue_lags({"a": 0.0})
+    assert figure(metrics, "queue_lag_seconds", tenant=OTHER) == 0
+
+
 async def test_the_lag_of_the_event_loop_is_seen(autojump_clock: trio.testing.MockClock) -> None:
     lags: list[float] = []
     with trio.move_on_after(3.2 * EVERY):
