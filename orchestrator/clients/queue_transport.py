@@ -187,7 +187,7 @@ class QueueTransport:
         )
         return {
             **request,
-            "task_id": metadata.get("task_id") or request["message_id"],
+            "task_id": parameters.get("task_id") or metadata.get("task_id") or request["message_id"],
             "session_id": metadata.get("session_id"),
             "conversation_id": metadata.get("conversation_id"),
             "expires_at": to_timestamp(now_ms() + left_ms),

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -184,6 +184,7 @@ class Stack:
 class _Environ:
     redis_url: str
     urls: Mapping[str, str]
+    transport: str
 
     def build(self) -> dict[str, str]:
         return {
@@ -194,18 +195,30 @@ class _Environ:
             "ORCH_LOG_LEVEL": "warning",
             "ORCH_NODE_TIMEOUT": "1",
             "ORCH_DRAIN_TIMEOUT": "5",
-            **{f"ORCH_SERVICES__{name.upper()}__URL": url for name, url in self.urls.items()},
+            **dict(self._ways()),
         }
+
+    def _ways(self) -> Iterator[tuple[str, str]]:
+        """Say how each service is asked: only over HTTP it needs a URL."""
+        for name, url in self.urls.items():
+            yield f"ORCH_SERVICES__{name.upper()}__TRANSPORT", self.transport
+            if self.transport == "http":
+                yield f"ORCH_SERVICES__{name.upper()}__URL", url
 
 
 @asynccontextmanager
-async def open_stack(folder: Path) -> AsyncIterator[Stack]:
-    """Open Redis and sandbox; processes of the service are started by the test, and killed at the end."""
+async def open_stack(folder: Path, *, transport: str = "http") -> AsyncIterator[Stack]:
+    """Open Redis and sandbox; processes of the service are started by the test, and killed at the end.
+
+    Args:
+        folder: for the data of Redis.
+        transport: by which all services are asked, `http` or `queue`.
+    """
     async with (
         run_redis(folder / "redis", fsync="always") as redis,
-        run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox,
+        run_sandbox(internal_api_key=INTERNAL_KEY, redis_url=redis.url if transport == "queue" else None) as sandbox,
     ):
-        stack = Stack(redis, sandbox, _Environ(redis.url, sandbox.urls).build())
+        stack = Stack(redis, sandbox, _Environ(redis.url, sandbox.urls, transport).build())
         try:
             yield stack
         finally:
