@@ -28,8 +28,8 @@ _RETRY_SECONDS: Final = 0.5
 _FEW: Final = 8
 _EVERY: Final = 0.002
 _AT_ONCE: Final = 0.02
-"""Rounds that bring fewer than `_FEW` tasks come every 2 ms, after 20 ms' worth of them that come at once: who has little
-to do starts everything at once, and who has much to do claims more with each script."""
+"""Rounds that bring fewer than `_FEW` tasks come every 2 ms, after 20 ms' worth of them that come at once: who has
+little to do starts everything at once, and who has much to do claims more with each script."""
 
 
 @define(eq=False)

@@ -13,7 +13,8 @@
 --       where it is refused nothing has changed
 -- Complexity: O(fields)
 --!include tenant
---!include queue
+--!include events
+--!include entries
 --!include gcra
 --!include config
 local task_id, user, answer, correlation = ARGV[3], ARGV[4], ARGV[6], ARGV[11]

@@ -5,7 +5,7 @@
 --          session record} or {entry, lane, fields of an entry without record}…}. A tenant at its bound of tasks in hand has no more; the end of one of them says so again.
 -- Complexity: O(tasks claimed)
 --!include tenant
---!include queue
+--!include entries
 --!include gcra
 --!include config
 --!include lanes

@@ -6,21 +6,48 @@
 -- Complexity: O(events)
 --!include tenant
 --!include events
+--!include entries
+
+-- What few ends need is made where it is needed.
+local function after_this(...)
 --!include queue
+  return after_end(...)
+end
+
+-- A tenant at its bound of tasks in hand waits for this very moment.
+local function bounded_more()
 --!include config
+  return queue_length() > tasks_in_hand() and 1 or 0
+end
+
 local task_id, status, result, err = ARGV[3], ARGV[5], ARGV[6], ARGV[7]
-if not take_out(task_id, ARGV[4]) then return -1 end
+local task = task_key(task_id)
+local known = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'steps', 'created_at', 'status', 'lane',
+  'entry', 'turn_of_user', 'offset', 'of_session', 'callback_ends', 'delegations')
+local epoch, offset = known[4], tonumber(known[11])
+if known[2] ~= ARGV[4] or known[7] ~= 'processing' then return -1 end
+leave_lane(task_id, known[8], known[9], known[10])
 if ARGV[9] == '1' then
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', ARGV[4], 'at', NOW)
 end
-for i = 10, #ARGV, 2 do append_for(task_id, '', ARGV[i], ARGV[i + 1]) end
-local known = {}
-if result ~= '' then known = {'result', result} end
-if err ~= '' then
-  known[#known + 1] = 'error'
-  known[#known + 1] = err
+for i = 10, #ARGV, 2 do
+  if known[12] then append_event(known[12], ARGV[i], ARGV[i + 1]) end
+  if epoch then
+    offset = offset + 1
+    write_event(task, task_id, epoch, offset, ARGV[i], ARGV[i + 1])
+  end
 end
-local more = conclude(task_id, status, ARGV[8], unpack(known))
-if more == 1 then return 1 end
--- A tenant at its bound of tasks in hand waits for this very moment.
-return redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and queue_length() > tasks_in_hand() and 1 or 0
+local changes = {}
+local function note(name, value)
+  changes[#changes + 1] = name
+  changes[#changes + 1] = value
+end
+if result ~= '' then note('result', result) end
+if err ~= '' then note('error', err) end
+if epoch then note('offset', string.format('%d', offset)) end
+close(task_id, status, ARGV[8], known, unpack(changes))
+local calls_off = known[14] and known[14] ~= '0'
+if known[13] or calls_off or string.find(task_id, '.', 1, true) then
+  if after_this(task_id, status, known[13], known[14]) == 1 then return 1 end
+end
+return redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and bounded_more() or 0

@@ -4,7 +4,7 @@
 -- Returns: {1 if there may be more, {entry, lane, task record, session record}…}
 -- Complexity: O(tasks taken) and a look at each lane's pending entries
 --!include tenant
---!include queue
+--!include entries
 --!include hand_out
 local node, wanted = ARGV[3], tonumber(ARGV[4])
 local taken = {0}

@@ -2,18 +2,22 @@
 -- The offset is the owner's own counter, so offsets have no gaps; returns it.
 local prolonged = {}
 
+local function write_event(owner, id, epoch, offset, name, body)
+  redis.call('XADD', owner .. ':events', 'MAXLEN', '~', LOG_LENGTH, '0-' .. offset, 'e', epoch, 'n', name, 'b', body)
+  redis.call('PUBLISH', 'orchestrator:events:' .. TENANT .. ':' .. id, offset .. ' ' .. epoch .. ' ' .. name .. '\n' .. body)
+end
+
 local function append_to(owner, id, name, body)
   local epoch = redis.call('HGET', owner, 'epoch')
   if not epoch then return 0 end
   local offset = redis.call('HINCRBY', owner, 'offset', 1)
   local log = owner .. ':events'
-  redis.call('XADD', log, 'MAXLEN', '~', LOG_LENGTH, '0-' .. offset, 'e', epoch, 'n', name, 'b', body)
+  write_event(owner, id, epoch, offset, name, body)
   -- Once a script is enough, however many events it appends.
   if not prolonged[log] then
     redis.call('EXPIRE', log, LOG_SECONDS)
     prolonged[log] = true
   end
-  redis.call('PUBLISH', 'orchestrator:events:' .. TENANT .. ':' .. id, offset .. ' ' .. epoch .. ' ' .. name .. '\n' .. body)
   return offset
 end
 

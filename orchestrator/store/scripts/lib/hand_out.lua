@@ -1,4 +1,4 @@
--- Give a claimed entry to a worker; `how` is what its timeline says of it. Needs tenant.lua and queue.lua.
+-- Give a claimed entry to a worker; `how` is what its timeline says of it. Needs tenant.lua and entries.lua.
 -- Returns {entry, lane, task record, session record}; {entry, lane, its fields} where there is no record: somebody has
 -- written it by hand; or nil where there is nothing to do: one whose task has ended is dropped.
 local function hand_out(lane, entry, fields, node, how)

@@ -1,0 +1,54 @@
+-- Tasks and their entries in the lanes. Needs tenant.lua.
+--!include trace
+--!include users
+
+-- Put a task's message into its lane, where any process may claim it; where users share fairly, behind its user's others.
+local function enqueue(task_id)
+  local task = task_key(task_id)
+  local fields = redis.call('HMGET', task, 'lane', 'message', 'user_id')
+  if fields[3] and redis.call('HGET', CONFIG, 'fair_users') == '1' and waits_for_user(task_id, fields[3]) then return end
+  put_into_lane(task_id, fields[1], fields[2])
+end
+
+local function leave_lane(task_id, lane, entry, user)
+  if user then leave_user(task_id, user) end
+  if entry then
+    redis.call('XACK', lane_key(lane), GROUP, entry)
+    redis.call('XDEL', lane_key(lane), entry)
+  end
+end
+
+-- Take a task's entry out of its lane: acknowledged and deleted together, so streams hold only live work.
+local function dequeue(task_id)
+  local fields = redis.call('HMGET', task_key(task_id), 'lane', 'entry', 'turn_of_user')
+  leave_lane(task_id, unpack(fields, 1, 3))
+  if fields[2] then redis.call('HDEL', task_key(task_id), 'entry') end
+end
+
+-- The fence: only the holder of the current attempt may write.
+local function holds(task_id, attempt)
+  local fields = redis.call('HMGET', task_key(task_id), 'attempt', 'status')
+  return fields[1] == attempt and fields[2] == 'processing'
+end
+
+-- The fence, and out of the lane, for a task that is concluded next; returns whether the attempt is the current one.
+local function take_out(task_id, attempt)
+  local fields = redis.call('HMGET', task_key(task_id), 'attempt', 'status', 'lane', 'entry', 'turn_of_user')
+  if fields[1] ~= attempt or fields[2] ~= 'processing' then return false end
+  leave_lane(task_id, unpack(fields, 3, 5))
+  return true
+end
+
+-- Close a task's record; `fields` are its correlation id, attempt, node, epoch, steps and moment of acceptance, further
+-- arguments are field, value of it.
+local function close(task_id, status, retain_seconds, fields, ...)
+  local task = task_key(task_id)
+  redis.call('HSET', task, 'status', status, 'finished_at', NOW,
+    'steps', with_step(fields[5], 'finished', fields[2], fields[3], status), ...)
+  redis.call('HDEL', task, 'entry', 'node')
+  redis.call('EXPIRE', task, retain_seconds)
+  if fields[4] then redis.call('EXPIRE', task .. ':events', retain_seconds) end
+  trace_again(task_id, fields[1], fields[6])
+  -- Records that have gone leave the index, some with each task that ends; once in a while is enough.
+  if NOW % 16 == 0 then redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000) end
+end
