@@ -173,22 +173,25 @@ class Gateway:
 
     @asynccontextmanager
     async def _passing(self, ctx: RequestContext, call: GatewayCall, keep_bytes: int) -> AsyncIterator[GatewayStream]:
-        async with self.calls.open(call) as held:
-            with self.coordinator.measured(GENERATE) as measured:
-                async with AsyncExitStack() as stack:
+        context = _context(ctx, call)
+        async with (
+            self.calls.open(call) as held,
+            self.coordinator.attempt(GENERATE, context) as attempt,
+            AsyncExitStack() as stack,
+        ):
 
-                    async def ask(context: CallContext) -> Pieces:
-                        return await stack.enter_async_context(self.clients.query.query_stream(context, call.body))
+            async def ask(context: CallContext) -> Pieces:
+                return await stack.enter_async_context(self.clients.query.query_stream(context, call.body))
 
-                    passing = GatewayStream(await held.attempt(ask, _context(ctx, call)), keep_bytes)
-                    try:
-                        yield passing
-                    finally:
-                        with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_SECONDS):
-                            await passing.drain()
-                        measured.failure = passing.failure
-                        if passing.usage is not None:
-                            await held.settle(self.reader.spent(call, passing.usage))
+            passing = GatewayStream(await held.attempt(ask, context), keep_bytes)
+            try:
+                yield passing
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_SECONDS):
+                    await passing.drain()
+                attempt.failure = passing.failure
+                if passing.usage is not None:
+                    await held.settle(self.reader.spent(call, passing.usage))
 
     async def _whole(
         self, ctx: RequestContext, call: GatewayCall, body: dict[str, Any], step: ServiceCall, ask: Ask, ttl: float

@@ -1,14 +1,13 @@
 """Runs calls of downstream services: each under its deadline, its retry policy and its service's guard."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from random import SystemRandom
 from typing import TypeVar
 
 import structlog
 import trio
-from attrs import define
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.domain.breaker import FAIR_SECONDS
@@ -23,14 +22,6 @@ from orchestrator.telemetry.metrics import Metrics
 T = TypeVar("T")
 
 _log = structlog.get_logger("orchestrator.services.service_coordinator")
-
-
-@define
-class Measured:
-    """A try of a call, while it is measured."""
-
-    failure: str | None = None
-    """The code of an error that does not come out of the block."""
 
 
 class ServiceCoordinator:
@@ -149,15 +140,3 @@ class ServiceCoordinator:
         _log.warning(f"breaker.{state}", downstream=guard.service, seconds=round(seconds, 3))
         if self._notify is not None:
             self._notify(guard.service, state, seconds)
-
-    @contextmanager
-    def measured(self, step: ServiceCall) -> Iterator[Measured]:
-        """Count the block as one try of a call; one that is cancelled counts as one that did not fail."""
-        began, measured = trio.current_time(), Measured()
-        try:
-            yield measured
-        except OrchestratorError as error:
-            measured.failure = error.code
-            raise
-        finally:
-            self._metrics.call(step.service, step.operation, trio.current_time() - began, measured.failure)
