@@ -119,6 +119,10 @@ class TrioApi:
         headers = {"Idempotency-Key": key} if key else {}
         return await self._send("POST", route, json={} if data is None else data, headers=headers)
 
+    async def put(self, route: str, data: dict[str, Any]) -> Any:
+        """PUT to a route and return its `data`."""
+        return await self._send("PUT", route, json=data)
+
     async def _send(self, method: str, route: str, **parts: Any) -> Any:
         try:
             return data_of(await self._client.request(method, f"/api/v1/{route}", **parts))

@@ -68,7 +68,7 @@ class Conversation:
             SecondInterrupt: see above.
         """
         self.interrupted = False
-        turn = Turn(started=time.monotonic())
+        turn = Turn()
         self.turns.append(turn)
         try:
             with (
@@ -88,6 +88,15 @@ class Conversation:
             self.screen.stop()
         return turn
 
+    async def assign(self, agent_id: str, version: str | None) -> None:
+        """Have another agent answer from now on, always in `version` if one is named.
+
+        Raises:
+            CliFailure: there is no such agent, or the session is busy.
+        """
+        wanted = {"agent_id": agent_id} | ({"version": version} if version else {})
+        self.session = await self.api.put(f"agent.assign/{self.session['session_id']}", wanted)
+
     async def cancel(self, turn: Turn) -> None:
         """Cancel a turn; its end comes as an event."""
         answer = await self.api.post(f"chat.cancel/{turn.message_id}")
@@ -106,7 +115,7 @@ class Conversation:
             try:
                 # The key makes it one message however often it is sent.
                 accepted = await self.api.post("chat.message", data, key=key)
-                turn.accept(accepted["message_id"], accepted["task_id"], time.monotonic())
+                turn.accept(accepted["message_id"], accepted["task_id"])
             except CliFailure as failure:
                 if failure.code is not Exit.UNREACHABLE or trio.current_time() > given_up:
                     raise
@@ -132,7 +141,7 @@ class Conversation:
                 await self._look_up(turn)
         elif frame.name == "system.notification":
             self.screen.say(f"{frame.data['title']}: {frame.data['message']}")
-        elif turn.apply(frame, time.monotonic()):
+        elif turn.apply(frame):
             self.screen.update(turn)
             if frame.name == "chat.status_update" and frame.data.get("queue_position"):
                 self.screen.say(f"Waiting behind {frame.data['queue_position']} other messages of this session.")
@@ -143,7 +152,7 @@ class Conversation:
         """Ask for the outcome where events that may have told it are gone."""
         task = await self.api.get(f"task.get/{turn.task_id}")
         if task["status"] in _FINAL:
-            turn.finish(task["status"], task.get("result"), task.get("error"), time.monotonic())
+            turn.finish(task["status"], task.get("result"), task.get("error"))
             turn.text = (turn.answer or {}).get("content", turn.text)
 
     async def _run_tool(self, asked: dict[str, Any], turn: Turn) -> None:

@@ -8,7 +8,7 @@ from attrs import frozen
 from cli.chat.conversation import Conversation, SecondInterrupt
 from cli.chat.prompt import LeftOff, Prompt, open_prompt
 from cli.chat.screen import make_screen
-from cli.chat.slash import Leave, SwitchAgent, handle
+from cli.chat.slash import Leave, handle
 from cli.chat.tools import NobodyAnswers, PersonAnswers, ToolAnswerer
 from cli.client import TrioApi
 from cli.context import Target
@@ -67,17 +67,11 @@ async def _ask_once(target: Target, wish: Wish, message: str, api: TrioApi, inte
 async def _talk(target: Target, wish: Wish, api: TrioApi, prompt: Prompt, interrupts: Interrupts) -> int:
     tools = PersonAnswers(prompt)
     session = await _session(api, wish)
-    while True:
-        try:
-            await _talk_with(target, session, api, prompt, tools, interrupts)
-        except SwitchAgent as switch:
-            try:
-                session = await _session(api, Wish(agent_id=switch.agent_id))
-            except CliFailure as failure:
-                note(failure.message)
-        except Leave:
-            note(f"The session is kept: nooble-orch chat --session {session['session_id']}")
-            return Exit.DONE
+    try:
+        await _talk_with(target, session, api, prompt, tools, interrupts)
+    except Leave:
+        note(f"The session is kept: nooble-orch chat --session {session['session_id']}")
+    return Exit.DONE
 
 
 async def _talk_with(
@@ -91,7 +85,7 @@ async def _talk_with(
     async with Conversation.open(target, session, api, make_screen(), tools, interrupts) as conversation:
         conversation.screen.say(f"Session {session['session_id']} with {session['agent_id']}. /help lists commands.")
         while True:
-            line = await _line(prompt, interrupts, f"{session['agent_id']}> ")
+            line = await _line(prompt, interrupts, f"{conversation.session['agent_id']}> ")
             if not line.strip():
                 continue
             try:

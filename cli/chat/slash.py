@@ -1,25 +1,20 @@
 """What a person may type in a chat instead of a message."""
 
+import shutil
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from attrs import frozen
 
 from cli.chat.conversation import Conversation
+from cli.waterfall import waterfall
 
 HISTORY_LENGTH: Final = 20
+AGENTS_SHOWN: Final = 50
 
 
 class Leave(Exception):
     """The person is done."""
-
-
-class SwitchAgent(Exception):
-    """The person wants to talk with another agent."""
-
-    def __init__(self, agent_id: str) -> None:
-        super().__init__(agent_id)
-        self.agent_id = agent_id
 
 
 @frozen
@@ -33,7 +28,6 @@ async def handle(conversation: Conversation, line: str) -> bool:
 
     Raises:
         Leave: on `/quit`.
-        SwitchAgent: on `/agent NAME`.
     """
     if not line.startswith("/"):
         return False
@@ -81,9 +75,14 @@ async def _cancel(conversation: Conversation, _: str) -> None:
 
 
 async def _agent(conversation: Conversation, argument: str) -> None:
-    if argument:
-        raise SwitchAgent(argument)
-    conversation.screen.say(f"This is {conversation.session['agent_id']}; /agent NAME begins a session with another.")
+    name, _, version = argument.partition(" ")
+    if name:
+        await conversation.assign(name, version.strip() or None)
+        return
+    for agent in (await conversation.api.get("agent.list", limit=AGENTS_SHOWN))["items"]:
+        mark = "*" if agent["agent_id"] == conversation.session["agent_id"] else " "
+        conversation.screen.say(f"{mark} {agent['agent_id']:<16} {agent['version']:<8} {agent['description']}".rstrip())
+    conversation.screen.say("/agent NAME has another one answer from now on; NAME VERSION always the same version.")
 
 
 async def _trace(conversation: Conversation, _: str) -> None:
@@ -91,10 +90,11 @@ async def _trace(conversation: Conversation, _: str) -> None:
         conversation.screen.say("Nothing has been asked yet.")
         return
     turn = conversation.turns[-1]
-    for name in ("correlation_id", "message_id", "task_id", "status"):
+    for name in ("message_id", "task_id", "status"):
         conversation.screen.say(f"{name:<16} {getattr(turn, name)}")
-    for name, at in turn.moments:
-        conversation.screen.say(f"{at * 1000:>8.0f} ms  {name}")
+    timeline = await conversation.api.get(f"task.trace/{turn.correlation_id}")
+    for line in waterfall(timeline, min(shutil.get_terminal_size().columns, 120)):
+        conversation.screen.say(line)
 
 
 async def _usage(conversation: Conversation, _: str) -> None:
@@ -121,8 +121,8 @@ COMMANDS: Final = {
     "/state": _Command("shows the session", _state),
     "/history": _Command(f"shows its last {HISTORY_LENGTH} messages", _history),
     "/cancel": _Command("cancels what the session is doing", _cancel),
-    "/agent": _Command("NAME: begins a session with another agent", _agent),
-    "/trace": _Command("shows ids and timings of the last answer", _trace),
+    "/agent": _Command("lists agents; NAME [VERSION]: has this one answer from now on", _agent),
+    "/trace": _Command("shows what the service did for the last answer", _trace),
     "/usage": _Command("shows the tokens of this chat's answers", _usage),
     "/quit": _Command("leaves; the session is kept", _quit),
 }

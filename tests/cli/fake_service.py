@@ -28,6 +28,7 @@ class FakeService:
         self.tool_results: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
         self.requests: list[str] = []
+        self.assigned: list[dict[str, Any]] = []
         self.looks = 0
         self.closed = False
         self.gone = False
@@ -174,6 +175,35 @@ def make_app(fake: FakeService) -> QuartTrio:
     @app.delete("/api/v1/batch.cancel/<batch_id>")
     async def cancel_batch(batch_id: str) -> Response:
         return envelope({"batch_id": batch_id, "cancelled": batch_id != "b2"})
+
+    @app.get("/api/v1/agent.list")
+    async def agents() -> Response:
+        echo = {"agent_id": "echo", "version": "1.1.0", "name": "Echo", "description": "Says what you said."}
+        return envelope({"items": [echo, {**echo, "agent_id": "calculator", "version": "1.0.0", "description": ""}]})
+
+    @app.put("/api/v1/agent.assign/<session_id>")
+    async def assign(session_id: str) -> Response:
+        body = await request.get_json()
+        fake.assigned.append(body)
+        if body["agent_id"] == "nobody":
+            return refusal(404, "There is no agent 'nobody'.")
+        return envelope(session_record(agent_id=body["agent_id"]))
+
+    @app.get("/api/v1/task.trace/<correlation_id>")
+    async def trace(correlation_id: str) -> Response:
+        moment = "2026-01-01T00:00:00.000Z"
+        step = {
+            "at": moment,
+            "after_ms": 0,
+            "step": "accepted",
+            "task_id": "task-1",
+            "attempt": 0,
+            "detail": "",
+            "node": "",
+        }
+        steps = [step, {**step, "after_ms": 5, "step": "claimed", "attempt": 1, "node": "node-1"}]
+        steps.append({**step, "after_ms": 1500, "step": "finished", "detail": "completed"})
+        return envelope({"correlation_id": correlation_id, "started_at": moment, "duration_ms": 1500, "steps": steps})
 
     @app.post("/api/v1/chat.message")
     async def message() -> Response:

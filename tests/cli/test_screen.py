@@ -19,8 +19,8 @@ def frame(name: str, **data: Any) -> Frame:
 
 
 def a_turn() -> Turn:
-    turn = Turn(started=100.0)
-    turn.accept("m", "t", 100.0)
+    turn = Turn()
+    turn.accept("m", "t")
     return turn
 
 
@@ -49,23 +49,22 @@ def test_what_has_settled_never_changes_while_the_text_grows(pieces: list[str]) 
 def test_an_answer_adds_up_from_its_chunks_and_ends_with_its_completion() -> None:
     turn = a_turn()
     for chunk in ("a ", "b"):
-        turn.apply(frame("chat.stream", parent_message_id="m", chunk=chunk, content_type="response"), 101.0)
-    turn.apply(frame("chat.stream", parent_message_id="m", chunk="hmm", content_type="thinking"), 101.0)
+        turn.apply(frame("chat.stream", parent_message_id="m", chunk=chunk, content_type="response"))
+    turn.apply(frame("chat.stream", parent_message_id="m", chunk="hmm", content_type="thinking"))
     assert (turn.text, turn.is_over) == ("a b", False)
-    turn.apply(frame("chat.completed", parent_message_id="m", content="a b c"), 102.0)
+    turn.apply(frame("chat.completed", parent_message_id="m", content="a b c"))
     assert (turn.text, turn.is_over, turn.status, turn.correlation_id) == ("a b c", True, "completed", "c")
-    assert turn.moments == [("accepted", 0.0), ("first token", 1.0), ("answer", 2.0)]
 
 
 def test_events_of_other_messages_change_nothing() -> None:
     turn = a_turn()
-    assert not turn.apply(frame("chat.stream", parent_message_id="another", chunk="x"), 101.0)
+    assert not turn.apply(frame("chat.stream", parent_message_id="another", chunk="x"))
     assert turn.text == ""
 
 
 def test_events_of_a_later_version_change_nothing() -> None:
     turn = a_turn()
-    assert turn.apply(frame("chat.novelty", parent_message_id="m"), 101.0)
+    assert turn.apply(frame("chat.novelty", parent_message_id="m"))
     assert turn.text == ""
 
 

@@ -91,23 +91,30 @@ async def test_the_agent_asks_and_the_person_answers(terminal: Terminal, fake: F
     assert fake.tool_results[0]["result"]["data"] == {"confirmed": True}
 
 
-async def test_commands_tell_of_state_trace_and_usage(terminal: Terminal) -> None:
+async def test_commands_tell_of_state_trace_and_usage(terminal: Terminal, fake: FakeService) -> None:
     await terminal.enter("sources")
     await terminal.see("[1] Draining — docs/drain.md")
     await terminal.see("Answered without: conversation.")
     await terminal.see("echo> ")
     await terminal.enter("/trace")
-    await terminal.see("correlation_id   correlation-1")
     await terminal.see("task_id          task-1")
-    await terminal.see("ms  first token")
+    await terminal.see("correlation-1  2026-01-01T00:00:00.000Z  1.50 s")
+    await terminal.see("accepted")
+    await terminal.see("claimed on node-1")
     await terminal.enter("/state")
     await terminal.see("state            ACTIVE")
     await terminal.enter("/usage")
     await terminal.see("Answers of this chat: 1")
     await terminal.enter("/nonsense")
     await terminal.see("There is no command /nonsense; /help lists them.")
-    await terminal.enter("/agent calculator")
+    await terminal.enter("/agent")
+    await terminal.see("* echo             1.1.0    Says what you said.")
+    await terminal.see("  calculator       1.0.0")
+    await terminal.enter("/agent nobody")
+    await terminal.see("There is no agent 'nobody'.")
+    await terminal.enter("/agent calculator 1.0.0")
     await terminal.see("calculator> ")
+    assert fake.assigned == [{"agent_id": "nobody"}, {"agent_id": "calculator", "version": "1.0.0"}]
 
 
 async def test_a_lost_connection_is_told_and_mended(terminal: Terminal, fake: FakeService) -> None:
