@@ -111,7 +111,8 @@ async def _workflow_cancel(said: Said) -> None:
     if task_id is None:
         fault = FieldFault("$.data.task_id", "required field is missing")
         raise InvalidBody("Name the workflow that shall be stopped.", details=[fault])
-    await connection.services.workflows.cancel(said.ctx, task_id, of_session=_session_of(connection))
+    workflows = connection.services.workflows
+    await workflows.cancel(said.ctx, task_id, reason=said.data.reason, of_session=_session_of(connection))
 
 
 def _session_of(connection: "Connection") -> str | None:
