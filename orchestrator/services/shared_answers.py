@@ -22,6 +22,7 @@ from orchestrator.store.connection import Message
 
 FLIGHT_SECONDS: Final = 130.0
 """Deadline of a flight as a whole: a little more than that of a call."""
+STOPPING: Final = "The process stops; another one takes the request."
 _GOODBYE_SECONDS: Final = 2.0
 _log = structlog.get_logger("orchestrator.services.gateway")
 
@@ -61,11 +62,7 @@ class Flight:
     def value(self) -> Shared:
         """Return what it brought, or raise what broke it."""
         if isinstance(self.landed, OrchestratorError):
-            # Everybody gets one of their own: an exception collects the frames that it passes.
-            broken = self.landed
-            raise type(broken)(
-                broken.message, details=broken.details, retry_after_ms=broken.retry_after_ms, service=broken.service
-            ) from broken
+            raise _another(self.landed) from self.landed
         assert self.landed is not None  # noqa: S101 - a flight ends by landing
         return self.landed
 
@@ -99,15 +96,20 @@ class SharedAnswers:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry flights, and hear of those of other processes, for ever."""
-        async with trio.open_nursery() as self._nursery, self.cache.redis.subscriber() as subscriber:
+        async with trio.open_nursery() as nursery, self.cache.redis.subscriber() as subscriber:
             await subscriber.subscribe(self.cache.keys.answer_channel)
+            self._nursery = nursery
             task_status.started()
-            async for message in subscriber:
-                flights = self._flights
-                names = [message.payload] if isinstance(message, Message) else list(flights)
-                for name in names:
-                    if name in flights:
-                        flights[name].noticed.set()
+            try:
+                async for message in subscriber:
+                    self._notice([message.payload] if isinstance(message, Message) else list(self._flights))
+            finally:
+                self._nursery = None
+
+    def _notice(self, names: Sequence[bytes]) -> None:
+        for name in names:
+            if name in self._flights:
+                self._flights[name].noticed.set()
 
     async def idle(self) -> None:
         """Wait until no flight is under way."""
@@ -137,11 +139,11 @@ class SharedAnswers:
         """
         names = {digest: self.cache.name(tenant_id, kind, digest) for digest in digests}
         ours = {digest: Flight() for digest, name in names.items() if name not in self._flights}
-        self._flights |= {names[digest]: flight for digest, flight in ours.items()}
-        flights = [self._flights[names[digest]] for digest in digests]
         if ours:
             leader = _Leader(self.cache, tenant_id, kind, codec, fetch, ours)
             self._start(self._lead, leader, [names[digest] for digest in ours])
+        self._flights |= {names[digest]: flight for digest, flight in ours.items()}
+        flights = [self._flights[names[digest]] for digest in digests]
         landed = await _landing(flights)
         # Who did not ask itself has spent nothing.
         return [
@@ -151,7 +153,7 @@ class SharedAnswers:
 
     def _start(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         if self._nursery is None:
-            raise InternalFault("The gateway is not running.")
+            raise StoreUnavailable(STOPPING)
         self._nursery.start_soon(self._fly, work, *arguments)
 
     async def _fly(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
@@ -175,6 +177,14 @@ class SharedAnswers:
                 del self._flights[name]
 
 
+def _another(error: OrchestratorError) -> OrchestratorError:
+    """Return the same error once more: an exception collects the frames that it passes, so each asker gets its own."""
+    kind = type(error)
+    twin = kind.__new__(kind, *error.args)
+    twin.__dict__.update(error.__dict__)
+    return twin
+
+
 async def _whole(flight: Flight, work: Callable[[], Awaitable[Any]]) -> None:
     flight.land(Shared(await work(), Origin.ASKED))
 
@@ -194,7 +204,7 @@ async def _bring(flights: Sequence[Flight], work: Callable[[], Awaitable[None]])
     except OrchestratorError as error:
         end = error
     except trio.Cancelled:
-        end = StoreUnavailable("The process stops.")
+        end = StoreUnavailable(STOPPING)
         raise
     except Exception:  # noqa: BLE001 - the boundary of the flight: who waits is told, and the log has it
         _log.exception("gateway.flight_crashed")

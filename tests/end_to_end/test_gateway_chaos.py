@@ -153,7 +153,7 @@ async def test_whatever_dies_the_ledger_says_what_the_services_counted(chaos: Ch
             for number in range(CALLERS):
                 callers.start_soon(chaos.call, Random(SEED + number))
             while callers.child_tasks:
-                await trio.sleep(chaos.random.uniform(0.1, 0.6))
+                await trio.sleep(chaos.random.uniform(0.1, 0.6) * (1 + CALLS / 1000))
                 await chaos.disturb()
             nursery.cancel_scope.cancel()
     assert [node.process.poll() for node in chaos.alive] == [None] * PROCESSES, "a process ended by itself"

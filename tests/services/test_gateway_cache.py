@@ -7,9 +7,11 @@ import pytest
 import trio
 
 from orchestrator.domain.gateway_cache import request_digest
-from orchestrator.errors import BadGateway
+from orchestrator.errors import BadGateway, StoreUnavailable
 from orchestrator.models.usage import UsageKind
+from orchestrator.services.shared_answers import Codec
 from orchestrator.store.answer_cache import LEASE_MS
+from orchestrator.store.connection import RedisAway
 from tests.services.gateway_rig import ANSWER, CTX, USAGE, answering, embedding, gateway_at, rig
 from tests.services.scripted import Asked, reply, serve, stream_all
 
@@ -212,3 +214,33 @@ async def test_a_stream_is_given_again_byte_by_byte_where_that_is_wanted(redis_u
         totals = (await up.usage()).totals
     assert len(calls) == 2
     assert (totals.requests, totals.cached, totals.total_tokens) == (3, 1, 50)
+
+
+async def test_when_the_store_is_away_all_who_wait_are_told(redis_url: str) -> None:
+    handler, seen = answering(ANSWER)
+    told = []
+    async with rig(redis_url, handler) as up:
+        away = RedisAway("gone", sent=True)
+
+        async def fetch(_: list[str]) -> list[Any]:
+            await trio.sleep(0.01)
+            raise away
+
+        async def ask() -> None:
+            with pytest.raises(RedisAway) as caught:
+                await up.gateway.shared.obtain("acme", UsageKind.SEARCH, ["0" * 64], Codec(bytes, bytes, 1), fetch)
+            told.append(caught.value)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(ask)
+    assert [(error.sent, error.code, error is away) for error in told] == [(True, "ORCH_SYS_002", False)] * 3
+    assert seen == []
+
+
+async def test_a_gateway_that_has_stopped_says_so(redis_url: str) -> None:
+    handler, _ = answering(ANSWER)
+    async with rig(redis_url, handler) as up:
+        pass
+    with pytest.raises(StoreUnavailable):
+        await up.gateway.generate(CTX, QUESTION)
