@@ -97,7 +97,7 @@ class QueueTransport:
         """Ask for an operation, and hand out its answer as it comes; see `Transport.stream`."""
         async with self._exchange(call, operation, parameters, metadata, call.deadline, self.timeout) as replies:
             first = await replies.receive_reply()
-            if first.status != 200:
+            if first.status != 200 and not (first.status == 202 and operation.delegable):
                 _check(self.service, call, operation, first, first.body)
                 raise ServiceRefused(
                     f"{title(self.service)} answered {first.status} where a stream was asked for.",
@@ -226,7 +226,8 @@ class Replies:
                 if self.ended:
                     return None
                 reply = await self.receive_reply()
-            if reply.status != 200:
+            # The first one was looked at when it came; it may say that the answer comes later.
+            if reply.status != 200 and reply.sequence > 0:
                 raise BadGateway(f"{title(self.service)} broke its answer off.", service=self.service)
             if reply.body:
                 return reply.body

@@ -127,7 +127,7 @@ class AgentExecutionService:
         if agent_id not in AGENTS or not self.fixtures.has_agent(call.tenant_id, agent_id):
             raise Refusal(404, "AGEX_NOTF_002", f"The tenant has no agent {agent_id}.")
         config = call.get("agent_config", dict, {})
-        task_id = call.message.get("task_id") or call.payload.get("task_id") or new_id()
+        task_id = call.payload.get("task_id") or call.message.get("task_id") or new_id()
         if not isinstance(task_id, str):
             raise Refusal(400, "AGEX_VAL_001", "task_id is no string.")
         execution = Execution(
