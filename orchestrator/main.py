@@ -49,6 +49,7 @@ from orchestrator.services.catalog_notices import CatalogNotices
 from orchestrator.services.chat import CHAT_TURN, ChatService
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.container import Services
+from orchestrator.services.conversations import Conversations
 from orchestrator.services.dead_letters import DeadLetterService
 from orchestrator.services.engine_performer import EnginePerformer
 from orchestrator.services.gateway import Gateway, open_gateway
@@ -287,16 +288,15 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             ),
         }
         handlers |= delegation_handlers(queue, GenericTaskStore(*stores), clients, coordinator)
+        talks = Conversations(clients.conversation, coordinator)
         chat = ChatService(
-            AdmissionStore(*stores), task_store, tasks, sessions, ready, due, pump, clients, settings, rates
+            AdmissionStore(*stores), task_store, tasks, sessions, ready, due, pump, talks, settings, rates
         )
         schedules = ScheduleStore(*stores)
         consumer = Consumer(queue, TaskKinds(queue, handlers), ScheduleRunner(schedules, sessions, chat).run_due)
         load = LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000), board)
         tenants = TenantService(TenantStates(*stores), ready, audit)
-        updates = TaskUpdateService(
-            queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
-        )
+        updates = TaskUpdateService(queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow})
         services = Services(
             settings=settings,
             redis=redis,

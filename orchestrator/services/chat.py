@@ -7,7 +7,6 @@ from typing import Final
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.opening import Clients
 from orchestrator.codec import decode, encode, structure, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.task_states import FINISHED, lane_of
@@ -42,6 +41,7 @@ from orchestrator.models.session import Session, SessionState
 from orchestrator.models.task import Task, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.models.waits import AnswerStatus, CallAnswer
+from orchestrator.services.conversations import Conversations
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.views import (
@@ -90,7 +90,7 @@ class ChatService:
     ready: ReadyTenants
     due: DueTenants
     pump: EventPump
-    clients: Clients
+    conversations: Conversations
     settings: AgentOrchestratorSettings
     rates: Rates
 
@@ -226,7 +226,7 @@ class ChatService:
             return Page(await self.recent(ctx.tenant_id, session_id, limit))
         try:
             call = self._call(ctx)
-            return await self.clients.conversation.messages(
+            return await self.conversations.messages(
                 call, session.conversation_id, before=before, after=after, limit=limit
             )
         except ServiceFault:
@@ -248,8 +248,8 @@ class ChatService:
         session = await self.sessions.get(ctx, session_id)
         if session.conversation_id is None:
             return ChatSummary(session_id, session.message_count)
-        context = await self.clients.conversation.context(
-            self._call(ctx), session.conversation_id, max_tokens=4000, message_count=self.settings.history_length
+        context = await self.conversations.summary(
+            self._call(ctx), session.conversation_id, self.settings.history_length
         )
         return ChatSummary(session_id, session.message_count, context.summary or None, context.total_tokens)
 
@@ -262,7 +262,7 @@ class ChatService:
         session = await self._session_of(ctx, message_id)
         if session.conversation_id is None:
             raise _message_not_found(message_id)
-        await self.clients.conversation.delete(self._call(ctx), session.conversation_id, message_id)
+        await self.conversations.delete(self._call(ctx), session.conversation_id, message_id)
         await self.tasks.forget_message(ctx.tenant_id, session.session_id, message_id)
         return ChatDeleted(message_id, deleted=True)
 

@@ -25,8 +25,10 @@ from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
 from orchestrator.services.batches import BATCH_ITEM
 from orchestrator.services.chat import CHAT_TURN, ChatService
+from orchestrator.services.conversations import Conversations
 from orchestrator.services.rate_limiter import rates_of
 from orchestrator.services.run import Partial, Run, TurnDone, TurnRunner, TurnWaiting
+from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.store.admission import AdmissionStore
@@ -177,8 +179,9 @@ async def open_stage(
         pump = EventPump(redis, keys, log)
         sessions = SessionManager(SessionStore(*shared), AuditTrail(redis, keys), settings, rates)
         tasks = TaskService(task_store, ready, retention_of(settings))
+        talks = Conversations(clients.conversation, ServiceCoordinator())
         chat = ChatService(
-            AdmissionStore(*shared), task_store, tasks, sessions, ready, due, pump, clients, settings, rates
+            AdmissionStore(*shared), task_store, tasks, sessions, ready, due, pump, talks, settings, rates
         )
         nodes = Nodes(redis, keys)
         queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
