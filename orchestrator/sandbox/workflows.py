@@ -79,6 +79,8 @@ class WorkflowRun:
     visits: Counter[str] = field(factory=Counter)
     """How often the run has come by each step."""
     current_step: str | None = None
+    input_request: dict[str, Any] | None = None
+    """What it asks its user, while it waits for that."""
     error: str | None = None
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     _answered: trio.Event = field(factory=trio.Event)
@@ -94,6 +96,7 @@ class WorkflowRun:
             "steps_completed": len(self.results),
             "steps_total": len(self.definition["steps"]),
             "current_step": self.current_step,
+            "input_request": self.input_request,
             "results": self.results,
             "error": self.error,
         }
@@ -110,7 +113,7 @@ class WorkflowRun:
         """Hand a waiting step its answer; false where it does not wait."""
         if self.status is not RunStatus.WAITING or self.current_step != step_id:
             return False
-        self.status = RunStatus.RUNNING
+        self.status, self.input_request = RunStatus.RUNNING, None
         self._answer = answer
         self._answered.set()
         return True
@@ -161,8 +164,8 @@ class WorkflowRun:
     async def _ask_user(self, step: dict[str, Any]) -> Any:
         self._answered = trio.Event()
         self.status = RunStatus.WAITING
-        request = {"node_id": step["step_id"], "prompt": step["prompt"], "schema": step.get("schema")}
-        await self._tell(input_request=request)
+        self.input_request = {"node_id": step["step_id"], "prompt": step["prompt"], "schema": step.get("schema")}
+        await self._tell()
         with trio.move_on_after(INPUT_PATIENCE):
             await self._answered.wait()
             return self._answer
@@ -192,11 +195,13 @@ class WorkflowRun:
             raise StepFailed(str(data.get("error_message") or f"{step['step_id']} failed"))
         return data.get("result")
 
-    async def _tell(self, **fields: Any) -> None:
+    async def _tell(self) -> None:
         view = self.view()
         del view["results"], view["error"]
+        if self.input_request is None:
+            del view["input_request"]
         progress = view["steps_completed"] / view["steps_total"]
-        await self.callback.progress(**{**view, "progress": progress, **fields})
+        await self.callback.progress(**{**view, "progress": progress})
 
     def _resolve(self, value: Any) -> Any:
         """Return a value, or what `$.input.x` or `$.steps.y.result` refers to."""

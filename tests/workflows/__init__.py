@@ -1,0 +1,1 @@
+"""Workflows over the whole service and the development platform."""
