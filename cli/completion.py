@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-def complete_tenants(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
-    """Offer the tenants of the profiles and of a running `dev` stack."""
+def complete_tenants(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """Offer the tenants of the profiles and of a running `dev` stack; and with an API key, those of the service."""
     # cli.context imports the options, which import this module.
     from cli.context import read_profiles  # noqa: PLC0415
     from cli.devfile import find_stack  # noqa: PLC0415
 
     stack = find_stack()
-    tenants = set(stack.tenants) if stack else set()
+    tenants = {item["tenant_id"] for item in _items(context, "tenant.list", by_key=True)}
+    tenants |= set(stack.tenants) if stack else set()
     try:
         tenants |= {profile["tenant"] for profile in read_profiles().values() if "tenant" in profile}
     except CliFailure:
@@ -64,8 +65,8 @@ def complete_batches(context: click.Context, _: click.Parameter, incomplete: str
     return _matching({item["batch_id"] for item in _items(context, "batch.list")}, incomplete)
 
 
-def _items(context: click.Context, route: str) -> list[dict[str, Any]]:
-    from cli.client import Api  # noqa: PLC0415  # httpx is needed only where a service is asked
+def _items(context: click.Context, route: str, *, by_key: bool = False) -> list[dict[str, Any]]:
+    from cli.client import AdminApi, Api  # noqa: PLC0415  # httpx is needed only where a service is asked
     from cli.context import find_target  # noqa: PLC0415  # as above
 
     try:
@@ -73,7 +74,7 @@ def _items(context: click.Context, route: str) -> list[dict[str, Any]]:
             target = find_target()
         if not target.api_url:
             return []
-        with Api(target, operator=True, timeout=1.0) as api:
+        with AdminApi(target, timeout=1.0) if by_key else Api(target, operator=True, timeout=1.0) as api:
             items: list[dict[str, Any]] = api.get(route, limit=50)["items"]
             return items
     except CliFailure:

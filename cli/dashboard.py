@@ -22,9 +22,18 @@ def dashboard(load: Mapping[str, Any], *, rows: int) -> RenderableType:
     """
     nodes = load["nodes"]
     shown = nodes[:_NODES_SHOWN]
+    services = _services(load)
     # Totals, two headings, blank lines and the last line are nine.
-    tenants = load["tenants"][: max(1, rows - len(shown) - 9)]
-    return Group(*_totals(load), Text(), _processes(shown, len(nodes)), Text(), _tenants(tenants), _foot(load))
+    tenants = load["tenants"][: max(1, rows - len(shown) - len(services) - 9)]
+    return Group(
+        *_totals(load),
+        *services,
+        Text(),
+        _processes(shown, len(nodes)),
+        Text(),
+        _tenants(tenants),
+        _foot(load, len(tenants)),
+    )
 
 
 def _totals(load: Mapping[str, Any]) -> list[Text]:
@@ -60,6 +69,23 @@ def _totals(load: Mapping[str, Any]) -> list[Text]:
     ]
 
 
+def _services(load: Mapping[str, Any]) -> list[Text]:
+    """Say which services downstream are left alone, and what happened last; nothing of a service that can't say."""
+    if "breakers" not in load:
+        return []
+    states: dict[str, set[str]] = {}
+    for node in load["nodes"]:
+        for service, state in ((node["load"] or {}).get("breakers") or {}).items():
+            states.setdefault(service, set()).add(state)
+    live = sum(node["live"] for node in load["nodes"])
+    troubled = [
+        f"{service} {'/'.join(sorted(states.get(service, {'open'})))} on {count} of {live}"
+        for service, count in sorted(load["breakers"].items())
+    ]
+    words = printable(" · ".join(troubled)) if troubled else "all are called"
+    return [Text.assemble(("services ", "bold"), (words, "red" if troubled else ""))]
+
+
 def _processes(nodes: Sequence[Mapping[str, Any]], total: int) -> Table:
     more = f" (+{total - len(nodes)})" if total > len(nodes) else ""
     table = _table(f"PROCESS{more}", "HOST", "PID", "IN HAND", "CLAIMS/s", "ENDS/s", "BEAT")
@@ -85,8 +111,8 @@ def _tenants(tenants: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _foot(load: Mapping[str, Any]) -> Text:
-    return Text(f"{len(load['tenants'])} of {load['tenants_seen']} tenants · q leaves", style="dim")
+def _foot(load: Mapping[str, Any], shown: int) -> Text:
+    return Text(f"{shown} of {load['tenants_seen']} tenants · q leaves", style="dim")
 
 
 def _table(*titles: str) -> Table:

@@ -210,4 +210,5 @@ async def test_tab_offers_commands_options_and_tasks(fake: FakeService, tmp_path
 
     assert await offered("nooble-orch se", 1) == ["plain,serve", "plain,sessions"]
     assert await offered("nooble-orch tasks show ", 3) == [f"plain,{LONG_TASK}"]
+    assert await offered("nooble-orch chat --agent c", 3) == ["plain,calculator"]
     assert "plain,--state" in await offered("nooble-orch sessions list --", 3)

@@ -288,3 +288,10 @@ def test_the_help_of_every_command_has_an_example(command: str) -> None:
     ended = CliRunner().invoke(nooble_orch, [*command.split(), "--help"], prog_name="nooble-orch", terminal_width=80)
     assert ended.exit_code == 0
     assert re.search(rf"Example:\n +.*nooble-orch {command}", ended.output)
+
+
+async def test_tab_offers_the_tenants_of_the_service(fake: Operators, tmp_path: Path) -> None:
+    fake.answers["tenant.list"] = [{"items": [TENANT, TENANT | {"tenant_id": "globex"}]}]
+    words = {"_NOOBLE_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": "nooble-orch tenants show g", "COMP_CWORD": "3"}
+    ended = await run_cli(tmp_path, **words, **fake.target())
+    assert ended.out.split() == ["plain,globex"]
