@@ -53,6 +53,13 @@ async def test_an_agent_that_answers_later_ends_the_turn_as_one_that_answers_at_
     assert answer["usage"]["total_tokens"] > 0
 
 
+async def test_services_that_are_asked_through_queues_may_answer_later_too(tmp_path: Path) -> None:
+    async with open_stack(tmp_path, transport="queue") as stack:
+        await stack.start()
+        assert (await ask(stack, "delegate", "Good things take time"))["content"] == "Good things take time"
+        assert (await ask(stack, "reporter", "tides in 20 ms"))["content"] == "There is nothing new about tides."
+
+
 async def test_a_tool_that_answers_later_is_waited_for_and_handed_to_its_agent(stack: Stack) -> None:
     answer = await ask(stack, "reporter", "tides in 200 ms")
     assert answer["content"] == "There is nothing new about tides."

@@ -397,6 +397,7 @@ class House:
     limiter: FakeLimiter = field(factory=FakeLimiter)
     audit: FakeAudit = field(factory=FakeAudit)
     gateway: FakeGateway = field(factory=FakeGateway)
+    task_updates: FakeTaskUpdates = field(factory=FakeTaskUpdates)
     usage: Any = None
     health: Health = field(factory=lambda: Health({}))
     metrics: Metrics = field(factory=Metrics)
@@ -414,7 +415,7 @@ class House:
             "tasks": self.tasks,
             "batches": self.batches,
             "timelines": FakeTimelines(),
-            "task_updates": FakeTaskUpdates(),
+            "task_updates": self.task_updates,
             "tool_runs": FakeToolRuns(),
             "schedules": self.schedules,
             "agents": FakeAgents(),
