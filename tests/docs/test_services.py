@@ -1,0 +1,25 @@
+"""The page of services and the code agree."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.models.operations import OPERATIONS
+from tests.docs.services import SERVICES, operations_table, services_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "services.md"
+
+
+@pytest.mark.parametrize("table", [services_table(), *(operations_table(name) for name in SERVICES)])
+def test_the_page_has_its_tables_as_the_code_has_them(table: str) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert [row for row in table.split("\n") if row not in text] == [], "python -m tests.docs.services prints them"
+
+
+def test_each_operation_says_where_it_is_used_and_how_it_gets_there() -> None:
+    rows = [line for line in PAGE.read_text(encoding="utf-8").split("\n") if line.startswith("| `")]
+    for service, name in OPERATIONS:
+        (row,) = [row for row in rows if row.startswith(f"| `{service}.{name}` |")]
+        _, _, used, transports, _ = row.split("|")
+        assert used.strip()
+        assert transports.strip() in {"http, queue"}
