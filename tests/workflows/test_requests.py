@@ -1,0 +1,135 @@
+"""What `workflow.execute` and the routes beside it refuse, and say of it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from orchestrator.middleware.tokens import create_token
+from orchestrator.sandbox.faults import Fault, FaultKind
+from tests.http.fakes import SECRET
+from tests.workflows.house import House, open_house
+
+
+@pytest.fixture
+async def house(redis_url: str) -> AsyncIterator[House]:
+    async with open_house(redis_url) as house:
+        yield house
+
+
+ECHO = {"service": "agent_execution", "operation": "execute", "parameters": {"agent_id": "echo", "query": "hi"}}
+PLAN = {"calls": {"ask": ECHO}}
+RING = {"a": {**ECHO, "depends_on": ["b"]}, "b": {**ECHO, "depends_on": ["a"]}}
+
+
+async def test_what_can_not_be_run_is_refused_and_nothing_is_stored(house: House) -> None:
+    closed = (await house.call("POST", "session.create", {"agent_id": "echo"})).data["session_id"]
+    await house.call("DELETE", f"session.close/{closed}")
+    foreign = (await house.call("POST", "session.create", {"agent_id": "echo"}, user="bob")).data["session_id"]
+    later, past, never = "2027-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+    cases: list[tuple[dict[str, Any], int, str]] = [
+        ({}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "arithmetic", "plan": PLAN}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "unknown"}, 404, "ORCH_NOTF_001"),
+        ({"workflow_id": "a:b"}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "input": []}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "mode": "later"}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "priority": 10}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "timeout_ms": 0}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "surprise": 1}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "session_id": "unknown"}, 404, "ORCH_NOTF_001"),
+        ({"workflow_id": "approval", "session_id": foreign}, 404, "ORCH_NOTF_001"),
+        ({"workflow_id": "approval", "session_id": closed}, 410, "ORCH_SESS_001"),
+        ({"workflow_id": "approval", "scheduled_for": "tomorrow"}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "scheduled_for": past}, 422, "ORCH_VAL_002"),
+        ({"workflow_id": "approval", "scheduled_for": never}, 422, "ORCH_VAL_002"),
+        ({"workflow_id": "approval", "scheduled_for": later, "mode": "wait"}, 422, "ORCH_VAL_002"),
+        ({"workflow_id": "approval", "callback": {"url": "http://127.0.0.1/hook"}}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "callback": {"url": "ftp://example.org"}}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "callback": {"url": "https://example.org", "events": ["x"]}}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "callback": {"url": "https://example.org", "events": []}}, 400, "ORCH_VAL_001"),
+        ({"plan": {}}, 400, "ORCH_VAL_001"),
+        ({"plan": {"calls": {}}}, 400, "ORCH_VAL_001"),
+        (
+            {"plan": {"calls": {"a": {**ECHO, "depends_on": ["b"]}, "b": {**ECHO, "depends_on": ["a"]}}}},
+            422,
+            "ORCH_VAL_002",
+        ),
+    ]
+    for body, status, code in cases:
+        assert (await house.call("POST", "workflow.execute", body)).fault == (status, code), body
+    assert (await house.call("GET", "task.list")).data["items"] == []
+
+
+async def test_a_plan_is_told_all_its_faults_at_once(house: House) -> None:
+    plan = {
+        "calls": {
+            "a": {"service": "weather", "operation": "execute"},
+            "b": {"service": "tool_registry", "operation": "fly"},
+            "c": {**ECHO, "depends_on": ["nobody"]},
+            "d": {**ECHO, "parameters": {"agent_id": "echo", "query": "$.calls.e.result"}},
+        }
+    }
+    refused = await house.call("POST", "workflow.execute", {"plan": plan})
+    assert refused.fault == (422, "ORCH_VAL_002")
+    assert {f"$.data.plan.calls.{place}" for place in ("a.service", "b.operation", "c.depends_on[0]")} <= {
+        *refused.paths
+    }
+    assert "$.data.plan.calls.d.parameters.query" in refused.paths
+
+
+async def test_a_workflow_is_taken_in_while_nobody_can_tell_whether_it_is_there(house: House) -> None:
+    for kind in (FaultKind.ERROR, FaultKind.HANG, FaultKind.GARBAGE):
+        house.sandbox.faults.clear()
+        house.sandbox.faults.add(Fault(kind, "workflow_engine", "definition", status=503))
+        task_id = await house.start("unknown")
+        await house.until(task_id, "failed")
+        assert (await house.results(task_id))["error"]["code"] == "ORCH_NOTF_001"
+
+
+async def test_workflows_of_others_are_not_there(house: House) -> None:
+    task_id = await house.start("approval")
+    await house.until(task_id, "waiting")
+    given = {"node_id": "ask", "input": {"approved": True}}
+    for method, route, body in (
+        ("GET", "workflow.status", None),
+        ("GET", "workflow.results", None),
+        ("POST", "workflow.input", given),
+        ("DELETE", "workflow.cancel", None),
+    ):
+        answer = await house.call(method, f"{route}/{task_id}", body, user="bob")
+        assert answer.fault == (404, "ORCH_NOTF_001"), route
+        assert (await house.call(method, f"{route}/unknown", body)).fault == (404, "ORCH_NOTF_001"), route
+    assert (await house.status(task_id))["status"] == "waiting"
+
+
+async def test_a_task_of_another_kind_is_no_workflow(house: House) -> None:
+    session_id = (await house.call("POST", "session.create", {"agent_id": "echo"})).data["session_id"]
+    said = await house.call("POST", "chat.message", {"session_id": session_id, "content": "hi", "mode": "wait"})
+    [task] = (await house.call("GET", "task.list")).data["items"]
+    assert said.status == 200
+    assert (await house.call("GET", f"workflow.status/{task['task_id']}")).fault == (404, "ORCH_NOTF_001")
+
+
+async def test_bad_input_for_a_workflow_is_refused(house: House) -> None:
+    task_id = await house.start("approval")
+    await house.until(task_id, "waiting")
+    bodies: list[Any] = [None, {}, {"node_id": "ask"}, {"node_id": "", "input": 1}, {"input": 1}, [1]]
+    for body in bodies:
+        assert (await house.call("POST", f"workflow.input/{task_id}", body)).fault == (400, "ORCH_VAL_001"), body
+    assert (await house.status(task_id))["status"] == "waiting"
+
+
+async def test_each_route_needs_its_permission(house: House) -> None:
+    token = create_token(SECRET, "acme", "ann", permissions=["chat:write"])
+    headers = {"Authorization": f"Bearer {token}"}
+    for method, route, body in (
+        ("POST", "workflow.execute", {"workflow_id": "approval"}),
+        ("GET", "workflow.list", None),
+        ("GET", "workflow.status/t", None),
+        ("GET", "workflow.results/t", None),
+        ("POST", "workflow.input/t", {"node_id": "a", "input": 1}),
+        ("DELETE", "workflow.cancel/t", None),
+    ):
+        answer = await house.http.request(method, f"{house.url}/api/v1/{route}", json=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "ORCH_AUTH_003"), route
