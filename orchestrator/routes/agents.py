@@ -5,7 +5,14 @@ from typing import Annotated
 from attrs import frozen
 from msgspec import Meta
 
-from orchestrator.errors import NotFound, ServiceUnreachable, SessionBusy, SessionClosed, Unprocessable
+from orchestrator.errors import (
+    IdempotencyKeyReused,
+    NotFound,
+    ServiceUnreachable,
+    SessionBusy,
+    SessionClosed,
+    Unprocessable,
+)
 from orchestrator.models.agent_views import (
     AgentAssign,
     AgentDetails,
@@ -84,11 +91,13 @@ async def assign(call: Call) -> Answer:
     body=AgentFeedback,
     answers="agent.feedback_taken",
     answer=FeedbackTaken,
-    errors=(NotFound, Unprocessable, ServiceUnreachable),
+    idempotent=True,
+    errors=(NotFound, Unprocessable, IdempotencyKeyReused, ServiceUnreachable),
 )
 async def feedback(call: Call) -> Answer:
     """Say what you think of an answer, or of a session."""
-    return Answer(await call.services.agents.feedback(call.ctx, call.body))
+    taken, replayed = await call.services.agents.feedback(call.ctx, call.body)
+    return Answer(taken, replayed=replayed)
 
 
 @agent_routes.add(

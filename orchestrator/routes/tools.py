@@ -59,7 +59,8 @@ async def execute(call: Call) -> Answer:
     run: ToolRun = call.body
     tool = await call.services.tools.find(call.ctx, run)
     if tool.kind is not ToolKind.ASYNC:
-        return Answer(await call.services.tools.execute(call.ctx, run))
+        ran, replayed = await call.services.tools.execute(call.ctx, run)
+        return Answer(ran, replayed=replayed)
     task = await call.services.tool_runs.start(
         call.ctx,
         run.tool_id,

@@ -18,6 +18,7 @@ from orchestrator.models.session import Session
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.agent_existence import call_for
 from orchestrator.services.named_pages import page_by_name
+from orchestrator.services.repeats import Repeats
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.views import viewer_of
@@ -38,6 +39,7 @@ class AgentService:
     catalog: AgentCatalog
     sessions: SessionManager
     tasks: TaskStore
+    repeats: Repeats
 
     async def list(self, ctx: RequestContext, *, cursor: str | None, limit: int) -> Page[AgentSummary]:
         """List the tenant's agents in their latest versions, by their ids.
@@ -62,17 +64,24 @@ class AgentService:
         agent = await self.catalog.agent(call_for(ctx, LOOKUP_SECONDS), agent_id, version)
         return _details(agent, whole=ctx.principal.sees_whole_tenant)
 
-    async def feedback(self, ctx: RequestContext, given: AgentFeedback) -> FeedbackTaken:
+    async def feedback(self, ctx: RequestContext, given: AgentFeedback) -> tuple[FeedbackTaken, bool]:
         """Hand on what somebody thinks of an answer, or of a session.
+
+        Returns:
+            What was handed on, and whether an earlier request with the same idempotency key had done so.
 
         Raises:
             Unprocessable: it names neither, or both.
             NotFound: there is no such message or session that the caller may see.
+            IdempotencyKeyReused
             ServiceFault: Agent Management is away, and stayed so.
         """
         if (given.message_id is None) == (given.session_id is None):
             fault = FieldFault("$.data", "must name either `message_id` or `session_id`")
             raise Unprocessable(f"The feedback {fault.message}.", details=[fault])
+        return await self.repeats.once(ctx, "agent.feedback", given, FeedbackTaken, lambda: self._hand_on(ctx, given))
+
+    async def _hand_on(self, ctx: RequestContext, given: AgentFeedback) -> FeedbackTaken:
         session, agent_id, version = await self._about(ctx, given)
         taken = FeedbackTaken(agent_id, version, session.session_id, given.rating, given.message_id)
         fields: dict[str, Any] = {

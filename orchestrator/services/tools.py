@@ -19,6 +19,7 @@ from orchestrator.models.tool import AT_ONCE_MS, TIMEOUT_MS, Tool, ToolKind, Too
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.agent_existence import call_for
 from orchestrator.services.named_pages import page_by_name
+from orchestrator.services.repeats import Repeats
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 
@@ -35,6 +36,7 @@ class ToolService:
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
     sessions: SessionManager
+    repeats: Repeats
 
     async def list(self, ctx: RequestContext, *, agent_id: str | None, cursor: str | None, limit: int) -> Page[Tool]:
         """List the tools that an agent may use, or all, by their ids.
@@ -67,14 +69,20 @@ class ToolService:
             raise Unprocessable(f"The tool {run.tool_id!r} runs at the client, not here.", details=[fault])
         return tool
 
-    async def execute(self, ctx: RequestContext, run: ToolRun) -> ToolRan:
+    async def execute(self, ctx: RequestContext, run: ToolRun) -> tuple[ToolRan, bool]:
         """Run a tool that answers at once; one that ran and failed is an answer too.
+
+        Returns:
+            What it gave, and whether an earlier request with the same idempotency key had run it.
 
         Raises:
             Unprocessable: its parameters are wrong.
             CallTimeout: its result did not come in time.
-            NotFound, ServiceFault
+            IdempotencyKeyReused, NotFound, ServiceFault
         """
+        return await self.repeats.once(ctx, "tool.execute", run, ToolRan, lambda: self._execute(ctx, run))
+
+    async def _execute(self, ctx: RequestContext, run: ToolRun) -> ToolRan:
         named = ctx.idempotency_key or ctx.message_id or new_id()
         timeout_ms = min(run.timeout_ms or TIMEOUT_MS, AT_ONCE_MS)
         call = call_for(ctx, timeout_ms / 1000).keyed(f"tool:{ctx.principal.user_id}:{named}")

@@ -27,8 +27,8 @@ class FakeAgents:
             raise NotFound(f"There is no agent {agent_id!r}.")
         return AgentDetails("echo", version or "1.1.0", "Echo")
 
-    async def feedback(self, ctx: RequestContext, given: AgentFeedback) -> FeedbackTaken:
-        return FeedbackTaken("echo", "1.1.0", "s1", given.rating, given.message_id)
+    async def feedback(self, ctx: RequestContext, given: AgentFeedback) -> tuple[FeedbackTaken, bool]:
+        return FeedbackTaken("echo", "1.1.0", "s1", given.rating, given.message_id), False
 
 
 class FakeTools:
@@ -40,8 +40,8 @@ class FakeTools:
             raise NotFound(f"There is no tool {run.tool_id!r}.")
         return Tool("calculator", "Calculator", ToolKind.SYNC)
 
-    async def execute(self, ctx: RequestContext, run: ToolRun) -> ToolRan:
-        return ToolRan(run.tool_id, ToolStatus.SUCCESS, 42, execution_time_ms=1.0, session_id=run.session_id)
+    async def execute(self, ctx: RequestContext, run: ToolRun) -> tuple[ToolRan, bool]:
+        return ToolRan(run.tool_id, ToolStatus.SUCCESS, 42, execution_time_ms=1.0, session_id=run.session_id), False
 
 
 class FakeNotices:

@@ -1,10 +1,13 @@
 """Agents and tools, over the whole service."""
 
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
-from orchestrator.models.principal import Role
+from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
+from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.sandbox.faults import FaultKind
 from tests.http.fakes import bearer, keyed
 from tests.http.sandboxed import names, stack, until
@@ -130,9 +133,13 @@ async def test_feedback_reaches_agent_management_with_the_version_that_answered(
         about = await house.client.call("POST", "/api/v1/agent.feedback", {"session_id": session_id, "rating": 1})
         assert about.data["agent_id"] == "calculator"
         keyed_ = {**bearer(), "Idempotency-Key": "f1"}
-        for _ in range(2):
-            await house.client.call("POST", "/api/v1/agent.feedback", {"session_id": session_id, "rating": 2}, keyed_)
-        assert house.calls("agent_management", "feedback") == 5
+        body = {"session_id": session_id, "rating": 2}
+        replies = [await house.client.call("POST", "/api/v1/agent.feedback", body, keyed_) for _ in range(2)]
+        assert replies[0].data == replies[1].data
+        assert ["Idempotent-Replayed" in reply.headers for reply in replies] == [False, True]
+        reused = await house.client.call("POST", "/api/v1/agent.feedback", {**body, "rating": 3}, keyed_)
+        assert reused.fault[:2] == (409, "ORCH_VAL_004")
+        assert house.calls("agent_management", "feedback") == 4
         for body in ({"rating": 5}, {"rating": 5, "session_id": session_id, "message_id": "m"}):
             assert (await house.client.call("POST", "/api/v1/agent.feedback", body)).fault[:2] == (422, "ORCH_VAL_002")
         for body in ({"rating": 6, "session_id": session_id}, {"session_id": session_id}):
@@ -235,3 +242,54 @@ async def test_a_tool_that_answers_later_is_a_task(redis_url: str, tmp_path: Pat
 
         await until(handed_on, 1)
         assert (await house.client.call("GET", f"/api/v1/task.get/{first.data['task_id']}", headers=BOB)).status == 404
+
+
+async def test_a_repeated_run_of_a_tool_is_answered_as_it_was(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        key = {**bearer(), "Idempotency-Key": "k1"}
+        run = {"tool_id": "current_time"}
+        house.fault(FaultKind.HANG, "tool_registry", "execute", count=1)
+        late = await house.client.call("POST", "/api/v1/tool.execute", {**run, "timeout_ms": 50}, key)
+        assert late.status == 504
+        again = {**run, "timeout_ms": 50}
+        replies = [await house.client.call("POST", "/api/v1/tool.execute", again, key) for _ in range(2)]
+        assert [reply.status for reply in replies] == [200, 200]
+        assert replies[0].data == replies[1].data
+        assert ["Idempotent-Replayed" in reply.headers for reply in replies] == [False, True]
+        reused = await house.client.call("POST", "/api/v1/tool.execute", run, key)
+        assert reused.fault[:2] == (409, "ORCH_VAL_004")
+
+
+async def test_a_turn_goes_on_with_the_version_it_began_with_when_its_client_has_run_a_tool(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        services = house.client.process.services
+        create = {"agent_id": "confirm"}
+        session_id = (await house.client.call("POST", "/api/v1/session.create", create)).data["session_id"]
+        async with services.pump.follow("acme", session_id) as follower:
+            said = await house.client.say(session_id)
+            asked: dict[str, Any] = {}
+            while not asked:
+                for event in await follower.receive():
+                    if event.name == "tool.execute":
+                        asked = orjson.loads(event.body)["data"]
+        versions = house.sandbox.fixtures.agents["confirm"]
+        versions["9.0.0"] = {**versions["1.0.0"], "version": "9.0.0"}
+        told = await house.client.call("POST", "/internal/v1/agent.updated", create, keyed())
+        assert told.data["agent_id"] == "confirm"
+        outcome = ToolOutcome(ToolStatus.SUCCESS, {"confirmed": True})
+        principal = Principal("acme", "ann", Role.USER, frozenset({"*"}), float("inf"))
+        ctx = RequestContext(principal, "r1", "c1", TraceContext("a" * 32, "b" * 16))
+        await services.chat.tool_result(ctx, session_id, ToolResult(asked["tool_call_id"], outcome))
+
+        async def task() -> Any:
+            return (await house.client.call("GET", f"/api/v1/task.get/{said.data['task_id']}")).data
+
+        async def status() -> str:
+            return str((await task())["status"])
+
+        await until(status, "completed")
+        ended = await task()
+        assert (ended["agent_version"], ended["attempt"]) == ("1.0.0", 2)
+        assert (await house.client.call("GET", "/api/v1/agent.get/confirm")).data["version"] == "9.0.0"
