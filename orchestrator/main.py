@@ -63,6 +63,7 @@ from orchestrator.services.plan_calls import PlanCalls
 from orchestrator.services.plan_runner import PlanRunner
 from orchestrator.services.probes import probes_of
 from orchestrator.services.rate_limiter import RateLimiter, rates_of
+from orchestrator.services.repeats import Repeats
 from orchestrator.services.replays import ReplayService
 from orchestrator.services.revocations import Revocations
 from orchestrator.services.schedule_runner import ScheduleRunner
@@ -93,6 +94,7 @@ from orchestrator.store.due import DueTenants
 from orchestrator.store.events import EventLog, TaskLog
 from orchestrator.store.gateway_calls import GatewayCalls, Limits
 from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants
+from orchestrator.store.idempotency import IdempotencyStore
 from orchestrator.store.keys import Keys
 from orchestrator.store.limits import LimitStore
 from orchestrator.store.nodes import Nodes
@@ -294,6 +296,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         )
         schedules = ScheduleStore(*stores)
         consumer = Consumer(queue, TaskKinds(queue, handlers), ScheduleRunner(schedules, sessions, chat).run_due)
+        repeats = Repeats(IdempotencyStore(*stores))
         load = LoadService(queue.nodes, ready, TenantStates(*stores), round(settings.node_timeout * 1000), board)
         tenants = TenantService(TenantStates(*stores), ready, audit)
         updates = TaskUpdateService(queue.delegations, ready, {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow})
@@ -324,8 +327,8 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             timelines=TimelineService(TimelineStore(*stores), load),
             task_updates=updates,
             tool_runs=ToolRunService(GenericTaskStore(*stores), tasks, ready, KnownTenants(redis, keys), settings),
-            agents=AgentService(clients, coordinator, catalog, sessions, task_store),
-            tools=ToolService(clients, coordinator, catalog, sessions),
+            agents=AgentService(clients, coordinator, catalog, sessions, task_store, repeats),
+            tools=ToolService(clients, coordinator, catalog, sessions, repeats),
             catalog_notices=CatalogNotices(redis, keys, catalog),
             notifications=NotificationService(NotificationStore(*stores)),
             notification_hub=NotificationHub(NotificationStore(*stores)),
