@@ -147,7 +147,8 @@ def data_of(response: httpx.Response) -> Any:
     if error:
         details = [(fault["path"], fault["message"]) for fault in error.get("details", ())]
         by_key = "X-API-Key" in response.request.headers
-        raise refusal(response.status_code, error["message"], details, error.get("retry_after_ms"), by_key=by_key)
+        wait_ms, code = error.get("retry_after_ms"), error.get("code", "")
+        raise refusal(response.status_code, error["message"], details, wait_ms, code=code, by_key=by_key)
     if isinstance(data, dict) and "items" in data:
         pagination = body.get("meta", {}).get("pagination") or {}
         data["next_cursor"] = pagination.get("next_cursor")

@@ -47,7 +47,10 @@ _HINTS: Final = {
     429: "Wait a moment and try again.",
     503: "'nooble-orch doctor' shows what is away.",
 }
-
+_CODE_HINTS: Final = {
+    "ORCH_TENANT_001": "An operator has paused the tenant; 'nooble-orch tenants resume' lets its work start again.",
+    "ORCH_TENANT_002": "An operator drains the tenant; 'nooble-orch tenants resume' takes work in again.",
+}
 _KEY_HINTS: Final = {
     401: "Give a valid API key with ORCH_API_KEY, or in a profile.",
     403: "The API key lacks the scope that this needs.",
@@ -60,6 +63,7 @@ def refusal(
     details: list[tuple[str, str]],
     retry_after_ms: int | None = None,
     *,
+    code: str = "",
     by_key: bool = False,
 ) -> CliFailure:
     """Turn an error that the service answered into the failure of a command.
@@ -69,13 +73,14 @@ def refusal(
         message: the service's sentence.
         details: (path, fault) each.
         retry_after_ms: when the service may be asked again, in ms.
+        code: the error's.
         by_key: whether an API key was shown instead of a token.
     """
     # A single fault is already part of the service's sentence.
     faults = "; ".join(f"{path} {fault}" for path, fault in details) if len(details) > 1 else ""
     wait = f"Try again in {retry_after_ms / 1000:.1f} s." if retry_after_ms else ""
     usual = (by_key and _KEY_HINTS.get(status)) or _HINTS.get(status, "")
-    hint = " ".join(part for part in (faults, wait or usual) if part)
+    hint = " ".join(part for part in (faults, _CODE_HINTS.get(code) or wait or usual) if part)
     return CliFailure(message, hint, _BY_STATUS.get(status, Exit.FAILED))
 
 

@@ -228,6 +228,7 @@ def _raise_refusal(error: ConnectionRejected) -> NoReturn:
     try:
         told = json.loads(error.body or b"")["error"]
         details = [(fault["path"], fault["message"]) for fault in told.get("details", ())]
-        raise refusal(error.status_code, told["message"], details, told.get("retry_after_ms"))
+        wait_ms, code = told.get("retry_after_ms"), told.get("code", "")
+        raise refusal(error.status_code, told["message"], details, wait_ms, code=code)
     except (ValueError, KeyError, TypeError):
         raise refusal(error.status_code, f"The service refused the WebSocket ({error.status_code}).", []) from None

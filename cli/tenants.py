@@ -194,6 +194,8 @@ def drain(
     Example:
       nooble-orch tenants drain acme --timeout 60 --yes
     """
+    if discard and deadline is not None:
+        raise click.UsageError("--discard puts everything aside at once: it does not go with --deadline.")
     if file is not None and not discard and deadline is None:
         raise click.UsageError("--export needs --discard or --deadline: what is worked off can't be exported.")
     if file is not None:

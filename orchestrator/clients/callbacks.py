@@ -16,8 +16,18 @@ from orchestrator.errors import BadGateway, CallTimeout, OrchestratorError, Serv
 
 CALLBACK_SECONDS: Final = 15.0
 """How long a receiver may take, from the look-up of its name to its answer."""
+_DIGITS: Final = 9
 _ANSWER_BYTES: Final = 65_536
 """So much of an answer's body is taken off the line; nobody reads it."""
+
+
+@frozen
+class CallbackAnswer:
+    """What a receiver answered."""
+
+    status: int
+    retry_after_ms: int | None = None
+    """When it wants to be asked again, where it says so in seconds."""
 
 
 class _Pinned(httpcore.AsyncNetworkBackend):
@@ -50,8 +60,8 @@ class CallbackClient:
     guard: AddressGuard
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
-        """POST `body`; returns the status of the answer, whatever it is.
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> CallbackAnswer:
+        """POST `body`; returns the answer, whatever it is.
 
         Raises:
             ServiceRefused: the address is not allowed.
@@ -67,7 +77,7 @@ class CallbackClient:
             return await self._post(target, await self.guard.resolve(target), headers, body)
         raise CallTimeout("The receiver did not answer in time.")
 
-    async def _post(self, target: Target, address: str, headers: Mapping[str, str], body: bytes) -> int:
+    async def _post(self, target: Target, address: str, headers: Mapping[str, str], body: bytes) -> CallbackAnswer:
         origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
         tls = (self.tls or _trusted()) if target.scheme == "https" else None
         connections = Connections(origin, backend=_Pinned(address), tls=tls)
@@ -78,13 +88,21 @@ class CallbackClient:
             exchange = await connections.send(request)
             async with HttpPieces("callback", exchange) as pieces:
                 await _discard(pieces)
-            return exchange.response.status
+            return CallbackAnswer(exchange.response.status, _retry_after_ms(exchange.response.headers))
         except (httpcore.NetworkError, httpcore.TimeoutException) as error:
             raise ServiceUnreachable(f"There is no connection to the receiver: {_cause(error)}.") from error
         except (httpcore.RemoteProtocolError, httpcore.LocalProtocolError) as error:
             raise BadGateway(f"The receiver broke off, or does not speak HTTP: {_cause(error)}.") from error
         finally:
             await connections.aclose()
+
+
+def _retry_after_ms(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """Read `Retry-After` in seconds; its other form, a date, is as good as none."""
+    for name, value in headers:
+        if name.lower() == b"retry-after" and value.isdigit() and len(value) <= _DIGITS:
+            return int(value) * 1000
+    return None
 
 
 async def _discard(pieces: HttpPieces) -> None:

@@ -20,6 +20,7 @@ REMEDIES: Final[Mapping[FaultKind, str]] = {
     _K.LEFT_DELAYED: "take it out of the delayed tasks",
     _K.LEFT_IN_TURNS: "take it out of the session's waiting turns",
     _K.LEFT_IN_INDEX: "take it out of the index",
+    _K.NOT_ACTIVE: "make it the active task of its session, if that has none",
     _K.ACTIVE_ENDED: "let the session go on",
     _K.STUCK_PROCESSING: "let the session go on",
     _K.TURNS_STUCK: "let the session's next turn begin",

@@ -85,7 +85,9 @@ class Auditor:
 
     async def repair(self, audit: Audit) -> Audit:
         """Mend what an audit has found, as far as that is safe; faults that were mended say so."""
-        return evolve(audit, faults=[await self._mend(audit.tenant_id, fault) for fault in audit.faults])
+        # A session may seem to wait for nothing because it has lost its active task: that comes first.
+        ordered = sorted(audit.faults, key=lambda fault: fault.kind is not FaultKind.NOT_ACTIVE)
+        return evolve(audit, faults=[await self._mend(audit.tenant_id, fault) for fault in ordered])
 
     async def _clockwork(self, tenant_id: str) -> AsyncIterator[Fault]:
         if await _lasts(lambda: self.store.not_woken(tenant_id)):

@@ -29,6 +29,7 @@ _TASK_MENDS: Final = {
     _K.LEFT_DELAYED: "drop_delay",
     _K.LEFT_IN_TURNS: "drop_turn",
     _K.LEFT_IN_INDEX: "drop_index",
+    _K.NOT_ACTIVE: "activate",
 }
 _SESSION_MENDS: Final = frozenset({_K.ACTIVE_ENDED, _K.STUCK_PROCESSING, _K.TURNS_STUCK})
 _ENTRY_MENDS: Final = frozenset({_K.ENTRY_UNRECORDED, _K.ENTRY_STRAY})

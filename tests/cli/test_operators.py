@@ -16,6 +16,7 @@ from hypercorn.trio import serve
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from cli import failures
 from cli.main import nooble_orch
 from orchestrator.domain.transfers import header_of
 from tests.cli.fake_service import LONG_TASK, envelope, refusal
@@ -153,6 +154,19 @@ async def test_a_damaged_file_is_refused_in_one_sentence_and_nothing_is_sent(fak
 async def test_an_export_of_what_is_worked_off_is_wrong_usage(fake: Operators, tmp_path: Path) -> None:
     ended = await fake.run(tmp_path, "tenants", "drain", "acme", "--export", "a.jsonl", "--yes")
     assert (ended.code, fake.asked) == (2, [])
+
+
+async def test_a_drain_that_puts_aside_at_once_and_later_is_wrong_usage(fake: Operators, tmp_path: Path) -> None:
+    ended = await fake.run(tmp_path, "tenants", "drain", "acme", "--discard", "--deadline", "60", "--yes")
+    assert (ended.code, fake.asked) == (2, [])
+
+
+@pytest.mark.parametrize(("code", "hint"), [("ORCH_TENANT_002", "drains"), ("ORCH_TENANT_001", "paused")])
+def test_who_is_refused_by_a_drained_tenant_hears_what_would_help(code: str, hint: str) -> None:
+    failure = failures.refusal(503, "The tenant is draining and takes no new work.", [], 30_000, code=code)
+    assert hint in failure.hint
+    assert "tenants resume" in failure.hint
+    assert failure.code is failures.Exit.UNREACHABLE
 
 
 async def test_dead_letters_are_replayed_part_by_part_with_progress(fake: Operators, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ class Receiver:
     came: trio.Event = field(factory=trio.Event)
     release: trio.Event | None = None
     """Nothing is answered before it is set."""
+    retry_after: str | None = None
+    """What each answer says of when to come again."""
     endless: bool = False
     """Whether the body of an answer has no end."""
 
@@ -60,6 +62,8 @@ class Receiver:
                 await self.release.wait()
             status = self.answers.pop(0) if self.answers else 200
             lines = [("Location", self.url()), ("Content-Length", str(10**12 if self.endless else 2))]
+            if self.retry_after is not None:
+                lines.append(("Retry-After", self.retry_after))
             await stream.send_all(connection.send(h11.Response(status_code=status, headers=lines)) or b"")
             await stream.send_all(b"ok")
             while self.endless:

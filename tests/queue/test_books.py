@@ -138,6 +138,36 @@ async def test_a_session_that_waits_for_nothing_becomes_active_and_says_so(idle:
     assert (await idle.event_names(session))[-1] == "session.state_update(ACTIVE)"
 
 
+@pytest.mark.parametrize("turns", [["say a"], ["say a", "say b", "say c"]])
+async def test_a_queued_task_that_its_session_has_forgotten_becomes_its_active_one_again(
+    redis_url: str, turns: list[str]
+) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        session = await stage.session()
+        accepted = [await stage.say(session, turn) for turn in turns]
+        await stage.redis.hdel(stage.keys.session("acme", session.session_id), "active_task_id")
+        assert FaultKind.NOT_ACTIVE in await kinds(stage)
+        repaired = await auditor_of(stage).repair(await audit(stage))
+        assert [fault.kind for fault in repaired.faults if fault.mended] == [FaultKind.NOT_ACTIVE]
+        assert (await audit(stage)).faults == []
+        async with trio.open_nursery() as nursery:
+            await nursery.start(stage.consumer.run, stage.stopping)
+            await stage.ended(session, accepted[-1])
+            nursery.cancel_scope.cancel()
+        assert stage.turns.began == turns
+
+
+async def test_a_second_task_beside_the_active_one_is_for_a_person_to_look_at(idle: Stage) -> None:
+    session, other = await idle.session(), await idle.session()
+    await idle.say(session, "say a")
+    stranger = await idle.say(other, "say b")
+    await idle.redis.hset(idle.keys.session("acme", other.session_id), "active_task_id", "another")
+    await idle.redis.hset(idle.keys.task("acme", "another"), mapping={"status": "pending", "task_id": "another"})
+    repaired = await auditor_of(idle).repair(await audit(idle))
+    [fault] = [fault for fault in repaired.faults if fault.kind is FaultKind.NOT_ACTIVE]
+    assert (fault.subject, fault.mended) == (stranger.task_id, False)
+
+
 async def test_leftovers_in_index_and_delays_are_taken_out(idle: Stage) -> None:
     await idle.session()
     await idle.redis.zadd(idle.keys.task_index("acme"), {"gone": 1})

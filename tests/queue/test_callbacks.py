@@ -19,6 +19,7 @@ from orchestrator.models.batch import Batch, BatchCallback, CallbackEvent, Callb
 from orchestrator.models.orchestration import RetryPolicy
 from orchestrator.models.replay import ReplayRequest
 from orchestrator.models.task import Lane, Task, TaskStatus
+from orchestrator.models.tenant import TenantState
 from orchestrator.models.timestamps import from_timestamp, now_ms
 from orchestrator.queue.consumer import Handler
 from orchestrator.queue.hand import StopReason
@@ -198,6 +199,22 @@ async def test_while_it_is_tried_again_the_batch_shows_why(redis_url: str) -> No
         assert (await audit(stage)).faults == []
 
 
+@pytest.mark.parametrize(
+    ("said", "waits_ms"),
+    [("120", 120_000), ("999999999", 600_000), ("Wed, 21 Oct 2099 07:28:00 GMT", 1000), ("-5", 1000)],
+)
+async def test_a_receiver_that_asks_for_more_time_gets_it_within_the_longest_pause(
+    redis_url: str, said: str, waits_ms: int
+) -> None:
+    async with open_told(redis_url, RetryPolicy(attempts=3, first_ms=1000, jitter=0, cap_ms=600_000)) as told:
+        told.receiver.answers, told.receiver.retry_after = [503], said
+        batch = await told.create("say 1")
+        await told.batches.reaches(batch, lambda now: bool(now.callback and now.callback.last_error))
+        stage = told.batches.stage
+        [(_, due)] = await stage.redis.zrange(stage.keys.delayed("acme"), 0, -1, withscores=True)
+        assert waits_ms - 1000 < due - now_ms() <= waits_ms
+
+
 async def test_410_ends_it_at_once_and_it_becomes_a_dead_letter(told: Told) -> None:
     told.receiver.answers = [410]
     callback = await told.settled(await told.create("say 1"))
@@ -328,3 +345,20 @@ async def test_nobody_is_told_of_a_batch_of_somebody_else(told: Told) -> None:
             await trio.sleep(0.005)
     assert task.error.code == "ORCH_NOTF_001"
     assert len(told.receiver.deliveries) == 1
+
+
+async def test_a_receiver_that_is_gone_holds_up_no_drain_and_is_tried_on_after_a_resume(redis_url: str) -> None:
+    async with open_told(redis_url, RetryPolicy(attempts=3, first_ms=60_000)) as told:
+        told.receiver.answers = [503]
+        batch = await told.create("say 1")
+        await told.batches.reaches(batch, lambda now: bool(now.callback and now.callback.last_error))
+        stage = told.batches.stage
+        await told.tenants.look("acme", TenantState.DRAINING)
+        assert await told.tenants.advance("acme") is TenantState.DRAINED
+        assert (await audit(stage)).faults == []
+        [due] = [fields[b"due"] for _, fields in await stage.redis.xrange(stage.keys.parked("acme"))]
+        await told.tenants.look("acme", TenantState.ACTIVE)
+        assert await told.tenants.advance("acme") is TenantState.ACTIVE
+        [(_, again)] = await stage.redis.zrange(stage.keys.delayed("acme"), 0, -1, withscores=True)
+        assert again == float(due)
+        assert (await audit(stage)).faults == []

@@ -89,7 +89,7 @@ async def test_a_name_is_resolved_once_and_the_address_that_was_checked_is_conne
     names = Names(["127.0.0.1", "10.9.9.9"])
     trio.socket.set_custom_hostname_resolver(names)
     async with open_receiver() as receiver:
-        assert await CallbackClient(LOOPBACK).post(receiver.url("rebinding.example"), {}, b"{}") == 200
+        assert (await CallbackClient(LOOPBACK).post(receiver.url("rebinding.example"), {}, b"{}")).status == 200
         assert names.asked == ["rebinding.example"]
         assert receiver.deliveries[0].headers["host"] == f"rebinding.example:{receiver.port}"
         with pytest.raises(ServiceRefused):
@@ -99,7 +99,7 @@ async def test_a_name_is_resolved_once_and_the_address_that_was_checked_is_conne
 async def test_a_redirect_is_an_answer_like_others() -> None:
     async with open_receiver() as receiver:
         receiver.answers = [307]
-        assert await CallbackClient(LOOPBACK).post(receiver.url(), {}, b"{}") == 307
+        assert (await CallbackClient(LOOPBACK).post(receiver.url(), {}, b"{}")).status == 307
         assert len(receiver.deliveries) == 1
 
 
@@ -107,7 +107,7 @@ async def test_an_answer_without_end_is_left_after_its_beginning() -> None:
     async with open_receiver() as receiver:
         receiver.endless = True
         with trio.fail_after(5):
-            assert await CallbackClient(LOOPBACK).post(receiver.url(), {}, b"{}") == 200
+            assert (await CallbackClient(LOOPBACK).post(receiver.url(), {}, b"{}")).status == 200
 
 
 async def test_a_receiver_that_does_not_answer_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ async def test_a_certificate_must_be_trusted_and_of_the_name_in_the_url(tmp_path
     trusting = CallbackClient(LOOPBACK, ssl.create_default_context(cafile=str(certificate)))
     trio.socket.set_custom_hostname_resolver(Names(["127.0.0.1"]))
     async with open_receiver(serving) as receiver:
-        assert await trusting.post(receiver.url("localhost", "https"), {}, b"{}") == 200
+        assert (await trusting.post(receiver.url("localhost", "https"), {}, b"{}")).status == 200
         with pytest.raises(ServiceUnreachable, match="certificate"):
             await trusting.post(receiver.url("other.example", "https"), {}, b"{}")
         with pytest.raises(ServiceUnreachable, match="certificate"):

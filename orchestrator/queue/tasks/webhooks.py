@@ -123,12 +123,12 @@ class Webhooks:
             "User-Agent": "agent-orchestrator",
             **signed_headers(keys, message.task_id, int(time.time()), body),
         }
-        status = await self.client.post(message.payload["url"], headers, body)
-        if 200 <= status < 300:
+        answer = await self.client.post(message.payload["url"], headers, body)
+        if 200 <= answer.status < 300:
             return None
-        if status == _GONE:
+        if answer.status == _GONE:
             return ServiceRefused("The receiver wants no more callbacks: it answered 410.")
-        return BadGateway(f"The receiver answered {status}.")
+        return BadGateway(f"The receiver answered {answer.status}.", retry_after_ms=answer.retry_after_ms)
 
     async def _body(self, claim: Claim, message: TaskMessage) -> bytes:
         """Return what is sent: the same bytes each time, and though the batch's record may have gone since.
@@ -167,6 +167,8 @@ class Webhooks:
         delay_ms = round(
             backoff_seconds(self.policy, claim.failures + 1) * 1000 * (1 + self.policy.jitter * _random.uniform(-1, 1))
         )
+        # A receiver may ask for more time, but not for more than the longest pause that it would get anyhow.
+        delay_ms = max(delay_ms, min(error.retry_after_ms or 0, self.policy.cap_ms))
         age_ms = int(claim.record[b"claimed_at"]) - int(claim.record[b"created_at"])
         left_ms = LIFETIME_MS - age_ms - delay_ms
         if left_ms <= 0 or claim.failures + 1 >= self.policy.attempts:

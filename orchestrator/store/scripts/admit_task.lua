@@ -79,7 +79,7 @@ if moment then
   redis.call('ZADD', DELAYED, moment, task_id)
 elseif not shares then
   -- Who has nothing to do hears of the first task at once; that the tenant has work is marked for all besides.
-  if waiting == 0 then redis.call('PUBLISH', 'orchestrator:wake', (string.gsub(TENANT, '[{}]', ''))) end
+  if waiting == 0 then call_idle() end
   note('entry', redis.call('XADD', lane_key(ARGV[8]), '*', 'task_id', task_id, 'message', ARGV[7]))
 end
 redis.call('HSET', task, unpack(known))

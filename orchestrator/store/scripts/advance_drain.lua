@@ -70,6 +70,16 @@ if config[2] == 'discard' or NOW >= tonumber(config[3] or NOW + 1) then
   end
   if left - #delayed / 2 <= 0 then return {'draining', 1} end
 end
+-- A callback whose receiver does not answer is tried for a day: that holds up no drain. It is put aside, and tried on
+-- after a resume.
+local delayed = redis.call('ZRANGE', DELAYED, 0, wanted - 1, 'WITHSCORES')
+for i = 1, #delayed, 2 do
+  local fields = redis.call('HMGET', task_key(delayed[i]), 'type', 'status')
+  if fields[1] == 'webhook.deliver' and fields[2] == 'retrying' then
+    redis.call('ZREM', DELAYED, delayed[i])
+    park(delayed[i], 'due', delayed[i + 1])
+  end
+end
 if tasks_in_lanes() + redis.call('ZCARD', DELAYED) > 0 then return {'draining', 0} end
 redis.call('HSET', CONFIG, 'state', 'drained')
 return {'drained', 0}

@@ -24,4 +24,6 @@ redis.call('HDEL', session, 'active_task_id')
 touch_session(session_id)
 move_session(session_id, 'TERMINATED', ARGV[11], ARGV[6], ARGV[7])
 expire_session(session_id, ARGV[10])
+-- Another task of a user has moved up into the lanes.
+if users_moved_up then call_idle() end
 return {'ok', state}

@@ -61,4 +61,5 @@ for _, lane in ipairs(LANES) do
     end
   end
 end
+if users_moved_up then more = 1 end
 return {given_up, more}

@@ -1,6 +1,6 @@
 -- Mend what the audit found of a task, if it is still so.
 -- KEYS: 1 the tenant's queue
--- ARGV: 1 tenant, 2 events kept, 3 task, 4 'requeue', 'drop_delay', 'drop_entry', 'drop_turn' or 'drop_index'
+-- ARGV: 1 tenant, 2 events kept, 3 task, 4 'requeue', 'drop_delay', 'drop_entry', 'drop_turn', 'drop_index' or 'activate'
 -- Returns: 1 if it was mended, 0 if there was nothing to mend any more
 -- Complexity: O(turns waiting in its session)
 --!include tenant
@@ -16,6 +16,15 @@ local turns = record[4] and session_key(record[4]) .. ':turns'
 if mend == 'drop_index' then return status and 0 or redis.call('ZREM', INDEX, task_id) end
 if mend == 'drop_delay' then return (not live or there) and redis.call('ZREM', DELAYED, task_id) or 0 end
 if mend == 'drop_turn' then return turns and not live and redis.call('LREM', turns, 0, task_id) or 0 end
+if mend == 'activate' then
+  local session = record[4] and session_key(record[4])
+  local state = session and redis.call('HGET', session, 'state')
+  if not live or not state or redis.call('HEXISTS', session, 'active_task_id') == 1 then return 0 end
+  if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return 0 end
+  redis.call('HSET', session, 'active_task_id', task_id)
+  trace_step(task_id, 'mended')
+  return 1
+end
 if mend == 'drop_entry' then
   if live or not there then return 0 end
   dequeue(task_id)

@@ -10,6 +10,9 @@ local function enqueue(task_id)
   put_into_lane(task_id, fields[1], fields[2])
 end
 
+-- Have processes that have nothing to do claim of the tenant at once, whether it is marked as ready yet or not.
+local function call_idle() redis.call('PUBLISH', 'orchestrator:wake', (string.gsub(TENANT, '[{}]', ''))) end
+
 local function leave_lane(task_id, lane, entry, user)
   if user then leave_user(task_id, user) end
   if entry then
