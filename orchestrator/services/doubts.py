@@ -22,9 +22,10 @@ from orchestrator.models.gateway import Doubt, GatewayCall
 from orchestrator.models.ids import new_id
 from orchestrator.models.principal import TraceContext
 from orchestrator.models.usage import UsageKind
-from orchestrator.services.gateway_requests import RequestReader
+from orchestrator.services.gateway_requests import STEPS, RequestReader
 from orchestrator.services.gateway_stream import GatewayStream
 from orchestrator.services.open_calls import OpenCalls
+from orchestrator.services.service_coordinator import ServiceCoordinator
 
 ASK_SECONDS: Final = 60.0
 """Deadline of asking once."""
@@ -42,11 +43,13 @@ class DoubtSolver:
     Args:
         calls: the calls of this process, and their store.
         clients: whom to ask.
+        coordinator: whether they may be asked now.
         reader: reads what was spent.
     """
 
     calls: OpenCalls
     clients: Clients
+    coordinator: ServiceCoordinator
     reader: RequestReader
     _changed: trio.Event = field(factory=trio.Event, init=False)
     _running: int = field(default=0, init=False)
@@ -114,8 +117,7 @@ class DoubtSolver:
             _log.error("gateway.given_up", tenant_id=call.tenant_id, call_id=call.call_id, estimate=call.estimate)
             return
         try:
-            answer = await self._answer(call)
-            spent = self.reader.spent(call, answer)
+            spent = self.reader.spent(call, await self._answer(call))
         except OrchestratorError as error:
             if is_refusal(error):
                 # The service answers a name as it did first: it has never done what it refuses.
@@ -136,6 +138,10 @@ class DoubtSolver:
             trio.current_time() + ASK_SECONDS,
             call.call_id,
         )
+        async with self.coordinator.attempt(STEPS[call.kind], context) as attempt:
+            return await self._ask(call, context.until(attempt.deadline))
+
+    async def _ask(self, call: GatewayCall, context: CallContext) -> Answer:
         if call.kind is UsageKind.EMBED:
             return await self.clients.embedding.embed(context, call.body)
         if call.kind is UsageKind.SEARCH:

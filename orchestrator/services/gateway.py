@@ -35,11 +35,11 @@ from orchestrator.errors import BadGateway, InvalidBody, StoreUnavailable
 from orchestrator.models.call import CallContext
 from orchestrator.models.envelope import FieldFault
 from orchestrator.models.gateway import GatewayCall
-from orchestrator.models.orchestration import MEDIUM, ServiceCall
+from orchestrator.models.orchestration import ServiceCall
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.usage import UsageKind
 from orchestrator.services.doubts import DoubtSolver
-from orchestrator.services.gateway_requests import RequestReader
+from orchestrator.services.gateway_requests import EMBED, GENERATE, SEARCH, RequestReader
 from orchestrator.services.gateway_stream import GatewayStream, KeptPieces
 from orchestrator.services.open_calls import OpenCalls
 from orchestrator.services.service_coordinator import ServiceCoordinator
@@ -49,9 +49,6 @@ from orchestrator.store.gateway_calls import GatewayCalls
 from orchestrator.store.usage import UsageLedger
 from orchestrator.telemetry.metrics import Metrics
 
-GENERATE: Final = ServiceCall("query", "generate", MEDIUM)
-SEARCH: Final = ServiceCall("query", "search", MEDIUM)
-EMBED: Final = ServiceCall("embedding", "create", MEDIUM)
 CALL_SECONDS: Final = 120.0
 """Deadline of a call with all its tries; of a stream as a whole."""
 DRAIN_SECONDS: Final = 10.0
@@ -80,7 +77,7 @@ class Gateway:
 
     @solver.default
     def _solver(self) -> DoubtSolver:
-        return DoubtSolver(self.calls, self.clients, self.reader)
+        return DoubtSolver(self.calls, self.clients, self.coordinator, self.reader)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry calls, keep their leases, and solve doubts, for ever."""

@@ -13,11 +13,16 @@ from orchestrator.domain.budgets import Price, estimate_tokens, told_nano
 from orchestrator.errors import TenantNotGranted
 from orchestrator.models.gateway import GatewayCall
 from orchestrator.models.ids import is_id, new_id
+from orchestrator.models.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.usage import Payer, Spending, UsageKind
 
 LONGEST_MODEL: Final = 128
 """Characters of a model's name that it is known by here."""
+GENERATE: Final = ServiceCall("query", "generate", MEDIUM)
+SEARCH: Final = ServiceCall("query", "search", MEDIUM)
+EMBED: Final = ServiceCall("embedding", "create", MEDIUM)
+STEPS: Final = {UsageKind.GENERATE: GENERATE, UsageKind.SEARCH: SEARCH, UsageKind.EMBED: EMBED}
 _MODEL_FIELDS: Final = {UsageKind.GENERATE: "llm_model", UsageKind.SEARCH: "llm_model", UsageKind.EMBED: "model"}
 
 

@@ -11,6 +11,8 @@ from attrs import define, field
 from orchestrator.errors import BadGateway, BudgetExhausted, OrchestratorError, RateLimited, ServiceRefused
 from orchestrator.models.usage import UsageGroup, UsageKind
 from orchestrator.store.gateway_calls import Reserved
+from orchestrator.store.sessions import Viewer
+from orchestrator.store.timelines import TimelineStore
 from tests.services.gateway_rig import ANSWER, CTX, USAGE, answering, gateway_at, keyed, rig
 from tests.services.scripted import Asked, begin_stream, end_stream, reply, send_lines, serve, stream_all
 
@@ -317,3 +319,23 @@ class _Leaver(trio.abc.Instrument):
             self.left -= 1
             if self.left == 0:
                 self.scope.cancel()
+
+
+async def test_a_call_of_a_turn_belongs_to_its_user_and_session_and_stands_in_its_timeline(redis_url: str) -> None:
+    handler, _ = answering(ANSWER)
+    async with rig(redis_url, handler) as up:
+        task = up.keys.task("acme", "t-1")
+        await up.redis.hset(task, mapping={"correlation_id": "c1", "user_id": "ann", "session_id": "s-1", "attempt": 2})
+        await up.redis.rpush(up.keys.trace("acme", "c1"), "t-1")
+        for _ in range(2):
+            await up.gateway.generate(CTX, {"query": "Really?"})
+        (by_user,) = (await up.usage(UsageGroup.USER)).items
+        (by_session,) = (await up.usage(UsageGroup.SESSION)).items
+        viewer = Viewer("acme", "ann", sees_whole_tenant=False)
+        steps = await TimelineStore(up.redis, up.keys, 1000).steps(viewer, "c1")
+    assert (by_user.key, by_user.requests, by_user.cached, by_user.total_tokens) == ("ann", 2, 1, 25)
+    assert by_session.key == "s-1"
+    assert [(step.step, step.attempt, step.detail) for step in steps] == [
+        ("gateway", 2, "generate large 25 tokens"),
+        ("gateway", 2, "generate large from the cache"),
+    ]

@@ -6,12 +6,7 @@ local BUDGET_SECONDS = {day = 3 * 86400, month = 40 * 86400}
 
 -- The task that a request began with, which says whose it is; nil where the request has none.
 local function task_of(correlation)
-  if correlation == '' then return nil end
-  local first = redis.call('XRANGE', trace_key(correlation), '-', '+', 'COUNT', 1)[1]
-  if not first then return nil end
-  for at = 1, #first[2], 2 do
-    if first[2][at] == 't' then return first[2][at + 1] end
-  end
+  return correlation ~= '' and redis.call('LINDEX', trace_key(correlation), 0) or nil
 end
 
 local function trace_call(correlation, what)
