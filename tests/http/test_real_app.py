@@ -91,7 +91,12 @@ async def test_what_belongs_to_others_is_not_there(redis_url: str) -> None:
                 continue
             path = route.rule.replace(f"<{name}>", ids[name])
             for method in (route.methods or set()) - {"HEAD", "OPTIONS"}:
-                body: Any = {"metadata": {}} if "update" in path else {"agent_id": "echo"} if "assign" in path else None
+                bodies: list[tuple[str, Any]] = [
+                    ("update", {"metadata": {}}),
+                    ("assign", {"agent_id": "echo"}),
+                    ("input", {"node_id": "ask", "input": {}}),
+                ]
+                body = next((body for word, body in bodies if word in path), None)
                 for headers in (BOB, ELSEWHERE):
                     reply = await client.call(method, path, body, headers)
                     # To do a task again takes an operator, whether it is there or not.
