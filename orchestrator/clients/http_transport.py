@@ -72,6 +72,7 @@ class HttpTransport:
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> Answer:
         """Ask for an operation; see `Transport.call`."""
+        call = call.until(trio.current_time() + self.timeout)
         status, raw = await self._exchange(call, operation, _rendered(call, operation, parameters, metadata))
         try:
             parsed = orjson.loads(raw) if raw or status != 204 else {}

@@ -142,8 +142,9 @@ class QueueServer:
             try:
                 await answer.run(Writer(replies.send))
             except ConnectionCut:
-                return
-            await replies.send(b"", last=True)
+                await replies.send(b"", last=True, status=502)
+            else:
+                await replies.send(b"", last=True)
         else:
             body = answer.body[: len(answer.body) // 2] if answer.cut else answer.body
             wait = next((value for name, value in answer.headers if name == "retry-after"), None)

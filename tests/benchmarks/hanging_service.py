@@ -1,0 +1,188 @@
+"""What a hanging service costs those who don't need it.
+
+    python -m tests.benchmarks.hanging_service [--rounds 2] [--seconds 12] [--load 5] [--json FILE]
+
+One user talks to `echo`, turn after turn, beside others whose agent uses a tool (`--load` turns a second). The turns of
+the first are timed while all is well, then while the Tool Registry answers nothing any more, and again when it is well.
+Beside their latency stands when the breaker of the Tool Registry opened, and when it closed by itself. A ratio compares
+a hanging phase with the healthy ones around it, in the same run; medians of the rounds.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import click
+import httpx
+import trio
+from attrs import define, field
+
+from orchestrator.config.loading import SERVICE_NAMES
+from orchestrator.middleware.tokens import create_token
+from orchestrator.models.principal import Role
+from orchestrator.sandbox.redis_server import run_redis
+from tests.benchmarks.accepting import SECRET, server
+
+KEY = "benchmark-key"
+CLOSES_WITHIN = 45.0
+"""Seconds: the time that a standard service is left alone, and some."""
+LOOK_SECONDS = 0.1
+PHASES = ("healthy", "hanging")
+
+
+@define
+class Bench:
+    """A running service, and who talks to it."""
+
+    client: httpx.AsyncClient
+    sandbox: httpx.AsyncClient
+    echo: str = ""
+    calculators: list[str] = field(factory=list)
+
+    async def open(self) -> None:
+        """Create the sessions."""
+        self.echo = await self._session("echo")
+        self.calculators = [await self._session("calculator") for _ in range(200)]
+        await self.talk(2.0)
+
+    async def _session(self, agent_id: str) -> str:
+        answer = await self.client.post("/api/v1/session.create", json={"agent_id": agent_id})
+        session_id: str = answer.json()["data"]["session_id"]
+        return session_id
+
+    async def talk(self, seconds: float) -> list[float]:
+        """Take echo turns for so long; returns how many ms each took."""
+        took = []
+        end = time.perf_counter() + seconds
+        body = {"session_id": self.echo, "content": "echo 20 words", "mode": "wait"}
+        while time.perf_counter() < end:
+            began = time.perf_counter()
+            answer = await self.client.post("/api/v1/chat.message", json=body)
+            assert answer.status_code == 200, answer.text
+            took.append((time.perf_counter() - began) * 1000)
+            await trio.sleep(0.02)
+        return took
+
+    async def load(self, a_second: float) -> None:
+        """Send turns that need the tool, for ever."""
+        number = 0
+        while True:
+            session_id = self.calculators[number % len(self.calculators)]
+            body = {"session_id": session_id, "content": f"{number} * 2"}
+            await self.client.post("/api/v1/chat.message", json=body)
+            number += 1
+            await trio.sleep(1 / a_second)
+
+    async def until_breaker(self, state: int) -> float:
+        """Return after how many seconds the breaker of the Tool Registry was in a state: 0 closed, 2 open."""
+        began = time.perf_counter()
+        wanted = f'nooble_orchestrator_breaker_state{{service="tool_registry"}} {state}.0'
+        while wanted not in (await self.client.get("/metrics")).text:  # noqa: ASYNC110 - another process
+            await trio.sleep(LOOK_SECONDS)
+        return time.perf_counter() - began
+
+    async def hang(self) -> None:
+        """Have the Tool Registry answer nothing any more."""
+        fault = {"kind": "hang", "service": "tool_registry"}
+        assert (await self.sandbox.post("/control/faults", json=fault)).status_code == 201
+
+    async def heal(self) -> None:
+        """Have it answer again."""
+        await self.sandbox.delete("/control/faults")
+
+
+@asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    """Run Redis, sandbox and service."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with run_redis(Path(folder)) as store:
+            with server([sys.executable, "-m", "orchestrator.sandbox"], {"PATH": ""}) as sandbox:
+                environ = {
+                    "PATH": "",
+                    "ORCH_REDIS_URL": store.url,
+                    "ORCH_JWT__SECRET": SECRET,
+                    "ORCH_LOG_LEVEL": "error",
+                    "ORCH_API_KEYS": f"b:internal:{sha256(KEY.encode()).hexdigest()}",
+                    "ORCH_METRICS_PUBLIC": "1",
+                    "ORCH_SERVICES__TOOL_REGISTRY__TIMEOUT": "2",
+                    **{f"ORCH_SERVICES__{name.upper()}__URL": f"{sandbox}/{name}" for name in SERVICE_NAMES},
+                }
+                with server([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as service:
+                    headers = {"Authorization": f"Bearer {create_token(SECRET, 'acme', 'ann', Role.USER)}"}
+                    async with (
+                        httpx.AsyncClient(base_url=service, headers=headers, trust_env=False, timeout=60) as client,
+                        httpx.AsyncClient(base_url=sandbox, trust_env=False) as control,
+                    ):
+                        yield Bench(client, control)
+
+
+async def one_round(here: Bench, seconds: float) -> dict[str, Any]:
+    """Measure once: well, hanging, well again."""
+    moments: dict[str, float] = {}
+
+    async def note(name: str, state: int) -> None:
+        moments[name] = round(await here.until_breaker(state), 1)
+
+    before = await here.talk(seconds)
+    await here.hang()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(note, "opened", 2)
+        hanging = await here.talk(seconds)
+        nursery.cancel_scope.deadline = trio.current_time() + seconds
+    await here.heal()
+    with trio.move_on_after(CLOSES_WITHIN):
+        await note("closed", 0)
+    after = await here.talk(seconds)
+    found: dict[str, Any] = {
+        "ratio": median(hanging) / median(before + after),
+        "opened_s": moments.get("opened"),
+        "closed_s": moments.get("closed"),
+    }
+    for phase, took in zip(PHASES, (before + after, hanging), strict=True):
+        found |= {f"{phase}_p50_ms": median(took), f"{phase}_p95_ms": quantiles(took, n=20)[18]}
+        found |= {f"{phase}_max_ms": max(took), f"{phase}_turns": len(took)}
+    return found
+
+
+async def measure(rounds: int, seconds: float, load: float) -> list[dict[str, Any]]:
+    """Measure so many times."""
+    async with bench() as here:
+        await here.open()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.load, load)
+            found = [await one_round(here, seconds) for _ in range(rounds)]
+            nursery.cancel_scope.cancel()
+    return found
+
+
+@click.command()
+@click.option("--rounds", default=2)
+@click.option("--seconds", default=12.0)
+@click.option("--load", default=5.0)
+@click.option("--json", "file", type=click.Path(path_type=Path))
+def main(rounds: int, seconds: float, load: float, file: Path | None) -> None:
+    """Measure, and print a table."""
+    found = trio.run(partial(measure, rounds, seconds, load))
+    for one in found:
+        healthy, hanging = ({name: one[f"{phase}_{name}_ms"] for name in ("p50", "p95", "max")} for phase in PHASES)
+        click.echo(
+            f"healthy p50 {healthy['p50']:6.1f} p95 {healthy['p95']:6.1f} max {healthy['max']:6.1f} ms   "
+            f"hanging p50 {hanging['p50']:6.1f} p95 {hanging['p95']:6.1f} max {hanging['max']:6.1f} ms   "
+            f"ratio {one['ratio']:.3f}"
+        )
+        click.echo(f"breaker opened after {one['opened_s']} s, closed {one['closed_s']} s after the service was well")
+    click.echo(f"median ratio {median(one['ratio'] for one in found):.3f}")
+    if file:
+        file.write_text(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
