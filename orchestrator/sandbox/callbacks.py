@@ -10,7 +10,11 @@ from orchestrator.sandbox.gateway import Gateway, GatewayRefused
 from orchestrator.sandbox.routing import Call
 
 ATTEMPTS: Final = 5
+"""At telling progress, which nobody waits for."""
+LAST_ATTEMPTS: Final = 12
+"""At telling the end, for half a minute: the orchestrator may be starting again just now."""
 FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 4.0
 
 
 @frozen
@@ -25,20 +29,21 @@ class Callback:
 
     async def progress(self, **fields: Any) -> None:
         """Tell how far the work is."""
-        await self._tell("progress", fields)
+        await self._tell("progress", fields, ATTEMPTS)
 
     async def complete(self, result: Any) -> None:
         """Tell that it is done."""
-        await self._tell("complete", {"result": result})
+        await self._tell("complete", {"result": result}, LAST_ATTEMPTS)
 
     async def fail(self, code: str, message: str) -> None:
         """Tell that it failed."""
-        await self._tell("fail", {"error": {"code": code, "message": message, "retryable": False}})
+        error = {"code": code, "message": message, "retryable": False}
+        await self._tell("fail", {"error": error}, LAST_ATTEMPTS)
 
-    async def _tell(self, action: str, fields: dict[str, Any]) -> None:
-        """Try a few times, as the orchestrator may be starting again just now; then give up and say so."""
+    async def _tell(self, action: str, fields: dict[str, Any], attempts: int) -> None:
+        """Try a few times, unless it is refused for good; then give up and say so."""
         pause = FIRST_PAUSE
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
             try:
                 await self.gateway.ask(
                     self.tenant_id,
@@ -48,11 +53,11 @@ class Callback:
                     callback_token=self.token,
                 )
             except GatewayRefused as error:
-                if attempt == ATTEMPTS:
+                if error.final or attempt == attempts:
                     print(f"task.{action} of {self.task_id} was not delivered: {error}", file=sys.stderr)  # noqa: T201  # a child process reports there
                     return
                 await trio.sleep(pause)
-                pause *= 2
+                pause = min(LONGEST_PAUSE, pause * 2)
             else:
                 return
 

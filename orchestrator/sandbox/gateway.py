@@ -13,7 +13,16 @@ TIMEOUT = httpx.Timeout(10.0, read=120.0)
 
 
 class GatewayRefused(Exception):
-    """The orchestrator is not there, or did not do what it was asked."""
+    """The orchestrator is not there, or did not do what it was asked.
+
+    Args:
+        message: what happened.
+        final: whether asking once more would be refused as well.
+    """
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class Gateway:
@@ -65,7 +74,8 @@ class Gateway:
             url = f"{self.url.rstrip('/')}/internal/v1/{route}"
             async with posted(self._client, url, body, headers, TIMEOUT) as response:
                 if response.status_code >= 300:
-                    raise GatewayRefused(_complaint(route, response.status_code, await response.aread()))
+                    final = 400 <= response.status_code < 500 and response.status_code != 429
+                    raise GatewayRefused(_complaint(route, response.status_code, await response.aread()), final=final)
                 yield response
         except httpx.HTTPError as error:
             raise GatewayRefused(f"{route} did not reach the orchestrator: {error!r}.") from error

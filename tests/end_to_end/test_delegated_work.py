@@ -8,6 +8,7 @@ import httpx
 import pytest
 import trio
 
+from orchestrator.models.principal import Role
 from tests.end_to_end.stack import INTERNAL_KEY, Follower, Stack, open_stack
 
 
@@ -47,10 +48,12 @@ async def tell(stack: Stack, action: str, task_id: str, body: dict[str, Any], **
         )
 
 
-async def test_an_agent_that_answers_later_ends_the_turn_as_one_that_answers_at_once(stack: Stack) -> None:
+async def test_what_is_answered_later_ends_the_turn_as_what_is_answered_at_once(stack: Stack) -> None:
     answer = await ask(stack, "delegate", "Good things take time")
     assert answer["content"] == "Good things take time"
     assert answer["usage"]["total_tokens"] > 0
+    answer = await ask(stack, "reporter", "tides in 200 ms")
+    assert answer["content"] == "There is nothing new about tides."
 
 
 async def test_services_that_are_asked_through_queues_may_answer_later_too(tmp_path: Path) -> None:
@@ -58,11 +61,6 @@ async def test_services_that_are_asked_through_queues_may_answer_later_too(tmp_p
         await stack.start()
         assert (await ask(stack, "delegate", "Good things take time"))["content"] == "Good things take time"
         assert (await ask(stack, "reporter", "tides in 20 ms"))["content"] == "There is nothing new about tides."
-
-
-async def test_a_tool_that_answers_later_is_waited_for_and_handed_to_its_agent(stack: Stack) -> None:
-    answer = await ask(stack, "reporter", "tides in 200 ms")
-    assert answer["content"] == "There is nothing new about tides."
 
 
 async def test_followers_hear_of_a_turn_that_is_answered_later(stack: Stack) -> None:
@@ -91,6 +89,20 @@ async def test_after_kill_9_another_process_ends_what_was_handed_on(stack: Stack
     results = [(await until_status(stack, task_id, "completed"))["result"]["content"] for task_id in tasks]
     assert results[0] == "There is nothing new about tides."
     assert len(results[1].split()) == 15
+
+
+async def test_items_of_batches_may_be_answered_later(stack: Stack) -> None:
+    asked = (("delegate", "Later", "Later"), ("reporter", "tides in 20 ms", "There is nothing new about tides."))
+    async with stack.client(stack.token(role=Role.OPERATOR)) as client:
+        for agent, content, answer in asked:
+            body = {"agent_id": agent, "items": [{"content": content}] * 3}
+            batch_id = (await client.post("/api/v1/batch.create", json=body)).json()["data"]["batch_id"]
+            path = f"/api/v1/batch.get/{batch_id}"
+            with trio.fail_after(15):
+                while (await client.get(path)).json()["data"]["finished_at"] is None:  # noqa: ASYNC110  # another process
+                    await trio.sleep(0.05)
+            results = (await client.get(f"/api/v1/batch.results/{batch_id}")).json()["data"]["items"]
+            assert [item["result"]["content"] for item in results] == [answer] * 3
 
 
 async def test_a_cancel_of_a_waiting_turn_reaches_the_service(stack: Stack) -> None:
@@ -130,7 +142,7 @@ async def test_only_who_has_the_token_is_heard(stack: Stack) -> None:
 
 async def test_many_turns_that_are_answered_later_all_end_once(stack: Stack) -> None:
     messages = []
-    for number in range(20):
+    for number in range(12):
         session_id = await stack.session("delegate" if number % 2 else "reporter")
         content = f"echo {number} words" if number % 2 else f"topic{number} in {number * 10} ms"
         messages.append((await stack.say(session_id, content))["data"]["task_id"])
