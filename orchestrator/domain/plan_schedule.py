@@ -16,7 +16,7 @@ from typing import Self
 from attrs import frozen
 
 from orchestrator.domain import references
-from orchestrator.models.orchestration import OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.models.orchestration import ServiceCall, Strategy
 from orchestrator.models.plan_state import SETTLED, CallState
 from orchestrator.models.task import TaskStatus
 
@@ -31,19 +31,20 @@ class Moves:
 
 @frozen
 class Schedule:
-    """A plan without faults, looked through once."""
+    """The calls of a plan without faults, looked through once."""
 
-    plan: OrchestrationPlan
+    calls: Mapping[str, ServiceCall]
+    strategy: Strategy
     order: tuple[str, ...]
     """The calls, each after those that it depends on."""
     needs: Mapping[str, frozenset[str]]
     """By call: those whose results its parameters can't do without."""
 
     @classmethod
-    def of(cls, plan: OrchestrationPlan) -> Self:
-        """Look a plan through."""
-        needs = {name: frozenset(_needed(step.parameters)) for name, step in plan.calls.items()}
-        return cls(plan, _order(plan), needs)
+    def of(cls, calls: Mapping[str, ServiceCall], strategy: Strategy = Strategy.GRAPH) -> Self:
+        """Look calls through."""
+        needs = {name: frozenset(_needed(step.parameters)) for name, step in calls.items()}
+        return cls(calls, strategy, _order(calls, strategy), needs)
 
     def moves(self, states: Mapping[str, CallState], holds: Callable[[str], bool]) -> Moves:
         """Return what is to be done now.
@@ -54,7 +55,7 @@ class Schedule:
         """
         now = dict(states)
         moves = Moves([], [])
-        sequential = self.plan.strategy is Strategy.SEQUENTIAL
+        sequential = self.strategy is Strategy.SEQUENTIAL
         for name in self.order:
             if now[name] is CallState.PENDING and self._is_ready(name, now):
                 if self._is_left_out(name, now, holds):
@@ -75,20 +76,20 @@ class Schedule:
         failed = [name for name, state in states.items() if state is CallState.FAILED]
         if not failed:
             return TaskStatus.COMPLETED
-        if CallState.DONE in states.values() or all(self.plan.calls[name].optional for name in failed):
+        if CallState.DONE in states.values() or all(self.calls[name].optional for name in failed):
             return TaskStatus.PARTIAL
         return TaskStatus.FAILED
 
     def to_undo(self, done: Sequence[str]) -> list[tuple[str, ServiceCall]]:
         """Return which calls are undone, one after the other, and by what; `done` in the order of their ends."""
-        return [(name, step) for name in reversed(done) if (step := self.plan.calls[name].compensate) is not None]
+        return [(name, step) for name in reversed(done) if (step := self.calls[name].compensate) is not None]
 
     def _is_ready(self, name: str, states: Mapping[str, CallState]) -> bool:
-        return all(states[before] in SETTLED for before in self.plan.calls[name].depends_on)
+        return all(states[before] in SETTLED for before in self.calls[name].depends_on)
 
     def _is_left_out(self, name: str, states: Mapping[str, CallState], holds: Callable[[str], bool]) -> bool:
-        step = self.plan.calls[name]
-        if any(states[one] is CallState.FAILED and not self.plan.calls[one].optional for one in step.depends_on):
+        step = self.calls[name]
+        if any(states[one] is CallState.FAILED and not self.calls[one].optional for one in step.depends_on):
             return True
         if any(states[one] is not CallState.DONE for one in self.needs[name]):
             return True
@@ -104,13 +105,13 @@ def _needed(parameters: object) -> Iterable[str]:
             yield needed
 
 
-def _order(plan: OrchestrationPlan) -> tuple[str, ...]:
+def _order(calls: Mapping[str, ServiceCall], strategy: Strategy) -> tuple[str, ...]:
     """Sort by dependencies, else as written (Kahn)."""
-    if plan.strategy is not Strategy.GRAPH:
-        return tuple(plan.calls)
-    waits_for = {name: len(step.depends_on) for name, step in plan.calls.items()}
-    followers: dict[str, list[str]] = {name: [] for name in plan.calls}
-    for name, step in plan.calls.items():
+    if strategy is not Strategy.GRAPH:
+        return tuple(calls)
+    waits_for = {name: len(step.depends_on) for name, step in calls.items()}
+    followers: dict[str, list[str]] = {name: [] for name in calls}
+    for name, step in calls.items():
         for before in step.depends_on:
             followers[before].append(name)
     free = deque(name for name, count in waits_for.items() if not count)

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
+from orchestrator.domain.plan_schedule import Schedule
 from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, ServiceFault
 from orchestrator.models.agent import AgentConfig, AgentResponse
 from orchestrator.models.chat import ChatAnswer
@@ -21,11 +22,15 @@ from orchestrator.models.timestamps import from_timestamp, now_ms
 from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.agent_version import agent_of
-from orchestrator.services.chat_turn import CANCEL_SECONDS, EXECUTED, STREAMED, call_of
+from orchestrator.services.call_contexts import call_of
+from orchestrator.services.chat_turn import CANCEL_SECONDS, STREAMED
 from orchestrator.services.delegations import answer_of
-from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
+from orchestrator.services.performing import PlannedCall, PlanWaiting
+from orchestrator.services.run import CallWaits, Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.siblings import open_siblings
 from orchestrator.services.turn_execution import Inputs, TurnExecution
+from orchestrator.services.turn_plan import EXECUTED, run_turn, turn_schedule
 from orchestrator.services.turn_stream import TurnStream
 
 _NO_CLIENT: Final = CallAnswer(
@@ -56,8 +61,7 @@ class BatchItemRunner:
         deadline = trio.current_time() + timeout_ms / 1000
         item = _Item(run, self, deadline)
         try:
-            with trio.CancelScope(deadline=deadline):
-                return await item.run()
+            return await item.run()
         except trio.Cancelled:
             await item.cancel()
             raise
@@ -87,15 +91,36 @@ class _Item:
             rounds=self._waited.get("rounds", 0),
             async_tools=frozenset(self._waited.get("async_tools", ())),
         )
+        self._executed: dict[str, Any] = run.checkpoints.get(EXECUTED) or {}
+        self._agent: AgentConfig
+        self._tools: list[dict[str, Any]] = []
         self._degraded: list[str] = []
 
     async def run(self) -> TurnDone | TurnWaiting:
-        executed: dict[str, Any] | TurnWaiting = self._run.checkpoints.get(EXECUTED) or await self._execute()
-        if isinstance(executed, TurnWaiting):
-            return executed
-        answer = structure(executed["answer"], ChatAnswer)
+        async with open_siblings() as nursery:
+            if not (self._waited or self._executed):
+                nursery.start_soon(self._execution.prepare)
+            outcome = await run_turn(self, self._run, self._schedule())
+        if isinstance(outcome, PlanWaiting):
+            return TurnWaiting(tuple(outcome.waits))
+        answer = structure(self._executed["answer"], ChatAnswer)
         took_ms = max(0, now_ms() - from_timestamp(self._run.message.created_at))
-        return TurnDone(evolve(answer, processing_time_ms=took_ms), None, executed["agent_version"])
+        return TurnDone(evolve(answer, processing_time_ms=took_ms), None, self._executed["agent_version"])
+
+    def _schedule(self) -> Schedule:
+        reads: tuple[str, ...] = ("agent",) if self._waited else ("agent", "tools")
+        return turn_schedule(() if self._executed else reads, question=False, answer=False)
+
+    async def perform(self, call: PlannedCall) -> Any:
+        """Make a call of the item's plan; see `Performer.perform`."""
+        match call.name:
+            case "agent":
+                self._agent = await self._find_agent()
+            case "tools":
+                self._tools = await self._list_tools()
+            case "execute":
+                return await self._execute()
+        return None
 
     async def cancel(self) -> None:
         """Tell Agent Execution, if it is still at work, that nobody waits any more."""
@@ -106,44 +131,47 @@ class _Item:
             except OrchestratorError as error:
                 _log.warning("execution not cancelled", task_id=self._run.message.task_id, reason=error.message)
 
-    async def _execute(self) -> dict[str, Any] | TurnWaiting:
-        """Let the agent answer, and checkpoint its answer; or what it waits for, unless that is a client."""
-        execution, given = self._execution, self._run.message.payload
-        agent = await self._agent(given.get("agent_config"))
-        if self._waited and not execution.outlived(self._waited, self._run.message.metadata.retry_count):
+    async def _execute(self) -> dict[str, Any]:
+        """Let the agent answer; where it waits for a service, keep for which. A client's tools are refused to it."""
+        agent, execution, given = self._agent, self._execution, self._run.message.payload
+        if self._waited:
             wait = structure(self._waited["wait"], Wait)
             answer = answer_of(self._run.checkpoints, wait.call_id)
-            outcome = TurnWaiting((wait,)) if answer is None else await execution.resume(agent, wait, answer)
+            if answer is None:
+                raise CallWaits(wait)
+            outcome = await execution.resume(agent, wait, answer)
         else:
-            await execution.prepare()
-            tools = given["tools"] if "tools" in given else await self._tools(self._run.session.agent_id)
-            outcome = await execution.start(Inputs(agent, given.get("context", {"messages": []}), tools))
+            outcome = await execution.start(Inputs(agent, given.get("context", {"messages": []}), self._tools))
         while isinstance(outcome, TurnWaiting):
             wait = outcome.waits[0]
             if wait.kind is WaitKind.DELEGATED:
-                await self._run.checkpoint(
-                    STREAMED,
-                    {
-                        "wait": unstructure(wait),
-                        "execution_id": execution.execution_id,
-                        "rounds": execution.rounds,
-                        "async_tools": sorted(execution.async_tools),
-                    },
-                )
-                return outcome
+                await self._remember(wait)
+                raise CallWaits(wait)
             outcome = await execution.resume(agent, wait, _NO_CLIENT)
-        executed = {"answer": unstructure(self._answer(outcome)), "agent_version": agent.version}
-        await self._run.checkpoint(EXECUTED, executed)
-        return executed
+        self._executed = {"answer": unstructure(self._answer(outcome)), "agent_version": agent.version}
+        return self._executed
 
-    async def _agent(self, given: dict[str, Any] | None) -> AgentConfig:
+    async def _remember(self, wait: Wait) -> None:
+        state = {
+            "wait": unstructure(wait),
+            "execution_id": self._execution.execution_id,
+            "rounds": self._execution.rounds,
+            "async_tools": sorted(self._execution.async_tools),
+        }
+        await self._run.checkpoint(STREAMED, state)
+
+    async def _find_agent(self) -> AgentConfig:
+        given = self._run.message.payload.get("agent_config")
         if given is not None:
             return structure(given, AgentConfig, "$.payload.agent_config")
         return await agent_of(self._run, self._call, self._services.catalog)
 
-    async def _tools(self, agent_id: str) -> list[dict[str, Any]]:
+    async def _list_tools(self) -> list[dict[str, Any]]:
+        given: list[dict[str, Any]] | None = self._run.message.payload.get("tools")
+        if given is not None:
+            return given
         try:
-            return await self._services.catalog.tools(self._call, agent_id)
+            return await self._services.catalog.tools(self._call, self._run.session.agent_id)
         except (ServiceFault, NotFound):
             self._degraded.append(TOOLS.service)
             return []

@@ -12,11 +12,11 @@ from orchestrator.models.chat import ChatAnswer, HistoryMessage
 from orchestrator.models.session import Session
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.waits import ANSWER, Callback, Wait
-from orchestrator.services.chat_turn import EXECUTED
 from orchestrator.services.delegations import Delegating
 from orchestrator.services.performing import PlannedCall
 from orchestrator.services.run import PlanRun
 from orchestrator.services.stand_in import stand_in
+from orchestrator.services.turn_plan import EXECUTED
 
 
 @frozen

@@ -1,15 +1,9 @@
-"""A chat turn, from the user's message to the stored answer.
-
-    store the question ─────────────────────────────┐
-    agent configuration ─┐                          │
-    conversation context ┼─▶ execute, streaming ─▶ checkpoint ─▶ store the answer
-    tools ───────────────┘
+"""A chat turn, from the user's message to the stored answer: a plan (`services.turn_plan`), and who makes its calls.
 
 What an agent spends on language models is not counted here: agents reach those only through the gateway, which is
 where it is counted (`services.gateway`). The figures of an answer are for those who read it.
 """
 
-from secrets import token_hex
 from typing import Any, Final
 
 import structlog
@@ -18,28 +12,27 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
+from orchestrator.domain.plan_schedule import Schedule
 from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, ServiceFault
 from orchestrator.models.agent import AgentConfig, AgentResponse
-from orchestrator.models.call import CallContext
 from orchestrator.models.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.events import ChatStatusUpdate
 from orchestrator.models.ids import new_id
-from orchestrator.models.principal import TraceContext
-from orchestrator.models.task import TaskMessage
 from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.models.waits import Wait
 from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.agent_version import agent_of
+from orchestrator.services.call_contexts import call_of
 from orchestrator.services.delegations import answer_of
-from orchestrator.services.run import Partial, Run, TurnDone, TurnWaiting
+from orchestrator.services.performing import PlannedCall, PlanWaiting
+from orchestrator.services.run import CallWaits, Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.siblings import open_siblings
 from orchestrator.services.turn_execution import Inputs, TurnExecution
 from orchestrator.services.turn_memory import TurnMemory
+from orchestrator.services.turn_plan import ALL_READS, EXECUTED, run_turn, turn_schedule
 from orchestrator.services.turn_stream import TurnStream
 
-EXECUTED: Final = "execute"
-"""Checkpoint: the agent has answered."""
 STREAMED: Final = "streamed"
 """Checkpoint: what was said before the turn began to wait for somebody's answer, and for whose."""
 CANCEL_SECONDS: Final = 1.0
@@ -71,8 +64,7 @@ class ChatTurnRunner:
         deadline = trio.current_time() + run.message.metadata.timeout_ms / 1000
         turn = _Turn(run, self, deadline)
         try:
-            with trio.CancelScope(deadline=deadline):
-                return await turn.run()
+            return await turn.run()
         except trio.Cancelled:
             await turn.say_goodbye(partial)
             raise
@@ -91,7 +83,10 @@ class _Turn:
         self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
         failures = run.message.metadata.retry_count
         self._resumes = bool(self._waited) and not TurnExecution.outlived(self._waited, failures)
-        self._executed: dict[str, Any] | None = run.checkpoints.get(EXECUTED)
+        self._executed: dict[str, Any] = run.checkpoints.get(EXECUTED) or {}
+        self._agent: AgentConfig
+        self._context: dict[str, Any] = {}
+        self._tools: list[dict[str, Any]] = []
         self._answer_id: str = self._waited.get("answer_id") or new_id()
         self._announced = trio.Event()
         self._memory = TurnMemory(
@@ -128,18 +123,39 @@ class _Turn:
     async def run(self) -> TurnDone | TurnWaiting:
         async with open_siblings() as nursery:
             nursery.start_soon(self._announce)
-            if not self._memory.question_stored:
-                nursery.start_soon(self._memory.store_question, self._call)
-            outcome = self._executed or await self._execute()
-        if isinstance(outcome, TurnWaiting):
-            await self._remember(outcome)
-            return outcome
-        self._executed = outcome
-        answer = structure(outcome["answer"], ChatAnswer)
-        await self._memory.store_answer(self._call, _said(answer, {}))
+            if not (self._resumes or self._executed):
+                nursery.start_soon(self._execution.prepare)
+            outcome = await run_turn(self, self._run, self._schedule())
+        if isinstance(outcome, PlanWaiting):
+            await self._remember(outcome.waits[0])
+            return TurnWaiting(tuple(outcome.waits))
+        answer = self._answered()
         degraded = sorted(self._memory.degraded.union(answer.degraded))
         answer = evolve(answer, degraded=degraded, processing_time_ms=self._took_ms())
-        return TurnDone(answer, self._memory.conversation_id, outcome["agent_version"])
+        return TurnDone(answer, self._memory.conversation_id, self._executed["agent_version"])
+
+    def _schedule(self) -> Schedule:
+        question = not self._memory.question_stored
+        if self._executed:
+            return turn_schedule((), question=question)
+        return turn_schedule(("agent",) if self._resumes else ALL_READS, question=question)
+
+    async def perform(self, call: PlannedCall) -> Any:
+        """Make a call of the turn's plan; see `Performer.perform`. What is read stays here, for the execution."""
+        match call.name:
+            case "question":
+                await self._memory.store_question(self._call)
+            case "agent":
+                self._agent = await agent_of(self._run, self._call, self._services.catalog)
+            case "context":
+                self._context = await self._memory.recall(self._call)
+            case "tools":
+                self._tools = await self._list_tools()
+            case "execute":
+                return await self._execute()
+            case "answer":
+                await self._memory.store_answer(self._call, _said(self._answered(), {}))
+        return None
 
     async def _announce(self) -> None:
         message = self._run.message
@@ -147,55 +163,33 @@ class _Turn:
         await self._run.emit("chat.status_update", status)
         self._announced.set()
 
-    async def _execute(self) -> dict[str, Any] | TurnWaiting:
-        """Let the agent answer, and checkpoint its answer."""
-        agent_id = self._run.session.agent_id
+    async def _execute(self) -> dict[str, Any]:
+        """Let the agent answer."""
         if self._resumes:
             wait = structure(self._waited["wait"], Wait)
             answer = answer_of(self._run.checkpoints, wait.call_id)
             if answer is None:
                 # The worker was lost between remembering the turn and putting it aside: a client is yet to be asked.
-                return TurnWaiting((wait,))
-            agent = await agent_of(self._run, self._call, self._services.catalog)
+                raise CallWaits(wait)
             await self._run.checkpoint(self._resumed_mark, result=True)
-            response = await self._execution.resume(agent, wait, answer)
+            response = await self._execution.resume(self._agent, wait, answer)
         else:
-            inputs = await self._gather(agent_id)
-            agent = inputs.agent
-            response = await self._execution.start(inputs)
+            response = await self._execution.start(Inputs(self._agent, self._context, self._tools))
         if isinstance(response, TurnWaiting):
-            return response
-        executed = {"answer": unstructure(self._answer(response)), "agent_version": agent.version}
-        await self._run.checkpoint(EXECUTED, executed)
-        return executed
+            raise CallWaits(response.waits[0])
+        self._executed = {"answer": unstructure(self._answer(response)), "agent_version": self._agent.version}
+        return self._executed
 
-    async def _gather(self, agent_id: str) -> Inputs:
-        agents: list[AgentConfig] = []
-        contexts: list[dict[str, Any]] = []
-
-        async def agent() -> None:
-            agents.append(await agent_of(self._run, self._call, self._services.catalog))
-
-        async def context() -> None:
-            contexts.append(await self._memory.recall(self._call))
-
-        async with open_siblings() as nursery:
-            nursery.start_soon(agent)
-            nursery.start_soon(context)
-            nursery.start_soon(self._execution.prepare)
-            tools = await self._tools(agent_id)
-        return Inputs(agents[0], contexts[0], tools)
-
-    async def _tools(self, agent_id: str) -> list[dict[str, Any]]:
+    async def _list_tools(self) -> list[dict[str, Any]]:
         try:
-            return await self._services.catalog.tools(self._call, agent_id)
+            return await self._services.catalog.tools(self._call, self._run.session.agent_id)
         except (ServiceFault, NotFound):
             self._memory.degraded.add(TOOLS.service)
             return []
 
-    async def _remember(self, waiting: TurnWaiting) -> None:
+    async def _remember(self, wait: Wait) -> None:
         state = {
-            "wait": unstructure(waiting.waits[0]),
+            "wait": unstructure(wait),
             "execution_id": self._execution.execution_id,
             "rounds": self._execution.rounds,
             "async_tools": sorted(self._execution.async_tools),
@@ -207,6 +201,9 @@ class _Turn:
             "degraded": sorted(self._memory.degraded),
         }
         await self._run.checkpoint(STREAMED, state)
+
+    def _answered(self) -> ChatAnswer:
+        return structure(self._executed["answer"], ChatAnswer)
 
     def _answer(self, response: AgentResponse) -> ChatAnswer:
         return ChatAnswer(
@@ -241,8 +238,8 @@ class _Turn:
 
     async def _keep(self, partial: Partial) -> None:
         call = evolve(self._call, deadline=trio.current_time() + GOODBYE_SECONDS)
-        if self._executed is not None:
-            partial.answer = structure(self._executed["answer"], ChatAnswer)
+        if self._executed:
+            partial.answer = self._answered()
         elif self._stream.text:
             partial.answer = self._answer(AgentResponse(self._stream.text))
         if partial.answer is not None:
@@ -252,19 +249,6 @@ class _Turn:
         if partial.answer is not None:
             await self._memory.store_answer(call, _said(partial.answer, {"interrupted": True}))
         partial.conversation_id = self._memory.conversation_id
-
-
-def call_of(message: TaskMessage, deadline: float) -> CallContext:
-    """Return what the calls of a task carry; `deadline` is by trio's clock."""
-    parent = message.metadata.traceparent
-    trace = TraceContext(parent[3:35], parent[36:52], parent.endswith("1")) if parent else None
-    return CallContext(
-        message.tenant_id,
-        message.correlation_id,
-        message.metadata.request_id or message.task_id,
-        trace or TraceContext(token_hex(16), token_hex(8)),
-        deadline,
-    )
 
 
 def _said(answer: ChatAnswer, metadata: dict[str, Any]) -> HistoryMessage:

@@ -47,6 +47,7 @@ class PlanRecord:
         self._context = context
         self._calls: dict[str, dict[str, Any]] = {}
         self._nth = 0
+        self._skipped = 0
         self._bytes = 0
         self.data = {"input": input_, "calls": self._calls}
         """What references look into."""
@@ -79,20 +80,31 @@ class PlanRecord:
         Raises:
             Unprocessable: its parameters refer to what is not there.
         """
-        try:
-            parameters = references.resolve(step.parameters, self.data)
-        except references.Missing as missing:
-            fault = FieldFault(missing.path, missing.message)
-            raise Unprocessable(f"A parameter can't be filled in: {missing}.", details=[fault]) from None
+        if step.parameters:
+            step = evolve(step, parameters=self._filled(step.parameters))
         wait = self.wait_of(key)
-        effect = f"{self._run.message.task_id}:{key}:{self._plan.version}"
+        context = self._context
         return PlannedCall(
             key,
-            evolve(step, parameters=parameters),
-            evolve(self._context, deadline=deadline, idempotency_key=effect),
+            step,
+            CallContext(
+                context.tenant_id,
+                context.correlation_id,
+                context.request_id,
+                context.trace,
+                deadline,
+                f"{self._run.message.task_id}:{key}:{self._plan.version}",
+            ),
             self._run,
             None if wait is None else answer_of(self._run.checkpoints, wait.call_id),
         )
+
+    def _filled(self, parameters: dict[str, Any]) -> Any:
+        try:
+            return references.resolve(parameters, self.data)
+        except references.Missing as missing:
+            fault = FieldFault(missing.path, missing.message)
+            raise Unprocessable(f"A parameter can't be filled in: {missing}.", details=[fault]) from None
 
     def wait_of(self, key: str) -> Wait | None:
         """Return what an earlier attempt has put a call aside for, with the time that is left."""
@@ -132,10 +144,15 @@ class PlanRecord:
         self.waits[name] = wait
         self.states[name] = CallState.WAITING
 
+    def skip(self, name: str) -> None:
+        """Note that a call is left out; a later attempt finds the same."""
+        self._skipped += 1
+        self.states[name] = CallState.SKIPPED
+
     def progress(self, name: str, state: CallState, error: ErrorBody | None = None) -> PlanProgress:
         """Return what is told of a call."""
-        skipped = sum(one is CallState.SKIPPED for one in self.states.values())
-        return PlanProgress(name, state, len(self.done) + len(self.failed) + skipped, len(self.states), error)
+        settled = len(self.done) + len(self.failed) + self._skipped
+        return PlanProgress(name, state, settled, len(self.states), error)
 
     def _recall(self) -> None:
         kept = self._run.checkpoints

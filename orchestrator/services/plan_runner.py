@@ -30,12 +30,14 @@ class PlanRunner:
 
     Args:
         performer: makes their calls.
+        path: where errors say that the plan is; None: they do not name the call.
     """
 
     performer: Performer
+    path: str | None = "$.plan"
 
     async def run(
-        self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanRun
+        self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanRun, schedule: Schedule | None = None
     ) -> PlanDone | PlanWaiting | PlanUndone:
         """Run one attempt, from what earlier attempts have left.
 
@@ -46,23 +48,33 @@ class PlanRunner:
             plan: one that `domain.plans` finds no fault in.
             input_: what `$.input` refers to.
             run: the attempt.
+            schedule: of the plan's calls, where they have been looked through before.
 
         Raises:
             PlanTimeout: the deadline has passed, and the plan is not one that is undone.
             OrchestratorError: a call has failed and the plan can't go on without it; `details` name the call.
             FencedOut: another worker has taken the task over.
         """
-        return await _Attempt(plan, input_, run, self.performer).run()
+        schedule = schedule or Schedule.of(plan.calls, plan.strategy)
+        return await _Attempt(plan, input_, run, schedule, self).run()
 
 
 class _Attempt:
-    def __init__(self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanRun, performer: Performer) -> None:
+    def __init__(
+        self,
+        plan: OrchestrationPlan,
+        input_: Mapping[str, Any],
+        run: PlanRun,
+        schedule: Schedule,
+        runner: PlanRunner,
+    ) -> None:
         self._plan = plan
+        self._path = runner.path
         self._run = run
-        self._performer = performer
+        self._performer = runner.performer
         self._seconds = min(plan.deadline_ms, run.message.metadata.timeout_ms) / 1000
         self._deadline = trio.current_time() + self._seconds
-        self._schedule = Schedule.of(plan)
+        self._schedule = schedule
         self._record = PlanRecord(plan, input_, run, call_of(run.message, self._deadline))
         self._unsure: list[str] = []
         self._fault: OrchestratorError | None = None
@@ -83,30 +95,38 @@ class _Attempt:
     async def _go_forward(self) -> None:
         with trio.CancelScope(deadline=self._deadline) as scope:
             async with open_siblings() as nursery:
-                self._advance(nursery)
+                await self._make_all(self._advance(nursery), nursery)
         if scope.cancelled_caught:
             fault = PlanTimeout(f"The plan was not finished within {round(self._seconds * 1000)} ms.")
             if self._plan.on_failure is not OnFailure.COMPENSATE:
                 raise fault
             await self._begin_turning_back(fault, *self._record.running())
 
-    def _advance(self, nursery: trio.Nursery) -> None:
-        """Start what may start now."""
+    def _advance(self, nursery: trio.Nursery) -> str | None:
+        """Start what may start now, but for one call: it is returned, for the task at hand to go on with."""
         if self._fault is not None:
-            return
+            return None
         record = self._record
         moves = self._schedule.moves(record.states, self._holds)
         for name in moves.skip:
-            record.states[name] = CallState.SKIPPED
+            record.skip(name)
             nursery.start_soon(self._run.tell, record.progress(name, CallState.SKIPPED))
         for name in moves.start:
             record.states[name] = CallState.RUNNING
-            nursery.start_soon(self._make, name, nursery)
+        for name in moves.start[1:]:
+            nursery.start_soon(self._make_all, name, nursery)
+        return moves.start[0] if moves.start else None
 
     def _holds(self, name: str) -> bool:
         return conditions.holds(self._plan.calls[name].when or {}, self._record.data)
 
-    async def _make(self, name: str, nursery: trio.Nursery) -> None:
+    async def _make_all(self, name: str | None, nursery: trio.Nursery) -> None:
+        """Make a call, and what may be made after it."""
+        while name is not None:
+            await self._make(name)
+            name = self._advance(nursery)
+
+    async def _make(self, name: str) -> None:
         record = self._record
         try:
             await self._run.tell(record.progress(name, CallState.RUNNING))
@@ -118,14 +138,13 @@ class _Attempt:
             await self._fail(name, error)
         else:
             await record.settle(name, CallState.DONE, {"result": result})
-        self._advance(nursery)
 
     async def _fail(self, name: str, error: OrchestratorError) -> None:
         """Let the plan go on without a call, turn back, or fail."""
         late = isinstance(error, CallTimeout)
         if late and trio.current_time() >= self._deadline:
             await trio.sleep_forever()  # The call's deadline was the plan's, which ends all of them at this moment.
-        fault = _with_details(error, [FieldFault(_path(name), f"failed with {error.code}")])
+        fault = _with_details(error, self._at(name, f"failed with {error.code}"))
         if self._plan.calls[name].optional or self._plan.on_failure is OnFailure.PARTIAL:
             body = fault.body(self._run.message.correlation_id)
             await self._record.settle(name, CallState.FAILED, {"error": unstructure(body)}, body)
@@ -133,6 +152,9 @@ class _Attempt:
             await self._begin_turning_back(fault, *([name] if late else []))
         else:
             raise fault from error
+
+    def _at(self, name: str, message: str) -> list[FieldFault]:
+        return [] if self._path is None else [FieldFault(f"{self._path}.calls.{name}", message)]
 
     def _end(self) -> PlanDone:
         record = self._record
@@ -169,7 +191,7 @@ class _Attempt:
                 undone.append(name)
             else:
                 left[name] = error
-        details = [FieldFault(f"{_path(name)}.compensate", f"is left: {error.message}") for name, error in left.items()]
+        details = [one for name, error in left.items() for one in self._at(name, f"is left: {error.message}")]
         return PlanUndone(_with_details(fault, details), undone, left)
 
     async def _undo(self, name: str, step: ServiceCall, deadline: float) -> ErrorBody | None:
@@ -198,10 +220,6 @@ class _Attempt:
         outcome = {"state": CallState.LEFT, "error": unstructure(body)}
         await self._run.checkpoint(key, outcome, record.progress(name, CallState.LEFT, body))
         return body
-
-
-def _path(name: str) -> str:
-    return f"$.plan.calls.{name}"
 
 
 def _with_details(error: OrchestratorError, details: list[FieldFault]) -> OrchestratorError:

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 import trio
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from orchestrator.clients.agent_execution import Execution, read_response
 from orchestrator.clients.opening import Clients
@@ -53,6 +53,7 @@ class TurnExecution:
     async_tools: frozenset[str] = frozenset()
     """Those that are started, and answer later."""
     _callback: Callback | None = None
+    _prepared: trio.Event = field(factory=trio.Event)
 
     @property
     def _executing(self) -> str:
@@ -66,12 +67,14 @@ class TurnExecution:
         return call_id.startswith(_EXECUTING) and call_id != f"{_EXECUTING}{failures}"
 
     async def prepare(self) -> None:
-        """Have the agent's answer taken, should it come later; before `start`, or beside what comes before it."""
+        """Have the agent's answer taken, should it come later; `start` waits for it."""
         self._callback = await self.run.delegations.register(self._executing, EXECUTE.service, DELEGATED_MS)
+        self._prepared.set()
 
     async def start(self, inputs: Inputs) -> AgentResponse | TurnWaiting:
         """Let the agent answer the turn's question; raises what `Transport.call` raises, or FencedOut."""
         run = self.run
+        await self._prepared.wait()
         self.async_tools = async_tools(inputs.tools)
         if self._callback is None:
             # An earlier attempt was lost after the service had taken the execution on.

@@ -228,7 +228,7 @@ async def test_what_can_t_be_undone_is_left_and_told_and_the_rest_is_undone() ->
     assert (outcome.undone, set(outcome.left)) == (["a"], {"b"})
     assert [(one.path, one.message) for one in outcome.error.details] == [
         ("$.plan.calls.c", "failed with ORCH_CONN_002"),
-        ("$.plan.calls.b.compensate", "is left: away"),
+        ("$.plan.calls.b", "is left: away"),
     ]
     assert attempt.states("b")[-1] is CallState.LEFT
 

@@ -11,7 +11,7 @@ from orchestrator.models.waits import Wait, WaitKind
 from orchestrator.queue.consumer import Handler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.plain_tasks import PlainRun, PlainTasks
-from orchestrator.services.chat_turn import call_of
+from orchestrator.services.call_contexts import call_of
 from orchestrator.services.delegation_cancels import DelegationCancels
 from orchestrator.services.delegations import CANCEL_TASK, answer_of, result_of
 from orchestrator.services.run import CallWaits
