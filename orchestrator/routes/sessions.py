@@ -1,5 +1,6 @@
 """Routes of sessions."""
 
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -141,8 +142,17 @@ async def close(call: Call) -> Answer:
     errors=(NotFound, SessionClosed),
 )
 async def ticket(call: Call) -> Answer:
-    """Get a one-use ticket for opening the session's WebSocket from a browser."""
-    return Answer(await call.services.sessions.ticket(call.ctx, call.id))
+    """Get a one-use ticket for opening the WebSocket of a session, workflow or batch from a browser."""
+    services = call.services
+    try:
+        return Answer(await services.sessions.ticket(call.ctx, call.id))
+    except NotFound as error:
+        unknown = error
+    for exists in (services.workflows.status, services.batches.get):
+        with suppress(NotFound):
+            await exists(call.ctx, call.id)
+            return Answer(await services.sessions.ticket_for(call.ctx, call.id))
+    raise unknown
 
 
 def _websocket_url(call: Call, session_id: str) -> str:

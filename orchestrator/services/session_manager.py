@@ -244,7 +244,11 @@ class SessionManager:
         session = await self.get(ctx, session_id)
         if session.state in CLOSED:
             raise session_closed(session_id, session.state)
-        ticket = await self.store.issue_ticket(session_id, _holder(ctx.principal))
+        return await self.ticket_for(ctx, session_id)
+
+    async def ticket_for(self, ctx: RequestContext, subject_id: str) -> SessionTicket:
+        """Make a one-use ticket for a WebSocket, of whatever: who presents it is asked there what he may see."""
+        ticket = await self.store.issue_ticket(subject_id, _holder(ctx.principal))
         return SessionTicket(ticket, TICKET_SECONDS)
 
     async def redeem(self, ticket: str, session_id: str | None) -> Principal:

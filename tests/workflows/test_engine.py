@@ -141,6 +141,14 @@ async def test_a_socket_resumes_where_it_was(house: House) -> None:
         assert (missed["offset"], missed["data"]["current_step"]) == (2, "ask")
 
 
+async def test_a_ticket_opens_the_socket_of_a_workflow(house: House) -> None:
+    task_id = await house.start("approval")
+    ticket = (await house.call("POST", f"session.ticket/{task_id}")).data["ticket"]
+    async with house.socket(f"/ws/v1/workflow/{task_id}?ticket={ticket}", user=None) as client:
+        assert (await client.frame())["data"]["task_id"] == task_id
+    assert (await house.call("POST", f"session.ticket/{task_id}", user="bob")).fault == (404, "ORCH_NOTF_001")
+
+
 async def test_the_same_key_starts_one_workflow(house: House) -> None:
     first = await house.call("POST", "workflow.execute", {"workflow_id": "approval"}, **{"Idempotency-Key": "k"})
     again = await house.call("POST", "workflow.execute", {"workflow_id": "approval"}, **{"Idempotency-Key": "k"})
