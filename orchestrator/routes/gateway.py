@@ -5,12 +5,14 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final
 
+import orjson
 from quart import Response
 from quart.wrappers.response import ResponseBody
 
 from orchestrator.codec import encode
 from orchestrator.errors import (
     BadGateway,
+    BudgetExhausted,
     CallTimeout,
     CircuitOpen,
     OrchestratorError,
@@ -19,12 +21,12 @@ from orchestrator.errors import (
 )
 from orchestrator.middleware.exchange import Exchange, respond
 from orchestrator.routes.registry import Access, Answer, Call, Routes
-from orchestrator.services.gateway import GatewayStream
+from orchestrator.services.gateway_stream import GatewayStream
 
 gateway_routes = Routes()
 
 NDJSON: Final = "application/x-ndjson"
-_FAULTS: Final = (BadGateway, CallTimeout, CircuitOpen, ServiceRefused, ServiceUnreachable)
+_FAULTS: Final = (BadGateway, BudgetExhausted, CallTimeout, CircuitOpen, ServiceRefused, ServiceUnreachable)
 
 
 @gateway_routes.add(
@@ -43,7 +45,7 @@ async def generate(call: Call) -> Answer | Response:
         response = respond(call.exchange, PassedStream(call), 200, NDJSON, {"X-Accel-Buffering": "no"})
         response.timeout = None
         return response
-    return Answer(await call.services.gateway.generate(call.ctx, call.body))
+    return _plain(await call.services.gateway.generate(call.ctx, call.body))
 
 
 @gateway_routes.add(
@@ -57,7 +59,7 @@ async def generate(call: Call) -> Answer | Response:
 )
 async def search(call: Call) -> Answer:
     """Search a collection through the Query service."""
-    return Answer(await call.services.gateway.search(call.ctx, call.body))
+    return _plain(await call.services.gateway.search(call.ctx, call.body))
 
 
 @gateway_routes.add(
@@ -71,7 +73,12 @@ async def search(call: Call) -> Answer:
 )
 async def embed(call: Call) -> Answer:
     """Embed texts through the Embedding service; what it costs is counted."""
-    return Answer(await call.services.gateway.embed(call.ctx, call.body))
+    return _plain(await call.services.gateway.embed(call.ctx, call.body))
+
+
+def _plain(data: dict[str, Any]) -> Answer:
+    """Answer with what is JSON already: nobody needs to look at each number of an embedding."""
+    return Answer(orjson.Fragment(encode(data)))
 
 
 class PassedStream(ResponseBody):
