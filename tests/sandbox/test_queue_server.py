@@ -54,8 +54,8 @@ class House:
 
 
 @asynccontextmanager
-async def house(redis_url: str) -> AsyncIterator[House]:
-    settings: ServicesSettings = services_at("", transport="queue", timeout=2)
+async def house(redis_url: str, timeout: float = 10.0) -> AsyncIterator[House]:
+    settings: ServicesSettings = services_at("", transport="queue", timeout=timeout)
     async with (
         run_sandbox(redis_url=redis_url) as sandbox,
         open_redis(redis_url) as redis,
@@ -129,7 +129,7 @@ async def test_a_repeated_key_does_it_once(redis_url: str) -> None:
 async def test_faults_are_what_they_are_over_http(
     redis_url: str, fault: Fault, streaming: bool, kind: type[OrchestratorError]
 ) -> None:
-    async with house(redis_url) as here:
+    async with house(redis_url, timeout=0.5 if kind is CallTimeout else 10.0) as here:
         assert isinstance(await failure(here, fault, streaming=streaming), kind)
 
 
