@@ -125,12 +125,14 @@ class _Turn:
             nursery.start_soon(self._announce)
             if not (self._resumes or self._executed):
                 nursery.start_soon(self._execution.prepare)
-            outcome = await run_turn(self, self._run, self._schedule())
+            schedule = self._schedule()
+            outcome = await run_turn(self, self._run, schedule)
         if isinstance(outcome, PlanWaiting):
             await self._remember(outcome.waits[0])
             return TurnWaiting(tuple(outcome.waits))
         answer = self._answered()
-        degraded = sorted(self._memory.degraded.union(answer.degraded))
+        missed = (schedule.calls[name].service for name in outcome.failed)
+        degraded = sorted(self._memory.degraded.union(answer.degraded, missed))
         answer = evolve(answer, degraded=degraded, processing_time_ms=self._took_ms())
         return TurnDone(answer, self._memory.conversation_id, self._executed["agent_version"])
 

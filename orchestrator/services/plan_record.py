@@ -27,8 +27,6 @@ from orchestrator.services.run import PlanRun
 
 WAIT: Final = "wait:"
 UNDO: Final = "undo:"
-MAX_RESULT_BYTES: Final = 1_048_576
-"""All results of a plan together, as JSON."""
 
 
 class PlanRecord:
@@ -39,10 +37,19 @@ class PlanRecord:
         input_: what `$.input` refers to.
         run: the attempt.
         context: what its calls carry.
+        result_bytes: what all results may have together, as JSON.
     """
 
-    def __init__(self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanRun, context: CallContext) -> None:
+    def __init__(
+        self,
+        plan: OrchestrationPlan,
+        input_: Mapping[str, Any],
+        run: PlanRun,
+        context: CallContext,
+        result_bytes: int,
+    ) -> None:
         self._plan = plan
+        self._result_bytes = result_bytes
         self._run = run
         self._context = context
         self._calls: dict[str, dict[str, Any]] = {}
@@ -125,8 +132,8 @@ class PlanRecord:
             PayloadTooLarge: together with the others it is more than is kept.
         """
         self._bytes += len(encode(result))
-        if self._bytes > MAX_RESULT_BYTES:
-            raise PayloadTooLarge(f"The results of the plan are together larger than {MAX_RESULT_BYTES} bytes.")
+        if self._bytes > self._result_bytes:
+            raise PayloadTooLarge(f"The results of the plan are together larger than {self._result_bytes} bytes.")
 
     async def settle(
         self, name: str, state: CallState, outcome: dict[str, Any], error: ErrorBody | None = None

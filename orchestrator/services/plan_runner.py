@@ -31,10 +31,12 @@ class PlanRunner:
     Args:
         performer: makes their calls.
         path: where errors say that the plan is; None: they do not name the call.
+        result_bytes: what all results of a plan may have together, as JSON.
     """
 
     performer: Performer
     path: str | None = "$.plan"
+    result_bytes: int = 1_048_576
 
     async def run(
         self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanRun, schedule: Schedule | None = None
@@ -75,7 +77,7 @@ class _Attempt:
         self._seconds = min(plan.deadline_ms, run.message.metadata.timeout_ms) / 1000
         self._deadline = trio.current_time() + self._seconds
         self._schedule = schedule
-        self._record = PlanRecord(plan, input_, run, call_of(run.message, self._deadline))
+        self._record = PlanRecord(plan, input_, run, call_of(run.message, self._deadline), runner.result_bytes)
         self._unsure: list[str] = []
         self._fault: OrchestratorError | None = None
         turned = run.checkpoints.get(UNDO)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
+from orchestrator.clients.responses import MAX_LINE_BYTES
 from orchestrator.domain.plan_schedule import Schedule
 from orchestrator.models.orchestration import HIGH, ONCE, OrchestrationPlan, ServiceCall
 from orchestrator.models.plan_state import CallState, PlanProgress
@@ -28,11 +29,14 @@ from orchestrator.services.run import Run
 EXECUTED: Final = "execute"
 """Checkpoint: the agent has answered. It is the name of the call, too."""
 _QUESTION: Final = ServiceCall("conversation", "append", HIGH, optional=True)
-_CONTEXT: Final = ServiceCall("conversation", "context", ONCE, optional=True)
+_CONTEXT: Final = ServiceCall("conversation", "context", ONCE)
+"""Not optional: the window that is kept here stands in for the service, and nothing for that."""
 _ANSWER: Final = ServiceCall("conversation", "append", HIGH, optional=True)
 _EXECUTE: Final = ServiceCall("agent_execution", "execute", HIGH)
 _READS: Final = {"agent": AGENT, "context": _CONTEXT, "tools": evolve(TOOLS, optional=True)}
 ALL_READS: Final = tuple(_READS)
+RESULT_BYTES: Final = 2 * MAX_LINE_BYTES
+"""An agent's answer is a line, and wrapped it is a little longer."""
 
 
 @lru_cache
@@ -59,7 +63,7 @@ async def run_turn(performer: Performer, run: Run, schedule: Schedule) -> PlanDo
     plan = OrchestrationPlan(
         message.task_id, message.tenant_id, dict(schedule.calls), deadline_ms=message.metadata.timeout_ms
     )
-    outcome = await PlanRunner(performer, path=None).run(plan, {}, TurnPlanRun(run), schedule)
+    outcome = await PlanRunner(performer, None, RESULT_BYTES).run(plan, {}, TurnPlanRun(run), schedule)
     assert not isinstance(outcome, PlanUndone)  # noqa: S101 - nothing in a turn is undone
     return outcome
 
