@@ -1,0 +1,122 @@
+"""Reservations and settlements at random, beside a model: budgets hold, and nothing is lost or counted twice."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from random import Random
+
+import pytest
+from attrs import define, field
+
+from orchestrator.config.gateway import TiersSettings
+from orchestrator.models.gateway import GatewayCall
+from orchestrator.models.ids import new_id
+from orchestrator.models.usage import Spending, UsageGroup, UsageKind
+from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.gateway_calls import GatewayCalls, Limits, Refused
+from orchestrator.store.keys import Keys
+from orchestrator.store.usage import UsageLedger
+
+BUDGET = 1000
+MODELS = ("small", "large")
+
+
+@define(eq=False)
+class Books:
+    """What the store should say."""
+
+    calls: GatewayCalls
+    redis: Redis
+    open: dict[str, GatewayCall] = field(factory=dict)
+    used: int = 0
+    unsettled: int = 0
+
+    @property
+    def reserved(self) -> int:
+        return sum(call.estimate for call in self.open.values())
+
+    async def reserve(self, random: Random) -> None:
+        model, estimate = random.choice(MODELS), random.randrange(1, 300)
+        call = GatewayCall(new_id(), "acme", UsageKind.GENERATE, {"query": "x"}, model, estimate)
+        room = BUDGET - self.used - self.reserved
+        reserved = await self.calls.reserve(call)
+        assert isinstance(reserved, Refused) == (estimate > room)
+        if not isinstance(reserved, Refused):
+            self.open[call.call_id] = call
+
+    async def end(self, random: Random) -> None:
+        call = random.choice(list(self.open.values()))
+        spent = Spending(call.model, 1, call.estimate // 2, 1 + call.estimate // 2)
+        for _ in range(random.choice([1, 1, 2])):
+            match random.randrange(4):
+                case 0:
+                    if await self.calls.release(call):
+                        del self.open[call.call_id]
+                case 1:
+                    if await self.calls.give_up(call):
+                        self.used += call.estimate
+                        self.unsettled += self.open.pop(call.call_id).estimate
+                case _:
+                    if await self.calls.settle(call, spent):
+                        self.used += spent.total_tokens
+                        del self.open[call.call_id]
+
+    async def check(self) -> None:
+        """Compare."""
+        for period in (f"{datetime.now(UTC):%Y%m%d}", f"{datetime.now(UTC):%Y%m}"):
+            told = await self.redis.hgetall(self.calls.keys.budget("acme", period))
+            assert int(told.get(b"used", 0)) == self.used <= BUDGET
+            assert int(told.get(b"reserved", 0)) == self.reserved
+            by_model = [told.get(f"reserved|{model}".encode(), 0) for model in MODELS]
+            assert sum(map(int, by_model)) == self.reserved
+        assert await self.redis.zcard(self.calls.keys.calls("acme")) == len(self.open)
+
+
+@pytest.fixture
+async def books(redis_url: str) -> AsyncIterator[Books]:
+    async with open_redis(redis_url) as redis:
+        await redis.hset(Keys().tenant_config("acme"), "tokens_day", BUDGET)
+        limits = Limits("enterprise", TiersSettings())
+        yield Books(GatewayCalls(redis, Keys(), 1000, limits, 3000, 3_600_000), redis)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_budgets_and_ledger_agree_with_what_was_done(books: Books, seed: int) -> None:
+    random = Random(seed)
+    for _ in range(120):
+        if not books.open or random.random() < 0.5:
+            await books.reserve(random)
+        else:
+            await books.end(random)
+    await books.check()
+    today = datetime.now(UTC).date()
+    ledger = UsageLedger(books.redis, Keys(), 1000)
+    totals = (await ledger.read("acme", today, today, UsageGroup.MODEL)).totals
+    assert totals.total_tokens + totals.unsettled_tokens == books.used
+    assert totals.unsettled_tokens == books.unsettled
+
+
+async def test_doubts_are_taken_when_their_lease_is_over_and_by_one_alone(books: Books) -> None:
+    await books.reserve(Random(1))
+    ((call_id, call),) = books.open.items()
+    none, wait_ms = await books.calls.take_doubts("acme", 10, 60_000)
+    assert none == []
+    assert 2000 < (wait_ms or 0) <= 3000
+    await books.calls.doubt("acme", call_id, 0)
+    tenants, moment, _ = await books.calls.take_tenants(10, 60_000)
+    assert tenants == ["acme"]
+    (doubt,), _ = await books.calls.take_doubts("acme", 10, 60_000)
+    assert (doubt.call, doubt.looks) == (call, 1)
+    assert (await books.calls.take_doubts("acme", 10, 60_000))[0] == []
+    assert (await books.calls.take_tenants(10, 60_000))[0] == []
+    await books.calls.release(call)
+    assert await books.calls.take_doubts("acme", 10, 60_000) == ([], None)
+    await books.calls.drop("acme", moment)
+    assert await books.redis.zcard(Keys().doubts) == 0
+
+
+async def test_a_tenant_that_was_marked_again_is_not_dropped(books: Books) -> None:
+    await books.calls.mark("acme", 0)
+    _, moment, _ = await books.calls.take_tenants(10, 60_000)
+    await books.calls.mark("acme", 1000)
+    await books.calls.drop("acme", moment)
+    assert await books.redis.zcard(Keys().doubts) == 1
