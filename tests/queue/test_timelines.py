@@ -140,11 +140,12 @@ async def test_the_load_has_processes_tenants_and_waits(stage: Stage) -> None:
     assert load.tenants_seen == 2
 
 
-async def test_a_process_that_leaves_takes_its_load_with_it(stage: Stage) -> None:
-    await beat(stage)
-    await stage.queue.nodes.leave(stage.queue.node)
-    assert await stage.queue.nodes.list(6000) == []
-    assert await stage.redis.hlen(stage.keys.loads) == 0
+async def test_a_process_that_leaves_takes_its_load_with_it(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        await beat(stage)
+        await stage.queue.nodes.leave(stage.queue.node)
+        assert await stage.queue.nodes.list(6000) == []
+        assert await stage.redis.hlen(stage.keys.loads) == 0
 
 
 async def test_what_a_process_of_another_version_says_is_left_out(stage: Stage) -> None:

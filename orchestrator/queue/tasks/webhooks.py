@@ -168,7 +168,7 @@ class Webhooks:
             backoff_seconds(self.policy, claim.failures + 1) * 1000 * (1 + self.policy.jitter * _random.uniform(-1, 1))
         )
         # A receiver may ask for more time, but not for more than the longest pause that it would get anyhow.
-        delay_ms = max(delay_ms, min(error.retry_after_ms or 0, self.policy.cap_ms))
+        delay_ms = max(delay_ms, round(min(error.retry_after_ms or 0, self.policy.cap_ms)))
         age_ms = int(claim.record[b"claimed_at"]) - int(claim.record[b"created_at"])
         left_ms = LIFETIME_MS - age_ms - delay_ms
         if left_ms <= 0 or claim.failures + 1 >= self.policy.attempts:

@@ -17,10 +17,9 @@
 --!include tenant
 --!include events
 --!include sessions
---!include queue
+--!include entries
 --!include gcra
 --!include config
---!include cancel
 local session_id, task_id, message_id, user = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local session, if_busy, correlation = session_key(session_id), ARGV[14], ARGV[15]
 local FARTHEST = 366 * 86400 * 1000
@@ -66,16 +65,22 @@ if active and if_busy == 'reject' then return {'busy', active} end
 
 gcra_write(KEYS[3], tenant_tat)
 gcra_write(KEYS[4], user_tat)
-redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', ARGV[10], 'status', 'pending', 'attempt', 0,
-  'lane', ARGV[11], 'priority', ARGV[12], 'type', ARGV[13], 'created_at', NOW, 'session_id', session_id,
-  'message_id', message_id, 'user_id', user, 'correlation_id', correlation)
-if ARGV[26] ~= '' then redis.call('HSET', task_key(task_id), 'expires_at', (moment or NOW) + ARGV[26]) end
+local task = {'task_id', task_id, 'message', ARGV[10], 'status', 'pending', 'attempt', 0, 'lane', ARGV[11],
+  'priority', ARGV[12], 'type', ARGV[13], 'created_at', NOW, 'session_id', session_id, 'message_id', message_id,
+  'user_id', user, 'correlation_id', correlation, 'steps', with_step(nil, 'accepted', 0, nil, ARGV[13])}
+local function note(name, value)
+  task[#task + 1] = name
+  task[#task + 1] = value
+end
+if ARGV[26] ~= '' then note('expires_at', (moment or NOW) + ARGV[26]) end
+if moment then note('scheduled_for', moment) end
+redis.call('HSET', task_key(task_id), unpack(task))
 if ARGV[28] == '1' then
   redis.call('HSET', KEYS[5], 'task_id', task_id, 'answer', ARGV[9])
   redis.call('EXPIRE', KEYS[5], ARGV[24])
 end
 redis.call('ZADD', INDEX, NOW, task_id)
-trace(task_id, 'accepted', {correlation, 0}, nil, ARGV[13])
+trace_task(task_id, correlation)
 redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
 redis.call('EXPIRE', message_key(message_id), ARGV[24])
 redis.call('HSET', KEYS[2], 'digest', ARGV[8], 'answer', ARGV[9])
@@ -84,25 +89,27 @@ redis.call('HINCRBY', session, 'message_count', 1)
 touch_session(session_id)
 
 if moment then
-  redis.call('HSET', task_key(task_id), 'scheduled_for', moment)
   redis.call('ZADD', DELAYED, moment, task_id)
   append_event(session_id, 'chat.status_update', ARGV[16])
   return {'ok', -1, math.ceil(math.max(tenant_tat, user_tat) - NOW), ''}
+end
+
+-- Few turns need it. Returns the task that is asked to stop, or '', and how many turns are before the new one.
+local function interrupt(running)
+--!include queue
+--!include cancel
+  local outcome = cancel_task(running, 'interrupted', ARGV[25], ARGV[24])
+  if outcome == 'asked' then return running, 1 end
+  next_turn(session_id)
+  return '', 0
 end
 
 local interrupted, before = '', 0
 if active then
   before = waiting + 1
   if if_busy == 'interrupt' then
-    before = 1
     redis.call('LPUSH', session .. ':turns', task_id)
-    local outcome = cancel_task(active, 'interrupted', ARGV[25], ARGV[24])
-    if outcome == 'asked' then
-      interrupted = active
-    else
-      before = 0
-      next_turn(session_id)
-    end
+    interrupted, before = interrupt(active)
   else
     redis.call('RPUSH', session .. ':turns', task_id)
   end

@@ -4,7 +4,7 @@
 -- Returns: 1, or -1 if the attempt is no longer the current one
 -- Complexity: O(1)
 --!include tenant
---!include queue
+--!include entries
 if not holds(ARGV[3], ARGV[4]) then return -1 end
 local task = task_key(ARGV[3])
 redis.call('HSET', task, 'checkpoint:' .. ARGV[5], ARGV[6])

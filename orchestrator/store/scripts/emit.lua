@@ -5,7 +5,7 @@
 -- Complexity: O(1)
 --!include tenant
 --!include events
---!include queue
+--!include entries
 if not holds(ARGV[3], ARGV[4]) then return -1 end
 local emitted = tonumber(redis.call('HGET', task_key(ARGV[3]), 'emitted') or 0)
 if tonumber(ARGV[8]) <= emitted then return 0 end

@@ -10,35 +10,49 @@
 --!include tenant
 --!include events
 --!include sessions
---!include queue
+--!include entries
 --!include turns
---!include config
+
+-- What few ends need is made where it is needed.
+local function after_this(...)
+--!include queue
+  return after_end(...)
+end
+
 -- A tenant at its bound of tasks in hand waits for this very moment.
 local function bounded_more()
-  if redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and queue_length() > tasks_in_hand() then return 1 end
-  return 0
+  if redis.call('HEXISTS', CONFIG, 'concurrency') == 0 then return 0 end
+--!include config
+  return queue_length() > tasks_in_hand() and 1 or 0
 end
 
 local task_id, session_id, status, err = ARGV[3], ARGV[5], ARGV[6], ARGV[8]
-if not take_out(task_id, ARGV[4]) then return -1 end
 local task, session = task_key(task_id), session_key(session_id)
-local known = {}
-if ARGV[7] ~= '' then known = {'result', ARGV[7]} end
-if err ~= '' then
-  known[#known + 1] = 'error'
-  known[#known + 1] = err
-end
+local known = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'steps', 'created_at', 'status', 'lane',
+  'entry', 'turn_of_user', 'user_id', 'callback_ends', 'delegations')
+if known[2] ~= ARGV[4] or known[7] ~= 'processing' then return -1 end
+leave_lane(task_id, known[8], known[9], known[10])
 if ARGV[19] == '1' then
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', ARGV[4], 'at', NOW)
 end
-local more = conclude(task_id, status, ARGV[12], unpack(known))
+local changes = {}
+if ARGV[7] ~= '' then changes = {'result', ARGV[7]} end
+if err ~= '' then
+  changes[#changes + 1] = 'error'
+  changes[#changes + 1] = err
+end
+close(task_id, status, ARGV[12], known, unpack(changes))
+local more, calls_off = 0, known[13] and known[13] ~= '0'
+if known[12] or calls_off or string.find(task_id, '.', 1, true) then
+  more = after_this(task_id, status, known[12], known[13])
+end
 -- A task may have no session; and the session's record may have gone while it ran: then there is nothing more to tell.
 if redis.call('EXISTS', session) == 0 then return more == 1 and 1 or bounded_more() end
 if ARGV[16] ~= '' then redis.call('HSET', session, 'conversation_id', ARGV[16]) end
 if ARGV[17] ~= '' then redis.call('HSET', session, 'agent_version', ARGV[17]) end
 if ARGV[18] ~= '' then
   redis.call('HSET', message_key(ARGV[18]), 'session_id', session_id, 'task_id', task_id,
-    'user_id', redis.call('HGET', task, 'user_id'))
+    'user_id', known[11])
   redis.call('EXPIRE', message_key(ARGV[18]), ARGV[15])
 end
 local first_event = 21 + tonumber(ARGV[20])

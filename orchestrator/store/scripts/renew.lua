@@ -4,7 +4,7 @@
 -- Returns: the tasks that are lost
 -- Complexity: O(tasks)
 --!include tenant
---!include queue
+--!include entries
 local lost = {}
 for i = 4, #ARGV, 2 do
   local task_id = ARGV[i]

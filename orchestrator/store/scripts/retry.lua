@@ -6,7 +6,7 @@
 -- Complexity: O(log of tasks delayed)
 --!include tenant
 --!include events
---!include queue
+--!include entries
 local task_id, task = ARGV[3], task_key(ARGV[3])
 if not holds(task_id, ARGV[4]) then return -1 end
 dequeue(task_id)

@@ -34,14 +34,6 @@ local function holds(task_id, attempt)
   return fields[1] == attempt and fields[2] == 'processing'
 end
 
--- The fence, and out of the lane, for a task that is concluded next; returns whether the attempt is the current one.
-local function take_out(task_id, attempt)
-  local fields = redis.call('HMGET', task_key(task_id), 'attempt', 'status', 'lane', 'entry', 'turn_of_user')
-  if fields[1] ~= attempt or fields[2] ~= 'processing' then return false end
-  leave_lane(task_id, unpack(fields, 3, 5))
-  return true
-end
-
 -- Close a task's record; `fields` are its correlation id, attempt, node, epoch, steps and moment of acceptance, further
 -- arguments are field, value of it.
 local function close(task_id, status, retain_seconds, fields, ...)
@@ -54,4 +46,18 @@ local function close(task_id, status, retain_seconds, fields, ...)
   trace_again(task_id, fields[1], fields[6])
   -- Records that have gone leave the index, some with each task that ends; once in a while is enough.
   if NOW % 16 == 0 then redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000) end
+end
+
+-- When a session's active task has ended, the next waiting one becomes claimable; returns its id, or nil.
+local function next_turn(session_id)
+  local session = session_key(session_id)
+  local task_id = redis.call('LPOP', session .. ':turns')
+  if task_id then
+    redis.call('HSET', session, 'active_task_id', task_id)
+    enqueue(task_id)
+    trace_step(task_id, 'its_turn')
+  else
+    redis.call('HDEL', session, 'active_task_id')
+  end
+  return task_id
 end

@@ -49,17 +49,3 @@ local function stop_task(task_id, reason, retain_seconds)
 end
 
 --!include batches
-
--- When a session's active task has ended, the next waiting one becomes claimable; returns its id, or nil.
-local function next_turn(session_id)
-  local session = session_key(session_id)
-  local task_id = redis.call('LPOP', session .. ':turns')
-  if task_id then
-    redis.call('HSET', session, 'active_task_id', task_id)
-    enqueue(task_id)
-    trace_step(task_id, 'its_turn')
-  else
-    redis.call('HDEL', session, 'active_task_id')
-  end
-  return task_id
-end

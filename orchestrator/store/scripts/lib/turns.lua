@@ -1,4 +1,4 @@
--- The end of a session's active turn. Needs tenant.lua, events.lua, sessions.lua and queue.lua.
+-- The end of a session's active turn. Needs tenant.lua, events.lua, sessions.lua and entries.lua.
 -- The next waiting turn becomes claimable; where none waits the session moves to `new` and its idle timer starts.
 -- Returns 1 if there is new work in the queue, else 0.
 local function end_turn(session_id, task_id, new, reason, correlation, body, pause_after_ms)
