@@ -16,7 +16,7 @@ local fields = redis.call('HMGET', task_key(task_id), 'status', 'user_id', 'sess
 if not fields[1] or (fields[2] ~= ARGV[4] and ARGV[5] ~= '1') then return {'unknown'} end
 local outcome, more = cancel_task(task_id, 'cancelled', ARGV[7], ARGV[9])
 if outcome == 'done' and fields[3] then
-  more = end_turn(fields[3], task_id, 'ACTIVE', 'cancelled', ARGV[6], ARGV[8], tonumber(ARGV[10]))
+  more = math.max(more, end_turn(fields[3], task_id, 'ACTIVE', 'cancelled', ARGV[6], ARGV[8], tonumber(ARGV[10])))
 end
 if users_moved_up then more = 1 end
 return {outcome, more}

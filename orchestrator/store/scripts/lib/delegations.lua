@@ -40,5 +40,7 @@ local function call_off(task_id)
   redis.call('ZADD', INDEX, NOW, undo)
   trace(undo, 'accepted', {fields[5], 0}, nil, 'delegation.cancel')
   enqueue(undo)
+  -- Not every script that ends a task tells its caller that there is more to claim now.
+  call_idle()
   return 1
 end
