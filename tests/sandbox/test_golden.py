@@ -7,17 +7,25 @@ import pytest
 
 from orchestrator.codec import decode, parse_json, structure
 from orchestrator.errors import OrchestratorError
+from orchestrator.models.batch import BatchCreate
 from orchestrator.models.chat import ChatMessage
 from orchestrator.models.envelope import RequestEnvelope
 from orchestrator.models.session import SessionCreate
 from orchestrator.models.task import TaskMessage
+from orchestrator.models.workflow import WorkflowExecute, WorkflowInput
 from orchestrator.routes.bodies import open_envelope
 from orchestrator.sandbox.data_files import data_folder
 from orchestrator.websocket.handlers import HANDLERS
 
 GOLDEN: Final = data_folder("fixtures") / "golden"
 INDEX: Final[list[dict[str, Any]]] = orjson.loads((GOLDEN / "index.json").read_bytes())
-BODIES: Final = {"session.create": SessionCreate, "chat.message": ChatMessage}
+BODIES: Final[dict[str, type]] = {
+    "session.create": SessionCreate,
+    "chat.message": ChatMessage,
+    "batch.create": BatchCreate,
+    "workflow.execute": WorkflowExecute,
+    "workflow.input": WorkflowInput,
+}
 # Reading 1.0, and the frames' own envelope, are the business of those who read queues and sockets.
 TASKS: Final = [
     entry for entry in INDEX if entry["kind"] == "task_message" and not entry["file"].startswith("tasks/1.0")
