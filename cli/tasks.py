@@ -23,6 +23,9 @@ _COLUMNS: Final = (
     Column("AGE", "created_at", age=True),
     Column("ERROR", "error.code"),
 )
+_OF_WORKFLOW: Final = (
+    "workflow_id", "progress", "steps_completed", "steps_total", "current_step", "status_message", "input_request",
+)  # fmt: skip
 _task_argument = click.argument("task_id", metavar="TASK", shell_complete=complete_tasks)
 
 
@@ -71,7 +74,12 @@ def show(task_id: str) -> None:
       nooble-orch tasks show 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
     """
     with Api(find_target(), operator=True) as api:
-        show_record(api.get(f"task.get/{task_id}"))
+        found = api.get(f"task.get/{task_id}")
+        if found["type"] == "workflow.execute":
+            workflow = api.get(f"workflow.status/{task_id}")
+            # Its task waits all the while that the Workflow Engine runs it: these say how far it is.
+            found |= {name: workflow[name] for name in _OF_WORKFLOW if workflow[name] is not None}
+        show_record(found)
 
 
 @tasks.command()

@@ -309,3 +309,19 @@ async def test_tab_offers_the_tenants_of_the_service(fake: Operators, tmp_path: 
     words = {"_NOOBLE_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": "nooble-orch tenants show g", "COMP_CWORD": "3"}
     ended = await run_cli(tmp_path, **words, **fake.target())
     assert ended.out.split() == ["plain,globex"]
+
+
+async def test_the_task_of_a_workflow_is_shown_with_how_far_it_is(fake: Operators, tmp_path: Path) -> None:
+    fake.answers |= {
+        "task.get": [{"task_id": "t", "type": "workflow.execute", "status": "waiting"}],
+        "workflow.status": [
+            {
+                "workflow_id": "approval", "progress": 0.5, "steps_completed": 1, "steps_total": 2, "current_step": "ask",
+                "status_message": None, "input_request": {"node_id": "ask", "prompt": "Shall we?"},
+            }
+        ],
+    }  # fmt: skip
+    shown = json.loads((await fake.run(tmp_path, "tasks", "show", "t")).out)
+    assert (shown["status"], shown["progress"], shown["current_step"]) == ("waiting", 0.5, "ask")
+    assert shown["input_request"]["prompt"] == "Shall we?"
+    assert "status_message" not in shown
