@@ -16,7 +16,7 @@ from cli.failures import CliFailure, Exit
 from cli.options import listing_options
 from cli.output import Column, note, show_list
 from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings
-from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSettings
 from orchestrator.errors import StoreUnavailable
 
 TIMEOUT: Final = 3.0
@@ -160,7 +160,11 @@ def _service(target: Target) -> Iterator[Check]:
 def _downstream(target: Target, settings: AgentOrchestratorSettings | None) -> Iterator[Check]:
     sandbox = target.stack.sandbox_url if target.stack else ""
     for name in SERVICE_NAMES:
-        url = getattr(settings.services, name).url if settings else ""
+        service: ServiceSettings = getattr(settings.services, name) if settings else ServiceSettings()
+        if service.transport == "queue":
+            yield Check(name, "ok", "is asked through its queue; the service's own check tells how it is")
+            continue
+        url = service.url
         if not url and sandbox:
             url = f"{sandbox}/{name}"
         if url:

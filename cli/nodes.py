@@ -18,6 +18,7 @@ _COLUMNS = (
     Column("BEAT", "beat", whole=True),
     Column("IN HAND", "hands", whole=True),
     Column("ENDS/s", "rate", whole=True),
+    Column("LEAVES ALONE", "alone"),
 )
 
 
@@ -45,4 +46,5 @@ def _row(node: dict[str, Any]) -> dict[str, Any]:
     row["beat"] = f"{node['heartbeat_age_ms'] / 1000:.1f}s" if node["live"] else "gone"
     row["hands"] = f"{load['in_hand']}/{load['slots']}" if load else ""
     row["rate"] = f"{load['ends_per_second']:.1f}" if load else ""
+    row["alone"] = ", ".join(sorted(load.get("breakers", ())))
     return row
