@@ -31,19 +31,19 @@ from orchestrator.domain.gateway_cache import (
     text_digests,
     unpack_vector,
 )
-from orchestrator.errors import BadGateway, InvalidBody, StoreUnavailable
+from orchestrator.errors import BadGateway, StoreUnavailable
 from orchestrator.models.call import CallContext
-from orchestrator.models.envelope import FieldFault
 from orchestrator.models.gateway import GatewayCall
 from orchestrator.models.orchestration import ServiceCall
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.usage import UsageKind
 from orchestrator.services.doubts import DoubtSolver
+from orchestrator.services.gateway_answers import embedded, texts_of, told
 from orchestrator.services.gateway_requests import EMBED, GENERATE, SEARCH, RequestReader
 from orchestrator.services.gateway_stream import GatewayStream, KeptPieces
 from orchestrator.services.open_calls import OpenCalls
 from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.services.shared_answers import Codec, Origin, Shared, SharedAnswers
+from orchestrator.services.shared_answers import Codec, Origin, SharedAnswers
 from orchestrator.store.answer_cache import AnswerCache
 from orchestrator.store.gateway_calls import GatewayCalls
 from orchestrator.store.usage import UsageLedger
@@ -111,7 +111,7 @@ class Gateway:
 
         Each text that was embedded before is taken from the cache, and `total_tokens` says what the others have spent.
         """
-        texts = _texts(body)
+        texts = texts_of(body)
         call = self.reader.call(ctx, UsageKind.EMBED, body)
         if not may_share(UsageKind.EMBED, body) or self.settings.embedding_ttl <= 0:
             self.metrics.gateway_call(call.kind, "bypass")
@@ -133,12 +133,11 @@ class Gateway:
         shared = await self.shared.obtain(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
         if len({one.value.model for one in shared}) > 1:
             # The service has changed its model: vectors of two models can't be compared.
-            vectors = await self.shared.apart(lambda: fetch(unique))
-            shared = [Shared(vector, Origin.ASKED) for vector in vectors]
+            shared = await self.shared.anew(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
         cached = sum(one.origin is Origin.KEPT for one in shared)
         vectors_of = {digest: one.value for digest, one in zip(unique, shared, strict=True)}
         await self._note_use(ctx, call, shared[0].value.model, hit=cached == len(unique))
-        return _embedded([vectors_of[digest] for digest in digests], answers, cached)
+        return embedded([vectors_of[digest] for digest in digests], answers, cached)
 
     @asynccontextmanager
     async def stream(self, ctx: RequestContext, body: dict[str, Any]) -> AsyncIterator[GatewayStream]:
@@ -150,23 +149,18 @@ class Gateway:
         call = self.reader.call(ctx, UsageKind.GENERATE, body)
         keeps = may_share(UsageKind.GENERATE, body) and self.settings.generate_ttl > 0
         digest = request_digest(body)
-        cache, holder = self.shared.cache, call.call_id
-        found = (await cache.seek(ctx.tenant_id, call.kind, [digest], holder))[0] if keeps else None
+        cache = self.shared.cache
+        found = (await cache.seek(ctx.tenant_id, call.kind, [digest], call.call_id))[0] if keeps else None
         if isinstance(found, bytes):
             await self._note_kept(ctx, call, found)
             yield GatewayStream(KeptPieces(found))
             return
         self.metrics.gateway_call(call.kind, "miss" if keeps else "bypass")
-        whole: bytes | None = None
-        try:
-            async with self._passing(ctx, call, self.settings.cache_answer_bytes if keeps else 0) as passing:
-                yield passing
-            whole = passing.whole
-        finally:
-            if keeps:
-                with trio.move_on_after(DRAIN_SECONDS):
-                    ttl = _ms(self.settings.generate_ttl)
-                    await cache.keep(ctx.tenant_id, call.kind, [(digest, whole)], holder, ttl)
+        async with self._passing(ctx, call, self.settings.cache_answer_bytes if keeps else 0) as passing:
+            yield passing
+        if passing.whole is not None:
+            codec = Codec(lambda whole: whole, bytes, _ms(self.settings.generate_ttl))
+            await self.shared.keep(ctx.tenant_id, call.kind, {digest: passing.whole}, codec, call.call_id)
 
     @asynccontextmanager
     async def _passing(self, ctx: RequestContext, call: GatewayCall, keep_bytes: int) -> AsyncIterator[GatewayStream]:
@@ -201,13 +195,13 @@ class Gateway:
         if not may_share(call.kind, body) or ttl <= 0:
             self.metrics.gateway_call(call.kind, "bypass")
             (answer,) = await self.shared.apart(lambda: fetch([]))
-            return _told(answer, "miss")
+            return told(answer, "miss")
         codec = Codec(self._answer_packer, lambda raw: as_answer(step.service, orjson.loads(raw)), _ms(ttl))
         (found,) = await self.shared.obtain(ctx.tenant_id, call.kind, [request_digest(body)], codec, fetch)
         hit = found.origin is Origin.KEPT
         model = self.reader.spent(call, found.value).model if hit else ""
         await self._note_use(ctx, call, model, hit=hit)
-        return _told(found.value, "hit" if hit else "miss")
+        return told(found.value, "hit" if hit else "miss")
 
     async def _spend(self, ctx: RequestContext, call: GatewayCall, step: ServiceCall, ask: Ask) -> Answer:
         """Make a call, and count what it has spent."""
@@ -282,38 +276,6 @@ def _context(ctx: RequestContext, call: GatewayCall) -> CallContext:
         trio.current_time() + CALL_SECONDS,
         call.call_id,
     )
-
-
-def _texts(body: dict[str, Any]) -> list[str]:
-    texts = body.get("texts")
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        message = "must be a list of strings, at least one"
-        raise InvalidBody(f"$.texts {message}.", details=[FieldFault("$.texts", message)])
-    return texts
-
-
-def _told(answer: Answer, cache: str) -> dict[str, Any]:
-    """Return an answer with a word on where it came from."""
-    metadata = answer.fields.get("metadata")
-    return {**answer.fields, "metadata": {**(metadata if isinstance(metadata, dict) else {}), "cache": cache}}
-
-
-def _embedded(vectors: list[Vector], answers: list[Answer], cached: int) -> dict[str, Any]:
-    """Write the answer to an embedding request, of which some texts or all may have been embedded before."""
-    last = answers[-1].fields if answers else {"success": True}
-    metadata = last.get("metadata")
-    return {
-        **last,
-        "embeddings": [vector.numbers for vector in vectors],
-        "model": vectors[0].model,
-        "dimensions": len(vectors[0].numbers),
-        "total_tokens": sum(answer.whole("total_tokens") for answer in answers),
-        "metadata": {
-            **(metadata if isinstance(metadata, dict) else {}),
-            "cache": "miss" if answers else "hit",
-            "cached_texts": cached,
-        },
-    }
 
 
 def _ms(seconds: float) -> int:

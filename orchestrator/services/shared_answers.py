@@ -140,7 +140,7 @@ class SharedAnswers:
         names = {digest: self.cache.name(tenant_id, kind, digest) for digest in digests}
         ours = {digest: Flight() for digest, name in names.items() if name not in self._flights}
         if ours:
-            leader = _Leader(self.cache, tenant_id, kind, codec, fetch, ours)
+            leader = _Leader(self, tenant_id, kind, codec, fetch, ours)
             self._start(self._lead, leader, [names[digest] for digest in ours])
         self._flights |= {names[digest]: flight for digest, flight in ours.items()}
         flights = [self._flights[names[digest]] for digest in digests]
@@ -150,6 +150,28 @@ class SharedAnswers:
             shared if digest in ours else Shared(shared.value, Origin.KEPT)
             for digest, shared in zip(digests, landed, strict=True)
         ]
+
+    async def anew(
+        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: Codec, fetch: Fetch
+    ) -> list[Shared]:
+        """Ask for answers although they are kept, and keep them instead; as `obtain` does otherwise."""
+
+        async def work() -> list[Any]:
+            answers = await fetch(list(digests))
+            await self.keep(tenant_id, kind, dict(zip(digests, answers, strict=True)), codec, "")
+            return answers
+
+        return [Shared(answer, Origin.ASKED) for answer in await self.apart(work)]
+
+    async def keep(
+        self, tenant_id: str, kind: UsageKind, answers: Mapping[str, Any], codec: Codec, holder: str
+    ) -> None:
+        """Keep answers by their digests and end the leases of `holder`; where the store is away, they are not kept."""
+        packed = [(digest, None if answer is None else codec.pack(answer)) for digest, answer in answers.items()]
+        try:
+            await self.cache.keep(tenant_id, kind, packed, holder, codec.ttl_ms)
+        except StoreUnavailable as error:
+            _log.warning("gateway.answer_not_kept", error=error.message)
 
     def _start(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         if self._nursery is None:
@@ -218,7 +240,7 @@ async def _bring(flights: Sequence[Flight], work: Callable[[], Awaitable[None]])
 class _Leader:
     """Brings the answers of some flights that began together."""
 
-    cache: AnswerCache
+    shared: SharedAnswers
     tenant_id: str
     kind: UsageKind
     codec: Codec
@@ -230,7 +252,7 @@ class _Leader:
         """Look up, ask for what nobody asks for, and wait for what others ask for, until all are there."""
         missing = list(self.flights)
         while missing:
-            found = await self.cache.seek(self.tenant_id, self.kind, missing, self._holder)
+            found = await self.shared.cache.seek(self.tenant_id, self.kind, missing, self._holder)
             asked, awaited = [], {}
             for digest, one in zip(missing, found, strict=True):
                 if isinstance(one, Ours):
@@ -258,7 +280,8 @@ class _Leader:
                 nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _GOODBYE_SECONDS):
-                await self._keep(digests, answers)
+                kept = dict(zip(digests, answers or [None] * len(digests), strict=True))
+                await self.shared.keep(self.tenant_id, self.kind, kept, self.codec, self._holder)
         if failure is not None:
             raise failure
         for digest, answer in zip(digests, answers, strict=True):
@@ -268,18 +291,9 @@ class _Leader:
         while True:
             await trio.sleep(LEASE_MS / 3000)
             try:
-                await self.cache.hold(self.tenant_id, self.kind, digests, self._holder)
+                await self.shared.cache.hold(self.tenant_id, self.kind, digests, self._holder)
             except StoreUnavailable as error:
                 _log.warning("gateway.lease_not_renewed", error=error.message)
-
-    async def _keep(self, digests: list[str], answers: list[Any]) -> None:
-        """Keep the answers, and end the leases in any case; where the store is away, these end by themselves."""
-        packed = [self.codec.pack(answer) for answer in answers] or [None] * len(digests)
-        try:
-            pairs = list(zip(digests, packed, strict=True))
-            await self.cache.keep(self.tenant_id, self.kind, pairs, self._holder, self.codec.ttl_ms)
-        except StoreUnavailable as error:
-            _log.warning("gateway.answer_not_kept", error=error.message)
 
     async def _await(self, flight: Flight, wait_ms: int) -> None:
         with trio.move_on_after(wait_ms / 1000):

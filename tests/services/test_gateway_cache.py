@@ -82,7 +82,9 @@ async def test_vectors_of_two_models_are_never_mixed(redis_url: str) -> None:
     async with rig(redis_url, handler) as up:
         await up.gateway.embed(CTX, {"texts": ["a"]})
         answer = await up.gateway.embed(CTX, {"texts": ["a", "b"]})
+        again = await up.gateway.embed(CTX, {"texts": ["b", "a"]})
     assert seen == [["a"], ["b"], ["a", "b"]]
+    assert (again["model"], again["metadata"]["cache"]) == ("new", "hit")
     assert (answer["model"], len(answer["embeddings"]), answer["total_tokens"]) == ("new", 2, 2)
 
 
