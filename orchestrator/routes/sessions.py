@@ -14,6 +14,8 @@ from orchestrator.routes.registry import Answer, Call, Routes
 session_routes = Routes()
 
 _FIELDS: Final = [attribute.name for attribute in fields(Session)]
+NOTIFICATIONS: Final = "notifications"
+"""Stands where a session, workflow or batch is named; no id that is made here looks like it."""
 _SOCKETS: Final = {"http": "ws", "https": "wss"}
 
 
@@ -142,8 +144,10 @@ async def close(call: Call) -> Answer:
     errors=(NotFound, SessionClosed),
 )
 async def ticket(call: Call) -> Answer:
-    """Get a one-use ticket for opening the WebSocket of a session, workflow or batch from a browser."""
+    """Get a one-use ticket for opening the WebSocket of a session, workflow, batch or `notifications` in a browser."""
     services = call.services
+    if call.id == NOTIFICATIONS:
+        return Answer(await services.sessions.ticket_for(call.ctx, NOTIFICATIONS))
     try:
         return Answer(await services.sessions.ticket(call.ctx, call.id))
     except NotFound as error:

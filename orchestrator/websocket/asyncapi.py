@@ -164,7 +164,8 @@ def _notification_channel() -> dict[str, Any]:
         "address": "/ws/v1/notifications",
         "title": "One's notifications",
         "description": "What the token's user is notified of: first what waits, then whatever comes; offsets and epoch "
-        f"are the user's own. Opening it needs `{PERMISSION}`; a ticket for any session of the user will do.",
+        f"are the user's own. Opening it needs `{PERMISSION}`; a ticket for `notifications`, or for any session of the "
+        "user, will do.",
         "parameters": {},
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
     }

@@ -63,7 +63,7 @@ class NotificationSocket(SessionSocket):
         return subject
 
     async def _principal(self, websocket: Websocket, exchange: Exchange, session_id: str | None) -> Principal:
-        # A ticket for any session says who comes, which is all that is asked here.
+        # A ticket for whatever says who comes, which is all that is asked here.
         return await super()._principal(websocket, exchange, None)
 
     def _followed(self, ctx: RequestContext, session_id: str) -> str:
