@@ -13,6 +13,7 @@ and the books stay provable. The body reads its message and counts itself.
 - both: the same with the producer in a process beside, from its first call until nothing is left
 - latency: from the call that admits a task to the first line of its body, on an idle process
 - remote: the same with the producer in a process beside
+- requests, executed, bytes: what passes between the process and Redis for one task, and what Redis executes for it
 
 With `--peers-script` each round of ours is followed by one of every peer, on the same machine and the same program of
 Redis: a script that takes `run --peers NAME --runs 1 --n N --phases drain,both,latency --out FILE`, and writes a line
@@ -51,6 +52,7 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.scripts import load_scripts
 from orchestrator.store.sessions import Rates
+from tests.benchmarks.traffic import Traffic
 from tests.queue.stage import SETTINGS, Stage, open_stage
 
 CALLERS: Final = 32
@@ -175,16 +177,20 @@ async def measure(tasks: int) -> dict[str, float]:
             ):
                 await load_scripts(stage.redis)
                 body, producer = bodies[-1], Producer.over(stage.redis, stage.queue.ready)
+                before = await Traffic.now(stage.redis)
                 if phase == "drain":
                     began = time.perf_counter()
                     await producer.admit_all(tasks)
                     figures["admit_per_s"] = tasks / (time.perf_counter() - began)
+                    figures |= await before.since(stage.redis, "admit", tasks)
+                    before = await Traffic.now(stage.redis)
                 async with trio.open_nursery() as nursery:
                     began = time.perf_counter()
                     await nursery.start(stage.consumer.run, stage.stopping)
                     if phase == "drain":
                         await _until_empty(stage, body, tasks)
                         figures["drain_per_s"] = tasks / (time.perf_counter() - began)
+                        figures |= await before.since(stage.redis, "drain", tasks)
                     elif phase == "both":
                         await trio.sleep(0.2)
                         told = await nursery.start(_beside, server.url, tasks)

@@ -8,6 +8,7 @@ events, the session's state): nothing is left out but the agent, which answers a
 
 - admit: turns a second that 32 callers get accepted while nobody consumes
 - drain: turns a second of one consumer, from the first claim to the last end
+- requests, executed, bytes: what passes between the process and Redis for one turn, and what Redis executes for it
 - latency: from the call that sends a message to the first line of its turn, on an idle process
 """
 
@@ -28,6 +29,8 @@ from orchestrator.models.session import Session
 from orchestrator.models.task import Lane
 from orchestrator.sandbox.redis_server import run_redis
 from orchestrator.services.run import Partial, Run, TurnDone
+from orchestrator.store.scripts import load_scripts
+from tests.benchmarks.traffic import Traffic
 from tests.queue.stage import SETTINGS, Stage, open_stage
 
 CALLERS = 32
@@ -98,8 +101,13 @@ async def measure(turns: int) -> dict[str, float]:
             answers = NothingToDo()
             async with open_stage(store.url, settings, consume=False, runner=answers) as stage:
                 sessions = [await stage.session() for _ in range(SESSIONS)]
+                await load_scripts(stage.redis)
+                before = await Traffic.now(stage.redis)
                 admitted = await admit(stage, sessions, turns)
+                traffic = await before.since(stage.redis, "admit", turns)
+                before = await Traffic.now(stage.redis)
                 drained = await drain(stage, turns)
+                traffic |= await before.since(stage.redis, "drain", turns)
             async with open_stage(store.url, settings, consume=False, runner=answers) as stage:
                 figures = await latency(stage, await stage.session(), answers, 200)
     return {
@@ -107,6 +115,7 @@ async def measure(turns: int) -> dict[str, float]:
         "drain_per_s": drained,
         "latency_p50_ms": median(figures),
         "latency_p99_ms": quantiles(figures, n=100)[98],
+        **traffic,
     }
 
 
