@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from orchestrator.errors import BadGateway, ServiceUnreachable
+from orchestrator.errors import BadGateway, BudgetExhausted, ServiceUnreachable
 from tests.http.fakes import INTERNAL_KEY, METRICS_KEY, House, bearer, keyed
 
 GENERATE = "/internal/v1/query.generate"
@@ -77,3 +77,11 @@ async def test_a_stream_that_cannot_be_opened_is_an_error_with_its_own_status() 
     assert reply.fault == (503, "ORCH_CONN_001", "")
     assert reply.json["correlation_id"] == "c-9"
     assert "X-Content-Type-Options" in reply.headers
+
+
+async def test_a_budget_that_is_used_up_is_told_with_the_time_until_it_resets() -> None:
+    house = House()
+    house.gateway.refusal = BudgetExhausted("The tokens of the day are used up.", retry_after_ms=4200)
+    reply = await house.call("POST", GENERATE, {"query": "why?", "stream": True}, keyed())
+    assert reply.fault == (429, "ORCH_RATE_002", "")
+    assert (reply.headers["Retry-After"], reply.error["retry_after_ms"]) == ("5", 4200)
