@@ -13,6 +13,7 @@ from orchestrator.models.replay import Replayed, ReplayRequest
 from orchestrator.models.task import TaskMessage, TaskStatus
 from orchestrator.models.timestamps import now_ms, to_timestamp
 from orchestrator.services.placing import CHAT_TURN, complete_turn, placement_of
+from orchestrator.services.plan_record import UNDO
 from orchestrator.services.views import rate_limited, session_closed, session_not_found, tenant_refuses
 from orchestrator.services.workflow_records import WORKFLOW, is_result
 from orchestrator.store.audit import AuditTrail
@@ -121,8 +122,8 @@ class ReplayService:
             return calls_before([ANSWERING], request.from_call, complete=True)
         done = list(record.checkpoints)
         if message.type == WORKFLOW:
-            # What a plan waited for, and how it was undone, belongs to the task that did so.
-            done = [name for name in done if is_result(name)]
+            # What a plan waited for, and how it was undone, belongs to the task that did so; what was undone is gone.
+            done = [] if UNDO in done else [name for name in done if is_result(name)]
         return calls_before(done, request.from_call, complete=record.status == TaskStatus.COMPLETED)
 
     async def _place(self, message: TaskMessage, task_id: str, checkpoints: dict[str, bytes]) -> None:
