@@ -8,14 +8,12 @@ from itertools import islice
 from typing import Final, Protocol
 
 import orjson
-import trio
 from attrs import frozen
 
 from orchestrator.clients.addresses import AddressGuard
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, QueueFull, ServiceFault, Unprocessable
-from orchestrator.models.agent import AgentConfig
+from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, QueueFull, Unprocessable
 from orchestrator.models.batch import (
     PRIORITY,
     Batch,
@@ -26,13 +24,13 @@ from orchestrator.models.batch import (
     BatchStatus,
     ItemResult,
 )
-from orchestrator.models.call import CallContext
 from orchestrator.models.envelope import FieldFault, MessageType
 from orchestrator.models.ids import new_id
 from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.services.agent_existence import Agents, must_exist
 from orchestrator.services.callbacks import callback_task, check_callback
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.paging import SCAN_BOUND, filtered_page
@@ -46,15 +44,6 @@ from orchestrator.store.ready import ReadyTenants
 BATCH_ITEM: Final = MessageType("batch", "item")
 MOST_FAULTS: Final = 100
 _GOES: Final = {"content": "a workflow", "input": "an agent"}
-AGENT_SECONDS: Final = 2.0
-"""How long the agent of a new batch is looked for; where that can't be told in time, its items find out."""
-
-
-class Agents(Protocol):
-    """Looks agents up; `AgentCatalog` does."""
-
-    async def agent(self, call: CallContext, agent_id: str) -> AgentConfig:
-        """Return an agent's configuration; raises NotFound, or ServiceFault where that can't be told."""
 
 
 class Workflows(Protocol):
@@ -92,7 +81,7 @@ class BatchService:
         if request.workflow_id is not None:
             await self.workflows.must_exist(ctx, request.workflow_id)
         else:
-            await self._must_exist(ctx, of["agent_id"])
+            await must_exist(self.agents, ctx, of["agent_id"])
         batch_id, viewer = new_id(), viewer_of(ctx)
         template = self._template(ctx, batch_id, of, request.priority)
         scheduled_ms = None if request.scheduled_for is None else from_timestamp(request.scheduled_for)
@@ -203,17 +192,6 @@ class BatchService:
         # The end of a batch may bring its callback.
         await self.ready.mark(ctx.tenant_id)
         return BatchCancelled(batch_id, cancelled=verdict == "done")
-
-    async def _must_exist(self, ctx: RequestContext, agent_id: str) -> None:
-        call = CallContext(
-            ctx.tenant_id, ctx.correlation_id, ctx.request_id, ctx.trace, trio.current_time() + AGENT_SECONDS
-        )
-        try:
-            with trio.move_on_after(AGENT_SECONDS):
-                await self.agents.agent(call, agent_id)
-        except ServiceFault:
-            # Agent Management is away: the batch is taken in all the same, as a message would be.
-            return
 
     def _template(self, ctx: RequestContext, batch_id: str, of: Mapping[str, str], priority: int) -> TaskMessage:
         """Return the message of an item; what the item holds comes last."""

@@ -55,8 +55,8 @@ class CatalogNotices:
             await subscriber.subscribe(self.keys.catalog_channel)
             task_status.started()
             async for message in subscriber:
-                if isinstance(message, Message):
-                    self._take(orjson.loads(message.payload))
+                if isinstance(message, Message) and (notice := _read(message.payload)) is not None:
+                    self._take(notice)
                 else:
                     self.catalog.forget_all()
 
@@ -68,5 +68,15 @@ class CatalogNotices:
     def _take(self, notice: dict[str, Any]) -> None:
         if notice["kind"] == _AGENT:
             self.catalog.forget_agent(notice["tenant_id"], notice["agent_id"])
-        elif notice["kind"] == _TOOL:
+        else:
             self.catalog.forget_tools(notice["tenant_id"], tool_id=notice["tool_id"], agent_id=notice["agent_id"])
+
+
+def _read(payload: bytes) -> dict[str, Any] | None:
+    """Read a notice; None where it is none of this version, so that anything may have changed."""
+    try:
+        notice = orjson.loads(payload)
+        known = {"tenant_id", "agent_id"} | ({"tool_id"} if notice["kind"] == _TOOL else set())
+        return notice if notice["kind"] in {_AGENT, _TOOL} and known <= notice.keys() else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

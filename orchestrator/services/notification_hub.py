@@ -84,8 +84,12 @@ class NotificationHub:
                     await self._collect([(tenant, user) for tenant, users in self._followers.items() for user in users])
 
     async def _take(self, payload: bytes) -> None:
-        head, _, body = payload.partition(b"\n")
-        user_id, tenant_id = head.decode(), orjson.loads(body)["tenant_id"]
+        try:
+            head, _, body = payload.partition(b"\n")
+            user_id, tenant_id = head.decode(), orjson.loads(body)["tenant_id"]
+        except (ValueError, KeyError, TypeError):
+            _log.warning("notifications.unreadable")
+            return
         listeners = self._told.get(tenant_id, {})
         for reader in [*listeners] if user_id == EVERYBODY else [user_id]:
             for told in listeners.get(reader, ()):

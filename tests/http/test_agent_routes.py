@@ -293,3 +293,17 @@ async def test_a_turn_goes_on_with_the_version_it_began_with_when_its_client_has
         ended = await task()
         assert (ended["agent_version"], ended["attempt"]) == ("1.0.0", 2)
         assert (await house.client.call("GET", "/api/v1/agent.get/confirm")).data["version"] == "9.0.0"
+
+
+async def test_a_notice_that_can_not_be_read_has_everything_looked_up_anew(redis_url: str, tmp_path: Path) -> None:
+    async with stack(redis_url, tmp_path) as house:
+        services = house.client.process.services
+
+        async def look() -> int:
+            assert (await house.client.call("GET", "/api/v1/agent.get/echo")).status == 200
+            return house.calls("agent_management", "get")
+
+        assert [await look(), await look()] == [1, 1]
+        for count, rubbish in enumerate((b"", b"[]", b'{"kind": "novelty"}', b'{"kind": "agent"}'), 2):
+            await services.redis.publish(services.keys.catalog_channel, rubbish)
+            await until(look, count)

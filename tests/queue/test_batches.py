@@ -49,7 +49,7 @@ ENDED = {BatchStatus.COMPLETED, BatchStatus.PARTIAL, BatchStatus.FAILED, BatchSt
 class Agents:
     """Knows one agent, and can't tell of another."""
 
-    async def agent(self, call: CallContext, agent_id: str) -> AgentConfig:
+    async def look(self, call: CallContext, agent_id: str, version: str | None = None) -> AgentConfig:
         if agent_id == "away":
             raise ServiceUnreachable("Agent Management is away.")
         if agent_id != "echo":

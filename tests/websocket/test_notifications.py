@@ -7,6 +7,7 @@ from trio_websocket import ConnectionRejected
 
 from orchestrator.models.notification import NotificationSend
 from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.store.keys import Keys
 from tests.websocket.stage import Client, Stage, open_stage
 
 PATH = "/ws/v1/notifications"
@@ -134,3 +135,14 @@ async def test_it_needs_the_permission_to_read_sessions(stage: Stage) -> None:
         async with stage.client(PATH, token=stage.token(permissions=["workflow:read"])):
             pass
     assert refused.value.status_code == 403
+
+
+async def test_what_is_published_by_others_does_no_harm(stage: Stage) -> None:
+    async with stage.client(PATH) as client, stage.client() as session:
+        await client.next("notification.summary")
+        await session.next("session.state_update")
+        for rubbish in (b"", b"ada\n", b"*\n{}", b"\xff\n[]", b"*\n[1]"):
+            await stage.redis.publish(Keys().notification_channel, rubbish)
+        await notify(stage, "after")
+        assert await titles(client, 1) == [(1, "after")]
+        assert await titles(session, 1) == [(0, "after")]
