@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-import trio
 from attrs import asdict, field, frozen
+from redis.exceptions import NoScriptError
 
 from orchestrator.config.gateway import TiersSettings
 from orchestrator.models.gateway import Doubt, Ending, GatewayCall
+from orchestrator.models.task import Lane
 from orchestrator.models.usage import Payer, Spending, UsageKind
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
@@ -81,7 +82,6 @@ class GatewayCalls(TenantStore):
     limits: Limits
     lease_ms: int
     give_up_ms: int
-    _marked: dict[str, float] = field(factory=dict, init=False)
 
     async def reserve(self, call: GatewayCall) -> Reserved | Refused:
         """Open a call, if rates and budgets allow it.
@@ -89,15 +89,13 @@ class GatewayCalls(TenantStore):
         Raises:
             StoreUnavailable: it may or may not be open; whoever takes it as a doubt finds out.
         """
-        await self._mark_tenant(call.tenant_id)
         record = {
             "agent": call.payer.agent_id,
             "body": orjson.dumps(call.body),
             "named": "1" if call.named else "",
         }
-        reply = await self.run(
-            _RESERVE,
-            call.tenant_id,
+        reply = await self._open(
+            call,
             call.call_id,
             self.lease_ms,
             self.give_up_ms + _DAY_SECONDS * 1000,
@@ -110,7 +108,6 @@ class GatewayCalls(TenantStore):
             self.limits.tier,
             self.limits.packed,
             *_flat(record),
-            keys=self._keys(call),
         )
         match reply[0]:
             case b"rate":
@@ -204,18 +201,24 @@ class GatewayCalls(TenantStore):
     async def drop(self, tenant_id: str, moment: int) -> None:
         """Look after a tenant no more that was taken, and has no open calls."""
         await _DROP(self.redis, keys=[self.keys.doubts], args=[tenant_id, moment])
-        self._marked.pop(tenant_id, None)
 
-    async def _mark_tenant(self, tenant_id: str) -> None:
-        """Have the tenant looked after when the lease of its call runs out.
+    async def _open(self, call: GatewayCall, *args: object) -> Any:
+        """Reserve, and have the tenant looked after when the lease of its call runs out.
 
-        A mark holds for a lease, so one that is half as old does for calls that are opened now.
+        Both are sent at once, the mark last: whoever drops the tenant meanwhile has seen the call, or sees the mark.
         """
-        now = trio.current_time()
-        if self._marked.get(tenant_id, -self.lease_ms) + self.lease_ms / 2000 > now:
-            return
-        await self.mark(tenant_id, self.lease_ms)
-        self._marked[tenant_id] = now
+        keys, tenant_id = self._keys(call), call.tenant_id
+        first = [self.keys.lane(tenant_id, Lane.NORMAL), *keys]
+        script = ("EVALSHA", _RESERVE.digest, len(first), *first, self.keys.tenant(tenant_id), self.log_length, *args)
+        mark = ("EVAL", _MARK.source, 1, self.keys.doubts, tenant_id, self.lease_ms)
+        reply, marked = await self.redis.gather([script, mark], raise_on_error=False)
+        if isinstance(reply, NoScriptError):
+            reply = await self.run(_RESERVE, tenant_id, *args, keys=keys)
+            await self.mark(tenant_id, self.lease_ms)
+        for one in (reply, marked):
+            if isinstance(one, Exception):
+                raise one
+        return reply
 
     def _keys(self, call: GatewayCall) -> list[str]:
         keys, tenant_id = self.keys, call.tenant_id

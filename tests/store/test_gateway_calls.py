@@ -120,3 +120,10 @@ async def test_a_tenant_that_was_marked_again_is_not_dropped(books: Books) -> No
     await books.calls.mark("acme", 1000)
     await books.calls.drop("acme", moment)
     assert await books.redis.zcard(Keys().doubts) == 1
+
+
+async def test_a_server_that_has_forgotten_its_scripts_takes_reservations(books: Books) -> None:
+    await books.redis.script_flush()
+    await books.reserve(Random(1))
+    assert await books.redis.zcard(Keys().doubts) == 1
+    await books.check()
