@@ -7,14 +7,13 @@ from typing import Any, Final
 import orjson
 from attrs import asdict
 
-from orchestrator.codec import decode
 from orchestrator.models.envelope import MessageType
 from orchestrator.models.task import TaskMessage, TaskStatus
 from orchestrator.models.task_updates import TaskProgress
 from orchestrator.models.workflow import WorkflowInputRequest, WorkflowStatusUpdate
 from orchestrator.store.delegations import Reported
 from orchestrator.store.frames import make_body
-from orchestrator.store.workflows import PROGRESS, Note
+from orchestrator.store.workflows import FIGURES, PROGRESS, Note, read_progress
 
 WORKFLOW: Final = MessageType("workflow", "execute")
 STATUS_UPDATE: Final = "workflow.status_update"
@@ -53,7 +52,7 @@ def workflow_record(message: TaskMessage) -> dict[str, str | bytes | int]:
     """Return the fields that the record of a workflow has beside those of every task."""
     return {
         "workflow_id": workflow_of(message),
-        PROGRESS: progress_of(begun(message)),
+        FIGURES if "plan" in message.payload else PROGRESS: progress_of(begun(message)),
         "end_event": STATUS_UPDATE,
         "end_body": _end_template(message),
     }
@@ -71,8 +70,8 @@ def status_body(update: WorkflowStatusUpdate, tenant_id: str, correlation_id: st
 
 
 def status_note(update: WorkflowStatusUpdate, tenant_id: str, correlation_id: str) -> Note:
-    """Return what is kept and told of how far a workflow is."""
-    return Note({PROGRESS: progress_of(update)}, [(STATUS_UPDATE, status_body(update, tenant_id, correlation_id))])
+    """Return what is kept and told of how far a plan of the user's own is."""
+    return Note({FIGURES: progress_of(update)}, [(STATUS_UPDATE, status_body(update, tenant_id, correlation_id))])
 
 
 def standing_of(progress: TaskProgress, status: TaskStatus) -> TaskStatus:
@@ -85,8 +84,10 @@ def standing_of(progress: TaskProgress, status: TaskStatus) -> TaskStatus:
 
 def tell_workflow(task_id: str, task: Reported, progress: TaskProgress) -> list[tuple[str, object]]:
     """Tell the followers of a workflow how far the service is that works on it, and what it asks them."""
-    update = update_of(task_id, task.record.get("workflow_id", task_id), progress, TaskStatus.PROCESSING)
-    events: list[tuple[str, object]] = [(STATUS_UPDATE, update)]
+    workflow_id = task.record.get("workflow_id", task_id)
+    update = update_of(task_id, workflow_id, progress, TaskStatus.PROCESSING)
+    # A plan of the user's own, which is named like its task, tells itself how far it is.
+    events: list[tuple[str, object]] = [] if workflow_id == task_id else [(STATUS_UPDATE, update)]
     asked = request_of(task_id, progress)
     return events if asked is None else [*events, (INPUT_REQUEST, asked)]
 
@@ -118,8 +119,7 @@ def request_body(request: WorkflowInputRequest, tenant_id: str, correlation_id: 
 
 def last_update(record: Mapping[bytes, bytes], message: TaskMessage) -> WorkflowStatusUpdate:
     """Return what was told last of a workflow, as the record of its claimed task has it."""
-    progress = decode(record.get(PROGRESS.encode(), b"{}"), TaskProgress)
-    return update_of(message.task_id, workflow_of(message), progress, TaskStatus.PROCESSING)
+    return update_of(message.task_id, workflow_of(message), read_progress(record), TaskStatus.PROCESSING)
 
 
 def _end_template(message: TaskMessage) -> bytes:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import trio
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from orchestrator.clients.addresses import AddressGuard
 from orchestrator.codec import decode, encode, parse_json, unstructure
@@ -64,7 +64,7 @@ from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Rep
 from orchestrator.store.pump import EventPump, PumpStopped
 from orchestrator.store.ready import ReadyTenants
 from orchestrator.store.sessions import Rates
-from orchestrator.store.workflows import PROGRESS, Note, WorkflowRecord, WorkflowStore
+from orchestrator.store.workflows import FIGURES, PROGRESS, Note, WorkflowRecord, WorkflowStore
 
 _ENDS: Final = frozenset({STATUS_UPDATE})
 
@@ -123,6 +123,7 @@ class WorkflowService:
             session_id=request.session_id,
             scheduled_for=None if scheduled_ms is None else to_timestamp(scheduled_ms),
         )
+        key = ctx.idempotency_key or ctx.message_id
         await self.queue.known.note(ctx.tenant_id)
         admission = await self.queue.admission.admit(
             message,
@@ -134,7 +135,7 @@ class WorkflowService:
                 round(self.settings.queue_timeout * 1000),
             ),
             rates=self.rates,
-            repeat=Repeat(ctx.idempotency_key or ctx.message_id or message.task_id, _digest(request)),
+            repeat=Repeat(key, _digest(request)) if key else None,
             answer=encode(accepted),
             scheduled_ms=scheduled_ms,
             record={**workflow_record(message), **_callback_record(ctx, message, request)},
@@ -235,8 +236,9 @@ class WorkflowService:
         """
         workflow = await self._get(ctx, task_id, of_session)
         if reason is not None and workflow.task.status not in FINISHED:
-            progress = {"message": reason, **_figures(workflow)}
-            await self.store.tell(ctx.tenant_id, task_id, Note({PROGRESS: encode(progress)}))
+            kept = {name: value for name, value in asdict(workflow.progress).items() if value is not None}
+            name = FIGURES if FIGURES in workflow.fields else PROGRESS
+            await self.store.tell(ctx.tenant_id, task_id, Note({name: encode({**kept, "message": reason})}))
         cancelled = await self.tasks.cancel(ctx, task_id)
         return WorkflowCancelled(task_id, cancelled.cancelled)
 
@@ -325,16 +327,6 @@ def _digest(request: WorkflowExecute) -> str:
     """Return what makes a request the same as another: how it is answered does not."""
     same = evolve(request, mode=WorkflowMode.ASYNC, timeout_ms=1)
     return hashlib.sha256(b"workflow.execute" + encode(same)).hexdigest()
-
-
-def _figures(workflow: WorkflowRecord) -> dict[str, Any]:
-    progress = workflow.progress
-    return {
-        "progress": progress.progress or 0.0,
-        "steps_completed": progress.steps_completed or 0,
-        "steps_total": progress.steps_total or 0,
-        "current_step": progress.current_step,
-    }
 
 
 def _asker(node_id: str) -> Any:

@@ -20,7 +20,9 @@ _TAKE_INPUT: Final = Script("take_input")
 _WAIT_AGAIN: Final = Script("wait_again")
 
 PROGRESS: Final = "progress"
-"""Field: the last news of how far the workflow is, JSON; see `models.task_updates.TaskProgress`."""
+"""Field: the last news of a service that works for the workflow, JSON; see `models.task_updates.TaskProgress`."""
+FIGURES: Final = "figures"
+"""Field, of a plan of the user's own: how far it is, in the same form."""
 
 
 @frozen
@@ -44,7 +46,9 @@ class WorkflowRecord:
     task: Task
     workflow_id: str
     progress: TaskProgress
-    """The last news of it."""
+    """How far it is, and what it asks."""
+    news: TaskProgress
+    """The last news of a service that works for it."""
     offset: int
     """Of its log."""
     payload: dict[str, Any]
@@ -103,7 +107,7 @@ class WorkflowStore(TenantStore):
 
     async def take_input(self, workflow: WorkflowRecord, event: tuple[str, bytes]) -> bool:
         """Note that what a workflow asked its user is answered; false where there are newer news of it."""
-        progress = evolve(workflow.progress, input_request=None)
+        progress = evolve(workflow.news, input_request=None)
         kept = {name: value for name, value in asdict(progress).items() if value is not None}
         task = workflow.task
         return bool(
@@ -139,7 +143,8 @@ def _read(tenant_id: str, record: Mapping[bytes, bytes], callback: Mapping[bytes
     return WorkflowRecord(
         task=read_task(tenant_id, record),
         workflow_id=text["workflow_id"].decode(),
-        progress=decode(text.get(PROGRESS, b"{}"), TaskProgress),
+        progress=read_progress(record),
+        news=decode(text.get(PROGRESS, b"{}"), TaskProgress),
         offset=int(text.get("offset", 0)),
         payload=orjson.loads(text["message"])["payload"],
         checkpoints={
@@ -148,6 +153,16 @@ def _read(tenant_id: str, record: Mapping[bytes, bytes], callback: Mapping[bytes
         fields=text,
         callback=_named(callback),
     )
+
+
+def read_progress(record: Mapping[bytes, bytes]) -> TaskProgress:
+    """Return how far a workflow is, and what it asks, out of the record of its task."""
+    news = decode(record.get(PROGRESS.encode(), b"{}"), TaskProgress)
+    own = record.get(FIGURES.encode())
+    if own is None:
+        return news
+    # What a service is asked for by a plan may ask the user, but its steps are not the plan's.
+    return evolve(decode(own, TaskProgress), input_request=news.input_request, execution_id=news.execution_id)
 
 
 def _named(record: Mapping[bytes, bytes]) -> dict[str, bytes]:

@@ -316,8 +316,9 @@ async def test_the_task_of_a_workflow_is_shown_with_how_far_it_is(fake: Operator
         "task.get": [{"task_id": "t", "type": "workflow.execute", "status": "waiting"}],
         "workflow.status": [
             {
-                "workflow_id": "approval", "progress": 0.5, "steps_completed": 1, "steps_total": 2, "current_step": "ask",
-                "status_message": None, "input_request": {"node_id": "ask", "prompt": "Shall we?"},
+                "workflow_id": "approval", "progress": 0.5, "steps_completed": 1, "steps_total": 2,
+                "current_step": "ask", "status_message": None,
+                "input_request": {"node_id": "ask", "prompt": "Shall we?"},
             }
         ],
     }  # fmt: skip

@@ -73,6 +73,23 @@ async def test_a_plan_waits_for_a_tool_that_answers_later(house: House) -> None:
     done = await run(house, {"calls": {"report": later}})
     assert (done.status, done.data["status"]) == (200, "completed")
     assert "tides" in str(done.data["result"]["results"]["report"])
+    # How far the tool was is not how far the plan is.
+    status = await house.status(done.data["task_id"])
+    assert (status["steps_completed"], status["steps_total"], status["current_step"]) == (1, 1, None)
+
+
+async def test_a_plan_may_run_a_known_workflow_that_asks_the_user(house: House) -> None:
+    parameters = {"workflow_id": "approval", "input": {"text": "$.input.text"}}
+    calls = {"inner": {"service": "workflow_engine", "operation": "execute", "parameters": parameters}}
+    asked = {"plan": {"calls": calls}, "input": {"text": "Hello"}}
+    task_id = (await house.call("POST", "workflow.execute", asked)).data["task_id"]
+    waiting = await house.until(task_id, "waiting")
+    assert (waiting["input_request"]["node_id"], waiting["steps_total"]) == ("ask", 1)
+    given = {"node_id": "ask", "input": {"approved": True}}
+    assert (await house.call("POST", f"workflow.input/{task_id}", given)).status == 202
+    await house.until(task_id, "completed")
+    results = (await house.results(task_id))["result"]["results"]
+    assert results["inner"]["results"]["send"] == "Hello"
 
 
 async def test_a_plan_that_runs_is_stopped(house: House) -> None:

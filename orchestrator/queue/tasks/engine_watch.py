@@ -6,11 +6,10 @@ import structlog
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.codec import encode, parse_json, structure, unstructure
+from orchestrator.codec import encode, unstructure
 from orchestrator.errors import CallTimeout, NotFound, PlanTimeout, ServiceFault, ServiceRefused
 from orchestrator.models.envelope import FieldFault
 from orchestrator.models.task import TaskStatus
-from orchestrator.models.task_updates import TaskProgress
 from orchestrator.models.timestamps import now_ms
 from orchestrator.models.waits import ANSWER, AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.queue.plan_run import PlanTaskRun
@@ -19,8 +18,15 @@ from orchestrator.services.call_contexts import call_of
 from orchestrator.services.delegations import answer_of
 from orchestrator.services.engine_performer import CALL
 from orchestrator.services.workflow_engine import ENGINE, EngineService, kept_progress, progress_of_run
-from orchestrator.services.workflow_records import request_body, request_of, status_note, update_of, workflow_of
-from orchestrator.store.workflows import PROGRESS, Note, WorkflowStore
+from orchestrator.services.workflow_records import (
+    STATUS_UPDATE,
+    request_body,
+    request_of,
+    status_body,
+    update_of,
+    workflow_of,
+)
+from orchestrator.store.workflows import PROGRESS, Note, WorkflowStore, read_progress
 
 _log = structlog.get_logger()
 
@@ -95,7 +101,7 @@ class EngineWatch:
     async def _tell(self, run: PlanTaskRun, told: dict[str, Any]) -> None:
         """Tell followers what is new."""
         message = run.message
-        before = structure(parse_json(run.hand.claim.record.get(PROGRESS.encode(), b"{}")), TaskProgress)
+        before = read_progress(run.hand.claim.record)
         progress = progress_of_run(told)
         if progress.input_request is None and progress.current_step == before.current_step:
             # The engine need not repeat what it asks for.
@@ -103,7 +109,7 @@ class EngineWatch:
         if not told or kept_progress(progress) == kept_progress(before):
             return
         update = update_of(message.task_id, workflow_of(message), progress, TaskStatus.PROCESSING)
-        events = list(status_note(update, message.tenant_id, message.correlation_id).events)
+        events = [(STATUS_UPDATE, status_body(update, message.tenant_id, message.correlation_id))]
         asked = request_of(message.task_id, progress)
         if asked is not None and progress.input_request != before.input_request:
             events.append(request_body(asked, message.tenant_id, message.correlation_id))

@@ -22,7 +22,7 @@ from orchestrator.models.waits import ANSWER
 from orchestrator.models.workflow import WorkflowStatusUpdate
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.plan_run import PlanTaskRun
-from orchestrator.queue.run import outlast, seconds_since
+from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.queue.tasks.engine_watch import EngineWatch
@@ -145,7 +145,6 @@ class PlanTasks:
         services = self.services
         retain = int(services.settings.retain_tasks)
         more = await outlast(lambda: self.ends.finish(run.hand.claim, end, retain_seconds=retain))
-        services.metrics.message_processed(run.message.tenant_id, end.status, seconds_since(run.message.created_at))
         if more:
             await outlast(lambda: services.ready.mark(run.message.tenant_id))
 

@@ -23,13 +23,14 @@ local function call_back_task(task_id, status, wanted)
   return call_back(task_key(task_id), 'of_task', task_id)
 end
 
--- How far a task was, as an event tells it, out of the last news of it (`progress` in its record, JSON).
-local function figures_of(progress)
-  local told, figures = cjson.decode(progress or '{}'), {}
-  for i, name in ipairs({'progress', 'steps_completed', 'steps_total', 'current_step', 'message'}) do
+-- How far a task was, as an event tells it, out of what its record has (JSON): what it has noted of itself (`figures`), or the
+-- last news of it (`progress`).
+local function figures_of(kept)
+  local told, figures = cjson.decode(kept or '{}'), {'"current_step":null'}
+  for i, name in ipairs({'progress', 'steps_completed', 'steps_total', 'message'}) do
     local value = told[name]
     if value == nil or value == cjson.null then value = i < 4 and 0 or cjson.null end
-    figures[i] = '"' .. (name == 'message' and 'status_message' or name) .. '":' .. cjson.encode(value)
+    figures[i + 1] = '"' .. (name == 'message' and 'status_message' or name) .. '":' .. cjson.encode(value)
   end
   return table.concat(figures, ',')
 end
@@ -37,9 +38,10 @@ end
 -- Tell those who follow a task that is no turn of an end that no worker brings. Its record knows what is told: `end_body`,
 -- with @status, @task, @message and @moment, and "@figures":null where it says how far the task was.
 local function tell_end(task_id, status)
-  local fields = redis.call('HMGET', task_key(task_id), 'end_event', 'end_body', 'progress')
+  local fields = redis.call('HMGET', task_key(task_id), 'end_event', 'end_body', 'figures', 'progress')
   if not fields[1] then return end
   local places = {status = status, task = task_id, message = task_id .. '.end', moment = moment_of(NOW)}
-  local body = string.gsub(fields[2], '"@figures":null', function() return figures_of(fields[3]) end)
-  append_for(task_id, '', fields[1], (string.gsub(body, '@(%l+)', places)))
+  local body = string.gsub(fields[2], '@(%l+)', places)
+  local figures = figures_of(fields[3] or fields[4])
+  append_for(task_id, '', fields[1], (string.gsub(body, '"@figures":null', function() return figures end)))
 end
