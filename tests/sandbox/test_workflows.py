@@ -61,8 +61,9 @@ async def test_a_branch_takes_one_way(client: Client, orchestrator: FakeOrchestr
 async def test_a_workflow_waits_for_its_user(client: Client, orchestrator: FakeOrchestrator) -> None:
     execution_id = await start(client, "triage", priority="urgent")
     await until(client, execution_id, "waiting")
-    asked = [told.body["input_request"] for told in orchestrator.told if "input_request" in told.body]
-    assert asked[0]["node_id"] == "ask"
+    # It waits a moment before that is told.
+    *_, last = await orchestrator.wait_for_all("task.progress/t1", 3)
+    assert last.body["input_request"]["node_id"] == "ask"
     path = f"{TOP}/executions/{execution_id}/input"
     wrong = await client.ask("POST", "workflow_engine", path, {"payload": {"node_id": "answer", "input": 1}})
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (409, "WFLOW_CONF_001")
