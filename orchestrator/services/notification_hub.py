@@ -5,13 +5,14 @@ comes into it when that user is looked at, which is what happens here for all us
 sessions hear of notifications too, besides their log: for those that is a courtesy, and what they miss is not repeated.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import orjson
 import structlog
 import trio
+from redis.exceptions import ResponseError
 
 from orchestrator.errors import StoreUnavailable
 from orchestrator.store.connection import Message
@@ -38,6 +39,8 @@ class NotificationHub:
         self._store = store
         self._followers: dict[str, dict[str, int]] = {}
         self._told: dict[str, dict[str, set[Told]]] = {}
+        self._collecting: dict[str, bool] = {}
+        """Tenants whose users are being looked at, and whether there is more since that began."""
 
     @contextmanager
     def following(self, tenant_id: str, user_id: str) -> Iterator[None]:
@@ -73,17 +76,18 @@ class NotificationHub:
         Raises:
             StoreUnavailable: Redis is away at the start.
         """
-        async with self._store.redis.subscriber() as subscriber:
+        async with self._store.redis.subscriber() as subscriber, trio.open_nursery() as nursery:
             await subscriber.subscribe(self._store.keys.notification_channel)
             task_status.started()
             async for message in subscriber:
                 if isinstance(message, Message):
-                    await self._take(message.payload)
+                    self._take(message.payload, nursery)
                 else:
                     # Some may have been missed; the tenants' streams have them.
-                    await self._collect([(tenant, user) for tenant, users in self._followers.items() for user in users])
+                    for tenant_id in [*self._followers]:
+                        self._look_at(tenant_id, nursery)
 
-    async def _take(self, payload: bytes) -> None:
+    def _take(self, payload: bytes, nursery: trio.Nursery) -> None:
         try:
             head, _, body = payload.partition(b"\n")
             user_id, tenant_id = head.decode(), orjson.loads(body)["tenant_id"]
@@ -95,19 +99,35 @@ class NotificationHub:
             for told in listeners.get(reader, ()):
                 told(body)
         if user_id == EVERYBODY:
-            await self._collect([(tenant_id, reader) for reader in self._followers.get(tenant_id, ())])
+            self._look_at(tenant_id, nursery)
 
-    async def _collect(self, readers: Iterable[Reader]) -> None:
-        waiting = [*readers]
-        while waiting:
-            now, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
-            missed: list[Reader] = []
-            async with trio.open_nursery() as nursery:
-                for reader in now:
-                    nursery.start_soon(self._collect_one, reader, missed)
-            if missed:
-                waiting = missed + waiting
-                await trio.sleep(RETRY_SECONDS)
+    def _look_at(self, tenant_id: str, nursery: trio.Nursery) -> None:
+        """Bring a tenant's followed users up to date; what comes meanwhile is one more round, however much it is."""
+        if tenant_id in self._collecting:
+            self._collecting[tenant_id] = True
+        elif tenant_id in self._followers:
+            nursery.start_soon(self._collect, tenant_id)
+            self._collecting[tenant_id] = True
+
+    async def _collect(self, tenant_id: str) -> None:
+        try:
+            while self._collecting[tenant_id]:
+                self._collecting[tenant_id] = False
+                waiting = [(tenant_id, user_id) for user_id in self._followers.get(tenant_id, ())]
+                while waiting:
+                    waiting = await self._collect_some(waiting[:AT_ONCE]) + waiting[AT_ONCE:]
+        finally:
+            del self._collecting[tenant_id]
+
+    async def _collect_some(self, readers: list[Reader]) -> list[Reader]:
+        """Return those that are yet to be looked at."""
+        missed: list[Reader] = []
+        async with trio.open_nursery() as nursery:
+            for reader in readers:
+                nursery.start_soon(self._collect_one, reader, missed)
+        if missed:
+            await trio.sleep(RETRY_SECONDS)
+        return missed
 
     async def _collect_one(self, reader: Reader, missed: list[Reader]) -> None:
         if reader[1] not in self._followers.get(reader[0], ()):
@@ -117,3 +137,6 @@ class NotificationHub:
         except StoreUnavailable as error:
             _log.warning("notifications.not_collected", tenant_id=reader[0], reason=error.message)
             missed.append(reader)
+        except ResponseError as error:
+            # The keys of this user are damaged, and nobody else's.
+            _log.error("tenant.damaged", tenant_id=reader[0], error=str(error))

@@ -146,3 +146,13 @@ async def test_what_is_published_by_others_does_no_harm(stage: Stage) -> None:
         await notify(stage, "after")
         assert await titles(client, 1) == [(1, "after")]
         assert await titles(session, 1) == [(0, "after")]
+
+
+async def test_the_damaged_keys_of_one_user_hold_up_nobody_else(stage: Stage) -> None:
+    async with stage.client(PATH, token=stage.token("bob")) as bob, stage.client(PATH) as client:
+        for one in (bob, client):
+            await one.next("notification.summary")
+        await stage.redis.set(f"{Keys().user_notifications('acme', 'bob')}:bodies", "damaged")
+        for number in range(1, 4):
+            await notify(stage, str(number))
+            assert await titles(client, 1) == [(number, str(number))]
