@@ -6,9 +6,10 @@ import trio
 from attrs import evolve
 from prometheus_client.parser import text_string_to_metric_families
 
+from orchestrator.assembly import open_process
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.errors import RateLimited
-from orchestrator.main import create_app, open_process
+from orchestrator.main import create_app
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import run_sandbox
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SETTINGS, House

@@ -11,7 +11,8 @@ import trio
 from attrs import define, evolve
 from quart_trio import QuartTrio
 
-from orchestrator.main import Process, create_app, open_process
+from orchestrator.assembly import Process, open_process
+from orchestrator.main import create_app
 from orchestrator.models.principal import Role
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, SETTINGS, Reply, bearer
 
