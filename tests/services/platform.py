@@ -44,7 +44,11 @@ class Platform:
     stored: dict[str, dict[str, Any]] = field(factory=dict)
     """Messages in Conversation by idempotency key."""
     conversations: set[str] = field(factory=set)
+    tools: list[dict[str, Any]] = field(factory=lambda: [{"tool_id": "calculator"}])
     tool: dict[str, Any] = field(factory=lambda: {"status": "success", "result": 42})
+
+    started: dict[str, Any] | None = field(factory=lambda: {"execution_id": "x1", "status": "accepted"})
+    """What is answered to the start of a tool that answers later; None: there is no such tool."""
 
     async def __call__(self, asked: Asked, stream: trio.SocketStream) -> None:
         self.asked.append(asked)
@@ -81,11 +85,11 @@ class Platform:
                 fields_ = {"agent_id": name, "version": version, "name": "Echo", "client_tools": self.client_tools}
                 return "agent_management", fields_
             case "GET", ["tools"]:
-                return "tool_registry", {"tools": [{"tool_id": "calculator"}]}
+                return "tool_registry", {"tools": self.tools}
             case "GET", ["tools", name]:
                 return "tool_registry", {"tool_id": name, "kind": "sync"}
-            case "POST", ["tools", "execute"]:
-                return "tool_registry", self.tool
+            case "POST", ["tools", "execute" | "async-execute" as how]:
+                return "tool_registry", self.tool if how == "execute" else self.started
             case "POST", ["tasks", _, "cancel"]:
                 return "agent_execution", {}
             case "POST", ["agents", _, "execute"] | ["tasks", _, "tool_result"]:
