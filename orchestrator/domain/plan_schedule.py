@@ -88,12 +88,15 @@ class Schedule:
         return all(states[before] in SETTLED for before in self.calls[name].depends_on)
 
     def _is_left_out(self, name: str, states: Mapping[str, CallState], holds: Callable[[str], bool]) -> bool:
-        step = self.calls[name]
-        if any(states[one] is CallState.FAILED and not self.calls[one].optional for one in step.depends_on):
-            return True
-        if any(states[one] is not CallState.DONE for one in self.needs[name]):
-            return True
-        if step.depends_on and all(states[one] is CallState.SKIPPED for one in step.depends_on):
+        step, all_skipped = self.calls[name], True
+        for before in step.depends_on:
+            if states[before] is CallState.FAILED and not self.calls[before].optional:
+                return True
+            all_skipped = all_skipped and states[before] is CallState.SKIPPED
+        for needed in self.needs[name]:
+            if states[needed] is not CallState.DONE:
+                return True
+        if step.depends_on and all_skipped:
             return True
         return step.when is not None and not holds(name)
 

@@ -23,8 +23,8 @@ class CallState(StrEnum):
     """It was to be undone, and could not be."""
 
 
-SETTLED = frozenset({CallState.DONE, CallState.FAILED, CallState.SKIPPED})
-"""A call in one of these states is not started again."""
+SETTLED = (CallState.DONE, CallState.FAILED, CallState.SKIPPED)
+"""A call in one of these states is not started again. (The hash of an enum's member costs more than this search.)"""
 
 
 @frozen
