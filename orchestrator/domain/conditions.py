@@ -15,7 +15,7 @@ neither greater nor less; `true` is not `1`. So a comparison is never a fault, o
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from orchestrator.domain.references import Missing, is_reference, parse, resolve
+from orchestrator.domain.references import MOST_VISITS, Missing, is_reference, parse, resolve
 
 DEEPEST: Final = 16
 MOST_NODES: Final = 100
@@ -37,17 +37,21 @@ def holds(condition: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
         condition: the tree.
         data: what its references look into, as in `references.resolve`.
     """
+    return _holds(condition, data, [MOST_VISITS])
+
+
+def _holds(condition: Mapping[str, Any], data: Mapping[str, Any], visits: list[int]) -> bool:
     ((operator, operand),) = condition.items()
     if operator == "and":
-        return all(holds(inner, data) for inner in operand)
+        return all(_holds(inner, data, visits) for inner in operand)
     if operator == "or":
-        return any(holds(inner, data) for inner in operand)
+        return any(_holds(inner, data, visits) for inner in operand)
     if operator == "not":
-        return not holds(operand, data)
+        return not _holds(operand, data, visits)
     if operator == "exists":
-        found = _value(operand, data)
+        found = _value(operand, data, visits)
         return found is not _NOTHING and (parse(operand).singular or bool(found))
-    left, right = (_value(inner, data) for inner in operand)
+    left, right = (_value(inner, data, visits) for inner in operand)
     return _COMPARISONS[operator](left, right)
 
 
@@ -81,9 +85,9 @@ def _faults(condition: Any, path: str, depth: int, budget: list[int]) -> Iterato
         yield here, "must be a list of two operands"
 
 
-def _value(operand: Any, data: Mapping[str, Any]) -> Any:
+def _value(operand: Any, data: Mapping[str, Any], visits: list[int]) -> Any:
     try:
-        return resolve(operand, data)
+        return resolve(operand, data, visits)
     except Missing:
         return _NOTHING
 

@@ -15,6 +15,10 @@ CYCLE_CODE: Final = "WFLOW_VAL_001"
 DEEPEST: Final = 16
 """Levels of a call's parameters."""
 MOST_FAULTS: Final = 100
+MOST_REFERENCES: Final = 500
+"""In a plan: every one takes time, here and when it is followed."""
+MOST_REFERENCES_OF_A_CALL: Final = 64
+"""Each may stand for a large value, which is sent as often."""
 _NAME: Final = re.compile(CALL_NAME, re.ASCII)
 
 
@@ -38,6 +42,9 @@ def check(plan: OrchestrationPlan, path: str = "$.data.plan") -> None:
 def faults(plan: OrchestrationPlan, path: str = "$.data.plan") -> Iterator[FieldFault]:
     """Yield what keeps a plan from being run."""
     before = _before(plan)
+    if sum(_count(call) for call in plan.calls.values()) > MOST_REFERENCES:
+        yield FieldFault(f"{path}.calls", f"have more than {MOST_REFERENCES} references together")
+        return
     for name, call in plan.calls.items():
         here = f"{path}.calls.{name}"
         if not _NAME.fullmatch(name):
@@ -51,7 +58,7 @@ def faults(plan: OrchestrationPlan, path: str = "$.data.plan") -> Iterator[Field
         if call.compensate is not None:
             yield from _faults_of_undo(call, f"{here}.compensate", plan, before[name] | {name})
     if plan.strategy is Strategy.GRAPH:
-        yield from _faults_of_cycles(plan, path)
+        yield from _faults_of_cycles(plan, before, path)
 
 
 def _faults_of_operation(call: ServiceCall, path: str) -> Iterator[FieldFault]:
@@ -95,7 +102,11 @@ def _faults_of_order(plan: OrchestrationPlan, name: str, path: str) -> Iterator[
 def _faults_of_references(
     value: Any, path: str, plan: OrchestrationPlan, before: frozenset[str], otherwise: str
 ) -> Iterator[FieldFault]:
-    for where, text in references.find(value, path):
+    found = list(references.find(value, path))
+    if len(found) > MOST_REFERENCES_OF_A_CALL:
+        yield FieldFault(path, f"has more than {MOST_REFERENCES_OF_A_CALL} references")
+        return
+    for where, text in found:
         try:
             reference = references.parse(text)
         except ValueError as error:
@@ -123,29 +134,36 @@ def _faults_of_undo(
     yield from _faults_of_references(looked, path, plan, before, "the call that it undoes does not depend on it")
 
 
+def _count(call: ServiceCall) -> int:
+    parts = [call.parameters, call.when, call.compensate.parameters if call.compensate else None]
+    return sum(1 for _ in references.find(parts))
+
+
 def _before(plan: OrchestrationPlan) -> dict[str, frozenset[str]]:
     """Return, by call, the calls that are settled before it begins."""
+    names = list(plan.calls)
     if plan.strategy is Strategy.SEQUENTIAL:
-        names = list(plan.calls)
         return {name: frozenset(names[:index]) for index, name in enumerate(names)}
-    return {name: _reachable(plan.calls, name) for name in plan.calls}
+    return _reachable(plan.calls)
 
 
-def _reachable(calls: Mapping[str, ServiceCall], start: str) -> frozenset[str]:
-    found: set[str] = set()
-    rest = [start]
-    while rest:
-        new = [name for name in calls[rest.pop()].depends_on if name in calls and name not in found]
-        found.update(new)
-        rest += new
-    return frozenset(found)
+def _reachable(calls: Mapping[str, ServiceCall]) -> dict[str, frozenset[str]]:
+    """Return, by call, all that it depends on, directly or through others (Warshall's closure, a bit a call)."""
+    bits = {name: 1 << index for index, name in enumerate(calls)}
+    reach = {name: sum({bits[one] for one in call.depends_on if one in bits}) for name, call in calls.items()}
+    for middle, bit in bits.items():
+        beyond = reach[middle]
+        for name, reached in reach.items():
+            if reached & bit:
+                reach[name] = reached | beyond
+    return {name: frozenset(one for one, bit in bits.items() if reached & bit) for name, reached in reach.items()}
 
 
-def _faults_of_cycles(plan: OrchestrationPlan, path: str) -> Iterator[FieldFault]:
+def _faults_of_cycles(plan: OrchestrationPlan, before: Mapping[str, frozenset[str]], path: str) -> Iterator[FieldFault]:
     """Yield one fault for every ring of calls that wait for each other."""
     told: set[str] = set()
-    for name in plan.calls:
-        if name not in told and name in _reachable(plan.calls, name) and name not in plan.calls[name].depends_on:
+    for name, call in plan.calls.items():
+        if name not in told and name in before[name] and name not in call.depends_on:
             ring = _ring(plan.calls, name)
             told.update(ring)
             message = f"depend on each other in a cycle ({CYCLE_CODE}): {' -> '.join([*ring, ring[0]])}"

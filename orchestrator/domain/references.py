@@ -5,7 +5,7 @@ A path that can only lead to one place stands for the value there, any other (wi
 for the list of what it finds. `$$.` begins a plain string that is to begin with `$.`.
 
 No path may cost more than it is worth: there are no descents (`..`) and no regular expressions, a filter compares only
-what lies at one place below its element, and a path is followed for `MOST_VISITS` steps.
+what lies at one place below its element, and paths are followed for `MOST_VISITS` steps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,10 +21,13 @@ from jsonpath.selectors import Filter, NameSelector
 
 LONGEST: Final = 500
 """Characters of a path."""
-MOST_VISITS: Final = 10_000
-"""Values that one path may look at."""
+MOST_OPERATORS: Final = 16
+"""Signs of a path that make up filters, which are what takes long to understand."""
+MOST_VISITS: Final = 5_000
+"""Values that the paths of one call, or of one condition, may look at together: some 50 ms."""
 _MARK: Final = "$."
 _ESCAPE: Final = "$$."
+_OPERATORS: Final = "?(!&|"
 
 
 class Missing(Exception):
@@ -69,7 +72,7 @@ class _Visit(JSONPathMatch):
         context = super().filter_context()
         context["visits"][0] -= 1
         if context["visits"][0] < 0:
-            raise Missing(context["path"], f"looks at more than {MOST_VISITS} values")
+            raise Missing(context["path"], f"leads beyond the {MOST_VISITS} values that may be looked at")
         return context
 
 
@@ -87,6 +90,8 @@ def parse(text: str) -> Reference:
     """
     if len(text) > LONGEST:
         raise ValueError(f"is longer than {LONGEST} characters")
+    if sum(map(text.count, _OPERATORS)) > MOST_OPERATORS:
+        raise ValueError(f"has more than {MOST_OPERATORS} of the signs {_OPERATORS}")
     try:
         path = _ENVIRONMENT.compile(text)
     except (JSONPathError, RecursionError) as error:
@@ -114,31 +119,33 @@ def find(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from find(inner, f"{path}[{index}]")
 
 
-def resolve(value: Any, data: Mapping[str, Any]) -> Any:
+def resolve(value: Any, data: Mapping[str, Any], visits: list[int] | None = None) -> Any:
     """Return a value with its references replaced by what they stand for; nobody changes what is returned.
 
     Args:
         value: plain JSON data whose references have been parsed before.
         data: `input`, and `calls` with `{name: {"result": …}}` of those that are done.
+        visits: how many values may still be looked at, counted down.
 
     Raises:
-        Missing: a reference to one place finds nothing there, or any looks too far.
+        Missing: a reference to one place finds nothing there, or too much was looked at.
     """
+    visits = [MOST_VISITS] if visits is None else visits
     if isinstance(value, str):
         if value.startswith(_MARK):
-            return look_up(value, data)
+            return look_up(value, data, visits)
         return value[1:] if value.startswith(_ESCAPE) else value
     if isinstance(value, dict):
-        return {name: resolve(inner, data) for name, inner in value.items()}
+        return {name: resolve(inner, data, visits) for name, inner in value.items()}
     if isinstance(value, list):
-        return [resolve(inner, data) for inner in value]
+        return [resolve(inner, data, visits) for inner in value]
     return value
 
 
-def look_up(text: str, data: Mapping[str, Any]) -> Any:
+def look_up(text: str, data: Mapping[str, Any], visits: list[int]) -> Any:
     """Return what one reference stands for; raises as `resolve` does."""
     reference = parse(text)
-    context = {"visits": [MOST_VISITS], "path": text}
+    context = {"visits": visits, "path": text}
     root = _Visit(filter_context=context, obj=data, parent=None, path="$", parts=(), root=cast("dict[str, Any]", data))
     nodes: Any = [root]
     for segment in reference.path.segments:

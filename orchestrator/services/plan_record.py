@@ -27,6 +27,8 @@ from orchestrator.services.run import PlanRun
 
 WAIT: Final = "wait:"
 UNDO: Final = "undo:"
+MAX_PARAMETER_BYTES: Final = 1_048_576
+"""Of one call, as JSON, with what its references stand for."""
 
 
 class PlanRecord:
@@ -108,10 +110,13 @@ class PlanRecord:
 
     def _filled(self, parameters: dict[str, Any]) -> Any:
         try:
-            return references.resolve(parameters, self.data)
+            filled = references.resolve(parameters, self.data)
         except references.Missing as missing:
             fault = FieldFault(missing.path, missing.message)
             raise Unprocessable(f"A parameter can't be filled in: {missing}.", details=[fault]) from None
+        if any(references.find(parameters)) and len(encode(filled)) > MAX_PARAMETER_BYTES:
+            raise PayloadTooLarge(f"The parameters of a call are larger than {MAX_PARAMETER_BYTES} bytes.")
+        return filled
 
     def wait_of(self, key: str) -> Wait | None:
         """Return what an earlier attempt has put a call aside for, with the time that is left."""

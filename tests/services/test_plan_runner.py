@@ -157,6 +157,12 @@ async def test_results_are_bounded_together() -> None:
         await run(a_plan(a=big, b=big), FakePerformer())
 
 
+async def test_parameters_are_bounded_with_what_their_references_stand_for() -> None:
+    twice = step("a", parameters={"x": ["$.calls.a.result.x", "$.calls.a.result.x"]})
+    with pytest.raises(PayloadTooLarge, match="parameters"):
+        await run(a_plan(a=step(parameters={"x": "y" * 600_000}), b=twice), FakePerformer())
+
+
 async def test_who_was_fenced_out_says_nothing_more() -> None:
     with pytest.raises(FencedOut):
         await run(a_plan(a=step(), b=step()), FakePerformer(), FakePlanRun(fenced=True))

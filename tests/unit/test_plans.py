@@ -110,6 +110,21 @@ def test_parameters_are_bounded_in_depth_and_can_t_ask_for_a_stream() -> None:
     assert set(told({"a": call})) == {"calls.a.parameters", "calls.a.parameters.stream"}
 
 
+def test_references_are_bounded_in_a_call_and_in_a_plan() -> None:
+    many = {"service": "tool_registry", "operation": "execute"}
+    parameters = {"tool_id": "x", "parameters": {"a": ["$.input.x"] * 65}}
+    assert told({"a": {**many, "parameters": parameters}}) == {"calls.a": "has more than 64 references"}
+    parameters = {"tool_id": "x", "parameters": {"a": ["$.input.x"] * 51}}
+    calls = {f"c{index}": {**many, "parameters": parameters} for index in range(10)}
+    assert told(calls) == {"calls": "have more than 500 references together"}
+
+
+def test_a_plan_in_which_all_depend_on_all_before_them_is_looked_through_quickly() -> None:
+    names = [f"c{index}" for index in range(100)]
+    assert told({name: tool(depends_on=names[:index]) for index, name in enumerate(names)}) == {}
+    assert list(told({name: tool(depends_on=[one for one in names if one != name]) for name in names})) == ["calls"]
+
+
 @pytest.mark.parametrize(
     ("plan", "path"),
     [
