@@ -107,6 +107,7 @@ class HttpTransport:
                     f"{title(self.service)} answered {response.status} where a stream was asked for.",
                     service=self.service,
                 )
+            call.heard()
             yield pieces
 
     async def _exchange(

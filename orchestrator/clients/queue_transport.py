@@ -103,6 +103,7 @@ class QueueTransport:
                     f"{title(self.service)} answered {first.status} where a stream was asked for.",
                     service=self.service,
                 )
+            call.heard()
             replies.put_back(first)
             yield replies
 

@@ -45,7 +45,8 @@ class Transport(Protocol):
     ) -> AbstractAsyncContextManager[Pieces]:
         """Ask for an operation, and hand out the pieces of its answer as they come.
 
-        Raises what `call` raises, and `Pieces` raises the same while the answer is read.
+        As soon as the answer begins, `call.heard` is called. Raises what `call` raises, and `Pieces` raises the same
+        while the answer is read.
         """
 
     async def probe(self, call: CallContext) -> None:

@@ -1,8 +1,14 @@
 """What travels with a call to a downstream service."""
 
-from attrs import evolve, frozen
+from collections.abc import Callable
+
+from attrs import evolve, field, frozen
 
 from orchestrator.models.principal import TraceContext
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 @frozen
@@ -17,6 +23,8 @@ class CallContext:
     """The moment, on trio's clock in seconds, after which nobody waits any more."""
     idempotency_key: str | None = None
     """Names the effect of the call: the service does it once, however often the call is repeated."""
+    heard: Callable[[], None] = field(default=_nothing, eq=False, repr=False)
+    """To be called when the service has begun to answer, by whoever streams its answer."""
 
     def keyed(self, key: str) -> "CallContext":
         """Return the same context with an idempotency key."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 import structlog
 import trio
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from orchestrator.clients.answers import Answer, as_answer
 from orchestrator.clients.opening import Clients
@@ -174,7 +174,7 @@ class Gateway:
             async def ask(context: CallContext) -> Pieces:
                 return await stack.enter_async_context(self.clients.query.query_stream(context, call.body))
 
-            passing = GatewayStream(await held.attempt(ask, context), keep_bytes)
+            passing = GatewayStream(await held.attempt(ask, evolve(context, heard=attempt.heard)), keep_bytes)
             try:
                 yield passing
             finally:

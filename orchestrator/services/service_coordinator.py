@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 import trio
+from attrs import evolve
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.domain.breaker import FAIR_SECONDS
@@ -70,7 +71,7 @@ class ServiceCoordinator:
             try:
                 async with self.attempt(step, call) as attempt:
                     entered = True
-                    return await operation(call.until(attempt.deadline))
+                    return await operation(evolve(call.until(attempt.deadline), heard=attempt.heard))
             except OrchestratorError as error:
                 if not entered:
                     raise
@@ -91,7 +92,7 @@ class ServiceCoordinator:
     async def attempt(self, step: ServiceCall, call: CallContext) -> AsyncIterator[Attempt]:
         """Make the block one try of a call: it enters when the service's guard lets it, and is counted.
 
-        A try that is cancelled counts as one that did not fail.
+        A try that is cancelled counts as one that did not fail. Streams give `attempt.heard` to their call's context.
 
         Raises:
             CircuitOpen, CallTimeout, ServiceFault: it does not enter.

@@ -3,6 +3,7 @@
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from attrs import define, field
@@ -29,14 +30,26 @@ FULL_SECONDS = 1.0
 _FAILURES = frozenset({BadGateway.code, CallTimeout.code, ServiceUnreachable.code})
 
 
-@define
+@define(eq=False)
 class Attempt:
     """A try of a call, while it is made."""
 
     deadline: float
     """Until when it has time, on trio's clock."""
+    began: float
+    _answered: Callable[[], None]
     failure: str | None = None
     """The code of its error; to be set where the error does not come out of the block."""
+    heard_at: float | None = None
+
+    def heard(self) -> None:
+        """Say that the service has begun to answer, where the answer is streamed."""
+        self.heard_at = trio.current_time()
+        self._answered()
+
+
+def _nothing() -> None:
+    """There is nothing to be done."""
 
 
 @define(eq=False)
@@ -99,17 +112,19 @@ class ServiceGuard:
             ServiceFault: more wait already than may.
         """
         leave = await self._enter(step, deadline)
-        began, attempt = trio.current_time(), Attempt(deadline)
+        # A probe has found out enough when its stream begins: others need not wait until all of it is through.
+        answered = partial(self._report, leave, False) if leave.probe else _nothing
+        attempt = Attempt(deadline, trio.current_time(), answered)
         failed: bool | None = None
         try:
             yield attempt
             failed = attempt.failure in _FAILURES
         except OrchestratorError as error:
             attempt.failure = error.code
-            failed = speaks_of_failure(error, trio.current_time() - began, self.fair_seconds)
+            failed = speaks_of_failure(error, trio.current_time() - attempt.began, self.fair_seconds)
             raise
         finally:
-            self._learn(step, leave, began, attempt, failed)
+            self._learn(step, leave, attempt, failed)
 
     async def _enter(self, step: ServiceCall, deadline: float) -> Pass:
         now = trio.current_time()
@@ -171,16 +186,22 @@ class ServiceGuard:
             place.inside = True
             place.turn.set()
 
-    def _learn(self, step: ServiceCall, leave: Pass, began: float, attempt: Attempt, failed: bool | None) -> None:
-        now, before = trio.current_time(), self.breaker.state
+    def _learn(self, step: ServiceCall, leave: Pass, attempt: Attempt, failed: bool | None) -> None:
+        now = trio.current_time()
         if failed and attempt.failure == CallTimeout.code:
-            self.bulkhead.ran_out_of_time(began, now)
+            self.bulkhead.ran_out_of_time(attempt.began, now)
         elif failed is False:
             self.bulkhead.went_well()
             if attempt.failure is None:
-                self._latencies[step.operation].add(now - began, now)
+                # How long a stream lasts is a matter of its length; how soon it begins tells of the service.
+                answered = now if attempt.heard_at is None else attempt.heard_at
+                self._latencies[step.operation].add(answered - attempt.began, now)
         self._make_room()
-        self.breaker.report(leave, failed, now)
+        self._report(leave, failed)
+
+    def _report(self, leave: Pass, failed: bool | None) -> None:
+        before = self.breaker.state
+        self.breaker.report(leave, failed, trio.current_time())
         if self.breaker.state is not before:
             self.changed(self)
             if self.breaker.state is BreakerState.OPEN:

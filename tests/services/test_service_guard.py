@@ -265,3 +265,35 @@ async def test_a_caller_that_leaves_at_any_moment_leaves_nothing_behind(
                 nursery.start_soon(coordinator.run, STEP, call_context(), operation)
     bulkhead = coordinator.guard("tool_registry").bulkhead
     assert (bulkhead.in_flight, bulkhead.waiting) == (0, 0)
+
+
+async def test_a_stream_that_has_begun_ends_the_probing(autojump_clock: MockClock) -> None:
+    coordinator = ServiceCoordinator()
+    await fail(coordinator, 20)
+    await trio.sleep(30)
+
+    async def stream(call: CallContext) -> None:
+        await trio.sleep(0.1)
+        call.heard()
+        await trio.sleep(60)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(coordinator.run, STEP, call_context(100), stream)
+        await trio.sleep(0.05)
+        with pytest.raises(CircuitOpen):
+            await coordinator.run(STEP, call_context(), well)
+        await trio.sleep(0.1)
+        assert await coordinator.run(STEP, call_context(), well) == "done"
+
+
+async def test_how_long_streams_last_does_not_refuse_calls(autojump_clock: MockClock) -> None:
+    coordinator = ServiceCoordinator()
+
+    async def stream(call: CallContext) -> None:
+        call.heard()
+        await trio.sleep(5)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(30):
+            nursery.start_soon(coordinator.run, STEP, call_context(), stream)
+    assert await coordinator.run(STEP, call_context(1), well) == "done"
