@@ -1,11 +1,11 @@
 """What a hanging service costs those who don't need it.
 
-    python -m tests.benchmarks.hanging_service [--rounds 2] [--seconds 12] [--load 5] [--json FILE]
+    python -m tests.benchmarks.hanging_service [--rounds 3] [--seconds 10] [--load 5] [--json FILE]
 
-One user talks to `echo`, turn after turn, beside others whose agent uses a tool (`--load` turns a second). The turns of
-the first are timed while all is well, then while the Tool Registry answers nothing any more, and again when it is well.
-Beside their latency stands when the breaker of the Tool Registry opened, and when it closed by itself. A ratio compares
-a hanging phase with the healthy ones around it, in the same run; medians of the rounds.
+Two stacks run side by side, each with one user who talks to `echo`, turn after turn, beside others whose agent uses a
+tool (`--load` turns a second). In one of them the Tool Registry stops answering for a while. Turns of the two are taken
+in turn, so that both meet the same machine: the ratio is that of their medians while one hangs, divided by that while
+both are well. Beside it stands when the breaker of the Tool Registry opened, and when it closed by itself.
 """
 
 import json
@@ -35,7 +35,8 @@ KEY = "benchmark-key"
 CLOSES_WITHIN = 45.0
 """Seconds: the time that a standard service is left alone, and some."""
 LOOK_SECONDS = 0.1
-PHASES = ("healthy", "hanging")
+WARM_UP = 20
+PHASES = ("healthy", "hanging", "recovered")
 
 
 @define
@@ -51,25 +52,21 @@ class Bench:
         """Create the sessions."""
         self.echo = await self._session("echo")
         self.calculators = [await self._session("calculator") for _ in range(200)]
-        await self.talk(2.0)
+        for _ in range(WARM_UP):
+            await self.talk()
 
     async def _session(self, agent_id: str) -> str:
         answer = await self.client.post("/api/v1/session.create", json={"agent_id": agent_id})
         session_id: str = answer.json()["data"]["session_id"]
         return session_id
 
-    async def talk(self, seconds: float) -> list[float]:
-        """Take echo turns for so long; returns how many ms each took."""
-        took = []
-        end = time.perf_counter() + seconds
+    async def talk(self) -> float:
+        """Take an echo turn; returns how many ms it took."""
         body = {"session_id": self.echo, "content": "echo 20 words", "mode": "wait"}
-        while time.perf_counter() < end:
-            began = time.perf_counter()
-            answer = await self.client.post("/api/v1/chat.message", json=body)
-            assert answer.status_code == 200, answer.text
-            took.append((time.perf_counter() - began) * 1000)
-            await trio.sleep(0.02)
-        return took
+        began = time.perf_counter()
+        answer = await self.client.post("/api/v1/chat.message", json=body)
+        assert answer.status_code == 200, answer.text
+        return (time.perf_counter() - began) * 1000
 
     async def load(self, a_second: float) -> None:
         """Send turns that need the tool, for ever."""
@@ -124,61 +121,79 @@ async def bench() -> AsyncIterator[Bench]:
                         yield Bench(client, control)
 
 
-async def one_round(here: Bench, seconds: float) -> dict[str, Any]:
+async def talk(here: Bench, beside: Bench, seconds: float) -> tuple[list[float], list[float]]:
+    """Take turns of both in turn for so long; returns how many ms each took."""
+    took: tuple[list[float], list[float]] = [], []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for bench_, found in zip((here, beside), took, strict=True):
+            found.append(await bench_.talk())
+            await trio.sleep(0.01)
+    return took
+
+
+async def one_round(here: Bench, beside: Bench, seconds: float) -> dict[str, Any]:
     """Measure once: well, hanging, well again."""
     moments: dict[str, float] = {}
 
     async def note(name: str, state: int) -> None:
         moments[name] = round(await here.until_breaker(state), 1)
 
-    before = await here.talk(seconds)
+    phases = {"healthy": await talk(here, beside, seconds)}
     await here.hang()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(note, "opened", 2)
-        hanging = await here.talk(seconds)
+        phases["hanging"] = await talk(here, beside, seconds)
         nursery.cancel_scope.deadline = trio.current_time() + seconds
     await here.heal()
     with trio.move_on_after(CLOSES_WITHIN):
         await note("closed", 0)
-    after = await here.talk(seconds)
+    phases["recovered"] = await talk(here, beside, seconds)
+    well = _ratio(*(a + b for a, b in zip(phases["healthy"], phases["recovered"], strict=True)))
     found: dict[str, Any] = {
-        "ratio": median(hanging) / median(before + after),
+        "ratio": _ratio(*phases["hanging"]) / well,
         "opened_s": moments.get("opened"),
         "closed_s": moments.get("closed"),
     }
-    for phase, took in zip(PHASES, (before + after, hanging), strict=True):
-        found |= {f"{phase}_p50_ms": median(took), f"{phase}_p95_ms": quantiles(took, n=20)[18]}
-        found |= {f"{phase}_max_ms": max(took), f"{phase}_turns": len(took)}
+    for phase, sides in phases.items():
+        for side, took in zip(("here", "beside"), sides, strict=True):
+            found |= {f"{phase}_{side}_p50_ms": median(took), f"{phase}_{side}_p95_ms": quantiles(took, n=20)[18]}
+            found |= {f"{phase}_{side}_turns": len(took)}
     return found
+
+
+def _ratio(here: list[float], beside: list[float]) -> float:
+    return median(here) / median(beside)
 
 
 async def measure(rounds: int, seconds: float, load: float) -> list[dict[str, Any]]:
     """Measure so many times."""
-    async with bench() as here:
-        await here.open()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(here.load, load)
-            found = [await one_round(here, seconds) for _ in range(rounds)]
-            nursery.cancel_scope.cancel()
+    async with bench() as here, bench() as beside, trio.open_nursery() as nursery:
+        for one in (here, beside):
+            await one.open()
+            nursery.start_soon(one.load, load)
+        found = [await one_round(here, beside, seconds) for _ in range(rounds)]
+        nursery.cancel_scope.cancel()
     return found
 
 
 @click.command()
-@click.option("--rounds", default=2)
-@click.option("--seconds", default=12.0)
+@click.option("--rounds", default=3)
+@click.option("--seconds", default=10.0)
 @click.option("--load", default=5.0)
 @click.option("--json", "file", type=click.Path(path_type=Path))
 def main(rounds: int, seconds: float, load: float, file: Path | None) -> None:
     """Measure, and print a table."""
     found = trio.run(partial(measure, rounds, seconds, load))
     for one in found:
-        healthy, hanging = ({name: one[f"{phase}_{name}_ms"] for name in ("p50", "p95", "max")} for phase in PHASES)
+        for phase in PHASES:
+            here, beside = (f"{one[f'{phase}_{side}_p50_ms']:6.1f}" for side in ("here", "beside"))
+            slow, other = (f"{one[f'{phase}_{side}_p95_ms']:6.1f}" for side in ("here", "beside"))
+            click.echo(f"{phase:9} p50 {here} beside {beside} ms   p95 {slow} beside {other} ms")
         click.echo(
-            f"healthy p50 {healthy['p50']:6.1f} p95 {healthy['p95']:6.1f} max {healthy['max']:6.1f} ms   "
-            f"hanging p50 {hanging['p50']:6.1f} p95 {hanging['p95']:6.1f} max {hanging['max']:6.1f} ms   "
-            f"ratio {one['ratio']:.3f}"
+            f"ratio {one['ratio']:.3f}; the breaker opened after {one['opened_s']} s,"
+            f" and closed {one['closed_s']} s after the service was well"
         )
-        click.echo(f"breaker opened after {one['opened_s']} s, closed {one['closed_s']} s after the service was well")
     click.echo(f"median ratio {median(one['ratio'] for one in found):.3f}")
     if file:
         file.write_text(json.dumps(found, indent=2))
