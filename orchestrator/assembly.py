@@ -259,7 +259,8 @@ def _services(ground: _Ground, chat: ChatService, health: Health) -> Services:
     settings, stores, clients, coordinator = ground.settings, ground.stores, ground.clients, ground.coordinator
     catalog, sessions, delegations = ground.catalog, ground.sessions, ground.queue.delegations
     load = LoadService(stores.nodes, stores.ready, stores.tenants, round(settings.node_timeout * 1000), ground.board)
-    tenants, repeats = TenantService(stores.tenants, stores.ready, stores.audit), Repeats(stores.idempotency)
+    tenants = TenantService(stores.tenants, stores.ready, stores.audit, ground.board)
+    repeats = Repeats(stores.idempotency)
     tellers = {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
     return Services(
         settings=settings,

@@ -12,7 +12,12 @@ from orchestrator.models.timestamps import Timestamp
 class Notice:
     """Something that has happened to the service itself."""
 
-    name: Annotated[str, Meta(description="`breaker.open`, `breaker.closed`, `node.joined`, `node.left`.")]
+    name: Annotated[
+        str,
+        Meta(
+            description="`breaker.open`, `node.joined`, `node.left`, `tenant.paused`, `tenant.configured` and the like."
+        ),
+    ]
     node: Annotated[str, Meta(description="The process that says so.")]
     at: Timestamp
     about: Annotated[dict[str, str], Meta(description="What it happened to, and how.")] = field(factory=dict)

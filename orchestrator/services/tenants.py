@@ -21,6 +21,7 @@ from orchestrator.models.tenant import (
     TenantState,
 )
 from orchestrator.services.cursors import read_cursor, write_cursor
+from orchestrator.services.notice_board import NoticeBoard
 from orchestrator.services.siblings import open_siblings
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.ready import ReadyTenants
@@ -31,11 +32,12 @@ T = TypeVar("T")
 
 @frozen
 class TenantService:
-    """Shows tenants and changes them; every change is audited."""
+    """Shows tenants and changes them; every change is audited, and told to operators by a notice."""
 
     store: TenantStates
     ready: ReadyTenants
     audit: AuditTrail
+    notices: NoticeBoard | None = None
 
     async def get(self, tenant_id: str) -> Tenant:
         """Show a tenant; one that drains is noticed here to be drained.
@@ -94,6 +96,7 @@ class TenantService:
             await self.ready.mark(tenant_id)
         how = f", {drain.mode}" if new is TenantState.DRAINING else ""
         await self._audit(ctx, f"tenant.{new}", tenant_id, f"was {seen.previous}{how}")
+        self._tell(f"tenant.{new}", tenant_id)
         return await self._look(tenant_id)
 
     async def configure(self, ctx: RequestContext, tenant_id: str, settings: TenantSettings) -> Tenant:
@@ -114,6 +117,7 @@ class TenantService:
             await self.ready.mark(tenant_id)
         said = ", ".join(f"{name}={value}" for name, value in changes.items())
         await self._audit(ctx, "tenant.configure", tenant_id, said or "nothing changed")
+        self._tell("tenant.configured", tenant_id)
         return await self._look(tenant_id)
 
     async def callback_secret(self, ctx: RequestContext, tenant_id: str, *, rotate: bool = False) -> CallbackSecret:
@@ -170,6 +174,10 @@ class TenantService:
             correlation_id=ctx.correlation_id,
             detail=detail,
         )
+
+    def _tell(self, name: str, tenant_id: str) -> None:
+        if self.notices is not None:
+            self.notices.tell(name, tenant_id=tenant_id)
 
 
 def _model_limits(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[str, Any]:

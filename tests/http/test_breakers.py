@@ -69,6 +69,15 @@ async def test_a_service_that_is_left_alone_shows_in_load_nodes_and_notices(redi
             assert asked == before
 
 
+async def test_what_is_done_to_a_tenant_is_told(redis_url: str) -> None:
+    async with service(redis_url, consuming=True) as client:
+        await client.session()
+        await client.call("POST", "/internal/v1/tenant.pause/acme", {}, ADMIN)
+        load = await until(client, lambda load: len(load["notices"]) >= 2)
+        assert load["notices"][0]["name"] == "tenant.paused"
+        assert load["notices"][0]["about"] == {"tenant_id": "acme"}
+
+
 async def test_notices_are_posted_in_their_order_and_the_last_one_says_goodbye(redis_url: str) -> None:
     async with open_redis(redis_url) as redis:
         board = NoticeBoard(NoticeStore(redis, Keys()), "n1")
