@@ -116,7 +116,7 @@ class Gateway:
         if not may_share(UsageKind.EMBED, body) or self.settings.embedding_ttl <= 0:
             self.metrics.gateway_call(call.kind, "bypass")
             given: Answer = (await self.shared.apart(lambda: self._embed(ctx, call, texts)))[0]
-            return given.fields
+            return told(given, "miss")
         digests = text_digests(body, texts)
         by_digest = dict(zip(digests, texts, strict=True))
         answers: list[Answer] = []

@@ -59,7 +59,9 @@ async def test_only_texts_that_are_not_there_are_embedded_in_one_call_and_in_the
         mixed = await up.gateway.embed(CTX, {"texts": ["ccc", "bb", "dddd", "a", "ccc"]})
         hit = await up.gateway.embed(CTX, {"texts": ["dddd"]})
         totals = (await up.usage()).totals
-    assert seen == [["a", "bb"], ["ccc", "dddd"]]
+        anew = await up.gateway.embed(CTX, {"texts": ["dddd"], "cache": False})
+    assert seen == [["a", "bb"], ["ccc", "dddd"], ["dddd"]]
+    assert (anew["embeddings"], anew["total_tokens"], anew["metadata"]) == (hit["embeddings"], 4, {"cache": "miss"})
     assert first["embeddings"] == [[1 / 3, -0.1, 1e-300], [2 / 3, -0.1, 1e-300]]
     assert [row[0] for row in mixed["embeddings"]] == [1.0, 2 / 3, 4 / 3, 1 / 3, 1.0]
     assert (mixed["total_tokens"], mixed["metadata"]) == (7, {"cache": "miss", "cached_texts": 2})
