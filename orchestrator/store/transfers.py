@@ -14,7 +14,7 @@ _LANES: Final = (Lane.HIGH, Lane.NORMAL, Lane.LOW)
 _PARKED, _DELAYED, _USERS, _TURNS, PHASES = 3, 4, 5, 6, 7
 _OPEN: Final = frozenset({TaskStatus.PENDING, TaskStatus.WAITING, TaskStatus.RETRYING})
 # What belongs to the place where a record is, and not to the task.
-_LOCAL: Final = frozenset({"entry", "node", "parked", "turn_of_user", "emitted", "claimed_at", "batch_id"})
+_LOCAL: Final = frozenset({"entry", "node", "parked", "turn_of_user", "emitted", "claimed_at", "batch_id", "steps"})
 
 Found = tuple[str, int | None]
 """A task, and when it is due."""

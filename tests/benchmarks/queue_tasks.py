@@ -268,10 +268,12 @@ def main(
     runs: dict[str, list[dict[str, float]]] = {"ours": []}
     for _ in range(rounds):
         runs["ours"].append(trio.run(measure, tasks))
+        click.echo(f"ours {json.dumps(runs['ours'][-1])}", err=True)
         if peers_script is None or peers_python is None:
             continue
         for peer in peers.split(","):
             runs.setdefault(peer, []).append(measure_peer(peers_script, peers_python, peer, tasks, peers_phases))
+            click.echo(f"{peer} {json.dumps(runs[peer][-1])}", err=True)
     for peer, figures in runs.items():
         click.echo(f"{peer}")
         for name in figures[0]:
