@@ -23,8 +23,8 @@ from orchestrator.errors import (
 from orchestrator.models.breakers import BreakerState, Criticality
 from orchestrator.models.orchestration import ServiceCall
 
-PROBE_SECONDS = 1.0
-"""When to ask again while a probe is under way: it ends when it ends."""
+PROBE_SECONDS = 2.0
+"""How long others wait for the outcome of a probe; and when to ask again, where it has none by then."""
 FULL_SECONDS = 1.0
 """When to ask again where the line is full."""
 _FAILURES = frozenset({BadGateway.code, CallTimeout.code, ServiceUnreachable.code})
@@ -83,7 +83,8 @@ class ServiceGuard:
     bulkhead: Bulkhead = field(init=False)
     _latencies: defaultdict[str, RecentLatency] = field(factory=lambda: defaultdict(RecentLatency), init=False)
     _line: deque[_Place] = field(factory=deque, init=False)
-
+    _probed: trio.Event = field(factory=trio.Event, init=False)
+    """Set when the probe that is under way has ended; then there is another one."""
     _name: str = field(init=False)
 
     @_name.default
@@ -130,7 +131,7 @@ class ServiceGuard:
         now = trio.current_time()
         if not self._latencies[step.operation].can_finish(deadline - now, now):
             raise self._refusal("deadline", CallTimeout(f"{self._name} can't answer in the time that is left."))
-        leave = self._ask()
+        leave = await self._ask(deadline)
         if leave.probe:
             self.bulkhead.let_in()
         else:
@@ -140,14 +141,20 @@ class ServiceGuard:
                 raise self._left_alone()
         return leave
 
-    def _ask(self) -> Pass:
-        before = self.breaker.state
-        leave = self.breaker.ask(trio.current_time())
-        if self.breaker.state is not before:
-            self.changed(self)
-        if leave is None:
-            raise self._left_alone()
-        return leave
+    async def _ask(self, deadline: float) -> Pass:
+        """Ask the breaker; while a call of somebody else probes the service, its outcome is waited for."""
+        patience = min(deadline, trio.current_time() + PROBE_SECONDS)
+        while True:
+            before = self.breaker.state
+            leave = self.breaker.ask(trio.current_time())
+            if self.breaker.state is not before:
+                self.changed(self)
+            if leave is not None:
+                return leave
+            if self.breaker.state is BreakerState.OPEN or trio.current_time() >= patience:
+                raise self._left_alone()
+            with trio.move_on_at(patience):
+                await self._probed.wait()
 
     async def _find_room(self, step: ServiceCall, deadline: float) -> None:
         now = trio.current_time()
@@ -202,6 +209,9 @@ class ServiceGuard:
     def _report(self, leave: Pass, failed: bool | None) -> None:
         before = self.breaker.state
         self.breaker.report(leave, failed, trio.current_time())
+        if leave.probe:
+            self._probed.set()
+            self._probed = trio.Event()
         if self.breaker.state is not before:
             self.changed(self)
             if self.breaker.state is BreakerState.OPEN:

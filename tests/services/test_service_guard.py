@@ -61,22 +61,40 @@ async def test_a_service_that_fails_is_left_alone_and_recovers_by_itself(autojum
     ]
 
 
-async def test_only_one_call_probes_and_the_others_are_told_to_come_back(autojump_clock: MockClock) -> None:
+async def test_one_call_probes_and_the_others_wait_for_its_outcome(autojump_clock: MockClock) -> None:
     coordinator = ServiceCoordinator()
     await fail(coordinator, 20)
     await trio.sleep(30)
     ends: list[str] = []
+    probes = 0
+
+    async def counted(call: CallContext) -> str:
+        nonlocal probes
+        probes += coordinator.breakers() == {"tool_registry": BreakerState.HALF_OPEN}
+        return await well(call)
 
     async def caller() -> None:
-        try:
-            ends.append(await coordinator.run(STEP, call_context(), well))
-        except CircuitOpen as error:
-            ends.append(f"in {error.retry_after_ms} ms")
+        ends.append(await coordinator.run(STEP, call_context(), counted))
 
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(caller)
-    assert sorted(ends) == ["done", *["in 1000 ms"] * 4]
+    assert sorted(ends) == ["done"] * 5
+    assert probes == 1
+
+
+async def test_a_probe_without_outcome_is_not_waited_for_long(autojump_clock: MockClock) -> None:
+    coordinator = ServiceCoordinator()
+    await fail(coordinator, 20)
+    await trio.sleep(30)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_quietly, coordinator, 20)
+        await trio.testing.wait_all_tasks_blocked()
+        begun = trio.current_time()
+        with pytest.raises(CircuitOpen) as caught:
+            await coordinator.run(STEP, call_context(), well)
+        assert trio.current_time() - begun == pytest.approx(2)
+        assert caught.value.retry_after_ms == 2000
 
 
 async def test_a_probe_that_fails_leaves_the_service_alone_again(autojump_clock: MockClock) -> None:
@@ -280,10 +298,10 @@ async def test_a_stream_that_has_begun_ends_the_probing(autojump_clock: MockCloc
     async with trio.open_nursery() as nursery:
         nursery.start_soon(coordinator.run, STEP, call_context(100), stream)
         await trio.sleep(0.05)
-        with pytest.raises(CircuitOpen):
-            await coordinator.run(STEP, call_context(), well)
-        await trio.sleep(0.1)
+        begun = trio.current_time()
         assert await coordinator.run(STEP, call_context(), well) == "done"
+        assert trio.current_time() - begun == pytest.approx(0.06)
+        nursery.cancel_scope.cancel()
 
 
 async def test_how_long_streams_last_does_not_refuse_calls(autojump_clock: MockClock) -> None:
