@@ -81,6 +81,8 @@ class _Item:
         announced.set()
         stream = TurnStream(run, announced, text="", sequence=0, broken=False)
         self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
+        if self._waited and TurnExecution.outlived(self._waited, run.message.metadata.retry_count):
+            self._waited = {}
         self._execution = TurnExecution(
             run,
             self._call,

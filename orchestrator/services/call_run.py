@@ -42,7 +42,7 @@ def asked(parameters: Mapping[str, Any]) -> AgentAsked:
     return structure(dict(parameters), AgentAsked, "$.parameters")
 
 
-def told(answer: ChatAnswer) -> dict[str, Any]:
+def result_of_agent(answer: ChatAnswer) -> dict[str, Any]:
     """Return the result of a call."""
     return {
         "response": answer.content,

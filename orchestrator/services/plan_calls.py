@@ -24,9 +24,9 @@ from orchestrator.models.events import ToolOutcome, ToolStatus
 from orchestrator.models.operations import OPERATIONS, Operation
 from orchestrator.models.orchestration import ONCE
 from orchestrator.models.principal import Principal, RequestContext, Role
-from orchestrator.models.waits import Wait, WaitKind
-from orchestrator.services.call_run import CallRun, asked, told
-from orchestrator.services.delegations import result_of
+from orchestrator.models.waits import AnswerStatus, Wait, WaitKind
+from orchestrator.services.call_run import CallRun, asked, result_of_agent
+from orchestrator.services.delegations import answer_of, result_of
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.performing import PlannedCall
 from orchestrator.services.run import CallWaits, Partial, TurnRunner, TurnWaiting
@@ -87,20 +87,30 @@ class PlanCalls:
         return await self.coordinator.run(call.step, call.context, ask)
 
     async def _hand_on(self, call: PlannedCall, operation: Operation) -> Any:
-        """Have a service take a call on; it may also answer at once."""
-        if call.answer is not None:
-            return result_of(call.answer)
+        """Have a service take a call on; it may also answer at once.
+
+        Where it has answered that it failed, and the task starts over, it is asked for the work anew, by another name.
+        """
+        failures = call.run.message.metadata.retry_count
+        call_id = f"{call.name}.{failures}" if failures else call.name
+        answer = answer_of(call.run.checkpoints, call_id)
+        if answer is None and call.answer is not None and call.answer.status is AnswerStatus.COMPLETED:
+            answer = call.answer
+        if answer is not None:
+            return result_of(answer)
         timeout_ms = call.step.timeout_ms or DELEGATED_MS
-        wait = Wait(call.name, WaitKind.DELEGATED, timeout_ms)
-        callback = await call.run.delegations.register(call.name, operation.service, timeout_ms)
+        wait = Wait(call_id, WaitKind.DELEGATED, timeout_ms)
+        callback = await call.run.delegations.register(call_id, operation.service, timeout_ms)
         if callback is None:
             raise CallWaits(wait)
+        if failures:
+            call = evolve(call, context=call.context.keyed(f"{call.context.idempotency_key}:{failures}"))
         parameters = {**call.step.parameters, "task_id": callback.task_id}
         belongs = {"task_id": callback.task_id, "callback_token": callback.token}
-        answer = await self._ask(call, operation, parameters, **belongs)
-        if not answer.accepted:
-            return answer.fields
-        await call.run.delegations.sent(call.name, operation.service, answer.text("execution_id", ""))
+        told = await self._ask(call, operation, parameters, **belongs)
+        if not told.accepted:
+            return told.fields
+        await call.run.delegations.sent(call_id, operation.service, told.text("execution_id", ""))
         raise CallWaits(wait)
 
     async def _run_agent(self, call: PlannedCall) -> Any:
@@ -108,7 +118,7 @@ class PlanCalls:
         done = await _within(call, self.agents.run(run, Partial()))
         if isinstance(done, TurnWaiting):
             raise CallWaits(run.outer(done.waits[0]))
-        return told(done.answer)
+        return result_of_agent(done.answer)
 
     async def _run_tool(self, call: PlannedCall) -> Any:
         tool_id, parameters = str(call.step.parameters["tool_id"]), call.step.parameters["parameters"]

@@ -32,6 +32,8 @@ from tests.services.planned import FakePlanRun, a_plan
 from tests.services.platform import Platform, says
 from tests.services.scripted import Asked, Handler, reply, response, serve, tool_request
 
+DONE = {"status": "completed", "result": {"sum": 3}}
+
 
 @asynccontextmanager
 async def calls_of(redis_url: str, handler: Handler) -> AsyncIterator[PlanCalls]:
@@ -169,6 +171,34 @@ async def test_work_that_is_taken_on_is_waited_for_and_its_answer_is_the_result(
             await PlanRunner(calls).run(plan, {}, failed)
 
 
+async def test_work_that_failed_is_handed_on_anew_when_the_plan_starts_over(redis_url: str) -> None:
+    service, run = Scripted({"payload": {"execution_id": "e-1"}}, 202), FakePlanRun()
+    plan = a_plan(it=planned("workflow_engine", "execute", workflow_id="triage", input={}).step)
+    error = {"code": "ORCH_CONN_002", "type": "bad_gateway", "message": "No luck."}
+    async with calls_of(redis_url, service) as calls:
+        await PlanRunner(calls).run(plan, {}, run)
+        again = run.next_attempt(it={"status": "failed", "error": error})
+        again.message = evolve(again.message, metadata=evolve(again.message.metadata, retry_count=1))
+        outcome = await PlanRunner(calls).run(plan, {}, again)
+        assert isinstance(outcome, PlanWaiting)
+        assert [wait.call_id for wait in outcome.waits] == ["it.1"]
+        assert [asked.headers["idempotency-key"] for asked in service.seen] == ["task-1:it:1", "task-1:it:1:1"]
+        done = again.next_attempt(**{"it.1": {"status": "completed", "result": {"sum": 3}}})
+        done.message = again.message
+        assert isinstance(await PlanRunner(calls).run(plan, {}, done), PlanDone)
+
+
+async def test_work_that_was_done_is_not_handed_on_again_because_another_call_failed(redis_url: str) -> None:
+    service, run = Scripted({"payload": {"execution_id": "e-1"}}, 202), FakePlanRun()
+    plan = a_plan(it=planned("workflow_engine", "execute", workflow_id="triage", input={}).step)
+    async with calls_of(redis_url, service) as calls:
+        await PlanRunner(calls).run(plan, {}, run)
+        done = run.next_attempt(it=DONE)
+        done.message = evolve(done.message, metadata=evolve(done.message.metadata, retry_count=1))
+        assert isinstance(await PlanRunner(calls).run(plan, {}, done), PlanDone)
+    assert len(service.seen) == 1
+
+
 async def test_a_service_may_answer_at_once_what_it_might_answer_later(redis_url: str) -> None:
     service = Scripted({"payload": {"status": "success", "result": 7}})
     async with calls_of(redis_url, service) as calls:
@@ -277,3 +307,26 @@ async def test_a_service_without_an_address_fails_its_call(redis_url: str) -> No
         calls = PlanCalls(clients, coordinator, gateway.gateway, agents)
         with pytest.raises(ServiceUnreachable, match="not set up"):
             await calls.perform(planned("tool_registry", "get", tool_id="clock"))
+
+
+async def test_an_agent_whose_later_answer_was_a_failure_is_asked_anew_when_the_plan_starts_over(
+    redis_url: str,
+) -> None:
+    async def accept(_: Asked, stream: trio.SocketStream) -> None:
+        await reply(stream, {"payload": {"status": "accepted", "task_id": "e-9"}}, 202)
+
+    platform = Platform([accept, says(response("Now"))])
+    run = FakePlanRun()
+    plan = a_plan(ask=planned("agent_execution", "execute", agent_id="echo", query="Hello").step)
+    async with calls_of(redis_url, platform) as calls:
+        outcome = await PlanRunner(calls).run(plan, {}, run)
+        assert isinstance(outcome, PlanWaiting)
+        error = {"code": "ORCH_CONN_002", "type": "bad_gateway", "message": "No luck."}
+        failed = run.next_attempt(**{outcome.waits[0].call_id: {"status": "failed", "error": error}})
+        with pytest.raises(ServiceFault, match=r"No luck\."):
+            await PlanRunner(calls).run(plan, {}, failed)
+        again = failed.next_attempt()
+        again.message = evolve(again.message, metadata=evolve(again.message.metadata, retry_count=1))
+        outcome = await PlanRunner(calls).run(plan, {}, again)
+    assert isinstance(outcome, PlanDone)
+    assert outcome.results["ask"]["response"] == "Now"
