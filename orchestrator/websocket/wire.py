@@ -13,8 +13,10 @@ business, and an abort is left to it. `tests/websocket/test_wire.py` tells when 
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
+import trio
 from hypercorn.events import Closed
 from hypercorn.protocol.events import Data, StreamClosed
 from hypercorn.protocol.h11 import H11Protocol
@@ -87,8 +89,9 @@ class Wire:
             await stream.send(Data(stream_id=stream.stream_id, data=stream.connection.send(Ping())))
 
     async def close(self, code: int, reason: str) -> None:
-        """Send the close frame."""
-        await self._websocket.close(code, reason)
+        """Send the close frame; where the client has sent its own just now, the server is closing the connection."""
+        with suppress(trio.BusyResourceError):
+            await self._websocket.close(code, reason)
 
     async def abort(self) -> None:
         """Drop the connection at once, with whatever is still being written."""
