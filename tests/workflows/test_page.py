@@ -26,6 +26,6 @@ def test_every_request_of_the_page_is_found() -> None:
 
 @pytest.mark.parametrize(("route", "body"), SENT)
 def test_a_request_of_the_page_is_one_that_is_taken(route: str, body: str) -> None:
-    request = structure(orjson.loads(body), MODELS[route])
+    request: object = structure(orjson.loads(body), MODELS[route])
     workflow_id = getattr(request, "workflow_id", None)
     assert workflow_id is None or (data_folder("fixtures") / "workflows" / f"{workflow_id}.json").exists()
