@@ -61,9 +61,10 @@ from orchestrator.services.tools import ToolService
 from orchestrator.services.transfers import TransferService
 from orchestrator.services.usage import UsageService
 from orchestrator.services.workflow_engine import EngineService
+from orchestrator.services.workflow_intake import WorkflowIntake, WorkflowQueue
 from orchestrator.services.workflow_records import WORKFLOW, tell_workflow
 from orchestrator.services.workflow_steps import StepService
-from orchestrator.services.workflows import WorkflowQueue, WorkflowService
+from orchestrator.services.workflows import WorkflowService
 from orchestrator.store.connection import open_redis
 from orchestrator.store.pump import EventPump
 from orchestrator.store.replies import ReplyDesk
@@ -240,18 +241,17 @@ def _chat(ground: _Ground) -> ChatService:
 
 
 def _workflows(ground: _Ground) -> WorkflowService:
-    stores = ground.stores
+    stores, settings = ground.stores, ground.settings
+    queue = WorkflowQueue(stores.generic_tasks, stores.known_tenants, stores.ready, stores.due)
     return WorkflowService(
         stores.workflows,
-        WorkflowQueue(stores.generic_tasks, stores.known_tenants, stores.ready, stores.due),
+        WorkflowIntake(queue, ground.engine, ground.sessions, settings, rates_of(settings)),
         ground.engine,
         ground.tasks,
-        ground.sessions,
         ground.pump,
         stores.events,
         stores.task_events,
-        ground.settings,
-        rates_of(ground.settings),
+        settings,
     )
 
 

@@ -44,7 +44,9 @@ def progress_of(update: WorkflowStatusUpdate) -> bytes:
 
 def begun(message: TaskMessage) -> WorkflowStatusUpdate:
     """Return how a workflow stands that has not started."""
-    steps = len((message.payload.get("plan") or {}).get("calls") or ())
+    plan = message.payload.get("plan")
+    calls = plan.get("calls") if isinstance(plan, dict) else None
+    steps = len(calls) if isinstance(calls, dict) else 0
     return WorkflowStatusUpdate(message.task_id, workflow_of(message), TaskStatus.PENDING, steps_total=steps)
 
 

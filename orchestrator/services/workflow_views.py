@@ -69,8 +69,9 @@ def results_of(workflow: WorkflowRecord) -> WorkflowResults:
 
 def _is_call(workflow: WorkflowRecord, name: str) -> bool:
     """Tell whether a checkpoint is the result of a call or a step; others are what the engine of plans notes."""
-    plan = workflow.payload.get("plan") or {}
-    return name.startswith("step:") or name in plan.get("calls", ())
+    plan = workflow.payload.get("plan")
+    calls = plan.get("calls") if isinstance(plan, dict) else None
+    return name.startswith("step:") or (isinstance(calls, dict) and name in calls)
 
 
 def _result(kept: Any) -> Any:

@@ -109,15 +109,19 @@ class PlanTasks:
 
     async def _run(self, run: PlanTaskRun) -> PlanDone | PlanWaiting | PlanUndone:
         message = run.message
+        given = message.payload.get("input", {})
+        if not isinstance(given, dict):
+            fault = FieldFault("$.payload.input", "must be an object")
+            raise InvalidBody("The input of the workflow must be an object.", details=[fault])
         if run.aloud:
-            return await self.plans.run(plan_of(message), message.payload.get("input") or {}, run)
+            return await self.plans.run(plan_of(message), given, run)
         if not isinstance(message.payload.get("workflow_id"), str):
             fault = FieldFault("$.payload.workflow_id", "required field is missing")
             raise InvalidBody("The task names neither a workflow nor a plan.", details=[fault])
         waiting = await self.watch.look(run)
         if waiting is not None:
             return PlanWaiting([waiting])
-        return await self.known.run(engine_plan(message), {**message.payload.get("input", {})}, run)
+        return await self.known.run(engine_plan(message), given, run)
 
     def _refusal(self, run: PlanTaskRun) -> OrchestratorError | None:
         claim = run.hand.claim
