@@ -86,7 +86,7 @@ class House:
         with trio.fail_after(PATIENCE):
             while True:
                 now = await self.status(task_id)
-                if now["status"] in statuses:
+                if now is not None and now["status"] in statuses:
                     return now
                 await trio.sleep(0.02)
 

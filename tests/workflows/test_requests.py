@@ -3,10 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 
 from orchestrator.middleware.tokens import create_token
+from orchestrator.models.task import Lane
 from orchestrator.sandbox.faults import Fault, FaultKind
+from orchestrator.store.connection import open_redis
+from orchestrator.store.keys import Keys
+from orchestrator.store.ready import ReadyTenants
 from tests.http.fakes import SECRET
 from tests.workflows.house import House, open_house
 
@@ -133,3 +138,37 @@ async def test_each_route_needs_its_permission(house: House) -> None:
     ):
         answer = await house.http.request(method, f"{house.url}/api/v1/{route}", json=body, headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "ORCH_AUTH_003"), route
+
+
+async def test_what_others_write_into_the_queue_is_refused_where_it_is_no_workflow(
+    house: House, redis_url: str
+) -> None:
+    keys = Keys()
+    payloads: list[Any] = [
+        {"plan": [1]},
+        {"plan": {"calls": {"a": 1}}},
+        {"plan": {"calls": RING}},
+        {"workflow_id": 7},
+        {"workflow_id": "approval", "input": [1]},
+        {},
+    ]
+    async with open_redis(redis_url) as redis:
+        for number, payload in enumerate([*payloads, {"workflow_id": "arithmetic", "input": {"expression": "1 + 1"}}]):
+            message = {
+                "message_id": f"m{number}",
+                "task_id": f"t{number}",
+                "tenant_id": "acme",
+                "correlation_id": f"c{number}",
+                "created_at": "2026-01-01T00:00:00.000Z",
+                "type": {"domain": "workflow", "action": "execute"},
+                "metadata": {"user_id": "ann"},
+                "payload": payload,
+            }
+            await redis.xadd(keys.lane("acme", Lane.NORMAL), {"message": orjson.dumps(message)})
+        await redis.sadd(keys.tenants, "acme")
+        await ReadyTenants(redis, keys).mark("acme")
+    await house.until("t6", "completed")
+    for number in range(len(payloads)):
+        assert (await house.until(f"t{number}", "failed"))["status"] == "failed"
+        error = (await house.results(f"t{number}"))["error"]
+        assert error["code"] in {"ORCH_VAL_001", "ORCH_VAL_002"}, payloads[number]

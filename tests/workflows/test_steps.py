@@ -69,9 +69,9 @@ async def test_a_step_that_fails_says_why(engine: Engine) -> None:
     assert "division by zero" in divided.data["error_message"]
     unknown = await engine.step({**TOOL, "step_id": "b", "tool_id": "nothing"})
     nobody = await engine.step({**AGENT, "agent_id": "nobody"})
-    engine.house.sandbox.faults.add(Fault(FaultKind.GARBAGE, "tool_registry"))
-    garbage = await engine.step({**TOOL, "step_id": "c"})
-    for answer in (unknown, nobody, garbage):
+    engine.house.sandbox.faults.add(Fault(FaultKind.ERROR, "tool_registry", "execute", status=400))
+    refused = await engine.step({**TOOL, "step_id": "c"})
+    for answer in (unknown, nobody, refused):
         assert answer.data["status"] == "error"
         assert answer.data["error_message"]
 
