@@ -1,6 +1,6 @@
 """Routes of the administration of tenants."""
 
-from orchestrator.errors import NotFound, TenantDraining, TransitionRefused
+from orchestrator.errors import NotFound, TenantDraining, TransitionRefused, Unprocessable
 from orchestrator.models.tenant import CallbackSecret, DrainRequest, Queue, Tenant, TenantSettings, TenantState
 from orchestrator.models.transfer import Imported, TransferItem, TransferItems
 from orchestrator.routes.paging import PageQuery, page_answer
@@ -89,7 +89,7 @@ async def resume(call: Call) -> Answer:
     body=DrainRequest,
     answers="tenant.draining",
     answer=Tenant,
-    errors=(NotFound,),
+    errors=(NotFound, Unprocessable),
 )
 async def drain(call: Call) -> Answer:
     """Take in nothing more of a tenant, and work off or put aside what is there."""

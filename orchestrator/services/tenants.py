@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 from attrs import asdict, fields, frozen
 
 from orchestrator.domain.webhook_signatures import new_secret
-from orchestrator.errors import NotFound, TransitionRefused
+from orchestrator.errors import NotFound, TransitionRefused, Unprocessable
+from orchestrator.models.envelope import FieldFault
 from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.tenant import (
     UNCHANGED,
     CallbackSecret,
+    DrainMode,
     DrainRequest,
     Queue,
     SpendingLimits,
@@ -81,10 +83,14 @@ class TenantService:
         Raises:
             NotFound: it never had a session.
             TransitionRefused: it drains, and shall be paused.
+            Unprocessable: all is to be put aside at once, and after a deadline, too.
         """
         await self.must_be_known(tenant_id)
         drain = drain or DrainRequest()
         deadline = drain.deadline_seconds
+        if drain.mode is DrainMode.DISCARD and deadline is not None:
+            says = "does not go with the mode 'discard', which puts everything aside at once"
+            raise Unprocessable(f"A deadline {says}.", details=[FieldFault("$.deadline_seconds", says)])
         seen = await self.store.look(
             tenant_id, new, drain=drain.mode, deadline_ms=None if deadline is None else round(deadline * 1000)
         )

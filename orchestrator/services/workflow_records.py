@@ -27,7 +27,7 @@ def workflow_of(message: TaskMessage) -> str:
 
 def is_result(checkpoint: str) -> bool:
     """Tell whether a checkpoint is the result of a call or a step that another task may begin with."""
-    return checkpoint.startswith("step:") or (not {":", "."} & set(checkpoint) and checkpoint not in {"undo", "engine"})
+    return checkpoint.startswith("step:") or not {":", "."} & set(checkpoint)
 
 
 def progress_of(update: WorkflowStatusUpdate) -> bytes:

@@ -75,6 +75,12 @@ async def test_the_secret_of_callbacks_is_shown_and_replaced_and_stands_in_no_au
         ("PUT", "tenant.configure/acme", {"colour": 1}, (400, "ORCH_VAL_001", "$.colour")),
         ("POST", "tenant.drain/acme", {"mode": "explode"}, (400, "ORCH_VAL_001", "$.mode")),
         ("POST", "tenant.drain/acme", {"deadline_seconds": -1}, (400, "ORCH_VAL_001", "$.deadline_seconds")),
+        (
+            "POST",
+            "tenant.drain/acme",
+            {"mode": "discard", "deadline_seconds": 5},
+            (422, "ORCH_VAL_002", "$.deadline_seconds"),
+        ),
         ("POST", "tenant.import/acme", {"items": []}, (400, "ORCH_VAL_001", "$.items")),
         ("POST", "tenant.import/acme", {"items": [{"kind": "x"}]}, (400, "ORCH_VAL_001", "$.items[0].kind")),
         ("GET", "tenant.export/acme?cursor=x", None, (400, "ORCH_VAL_003", "$.query.cursor")),
