@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any, Final
 
-import orjson
 import structlog
 from attrs import frozen
 
-from orchestrator.codec import structure
+from orchestrator.codec import parse_request, structure
 from orchestrator.errors import InvalidBody, OrchestratorError, PermissionMissing, StoreUnavailable
 from orchestrator.models.envelope import FieldFault
 from orchestrator.models.ids import is_id, new_id
@@ -68,12 +67,9 @@ def _read(raw: bytes) -> tuple[RequestContext, str, str | None, TaskUpdate]:
     """Read a message of schema 1.1.
 
     Raises:
-        InvalidBody: it is none, or none about delegated work.
+        InvalidBody: it is none, none about delegated work, or nested too deeply to be written again.
     """
-    try:
-        message = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise _fault("$", "must be JSON") from None
+    message = parse_request(raw)
     if not isinstance(message, dict):
         raise _fault("$", "must be an object")
     kind, metadata = message.get("type"), message.get("metadata")

@@ -17,6 +17,11 @@ from orchestrator.store.task_news import GROUP, TaskNews
 from tests.store.desk import Desk, open_desk
 
 STREAM = Keys().task_news
+NESTED = (
+    b'{"type": "task.complete", "tenant_id": "acme", "task_id": "TASK", "metadata": {"callback_token": "t"}, '
+    b'"payload": {"result": ' + b"[" * 300 + b"]" * 300 + b"}}"
+)
+"""It can be read, and could not be written again."""
 
 
 @pytest.fixture
@@ -91,6 +96,7 @@ async def test_what_can_not_be_read_or_is_refused_is_dropped_and_stops_nothing(d
             news("complete", claim.task_id, {"result": 1}, "a-guess"),
             news("complete", claim.task_id, {"result": 1}, None),
             news("complete", "none", {"result": 1}, "t"),
+            NESTED.replace(b"TASK", claim.task_id.encode()),
         ):
             await tell(desk, damaged)
         await desk.redis.xadd(STREAM, {"nothing": "here"})
