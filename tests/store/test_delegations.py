@@ -8,9 +8,10 @@ import trio
 from orchestrator.errors import FencedOut
 from orchestrator.models.envelope import MessageType
 from orchestrator.models.task import TaskStatus
-from orchestrator.models.waits import AnswerStatus, CallAnswer
+from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.store.delegations import Taken
 from orchestrator.store.generic_tasks import TaskEnd
+from orchestrator.store.keys import Keys
 from tests.store.desk import DONE, Desk, a_task, a_wait, open_desk
 
 
@@ -61,6 +62,18 @@ async def test_only_the_token_of_the_task_is_heard(desk: Desk) -> None:
     elsewhere = await desk.delegations.answer("globex", claim.task_id, "t", DONE)
     assert elsewhere.taken is Taken.UNKNOWN
     assert await desk.status(claim) is TaskStatus.WAITING
+
+
+async def test_a_client_answers_for_the_tools_that_it_runs_and_for_no_service(desk: Desk) -> None:
+    claim = await desk.begin()
+    await desk.register(claim)
+    await desk.park(claim, a_wait("a"), Wait("b", WaitKind.CLIENT_TOOL, 60_000))
+    await desk.redis.hset(Keys().session("acme", "s1"), "active_task_id", claim.task_id)
+    told = ("tool.result", b"{}")
+    assert not await desk.tasks.answer_tool("acme", "s1", "a", DONE, told)
+    assert await desk.status(claim) is TaskStatus.WAITING
+    assert await desk.tasks.answer_tool("acme", "s1", "b", DONE, told)
+    assert "answer:a" not in (await desk.claim()).checkpoints()
 
 
 async def test_an_expired_token_is_refused(desk: Desk) -> None:

@@ -1,5 +1,5 @@
 -- Take the answer to a call that a task waits for, or has handed on, and let the task go on. The first answer counts; it
--- may come before the task is put aside.
+-- may come before the task is put aside. Who presents no token answers only what a client is asked for.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, or '' for the session's active one, 4 session or '', 5 call, or '' for the token's,
 --       6 digest of a callback token or '', 7 answer (JSON), 8 name and 9 body of an event of the session, or '', ''
@@ -18,7 +18,7 @@ if digest ~= '' then
   call_id = call_of_token(task_id, digest)
   if not call_id then return {'refused'} end
   end_delegation(task_id, call_id)
-elseif redis.call('HEXISTS', task_key(task_id), 'wait:' .. call_id) == 0 then
+elseif not waits_for_client(task_id, call_id) then
   return {'late', record[1]}
 end
 if record[2] or not keep_answer(task_id, call_id, ARGV[7]) then return {'late', record[1]} end

@@ -12,6 +12,12 @@ local function keep_answer(task_id, call_id, answer)
   return true
 end
 
+-- Tell whether a client is asked for the answer to a call: those of services come with their tokens.
+local function waits_for_client(task_id, call_id)
+  local wait = redis.call('HGET', task_key(task_id), 'wait:' .. call_id)
+  return wait and string.find(wait, 'client_tool ', 1, true) == 1
+end
+
 -- Let a task that was put aside go on.
 local function wake(task_id, detail)
   redis.call('ZREM', DELAYED, task_id)
