@@ -33,6 +33,11 @@ class Hand:
     tokens: int = 0
     """What the task has spent, as far as it said."""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a person stopped the task, so that no later attempt will end it."""
+        return self.reason in {StopReason.CANCELLED, StopReason.INTERRUPTED}
+
     def stop(self, reason: StopReason) -> None:
         """Cancel the task's work; the first reason counts."""
         if self.reason is None:

@@ -1,6 +1,5 @@
 """One attempt at a task that is a plan: fenced, and told in the task's own log."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import trio
@@ -8,54 +7,32 @@ from attrs import define, field
 
 from orchestrator.codec import encode
 from orchestrator.models.plan_state import CallState, PlanProgress
-from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.models.task import TaskStatus
 from orchestrator.models.workflow import WorkflowStatusUpdate
-from orchestrator.queue.delegating import Delegated
-from orchestrator.queue.hand import Hand, StopReason
-from orchestrator.queue.run import outlast
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.run import TaskRun, outlast
 from orchestrator.services.workflow_records import last_update, status_note, workflow_of
 from orchestrator.store.workflows import Note, WorkflowStore
 
 
 @define(eq=False)
-class PlanTaskRun:
+class PlanTaskRun(TaskRun):
     """An attempt at a plan; what `services.run.PlanRun` asks for.
 
     Args:
-        services: what the queue works with.
         store: where workflows are.
-        hand: the task in hand.
-        message: the task, with what is left of its time.
         aloud: whether the plan's own progress is told; that of a workflow of the Workflow Engine comes from there.
     """
 
-    services: QueueServices
     store: WorkflowStore
-    hand: Hand
-    message: TaskMessage
     aloud: bool
-    checkpoints: Mapping[str, Any] = field(init=False)
-    delegations: Delegated = field(init=False)
     update: WorkflowStatusUpdate = field(init=False)
     """What was told last of how far it is."""
     _notes: int = field(default=0, init=False)
     _order: trio.Lock = field(factory=trio.Lock, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.checkpoints = self.hand.claim.checkpoints()
-        self.update = last_update(self.hand.claim.record, self.message)
-        self.delegations = Delegated(self.services.delegations, self.hand.claim, self.message, outlast)
-
-    @property
-    def attempt(self) -> int:
-        """1, 2, 3…: how often the task was claimed."""
-        return self.hand.claim.attempt
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a person stopped the task, so that no later attempt will end it."""
-        return self.hand.reason in {StopReason.CANCELLED, StopReason.INTERRUPTED}
+    @update.default
+    def _update(self) -> WorkflowStatusUpdate:
+        return last_update(self.hand.claim.record, self.message)
 
     async def checkpoint(self, name: str, result: Any, progress: PlanProgress | None = None) -> None:
         """Keep something for later attempts, and tell of `progress`, in one step.

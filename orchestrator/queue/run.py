@@ -13,7 +13,7 @@ from orchestrator.models.session import Session
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.timestamps import from_timestamp, now_ms
 from orchestrator.queue.delegating import Delegated
-from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.hand import Hand
 from orchestrator.queue.services import QueueServices
 from orchestrator.store.frames import make_body
 
@@ -44,22 +44,28 @@ def seconds_since(moment: str) -> float:
 
 
 @define(eq=False)
-class ChatRun:
-    """An attempt at a chat turn; what `services.run.Run` asks for."""
+class TaskRun:
+    """An attempt at a task of whichever kind.
+
+    Args:
+        services: what the queue works with.
+        hand: the task in hand.
+        message: the task, with what is left of its time.
+    """
 
     services: QueueServices
     hand: Hand
     message: TaskMessage
-    session: Session
     checkpoints: Mapping[str, Any] = field(init=False)
     delegations: Delegated = field(init=False)
-    _events: int = field(default=0, init=False)
-    _streamed: bool = field(default=False, init=False)
-    _order: trio.Lock = field(factory=trio.Lock, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.checkpoints = self.hand.claim.checkpoints()
-        self.delegations = Delegated(self.services.delegations, self.hand.claim, self.message, outlast)
+    @checkpoints.default
+    def _checkpoints(self) -> Mapping[str, Any]:
+        return self.hand.claim.checkpoints()
+
+    @delegations.default
+    def _delegations(self) -> Delegated:
+        return Delegated(self.services.delegations, self.hand.claim, self.message, outlast)
 
     @property
     def attempt(self) -> int:
@@ -68,8 +74,26 @@ class ChatRun:
 
     @property
     def stopped(self) -> bool:
-        """Whether a person stopped the turn, so that no later attempt will end it."""
-        return self.hand.reason in {StopReason.CANCELLED, StopReason.INTERRUPTED}
+        """Whether a person stopped the task, so that no later attempt will end it."""
+        return self.hand.stopped
+
+    async def checkpoint(self, name: str, result: Any) -> None:
+        """Keep the result of a step for later attempts.
+
+        Raises:
+            FencedOut: another worker has taken over.
+        """
+        await outlast(lambda: self.services.tasks.checkpoint(self.hand.claim, name, result))
+
+
+@define(eq=False)
+class ChatRun(TaskRun):
+    """An attempt at a chat turn; what `services.run.Run` asks for."""
+
+    session: Session
+    _events: int = field(default=0, init=False)
+    _streamed: bool = field(default=False, init=False)
+    _order: trio.Lock = field(factory=trio.Lock, init=False)
 
     async def emit(self, name: str, data: object) -> None:
         """Append an event to the session's log.
@@ -88,14 +112,6 @@ class ChatRun:
             self._streamed = True
             if self.attempt == 1:
                 self.services.metrics.first_token(seconds_since(self.message.created_at))
-
-    async def checkpoint(self, name: str, result: Any) -> None:
-        """Keep the result of a step for later attempts.
-
-        Raises:
-            FencedOut: another worker has taken over.
-        """
-        await outlast(lambda: self.services.tasks.checkpoint(self.hand.claim, name, result))
 
     async def recent(self) -> list[HistoryMessage]:
         """Return the kept window of the conversation, oldest first."""

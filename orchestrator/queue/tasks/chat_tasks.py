@@ -1,13 +1,11 @@
 """Chat turns: from the claimed task to its end in the store, whichever end that is."""
 
-from typing import Final
+from functools import partial
 
-import structlog
-import trio
 from attrs import frozen
 
 from orchestrator.codec import encode
-from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError, TaskExpired
+from orchestrator.errors import InternalFault, OrchestratorError, TaskExpired
 from orchestrator.models.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.events import ChatStatusUpdate, ToolExecute, Trouble
 from orchestrator.models.session import SessionState
@@ -17,19 +15,15 @@ from orchestrator.queue.expiry import expired
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast, seconds_since
 from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.queue.tasks.parking import put_aside
-from orchestrator.queue.tasks.retries import start_over, within_time_left
+from orchestrator.queue.tasks.retries import start_over
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body
 from orchestrator.store.frames import make_body
 from orchestrator.store.tasks import Ending
-
-_log = structlog.get_logger()
-
-_SETTLE_SECONDS: Final = 10.0
-"""How long a stopped task may take to be settled in the store."""
 
 
 @frozen
@@ -51,41 +45,21 @@ class ChatTasks:
             FencedOut: another process has taken the task over.
         """
         session = hand.claim.session
-        try:
-            message = hand.claim.message()
-        except InvalidBody as error:
-            await bury(self.services, hand, error)
+        message = await read_or_bury(self.services, hand)
+        if message is None:
             return
         if session is None:
             await bury(self.services, hand, InternalFault("The session of the task is gone."))
             return
-        run = ChatRun(self.services, hand, within_time_left(message, hand.claim), session)
-        partial = Partial()
-        with hand.scope:
-            await self._attempt(run, partial)
-        if hand.scope.cancelled_caught:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _SETTLE_SECONDS):
-                await self._settle(run, partial)
+        run = ChatRun(self.services, hand, message, session)
+        said = Partial()
+        await carry(self.services, hand, partial(self._attempt, run, said), partial(self._cancel, run, said))
 
-    async def _attempt(self, run: ChatRun, partial: Partial) -> None:
+    async def _attempt(self, run: ChatRun, said: Partial) -> None:
         """Do the turn, and end it."""
-        outcome: TurnDone | TurnWaiting | OrchestratorError
-        if run.hand.claim.cancel_reason is not None:
-            run.hand.stop(StopReason(run.hand.claim.cancel_reason))
-            await trio.lowlevel.checkpoint()
-        if (refusal := self._refusal(run)) is not None:
-            outcome = refusal
-        else:
-            try:
-                outcome = await self.turns.run(run, partial)
-            except FencedOut:
-                raise
-            except OrchestratorError as error:
-                outcome = error
-            except Exception as error:  # noqa: BLE001 - a bug must not leave the session processing for ever
-                _log.exception("turn.crashed", task_id=run.message.task_id)
-                outcome = InternalFault("The turn failed for a reason inside the service.")
-                outcome.__cause__ = error
+        outcome: TurnDone | TurnWaiting | OrchestratorError | None = self._refusal(run)
+        if outcome is None:
+            outcome = await outcome_of(partial(self.turns.run, run, said), "turn", run.message.task_id)
         if isinstance(outcome, TurnDone):
             run.hand.tokens = outcome.answer.usage.total_tokens
             await self._finish(run, self._done(run, outcome))
@@ -97,11 +71,7 @@ class ChatTasks:
     def _refusal(self, run: ChatRun) -> OrchestratorError | None:
         if run.hand.claim.expired:
             return expired()
-        # Every wait for somebody's answer costs an attempt, and so does every failure: neither has lost a worker.
-        others = run.hand.claim.parks + run.hand.claim.failures
-        if run.attempt - others > self.services.settings.max_attempts:
-            return InternalFault("The turn was given up: its workers were lost again and again.")
-        return None
+        return lost_too_often(self.services, run.hand.claim, "turn")
 
     async def _finish(self, run: ChatRun, ending: Ending) -> None:
         services = self.services
@@ -129,13 +99,8 @@ class ChatTasks:
                 requests[wait.call_id] = ("tool.execute", body)
         await put_aside(self.services, run.hand.claim, run.session.session_id, waiting.waits, requests)
 
-    async def _settle(self, run: ChatRun, partial: Partial) -> None:
-        """Settle a task that was stopped from outside."""
-        if run.hand.reason is StopReason.HANDED_BACK:
-            await self.services.tasks.hand_back(run.hand.claim)
-            await self.services.ready.mark(run.message.tenant_id)
-        elif run.stopped:
-            await self._finish(run, self._cancelled(run, partial))
+    async def _cancel(self, run: ChatRun, said: Partial) -> None:
+        await self._finish(run, self._cancelled(run, said))
 
     def _done(self, run: ChatRun, done: TurnDone) -> Ending:
         return self._ending(
@@ -148,16 +113,16 @@ class ChatTasks:
             agent_version=done.agent_version,
         )
 
-    def _cancelled(self, run: ChatRun, partial: Partial) -> Ending:
+    def _cancelled(self, run: ChatRun, said: Partial) -> Ending:
         interrupted = run.hand.reason is StopReason.INTERRUPTED
         return self._ending(
             run,
             TaskStatus.CANCELLED,
             SessionState.ACTIVE,
             events=[self._status(run, MessageStatus.INTERRUPTED if interrupted else MessageStatus.CANCELLED)],
-            answer=partial.answer,
+            answer=said.answer,
             answer_metadata={"interrupted": True},
-            conversation_id=partial.conversation_id,
+            conversation_id=said.conversation_id,
         )
 
     def _failed(self, run: ChatRun, error: OrchestratorError) -> Ending:

@@ -4,15 +4,13 @@ A plan of the user's own is run here. A workflow that the Workflow Engine knows 
 takes on: the task is put aside, and goes on when the engine has told the end, or was silent for too long and is asked.
 """
 
-from typing import Final
+from functools import partial
 
-import structlog
-import trio
 from attrs import evolve, frozen
 
 from orchestrator.codec import encode, structure
 from orchestrator.domain import plans
-from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError, PlanTimeout, TaskExpired
+from orchestrator.errors import InvalidBody, OrchestratorError, PlanTimeout, TaskExpired
 from orchestrator.models.envelope import FieldFault
 from orchestrator.models.events import Trouble
 from orchestrator.models.orchestration import OrchestrationPlan
@@ -20,14 +18,14 @@ from orchestrator.models.plan_request import PlanRequest
 from orchestrator.models.task import TaskMessage, TaskStatus
 from orchestrator.models.waits import ANSWER
 from orchestrator.models.workflow import WorkflowStatusUpdate
-from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.hand import Hand
 from orchestrator.queue.plan_run import PlanTaskRun
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
-from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.parking import put_aside
-from orchestrator.queue.tasks.retries import try_later, within_time_left
+from orchestrator.queue.tasks.retries import try_later
 from orchestrator.services.engine_performer import CALL, engine_plan
 from orchestrator.services.performing import PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plan_runner import PlanRunner
@@ -37,10 +35,6 @@ from orchestrator.store.frames import make_body
 from orchestrator.store.generic_tasks import GenericTaskStore, TaskEnd
 from orchestrator.store.workflows import WorkflowStore
 
-_log = structlog.get_logger()
-
-_SETTLE_SECONDS: Final = 10.0
-"""How long a stopped task may take to be settled in the store."""
 Outcome = PlanDone | PlanWaiting | PlanUndone | OrchestratorError
 
 
@@ -70,33 +64,16 @@ class PlanTasks:
         Raises:
             FencedOut: another process has taken the task over.
         """
-        try:
-            message = within_time_left(hand.claim.message(), hand.claim)
-        except InvalidBody as error:
-            await bury(self.services, hand, error)
+        message = await read_or_bury(self.services, hand)
+        if message is None:
             return
-        run = PlanTaskRun(self.services, self.store, hand, message, aloud="plan" in message.payload)
-        with hand.scope:
-            await self._attempt(run)
-        if hand.scope.cancelled_caught:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _SETTLE_SECONDS):
-                await self._settle(run)
+        run = PlanTaskRun(self.services, hand, message, self.store, aloud="plan" in message.payload)
+        await carry(self.services, hand, partial(self._attempt, run), partial(self._cancel, run))
 
     async def _attempt(self, run: PlanTaskRun) -> None:
-        if run.hand.claim.cancel_reason is not None:
-            run.hand.stop(StopReason(run.hand.claim.cancel_reason))
-            await trio.lowlevel.checkpoint()
-        outcome: Outcome | None
-        try:
-            outcome = self._refusal(run) or await self._run(run)
-        except FencedOut:
-            raise
-        except OrchestratorError as error:
-            outcome = error
-        except Exception as error:  # noqa: BLE001 - a bug must not leave the workflow running for ever
-            _log.exception("workflow.crashed", task_id=run.message.task_id)
-            outcome = InternalFault("The workflow failed for a reason inside the service.")
-            outcome.__cause__ = error
+        outcome: Outcome | None = self._refusal(run)
+        if outcome is None:
+            outcome = await outcome_of(partial(self._run, run), "workflow", run.message.task_id)
         if isinstance(outcome, PlanDone):
             await self._finish(run, self._done(run, outcome))
         elif isinstance(outcome, PlanUndone):
@@ -127,23 +104,15 @@ class PlanTasks:
         claim = run.hand.claim
         if claim.expired:
             return TaskExpired("The workflow waited for too long to be started, and was given up; send it again.")
-        # A failure, and a wait for somebody's answer, cost an attempt too, and have lost no worker.
-        if run.attempt - claim.failures - claim.parks > self.services.settings.max_attempts:
-            return InternalFault("The workflow was given up: its workers were lost again and again.")
-        return None
+        return lost_too_often(self.services, claim, "workflow")
 
     async def _try_later(self, run: PlanTaskRun, error: OrchestratorError) -> bool:
         update = evolve(run.update, status=TaskStatus.RETRYING, status_message=error.message)
         body = status_body(update, run.message.tenant_id, run.message.correlation_id)
         return await try_later(self.services, run.hand, run.message, error, session_id="", event=(STATUS_UPDATE, body))
 
-    async def _settle(self, run: PlanTaskRun) -> None:
-        """Settle a task that was stopped from outside."""
-        if run.hand.reason is StopReason.HANDED_BACK:
-            await self.services.tasks.hand_back(run.hand.claim)
-            await self.services.ready.mark(run.message.tenant_id)
-        elif run.stopped:
-            await self._finish(run, _ending(run, TaskStatus.CANCELLED))
+    async def _cancel(self, run: PlanTaskRun) -> None:
+        await self._finish(run, _ending(run, TaskStatus.CANCELLED))
 
     async def _finish(self, run: PlanTaskRun, end: TaskEnd) -> None:
         services = self.services

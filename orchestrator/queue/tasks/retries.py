@@ -50,7 +50,7 @@ async def try_later(
     error: OrchestratorError,
     *,
     session_id: str,
-    event: tuple[str, bytes],
+    event: tuple[str, bytes] | None = None,
 ) -> bool:
     """Let a failed task be tried again later, if that may help and there is time; false if it is given up.
 
@@ -60,7 +60,7 @@ async def try_later(
         message: the task, with what is left of its time.
         error: why it failed.
         session_id: whose log is told; empty: the task's own.
-        event: name and body of what is told.
+        event: name and body of what is told; None: nobody is told.
 
     Raises:
         FencedOut: another process has taken the task over.
@@ -76,7 +76,7 @@ async def try_later(
     )
     if delay is None:
         return False
-    name, body = event
+    name, body = event or ("", b"")
     retry = Retry(
         delay_ms=round(delay * 1000),
         time_left_ms=max(1, round((remaining - delay) * 1000)),
@@ -85,8 +85,13 @@ async def try_later(
         event=name,
     )
     _log.info("task.retried", tenant_id=message.tenant_id, task_id=message.task_id, code=error.code, delay=delay)
-    moment = await outlast(lambda: services.tasks.retry(claim, session_id, retry))
-    await outlast(lambda: services.due.mark(message.tenant_id, moment))
-    # A tenant at its bound of tasks in hand waits for one of them to leave.
-    await outlast(lambda: services.ready.mark(message.tenant_id))
+    await put_off(services, claim, session_id, retry)
     return True
+
+
+async def put_off(services: QueueServices, claim: Claim, session_id: str, retry: Retry) -> None:
+    """Let a task start over later, as `retry` says; FencedOut where another process has taken it over."""
+    moment = await outlast(lambda: services.tasks.retry(claim, session_id, retry))
+    await outlast(lambda: services.due.mark(claim.tenant_id, moment))
+    # A tenant at its bound of tasks in hand waits for one of them to leave.
+    await outlast(lambda: services.ready.mark(claim.tenant_id))

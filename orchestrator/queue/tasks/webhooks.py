@@ -5,12 +5,12 @@ header `webhook-id` is the same then.
 """
 
 import time
+from functools import partial
 from random import SystemRandom
 from typing import Final
 
 import orjson
 import structlog
-import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.callbacks import CallbackClient
@@ -19,9 +19,7 @@ from orchestrator.domain.retry import backoff_seconds
 from orchestrator.domain.webhook_signatures import new_secret, signed_headers
 from orchestrator.errors import (
     BadGateway,
-    FencedOut,
     InternalFault,
-    InvalidBody,
     NotFound,
     OrchestratorError,
     ServiceRefused,
@@ -30,10 +28,11 @@ from orchestrator.models.batch import CallbackEvent
 from orchestrator.models.orchestration import RetryPolicy
 from orchestrator.models.task import TaskMessage, TaskStatus
 from orchestrator.models.workflow import WorkflowEnd
-from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
-from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
+from orchestrator.queue.tasks.retries import put_off
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.workflow_views import results_of
 from orchestrator.store.batches import BatchStore
@@ -50,8 +49,6 @@ POLICY: Final = RetryPolicy(attempts=100, first_ms=5000, factor=2.0, jitter=0.15
 """From 5 s on, each delay twice as long, up to 3 h: about 18 attempts in a day."""
 _BODY: Final = "body"
 _GONE: Final = 410
-_SETTLE_SECONDS: Final = 10.0
-"""How long a stopped delivery may take to be settled in the store."""
 
 
 @frozen
@@ -80,38 +77,24 @@ class Webhooks:
         Raises:
             FencedOut: another process has taken the task over.
         """
-        try:
-            message = hand.claim.message()
-        except InvalidBody as error:
-            await bury(self.services, hand, error)
+        message = await read_or_bury(self.services, hand)
+        if message is None:
             return
-        with hand.scope:
-            await self._attempt(hand, message)
-        if hand.scope.cancelled_caught:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _SETTLE_SECONDS):
-                await self._settle(hand)
-
-    async def _attempt(self, hand: Hand, message: TaskMessage) -> None:
         claim = hand.claim
-        if claim.cancel_reason is not None:
-            hand.stop(StopReason(claim.cancel_reason))
-            await trio.lowlevel.checkpoint()
-        if claim.attempt - claim.failures > self.services.settings.max_attempts:
-            await self._fail(claim, InternalFault("The callback was given up: its workers were lost again and again."))
-            return
-        try:
-            fault = await self._deliver(claim, message)
-        except FencedOut:
-            raise
-        except OrchestratorError as error:
-            fault = error
-        except Exception:  # noqa: BLE001 - a bug must not have the same callback claimed for ever
-            _log.exception("callback.crashed", task_id=claim.task_id)
-            await self._fail(claim, InternalFault("The callback failed for a reason inside the service."))
-            return
+        await carry(
+            self.services,
+            hand,
+            partial(self._attempt, claim, message),
+            partial(self._finish, claim, TaskStatus.CANCELLED),
+        )
+
+    async def _attempt(self, claim: Claim, message: TaskMessage) -> None:
+        fault: OrchestratorError | None = lost_too_often(self.services, claim, "callback")
+        if fault is None:
+            fault = await outcome_of(partial(self._deliver, claim, message), "callback", claim.task_id)
         if fault is None:
             await self._finish(claim, TaskStatus.COMPLETED)
-        elif isinstance(fault, ServiceRefused | NotFound) or not await self._try_later(claim, fault):
+        elif isinstance(fault, InternalFault | ServiceRefused | NotFound) or not await self._try_later(claim, fault):
             await self._fail(claim, fault)
 
     async def _deliver(self, claim: Claim, message: TaskMessage) -> OrchestratorError | None:
@@ -163,7 +146,6 @@ class Webhooks:
 
     async def _try_later(self, claim: Claim, error: OrchestratorError) -> bool:
         """Let a delivery be tried again later; false where its day would be over by then."""
-        services = self.services
         delay_ms = round(
             backoff_seconds(self.policy, claim.failures + 1) * 1000 * (1 + self.policy.jitter * _random.uniform(-1, 1))
         )
@@ -175,19 +157,8 @@ class Webhooks:
             return False
         retry = Retry(delay_ms=delay_ms, time_left_ms=left_ms, error=_told(claim, error), body=b"")
         _log.info("callback.retried", tenant_id=claim.tenant_id, task_id=claim.task_id, code=error.code, delay=delay_ms)
-        moment = await outlast(lambda: services.tasks.retry(claim, "", retry))
-        await outlast(lambda: services.due.mark(claim.tenant_id, moment))
-        # A tenant at its bound of tasks in hand waits for one of them to leave.
-        await outlast(lambda: services.ready.mark(claim.tenant_id))
+        await put_off(self.services, claim, "", retry)
         return True
-
-    async def _settle(self, hand: Hand) -> None:
-        """Settle a delivery that was stopped from outside."""
-        if hand.reason is StopReason.HANDED_BACK:
-            await self.services.tasks.hand_back(hand.claim)
-            await self.services.ready.mark(hand.claim.tenant_id)
-        elif hand.reason in {StopReason.CANCELLED, StopReason.INTERRUPTED}:
-            await self._finish(hand.claim, TaskStatus.CANCELLED)
 
     async def _fail(self, claim: Claim, error: OrchestratorError) -> None:
         await self._finish(claim, TaskStatus.FAILED, _told(claim, error))

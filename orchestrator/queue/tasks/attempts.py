@@ -1,0 +1,99 @@
+"""Attempts at claimed tasks: what is the same for all of them, whatever they consist of."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+import trio
+
+from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError
+from orchestrator.models.task import TaskMessage
+from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.services import QueueServices
+from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.tasks.retries import within_time_left
+from orchestrator.store.tasks import Claim
+
+T = TypeVar("T")
+
+_log = structlog.get_logger()
+
+_SETTLE_SECONDS: Final = 10.0
+"""How long a stopped task may take to be settled in the store."""
+
+
+async def read_or_bury(services: QueueServices, hand: Hand) -> TaskMessage | None:
+    """Return a task's message, with what is left of its time; None: it can't be read, and the task is buried.
+
+    Raises:
+        FencedOut: another process has taken the task over.
+    """
+    try:
+        return within_time_left(hand.claim.message(), hand.claim)
+    except InvalidBody as error:
+        await bury(services, hand, error)
+        return None
+
+
+async def carry(
+    services: QueueServices,
+    hand: Hand,
+    attempt: Callable[[], Awaitable[None]],
+    cancelled: Callable[[], Awaitable[None]],
+) -> None:
+    """Carry out an attempt; where it is stopped from outside, settle the task within `_SETTLE_SECONDS`.
+
+    Args:
+        services: what the queue works with.
+        hand: the task in hand.
+        attempt: does the work, and ends the task or puts it off.
+        cancelled: ends the task as cancelled, where somebody does not want it any more.
+
+    Raises:
+        FencedOut: another process has taken the task over.
+    """
+    with hand.scope:
+        if hand.claim.cancel_reason is not None:
+            hand.stop(StopReason(hand.claim.cancel_reason))
+            await trio.lowlevel.checkpoint()
+        await attempt()
+    if not hand.scope.cancelled_caught:
+        return
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + _SETTLE_SECONDS):
+        if hand.reason is StopReason.HANDED_BACK:
+            await services.tasks.hand_back(hand.claim)
+            await services.ready.mark(hand.claim.tenant_id)
+        elif hand.stopped:
+            await cancelled()
+
+
+async def outcome_of(work: Callable[[], Awaitable[T]], noun: str, task_id: str) -> T | OrchestratorError:
+    """Return what came of the work, or what it failed with: a bug must not have the same task claimed for ever.
+
+    Args:
+        work: what the task consists of.
+        noun: what such a task is called.
+        task_id: the task.
+
+    Raises:
+        FencedOut: another process has taken the task over.
+    """
+    try:
+        return await work()
+    except FencedOut:
+        raise
+    except OrchestratorError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - it is logged, and the task fails with it
+        _log.exception(f"{noun}.crashed", task_id=task_id)
+        fault = InternalFault(f"The {noun} failed for a reason inside the service.")
+        fault.__cause__ = error
+        return fault
+
+
+def lost_too_often(services: QueueServices, claim: Claim, noun: str) -> InternalFault | None:
+    """Return what a task is given up with whose workers were lost again and again; None: it may be tried."""
+    # A failure, and a wait for somebody's answer, cost an attempt too, and have lost no worker.
+    if claim.attempt - claim.failures - claim.parks <= services.settings.max_attempts:
+        return None
+    return InternalFault(f"The {noun} was given up: its workers were lost again and again.")
