@@ -1,5 +1,6 @@
 """The AsyncAPI 3.0 document of the sockets, made from the tables of frames and the models that encode them."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -10,22 +11,26 @@ from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES
 from orchestrator.models.envelope import SCHEMA_VERSION, MessageType, RequestEnvelope
 from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
 from orchestrator.models.ids import Id
+from orchestrator.models.task_updates import TaskUpdated
 from orchestrator.models.timestamps import Timestamp
 from orchestrator.schemas import Schemas
 from orchestrator.websocket import connection, connection_manager, handlers
 from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.opening import PERMISSION, WORKFLOW_PERMISSION
+from orchestrator.websocket.task_updates import ANSWER, UPDATES
 
 CHANNEL: Final = "chat"
 BATCH_CHANNEL: Final = "batch"
 WORKFLOW_CHANNEL: Final = "workflow"
 NOTIFICATION_CHANNEL: Final = "notifications"
+UPDATE_CHANNEL: Final = "task_updates"
 _SYSTEM_FRAMES: Final = ("system.error", "system.pong", "system.reconnect")
 _BATCH_FRAMES: Final = (*BATCH_EVENTS, *_SYSTEM_FRAMES)
 _BATCH_SAYS: Final = ("system.auth", "system.ping", "session.sync")
 _WORKFLOW_FRAMES: Final = (*WORKFLOW_EVENTS, *_SYSTEM_FRAMES)
 _WORKFLOW_SAYS: Final = ("workflow.input", "workflow.cancel", *_BATCH_SAYS)
 _NOTIFICATION_FRAMES: Final = (*NOTIFICATION_EVENTS, *_SYSTEM_FRAMES)
+_UPDATE_FRAMES: Final = (ANSWER, *_SYSTEM_FRAMES)
 _CLOSE_CODES: Final = {
     connection.NORMAL: "The session was closed, or the workflow or batch has ended.",
     connection_manager.GOING_AWAY: "The server is going away; `system.reconnect` came before.",
@@ -35,6 +40,10 @@ _CLOSE_CODES: Final = {
     connection.UNKNOWN: "The session, workflow or batch is not there any more.",
     connection.TOO_SLOW: "The client reads too slowly; it may resume by offset.",
     handlers.TOO_MANY_BAD: f"{BAD_FRAMES_PER_MINUTE} bad frames came within a minute.",
+}
+_UPDATE_CLOSE_CODES: Final = {
+    code: _CLOSE_CODES[code]
+    for code in (connection_manager.GOING_AWAY, handlers.TOO_BIG, connection.INTERNAL, handlers.TOO_MANY_BAD)
 }
 _QUERY: Final[dict[str, Any]] = {
     "last_offset": {
@@ -57,6 +66,13 @@ _HEADERS: Final[dict[str, Any]] = {
     "Origin": {"type": "string", "description": "Of a browser's page; it must be an allowed one."},
     "X-Tenant-ID": {"type": "string", "description": "The tenant, where the token is good for several."},
     "X-Correlation-ID": {"type": "string", "description": "Comes back in the first frame."},
+}
+_SERVICE_HEADERS: Final[dict[str, Any]] = {
+    "X-API-Key": {"type": "string", "description": "The service's key, of the scope `internal`."},
+    "X-Tenant-ID": {"type": "string", "description": "The tenant whose work it is."},
+}
+_SERVICE_SECURITY: Final[dict[str, Any]] = {
+    "apiKey": {"type": "httpApiKey", "in": "header", "name": "X-API-Key", "description": "A key of a service."},
 }
 _SECURITY: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -97,15 +113,17 @@ def build_document(public_url: str) -> dict[str, Any]:
     """
     schemas = Schemas()
     # The client's frames first: what clients send is closed to unknown fields, also where it comes back in events.
-    messages = {_said(name): _message(schemas, name, handler.model, sent=False) for name, handler in HANDLERS.items()}
-    told = SERVER_EVENTS | BATCH_EVENTS | NOTIFICATION_EVENTS
+    said = {**HANDLERS, **UPDATES}
+    messages = {_said(name): _message(schemas, name, handler.model, sent=False) for name, handler in said.items()}
+    told = SERVER_EVENTS | BATCH_EVENTS | NOTIFICATION_EVENTS | {ANSWER: TaskUpdated}
     messages |= {_told(name): _message(schemas, name, model, sent=True) for name, model in told.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Agent Orchestrator Service: sockets",
             "version": "1.0.0",
-            "description": "A session of the Nooble AI platform, followed live and spoken to.",
+            "description": "Sessions of the Nooble AI platform, workflows, batches and notifications, followed live "
+            "and spoken to; and the socket on which services tell of work that was handed on to them.",
         },
         "defaultContentType": "application/json",
         **_servers(public_url),
@@ -114,12 +132,13 @@ def build_document(public_url: str) -> dict[str, Any]:
             BATCH_CHANNEL: _batch_channel(),
             WORKFLOW_CHANNEL: _workflow_channel(),
             NOTIFICATION_CHANNEL: _notification_channel(),
+            UPDATE_CHANNEL: _update_channel(),
         },
         "operations": _operations(),
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
             "messages": messages,
-            "securitySchemes": _SECURITY,
+            "securitySchemes": _SECURITY | _SERVICE_SECURITY,
         },
     }
 
@@ -171,6 +190,25 @@ def _notification_channel() -> dict[str, Any]:
     }
 
 
+def _update_channel() -> dict[str, Any]:
+    frames = [*map(_told, _UPDATE_FRAMES), *map(_said, UPDATES)]
+    binding = {
+        "method": "GET",
+        "headers": {"type": "object", "properties": _SERVICE_HEADERS},
+        "bindingVersion": "0.1.0",
+    }
+    return {
+        "address": "/internal/v1/ws/task_updates",
+        "title": "News of work that was handed on",
+        "description": "For services: each frame tells of one task, and is answered before the next one is read. "
+        "Nothing is followed here, so offsets and epoch mean nothing.",
+        "parameters": {},
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
+        "bindings": {"ws": binding},
+        "x-close-codes": {str(code): words for code, words in sorted(_UPDATE_CLOSE_CODES.items())},
+    }
+
+
 def _channel() -> dict[str, Any]:
     frames = [*map(_said, HANDLERS), *map(_told, SERVER_EVENTS)]
     return {
@@ -193,52 +231,40 @@ def _channel() -> dict[str, Any]:
 
 
 def _operations() -> dict[str, Any]:
-    security = [{"$ref": f"#/components/securitySchemes/{name}"} for name in _SECURITY]
-    common = {"channel": {"$ref": f"#/channels/{CHANNEL}"}, "security": security}
-    told = {
-        "action": "send",
-        "summary": "What the service tells those who follow a session.",
-        "messages": [_in_channel(_told(name)) for name in SERVER_EVENTS],
-    }
-    progress = {
-        "action": "send",
-        "summary": "What the service tells those who follow a batch.",
-        "messages": [{"$ref": f"#/channels/{BATCH_CHANNEL}/messages/{_told(name)}"} for name in _BATCH_FRAMES],
-        "channel": {"$ref": f"#/channels/{BATCH_CHANNEL}"},
-        "security": security,
-    }
-    notices = {
-        "action": "send",
-        "summary": "What the service notifies a user of.",
-        "messages": [
-            {"$ref": f"#/channels/{NOTIFICATION_CHANNEL}/messages/{_told(name)}"} for name in _NOTIFICATION_FRAMES
-        ],
-        "channel": {"$ref": f"#/channels/{NOTIFICATION_CHANNEL}"},
-        "security": security,
-    }
-    workflow = {
-        "action": "send",
-        "summary": "What the service tells those who follow a workflow.",
-        "messages": [{"$ref": f"#/channels/{WORKFLOW_CHANNEL}/messages/{_told(name)}"} for name in _WORKFLOW_FRAMES],
-        "channel": {"$ref": f"#/channels/{WORKFLOW_CHANNEL}"},
-        "security": security,
-    }
+    follow = "What the service tells those who follow a "
     operations: dict[str, Any] = {
-        "events": {**told, **common},
-        "progress": progress,
-        "workflow": workflow,
-        "notices": notices,
+        "events": _sends(CHANNEL, SERVER_EVENTS, f"{follow}session."),
+        "progress": _sends(BATCH_CHANNEL, _BATCH_FRAMES, f"{follow}batch."),
+        "workflow": _sends(WORKFLOW_CHANNEL, _WORKFLOW_FRAMES, f"{follow}workflow."),
+        "notices": _sends(NOTIFICATION_CHANNEL, _NOTIFICATION_FRAMES, "What the service notifies a user of."),
+        "updated": _sends(UPDATE_CHANNEL, _UPDATE_FRAMES, "What the service answers to services."),
     }
     for name, handler in HANDLERS.items():
         needs = f"Needs `{handler.permission}`." if handler.permission else "Needs nothing but the open socket."
-        operations[name] = {
-            "action": "receive",
-            "summary": _first_line(handler.model),
-            "description": f"{needs} A fault is answered by `system.error`.",
-            "messages": [_in_channel(_said(name))],
-            **common,
-        }
+        says = f"{needs} A fault is answered by `system.error`."
+        operations[name] = _receives(CHANNEL, name, handler, says)
+    for name, handler in UPDATES.items():
+        says = f"Is answered by `{ANSWER}`, a fault by `system.error`. `data` must name `task_id`."
+        operations[name] = _receives(UPDATE_CHANNEL, name, handler, says)
     return operations
+
+
+def _sends(channel: str, names: Iterable[str], summary: str) -> dict[str, Any]:
+    return {"action": "send", "summary": summary, **_in_channel(channel, map(_told, names))}
+
+
+def _receives(channel: str, name: str, handler: handlers.Handler, says: str) -> dict[str, Any]:
+    told = {"action": "receive", "summary": _first_line(handler.model), "description": says}
+    return {**told, **_in_channel(channel, [_said(name)])}
+
+
+def _in_channel(channel: str, messages: Iterable[str]) -> dict[str, Any]:
+    schemes = _SERVICE_SECURITY if channel == UPDATE_CHANNEL else _SECURITY
+    return {
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{message}"} for message in messages],
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in schemes],
+    }
 
 
 def _message(schemas: Schemas, name: str, model: type, *, sent: bool) -> dict[str, Any]:
@@ -271,7 +297,3 @@ def _told(name: str) -> str:
 
 def _said(name: str) -> str:
     return f"client.{name}"
-
-
-def _in_channel(message: str) -> dict[str, str]:
-    return {"$ref": f"#/channels/{CHANNEL}/messages/{message}"}

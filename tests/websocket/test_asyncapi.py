@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import httpx
@@ -17,9 +18,11 @@ from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.websocket import handlers
 from orchestrator.websocket.asyncapi import build_document
 from orchestrator.websocket.handlers import HANDLERS
+from orchestrator.websocket.task_updates import ANSWER, UPDATES
 from tests.http.fakes import INTERNAL_KEY, bearer
 from tests.http.test_real_app import CREATE, Client, service
-from tests.websocket.stage import Stage
+from tests.store.desk import open_desk
+from tests.websocket.stage import Stage, open_stage
 
 KINDS = {"server": SERVER_EVENTS, "client": HANDLERS}
 REQUIRED: dict[str, Any] = {
@@ -86,16 +89,20 @@ def test_every_frame_of_the_code_is_in_the_document_and_conversely() -> None:
     wanted = {f"{side}.{name}" for side, names in KINDS.items() for name in names}
     of_batches = {f"server.{name}" for name in BATCH_EVENTS}
     of_notifications = {f"server.{name}" for name in NOTIFICATION_EVENTS}
-    of_others = of_batches | of_notifications
+    of_others = of_batches | of_notifications | {f"server.{ANSWER}"}
+    of_services = {f"client.{name}" for name in UPDATES}
     assert set(whole["channels"]["chat"]["messages"]) == wanted
-    assert set(whole["components"]["messages"]) == wanted | of_others
+    assert set(whole["components"]["messages"]) == wanted | of_others | of_services
+    assert of_services | {f"server.{ANSWER}", "server.system.error"} < set(
+        whole["channels"]["task_updates"]["messages"]
+    )
     assert of_notifications < set(whole["channels"]["notifications"]["messages"])
     assert of_batches < set(whole["channels"]["batch"]["messages"])
     told = {"send": set[str](), "receive": set[str]()}
     for operation in whole["operations"].values():
         told[operation["action"]] |= {one["$ref"].rpartition("/")[2] for one in operation["messages"]}
     assert told["send"] == {f"server.{name}" for name in SERVER_EVENTS} | of_others
-    assert told["receive"] == {f"client.{name}" for name in HANDLERS}
+    assert told["receive"] == {f"client.{name}" for name in HANDLERS} | of_services
     for name, handler in HANDLERS.items():
         assert (handler.permission or "nothing") in whole["operations"][name]["description"]
 
@@ -170,6 +177,35 @@ async def test_the_frames_of_whole_turns_are_as_the_document_says(redis_url: str
             assert {"chat.status_update", "chat.stream", "chat.completed"} <= answered
             sandbox.faults.add(Fault(FaultKind.ERROR, "agent_execution", "execute", status=400))
             assert {"chat.status_update", "system.error"} <= await frames_of_a_turn(client, "echo")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "taken"),
+    [
+        ("task.progress", {"task_id": "t1", "callback_token": "t", "progress": 0.5}, True),
+        ("task.progress", {"task_id": "t1", "progress": 2}, False),
+        ("task.complete", {"task_id": "t1", "result": None}, True),
+        ("task.complete", {"task_id": "t1"}, False),
+        ("task.fail", {"task_id": "t1", "error": {"code": "X", "message": "No."}}, True),
+        ("task.fail", {"task_id": "t1", "error": {"code": "X"}}, False),
+        ("task.fail", {"task_id": "t1", "error": {"code": "X", "message": "No."}, "nonsense": 1}, False),
+    ],
+)
+async def test_the_socket_of_services_takes_and_answers_as_the_document_says(
+    redis_url: str, name: str, data: dict[str, Any], taken: bool
+) -> None:
+    domain, _, action = name.partition(".")
+    assert validator("client", name).is_valid({"type": {"domain": domain, "action": action}, "data": data}) == taken
+    keys = (f"engine:internal:{sha256(INTERNAL_KEY.encode()).hexdigest()}",)
+    headers = [("X-API-Key", INTERNAL_KEY), ("X-Tenant-ID", "acme")]
+    async with open_desk(redis_url) as desk, open_stage(redis_url, api_keys=keys) as stage:
+        claim = await desk.begin()
+        await desk.register(claim)
+        await desk.park(claim)
+        named = {**data, "task_id": claim.task_id, "callback_token": "t"}
+        async with stage.client("/internal/v1/ws/task_updates", headers=headers, anonymous=True) as client:
+            await client.say(name, named)
+            assert checked(await client.frame()) == (ANSWER if taken else "system.error")
 
 
 async def test_the_document_is_served_and_the_page_leads_to_it(redis_url: str) -> None:
