@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.errors import IdempotencyKeyReused, OrchestratorError
@@ -139,6 +139,13 @@ async def test_the_same_idempotency_key_is_the_same_run(redis_url: str) -> None:
         assert (await house.start(topic="tides")).task_id == first.task_id
         with pytest.raises(IdempotencyKeyReused):
             await house.start(topic="moons")
+
+
+async def test_the_same_message_is_the_same_run(redis_url: str) -> None:
+    async with open_house(redis_url, Platform()) as house:
+        house.ctx = evolve(context(), message_id="m-1")
+        first = await house.start(topic="tides")
+        assert (await house.start(topic="tides")).task_id == first.task_id
 
 
 async def test_a_cancel_ends_a_waiting_run_and_what_is_told_later_changes_nothing(house: House) -> None:
