@@ -14,7 +14,11 @@ PASSAGE_TOKENS: Final = 512
 """What one retrieved passage may add to a prompt."""
 PASSAGES: Final = 4
 """So many are retrieved where a body does not say."""
+MOST_TOKENS: Final = 10**12
+"""More than any call can spend; ledger and budgets can add up millions of such calls (64 bits)."""
 _NANO: Final = 1_000_000_000
+MOST_NANO: Final = 10**6 * _NANO
+"""More than any call can cost, in billionths."""
 _UNREAD: Final = frozenset({"tenant_id", "query_embedding", "metadata"})
 
 
@@ -46,7 +50,9 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _whole(value: object, default: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else default
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return default
+    return min(value, MOST_TOKENS)
 
 
 @frozen

@@ -7,10 +7,10 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
-from orchestrator.clients.answers import Answer
+from orchestrator.clients.answers import Answer, title
 from orchestrator.config.gateway import GatewaySettings
-from orchestrator.domain.budgets import Price, estimate_tokens, told_nano
-from orchestrator.errors import TenantNotGranted
+from orchestrator.domain.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
+from orchestrator.errors import BadGateway, TenantNotGranted
 from orchestrator.models.gateway import GatewayCall
 from orchestrator.models.ids import is_id, new_id
 from orchestrator.models.orchestration import MEDIUM, ServiceCall
@@ -66,8 +66,16 @@ class RequestReader:
         """Read from an answer what the call has spent.
 
         Raises:
-            BadGateway: it says so wrongly, or an embedding does not say so at all.
+            BadGateway: it says so wrongly, or beyond all bounds, or an embedding does not say so at all.
         """
+        spent = self._told(call, answer)
+        tokens = max(spent.prompt_tokens, spent.completion_tokens, spent.total_tokens)
+        if tokens > MOST_TOKENS or spent.cost_nano > MOST_NANO:
+            message = f"{title(answer.service)} says to have spent more than any call can."
+            raise BadGateway(message, service=answer.service)
+        return spent
+
+    def _told(self, call: GatewayCall, answer: Answer) -> Spending:
         if call.kind is UsageKind.EMBED:
             inner = answer if "embeddings" in answer.fields else answer.inner("data")
             total = inner.whole("total_tokens")

@@ -145,3 +145,33 @@ async def test_what_a_reader_that_went_away_has_caused_is_counted(redis_url: str
 
             nursery.start_soon(reader)
         assert (await up.usage()).totals.total_tokens == 25
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"token_usage": {"total_tokens": 2**63 - 1}},
+        {"token_usage": {"prompt_tokens": 10**16, "completion_tokens": 10**16}},
+        {**USAGE, "cost": 1e12},
+        {**USAGE, "cost": 1e300},
+    ],
+)
+async def test_a_service_that_tells_numbers_beyond_all_bounds_is_not_believed(
+    redis_url: str, metadata: dict[str, Any]
+) -> None:
+    handler, _ = answering({**ANSWER, "metadata": metadata})
+    async with rig(redis_url, handler) as up:
+        for _ in range(2):
+            with pytest.raises(BadGateway):
+                await up.gateway.generate(CTX, {"query": "x", "cache": False})
+        # Nobody knows what they have spent: their reservations stay, and they are asked for again.
+        assert await up.open_calls() == 2
+        assert (await up.usage()).items == []
+
+
+async def test_a_request_may_name_any_number_of_tokens(redis_url: str) -> None:
+    handler, _ = answering(ANSWER)
+    async with rig(redis_url, handler) as up:
+        body = {"query": "x", "max_tokens": 2**63 - 1, "similarity_top_k": 2**63 - 1, "collection_id": "docs"}
+        assert (await up.gateway.generate(CTX, body))["data"] == ANSWER["data"]
+        assert (await up.budget())["reserved"] == 0
