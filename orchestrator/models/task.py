@@ -11,6 +11,8 @@ from orchestrator.models.ids import Id
 from orchestrator.models.timestamps import Timestamp
 
 TASK_SCHEMA_VERSION = "1.1"
+TASK_TIMEOUT_MS = 120_000
+"""How long a task may take that does not say otherwise."""
 
 
 class TaskStatus(StrEnum):
@@ -39,7 +41,7 @@ class TaskMetadata:
     """What travels with a task beside its payload."""
 
     user_id: Id
-    timeout_ms: Annotated[int, Meta(ge=1)] = 120_000
+    timeout_ms: Annotated[int, Meta(ge=1)] = TASK_TIMEOUT_MS
     retry_count: int = 0
     message_id: str | None = None
     deduplication_key: str | None = None

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 
 from orchestrator.clients.addresses import AddressGuard
 from orchestrator.codec import encode
@@ -28,11 +28,12 @@ from orchestrator.models.envelope import FieldFault, MessageType
 from orchestrator.models.ids import new_id
 from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.models.task import Lane, TaskMessage, TaskStatus
+from orchestrator.models.timestamps import from_timestamp
 from orchestrator.services.agent_existence import Agents, must_exist
 from orchestrator.services.callbacks import callback_task, check_callback
 from orchestrator.services.cursors import read_cursor, write_cursor
+from orchestrator.services.new_tasks import new_task
 from orchestrator.services.paging import SCAN_BOUND, filtered_page
 from orchestrator.services.views import key_reused, tenant_refuses, viewer_of
 from orchestrator.services.workflow_records import WORKFLOW, logged_record
@@ -197,23 +198,14 @@ class BatchService:
         """Return the message of an item; what the item holds comes last."""
         runs = "workflow_id" in of
         seconds = self.settings.workflow_timeout if runs else self.settings.turn_timeout
-        return TaskMessage(
-            message_id=TASK,
-            task_id=TASK,
-            tenant_id=ctx.tenant_id,
-            correlation_id=ctx.correlation_id,
-            created_at=to_timestamp(now_ms()),
-            type=WORKFLOW if runs else BATCH_ITEM,
-            metadata=TaskMetadata(
-                user_id=ctx.principal.user_id,
-                timeout_ms=int(seconds * 1000),
-                trace_id=ctx.trace.trace_id,
-                traceparent=str(ctx.trace),
-                request_id=ctx.request_id,
-            ),
-            payload={"batch_id": batch_id, **of, "message_id": TASK, ITEM: None},
+        template = new_task(
+            ctx,
+            WORKFLOW if runs else BATCH_ITEM,
+            {"batch_id": batch_id, **of, "message_id": TASK, ITEM: None},
             priority=priority,
+            timeout_ms=int(seconds * 1000),
         )
+        return evolve(template, message_id=TASK, task_id=TASK)
 
 
 def _of(request: BatchCreate) -> dict[str, str]:

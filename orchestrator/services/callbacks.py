@@ -5,10 +5,9 @@ from typing import Any, Final
 from orchestrator.clients.addresses import AddressGuard, parse_target
 from orchestrator.errors import InvalidBody
 from orchestrator.models.envelope import FieldFault, MessageType
-from orchestrator.models.ids import new_id
 from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TaskMessage, TaskMetadata
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.task import TaskMessage
+from orchestrator.services.new_tasks import new_task
 
 WEBHOOK: Final = MessageType("webhook", "deliver")
 LOWEST_PRIORITY: Final = 9
@@ -35,20 +34,4 @@ def callback_task(ctx: RequestContext, payload: dict[str, Any]) -> TaskMessage:
         ctx: the request that asks for it.
         payload: `url`, and whose end it is.
     """
-    task_id = new_id()
-    return TaskMessage(
-        message_id=task_id,
-        task_id=task_id,
-        tenant_id=ctx.tenant_id,
-        correlation_id=ctx.correlation_id,
-        created_at=to_timestamp(now_ms()),
-        type=WEBHOOK,
-        metadata=TaskMetadata(
-            user_id=ctx.principal.user_id,
-            trace_id=ctx.trace.trace_id,
-            traceparent=str(ctx.trace),
-            request_id=ctx.request_id,
-        ),
-        payload=payload,
-        priority=LOWEST_PRIORITY,
-    )
+    return new_task(ctx, WEBHOOK, payload, priority=LOWEST_PRIORITY)

@@ -13,7 +13,6 @@ from orchestrator.domain.task_states import FINISHED, lane_of
 from orchestrator.errors import (
     NotFound,
     OrchestratorError,
-    QueueFull,
     ServiceFault,
     SessionBusy,
     Unprocessable,
@@ -38,21 +37,20 @@ from orchestrator.models.limits import RateState
 from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.session import Session, SessionState
-from orchestrator.models.task import Task, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.models.task import Task, TaskMessage, TaskStatus
+from orchestrator.models.timestamps import from_timestamp
 from orchestrator.models.waits import AnswerStatus, CallAnswer
 from orchestrator.services.conversations import Conversations
+from orchestrator.services.new_tasks import new_task
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.views import (
-    key_reused,
-    rate_limited,
+    admission_refused,
     rate_state,
     session_closed,
     session_not_found,
     state_body,
     status_template,
-    tenant_refuses,
     viewer_of,
 )
 from orchestrator.store.admission import Admission, AdmissionStore, Bounds, Verdict
@@ -160,25 +158,15 @@ class ChatService:
             "attachments": unstructure(turn.attachments),
             "metadata": turn.metadata,
         }
-        return TaskMessage(
-            message_id=new_id(),
-            task_id=new_id(),
-            tenant_id=ctx.tenant_id,
-            correlation_id=ctx.correlation_id,
-            created_at=to_timestamp(now_ms()),
-            type=CHAT_TURN,
-            metadata=TaskMetadata(
-                user_id=ctx.principal.user_id,
-                timeout_ms=int(self.settings.turn_timeout * 1000),
-                message_id=message_id,
-                deduplication_key=deduplication_key,
-                trace_id=ctx.trace.trace_id,
-                traceparent=str(ctx.trace),
-                request_id=ctx.request_id,
-            ),
-            payload=payload,
-            session_id=session_id,
+        return new_task(
+            ctx,
+            CHAT_TURN,
+            payload,
             priority=CHAT_PRIORITY if ctx.priority is None else ctx.priority,
+            timeout_ms=int(self.settings.turn_timeout * 1000),
+            session_id=session_id,
+            message_id=message_id,
+            deduplication_key=deduplication_key,
         )
 
     async def wait(self, ctx: RequestContext, accepted: ChatAccepted, timeout_ms: int) -> ChatAnswer | ChatAccepted:
@@ -322,23 +310,15 @@ def _wrong_moment(reason: str) -> Unprocessable:
 
 def _refusal(admission: Admission, session_id: str) -> OrchestratorError:
     match admission.verdict:
-        case Verdict.REUSED:
-            return key_reused()
         case Verdict.UNKNOWN:
             return session_not_found(session_id)
         case Verdict.CLOSED:
             return session_closed(session_id, admission.detail)
-        case Verdict.TENANT:
-            return tenant_refuses(admission.detail)
-        case Verdict.RATE:
-            return rate_limited(admission.wait_ms)
-        case Verdict.FULL:
-            return QueueFull(f"The queue of the {admission.detail} is full; wait for answers.", retry_after_ms=1000)
         case Verdict.MOMENT:
             return _wrong_moment("must be in the future, and within a year")
         case Verdict.BUSY:
             return SessionBusy("The session is processing another message.", retry_after_ms=1000)
-    raise AssertionError(f"unexpected verdict {admission.verdict}")
+    return admission_refused(admission)
 
 
 def _outcome(task: Task, accepted: ChatAccepted) -> ChatAnswer | ChatAccepted:

@@ -5,6 +5,8 @@ from orchestrator.errors import (
     ClientFault,
     IdempotencyKeyReused,
     NotFound,
+    OrchestratorError,
+    QueueFull,
     RateLimited,
     SessionClosed,
     TenantDraining,
@@ -14,6 +16,7 @@ from orchestrator.models.events import ChatStatusUpdate, StateUpdate
 from orchestrator.models.limits import RateState
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.session import SessionState
+from orchestrator.store.admission import Admission, Verdict
 from orchestrator.store.frames import make_body
 from orchestrator.store.sessions import Rates, Viewer
 
@@ -47,6 +50,20 @@ def tenant_refuses(state: str) -> TenantDraining:
 def rate_limited(wait_ms: int) -> RateLimited:
     """Say that requests come too fast."""
     return RateLimited("Too many requests; wait before the next one.", retry_after_ms=max(1, wait_ms))
+
+
+def admission_refused(admission: Admission) -> OrchestratorError:
+    """Say why a task was not taken, as far as the reason is the same for tasks of all kinds."""
+    match admission.verdict:
+        case Verdict.REUSED:
+            return key_reused()
+        case Verdict.TENANT:
+            return tenant_refuses(admission.detail)
+        case Verdict.RATE:
+            return rate_limited(admission.wait_ms)
+        case Verdict.FULL:
+            return QueueFull(f"The queue of the {admission.detail} is full; wait for answers.", retry_after_ms=1000)
+    raise AssertionError(f"unexpected verdict {admission.verdict}")
 
 
 def rate_state(rates: Rates, whole_in_ms: int) -> RateState:

@@ -14,15 +14,13 @@ from orchestrator.domain.task_states import lane_of
 from orchestrator.errors import (
     InvalidBody,
     OrchestratorError,
-    QueueFull,
     Unprocessable,
 )
 from orchestrator.models.envelope import FieldFault
-from orchestrator.models.ids import new_id
 from orchestrator.models.limits import RateState
 from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TaskMessage, TaskMetadata
-from orchestrator.models.timestamps import from_timestamp, now_ms, to_timestamp
+from orchestrator.models.task import TaskMessage
+from orchestrator.models.timestamps import from_timestamp, to_timestamp
 from orchestrator.models.workflow import (
     PRIORITY,
     WorkflowAccepted,
@@ -30,8 +28,9 @@ from orchestrator.models.workflow import (
     WorkflowMode,
 )
 from orchestrator.services.callbacks import callback_task, check_callback
+from orchestrator.services.new_tasks import new_task
 from orchestrator.services.session_manager import SessionManager
-from orchestrator.services.views import key_reused, rate_limited, rate_state, session_closed, tenant_refuses
+from orchestrator.services.views import admission_refused, rate_state, session_closed
 from orchestrator.services.workflow_engine import EngineService
 from orchestrator.services.workflow_records import (
     STATUS_UPDATE,
@@ -142,7 +141,6 @@ class WorkflowIntake:
             await self.engine.must_exist(ctx, request.workflow_id)
 
     def _message(self, ctx: RequestContext, request: WorkflowExecute) -> TaskMessage:
-        task_id = new_id()
         payload: dict[str, Any] = {"input": request.input, "metadata": request.metadata}
         timeout_ms = round(self.settings.workflow_timeout * 1000)
         if request.plan is None:
@@ -151,23 +149,13 @@ class WorkflowIntake:
             payload |= {"plan": unstructure(request.plan)}
             timeout_ms = request.plan.deadline_ms
         priority = request.priority if request.priority is not None else ctx.priority
-        return TaskMessage(
-            message_id=task_id,
-            task_id=task_id,
-            tenant_id=ctx.tenant_id,
-            correlation_id=ctx.correlation_id,
-            created_at=to_timestamp(now_ms()),
-            type=WORKFLOW,
-            metadata=TaskMetadata(
-                user_id=ctx.principal.user_id,
-                timeout_ms=timeout_ms,
-                trace_id=ctx.trace.trace_id,
-                traceparent=str(ctx.trace),
-                request_id=ctx.request_id,
-            ),
-            payload=payload,
-            session_id=request.session_id,
+        return new_task(
+            ctx,
+            WORKFLOW,
+            payload,
             priority=PRIORITY if priority is None else priority,
+            timeout_ms=timeout_ms,
+            session_id=request.session_id,
         )
 
 
@@ -195,17 +183,8 @@ def _digest(request: WorkflowExecute) -> str:
 
 
 def _refusal(admission: Admission) -> OrchestratorError:
-    match admission.verdict:
-        case Verdict.REUSED:
-            return key_reused()
-        case Verdict.TENANT:
-            return tenant_refuses(admission.detail)
-        case Verdict.RATE:
-            return rate_limited(admission.wait_ms)
-        case Verdict.FULL:
-            return QueueFull("The queue of the tenant is full; wait for answers.", retry_after_ms=1000)
-        case Verdict.MOMENT:
-            reason = "must be in the future, and within a year"
-            fault = FieldFault("$.data.scheduled_for", reason)
-            return Unprocessable(f"The moment of the workflow {reason}.", details=[fault])
-    raise AssertionError(f"unexpected verdict {admission.verdict}")
+    if admission.verdict is Verdict.MOMENT:
+        reason = "must be in the future, and within a year"
+        fault = FieldFault("$.data.scheduled_for", reason)
+        return Unprocessable(f"The moment of the workflow {reason}.", details=[fault])
+    return admission_refused(admission)

@@ -1,0 +1,54 @@
+"""New tasks: the message of one that a request makes, with what travels along from the request."""
+
+from typing import Any
+
+from orchestrator.models.envelope import MessageType
+from orchestrator.models.ids import new_id
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.task import TASK_TIMEOUT_MS, TaskMessage, TaskMetadata
+from orchestrator.models.timestamps import now_ms, to_timestamp
+
+
+def new_task(
+    ctx: RequestContext,
+    kind: MessageType,
+    payload: dict[str, Any],
+    *,
+    priority: int,
+    timeout_ms: int = TASK_TIMEOUT_MS,
+    session_id: str | None = None,
+    message_id: str | None = None,
+    deduplication_key: str | None = None,
+) -> TaskMessage:
+    """Return the message of a new task of the caller's.
+
+    Args:
+        ctx: the request that makes it.
+        kind: its type.
+        payload: what it is about.
+        priority: 0 (highest) to 9.
+        timeout_ms: how long it may take.
+        session_id: the session that it is for.
+        message_id: the user's message that it answers.
+        deduplication_key: while it is not finished, another task with the same one is this one.
+    """
+    return TaskMessage(
+        message_id=new_id(),
+        task_id=new_id(),
+        tenant_id=ctx.tenant_id,
+        correlation_id=ctx.correlation_id,
+        created_at=to_timestamp(now_ms()),
+        type=kind,
+        metadata=TaskMetadata(
+            user_id=ctx.principal.user_id,
+            timeout_ms=timeout_ms,
+            message_id=message_id,
+            deduplication_key=deduplication_key,
+            trace_id=ctx.trace.trace_id,
+            traceparent=str(ctx.trace),
+            request_id=ctx.request_id,
+        ),
+        payload=payload,
+        session_id=session_id,
+        priority=priority,
+    )
