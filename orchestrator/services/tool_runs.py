@@ -44,8 +44,8 @@ class ToolRunService:
     ) -> Task:
         """Make a task of a tool's run; its result will be the task's.
 
-        The request was counted by the rate limit before. Where it has an idempotency key, or an id, a repeated request is
-        the same task.
+        The request was counted by the rate limit before. Where it has an idempotency key or an id, a repeated
+        request is the same task.
 
         Args:
             ctx: the request.
