@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 import trio
 from attrs import define, field
+from redis.exceptions import ResponseError
 
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
@@ -86,7 +87,12 @@ class DoubtSolver:
             if room <= 0:
                 await store.mark(tenant_id, 0)
                 continue
-            doubts, following = await store.take_doubts(tenant_id, room, hold_ms)
+            try:
+                doubts, following = await store.take_doubts(tenant_id, room, hold_ms)
+            except ResponseError as error:
+                # The keys of this tenant are damaged, and nobody else's; it is looked at again after `hold_ms`.
+                _log.error("tenant.damaged", tenant_id=tenant_id, error=str(error))
+                continue
             for doubt in doubts:
                 self._running += 1
                 nursery.start_soon(self._solve, doubt, self.calls.holding(doubt.call))
@@ -105,6 +111,8 @@ class DoubtSolver:
         except StoreUnavailable as error:
             # The lease of the call runs out, and somebody takes it again.
             _log.warning("gateway.doubt_not_settled", call_id=doubt.call.call_id, error=error.message)
+        except ResponseError as error:
+            _log.error("tenant.damaged", tenant_id=doubt.call.tenant_id, error=str(error))
         finally:
             self._running -= 1
             self.wake()

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import structlog
 import trio
 from attrs import define, field
+from redis.exceptions import ResponseError
 
 from orchestrator.clients.outcomes import may_have_run
 from orchestrator.errors import BudgetExhausted, OrchestratorError, RateLimited, StoreUnavailable
@@ -99,6 +100,9 @@ class OpenCalls:
                     await self.store.keep(tenant_id, list(calls))
                 except StoreUnavailable as error:
                     _log.warning("gateway.leases_not_renewed", error=error.message)
+                except ResponseError as error:
+                    # The keys of this tenant are damaged, and nobody else's.
+                    _log.error("tenant.damaged", tenant_id=tenant_id, error=str(error))
 
     async def settle(self, call: GatewayCall, spent: Spending) -> bool:
         """Count what a call has spent; returns whether that is done, by whomever."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from orchestrator.errors import BadGateway, BudgetExhausted, OrchestratorError, RateLimited, ServiceRefused
 from orchestrator.models.usage import UsageGroup, UsageKind
@@ -339,3 +340,30 @@ async def test_a_call_of_a_turn_belongs_to_its_user_and_session_and_stands_in_it
         ("gateway", 2, "generate large 25 tokens"),
         ("gateway", 2, "generate large from the cache"),
     ]
+
+
+@pytest.mark.parametrize("damaged", ["calls", "call", "budget"])
+async def test_a_tenant_whose_keys_are_damaged_keeps_no_others_from_being_looked_after(
+    redis_url: str, damaged: str
+) -> None:
+    service = Service()
+    async with serve(service) as url, gateway_at(redis_url, url, lease=0.3) as up:
+        for tenant_id in ("acme", "globex"):
+            ctx = evolve(CTX, principal=evolve(CTX.principal, tenant_id=tenant_id))
+            call = up.gateway.reader.call(ctx, UsageKind.GENERATE, {**QUESTION, "query": tenant_id})
+            await up.gateway.calls.store.reserve(call)
+            if tenant_id == "acme":
+                today = f"{datetime.now(UTC):%Y%m%d}"
+                key = {
+                    "calls": up.keys.calls("acme"),
+                    "call": up.keys.call("acme", call.call_id),
+                    "budget": up.keys.budget("acme", today),
+                }[damaged]
+                await up.redis.delete(key)
+                await up.redis.set(key, "damaged")
+        with trio.fail_after(10):
+            while await up.redis.zcard(up.keys.calls("globex")):  # noqa: ASYNC110 - it is Redis that knows
+                await trio.sleep(0.01)
+        # As long as this one is up, it comes by again.
+        await trio.sleep(0.7)
+        assert not await up.redis.zcard(up.keys.calls("globex"))
