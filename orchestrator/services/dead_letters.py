@@ -128,15 +128,7 @@ class DeadLetterService:
                 purged += await self.store.drop(tenant_id, doomed)
                 doomed = []
         purged += await self.store.drop(tenant_id, doomed)
-        await self.audit.record(
-            "dlq.purge",
-            outcome="ok",
-            tenant_id=tenant_id,
-            user_id=ctx.principal.user_id,
-            remote_address=ctx.remote_address,
-            correlation_id=ctx.correlation_id,
-            detail=f"{purged} dead letters",
-        )
+        await self.audit.done(ctx, "dlq.purge", f"{purged} dead letters", tenant_id=tenant_id)
         return DeadLettersPurged(purged)
 
     async def _replay_one(

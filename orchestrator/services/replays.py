@@ -77,14 +77,11 @@ class ReplayService:
             return replayed
         await self._place(message, task_id, {f"checkpoint:{name}": record.checkpoints[name] for name in reused})
         await self.store.note_replay(tenant_id, task_id, message.task_id)
-        await self.audit.record(
+        await self.audit.done(
+            ctx,
             "task.replay",
-            outcome="ok",
+            f"{task_id} as {message.task_id}; changed: {', '.join(request.changes) or 'nothing'}",
             tenant_id=tenant_id,
-            user_id=ctx.principal.user_id,
-            remote_address=ctx.remote_address,
-            correlation_id=ctx.correlation_id,
-            detail=f"{task_id} as {message.task_id}; changed: {', '.join(request.changes) or 'nothing'}",
         )
         return evolve(replayed, task_id=message.task_id, message_id=message.metadata.message_id)
 

@@ -61,14 +61,11 @@ class Revocations:
             raise Unprocessable(f"The revocation {fault.message}.", details=[fault])
         revocation = await self._store.add(jti=jti, user_id=user_id, tenant_id=tenant_id)
         self._take(revocation)
-        await self._audit.record(
+        await self._audit.done(
+            ctx,
             "token.revoke",
-            outcome="ok",
+            f"jti '{jti}'" if jti else f"all of user '{user_id}'" if user_id else "all of the tenant",
             tenant_id=tenant_id,
-            user_id=ctx.principal.user_id,
-            remote_address=ctx.remote_address,
-            correlation_id=ctx.correlation_id,
-            detail=f"jti '{jti}'" if jti else f"all of user '{user_id}'" if user_id else "all of the tenant",
         )
         return TokenRevoked(to_timestamp(revocation.before_ms), to_timestamp(revocation.until_ms))
 

@@ -129,15 +129,7 @@ class ScheduleService:
     async def _changed(self, ctx: RequestContext, action: str, schedule_id: str, next_ms: int | None) -> None:
         if next_ms is not None:
             await self.due.mark(ctx.tenant_id, next_ms)
-        await self.audit.record(
-            action,
-            outcome="ok",
-            tenant_id=ctx.tenant_id,
-            user_id=ctx.principal.user_id,
-            remote_address=ctx.remote_address,
-            correlation_id=ctx.correlation_id,
-            detail=schedule_id,
-        )
+        await self.audit.done(ctx, action, schedule_id)
 
 
 def _fields(given: Mapping[str, Any]) -> dict[str, str]:

@@ -45,15 +45,7 @@ class SessionDebugger:
         tenant_id = ctx.tenant_id or await self._tenant_of(session_id)
         ctx = evolve(ctx, principal=evolve(ctx.principal, tenant_id=tenant_id))
         session = await self.sessions.get(ctx, session_id)
-        await self.audit.record(
-            "debug.session",
-            outcome="ok",
-            tenant_id=tenant_id,
-            user_id=ctx.principal.user_id,
-            remote_address=ctx.remote_address,
-            correlation_id=ctx.correlation_id,
-            detail=session_id,
-        )
+        await self.audit.done(ctx, "debug.session", session_id, tenant_id=tenant_id)
         redis, keys = self.sessions.store.redis, self.sessions.store.keys
         record, events = keys.session(tenant_id, session_id), keys.events(tenant_id, session_id)
         marks, kept, last, states, waiting, messages, due, ttl = await redis.gather(

@@ -94,7 +94,7 @@ class SessionManager:
             raise rate_limited(detail)
         if verdict == "ok":
             self.metrics.session_created(ctx.tenant_id)
-            await self._audit(ctx, "session.create", detail)
+            await self.audit.done(ctx, "session.create", detail)
         return await self.get(ctx, detail), verdict == "replayed"
 
     async def get(self, ctx: RequestContext, session_id: str) -> Session:
@@ -174,7 +174,7 @@ class SessionManager:
             raise session_closed(session_id, str(detail))
         if verdict == "busy":
             raise SessionBusy(f"Session {session_id} is processing a message; its agent can't change meanwhile.")
-        await self._audit(ctx, "agent.assign", f"{session_id}: {request.agent_id} {request.version or 'latest'}")
+        await self.audit.done(ctx, "agent.assign", f"{session_id}: {request.agent_id} {request.version or 'latest'}")
         return await self.get(ctx, session_id)
 
     async def pause(self, ctx: RequestContext, session_id: str) -> Session:
@@ -232,7 +232,7 @@ class SessionManager:
             raise session_not_found(session_id)
         if verdict == "refused":
             raise session_closed(session_id, str(state))
-        await self._audit(ctx, "session.close", session_id)
+        await self.audit.done(ctx, "session.close", session_id)
         return await self.get(ctx, session_id)
 
     async def ticket(self, ctx: RequestContext, session_id: str) -> SessionTicket:
@@ -328,17 +328,6 @@ class SessionManager:
             body=state_body(viewer.tenant_id, session_id, new, correlation_id),
             next_idle_ms=following.after_ms if following else None,
             idle=idle,
-        )
-
-    async def _audit(self, ctx: RequestContext, action: str, session_id: str) -> None:
-        await self.audit.record(
-            action,
-            outcome="ok",
-            tenant_id=ctx.tenant_id,
-            user_id=ctx.principal.user_id,
-            remote_address=ctx.remote_address,
-            correlation_id=ctx.correlation_id,
-            detail=session_id,
         )
 
 

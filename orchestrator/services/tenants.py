@@ -101,7 +101,7 @@ class TenantService:
         if new is TenantState.ACTIVE:
             await self.ready.mark(tenant_id)
         how = f", {drain.mode}" if new is TenantState.DRAINING else ""
-        await self._audit(ctx, f"tenant.{new}", tenant_id, f"was {seen.previous}{how}")
+        await self.audit.done(ctx, f"tenant.{new}", f"was {seen.previous}{how}", tenant_id=tenant_id)
         self._tell(f"tenant.{new}", tenant_id)
         return await self._look(tenant_id)
 
@@ -122,7 +122,7 @@ class TenantService:
             # What was held back by a limit may go now.
             await self.ready.mark(tenant_id)
         said = ", ".join(f"{name}={value}" for name, value in changes.items())
-        await self._audit(ctx, "tenant.configure", tenant_id, said or "nothing changed")
+        await self.audit.done(ctx, "tenant.configure", said or "nothing changed", tenant_id=tenant_id)
         self._tell("tenant.configured", tenant_id)
         return await self._look(tenant_id)
 
@@ -134,7 +134,7 @@ class TenantService:
         """
         await self.must_be_known(tenant_id)
         secret, *_ = await self.store.callback_secrets(tenant_id, new_secret(), rotate=rotate)
-        await self._audit(ctx, "tenant.callback_secret", tenant_id, "replaced" if rotate else "shown")
+        await self.audit.done(ctx, "tenant.callback_secret", "replaced" if rotate else "shown", tenant_id=tenant_id)
         return CallbackSecret(tenant_id, secret)
 
     async def must_be_known(self, tenant_id: str) -> None:
@@ -169,17 +169,6 @@ class TenantService:
                 nursery.start_soon(fetch, name)
         more = start + limit < len(names)
         return Page([found[name] for name in wanted], write_cursor((0, wanted[-1])) if more else None)
-
-    async def _audit(self, ctx: RequestContext, action: str, tenant_id: str, detail: str) -> None:
-        await self.audit.record(
-            action,
-            outcome="ok",
-            tenant_id=tenant_id,
-            user_id=ctx.principal.user_id,
-            remote_address=ctx.remote_address,
-            correlation_id=ctx.correlation_id,
-            detail=detail,
-        )
 
     def _tell(self, name: str, tenant_id: str) -> None:
         if self.notices is not None:

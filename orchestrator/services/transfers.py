@@ -79,14 +79,8 @@ class TransferService:
                 skipped += 1
         if imported:
             await self.ready.mark(tenant_id)
-        await self.audit.record(
-            "tenant.import",
-            outcome="ok",
-            tenant_id=tenant_id,
-            user_id=ctx.principal.user_id,
-            remote_address=ctx.remote_address,
-            correlation_id=ctx.correlation_id,
-            detail=f"{imported} tasks, {skipped} were there; {sessions} sessions",
+        await self.audit.done(
+            ctx, "tenant.import", f"{imported} tasks, {skipped} were there; {sessions} sessions", tenant_id=tenant_id
         )
         return Imported(imported, skipped, sessions)
 

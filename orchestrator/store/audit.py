@@ -4,6 +4,7 @@ from typing import Final
 
 from attrs import frozen
 
+from orchestrator.models.principal import RequestContext
 from orchestrator.models.timestamps import now_ms, to_timestamp
 from orchestrator.store.connection import Redis
 from orchestrator.store.keys import Keys
@@ -17,6 +18,25 @@ class AuditTrail:
 
     redis: Redis
     keys: Keys
+
+    async def done(self, ctx: RequestContext, action: str, detail: str, *, tenant_id: str | None = None) -> None:
+        """Append what a request has done.
+
+        Args:
+            ctx: the request.
+            action: what was done, such as `session.close`.
+            detail: one sentence without content and secrets.
+            tenant_id: the tenant that it concerns; None: the caller's.
+        """
+        await self.record(
+            action,
+            outcome="ok",
+            tenant_id=ctx.tenant_id if tenant_id is None else tenant_id,
+            user_id=ctx.principal.user_id,
+            remote_address=ctx.remote_address,
+            correlation_id=ctx.correlation_id,
+            detail=detail,
+        )
 
     async def record(
         self,
