@@ -49,7 +49,9 @@ async def _audit_all(url: str, log_length: int, repair: bool) -> list[Audit]:
         keys = Keys()
         stores = (redis, keys, log_length)
         auditor = Auditor(BookStore(*stores), ReadyTenants(redis, keys), DueTenants(redis, keys))
-        for tenant_id in await TenantStates(*stores).names():
+        # Services may use the gateway for tenants that never had a session.
+        names = {*await TenantStates(*stores).names(), *await auditor.reservations.tenants()}
+        for tenant_id in sorted(names):
             audit = await auditor.audit(tenant_id)
             audits.append(await auditor.repair(audit) if repair else audit)
     return audits
@@ -57,7 +59,7 @@ async def _audit_all(url: str, log_length: int, repair: bool) -> list[Audit]:
 
 def _findings(audit: Audit) -> Iterator[Finding]:
     places = ", ".join(f"{count} {place.replace('_', ' ')}" for place, count in sorted(audit.places.items()))
-    looked = f"{audit.tasks} tasks ({places or 'none'}), {audit.sessions} sessions"
+    looked = f"{audit.tasks} tasks ({places or 'none'}), {audit.sessions} sessions, {audit.open_calls} open calls"
     if audit.balances:
         yield Finding(f"books {audit.tenant_id}", "ok", looked)
         return

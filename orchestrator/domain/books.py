@@ -1,4 +1,4 @@
-"""Books that balance: what must hold between a tenant's task records, lanes, delays and sessions.
+"""Books that balance: what must hold between a tenant's task records, lanes, delays, sessions and reservations.
 
 Each judgement is made of what one script read at one moment, so work that goes on meanwhile can't look like a fault.
 """
@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from orchestrator.domain.task_states import FINISHED
-from orchestrator.models.books import EntryStanding, Fault, FaultKind, Place, SessionStanding, TaskStanding
+from orchestrator.models.books import (
+    EntryStanding,
+    Fault,
+    FaultKind,
+    Place,
+    ReservationStanding,
+    SessionStanding,
+    TaskStanding,
+)
 from orchestrator.models.task import TaskStatus
 
 _K = FaultKind
@@ -28,6 +36,10 @@ REMEDIES: Final[Mapping[FaultKind, str]] = {
     _K.ENTRY_STRAY: "take it out of the lane",
     _K.NOT_WOKEN: "wake the schedulers",
     _K.NOT_TIMED: "set the timer",
+    _K.CALL_UNRECORDED: "take it out of the open calls",
+    _K.CALL_UNWATCHED: "put it back among the open calls, to be asked for again",
+    _K.WRONG_SUM: "write down what the open calls add up to",
+    _K.NOT_DOUBTED: "have them looked after",
 }
 """What can be mended without losing anything, and how. The other faults are for a person to look at."""
 
@@ -134,3 +146,16 @@ def judge_entry(entry: EntryStanding) -> Iterator[Fault]:
     elif not entry.named:
         says = f"is in the lane {entry.lane}, but the record of its task {entry.task_id} names another entry"
         yield Fault(_K.ENTRY_STRAY, entry.entry, says, entry.lane)
+
+
+def judge_reservations(tenant_id: str, found: ReservationStanding) -> Iterator[Fault]:
+    """Say what is wrong with what a tenant's open calls of the gateway have reserved."""
+    for call_id in found.unrecorded:
+        yield Fault(_K.CALL_UNRECORDED, call_id, "is an open call of the gateway, but has no record")
+    for call_id in found.unwatched:
+        yield Fault(_K.CALL_UNWATCHED, call_id, "is a call of the gateway that nobody would ask for again")
+    for sum_ in found.wrong:
+        says = f"holds {sum_.held} reserved tokens, but the open calls add up to {sum_.added_up}"
+        yield Fault(_K.WRONG_SUM, f"{sum_.period} {sum_.field}", says, excess=sum_.held - sum_.added_up)
+    if found.left_alone:
+        yield Fault(_K.DOUBT_LEFT, tenant_id, "has calls of the gateway in doubt that no process has taken for minutes")

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.models.task import TaskStatus
 
@@ -19,7 +19,7 @@ class Place(StrEnum):
     DELAYED = "delayed"
     IN_HAND = "in_hand"
     WAITING = "waiting"
-    """For a client's tool."""
+    """For an answer: of a client's tool, or of a service that the work was handed on to."""
     PARKED = "parked"
     """Put aside while its tenant is drained."""
     FINISHED = "finished"
@@ -83,6 +83,33 @@ class EntryStanding:
     """Whether the task's record names this entry."""
 
 
+@frozen
+class WrongSum:
+    """A sum of a budget that is not the sum of its reservations."""
+
+    period: str
+    """`yyyymmdd` or `yyyymm`."""
+    field: str
+    """`reserved`, or that of a model: `reserved|model`."""
+    held: int
+    added_up: int
+    """What the open calls add up to."""
+
+
+@frozen
+class ReservationStanding:
+    """What Redis has of the open calls of a tenant's gateway and of what they have reserved, read at one moment."""
+
+    open_calls: int
+    left_alone: bool = False
+    """Whether the first of them is in doubt, and nobody has taken it for minutes."""
+    unrecorded: list[str] = field(factory=list)
+    """Calls that are open, but have no record."""
+    unwatched: list[str] = field(factory=list)
+    """Calls that have a record, but are not among the open ones."""
+    wrong: list[WrongSum] = field(factory=list)
+
+
 class FaultKind(StrEnum):
     """What can be wrong with the books."""
 
@@ -104,6 +131,11 @@ class FaultKind(StrEnum):
     ENTRY_STRAY = "entry_stray"
     NOT_WOKEN = "not_woken"
     NOT_TIMED = "not_timed"
+    CALL_UNRECORDED = "call_unrecorded"
+    CALL_UNWATCHED = "call_unwatched"
+    WRONG_SUM = "wrong_sum"
+    NOT_DOUBTED = "not_doubted"
+    DOUBT_LEFT = "doubt_left"
 
 
 @frozen
@@ -112,8 +144,10 @@ class Fault:
 
     kind: FaultKind
     subject: str
-    """The id of the task, session, lane entry or tenant."""
+    """The id of the task, session, lane entry, call or tenant; of a sum its period and field, with a space between."""
     says: str
     lane: str = ""
     """Of an entry."""
+    excess: int = 0
+    """Of a sum: how many tokens more it holds than it should."""
     mended: bool = False

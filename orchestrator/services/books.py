@@ -7,7 +7,7 @@ from typing import Final
 import trio
 from attrs import evolve, field, frozen
 
-from orchestrator.domain.books import REMEDIES, judge_entry, judge_session, judge_task, place_of
+from orchestrator.domain.books import REMEDIES, judge_entry, judge_reservations, judge_session, judge_task, place_of
 from orchestrator.models.books import Fault, FaultKind, Place
 from orchestrator.models.ids import new_id
 from orchestrator.models.session import SessionState
@@ -15,7 +15,12 @@ from orchestrator.services.views import state_body
 from orchestrator.store.books import BookStore
 from orchestrator.store.due import DueTenants
 from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.reservation_books import ReservationBooks
 
+_FIRST: Final = frozenset({FaultKind.NOT_ACTIVE, FaultKind.CALL_UNWATCHED})
+_RESERVED: Final = frozenset(
+    {FaultKind.CALL_UNRECORDED, FaultKind.CALL_UNWATCHED, FaultKind.WRONG_SUM, FaultKind.NOT_DOUBTED}
+)
 _MOMENT: Final = 0.5
 """Seconds for which a tenant may be out of the sets that wake its schedulers, while one of them serves it."""
 
@@ -28,6 +33,8 @@ class Audit:
     tasks: int = 0
     """Tasks that were looked at."""
     sessions: int = 0
+    open_calls: int = 0
+    """Of the gateway."""
     places: dict[Place, int] = field(factory=dict)
     """How many tasks are in each place; a task with a fault may be in none."""
     faults: list[Fault] = field(factory=list)
@@ -53,9 +60,14 @@ class Auditor:
     ready: ReadyTenants
     due: DueTenants
     pause_after_ms: int = 600_000
+    reservations: ReservationBooks = field(init=False)
+
+    @reservations.default
+    def _of_the_same_redis(self) -> ReservationBooks:
+        return ReservationBooks(self.store.redis, self.store.keys, self.store.log_length)
 
     async def audit(self, tenant_id: str) -> Audit:
-        """Look whether every accepted task is in exactly one place, and whether sessions and lanes agree with that."""
+        """Look whether every accepted task is in exactly one place, and whether the rest agrees with that."""
         dead, seen = await self.store.dead(tenant_id), set[str]()
         places: Counter[Place] = Counter()
         faults: list[Fault] = []
@@ -80,13 +92,16 @@ class Auditor:
                     await look_at(await self.store.turns(tenant_id, session.session_id))
         async for task_ids in self.store.task_ids(tenant_id):
             await look_at(task_ids)
+        reserved = await self.reservations.inspect(tenant_id)
+        faults += judge_reservations(tenant_id, reserved)
         faults += [fault async for fault in self._clockwork(tenant_id)]
-        return Audit(tenant_id, len(seen), sessions, dict(places), faults)
+        return Audit(tenant_id, len(seen), sessions, reserved.open_calls, dict(places), faults)
 
     async def repair(self, audit: Audit) -> Audit:
         """Mend what an audit has found, as far as that is safe; faults that were mended say so."""
-        # A session may seem to wait for nothing because it has lost its active task: that comes first.
-        ordered = sorted(audit.faults, key=lambda fault: fault.kind is not FaultKind.NOT_ACTIVE)
+        # A session may seem to wait for nothing because it has lost its active task, and a sum may lack a call that is
+        # not among the open ones: those come first.
+        ordered = sorted(audit.faults, key=lambda fault: fault.kind not in _FIRST)
         return evolve(audit, faults=[await self._mend(audit.tenant_id, fault) for fault in ordered])
 
     async def _clockwork(self, tenant_id: str) -> AsyncIterator[Fault]:
@@ -94,10 +109,14 @@ class Auditor:
             yield Fault(FaultKind.NOT_WOKEN, tenant_id, "has work in its lanes, but is not among the ready tenants")
         if await _lasts(lambda: self.store.not_timed(tenant_id)):
             yield Fault(FaultKind.NOT_TIMED, tenant_id, "has delayed tasks, but no timer is set for the next")
+        if await _lasts(lambda: self.reservations.not_doubted(tenant_id)):
+            yield Fault(FaultKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that nobody looks after")
 
     async def _mend(self, tenant_id: str, fault: Fault) -> Fault:
         if fault.kind not in REMEDIES:
             return fault
+        if fault.kind in _RESERVED:
+            return evolve(fault, mended=await self.reservations.mend(tenant_id, fault))
         if fault.kind is FaultKind.NOT_WOKEN:
             mended = True
         elif fault.kind is FaultKind.NOT_TIMED:

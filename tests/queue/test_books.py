@@ -102,6 +102,24 @@ async def test_a_task_that_is_nowhere_is_put_back_and_runs(stage: Stage) -> None
     assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
 
 
+async def test_a_task_that_waits_for_an_answer_and_has_no_moment_is_put_back_and_asks_again(stage: Stage) -> None:
+    session = await stage.session()
+    accepted = await stage.say(session, "tool")
+    await until(lambda: stage.turns.began == ["tool"])
+    while await stage.status(session, accepted) is not TaskStatus.WAITING:
+        await trio.lowlevel.checkpoint()
+    task = stage.keys.task("acme", accepted.task_id)
+    await stage.redis.hdel(task, "wait:call-1")
+    await stage.redis.zrem(stage.keys.delayed("acme"), accepted.task_id)
+    assert await kinds(stage) == {FaultKind.LOST}
+    await auditor_of(stage).repair(await audit(stage))
+    await until(lambda: stage.turns.began == ["tool", "tool"])
+    while await stage.status(session, accepted) is not TaskStatus.WAITING:
+        await trio.lowlevel.checkpoint()
+    assert await stage.redis.hexists(task, "wait:call-1")
+    assert await kinds(stage) == set()
+
+
 async def test_a_lost_turn_of_a_busy_session_goes_behind_the_active_one(idle: Stage) -> None:
     session = await idle.session()
     await idle.say(session, "say a")
