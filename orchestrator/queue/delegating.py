@@ -12,8 +12,8 @@ from orchestrator.models.task import TaskMessage, TaskMetadata
 from orchestrator.models.timestamps import now_ms, to_timestamp
 from orchestrator.models.waits import Callback
 from orchestrator.services.delegations import CANCEL_TASK, CANCELLABLE, GRACE_MS
+from orchestrator.store.claims import Claim
 from orchestrator.store.delegations import DelegationStore
-from orchestrator.store.tasks import Claim
 
 T = TypeVar("T")
 

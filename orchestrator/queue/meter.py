@@ -12,7 +12,7 @@ from attrs import define, field
 
 from orchestrator.models.load import NodeLoad, Waits
 from orchestrator.models.timestamps import now_ms, to_timestamp
-from orchestrator.store.tasks import Claim
+from orchestrator.store.claims import Claim
 
 _SAMPLES: Final = 512
 _TENANTS: Final = 50

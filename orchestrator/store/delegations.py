@@ -12,8 +12,8 @@ from orchestrator.codec import encode
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.waits import CallAnswer
 from orchestrator.store.base import TenantStore
+from orchestrator.store.claims import Claim, held
 from orchestrator.store.scripts import Script
-from orchestrator.store.tasks import Claim, held
 
 _DELEGATE: Final = Script("delegate")
 _NOTE: Final = Script("note_sent")

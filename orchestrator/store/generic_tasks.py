@@ -11,11 +11,11 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.task import Lane, TaskMessage, TaskStatus
 from orchestrator.store.admission import Admission, Verdict
 from orchestrator.store.base import TenantStore
+from orchestrator.store.claims import Claim, held
 from orchestrator.store.connection import Redis
 from orchestrator.store.keys import Keys
 from orchestrator.store.scripts import Script
 from orchestrator.store.sessions import Rates
-from orchestrator.store.tasks import Claim, held
 
 _ADMIT: Final = Script("admit_task")
 _FINISH: Final = Script("finish_task")

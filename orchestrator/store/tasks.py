@@ -3,21 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-from attrs import field, frozen
+from attrs import frozen
 
-from orchestrator.codec import decode, encode
-from orchestrator.errors import CallTimeout, FencedOut
-from orchestrator.models.envelope import ErrorBody
-from orchestrator.models.session import Session
-from orchestrator.models.task import Task, TaskMessage, TaskStatus
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.codec import encode
+from orchestrator.errors import CallTimeout
+from orchestrator.models.task import TaskStatus
 from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait
-from orchestrator.store.base import TenantStore, descending
-from orchestrator.store.placement import Stray, read_stray
-from orchestrator.store.quick_reading import quick_reader
+from orchestrator.store.claims import Batch, Claim, held, read_claims
+from orchestrator.store.placement import Stray
 from orchestrator.store.scripts import Script
-from orchestrator.store.sessions import Viewer, read_session
+from orchestrator.store.sessions import Viewer
+from orchestrator.store.task_records import TaskRecords
 
 _CLAIM: Final = Script("claim")
 _TAKE_OVER: Final = Script("take_over")
@@ -33,86 +29,12 @@ _HAND_BACK: Final = Script("hand_back")
 _RELEASE_DUE: Final = Script("release_due")
 _CANCEL: Final = Script("cancel_task")
 
-_read_message: Final = quick_reader(TaskMessage)
-_CHECKPOINT_FIELD: Final = b"checkpoint:"
 _CLIENT_LATE: Final = encode(
     CallAnswer(AnswerStatus.FAILED, error=CallTimeout("The client did not answer in time.").body())
 )
 _SERVICE_LATE: Final = encode(
     CallAnswer(AnswerStatus.FAILED, error=CallTimeout("The service did not answer in time.").body())
 )
-
-
-@frozen
-class Claim:
-    """A task in hand."""
-
-    tenant_id: str
-    task_id: str
-    attempt: int
-    """The fencing token."""
-    record: Mapping[bytes, bytes]
-    session: Session | None
-
-    def message(self) -> TaskMessage:
-        """Read the task's message.
-
-        Raises:
-            InvalidBody: it can't be read; with every fault and its path.
-        """
-        raw = self.record[b"message"]
-        return _read_message(raw) or decode(raw, TaskMessage)
-
-    def checkpoints(self) -> dict[str, Any]:
-        """Return the results of finished steps, by name."""
-        return {
-            field.removeprefix(_CHECKPOINT_FIELD).decode(): orjson.loads(value)
-            for field, value in self.record.items()
-            if field.startswith(_CHECKPOINT_FIELD)
-        }
-
-    @property
-    def failures(self) -> int:
-        """How often the task has failed and was started over."""
-        return int(self.record.get(b"failures", 0))
-
-    @property
-    def parks(self) -> int:
-        """How often the task was put aside to wait for an answer."""
-        return int(self.record.get(b"parks", 0))
-
-    @property
-    def expired(self) -> bool:
-        """Whether its time to be started was over when it was claimed for the first time, by Redis' clock."""
-        expires_at = self.record.get(b"expires_at")
-        return self.attempt == 1 and expires_at is not None and int(expires_at) <= int(self.record[b"claimed_at"])
-
-    @property
-    def time_left_ms(self) -> int | None:
-        """What earlier attempts, which have failed, have left of the task's time; None: there were none."""
-        left = self.record.get(b"time_left")
-        return int(left) if left else None
-
-    @property
-    def cancel_reason(self) -> str | None:
-        """Why the task was asked to stop before it was claimed: `cancelled` or `interrupted`."""
-        reason = self.record.get(b"cancel")
-        return reason.decode() if reason else None
-
-
-@frozen
-class Batch:
-    """What one claim has brought."""
-
-    claims: list[Claim]
-    more: bool
-    """Whether there may be more to claim now."""
-    read: int
-    """Entries that were taken, those included that needed no worker."""
-    wait_ms: int
-    """How long the tenant's rate makes it wait; 0: it does not."""
-    strays: list[Stray] = field(factory=list)
-    """What was claimed and is no task yet."""
 
 
 @frozen
@@ -169,14 +91,14 @@ class Retention:
     history_seconds: int
 
 
-class TaskStore(TenantStore):
-    """The tasks of tenants."""
+class TaskStore(TaskRecords):
+    """The tasks of tenants, with their records."""
 
     async def claim(self, tenant_id: str, node: str, count: int) -> Batch:
         """Claim up to `count` tasks for `node`."""
         reply = await self.run(_CLAIM, tenant_id, node, count, keys=[self.keys.start_limit(tenant_id)])
         more, wait_ms, read, *rows = reply
-        claims, strays = _sorted_rows(tenant_id, rows)
+        claims, strays = read_claims(tenant_id, rows)
         return Batch(claims, bool(more), read, wait_ms, strays)
 
     async def take_over(
@@ -184,7 +106,7 @@ class TaskStore(TenantStore):
     ) -> tuple[list[Claim], list[Stray], bool]:
         """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any; see `Batch`."""
         reply = await self.run(_TAKE_OVER, tenant_id, node, count, silence_ms, gone or "")
-        return *_sorted_rows(tenant_id, reply[1:]), bool(reply[0])
+        return *read_claims(tenant_id, reply[1:]), bool(reply[0])
 
     async def renew(self, tenant_id: str, node: str, claims: Sequence[Claim]) -> set[str]:
         """Renew the leases of `claims`; returns the ids of those that somebody else has taken."""
@@ -375,104 +297,3 @@ class TaskStore(TenantStore):
             retention.pause_after_ms,
         )
         return reply[0].decode(), len(reply) > 1 and bool(reply[1])
-
-    async def get(self, viewer: Viewer, task_id: str) -> Task | None:
-        """Return a task; None if there is none that `viewer` may see."""
-        record = await self.redis.hgetall(self.keys.task(viewer.tenant_id, task_id))
-        task = read_task(viewer.tenant_id, record) if record else None
-        if task is None or not (viewer.sees_whole_tenant or task.user_id == viewer.user_id):
-            return None
-        return task
-
-    async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
-        """List the (moment of acceptance in ms, id) of tasks, the newest first."""
-        return await descending(self.redis, self.keys.task_index(tenant_id), before, count)
-
-    async def load(self, tenant_id: str, task_ids: Sequence[str]) -> list[Task]:
-        """Return the tasks that still have a record."""
-        records = await self.redis.gather([("HGETALL", self.keys.task(tenant_id, task_id)) for task_id in task_ids])
-        return [read_task(tenant_id, record) for record in records if record]
-
-    async def of_message(self, tenant_id: str, message_id: str) -> dict[str, str]:
-        """Return the session, user and task of a message; empty if it is unknown."""
-        record = await self.redis.hgetall(self.keys.message(tenant_id, message_id))
-        return {key.decode(): value.decode() for key, value in record.items()}
-
-    async def forget_message(self, tenant_id: str, session_id: str, message_id: str) -> None:
-        """Take a message out of what is kept here of its conversation."""
-        log = self.keys.history(tenant_id, session_id)
-        entries = await self.redis.xrange(log)
-        doomed = [entry for entry, fields in entries if orjson.loads(fields[b"m"])["message_id"] == message_id]
-        if doomed:
-            await self.redis.xdel(log, *doomed)
-        await self.redis.delete(self.keys.message(tenant_id, message_id))
-
-    async def history(self, tenant_id: str, session_id: str, count: int) -> list[bytes]:
-        """Return the last messages that are kept of a conversation (JSON each), oldest first."""
-        entries = await self.redis.xrevrange(self.keys.history(tenant_id, session_id), count=count)
-        return [fields[b"m"] for _, fields in reversed(entries)]
-
-
-def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
-    """Read a task's hash."""
-    text = {key.decode(): value for key, value in record.items()}
-
-    def optional(name: str) -> str | None:
-        return text[name].decode() if name in text else None
-
-    def moment(name: str) -> str | None:
-        return to_timestamp(int(text[name])) if name in text else None
-
-    chosen = orjson.loads(text.get("checkpoint:agent_version", b"{}"))
-    return Task(
-        task_id=text["task_id"].decode(),
-        tenant_id=tenant_id,
-        type=text["type"].decode(),
-        status=TaskStatus(text["status"].decode()),
-        attempt=int(text["attempt"]),
-        priority=int(text["priority"]),
-        created_at=to_timestamp(int(text["created_at"])),
-        correlation_id=text["correlation_id"].decode(),
-        session_id=optional("session_id"),
-        message_id=optional("message_id"),
-        scheduled_for=moment("scheduled_for"),
-        user_id=optional("user_id"),
-        started_at=moment("started_at"),
-        finished_at=moment("finished_at"),
-        result=orjson.loads(text["result"]) if "result" in text else None,
-        error=decode(text["error"], ErrorBody) if "error" in text else None,
-        checkpoints=sorted(name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")),
-        replay_of=optional("replay_of"),
-        replayed_as=optional("replayed_as"),
-        agent_id=chosen.get("agent_id"),
-        agent_version=chosen.get("version"),
-    )
-
-
-def _sorted_rows(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[Stray]]:
-    claims = [_claim(tenant_id, row) for row in rows if len(row) == 4]
-    return claims, [read_stray(tenant_id, row) for row in rows if len(row) == 3]
-
-
-def _claim(tenant_id: str, row: list[Any]) -> Claim:
-    _, _, flat_task, flat_session = row
-    record = dict(zip(flat_task[::2], flat_task[1::2], strict=True))
-    session = dict(zip(flat_session[::2], flat_session[1::2], strict=True))
-    return Claim(
-        tenant_id=tenant_id,
-        task_id=record[b"task_id"].decode(),
-        attempt=int(record[b"attempt"]),
-        record=record,
-        session=read_session(session) if session else None,
-    )
-
-
-def held(reply: int) -> int:
-    """Return what a fenced script says.
-
-    Raises:
-        FencedOut: the attempt is no longer the current one.
-    """
-    if reply == -1:
-        raise FencedOut
-    return reply

@@ -10,9 +10,10 @@ from orchestrator.codec import decode
 from orchestrator.models.task import Task
 from orchestrator.models.task_updates import TaskProgress
 from orchestrator.store.base import TenantStore
+from orchestrator.store.claims import Claim, held
 from orchestrator.store.scripts import Script
 from orchestrator.store.sessions import Viewer
-from orchestrator.store.tasks import Claim, held, read_task
+from orchestrator.store.task_records import read_task
 
 _NOTE: Final = Script("note_task")
 _KEEP_STEP: Final = Script("keep_step")

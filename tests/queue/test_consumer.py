@@ -14,7 +14,8 @@ from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
 from orchestrator.models.session import SessionState
 from orchestrator.models.task import Lane, TaskStatus
 from orchestrator.queue.hand import Hand
-from orchestrator.store.tasks import Batch, TaskStore
+from orchestrator.store.claims import Batch
+from orchestrator.store.tasks import TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 

@@ -12,12 +12,13 @@ from orchestrator.models.ids import new_id
 from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.models.timestamps import now_ms, to_timestamp
 from orchestrator.store.admission import Admission, Verdict
+from orchestrator.store.claims import Claim
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.events import EventLog
 from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
 from orchestrator.store.keys import Keys
 from orchestrator.store.sessions import Rates, Viewer
-from orchestrator.store.tasks import Claim, Retry, TaskStore
+from orchestrator.store.tasks import Retry, TaskStore
 
 BOUNDS = TaskBounds(queue_length=10, retain_tasks=600)
 FIRST = ("workflow.status_update", b'{"first":1}')

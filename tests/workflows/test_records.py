@@ -23,12 +23,13 @@ from orchestrator.services.workflow_records import (
     workflow_record,
 )
 from orchestrator.store.admission import Verdict
+from orchestrator.store.claims import Claim
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.events import TaskLog
 from orchestrator.store.generic_tasks import GenericTaskStore, TaskBounds
 from orchestrator.store.keys import Keys
 from orchestrator.store.sessions import Viewer
-from orchestrator.store.tasks import Claim, Retention, TaskStore
+from orchestrator.store.tasks import Retention, TaskStore
 from orchestrator.store.workflows import Note, WorkflowStore
 
 ANN = Viewer("acme", "ann", sees_whole_tenant=False)

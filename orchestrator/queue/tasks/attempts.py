@@ -12,7 +12,7 @@ from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.queue.tasks.retries import within_time_left
-from orchestrator.store.tasks import Claim
+from orchestrator.store.claims import Claim
 
 T = TypeVar("T")
 

@@ -16,8 +16,9 @@ from orchestrator.models.task import TaskMessage
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
+from orchestrator.store.claims import Claim
 from orchestrator.store.frames import make_body
-from orchestrator.store.tasks import Claim, Retry
+from orchestrator.store.tasks import Retry
 
 _log = structlog.get_logger()
 _random: Final = SystemRandom()

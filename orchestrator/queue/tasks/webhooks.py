@@ -36,7 +36,8 @@ from orchestrator.queue.tasks.retries import put_off
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.workflow_views import results_of
 from orchestrator.store.batches import BatchStore
-from orchestrator.store.tasks import Claim, Ending, Retry
+from orchestrator.store.claims import Claim
+from orchestrator.store.tasks import Ending, Retry
 from orchestrator.store.tenants import TenantStates
 from orchestrator.store.workflows import WorkflowStore
 
