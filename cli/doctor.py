@@ -43,8 +43,8 @@ def doctor(*, repair: bool) -> None:
     """Check settings, Redis (version, persistence, eviction, clock), the service and those behind it, and the books.
 
     The books of a tenant balance when every task that was accepted is in exactly one place, and lanes, delays, sessions
-    and event logs agree with that; and when what budgets hold as reserved is what the open calls of the gateway add up to.
-    They may be looked at while the service runs.
+    and event logs agree with that; and when budgets hold as reserved what the open calls of the gateway add up to. They
+    may be looked at while the service runs.
 
     \b
     Example:
