@@ -1,5 +1,6 @@
 """Steps that the Workflow Engine asks for: an agent or a tool, run on behalf of a workflow that it runs."""
 
+import re
 from typing import Any, Final
 
 import structlog
@@ -34,6 +35,10 @@ from orchestrator.store.delegations import DelegationStore
 from orchestrator.store.workflows import WorkflowRecord, WorkflowStore
 
 TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
+RESULTS_BYTES: Final = 4 * 2**20
+"""What the steps of one workflow may have given together, as JSON: one that goes in circles must not fill the store."""
+_LIKE_A_VISIT: Final = re.compile(r":\d+\Z")
+_KEPT: Final = "checkpoint:step:"
 _log = structlog.get_logger("orchestrator.services.workflow_steps")
 
 
@@ -73,11 +78,16 @@ class StepService:
         """
         _check(step)
         workflow = await self._workflow(ctx, step, token)
-        name = f"step:{step.step_id}" if step.visit == 1 else f"step:{step.step_id}:{step.visit}"
+        name = _name(step)
         kept = workflow.fields.get(f"checkpoint:{name}")
         if kept is not None:
             return decode(kept, StepResult)
+        room = RESULTS_BYTES - sum(len(value) for field, value in workflow.fields.items() if field.startswith(_KEPT))
+        if room <= 0:
+            return _too_large()
         result = await self._run(step, name, workflow)
+        if len(encode(result)) > room:
+            result = _too_large()
         counted = await self.store.keep_step(ctx.tenant_id, step.task_id, name, encode(result))
         if counted is None:
             raise _ended(step.task_id)
@@ -143,6 +153,19 @@ def _asking(step: WorkflowStep, name: str, message: TaskMessage, seconds: float)
     payload = {"message_id": message.task_id, "content": step.query, "agent_id": step.agent_id}
     metadata = evolve(message.metadata, timeout_ms=max(1, round(seconds * 1000)))
     return evolve(message, payload=payload, metadata=metadata, session_id=None)
+
+
+def _name(step: WorkflowStep) -> str:
+    """Return the name of a step's checkpoint; no other step or visit has it."""
+    # The visit is left out where it is the first, unless the id itself ends like one.
+    if step.visit == 1 and not _LIKE_A_VISIT.search(step.step_id):
+        return f"step:{step.step_id}"
+    return f"step:{step.step_id}:{step.visit}"
+
+
+def _too_large() -> StepResult:
+    message = f"The results of the workflow's steps are together larger than {RESULTS_BYTES} bytes."
+    return StepResult(StepStatus.ERROR, error_message=message)
 
 
 def _check(step: WorkflowStep) -> None:

@@ -63,6 +63,30 @@ async def test_tools_and_agents_run_and_a_repeated_step_gets_the_first_answer(en
     assert {"step:sum", "step:sum:2", "step:say"} <= {*task["checkpoints"]}
 
 
+async def test_no_step_is_taken_for_a_visit_of_another(engine: Engine) -> None:
+    results = {}
+    for step_id, visit in (("a", 1), ("a", 2), ("a:2", 1), ("a:2", 2), ("a:2:1", 1), ("a:2:2", 1)):
+        expression = f"{len(results)} + 0"
+        answer = await engine.step(
+            {**TOOL, "step_id": step_id, "visit": visit, "parameters": {"expression": expression}}
+        )
+        results[step_id, visit] = answer.data["result"]
+    assert [*results.values()] == [0, 1, 2, 3, 4, 5]
+
+
+async def test_what_steps_give_is_bounded_together(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.services.workflow_steps.RESULTS_BYTES", 200)
+    words = "so long a word that two of them are too much for one workflow" * 2
+    assert (await engine.step({**AGENT, "query": words})).data["result"] == words
+    refused = [await engine.step({**AGENT, "step_id": f"s{nth}", "query": words}) for nth in range(4)]
+    for answer in refused:
+        assert answer.data["status"] == "error"
+        assert "larger than 200 bytes" in answer.data["error_message"]
+    assert (await engine.step({**AGENT, "query": "again"})).data["result"] == words
+    # Once there is no room left, nothing more is run for it.
+    assert engine.house.sandbox.calls["agent_execution", "execute"] == 2
+
+
 async def test_a_step_that_fails_says_why(engine: Engine) -> None:
     divided = await engine.step({**TOOL, "parameters": {"expression": "1 / 0"}})
     assert (divided.status, divided.data["status"]) == (200, "error")
