@@ -10,6 +10,7 @@ from attrs import frozen
 
 from orchestrator.codec import encode
 from orchestrator.models.task import TaskMessage
+from orchestrator.models.timestamps import now_ms
 from orchestrator.models.waits import CallAnswer
 from orchestrator.store.base import TenantStore
 from orchestrator.store.claims import Claim, held
@@ -145,11 +146,12 @@ class DelegationStore(TenantStore):
         )
 
     async def service_of(self, tenant_id: str, task_id: str, token: str) -> str:
-        """Return the service that a token was given to; empty where it is none of the task's."""
+        """Return the service that a token was given to; empty where it is none of the task's, or has expired."""
         task = self.keys.task(tenant_id, task_id)
         call_id = await self.redis.hget(task, f"token:{digest(token)}")
         kept = await self.redis.hget(task, _PREFIX + call_id.decode()) if call_id else None
-        return str(orjson.loads(kept)["service"]) if kept else ""
+        delegation = orjson.loads(kept) if kept else {}
+        return str(delegation["service"]) if delegation.get("expires_at", 0) > now_ms() else ""
 
     async def progress(
         self,

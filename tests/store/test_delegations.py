@@ -81,6 +81,14 @@ async def test_an_expired_token_is_refused(desk: Desk) -> None:
     await desk.register(claim, lifetime_ms=0)
     await desk.park(claim)
     assert await desk.answer(claim) is Taken.REFUSED
+    assert await desk.delegations.service_of("acme", claim.task_id, "t") == ""
+
+
+async def test_a_token_tells_which_service_has_it(desk: Desk) -> None:
+    claim = await desk.begin()
+    await desk.register(claim)
+    assert await desk.delegations.service_of("acme", claim.task_id, "t") == "workflow_engine"
+    assert await desk.delegations.service_of("acme", claim.task_id, "u") == ""
 
 
 async def test_an_answer_after_its_time_changes_nothing(desk: Desk) -> None:
