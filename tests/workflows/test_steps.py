@@ -64,7 +64,7 @@ async def test_tools_and_agents_run_and_a_repeated_step_gets_the_first_answer(en
 
 
 async def test_no_step_is_taken_for_a_visit_of_another(engine: Engine) -> None:
-    results = {}
+    results: dict[tuple[str, int], int] = {}
     for step_id, visit in (("a", 1), ("a", 2), ("a:2", 1), ("a:2", 2), ("a:2:1", 1), ("a:2:2", 1)):
         expression = f"{len(results)} + 0"
         answer = await engine.step(
