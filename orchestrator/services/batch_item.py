@@ -6,14 +6,13 @@ Who asks may give along what is looked up otherwise: `agent_config`, `context`, 
 
 from typing import Any, Final
 
-import structlog
 import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
 from orchestrator.domain.plan_schedule import Schedule
-from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, ServiceFault
+from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agent import AgentConfig, AgentResponse
 from orchestrator.models.chat import ChatAnswer
 from orchestrator.models.events import ToolOutcome, ToolStatus
@@ -23,13 +22,13 @@ from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.agent_version import agent_of
 from orchestrator.services.call_contexts import call_of
-from orchestrator.services.chat_turn import CANCEL_SECONDS, STREAMED
 from orchestrator.services.delegations import answer_of
 from orchestrator.services.performing import PlannedCall, PlanWaiting
 from orchestrator.services.run import CallWaits, Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.siblings import open_siblings
-from orchestrator.services.turn_execution import Inputs, TurnExecution
+from orchestrator.services.turn_deadline import in_time
+from orchestrator.services.turn_execution import STREAMED, Inputs, TurnExecution
 from orchestrator.services.turn_plan import EXECUTED, run_turn, turn_schedule
 from orchestrator.services.turn_stream import TurnStream
 
@@ -37,7 +36,6 @@ _NO_CLIENT: Final = CallAnswer(
     AnswerStatus.COMPLETED,
     unstructure(ToolOutcome(ToolStatus.ERROR, error_message="there is no client here that could run this tool")),
 )
-_log = structlog.get_logger("orchestrator.services.batch_item")
 
 
 @frozen
@@ -60,16 +58,13 @@ class BatchItemRunner:
         timeout_ms = run.message.metadata.timeout_ms
         deadline = trio.current_time() + timeout_ms / 1000
         item = _Item(run, self, deadline)
-        try:
-            return await item.run()
-        except trio.Cancelled:
-            await item.cancel()
-            raise
-        except CallTimeout:
-            if trio.current_time() < deadline:
-                raise
-        await item.cancel()
-        raise PlanTimeout(f"The item was not finished within {timeout_ms} ms.")
+        return await in_time(
+            item.run,
+            deadline,
+            stopped=item.execution.cancel,
+            late=item.execution.cancel,
+            complaint=f"The item was not finished within {timeout_ms} ms.",
+        )
 
 
 class _Item:
@@ -83,15 +78,13 @@ class _Item:
         self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
         if self._waited and TurnExecution.outlived(self._waited, run.message.metadata.retry_count):
             self._waited = {}
-        self._execution = TurnExecution(
+        self.execution = TurnExecution(
             run,
             self._call,
             services.clients,
             services.coordinator,
             stream,
-            execution_id=self._waited.get("execution_id", ""),
-            rounds=self._waited.get("rounds", 0),
-            async_tools=frozenset(self._waited.get("async_tools", ())),
+            self._waited,
         )
         self._executed: dict[str, Any] = run.checkpoints.get(EXECUTED) or {}
         self._agent: AgentConfig
@@ -101,7 +94,7 @@ class _Item:
     async def run(self) -> TurnDone | TurnWaiting:
         async with open_siblings() as nursery:
             if not (self._waited or self._executed):
-                nursery.start_soon(self._execution.prepare)
+                nursery.start_soon(self.execution.prepare)
             outcome = await run_turn(self, self._run, self._schedule())
         if isinstance(outcome, PlanWaiting):
             return TurnWaiting(tuple(outcome.waits))
@@ -124,18 +117,9 @@ class _Item:
                 return await self._execute()
         return None
 
-    async def cancel(self) -> None:
-        """Tell Agent Execution, if it is still at work, that nobody waits any more."""
-        deadline = trio.current_time() + CANCEL_SECONDS
-        with trio.CancelScope(shield=True, deadline=deadline):
-            try:
-                await self._execution.cancel(evolve(self._call, deadline=deadline))
-            except OrchestratorError as error:
-                _log.warning("execution not cancelled", task_id=self._run.message.task_id, reason=error.message)
-
     async def _execute(self) -> dict[str, Any]:
         """Let the agent answer; where it waits for a service, keep for which. A client's tools are refused to it."""
-        agent, execution, given = self._agent, self._execution, self._run.message.payload
+        agent, execution, given = self._agent, self.execution, self._run.message.payload
         if self._waited:
             wait = structure(self._waited["wait"], Wait)
             answer = answer_of(self._run.checkpoints, wait.call_id)
@@ -147,20 +131,11 @@ class _Item:
         while isinstance(outcome, TurnWaiting):
             wait = outcome.waits[0]
             if wait.kind is WaitKind.DELEGATED:
-                await self._remember(wait)
+                await self._run.checkpoint(STREAMED, execution.state(wait))
                 raise CallWaits(wait)
             outcome = await execution.resume(agent, wait, _NO_CLIENT)
         self._executed = {"answer": unstructure(self._answer(outcome)), "agent_version": agent.version}
         return self._executed
-
-    async def _remember(self, wait: Wait) -> None:
-        state = {
-            "wait": unstructure(wait),
-            "execution_id": self._execution.execution_id,
-            "rounds": self._execution.rounds,
-            "async_tools": sorted(self._execution.async_tools),
-        }
-        await self._run.checkpoint(STREAMED, state)
 
     async def _find_agent(self) -> AgentConfig:
         given = self._run.message.payload.get("agent_config")

@@ -4,16 +4,16 @@ What an agent spends on language models is not counted here: agents reach those 
 where it is counted (`services.gateway`). The figures of an answer are for those who read it.
 """
 
+from functools import partial as bound
 from typing import Any, Final
 
-import structlog
 import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
 from orchestrator.domain.plan_schedule import Schedule
-from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, ServiceFault
+from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agent import AgentConfig, AgentResponse
 from orchestrator.models.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.events import ChatStatusUpdate
@@ -28,16 +28,13 @@ from orchestrator.services.performing import PlannedCall, PlanWaiting
 from orchestrator.services.run import CallWaits, Partial, Run, TurnDone, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.siblings import open_siblings
-from orchestrator.services.turn_execution import Inputs, TurnExecution
+from orchestrator.services.turn_deadline import in_time
+from orchestrator.services.turn_execution import STREAMED, Inputs, TurnExecution
 from orchestrator.services.turn_memory import TurnMemory
 from orchestrator.services.turn_plan import ALL_READS, EXECUTED, run_turn, turn_schedule
 from orchestrator.services.turn_stream import TurnStream
 
-STREAMED: Final = "streamed"
-"""Checkpoint: what was said before the turn began to wait for somebody's answer, and for whose."""
-CANCEL_SECONDS: Final = 1.0
 GOODBYE_SECONDS: Final = 2.0
-_log = structlog.get_logger("orchestrator.services.chat_turn")
 
 
 @frozen
@@ -61,18 +58,16 @@ class ChatTurnRunner:
             PlanTimeout: the turn's time was over (`metadata.timeout_ms`).
             FencedOut: another worker has taken the turn over; nothing more is said to anybody.
         """
-        deadline = trio.current_time() + run.message.metadata.timeout_ms / 1000
+        timeout_ms = run.message.metadata.timeout_ms
+        deadline = trio.current_time() + timeout_ms / 1000
         turn = _Turn(run, self, deadline)
-        try:
-            return await turn.run()
-        except trio.Cancelled:
-            await turn.say_goodbye(partial)
-            raise
-        except CallTimeout:
-            if trio.current_time() < deadline:
-                raise
-        await turn.cancel_execution()
-        raise PlanTimeout(f"The turn was not finished within {run.message.metadata.timeout_ms} ms.")
+        return await in_time(
+            turn.run,
+            deadline,
+            stopped=bound(turn.say_goodbye, partial),
+            late=turn.execution.cancel,
+            complaint=f"The turn was not finished within {timeout_ms} ms.",
+        )
 
 
 class _Turn:
@@ -105,15 +100,13 @@ class _Turn:
             sequence=self._waited.get("sequence", 0),
             broken=again,
         )
-        self._execution = TurnExecution(
+        self.execution = TurnExecution(
             run,
             self._call,
             services.clients,
             services.coordinator,
             self._stream,
-            execution_id=self._waited.get("execution_id", ""),
-            rounds=self._waited.get("rounds", 0),
-            async_tools=frozenset(self._waited.get("async_tools", ())),
+            self._waited,
         )
 
     @property
@@ -124,7 +117,7 @@ class _Turn:
         async with open_siblings() as nursery:
             nursery.start_soon(self._announce)
             if not (self._resumes or self._executed):
-                nursery.start_soon(self._execution.prepare)
+                nursery.start_soon(self.execution.prepare)
             schedule = self._schedule()
             outcome = await run_turn(self, self._run, schedule)
         if isinstance(outcome, PlanWaiting):
@@ -174,9 +167,9 @@ class _Turn:
                 # The worker was lost between remembering the turn and putting it aside: a client is yet to be asked.
                 raise CallWaits(wait)
             await self._run.checkpoint(self._resumed_mark, result=True)
-            response = await self._execution.resume(self._agent, wait, answer)
+            response = await self.execution.resume(self._agent, wait, answer)
         else:
-            response = await self._execution.start(Inputs(self._agent, self._context, self._tools))
+            response = await self.execution.start(Inputs(self._agent, self._context, self._tools))
         if isinstance(response, TurnWaiting):
             raise CallWaits(response.waits[0])
         self._executed = {"answer": unstructure(self._answer(response)), "agent_version": self._agent.version}
@@ -191,10 +184,7 @@ class _Turn:
 
     async def _remember(self, wait: Wait) -> None:
         state = {
-            "wait": unstructure(wait),
-            "execution_id": self._execution.execution_id,
-            "rounds": self._execution.rounds,
-            "async_tools": sorted(self._execution.async_tools),
+            **self.execution.state(wait),
             "text": self._stream.text,
             "sequence": self._stream.sequence,
             "answer_id": self._answer_id,
@@ -225,18 +215,9 @@ class _Turn:
         """Stop the execution, and keep what was said if the turn was stopped for good."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_SECONDS):
             async with open_siblings() as nursery:
-                nursery.start_soon(self.cancel_execution)
+                nursery.start_soon(self.execution.cancel)
                 if self._run.stopped:
                     await self._keep(partial)
-
-    async def cancel_execution(self) -> None:
-        """Tell Agent Execution, if it is still at work, that nobody waits any more."""
-        deadline = trio.current_time() + CANCEL_SECONDS
-        with trio.CancelScope(shield=True, deadline=deadline):
-            try:
-                await self._execution.cancel(evolve(self._call, deadline=deadline))
-            except OrchestratorError as error:
-                _log.warning("execution not cancelled", task_id=self._run.message.task_id, reason=error.message)
 
     async def _keep(self, partial: Partial) -> None:
         call = evolve(self._call, deadline=trio.current_time() + GOODBYE_SECONDS)

@@ -1,13 +1,16 @@
 """The agent at work: its execution, leg by leg, with the tools that it asks for in between."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+import structlog
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from orchestrator.clients.agent_execution import Execution, read_response
 from orchestrator.clients.opening import Clients
-from orchestrator.errors import BadGateway, NotFound, ServiceFault, ServiceRefused
+from orchestrator.codec import unstructure
+from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFault, ServiceRefused
 from orchestrator.models.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
 from orchestrator.models.call import CallContext
 from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
@@ -20,6 +23,9 @@ from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.turn_stream import TurnStream
 from orchestrator.services.turn_tools import DELEGATED_MS, async_tools, client_wait, outcome_of, service_wait
 
+STREAMED: Final = "streamed"
+"""Checkpoint: `TurnExecution.state` when the turn began to wait for somebody's answer, and what else it will need."""
+_CANCEL_SECONDS: Final = 1.0
 _EXECUTING: Final = "execute."
 EXECUTE: Final = ServiceCall("agent_execution", "execute", HIGH)
 TOOL_RESULT: Final = ServiceCall("agent_execution", "tool_result", HIGH)
@@ -27,6 +33,7 @@ TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
 ASYNC_TOOL: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)
 TOOL_ROUNDS: Final = 16
 """Tools that an agent may ask for in one turn."""
+_log = structlog.get_logger("orchestrator.services.turn_execution")
 
 
 @frozen
@@ -47,13 +54,29 @@ class TurnExecution:
     clients: Clients
     coordinator: ServiceCoordinator
     stream: TurnStream
-    execution_id: str = ""
+    _waited: Mapping[str, Any]
+    """What `state` was when an earlier attempt began to wait; empty: none did."""
+    execution_id: str = field(init=False)
     """Set while the execution may be running there."""
-    rounds: int = 0
-    async_tools: frozenset[str] = frozenset()
+    rounds: int = field(init=False)
+    async_tools: frozenset[str] = field(init=False)
     """Those that are started, and answer later."""
-    _callback: Callback | None = None
-    _prepared: trio.Event = field(factory=trio.Event)
+    _callback: Callback | None = field(default=None, init=False)
+    _prepared: trio.Event = field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.execution_id = self._waited.get("execution_id", "")
+        self.rounds = self._waited.get("rounds", 0)
+        self.async_tools = frozenset(self._waited.get("async_tools", ()))
+
+    def state(self, wait: Wait) -> dict[str, Any]:
+        """Return what a later attempt needs, to go on when `wait` has been answered."""
+        return {
+            "wait": unstructure(wait),
+            "execution_id": self.execution_id,
+            "rounds": self.rounds,
+            "async_tools": sorted(self.async_tools),
+        }
 
     @property
     def _executing(self) -> str:
@@ -117,10 +140,16 @@ class TurnExecution:
         await self.stream.tell(response)
         return response
 
-    async def cancel(self, call: CallContext) -> None:
-        """Stop the execution, if one is running."""
-        if self.execution_id:
-            await self.clients.agent_execution.cancel(call, self.execution_id)
+    async def cancel(self) -> None:
+        """Tell Agent Execution, if it is still at work, that nobody waits any more; within `_CANCEL_SECONDS`."""
+        if not self.execution_id:
+            return
+        deadline = trio.current_time() + _CANCEL_SECONDS
+        with trio.CancelScope(shield=True, deadline=deadline):
+            try:
+                await self.clients.agent_execution.cancel(evolve(self.call, deadline=deadline), self.execution_id)
+            except OrchestratorError as error:
+                _log.warning("execution not cancelled", task_id=self.run.message.task_id, reason=error.message)
 
     async def _go_on(self, agent: AgentConfig, outcome: AgentOutcome) -> AgentResponse | TurnWaiting:
         while isinstance(outcome, ToolRequest):
