@@ -20,7 +20,8 @@ Timestamp = Annotated[
 def moment_fault(text: str) -> str | None:
     """Say what is wrong with a moment that a client names; None if it is fine."""
     try:
-        from_timestamp(text)
+        # In UTC it may lie beyond the last year that can be written.
+        to_timestamp(from_timestamp(text))
     except (ValueError, OverflowError):
         return "must be a moment with an offset from UTC, such as 2026-01-01T08:00:00Z (RFC 3339)"
     return None

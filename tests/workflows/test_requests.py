@@ -46,6 +46,7 @@ async def test_what_can_not_be_run_is_refused_and_nothing_is_stored(house: House
         ({"workflow_id": "approval", "session_id": foreign}, 404, "ORCH_NOTF_001"),
         ({"workflow_id": "approval", "session_id": closed}, 410, "ORCH_SESS_001"),
         ({"workflow_id": "approval", "scheduled_for": "tomorrow"}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "approval", "scheduled_for": "9999-12-31T23:59:59-23:59"}, 400, "ORCH_VAL_001"),
         ({"workflow_id": "approval", "scheduled_for": past}, 422, "ORCH_VAL_002"),
         ({"workflow_id": "approval", "scheduled_for": never}, 422, "ORCH_VAL_002"),
         ({"workflow_id": "approval", "scheduled_for": later, "mode": "wait"}, 422, "ORCH_VAL_002"),
