@@ -1,10 +1,9 @@
 """The one way every route is handled: who asks, how often, what was sent; then its handler; then the envelope."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import structlog
-import trio
 from attrs import NOTHING, fields, frozen
 from quart import Request, Response, request
 
@@ -15,9 +14,6 @@ from orchestrator.errors import (
     OrchestratorError,
     PermissionMissing,
     RateLimited,
-    ServiceFault,
-    TenantNotGranted,
-    Unauthorized,
 )
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.api_keys import Scope
@@ -25,18 +21,13 @@ from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import Marks, RemoteAddress, make_context, read_marks
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, answer
+from orchestrator.middleware.refusals import AUDITED, record_refusal
 from orchestrator.models.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.ids import ID_PATTERN, is_id
 from orchestrator.models.principal import Principal, RequestContext
 from orchestrator.routes.bodies import Nothing, QueryReader, open_envelope, read_body
 from orchestrator.routes.registry import Access, Answer, Call, Route
 from orchestrator.services.container import Services
-
-AUDIT_SECONDS: Final = 1.0
-"""How long an answer waits for the audit trail to take a refusal."""
-
-_AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
-_log = structlog.get_logger("orchestrator.routes")
 
 
 @frozen
@@ -76,7 +67,7 @@ class Endpoint:
             exchange.tenant_id = principal.tenant_id or None
             return await self._serve(request, exchange, principal, ids)
         except Exception as error:  # noqa: BLE001 # the boundary: each becomes an answer, unknown ones are logged
-            if isinstance(error, _AUDITED):
+            if isinstance(error, AUDITED):
                 await self._audit(request, exchange, principal, error)
             elif isinstance(error, RateLimited):
                 self._door.services.metrics.rate_limited("http", error.code)
@@ -185,23 +176,15 @@ class Endpoint:
     async def _audit(
         self, request: Request, exchange: Exchange, principal: Principal | None, error: OrchestratorError
     ) -> None:
-        """Record a refusal; where the trail is away, the log has it, and the answer is the same."""
-        action = "auth.failed" if isinstance(error, Unauthorized) else "auth.refused"
-        with trio.move_on_after(AUDIT_SECONDS) as waiting:
-            try:
-                await self._door.services.audit.record(
-                    action,
-                    outcome="refused",
-                    tenant_id=exchange.tenant_id or "",
-                    user_id=principal.user_id if principal else "",
-                    remote_address=self._door.remote_address.of(request.scope, exchange.headers),
-                    correlation_id=exchange.correlation_id,
-                    detail=f"{self._route.name}: {error.code} {error.message}",
-                )
-            except ServiceFault as fault:
-                _log.warning("audit.lost", action=action, route=self._route.name, reason=fault.message)
-        if waiting.cancelled_caught:
-            _log.warning("audit.lost", action=action, route=self._route.name, reason="it took too long")
+        await record_refusal(
+            self._door.services.audit,
+            error,
+            door=self._route.name,
+            tenant_id=exchange.tenant_id or "",
+            user_id=principal.user_id if principal else "",
+            remote_address=self._door.remote_address.of(request.scope, exchange.headers),
+            correlation_id=exchange.correlation_id,
+        )
 
 
 def _asks(model: type) -> bool:

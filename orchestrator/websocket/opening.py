@@ -16,8 +16,6 @@ from orchestrator.errors import (
     OrchestratorError,
     PermissionMissing,
     RateLimited,
-    ServiceFault,
-    TenantNotGranted,
     Unauthorized,
 )
 from orchestrator.middleware.address_limit import AddressLimiter
@@ -26,6 +24,7 @@ from orchestrator.middleware.context import RemoteAddress, make_context, read_ma
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.headers import AnswerHeaders
+from orchestrator.middleware.refusals import AUDITED, record_refusal
 from orchestrator.models.envelope import FieldFault
 from orchestrator.models.ids import is_id
 from orchestrator.models.principal import Principal, RequestContext
@@ -35,12 +34,9 @@ from orchestrator.websocket.connection_manager import ConnectionManager
 from orchestrator.websocket.subjects import SessionSubject, Subject, batch_or_task
 from orchestrator.websocket.wire import Wire
 
-AUDIT_SECONDS: Final = 1.0
-"""How long a refusal waits for the audit trail."""
 PERMISSION: Final = "session:read"
 WORKFLOW_PERMISSION: Final = "workflow:read"
 _BEARER: Final = "bearer."
-_AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
 _log = structlog.get_logger("orchestrator.websocket")
 
 
@@ -66,7 +62,7 @@ class SessionSocket:
             if accepted.is_set():
                 _log.exception("socket.failed", session_id=session_id)
                 return None
-            if isinstance(error, _AUDITED):
+            if isinstance(error, AUDITED):
                 await self._audit(websocket, exchange, error)
             elif isinstance(error, RateLimited):
                 self.services.metrics.rate_limited("websocket", error.code)
@@ -158,20 +154,14 @@ class SessionSocket:
         )
 
     async def _audit(self, websocket: Websocket, exchange: Exchange, error: OrchestratorError) -> None:
-        with trio.move_on_after(AUDIT_SECONDS) as waiting:
-            try:
-                await self.services.audit.record(
-                    "auth.failed" if isinstance(error, Unauthorized) else "auth.refused",
-                    outcome="refused",
-                    tenant_id=exchange.tenant_id or "",
-                    remote_address=self.remote_address.of(websocket.scope, exchange.headers),
-                    correlation_id=exchange.correlation_id,
-                    detail=f"websocket: {error.code} {error.message}",
-                )
-            except ServiceFault as fault:
-                _log.warning("audit.lost", reason=fault.message)
-        if waiting.cancelled_caught:
-            _log.warning("audit.lost", reason="it took too long")
+        await record_refusal(
+            self.services.audit,
+            error,
+            door="websocket",
+            tenant_id=exchange.tenant_id or "",
+            remote_address=self.remote_address.of(websocket.scope, exchange.headers),
+            correlation_id=exchange.correlation_id,
+        )
 
 
 @frozen

@@ -11,16 +11,17 @@ import trio
 from attrs import frozen
 from quart import Response, Websocket
 
-from orchestrator.errors import NotFound, PermissionMissing, ServiceFault
+from orchestrator.errors import NotFound, PermissionMissing
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.exchange import Exchange
+from orchestrator.middleware.refusals import record_refusal
 from orchestrator.models.events import Event
 from orchestrator.models.principal import Principal, RequestContext
 from orchestrator.models.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
 from orchestrator.store.events import EventLog
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.handlers import Frames, Handler, Said
-from orchestrator.websocket.opening import AUDIT_SECONDS, SessionSocket
+from orchestrator.websocket.opening import SessionSocket
 from orchestrator.websocket.wire import Wire
 
 ANSWER: Final = "task.updated"
@@ -35,28 +36,17 @@ async def _take(said: Said) -> None:
     try:
         taken: TaskUpdated = await connection.services.task_updates.take(said.ctx, update.task_id, None, update)
     except PermissionMissing as error:
-        await _audit(said, error)
+        await record_refusal(
+            connection.services.audit,
+            error,
+            door=_NAME,
+            tenant_id=said.ctx.tenant_id,
+            user_id=said.ctx.principal.user_id,
+            remote_address=said.ctx.remote_address,
+            correlation_id=said.ctx.correlation_id,
+        )
         raise
     await connection.reply(ANSWER, taken, said.ctx.correlation_id)
-
-
-async def _audit(said: Said, error: PermissionMissing) -> None:
-    """Record a wrong token; where the trail is away, the log has it."""
-    with trio.move_on_after(AUDIT_SECONDS) as waiting:
-        try:
-            await said.connection.services.audit.record(
-                "auth.refused",
-                outcome="refused",
-                tenant_id=said.ctx.tenant_id,
-                user_id=said.ctx.principal.user_id,
-                remote_address=said.ctx.remote_address,
-                correlation_id=said.ctx.correlation_id,
-                detail=f"{_NAME}: {error.code} {error.message}",
-            )
-        except ServiceFault as fault:
-            _log.warning("audit.lost", reason=fault.message)
-    if waiting.cancelled_caught:
-        _log.warning("audit.lost", reason="it took too long")
 
 
 UPDATES: Final[Mapping[str, Handler]] = {

@@ -1,0 +1,54 @@
+"""Refusals of those who may not: the audit trail is told, and the answer waits for it but a moment."""
+
+from typing import Final
+
+import structlog
+import trio
+
+from orchestrator.errors import OrchestratorError, PermissionMissing, ServiceFault, TenantNotGranted, Unauthorized
+from orchestrator.store.audit import AuditTrail
+
+AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
+"""The refusals that the audit trail is told of."""
+_SECONDS: Final = 1.0
+"""How long an answer waits for the audit trail to take a refusal."""
+_log = structlog.get_logger("orchestrator.middleware.refusals")
+
+
+async def record_refusal(
+    trail: AuditTrail,
+    error: OrchestratorError,
+    *,
+    door: str,
+    tenant_id: str,
+    remote_address: str,
+    correlation_id: str,
+    user_id: str = "",
+) -> None:
+    """Record a refusal; where the trail is away, the log has it, and the answer is the same.
+
+    Args:
+        trail: where to.
+        error: the refusal.
+        door: what was asked for: a route's name, or which socket.
+        tenant_id: whose door it was; empty: nobody knows.
+        remote_address: who was refused.
+        correlation_id: of the request.
+        user_id: the same; empty: nobody knows.
+    """
+    action = "auth.failed" if isinstance(error, Unauthorized) else "auth.refused"
+    with trio.move_on_after(_SECONDS) as waiting:
+        try:
+            await trail.record(
+                action,
+                outcome="refused",
+                tenant_id=tenant_id,
+                user_id=user_id,
+                remote_address=remote_address,
+                correlation_id=correlation_id,
+                detail=f"{door}: {error.code} {error.message}",
+            )
+        except ServiceFault as fault:
+            _log.warning("audit.lost", action=action, door=door, reason=fault.message)
+    if waiting.cancelled_caught:
+        _log.warning("audit.lost", action=action, door=door, reason="it took too long")
