@@ -12,6 +12,7 @@ from tests.docs.tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+COMMAND = re.compile(r"nooble-orch ([a-z]+)(?: ([a-z][a-z-]+))?")
 LINK = re.compile(r"\]\(([^)#:]+\.md)[^)]*\)")
 
 
@@ -65,3 +66,15 @@ def test_every_command_is_described() -> None:
         parts = list(command.commands) if isinstance(command, click.Group) else []
         missing += [f"{name} {part}" for part in parts or [""] if part not in row or not row]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_command_that_is_shown_is_there(page: Path) -> None:
+    context = click.Context(nooble_orch)
+    wrong = []
+    for name, part in COMMAND.findall(page.read_text(encoding="utf-8")):
+        command = nooble_orch.get_command(context, name)
+        parts = command.commands if isinstance(command, click.Group) else {part}
+        if command is None or (part and part not in parts):
+            wrong.append(f"{name} {part}")
+    assert wrong == []
