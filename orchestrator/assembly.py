@@ -55,6 +55,7 @@ from orchestrator.services.task_news import TaskNewsService
 from orchestrator.services.task_updates import TaskUpdateService, tell_turn
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.tenants import TenantService
+from orchestrator.services.tickets import Tickets
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
@@ -268,6 +269,7 @@ def _services(ground: _Ground, chat: ChatService, health: Health) -> Services:
         keys=stores.keys,
         clients=clients,
         sessions=sessions,
+        tickets=Tickets(stores.sessions, sessions),
         chat=chat,
         tasks=ground.tasks,
         batches=BatchService(stores.batches, stores.ready, catalog, settings, ground.engine, stores.due),

@@ -147,15 +147,15 @@ async def ticket(call: Call) -> Answer:
     """Get a one-use ticket for opening the WebSocket of a session, workflow, batch or `notifications` in a browser."""
     services = call.services
     if call.id == NOTIFICATIONS:
-        return Answer(await services.sessions.ticket_for(call.ctx, NOTIFICATIONS))
+        return Answer(await services.tickets.issue(call.ctx, NOTIFICATIONS))
     try:
-        return Answer(await services.sessions.ticket(call.ctx, call.id))
+        return Answer(await services.tickets.of_session(call.ctx, call.id))
     except NotFound as error:
         unknown = error
     for exists in (services.workflows.status, services.batches.get):
         with suppress(NotFound):
             await exists(call.ctx, call.id)
-            return Answer(await services.sessions.ticket_for(call.ctx, call.id))
+            return Answer(await services.tickets.issue(call.ctx, call.id))
     raise unknown
 
 

@@ -22,6 +22,7 @@ from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.task_updates import TaskUpdateService
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.tenants import TenantService
+from orchestrator.services.tickets import Tickets
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
@@ -45,6 +46,7 @@ class Services:
     keys: Keys
     clients: Clients
     sessions: SessionManager
+    tickets: Tickets
     chat: ChatService
     tasks: TaskService
     batches: BatchService

@@ -1,23 +1,21 @@
 """Sessions, from creation to archive."""
 
 import hashlib
-import time
 from functools import partial
-from typing import Any
 
 import orjson
 from attrs import field, frozen
 
 from orchestrator.codec import encode
-from orchestrator.config.constants import PAGE_LIMIT, TICKET_SECONDS
+from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.session_states import CLOSED, IdleTimes, refusal, sources_of
-from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TransitionRefused, Unauthorized
+from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TransitionRefused
 from orchestrator.models.agent_views import AgentAssign
 from orchestrator.models.chat import MessageStatus
 from orchestrator.models.page import Page
-from orchestrator.models.principal import Principal, RequestContext, Role
-from orchestrator.models.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
+from orchestrator.models.principal import RequestContext
+from orchestrator.models.session import Session, SessionCreate, SessionState, SessionUpdate
 from orchestrator.models.timestamps import from_timestamp, now_ms
 from orchestrator.services.agent_existence import Agents, must_exist
 from orchestrator.services.paging import filtered_page
@@ -235,33 +233,6 @@ class SessionManager:
         await self.audit.done(ctx, "session.close", session_id)
         return await self.get(ctx, session_id)
 
-    async def ticket(self, ctx: RequestContext, session_id: str) -> SessionTicket:
-        """Make a one-use ticket for the session's WebSocket.
-
-        Raises:
-            NotFound, SessionClosed
-        """
-        session = await self.get(ctx, session_id)
-        if session.state in CLOSED:
-            raise session_closed(session_id, session.state)
-        return await self.ticket_for(ctx, session_id)
-
-    async def ticket_for(self, ctx: RequestContext, subject_id: str) -> SessionTicket:
-        """Make a one-use ticket for a WebSocket, of whatever: who presents it is asked there what he may see."""
-        ticket = await self.store.issue_ticket(subject_id, _holder(ctx.principal))
-        return SessionTicket(ticket, TICKET_SECONDS)
-
-    async def redeem(self, ticket: str, session_id: str | None) -> Principal:
-        """Use a ticket up; None takes one for whichever session.
-
-        Raises:
-            Unauthorized: it is unknown, used, too old, or another session's.
-        """
-        holder = await self.store.redeem_ticket(ticket, session_id)
-        if holder is None:
-            raise Unauthorized("The ticket is unknown, used or too old; ask for a new one.")
-        return _principal(holder)
-
     async def idle_moves(self, tenant_id: str, limit: int = 100) -> int:
         """Make the moves that idleness leads to; returns how many sessions were looked at."""
         session_ids = await self.store.idle(tenant_id, limit)
@@ -333,31 +304,3 @@ class SessionManager:
 
 def _expired(session: Session) -> bool:
     return session.expires_at is not None and from_timestamp(session.expires_at) <= now_ms()
-
-
-def _holder(principal: Principal) -> dict[str, Any]:
-    return {
-        "tenant_id": principal.tenant_id,
-        "user_id": principal.user_id,
-        "role": principal.role,
-        "permissions": sorted(principal.permissions),
-        "expires_at": principal.expires_at,
-        "token_id": principal.token_id,
-        "issued_at": principal.issued_at,
-    }
-
-
-def _principal(holder: dict[str, Any]) -> Principal:
-    principal = Principal(
-        tenant_id=holder["tenant_id"],
-        user_id=holder["user_id"],
-        role=Role(holder["role"]),
-        permissions=frozenset(holder["permissions"]),
-        expires_at=holder["expires_at"],
-        token_id=holder["token_id"],
-        # Tickets of the version before this one do not say it, and live for half a minute.
-        issued_at=holder.get("issued_at", 0.0),
-    )
-    if principal.expires_at <= time.time():
-        raise Unauthorized("The token behind the ticket has expired.")
-    return principal

@@ -122,7 +122,7 @@ class SessionSocket:
             return await self.authenticator.principal(exchange.headers, tenant=tenant)
         ticket = websocket.args.get("ticket")
         if ticket is not None:
-            return self.authenticator.unrevoked(await self.services.sessions.redeem(ticket, session_id))
+            return self.authenticator.unrevoked(await self.services.tickets.redeem(ticket, session_id))
         for offered in websocket.requested_subprotocols:
             if offered.startswith(_BEARER):
                 return await self.authenticator.principal_of(offered.removeprefix(_BEARER), tenant=tenant)

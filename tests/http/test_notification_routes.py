@@ -151,7 +151,7 @@ async def test_a_ticket_for_the_socket_needs_no_session(redis_url: str) -> None:
     async with service(redis_url) as client:
         ticket = await client.call("POST", "/api/v1/session.ticket/notifications")
         assert (ticket.status, ticket.data["expires_in_seconds"]) == (201, 30)
-        holder = await client.process.services.sessions.redeem(ticket.data["ticket"], None)
+        holder = await client.process.services.tickets.redeem(ticket.data["ticket"], None)
         assert (holder.tenant_id, holder.user_id) == ("acme", "ann")
 
 

@@ -117,7 +117,7 @@ async def test_a_ticket_of_a_revoked_token_opens_nothing(redis_url: str) -> None
         session_id = await client.session(token(jti="t1"))
         ticket = (await client.call("POST", f"/api/v1/session.ticket/{session_id}", None, token(jti="t1"))).data
         await client.call("POST", REVOKE, {"jti": "t1"}, KEY)
-        principal = await client.process.services.sessions.redeem(ticket["ticket"], session_id)
+        principal = await client.process.services.tickets.redeem(ticket["ticket"], session_id)
         assert client.process.services.revocations.covers(principal)
 
 

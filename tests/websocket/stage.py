@@ -53,7 +53,7 @@ PATIENCE = 20.0
 
 
 class Sessions:
-    """The sessions s1 (ada's), s2 (ada's, closed) and s3 (bob's) of the tenant acme."""
+    """The sessions s1 (ada's), s2 (ada's, closed) and s3 (bob's) of the tenant acme, and their tickets."""
 
     def __init__(self) -> None:
         self.states = {"s1": SessionState.ACTIVE, "s2": SessionState.TERMINATED, "s3": SessionState.ACTIVE}
@@ -325,6 +325,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 "redis": redis,
                 "keys": keys,
                 "sessions": sessions,
+                "tickets": sessions,
                 "batches": batches,
                 "chat": chat,
                 "task_updates": TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys)),
