@@ -7,12 +7,15 @@ import structlog
 import trio
 
 from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError
-from orchestrator.models.task import TaskMessage
+from orchestrator.models.task import TaskMessage, TaskStatus
 from orchestrator.queue.hand import Hand, StopReason
+from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.queue.tasks.retries import within_time_left
+from orchestrator.services.tasks import retention_of
 from orchestrator.store.claims import Claim
+from orchestrator.store.tasks import Ending
 
 T = TypeVar("T")
 
@@ -97,3 +100,32 @@ def lost_too_often(services: QueueServices, claim: Claim, noun: str) -> Internal
     if claim.attempt - claim.failures - claim.parks <= services.settings.max_attempts:
         return None
     return InternalFault(f"The {noun} was given up: its workers were lost again and again.")
+
+
+async def end_alone(
+    services: QueueServices, claim: Claim, status: TaskStatus, *, result: bytes = b"", error: bytes = b""
+) -> None:
+    """End a task that has no session, and no followers of its own; a failed one goes to the dead letters.
+
+    Args:
+        services: what the queue works with.
+        claim: the task.
+        status: how it ends.
+        result: JSON; empty: there is none.
+        error: the same.
+
+    Raises:
+        FencedOut: another process has taken the task over.
+    """
+    ending = Ending(
+        status=status,
+        session_state="",
+        state_body=b"",
+        correlation_id=claim.record.get(b"correlation_id", b"").decode(),
+        result=result,
+        error=error,
+        dead_letter=status is TaskStatus.FAILED,
+    )
+    retention = retention_of(services.settings)
+    if await outlast(lambda: services.tasks.finish(claim, "", ending, retention)):
+        await outlast(lambda: services.ready.mark(claim.tenant_id))

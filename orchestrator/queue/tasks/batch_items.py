@@ -9,15 +9,13 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.chat import HistoryMessage
 from orchestrator.models.task import TaskStatus
 from orchestrator.queue.hand import Hand
-from orchestrator.queue.run import ChatRun, outlast
+from orchestrator.queue.run import ChatRun
 from orchestrator.queue.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
+from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import start_over
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.stand_in import stand_in
-from orchestrator.services.tasks import retention_of
-from orchestrator.store.tasks import Ending
 
 
 @define(eq=False)
@@ -54,46 +52,28 @@ class BatchItems:
         if message is None:
             return
         run = ItemRun(self.services, hand, message, stand_in(message, message.payload["agent_id"]))
-        await carry(self.services, hand, partial(self._attempt, run), partial(self._cancel, run))
+        await carry(
+            self.services,
+            hand,
+            partial(self._attempt, run),
+            partial(end_alone, self.services, hand.claim, TaskStatus.CANCELLED),
+        )
 
     async def _attempt(self, run: ItemRun) -> None:
         fault = lost_too_often(self.services, run.hand.claim, "item")
         if fault is not None:
-            await self._finish(run, _failed(run, fault))
+            await self._fail(run, fault)
             return
         outcome = await outcome_of(partial(self.items.run, run, Partial()), "item", run.message.task_id)
         if isinstance(outcome, TurnDone):
             run.hand.tokens = outcome.answer.usage.total_tokens
-            await self._finish(run, _ending(run, TaskStatus.COMPLETED, result=encode(outcome.answer)))
+            answer = encode(outcome.answer)
+            await end_alone(self.services, run.hand.claim, TaskStatus.COMPLETED, result=answer)
         elif isinstance(outcome, TurnWaiting):
             await put_aside(self.services, run.hand.claim, "", outcome.waits)
         elif not await start_over(self.services, run, outcome):
-            await self._finish(run, _failed(run, outcome))
+            await self._fail(run, outcome)
 
-    async def _cancel(self, run: ItemRun) -> None:
-        await self._finish(run, _ending(run, TaskStatus.CANCELLED))
-
-    async def _finish(self, run: ItemRun, ending: Ending) -> None:
-        retention = retention_of(self.services.settings)
-        more = await outlast(lambda: self.services.tasks.finish(run.hand.claim, "", ending, retention))
-        if more:
-            await outlast(lambda: self.services.ready.mark(run.message.tenant_id))
-
-
-def _failed(run: ItemRun, error: OrchestratorError) -> Ending:
-    body = encode(error.body(run.message.correlation_id))
-    return _ending(run, TaskStatus.FAILED, error=body, dead_letter=True)
-
-
-def _ending(
-    run: ItemRun, status: TaskStatus, *, result: bytes = b"", error: bytes = b"", dead_letter: bool = False
-) -> Ending:
-    return Ending(
-        status=status,
-        session_state="",
-        state_body=b"",
-        correlation_id=run.message.correlation_id,
-        result=result,
-        error=error,
-        dead_letter=dead_letter,
-    )
+    async def _fail(self, run: ItemRun, error: OrchestratorError) -> None:
+        body = encode(error.body(run.message.correlation_id))
+        await end_alone(self.services, run.hand.claim, TaskStatus.FAILED, error=body)

@@ -31,13 +31,12 @@ from orchestrator.models.workflow import WorkflowEnd
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
+from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.retries import put_off
-from orchestrator.services.tasks import retention_of
 from orchestrator.services.workflow_views import results_of
 from orchestrator.store.batches import BatchStore
 from orchestrator.store.claims import Claim
-from orchestrator.store.tasks import Ending, Retry
+from orchestrator.store.tasks import Retry
 from orchestrator.store.tenants import TenantStates
 from orchestrator.store.workflows import WorkflowStore
 
@@ -86,7 +85,7 @@ class Webhooks:
             self.services,
             hand,
             partial(self._attempt, claim, message),
-            partial(self._finish, claim, TaskStatus.CANCELLED),
+            partial(end_alone, self.services, claim, TaskStatus.CANCELLED),
         )
 
     async def _attempt(self, claim: Claim, message: TaskMessage) -> None:
@@ -94,7 +93,7 @@ class Webhooks:
         if fault is None:
             fault = await outcome_of(partial(self._deliver, claim, message), "callback", claim.task_id)
         if fault is None:
-            await self._finish(claim, TaskStatus.COMPLETED)
+            await end_alone(self.services, claim, TaskStatus.COMPLETED)
         elif isinstance(fault, InternalFault | ServiceRefused | NotFound) or not await self._try_later(claim, fault):
             await self._fail(claim, fault)
 
@@ -162,20 +161,7 @@ class Webhooks:
         return True
 
     async def _fail(self, claim: Claim, error: OrchestratorError) -> None:
-        await self._finish(claim, TaskStatus.FAILED, _told(claim, error))
-
-    async def _finish(self, claim: Claim, status: TaskStatus, error: bytes = b"") -> None:
-        ending = Ending(
-            status=status,
-            session_state="",
-            state_body=b"",
-            correlation_id=_correlation(claim),
-            error=error,
-            dead_letter=status is TaskStatus.FAILED,
-        )
-        retention = retention_of(self.services.settings)
-        if await outlast(lambda: self.services.tasks.finish(claim, "", ending, retention)):
-            await outlast(lambda: self.services.ready.mark(claim.tenant_id))
+        await end_alone(self.services, claim, TaskStatus.FAILED, error=_told(claim, error))
 
 
 def _event(name: str, moment: str | None, data: object) -> bytes:
@@ -183,8 +169,4 @@ def _event(name: str, moment: str | None, data: object) -> bytes:
 
 
 def _told(claim: Claim, error: OrchestratorError) -> bytes:
-    return encode(error.body(_correlation(claim)))
-
-
-def _correlation(claim: Claim) -> str:
-    return claim.record.get(b"correlation_id", b"").decode()
+    return encode(error.body(claim.record.get(b"correlation_id", b"").decode()))
