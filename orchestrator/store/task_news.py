@@ -15,12 +15,16 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.store.backoff import Backoff
 from orchestrator.store.connection import Dedicated, Redis, RedisAway
 from orchestrator.store.keys import Keys
+from orchestrator.store.scripts import Script
 
 GROUP: Final = "orchestrator"
 LOST_MS: Final = 30_000
 """After so long news that a process has not dealt with are another one's."""
+GONE_MS: Final = 3_600_000
+"""After so long a process that has left nothing behind is forgotten: each start of a process is a new reader."""
 _BLOCK_MS: Final = 5000
 _BATCH: Final = 64
+_FORGET: Final = Script("forget_readers")
 _log = structlog.get_logger()
 
 Take = Callable[[Mapping[bytes, bytes]], Awaitable[None]]
@@ -75,6 +79,7 @@ class TaskNews:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+        await _FORGET(self.redis, keys=[self.keys.task_news], args=[GROUP, GONE_MS])
 
     async def _adopt(self, own: Dedicated) -> None:
         """Take over what lost processes have left."""

@@ -121,6 +121,25 @@ async def test_what_a_lost_process_has_read_goes_to_another(desk: Desk, monkeypa
     assert "answer:a" in (await desk.claim()).checkpoints()
 
 
+async def readers(desk: Desk) -> set[bytes]:
+    return {reader[b"name"] for reader in await desk.redis.execute_command("XINFO", "CONSUMERS", STREAM, GROUP)}
+
+
+async def test_processes_that_are_gone_are_forgotten_once_they_have_left_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reading(desk, "node-1"):
+        pass
+    await tell(desk, b"{}")
+    assert await desk.redis.xreadgroup(GROUP, "lost", {STREAM: ">"})
+    async with reading(desk, "node-2"):
+        assert await readers(desk) >= {b"node-1", b"lost"}
+    monkeypatch.setattr("orchestrator.store.task_news.GONE_MS", 0)
+    async with reading(desk, "node-3"):
+        assert b"lost" in await readers(desk)
+        assert not await readers(desk) & {b"node-1", b"node-2"}
+
+
 async def test_two_processes_share_the_stream(desk: Desk) -> None:
     claims = [await desk.begin() for _ in range(30)]
     for claim in claims:
