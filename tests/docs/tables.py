@@ -8,8 +8,10 @@ from orchestrator.config.loading import origins, variable
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
+from orchestrator.models.task_updates import TASK_UPDATES, TaskUpdated
 from orchestrator.telemetry.metrics import NAMESPACE, Metrics
 from orchestrator.websocket.handlers import HANDLERS
+from orchestrator.websocket.task_updates import ANSWER
 
 
 def settings_table() -> str:
@@ -75,6 +77,7 @@ TABLES = {
         events_table(BATCH_EVENTS),
         events_table(NOTIFICATION_EVENTS),
         events_table({name: handler.model for name, handler in HANDLERS.items()}),
+        events_table({**TASK_UPDATES, ANSWER: TaskUpdated}),
     ],
 }
 """By page."""
