@@ -39,6 +39,7 @@ from orchestrator.services.notice_board import NoticeBoard
 from orchestrator.services.notification_hub import NotificationHub
 from orchestrator.services.notifications import NotificationService
 from orchestrator.services.operations import Operations
+from orchestrator.services.own_calls import OwnCalls
 from orchestrator.services.plan_calls import PlanCalls
 from orchestrator.services.plan_runner import PlanRunner
 from orchestrator.services.probes import probes_of
@@ -59,6 +60,7 @@ from orchestrator.services.tickets import Tickets
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
+from orchestrator.services.transcripts import Transcripts
 from orchestrator.services.transfers import TransferService
 from orchestrator.services.usage import UsageService
 from orchestrator.services.workflow_engine import EngineService
@@ -219,7 +221,8 @@ def _handlers(ground: _Ground) -> dict[str, Handler]:
 def _plan_tasks(ground: _Ground) -> PlanTasks:
     settings, stores, clients, coordinator = ground.settings, ground.stores, ground.clients, ground.coordinator
     lifetime_ms, poll_ms = round(settings.workflow_timeout * 1000), round(settings.workflow_poll * 1000)
-    own = PlanRunner(PlanCalls(clients, coordinator, ground.gateway, ground.items))
+    calls = PlanCalls(clients, coordinator, ground.gateway, ground.items)
+    own = PlanRunner(OwnCalls(calls, stores.sessions, stores.tasks))
     known = PlanRunner(EnginePerformer(clients, coordinator, lifetime_ms, poll_ms))
     watch = EngineWatch(stores.workflows, ground.engine, poll_ms)
     return PlanTasks(ground.queue, stores.workflows, stores.generic_tasks, own, known, watch)
@@ -227,6 +230,8 @@ def _plan_tasks(ground: _Ground) -> PlanTasks:
 
 def _chat(ground: _Ground) -> ChatService:
     stores = ground.stores
+    conversations = Conversations(ground.clients.conversation, ground.coordinator)
+    transcripts = Transcripts(stores.tasks, ground.sessions, conversations, ground.settings)
     return ChatService(
         stores.admission,
         stores.tasks,
@@ -235,7 +240,7 @@ def _chat(ground: _Ground) -> ChatService:
         stores.ready,
         stores.due,
         ground.pump,
-        Conversations(ground.clients.conversation, ground.coordinator),
+        transcripts,
         ground.settings,
         rates_of(ground.settings),
     )
@@ -271,6 +276,7 @@ def _services(ground: _Ground, chat: ChatService, health: Health) -> Services:
         sessions=sessions,
         tickets=Tickets(stores.sessions, sessions),
         chat=chat,
+        transcripts=chat.transcripts,
         tasks=ground.tasks,
         batches=BatchService(stores.batches, stores.ready, catalog, settings, ground.engine, stores.due),
         workflows=_workflows(ground),

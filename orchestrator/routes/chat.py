@@ -84,7 +84,7 @@ async def message(call: Call) -> Answer | Response:
 async def history(call: Call) -> Answer:
     """Read a conversation, the oldest message first."""
     query: HistoryQuery = call.query
-    page = await call.services.chat.history(
+    page = await call.services.transcripts.history(
         call.ctx, call.id, before=query.before, after=query.after, limit=query.limit
     )
     return page_answer(page, query.limit)
@@ -101,7 +101,7 @@ async def history(call: Call) -> Answer:
 )
 async def summary(call: Call) -> Answer:
     """Say what a conversation was about."""
-    return Answer(await call.services.chat.summary(call.ctx, call.id))
+    return Answer(await call.services.transcripts.summary(call.ctx, call.id))
 
 
 @chat_routes.add(
@@ -115,7 +115,7 @@ async def summary(call: Call) -> Answer:
 )
 async def delete(call: Call) -> Answer:
     """Take a message out of its conversation."""
-    return Answer(await call.services.chat.delete(call.ctx, call.id))
+    return Answer(await call.services.transcripts.delete(call.ctx, call.id))
 
 
 @chat_routes.add(

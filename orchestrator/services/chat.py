@@ -13,20 +13,15 @@ from orchestrator.domain.task_states import FINISHED, lane_of
 from orchestrator.errors import (
     NotFound,
     OrchestratorError,
-    ServiceFault,
     SessionBusy,
     Unprocessable,
     revive,
 )
-from orchestrator.models.call import CallContext
 from orchestrator.models.chat import (
     ChatAccepted,
     ChatAnswer,
     ChatCancelled,
-    ChatDeleted,
-    ChatSummary,
     ChatTurn,
-    HistoryMessage,
     IfBusy,
     MessageStatus,
 )
@@ -34,16 +29,15 @@ from orchestrator.models.envelope import FieldFault, MessageType
 from orchestrator.models.events import ChatStatusUpdate, ToolResult
 from orchestrator.models.ids import new_id
 from orchestrator.models.limits import RateState
-from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
-from orchestrator.models.session import Session, SessionState
+from orchestrator.models.session import SessionState
 from orchestrator.models.task import Task, TaskMessage, TaskStatus
 from orchestrator.models.timestamps import from_timestamp
 from orchestrator.models.waits import AnswerStatus, CallAnswer
-from orchestrator.services.conversations import Conversations
 from orchestrator.services.new_tasks import new_task
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
+from orchestrator.services.transcripts import Transcripts
 from orchestrator.services.views import (
     admission_refused,
     rate_state,
@@ -63,8 +57,6 @@ from orchestrator.store.tasks import TaskStore
 
 CHAT_TURN: Final = MessageType("chat", "message")
 CHAT_PRIORITY: Final = 1
-LOOKUP_SECONDS: Final = 10.0
-"""Deadline of history, summary and deletion."""
 
 
 @frozen
@@ -88,7 +80,7 @@ class ChatService:
     ready: ReadyTenants
     due: DueTenants
     pump: EventPump
-    conversations: Conversations
+    transcripts: Transcripts
     settings: AgentOrchestratorSettings
     rates: Rates
 
@@ -194,75 +186,14 @@ class ChatService:
                 while not any(event.name in ends for event in await follower.receive()):
                     pass
 
-    async def history(
-        self, ctx: RequestContext, session_id: str, *, before: str | None, after: str | None, limit: int
-    ) -> Page[HistoryMessage]:
-        """Return messages of a conversation, oldest first.
-
-        Args:
-            ctx: the request.
-            session_id: whose conversation.
-            before: only messages before this one.
-            after: only messages after this one.
-            limit: how many; the latest ones, unless `after` is given.
-
-        Raises:
-            NotFound: there is no such session.
-        """
-        session = await self.sessions.get(ctx, session_id)
-        if session.conversation_id is None:
-            return Page(await self.recent(ctx.tenant_id, session_id, limit))
-        try:
-            call = self._call(ctx)
-            return await self.conversations.messages(
-                call, session.conversation_id, before=before, after=after, limit=limit
-            )
-        except ServiceFault:
-            # The Conversation service is away: what is kept here still shows the end of the conversation.
-            if before is not None or after is not None:
-                raise
-            return Page(await self.recent(ctx.tenant_id, session_id, limit))
-
-    async def recent(self, tenant_id: str, session_id: str, limit: int) -> list[HistoryMessage]:
-        """Return the last messages that are kept here, oldest first."""
-        return [decode(raw, HistoryMessage) for raw in await self.tasks.history(tenant_id, session_id, limit)]
-
-    async def summary(self, ctx: RequestContext, session_id: str) -> ChatSummary:
-        """Say what a conversation was about.
-
-        Raises:
-            NotFound, ServiceFault
-        """
-        session = await self.sessions.get(ctx, session_id)
-        if session.conversation_id is None:
-            return ChatSummary(session_id, session.message_count)
-        context = await self.conversations.summary(
-            self._call(ctx), session.conversation_id, self.settings.history_length
-        )
-        return ChatSummary(session_id, session.message_count, context.summary or None, context.total_tokens)
-
-    async def delete(self, ctx: RequestContext, message_id: str) -> ChatDeleted:
-        """Take a message out of its conversation.
-
-        Raises:
-            NotFound, ServiceFault
-        """
-        session = await self._session_of(ctx, message_id)
-        if session.conversation_id is None:
-            raise _message_not_found(message_id)
-        await self.conversations.delete(self._call(ctx), session.conversation_id, message_id)
-        await self.tasks.forget_message(ctx.tenant_id, session.session_id, message_id)
-        return ChatDeleted(message_id, deleted=True)
-
     async def cancel(self, ctx: RequestContext, message_id: str) -> ChatCancelled:
         """Stop the turn of a message; one that has ended stays as it is.
 
         Raises:
             NotFound
         """
-        await self._session_of(ctx, message_id)
-        place = await self.tasks.of_message(ctx.tenant_id, message_id)
-        cancelled = await self.task_service.cancel(ctx, place["task_id"])
+        _, task_id = await self.transcripts.place_of(ctx, message_id)
+        cancelled = await self.task_service.cancel(ctx, task_id)
         return ChatCancelled(message_id, cancelled.cancelled)
 
     async def tool_result(self, ctx: RequestContext, session_id: str, result: ToolResult) -> None:
@@ -280,28 +211,6 @@ class ChatService:
         if not taken:
             raise NotFound(f"No turn waits for the tool call {result.tool_call_id}: it is unknown, or late.")
         await self.ready.mark(ctx.tenant_id)
-
-    async def _session_of(self, ctx: RequestContext, message_id: str) -> Session:
-        place = await self.tasks.of_message(ctx.tenant_id, message_id)
-        if not place:
-            raise _message_not_found(message_id)
-        try:
-            return await self.sessions.get(ctx, place["session_id"])
-        except NotFound:
-            raise _message_not_found(message_id) from None
-
-    def _call(self, ctx: RequestContext) -> CallContext:
-        return CallContext(
-            tenant_id=ctx.tenant_id,
-            correlation_id=ctx.correlation_id,
-            request_id=ctx.request_id,
-            trace=ctx.trace,
-            deadline=trio.current_time() + LOOKUP_SECONDS,
-        )
-
-
-def _message_not_found(message_id: str) -> NotFound:
-    return NotFound(f"There is no message {message_id}.")
 
 
 def _wrong_moment(reason: str) -> Unprocessable:

@@ -26,6 +26,7 @@ from orchestrator.services.tickets import Tickets
 from orchestrator.services.timelines import TimelineService
 from orchestrator.services.tool_runs import ToolRunService
 from orchestrator.services.tools import ToolService
+from orchestrator.services.transcripts import Transcripts
 from orchestrator.services.usage import UsageService
 from orchestrator.services.workflow_steps import StepService
 from orchestrator.services.workflows import WorkflowService
@@ -48,6 +49,7 @@ class Services:
     sessions: SessionManager
     tickets: Tickets
     chat: ChatService
+    transcripts: Transcripts
     tasks: TaskService
     batches: BatchService
     workflows: WorkflowService

@@ -89,7 +89,7 @@ class SessionSubject:
         events: list[tuple[str, object]] = [("session.state_update", state)]
         if not recovered:
             kept = self._services.settings.history_length
-            messages = await self._services.chat.recent(session.tenant_id, session.session_id, kept)
+            messages = await self._services.transcripts.recent(session.tenant_id, session.session_id, kept)
             snapshot = Snapshot([unstructure(message) for message in messages], session.active_task_id)
             events.append(("session.snapshot", snapshot))
         return events

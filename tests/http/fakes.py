@@ -412,6 +412,7 @@ class House:
             "settings": self.settings,
             "sessions": self.sessions,
             "chat": self.chat,
+            "transcripts": self.chat,
             "tasks": self.tasks,
             "batches": self.batches,
             "timelines": FakeTimelines(),

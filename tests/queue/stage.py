@@ -31,6 +31,7 @@ from orchestrator.services.run import Partial, Run, TurnDone, TurnRunner, TurnWa
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
+from orchestrator.services.transcripts import Transcripts
 from orchestrator.store.admission import AdmissionStore
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.connection import Redis, open_redis
@@ -179,7 +180,7 @@ async def open_stage(
         pump = EventPump(redis, keys, log)
         sessions = SessionManager(SessionStore(*shared), AuditTrail(redis, keys), settings, rates)
         tasks = TaskService(task_store, ready, retention_of(settings))
-        talks = Conversations(clients.conversation, ServiceCoordinator())
+        talks = Transcripts(task_store, sessions, Conversations(clients.conversation, ServiceCoordinator()), settings)
         chat = ChatService(
             AdmissionStore(*shared), task_store, tasks, sessions, ready, due, pump, talks, settings, rates
         )

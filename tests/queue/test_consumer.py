@@ -55,7 +55,7 @@ async def test_an_accepted_turn_is_answered_and_everything_about_it_is_told_in_o
 async def test_the_conversation_is_kept_for_when_its_service_is_away(stage: Stage) -> None:
     session = await stage.session()
     await stage.ended(session, await stage.say(session, "say hello"))
-    recent = await stage.chat.recent("acme", session.session_id, 10)
+    recent = await stage.chat.transcripts.recent("acme", session.session_id, 10)
     assert [(message.role, message.content) for message in recent] == [("user", "say hello"), ("assistant", "hello")]
 
 
@@ -260,7 +260,9 @@ async def test_two_processes_share_the_work_and_keep_the_order_of_every_session(
         assert one.turns.ended
         assert two.turns.ended
         for session in sessions:
-            contents = [message.content for message in await one.chat.recent("acme", session.session_id, 100)]
+            contents = [
+                message.content for message in await one.chat.transcripts.recent("acme", session.session_id, 100)
+            ]
             answers = contents[1::2]
             assert answers == sorted(answers, key=lambda text: int(text.split("-")[1]))
 

@@ -95,7 +95,7 @@ async def test_the_next_turns_of_the_session_wait_until_the_retried_one_has_ende
     await stage.say(session, "flaky")
     last = await stage.say(session, "say next")
     await stage.ended(session, last)
-    recent = await stage.chat.recent("acme", session.session_id, 10)
+    recent = await stage.chat.transcripts.recent("acme", session.session_id, 10)
     assert [message.content for message in recent if message.role == "user"] == ["flaky", "say next"]
     assert len(turns.attempts) == 3
 

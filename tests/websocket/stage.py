@@ -328,6 +328,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 "tickets": sessions,
                 "batches": batches,
                 "chat": chat,
+                "transcripts": chat,
                 "task_updates": TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys)),
                 "rate_limiter": Limiter(),
                 "event_log": event_log,
