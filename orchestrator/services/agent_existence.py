@@ -8,6 +8,7 @@ from orchestrator.errors import ServiceFault
 from orchestrator.models.agent import AgentConfig
 from orchestrator.models.call import CallContext
 from orchestrator.models.principal import RequestContext
+from orchestrator.services.call_contexts import call_for
 
 LOOK_SECONDS: Final = 1.0
 """How long an agent is looked for; where that can't be told in time, the work itself finds out."""
@@ -18,11 +19,6 @@ class Agents(Protocol):
 
     async def look(self, call: CallContext, agent_id: str, version: str | None = None) -> AgentConfig:
         """Return an agent's configuration; raises NotFound, or at once ServiceFault where that can't be told."""
-
-
-def call_for(ctx: RequestContext, seconds: float) -> CallContext:
-    """Return what the calls of a request carry, for so long."""
-    return CallContext(ctx.tenant_id, ctx.correlation_id, ctx.request_id, ctx.trace, trio.current_time() + seconds)
 
 
 async def must_exist(agents: Agents, ctx: RequestContext, agent_id: str, version: str | None = None) -> None:

@@ -16,7 +16,7 @@ from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.session import Session
 from orchestrator.services.agent_catalog import AgentCatalog
-from orchestrator.services.agent_existence import call_for
+from orchestrator.services.call_contexts import call_for
 from orchestrator.services.named_pages import page_by_name
 from orchestrator.services.repeats import Repeats
 from orchestrator.services.service_coordinator import ServiceCoordinator

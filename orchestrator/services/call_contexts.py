@@ -1,9 +1,11 @@
-"""What the calls of a task carry with them."""
+"""What the calls of a task, or of a request, carry with them."""
 
 from secrets import token_hex
 
+import trio
+
 from orchestrator.models.call import CallContext
-from orchestrator.models.principal import TraceContext
+from orchestrator.models.principal import RequestContext, TraceContext
 from orchestrator.models.task import TaskMessage
 
 
@@ -18,3 +20,8 @@ def call_of(message: TaskMessage, deadline: float) -> CallContext:
         trace or TraceContext(token_hex(16), token_hex(8)),
         deadline,
     )
+
+
+def call_for(ctx: RequestContext, seconds: float) -> CallContext:
+    """Return what the calls of a request carry, for so long."""
+    return CallContext(ctx.tenant_id, ctx.correlation_id, ctx.request_id, ctx.trace, trio.current_time() + seconds)

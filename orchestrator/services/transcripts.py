@@ -11,7 +11,7 @@ from orchestrator.models.chat import ChatDeleted, ChatSummary, HistoryMessage
 from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.session import Session
-from orchestrator.services.agent_existence import call_for
+from orchestrator.services.call_contexts import call_for
 from orchestrator.services.conversations import Conversations
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.store.tasks import TaskStore

@@ -16,7 +16,8 @@ from orchestrator.models.page import Page
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.task_updates import TaskProgress
 from orchestrator.models.workflow import WorkflowDefinition, WorkflowInput
-from orchestrator.services.agent_existence import LOOK_SECONDS, call_for
+from orchestrator.services.agent_existence import LOOK_SECONDS
+from orchestrator.services.call_contexts import call_for
 from orchestrator.services.named_pages import page_by_name
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.store.delegations import DelegationStore
