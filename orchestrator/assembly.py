@@ -222,7 +222,7 @@ def _plan_tasks(ground: _Ground) -> PlanTasks:
     settings, stores, clients, coordinator = ground.settings, ground.stores, ground.clients, ground.coordinator
     lifetime_ms, poll_ms = round(settings.workflow_timeout * 1000), round(settings.workflow_poll * 1000)
     calls = PlanCalls(clients, coordinator, ground.gateway, ground.items)
-    own = PlanRunner(OwnCalls(calls, stores.sessions, stores.tasks))
+    own = PlanRunner(OwnCalls(calls, stores.sessions))
     known = PlanRunner(EnginePerformer(clients, coordinator, lifetime_ms, poll_ms))
     watch = EngineWatch(stores.workflows, ground.engine, poll_ms)
     return PlanTasks(ground.queue, stores.workflows, stores.generic_tasks, own, known, watch)

@@ -61,6 +61,33 @@ async def test_a_plan_runs_in_order_and_tells_how_far_it_is(house: House) -> Non
     assert [*results["calls"]] == ["ask", "count"]
 
 
+async def test_a_plan_reaches_what_is_its_users_and_nothing_of_another_user(house: House) -> None:
+    session_id = (await house.call("POST", "session.create", {"agent_id": "echo"})).data["session_id"]
+    asked = {"session_id": session_id, "content": "Between us", "mode": "wait"}
+    await house.call("POST", "chat.message", asked)
+
+    def calling(service: str, operation: str, **parameters: Any) -> Any:
+        calls = {"look": {"service": service, "operation": operation, "parameters": parameters}}
+        return {"plan": {"calls": calls}, "input": {"id": session_id}, "mode": "wait"}
+
+    message = {"role": "user", "content": "Hi"}
+    plans = [
+        calling("conversation", "messages", conversation_id=session_id),
+        calling("conversation", "messages", conversation_id="$.input.id"),
+        calling("conversation", "context", conversation_id=session_id),
+        calling("conversation", "append", conversation_id=session_id, **message),
+        calling("conversation", "delete", conversation_id=session_id, message_id="m"),
+        calling("conversation", "create", conversation_id=session_id, user_id="bob", agent_id="echo"),
+        calling("conversation", "create", session_id=session_id, user_id="bob", agent_id="echo"),
+    ]
+    before = dict(house.sandbox.calls)
+    for plan in plans:
+        assert (await house.call("POST", "workflow.execute", plan, user="bob")).fault == (404, "ORCH_NOTF_001")
+    assert dict(house.sandbox.calls) == before
+    own = await house.call("POST", "workflow.execute", plans[0])
+    assert own.data["result"]["results"]["look"]["messages"][0]["content"] == "Between us"
+
+
 async def test_a_plan_that_fails_in_part_says_what_failed(house: House) -> None:
     done = await run(house, {"calls": {"ask": ASK, "broken": BROKEN}}, {"text": "hi"})
     assert (done.status, done.data["status"]) == (200, "partial")

@@ -1,0 +1,44 @@
+"""The calls of users' plans, kept to what is the user's.
+
+A conversation is named like the session that it belongs to, so whose it is is asked of the session. What other services
+name themselves (executions, runs of the Workflow Engine) can't be guessed, and is told to nobody else.
+"""
+
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.errors import NotFound
+from orchestrator.models.ids import is_id
+from orchestrator.services.performing import Performer, PlannedCall
+from orchestrator.store.sessions import SessionStore, Viewer
+
+_OF_SESSIONS: Final = ("conversation_id", "session_id")
+
+
+@frozen
+class OwnCalls:
+    """Makes calls of plans that concern nobody else; what `services.performing.Performer` asks for.
+
+    Args:
+        calls: makes them.
+        sessions: knows whose conversations are.
+    """
+
+    calls: Performer
+    sessions: SessionStore
+
+    async def perform(self, call: PlannedCall) -> Any:
+        """Make a call, and return its result; see `Performer.perform`.
+
+        Raises:
+            NotFound: it names the conversation, or the session, of another user.
+        """
+        message = call.run.message
+        viewer = Viewer(message.tenant_id, message.metadata.user_id, sees_whole_tenant=True)
+        for name in _OF_SESSIONS:
+            named = str(call.step.parameters.get(name, ""))
+            session = await self.sessions.get(viewer, named) if is_id(named) else None
+            if session is not None and session.user_id != viewer.user_id:
+                raise NotFound(f"There is no {name.removesuffix('_id')} {named}.")
+        return await self.calls.perform(call)
