@@ -30,6 +30,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
 )
 from orchestrator.models.call import CallContext
+from orchestrator.models.envelope import FieldFault
 from orchestrator.models.operations import Operation
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -197,7 +198,8 @@ def _rendered(
 def _path_part(name: str, value: object) -> str:
     """Quote an identifier for a path; one that would lead elsewhere is refused."""
     if (text := str(value)) in {"", ".", ".."}:
-        raise InvalidParameter(f"{name} can't be {text!r}.")
+        fault = FieldFault(f"$.{name}", f"can't be {text!r}")
+        raise InvalidParameter(f"{name} {fault.message}.", details=[fault])
     return quote(text, safe="")
 
 

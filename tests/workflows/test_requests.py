@@ -67,6 +67,12 @@ async def test_what_can_not_be_run_is_refused_and_nothing_is_stored(house: House
     assert (await house.call("GET", "task.list")).data["items"] == []
 
 
+async def test_a_name_that_would_lead_elsewhere_is_refused_with_its_path(house: House) -> None:
+    for route, name in (("workflow.execute", "workflow_id"), ("tool.execute", "tool_id")):
+        refused = await house.call("POST", route, {name: ".."})
+        assert (refused.fault, refused.paths) == ((400, "ORCH_VAL_003"), [f"$.{name}"])
+
+
 async def test_a_plan_is_told_all_its_faults_at_once(house: House) -> None:
     plan = {
         "calls": {
