@@ -1,7 +1,8 @@
 """The calls of users' plans, kept to what is the user's.
 
 A conversation is named like the session that it belongs to, so whose it is is asked of the session. What other services
-name themselves (executions, runs of the Workflow Engine) can't be guessed, and is told to nobody else.
+name themselves (executions, runs of the Workflow Engine) can't be guessed, and is told to nobody else. What an agent is
+told to be is not for users.
 """
 
 from typing import Any, Final
@@ -14,6 +15,7 @@ from orchestrator.services.performing import Performer, PlannedCall
 from orchestrator.store.sessions import SessionStore, Viewer
 
 _OF_SESSIONS: Final = ("conversation_id", "session_id")
+_AGENT: Final = ("agent_management", "get")
 
 
 @frozen
@@ -41,4 +43,8 @@ class OwnCalls:
             session = await self.sessions.get(viewer, named) if is_id(named) else None
             if session is not None and session.user_id != viewer.user_id:
                 raise NotFound(f"There is no {name.removesuffix('_id')} {named}.")
-        return await self.calls.perform(call)
+        result = await self.calls.perform(call)
+        if (call.step.service, call.step.operation) == _AGENT and isinstance(result, dict):
+            # As `agent.get` tells it to users.
+            return {**result, "system_prompt": None}
+        return result

@@ -88,6 +88,12 @@ async def test_a_plan_reaches_what_is_its_users_and_nothing_of_another_user(hous
     assert own.data["result"]["results"]["look"]["messages"][0]["content"] == "Between us"
 
 
+async def test_a_plan_tells_of_an_agent_what_users_are_told(house: House) -> None:
+    look = {"service": "agent_management", "operation": "get", "parameters": {"agent_id": "echo"}}
+    agent = (await run(house, {"calls": {"look": look}})).data["result"]["results"]["look"]
+    assert (agent["name"], agent["system_prompt"]) == ("Echo", None)
+
+
 async def test_a_plan_that_fails_in_part_says_what_failed(house: House) -> None:
     done = await run(house, {"calls": {"ask": ASK, "broken": BROKEN}}, {"text": "hi"})
     assert (done.status, done.data["status"]) == (200, "partial")
