@@ -1,7 +1,10 @@
 """What a role may do where its token does not say."""
 
+from collections.abc import Iterator
 from typing import Final
 
+from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.orchestration import OrchestrationPlan
 from orchestrator.models.principal import Role
 
 _USER: Final = frozenset(
@@ -31,3 +34,19 @@ ROLE_PERMISSIONS: Final[dict[Role, frozenset[str]]] = {
     Role.SERVICE: _USER,
 }
 """The permissions of a token that carries a `role` but no `permissions`."""
+
+_OF_PLANS: Final = {
+    "conversation": ("chat:read", "chat:write"),
+    "agent_management": ("agent:read", "agent:write"),
+    "tool_registry": ("tool:read", "tool:execute"),
+}
+"""What calls of a service take that only read, and what the others take, beside the permission to run a plan."""
+
+
+def needed_by(plan: OrchestrationPlan) -> Iterator[tuple[str, str]]:
+    """Yield what the calls of a plan without faults take, as the routes that do the same would: (place, permission)."""
+    for name, call in plan.calls.items():
+        for place, step in ((f"calls.{name}", call), (f"calls.{name}.compensate", call.compensate)):
+            if step is not None and step.service in _OF_PLANS:
+                reads, writes = _OF_PLANS[step.service]
+                yield place, reads if OPERATIONS[step.service, step.operation].method == "GET" else writes

@@ -34,10 +34,13 @@ class OwnCalls:
         """Make a call, and return its result; see `Performer.perform`.
 
         Raises:
-            NotFound: it names the conversation, or the session, of another user.
+            NotFound: it names another user, or the conversation or session of one.
         """
         message = call.run.message
         viewer = Viewer(message.tenant_id, message.metadata.user_id, sees_whole_tenant=True)
+        user_id = call.step.parameters.get("user_id", viewer.user_id)
+        if user_id != viewer.user_id:
+            raise NotFound(f"There is no user {str(user_id)[:64]!r} for whom this plan could act.")
         for name in _OF_SESSIONS:
             named = str(call.step.parameters.get(name, ""))
             session = await self.sessions.get(viewer, named) if is_id(named) else None

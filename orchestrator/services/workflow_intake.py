@@ -8,16 +8,18 @@ from attrs import evolve, frozen
 from orchestrator.clients.addresses import AddressGuard
 from orchestrator.codec import decode, encode, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain import plans
+from orchestrator.domain import permissions, plans
 from orchestrator.domain.session_states import CLOSED
 from orchestrator.domain.task_states import lane_of
 from orchestrator.errors import (
     InvalidBody,
     OrchestratorError,
+    PermissionMissing,
     Unprocessable,
 )
 from orchestrator.models.envelope import FieldFault
 from orchestrator.models.limits import RateState
+from orchestrator.models.orchestration import OrchestrationPlan
 from orchestrator.models.principal import RequestContext
 from orchestrator.models.task import TaskMessage
 from orchestrator.models.timestamps import from_timestamp, to_timestamp
@@ -83,6 +85,7 @@ class WorkflowIntake:
             InvalidBody: it names neither workflow nor plan, or both; or nothing may be sent to the callback's URL.
             Unprocessable: the plan has faults, all of which are told; or `scheduled_for` is past, or too far ahead.
             NotFound: there is no such workflow, or no such session.
+            PermissionMissing: the plan does what the caller may not do.
             SessionClosed, QueueFull, RateLimited, TenantDraining, IdempotencyKeyReused
         """
         await self._check(ctx, request)
@@ -132,7 +135,9 @@ class WorkflowIntake:
         if request.callback is not None:
             check_callback(request.callback.url, AddressGuard(self.settings.callback_allow))
         if request.plan is not None:
-            plans.check(request.plan.plan("plan", ctx.tenant_id))
+            plan = request.plan.plan("plan", ctx.tenant_id)
+            plans.check(plan)
+            _check_permissions(ctx, plan)
         if request.session_id is not None:
             session = await self.sessions.get(ctx, request.session_id)
             if session.state in CLOSED:
@@ -156,6 +161,19 @@ class WorkflowIntake:
             priority=PRIORITY if priority is None else priority,
             timeout_ms=timeout_ms,
             session_id=request.session_id,
+        )
+
+
+def _check_permissions(ctx: RequestContext, plan: OrchestrationPlan) -> None:
+    """Refuse a plan that does for its user what the user may not do."""
+    faults = [
+        FieldFault(f"$.data.plan.{place}", f"takes the permission '{permission}'")
+        for place, permission in permissions.needed_by(plan)
+        if not ctx.principal.may(permission)
+    ]
+    if faults:
+        raise PermissionMissing(
+            f"The token can't have the plan run: {faults[0].path} {faults[0].message}.", details=faults
         )
 
 

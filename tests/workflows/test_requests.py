@@ -179,3 +179,24 @@ async def test_what_others_write_into_the_queue_is_refused_where_it_is_no_workfl
         assert (await house.until(f"t{number}", "failed"))["status"] == "failed"
         error = (await house.results(f"t{number}"))["error"]
         assert error["code"] in {"ORCH_VAL_001", "ORCH_VAL_002"}, payloads[number]
+
+
+async def test_a_plan_does_nothing_that_its_user_may_not_do(house: House) -> None:
+    token = create_token(SECRET, "acme", "ann", permissions=["workflow:execute", "tool:read"])
+    tool = {
+        "service": "tool_registry",
+        "operation": "execute",
+        "parameters": {"tool_id": "calculator", "parameters": {}},
+    }
+    listing = {"service": "tool_registry", "operation": "list"}
+    plan = {"calls": {"look": listing, "use": tool, "ask": {**ECHO, "compensate": tool}}}
+    reply = await house.call("POST", "workflow.execute", {"plan": plan}, Authorization=f"Bearer {token}")
+    assert reply.fault == (403, "ORCH_AUTH_003")
+    assert reply.paths == ["$.data.plan.calls.use", "$.data.plan.calls.ask.compensate"]
+    assert (await house.call("GET", "task.list")).data["items"] == []
+
+
+async def test_a_plan_acts_for_nobody_but_its_user(house: House) -> None:
+    begin = {"service": "conversation", "operation": "create", "parameters": {"user_id": "bob", "agent_id": "echo"}}
+    reply = await house.call("POST", "workflow.execute", {"plan": {"calls": {"begin": begin}}, "mode": "wait"})
+    assert reply.fault == (404, "ORCH_NOTF_001")
