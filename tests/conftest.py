@@ -8,12 +8,22 @@ from time import monotonic, sleep
 
 import pytest
 import redis
+import structlog
 
 from orchestrator.sandbox.data_lock import open_lock
 from orchestrator.sandbox.redis_binary import find_redis_binary
 from orchestrator.sandbox.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
 
 START_TIMEOUT = 20.0
+
+# What is logged by default shows every local variable of a traceback, and takes longer over it than most tests run.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ]
+)
 
 
 @pytest.fixture(scope="session")
