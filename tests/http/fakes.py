@@ -144,7 +144,7 @@ class FakeSessions:
     async def assign(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> Session:
         return evolve(await self.get(ctx, session_id), agent_id=request.agent_id, pinned_version=request.version)
 
-    async def ticket(self, ctx: RequestContext, session_id: str) -> SessionTicket:
+    async def of_session(self, ctx: RequestContext, session_id: str) -> SessionTicket:
         await self.get(ctx, session_id)
         return SessionTicket(new_id(), 30)
 
@@ -412,6 +412,7 @@ class House:
             "settings": self.settings,
             "sessions": self.sessions,
             "chat": self.chat,
+            "tickets": self.sessions,
             "transcripts": self.chat,
             "tasks": self.tasks,
             "batches": self.batches,

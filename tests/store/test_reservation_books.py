@@ -167,4 +167,4 @@ async def test_what_another_tenant_has_reserved_is_not_counted(house: House) -> 
     await house.reserve(100)
     await house.shift(40)
     assert await house.kinds() == [FaultKind.WRONG_SUM]
-    assert await house.auditor.reservations.tenants() == ["acme", "acme2"]
+    assert sorted(await house.auditor.reservations.tenants()) == ["acme", "acme2"]
