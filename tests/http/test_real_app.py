@@ -49,10 +49,12 @@ async def service(redis_url: str, *, consuming: bool = False, **settings: Any) -
         async with trio.open_nursery() as nursery:
             if consuming:
                 await nursery.start(process.run)
+                yield client
+                process.stopping.set()
             else:
                 await nursery.start(process.services.pump.run)
-            yield client
-            nursery.cancel_scope.cancel()
+                yield client
+                nursery.cancel_scope.cancel()
 
 
 async def test_a_session_lives_from_creation_to_its_end(redis_url: str) -> None:

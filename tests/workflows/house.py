@@ -162,4 +162,3 @@ async def open_house(redis_url: str, **settings: Any) -> AsyncIterator[House]:
             sandbox.connect(binds[0], INTERNAL_KEY)
             yield House(http, sandbox, binds[0])
             stop.set()
-            nursery.cancel_scope.cancel()
