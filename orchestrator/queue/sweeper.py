@@ -47,13 +47,17 @@ class Sweeper:
     adopt: Adopt
 
     async def run(self) -> None:
-        """Sweep every few seconds, for ever."""
+        """Sweep every few seconds, for ever; the first time those are forgotten who have gone long ago."""
+        forgotten = False
         while True:
             try:
                 found: dict[str, Found] = {}
                 for tenant_id in await self.services.tenants():
                     with kept_apart(tenant_id):
                         found[tenant_id] = await self._sweep(tenant_id)
+                        if not forgotten:
+                            await self.services.tasks.forget_workers(tenant_id)
+                forgotten = True
                 self._show(found)
             except StoreUnavailable as error:
                 _log.warning("sweeper.store_unavailable", error=error.message)

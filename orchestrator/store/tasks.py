@@ -7,7 +7,7 @@ from attrs import frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.task import Lane, TaskStatus
 from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait
 from orchestrator.store.claims import Batch, Claim, held, read_claims
 from orchestrator.store.placement import Stray
@@ -15,9 +15,12 @@ from orchestrator.store.scripts import Script
 from orchestrator.store.sessions import Viewer
 from orchestrator.store.task_records import TaskRecords
 
+GROUP: Final = "orchestrator"
+GONE_MS: Final = 3_600_000
 _CLAIM: Final = Script("claim")
 _TAKE_OVER: Final = Script("take_over")
 _RENEW: Final = Script("renew")
+_FORGET: Final = Script("forget_readers")
 _EMIT: Final = Script("emit")
 _CHECKPOINT: Final = Script("checkpoint")
 _FINISH: Final = Script("finish")
@@ -112,6 +115,14 @@ class TaskStore(TaskRecords):
         """Renew the leases of `claims`; returns the ids of those that somebody else has taken."""
         pairs = (part for claim in claims for part in (claim.task_id, claim.attempt))
         return {task_id.decode() for task_id in await self.run(_RENEW, tenant_id, node, *pairs)}
+
+    async def forget_workers(self, tenant_id: str) -> int:
+        """Forget the processes that were silent for `GONE_MS` and have nothing of a tenant in hand; returns how many.
+
+        Each start of a process is a new consumer of each lane that it claims from, which Redis keeps for ever.
+        """
+        lanes = [self.keys.lane(tenant_id, lane) for lane in Lane]
+        return sum([await _FORGET(self.redis, keys=[lane], args=[GROUP, GONE_MS]) for lane in lanes])
 
     async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes) -> int:
         """Append an event to the session's log, or to the task's own where `session_id` is empty; returns its offset.

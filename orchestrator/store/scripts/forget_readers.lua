@@ -3,8 +3,11 @@
 -- ARGV: 1 group, 2 ms of silence
 -- Returns: how many were forgotten
 -- Complexity: O(readers)
+local readers = redis.pcall('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])
+-- A stream that nobody has written to, or read from, has none.
+if readers.err then return 0 end
 local forgotten = 0
-for _, reader in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+for _, reader in ipairs(readers) do
   local known = {}
   for i = 1, #reader, 2 do known[reader[i]] = reader[i + 1] end
   if known.pending == 0 and known.idle >= tonumber(ARGV[2]) then
