@@ -6,7 +6,7 @@ import trio
 from attrs import frozen
 
 from orchestrator.domain.books import REMEDIES
-from orchestrator.models.books import Fault
+from orchestrator.models.operations.consistency import Fault
 from orchestrator.services.books import Audit, Auditor
 from orchestrator.store.books import BookStore
 from orchestrator.store.connection import open_redis

@@ -13,7 +13,7 @@ from cli.options import current_options, target_options
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import JwtSettings
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 

@@ -18,7 +18,7 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter
 from msgspec import Meta
 
 from orchestrator.errors import InvalidBody
-from orchestrator.models.envelope import FieldFault
+from orchestrator.models.common.envelope import FieldFault
 
 T = TypeVar("T")
 

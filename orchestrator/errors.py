@@ -7,7 +7,7 @@ Three branches say who is to blame: `ClientFault` (the request), `ServiceFault` 
 from collections.abc import Sequence
 from typing import ClassVar
 
-from orchestrator.models.envelope import ErrorBody, FieldFault
+from orchestrator.models.common.envelope import ErrorBody, FieldFault
 
 
 class OrchestratorError(Exception):

@@ -14,7 +14,7 @@ from cli.devfile import SECRET_NAME, write_private
 from cli.failures import CliFailure, Exit
 from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings, variable
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 
 HOST: Final = "127.0.0.1"
 TENANTS: Final = ("acme", "globex")

@@ -13,7 +13,7 @@ from orchestrator.clients.refusals import told_error
 from orchestrator.clients.responses import Lines, Pieces
 from orchestrator.clients.transport import Transport
 from orchestrator.errors import BadGateway, ServiceFault
-from orchestrator.models.agent import (
+from orchestrator.models.agents.agent import (
     AgentAccepted,
     AgentConfig,
     AgentOutcome,
@@ -23,11 +23,11 @@ from orchestrator.models.agent import (
     AgentToken,
     ToolRequest,
 )
-from orchestrator.models.call import CallContext
-from orchestrator.models.chat import Usage
-from orchestrator.models.events import StreamContent, ToolOutcome
-from orchestrator.models.operations import OPERATIONS
-from orchestrator.models.waits import Callback
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.events.events import StreamContent, ToolOutcome
+from orchestrator.models.plans.service_operations import OPERATIONS
+from orchestrator.models.sessions.chat import Usage
+from orchestrator.models.tasks.waits import Callback
 
 EXECUTE: Final = OPERATIONS["agent_execution", "execute"]
 TOOL_RESULT: Final = OPERATIONS["agent_execution", "tool_result"]

@@ -7,9 +7,9 @@ from attrs import frozen
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.messages import payload
 from orchestrator.clients.transport import Transport
-from orchestrator.models.agent import AgentConfig
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.service_operations import OPERATIONS
 
 LIST: Final = OPERATIONS["agent_management", "list"]
 GET: Final = OPERATIONS["agent_management", "get"]

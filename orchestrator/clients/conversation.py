@@ -10,10 +10,10 @@ from orchestrator.clients.messages import payload
 from orchestrator.clients.transport import Transport
 from orchestrator.codec import structure
 from orchestrator.errors import BadGateway, InvalidBody
-from orchestrator.models.call import CallContext
-from orchestrator.models.chat import HistoryMessage
-from orchestrator.models.operations import OPERATIONS
-from orchestrator.models.page import Page
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.page import Page
+from orchestrator.models.plans.service_operations import OPERATIONS
+from orchestrator.models.sessions.chat import HistoryMessage
 
 CREATE: Final = OPERATIONS["conversation", "create"]
 APPEND: Final = OPERATIONS["conversation", "append"]

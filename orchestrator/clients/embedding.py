@@ -7,8 +7,8 @@ from attrs import frozen
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.messages import successful
 from orchestrator.clients.transport import Transport
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.service_operations import OPERATIONS
 
 CREATE: Final = OPERATIONS["embedding", "create"]
 

@@ -29,9 +29,9 @@ from orchestrator.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
-from orchestrator.models.call import CallContext
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.operations import Operation
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.plans.service_operations import Operation
 
 _PORTS: Final = {"http": 80, "https": 443}
 _HEALTH: Final = "/health"

@@ -4,10 +4,10 @@ from typing import Any
 
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.refusals import told_error
-from orchestrator.models.call import CallContext
-from orchestrator.models.ids import new_id
-from orchestrator.models.operations import Operation
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.plans.service_operations import Operation
 
 
 def message(call: CallContext, operation: Operation, payload: dict[str, Any], /, **metadata: Any) -> dict[str, Any]:

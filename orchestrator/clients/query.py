@@ -10,8 +10,8 @@ from orchestrator.clients.answers import Answer
 from orchestrator.clients.messages import successful
 from orchestrator.clients.responses import Pieces
 from orchestrator.clients.transport import Transport
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.service_operations import OPERATIONS
 
 GENERATE: Final = OPERATIONS["query", "generate"]
 SEARCH: Final = OPERATIONS["query", "search"]

@@ -18,10 +18,10 @@ from orchestrator.clients.refusals import refusal
 from orchestrator.clients.responses import MAX_STREAM_BYTES, Pieces, too_large
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, ServiceRefused, StoreUnavailable
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import Operation
-from orchestrator.models.replies import Reply
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.operations.queue_replies import Reply
+from orchestrator.models.plans.service_operations import Operation
 
 HEALTH_TENANT: Final = "system"
 """In whose name services are asked how they are."""

@@ -6,7 +6,7 @@ import orjson
 
 from orchestrator.clients.answers import title
 from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFailed, ServiceFault, ServiceRefused
-from orchestrator.models.envelope import FieldFault
+from orchestrator.models.common.envelope import FieldFault
 
 _LONGEST: Final = 500
 """Characters of a service's own words that are passed on."""

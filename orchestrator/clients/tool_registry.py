@@ -6,10 +6,10 @@ from attrs import frozen
 
 from orchestrator.clients.messages import payload
 from orchestrator.clients.transport import Transport
-from orchestrator.models.call import CallContext
-from orchestrator.models.events import ToolOutcome, ToolStatus
-from orchestrator.models.operations import OPERATIONS
-from orchestrator.models.waits import Callback
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.events.events import ToolOutcome, ToolStatus
+from orchestrator.models.plans.service_operations import OPERATIONS
+from orchestrator.models.tasks.waits import Callback
 
 LIST: Final = OPERATIONS["tool_registry", "list"]
 GET: Final = OPERATIONS["tool_registry", "get"]

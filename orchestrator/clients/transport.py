@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.responses import Pieces
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import Operation
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.service_operations import Operation
 
 
 class Transport(Protocol):

@@ -6,8 +6,8 @@ from attrs import frozen
 
 from orchestrator.clients.messages import payload
 from orchestrator.clients.transport import Transport
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.service_operations import OPERATIONS
 
 DEFINITIONS: Final = OPERATIONS["workflow_engine", "definitions"]
 DEFINITION: Final = OPERATIONS["workflow_engine", "definition"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from orchestrator.domain.task_states import FINISHED
-from orchestrator.models.books import (
+from orchestrator.models.operations.consistency import (
     EntryStanding,
     Fault,
     FaultKind,
@@ -16,7 +16,7 @@ from orchestrator.models.books import (
     SessionStanding,
     TaskStanding,
 )
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.tasks.task import TaskStatus
 
 _K = FaultKind
 _CLOSED: Final = frozenset({"TERMINATED", "ARCHIVED", "FAILED"})

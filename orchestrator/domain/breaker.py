@@ -22,7 +22,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
     StoreUnavailable,
 )
-from orchestrator.models.breakers import BreakerState, Criticality
+from orchestrator.models.operations.breakers import BreakerState, Criticality
 
 
 @frozen

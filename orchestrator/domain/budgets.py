@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.gateway.usage import UsageKind
 
 BYTES_A_TOKEN: Final = 3
 """Text of common languages has 3 to 5 bytes a token; the lower figure reserves rather too much."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.gateway.usage import UsageKind
 
 ABOUT_THE_ASKER: Final = frozenset({"tenant_id", "correlation_id", "user_id", "session_id", "metadata", "cache"})
 """Fields that say who asks, not what: they make no difference to an answer."""

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from orchestrator.models.load import Load, Node, Waits
-from orchestrator.models.notices import Notice
-from orchestrator.models.tenant import Queue
+from orchestrator.models.operations.load import Load, Node, Waits
+from orchestrator.models.operations.system_events import Notice
+from orchestrator.models.operations.tenant import Queue
 
 
 def sum_up(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from orchestrator.models.operations import OPERATIONS
-from orchestrator.models.orchestration import OrchestrationPlan
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
+from orchestrator.models.plans.orchestration import OrchestrationPlan
+from orchestrator.models.plans.service_operations import OPERATIONS
 
 _USER: Final = frozenset(
     {

@@ -16,9 +16,9 @@ from typing import Self
 from attrs import frozen
 
 from orchestrator.domain import references
-from orchestrator.models.orchestration import ServiceCall, Strategy
-from orchestrator.models.plan_state import SETTLED, CallState
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.plans.orchestration import ServiceCall, Strategy
+from orchestrator.models.plans.plan_state import SETTLED, CallState
+from orchestrator.models.tasks.task import TaskStatus
 
 
 @frozen

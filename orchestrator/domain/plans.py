@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from orchestrator.domain import conditions, references
 from orchestrator.errors import Unprocessable
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.operations import OPERATIONS
-from orchestrator.models.orchestration import OrchestrationPlan, ServiceCall, Strategy
-from orchestrator.models.plan_request import CALL_NAME
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.plans.orchestration import OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.models.plans.plan_request import CALL_NAME
+from orchestrator.models.plans.service_operations import OPERATIONS
 
 CYCLE_CODE: Final = "WFLOW_VAL_001"
 DEEPEST: Final = 16

@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 from orchestrator.errors import InvalidBody
-from orchestrator.models.envelope import FieldFault
+from orchestrator.models.common.envelope import FieldFault
 
 
 def changed(message: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

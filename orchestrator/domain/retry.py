@@ -5,7 +5,7 @@ from typing import Final
 from attrs import define, field
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.orchestration import RetryPolicy
+from orchestrator.models.plans.orchestration import RetryPolicy
 
 LEAST_SECONDS: Final = 0.01
 """A try that has less time than this can't finish: it is not started."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
-from orchestrator.models.principal import Principal
-from orchestrator.models.revocation import Revocation
+from orchestrator.models.common.principal import Principal
+from orchestrator.models.operations.revocation import Revocation
 
 
 @define(eq=False)

@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
-from orchestrator.models.session import SessionState
+from orchestrator.models.sessions.session import SessionState
 
 _S = SessionState
 

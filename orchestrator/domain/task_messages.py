@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from orchestrator.codec import parse_request, structure
 from orchestrator.errors import InvalidBody, PayloadTooLarge
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.task import TASK_SCHEMA_VERSION, TaskMessage
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.tasks.task import TASK_SCHEMA_VERSION, TaskMessage
 
 LARGEST: Final = 1_048_576
 """So many bytes may a message have."""

@@ -9,7 +9,7 @@ pending ──▶ processing ──▶ completed | failed | cancelled | partial
 from collections.abc import Mapping
 from typing import Final
 
-from orchestrator.models.task import Lane, TaskStatus
+from orchestrator.models.tasks.task import Lane, TaskStatus
 
 _T = TaskStatus
 

@@ -7,10 +7,10 @@ from typing import Final
 from orchestrator.codec import decode, encode
 from orchestrator.domain.task_messages import read_task_message
 from orchestrator.errors import InvalidBody, OrchestratorError
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import Lane, TaskMessage
-from orchestrator.models.transfer import TransferHeader, TransferItem, TransferKind
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.operations.transfer import TransferHeader, TransferItem, TransferKind
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import Lane, TaskMessage
 
 FORMAT: Final = "nooble-orch-tenant"
 VERSION: Final = 1

@@ -5,10 +5,10 @@ from typing import Final
 from attrs import evolve
 
 from orchestrator.domain.task_states import FINISHED
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.timeline import TaskWait, WaitFacts, WaitReason
-from orchestrator.models.timestamps import to_timestamp
-from orchestrator.models.waits import WaitKind
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.timeline import TaskWait, WaitFacts, WaitReason
+from orchestrator.models.tasks.waits import WaitKind
 
 _ENOUGH_STARTS: Final = 5
 """Fewer starts within the last minute say nothing about the next ones."""

@@ -9,7 +9,7 @@ from typing import Final
 from attrs import frozen
 
 from orchestrator.errors import Unauthorized
-from orchestrator.models.principal import Principal, Role
+from orchestrator.models.common.principal import Principal, Role
 
 
 class Scope(StrEnum):

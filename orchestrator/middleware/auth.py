@@ -6,9 +6,9 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import InvalidParameter, PermissionMissing, TenantNotGranted, Unauthorized
 from orchestrator.middleware.api_keys import ApiKeys, Scope
 from orchestrator.middleware.jwt import TokenVerifier
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.ids import is_id
-from orchestrator.models.principal import Principal
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.ids import is_id
+from orchestrator.models.common.principal import Principal
 
 
 def never_revoked(_: Principal) -> bool:

@@ -10,9 +10,9 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.errors import InvalidParameter
-from orchestrator.models.envelope import FieldFault, RequestEnvelope
-from orchestrator.models.ids import ID_PATTERN, is_id
-from orchestrator.models.principal import Principal, RequestContext, TraceContext
+from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
+from orchestrator.models.common.ids import ID_PATTERN, is_id
+from orchestrator.models.common.principal import Principal, RequestContext, TraceContext
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
 

@@ -14,10 +14,10 @@ from werkzeug.datastructures import Headers
 
 from orchestrator.codec import unstructure
 from orchestrator.middleware.context import header_map
-from orchestrator.models.envelope import SCHEMA_VERSION, SOURCE_SERVICE
-from orchestrator.models.ids import is_id, new_id
-from orchestrator.models.limits import RateState
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.envelope import SCHEMA_VERSION, SOURCE_SERVICE
+from orchestrator.models.common.ids import is_id, new_id
+from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"

@@ -13,7 +13,7 @@ from orchestrator.middleware.context import RemoteAddress
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.headers import AnswerHeaders
-from orchestrator.models.principal import Principal
+from orchestrator.models.common.principal import Principal
 from orchestrator.telemetry.metrics import Metrics
 
 BODY_SECONDS = 30

@@ -14,8 +14,8 @@ from orchestrator.config.settings import JwtSettings
 from orchestrator.domain.permissions import ROLE_PERMISSIONS
 from orchestrator.errors import Unauthorized
 from orchestrator.middleware.jwks import ALGORITHMS, JwksKeys
-from orchestrator.models.ids import is_id
-from orchestrator.models.principal import Principal, Role
+from orchestrator.models.common.ids import is_id
+from orchestrator.models.common.principal import Principal, Role
 
 CACHE_TOKENS: Final = 10_000
 MAX_TOKEN_BYTES: Final = 8192

@@ -6,8 +6,8 @@ from typing import Any
 
 import jwt
 
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import Role
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import Role
 
 
 def create_token(

@@ -6,11 +6,11 @@ from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.ids import new_id
-from orchestrator.models.task import TaskMessage, TaskMetadata
-from orchestrator.models.timestamps import now_ms, to_timestamp
-from orchestrator.models.waits import Callback
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
+from orchestrator.models.tasks.waits import Callback
 from orchestrator.services.delegations import CANCEL_TASK, CANCELLABLE, GRACE_MS
 from orchestrator.store.claims import Claim
 from orchestrator.store.delegations import DelegationStore

@@ -1,6 +1,6 @@
 """Drains that nobody watches still come to their end."""
 
-from orchestrator.models.tenant import TenantState
+from orchestrator.models.operations.tenant import TenantState
 from orchestrator.queue.services import QueueServices
 from orchestrator.store.tenants import TenantStates
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from orchestrator.codec import encode
 from orchestrator.errors import TaskExpired
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.events import Trouble
-from orchestrator.models.session import SessionState
+from orchestrator.models.events.events import Trouble
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.sessions.session import SessionState
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body, status_template

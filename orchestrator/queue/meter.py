@@ -10,8 +10,8 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from orchestrator.models.load import NodeLoad, Waits
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.operations.load import NodeLoad, Waits
 from orchestrator.store.claims import Claim
 
 _SAMPLES: Final = 512

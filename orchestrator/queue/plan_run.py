@@ -6,9 +6,9 @@ import trio
 from attrs import define, field
 
 from orchestrator.codec import encode
-from orchestrator.models.plan_state import CallState, PlanProgress
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.workflow import WorkflowStatusUpdate
+from orchestrator.models.plans.plan_state import CallState, PlanProgress
+from orchestrator.models.plans.workflow import WorkflowStatusUpdate
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.run import TaskRun, outlast
 from orchestrator.services.workflow_records import last_update, status_note, workflow_of
 from orchestrator.store.workflows import Note, WorkflowStore

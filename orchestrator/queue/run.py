@@ -8,10 +8,10 @@ from attrs import define, field
 
 from orchestrator.codec import decode
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.chat import HistoryMessage
-from orchestrator.models.session import Session
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.sessions.chat import HistoryMessage
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.queue.delegating import Delegated
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.services import QueueServices

@@ -7,7 +7,7 @@ import structlog
 from orchestrator.codec import encode
 from orchestrator.domain.task_messages import read_task_message
 from orchestrator.errors import InvalidBody, OrchestratorError
-from orchestrator.models.envelope import FieldFault
+from orchestrator.models.common.envelope import FieldFault
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.placing import complete_turn, placement_of
 from orchestrator.store.placement import Placed, PlacementStore, Stray

@@ -8,8 +8,8 @@ import trio
 from attrs import frozen
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.task import Lane
-from orchestrator.models.timestamps import now_ms
+from orchestrator.models.common.timestamps import now_ms
+from orchestrator.models.tasks.task import Lane
 from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.drains import advance_drain
 from orchestrator.queue.expiry import give_up_expired

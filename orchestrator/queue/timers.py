@@ -7,8 +7,8 @@ import structlog
 import trio
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.session import SessionState
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.sessions.session import SessionState
 from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.tasks import retention_of

@@ -13,7 +13,7 @@ from orchestrator.errors import (
     SessionClosed,
     Unprocessable,
 )
-from orchestrator.models.agent_views import (
+from orchestrator.models.agents.agent_views import (
     AgentAssign,
     AgentDetails,
     AgentFeedback,
@@ -23,7 +23,7 @@ from orchestrator.models.agent_views import (
     Forgotten,
     Version,
 )
-from orchestrator.models.session import Session
+from orchestrator.models.sessions.session import Session
 from orchestrator.routes.paging import PageQuery, page_answer
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 

@@ -7,8 +7,8 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, Unprocessable
-from orchestrator.models.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.routes.paging import Cursor, Limit, page_answer
 from orchestrator.routes.registry import Answer, Call, Routes
 

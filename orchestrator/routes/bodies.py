@@ -16,7 +16,7 @@ from orchestrator.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
-from orchestrator.models.envelope import SCHEMA_VERSION, FieldFault, MessageType, RequestEnvelope
+from orchestrator.models.common.envelope import SCHEMA_VERSION, FieldFault, MessageType, RequestEnvelope
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAJOR: Final = SCHEMA_VERSION.partition(".")[0]

@@ -15,7 +15,8 @@ from orchestrator.errors import (
     SessionClosed,
     Unprocessable,
 )
-from orchestrator.models.chat import (
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
     ChatCancelled,
@@ -26,7 +27,6 @@ from orchestrator.models.chat import (
     HistoryMessage,
     MessageStatus,
 )
-from orchestrator.models.envelope import FieldFault
 from orchestrator.routes.event_stream import EVENT_STREAM
 from orchestrator.routes.paging import HistoryQuery, page_answer
 from orchestrator.routes.registry import Answer, Call, Routes

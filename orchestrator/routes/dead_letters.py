@@ -7,8 +7,8 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
-from orchestrator.models.page import Page
-from orchestrator.models.replay import (
+from orchestrator.models.common.page import Page
+from orchestrator.models.tasks.replay import (
     DeadLetter,
     DeadLetterChoice,
     DeadLetterReplay,

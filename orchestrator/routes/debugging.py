@@ -1,7 +1,7 @@
 """Routes for those who look for what went wrong."""
 
 from orchestrator.errors import NotFound
-from orchestrator.models.session_debug import SessionDebug
+from orchestrator.models.operations.session_debug import SessionDebug
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 
 debug_routes = Routes()

@@ -22,9 +22,9 @@ from orchestrator.middleware.context import Marks, RemoteAddress, make_context, 
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, answer
 from orchestrator.middleware.refusals import AUDITED, record_refusal
-from orchestrator.models.envelope import FieldFault, RequestEnvelope
-from orchestrator.models.ids import ID_PATTERN, is_id
-from orchestrator.models.principal import Principal, RequestContext
+from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
+from orchestrator.models.common.ids import ID_PATTERN, is_id
+from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.routes.bodies import Nothing, QueryReader, open_envelope, read_body
 from orchestrator.routes.registry import Access, Answer, Call, Route
 from orchestrator.services.container import Services

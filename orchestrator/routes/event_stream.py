@@ -16,8 +16,8 @@ from quart.wrappers.response import ResponseBody
 
 from orchestrator.errors import InvalidParameter, OrchestratorError, ServiceFault
 from orchestrator.middleware.exchange import Exchange, respond
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.events import Trouble
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.events.events import Trouble
 from orchestrator.routes.registry import Call
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.frames import make_body

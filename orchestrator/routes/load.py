@@ -5,7 +5,7 @@ from typing import Annotated
 from attrs import frozen
 from msgspec import Meta
 
-from orchestrator.models.load import Load, Node
+from orchestrator.models.operations.load import Load, Node
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 
 load_routes = Routes()

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound
-from orchestrator.models.notification import Notification, NotificationSend, NotificationSent
+from orchestrator.models.events.notification import Notification, NotificationSend, NotificationSent
 from orchestrator.routes.paging import Cursor, Limit, PageQuery, page_answer
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 

@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from orchestrator import errors as faults
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.envelope import AnswerMeta, ErrorBody, FieldFault, MessageType, Status
-from orchestrator.models.ids import Id
-from orchestrator.models.timestamps import Timestamp
+from orchestrator.models.common.envelope import AnswerMeta, ErrorBody, FieldFault, MessageType, Status
+from orchestrator.models.common.ids import Id
+from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.routes.event_stream import EVENT_STREAM
 from orchestrator.routes.open_routes import OPEN_ROUTES, OpenRoute
 from orchestrator.routes.registry import Access, Route

@@ -6,10 +6,10 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT, PAGE_LIMIT_MAX
-from orchestrator.models.ids import Id
-from orchestrator.models.page import Page
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.common.ids import Id
+from orchestrator.models.common.page import Page
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.routes.registry import Answer
 
 Limit = Annotated[int, Meta(ge=1, le=PAGE_LIMIT_MAX, description="How many items a page has.")]

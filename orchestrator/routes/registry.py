@@ -9,8 +9,8 @@ from quart import Response
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.exchange import Exchange
-from orchestrator.models.limits import RateState
-from orchestrator.models.principal import RequestContext
+from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.container import Services
 
 

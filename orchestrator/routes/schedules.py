@@ -1,7 +1,7 @@
 """Routes of schedules."""
 
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull
-from orchestrator.models.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
+from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
 from orchestrator.routes.paging import ScheduleQuery, page_answer
 from orchestrator.routes.registry import Answer, Call, Routes
 

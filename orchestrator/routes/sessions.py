@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from attrs import fields
 
 from orchestrator.errors import IdempotencyKeyReused, NotFound, SessionClosed, TransitionRefused
-from orchestrator.models.session import Session, SessionCreate, SessionCreated, SessionTicket, SessionUpdate
+from orchestrator.models.sessions.session import Session, SessionCreate, SessionCreated, SessionTicket, SessionUpdate
 from orchestrator.routes.paging import SessionQuery, page_answer
 from orchestrator.routes.registry import Answer, Call, Routes
 

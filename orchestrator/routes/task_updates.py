@@ -1,7 +1,7 @@
 """Internal routes by which services tell of work that was handed on to them."""
 
 from orchestrator.errors import PermissionMissing, Unprocessable
-from orchestrator.models.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
+from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 
 task_update_routes = Routes()

@@ -1,8 +1,8 @@
 """Routes of tasks."""
 
 from orchestrator.errors import NotFound
-from orchestrator.models.task import Task, TaskCancelled
-from orchestrator.models.timeline import TaskWait, Timeline
+from orchestrator.models.tasks.task import Task, TaskCancelled
+from orchestrator.models.tasks.timeline import TaskWait, Timeline
 from orchestrator.routes.paging import TaskQuery, page_answer
 from orchestrator.routes.registry import Answer, Call, Routes
 

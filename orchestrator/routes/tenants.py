@@ -1,8 +1,15 @@
 """Routes of the administration of tenants."""
 
 from orchestrator.errors import NotFound, TenantDraining, TransitionRefused, Unprocessable
-from orchestrator.models.tenant import CallbackSecret, DrainRequest, Queue, Tenant, TenantSettings, TenantState
-from orchestrator.models.transfer import Imported, TransferItem, TransferItems
+from orchestrator.models.operations.tenant import (
+    CallbackSecret,
+    DrainRequest,
+    Queue,
+    Tenant,
+    TenantSettings,
+    TenantState,
+)
+from orchestrator.models.operations.transfer import Imported, TransferItem, TransferItems
 from orchestrator.routes.paging import PageQuery, page_answer
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 

@@ -1,6 +1,6 @@
 """Routes of the administration of tokens."""
 
-from orchestrator.models.revocation import TokenRevoke, TokenRevoked
+from orchestrator.models.operations.revocation import TokenRevoke, TokenRevoked
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 
 token_routes = Routes()

@@ -7,10 +7,10 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, ServiceUnreachable, Unprocessable
-from orchestrator.models.agent_views import Forgotten, ToolUpdated
-from orchestrator.models.ids import Id
-from orchestrator.models.task import Task
-from orchestrator.models.tool import LONGEST_MS, Tool, ToolKind, ToolRan, ToolRun
+from orchestrator.models.agents.agent_views import Forgotten, ToolUpdated
+from orchestrator.models.agents.tool import LONGEST_MS, Tool, ToolKind, ToolRan, ToolRun
+from orchestrator.models.common.ids import Id
+from orchestrator.models.tasks.task import Task
 from orchestrator.routes.paging import Cursor, Limit, page_answer
 from orchestrator.routes.registry import Access, Answer, Call, Routes
 

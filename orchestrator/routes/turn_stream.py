@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from quart import Response
 
-from orchestrator.models.chat import ChatAccepted, ChatAnswer, ChatMessage, MessageStatus
-from orchestrator.models.events import ChatStatusUpdate
+from orchestrator.models.events.events import ChatStatusUpdate
+from orchestrator.models.sessions.chat import ChatAccepted, ChatAnswer, ChatMessage, MessageStatus
 from orchestrator.routes.event_stream import FollowedEvents, last_event_id, stream_response
 from orchestrator.routes.registry import Call
 

@@ -6,7 +6,7 @@ from attrs import field, make_class
 from msgspec import Meta
 
 from orchestrator.errors import PermissionMissing
-from orchestrator.models.usage import UsageGroup, UsageReport
+from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.routes.registry import Answer, Call, Routes
 
 usage_routes = Routes()

@@ -17,7 +17,7 @@ from orchestrator.errors import (
     Unprocessable,
     WrongWorkflowState,
 )
-from orchestrator.models.workflow import (
+from orchestrator.models.plans.workflow import (
     StepResult,
     WorkflowAccepted,
     WorkflowCancelled,

@@ -12,9 +12,9 @@ import trio
 
 from orchestrator.clients.opening import Clients
 from orchestrator.errors import NotFound, ServiceFault
-from orchestrator.models.agent import AgentConfig
-from orchestrator.models.call import CallContext
-from orchestrator.models.orchestration import HIGH, ONCE, ServiceCall
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
 from orchestrator.services.fallbacks import FALLBACKS
 from orchestrator.services.service_coordinator import ServiceCoordinator
 

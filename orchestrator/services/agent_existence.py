@@ -5,9 +5,9 @@ from typing import Final, Protocol
 import trio
 
 from orchestrator.errors import ServiceFault
-from orchestrator.models.agent import AgentConfig
-from orchestrator.models.call import CallContext
-from orchestrator.models.principal import RequestContext
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.call_contexts import call_for
 
 LOOK_SECONDS: Final = 1.0

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from orchestrator.models.agent import AgentConfig
-from orchestrator.models.call import CallContext
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.call import CallContext
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.run import Run
 

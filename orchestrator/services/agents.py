@@ -7,14 +7,14 @@ from attrs import asdict, frozen
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
 from orchestrator.errors import NotFound, Unprocessable
-from orchestrator.models.agent import AgentConfig
-from orchestrator.models.agent_views import AgentDetails, AgentFeedback, AgentSummary, FeedbackTaken
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.ids import is_id, new_id
-from orchestrator.models.orchestration import MEDIUM, ServiceCall
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.session import Session
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.agents.agent_views import AgentDetails, AgentFeedback, AgentSummary, FeedbackTaken
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.ids import is_id, new_id
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
+from orchestrator.models.sessions.session import Session
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.call_contexts import call_for
 from orchestrator.services.named_pages import page_by_name

@@ -13,12 +13,12 @@ from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
 from orchestrator.domain.plan_schedule import Schedule
 from orchestrator.errors import NotFound, ServiceFault
-from orchestrator.models.agent import AgentConfig, AgentResponse
-from orchestrator.models.chat import ChatAnswer
-from orchestrator.models.events import ToolOutcome, ToolStatus
-from orchestrator.models.ids import new_id
-from orchestrator.models.timestamps import from_timestamp, now_ms
-from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait, WaitKind
+from orchestrator.models.agents.agent import AgentConfig, AgentResponse
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.events.events import ToolOutcome, ToolStatus
+from orchestrator.models.sessions.chat import ChatAnswer
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.services.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.agent_version import agent_of
 from orchestrator.services.call_contexts import call_of

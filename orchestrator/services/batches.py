@@ -14,7 +14,12 @@ from orchestrator.clients.addresses import AddressGuard
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, QueueFull, Unprocessable
-from orchestrator.models.batch import (
+from orchestrator.models.common.envelope import FieldFault, MessageType
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp
+from orchestrator.models.tasks.batch import (
     PRIORITY,
     Batch,
     BatchCancelled,
@@ -24,12 +29,7 @@ from orchestrator.models.batch import (
     BatchStatus,
     ItemResult,
 )
-from orchestrator.models.envelope import FieldFault, MessageType
-from orchestrator.models.ids import new_id
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import Lane, TaskMessage, TaskStatus
-from orchestrator.models.timestamps import from_timestamp
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.services.agent_existence import Agents, must_exist
 from orchestrator.services.callbacks import callback_task, check_callback
 from orchestrator.services.cursors import read_cursor, write_cursor

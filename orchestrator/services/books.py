@@ -8,9 +8,9 @@ import trio
 from attrs import evolve, field, frozen
 
 from orchestrator.domain.books import REMEDIES, judge_entry, judge_reservations, judge_session, judge_task, place_of
-from orchestrator.models.books import Fault, FaultKind, Place
-from orchestrator.models.ids import new_id
-from orchestrator.models.session import SessionState
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.operations.consistency import Fault, FaultKind, Place
+from orchestrator.models.sessions.session import SessionState
 from orchestrator.services.views import state_body
 from orchestrator.store.books import BookStore
 from orchestrator.store.due import DueTenants

@@ -4,9 +4,9 @@ from secrets import token_hex
 
 import trio
 
-from orchestrator.models.call import CallContext
-from orchestrator.models.principal import RequestContext, TraceContext
-from orchestrator.models.task import TaskMessage
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.principal import RequestContext, TraceContext
+from orchestrator.models.tasks.task import TaskMessage
 
 
 def call_of(message: TaskMessage, deadline: float) -> CallContext:

@@ -7,11 +7,11 @@ import trio
 from attrs import evolve, field, frozen
 
 from orchestrator.codec import structure, unstructure
-from orchestrator.models.agent import AgentConfig
-from orchestrator.models.chat import ChatAnswer, HistoryMessage
-from orchestrator.models.session import Session
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.waits import ANSWER, Callback, Wait
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import ANSWER, Callback, Wait
 from orchestrator.services.delegations import Delegating
 from orchestrator.services.performing import PlannedCall
 from orchestrator.services.run import PlanRun

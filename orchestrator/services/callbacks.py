@@ -4,9 +4,9 @@ from typing import Any, Final
 
 from orchestrator.clients.addresses import AddressGuard, parse_target
 from orchestrator.errors import InvalidBody
-from orchestrator.models.envelope import FieldFault, MessageType
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TaskMessage
+from orchestrator.models.common.envelope import FieldFault, MessageType
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.new_tasks import new_task
 
 WEBHOOK: Final = MessageType("webhook", "deliver")

@@ -6,8 +6,8 @@ import orjson
 import trio
 from attrs import frozen
 
-from orchestrator.models.agent_views import AgentUpdated, Forgotten, ToolUpdated
-from orchestrator.models.principal import RequestContext
+from orchestrator.models.agents.agent_views import AgentUpdated, Forgotten, ToolUpdated
+from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.store.connection import Message, Redis
 from orchestrator.store.keys import Keys

@@ -17,7 +17,13 @@ from orchestrator.errors import (
     Unprocessable,
     revive,
 )
-from orchestrator.models.chat import (
+from orchestrator.models.common.envelope import FieldFault, MessageType
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp
+from orchestrator.models.events.events import ChatStatusUpdate, ToolResult
+from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
     ChatCancelled,
@@ -25,15 +31,9 @@ from orchestrator.models.chat import (
     IfBusy,
     MessageStatus,
 )
-from orchestrator.models.envelope import FieldFault, MessageType
-from orchestrator.models.events import ChatStatusUpdate, ToolResult
-from orchestrator.models.ids import new_id
-from orchestrator.models.limits import RateState
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import Task, TaskMessage, TaskStatus
-from orchestrator.models.timestamps import from_timestamp
-from orchestrator.models.waits import AnswerStatus, CallAnswer
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import Task, TaskMessage, TaskStatus
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer
 from orchestrator.services.new_tasks import new_task
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService

@@ -5,10 +5,10 @@ from typing import Final
 from attrs import frozen
 
 from orchestrator.clients.conversation import ConversationClient, ConversationContext
-from orchestrator.models.call import CallContext
-from orchestrator.models.chat import HistoryMessage
-from orchestrator.models.orchestration import MEDIUM, ONCE, ServiceCall
-from orchestrator.models.page import Page
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.page import Page
+from orchestrator.models.plans.orchestration import MEDIUM, ONCE, ServiceCall
+from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.services.service_coordinator import ServiceCoordinator
 
 MESSAGES: Final = ServiceCall("conversation", "messages", ONCE)

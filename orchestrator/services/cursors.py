@@ -3,7 +3,7 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from orchestrator.errors import InvalidParameter
-from orchestrator.models.envelope import FieldFault
+from orchestrator.models.common.envelope import FieldFault
 
 
 def write_cursor(place: tuple[int, str]) -> str:

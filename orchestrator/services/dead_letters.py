@@ -13,9 +13,10 @@ from orchestrator.errors import (
     RateLimited,
     TenantDraining,
 )
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.replay import (
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.tasks.replay import (
     DeadLetter,
     DeadLetterChoice,
     DeadLetterOutcome,
@@ -24,7 +25,6 @@ from orchestrator.models.replay import (
     DeadLettersReplayed,
     ReplayRequest,
 )
-from orchestrator.models.timestamps import from_timestamp, now_ms
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.replays import ReplayService
 from orchestrator.services.tenants import TenantService

@@ -7,8 +7,8 @@ from attrs import frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.errors import NotFound, OrchestratorError
-from orchestrator.models.call import CallContext
-from orchestrator.models.orchestration import HIGH, ServiceCall
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import HIGH, ServiceCall
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.store.delegations import Delegation, DelegationStore
 from orchestrator.telemetry.metrics import Metrics

@@ -4,7 +4,7 @@ from typing import Any, Final, Protocol
 
 from orchestrator.codec import structure
 from orchestrator.errors import InternalFault, revive
-from orchestrator.models.waits import ANSWER, AnswerStatus, CallAnswer, Callback
+from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Callback
 
 CANCELLABLE: Final = frozenset({"agent_execution", "workflow_engine"})
 """Services that can be told that nobody wants their work any more."""

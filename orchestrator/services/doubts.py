@@ -18,11 +18,11 @@ from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
 from orchestrator.clients.outcomes import is_refusal
 from orchestrator.errors import OrchestratorError, StoreUnavailable
-from orchestrator.models.call import CallContext
-from orchestrator.models.gateway import Doubt, GatewayCall
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import TraceContext
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import TraceContext
+from orchestrator.models.gateway.gateway import Doubt, GatewayCall
+from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.services.gateway_requests import STEPS, RequestReader
 from orchestrator.services.gateway_stream import GatewayStream
 from orchestrator.services.open_calls import OpenCalls

@@ -7,10 +7,10 @@ from attrs import frozen
 from orchestrator.clients.messages import payload
 from orchestrator.clients.opening import Clients
 from orchestrator.clients.workflow_engine import EXECUTE
-from orchestrator.models.call import CallContext
-from orchestrator.models.orchestration import HIGH, OrchestrationPlan, ServiceCall
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.waits import Callback, Wait, WaitKind
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import HIGH, OrchestrationPlan, ServiceCall
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import Callback, Wait, WaitKind
 from orchestrator.services.delegations import result_of
 from orchestrator.services.performing import PlannedCall
 from orchestrator.services.run import CallWaits

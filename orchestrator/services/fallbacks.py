@@ -6,8 +6,8 @@ from typing import Final, TypeVar
 from attrs import frozen
 
 from orchestrator.errors import NotFound, ServiceFault
-from orchestrator.models.call import CallContext
-from orchestrator.models.orchestration import ServiceCall
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.service_coordinator import ServiceCoordinator
 
 T = TypeVar("T")

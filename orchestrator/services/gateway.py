@@ -32,11 +32,11 @@ from orchestrator.domain.gateway_cache import (
     unpack_vector,
 )
 from orchestrator.errors import BadGateway, StoreUnavailable
-from orchestrator.models.call import CallContext
-from orchestrator.models.gateway import GatewayCall
-from orchestrator.models.orchestration import ServiceCall
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.gateway.gateway import GatewayCall
+from orchestrator.models.gateway.usage import UsageKind
+from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.doubts import DoubtSolver
 from orchestrator.services.gateway_answers import embedded, texts_of, told
 from orchestrator.services.gateway_requests import EMBED, GENERATE, SEARCH, RequestReader

@@ -5,7 +5,7 @@ from typing import Any
 from orchestrator.clients.answers import Answer
 from orchestrator.domain.gateway_cache import Vector
 from orchestrator.errors import InvalidBody
-from orchestrator.models.envelope import FieldFault
+from orchestrator.models.common.envelope import FieldFault
 
 
 def texts_of(body: dict[str, Any]) -> list[str]:

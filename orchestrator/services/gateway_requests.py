@@ -11,11 +11,11 @@ from orchestrator.clients.answers import Answer, title
 from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
 from orchestrator.errors import BadGateway, TenantNotGranted
-from orchestrator.models.gateway import GatewayCall
-from orchestrator.models.ids import is_id, new_id
-from orchestrator.models.orchestration import MEDIUM, ServiceCall
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.usage import Payer, Spending, UsageKind
+from orchestrator.models.common.ids import is_id, new_id
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.gateway.gateway import GatewayCall
+from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
+from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
 
 LONGEST_MODEL: Final = 128
 """Characters of a model's name that it is known by here."""

@@ -5,9 +5,9 @@ from typing import Final
 from attrs import frozen
 
 from orchestrator.domain.load import sum_up
-from orchestrator.models.load import Load, Node
-from orchestrator.models.tenant import Queue
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.operations.load import Load, Node
+from orchestrator.models.operations.tenant import Queue
 from orchestrator.services.notice_board import NoticeBoard
 from orchestrator.services.siblings import open_siblings
 from orchestrator.store.nodes import Nodes

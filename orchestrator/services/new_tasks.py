@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TASK_TIMEOUT_MS, TaskMessage, TaskMetadata
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.tasks.task import TASK_TIMEOUT_MS, TaskMessage, TaskMetadata
 
 
 def new_task(

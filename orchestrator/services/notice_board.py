@@ -8,9 +8,9 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.breakers import BreakerState
-from orchestrator.models.notices import Notice
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.operations.breakers import BreakerState
+from orchestrator.models.operations.system_events import Notice
 from orchestrator.store.notices import NoticeStore
 
 WAITING: Final = 256

@@ -10,19 +10,19 @@ from attrs import frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import InvalidBody, NotFound
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.events import SystemNotification
-from orchestrator.models.ids import new_id
-from orchestrator.models.notification import (
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.events.events import SystemNotification
+from orchestrator.models.events.notification import (
     Notification,
     NotificationAcknowledged,
     NotificationSend,
     NotificationSent,
     NotificationSummary,
 )
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.timestamps import now_ms, to_timestamp
 from orchestrator.services.paging import filtered_page
 from orchestrator.services.views import key_reused
 from orchestrator.store.frames import make_body

@@ -11,9 +11,9 @@ from redis.exceptions import ResponseError
 
 from orchestrator.clients.outcomes import may_have_run
 from orchestrator.errors import BudgetExhausted, OrchestratorError, RateLimited, StoreUnavailable
-from orchestrator.models.call import CallContext
-from orchestrator.models.gateway import GatewayCall
-from orchestrator.models.usage import Spending
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.gateway.gateway import GatewayCall
+from orchestrator.models.gateway.usage import Spending
 from orchestrator.store.gateway_calls import GatewayCalls, Refused, Reserved
 from orchestrator.telemetry.metrics import Metrics
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.errors import NotFound
-from orchestrator.models.ids import is_id
+from orchestrator.models.common.ids import is_id
 from orchestrator.services.performing import Performer, PlannedCall
 from orchestrator.store.sessions import SessionStore, Viewer
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
-from orchestrator.models.page import Page
+from orchestrator.models.common.page import Page
 from orchestrator.services.cursors import read_cursor, write_cursor
 
 T = TypeVar("T")

@@ -5,11 +5,11 @@ from typing import Any, Protocol
 from attrs import field, frozen
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.call import CallContext
-from orchestrator.models.envelope import ErrorBody
-from orchestrator.models.orchestration import ServiceCall
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.waits import CallAnswer, Wait
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.plans.orchestration import ServiceCall
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.waits import CallAnswer, Wait
 from orchestrator.services.run import PlanRun
 
 

@@ -8,12 +8,12 @@ from attrs import evolve
 from orchestrator.codec import encode, structure, unstructure
 from orchestrator.domain.task_states import lane_of
 from orchestrator.errors import InvalidBody
-from orchestrator.models.chat import ChatTurn, MessageStatus
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.events import ChatStatusUpdate
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.timestamps import from_timestamp
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.timestamps import from_timestamp
+from orchestrator.models.events.events import ChatStatusUpdate
+from orchestrator.models.sessions.chat import ChatTurn, MessageStatus
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.views import state_body
 from orchestrator.services.workflow_records import WORKFLOW, logged_record
 from orchestrator.store.frames import make_body

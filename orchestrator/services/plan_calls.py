@@ -18,13 +18,13 @@ from orchestrator.clients.answers import Answer
 from orchestrator.clients.messages import result
 from orchestrator.clients.opening import Clients
 from orchestrator.errors import CallTimeout, ServiceRefused, Unprocessable
-from orchestrator.models.call import CallContext
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.events import ToolOutcome, ToolStatus
-from orchestrator.models.operations import OPERATIONS, Operation
-from orchestrator.models.orchestration import ONCE
-from orchestrator.models.principal import Principal, RequestContext, Role
-from orchestrator.models.waits import AnswerStatus, Wait, WaitKind
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.principal import Principal, RequestContext, Role
+from orchestrator.models.events.events import ToolOutcome, ToolStatus
+from orchestrator.models.plans.orchestration import ONCE
+from orchestrator.models.plans.service_operations import OPERATIONS, Operation
+from orchestrator.models.tasks.waits import AnswerStatus, Wait, WaitKind
 from orchestrator.services.call_run import CallRun, asked, result_of_agent
 from orchestrator.services.delegations import answer_of, result_of
 from orchestrator.services.gateway import Gateway

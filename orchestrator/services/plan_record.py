@@ -15,12 +15,12 @@ from attrs import asdict, evolve
 from orchestrator.codec import encode, structure
 from orchestrator.domain import references
 from orchestrator.errors import PayloadTooLarge, Unprocessable
-from orchestrator.models.call import CallContext
-from orchestrator.models.envelope import ErrorBody, FieldFault
-from orchestrator.models.orchestration import OrchestrationPlan, ServiceCall
-from orchestrator.models.plan_state import CallState, PlanProgress
-from orchestrator.models.timestamps import now_ms
-from orchestrator.models.waits import Wait, WaitKind
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.envelope import ErrorBody, FieldFault
+from orchestrator.models.common.timestamps import now_ms
+from orchestrator.models.plans.orchestration import OrchestrationPlan, ServiceCall
+from orchestrator.models.plans.plan_state import CallState, PlanProgress
+from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.delegations import answer_of
 from orchestrator.services.performing import PlannedCall
 from orchestrator.services.run import PlanRun

@@ -11,10 +11,10 @@ from orchestrator.codec import structure, unstructure
 from orchestrator.domain import conditions
 from orchestrator.domain.plan_schedule import Schedule
 from orchestrator.errors import CallTimeout, OrchestratorError, PlanTimeout, revive
-from orchestrator.models.envelope import ErrorBody, FieldFault
-from orchestrator.models.orchestration import OnFailure, OrchestrationPlan, ServiceCall
-from orchestrator.models.plan_state import CallState
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.common.envelope import ErrorBody, FieldFault
+from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, ServiceCall
+from orchestrator.models.plans.plan_state import CallState
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.call_contexts import call_of
 from orchestrator.services.performing import Performer, PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plan_record import UNDO, WAIT, PlanRecord, kept_wait

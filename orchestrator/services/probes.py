@@ -9,9 +9,9 @@ from attrs import define, field, fields
 from orchestrator.clients.opening import Clients
 from orchestrator.clients.transport import Transport
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.call import CallContext
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import TraceContext
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import TraceContext
 from orchestrator.services.health import CHECK_SECONDS, Check
 
 FRESH_SECONDS: Final = 2.0

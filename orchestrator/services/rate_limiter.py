@@ -3,8 +3,8 @@
 from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.models.limits import RateState
-from orchestrator.models.principal import RequestContext
+from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.views import rate_limited, rate_state
 from orchestrator.store.limits import LimitStore
 from orchestrator.store.sessions import Rates

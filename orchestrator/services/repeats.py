@@ -7,7 +7,7 @@ from typing import TypeVar
 from attrs import frozen
 
 from orchestrator.codec import decode, encode
-from orchestrator.models.principal import RequestContext
+from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.views import key_reused
 from orchestrator.store.idempotency import IdempotencyStore
 

@@ -7,11 +7,11 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.replays import calls_before, changed
 from orchestrator.domain.task_states import FINISHED
 from orchestrator.errors import NotFound, OrchestratorError, PermissionMissing, QueueFull, TaskUnfinished
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.replay import Replayed, ReplayRequest
-from orchestrator.models.task import TaskMessage, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.tasks.replay import Replayed, ReplayRequest
+from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.services.placing import CHAT_TURN, complete_turn, placement_of
 from orchestrator.services.plan_record import UNDO
 from orchestrator.services.views import rate_limited, session_closed, session_not_found, tenant_refuses

@@ -13,10 +13,10 @@ import trio
 
 from orchestrator.domain.revocations import RevocationIndex
 from orchestrator.errors import StoreUnavailable, Unprocessable
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.principal import Principal, RequestContext
-from orchestrator.models.revocation import Revocation, TokenRevoke, TokenRevoked
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.principal import Principal, RequestContext
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.operations.revocation import Revocation, TokenRevoke, TokenRevoked
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.connection import Message
 from orchestrator.store.revocations import RevocationStore, read_revocation

@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 from attrs import define, frozen
 
-from orchestrator.models.chat import ChatAnswer, HistoryMessage
-from orchestrator.models.plan_state import PlanProgress
-from orchestrator.models.session import Session
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.waits import Wait
+from orchestrator.models.plans.plan_state import PlanProgress
+from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import Wait
 from orchestrator.services.delegations import Delegating
 
 

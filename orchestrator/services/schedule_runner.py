@@ -12,12 +12,12 @@ import structlog
 from attrs import evolve, frozen
 
 from orchestrator.errors import NotFound, OrchestratorError, SessionClosed, StoreUnavailable
-from orchestrator.models.chat import ChatAccepted, ChatTurn
-from orchestrator.models.cron import next_moment
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
-from orchestrator.models.schedule import MissedRuns, Schedule, SessionPolicy
-from orchestrator.models.session import SessionCreate
+from orchestrator.models.common.cron import next_moment
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.sessions.chat import ChatAccepted, ChatTurn
+from orchestrator.models.sessions.session import SessionCreate
+from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
 from orchestrator.services.chat import ChatService
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.store.schedules import DueSchedule, ScheduleStore

@@ -9,11 +9,11 @@ from attrs import asdict, frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import NotFound, QueueFull
-from orchestrator.models.cron import next_moment
-from orchestrator.models.ids import new_id
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
+from orchestrator.models.common.cron import next_moment
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
 from orchestrator.services.paging import Place, filtered_page
 from orchestrator.services.views import key_reused, viewer_of
 from orchestrator.store.audit import AuditTrail

@@ -14,9 +14,9 @@ from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.domain.breaker import FAIR_SECONDS
 from orchestrator.domain.retry import RetryBudget, retry_delay
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.breakers import BreakerState, Criticality
-from orchestrator.models.call import CallContext
-from orchestrator.models.orchestration import ServiceCall
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.operations.breakers import BreakerState, Criticality
+from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.service_guard import Attempt, ServiceGuard
 from orchestrator.telemetry.metrics import Metrics
 

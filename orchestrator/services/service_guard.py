@@ -20,8 +20,8 @@ from orchestrator.errors import (
     ServiceFault,
     ServiceUnreachable,
 )
-from orchestrator.models.breakers import BreakerState, Criticality
-from orchestrator.models.orchestration import ServiceCall
+from orchestrator.models.operations.breakers import BreakerState, Criticality
+from orchestrator.models.plans.orchestration import ServiceCall
 
 PROBE_SECONDS = 2.0
 """How long others wait for the outcome of a probe; and when to ask again, where it has none by then."""

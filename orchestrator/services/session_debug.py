@@ -10,10 +10,10 @@ import orjson
 from attrs import evolve, frozen
 
 from orchestrator.errors import NotFound
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.session_debug import EventLogState, SessionDebug
-from orchestrator.models.task import Task
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.operations.session_debug import EventLogState, SessionDebug
+from orchestrator.models.tasks.task import Task
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.views import session_not_found

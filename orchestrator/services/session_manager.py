@@ -11,12 +11,12 @@ from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.session_states import CLOSED, IdleTimes, refusal, sources_of
 from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TransitionRefused
-from orchestrator.models.agent_views import AgentAssign
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.session import Session, SessionCreate, SessionState, SessionUpdate
-from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.models.agents.agent_views import AgentAssign
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionUpdate
 from orchestrator.services.agent_existence import Agents, must_exist
 from orchestrator.services.paging import filtered_page
 from orchestrator.services.views import (

@@ -15,8 +15,8 @@ import trio
 from attrs import define, field, frozen
 
 from orchestrator.errors import CallTimeout, InternalFault, OrchestratorError, StoreUnavailable
-from orchestrator.models.ids import new_id
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.store.answer_cache import LEASE_MS, AnswerCache, Elsewhere, Ours
 from orchestrator.store.connection import Message
 

@@ -1,7 +1,7 @@
 """What stands for a session where the parts of a turn ask for one, outside of any session."""
 
-from orchestrator.models.session import Session, SessionState
-from orchestrator.models.task import TaskMessage
+from orchestrator.models.sessions.session import Session, SessionState
+from orchestrator.models.tasks.task import TaskMessage
 
 
 def stand_in(message: TaskMessage, agent_id: str) -> Session:

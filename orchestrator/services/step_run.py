@@ -5,10 +5,10 @@ from typing import Any
 
 from attrs import define, field
 
-from orchestrator.models.chat import HistoryMessage
-from orchestrator.models.session import Session
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.waits import Callback
+from orchestrator.models.sessions.chat import HistoryMessage
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import Callback
 from orchestrator.services.stand_in import stand_in
 
 

@@ -9,10 +9,10 @@ from attrs import frozen
 
 from orchestrator.codec import parse_request, structure
 from orchestrator.errors import InvalidBody, OrchestratorError, PermissionMissing, StoreUnavailable
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.ids import is_id, new_id
-from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
-from orchestrator.models.task_updates import TASK_UPDATES, TaskUpdate
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.ids import is_id, new_id
+from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.tasks.task_updates import TASK_UPDATES, TaskUpdate
 from orchestrator.services.task_updates import TaskUpdateService
 from orchestrator.store.audit import AuditTrail
 

@@ -8,13 +8,13 @@ from attrs import asdict, field, frozen
 from orchestrator.clients.refusals import told_error
 from orchestrator.codec import encode
 from orchestrator.errors import NotFound, PermissionMissing, Unprocessable
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.events import ChatStatusUpdate
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.task_updates import TaskFail, TaskProgress, TaskUpdate, TaskUpdated
-from orchestrator.models.waits import AnswerStatus, CallAnswer
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.events import ChatStatusUpdate
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.task_updates import TaskFail, TaskProgress, TaskUpdate, TaskUpdated
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer
 from orchestrator.store.delegations import DelegationStore, Reported, Taken, Verdict
 from orchestrator.store.frames import make_body
 from orchestrator.store.ready import ReadyTenants

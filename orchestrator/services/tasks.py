@@ -7,11 +7,11 @@ from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import NotFound
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import Task, TaskCancelled, TaskStatus
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import Task, TaskCancelled, TaskStatus
 from orchestrator.services.paging import filtered_page
 from orchestrator.services.views import state_body, status_template, viewer_of
 from orchestrator.store.ready import ReadyTenants

@@ -8,10 +8,10 @@ from attrs import asdict, fields, frozen
 
 from orchestrator.domain.webhook_signatures import new_secret
 from orchestrator.errors import NotFound, TransitionRefused, Unprocessable
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.tenant import (
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.operations.tenant import (
     UNCHANGED,
     CallbackSecret,
     DrainMode,

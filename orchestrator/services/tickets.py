@@ -8,8 +8,8 @@ from attrs import frozen
 from orchestrator.config.constants import TICKET_SECONDS
 from orchestrator.domain.session_states import CLOSED
 from orchestrator.errors import Unauthorized
-from orchestrator.models.principal import Principal, RequestContext, Role
-from orchestrator.models.session import SessionTicket
+from orchestrator.models.common.principal import Principal, RequestContext, Role
+from orchestrator.models.sessions.session import SessionTicket
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.views import session_closed
 from orchestrator.store.sessions import SessionStore

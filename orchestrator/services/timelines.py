@@ -4,8 +4,8 @@ from attrs import evolve, frozen
 
 from orchestrator.domain.waiting import explain
 from orchestrator.errors import NotFound
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.timeline import TaskWait, Timeline
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.timeline import TaskWait, Timeline
 from orchestrator.services.load import LoadService
 from orchestrator.services.views import viewer_of
 from orchestrator.store.timelines import TimelineStore

@@ -8,9 +8,9 @@ from attrs import frozen
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.task_states import lane_of
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import Task
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.task import Task
 from orchestrator.services.new_tasks import new_task
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.turn_tools import DELEGATED_MS

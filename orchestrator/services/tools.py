@@ -8,14 +8,14 @@ from attrs import frozen
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
 from orchestrator.errors import NotFound, ServiceRefused, Unprocessable
-from orchestrator.models.call import CallContext
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.events import ToolOutcome
-from orchestrator.models.ids import is_id, new_id
-from orchestrator.models.orchestration import MEDIUM, ServiceCall
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.tool import AT_ONCE_MS, TIMEOUT_MS, Tool, ToolKind, ToolRan, ToolRun
+from orchestrator.models.agents.tool import AT_ONCE_MS, TIMEOUT_MS, Tool, ToolKind, ToolRan, ToolRun
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.ids import is_id, new_id
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.events import ToolOutcome
+from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.call_contexts import call_for
 from orchestrator.services.named_pages import page_by_name

@@ -7,10 +7,10 @@ from attrs import frozen
 from orchestrator.codec import decode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import NotFound, ServiceFault
-from orchestrator.models.chat import ChatDeleted, ChatSummary, HistoryMessage
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.session import Session
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.sessions.chat import ChatDeleted, ChatSummary, HistoryMessage
+from orchestrator.models.sessions.session import Session
 from orchestrator.services.call_contexts import call_for
 from orchestrator.services.conversations import Conversations
 from orchestrator.services.session_manager import SessionManager

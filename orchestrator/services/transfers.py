@@ -7,12 +7,12 @@ from attrs import frozen
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.transfers import check_item
 from orchestrator.errors import InvalidBody, InvalidParameter, OrchestratorError
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.tenant import TenantState
-from orchestrator.models.transfer import Imported, TransferItem
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.operations.tenant import TenantState
+from orchestrator.models.operations.transfer import Imported, TransferItem
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.placing import placement_of
 from orchestrator.services.tenants import TenantService

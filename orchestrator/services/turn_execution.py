@@ -11,12 +11,12 @@ from orchestrator.clients.agent_execution import Execution, read_response
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import unstructure
 from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFault, ServiceRefused
-from orchestrator.models.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
-from orchestrator.models.call import CallContext
-from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
-from orchestrator.models.ids import new_id
-from orchestrator.models.orchestration import HIGH, MEDIUM, ServiceCall
-from orchestrator.models.waits import CallAnswer, Callback, Wait
+from orchestrator.models.agents.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
+from orchestrator.models.plans.orchestration import HIGH, MEDIUM, ServiceCall
+from orchestrator.models.tasks.waits import CallAnswer, Callback, Wait
 from orchestrator.services.delegations import answer_of, result_of
 from orchestrator.services.run import Run, TurnWaiting
 from orchestrator.services.service_coordinator import ServiceCoordinator

@@ -7,9 +7,9 @@ from attrs import define, field
 
 from orchestrator.clients.conversation import ConversationClient
 from orchestrator.errors import NotFound
-from orchestrator.models.call import CallContext
-from orchestrator.models.chat import HistoryMessage, Speaker
-from orchestrator.models.orchestration import HIGH, ONCE, ServiceCall
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
+from orchestrator.models.sessions.chat import HistoryMessage, Speaker
 from orchestrator.services.fallbacks import or_none
 from orchestrator.services.run import Run
 from orchestrator.services.service_coordinator import ServiceCoordinator

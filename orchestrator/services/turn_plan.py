@@ -17,9 +17,9 @@ from attrs import evolve, field, frozen
 
 from orchestrator.clients.responses import MAX_LINE_BYTES
 from orchestrator.domain.plan_schedule import Schedule
-from orchestrator.models.orchestration import HIGH, ONCE, OrchestrationPlan, ServiceCall
-from orchestrator.models.plan_state import CallState, PlanProgress
-from orchestrator.models.task import TaskMessage
+from orchestrator.models.plans.orchestration import HIGH, ONCE, OrchestrationPlan, ServiceCall
+from orchestrator.models.plans.plan_state import CallState, PlanProgress
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.agent_catalog import AGENT, TOOLS
 from orchestrator.services.delegations import Delegating
 from orchestrator.services.performing import Performer, PlanDone, PlanUndone, PlanWaiting

@@ -6,8 +6,8 @@ from typing import Final
 import trio
 
 from orchestrator.clients.agent_execution import AgentStream
-from orchestrator.models.agent import AgentOutcome, AgentPiece, AgentResponse, AgentToken
-from orchestrator.models.events import ChatStream, ChatStreamReset, StreamContent
+from orchestrator.models.agents.agent import AgentOutcome, AgentPiece, AgentResponse, AgentToken
+from orchestrator.models.events.events import ChatStream, ChatStreamReset, StreamContent
 from orchestrator.services.run import Run
 from orchestrator.services.siblings import open_siblings
 

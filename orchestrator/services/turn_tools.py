@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from orchestrator.codec import structure
-from orchestrator.models.events import ToolOutcome, ToolStatus
-from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait, WaitKind
+from orchestrator.models.events.events import ToolOutcome, ToolStatus
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 
 CLIENT_TOOL_MS: Final = 60_000
 """How long a client has for a tool."""

@@ -6,9 +6,9 @@ from typing import Final
 from attrs import frozen
 
 from orchestrator.errors import InvalidParameter, PermissionMissing
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.usage import UsageGroup, UsageReport
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.store.usage import UsageLedger
 
 DEFAULT_DAYS: Final = 30

@@ -11,11 +11,11 @@ from orchestrator.errors import (
     SessionClosed,
     TenantDraining,
 )
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.events import ChatStatusUpdate, StateUpdate
-from orchestrator.models.limits import RateState
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.session import SessionState
+from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.events import ChatStatusUpdate, StateUpdate
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.sessions.session import SessionState
 from orchestrator.store.admission import Admission, Verdict
 from orchestrator.store.frames import make_body
 from orchestrator.store.sessions import Rates, Viewer

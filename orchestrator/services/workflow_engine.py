@@ -9,13 +9,13 @@ from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure
 from orchestrator.errors import InvalidBody, NotFound, ServiceFault, ServiceRefused, WrongWorkflowState
-from orchestrator.models.call import CallContext
-from orchestrator.models.ids import new_id
-from orchestrator.models.orchestration import MEDIUM, ONCE, ServiceCall
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task_updates import TaskProgress
-from orchestrator.models.workflow import WorkflowDefinition, WorkflowInput
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.plans.orchestration import MEDIUM, ONCE, ServiceCall
+from orchestrator.models.plans.workflow import WorkflowDefinition, WorkflowInput
+from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.services.agent_existence import LOOK_SECONDS
 from orchestrator.services.call_contexts import call_for
 from orchestrator.services.named_pages import page_by_name

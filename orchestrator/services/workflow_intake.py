@@ -17,18 +17,18 @@ from orchestrator.errors import (
     PermissionMissing,
     Unprocessable,
 )
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.limits import RateState
-from orchestrator.models.orchestration import OrchestrationPlan
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.timestamps import from_timestamp, to_timestamp
-from orchestrator.models.workflow import (
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp, to_timestamp
+from orchestrator.models.plans.orchestration import OrchestrationPlan
+from orchestrator.models.plans.workflow import (
     PRIORITY,
     WorkflowAccepted,
     WorkflowExecute,
     WorkflowMode,
 )
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.callbacks import callback_task, check_callback
 from orchestrator.services.new_tasks import new_task
 from orchestrator.services.session_manager import SessionManager

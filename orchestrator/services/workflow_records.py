@@ -7,10 +7,10 @@ from typing import Any, Final
 import orjson
 from attrs import asdict
 
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.task import TaskMessage, TaskStatus
-from orchestrator.models.task_updates import TaskProgress
-from orchestrator.models.workflow import WorkflowInputRequest, WorkflowStatusUpdate
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.plans.workflow import WorkflowInputRequest, WorkflowStatusUpdate
+from orchestrator.models.tasks.task import TaskMessage, TaskStatus
+from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.store.delegations import Reported
 from orchestrator.store.frames import make_body
 from orchestrator.store.workflows import FIGURES, PROGRESS, Note, read_progress

@@ -19,13 +19,13 @@ from orchestrator.errors import (
     PlanTimeout,
     WrongWorkflowState,
 )
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.events import ToolOutcome, ToolStatus
-from orchestrator.models.orchestration import MEDIUM, ServiceCall
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.timestamps import from_timestamp, now_ms
-from orchestrator.models.workflow import StepResult, StepStatus, StepType, WorkflowStep
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.events.events import ToolOutcome, ToolStatus
+from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
+from orchestrator.models.plans.workflow import StepResult, StepStatus, StepType, WorkflowStep
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.call_contexts import call_of
 from orchestrator.services.run import Partial, TurnDone, TurnRunner
 from orchestrator.services.service_coordinator import ServiceCoordinator

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 from orchestrator.codec import decode
 from orchestrator.domain.task_states import FINISHED
-from orchestrator.models.batch import CallbackStatus
-from orchestrator.models.envelope import ErrorBody
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.timestamps import to_timestamp
-from orchestrator.models.workflow import WorkflowCallbackState, WorkflowEnd, WorkflowResults, WorkflowStatus
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.plans.workflow import WorkflowCallbackState, WorkflowEnd, WorkflowResults, WorkflowStatus
+from orchestrator.models.tasks.batch import CallbackStatus
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.workflow_records import request_of, standing_of
 from orchestrator.store.workflows import WorkflowRecord
 

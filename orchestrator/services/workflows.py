@@ -14,11 +14,10 @@ from orchestrator.errors import (
     WrongWorkflowState,
     revive,
 )
-from orchestrator.models.events import Event
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.workflow import (
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.events import Event
+from orchestrator.models.plans.workflow import (
     WorkflowAccepted,
     WorkflowCancelled,
     WorkflowDefinition,
@@ -28,6 +27,7 @@ from orchestrator.models.workflow import (
     WorkflowResults,
     WorkflowStatus,
 )
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.views import viewer_of
 from orchestrator.services.workflow_engine import EngineService

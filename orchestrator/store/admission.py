@@ -7,8 +7,8 @@ from attrs import frozen
 
 from orchestrator.codec import encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
-from orchestrator.models.chat import IfBusy
-from orchestrator.models.task import Lane, TaskMessage
+from orchestrator.models.sessions.chat import IfBusy
+from orchestrator.models.tasks.task import Lane, TaskMessage
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 from orchestrator.store.sessions import Rates, Viewer

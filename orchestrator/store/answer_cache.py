@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 

@@ -4,8 +4,8 @@ from typing import Final
 
 from attrs import frozen
 
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.store.connection import Redis
 from orchestrator.store.keys import Keys
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from orchestrator.models.task import Lane
+from orchestrator.models.tasks.task import Lane
 from orchestrator.store.connection import Redis
 from orchestrator.store.keys import Keys
 from orchestrator.store.scripts import Script

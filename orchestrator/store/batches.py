@@ -11,7 +11,9 @@ from attrs import frozen
 from orchestrator.codec import decode, encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.batch import (
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.batch import (
     Batch,
     BatchCallback,
     BatchItem,
@@ -21,9 +23,7 @@ from orchestrator.models.batch import (
     ItemResult,
     OnItemError,
 )
-from orchestrator.models.envelope import ErrorBody
-from orchestrator.models.task import Lane, TaskMessage, TaskStatus
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.store.base import TenantStore, descending
 from orchestrator.store.scripts import Script
 from orchestrator.store.sessions import Viewer

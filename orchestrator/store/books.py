@@ -7,8 +7,8 @@ for long, and work that goes on meanwhile is seen either before or after each of
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from orchestrator.models.books import EntryStanding, Fault, FaultKind, SessionStanding, TaskStanding
-from orchestrator.models.task import Lane, TaskStatus
+from orchestrator.models.operations.consistency import EntryStanding, Fault, FaultKind, SessionStanding, TaskStanding
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 

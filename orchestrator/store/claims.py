@@ -8,8 +8,8 @@ from attrs import field, frozen
 
 from orchestrator.codec import decode
 from orchestrator.errors import FencedOut
-from orchestrator.models.session import Session
-from orchestrator.models.task import TaskMessage
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.store.placement import Stray, read_stray
 from orchestrator.store.quick_reading import quick_reader
 from orchestrator.store.sessions import read_session

@@ -7,9 +7,9 @@ from attrs import frozen
 
 from orchestrator.codec import decode
 from orchestrator.errors import InvalidBody
-from orchestrator.models.envelope import ErrorBody
-from orchestrator.models.replay import DeadLetter
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.replay import DeadLetter
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 

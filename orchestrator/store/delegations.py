@@ -9,9 +9,9 @@ import orjson
 from attrs import frozen
 
 from orchestrator.codec import encode
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.timestamps import now_ms
-from orchestrator.models.waits import CallAnswer
+from orchestrator.models.common.timestamps import now_ms
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import CallAnswer
 from orchestrator.store.base import TenantStore
 from orchestrator.store.claims import Claim, held
 from orchestrator.store.scripts import Script

@@ -10,7 +10,7 @@ from typing import Any, Self
 from attrs import frozen
 
 from orchestrator.errors import NotFound
-from orchestrator.models.events import Event
+from orchestrator.models.events.events import Event
 from orchestrator.store.connection import Redis
 from orchestrator.store.frames import frame
 from orchestrator.store.keys import Keys

@@ -7,10 +7,10 @@ spliced in front, so an event is encoded once, however many follow it.
 from typing import Final
 
 from orchestrator.codec import encode, unstructure
-from orchestrator.models.envelope import SCHEMA_VERSION, SOURCE_SERVICE, MessageType
-from orchestrator.models.events import Event
-from orchestrator.models.ids import new_id
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.envelope import SCHEMA_VERSION, SOURCE_SERVICE, MessageType
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.events.events import Event
 
 _DATA: Final = b'{"data":{'
 _STATE_UPDATE: Final = "session.state_update"

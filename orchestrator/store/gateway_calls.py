@@ -12,9 +12,9 @@ from attrs import asdict, field, frozen
 from redis.exceptions import NoScriptError
 
 from orchestrator.config.gateway import TiersSettings
-from orchestrator.models.gateway import Doubt, Ending, GatewayCall
-from orchestrator.models.task import Lane
-from orchestrator.models.usage import Payer, Spending, UsageKind
+from orchestrator.models.gateway.gateway import Doubt, Ending, GatewayCall
+from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
+from orchestrator.models.tasks.task import Lane
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 from orchestrator.store.usage import KEPT_DAYS, KEPT_DAYS_BY_USER

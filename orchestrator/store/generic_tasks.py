@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
-from orchestrator.models.task import Lane, TaskMessage, TaskStatus
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.store.admission import Admission, Verdict
 from orchestrator.store.base import TenantStore
 from orchestrator.store.claims import Claim, held

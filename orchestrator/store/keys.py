@@ -5,7 +5,7 @@ With `hash_tags` the tenant stands in braces, so that Redis Cluster keeps all ke
 
 from attrs import frozen
 
-from orchestrator.models.task import Lane
+from orchestrator.models.tasks.task import Lane
 
 
 @frozen

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from orchestrator.codec import decode, encode
 from orchestrator.errors import InvalidBody
-from orchestrator.models.load import Node, NodeLoad
+from orchestrator.models.operations.load import Node, NodeLoad
 from orchestrator.store.connection import Redis
 from orchestrator.store.keys import Keys
 from orchestrator.store.scripts import Script

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from orchestrator.codec import decode, encode
 from orchestrator.errors import InvalidBody
-from orchestrator.models.notices import Notice
+from orchestrator.models.operations.system_events import Notice
 from orchestrator.store.connection import Redis
 from orchestrator.store.keys import Keys
 

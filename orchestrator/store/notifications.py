@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 
 from orchestrator.codec import structure
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
-from orchestrator.models.notification import Notification
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.events.notification import Notification
 from orchestrator.store.base import TenantStore, descending
 from orchestrator.store.events import EventLog
 from orchestrator.store.scripts import Script

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 import orjson
 
-from orchestrator.models.events import Event
+from orchestrator.models.events.events import Event
 
 E = TypeVar("E", bound=Event)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.models.task import Lane
+from orchestrator.models.tasks.task import Lane
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 

@@ -13,7 +13,7 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.models.replies import Reply
+from orchestrator.models.operations.queue_replies import Reply
 from orchestrator.store.backoff import Backoff
 from orchestrator.store.connection import Dedicated, Redis, RedisAway
 from orchestrator.store.doorbell import Doorbell

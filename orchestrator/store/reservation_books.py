@@ -6,7 +6,7 @@ The open calls of the gateway, their records and the sums of the budgets are rea
 import re
 from typing import Final
 
-from orchestrator.models.books import Fault, FaultKind, ReservationStanding, WrongSum
+from orchestrator.models.operations.consistency import Fault, FaultKind, ReservationStanding, WrongSum
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 

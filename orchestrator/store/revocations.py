@@ -5,7 +5,7 @@ from typing import Final
 import orjson
 from attrs import frozen
 
-from orchestrator.models.revocation import Revocation
+from orchestrator.models.operations.revocation import Revocation
 from orchestrator.store.connection import Redis
 from orchestrator.store.keys import Keys
 from orchestrator.store.scripts import Script

@@ -6,8 +6,8 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
-from orchestrator.models.schedule import MissedRuns, Schedule, SessionPolicy
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
 from orchestrator.store.base import TenantStore, descending
 from orchestrator.store.scripts import Script
 

@@ -9,9 +9,9 @@ import orjson
 from attrs import frozen
 
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS, TICKET_SECONDS
-from orchestrator.models.ids import new_id
-from orchestrator.models.session import Session, SessionState
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.store.base import TenantStore, descending
 from orchestrator.store.scripts import Script
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from orchestrator.codec import decode
-from orchestrator.models.envelope import ErrorBody
-from orchestrator.models.task import Task, TaskStatus
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.task import Task, TaskStatus
 from orchestrator.store.base import TenantStore, descending
 from orchestrator.store.sessions import Viewer
 

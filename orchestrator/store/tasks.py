@@ -7,8 +7,8 @@ from attrs import frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
-from orchestrator.models.task import Lane, TaskStatus
-from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait
+from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait
 from orchestrator.store.claims import Batch, Claim, held, read_claims
 from orchestrator.store.placement import Stray
 from orchestrator.store.scripts import Script

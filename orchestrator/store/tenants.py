@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from attrs import fields, frozen
 
-from orchestrator.models.tenant import (
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.operations.tenant import (
     Depth,
     DrainMode,
     Queue,
@@ -15,7 +16,6 @@ from orchestrator.models.tenant import (
     TenantState,
     Tier,
 )
-from orchestrator.models.timestamps import to_timestamp
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.timeline import TraceStep, WaitFacts
-from orchestrator.models.timestamps import to_timestamp
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.timeline import TraceStep, WaitFacts
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 from orchestrator.store.sessions import Viewer

@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.models.task import Lane, TaskStatus
-from orchestrator.models.transfer import TransferItem, TransferKind
+from orchestrator.models.operations.transfer import TransferItem, TransferKind
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 

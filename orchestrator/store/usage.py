@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from orchestrator.errors import InvalidParameter
-from orchestrator.models.usage import Payer, UsageGroup, UsageItem, UsageKind, UsageReport, UsageTotals
+from orchestrator.models.gateway.usage import Payer, UsageGroup, UsageItem, UsageKind, UsageReport, UsageTotals
 from orchestrator.store.base import TenantStore
 from orchestrator.store.scripts import Script
 

@@ -7,8 +7,8 @@ import orjson
 from attrs import asdict, evolve, field, frozen
 
 from orchestrator.codec import decode
-from orchestrator.models.task import Task
-from orchestrator.models.task_updates import TaskProgress
+from orchestrator.models.tasks.task import Task
+from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.store.base import TenantStore
 from orchestrator.store.claims import Claim, held
 from orchestrator.store.scripts import Script

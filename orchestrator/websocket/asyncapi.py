@@ -8,11 +8,11 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES, SUBPROTOCOL, TICKET_SECONDS
-from orchestrator.models.envelope import SCHEMA_VERSION, MessageType, RequestEnvelope
-from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
-from orchestrator.models.ids import Id
-from orchestrator.models.task_updates import TaskUpdated
-from orchestrator.models.timestamps import Timestamp
+from orchestrator.models.common.envelope import SCHEMA_VERSION, MessageType, RequestEnvelope
+from orchestrator.models.common.ids import Id
+from orchestrator.models.common.timestamps import Timestamp
+from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
+from orchestrator.models.tasks.task_updates import TaskUpdated
 from orchestrator.schemas import Schemas
 from orchestrator.websocket import connection, connection_manager, handlers
 from orchestrator.websocket.handlers import HANDLERS

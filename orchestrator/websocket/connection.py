@@ -15,8 +15,8 @@ from attrs import frozen
 
 from orchestrator.errors import NotFound, OrchestratorError
 from orchestrator.middleware.auth import Authenticator
-from orchestrator.models.events import Event
-from orchestrator.models.principal import Principal, RequestContext
+from orchestrator.models.common.principal import Principal, RequestContext
+from orchestrator.models.events.events import Event
 from orchestrator.services.container import Services
 from orchestrator.store.events import LoggedEvent
 from orchestrator.store.frames import frame

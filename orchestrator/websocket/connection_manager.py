@@ -10,8 +10,8 @@ import trio
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import ServiceUnreachable, TooManyConnections
-from orchestrator.models.events import SystemReconnect
-from orchestrator.models.principal import Principal
+from orchestrator.models.common.principal import Principal
+from orchestrator.models.events.events import SystemReconnect
 from orchestrator.websocket.connection import TOKEN, Connection
 
 RETRY_MS: Final = 1000

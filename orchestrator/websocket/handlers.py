@@ -24,9 +24,11 @@ from orchestrator.errors import (
 )
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import read_trace
-from orchestrator.models.chat import ChatTurn
-from orchestrator.models.envelope import FieldFault, RequestEnvelope
-from orchestrator.models.events import (
+from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.events.events import (
     ChatCancel,
     ChatStatusUpdate,
     SessionSync,
@@ -35,10 +37,8 @@ from orchestrator.models.events import (
     SystemPong,
     ToolResult,
 )
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.timestamps import now_ms, to_timestamp
-from orchestrator.models.workflow import WorkflowCancel, WorkflowInput, WorkflowInputFrame
+from orchestrator.models.plans.workflow import WorkflowCancel, WorkflowInput, WorkflowInputFrame
+from orchestrator.models.sessions.chat import ChatTurn
 
 if TYPE_CHECKING:
     from orchestrator.websocket.connection import Connection

@@ -7,9 +7,9 @@ from quart import Websocket
 
 from orchestrator.errors import NotFound
 from orchestrator.middleware.exchange import Exchange
-from orchestrator.models.events import Event
-from orchestrator.models.notification import NotificationSummary
-from orchestrator.models.principal import Principal, RequestContext
+from orchestrator.models.common.principal import Principal, RequestContext
+from orchestrator.models.events.events import Event
+from orchestrator.models.events.notification import NotificationSummary
 from orchestrator.services.container import Services
 from orchestrator.store.notifications import NotificationLog
 from orchestrator.websocket.connection import Connection

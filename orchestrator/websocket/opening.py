@@ -25,9 +25,9 @@ from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.headers import AnswerHeaders
 from orchestrator.middleware.refusals import AUDITED, record_refusal
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.ids import is_id
-from orchestrator.models.principal import Principal, RequestContext
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.ids import is_id
+from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.services.container import Services
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.connection_manager import ConnectionManager

@@ -7,11 +7,11 @@ import orjson
 from orchestrator.codec import unstructure
 from orchestrator.domain.task_states import FINISHED
 from orchestrator.errors import NotFound
-from orchestrator.models.batch import ENDED, Batch, BatchProgress
-from orchestrator.models.events import Event, Snapshot, StateUpdate
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.session import Session
-from orchestrator.models.workflow import WorkflowStatus, WorkflowStatusUpdate
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.events import Event, Snapshot, StateUpdate
+from orchestrator.models.plans.workflow import WorkflowStatus, WorkflowStatusUpdate
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.batch import ENDED, Batch, BatchProgress
 from orchestrator.services.container import Services
 from orchestrator.store.events import BatchLog, EventLog, TaskLog
 from orchestrator.websocket.events import ends_session

@@ -15,9 +15,9 @@ from orchestrator.errors import NotFound, PermissionMissing
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.refusals import record_refusal
-from orchestrator.models.events import Event
-from orchestrator.models.principal import Principal, RequestContext
-from orchestrator.models.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
+from orchestrator.models.common.principal import Principal, RequestContext
+from orchestrator.models.events.events import Event
+from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
 from orchestrator.store.events import EventLog
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.handlers import Frames, Handler, Said

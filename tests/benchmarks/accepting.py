@@ -27,7 +27,7 @@ import redis
 import trio
 
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.redis_server import run_redis
 
 SECRET = "benchmark-secret-benchmark-secret"

@@ -27,7 +27,7 @@ import click
 import httpx
 import trio
 
-from orchestrator.models.ids import new_id
+from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.redis_server import run_redis
 from tests.services.gateway_rig import CTX, Rig, gateway_at

@@ -27,7 +27,7 @@ from attrs import define, field
 
 from orchestrator.config.loading import SERVICE_NAMES
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.redis_server import run_redis
 from tests.benchmarks.accepting import SECRET, server
 

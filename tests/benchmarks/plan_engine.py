@@ -23,9 +23,9 @@ from attrs import evolve, frozen
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
 from orchestrator.domain.plans import check
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import OPERATIONS, Operation
-from orchestrator.models.orchestration import ONCE, OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import ONCE, OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.models.plans.service_operations import OPERATIONS, Operation
 from orchestrator.services.gateway import Gateway
 from orchestrator.services.performing import PlanDone
 from orchestrator.services.plan_calls import PlanCalls

@@ -37,10 +37,10 @@ import click
 import trio
 from attrs import define, evolve, field
 
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.ids import new_id
-from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.services import QueueServices
 from orchestrator.sandbox.redis_server import run_redis

@@ -23,10 +23,10 @@ import click
 import trio
 from attrs import define, evolve, field
 
-from orchestrator.models.chat import ChatAnswer
-from orchestrator.models.ids import new_id
-from orchestrator.models.session import Session
-from orchestrator.models.task import Lane
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.sessions.chat import ChatAnswer
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import Lane
 from orchestrator.sandbox.redis_server import run_redis
 from orchestrator.services.run import Partial, Run, TurnDone
 from orchestrator.store.scripts import load_scripts

@@ -18,8 +18,8 @@ import trio
 
 from orchestrator.codec import encode
 from orchestrator.domain.fairness import Contender, distribute
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.task import TaskMessage, TaskMetadata
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 from orchestrator.queue.scheduler import TENANTS_A_ROUND
 from orchestrator.sandbox.redis_server import run_redis
 from orchestrator.store.connection import Redis, open_redis

@@ -10,7 +10,7 @@ from hypercorn.config import Config
 
 from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from tests.cli.runs import run_cli
 from tests.http.fakes import SECRET, SETTINGS
 

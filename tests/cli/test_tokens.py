@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypercorn.config import Config
 
 from cli.main import nooble_orch
-from orchestrator.models.revocation import TokenRevoke
+from orchestrator.models.operations.revocation import TokenRevoke
 from tests.cli.runs import run_cli
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, House
 

@@ -2,8 +2,8 @@
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.domain.breaker import POLICIES
-from orchestrator.models.breakers import Criticality
-from orchestrator.models.operations import OPERATIONS, Operation
+from orchestrator.models.operations.breakers import Criticality
+from orchestrator.models.plans.service_operations import OPERATIONS, Operation
 from orchestrator.services.fallbacks import FALLBACKS
 
 SERVICES = tuple(dict.fromkeys(service for service, _ in OPERATIONS))

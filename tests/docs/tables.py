@@ -7,8 +7,8 @@ from attrs import fields
 from orchestrator.config.loading import origins, variable
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
-from orchestrator.models.task_updates import TASK_UPDATES, TaskUpdated
+from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
+from orchestrator.models.tasks.task_updates import TASK_UPDATES, TaskUpdated
 from orchestrator.telemetry.metrics import NAMESPACE, Metrics
 from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.task_updates import ANSWER

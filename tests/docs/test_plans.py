@@ -10,9 +10,9 @@ import pytest
 from orchestrator.codec import structure
 from orchestrator.domain.plans import check
 from orchestrator.errors import Unprocessable
-from orchestrator.models.envelope import ErrorBody
-from orchestrator.models.operations import OPERATIONS
-from orchestrator.models.plan_request import PlanRequest
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.plans.plan_request import PlanRequest
+from orchestrator.models.plans.service_operations import OPERATIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plan.md"
 TEXT = PAGE.read_text(encoding="utf-8")

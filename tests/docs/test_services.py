@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.plans.service_operations import OPERATIONS
 from tests.docs.services import SERVICES, operations_table, services_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "services.md"

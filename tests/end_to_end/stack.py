@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.redis_server import RedisServer, run_redis
 

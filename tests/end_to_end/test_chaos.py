@@ -15,8 +15,8 @@ import pytest
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.models.books import Place
-from orchestrator.models.ids import new_id
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.operations.consistency import Place
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.services.books import Audit, Auditor
 from orchestrator.store.books import BookStore

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import trio
 
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from tests.end_to_end.stack import INTERNAL_KEY, Follower, Stack, open_stack
 
 

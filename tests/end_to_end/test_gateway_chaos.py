@@ -16,7 +16,7 @@ import pytest
 import trio
 from attrs import define, field
 
-from orchestrator.models.ids import new_id
+from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.keys import Keys

@@ -9,8 +9,8 @@ from attrs import evolve
 
 from orchestrator.clients.opening import open_clients
 from orchestrator.codec import structure
-from orchestrator.models.plan_request import PlanRequest
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.plans.plan_request import PlanRequest
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.batch_item import BatchItemRunner

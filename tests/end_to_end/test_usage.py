@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from tests.end_to_end.stack import Stack, open_stack
 
 

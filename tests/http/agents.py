@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.errors import NotFound
-from orchestrator.models.agent_views import (
+from orchestrator.models.agents.agent_views import (
     AgentDetails,
     AgentFeedback,
     AgentSummary,
@@ -12,10 +12,10 @@ from orchestrator.models.agent_views import (
     Forgotten,
     ToolUpdated,
 )
-from orchestrator.models.events import ToolStatus
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.tool import Tool, ToolKind, ToolRan, ToolRun
+from orchestrator.models.agents.tool import Tool, ToolKind, ToolRan, ToolRun
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.events import ToolStatus
 
 
 class FakeAgents:

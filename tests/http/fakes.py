@@ -15,9 +15,14 @@ from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
 from orchestrator.domain.revocations import RevocationIndex
 from orchestrator.errors import NotFound, OrchestratorError, SessionClosed
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.agent_views import AgentAssign
-from orchestrator.models.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult, OnItemError
-from orchestrator.models.chat import (
+from orchestrator.models.agents.agent_views import AgentAssign
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import Principal, RequestContext, Role
+from orchestrator.models.events.events import ChatStatusUpdate, ChatStream, StateUpdate
+from orchestrator.models.operations.revocation import Revocation, TokenRevoke, TokenRevoked
+from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
     ChatCancelled,
@@ -28,15 +33,10 @@ from orchestrator.models.chat import (
     MessageStatus,
     Speaker,
 )
-from orchestrator.models.events import ChatStatusUpdate, ChatStream, StateUpdate
-from orchestrator.models.ids import new_id
-from orchestrator.models.limits import RateState
-from orchestrator.models.page import Page
-from orchestrator.models.principal import Principal, RequestContext, Role
-from orchestrator.models.revocation import Revocation, TokenRevoke, TokenRevoked
-from orchestrator.models.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
-from orchestrator.models.task import Task, TaskCancelled, TaskStatus
-from orchestrator.models.timeline import TaskWait, Timeline, TraceStep, WaitReason
+from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
+from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult, OnItemError
+from orchestrator.models.tasks.task import Task, TaskCancelled, TaskStatus
+from orchestrator.models.tasks.timeline import TaskWait, Timeline, TraceStep, WaitReason
 from orchestrator.services.chat import Admitted
 from orchestrator.services.container import Services
 from orchestrator.services.health import Health

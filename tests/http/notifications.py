@@ -5,9 +5,9 @@ from typing import Any
 from attrs import evolve
 
 from orchestrator.errors import NotFound
-from orchestrator.models.notification import Notification, NotificationLevel, NotificationSend, NotificationSent
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.notification import Notification, NotificationLevel, NotificationSend, NotificationSent
 
 NOW, LATER = "2026-01-01T00:00:00.000Z", "2026-01-08T00:00:00.000Z"
 ONE = Notification("n1", "Maintenance", "At noon.", NotificationLevel.INFO, NOW, LATER)

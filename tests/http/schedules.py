@@ -5,9 +5,9 @@ from typing import Any
 from attrs import evolve
 
 from orchestrator.errors import NotFound
-from orchestrator.models.page import Page
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.schedule import (
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.schedule import (
     MissedRuns,
     Schedule,
     ScheduleCreate,

@@ -4,10 +4,10 @@ from typing import Any
 
 from attrs import define, field
 
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import Task, TaskStatus
-from orchestrator.models.task_updates import TaskUpdate, TaskUpdated
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.task import Task, TaskStatus
+from orchestrator.models.tasks.task_updates import TaskUpdate, TaskUpdated
 
 
 @define

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
-from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
 from orchestrator.sandbox.faults import FaultKind
 from tests.http.fakes import bearer, keyed
 from tests.http.sandboxed import names, stack, until

@@ -8,8 +8,8 @@ from attrs import evolve
 from structlog.testing import capture_logs
 
 from orchestrator.errors import RateLimited, StoreUnavailable
-from orchestrator.models.chat import ChatAnswer
-from orchestrator.models.ids import is_id
+from orchestrator.models.common.ids import is_id
+from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.services.health import Health
 from tests.http.fakes import SETTINGS, House, bearer
 

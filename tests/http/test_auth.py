@@ -15,7 +15,7 @@ from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.jwt import Grant, TokenVerifier
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SECRET, SETTINGS, House, bearer
 
 LIST = "/api/v1/session.list"

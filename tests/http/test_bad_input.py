@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from tests.http.fakes import House, bearer
 
 CREATE = "/api/v1/session.create"

@@ -8,10 +8,10 @@ from attrs import evolve
 
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.domain.waiting import explain
-from orchestrator.models.breakers import BreakerState
-from orchestrator.models.notices import Notice
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.timeline import WaitFacts
+from orchestrator.models.operations.breakers import BreakerState
+from orchestrator.models.operations.system_events import Notice
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.timeline import WaitFacts
 from orchestrator.services.notice_board import WAITING, NoticeBoard
 from orchestrator.store.connection import open_redis
 from orchestrator.store.keys import Keys

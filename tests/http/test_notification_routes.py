@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from tests.http.fakes import bearer, keyed
 from tests.http.sandboxed import names
 from tests.http.test_real_app import Client, service

@@ -10,8 +10,8 @@ from openapi_spec_validator import validate
 
 from orchestrator.codec import structure
 from orchestrator.errors import InvalidBody
-from orchestrator.models.chat import ChatMessage
-from orchestrator.models.session import SessionCreate
+from orchestrator.models.sessions.chat import ChatMessage
+from orchestrator.models.sessions.session import SessionCreate
 from orchestrator.routes import ROUTES
 from orchestrator.routes.registry import Access
 from orchestrator.schemas import Schemas

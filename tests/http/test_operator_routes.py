@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, bearer
 from tests.http.test_real_app import Client, service
 

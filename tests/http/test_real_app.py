@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 
 from orchestrator.assembly import Process, open_process
 from orchestrator.main import create_app
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, SETTINGS, Reply, bearer
 
 CREATE = "/api/v1/session.create"

@@ -12,8 +12,8 @@ from attrs import evolve
 
 from orchestrator.config.settings import JwtSettings
 from orchestrator.domain.revocations import RevocationIndex
-from orchestrator.models.principal import Principal, Role
-from orchestrator.models.revocation import Revocation
+from orchestrator.models.common.principal import Principal, Role
+from orchestrator.models.operations.revocation import Revocation
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, SECRET, SETTINGS, House, bearer
 from tests.http.test_real_app import Client, service
 

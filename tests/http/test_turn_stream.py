@@ -11,8 +11,7 @@ from attrs import define, field
 from trio.testing import MockClock
 
 from orchestrator.errors import BadGateway
-from orchestrator.models.chat import ChatAnswer, MessageStatus
-from orchestrator.models.events import (
+from orchestrator.models.events.events import (
     ChatStatusUpdate,
     ChatStream,
     ToolExecute,
@@ -20,6 +19,7 @@ from orchestrator.models.events import (
     ToolResult,
     ToolStatus,
 )
+from orchestrator.models.sessions.chat import ChatAnswer, MessageStatus
 from tests.http.fakes import House, bearer
 
 

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 from attrs import define, field
 
-from orchestrator.models.principal import Role
-from orchestrator.models.usage import UsageGroup, UsageItem, UsageReport, UsageTotals
+from orchestrator.models.common.principal import Role
+from orchestrator.models.gateway.usage import UsageGroup, UsageItem, UsageReport, UsageTotals
 from orchestrator.services.usage import UsageService
 from orchestrator.store.usage import UsageLedger
 from tests.http.fakes import House, bearer

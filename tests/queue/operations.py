@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from orchestrator.models.principal import RequestContext, Role
+from orchestrator.models.common.principal import RequestContext, Role
 from orchestrator.services.dead_letters import DeadLetterService
 from orchestrator.services.rate_limiter import rates_of
 from orchestrator.services.replays import ReplayService

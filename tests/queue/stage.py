@@ -11,13 +11,13 @@ from attrs import define, evolve, field, frozen
 from orchestrator.clients.opening import open_clients
 from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
 from orchestrator.errors import BadGateway, OrchestratorError
-from orchestrator.models.chat import ChatAccepted, ChatAnswer, ChatTurn, IfBusy
-from orchestrator.models.events import ChatStream, Event
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
-from orchestrator.models.session import Session, SessionCreate
-from orchestrator.models.task import Task, TaskStatus
-from orchestrator.models.waits import Wait, WaitKind
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.events.events import ChatStream, Event
+from orchestrator.models.sessions.chat import ChatAccepted, ChatAnswer, ChatTurn, IfBusy
+from orchestrator.models.sessions.session import Session, SessionCreate
+from orchestrator.models.tasks.task import Task, TaskStatus
+from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.queue.consumer import Consumer, Handler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds

@@ -24,8 +24,11 @@ from orchestrator.errors import (
     TenantDraining,
     Unprocessable,
 )
-from orchestrator.models.agent import AgentConfig
-from orchestrator.models.batch import (
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.tasks.batch import (
     Batch,
     BatchCreate,
     BatchItem,
@@ -34,10 +37,7 @@ from orchestrator.models.batch import (
     ItemResult,
     OnItemError,
 )
-from orchestrator.models.call import CallContext
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import Lane, TaskStatus
-from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.hand import Hand
 from orchestrator.services.batches import BatchService
 from orchestrator.store.batches import BatchStore

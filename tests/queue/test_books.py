@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import trio
 
-from orchestrator.models.books import FaultKind, Place
-from orchestrator.models.session import Session, SessionState
-from orchestrator.models.task import Lane, TaskStatus
-from orchestrator.models.tenant import TenantState
+from orchestrator.models.operations.consistency import FaultKind, Place
+from orchestrator.models.operations.tenant import TenantState
+from orchestrator.models.sessions.session import Session, SessionState
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.services.books import Audit, Auditor
 from orchestrator.store.books import BookStore
 from orchestrator.store.tenants import TenantStates

@@ -15,12 +15,12 @@ from attrs import evolve, frozen
 from orchestrator.clients.addresses import AddressGuard
 from orchestrator.clients.callbacks import CallbackClient
 from orchestrator.errors import InvalidBody
-from orchestrator.models.batch import Batch, BatchCallback, CallbackEvent, CallbackRequest, CallbackStatus
-from orchestrator.models.orchestration import RetryPolicy
-from orchestrator.models.replay import ReplayRequest
-from orchestrator.models.task import Lane, Task, TaskStatus
-from orchestrator.models.tenant import TenantState
-from orchestrator.models.timestamps import from_timestamp, now_ms
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.operations.tenant import TenantState
+from orchestrator.models.plans.orchestration import RetryPolicy
+from orchestrator.models.tasks.batch import Batch, BatchCallback, CallbackEvent, CallbackRequest, CallbackStatus
+from orchestrator.models.tasks.replay import ReplayRequest
+from orchestrator.models.tasks.task import Lane, Task, TaskStatus
 from orchestrator.queue.consumer import Handler
 from orchestrator.queue.hand import StopReason
 from orchestrator.queue.services import QueueServices

@@ -6,9 +6,9 @@ import pytest
 import trio
 from attrs import evolve
 
-from orchestrator.models.session import SessionCreate
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.timestamps import from_timestamp
+from orchestrator.models.common.timestamps import from_timestamp
+from orchestrator.models.sessions.session import SessionCreate
+from orchestrator.models.tasks.task import TaskStatus
 from tests.queue.stage import SETTINGS, context, open_stage
 
 HOURS_NS = 5 * 3600 * 10**9
@@ -18,7 +18,7 @@ HOURS_NS = 5 * 3600 * 10**9
 def wrong_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process's own clock is off."""
     offset: int = request.param
-    monkeypatch.setattr("orchestrator.models.timestamps.time_ns", lambda: time_ns() + offset)
+    monkeypatch.setattr("orchestrator.models.common.timestamps.time_ns", lambda: time_ns() + offset)
 
 
 @pytest.mark.usefixtures("wrong_clock")

@@ -9,10 +9,10 @@ import trio.testing
 from attrs import evolve
 
 from orchestrator.errors import FencedOut, NotFound, SessionBusy, SessionClosed
-from orchestrator.models.chat import ChatAnswer, IfBusy
-from orchestrator.models.events import ToolOutcome, ToolResult, ToolStatus
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import Lane, TaskStatus
+from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
+from orchestrator.models.sessions.chat import ChatAnswer, IfBusy
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.hand import Hand
 from orchestrator.store.claims import Batch
 from orchestrator.store.tasks import TaskStore

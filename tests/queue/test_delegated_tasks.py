@@ -10,9 +10,9 @@ from attrs import define, evolve, field
 
 from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.errors import IdempotencyKeyReused, OrchestratorError
-from orchestrator.models.principal import RequestContext
-from orchestrator.models.task import Task, TaskStatus
-from orchestrator.models.task_updates import ServiceError, TaskComplete, TaskFail
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.task import Task, TaskStatus
+from orchestrator.models.tasks.task_updates import ServiceError, TaskComplete, TaskFail
 from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
 from orchestrator.services.delegation_cancels import DelegationCancels
 from orchestrator.services.service_coordinator import ServiceCoordinator

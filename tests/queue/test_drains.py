@@ -7,8 +7,8 @@ import trio
 
 from orchestrator.codec import structure
 from orchestrator.errors import InvalidBody, NotFound, QueueFull, TenantDraining, TransitionRefused
-from orchestrator.models.task import Lane, TaskStatus
-from orchestrator.models.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
+from orchestrator.models.operations.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import Stage, context, open_stage
 

@@ -7,10 +7,10 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from orchestrator.models.chat import ChatTurn
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import Lane, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.sessions.chat import ChatTurn
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.expiry import give_up_expired
 from orchestrator.services.books import Auditor
 from orchestrator.services.tasks import retention_of

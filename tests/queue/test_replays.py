@@ -20,12 +20,12 @@ from orchestrator.errors import (
     TaskUnfinished,
     TenantDraining,
 )
-from orchestrator.models.chat import ChatAccepted, ChatTurn
-from orchestrator.models.replay import DeadLetterChoice, DeadLetterReplay, ReplayRequest
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
-from orchestrator.models.timestamps import now_ms, to_timestamp
-from orchestrator.models.transfer import Imported, TransferItem, TransferKind
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.operations.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
+from orchestrator.models.operations.transfer import Imported, TransferItem, TransferKind
+from orchestrator.models.sessions.chat import ChatAccepted, ChatTurn
+from orchestrator.models.tasks.replay import DeadLetterChoice, DeadLetterReplay, ReplayRequest
+from orchestrator.models.tasks.task import TaskStatus
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 

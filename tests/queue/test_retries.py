@@ -8,9 +8,9 @@ import trio
 from attrs import evolve
 
 from orchestrator.errors import BadGateway, FencedOut, OrchestratorError, ServiceRefused, TaskExpired
-from orchestrator.models.ids import new_id
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import Lane, TaskStatus
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.expiry import give_up_expired
 from orchestrator.store.sessions import Viewer
 from orchestrator.store.tasks import Retry

@@ -8,9 +8,9 @@ import trio
 from attrs import evolve
 
 from orchestrator.domain.fairness import Contender, distribute
-from orchestrator.models.chat import ChatAccepted
-from orchestrator.models.session import Session
-from orchestrator.models.task import Lane, TaskStatus
+from orchestrator.models.sessions.chat import ChatAccepted
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.ready import Settlement
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 

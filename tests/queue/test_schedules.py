@@ -8,12 +8,12 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, Unprocessable
-from orchestrator.models.chat import ChatTurn, IfBusy
-from orchestrator.models.principal import Role
-from orchestrator.models.schedule import MissedRuns, Schedule, ScheduleCreate, ScheduleUpdate, SessionPolicy
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import Lane, TaskStatus
-from orchestrator.models.timestamps import from_timestamp, to_timestamp
+from orchestrator.models.common.principal import Role
+from orchestrator.models.common.timestamps import from_timestamp, to_timestamp
+from orchestrator.models.sessions.chat import ChatTurn, IfBusy
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.schedule import MissedRuns, Schedule, ScheduleCreate, ScheduleUpdate, SessionPolicy
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.timers import run_timers
 from orchestrator.services.schedule_runner import ScheduleRunner
 from orchestrator.services.schedules import ScheduleService

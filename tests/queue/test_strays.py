@@ -7,11 +7,11 @@ import orjson
 import pytest
 import trio
 
-from orchestrator.models.chat import ChatAccepted
-from orchestrator.models.ids import new_id
-from orchestrator.models.session import Session
-from orchestrator.models.task import Lane, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.sessions.chat import ChatAccepted
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.stage import Stage, context, open_stage
 
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orchestrator.errors import NotFound, TenantDraining
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.tenant import SpendingLimits, TenantSettings, TenantState, Tier
+from orchestrator.models.operations.tenant import SpendingLimits, TenantSettings, TenantState, Tier
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.tenants import TenantService
 from orchestrator.store.audit import AuditTrail
 from orchestrator.store.tenants import TenantStates

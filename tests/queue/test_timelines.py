@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orchestrator.errors import NotFound
-from orchestrator.models.ids import new_id
-from orchestrator.models.principal import Role
-from orchestrator.models.session import Session
-from orchestrator.models.tenant import TenantState
-from orchestrator.models.timeline import TaskWait, WaitReason
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import Role
+from orchestrator.models.operations.tenant import TenantState
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.timeline import TaskWait, WaitReason
 from orchestrator.services.load import LoadService
 from orchestrator.services.timelines import TimelineService
 from orchestrator.store.tenants import TenantStates

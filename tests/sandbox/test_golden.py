@@ -7,12 +7,12 @@ import pytest
 
 from orchestrator.codec import decode, parse_json, structure
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.batch import BatchCreate
-from orchestrator.models.chat import ChatMessage
-from orchestrator.models.envelope import RequestEnvelope
-from orchestrator.models.session import SessionCreate
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.workflow import WorkflowExecute, WorkflowInput
+from orchestrator.models.common.envelope import RequestEnvelope
+from orchestrator.models.plans.workflow import WorkflowExecute, WorkflowInput
+from orchestrator.models.sessions.chat import ChatMessage
+from orchestrator.models.sessions.session import SessionCreate
+from orchestrator.models.tasks.batch import BatchCreate
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.routes.bodies import open_envelope
 from orchestrator.sandbox.data_files import data_folder
 from orchestrator.websocket.handlers import HANDLERS

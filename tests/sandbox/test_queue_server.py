@@ -13,7 +13,7 @@ from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.clients.responses import Lines
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, CallTimeout, NotFound, OrchestratorError
-from orchestrator.models.operations import OPERATIONS
+from orchestrator.models.plans.service_operations import OPERATIONS
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.store.connection import Redis, open_redis

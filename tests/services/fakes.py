@@ -9,14 +9,14 @@ from attrs import define, field, fields
 from orchestrator.codec import unstructure
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import FencedOut
-from orchestrator.models.call import CallContext
-from orchestrator.models.chat import HistoryMessage
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.principal import TraceContext
-from orchestrator.models.session import Session, SessionState
-from orchestrator.models.task import TaskMessage, TaskMetadata
-from orchestrator.models.timestamps import now_ms, to_timestamp
-from orchestrator.models.waits import Callback
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.common.principal import TraceContext
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.sessions.chat import HistoryMessage
+from orchestrator.models.sessions.session import Session, SessionState
+from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
+from orchestrator.models.tasks.waits import Callback
 
 
 def call_context(seconds: float = 10.0, key: str | None = None) -> CallContext:

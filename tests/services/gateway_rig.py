@@ -11,8 +11,8 @@ from attrs import evolve, frozen
 from orchestrator.clients.opening import open_clients
 from orchestrator.config.gateway import GatewaySettings, TiersSettings
 from orchestrator.config.settings import NonCriticalServiceSettings, ServiceSettings, ServicesSettings
-from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
-from orchestrator.models.usage import UsageGroup, UsageReport
+from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.services.gateway import Gateway, open_gateway
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.store.answer_cache import AnswerCache

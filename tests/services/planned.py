@@ -7,10 +7,10 @@ import trio
 from attrs import define, evolve, field
 
 from orchestrator.errors import FencedOut, OrchestratorError
-from orchestrator.models.orchestration import ONCE, OnFailure, OrchestrationPlan, ServiceCall, Strategy
-from orchestrator.models.plan_state import CallState, PlanProgress
-from orchestrator.models.task import TaskMessage
-from orchestrator.models.waits import Wait, WaitKind
+from orchestrator.models.plans.orchestration import ONCE, OnFailure, OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.models.plans.plan_state import CallState, PlanProgress
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.performing import PlannedCall
 from orchestrator.services.run import CallWaits
 from tests.services.fakes import FakeDelegations, a_message

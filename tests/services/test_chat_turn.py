@@ -7,8 +7,8 @@ import trio
 from attrs import evolve
 
 from orchestrator.errors import BadGateway, FencedOut, NotFound, PlanTimeout, ServiceRefused
-from orchestrator.models.chat import HistoryMessage, Speaker
-from orchestrator.models.waits import Wait, WaitKind
+from orchestrator.models.sessions.chat import HistoryMessage, Speaker
+from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.run import Partial, TurnDone, TurnWaiting
 from tests.services.fakes import FakeRun, a_message, a_session

@@ -11,12 +11,12 @@ from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.codec import unstructure
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, ServiceRefused, ServiceUnreachable
-from orchestrator.models.agent import AgentConfig
-from orchestrator.models.call import CallContext
-from orchestrator.models.chat import HistoryMessage, Speaker
-from orchestrator.models.events import ToolOutcome, ToolStatus
-from orchestrator.models.page import Page
-from orchestrator.models.waits import Callback
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.page import Page
+from orchestrator.models.events.events import ToolOutcome, ToolStatus
+from orchestrator.models.sessions.chat import HistoryMessage, Speaker
+from orchestrator.models.tasks.waits import Callback
 from tests.services.fakes import call_context, services_at
 from tests.services.scripted import Asked, reply, serve
 

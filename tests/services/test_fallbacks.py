@@ -3,9 +3,9 @@
 import pytest
 
 from orchestrator.errors import NotFound, ServiceFault
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import OPERATIONS
-from orchestrator.models.orchestration import ONCE, ServiceCall
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import ONCE, ServiceCall
+from orchestrator.models.plans.service_operations import OPERATIONS
 from orchestrator.services import agent_catalog
 from orchestrator.services.fallbacks import FALLBACKS, or_none
 from orchestrator.services.service_coordinator import ServiceCoordinator

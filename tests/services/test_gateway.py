@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from orchestrator.errors import BadGateway, ServiceRefused, TenantNotGranted
-from orchestrator.models.usage import UsageGroup
+from orchestrator.models.gateway.usage import UsageGroup
 from tests.services.gateway_rig import ANSWER, CTX, USAGE, Rig, answering, rig
 from tests.services.scripted import Asked, begin_stream, end_stream, reply, send_lines, stream_all
 

@@ -8,7 +8,7 @@ import trio
 
 from orchestrator.domain.gateway_cache import request_digest
 from orchestrator.errors import BadGateway, StoreUnavailable
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.services.shared_answers import Codec
 from orchestrator.store.answer_cache import LEASE_MS
 from orchestrator.store.connection import RedisAway

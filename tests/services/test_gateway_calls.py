@@ -10,7 +10,7 @@ import trio
 from attrs import define, evolve, field
 
 from orchestrator.errors import BadGateway, BudgetExhausted, OrchestratorError, RateLimited, ServiceRefused
-from orchestrator.models.usage import UsageGroup, UsageKind
+from orchestrator.models.gateway.usage import UsageGroup, UsageKind
 from orchestrator.store.gateway_calls import Reserved
 from orchestrator.store.sessions import Viewer
 from orchestrator.store.timelines import TimelineStore

@@ -18,7 +18,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
     Unprocessable,
 )
-from orchestrator.models.orchestration import HIGH, ONCE, ServiceCall
+from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
 from orchestrator.services.agent_catalog import AgentCatalog
 from orchestrator.services.batch_item import BatchItemRunner
 from orchestrator.services.performing import PlanDone, PlannedCall, PlanWaiting

@@ -16,9 +16,9 @@ from orchestrator.errors import (
     ServiceUnreachable,
     Unprocessable,
 )
-from orchestrator.models.orchestration import OnFailure, OrchestrationPlan, Strategy
-from orchestrator.models.plan_state import CallState
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, Strategy
+from orchestrator.models.plans.plan_state import CallState
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.performing import PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plan_runner import PlanRunner
 from tests.services.planned import FakePerformer, FakePlanRun, a_plan, step

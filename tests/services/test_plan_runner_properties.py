@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from orchestrator.codec import unstructure
 from orchestrator.errors import BadGateway, OrchestratorError
-from orchestrator.models.orchestration import OnFailure, OrchestrationPlan, ServiceCall, Strategy
+from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, ServiceCall, Strategy
 from orchestrator.services.performing import PlanDone, PlannedCall, PlanUndone, PlanWaiting
 from orchestrator.services.plan_runner import PlanRunner
 from tests.services.planned import Crash, FakePerformer, FakePlanRun, a_plan, step

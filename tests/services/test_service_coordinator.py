@@ -5,8 +5,8 @@ import trio
 from trio.testing import MockClock
 
 from orchestrator.errors import CallTimeout, NotFound, ServiceFault, ServiceUnreachable
-from orchestrator.models.call import CallContext
-from orchestrator.models.orchestration import HIGH, MEDIUM, RetryPolicy, ServiceCall
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import HIGH, MEDIUM, RetryPolicy, ServiceCall
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from tests.services.fakes import call_context
 

@@ -8,9 +8,9 @@ from trio.testing import MockClock
 
 from orchestrator.config.settings import QuickServiceSettings, ServiceSettings, ServicesSettings
 from orchestrator.errors import BadGateway, CallTimeout, CircuitOpen, NotFound, ServiceFault
-from orchestrator.models.breakers import BreakerState
-from orchestrator.models.call import CallContext
-from orchestrator.models.orchestration import HIGH, ONCE, ServiceCall
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.operations.breakers import BreakerState
+from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from tests.services.fakes import call_context
 

@@ -26,9 +26,9 @@ from orchestrator.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
-from orchestrator.models.call import CallContext
-from orchestrator.models.operations import Operation
-from orchestrator.models.principal import TraceContext
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.principal import TraceContext
+from orchestrator.models.plans.service_operations import Operation
 from tests.services.scripted import Asked, Handler, begin_stream, reply, send_lines, serve, stream_all
 
 POST = Operation("tool_registry", "post", "POST", "/x", optional=("a", "n"))

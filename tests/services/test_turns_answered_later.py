@@ -7,7 +7,7 @@ import trio
 from attrs import evolve
 
 from orchestrator.errors import BadGateway, CallTimeout, ServiceRefused
-from orchestrator.models.waits import Wait, WaitKind
+from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat_turn import ChatTurnRunner
 from orchestrator.services.run import Partial, TurnDone, TurnWaiting
 from orchestrator.services.turn_tools import DELEGATED_MS

@@ -6,11 +6,11 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.ids import new_id
-from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
-from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait, WaitKind
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.store.claims import Claim
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.delegations import DelegationStore, Taken

@@ -5,9 +5,9 @@ from typing import Any, Final
 import orjson
 from attrs import field, frozen
 
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.events import ChatStatusUpdate, ChatStream, StateUpdate
-from orchestrator.models.session import SessionState
+from orchestrator.models.events.events import ChatStatusUpdate, ChatStream, StateUpdate
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.sessions.session import SessionState
 from orchestrator.store.connection import Redis
 from orchestrator.store.frames import make_body
 from orchestrator.store.keys import Keys

@@ -6,9 +6,9 @@ import pytest
 import trio
 
 from orchestrator.errors import FencedOut
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.waits import AnswerStatus, CallAnswer, Wait, WaitKind
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.store.delegations import Taken
 from orchestrator.store.generic_tasks import TaskEnd
 from orchestrator.store.keys import Keys

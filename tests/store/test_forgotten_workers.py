@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.models.task import Lane
+from orchestrator.models.tasks.task import Lane
 from orchestrator.store.tasks import GROUP
 from tests.store.desk import open_desk
 

@@ -8,9 +8,9 @@ import pytest
 from attrs import define, field
 
 from orchestrator.config.gateway import TiersSettings
-from orchestrator.models.gateway import GatewayCall
-from orchestrator.models.ids import new_id
-from orchestrator.models.usage import Spending, UsageGroup, UsageKind
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.gateway.gateway import GatewayCall
+from orchestrator.models.gateway.usage import Spending, UsageGroup, UsageKind
 from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.gateway_calls import GatewayCalls, Limits, Refused
 from orchestrator.store.keys import Keys

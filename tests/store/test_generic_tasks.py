@@ -7,10 +7,10 @@ import pytest
 from attrs import evolve, frozen
 
 from orchestrator.errors import FencedOut
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.ids import new_id
-from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.store.admission import Admission, Verdict
 from orchestrator.store.claims import Claim
 from orchestrator.store.connection import Redis, open_redis

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from orchestrator.codec import decode, encode
 from orchestrator.errors import InvalidBody
-from orchestrator.models.envelope import MessageType
-from orchestrator.models.task import TaskMessage, TaskMetadata
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 from orchestrator.store.quick_reading import quick_reader
 
 read = quick_reader(TaskMessage)

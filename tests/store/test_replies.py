@@ -25,7 +25,7 @@ from orchestrator.errors import (
     ServiceRefused,
     StoreUnavailable,
 )
-from orchestrator.models.operations import Operation
+from orchestrator.models.plans.service_operations import Operation
 from orchestrator.sandbox.redis_server import run_redis
 from orchestrator.store import replies as replies_module
 from orchestrator.store.connection import Redis, open_redis

@@ -7,10 +7,10 @@ import pytest
 from attrs import frozen
 
 from orchestrator.config.gateway import TiersSettings
-from orchestrator.models.books import Fault, FaultKind
-from orchestrator.models.gateway import Doubt, GatewayCall
-from orchestrator.models.ids import new_id
-from orchestrator.models.usage import Spending, UsageKind
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.gateway.gateway import Doubt, GatewayCall
+from orchestrator.models.gateway.usage import Spending, UsageKind
+from orchestrator.models.operations.consistency import Fault, FaultKind
 from orchestrator.services.books import Audit, Auditor
 from orchestrator.store.books import BookStore
 from orchestrator.store.connection import Redis, open_redis

@@ -11,9 +11,9 @@ from attrs import evolve, frozen
 from orchestrator.config.gateway import TiersSettings
 from orchestrator.domain.budgets import Price
 from orchestrator.errors import InvalidParameter
-from orchestrator.models.gateway import GatewayCall
-from orchestrator.models.ids import new_id
-from orchestrator.models.usage import Payer, Spending, UsageGroup, UsageItem, UsageKind
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.gateway.gateway import GatewayCall
+from orchestrator.models.gateway.usage import Payer, Spending, UsageGroup, UsageItem, UsageKind
 from orchestrator.store.connection import open_redis
 from orchestrator.store.gateway_calls import GatewayCalls, Limits, Reserved
 from orchestrator.store.keys import Keys

@@ -17,7 +17,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
     StoreUnavailable,
 )
-from orchestrator.models.breakers import BreakerState, Criticality
+from orchestrator.models.operations.breakers import BreakerState, Criticality
 
 POLICY = st.sampled_from(sorted(POLICIES.values(), key=lambda policy: policy.window))
 

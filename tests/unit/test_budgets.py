@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.config.checks import model_price
 from orchestrator.domain.budgets import Price, estimate_tokens, read_prices, told_nano
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.sandbox.text import count_tokens
 
 texts = st.lists(st.text(max_size=200), max_size=5)

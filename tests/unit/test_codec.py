@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from orchestrator.codec import DEEPEST, decode, encode, parse_json, parse_request, structure, unstructure
 from orchestrator.errors import InvalidBody
-from orchestrator.models.chat import ChatMessage, ChatMode
-from orchestrator.models.envelope import MessageType, RequestEnvelope
-from orchestrator.models.session import SessionCreate, SessionState
-from orchestrator.models.task import TaskMessage, TaskMetadata
+from orchestrator.models.common.envelope import MessageType, RequestEnvelope
+from orchestrator.models.sessions.chat import ChatMessage, ChatMode
+from orchestrator.models.sessions.session import SessionCreate, SessionState
+from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 
 GOOD = {"session_id": "s1", "content": "hello"}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.models.cron import cron_fault, next_moment, timezone_fault
+from orchestrator.models.common.cron import cron_fault, next_moment, timezone_fault
 
 ZONES = ["UTC", "Europe/Madrid", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
 # Seconds from 2000 to 2040, in ms.

@@ -2,9 +2,9 @@
 
 import orjson
 
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.events import ChatStatusUpdate, Event, StateUpdate
-from orchestrator.models.session import SessionState
+from orchestrator.models.events.events import ChatStatusUpdate, Event, StateUpdate
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.sessions.session import SessionState
 from orchestrator.store.frames import frame, make_body
 
 

@@ -16,7 +16,7 @@ from orchestrator.domain.gateway_cache import (
     text_digests,
     unpack_vector,
 )
-from orchestrator.models.usage import UsageKind
+from orchestrator.models.gateway.usage import UsageKind
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=10),

@@ -7,7 +7,7 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.models.events import Event
+from orchestrator.models.events.events import Event
 from orchestrator.store.outbox import MAX_JOINED_CHARS, Outbox, join_chunks
 
 # How fast examples come says nothing here: the machine may be busy with other tests.

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.codec import structure
 from orchestrator.domain.plans import MOST_FAULTS, check, faults
 from orchestrator.errors import InvalidBody, Unprocessable
-from orchestrator.models.plan_request import PlanRequest
+from orchestrator.models.plans.plan_request import PlanRequest
 
 
 def told(calls: dict[str, Any], **more: Any) -> dict[str, str]:

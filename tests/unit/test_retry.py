@@ -16,7 +16,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
     Unauthorized,
 )
-from orchestrator.models.orchestration import HIGH, LOW, MEDIUM, ONCE, RetryPolicy
+from orchestrator.models.plans.orchestration import HIGH, LOW, MEDIUM, ONCE, RetryPolicy
 
 POLICIES = st.builds(
     RetryPolicy,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.session_states import CLOSED, MOVES, IdleTimes, may_move, refusal, sources_of
-from orchestrator.models.session import SessionState
+from orchestrator.models.sessions.session import SessionState
 
 states = st.sampled_from(list(SessionState))
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.waiting import estimate, explain
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.timeline import WaitFacts, WaitReason
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.timeline import WaitFacts, WaitReason
 
 QUEUED: dict[str, Any] = {"status": TaskStatus.PENDING, "queued": True, "processes": 2, "slots": 20, "slots_used": 5}
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.models.plan_request import CALL_NAME
-from orchestrator.models.waits import ANSWER
+from orchestrator.models.plans.plan_request import CALL_NAME
+from orchestrator.models.tasks.waits import ANSWER
 from orchestrator.services.plan_record import UNDO, WAIT
 from orchestrator.services.workflow_records import is_result
 

@@ -24,12 +24,12 @@ from orchestrator.domain.session_states import CLOSED
 from orchestrator.errors import NotFound, RateLimited, SessionClosed, Unauthorized
 from orchestrator.middleware.install import install
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.batch import Batch, BatchStatus, OnItemError
-from orchestrator.models.chat import ChatAccepted, ChatCancelled, ChatTurn, HistoryMessage, Speaker
-from orchestrator.models.events import ChatStatusUpdate, ToolResult
-from orchestrator.models.limits import RateState
-from orchestrator.models.principal import Principal, RequestContext, Role
-from orchestrator.models.session import Session, SessionState
+from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.principal import Principal, RequestContext, Role
+from orchestrator.models.events.events import ChatStatusUpdate, ToolResult
+from orchestrator.models.sessions.chat import ChatAccepted, ChatCancelled, ChatTurn, HistoryMessage, Speaker
+from orchestrator.models.sessions.session import Session, SessionState
+from orchestrator.models.tasks.batch import Batch, BatchStatus, OnItemError
 from orchestrator.services.chat import Admitted
 from orchestrator.services.container import Services
 from orchestrator.services.notification_hub import NotificationHub

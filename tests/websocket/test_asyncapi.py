@@ -12,7 +12,7 @@ import trio
 from jsonschema import Draft7Validator  # type: ignore[import-untyped] # it has no types
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
-from orchestrator.models.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS
+from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.websocket import handlers

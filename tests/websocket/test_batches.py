@@ -3,7 +3,7 @@
 import pytest
 from trio_websocket import ConnectionRejected
 
-from orchestrator.models.batch import BatchProgress, BatchStatus
+from orchestrator.models.tasks.batch import BatchProgress, BatchStatus
 from tests.websocket.stage import Stage
 
 PATH = "/ws/v1/workflow/b1"

@@ -5,7 +5,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionRejected
 
-from orchestrator.models.events import SystemNotification
+from orchestrator.models.events.events import SystemNotification
 from orchestrator.websocket import closing
 from tests.websocket.stage import Stage, open_stage
 

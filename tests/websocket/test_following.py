@@ -3,8 +3,8 @@
 import pytest
 import trio
 
-from orchestrator.models.events import SystemNotification
-from orchestrator.models.session import SessionState
+from orchestrator.models.events.events import SystemNotification
+from orchestrator.models.sessions.session import SessionState
 from orchestrator.websocket import closing
 from tests.websocket.stage import Client, Stage, open_stage
 

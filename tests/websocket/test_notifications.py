@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from trio_websocket import ConnectionRejected
 
-from orchestrator.models.notification import NotificationSend
-from orchestrator.models.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
+from orchestrator.models.events.notification import NotificationSend
 from orchestrator.store.keys import Keys
 from tests.websocket.stage import Client, Stage, open_stage
 

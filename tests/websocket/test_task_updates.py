@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionRejected
 
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.tasks.task import TaskStatus
 from tests.store.desk import Desk, open_desk
 from tests.websocket.stage import Client, Stage, open_stage
 

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from orchestrator.codec import structure
-from orchestrator.models.batch import BatchCreate
-from orchestrator.models.workflow import WorkflowExecute, WorkflowInput
+from orchestrator.models.plans.workflow import WorkflowExecute, WorkflowInput
+from orchestrator.models.tasks.batch import BatchCreate
 from orchestrator.sandbox.data_files import data_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "run-a-workflow.md"

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.faults import Fault, FaultKind
 from tests.http.fakes import SECRET
 from tests.queue.receiver import open_receiver

@@ -8,11 +8,11 @@ import pytest
 from attrs import frozen
 
 from orchestrator.codec import decode
-from orchestrator.models.events import WORKFLOW_EVENTS
-from orchestrator.models.ids import new_id
-from orchestrator.models.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
-from orchestrator.models.workflow import WorkflowStatusUpdate
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.events.events import WORKFLOW_EVENTS
+from orchestrator.models.plans.workflow import WorkflowStatusUpdate
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.queue.expiry import _expiry
 from orchestrator.services.workflow_records import (
     STATUS_UPDATE,

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.task import Lane
+from orchestrator.models.tasks.task import Lane
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.store.connection import open_redis
 from orchestrator.store.keys import Keys

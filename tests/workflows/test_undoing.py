@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.principal import Role
+from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.store.connection import open_redis
 from orchestrator.store.keys import Keys

@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError
-from orchestrator.models.task import TaskMessage, TaskStatus
+from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices

@@ -6,8 +6,8 @@ from attrs import define, frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.chat import HistoryMessage
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.sessions.chat import HistoryMessage
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import ChatRun
 from orchestrator.queue.services import QueueServices

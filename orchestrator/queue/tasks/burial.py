@@ -2,8 +2,8 @@
 
 from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.tasks import retention_of

@@ -6,11 +6,11 @@ from attrs import frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import InternalFault, OrchestratorError, TaskExpired
-from orchestrator.models.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
-from orchestrator.models.events import ChatStatusUpdate, ToolExecute, Trouble
-from orchestrator.models.session import SessionState
-from orchestrator.models.task import TaskMessage, TaskStatus
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.events.events import ChatStatusUpdate, ToolExecute, Trouble
+from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.expiry import expired
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import ChatRun, outlast, seconds_since

@@ -5,9 +5,9 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.clients.opening import Clients
-from orchestrator.models.call import CallContext
-from orchestrator.models.orchestration import MEDIUM, ServiceCall
-from orchestrator.models.waits import Wait, WaitKind
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
+from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.queue.consumer import Handler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.plain_tasks import PlainRun, PlainTasks

@@ -8,10 +8,10 @@ from attrs import evolve, frozen
 
 from orchestrator.codec import encode, unstructure
 from orchestrator.errors import CallTimeout, NotFound, PlanTimeout, ServiceFault, ServiceRefused
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.task import TaskStatus
-from orchestrator.models.timestamps import now_ms
-from orchestrator.models.waits import ANSWER, AnswerStatus, CallAnswer, Wait, WaitKind
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.timestamps import now_ms
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.queue.plan_run import PlanTaskRun
 from orchestrator.queue.run import outlast
 from orchestrator.services.call_contexts import call_of

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.models.waits import Wait
+from orchestrator.models.tasks.waits import Wait
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.store.claims import Claim

@@ -9,7 +9,7 @@ from attrs import define, frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError, PlanTimeout
-from orchestrator.models.task import TaskStatus
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.expiry import expired
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import TaskRun, outlast

@@ -11,13 +11,13 @@ from attrs import evolve, frozen
 from orchestrator.codec import encode, structure
 from orchestrator.domain import plans
 from orchestrator.errors import InvalidBody, OrchestratorError, PlanTimeout, TaskExpired
-from orchestrator.models.envelope import FieldFault
-from orchestrator.models.events import Trouble
-from orchestrator.models.orchestration import OrchestrationPlan
-from orchestrator.models.plan_request import PlanRequest
-from orchestrator.models.task import TaskMessage, TaskStatus
-from orchestrator.models.waits import ANSWER
-from orchestrator.models.workflow import WorkflowStatusUpdate
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.events.events import Trouble
+from orchestrator.models.plans.orchestration import OrchestrationPlan
+from orchestrator.models.plans.plan_request import PlanRequest
+from orchestrator.models.plans.workflow import WorkflowStatusUpdate
+from orchestrator.models.tasks.task import TaskMessage, TaskStatus
+from orchestrator.models.tasks.waits import ANSWER
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.plan_run import PlanTaskRun
 from orchestrator.queue.run import outlast

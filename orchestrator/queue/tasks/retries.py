@@ -10,9 +10,9 @@ from attrs import evolve
 from orchestrator.codec import encode
 from orchestrator.domain.retry import task_policy, task_retry_delay
 from orchestrator.errors import OrchestratorError
-from orchestrator.models.chat import MessageStatus
-from orchestrator.models.events import ChatStatusUpdate
-from orchestrator.models.task import TaskMessage
+from orchestrator.models.events.events import ChatStatusUpdate
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices

@@ -24,10 +24,10 @@ from orchestrator.errors import (
     OrchestratorError,
     ServiceRefused,
 )
-from orchestrator.models.batch import CallbackEvent
-from orchestrator.models.orchestration import RetryPolicy
-from orchestrator.models.task import TaskMessage, TaskStatus
-from orchestrator.models.workflow import WorkflowEnd
+from orchestrator.models.plans.orchestration import RetryPolicy
+from orchestrator.models.plans.workflow import WorkflowEnd
+from orchestrator.models.tasks.batch import CallbackEvent
+from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices

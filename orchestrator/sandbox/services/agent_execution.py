@@ -9,7 +9,7 @@ import orjson
 import trio
 from attrs import frozen
 
-from orchestrator.models.ids import new_id
+from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.agents.calculator import CalculatorAgent
 from orchestrator.sandbox.agents.confirm import ConfirmAgent
 from orchestrator.sandbox.agents.docs_guide import DocsGuideAgent

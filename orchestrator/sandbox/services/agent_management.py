@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any, Final
 
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.http_server import Reply
 from orchestrator.sandbox.routing import Call, Refusal, Route, Service, payload_reply

@@ -6,8 +6,8 @@ from typing import Any, BinaryIO, Final
 import orjson
 from attrs import define, field
 
-from orchestrator.models.ids import new_id
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.http_server import Reply
 from orchestrator.sandbox.routing import Call, Refusal, Route, Service, payload_reply
 from orchestrator.sandbox.text import count_tokens

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import trio
 
-from orchestrator.models.ids import new_id
-from orchestrator.models.timestamps import now_ms, to_timestamp
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.arithmetic import ArithmeticFault, evaluate
 from orchestrator.sandbox.callbacks import Callback, callback_for
 from orchestrator.sandbox.data_files import Fixtures

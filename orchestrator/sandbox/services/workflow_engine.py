@@ -6,7 +6,7 @@ from typing import Any, Final
 import trio
 from attrs import frozen
 
-from orchestrator.models.ids import new_id
+from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.callbacks import callback_for
 from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.gateway import Gateway

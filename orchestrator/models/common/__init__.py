@@ -1,0 +1,1 @@
+"""Models that every capability shares: ids, timestamps, envelopes, pages, principals."""

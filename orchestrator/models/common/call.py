@@ -1,0 +1,35 @@
+"""What travels with a call to a downstream service."""
+
+from collections.abc import Callable
+
+from attrs import evolve, field, frozen
+
+from orchestrator.models.common.principal import TraceContext
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+@frozen
+class CallContext:
+    """On whose behalf a service is called, and until when the answer is of use."""
+
+    tenant_id: str
+    correlation_id: str
+    request_id: str
+    trace: TraceContext
+    deadline: float
+    """The moment, on trio's clock in seconds, after which nobody waits any more."""
+    idempotency_key: str | None = None
+    """Names the effect of the call: the service does it once, however often the call is repeated."""
+    heard: Callable[[], None] = field(default=_nothing, eq=False, repr=False)
+    """To be called when the service has begun to answer, by whoever streams its answer."""
+
+    def keyed(self, key: str) -> "CallContext":
+        """Return the same context with an idempotency key."""
+        return evolve(self, idempotency_key=key)
+
+    def until(self, deadline: float) -> "CallContext":
+        """Return the same context with a deadline that is not later than `deadline`."""
+        return self if self.deadline <= deadline else evolve(self, deadline=deadline)

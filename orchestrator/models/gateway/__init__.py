@@ -1,0 +1,1 @@
+"""Requests to language models and embeddings, and the usage that they cause."""

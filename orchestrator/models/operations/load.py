@@ -1,0 +1,79 @@
+"""The load of the service, as operators see it: processes, and the tenants that have work."""
+
+from typing import Annotated
+
+from attrs import field, frozen
+from msgspec import Meta
+
+from orchestrator.models.common.timestamps import Timestamp
+from orchestrator.models.operations.system_events import Notice
+from orchestrator.models.operations.tenant import Queue
+
+
+@frozen
+class Waits:
+    """How long tasks that started lately had waited since they were accepted, in ms."""
+
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    samples: int = 0
+
+
+@frozen
+class NodeLoad:
+    """What a process says of itself with each heartbeat."""
+
+    node: str
+    host: str
+    pid: int
+    version: str
+    started_at: Timestamp
+    slots: Annotated[int, Meta(description="Tasks that it runs at once, at most.")]
+    in_hand: int
+    claimed: Annotated[int, Meta(description="Tasks that it has claimed since it started.")]
+    ended: Annotated[int, Meta(description="Tasks that left its hands since it started, however they ended.")]
+    claims_per_second: Annotated[float, Meta(description="Since the heartbeat before.")] = 0.0
+    ends_per_second: Annotated[float, Meta(description="Since the heartbeat before.")] = 0.0
+    waits: Waits = Waits()
+    tenants: Annotated[dict[str, int], Meta(description="Tasks in hand, of those tenants that have most.")] = field(
+        factory=dict
+    )
+    breakers: Annotated[
+        dict[str, str], Meta(description="Services that it leaves alone (`open`) or probes (`half_open`), by name.")
+    ] = field(factory=dict)
+
+
+@frozen
+class Node:
+    """A process, and how long ago it was heard of."""
+
+    node: str
+    heartbeat_age_ms: int
+    live: Annotated[bool, Meta(description="False where it has been silent for so long that it counts as gone.")]
+    load: Annotated[NodeLoad | None, Meta(description="null: it did not say.")] = None
+
+
+@frozen
+class Load:
+    """The load of the whole service at a moment."""
+
+    at: Timestamp
+    nodes: list[Node]
+    slots: int
+    in_hand: int
+    queued: Annotated[int, Meta(description="Of the tenants that were looked at.")]
+    delayed: int
+    dead_letters: int
+    oldest_waiting: Timestamp | None
+    claims_per_second: float
+    ends_per_second: float
+    waits: Waits
+    tenants_ready: Annotated[int, Meta(description="Tenants whose turn is to come.")]
+    tenants_seen: Annotated[int, Meta(description="Tenants that were looked at, at most 500 with work.")]
+    tenants: Annotated[list[Queue], Meta(description="Those with most work, the most first.")]
+    breakers: Annotated[
+        dict[str, int], Meta(description="Services that are left alone or probed, with the number of processes.")
+    ] = field(factory=dict)
+    notices: Annotated[list[Notice], Meta(description="What happened to the service last, the newest first.")] = field(
+        factory=list
+    )

@@ -1,0 +1,203 @@
+"""Tenants and their queues, as operators see them."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from attrs import field, frozen
+from msgspec import Meta
+
+from orchestrator.models.common.ids import Id
+from orchestrator.models.common.timestamps import Timestamp
+
+
+class TenantState(StrEnum):
+    """What is done with a tenant's work."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DRAINING = "draining"
+    DRAINED = "drained"
+
+
+class DrainMode(StrEnum):
+    """What a drain does with what is queued."""
+
+    WORK_OFF = "work_off"
+    DISCARD = "discard"
+
+
+@frozen
+class Depth:
+    """How many tasks wait in each lane."""
+
+    high: Annotated[int, Meta(ge=0)] = 0
+    normal: Annotated[int, Meta(ge=0)] = 0
+    low: Annotated[int, Meta(ge=0)] = 0
+
+
+class Tier(StrEnum):
+    """What a tenant may spend where it has no limits of its own; the settings say how much that is."""
+
+    FREE = "free"
+    ADVANCE = "advance"
+    PROFESSIONAL = "professional"
+    ENTERPRISE = "enterprise"
+
+
+@frozen
+class SpendingLimits:
+    """Bounds of what is spent through the gateway; null: the tier's, or none where it is a model's."""
+
+    tokens_day: Annotated[int | None, Meta(ge=1, description="Tokens a day (UTC).")] = None
+    tokens_month: Annotated[int | None, Meta(ge=1, description="Tokens a month (UTC).")] = None
+    requests_minute: Annotated[float | None, Meta(ge=0.01, description="Calls a minute.")] = None
+    tokens_minute: Annotated[float | None, Meta(ge=0.01, description="Tokens a minute, as they are reserved.")] = None
+
+
+@frozen
+class TenantLimits:
+    """Bounds of a tenant's own; null: the service's."""
+
+    concurrency: Annotated[int | None, Meta(description="Tasks that run at once.")] = None
+    start_rate: Annotated[float | None, Meta(description="Tasks that start a second.")] = None
+    rate: Annotated[float | None, Meta(description="Requests a second.")] = None
+    queue_length: Annotated[int | None, Meta(description="Tasks that may wait.")] = None
+
+
+_State = Annotated[
+    TenantState,
+    Meta(
+        description=(
+            "`active`; `paused`: work is taken in, but nothing new starts; `draining`: nothing is taken in, "
+            "and what is there is worked off or put aside; `drained`: nothing is left, and nothing starts."
+        )
+    ),
+]
+_Queued = Annotated[int, Meta(ge=0, description="Tasks that wait for a worker.")]
+_InHand = Annotated[int, Meta(ge=0, description="Tasks that run.")]
+_Delayed = Annotated[int, Meta(ge=0, description="Tasks that wait for a moment, or for a client's tool.")]
+_Parked = Annotated[int, Meta(ge=0, description="Tasks that a drain has put aside.")]
+_DeadLetters = Annotated[int, Meta(ge=0, description="Tasks that could not be done.")]
+_Oldest = Annotated[
+    Timestamp | None, Meta(description="When the task was taken in that waits at the head of a lane for longest.")
+]
+_Behind = Annotated[int, Meta(ge=0, description="Of those that wait: behind another task of the same user.")]
+
+
+@frozen
+class Tenant:
+    """A tenant's state, what is configured of it, and how much of its work is there."""
+
+    tenant_id: Id
+    state: _State
+    queued: _Queued
+    in_hand: _InHand
+    delayed: _Delayed
+    dead_letters: _DeadLetters
+    parked: _Parked = 0
+    depth: Depth = Depth()
+    behind_users: _Behind = 0
+    oldest_waiting: _Oldest = None
+    weight: Annotated[float, Meta(description="Its share beside other tenants, of which each has 1.")] = 1.0
+    limits: TenantLimits = TenantLimits()
+    fair_users: Annotated[bool, Meta(description="Whether its users share fairly.")] = False
+    tier: Annotated[Tier | None, Meta(description="Its own; null: the service's.")] = None
+    spending: SpendingLimits = SpendingLimits()
+    models: Annotated[
+        dict[str, SpendingLimits], Meta(description="What it may spend on single models, beside what it may in all.")
+    ] = field(factory=dict)
+    drain: Annotated[DrainMode | None, Meta(description="How it drains, where it does.")] = None
+    drain_deadline: Annotated[
+        Timestamp | None, Meta(description="When what is still queued is put aside, where it drains.")
+    ] = None
+
+
+@frozen
+class Queue:
+    """A tenant's queue: how much is where, and whose turn it is."""
+
+    tenant_id: Id
+    state: _State
+    depth: Depth
+    queued: _Queued
+    in_hand: _InHand
+    delayed: _Delayed
+    parked: _Parked
+    dead_letters: _DeadLetters
+    behind_users: _Behind = 0
+    oldest_waiting: _Oldest = None
+    accepted_per_minute: Annotated[int, Meta(ge=0, description="Tasks taken in within the last minute.")] = 0
+    weight: float = 1.0
+    virtual_time: Annotated[
+        float | None,
+        Meta(description="Where it stands among the tenants: the smallest is next. Null: it waits for nothing."),
+    ] = None
+
+
+UNCHANGED = 0
+"""What stands for a figure that `tenant.configure` is not to change; no limit can be that."""
+
+
+@frozen
+class TenantSettings:
+    """What `tenant.configure` takes; what is left out stays as it is, and null removes what is the tenant's own."""
+
+    weight: Annotated[float | None, Meta(ge=0.001, le=1000, description="Its share beside other tenants; null: 1.")] = (
+        field(factory=lambda: UNCHANGED)
+    )
+    concurrency: Annotated[
+        int | None, Meta(ge=1, le=1_000_000, description="Tasks that run at once; null: unbounded.")
+    ] = field(factory=lambda: UNCHANGED)
+    start_rate: Annotated[
+        float | None, Meta(ge=0.001, le=1_000_000, description="Tasks that start a second; null: unbounded.")
+    ] = field(factory=lambda: UNCHANGED)
+    rate: Annotated[
+        float | None, Meta(ge=0.01, le=1_000_000, description="Requests a second; null: the service's.")
+    ] = field(factory=lambda: UNCHANGED)
+    queue_length: Annotated[
+        int | None, Meta(ge=1, le=100_000_000, description="Tasks that may wait; null: the service's.")
+    ] = field(factory=lambda: UNCHANGED)
+    fair_users: Annotated[bool | None, Meta(description="Whether its users share fairly; null: as it is.")] = None
+    tier: Annotated[
+        Tier | None, Meta(description="What it may spend where nothing else is said; null: the service's.")
+    ] = field(factory=lambda: UNCHANGED)  # type: ignore[assignment] # stands for no tier at all, as for no figure
+    tokens_day: Annotated[
+        int | None, Meta(ge=1, le=10**15, description="Tokens a day (UTC) through the gateway; null: the tier's.")
+    ] = field(factory=lambda: UNCHANGED)
+    tokens_month: Annotated[
+        int | None, Meta(ge=1, le=10**15, description="Tokens a month (UTC) through the gateway; null: the tier's.")
+    ] = field(factory=lambda: UNCHANGED)
+    requests_minute: Annotated[
+        float | None, Meta(ge=0.01, le=10**9, description="Calls of the gateway a minute; null: the tier's.")
+    ] = field(factory=lambda: UNCHANGED)
+    tokens_minute: Annotated[
+        float | None, Meta(ge=0.01, le=10**12, description="Tokens a minute, as they are reserved; null: the tier's.")
+    ] = field(factory=lambda: UNCHANGED)
+    models: Annotated[
+        dict[str, SpendingLimits | None] | None,
+        Meta(
+            max_length=100,
+            description="Limits of single models, by name; each replaces those the model had, and null removes them.",
+        ),
+    ] = None
+
+
+@frozen
+class DrainRequest:
+    """What `tenant.drain` takes."""
+
+    mode: Annotated[
+        DrainMode,
+        Meta(description="`work_off`: what is queued is run first; `discard`: it is put aside, until a resume."),
+    ] = DrainMode.WORK_OFF
+    deadline_seconds: Annotated[
+        float | None, Meta(ge=0, le=2_592_000, description="After so long, what is still queued is put aside.")
+    ] = None
+
+
+@frozen
+class CallbackSecret:
+    """What signs a tenant's callbacks; its receivers verify with it."""
+
+    tenant_id: Id
+    secret: Annotated[str, Meta(description="`whsec_` and the key in base64.")]

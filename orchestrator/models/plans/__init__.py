@@ -1,0 +1,1 @@
+"""Orchestration plans, their state, and workflows."""

@@ -1,0 +1,1 @@
+"""Tasks, their waits, timelines, replays, batches and schedules."""
