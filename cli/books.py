@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import trio
 from attrs import frozen
 
-from orchestrator.domain.books import REMEDIES
+from orchestrator.domain.tasks.consistency import REMEDIES
 from orchestrator.models.operations.consistency import Fault
 from orchestrator.services.books import Audit, Auditor
 from orchestrator.store.books import BookStore

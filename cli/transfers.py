@@ -10,7 +10,7 @@ from typing import IO, Any, Final
 from cli.client import AdminApi
 from cli.failures import CliFailure, Exit
 from cli.output import note
-from orchestrator.domain.transfers import DamagedFile, check_file, header_of
+from orchestrator.domain.tasks.transfers import DamagedFile, check_file, header_of
 
 _PAGE: Final = 200
 _CHUNK_BYTES: Final = 400_000

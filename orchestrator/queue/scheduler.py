@@ -11,7 +11,7 @@ import structlog
 import trio
 from attrs import define, field
 
-from orchestrator.domain.fairness import Contender, distribute
+from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.services import QueueServices

@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 
 from orchestrator.codec import encode
-from orchestrator.domain.task_messages import read_task_message
+from orchestrator.domain.tasks.task_messages import read_task_message
 from orchestrator.errors import InvalidBody, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.queue.services import QueueServices

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from quart import Response
 
-from orchestrator.domain.task_states import FINISHED
+from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.plans.workflow import WorkflowAccepted, WorkflowExecute, WorkflowResults, WorkflowStatusUpdate
 from orchestrator.routes.event_stream import FollowedEvents, last_event_id, stream_response
 from orchestrator.routes.registry import Call

@@ -7,7 +7,14 @@ from typing import Final
 import trio
 from attrs import evolve, field, frozen
 
-from orchestrator.domain.books import REMEDIES, judge_entry, judge_reservations, judge_session, judge_task, place_of
+from orchestrator.domain.tasks.consistency import (
+    REMEDIES,
+    judge_entry,
+    judge_reservations,
+    judge_session,
+    judge_task,
+    place_of,
+)
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.operations.consistency import Fault, FaultKind, Place
 from orchestrator.models.sessions.session import SessionState

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from orchestrator.codec import decode, encode, structure, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain.task_states import FINISHED, lane_of
+from orchestrator.domain.tasks.task_states import FINISHED, lane_of
 from orchestrator.errors import (
     NotFound,
     OrchestratorError,

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
-from orchestrator.domain.plan_schedule import Schedule
+from orchestrator.domain.plans.plan_schedule import Schedule
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse
 from orchestrator.models.common.ids import new_id

@@ -22,8 +22,8 @@ from orchestrator.clients.answers import Answer, as_answer
 from orchestrator.clients.opening import Clients
 from orchestrator.clients.responses import Pieces
 from orchestrator.config.gateway import GatewaySettings
-from orchestrator.domain.budgets import read_prices
-from orchestrator.domain.gateway_cache import (
+from orchestrator.domain.gateway.budgets import read_prices
+from orchestrator.domain.gateway.gateway_cache import (
     Vector,
     may_share,
     pack_vector,

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from orchestrator.clients.answers import Answer, title
 from orchestrator.config.gateway import GatewaySettings
-from orchestrator.domain.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
+from orchestrator.domain.gateway.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
 from orchestrator.errors import BadGateway, TenantNotGranted
 from orchestrator.models.common.ids import is_id, new_id
 from orchestrator.models.common.principal import RequestContext

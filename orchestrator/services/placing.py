@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from orchestrator.codec import encode, structure, unstructure
-from orchestrator.domain.task_states import lane_of
+from orchestrator.domain.tasks.task_states import lane_of
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.timestamps import from_timestamp

@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import asdict, evolve
 
 from orchestrator.codec import encode, structure
-from orchestrator.domain import references
+from orchestrator.domain.plans import references
 from orchestrator.errors import PayloadTooLarge, Unprocessable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import ErrorBody, FieldFault

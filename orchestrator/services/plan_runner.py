@@ -8,8 +8,8 @@ import trio
 from attrs import frozen
 
 from orchestrator.codec import structure, unstructure
-from orchestrator.domain import conditions
-from orchestrator.domain.plan_schedule import Schedule
+from orchestrator.domain.plans import conditions
+from orchestrator.domain.plans.plan_schedule import Schedule
 from orchestrator.errors import CallTimeout, OrchestratorError, PlanTimeout, revive
 from orchestrator.models.common.envelope import ErrorBody, FieldFault
 from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, ServiceCall

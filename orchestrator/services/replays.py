@@ -4,8 +4,8 @@ from attrs import evolve, frozen
 
 from orchestrator.codec import decode, structure, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain.replays import calls_before, changed
-from orchestrator.domain.task_states import FINISHED
+from orchestrator.domain.tasks.replays import calls_before, changed
+from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import NotFound, OrchestratorError, PermissionMissing, QueueFull, TaskUnfinished
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import RequestContext

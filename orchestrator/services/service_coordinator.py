@@ -11,8 +11,8 @@ import trio
 from attrs import evolve
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
-from orchestrator.domain.breaker import FAIR_SECONDS
-from orchestrator.domain.retry import RetryBudget, retry_delay
+from orchestrator.domain.downstream.breaker import FAIR_SECONDS
+from orchestrator.domain.downstream.retry import RetryBudget, retry_delay
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.operations.breakers import BreakerState, Criticality

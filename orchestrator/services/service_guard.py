@@ -9,9 +9,9 @@ import trio
 from attrs import define, field
 
 from orchestrator.clients.answers import title
-from orchestrator.domain.breaker import FAIR_SECONDS, POLICIES, Breaker, Pass, speaks_of_failure
-from orchestrator.domain.bulkhead import Admission, Bulkhead
-from orchestrator.domain.latency import RecentLatency
+from orchestrator.domain.downstream.breaker import FAIR_SECONDS, POLICIES, Breaker, Pass, speaks_of_failure
+from orchestrator.domain.downstream.bulkhead import Admission, Bulkhead
+from orchestrator.domain.downstream.latency import RecentLatency
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,

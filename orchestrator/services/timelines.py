@@ -2,7 +2,7 @@
 
 from attrs import evolve, frozen
 
-from orchestrator.domain.waiting import explain
+from orchestrator.domain.tasks.wait_reasons import explain
 from orchestrator.errors import NotFound
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.timeline import TaskWait, Timeline

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain.task_states import lane_of
+from orchestrator.domain.tasks.task_states import lane_of
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import Task

@@ -5,7 +5,7 @@ from typing import Final
 from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain.transfers import check_item
+from orchestrator.domain.tasks.transfers import check_item
 from orchestrator.errors import InvalidBody, InvalidParameter, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.page import Page

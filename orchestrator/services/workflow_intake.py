@@ -8,9 +8,10 @@ from attrs import evolve, frozen
 from orchestrator.clients.addresses import AddressGuard
 from orchestrator.codec import decode, encode, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain import permissions, plans
+from orchestrator.domain import permissions
+from orchestrator.domain.plans import plans
 from orchestrator.domain.session_states import CLOSED
-from orchestrator.domain.task_states import lane_of
+from orchestrator.domain.tasks.task_states import lane_of
 from orchestrator.errors import (
     InvalidBody,
     OrchestratorError,

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import decode, encode
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain.task_states import FINISHED
+from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import (
     InvalidBody,
     NotFound,

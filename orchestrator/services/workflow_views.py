@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from orchestrator.codec import decode
-from orchestrator.domain.task_states import FINISHED
+from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.plans.workflow import WorkflowCallbackState, WorkflowEnd, WorkflowResults, WorkflowStatus

@@ -8,7 +8,7 @@ from attrs import asdict, evolve, frozen
 
 from orchestrator.codec import encode, parse_json
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain.task_states import FINISHED
+from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import (
     NotFound,
     WrongWorkflowState,

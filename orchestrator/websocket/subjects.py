@@ -5,7 +5,7 @@ from typing import Final, Protocol
 import orjson
 
 from orchestrator.codec import unstructure
-from orchestrator.domain.task_states import FINISHED
+from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import NotFound
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.events.events import Event, Snapshot, StateUpdate

@@ -22,7 +22,7 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
-from orchestrator.domain.plans import check
+from orchestrator.domain.plans.plans import check
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import ONCE, OrchestrationPlan, ServiceCall, Strategy
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation

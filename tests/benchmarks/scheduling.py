@@ -17,7 +17,7 @@ import click
 import trio
 
 from orchestrator.codec import encode
-from orchestrator.domain.fairness import Contender, distribute
+from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 from orchestrator.queue.scheduler import TENANTS_A_ROUND

@@ -18,7 +18,7 @@ from quart_trio import QuartTrio
 
 from cli import failures
 from cli.main import nooble_orch
-from orchestrator.domain.transfers import header_of
+from orchestrator.domain.tasks.transfers import header_of
 from tests.cli.fake_service import LONG_TASK, envelope, refusal
 from tests.cli.runs import Ended, run_cli
 from tests.cli.terminal import open_terminal

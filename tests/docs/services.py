@@ -1,7 +1,7 @@
 """The tables of the page of services, as the code has them. `python -m tests.docs.services` prints them."""
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
-from orchestrator.domain.breaker import POLICIES
+from orchestrator.domain.downstream.breaker import POLICIES
 from orchestrator.models.operations.breakers import Criticality
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation
 from orchestrator.services.fallbacks import FALLBACKS

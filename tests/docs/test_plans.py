@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from orchestrator.codec import structure
-from orchestrator.domain.plans import check
+from orchestrator.domain.plans.plans import check
 from orchestrator.errors import Unprocessable
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.plans.plan_request import PlanRequest

@@ -7,7 +7,7 @@ import trio
 from attrs import evolve
 
 from orchestrator.config.settings import ServicesSettings
-from orchestrator.domain.waiting import explain
+from orchestrator.domain.tasks.wait_reasons import explain
 from orchestrator.models.operations.breakers import BreakerState
 from orchestrator.models.operations.system_events import Notice
 from orchestrator.models.tasks.task import TaskStatus

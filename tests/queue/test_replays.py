@@ -9,8 +9,8 @@ import trio
 from attrs import evolve
 
 from orchestrator.codec import encode
-from orchestrator.domain.replays import calls_before, changed
-from orchestrator.domain.transfers import DamagedFile, check_file, header_of
+from orchestrator.domain.tasks.replays import calls_before, changed
+from orchestrator.domain.tasks.transfers import DamagedFile, check_file, header_of
 from orchestrator.errors import (
     InvalidBody,
     InvalidParameter,

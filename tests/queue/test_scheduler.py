@@ -7,7 +7,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from orchestrator.domain.fairness import Contender, distribute
+from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.models.sessions.chat import ChatAccepted
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane, TaskStatus

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from orchestrator.domain.gateway_cache import request_digest
+from orchestrator.domain.gateway.gateway_cache import request_digest
 from orchestrator.errors import BadGateway, StoreUnavailable
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.services.shared_answers import Codec

@@ -9,7 +9,7 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.config.gateway import TiersSettings
-from orchestrator.domain.budgets import Price
+from orchestrator.domain.gateway.budgets import Price
 from orchestrator.errors import InvalidParameter
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import GatewayCall

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.breaker import POLICIES, Breaker, BreakerPolicy, speaks_of_failure
+from orchestrator.domain.downstream.breaker import POLICIES, Breaker, BreakerPolicy, speaks_of_failure
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.config.checks import model_price
-from orchestrator.domain.budgets import Price, estimate_tokens, read_prices, told_nano
+from orchestrator.domain.gateway.budgets import Price, estimate_tokens, read_prices, told_nano
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.sandbox.text import count_tokens
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.domain.bulkhead import FLOOR_SHARE, LINE_LENGTH, Admission, Bulkhead
-from orchestrator.domain.latency import ENOUGH, RECENT_SECONDS, RecentLatency
+from orchestrator.domain.downstream.bulkhead import FLOOR_SHARE, LINE_LENGTH, Admission, Bulkhead
+from orchestrator.domain.downstream.latency import ENOUGH, RECENT_SECONDS, RecentLatency
 
 
 class BulkheadMachine(RuleBasedStateMachine):

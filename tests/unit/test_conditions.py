@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.conditions import DEEPEST, MOST_NODES, faults, holds
+from orchestrator.domain.plans.conditions import DEEPEST, MOST_NODES, faults, holds
 
 DATA: dict[str, Any] = {"input": {"age": 40, "name": "Ana", "tags": ["a"], "none": None, "empty": []}, "calls": {}}
 

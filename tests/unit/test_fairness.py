@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.fairness import Contender, distribute
+from orchestrator.domain.tasks.fairness import Contender, distribute
 
 CONTENDERS = st.lists(
     st.builds(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.gateway_cache import (
+from orchestrator.domain.gateway.gateway_cache import (
     ABOUT_THE_ASKER,
     Vector,
     may_share,

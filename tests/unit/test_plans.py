@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.codec import structure
-from orchestrator.domain.plans import MOST_FAULTS, check, faults
+from orchestrator.domain.plans.plans import MOST_FAULTS, check, faults
 from orchestrator.errors import InvalidBody, Unprocessable
 from orchestrator.models.plans.plan_request import PlanRequest
 

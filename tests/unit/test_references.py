@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.references import MOST_VISITS, Missing, find, parse, resolve
+from orchestrator.domain.plans.references import MOST_VISITS, Missing, find, parse, resolve
 
 DATA: dict[str, Any] = {
     "input": {"city": "Cuxhaven", "tags": ["a", "b"], "people": [{"name": "Ana", "age": 40}, {"name": "Bo", "age": 7}]},

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.retry import RetryBudget, backoff_seconds, retry_delay
+from orchestrator.domain.downstream.retry import RetryBudget, backoff_seconds, retry_delay
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,

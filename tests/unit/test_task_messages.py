@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.task_messages import LARGEST, read_task_message, upgrade
+from orchestrator.domain.tasks.task_messages import LARGEST, read_task_message, upgrade
 from orchestrator.errors import InvalidBody, OrchestratorError, PayloadTooLarge
 from orchestrator.sandbox.data_files import data_folder
 

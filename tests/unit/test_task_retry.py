@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.retry import LONGEST_TASK_DELAY_MS, task_policy, task_retry_delay
+from orchestrator.domain.downstream.retry import LONGEST_TASK_DELAY_MS, task_policy, task_retry_delay
 from orchestrator.errors import BadGateway, InternalFault, NotFound, OrchestratorError, ServiceRefused, TaskExpired
 
 CHANCE = st.floats(-1, 1)

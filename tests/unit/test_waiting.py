@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.waiting import estimate, explain
+from orchestrator.domain.tasks.wait_reasons import estimate, explain
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.timeline import WaitFacts, WaitReason
 

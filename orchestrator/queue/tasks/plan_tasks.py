@@ -9,7 +9,7 @@ from functools import partial
 from attrs import evolve, frozen
 
 from orchestrator.codec import encode, structure
-from orchestrator.domain import plans
+from orchestrator.domain.plans import plans
 from orchestrator.errors import InvalidBody, OrchestratorError, PlanTimeout, TaskExpired
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.events.events import Trouble

@@ -8,7 +8,7 @@ import trio
 from attrs import evolve
 
 from orchestrator.codec import encode
-from orchestrator.domain.retry import task_policy, task_retry_delay
+from orchestrator.domain.downstream.retry import task_policy, task_retry_delay
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import MessageStatus

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.callbacks import CallbackClient
 from orchestrator.codec import encode
-from orchestrator.domain.retry import backoff_seconds
+from orchestrator.domain.downstream.retry import backoff_seconds
 from orchestrator.domain.webhook_signatures import new_secret, signed_headers
 from orchestrator.errors import (
     BadGateway,

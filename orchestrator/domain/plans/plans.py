@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from orchestrator.domain import conditions, references
+from orchestrator.domain.plans import conditions, references
 from orchestrator.errors import Unprocessable
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.plans.orchestration import OrchestrationPlan, ServiceCall, Strategy

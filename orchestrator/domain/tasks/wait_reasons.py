@@ -4,7 +4,7 @@ from typing import Final
 
 from attrs import evolve
 
-from orchestrator.domain.task_states import FINISHED
+from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.timeline import TaskWait, WaitFacts, WaitReason

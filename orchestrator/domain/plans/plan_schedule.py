@@ -15,7 +15,7 @@ from typing import Self
 
 from attrs import frozen
 
-from orchestrator.domain import references
+from orchestrator.domain.plans import references
 from orchestrator.models.plans.orchestration import ServiceCall, Strategy
 from orchestrator.models.plans.plan_state import SETTLED, CallState
 from orchestrator.models.tasks.task import TaskStatus

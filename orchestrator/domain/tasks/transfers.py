@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Final
 
 from orchestrator.codec import decode, encode
-from orchestrator.domain.task_messages import read_task_message
+from orchestrator.domain.tasks.task_messages import read_task_message
 from orchestrator.errors import InvalidBody, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.operations.transfer import TransferHeader, TransferItem, TransferKind

@@ -15,7 +15,7 @@ neither greater nor less; `true` is not `1`. So a comparison is never a fault, o
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from orchestrator.domain.references import MOST_VISITS, Missing, is_reference, parse, resolve
+from orchestrator.domain.plans.references import MOST_VISITS, Missing, is_reference, parse, resolve
 
 DEEPEST: Final = 16
 MOST_NODES: Final = 100

@@ -6,7 +6,7 @@ Each judgement is made of what one script read at one moment, so work that goes 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from orchestrator.domain.task_states import FINISHED
+from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.operations.consistency import (
     EntryStanding,
     Fault,

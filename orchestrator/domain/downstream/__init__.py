@@ -1,0 +1,1 @@
+"""Decisions over calls to other services: breaker, bulkhead, latency, retry."""

@@ -1,0 +1,1 @@
+"""Decisions over plans: validity, order of calls, conditions, references."""

@@ -1,0 +1,1 @@
+"""Decisions over tasks: states, messages, fairness, wait reasons, replays, transfers, consistency."""
