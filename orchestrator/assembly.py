@@ -7,9 +7,9 @@ from secrets import token_hex
 import trio
 from attrs import frozen
 
-from orchestrator.clients.addresses import AddressGuard
 from orchestrator.clients.callbacks import CallbackClient
 from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.queue.consumer import Consumer, Handler
 from orchestrator.queue.services import QueueServices

@@ -7,11 +7,11 @@ from typing import Any, Final
 import trio
 from attrs import asdict, frozen
 
-from orchestrator.clients.answers import Answer, as_answer
-from orchestrator.clients.messages import kind, payload
-from orchestrator.clients.refusals import told_error
-from orchestrator.clients.responses import Lines, Pieces
-from orchestrator.clients.transport import Transport
+from orchestrator.clients.transport.answers import Answer, as_answer
+from orchestrator.clients.transport.http_errors import told_error
+from orchestrator.clients.transport.messages import kind, payload
+from orchestrator.clients.transport.responses import Lines, Pieces
+from orchestrator.clients.transport.transport import Transport
 from orchestrator.errors import BadGateway, ServiceFault
 from orchestrator.models.agents.agent import (
     AgentAccepted,

@@ -9,9 +9,9 @@ import httpcore
 import trio
 from attrs import field, frozen
 
-from orchestrator.clients.addresses import AddressGuard, Target, parse_target
-from orchestrator.clients.connections import Connections
-from orchestrator.clients.http_pieces import HttpPieces
+from orchestrator.clients.transport.addresses import AddressGuard, Target, parse_target
+from orchestrator.clients.transport.connections import Connections
+from orchestrator.clients.transport.http_pieces import HttpPieces
 from orchestrator.errors import BadGateway, CallTimeout, OrchestratorError, ServiceRefused, ServiceUnreachable
 
 CALLBACK_SECONDS: Final = 15.0

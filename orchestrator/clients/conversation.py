@@ -5,9 +5,9 @@ from typing import Any, Final
 from attrs import fields as fields_of
 from attrs import frozen
 
-from orchestrator.clients.answers import title
-from orchestrator.clients.messages import payload
-from orchestrator.clients.transport import Transport
+from orchestrator.clients.transport.answers import title
+from orchestrator.clients.transport.messages import payload
+from orchestrator.clients.transport.transport import Transport
 from orchestrator.codec import structure
 from orchestrator.errors import BadGateway, InvalidBody
 from orchestrator.models.common.call import CallContext

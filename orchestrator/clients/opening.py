@@ -10,11 +10,11 @@ from orchestrator.clients.agent_execution import AgentExecutionClient
 from orchestrator.clients.agent_management import AgentManagementClient
 from orchestrator.clients.conversation import ConversationClient
 from orchestrator.clients.embedding import EmbeddingClient
-from orchestrator.clients.http_transport import HttpTransport
 from orchestrator.clients.query import QueryClient
-from orchestrator.clients.queue_transport import Desk, QueueTransport
 from orchestrator.clients.tool_registry import ToolRegistryClient
-from orchestrator.clients.transport import Transport
+from orchestrator.clients.transport.http_transport import HttpTransport
+from orchestrator.clients.transport.queue_transport import Desk, QueueTransport
+from orchestrator.clients.transport.transport import Transport
 from orchestrator.clients.workflow_engine import WorkflowEngineClient
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.answers import Answer
-from orchestrator.clients.messages import successful
-from orchestrator.clients.responses import Pieces
-from orchestrator.clients.transport import Transport
+from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.messages import successful
+from orchestrator.clients.transport.responses import Pieces
+from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.service_operations import OPERATIONS
 

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.messages import payload
-from orchestrator.clients.transport import Transport
+from orchestrator.clients.transport.messages import payload
+from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
 from orchestrator.models.plans.service_operations import OPERATIONS

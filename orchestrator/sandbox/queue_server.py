@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 from redis.exceptions import ResponseError
 
-from orchestrator.clients.queue_transport import HEALTH_TENANT
+from orchestrator.clients.transport.queue_transport import HEALTH_TENANT
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation
 from orchestrator.sandbox.http_server import Answer, ConnectionCut, Handler, Request, Stream, Writer, json_reply
 from orchestrator.store.connection import Dedicated, Redis, RedisAway

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from attrs import asdict, frozen
 
-from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.answers import Answer
 from orchestrator.errors import NotFound, Unprocessable
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.agents.agent_views import AgentDetails, AgentFeedback, AgentSummary, FeedbackTaken

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import orjson
 from attrs import evolve, frozen
 
-from orchestrator.clients.addresses import AddressGuard
+from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, QueueFull, Unprocessable

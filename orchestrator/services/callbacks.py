@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from orchestrator.clients.addresses import AddressGuard, parse_target
+from orchestrator.clients.transport.addresses import AddressGuard, parse_target
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import FieldFault, MessageType
 from orchestrator.models.common.principal import RequestContext

@@ -14,9 +14,9 @@ import trio
 from attrs import define, field
 from redis.exceptions import ResponseError
 
-from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.outcomes import is_refusal
+from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.outcomes import is_refusal
 from orchestrator.errors import OrchestratorError, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id

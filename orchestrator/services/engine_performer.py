@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.messages import payload
 from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.workflow_engine import EXECUTE
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, OrchestrationPlan, ServiceCall

@@ -18,9 +18,9 @@ import structlog
 import trio
 from attrs import evolve, field, frozen
 
-from orchestrator.clients.answers import Answer, as_answer
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.responses import Pieces
+from orchestrator.clients.transport.answers import Answer, as_answer
+from orchestrator.clients.transport.responses import Pieces
 from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.gateway.budgets import read_prices
 from orchestrator.domain.gateway.gateway_cache import (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.clients.answers import Answer
+from orchestrator.clients.transport.answers import Answer
 from orchestrator.domain.gateway.gateway_cache import Vector
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import FieldFault

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
-from orchestrator.clients.answers import Answer, title
+from orchestrator.clients.transport.answers import Answer, title
 from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.gateway.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
 from orchestrator.errors import BadGateway, TenantNotGranted

@@ -6,8 +6,8 @@ import orjson
 import structlog
 import trio
 
-from orchestrator.clients.answers import Answer
-from orchestrator.clients.responses import MAX_LINE_BYTES, too_large
+from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.responses import MAX_LINE_BYTES, too_large
 from orchestrator.errors import BadGateway, ServiceFault
 
 _log = structlog.get_logger("orchestrator.services.gateway")

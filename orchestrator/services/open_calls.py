@@ -9,7 +9,7 @@ import trio
 from attrs import define, field
 from redis.exceptions import ResponseError
 
-from orchestrator.clients.outcomes import may_have_run
+from orchestrator.clients.transport.outcomes import may_have_run
 from orchestrator.errors import BudgetExhausted, OrchestratorError, RateLimited, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.gateway.gateway import GatewayCall

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.answers import Answer
-from orchestrator.clients.messages import result
 from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.messages import result
 from orchestrator.errors import CallTimeout, ServiceRefused, Unprocessable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault

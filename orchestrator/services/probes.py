@@ -7,7 +7,7 @@ import trio
 from attrs import define, field, fields
 
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport import Transport
+from orchestrator.clients.transport.transport import Transport
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id

@@ -8,7 +8,7 @@ from functools import partial
 import trio
 from attrs import define, field
 
-from orchestrator.clients.answers import title
+from orchestrator.clients.transport.answers import title
 from orchestrator.domain.downstream.breaker import FAIR_SECONDS, POLICIES, Breaker, Pass, speaks_of_failure
 from orchestrator.domain.downstream.bulkhead import Admission, Bulkhead
 from orchestrator.domain.downstream.latency import RecentLatency

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import asdict, field, frozen
 
-from orchestrator.clients.refusals import told_error
+from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.codec import encode
 from orchestrator.errors import NotFound, PermissionMissing, Unprocessable
 from orchestrator.models.common.envelope import FieldFault

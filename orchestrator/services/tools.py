@@ -5,8 +5,8 @@ from typing import Any, Final
 import trio
 from attrs import frozen
 
-from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.answers import Answer
 from orchestrator.errors import NotFound, ServiceRefused, Unprocessable
 from orchestrator.models.agents.tool import AT_ONCE_MS, TIMEOUT_MS, Tool, ToolKind, ToolRan, ToolRun
 from orchestrator.models.common.call import CallContext

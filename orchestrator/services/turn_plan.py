@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from orchestrator.clients.responses import MAX_LINE_BYTES
+from orchestrator.clients.transport.responses import MAX_LINE_BYTES
 from orchestrator.domain.plans.plan_schedule import Schedule
 from orchestrator.models.plans.orchestration import HIGH, ONCE, OrchestrationPlan, ServiceCall
 from orchestrator.models.plans.plan_state import CallState, PlanProgress

@@ -5,8 +5,8 @@ from typing import Any, Final
 import trio
 from attrs import asdict, frozen
 
-from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.answers import Answer
 from orchestrator.codec import structure
 from orchestrator.errors import InvalidBody, NotFound, ServiceFault, ServiceRefused, WrongWorkflowState
 from orchestrator.models.common.call import CallContext

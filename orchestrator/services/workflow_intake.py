@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from orchestrator.clients.addresses import AddressGuard
+from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.codec import decode, encode, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain import permissions

@@ -20,8 +20,8 @@ import click
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.answers import Answer
 from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.answers import Answer
 from orchestrator.domain.plans.plans import check
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import ONCE, OrchestrationPlan, ServiceCall, Strategy

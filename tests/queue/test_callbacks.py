@@ -12,8 +12,8 @@ import pytest
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.addresses import AddressGuard
 from orchestrator.clients.callbacks import CallbackClient
+from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.timestamps import from_timestamp, now_ms
 from orchestrator.models.operations.tenant import TenantState

@@ -10,7 +10,7 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients, open_clients
-from orchestrator.clients.responses import Lines
+from orchestrator.clients.transport.responses import Lines
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, CallTimeout, NotFound, OrchestratorError
 from orchestrator.models.plans.service_operations import OPERATIONS

@@ -13,8 +13,8 @@ import trio
 from attrs import define, field
 
 from orchestrator.clients import callbacks
-from orchestrator.clients.addresses import AddressGuard, is_public, parse_target
 from orchestrator.clients.callbacks import CallbackClient
+from orchestrator.clients.transport.addresses import AddressGuard, is_public, parse_target
 from orchestrator.errors import BadGateway, CallTimeout, ServiceRefused, ServiceUnreachable
 from tests.queue.receiver import open_receiver
 from tests.store.test_tls import make_certificate

@@ -3,8 +3,8 @@
 import pytest
 import trio
 
-from orchestrator.clients.http_transport import HttpTransport
 from orchestrator.clients.opening import open_clients
+from orchestrator.clients.transport.http_transport import HttpTransport
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.services.probes import FRESH_SECONDS, Probe, probes_of
 from tests.services.scripted import Asked, Handler, reply, serve

@@ -10,10 +10,10 @@ import pytest
 import trio
 from attrs import evolve
 
-from orchestrator.clients.http_pieces import MAX_ANSWER_BYTES
-from orchestrator.clients.http_transport import HttpTransport
-from orchestrator.clients.responses import MAX_LINE_BYTES, Lines
-from orchestrator.clients.transport import Transport
+from orchestrator.clients.transport.http_pieces import MAX_ANSWER_BYTES
+from orchestrator.clients.transport.http_transport import HttpTransport
+from orchestrator.clients.transport.responses import MAX_LINE_BYTES, Lines
+from orchestrator.clients.transport.transport import Transport
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import (
     BadGateway,

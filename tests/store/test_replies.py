@@ -11,9 +11,9 @@ import trio
 import trio.lowlevel
 from attrs import frozen
 
-from orchestrator.clients import queue_transport
-from orchestrator.clients.queue_transport import QueueTransport
-from orchestrator.clients.responses import Lines, Pieces
+from orchestrator.clients.transport import queue_transport
+from orchestrator.clients.transport.queue_transport import QueueTransport
+from orchestrator.clients.transport.responses import Lines, Pieces
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import (
     BadGateway,

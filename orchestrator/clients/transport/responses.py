@@ -4,7 +4,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from orchestrator.clients.answers import Answer, as_answer, title
+from orchestrator.clients.transport.answers import Answer, as_answer, title
 from orchestrator.errors import BadGateway
 
 MAX_STREAM_BYTES: Final = 64 * 2**20

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import orjson
 
-from orchestrator.clients.answers import title
+from orchestrator.clients.transport.answers import title
 from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFailed, ServiceFault, ServiceRefused
 from orchestrator.models.common.envelope import FieldFault
 

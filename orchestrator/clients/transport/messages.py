@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from orchestrator.clients.answers import Answer
-from orchestrator.clients.refusals import told_error
+from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp

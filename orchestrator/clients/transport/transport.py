@@ -3,8 +3,8 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from orchestrator.clients.answers import Answer
-from orchestrator.clients.responses import Pieces
+from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.responses import Pieces
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.service_operations import Operation
 

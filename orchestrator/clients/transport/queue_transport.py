@@ -12,10 +12,10 @@ import orjson
 import trio
 from attrs import evolve
 
-from orchestrator.clients.answers import Answer, as_answer, title
-from orchestrator.clients.messages import message
-from orchestrator.clients.refusals import refusal
-from orchestrator.clients.responses import MAX_STREAM_BYTES, Pieces, too_large
+from orchestrator.clients.transport.answers import Answer, as_answer, title
+from orchestrator.clients.transport.http_errors import refusal
+from orchestrator.clients.transport.messages import message
+from orchestrator.clients.transport.responses import MAX_STREAM_BYTES, Pieces, too_large
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, ServiceRefused, StoreUnavailable
 from orchestrator.models.common.call import CallContext

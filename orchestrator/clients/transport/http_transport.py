@@ -13,12 +13,12 @@ import httpcore
 import orjson
 import trio
 
-from orchestrator.clients.answers import Answer, as_answer, title
-from orchestrator.clients.connections import Connections, Exchange
-from orchestrator.clients.http_pieces import HttpPieces, read_whole
-from orchestrator.clients.messages import message
-from orchestrator.clients.refusals import refusal
-from orchestrator.clients.responses import Pieces
+from orchestrator.clients.transport.answers import Answer, as_answer, title
+from orchestrator.clients.transport.connections import Connections, Exchange
+from orchestrator.clients.transport.http_errors import refusal
+from orchestrator.clients.transport.http_pieces import HttpPieces, read_whole
+from orchestrator.clients.transport.messages import message
+from orchestrator.clients.transport.responses import Pieces
 from orchestrator.config.loading import variable
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import (

@@ -8,9 +8,9 @@ from typing import Final, Self, cast
 import httpcore
 import trio
 
-from orchestrator.clients.answers import title
-from orchestrator.clients.connections import Exchange
-from orchestrator.clients.responses import MAX_STREAM_BYTES, too_large
+from orchestrator.clients.transport.answers import title
+from orchestrator.clients.transport.connections import Exchange
+from orchestrator.clients.transport.responses import MAX_STREAM_BYTES, too_large
 from orchestrator.errors import BadGateway, CallTimeout, ServiceUnreachable
 
 MAX_ANSWER_BYTES: Final = 8 * 2**20
