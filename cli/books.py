@@ -8,12 +8,12 @@ from attrs import frozen
 from orchestrator.domain.tasks.consistency import REMEDIES
 from orchestrator.models.operations.consistency import Fault
 from orchestrator.services.books import Audit, Auditor
-from orchestrator.store.books import BookStore
-from orchestrator.store.connection import open_redis
-from orchestrator.store.due import DueTenants
 from orchestrator.store.keys import Keys
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.tenants import TenantStates
+from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.redis.connection import open_redis
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
 
 _SHOWN = 20
 

@@ -68,12 +68,12 @@ from orchestrator.services.workflow_intake import WorkflowIntake, WorkflowQueue
 from orchestrator.services.workflow_records import WORKFLOW, tell_workflow
 from orchestrator.services.workflow_steps import StepService
 from orchestrator.services.workflows import WorkflowService
-from orchestrator.store.connection import open_redis
-from orchestrator.store.pump import EventPump
-from orchestrator.store.replies import ReplyDesk
-from orchestrator.store.scripts import load_scripts
+from orchestrator.store.downstream.replies import ReplyDesk
+from orchestrator.store.downstream.task_update_stream import TaskNews
+from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.redis.connection import open_redis
+from orchestrator.store.redis.script import load_scripts
 from orchestrator.store.stores import Stores
-from orchestrator.store.task_news import TaskNews
 from orchestrator.telemetry.loop_lag import watch_loop
 from orchestrator.telemetry.metrics import Metrics
 

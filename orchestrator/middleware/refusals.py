@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from orchestrator.errors import OrchestratorError, PermissionMissing, ServiceFault, TenantNotGranted, Unauthorized
-from orchestrator.store.audit import AuditTrail
+from orchestrator.store.operations.audit import AuditTrail
 
 AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
 """The refusals that the audit trail is told of."""

@@ -25,7 +25,7 @@ from orchestrator.queue.scheduler import Scheduler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.sweeper import Sweeper
 from orchestrator.queue.timers import RunSchedules, run_timers
-from orchestrator.store.claims import Claim
+from orchestrator.store.tasks.claims import Claim
 
 _log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 from orchestrator.models.operations.tenant import TenantState
 from orchestrator.queue.services import QueueServices
-from orchestrator.store.tenants import TenantStates
+from orchestrator.store.operations.tenants import TenantStates
 
 
 async def advance_drain(services: QueueServices, tenant_id: str, state: bytes | None) -> None:

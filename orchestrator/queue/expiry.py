@@ -10,8 +10,8 @@ from orchestrator.models.sessions.session import SessionState
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body, status_template
-from orchestrator.store.frames import make_body
-from orchestrator.store.tasks import Expiry
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.tasks.tasks import Expiry
 
 _LOOKED_AT: Final = 100
 """So many tasks of each lane, the oldest: they are the first whose time is over, and the sweep comes back."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 import trio
 from attrs import define, field
 
-from orchestrator.store.claims import Claim
+from orchestrator.store.tasks.claims import Claim
 
 
 class StopReason(StrEnum):

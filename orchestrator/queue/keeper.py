@@ -14,7 +14,7 @@ from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.meter import Meter
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.strays import adopt_stray
-from orchestrator.store.claims import Claim
+from orchestrator.store.tasks.claims import Claim
 
 _log = structlog.get_logger()
 

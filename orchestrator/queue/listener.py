@@ -5,7 +5,7 @@ import trio
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
-from orchestrator.store.connection import Message
+from orchestrator.store.redis.connection import Message
 
 
 async def listen(

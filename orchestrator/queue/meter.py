@@ -12,7 +12,7 @@ from attrs import define, field
 
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.load import NodeLoad, Waits
-from orchestrator.store.claims import Claim
+from orchestrator.store.tasks.claims import Claim
 
 _SAMPLES: Final = 512
 _TENANTS: Final = 50

@@ -11,7 +11,7 @@ from orchestrator.models.plans.workflow import WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.run import TaskRun, outlast
 from orchestrator.services.workflow_records import last_update, status_note, workflow_of
-from orchestrator.store.workflows import Note, WorkflowStore
+from orchestrator.store.plans.workflows import Note, WorkflowStore
 
 
 @define(eq=False)

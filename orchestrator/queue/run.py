@@ -15,7 +15,7 @@ from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.queue.delegating import Delegated
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.services import QueueServices
-from orchestrator.store.frames import make_body
+from orchestrator.store.events.frames import make_body
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.strays import adopt_stray
 from orchestrator.services.siblings import open_siblings
-from orchestrator.store.claims import Batch, Claim
-from orchestrator.store.ready import Settlement, Turn
+from orchestrator.store.scheduling.ready import Settlement, Turn
+from orchestrator.store.tasks.claims import Batch, Claim
 
 _log = structlog.get_logger()
 

@@ -6,13 +6,13 @@ from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.session_manager import SessionManager
-from orchestrator.store.connection import Redis
-from orchestrator.store.delegations import DelegationStore
-from orchestrator.store.due import DueTenants
 from orchestrator.store.keys import Keys
-from orchestrator.store.nodes import Nodes
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.tasks import TaskStore
+from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.plans.delegations import DelegationStore
+from orchestrator.store.redis.connection import Redis
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.tasks.tasks import TaskStore
 from orchestrator.telemetry.metrics import Metrics
 
 

@@ -10,7 +10,7 @@ from orchestrator.errors import InvalidBody, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.placing import complete_turn, placement_of
-from orchestrator.store.placement import Placed, PlacementStore, Stray
+from orchestrator.store.tasks.enqueue import Placed, PlacementStore, Stray
 
 _log = structlog.get_logger()
 

@@ -19,9 +19,9 @@ from orchestrator.middleware.exchange import Exchange, respond
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.events.events import Trouble
 from orchestrator.routes.registry import Call
-from orchestrator.store.events import LoggedEvent
-from orchestrator.store.frames import make_body
-from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.events.frames import make_body
 
 EVENT_STREAM: Final = "text/event-stream"
 KEEP_ALIVE_SECONDS: Final = 15.0

@@ -27,8 +27,8 @@ from orchestrator.sandbox.services.query import QueryService
 from orchestrator.sandbox.services.tool_registry import ToolRegistryService
 from orchestrator.sandbox.services.workflow_engine import WorkflowEngineService
 from orchestrator.sandbox.usage import Spent
-from orchestrator.store.connection import open_redis
 from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import open_redis
 
 
 @frozen

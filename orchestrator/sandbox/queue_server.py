@@ -14,9 +14,9 @@ from redis.exceptions import ResponseError
 from orchestrator.clients.transport.queue_transport import HEALTH_TENANT
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation
 from orchestrator.sandbox.http_server import Answer, ConnectionCut, Handler, Request, Stream, Writer, json_reply
-from orchestrator.store.connection import Dedicated, Redis, RedisAway
 from orchestrator.store.keys import Keys
-from orchestrator.store.pubsub import Message
+from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
+from orchestrator.store.redis.pubsub import Message
 
 AT_ONCE: Final = 256
 """Requests of one service that are worked on at the same time."""

@@ -22,7 +22,7 @@ from orchestrator.services.repeats import Repeats
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.views import viewer_of
-from orchestrator.store.tasks import TaskStore
+from orchestrator.store.tasks.tasks import TaskStore
 
 LIST: Final = ServiceCall("agent_management", "list", MEDIUM, timeout_ms=5000)
 FEEDBACK: Final = ServiceCall("agent_management", "feedback", MEDIUM, timeout_ms=5000)

@@ -37,10 +37,10 @@ from orchestrator.services.new_tasks import new_task
 from orchestrator.services.paging import SCAN_BOUND, filtered_page
 from orchestrator.services.views import key_reused, tenant_refuses, viewer_of
 from orchestrator.services.workflow_records import WORKFLOW, logged_record
-from orchestrator.store.batches import ITEM, TASK, BatchBounds, BatchStore, Verdict, sees
-from orchestrator.store.due import DueTenants
-from orchestrator.store.frames import make_body
-from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.scheduling.batches import ITEM, TASK, BatchBounds, BatchStore, Verdict, sees
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
 
 BATCH_ITEM: Final = MessageType("batch", "item")
 MOST_FAULTS: Final = 100

@@ -19,10 +19,10 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.operations.consistency import Fault, FaultKind, Place
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.services.views import state_body
-from orchestrator.store.books import BookStore
-from orchestrator.store.due import DueTenants
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.reservation_books import ReservationBooks
+from orchestrator.store.gateway.reservation_checks import ReservationBooks
+from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
 
 _FIRST: Final = frozenset({FaultKind.NOT_ACTIVE, FaultKind.CALL_UNWATCHED})
 _RESERVED: Final = frozenset(

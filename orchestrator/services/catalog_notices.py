@@ -9,8 +9,8 @@ from attrs import frozen
 from orchestrator.models.agents.agent_views import AgentUpdated, Forgotten, ToolUpdated
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.agent_catalog import AgentCatalog
-from orchestrator.store.connection import Message, Redis
 from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Message, Redis
 
 _AGENT: Final = "agent"
 _TOOL: Final = "tool"

@@ -47,13 +47,13 @@ from orchestrator.services.views import (
     status_template,
     viewer_of,
 )
-from orchestrator.store.admission import Admission, AdmissionStore, Bounds, Verdict
-from orchestrator.store.due import DueTenants
-from orchestrator.store.frames import make_body
-from orchestrator.store.pump import EventPump, PumpStopped
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.sessions import Rates
-from orchestrator.store.tasks import TaskStore
+from orchestrator.store.events.event_hub import EventPump, PumpStopped
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.sessions.sessions import Rates
+from orchestrator.store.tasks.admission import Admission, AdmissionStore, Bounds, Verdict
+from orchestrator.store.tasks.tasks import TaskStore
 
 CHAT_TURN: Final = MessageType("chat", "message")
 CHAT_PRIORITY: Final = 1

@@ -30,11 +30,11 @@ from orchestrator.services.transcripts import Transcripts
 from orchestrator.services.usage import UsageService
 from orchestrator.services.workflow_steps import StepService
 from orchestrator.services.workflows import WorkflowService
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.connection import Redis
-from orchestrator.store.events import EventLog
+from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
-from orchestrator.store.pump import EventPump
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.redis.connection import Redis
 from orchestrator.telemetry.metrics import Metrics
 
 

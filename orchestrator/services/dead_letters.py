@@ -28,8 +28,8 @@ from orchestrator.models.tasks.replay import (
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.replays import ReplayService
 from orchestrator.services.tenants import TenantService
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.dead_letters import DeadLetterStore
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.dead_letters import DeadLetterStore
 
 _READ_AT_ONCE: Final = 200
 REPLAYED_AT_ONCE: Final = 100

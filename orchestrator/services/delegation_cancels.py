@@ -10,7 +10,7 @@ from orchestrator.errors import NotFound, OrchestratorError
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, ServiceCall
 from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.store.delegations import Delegation, DelegationStore
+from orchestrator.store.plans.delegations import Delegation, DelegationStore
 from orchestrator.telemetry.metrics import Metrics
 
 _REASON: Final = "the task has ended"

@@ -44,9 +44,9 @@ from orchestrator.services.gateway_stream import GatewayStream, KeptPieces
 from orchestrator.services.open_calls import OpenCalls
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.shared_answers import Codec, Origin, SharedAnswers
-from orchestrator.store.answer_cache import AnswerCache
-from orchestrator.store.gateway_calls import GatewayCalls
-from orchestrator.store.usage import UsageLedger
+from orchestrator.store.gateway.answer_cache import AnswerCache
+from orchestrator.store.gateway.gateway_calls import GatewayCalls
+from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.telemetry.metrics import Metrics
 
 CALL_SECONDS: Final = 120.0

@@ -10,9 +10,9 @@ from orchestrator.models.operations.load import Load, Node
 from orchestrator.models.operations.tenant import Queue
 from orchestrator.services.notice_board import NoticeBoard
 from orchestrator.services.siblings import open_siblings
-from orchestrator.store.nodes import Nodes
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.tenants import TenantStates
+from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.scheduling.ready import ReadyTenants
 
 _LOOKED_AT: Final = 500
 _NOTICES: Final = 20

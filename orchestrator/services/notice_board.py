@@ -11,7 +11,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.breakers import BreakerState
 from orchestrator.models.operations.system_events import Notice
-from orchestrator.store.notices import NoticeStore
+from orchestrator.store.operations.system_events import NoticeStore
 
 WAITING: Final = 256
 """Notices that may wait for the store; then the oldest goes."""

@@ -15,8 +15,8 @@ import trio
 from redis.exceptions import ResponseError
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.store.connection import Message
-from orchestrator.store.notifications import EVERYBODY, NotificationStore
+from orchestrator.store.events.notifications import EVERYBODY, NotificationStore
+from orchestrator.store.redis.connection import Message
 
 RETRY_SECONDS: Final = 1.0
 AT_ONCE: Final = 50

@@ -25,8 +25,8 @@ from orchestrator.models.events.notification import (
 )
 from orchestrator.services.paging import filtered_page
 from orchestrator.services.views import key_reused
-from orchestrator.store.frames import make_body
-from orchestrator.store.notifications import NotificationStore, Posted
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.events.notifications import NotificationStore, Posted
 
 MOST_DATA: Final = 16 * 1024
 """Bytes that the free fields of a notification may take as JSON."""

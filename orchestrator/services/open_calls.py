@@ -14,7 +14,7 @@ from orchestrator.errors import BudgetExhausted, OrchestratorError, RateLimited,
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Spending
-from orchestrator.store.gateway_calls import GatewayCalls, Refused, Reserved
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, Refused, Reserved
 from orchestrator.telemetry.metrics import Metrics
 
 T = TypeVar("T")

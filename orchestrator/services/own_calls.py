@@ -12,7 +12,7 @@ from attrs import frozen
 from orchestrator.errors import NotFound
 from orchestrator.models.common.ids import is_id
 from orchestrator.services.performing import Performer, PlannedCall
-from orchestrator.store.sessions import SessionStore, Viewer
+from orchestrator.store.sessions.sessions import SessionStore, Viewer
 
 _OF_SESSIONS: Final = ("conversation_id", "session_id")
 _AGENT: Final = ("agent_management", "get")

@@ -16,8 +16,8 @@ from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.views import state_body
 from orchestrator.services.workflow_records import WORKFLOW, logged_record
-from orchestrator.store.frames import make_body
-from orchestrator.store.placement import Placement
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.tasks.enqueue import Placement
 
 CHAT_TURN: Final = "chat.message"
 _TURN_FIELDS: Final = ("content", "content_type", "attachments", "metadata")

@@ -6,8 +6,8 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.models.common.limits import RateState
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.views import rate_limited, rate_state
-from orchestrator.store.limits import LimitStore
-from orchestrator.store.sessions import Rates
+from orchestrator.store.sessions.limits import LimitStore
+from orchestrator.store.sessions.sessions import Rates
 
 
 def rates_of(settings: AgentOrchestratorSettings) -> Rates:

@@ -9,7 +9,7 @@ from attrs import frozen
 from orchestrator.codec import decode, encode
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.views import key_reused
-from orchestrator.store.idempotency import IdempotencyStore
+from orchestrator.store.sessions.idempotency import IdempotencyStore
 
 T = TypeVar("T")
 

@@ -16,12 +16,12 @@ from orchestrator.services.placing import CHAT_TURN, complete_turn, placement_of
 from orchestrator.services.plan_record import UNDO
 from orchestrator.services.views import rate_limited, session_closed, session_not_found, tenant_refuses
 from orchestrator.services.workflow_records import WORKFLOW, is_result
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.dead_letters import DeadLetterStore, TaskRecord
-from orchestrator.store.limits import LimitStore
-from orchestrator.store.placement import Bounds, Placed, PlacementStore
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.sessions import Rates
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.dead_letters import DeadLetterStore, TaskRecord
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.sessions.limits import LimitStore
+from orchestrator.store.sessions.sessions import Rates
+from orchestrator.store.tasks.enqueue import Bounds, Placed, PlacementStore
 
 ANSWERING = "execute"
 """The one call of a chat turn that a replay can begin with: an answer is given anew, or not at all."""

@@ -17,9 +17,9 @@ from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.revocation import Revocation, TokenRevoke, TokenRevoked
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.connection import Message
-from orchestrator.store.revocations import RevocationStore, read_revocation
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.revocations import RevocationStore, read_revocation
+from orchestrator.store.redis.connection import Message
 
 RETRY_SECONDS: Final = 1.0
 """Between two attempts to read them again."""

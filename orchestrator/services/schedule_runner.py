@@ -20,7 +20,7 @@ from orchestrator.models.sessions.session import SessionCreate
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
 from orchestrator.services.chat import ChatService
 from orchestrator.services.session_manager import SessionManager
-from orchestrator.store.schedules import DueSchedule, ScheduleStore
+from orchestrator.store.scheduling.schedules import DueSchedule, ScheduleStore
 
 _log = structlog.get_logger("orchestrator.services.schedule_runner")
 

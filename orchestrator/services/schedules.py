@@ -16,9 +16,9 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
 from orchestrator.services.paging import Place, filtered_page
 from orchestrator.services.views import key_reused, viewer_of
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.due import DueTenants
-from orchestrator.store.schedules import ScheduleStore
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.schedules import ScheduleStore
 
 _TIMING: Final = frozenset({"cron", "timezone", "enabled"})
 

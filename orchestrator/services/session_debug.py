@@ -17,9 +17,9 @@ from orchestrator.models.tasks.task import Task
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.views import session_not_found
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.events import LoggedEvent
-from orchestrator.store.pump import EventPump
+from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.operations.audit import AuditTrail
 
 LAST_EVENTS: Final = 20
 LAST_TASKS: Final = 20

@@ -30,8 +30,8 @@ from orchestrator.services.views import (
     tenant_refuses,
     viewer_of,
 )
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.sessions import Rates, SessionStore, Viewer
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.sessions.sessions import Rates, SessionStore, Viewer
 from orchestrator.telemetry.metrics import Metrics
 
 

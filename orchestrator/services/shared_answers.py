@@ -17,8 +17,8 @@ from attrs import define, field, frozen
 from orchestrator.errors import CallTimeout, InternalFault, OrchestratorError, StoreUnavailable
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.usage import UsageKind
-from orchestrator.store.answer_cache import LEASE_MS, AnswerCache, Elsewhere, Ours
-from orchestrator.store.connection import Message
+from orchestrator.store.gateway.answer_cache import LEASE_MS, AnswerCache, Elsewhere, Ours
+from orchestrator.store.redis.connection import Message
 
 FLIGHT_SECONDS: Final = 130.0
 """Deadline of a flight as a whole: a little more than that of a call."""

@@ -14,7 +14,7 @@ from orchestrator.models.common.ids import is_id, new_id
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.tasks.task_updates import TASK_UPDATES, TaskUpdate
 from orchestrator.services.task_updates import TaskUpdateService
-from orchestrator.store.audit import AuditTrail
+from orchestrator.store.operations.audit import AuditTrail
 
 FIELD: Final = b"message"
 """Of a stream's entry: the message, JSON."""

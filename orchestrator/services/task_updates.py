@@ -15,9 +15,9 @@ from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.task_updates import TaskFail, TaskProgress, TaskUpdate, TaskUpdated
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer
-from orchestrator.store.delegations import DelegationStore, Reported, Taken, Verdict
-from orchestrator.store.frames import make_body
-from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.plans.delegations import DelegationStore, Reported, Taken, Verdict
+from orchestrator.store.scheduling.ready import ReadyTenants
 
 Told = list[tuple[str, object]]
 """Events, by name."""

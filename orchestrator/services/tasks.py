@@ -14,8 +14,8 @@ from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Task, TaskCancelled, TaskStatus
 from orchestrator.services.paging import filtered_page
 from orchestrator.services.views import state_body, status_template, viewer_of
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.tasks import Retention, TaskStore
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.tasks.tasks import Retention, TaskStore
 
 
 def retention_of(settings: AgentOrchestratorSettings) -> Retention:

@@ -25,9 +25,9 @@ from orchestrator.models.operations.tenant import (
 from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.notice_board import NoticeBoard
 from orchestrator.services.siblings import open_siblings
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.tenants import TenantStates
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.scheduling.ready import ReadyTenants
 
 T = TypeVar("T")
 

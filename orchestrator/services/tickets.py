@@ -12,7 +12,7 @@ from orchestrator.models.common.principal import Principal, RequestContext, Role
 from orchestrator.models.sessions.session import SessionTicket
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.views import session_closed
-from orchestrator.store.sessions import SessionStore
+from orchestrator.store.sessions.sessions import SessionStore
 
 
 @frozen

@@ -8,7 +8,7 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.timeline import TaskWait, Timeline
 from orchestrator.services.load import LoadService
 from orchestrator.services.views import viewer_of
-from orchestrator.store.timelines import TimelineStore
+from orchestrator.store.tasks.timelines import TimelineStore
 
 
 @frozen

@@ -15,9 +15,9 @@ from orchestrator.services.new_tasks import new_task
 from orchestrator.services.tasks import TaskService
 from orchestrator.services.turn_tools import DELEGATED_MS
 from orchestrator.services.views import admission_refused
-from orchestrator.store.admission import Verdict
-from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds
-from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.tasks.admission import Verdict
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds
 
 TOOL_RUN: Final = MessageType("tool", "execute")
 TOOL_PRIORITY: Final = 2

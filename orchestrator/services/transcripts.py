@@ -14,7 +14,7 @@ from orchestrator.models.sessions.session import Session
 from orchestrator.services.call_contexts import call_for
 from orchestrator.services.conversations import Conversations
 from orchestrator.services.session_manager import SessionManager
-from orchestrator.store.tasks import TaskStore
+from orchestrator.store.tasks.tasks import TaskStore
 
 LOOKUP_SECONDS: Final = 10.0
 """Deadline of history, summary and deletion."""

@@ -17,11 +17,11 @@ from orchestrator.services.cursors import read_cursor, write_cursor
 from orchestrator.services.placing import placement_of
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.views import tenant_refuses
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.due import DueTenants
-from orchestrator.store.placement import Placed, PlacementStore
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.transfers import PHASES, TransferStore
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.transfers import PHASES, TransferStore
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.tasks.enqueue import Placed, PlacementStore
 
 _KEPT: Final = frozenset({"checkpoint", "order", "wait", "delegated", "token"})
 _FIELDS: Final = frozenset(

@@ -9,7 +9,7 @@ from orchestrator.errors import InvalidParameter, PermissionMissing
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
-from orchestrator.store.usage import UsageLedger
+from orchestrator.store.gateway.usage import UsageLedger
 
 DEFAULT_DAYS: Final = 30
 

@@ -16,9 +16,9 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.events.events import ChatStatusUpdate, StateUpdate
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
-from orchestrator.store.admission import Admission, Verdict
-from orchestrator.store.frames import make_body
-from orchestrator.store.sessions import Rates, Viewer
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.sessions.sessions import Rates, Viewer
+from orchestrator.store.tasks.admission import Admission, Verdict
 
 
 def viewer_of(ctx: RequestContext) -> Viewer:

@@ -20,7 +20,7 @@ from orchestrator.services.agent_existence import LOOK_SECONDS
 from orchestrator.services.call_contexts import call_for
 from orchestrator.services.named_pages import page_by_name
 from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.store.delegations import DelegationStore
+from orchestrator.store.plans.delegations import DelegationStore
 
 ENGINE: Final = "workflow_engine"
 _DEFINITIONS: Final = ServiceCall(ENGINE, "definitions", MEDIUM, timeout_ms=5000)

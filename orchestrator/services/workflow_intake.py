@@ -42,11 +42,11 @@ from orchestrator.services.workflow_records import (
     status_body,
     workflow_record,
 )
-from orchestrator.store.admission import Admission, Verdict
-from orchestrator.store.due import DueTenants
-from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.sessions import Rates
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.sessions.sessions import Rates
+from orchestrator.store.tasks.admission import Admission, Verdict
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds
 
 
 @frozen

@@ -11,9 +11,9 @@ from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.plans.workflow import WorkflowInputRequest, WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
-from orchestrator.store.delegations import Reported
-from orchestrator.store.frames import make_body
-from orchestrator.store.workflows import FIGURES, PROGRESS, Note, read_progress
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.plans.delegations import Reported
+from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, read_progress
 
 WORKFLOW: Final = MessageType("workflow", "execute")
 STATUS_UPDATE: Final = "workflow.status_update"

@@ -31,8 +31,8 @@ from orchestrator.services.run import Partial, TurnDone, TurnRunner
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.step_run import StepRun
 from orchestrator.services.workflow_engine import ENGINE
-from orchestrator.store.delegations import DelegationStore
-from orchestrator.store.workflows import WorkflowRecord, WorkflowStore
+from orchestrator.store.plans.delegations import DelegationStore
+from orchestrator.store.plans.workflows import WorkflowRecord, WorkflowStore
 
 TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
 RESULTS_BYTES: Final = 4 * 2**20

@@ -10,7 +10,7 @@ from orchestrator.models.plans.workflow import WorkflowCallbackState, WorkflowEn
 from orchestrator.models.tasks.batch import CallbackStatus
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.workflow_records import request_of, standing_of
-from orchestrator.store.workflows import WorkflowRecord
+from orchestrator.store.plans.workflows import WorkflowRecord
 
 _DELIVERY: Final = {
     "": CallbackStatus.WAITING,

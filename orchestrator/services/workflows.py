@@ -39,9 +39,9 @@ from orchestrator.services.workflow_records import (
     update_of,
 )
 from orchestrator.services.workflow_views import results_of, status_of
-from orchestrator.store.events import EventLog, TaskLog
-from orchestrator.store.pump import EventPump, PumpStopped
-from orchestrator.store.workflows import FIGURES, PROGRESS, Note, WorkflowRecord, WorkflowStore
+from orchestrator.store.events.event_hub import EventPump, PumpStopped
+from orchestrator.store.events.events import EventLog, TaskLog
+from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, WorkflowRecord, WorkflowStore
 
 _ENDS: Final = frozenset({STATUS_UPDATE})
 

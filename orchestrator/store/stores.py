@@ -5,33 +5,33 @@ from typing import Self
 from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.store.admission import AdmissionStore
-from orchestrator.store.answer_cache import AnswerCache
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.batches import BatchStore
-from orchestrator.store.connection import Redis
-from orchestrator.store.dead_letters import DeadLetterStore
-from orchestrator.store.due import DueTenants
-from orchestrator.store.events import EventLog, TaskLog
-from orchestrator.store.gateway_calls import GatewayCalls, Limits
-from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants
-from orchestrator.store.idempotency import IdempotencyStore
+from orchestrator.store.events.events import EventLog, TaskLog
+from orchestrator.store.events.notifications import NotificationStore
+from orchestrator.store.gateway.answer_cache import AnswerCache
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits
+from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
-from orchestrator.store.limits import LimitStore
-from orchestrator.store.nodes import Nodes
-from orchestrator.store.notices import NoticeStore
-from orchestrator.store.notifications import NotificationStore
-from orchestrator.store.placement import PlacementStore
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.revocations import RevocationStore
-from orchestrator.store.schedules import ScheduleStore
-from orchestrator.store.sessions import SessionStore
-from orchestrator.store.tasks import TaskStore
-from orchestrator.store.tenants import TenantStates
-from orchestrator.store.timelines import TimelineStore
-from orchestrator.store.transfers import TransferStore
-from orchestrator.store.usage import UsageLedger
-from orchestrator.store.workflows import WorkflowStore
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.dead_letters import DeadLetterStore
+from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.operations.revocations import RevocationStore
+from orchestrator.store.operations.system_events import NoticeStore
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.operations.transfers import TransferStore
+from orchestrator.store.plans.workflows import WorkflowStore
+from orchestrator.store.redis.connection import Redis
+from orchestrator.store.scheduling.batches import BatchStore
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.scheduling.schedules import ScheduleStore
+from orchestrator.store.sessions.idempotency import IdempotencyStore
+from orchestrator.store.sessions.limits import LimitStore
+from orchestrator.store.sessions.sessions import SessionStore
+from orchestrator.store.tasks.admission import AdmissionStore
+from orchestrator.store.tasks.enqueue import PlacementStore
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants
+from orchestrator.store.tasks.tasks import TaskStore
+from orchestrator.store.tasks.timelines import TimelineStore
 
 
 @frozen

@@ -18,9 +18,9 @@ from orchestrator.middleware.auth import Authenticator
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
 from orchestrator.services.container import Services
-from orchestrator.store.events import LoggedEvent
-from orchestrator.store.frames import frame
-from orchestrator.store.pump import Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.events.frames import frame
 from orchestrator.websocket import closing
 from orchestrator.websocket.closing import Goodbye
 from orchestrator.websocket.events import own_frame, trouble

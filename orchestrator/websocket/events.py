@@ -7,7 +7,7 @@ import orjson
 from orchestrator.domain.session_states import CLOSED
 from orchestrator.errors import ClientFault, InternalFault, OrchestratorError, SessionClosed, Unauthorized
 from orchestrator.models.events.events import Event, Trouble
-from orchestrator.store.frames import frame, make_body
+from orchestrator.store.events.frames import frame, make_body
 
 _STATE_UPDATE: Final = "session.state_update"
 _FINAL: Final = (SessionClosed, Unauthorized, InternalFault)

@@ -11,7 +11,7 @@ from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
 from orchestrator.models.events.notification import NotificationSummary
 from orchestrator.services.container import Services
-from orchestrator.store.notifications import NotificationLog
+from orchestrator.store.events.notifications import NotificationLog
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.opening import SessionSocket
 from orchestrator.websocket.subjects import Subject

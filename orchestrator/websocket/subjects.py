@@ -13,7 +13,7 @@ from orchestrator.models.plans.workflow import WorkflowStatus, WorkflowStatusUpd
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.batch import ENDED, Batch, BatchProgress
 from orchestrator.services.container import Services
-from orchestrator.store.events import BatchLog, EventLog, TaskLog
+from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
 from orchestrator.websocket.events import ends_session
 
 _PROGRESS: Final = "batch.progress"

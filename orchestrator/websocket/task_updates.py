@@ -18,7 +18,7 @@ from orchestrator.middleware.refusals import record_refusal
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
-from orchestrator.store.events import EventLog
+from orchestrator.store.events.events import EventLog
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.handlers import Frames, Handler, Said
 from orchestrator.websocket.opening import SessionSocket

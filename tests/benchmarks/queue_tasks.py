@@ -44,14 +44,14 @@ from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, Task
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.services import QueueServices
 from orchestrator.sandbox.redis_server import run_redis
-from orchestrator.store.admission import Verdict
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.frames import make_body
-from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
+from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.scripts import load_scripts
-from orchestrator.store.sessions import Rates
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.redis.script import load_scripts
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.sessions.sessions import Rates
+from orchestrator.store.tasks.admission import Verdict
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
 from tests.benchmarks.traffic import Traffic
 from tests.queue.stage import SETTINGS, Stage, open_stage
 

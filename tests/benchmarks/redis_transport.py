@@ -22,7 +22,7 @@ import trio
 from attrs import asdict, frozen
 
 from orchestrator.sandbox.redis_server import run_redis
-from orchestrator.store.connection import open_redis
+from orchestrator.store.redis.connection import open_redis
 
 CALLERS: Final = (1, 8, 32, 256, 1000)
 CLIENTS: Final = ("ours", "redis.asyncio", "coredis")

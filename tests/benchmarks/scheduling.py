@@ -22,10 +22,10 @@ from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 from orchestrator.queue.scheduler import TENANTS_A_ROUND
 from orchestrator.sandbox.redis_server import run_redis
-from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.keys import Keys
-from orchestrator.store.ready import ReadyTenants, Settlement
-from orchestrator.store.tasks import TaskStore
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.scheduling.ready import ReadyTenants, Settlement
+from orchestrator.store.tasks.tasks import TaskStore
 
 SLOTS = 100
 _FILL = """

@@ -5,7 +5,7 @@ from typing import Self
 
 from attrs import frozen
 
-from orchestrator.store.connection import Redis
+from orchestrator.store.redis.connection import Redis
 
 
 @frozen

@@ -19,11 +19,11 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.operations.consistency import Place
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.services.books import Audit, Auditor
-from orchestrator.store.books import BookStore
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.due import DueTenants
 from orchestrator.store.keys import Keys
-from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
 from tests.end_to_end.stack import Node, Stack, open_stack
 
 TASKS: Final = int(os.environ.get("CHAOS_TASKS", "320"))

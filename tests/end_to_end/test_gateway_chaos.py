@@ -18,8 +18,8 @@ from attrs import define, field
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.faults import Fault, FaultKind
-from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Redis, open_redis
 from tests.end_to_end.stack import INTERNAL_KEY, Node, Stack, open_stack
 
 CALLS: Final = int(os.environ.get("GATEWAY_CALLS", "120"))

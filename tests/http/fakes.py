@@ -40,8 +40,8 @@ from orchestrator.models.tasks.timeline import TaskWait, Timeline, TraceStep, Wa
 from orchestrator.services.chat import Admitted
 from orchestrator.services.container import Services
 from orchestrator.services.health import Health
-from orchestrator.store.events import LoggedEvent
-from orchestrator.store.frames import make_body
+from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.events.frames import make_body
 from orchestrator.telemetry.metrics import Metrics
 from tests.http.agents import FakeAgents, FakeNotices, FakeTools
 from tests.http.notifications import FakeNotifications

@@ -13,9 +13,9 @@ from orchestrator.models.operations.system_events import Notice
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.timeline import WaitFacts
 from orchestrator.services.notice_board import WAITING, NoticeBoard
-from orchestrator.store.connection import open_redis
 from orchestrator.store.keys import Keys
-from orchestrator.store.notices import NoticeStore
+from orchestrator.store.operations.system_events import NoticeStore
+from orchestrator.store.redis.connection import open_redis
 from tests.http.fakes import ADMIN_KEY, keyed
 from tests.http.test_real_app import Client, service
 from tests.services.fakes import services_at

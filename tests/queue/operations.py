@@ -8,12 +8,12 @@ from orchestrator.services.rate_limiter import rates_of
 from orchestrator.services.replays import ReplayService
 from orchestrator.services.tenants import TenantService
 from orchestrator.services.transfers import TransferService
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.dead_letters import DeadLetterStore
-from orchestrator.store.limits import LimitStore
-from orchestrator.store.placement import PlacementStore
-from orchestrator.store.tenants import TenantStates
-from orchestrator.store.transfers import TransferStore
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.dead_letters import DeadLetterStore
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.operations.transfers import TransferStore
+from orchestrator.store.sessions.limits import LimitStore
+from orchestrator.store.tasks.enqueue import PlacementStore
 from tests.queue.stage import Stage, context
 
 

@@ -32,17 +32,17 @@ from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.session_manager import SessionManager
 from orchestrator.services.tasks import TaskService, retention_of
 from orchestrator.services.transcripts import Transcripts
-from orchestrator.store.admission import AdmissionStore
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.due import DueTenants
-from orchestrator.store.events import EventLog
+from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
-from orchestrator.store.nodes import Nodes
-from orchestrator.store.pump import EventPump
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.sessions import SessionStore
-from orchestrator.store.tasks import TaskStore
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.sessions.sessions import SessionStore
+from orchestrator.store.tasks.admission import AdmissionStore
+from orchestrator.store.tasks.tasks import TaskStore
 
 SETTINGS = AgentOrchestratorSettings(jwt=JwtSettings(secret="s" * 32), task_retries=0)
 

@@ -40,7 +40,7 @@ from orchestrator.models.tasks.batch import (
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.hand import Hand
 from orchestrator.services.batches import BatchService
-from orchestrator.store.batches import BatchStore
+from orchestrator.store.scheduling.batches import BatchStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 ENDED = {BatchStatus.COMPLETED, BatchStatus.PARTIAL, BatchStatus.FAILED, BatchStatus.CANCELLED}

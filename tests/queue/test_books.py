@@ -10,8 +10,8 @@ from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.services.books import Audit, Auditor
-from orchestrator.store.books import BookStore
-from orchestrator.store.tenants import TenantStates
+from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.operations.tenants import TenantStates
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 

@@ -26,9 +26,9 @@ from orchestrator.queue.hand import StopReason
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
 from orchestrator.services.callbacks import WEBHOOK
-from orchestrator.store.batches import BatchStore
-from orchestrator.store.tenants import TenantStates
-from orchestrator.store.workflows import WorkflowStore
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.plans.workflows import WorkflowStore
+from orchestrator.store.scheduling.batches import BatchStore
 from tests.queue.operations import open_desk, operator
 from tests.queue.receiver import Delivery, Receiver, open_receiver
 from tests.queue.stage import SETTINGS, context

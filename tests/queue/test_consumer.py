@@ -14,8 +14,8 @@ from orchestrator.models.sessions.chat import ChatAnswer, IfBusy
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.hand import Hand
-from orchestrator.store.claims import Batch
-from orchestrator.store.tasks import TaskStore
+from orchestrator.store.tasks.claims import Batch
+from orchestrator.store.tasks.tasks import TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 

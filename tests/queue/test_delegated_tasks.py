@@ -18,7 +18,7 @@ from orchestrator.services.delegation_cancels import DelegationCancels
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.task_updates import TaskUpdateService
 from orchestrator.services.tool_runs import ToolRunService
-from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants
 from orchestrator.telemetry.metrics import Metrics
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.services.fakes import call_context, services_at

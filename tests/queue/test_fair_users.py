@@ -15,7 +15,7 @@ from orchestrator.queue.expiry import give_up_expired
 from orchestrator.services.books import Auditor
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body
-from orchestrator.store.books import BookStore
+from orchestrator.store.operations.consistency import BookStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 

@@ -8,7 +8,7 @@ from attrs import frozen
 from orchestrator.queue.hand import Hand, StopReason
 from orchestrator.queue.keeper import Keeper
 from orchestrator.queue.meter import Meter
-from orchestrator.store.claims import Claim
+from orchestrator.store.tasks.claims import Claim
 from tests.queue.stage import Stage, open_stage
 
 

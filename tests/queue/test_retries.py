@@ -12,9 +12,9 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.expiry import give_up_expired
-from orchestrator.store.sessions import Viewer
-from orchestrator.store.tasks import Retry
-from orchestrator.store.timelines import TimelineStore
+from orchestrator.store.sessions.sessions import Viewer
+from orchestrator.store.tasks.tasks import Retry
+from orchestrator.store.tasks.timelines import TimelineStore
 from tests.queue.stage import SETTINGS, ScriptedTurns, Stage, context, open_stage
 
 RETRYING = evolve(SETTINGS, task_retries=2, task_retry_delay=0.02)

@@ -11,7 +11,7 @@ from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.models.sessions.chat import ChatAccepted
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.store.ready import Settlement
+from orchestrator.store.scheduling.ready import Settlement
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 PLENTY = evolve(SETTINGS, rate_tenant=1e6, rate_user=1e6)

@@ -17,8 +17,8 @@ from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.timers import run_timers
 from orchestrator.services.schedule_runner import ScheduleRunner
 from orchestrator.services.schedules import ScheduleService
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.schedules import ScheduleStore
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.scheduling.schedules import ScheduleStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 EVERY_MINUTE = ScheduleCreate("* * * * *", "echo", "say hi")

@@ -10,10 +10,10 @@ import trio
 
 from orchestrator.services.task_news import TaskNewsService
 from orchestrator.services.task_updates import TaskUpdateService
-from orchestrator.store.audit import AuditTrail
+from orchestrator.store.downstream.task_update_stream import GROUP, TaskNews
 from orchestrator.store.keys import Keys
-from orchestrator.store.ready import ReadyTenants
-from orchestrator.store.task_news import GROUP, TaskNews
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.scheduling.ready import ReadyTenants
 from tests.store.desk import Desk, open_desk
 
 STREAM = Keys().task_news
@@ -108,7 +108,7 @@ async def test_what_can_not_be_read_or_is_refused_is_dropped_and_stops_nothing(d
 
 
 async def test_what_a_lost_process_has_read_goes_to_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.store.task_news.LOST_MS", 0)
+    monkeypatch.setattr("orchestrator.store.downstream.task_update_stream.LOST_MS", 0)
     claim = await desk.begin()
     await desk.register(claim)
     await desk.park(claim)
@@ -134,7 +134,7 @@ async def test_processes_that_are_gone_are_forgotten_once_they_have_left_nothing
     assert await desk.redis.xreadgroup(GROUP, "lost", {STREAM: ">"})
     async with reading(desk, "node-2"):
         assert await readers(desk) >= {b"node-1", b"lost"}
-    monkeypatch.setattr("orchestrator.store.task_news.GONE_MS", 0)
+    monkeypatch.setattr("orchestrator.store.downstream.task_update_stream.GONE_MS", 0)
     async with reading(desk, "node-3"):
         assert b"lost" in await readers(desk)
         assert not await readers(desk) & {b"node-1", b"node-2"}

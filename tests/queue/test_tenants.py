@@ -8,8 +8,8 @@ from orchestrator.errors import NotFound, TenantDraining
 from orchestrator.models.operations.tenant import SpendingLimits, TenantSettings, TenantState, Tier
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.tenants import TenantService
-from orchestrator.store.audit import AuditTrail
-from orchestrator.store.tenants import TenantStates
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.tenants import TenantStates
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 

@@ -12,8 +12,8 @@ from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.timeline import TaskWait, WaitReason
 from orchestrator.services.load import LoadService
 from orchestrator.services.timelines import TimelineService
-from orchestrator.store.tenants import TenantStates
-from orchestrator.store.timelines import TimelineStore
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.tasks.timelines import TimelineStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 

@@ -16,9 +16,9 @@ from orchestrator.errors import BadGateway, CallTimeout, NotFound, OrchestratorE
 from orchestrator.models.plans.service_operations import OPERATIONS
 from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
-from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys
-from orchestrator.store.replies import ReplyDesk
+from orchestrator.store.redis.connection import Redis, open_redis
 from tests.services.fakes import call_context, services_at
 
 CREATE: dict[str, Any] = {"conversation_id": "c1", "user_id": "ann", "agent_id": "echo"}

@@ -15,11 +15,11 @@ from orchestrator.models.common.principal import Principal, RequestContext, Role
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.services.gateway import Gateway, open_gateway
 from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.store.answer_cache import AnswerCache
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.gateway_calls import GatewayCalls, Limits
+from orchestrator.store.gateway.answer_cache import AnswerCache
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits
+from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
-from orchestrator.store.usage import UsageLedger
+from orchestrator.store.redis.connection import Redis, open_redis
 from tests.services.scripted import Asked, Handler, reply, serve
 
 CTX = RequestContext(

@@ -10,8 +10,8 @@ from orchestrator.domain.gateway.gateway_cache import request_digest
 from orchestrator.errors import BadGateway, StoreUnavailable
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.services.shared_answers import Codec
-from orchestrator.store.answer_cache import LEASE_MS
-from orchestrator.store.connection import RedisAway
+from orchestrator.store.gateway.answer_cache import LEASE_MS
+from orchestrator.store.redis.connection import RedisAway
 from tests.services.gateway_rig import ANSWER, CTX, USAGE, answering, embedding, gateway_at, rig
 from tests.services.scripted import Asked, reply, serve, stream_all
 

@@ -11,9 +11,9 @@ from attrs import define, evolve, field
 
 from orchestrator.errors import BadGateway, BudgetExhausted, OrchestratorError, RateLimited, ServiceRefused
 from orchestrator.models.gateway.usage import UsageGroup, UsageKind
-from orchestrator.store.gateway_calls import Reserved
-from orchestrator.store.sessions import Viewer
-from orchestrator.store.timelines import TimelineStore
+from orchestrator.store.gateway.gateway_calls import Reserved
+from orchestrator.store.sessions.sessions import Viewer
+from orchestrator.store.tasks.timelines import TimelineStore
 from tests.services.gateway_rig import ANSWER, CTX, USAGE, answering, gateway_at, keyed, rig
 from tests.services.scripted import Asked, begin_stream, end_stream, reply, send_lines, serve, stream_all
 

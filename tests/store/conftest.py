@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 from attrs import frozen
 
-from orchestrator.store.admission import AdmissionStore
-from orchestrator.store.connection import Redis, open_redis
 from orchestrator.store.keys import Keys
-from orchestrator.store.sessions import SessionStore
-from orchestrator.store.tasks import TaskStore
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.sessions.sessions import SessionStore
+from orchestrator.store.tasks.admission import AdmissionStore
+from orchestrator.store.tasks.tasks import TaskStore
 
 
 @frozen

@@ -11,13 +11,13 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
-from orchestrator.store.claims import Claim
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.delegations import DelegationStore, Taken
-from orchestrator.store.generic_tasks import GenericTaskStore, TaskBounds
 from orchestrator.store.keys import Keys
-from orchestrator.store.sessions import Viewer
-from orchestrator.store.tasks import Retention, TaskStore
+from orchestrator.store.plans.delegations import DelegationStore, Taken
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.sessions.sessions import Viewer
+from orchestrator.store.tasks.claims import Claim
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskBounds
+from orchestrator.store.tasks.tasks import Retention, TaskStore
 
 BOUNDS = TaskBounds(queue_length=100, retain_tasks=600)
 RETENTION = Retention(600, 1000, 10, 600)

@@ -8,9 +8,9 @@ from attrs import field, frozen
 from orchestrator.models.events.events import ChatStatusUpdate, ChatStream, StateUpdate
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
-from orchestrator.store.connection import Redis
-from orchestrator.store.frames import make_body
+from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Redis
 
 _APPEND: Final = """
 local epoch = redis.call('HGET', KEYS[1], 'epoch')

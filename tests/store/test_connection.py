@@ -10,7 +10,7 @@ import trio.testing
 from redis.exceptions import AuthenticationError, DataError, NoPermissionError, ResponseError
 
 from orchestrator.sandbox.redis_launch import RedisLaunch
-from orchestrator.store.connection import Redis, RedisAway, open_redis
+from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
 from tests.store.gate import open_gate
 
 

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from orchestrator.store.connection import Redis, RedisAway, open_redis
+from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
 
 PATIENCE = 10.0
 

@@ -10,10 +10,10 @@ from attrs import frozen
 
 from orchestrator.errors import NotFound
 from orchestrator.sandbox.redis_server import run_redis
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.events import EventLog
+from orchestrator.store.events.event_hub import EventPump, Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
-from orchestrator.store.pump import EventPump, Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.redis.connection import Redis, open_redis
 from tests.store.log_writer import LogWriter, data_of
 
 PATIENCE = 10.0

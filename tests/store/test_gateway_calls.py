@@ -11,10 +11,10 @@ from orchestrator.config.gateway import TiersSettings
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Spending, UsageGroup, UsageKind
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.gateway_calls import GatewayCalls, Limits, Refused
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits, Refused
+from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
-from orchestrator.store.usage import UsageLedger
+from orchestrator.store.redis.connection import Redis, open_redis
 
 BUDGET = 1000
 MODELS = ("small", "large")

@@ -11,14 +11,14 @@ from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.store.admission import Admission, Verdict
-from orchestrator.store.claims import Claim
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.events import EventLog
-from orchestrator.store.generic_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
+from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
-from orchestrator.store.sessions import Rates, Viewer
-from orchestrator.store.tasks import Retry, TaskStore
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.sessions.sessions import Rates, Viewer
+from orchestrator.store.tasks.admission import Admission, Verdict
+from orchestrator.store.tasks.claims import Claim
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
+from orchestrator.store.tasks.tasks import Retry, TaskStore
 
 BOUNDS = TaskBounds(queue_length=10, retain_tasks=600)
 FIRST = ("workflow.status_update", b'{"first":1}')

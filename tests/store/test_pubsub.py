@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from redis.exceptions import NoPermissionError
 
-from orchestrator.store.connection import RECONNECTED, Message, Redis, RedisAway, Subscriber, open_redis
+from orchestrator.store.redis.connection import RECONNECTED, Message, Redis, RedisAway, Subscriber, open_redis
 from tests.store.gate import Gate, open_gate
 
 PATIENCE = 10.0

@@ -11,7 +11,7 @@ from orchestrator.codec import decode, encode
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
-from orchestrator.store.quick_reading import quick_reader
+from orchestrator.store.tasks.fast_decode import quick_reader
 
 read = quick_reader(TaskMessage)
 MESSAGE = TaskMessage(

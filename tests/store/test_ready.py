@@ -8,9 +8,9 @@ import trio
 import trio.testing
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.store.connection import Redis, RedisAway, open_redis
 from orchestrator.store.keys import Keys
-from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
+from orchestrator.store.scheduling.ready import ReadyTenants
 
 
 @pytest.fixture

@@ -27,10 +27,10 @@ from orchestrator.errors import (
 )
 from orchestrator.models.plans.service_operations import Operation
 from orchestrator.sandbox.redis_server import run_redis
-from orchestrator.store import replies as replies_module
-from orchestrator.store.connection import Redis, open_redis
+from orchestrator.store.downstream import replies as replies_module
+from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys
-from orchestrator.store.replies import ReplyDesk
+from orchestrator.store.redis.connection import Redis, open_redis
 from tests.services.fakes import call_context
 
 ASK = Operation("tool_registry", "ask", "POST", "/{name}", optional=("a",), domain="tool")

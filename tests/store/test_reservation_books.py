@@ -12,12 +12,12 @@ from orchestrator.models.gateway.gateway import Doubt, GatewayCall
 from orchestrator.models.gateway.usage import Spending, UsageKind
 from orchestrator.models.operations.consistency import Fault, FaultKind
 from orchestrator.services.books import Audit, Auditor
-from orchestrator.store.books import BookStore
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.due import DueTenants
-from orchestrator.store.gateway_calls import GatewayCalls, Limits
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits
 from orchestrator.store.keys import Keys
-from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
 
 KEYS = Keys()
 

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from orchestrator.store.connection import RedisAway, open_redis
+from orchestrator.store.redis.connection import RedisAway, open_redis
 from tests.store.gate import Gate, open_gate
 
 

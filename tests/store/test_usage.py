@@ -14,10 +14,10 @@ from orchestrator.errors import InvalidParameter
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageGroup, UsageItem, UsageKind
-from orchestrator.store.connection import open_redis
-from orchestrator.store.gateway_calls import GatewayCalls, Limits, Reserved
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits, Reserved
+from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
-from orchestrator.store.usage import UsageLedger
+from orchestrator.store.redis.connection import open_redis
 
 CALL = GatewayCall("x", "acme", UsageKind.GENERATE, {"query": "why?"}, estimate=20, payer=Payer("echo", "ann", "s-1"))
 

@@ -5,7 +5,7 @@ import orjson
 from orchestrator.models.events.events import ChatStatusUpdate, Event, StateUpdate
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
-from orchestrator.store.frames import frame, make_body
+from orchestrator.store.events.frames import frame, make_body
 
 
 def test_a_frame_is_its_body_with_offset_and_epoch() -> None:

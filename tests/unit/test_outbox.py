@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.models.events.events import Event
-from orchestrator.store.outbox import MAX_JOINED_CHARS, Outbox, join_chunks
+from orchestrator.store.events.outbox import MAX_JOINED_CHARS, Outbox, join_chunks
 
 # How fast examples come says nothing here: the machine may be busy with other tests.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -35,14 +35,14 @@ from orchestrator.services.container import Services
 from orchestrator.services.notification_hub import NotificationHub
 from orchestrator.services.notifications import NotificationService
 from orchestrator.services.task_updates import TaskUpdateService
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.delegations import DelegationStore
-from orchestrator.store.events import EventLog
-from orchestrator.store.frames import make_body
+from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.events.events import EventLog
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.events.notifications import NotificationStore
 from orchestrator.store.keys import Keys
-from orchestrator.store.notifications import NotificationStore
-from orchestrator.store.pump import EventPump
-from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.plans.delegations import DelegationStore
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
 from tests.http.fakes import FakeRevocations

@@ -22,15 +22,15 @@ from orchestrator.services.workflow_records import (
     status_note,
     workflow_record,
 )
-from orchestrator.store.admission import Verdict
-from orchestrator.store.claims import Claim
-from orchestrator.store.connection import Redis, open_redis
-from orchestrator.store.events import TaskLog
-from orchestrator.store.generic_tasks import GenericTaskStore, TaskBounds
+from orchestrator.store.events.events import TaskLog
 from orchestrator.store.keys import Keys
-from orchestrator.store.sessions import Viewer
-from orchestrator.store.tasks import Retention, TaskStore
-from orchestrator.store.workflows import Note, WorkflowStore
+from orchestrator.store.plans.workflows import Note, WorkflowStore
+from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.sessions.sessions import Viewer
+from orchestrator.store.tasks.admission import Verdict
+from orchestrator.store.tasks.claims import Claim
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskBounds
+from orchestrator.store.tasks.tasks import Retention, TaskStore
 
 ANN = Viewer("acme", "ann", sees_whole_tenant=False)
 RETENTION = Retention(600, 600, 10, 600)

@@ -9,9 +9,9 @@ import pytest
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.tasks.task import Lane
 from orchestrator.sandbox.faults import Fault, FaultKind
-from orchestrator.store.connection import open_redis
 from orchestrator.store.keys import Keys
-from orchestrator.store.ready import ReadyTenants
+from orchestrator.store.redis.connection import open_redis
+from orchestrator.store.scheduling.ready import ReadyTenants
 from tests.http.fakes import SECRET
 from tests.workflows.house import House, open_house
 

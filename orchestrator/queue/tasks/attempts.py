@@ -14,8 +14,8 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.queue.tasks.retries import within_time_left
 from orchestrator.services.tasks import retention_of
-from orchestrator.store.claims import Claim
-from orchestrator.store.tasks import Ending
+from orchestrator.store.tasks.claims import Claim
+from orchestrator.store.tasks.tasks import Ending
 
 T = TypeVar("T")
 

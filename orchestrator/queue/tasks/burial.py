@@ -8,7 +8,7 @@ from orchestrator.queue.hand import Hand
 from orchestrator.queue.services import QueueServices
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body
-from orchestrator.store.tasks import Ending
+from orchestrator.store.tasks.tasks import Ending
 
 
 async def bury(services: QueueServices, hand: Hand, error: OrchestratorError) -> None:

@@ -22,8 +22,8 @@ from orchestrator.queue.tasks.retries import start_over
 from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.tasks import retention_of
 from orchestrator.services.views import state_body
-from orchestrator.store.frames import make_body
-from orchestrator.store.tasks import Ending
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.tasks.tasks import Ending
 
 
 @frozen

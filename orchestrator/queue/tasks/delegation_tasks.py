@@ -17,7 +17,7 @@ from orchestrator.services.delegations import CANCEL_TASK, answer_of, result_of
 from orchestrator.services.run import CallWaits
 from orchestrator.services.service_coordinator import ServiceCoordinator
 from orchestrator.services.tool_runs import TOOL_RUN
-from orchestrator.store.generic_tasks import GenericTaskStore
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore
 
 _RUN: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)
 

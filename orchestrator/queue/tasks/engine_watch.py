@@ -26,7 +26,7 @@ from orchestrator.services.workflow_records import (
     update_of,
     workflow_of,
 )
-from orchestrator.store.workflows import PROGRESS, Note, WorkflowStore, read_progress
+from orchestrator.store.plans.workflows import PROGRESS, Note, WorkflowStore, read_progress
 
 _log = structlog.get_logger()
 

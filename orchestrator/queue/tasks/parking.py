@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.models.tasks.waits import Wait
 from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
-from orchestrator.store.claims import Claim
+from orchestrator.store.tasks.claims import Claim
 
 
 async def put_aside(

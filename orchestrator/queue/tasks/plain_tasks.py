@@ -18,7 +18,7 @@ from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of,
 from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import try_later
 from orchestrator.services.run import CallWaits
-from orchestrator.store.generic_tasks import GenericTaskStore, TaskEnd
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskEnd
 
 
 @define(eq=False)

@@ -31,9 +31,9 @@ from orchestrator.services.performing import PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plan_runner import PlanRunner
 from orchestrator.services.workflow_records import STATUS_UPDATE, status_body
 from orchestrator.services.workflow_views import steps_done
-from orchestrator.store.frames import make_body
-from orchestrator.store.generic_tasks import GenericTaskStore, TaskEnd
-from orchestrator.store.workflows import WorkflowStore
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.plans.workflows import WorkflowStore
+from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskEnd
 
 Outcome = PlanDone | PlanWaiting | PlanUndone | OrchestratorError
 

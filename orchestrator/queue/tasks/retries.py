@@ -16,9 +16,9 @@ from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.run import ChatRun, outlast
 from orchestrator.queue.services import QueueServices
-from orchestrator.store.claims import Claim
-from orchestrator.store.frames import make_body
-from orchestrator.store.tasks import Retry
+from orchestrator.store.events.frames import make_body
+from orchestrator.store.tasks.claims import Claim
+from orchestrator.store.tasks.tasks import Retry
 
 _log = structlog.get_logger()
 _random: Final = SystemRandom()

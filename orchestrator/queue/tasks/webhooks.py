@@ -34,11 +34,11 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.retries import put_off
 from orchestrator.services.workflow_views import results_of
-from orchestrator.store.batches import BatchStore
-from orchestrator.store.claims import Claim
-from orchestrator.store.tasks import Retry
-from orchestrator.store.tenants import TenantStates
-from orchestrator.store.workflows import WorkflowStore
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.plans.workflows import WorkflowStore
+from orchestrator.store.scheduling.batches import BatchStore
+from orchestrator.store.tasks.claims import Claim
+from orchestrator.store.tasks.tasks import Retry
 
 _log = structlog.get_logger()
 _random: Final = SystemRandom()

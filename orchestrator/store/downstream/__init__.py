@@ -1,0 +1,1 @@
+"""Replies and task updates that services send through Redis."""

@@ -1,0 +1,1 @@
+"""Event logs, their followers, and notifications, in Redis."""

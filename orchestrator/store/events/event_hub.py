@@ -1,0 +1,166 @@
+"""Hands every published event to those who follow its session in this process.
+
+One pub/sub connection a process; a session's channel is subscribed while somebody follows it. The pump never waits for
+a reader.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from orchestrator.errors import StoreUnavailable
+from orchestrator.store.events.events import EventLog, LoggedEvent
+from orchestrator.store.events.follower import Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.pubsub import Message, Subscriber
+
+__all__ = ["EventPump", "Follower", "FollowerTooSlow", "LogLost", "PumpStopped"]
+
+UNSUBSCRIBE_SECONDS: Final = 2.0
+
+
+@define(eq=False)
+class _Channel:
+    """A channel and its followers."""
+
+    name: str
+    followers: set[Follower] = field(factory=set)
+    turn: trio.Lock = field(factory=trio.Lock)
+    """Held while subscribing and unsubscribing, so that the two never cross."""
+    asked: bool = False
+    """Redis may have us as subscriber."""
+    confirmed: bool = False
+    """Redis has said that it has."""
+
+
+class EventPump:
+    """Follows sessions; one serves the whole process.
+
+    Args:
+        redis: opens the pub/sub connection.
+        keys: the names of channels.
+        log: where missed events are.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, log: EventLog) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._log = log
+        self._channels: dict[bytes, _Channel] = {}
+        self._subscriber: Subscriber | None = None
+        self._stopped = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Pump until cancelled; `started` as soon as sessions can be followed. At the end all followers are told."""
+        async with self._redis.subscriber() as subscriber:
+            self._subscriber = subscriber
+            task_status.started()
+            try:
+                async for message in subscriber:
+                    if isinstance(message, Message):
+                        self._dispatch(message.channel, message.payload)
+                    else:
+                        # Reconnected: what was published meanwhile is in the logs.
+                        self._mark_all()
+            finally:
+                self._subscriber = None
+                self._stopped = True
+                for channel in self._channels.values():
+                    for follower in channel.followers:
+                        follower.end()
+
+    @asynccontextmanager
+    async def follow(
+        self,
+        tenant_id: str,
+        session_id: str,
+        *,
+        after: int | None = None,
+        epoch: str | None = None,
+        log: EventLog | None = None,
+        capacity: int = 256,
+        on_overflow: Callable[[], None] | None = None,
+    ) -> AsyncIterator[Follower]:
+        """Follow a session's events.
+
+        The channel is subscribed before the log is read, so nothing can fall in between.
+
+        Args:
+            tenant_id: whose session it is.
+            session_id: the session.
+            after: the offset after which to start; None: after the last event.
+            epoch: the epoch that `after` belongs to; None: whichever there is.
+            log: where missed events are, if it is no session that is followed.
+            capacity: how many events may wait for the reader; beyond, `receive` raises `FollowerTooSlow`.
+            on_overflow: called at that moment, for a reader that may be stuck elsewhere than in `receive`.
+
+        Raises:
+            NotFound: there is no such session.
+            StoreUnavailable: Redis is away.
+        """
+        name = self._keys.event_channel(tenant_id, session_id)
+        follower = Follower(log or self._log, tenant_id, session_id, capacity, on_overflow)
+        channel = self._channels.setdefault(name.encode(), _Channel(name))
+        channel.followers.add(follower)
+        if self._stopped:
+            follower.end()
+        try:
+            await self._subscribe(channel)
+            await follower.resume(after, epoch)
+            yield follower
+        finally:
+            channel.followers.discard(follower)
+            if not channel.followers:
+                await self._unsubscribe(channel)
+
+    def followers(self, tenant_id: str, session_id: str) -> int:
+        """Return how many follow a session in this process."""
+        channel = self._channels.get(self._keys.event_channel(tenant_id, session_id).encode())
+        return 0 if channel is None else len(channel.followers)
+
+    async def _subscribe(self, channel: _Channel) -> None:
+        if channel.confirmed or self._stopped:
+            return
+        if self._subscriber is None:
+            raise StoreUnavailable("Events can't be followed yet.")
+        async with channel.turn:
+            if not channel.confirmed:
+                channel.asked = True
+                await self._subscriber.subscribe(channel.name)
+                channel.confirmed = True
+
+    async def _unsubscribe(self, channel: _Channel) -> None:
+        """Leave a channel that nobody follows, unless somebody came meanwhile."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + UNSUBSCRIBE_SECONDS):
+            async with channel.turn:
+                if channel.followers:
+                    return
+                if channel.asked and self._subscriber is not None:
+                    channel.confirmed = False
+                    await self._subscriber.unsubscribe(channel.name)
+                    channel.asked = False
+                if not channel.followers:
+                    self._channels.pop(channel.name.encode(), None)
+
+    def _dispatch(self, name: bytes, payload: bytes) -> None:
+        channel = self._channels.get(name)
+        if channel is None:
+            return
+        try:
+            event = LoggedEvent.from_message(payload)
+        except ValueError:
+            # Nothing of ours: whatever it was meant to be, the log has it or it does not count.
+            for follower in channel.followers:
+                follower.mark()
+            return
+        for follower in channel.followers:
+            follower.push(event)
+
+    def _mark_all(self) -> None:
+        for channel in self._channels.values():
+            for follower in channel.followers:
+                follower.mark()

@@ -1,0 +1,142 @@
+"""Notifications in Redis: each user's own, those to the whole tenant among them, and each user's event log."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+from attrs import evolve, frozen
+
+from orchestrator.codec import structure
+from orchestrator.config.constants import IDEMPOTENCY_SECONDS
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.events.notification import Notification
+from orchestrator.store.events.events import EventLog
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore, descending
+
+_SEND: Final = Script("send_notification")
+_NOTIFY: Final = Script("notify_user")
+_COLLECT: Final = Script("collect_notifications")
+_ACKNOWLEDGE: Final = Script("acknowledge_notification")
+EVERYBODY: Final = "*"
+"""Stands for all users where one is named on the channel; no user is called so."""
+_LOG: Final = "notifications:"
+
+
+@frozen
+class Posted:
+    """A notification as it was taken in."""
+
+    notification_id: str
+    body: bytes
+    """Of `system.notification`."""
+    created_ms: int
+    expires_ms: int
+
+
+class NotificationStore(TenantStore):
+    """Keeps notifications."""
+
+    async def send(
+        self, tenant_id: str, posted: Posted, *, sender: str, idempotency_key: str | None, digest: str, wide: bool
+    ) -> tuple[str, Posted]:
+        """Take a notification in; where it is for the whole tenant (`wide`), nothing more has to be done.
+
+        Returns:
+            The verdict of `send_notification.lua`, and the notification: where it was taken in before, that one.
+        """
+        reply = await self.run(
+            _SEND,
+            tenant_id,
+            posted.notification_id,
+            digest,
+            "1" if idempotency_key else "0",
+            IDEMPOTENCY_SECONDS,
+            "1" if wide else "0",
+            posted.body,
+            posted.created_ms,
+            posted.expires_ms,
+            self.keys.notification_channel,
+            keys=[self.keys.idempotency(tenant_id, sender, idempotency_key or "")],
+        )
+        verdict = reply[0].decode()
+        if verdict == "reused":
+            return verdict, posted
+        notification_id, body, expires, created = reply[1:]
+        return verdict, Posted(notification_id.decode(), body, int(created), int(expires))
+
+    async def notify(self, tenant_id: str, user_id: str, posted: Posted) -> bool:
+        """Give a notification to one user; false where the user has it already."""
+        reply = await self.run(
+            _NOTIFY,
+            tenant_id,
+            user_id,
+            _epoch(),
+            posted.notification_id,
+            posted.body,
+            posted.created_ms,
+            posted.expires_ms,
+            self.keys.notification_channel,
+        )
+        return bool(reply)
+
+    async def collect(self, tenant_id: str, user_id: str) -> int:
+        """Bring a user's notifications up to date; returns how many are not acknowledged."""
+        unacknowledged: int = await self.run(_COLLECT, tenant_id, user_id, _epoch())
+        return unacknowledged
+
+    async def acknowledge(
+        self, tenant_id: str, user_id: str, notification_id: str, *, moment_ms: int, body: bytes
+    ) -> Notification | None:
+        """Note that a user has read a notification; returns it, or None where the user has no such one.
+
+        Args:
+            tenant_id: whose user.
+            user_id: who has read.
+            notification_id: what.
+            moment_ms: when.
+            body: of `notification.acknowledged`.
+        """
+        reply = await self.run(_ACKNOWLEDGE, tenant_id, user_id, _epoch(), notification_id, moment_ms, body)
+        return _read(*reply) if reply else None
+
+    async def page(
+        self, tenant_id: str, user_id: str, *, before: tuple[int, str] | None, count: int
+    ) -> list[tuple[int, str]]:
+        """List the (moment in ms, id) of a user's notifications, the newest first."""
+        order = f"{self.keys.user_notifications(tenant_id, user_id)}:order"
+        return await descending(self.redis, order, before, count)
+
+    async def load(self, tenant_id: str, user_id: str, ids: Sequence[str]) -> dict[str, Notification]:
+        """Return a user's notifications by id; those that have expired are left out."""
+        if not ids:
+            return {}
+        reader = self.keys.user_notifications(tenant_id, user_id)
+        commands = [("HMGET", f"{reader}:{part}", *ids) for part in ("bodies", "acks")]
+        bodies, acks = await self.redis.gather(commands)
+        return {name: _read(body, ack) for name, body, ack in zip(ids, bodies, acks, strict=True) if body}
+
+
+class NotificationLog(EventLog):
+    """Reads the event logs of users; `followed` is how they are named."""
+
+    @staticmethod
+    def followed(user_id: str) -> str:
+        """Return the name under which a user's log is followed: none that a session could have."""
+        return _LOG + user_id
+
+    def _owner(self, tenant_id: str, owner_id: str) -> str:
+        return self._keys.user_notifications(tenant_id, owner_id.removeprefix(_LOG))
+
+
+def _read(body: bytes, acknowledged: bytes | None) -> Notification:
+    told: dict[str, Any] = orjson.loads(body)["data"]
+    notification = structure(told, Notification)
+    return (
+        notification if acknowledged is None else evolve(notification, acknowledged_at=to_timestamp(int(acknowledged)))
+    )
+
+
+def _epoch() -> str:
+    return secrets.token_hex(4)

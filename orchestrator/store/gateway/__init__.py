@@ -1,0 +1,1 @@
+"""The gateway's reservations, answer cache and usage ledger, in Redis."""

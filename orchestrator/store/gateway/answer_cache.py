@@ -1,0 +1,84 @@
+"""Answers of Query and Embedding that may be given again, and the leases of those that are on their way."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import frozen
+
+from orchestrator.models.gateway.usage import UsageKind
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+LEASE_MS: Final = 6000
+"""After so long another process takes the lead where the one that has it is gone."""
+_SEEK: Final = Script("seek_answers")
+_HOLD: Final = Script("hold_answers")
+_KEEP: Final = Script("keep_answers")
+
+
+@frozen
+class Elsewhere:
+    """Another process asks for the answer; its lease ends in `wait_ms`, if it does not renew it."""
+
+    wait_ms: int
+
+
+@frozen
+class Ours:
+    """Nobody has the answer: it is to be asked for here."""
+
+
+Found = bytes | Ours | Elsewhere
+
+
+@frozen
+class AnswerCache(TenantStore):
+    """Looks answers up and keeps them.
+
+    Args:
+        most_bytes: what the answers of one tenant and kind may take.
+    """
+
+    most_bytes: int
+
+    async def seek(self, tenant_id: str, kind: UsageKind, digests: Sequence[str], holder: str) -> list[Found]:
+        """Return each answer; or who is to ask for it, `holder` where nobody does yet."""
+        keys = [key for digest in digests for key in self._pair(tenant_id, kind, digest)]
+        found = await self.run(_SEEK, tenant_id, holder, LEASE_MS, keys=keys)
+        return [_found(one) for one in found]
+
+    async def hold(self, tenant_id: str, kind: UsageKind, digests: Sequence[str], holder: str) -> None:
+        """Renew the leases of answers that `holder` asks for."""
+        keys = [self._pair(tenant_id, kind, digest)[1] for digest in digests]
+        await self.run(_HOLD, tenant_id, holder, LEASE_MS, keys=keys)
+
+    async def keep(
+        self, tenant_id: str, kind: UsageKind, answers: Sequence[tuple[str, bytes | None]], holder: str, ttl_ms: int
+    ) -> None:
+        """Keep answers by their digests, end their leases, and wake who waits; None: there is nothing to keep."""
+        index = f"{self.keys.answers(tenant_id)}:{kind}"
+        pairs = [key for digest, _ in answers for key in self._pair(tenant_id, kind, digest)]
+        await self.run(
+            _KEEP,
+            tenant_id,
+            holder,
+            max(1, ttl_ms),
+            self.most_bytes,
+            self.keys.answer_channel,
+            *(answer or b"" for _, answer in answers),
+            keys=[index, f"{index}:size", *pairs],
+        )
+
+    def name(self, tenant_id: str, kind: UsageKind, digest: str) -> bytes:
+        """Return what is published where an answer was kept, or was not."""
+        return self.keys.answer(tenant_id, kind, digest).encode()
+
+    def _pair(self, tenant_id: str, kind: UsageKind, digest: str) -> tuple[str, str]:
+        key = self.keys.answer(tenant_id, kind, digest)
+        return key, f"{key}:lease"
+
+
+def _found(reply: bytes | int | list[int]) -> Found:
+    if isinstance(reply, bytes):
+        return reply
+    return Ours() if isinstance(reply, int) else Elsewhere(max(1, reply[0]))

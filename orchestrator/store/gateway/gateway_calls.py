@@ -1,0 +1,251 @@
+"""Open calls of the gateway: what is reserved for each, and what is needed to ask again.
+
+A call is open from its reservation until what it has spent is counted. Its process looks after it, under a lease; a
+call whose lease runs out is in doubt, and belongs to whoever takes it then.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from attrs import asdict, field, frozen
+from redis.exceptions import NoScriptError
+
+from orchestrator.config.gateway import TiersSettings
+from orchestrator.models.gateway.gateway import Doubt, Ending, GatewayCall
+from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
+from orchestrator.models.tasks.task import Lane
+from orchestrator.store.gateway.usage import KEPT_DAYS, KEPT_DAYS_BY_USER
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+MARK_SECONDS: Final = 25 * 3600
+"""How long a settled call is known by its name: services answer a repetition for a day."""
+_DAY_SECONDS: Final = 86_400
+_RESERVE: Final = Script("reserve_call")
+_SETTLE: Final = Script("settle_call")
+_POSTPONE: Final = Script("postpone_calls")
+_DOUBTS: Final = Script("take_doubts")
+_MARK: Final = Script("mark_due")
+_TENANTS: Final = Script("take_doubtful")
+_DROP: Final = Script("drop_doubtful")
+
+
+@frozen
+class Reserved:
+    """A call may be made."""
+
+    joined: bool = False
+    """It is open already: somebody else makes it too, or is about to ask for it."""
+    settled: bool = False
+    """It was made and counted before: nothing is reserved, and nothing will be counted."""
+
+
+@frozen
+class Refused:
+    """A call must not be made now."""
+
+    by_budget: bool
+    """By a budget; else by a rate."""
+    wait_ms: int
+    says: str
+
+
+@frozen
+class Limits:
+    """What tenants may spend who have no limits of their own.
+
+    Args:
+        tier: that of tenants without one.
+        tiers: limits by tier.
+    """
+
+    tier: str
+    tiers: TiersSettings
+    packed: str = field(init=False)
+
+    @packed.default
+    def _pack(self) -> str:
+        return orjson.dumps(asdict(self.tiers)).decode()
+
+
+@frozen
+class GatewayCalls(TenantStore):
+    """Opens calls, ends them, and hands out those in doubt.
+
+    Args:
+        limits: what tenants may spend.
+        lease_ms: how long a call is left to the process that makes it.
+        give_up_ms: how long a call in doubt is asked for.
+    """
+
+    limits: Limits
+    lease_ms: int
+    give_up_ms: int
+
+    async def reserve(self, call: GatewayCall) -> Reserved | Refused:
+        """Open a call, if rates and budgets allow it.
+
+        Raises:
+            StoreUnavailable: it may or may not be open; whoever takes it as a doubt finds out.
+        """
+        record = {
+            "agent": call.payer.agent_id,
+            "body": orjson.dumps(call.body),
+            "named": "1" if call.named else "",
+        }
+        reply = await self._open(
+            call,
+            call.call_id,
+            self.lease_ms,
+            self.give_up_ms + _DAY_SECONDS * 1000,
+            call.estimate,
+            call.kind,
+            call.model,
+            call.correlation_id,
+            call.payer.user_id,
+            call.payer.session_id,
+            self.limits.tier,
+            self.limits.packed,
+            *_flat(record),
+        )
+        match reply[0]:
+            case b"rate":
+                return Refused(False, reply[1], f"{reply[2].decode()} are used up.")
+            case b"budget":
+                _, wait_ms, what, limit, left = reply
+                says = f"The tokens of the {what.decode()} are used up: {left} of {limit} are left, "
+                says += f"and the call may take {call.estimate}."
+                return Refused(True, wait_ms, says)
+            case how:
+                return Reserved(joined=how == b"joined", settled=how == b"settled")
+
+    async def settle(self, call: GatewayCall, spent: Spending) -> bool:
+        """Count what a call has spent; returns whether it was counted now, and not before.
+
+        Raises:
+            StoreUnavailable: it may or may not have been counted; do it again.
+        """
+        counters = {
+            "requests": 1,
+            "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.completion_tokens,
+            "total_tokens": spent.total_tokens,
+            "nano": spent.cost_nano,
+        }
+        return await self._end(call, Ending.SETTLED, spent.model, spent.total_tokens, counters)
+
+    async def release(self, call: GatewayCall) -> bool:
+        """End a call that has spent nothing; raises as `settle` does."""
+        return await self._end(call, Ending.RELEASED)
+
+    async def give_up(self, call: GatewayCall) -> bool:
+        """End a call of which nobody knows what it has spent: its estimate is kept apart; raises as `settle` does."""
+        return await self._end(call, Ending.GIVEN_UP)
+
+    async def _end(
+        self,
+        call: GatewayCall,
+        how: Ending,
+        model: str = "",
+        tokens: int = 0,
+        counters: Mapping[str, int] | None = None,
+    ) -> bool:
+        ended = await self.run(
+            _SETTLE,
+            call.tenant_id,
+            call.call_id,
+            how,
+            model,
+            tokens,
+            MARK_SECONDS if call.named else 0,
+            KEPT_DAYS * _DAY_SECONDS,
+            KEPT_DAYS_BY_USER * _DAY_SECONDS,
+            *_flat({name: amount for name, amount in (counters or {}).items() if amount}),
+            keys=self._keys(call),
+        )
+        return bool(ended)
+
+    async def keep(self, tenant_id: str, call_ids: Iterable[str]) -> None:
+        """Renew the leases of calls."""
+        await self.run(_POSTPONE, tenant_id, self.lease_ms, *call_ids, keys=[self.keys.calls(tenant_id)])
+
+    async def doubt(self, tenant_id: str, call_id: str, delay_ms: int) -> None:
+        """Leave a call to whoever looks after it in `delay_ms`."""
+        await self.run(_POSTPONE, tenant_id, delay_ms, call_id, keys=[self.keys.calls(tenant_id)])
+        await self.mark(tenant_id, delay_ms)
+
+    async def mark(self, tenant_id: str, delay_ms: int) -> None:
+        """Say that somebody has to look after a tenant's calls in `delay_ms`, or earlier."""
+        await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, delay_ms])
+
+    async def take_tenants(self, count: int, hold_ms: int) -> tuple[Sequence[str], int, int | None]:
+        """Take the tenants whose calls somebody has to look after; nobody else gets them for `hold_ms`.
+
+        Returns:
+            The tenants; the moment that `drop` wants; and the ms until the next of the others is due, if any.
+        """
+        wait_ms, moment, *tenants = await _TENANTS(self.redis, keys=[self.keys.doubts], args=[count, hold_ms])
+        return [tenant.decode() for tenant in tenants], moment, None if wait_ms < 0 else wait_ms
+
+    async def take_doubts(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[Doubt], int | None]:
+        """Take a tenant's calls in doubt; nobody else gets them for `hold_ms`.
+
+        Returns:
+            The calls; and the ms until the next one is due, None where no call is open.
+        """
+        keys = [self.keys.calls(tenant_id)]
+        wait_ms, *taken = await self.run(_DOUBTS, tenant_id, count, hold_ms, keys=keys)
+        return [_doubt(tenant_id, *one) for one in taken], None if wait_ms < 0 else wait_ms
+
+    async def drop(self, tenant_id: str, moment: int) -> None:
+        """Look after a tenant no more that was taken, and has no open calls."""
+        await _DROP(self.redis, keys=[self.keys.doubts], args=[tenant_id, moment])
+
+    async def _open(self, call: GatewayCall, *args: object) -> Any:
+        """Reserve, and have the tenant looked after when the lease of its call runs out.
+
+        Both are sent at once, the mark last: whoever drops the tenant meanwhile has seen the call, or sees the mark.
+        """
+        keys, tenant_id = self._keys(call), call.tenant_id
+        first = [self.keys.lane(tenant_id, Lane.NORMAL), *keys]
+        script = ("EVALSHA", _RESERVE.digest, len(first), *first, self.keys.tenant(tenant_id), self.log_length, *args)
+        mark = ("EVAL", _MARK.source, 1, self.keys.doubts, tenant_id, self.lease_ms)
+        reply, marked = await self.redis.gather([script, mark], raise_on_error=False)
+        if isinstance(reply, NoScriptError):
+            reply = await self.run(_RESERVE, tenant_id, *args, keys=keys)
+            await self.mark(tenant_id, self.lease_ms)
+        for one in (reply, marked):
+            if isinstance(one, Exception):
+                raise one
+        return reply
+
+    def _keys(self, call: GatewayCall) -> list[str]:
+        keys, tenant_id = self.keys, call.tenant_id
+        return [
+            keys.call(tenant_id, call.call_id),
+            keys.calls(tenant_id),
+            keys.settlement(tenant_id, call.call_id),
+            keys.default_models(tenant_id),
+        ]
+
+
+def _flat(record: Mapping[str, Any]) -> list[Any]:
+    return [part for pair in record.items() for part in pair]
+
+
+def _doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> Doubt:
+    fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
+    text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
+    call = GatewayCall(
+        call_id=call_id.decode(),
+        tenant_id=tenant_id,
+        kind=UsageKind(text["kind"]),
+        body=orjson.loads(fields[b"body"]),
+        model=text["asked"],
+        estimate=int(text["estimate"]),
+        payer=Payer(text["agent"], text["user"], text["session"]),
+        correlation_id=text["correlation"],
+        named=bool(text["named"]),
+    )
+    return Doubt(call, age_ms, int(text["looks"]))

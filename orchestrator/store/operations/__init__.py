@@ -1,0 +1,1 @@
+"""What operators work with, in Redis: tenants, nodes, audit, dead letters, transfers, consistency."""

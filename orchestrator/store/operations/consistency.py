@@ -1,0 +1,178 @@
+"""A tenant's books in Redis: reading them for the audit, and mending them.
+
+Tasks, sessions and lane entries are read in parts, each part by one script at one moment: an audit never holds Redis up
+for long, and work that goes on meanwhile is seen either before or after each of its steps.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from orchestrator.models.operations.consistency import EntryStanding, Fault, FaultKind, SessionStanding, TaskStanding
+from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+_TASKS: Final = Script("inspect_tasks")
+_SESSIONS: Final = Script("inspect_sessions")
+_LANE: Final = Script("inspect_lane")
+_MEND_TASK: Final = Script("mend_task")
+_MEND_SESSION: Final = Script("mend_session")
+_MEND_ENTRY: Final = Script("mend_entry")
+
+_PART: Final = 200
+
+_K = FaultKind
+_TASK_MENDS: Final = {
+    _K.LOST: "requeue",
+    _K.TWICE: "drop_delay",
+    _K.LEFT_IN_LANE: "drop_entry",
+    _K.LEFT_DELAYED: "drop_delay",
+    _K.LEFT_IN_TURNS: "drop_turn",
+    _K.LEFT_IN_INDEX: "drop_index",
+    _K.NOT_ACTIVE: "activate",
+}
+_SESSION_MENDS: Final = frozenset({_K.ACTIVE_ENDED, _K.STUCK_PROCESSING, _K.TURNS_STUCK})
+_ENTRY_MENDS: Final = frozenset({_K.ENTRY_UNRECORDED, _K.ENTRY_STRAY})
+
+
+class BookStore(TenantStore):
+    """Reads and mends the books of tenants."""
+
+    async def task_ids(self, tenant_id: str) -> AsyncIterator[list[str]]:
+        """Yield the ids of all tasks that the index or the delayed tasks name, in parts; one may come twice."""
+        for key in (self.keys.task_index(tenant_id), self.keys.delayed(tenant_id)):
+            cursor = 0
+            while True:
+                cursor, rows = await self.redis.zscan(key, cursor, count=_PART)
+                if rows:
+                    yield [name.decode() for name, _ in rows]
+                if cursor == 0:
+                    break
+
+    async def inspect_tasks(self, tenant_id: str, task_ids: Sequence[str]) -> list[TaskStanding]:
+        """Read all that there is of tasks, at one moment."""
+        return [_task(row) for row in await self.run(_TASKS, tenant_id, *task_ids)]
+
+    async def sessions(self, tenant_id: str) -> AsyncIterator[list[SessionStanding]]:
+        """Yield the tenant's sessions, in parts that are read at one moment each."""
+        cursor = 0
+        while True:
+            cursor, rows = await self.redis.zscan(self.keys.sessions(tenant_id), cursor, count=_PART)
+            if rows:
+                found = await self.run(_SESSIONS, tenant_id, *(name for name, _ in rows))
+                yield [_session(row) for row in found]
+            if cursor == 0:
+                return
+
+    async def turns(self, tenant_id: str, session_id: str) -> list[str]:
+        """Return the tasks that wait for their turn in a session."""
+        return [raw.decode() for raw in await self.redis.lrange(self.keys.turns(tenant_id, session_id), 0, -1)]
+
+    async def entries(self, tenant_id: str) -> AsyncIterator[list[EntryStanding]]:
+        """Yield the entries of all lanes, in parts that are read at one moment each."""
+        for lane in Lane:
+            after = ""
+            while True:
+                rows = await self.run(_LANE, tenant_id, lane, after, _PART)
+                if rows:
+                    yield [_entry(lane, row) for row in rows]
+                if len(rows) < _PART:
+                    break
+                after = rows[-1][0].decode()
+
+    async def dead(self, tenant_id: str) -> set[str]:
+        """Return the ids of the tasks among the dead letters."""
+        letters = await self.redis.xrange(self.keys.dead_letters(tenant_id))
+        return {fields.get(b"task_id", b"").decode() for _, fields in letters}
+
+    async def not_woken(self, tenant_id: str) -> bool:
+        """Tell whether something of the tenant waits in a lane that no scheduler would look into."""
+        lanes = [self.keys.lane(tenant_id, lane) for lane in Lane]
+        ready, state, bound, *lengths = await self.redis.gather(
+            [
+                ("ZSCORE", self.keys.ready, tenant_id),
+                ("HGET", self.keys.tenant_config(tenant_id), "state"),
+                ("HMGET", self.keys.tenant_config(tenant_id), "concurrency", "start_rate"),
+                *(("XLEN", lane) for lane in lanes),
+            ]
+        )
+        if ready is not None or state not in {None, b"active"} or any(bound) or not any(lengths):
+            return False
+        pending = await self.redis.gather([("XPENDING", lane, "orchestrator") for lane in lanes], raise_on_error=False)
+        claimed = sum(reply[0] for reply in pending if not isinstance(reply, Exception))
+        return bool(sum(lengths) > claimed)
+
+    async def not_timed(self, tenant_id: str) -> bool:
+        """Tell whether the tenant has delayed tasks, and no timer that is set for the next."""
+        first, due = await self.redis.gather(
+            [
+                ("ZRANGE", self.keys.delayed(tenant_id), 0, 0, "WITHSCORES"),
+                ("ZSCORE", self.keys.due, tenant_id),
+            ]
+        )
+        return bool(first) and (due is None or due > first[0][1])
+
+    async def mend(
+        self, tenant_id: str, fault: Fault, *, correlation_id: str, state_body: bytes, pause_after_ms: int
+    ) -> bool:
+        """Mend a fault if it is still there; tells whether it was.
+
+        Args:
+            tenant_id: whose it is.
+            fault: what the audit found; only what `domain.books.REMEDIES` names is ever mended.
+            correlation_id: the mender's.
+            state_body: `session.state_update` for a session that becomes ACTIVE.
+            pause_after_ms: idle time until a session is paused.
+        """
+        if fault.kind in _TASK_MENDS:
+            return bool(await self.run(_MEND_TASK, tenant_id, fault.subject, _TASK_MENDS[fault.kind]))
+        if fault.kind in _SESSION_MENDS:
+            reply = await self.run(_MEND_SESSION, tenant_id, fault.subject, correlation_id, state_body, pause_after_ms)
+            return bool(reply)
+        if fault.kind in _ENTRY_MENDS:
+            return bool(await self.run(_MEND_ENTRY, tenant_id, fault.lane, fault.subject))
+        return False
+
+
+def _status(raw: bytes) -> TaskStatus | None:
+    return TaskStatus(raw.decode()) if raw else None
+
+
+def _task(row: list[Any]) -> TaskStanding:
+    (task_id, status, lane, entry, node, session_id, there, consumer, delayed, turns, parked, state, active, indexed,
+     behind) = row  # fmt: skip
+    return TaskStanding(
+        task_id=task_id.decode(),
+        status=_status(status),
+        lane=lane.decode(),
+        entry=entry.decode(),
+        node=node.decode(),
+        session_id=session_id.decode(),
+        entry_there=bool(there),
+        consumer=consumer.decode(),
+        delayed=bool(delayed),
+        turns=turns,
+        parked=bool(parked),
+        session_state=state.decode(),
+        session_active=active.decode(),
+        indexed=bool(indexed),
+        behind_user=bool(behind),
+    )
+
+
+def _session(row: list[Any]) -> SessionStanding:
+    session_id, state, active, status, turns, offset, newest = row
+    return SessionStanding(
+        session_id=session_id.decode(),
+        state=state.decode(),
+        active_task_id=active.decode(),
+        active_status=_status(status),
+        turns=turns,
+        offset=offset,
+        last_event=int(newest) if newest else None,
+    )
+
+
+def _entry(lane: Lane, row: list[Any]) -> EntryStanding:
+    entry, task_id, status, named = row
+    return EntryStanding(lane, entry.decode(), task_id.decode(), _status(status), bool(named))

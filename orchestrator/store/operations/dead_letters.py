@@ -1,0 +1,110 @@
+"""Dead letters in Redis, and the records of tasks that are done again."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.codec import decode
+from orchestrator.errors import InvalidBody
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.replay import DeadLetter
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+_NOTE: Final = Script("note_replay")
+_TASK_FIELDS: Final = ("type", "session_id", "replayed_as")
+_CHECKPOINT: Final = b"checkpoint:"
+_ORDER: Final = b"order:"
+
+
+@frozen
+class TaskRecord:
+    """A task's record, as a replay needs it."""
+
+    status: str
+    message: bytes
+    user_id: str
+    checkpoints: Mapping[str, bytes]
+    """Results (JSON) of finished calls by name, in the order in which these were done."""
+
+
+class DeadLetterStore(TenantStore):
+    """Dead letters of tenants."""
+
+    async def page(self, tenant_id: str, before: str | None, count: int) -> list[tuple[str, dict[bytes, bytes]]]:
+        """Return the dead letters that came before the one of the id `before`, the latest first."""
+        highest = f"({before}" if before else "+"
+        rows = await self.redis.xrevrange(self.keys.dead_letters(tenant_id), highest, "-", count)
+        return [(entry.decode(), fields) for entry, fields in rows]
+
+    async def some(self, tenant_id: str, ids: Sequence[str]) -> list[tuple[str, dict[bytes, bytes]]]:
+        """Return dead letters by id; those that are gone are left out."""
+        stream = self.keys.dead_letters(tenant_id)
+        found = await self.redis.gather([("XRANGE", stream, one, one) for one in ids])
+        return [(entry.decode(), _pairs(fields)) for rows in found for entry, fields in rows]
+
+    async def described(self, tenant_id: str, rows: Sequence[tuple[str, dict[bytes, bytes]]]) -> list[DeadLetter]:
+        """Return dead letters with what is known of their tasks."""
+        names = [fields.get(b"task_id", b"").decode(errors="replace") for _, fields in rows]
+        known = (
+            await self.redis.gather([("HMGET", self.keys.task(tenant_id, name), *_TASK_FIELDS) for name in names])
+            if names
+            else []
+        )
+        return [
+            _dead_letter(entry, name, fields, task)
+            for (entry, fields), name, task in zip(rows, names, known, strict=True)
+        ]
+
+    async def drop(self, tenant_id: str, ids: Sequence[str]) -> int:
+        """Delete dead letters; returns how many there were."""
+        return int(await self.redis.xdel(self.keys.dead_letters(tenant_id), *ids)) if ids else 0
+
+    async def record(self, tenant_id: str, task_id: str) -> TaskRecord | None:
+        """Return a task's record; None if it is not there any more."""
+        fields = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
+        if b"message" not in fields:
+            return None
+        done = [name.removeprefix(_CHECKPOINT) for name in fields if name.startswith(_CHECKPOINT)]
+        done.sort(key=lambda name: int(fields.get(_ORDER + name, 0)))
+        return TaskRecord(
+            status=fields[b"status"].decode(),
+            message=fields[b"message"],
+            user_id=fields.get(b"user_id", b"").decode(),
+            checkpoints={name.decode(): fields[_CHECKPOINT + name] for name in done},
+        )
+
+    async def note_replay(self, tenant_id: str, task_id: str, replay: str) -> None:
+        """Note at a task that another one does it again."""
+        await self.run(_NOTE, tenant_id, task_id, replay)
+
+
+def _pairs(flat: Any) -> dict[bytes, bytes]:
+    return dict(flat) if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _dead_letter(entry: str, task_id: str, fields: Mapping[bytes, bytes], task: Sequence[bytes | None]) -> DeadLetter:
+    kind, session_id, replayed_as = (part.decode() if part is not None else None for part in task)
+    kept = fields.get(b"message")
+    moment = int(fields[b"at"]) if fields.get(b"at", b"").isdigit() else int(entry.partition("-")[0])
+    return DeadLetter(
+        id=entry,
+        task_id=task_id,
+        error=_error(fields),
+        attempts=int(fields.get(b"attempts", 0)),
+        at=to_timestamp(moment),
+        type=kind,
+        session_id=session_id,
+        replayed_as=replayed_as,
+        message=kept.decode(errors="replace") if kept is not None else None,
+    )
+
+
+def _error(fields: Mapping[bytes, bytes]) -> ErrorBody:
+    reason = fields.get(b"reason", b"The reason was not kept.").decode(errors="replace")
+    try:
+        return decode(fields.get(b"error", b""), ErrorBody)
+    except InvalidBody:
+        return ErrorBody("ORCH_VAL_001", "validation_error", reason)

@@ -1,0 +1,53 @@
+"""The processes that share the work."""
+
+from typing import Final
+
+from attrs import frozen
+
+from orchestrator.codec import decode, encode
+from orchestrator.errors import InvalidBody
+from orchestrator.models.operations.load import Node, NodeLoad
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.script import Script
+
+_HEARTBEAT: Final = Script("heartbeat")
+
+
+@frozen
+class Nodes:
+    """Live processes, by last heartbeat, and their loads."""
+
+    redis: Redis
+    keys: Keys
+
+    async def beat(self, node: str, timeout_ms: int, load: NodeLoad | None = None) -> list[str]:
+        """Say that `node` lives, and what it has in hand; returns those that were silent for over `timeout_ms`."""
+        gone = await _HEARTBEAT(self.redis, keys=[self.keys.nodes], args=[node, timeout_ms])
+        if load is not None:
+            await self.redis.hset(self.keys.loads, node, encode(load))
+        return [name.decode() for name in gone]
+
+    async def leave(self, node: str) -> None:
+        """Say that `node` is no more, and left nothing behind."""
+        await self.redis.gather([("ZREM", self.keys.nodes, node), ("HDEL", self.keys.loads, node)])
+
+    async def list(self, timeout_ms: int) -> list[Node]:
+        """Return the processes by name; one that was silent for over `timeout_ms` is not live."""
+        beats, loads, (seconds, microseconds) = await self.redis.gather(
+            [("ZRANGE", self.keys.nodes, 0, -1, "WITHSCORES"), ("HGETALL", self.keys.loads), ("TIME",)]
+        )
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        nodes = []
+        for name, beat in beats:
+            age = max(0, now - int(beat))
+            nodes.append(Node(name.decode(), age, age <= timeout_ms, _read(loads.get(name))))
+        return sorted(nodes, key=lambda node: node.node)
+
+
+def _read(body: bytes | None) -> NodeLoad | None:
+    try:
+        return decode(body, NodeLoad) if body else None
+    except InvalidBody:
+        # A process of another version may say it in other words.
+        return None

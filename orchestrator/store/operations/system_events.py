@@ -1,0 +1,36 @@
+"""The stream of notices."""
+
+from typing import Final
+
+from attrs import frozen
+
+from orchestrator.codec import decode, encode
+from orchestrator.errors import InvalidBody
+from orchestrator.models.operations.system_events import Notice
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Redis
+
+KEPT: Final = 1000
+"""About so many; older ones go."""
+
+
+@frozen
+class NoticeStore:
+    """Writes and reads notices."""
+
+    redis: Redis
+    keys: Keys
+
+    async def post(self, notice: Notice) -> None:
+        """Append a notice."""
+        await self.redis.xadd(self.keys.notices, {"notice": encode(notice)}, maxlen=KEPT, approximate=True)
+
+    async def last(self, count: int) -> list[Notice]:
+        """Return the last notices, the newest first."""
+        found = []
+        for _, values in await self.redis.xrevrange(self.keys.notices, count=count):
+            try:
+                found.append(decode(values[b"notice"], Notice))
+            except (InvalidBody, KeyError):
+                continue  # a process of another version may say it in other words
+        return found

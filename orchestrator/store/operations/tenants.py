@@ -1,0 +1,182 @@
+"""Tenants in Redis."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import fields, frozen
+
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.operations.tenant import (
+    Depth,
+    DrainMode,
+    Queue,
+    SpendingLimits,
+    Tenant,
+    TenantLimits,
+    TenantState,
+    Tier,
+)
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+_SPENDING: Final = [attribute.name for attribute in fields(SpendingLimits)]
+_STATE: Final = Script("tenant_state")
+_ADVANCE: Final = Script("advance_drain")
+_CONFIGURE: Final = Script("configure_tenant")
+_SECRET: Final = Script("callback_secret")
+
+BOTH_SIGN_MS: Final = 86_400_000
+"""How long a secret that was replaced signs callbacks beside the new one, so that receivers need not change at once."""
+
+MOVED_AT_ONCE: Final = 500
+"""Tasks that one step of a drain puts aside or back: a step must not hold up others."""
+
+
+@frozen
+class Seen:
+    """A tenant as it was found."""
+
+    tenant: Tenant
+    accepted_per_minute: int
+    previous: TenantState
+    """The state it was in before."""
+
+
+class TenantStates(TenantStore):
+    """The states of tenants."""
+
+    async def known(self, tenant_id: str) -> bool:
+        """Tell whether the tenant ever had a session."""
+        return bool(await self.redis.sismember(self.keys.tenants, tenant_id))
+
+    async def names(self) -> list[str]:
+        """Return all tenants, in order of their names."""
+        return sorted(tenant.decode() for tenant in await self.redis.smembers(self.keys.tenants))
+
+    async def look(
+        self,
+        tenant_id: str,
+        new: TenantState | None = None,
+        *,
+        drain: DrainMode = DrainMode.WORK_OFF,
+        deadline_ms: int | None = None,
+    ) -> Seen | None:
+        """Return a tenant, after changing its state to `new` if that is given; None: the change is refused."""
+        deadline = "" if deadline_ms is None else deadline_ms
+        reply = await self.run(_STATE, tenant_id, new or "", drain, deadline)
+        return None if reply[0] == b"refused" else _seen(tenant_id, reply)
+
+    async def advance(self, tenant_id: str) -> TenantState:
+        """Take a drain on as far as it goes at the moment; returns the state that the tenant is in then."""
+        while True:
+            state, more = await self.run(_ADVANCE, tenant_id, MOVED_AT_ONCE)
+            if not more:
+                return TenantState(state.decode())
+
+    async def configure(self, tenant_id: str, changes: Mapping[str, float | int | str | None]) -> None:
+        """Set what is a tenant's own; None removes it."""
+        fields = [part for name, value in changes.items() for part in (name, _written(value))]
+        await self.run(_CONFIGURE, tenant_id, *fields)
+        if "weight" in changes:
+            weight = changes["weight"]
+            if weight is None or weight == 1:
+                await self.redis.hdel(self.keys.weights, tenant_id)
+            else:
+                await self.redis.hset(self.keys.weights, tenant_id, repr(weight))
+
+    async def callback_secrets(self, tenant_id: str, new: str, *, rotate: bool = False) -> list[str]:
+        """Return what signs a tenant's callbacks, the secret that holds first; it is made when it is first wanted.
+
+        Args:
+            tenant_id: whose.
+            new: it becomes the tenant's where there is none yet.
+            rotate: it replaces the one that holds.
+        """
+        reply = await self.run(_SECRET, tenant_id, new, "1" if rotate else "0", BOTH_SIGN_MS)
+        return [secret.decode() for secret in reply]
+
+    async def queue(self, tenant_id: str) -> Queue:
+        """Return a tenant's queue."""
+        seen = await self.look(tenant_id)
+        assert seen is not None  # noqa: S101 - only a change can be refused
+        waiting, owing = await self.redis.gather(
+            [("ZSCORE", self.keys.ready, tenant_id), ("ZSCORE", self.keys.debts, tenant_id)]
+        )
+        tenant = seen.tenant
+        return Queue(
+            tenant_id=tenant_id,
+            state=tenant.state,
+            depth=tenant.depth,
+            queued=tenant.queued,
+            in_hand=tenant.in_hand,
+            delayed=tenant.delayed,
+            parked=tenant.parked,
+            dead_letters=tenant.dead_letters,
+            behind_users=tenant.behind_users,
+            oldest_waiting=tenant.oldest_waiting,
+            accepted_per_minute=seen.accepted_per_minute,
+            weight=tenant.weight,
+            virtual_time=next((float(score) for score in (waiting, owing) if score is not None), None),
+        )
+
+
+def _written(value: float | int | str | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str) else repr(value)
+
+
+def _models(config: Mapping[str, str]) -> dict[str, SpendingLimits]:
+    """Return the limits of single models, whose fields are `model:tokens_day:name`."""
+    figures: dict[str, dict[str, float]] = {}
+    for name in sorted(config):
+        kind, _, rest = name.partition(":")
+        if kind == "model":
+            limit, _, model = rest.partition(":")
+            figures.setdefault(model, {})[limit] = float(config[name])
+    return {model: _spending(found) for model, found in figures.items()}
+
+
+def _spending(found: Mapping[str, float]) -> SpendingLimits:
+    day, month = found.get("tokens_day"), found.get("tokens_month")
+    return SpendingLimits(
+        None if day is None else int(day),
+        None if month is None else int(month),
+        found.get("requests_minute"),
+        found.get("tokens_minute"),
+    )
+
+
+def _seen(tenant_id: str, reply: list[Any]) -> Seen:
+    state, previous, high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
+    config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    drain = config.get("drain")
+
+    def figure(name: str) -> float | None:
+        return float(config[name]) if name in config else None
+
+    def count(name: str) -> int | None:
+        return int(config[name]) if name in config else None
+
+    deadline = count("drain_deadline")
+    tenant = Tenant(
+        tenant_id=tenant_id,
+        state=TenantState(state.decode()),
+        queued=high + normal + low + behind,
+        in_hand=in_hand,
+        delayed=delayed,
+        dead_letters=dead,
+        parked=parked,
+        depth=Depth(high, normal, low),
+        behind_users=behind,
+        oldest_waiting=to_timestamp(oldest) if oldest else None,
+        weight=figure("weight") or 1.0,
+        limits=TenantLimits(count("concurrency"), figure("start_rate"), figure("rate"), count("queue_length")),
+        fair_users=config.get("fair_users") == "1",
+        tier=Tier(config["tier"]) if config.get("tier") in set(Tier) else None,
+        spending=_spending({name: float(config[name]) for name in _SPENDING if name in config}),
+        models=_models(config),
+        drain=DrainMode(drain) if drain in set(DrainMode) else None,
+        drain_deadline=to_timestamp(deadline) if deadline is not None else None,
+    )
+    return Seen(tenant, accepted, TenantState(previous.decode()))

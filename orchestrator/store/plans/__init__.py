@@ -1,0 +1,1 @@
+"""Workflows and delegated calls, in Redis."""

@@ -1,0 +1,213 @@
+"""Calls that tasks have handed on: registered before they are sent, answered by whoever has their token."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from orchestrator.codec import encode
+from orchestrator.models.common.timestamps import now_ms
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import CallAnswer
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tasks.claims import Claim, held
+from orchestrator.store.tenant_store import TenantStore
+
+_DELEGATE: Final = Script("delegate")
+_NOTE: Final = Script("note_sent")
+_ANSWER: Final = Script("answer_call")
+_PROGRESS: Final = Script("report_progress")
+_PREFIX: Final = "delegated:"
+
+
+class Taken(StrEnum):
+    """What became of an answer, or of news."""
+
+    TAKEN = "taken"
+    LATE = "late"
+    """The call was answered before, or its task has ended: nothing has changed."""
+    REFUSED = "refused"
+    """The token is none of this task, or has expired."""
+    UNKNOWN = "unknown"
+    """There is no such task."""
+
+
+@frozen
+class Verdict:
+    """What a script says of an answer, or of news."""
+
+    taken: Taken
+    status: str = ""
+    """Of the task."""
+    claimable: bool = False
+    """Whether the task became claimable."""
+
+
+@frozen
+class Delegation:
+    """A call that was handed on."""
+
+    call_id: str
+    service: str
+    execution_id: str
+    """The service's own name of it; empty where that is not known."""
+    ended: bool
+    """Whether the service is done with it."""
+    cancellable: bool
+    """Whether the service can be told that nobody wants it any more."""
+
+
+@frozen
+class Reported:
+    """Whose task some news are about."""
+
+    type: str
+    session_id: str | None
+    message_id: str | None
+    correlation_id: str
+    record: dict[str, str]
+    """Some more fields of its record: `batch_id`, `of_session`, `workflow_id`."""
+
+
+_REPORTED: Final = (
+    "type", "session_id", "message_id", "correlation_id", "batch_id", "of_session", "workflow_id",
+)  # fmt: skip
+
+
+class DelegationStore(TenantStore):
+    """Keeps what was handed on to services."""
+
+    async def register(
+        self,
+        claim: Claim,
+        call_id: str,
+        *,
+        service: str,
+        token: str,
+        lifetime_ms: int,
+    ) -> bool:
+        """Register a call that is about to be handed on.
+
+        Args:
+            claim: the task.
+            call_id: names the call within the task.
+            service: who is asked.
+            token: what the service must present; its digest alone is kept.
+            lifetime_ms: until the token expires.
+
+        Returns:
+            Whether it is to be sent; false where an earlier attempt has done so, and its answer is to be waited for.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        reply = await self.run(
+            _DELEGATE, claim.tenant_id, claim.task_id, claim.attempt, call_id, service, digest(token), lifetime_ms
+        )
+        return bool(held(reply))
+
+    async def note_sent(
+        self, claim: Claim, call_id: str, execution_id: str = "", undo: TaskMessage | None = None
+    ) -> None:
+        """Note that the service has taken a call on.
+
+        Args:
+            claim: the task.
+            call_id: which call.
+            execution_id: the service's own name of the work; empty: it has none.
+            undo: the task that tells the service, if this one ends before the service does; None: it can't be told.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        ending = (undo.task_id, encode(undo), undo.priority) if undo is not None else ("", "", "")
+        held(await self.run(_NOTE, claim.tenant_id, claim.task_id, claim.attempt, call_id, execution_id, *ending))
+
+    async def answer(self, tenant_id: str, task_id: str, token: str, answer: CallAnswer) -> Verdict:
+        """Take a service's answer."""
+        reply = await self.run(_ANSWER, tenant_id, task_id, "", "", digest(token), encode(answer), "", "")
+        return _verdict(reply)
+
+    async def reported(self, tenant_id: str, task_id: str) -> Reported | None:
+        """Return whose task some news are about; None: there is no such task."""
+        values = await self.redis.hmget(self.keys.task(tenant_id, task_id), _REPORTED)
+        found = {name: value.decode() for name, value in zip(_REPORTED, values, strict=True) if value is not None}
+        if "type" not in found:
+            return None
+        return Reported(
+            type=found.pop("type"),
+            session_id=found.pop("session_id", None),
+            message_id=found.pop("message_id", None),
+            correlation_id=found.pop("correlation_id", ""),
+            record=found,
+        )
+
+    async def service_of(self, tenant_id: str, task_id: str, token: str) -> str:
+        """Return the service that a token was given to; empty where it is none of the task's, or has expired."""
+        task = self.keys.task(tenant_id, task_id)
+        call_id = await self.redis.hget(task, f"token:{digest(token)}")
+        kept = await self.redis.hget(task, _PREFIX + call_id.decode()) if call_id else None
+        delegation = orjson.loads(kept) if kept else {}
+        return str(delegation["service"]) if delegation.get("expires_at", 0) > now_ms() else ""
+
+    async def progress(
+        self,
+        tenant_id: str,
+        task_id: str,
+        token: str,
+        progress: bytes,
+        *,
+        execution_id: str,
+        session_id: str,
+        events: Sequence[tuple[str, bytes]],
+    ) -> Verdict:
+        """Take news of how far a service is.
+
+        Args:
+            tenant_id: whose task.
+            task_id: the task.
+            token: what the service presents.
+            progress: JSON, kept as the last news of the task.
+            execution_id: the service's own name of the work; empty: it does not say.
+            session_id: whose log tells it; empty: the task's own.
+            events: name and body of each.
+        """
+        flat = (part for event in events for part in event)
+        return _verdict(
+            await self.run(_PROGRESS, tenant_id, task_id, digest(token), progress, execution_id, session_id, *flat)
+        )
+
+    async def of_task(self, tenant_id: str, task_id: str) -> list[Delegation]:
+        """Return everything that a task has handed on."""
+        record = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
+        return [
+            _delegation(name.decode().removeprefix(_PREFIX), orjson.loads(value))
+            for name, value in record.items()
+            if name.startswith(_PREFIX.encode())
+        ]
+
+
+def digest(token: str) -> str:
+    """Return what is kept of a callback token."""
+    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _delegation(call_id: str, fields: dict[str, Any]) -> Delegation:
+    return Delegation(
+        call_id=call_id,
+        service=fields["service"],
+        execution_id=fields["execution_id"],
+        ended=fields.get("ended", False),
+        cancellable=fields.get("told", False),
+    )
+
+
+def _verdict(reply: list[Any]) -> Verdict:
+    return Verdict(
+        Taken(reply[0].decode()),
+        reply[1].decode() if len(reply) > 1 else "",
+        len(reply) > 2 and bool(reply[2]),
+    )

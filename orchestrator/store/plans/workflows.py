@@ -1,0 +1,170 @@
+"""What the records of workflows' tasks hold beside those of others, and how it is written."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from attrs import asdict, evolve, field, frozen
+
+from orchestrator.codec import decode
+from orchestrator.models.tasks.task import Task
+from orchestrator.models.tasks.task_updates import TaskProgress
+from orchestrator.store.redis.script import Script
+from orchestrator.store.sessions.sessions import Viewer
+from orchestrator.store.tasks.claims import Claim, held
+from orchestrator.store.tasks.task_records import read_task
+from orchestrator.store.tenant_store import TenantStore
+
+_NOTE: Final = Script("note_task")
+_KEEP_STEP: Final = Script("keep_step")
+_TAKE_INPUT: Final = Script("take_input")
+_WAIT_AGAIN: Final = Script("wait_again")
+
+PROGRESS: Final = "progress"
+"""Field: the last news of a service that works for the workflow, JSON; see `models.task_updates.TaskProgress`."""
+FIGURES: Final = "figures"
+"""Field, of a plan of the user's own: how far it is, in the same form."""
+
+
+@frozen
+class Note:
+    """Something to keep of a task on its way, and to tell."""
+
+    fields: Mapping[str, bytes] = field(factory=dict)
+    """Of its record; empty ones are taken away."""
+    events: Sequence[tuple[str, bytes]] = ()
+    """Name and body of each."""
+    checkpoint: str = ""
+    """Name of one; empty: none."""
+    result: bytes = b""
+    """Of the checkpoint, JSON."""
+
+
+@frozen
+class WorkflowRecord:
+    """A workflow's task, with what its record holds beside those of others."""
+
+    task: Task
+    workflow_id: str
+    progress: TaskProgress
+    """How far it is, and what it asks."""
+    news: TaskProgress
+    """The last news of a service that works for it."""
+    offset: int
+    """Of its log."""
+    payload: dict[str, Any]
+    """Of its message."""
+    checkpoints: dict[str, Any]
+    """In the order in which they were reached."""
+    fields: Mapping[str, bytes]
+    """The whole record."""
+    callback: Mapping[str, bytes] = field(factory=dict)
+    """The record of the task that tells of its end, once it is there."""
+
+
+class WorkflowStore(TenantStore):
+    """The tasks of workflows."""
+
+    async def get(self, viewer: Viewer, task_id: str) -> WorkflowRecord | None:
+        """Return a workflow; None if there is none that `viewer` may see."""
+        found = await self.load(viewer.tenant_id, task_id)
+        if found is None or not (viewer.sees_whole_tenant or found.task.user_id == viewer.user_id):
+            return None
+        return found
+
+    async def load(self, tenant_id: str, task_id: str) -> WorkflowRecord | None:
+        """Return a workflow; None if there is none."""
+        record: dict[bytes, bytes] = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
+        if b"workflow_id" not in record:
+            return None
+        told = record.get(b"callback_task")
+        callback = await self.redis.hgetall(self.keys.task(tenant_id, told.decode())) if told else {}
+        return _read(tenant_id, record, callback)
+
+    async def note(self, claim: Claim, number: int, note: Note) -> None:
+        """Keep and tell something on behalf of a running attempt.
+
+        Args:
+            claim: the attempt.
+            number: 1, 2, 3… within the attempt; one that was noted already is not noted twice.
+            note: what.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        held(await self._note(claim.tenant_id, claim.task_id, str(claim.attempt), str(number), note))
+
+    async def tell(self, tenant_id: str, task_id: str, note: Note) -> bool:
+        """Keep and tell something from outside of any attempt; false where the task is not there, or has ended."""
+        return bool(await self._note(tenant_id, task_id, "", "", note))
+
+    async def wait_again(self, claim: Claim, call_id: str) -> None:
+        """Take back that a call was given up: its answer counts again, whenever it comes.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        held(await self.run(_WAIT_AGAIN, claim.tenant_id, claim.task_id, claim.attempt, call_id))
+
+    async def take_input(self, workflow: WorkflowRecord, event: tuple[str, bytes]) -> bool:
+        """Note that what a workflow asked its user is answered; false where there are newer news of it."""
+        progress = evolve(workflow.news, input_request=None)
+        kept = {name: value for name, value in asdict(progress).items() if value is not None}
+        task = workflow.task
+        return bool(
+            await self.run(_TAKE_INPUT, task.tenant_id, task.task_id, workflow.offset, orjson.dumps(kept), *event)
+        )
+
+    async def keep_step(self, tenant_id: str, task_id: str, name: str, result: bytes) -> bytes | None:
+        """Keep the result of a step; returns the one that counts: the first. None where the task has ended."""
+        kept: bytes | None = await self.run(_KEEP_STEP, tenant_id, task_id, name, result)
+        return kept
+
+    async def _note(self, tenant_id: str, task_id: str, attempt: str, number: str, note: Note) -> int:
+        reply: int = await self.run(
+            _NOTE,
+            tenant_id,
+            task_id,
+            attempt,
+            number,
+            note.checkpoint,
+            note.result,
+            len(note.fields),
+            *(part for pair in note.fields.items() for part in pair),
+            *(part for event in note.events for part in event),
+        )
+        return reply
+
+
+def _read(tenant_id: str, record: Mapping[bytes, bytes], callback: Mapping[bytes, bytes]) -> WorkflowRecord:
+    text = _named(record)
+    order = {name.removeprefix("order:"): int(place) for name, place in text.items() if name.startswith("order:")}
+    names = [name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")]
+    last = len(order) + 1
+    return WorkflowRecord(
+        task=read_task(tenant_id, record),
+        workflow_id=text["workflow_id"].decode(),
+        progress=read_progress(record),
+        news=decode(text.get(PROGRESS, b"{}"), TaskProgress),
+        offset=int(text.get("offset", 0)),
+        payload=orjson.loads(text["message"])["payload"],
+        checkpoints={
+            name: orjson.loads(text[f"checkpoint:{name}"]) for name in sorted(names, key=lambda n: order.get(n, last))
+        },
+        fields=text,
+        callback=_named(callback),
+    )
+
+
+def read_progress(record: Mapping[bytes, bytes]) -> TaskProgress:
+    """Return how far a workflow is, and what it asks, out of the record of its task."""
+    news = decode(record.get(PROGRESS.encode(), b"{}"), TaskProgress)
+    own = record.get(FIGURES.encode())
+    if own is None:
+        return news
+    # What a service is asked for by a plan may ask the user, but its steps are not the plan's.
+    return evolve(decode(own, TaskProgress), input_request=news.input_request, execution_id=news.execution_id)
+
+
+def _named(record: Mapping[bytes, bytes]) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in record.items()}

@@ -1,0 +1,1 @@
+"""The Redis client on trio. Nothing in it knows this product."""

@@ -1,0 +1,71 @@
+"""Lua scripts: read from the package, sent by their digest, loaded where the server does not know them.
+
+A line `--!include name` stands for `scripts/lib/name.lua`, the first time it is there. A script is its content: two
+versions of the service have different digests, and run side by side on one server.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Final
+
+from redis.exceptions import NoScriptError
+
+from orchestrator.store.redis.connection import Redis
+
+_ROOT: Final = files("orchestrator.store") / "scripts"
+_INCLUDE: Final = re.compile(r"^--!include (\w+)$", re.MULTILINE)
+
+
+class Script:
+    """A script.
+
+    Args:
+        name: of its file, without `.lua`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = _read(_ROOT / f"{name}.lua")
+        self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, redis: Redis, *, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run the script.
+
+        Raises:
+            RedisAway, ResponseError
+        """
+        try:
+            return await redis.execute_command("EVALSHA", self.digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return await redis.execute_command("EVAL", self.source, len(keys), *keys, *args)
+
+
+def all_scripts() -> list[Script]:
+    """Return every script of the package."""
+    names = sorted(entry.name for entry in _ROOT.iterdir() if entry.name.endswith(".lua"))
+    return [Script(name.removesuffix(".lua")) for name in names]
+
+
+async def load_scripts(redis: Redis) -> None:
+    """Have the server compile every script: the first task need not, and a broken one stops the start.
+
+    Raises:
+        RedisAway, ResponseError
+    """
+    await redis.gather([("SCRIPT", "LOAD", script.source) for script in all_scripts()])
+
+
+def _read(file: Traversable, included: set[str] | None = None) -> str:
+    seen = set() if included is None else included
+
+    def text_of(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in seen:
+            return ""
+        seen.add(name)
+        return _read(_ROOT / "lib" / f"{name}.lua", seen)
+
+    return _INCLUDE.sub(text_of, file.read_text(encoding="utf-8"))

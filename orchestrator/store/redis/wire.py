@@ -1,0 +1,255 @@
+"""One connection to Redis: many callers' commands in one send, replies resolved in order.
+
+    callers ──pack──▶ outbox ──▶ socket ──reader──▶ slots (one a reply, oldest first) ──▶ callers
+
+A caller that is alone sends at once. Otherwise commands gather: the last of those whose replies came together sends for
+all of them, and the writer, a turn of the scheduler later, sends what is left. When the connection breaks, every slot
+is failed at once: as possibly executed if any of its bytes were handed to the socket, as `UNSENT` if not.
+"""
+
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import hiredis
+import trio
+from attrs import define
+from redis.exceptions import InvalidResponse
+
+from orchestrator.store.redis.errors import RedisAway, refusal
+from orchestrator.store.redis.pending_replies import UNSENT, Slot
+from orchestrator.store.redis.wakeup import Doorbell
+
+_READ_BYTES: Final = 65_536
+_NOT_YET: Final = object()
+_WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_SENT_AT_ONCE: Final = 16
+"""So many commands wait for no more to join them: the server works on them while callers make the next ones."""
+_GRACE: Final = 0.02
+"""Seconds that an overdue reply gets on top, for it may have arrived while this process was busy elsewhere."""
+
+
+@define
+class Counters:
+    """What has passed over the connections of a client, since it was opened."""
+
+    commands: int = 0
+    sends: int = 0
+    receives: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    reconnects: int = 0
+
+
+class Wire:
+    """A connection.
+
+    Args:
+        sock: the connected socket, not blocking.
+        command_timeout: age of the oldest unanswered command, in seconds, at which the connection counts as dead.
+        max_pending_bytes: unsent bytes beyond which callers shall wait.
+        counters: where traffic is counted.
+        on_push: gets push messages (RESP3); says whether one is the answer to the oldest command.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        command_timeout: float | None,
+        max_pending_bytes: int,
+        counters: Counters,
+        on_push: Callable[[list[Any]], bool] = lambda _: False,
+    ) -> None:
+        self._sock = sock
+        self._command_timeout = command_timeout
+        self._max_pending_bytes = max_pending_bytes
+        self._counters = counters
+        self._on_push = on_push
+        self._parser = hiredis.Reader(protocolError=InvalidResponse, replyError=refusal, notEnoughData=_NOT_YET)
+        self._slots: deque[Slot] = deque()
+        self._outbox: list[bytes] = []
+        self._unsent_slots = 0
+        self._sending: memoryview | None = None
+        self._pending_bytes = 0
+        self._crowd = 0
+        """How many of those whose replies came last have not given another command yet."""
+        self._room = trio.lowlevel.ParkingLot()
+        self._writer = Doorbell()
+        self._watcher = Doorbell()
+        self._scope = trio.CancelScope()
+        self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        self.ready = True
+        """Whether a command may be submitted at once: the connection is whole, and nobody waits for room."""
+        self.reason: str | None = None
+        """Why the connection is broken, if it is."""
+        self.lost = trio.Event()
+        """Set when it is broken and every caller has been told."""
+
+    def submit(self, packed: bytes, slot: Slot, count: int = 1) -> None:
+        """Put packed commands in line; whoever calls must go on to wait in `slot`, without a checkpoint between.
+
+        Args:
+            packed: the commands.
+            slot: where their replies go.
+            count: how many they are.
+        """
+        slots = self._slots
+        crowd = self._crowd
+        if crowd:
+            self._crowd = crowd - 1
+        alone = crowd == 1 or (crowd == 0 and not slots)
+        if not slots:
+            self._watcher.ring()
+        if count == 1:
+            slots.append(slot)
+        else:
+            slots.extend([slot] * count)
+        self._outbox.append(packed)
+        self._unsent_slots += count
+        self._pending_bytes += len(packed)
+        if self._sending is None and (alone or self._unsent_slots >= _SENT_AT_ONCE):
+            self._flush()
+        elif len(self._outbox) == 1:
+            self._writer.ring()
+        if self._pending_bytes > self._max_pending_bytes:
+            self.ready = False
+        elif not self.ready:
+            self._admit()
+
+    async def wait_for_room(self) -> bool:
+        """Wait in line until a command may be submitted; false if the connection broke instead."""
+        if self.reason is None:
+            await self._room.park()
+        return self.reason is None
+
+    def fail(self, reason: str) -> None:
+        """Give the connection up; `run` tells the callers."""
+        if self.reason is None:
+            self.reason = reason
+            self.ready = False
+            self._scope.cancel()
+
+    async def run(self) -> None:
+        """Keep the connection going; returns when it is broken, with every caller told and the socket closed."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._read)
+                    if self._command_timeout is not None:
+                        nursery.start_soon(self._watch, self._command_timeout)
+        finally:
+            self.fail("the connection was closed")
+            self._settle()
+            self._sock.close()
+
+    async def _write(self) -> None:
+        while True:
+            while self._outbox or self._sending is not None:
+                self._flush()
+                if self._sending is not None:
+                    await trio.lowlevel.wait_writable(self._sock)
+            await self._writer.wait()
+
+    def _flush(self) -> None:
+        """Send what is in line, as far as the socket takes it now."""
+        data = self._sending
+        if data is None:
+            data = memoryview(self._outbox[0] if len(self._outbox) == 1 else b"".join(self._outbox))
+            self._counters.commands += self._unsent_slots
+            self._outbox.clear()
+            self._unsent_slots = 0
+        try:
+            sent = self._sock.send(data)
+        except _WOULD_BLOCK:
+            sent = 0
+        except OSError as error:
+            self._sending = data
+            self.fail(f"the connection broke: {error}")
+            return
+        self._counters.sends += sent > 0
+        self._counters.bytes_out += sent
+        self._pending_bytes -= sent
+        if sent == len(data):
+            self._sending = None
+        else:
+            self._sending = data[sent:]
+            self._writer.ring()
+        if not self.ready:
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let the next caller in, if there is room: one at a time, in the order in which they came."""
+        if self.reason is None and self._pending_bytes <= self._max_pending_bytes:
+            if self._room:
+                self._room.unpark()
+            else:
+                self.ready = True
+
+    async def _read(self) -> None:
+        sock = self._sock
+        while self.reason is None:
+            await trio.lowlevel.wait_readable(sock)
+            try:
+                data = sock.recv(_READ_BYTES)
+                # A TLS record that is decrypted already does not make the socket readable.
+                while isinstance(sock, ssl.SSLSocket) and sock.pending():
+                    data += sock.recv(sock.pending())
+            except _WOULD_BLOCK:
+                continue
+            except OSError as error:
+                self.fail(f"the connection broke: {error}")
+            else:
+                self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self.fail("the server closed the connection")
+            return
+        self._counters.receives += 1
+        self._counters.bytes_in += len(data)
+        parser, slots = self._parser, self._slots
+        parser.feed(data)
+        crowd = 0
+        try:
+            while (reply := parser.gets()) is not _NOT_YET:
+                if type(reply) is hiredis.PushNotification and not self._on_push(reply):
+                    continue
+                if not slots:
+                    raise InvalidResponse(f"a reply that nobody asked for: {reply!r:.100}")
+                slots.popleft().resolve(reply)
+                crowd += 1
+        except (InvalidResponse, TypeError) as error:
+            # A map whose keys are lists is well-formed, but no Redis sends it, and no dict takes it.
+            self.fail(f"the peer does not speak Redis: {error}")
+        self._crowd = crowd
+
+    async def _watch(self, timeout: float) -> None:
+        """Give the connection up when a reply is overdue; sleeps while none can be, and costs callers nothing."""
+        slots = self._slots
+        while True:
+            if not slots:
+                await self._watcher.wait()
+                await trio.sleep(timeout)
+                continue
+            oldest = slots[0]
+            await trio.sleep_until(oldest.since + timeout)
+            if slots and slots[0] is oldest:
+                await trio.sleep(_GRACE)
+                if slots and slots[0] is oldest:
+                    self.fail(f"no reply within {timeout:g} s")
+
+    def _settle(self) -> None:
+        """Tell every caller that the connection is broken."""
+        reason = self.reason or ""
+        written = len(self._slots) - self._unsent_slots
+        for place, slot in enumerate(self._slots):
+            slot.fail(RedisAway(reason, sent=True) if place < written else UNSENT)
+        self._slots.clear()
+        self._outbox.clear()
+        self._sending = None
+        self._room.unpark_all()
+        self.lost.set()

@@ -1,0 +1,1 @@
+"""Which tenants have work now or later, and the schedules and batches that make it."""

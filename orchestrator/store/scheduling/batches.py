@@ -1,0 +1,330 @@
+"""Batches in Redis: laid ready chunk by chunk, created by one script, run by the ends of their own items."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from orchestrator.codec import decode, encode
+from orchestrator.config.constants import IDEMPOTENCY_SECONDS
+from orchestrator.errors import StoreUnavailable
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.batch import (
+    Batch,
+    BatchCallback,
+    BatchItem,
+    BatchStatus,
+    CallbackEvent,
+    CallbackStatus,
+    ItemResult,
+    OnItemError,
+)
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
+from orchestrator.store.redis.script import Script
+from orchestrator.store.sessions.sessions import Viewer
+from orchestrator.store.tenant_store import TenantStore, descending
+
+_STAGE: Final = Script("stage_batch")
+_ADMIT: Final = Script("admit_batch")
+_LOOK: Final = Script("look_batch")
+_CANCEL: Final = Script("cancel_batch")
+
+_DELIVERY: Final = {
+    "": CallbackStatus.WAITING,
+    TaskStatus.COMPLETED: CallbackStatus.DELIVERED,
+    TaskStatus.FAILED: CallbackStatus.FAILED,
+    TaskStatus.CANCELLED: CallbackStatus.CANCELLED,
+}
+"""Where a callback stands, by the status of its task."""
+
+CHUNK_BYTES: Final = 524_288
+CHUNK_ITEMS: Final = 1000
+STAGED_SECONDS: Final = 300
+"""How long items lie ready for a batch that is not created after all."""
+
+ITEM: Final = "@item"
+TASK: Final = "@task"
+"""Stand in a template for what differs between items."""
+
+
+class Verdict(StrEnum):
+    """What admission decided."""
+
+    OK = "ok"
+    REPLAYED = "replayed"
+    REUSED = "reused"
+    TENANT = "tenant"
+    FULL = "full"
+    MOMENT = "moment"
+    UNSTAGED = "unstaged"
+
+
+@frozen
+class BatchBounds:
+    """How many tasks may wait in the tenant, and how long (s) records are kept."""
+
+    queue_length: int
+    retain: int
+
+
+class BatchStore(TenantStore):
+    """The batches of tenants."""
+
+    async def stage(self, tenant_id: str, batch_id: str, items: Sequence[BatchItem]) -> None:
+        """Lay the items of a batch ready, in chunks; without `admit` they are gone after a while.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+        chunk: list[object] = []
+        size = 0
+        for index, item in enumerate(items):
+            inner = _inner(item)
+            if chunk and (size + len(inner) > CHUNK_BYTES or len(chunk) >= 2 * CHUNK_ITEMS):
+                await self.run(_STAGE, tenant_id, batch_id, STAGED_SECONDS, *chunk)
+                chunk, size = [], 0
+            chunk += [index, inner]
+            size += len(inner)
+        await self.run(_STAGE, tenant_id, batch_id, STAGED_SECONDS, *chunk)
+
+    async def admit(
+        self,
+        viewer: Viewer,
+        batch_id: str,
+        template: TaskMessage,
+        *,
+        of: Mapping[str, str],
+        total: int,
+        max_concurrency: int,
+        on_item_error: OnItemError,
+        lane: Lane,
+        progress: bytes,
+        idempotency_key: str,
+        digest: str,
+        bounds: BatchBounds,
+        callback: TaskMessage | None = None,
+        item_record: Mapping[str, str | bytes | int] | None = None,
+        scheduled_ms: int | None = None,
+    ) -> tuple[Verdict, str]:
+        """Create a batch whose items lie ready, all of it or nothing.
+
+        Args:
+            viewer: who creates it.
+            batch_id: its id.
+            template: the message of its tasks, with `TASK` for its ids and `ITEM` as the last key of its payload.
+            of: `agent_id` of who answers, or `workflow_id` of what runs.
+            total: how many items were laid ready.
+            max_concurrency: how many may be tasks at once.
+            on_item_error: what a failed item means for the others.
+            lane: where the tasks queue.
+            progress: body of `batch.progress`, with names in place of figures (`lib/batches.lua`).
+            idempotency_key: a request with the same key and digest gets the same batch again.
+            digest: of the request.
+            bounds: bounds of queues and records.
+            callback: the task that the end of the batch brings.
+            item_record: further fields of the records of its tasks.
+            scheduled_ms: the moment (ms) at which it begins; None: now.
+
+        Returns:
+            The verdict; and the batch's id (REPLAYED) or the tenant's state (TENANT).
+
+        Raises:
+            StoreUnavailable: Redis is away, or has lost what was laid ready.
+        """
+        tenant_id = viewer.tenant_id
+        head, tail = encode(template).split(b'"%b":null' % ITEM.encode())
+        record: dict[str, object] = {
+            "user_id": viewer.user_id,
+            "type": str(template.type),
+            **of,
+            "max_concurrency": max_concurrency,
+            "on_item_error": on_item_error,
+            "priority": template.priority,
+            "lane": lane,
+            "correlation_id": template.correlation_id,
+            "head": head,
+            "tail": tail,
+            "progress": progress,
+            "retain": bounds.retain,
+            "epoch": secrets.token_hex(4),
+        }
+        if callback is not None:
+            record |= {
+                "callback_url": callback.payload["url"],
+                "callback_task": callback.task_id,
+                "callback_message": encode(callback),
+                "callback_priority": callback.priority,
+            }
+        if item_record is not None:
+            # As Lua's `HSET` takes them: all as text.
+            texts = (value.decode() if isinstance(value, bytes) else str(value) for value in _flat(item_record))
+            record["item_record"] = orjson.dumps(list(texts))
+        reply = await self.run(
+            _ADMIT,
+            tenant_id,
+            batch_id,
+            digest,
+            total,
+            bounds.queue_length,
+            max_concurrency,
+            IDEMPOTENCY_SECONDS,
+            "" if scheduled_ms is None else scheduled_ms,
+            *(part for pair in record.items() for part in pair),
+            keys=[self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key)],
+        )
+        verdict = Verdict(reply[0].decode())
+        if verdict is Verdict.OK:
+            await self.redis.sadd(self.keys.tenants, tenant_id)
+        elif verdict is Verdict.UNSTAGED:
+            raise StoreUnavailable("Redis has lost a part of the batch before it was created; send it again.")
+        return verdict, reply[1].decode() if len(reply) > 1 else ""
+
+    async def get(self, viewer: Viewer, batch_id: str) -> Batch | None:
+        """Return a batch; None if there is none that `viewer` may see."""
+        batches = await self.load(viewer.tenant_id, [batch_id])
+        return batches[0] if batches and sees(viewer, batches[0]) else None
+
+    async def load(self, tenant_id: str, batch_ids: Sequence[str]) -> list[Batch]:
+        """Return the batches that still have a record."""
+        found = [await self.run(_LOOK, tenant_id, batch_id) for batch_id in batch_ids]
+        return [_read_batch(tenant_id, reply) for reply in found if reply]
+
+    async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
+        """List the (moment of acceptance in ms, id) of batches, the newest first."""
+        return await descending(self.redis, self.keys.batches(tenant_id), before, count)
+
+    async def cancel(self, viewer: Viewer, batch_id: str) -> str:
+        """Cancel a batch; returns the verdict of `cancel_batch.lua`."""
+        verdict: bytes = await self.run(_CANCEL, viewer.tenant_id, batch_id, viewer.user_id, viewer.flag)
+        return verdict.decode()
+
+    async def items(self, batch: Batch, first: int, count: int) -> list[ItemResult]:
+        """Return items from the place `first` on, in their order, each with what became of it."""
+        tenant_id, batch_id = batch.tenant_id, batch.batch_id
+        places = range(first, min(first + count, batch.total))
+        if not places:
+            return []
+        # The records are read after the results: an item that ends in between is seen as running still, never as lost.
+        sent, ended, started, *records = await self.redis.gather(
+            [
+                ("HMGET", self.keys.batch_items(tenant_id, batch_id), *places),
+                ("HMGET", self.keys.batch_results(tenant_id, batch_id), *places),
+                ("HMGET", self.keys.batch(tenant_id, batch_id), "started", "status"),
+                *(
+                    ("HMGET", self.keys.task(tenant_id, f"{batch_id}.{place}"), "status", "attempt", "started_at")
+                    for place in places
+                ),
+            ]
+        )
+        reached = int(started[0] or batch.total)
+        stopped = started[1] != b"running"
+        return [
+            _read_item(batch_id, place, item, result, record, begun=place < reached, stopped=stopped)
+            for place, item, result, record in zip(places, sent, ended, records, strict=True)
+        ]
+
+
+def _inner(item: BatchItem) -> bytes:
+    """Return an item as it stands in the payload of its task: JSON without its braces."""
+    given = {"content": item.content} if item.input is None else {"input": item.input}
+    return orjson.dumps({**given, "metadata": item.metadata})[1:-1]
+
+
+def _flat(fields: Mapping[str, str | bytes | int]) -> Iterator[str | bytes | int]:
+    return (part for pair in fields.items() for part in pair)
+
+
+def sees(viewer: Viewer, batch: Batch) -> bool:
+    """Tell whether a batch exists for `viewer`."""
+    return viewer.sees_whole_tenant or batch.user_id == viewer.user_id
+
+
+def _read_batch(tenant_id: str, reply: list[Any]) -> Batch:
+    running, *pairs = reply
+    text = {key.decode(): value.decode() for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
+    total, completed, failed, cancelled = (int(text[name]) for name in ("total", "completed", "failed", "cancelled"))
+    return Batch(
+        batch_id=text["batch_id"],
+        tenant_id=tenant_id,
+        user_id=text["user_id"],
+        agent_id=text.get("agent_id"),
+        status=BatchStatus(text["status"]),
+        total=total,
+        pending=total - completed - failed - cancelled - running,
+        running=running,
+        completed=completed,
+        failed=failed,
+        cancelled=cancelled,
+        max_concurrency=int(text["max_concurrency"]),
+        on_item_error=OnItemError(text["on_item_error"]),
+        priority=int(text["priority"]),
+        created_at=to_timestamp(int(text["created_at"])),
+        correlation_id=text["correlation_id"],
+        finished_at=to_timestamp(int(text["finished_at"])) if "finished_at" in text else None,
+        callback=_read_callback(text) if "callback_url" in text else None,
+        workflow_id=text.get("workflow_id"),
+        scheduled_for=to_timestamp(int(text["scheduled_for"])) if "scheduled_for" in text else None,
+    )
+
+
+def _read_callback(text: Mapping[str, str]) -> BatchCallback:
+    status = _DELIVERY.get(text.get("callback:status", ""), CallbackStatus.DELIVERING)
+    fault = text.get("callback:error", text.get("callback:retry_error"))
+    claimed_at = text.get("callback:claimed_at")
+    return BatchCallback(
+        url=text["callback_url"],
+        events=[CallbackEvent.COMPLETED],
+        status=status,
+        attempts=int(text.get("callback:attempt", 0)),
+        last_attempt_at=to_timestamp(int(claimed_at)) if claimed_at else None,
+        last_error=decode(fault.encode(), ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
+    )
+
+
+def _read_item(
+    batch_id: str,
+    place: int,
+    item: bytes | None,
+    result: bytes | None,
+    record: Sequence[bytes | None],
+    *,
+    begun: bool,
+    stopped: bool,
+) -> ItemResult:
+    metadata = orjson.loads(b"{%b}" % item)["metadata"] if item else {}
+    task_id = f"{batch_id}.{place}"
+    if result is not None:
+        told: Mapping[str, Any] = orjson.loads(result)
+        return ItemResult(
+            place,
+            task_id,
+            TaskStatus(told["status"]),
+            metadata,
+            told["attempt"],
+            _moment(told["started_at"]),
+            _moment(told["finished_at"]),
+            told["result"],
+            decode(orjson.dumps(told["error"]), ErrorBody) if told["error"] else None,
+        )
+    if not begun:
+        return ItemResult(place, None, TaskStatus.CANCELLED if stopped else TaskStatus.PENDING, metadata)
+    status, attempt, started_at = record
+    if status is None:
+        return ItemResult(place, task_id, TaskStatus.PENDING, metadata)
+    return ItemResult(
+        place, task_id, _unended(TaskStatus(status.decode())), metadata, int(attempt or 0), _moment(started_at)
+    )
+
+
+def _unended(status: TaskStatus) -> TaskStatus:
+    """Return the status of an item without result: where it has ended since, it still runs for this page."""
+    finished = {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.PARTIAL}
+    return TaskStatus.PROCESSING if status in finished else status
+
+
+def _moment(value: bytes | int | None) -> str | None:
+    return None if value is None else to_timestamp(int(value))

@@ -1,0 +1,138 @@
+"""Schedules in Redis: kept, taken when they are due, and moved on by compare and set."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore, descending
+
+_PUT: Final = Script("put_schedule")
+_TAKE: Final = Script("take_schedules")
+_SETTLE: Final = Script("settle_schedule")
+_DELETE: Final = Script("delete_schedule")
+
+_LEASE_MS: Final = 60_000
+"""So long may the run of a schedule take to be put into the queue; then another process does it."""
+_AT_ONCE: Final = 100
+
+
+@frozen
+class DueSchedule:
+    """A schedule whose moment has come."""
+
+    schedule: Schedule
+    moment_ms: int
+    """What it is due for."""
+
+
+@frozen
+class Taken:
+    """What one look at the schedules of a tenant has found."""
+
+    now_ms: int
+    """By Redis' clock."""
+    due: Sequence[DueSchedule]
+    following_ms: int | None
+    """When to look again."""
+
+
+class ScheduleStore(TenantStore):
+    """The schedules of tenants."""
+
+    async def now_ms(self) -> int:
+        """Return the present moment by Redis' clock, in ms."""
+        seconds, microseconds = await self.redis.execute_command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def create(
+        self,
+        tenant_id: str,
+        schedule_id: str,
+        fields: Mapping[str, str],
+        *,
+        next_ms: int | None,
+        limit: int,
+        digest: str,
+    ) -> str:
+        """Create a schedule; see `put_schedule.lua` for the verdicts."""
+        await self.redis.sadd(self.keys.tenants, tenant_id)
+        return await self._put(tenant_id, schedule_id, fields, next_ms, str(limit), digest)
+
+    async def change(self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], *, next_ms: int | None) -> str:
+        """Change a schedule; see `put_schedule.lua` for the verdicts."""
+        return await self._put(tenant_id, schedule_id, fields, next_ms, "", "")
+
+    async def _put(
+        self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], next_ms: int | None, limit: str, digest: str
+    ) -> str:
+        pairs = (part for pair in fields.items() for part in pair)
+        moment = "" if next_ms is None else next_ms
+        verdict: bytes = await self.run(_PUT, tenant_id, schedule_id, limit, digest, moment, *pairs)
+        return verdict.decode()
+
+    async def get(self, tenant_id: str, schedule_id: str) -> Schedule | None:
+        """Return a schedule; None if there is none."""
+        record = await self.redis.hgetall(self.keys.schedule(tenant_id, schedule_id))
+        return _read(tenant_id, record) if record else None
+
+    async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
+        """List the (moment of creation in ms, id) of schedules, the newest first."""
+        return await descending(self.redis, self.keys.schedules(tenant_id), before, count)
+
+    async def load(self, tenant_id: str, schedule_ids: Sequence[str]) -> list[Schedule]:
+        """Return those schedules that are still there."""
+        records = await self.redis.gather([("HGETALL", self.keys.schedule(tenant_id, one)) for one in schedule_ids])
+        return [_read(tenant_id, record) for record in records if record]
+
+    async def delete(self, tenant_id: str, schedule_id: str) -> bool:
+        """Delete a schedule; false if there was none."""
+        return bool(await self.run(_DELETE, tenant_id, schedule_id))
+
+    async def take(self, tenant_id: str) -> Taken:
+        """Take the schedules that are due; for a while no other process takes the same ones."""
+        now, following, *rows = await self.run(_TAKE, tenant_id, _AT_ONCE, _LEASE_MS)
+        records = [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
+        due = [DueSchedule(_read(tenant_id, one), int(one[b"next_at"])) for one in records]
+        return Taken(now, due, int(float(following)) if following else None)
+
+    async def settle(
+        self, tenant_id: str, schedule_id: str, moment_ms: int, following_ms: int | None, fields: Mapping[str, object]
+    ) -> bool:
+        """Move a schedule on that has run for `moment_ms`; false if it no longer stands there."""
+        pairs = (part for pair in fields.items() for part in pair)
+        following = "" if following_ms is None else following_ms
+        return bool(await self.run(_SETTLE, tenant_id, schedule_id, moment_ms, following, *pairs))
+
+
+def _read(tenant_id: str, record: Mapping[bytes, bytes]) -> Schedule:
+    text = {key.decode(): value.decode() for key, value in record.items()}
+
+    def moment(name: str) -> str | None:
+        return to_timestamp(int(text[name])) if name in text else None
+
+    metadata: dict[str, Any] | None = orjson.loads(text["metadata"]) if "metadata" in text else None
+    return Schedule(
+        schedule_id=text["schedule_id"],
+        tenant_id=tenant_id,
+        user_id=text["user_id"],
+        cron=text["cron"],
+        agent_id=text["agent_id"],
+        content=text["content"],
+        timezone=text["timezone"],
+        session=SessionPolicy(text["session"]),
+        missed=MissedRuns(text["missed"]),
+        enabled=text["enabled"] == "1",
+        created_at=to_timestamp(int(text["created_at"])),
+        updated_at=to_timestamp(int(text["updated_at"])),
+        next_at=moment("next_at"),
+        last_run_at=moment("last_run_at"),
+        last_task_id=text.get("last_task_id"),
+        last_error=text.get("last_error"),
+        session_id=text.get("session_id"),
+        metadata=metadata,
+    )

@@ -1,0 +1,1 @@
+"""Sessions, their rate limits and idempotency keys, in Redis."""

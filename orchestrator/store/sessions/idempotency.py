@@ -1,0 +1,24 @@
+"""Idempotency keys of requests whose work is done elsewhere: what they were, and what they were answered."""
+
+from typing import Final
+
+from orchestrator.config.constants import IDEMPOTENCY_SECONDS
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+_CLAIM: Final = Script("claim_key")
+
+
+class IdempotencyStore(TenantStore):
+    """Remembers requests by their keys."""
+
+    async def claim(self, tenant_id: str, user_id: str, key: str, digest: str) -> tuple[str, bytes]:
+        """Bind a key to a request; returns the verdict of `claim_key.lua`, and for `replayed` the answer."""
+        record = self.keys.idempotency(tenant_id, user_id, key)
+        reply = await self.run(_CLAIM, tenant_id, digest, IDEMPOTENCY_SECONDS, keys=[record])
+        return reply[0].decode(), reply[1] if len(reply) > 1 else b""
+
+    async def keep(self, tenant_id: str, user_id: str, key: str, answer: bytes) -> None:
+        """Keep what the request was answered."""
+        record = self.keys.idempotency(tenant_id, user_id, key)
+        await self.redis.gather([("HSET", record, "answer", answer), ("EXPIRE", record, IDEMPOTENCY_SECONDS)])

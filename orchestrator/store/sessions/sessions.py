@@ -1,0 +1,262 @@
+"""Sessions in Redis."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from orchestrator.config.constants import IDEMPOTENCY_SECONDS, TICKET_SECONDS
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.sessions.session import Session, SessionState
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore, descending
+
+_CREATE: Final = Script("create_session")
+_MOVE: Final = Script("move_session")
+_UPDATE: Final = Script("update_session")
+_ASSIGN: Final = Script("assign_agent")
+_CLOSE: Final = Script("close_session")
+_IDLE: Final = Script("idle_sessions")
+
+
+@frozen
+class Rates:
+    """The rate limits that apply to a request: requests a second, and seconds' worth that may come at once."""
+
+    tenant: float
+    user: float
+    burst_seconds: float
+
+
+@frozen
+class Viewer:
+    """Who looks: what belongs to others does not exist for them, unless they see the whole tenant."""
+
+    tenant_id: str
+    user_id: str
+    sees_whole_tenant: bool
+
+    @property
+    def flag(self) -> str:
+        """`sees_whole_tenant` as scripts take it."""
+        return "1" if self.sees_whole_tenant else "0"
+
+
+class SessionStore(TenantStore):
+    """Sessions: their records, their states, their lists and tickets."""
+
+    async def create(
+        self,
+        viewer: Viewer,
+        *,
+        owner: str,
+        agent_id: str,
+        fields: Mapping[str, str | bytes],
+        rates: Rates,
+        correlation_id: str,
+        idempotency_key: str | None,
+        digest: str,
+    ) -> tuple[str, Any]:
+        """Create a session; see `create_session.lua` for the verdicts.
+
+        Returns:
+            The verdict and what comes with it: for `ok` and `replayed` the session's id.
+        """
+        session_id = new_id()
+        record: dict[str, Any] = {"tenant_id": viewer.tenant_id, "user_id": owner, "agent_id": agent_id, **fields}
+        record["epoch"] = secrets.token_hex(4)
+        reply = await self.run(
+            _CREATE,
+            viewer.tenant_id,
+            session_id,
+            owner,
+            correlation_id,
+            digest,
+            "1" if idempotency_key else "0",
+            rates.tenant,
+            rates.user,
+            rates.burst_seconds,
+            IDEMPOTENCY_SECONDS,
+            *(part for pair in record.items() for part in pair),
+            keys=[
+                self.keys.idempotency(viewer.tenant_id, viewer.user_id, idempotency_key or ""),
+                self.keys.tenant_limit(viewer.tenant_id),
+                self.keys.user_limit(viewer.tenant_id, viewer.user_id),
+            ],
+        )
+        verdict = reply[0].decode()
+        if verdict == "ok":
+            await self.redis.sadd(self.keys.tenants, viewer.tenant_id)
+            return verdict, session_id
+        return verdict, _plain(reply[1]) if len(reply) > 1 else None
+
+    async def get(self, viewer: Viewer, session_id: str) -> Session | None:
+        """Return a session; None if there is none that `viewer` may see."""
+        record = await self.redis.hgetall(self.keys.session(viewer.tenant_id, session_id))
+        session = read_session(record) if record else None
+        if session is None or not (viewer.sees_whole_tenant or session.user_id == viewer.user_id):
+            return None
+        return session
+
+    async def page(self, viewer: Viewer, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
+        """List sessions, the last active first.
+
+        Args:
+            viewer: whose sessions, or the whole tenant's.
+            before: the (moment in ms, session) that the page before ended with.
+            count: how many at most.
+
+        Returns:
+            The moment of each session's last activity, and its id.
+        """
+        index = (
+            self.keys.sessions(viewer.tenant_id)
+            if viewer.sees_whole_tenant
+            else self.keys.user_sessions(viewer.tenant_id, viewer.user_id)
+        )
+        return await descending(self.redis, index, before, count)
+
+    async def load(self, tenant_id: str, session_ids: list[str]) -> list[Session]:
+        """Return the sessions that still have a record; the others leave the lists."""
+        records = await self.redis.gather(
+            [("HGETALL", self.keys.session(tenant_id, session_id)) for session_id in session_ids]
+        )
+        return [read_session(record) for record in records if record]
+
+    async def move(
+        self,
+        viewer: Viewer,
+        session_id: str,
+        new: SessionState,
+        *,
+        sources: frozenset[SessionState],
+        reason: str,
+        correlation_id: str,
+        body: bytes,
+        next_idle_ms: int | None,
+        idle: bool = False,
+    ) -> tuple[str, str | None]:
+        """Move a session to another state, if it is in one of `sources`; see `move_session.lua` for the verdicts."""
+        reply = await self.run(
+            _MOVE,
+            viewer.tenant_id,
+            session_id,
+            viewer.user_id,
+            viewer.flag,
+            new,
+            ",".join(sources),
+            reason,
+            correlation_id,
+            body,
+            "" if next_idle_ms is None else next_idle_ms,
+            "1" if idle else "0",
+            "0" if idle else "1",
+        )
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+
+    async def update(
+        self, viewer: Viewer, session_id: str, fields: Mapping[str, str | bytes]
+    ) -> tuple[str, str | None]:
+        """Change fields of an open session; see `update_session.lua` for the verdicts."""
+        pairs = (part for pair in fields.items() for part in pair)
+        reply = await self.run(_UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, *pairs)
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+
+    async def assign(
+        self, viewer: Viewer, session_id: str, agent_id: str, version: str | None, body: bytes
+    ) -> tuple[str, str | None]:
+        """Give a session another agent; see `assign_agent.lua` for the verdicts and for `body`."""
+        reply = await self.run(
+            _ASSIGN, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, agent_id, version or "", body
+        )
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+
+    async def knows_key(self, viewer: Viewer, idempotency_key: str) -> bool:
+        """Tell whether a request came with this idempotency key."""
+        key = self.keys.idempotency(viewer.tenant_id, viewer.user_id, idempotency_key)
+        return bool(await self.redis.exists(key))
+
+    async def close(
+        self,
+        viewer: Viewer,
+        session_id: str,
+        *,
+        correlation_id: str,
+        state_body: bytes,
+        status_template: bytes,
+        retain_tasks: int,
+        retain_session: int,
+        reason: str,
+    ) -> tuple[str, str | None]:
+        """Close a session and cancel its turns; see `close_session.lua` for the verdicts."""
+        reply = await self.run(
+            _CLOSE,
+            viewer.tenant_id,
+            session_id,
+            viewer.user_id,
+            viewer.flag,
+            correlation_id,
+            state_body,
+            status_template,
+            retain_tasks,
+            retain_session,
+            reason,
+        )
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+
+    async def idle(self, tenant_id: str, limit: int) -> list[str]:
+        """Return sessions whose idle timer has run out, by Redis' clock."""
+        return [session_id.decode() for session_id in await self.run(_IDLE, tenant_id, limit)]
+
+    async def issue_ticket(self, session_id: str, holder: Mapping[str, Any]) -> str:
+        """Make a one-use ticket that stands for `holder`; only its digest is stored."""
+        ticket = secrets.token_urlsafe(32)
+        value = orjson.dumps({"session_id": session_id, "holder": holder})
+        await self.redis.set(self.keys.ticket(_digest(ticket)), value, ex=TICKET_SECONDS)
+        return ticket
+
+    async def redeem_ticket(self, ticket: str, session_id: str | None) -> Any:
+        """Use a ticket up; returns its holder, or None if it is unknown, used, too old, or another session's.
+
+        Where `session_id` is None, no session is another one.
+        """
+        raw = await self.redis.getdel(self.keys.ticket(_digest(ticket)))
+        stored = orjson.loads(raw) if raw else None
+        return stored["holder"] if stored and session_id in {None, stored["session_id"]} else None
+
+
+def read_session(record: Mapping[bytes, bytes]) -> Session:
+    """Read a session's hash."""
+    text = {key.decode(): value.decode() for key, value in record.items()}
+    state = SessionState(text["state"])
+    return Session(
+        session_id=text["session_id"],
+        tenant_id=text["tenant_id"],
+        user_id=text["user_id"],
+        agent_id=text["agent_id"],
+        state=state,
+        state_code=state.code,
+        metadata=orjson.loads(text["metadata"]),
+        context=orjson.loads(text["context"]),
+        message_count=int(text["message_count"]),
+        created_at=to_timestamp(int(text["created_at"])),
+        updated_at=to_timestamp(int(text["updated_at"])),
+        last_activity_at=to_timestamp(int(text["last_activity_at"])),
+        expires_at=to_timestamp(int(text["expires_at"])) if "expires_at" in text else None,
+        agent_version=text.get("agent_version"),
+        conversation_id=text.get("conversation_id"),
+        active_task_id=text.get("active_task_id"),
+        pinned_version=text.get("pinned_version"),
+    )
+
+
+def _digest(ticket: str) -> str:
+    return hashlib.sha256(ticket.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,120 @@
+"""Claims: tasks as they are handed to a process, each with the number that fences its writing."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from attrs import field, frozen
+
+from orchestrator.codec import decode
+from orchestrator.errors import FencedOut
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.store.sessions.sessions import read_session
+from orchestrator.store.tasks.enqueue import Stray, read_stray
+from orchestrator.store.tasks.fast_decode import quick_reader
+
+_read_message: Final = quick_reader(TaskMessage)
+_CHECKPOINT_FIELD: Final = b"checkpoint:"
+
+
+@frozen
+class Claim:
+    """A task in hand."""
+
+    tenant_id: str
+    task_id: str
+    attempt: int
+    """The fencing token."""
+    record: Mapping[bytes, bytes]
+    session: Session | None
+
+    def message(self) -> TaskMessage:
+        """Read the task's message.
+
+        Raises:
+            InvalidBody: it can't be read; with every fault and its path.
+        """
+        raw = self.record[b"message"]
+        return _read_message(raw) or decode(raw, TaskMessage)
+
+    def checkpoints(self) -> dict[str, Any]:
+        """Return the results of finished steps, by name."""
+        return {
+            field.removeprefix(_CHECKPOINT_FIELD).decode(): orjson.loads(value)
+            for field, value in self.record.items()
+            if field.startswith(_CHECKPOINT_FIELD)
+        }
+
+    @property
+    def failures(self) -> int:
+        """How often the task has failed and was started over."""
+        return int(self.record.get(b"failures", 0))
+
+    @property
+    def parks(self) -> int:
+        """How often the task was put aside to wait for an answer."""
+        return int(self.record.get(b"parks", 0))
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time to be started was over when it was claimed for the first time, by Redis' clock."""
+        expires_at = self.record.get(b"expires_at")
+        return self.attempt == 1 and expires_at is not None and int(expires_at) <= int(self.record[b"claimed_at"])
+
+    @property
+    def time_left_ms(self) -> int | None:
+        """What earlier attempts, which have failed, have left of the task's time; None: there were none."""
+        left = self.record.get(b"time_left")
+        return int(left) if left else None
+
+    @property
+    def cancel_reason(self) -> str | None:
+        """Why the task was asked to stop before it was claimed: `cancelled` or `interrupted`."""
+        reason = self.record.get(b"cancel")
+        return reason.decode() if reason else None
+
+
+@frozen
+class Batch:
+    """What one claim has brought."""
+
+    claims: list[Claim]
+    more: bool
+    """Whether there may be more to claim now."""
+    read: int
+    """Entries that were taken, those included that needed no worker."""
+    wait_ms: int
+    """How long the tenant's rate makes it wait; 0: it does not."""
+    strays: list[Stray] = field(factory=list)
+    """What was claimed and is no task yet."""
+
+
+def held(reply: int) -> int:
+    """Return what a fenced script says.
+
+    Raises:
+        FencedOut: the attempt is no longer the current one.
+    """
+    if reply == -1:
+        raise FencedOut
+    return reply
+
+
+def read_claims(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[Stray]]:
+    """Read the rows of a claiming script: tasks, and what is no task yet."""
+    claims = [_claim(tenant_id, row) for row in rows if len(row) == 4]
+    return claims, [read_stray(tenant_id, row) for row in rows if len(row) == 3]
+
+
+def _claim(tenant_id: str, row: list[Any]) -> Claim:
+    _, _, flat_task, flat_session = row
+    record = dict(zip(flat_task[::2], flat_task[1::2], strict=True))
+    session = dict(zip(flat_session[::2], flat_session[1::2], strict=True))
+    return Claim(
+        tenant_id=tenant_id,
+        task_id=record[b"task_id"].decode(),
+        attempt=int(record[b"attempt"]),
+        record=record,
+        session=read_session(session) if session else None,
+    )

@@ -1,0 +1,127 @@
+"""Taking in tasks that do not come through a client's request: written by hand, replayed, imported."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.models.tasks.task import Lane
+from orchestrator.store.redis.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+_PLACE: Final = Script("place_task")
+_BURY: Final = Script("bury_entry")
+_ID_BYTES: Final = 200
+
+
+class Placed(StrEnum):
+    """What became of a task that was to be taken in."""
+
+    OK = "ok"
+    KNOWN = "known"
+    """A task with its id is there already."""
+    UNKNOWN = "unknown"
+    """Its session is not there."""
+    CLOSED = "closed"
+    """Its session takes nothing more."""
+    TENANT = "tenant"
+    """The tenant drains, or is drained."""
+    FULL = "full"
+
+
+@frozen
+class Stray:
+    """An entry of a lane without a record: somebody has written it by hand."""
+
+    tenant_id: str
+    lane: Lane
+    entry: str
+    fields: Mapping[bytes, bytes]
+
+
+@frozen
+class Placement:
+    """A task that is to be taken in."""
+
+    tenant_id: str
+    task_id: str
+    user_id: str
+    correlation_id: str
+    record: Mapping[str, str | bytes | int]
+    """Further fields of its record: `message`, `lane`, `priority`, `type`, and what is known beside."""
+    session_id: str = ""
+    message_id: str = ""
+    queued_body: bytes = b""
+    """Of `chat.status_update`."""
+    state_body: bytes = b""
+    """Of `session.state_update`."""
+    due_ms: int | None = None
+    """When it is due, by Redis' clock; None: now."""
+
+
+@frozen
+class Bounds:
+    """How many tasks may wait."""
+
+    tenant: int
+    session: int
+
+
+class PlacementStore(TenantStore):
+    """Takes tasks in."""
+
+    async def place(
+        self, task: Placement, *, retain_seconds: int, bounds: Bounds | None = None, stray: Stray | None = None
+    ) -> tuple[Placed, str | bool]:
+        """Take a task in.
+
+        Args:
+            task: the task.
+            retain_seconds: how long records are kept.
+            bounds: how much may wait; None: it waits already, or was accepted elsewhere.
+            stray: the entry that it came as, which goes.
+
+        Returns:
+            What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it.
+        """
+        reply = await self.run(
+            _PLACE,
+            task.tenant_id,
+            task.task_id,
+            task.session_id,
+            task.message_id,
+            task.user_id,
+            task.correlation_id,
+            retain_seconds,
+            task.queued_body,
+            task.state_body,
+            bounds.tenant if bounds else "",
+            "" if task.due_ms is None else task.due_ms,
+            stray.lane if stray else "",
+            stray.entry if stray else "",
+            bounds.session if bounds else "",
+            *(part for pair in task.record.items() for part in pair),
+        )
+        placed = Placed(reply[0].decode())
+        if placed is Placed.OK:
+            return placed, bool(reply[1])
+        return placed, reply[1].decode() if len(reply) > 1 else ""
+
+    async def bury(self, stray: Stray, *, error: bytes, kept: bytes) -> None:
+        """Move an entry to the dead letters.
+
+        Args:
+            stray: the entry.
+            error: JSON: why.
+            kept: what is kept of what it held.
+        """
+        # Somebody wrote it by hand: it may be of any length.
+        task_id = stray.fields.get(b"task_id", b"")[:_ID_BYTES]
+        await self.run(_BURY, stray.tenant_id, stray.lane, stray.entry, task_id, error, kept)
+
+
+def read_stray(tenant_id: str, row: list[Any]) -> Stray:
+    """Read what a claiming script says of an entry without record."""
+    entry, lane, fields = row
+    return Stray(tenant_id, Lane(lane.decode()), entry.decode(), dict(zip(fields[::2], fields[1::2], strict=True)))

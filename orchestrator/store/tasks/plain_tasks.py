@@ -1,0 +1,168 @@
+"""Tasks that are no turns of a session: admitted by one script, ended by another, each the owner of its event log."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+
+from orchestrator.codec import encode
+from orchestrator.config.constants import IDEMPOTENCY_SECONDS
+from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.script import Script
+from orchestrator.store.sessions.sessions import Rates
+from orchestrator.store.tasks.admission import Admission, Verdict
+from orchestrator.store.tasks.claims import Claim, held
+from orchestrator.store.tenant_store import TenantStore
+
+_ADMIT: Final = Script("admit_task")
+_FINISH: Final = Script("finish_task")
+
+
+@frozen
+class TaskBounds:
+    """How many tasks may wait in the tenant, how long records are kept (s), how long a task may wait to begin (ms)."""
+
+    queue_length: int
+    retain_tasks: int
+    expire_ms: int = 0
+    """0: for ever."""
+
+
+@frozen
+class Repeat:
+    """What makes a request the same as another."""
+
+    key: str
+    digest: str
+
+
+@frozen
+class TaskEnd:
+    """How a task ends, and what its log says of it."""
+
+    status: TaskStatus
+    result: bytes = b""
+    """JSON."""
+    error: bytes = b""
+    """JSON."""
+    events: Sequence[tuple[str, bytes]] = ()
+    """Name and body of each."""
+    dead_letter: bool = False
+
+
+@define
+class KnownTenants:
+    """The tenants that this process has written into the list of all; again after a lost connection."""
+
+    redis: Redis
+    keys: Keys
+    _known: set[str] = field(factory=set, init=False)
+    _reconnects: int = field(default=0, init=False)
+
+    async def note(self, tenant_id: str) -> None:
+        """Have a tenant in the list, where the sweep finds it."""
+        if self._reconnects != self.redis.counters.reconnects:
+            self._known.clear()
+            self._reconnects = self.redis.counters.reconnects
+        if tenant_id not in self._known:
+            await self.redis.sadd(self.keys.tenants, tenant_id)
+            self._known.add(tenant_id)
+
+
+class GenericTaskStore(TenantStore):
+    """Admits and ends tasks that are no turns."""
+
+    async def admit(
+        self,
+        message: TaskMessage,
+        *,
+        lane: Lane,
+        event: tuple[str, bytes] | None,
+        bounds: TaskBounds,
+        rates: Rates | None = None,
+        repeat: Repeat | None = None,
+        answer: bytes = b"",
+        scheduled_ms: int | None = None,
+        record: Mapping[str, str | bytes | int] | None = None,
+    ) -> Admission:
+        """Admit a task, all of it or nothing. The caller notes the tenant first (`KnownTenants`).
+
+        Args:
+            message: the task. Its `metadata.user_id` owns it; `metadata.deduplication_key` is held; a `session_id` is
+                noted, but the task takes no turn of that session.
+            lane: where it queues.
+            event: name and body of the first event of its log; None: it has none, and tells nobody.
+            bounds: bounds of queue and record.
+            rates: rate limits; None: the request was counted already, or is the service's own.
+            repeat: what makes the request the same as another; None: nothing does.
+            answer: what to answer a repeated request, and one with the same deduplication key, JSON.
+            scheduled_ms: the moment (ms) at which it begins; None: now.
+            record: further fields of its record.
+
+        Returns:
+            The verdict; `turns_before` is None where the task begins later.
+        """
+        tenant_id, metadata = message.tenant_id, message.metadata
+        fields = dict(record or {})
+        if message.session_id is not None:
+            fields["of_session"] = message.session_id
+        reply = await self.run(
+            _ADMIT,
+            tenant_id,
+            message.task_id,
+            metadata.user_id,
+            repeat.digest if repeat else "",
+            answer,
+            encode(message),
+            lane,
+            message.priority,
+            str(message.type),
+            message.correlation_id,
+            bounds.queue_length,
+            rates.tenant if rates else "",
+            rates.user if rates else "",
+            rates.burst_seconds if rates else "",
+            IDEMPOTENCY_SECONDS,
+            bounds.retain_tasks,
+            bounds.expire_ms or "",
+            "" if scheduled_ms is None else scheduled_ms,
+            "1" if metadata.deduplication_key else "0",
+            secrets.token_hex(4) if event else "",
+            *(event or ("", b"")),
+            *(part for pair in fields.items() for part in pair),
+            keys=[
+                self.keys.idempotency(tenant_id, metadata.user_id, repeat.key if repeat else ""),
+                self.keys.tenant_limit(tenant_id),
+                self.keys.user_limit(tenant_id, metadata.user_id),
+                self.keys.deduplication(tenant_id, metadata.deduplication_key or ""),
+            ],
+        )
+        verdict = Verdict(reply[0].decode())
+        if verdict is Verdict.OK:
+            return Admission(verdict, turns_before=0 if reply[1] else None, wait_ms=reply[2])
+        if verdict is Verdict.RATE:
+            return Admission(verdict, wait_ms=reply[1])
+        return Admission(verdict, detail=reply[1].decode() if len(reply) > 1 else "")
+
+    async def finish(self, claim: Claim, end: TaskEnd, *, retain_seconds: int) -> bool:
+        """End a task; its record and log go after `retain_seconds`. Returns whether work became claimable.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        reply = await self.run(
+            _FINISH,
+            claim.tenant_id,
+            claim.task_id,
+            claim.attempt,
+            end.status,
+            end.result,
+            end.error,
+            retain_seconds,
+            "1" if end.dead_letter else "0",
+            *(part for event in end.events for part in event),
+        )
+        return bool(held(reply))

@@ -1,0 +1,310 @@
+"""Tasks in Redis: claiming, fenced writing, ending, taking over."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.codec import encode
+from orchestrator.errors import CallTimeout
+from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait
+from orchestrator.store.redis.script import Script
+from orchestrator.store.sessions.sessions import Viewer
+from orchestrator.store.tasks.claims import Batch, Claim, held, read_claims
+from orchestrator.store.tasks.enqueue import Stray
+from orchestrator.store.tasks.task_records import TaskRecords
+
+GROUP: Final = "orchestrator"
+GONE_MS: Final = 3_600_000
+_CLAIM: Final = Script("claim")
+_TAKE_OVER: Final = Script("take_over")
+_RENEW: Final = Script("renew")
+_FORGET: Final = Script("forget_readers")
+_EMIT: Final = Script("emit")
+_CHECKPOINT: Final = Script("checkpoint")
+_FINISH: Final = Script("finish")
+_PARK: Final = Script("park")
+_ANSWER: Final = Script("answer_call")
+_RETRY: Final = Script("retry")
+_EXPIRE: Final = Script("expire")
+_HAND_BACK: Final = Script("hand_back")
+_RELEASE_DUE: Final = Script("release_due")
+_CANCEL: Final = Script("cancel_task")
+
+_CLIENT_LATE: Final = encode(
+    CallAnswer(AnswerStatus.FAILED, error=CallTimeout("The client did not answer in time.").body())
+)
+_SERVICE_LATE: Final = encode(
+    CallAnswer(AnswerStatus.FAILED, error=CallTimeout("The service did not answer in time.").body())
+)
+
+
+@frozen
+class Ending:
+    """How a task ends, and what is told of it."""
+
+    status: TaskStatus
+    session_state: str
+    state_body: bytes
+    correlation_id: str
+    events: Sequence[tuple[str, bytes]] = ()
+    """Name and body of each."""
+    result: bytes = b""
+    error: bytes = b""
+    history: Sequence[bytes] = ()
+    """Messages to keep, JSON each."""
+    conversation_id: str = ""
+    agent_version: str = ""
+    answer_id: str = ""
+    dead_letter: bool = False
+
+
+@frozen
+class Retry:
+    """How a failed task starts over."""
+
+    delay_ms: int
+    time_left_ms: int
+    """What is left of the task's time when it does."""
+    error: bytes
+    """JSON: why it failed."""
+    body: bytes
+    """Of the event that tells it; empty: nobody is told."""
+    event: str = "chat.status_update"
+
+
+@frozen
+class Expiry:
+    """What is told of a turn whose time was over; `@session`, `@task`, `@message` and `@correlation` are filled in."""
+
+    error: bytes
+    trouble_body: bytes
+    status_body: bytes
+    state_body: bytes
+
+
+@frozen
+class Retention:
+    """How long and how much is kept."""
+
+    task_seconds: int
+    pause_after_ms: int
+    history_length: int
+    history_seconds: int
+
+
+class TaskStore(TaskRecords):
+    """The tasks of tenants, with their records."""
+
+    async def claim(self, tenant_id: str, node: str, count: int) -> Batch:
+        """Claim up to `count` tasks for `node`."""
+        reply = await self.run(_CLAIM, tenant_id, node, count, keys=[self.keys.start_limit(tenant_id)])
+        more, wait_ms, read, *rows = reply
+        claims, strays = read_claims(tenant_id, rows)
+        return Batch(claims, bool(more), read, wait_ms, strays)
+
+    async def take_over(
+        self, tenant_id: str, node: str, count: int, *, silence_ms: int, gone: str | None
+    ) -> tuple[list[Claim], list[Stray], bool]:
+        """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any; see `Batch`."""
+        reply = await self.run(_TAKE_OVER, tenant_id, node, count, silence_ms, gone or "")
+        return *read_claims(tenant_id, reply[1:]), bool(reply[0])
+
+    async def renew(self, tenant_id: str, node: str, claims: Sequence[Claim]) -> set[str]:
+        """Renew the leases of `claims`; returns the ids of those that somebody else has taken."""
+        pairs = (part for claim in claims for part in (claim.task_id, claim.attempt))
+        return {task_id.decode() for task_id in await self.run(_RENEW, tenant_id, node, *pairs)}
+
+    async def forget_workers(self, tenant_id: str) -> int:
+        """Forget the processes that were silent for `GONE_MS` and have nothing of a tenant in hand; returns how many.
+
+        Each start of a process is a new consumer of each lane that it claims from, which Redis keeps for ever.
+        """
+        lanes = [self.keys.lane(tenant_id, lane) for lane in Lane]
+        return sum([await _FORGET(self.redis, keys=[lane], args=[GROUP, GONE_MS]) for lane in lanes])
+
+    async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes) -> int:
+        """Append an event to the session's log, or to the task's own where `session_id` is empty; returns its offset.
+
+        `number` counts the events of the attempt (1, 2, 3…): an event that is sent again after Redis was away is not
+        appended twice.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        return held(
+            await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number)
+        )
+
+    async def checkpoint(self, claim: Claim, name: str, result: Any) -> None:
+        """Keep the result of the step `name`.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        held(await self.run(_CHECKPOINT, claim.tenant_id, claim.task_id, claim.attempt, name, encode(result)))
+
+    async def finish(self, claim: Claim, session_id: str, ending: Ending, retention: Retention) -> bool:
+        """End a task; returns whether another turn of the session became claimable.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        reply = await self.run(
+            _FINISH,
+            claim.tenant_id,
+            claim.task_id,
+            claim.attempt,
+            session_id,
+            ending.status,
+            ending.result,
+            ending.error,
+            ending.session_state,
+            ending.correlation_id,
+            ending.state_body,
+            retention.task_seconds,
+            retention.pause_after_ms,
+            retention.history_length,
+            retention.history_seconds,
+            ending.conversation_id,
+            ending.agent_version,
+            ending.answer_id,
+            "1" if ending.dead_letter else "0",
+            len(ending.history),
+            *ending.history,
+            *(part for event in ending.events for part in event),
+        )
+        return bool(held(reply))
+
+    async def park(
+        self, claim: Claim, session_id: str, waits: Sequence[Wait], requests: Mapping[str, tuple[str, bytes]]
+    ) -> int:
+        """Put a task aside until one of its waits is answered, or given up.
+
+        Args:
+            claim: the task.
+            session_id: whose log is told; empty: the task's own.
+            waits: what it waits for; one that it had before keeps its time.
+            requests: name and body of the event that asks for the answer, by call, where one does.
+
+        Returns:
+            The moment (ms) at which the first is given up; 0 where one has been answered already, or somebody wants the
+            task stopped: then it is claimable.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        parts: list[str | bytes | int] = []
+        for wait in waits:
+            parts += [wait.call_id, wait.kind, wait.timeout_ms, *requests.get(wait.call_id, ("", b""))]
+        return held(await self.run(_PARK, claim.tenant_id, claim.task_id, claim.attempt, session_id, *parts))
+
+    async def retry(self, claim: Claim, session_id: str, retry: Retry) -> int:
+        """Let a failed task start over later; it holds no slot meanwhile. Returns the moment (ms) at which it does.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        reply = await self.run(
+            _RETRY,
+            claim.tenant_id,
+            claim.task_id,
+            claim.attempt,
+            session_id,
+            retry.delay_ms,
+            retry.time_left_ms,
+            retry.error,
+            retry.body,
+            retry.event,
+        )
+        return held(reply)
+
+    async def expire(self, tenant_id: str, count: int, expiry: Expiry, retention: Retention) -> tuple[int, bool]:
+        """Give up turns that nobody has started in time, among the first `count` of each lane.
+
+        Returns how many, and whether another turn became claimable.
+        """
+        given_up, more = await self.run(
+            _EXPIRE,
+            tenant_id,
+            count,
+            expiry.error,
+            expiry.trouble_body,
+            expiry.status_body,
+            expiry.state_body,
+            retention.task_seconds,
+        )
+        return given_up, bool(more)
+
+    async def answer_tool(
+        self, tenant_id: str, session_id: str, tool_call_id: str, answer: CallAnswer, event: tuple[str, bytes]
+    ) -> bool:
+        """Take the result of a client's tool; false if no turn of the session waits for it.
+
+        Args:
+            tenant_id: whose session.
+            session_id: the session, whose active turn waits.
+            tool_call_id: which call of the tool.
+            answer: the result.
+            event: name and body of what the session is told.
+        """
+        reply = await self.run(_ANSWER, tenant_id, "", session_id, tool_call_id, "", encode(answer), *event)
+        return bool(reply[0] == b"taken")
+
+    async def release_due(
+        self, tenant_id: str, count: int, *, state_template: bytes, cancelled_template: bytes, retention: Retention
+    ) -> tuple[int, int | None]:
+        """Release delayed tasks whose moment has come; returns how many, and the next moment (ms).
+
+        Args:
+            tenant_id: whose tasks.
+            count: how many at most.
+            state_template: body of `session.state_update` for a turn that begins.
+            cancelled_template: body of `chat.status_update` for one whose session is closed.
+            retention: how long records are kept.
+        """
+        released, following = await self.run(
+            _RELEASE_DUE,
+            tenant_id,
+            count,
+            _CLIENT_LATE,
+            state_template,
+            cancelled_template,
+            retention.task_seconds,
+            _SERVICE_LATE,
+        )
+        return released, int(float(following)) if following else None
+
+    async def hand_back(self, claim: Claim) -> None:
+        """Put a task back into its lane.
+
+        Raises:
+            FencedOut: the task has been taken over.
+        """
+        held(await self.run(_HAND_BACK, claim.tenant_id, claim.task_id, claim.attempt))
+
+    async def cancel(
+        self,
+        viewer: Viewer,
+        task_id: str,
+        *,
+        correlation_id: str,
+        status_template: bytes,
+        state_body: bytes,
+        retention: Retention,
+    ) -> tuple[str, bool]:
+        """Cancel a task; returns the verdict of `cancel_task.lua`, and whether another turn became claimable."""
+        reply = await self.run(
+            _CANCEL,
+            viewer.tenant_id,
+            task_id,
+            viewer.user_id,
+            viewer.flag,
+            correlation_id,
+            status_template,
+            state_body,
+            retention.task_seconds,
+            retention.pause_after_ms,
+        )
+        return reply[0].decode(), len(reply) > 1 and bool(reply[1])

@@ -1,0 +1,56 @@
+"""What all stores of tenants' data share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from orchestrator.models.tasks.task import Lane
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.script import Script
+
+
+@frozen
+class TenantStore:
+    """Runs scripts on one tenant's keys.
+
+    Args:
+        redis: the shared connection.
+        keys: the names of keys.
+        log_length: how many events a log keeps.
+    """
+
+    redis: Redis
+    keys: Keys
+    log_length: int
+
+    async def run(self, script: Script, tenant_id: str, *args: object, keys: Sequence[str] = ()) -> Any:
+        """Run `script` on the keys of `tenant_id`; `keys` and `args` follow those that every such script has."""
+        return await script(
+            self.redis,
+            keys=[self.keys.lane(tenant_id, Lane.NORMAL), *keys],
+            args=[self.keys.tenant(tenant_id), self.log_length, *args],
+        )
+
+
+async def descending(redis: Redis, index: str, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
+    """Read a sorted set from the highest score down.
+
+    Args:
+        redis: the connection.
+        index: the sorted set: ids by moment (ms).
+        before: the (moment, id) that was read last; None: from the start.
+        count: how many at most.
+    """
+    # Entries of the very same millisecond are in the order of their ids: those already read are skipped.
+    highest = "+inf" if before is None else before[0]
+    skip = 0
+    found: list[tuple[int, str]] = []
+    while True:
+        rows = await redis.zrevrangebyscore(index, highest, "-inf", skip, count + 1, withscores=True)
+        places = [(int(score), raw.decode()) for raw, score in rows]
+        found += [place for place in places if before is None or place < before]
+        if len(found) >= count or len(rows) <= count:
+            return found[:count]
+        skip += len(rows)
