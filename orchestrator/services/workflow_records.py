@@ -125,7 +125,7 @@ def last_update(record: Mapping[bytes, bytes], message: TaskMessage) -> Workflow
 
 
 def _end_template(message: TaskMessage) -> bytes:
-    """Encode the last `workflow.status_update`, for a script to fill in (`lib/ends.lua`)."""
+    """Encode the last `workflow.status_update`, for a script to fill in (`lib/tasks/ends.lua`)."""
     data: dict[str, Any] = {"task_id": "@task", "workflow_id": workflow_of(message), "status": "@status"}
     tenant_id, correlation_id = message.tenant_id, message.correlation_id
     body = orjson.loads(make_body(STATUS_UPDATE, data, tenant_id=tenant_id, correlation_id=correlation_id))

@@ -26,7 +26,7 @@ async def test_the_server_compiles_every_script_under_the_digest_we_compute(redi
 
 
 async def test_a_script_that_the_server_has_forgotten_is_sent_again(redis: Redis) -> None:
-    script, keys, args = Script("rate_limit"), ["queue", "tenant", "user"], ["acme", 10, 10, 10, 5, 1]
+    script, keys, args = Script("sessions/rate_limit"), ["queue", "tenant", "user"], ["acme", 10, 10, 10, 5, 1]
     await redis.script_flush()
     assert await redis.script_exists(script.digest) == [False]
     assert (await script(redis, keys=keys, args=args))[0] == 1

@@ -29,8 +29,8 @@ _BATCH: Final = 256
 _INBOX_BYTES: Final = 8 * 2**20
 """What may wait for one reader; whoever is slower loses the answer."""
 
-_SEND: Final = Script("send_request")
-_WITHDRAW: Final = Script("withdraw_request")
+_SEND: Final = Script("downstream/send_request")
+_WITHDRAW: Final = Script("downstream/withdraw_request")
 _log = structlog.get_logger()
 
 

@@ -24,7 +24,7 @@ GONE_MS: Final = 3_600_000
 """After so long a process that has left nothing behind is forgotten: each start of a process is a new reader."""
 _BLOCK_MS: Final = 5000
 _BATCH: Final = 64
-_FORGET: Final = Script("forget_readers")
+_FORGET: Final = Script("scheduling/forget_readers")
 _log = structlog.get_logger()
 
 Take = Callable[[Mapping[bytes, bytes]], Awaitable[None]]

@@ -15,10 +15,10 @@ from orchestrator.store.events.events import EventLog
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
 
-_SEND: Final = Script("send_notification")
-_NOTIFY: Final = Script("notify_user")
-_COLLECT: Final = Script("collect_notifications")
-_ACKNOWLEDGE: Final = Script("acknowledge_notification")
+_SEND: Final = Script("notifications/send_notification")
+_NOTIFY: Final = Script("notifications/notify_user")
+_COLLECT: Final = Script("notifications/collect_notifications")
+_ACKNOWLEDGE: Final = Script("notifications/acknowledge_notification")
 EVERYBODY: Final = "*"
 """Stands for all users where one is named on the channel; no user is called so."""
 _LOG: Final = "notifications:"

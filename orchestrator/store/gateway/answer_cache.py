@@ -11,9 +11,9 @@ from orchestrator.store.tenant_store import TenantStore
 
 LEASE_MS: Final = 6000
 """After so long another process takes the lead where the one that has it is gone."""
-_SEEK: Final = Script("seek_answers")
-_HOLD: Final = Script("hold_answers")
-_KEEP: Final = Script("keep_answers")
+_SEEK: Final = Script("gateway/seek_answers")
+_HOLD: Final = Script("gateway/hold_answers")
+_KEEP: Final = Script("gateway/keep_answers")
 
 
 @frozen

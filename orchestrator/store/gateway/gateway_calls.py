@@ -22,13 +22,13 @@ from orchestrator.store.tenant_store import TenantStore
 MARK_SECONDS: Final = 25 * 3600
 """How long a settled call is known by its name: services answer a repetition for a day."""
 _DAY_SECONDS: Final = 86_400
-_RESERVE: Final = Script("reserve_call")
-_SETTLE: Final = Script("settle_call")
-_POSTPONE: Final = Script("postpone_calls")
-_DOUBTS: Final = Script("take_doubts")
-_MARK: Final = Script("mark_due")
-_TENANTS: Final = Script("take_doubtful")
-_DROP: Final = Script("drop_doubtful")
+_RESERVE: Final = Script("gateway/reserve_call")
+_SETTLE: Final = Script("gateway/settle_call")
+_POSTPONE: Final = Script("gateway/postpone_calls")
+_DOUBTS: Final = Script("gateway/take_in_doubt")
+_MARK: Final = Script("scheduling/mark_due")
+_TENANTS: Final = Script("gateway/take_in_doubt_tenants")
+_DROP: Final = Script("gateway/drop_in_doubt_tenant")
 
 
 @frozen

@@ -10,9 +10,9 @@ from orchestrator.models.operations.consistency import Fault, FaultKind, Reserva
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
-_INSPECT: Final = Script("inspect_reservations")
-_MEND: Final = Script("mend_reservation")
-_MARK: Final = Script("mark_due")
+_INSPECT: Final = Script("consistency/inspect_reservations")
+_MEND: Final = Script("consistency/mend_reservation")
+_MARK: Final = Script("scheduling/mark_due")
 _PART: Final = 1000
 _LEFT_MS: Final = 300_000
 """Processes hold what they look after for less."""

@@ -21,7 +21,7 @@ KEPT_DAYS_BY_USER: Final = 62
 """Of users and sessions there are many."""
 _DAY_SECONDS: Final = 86_400
 _BILLION: Final = 1_000_000_000
-_HIT: Final = Script("count_hit")
+_HIT: Final = Script("gateway/count_hit")
 
 
 class UsageLedger(TenantStore):

@@ -12,12 +12,12 @@ from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
-_TASKS: Final = Script("inspect_tasks")
-_SESSIONS: Final = Script("inspect_sessions")
-_LANE: Final = Script("inspect_lane")
-_MEND_TASK: Final = Script("mend_task")
-_MEND_SESSION: Final = Script("mend_session")
-_MEND_ENTRY: Final = Script("mend_entry")
+_TASKS: Final = Script("consistency/inspect_tasks")
+_SESSIONS: Final = Script("consistency/inspect_sessions")
+_LANE: Final = Script("consistency/inspect_lane")
+_MEND_TASK: Final = Script("consistency/mend_task")
+_MEND_SESSION: Final = Script("consistency/mend_session")
+_MEND_ENTRY: Final = Script("consistency/mend_entry")
 
 _PART: Final = 200
 

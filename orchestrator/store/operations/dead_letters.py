@@ -13,7 +13,7 @@ from orchestrator.models.tasks.replay import DeadLetter
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
-_NOTE: Final = Script("note_replay")
+_NOTE: Final = Script("operations/note_replay")
 _TASK_FIELDS: Final = ("type", "session_id", "replayed_as")
 _CHECKPOINT: Final = b"checkpoint:"
 _ORDER: Final = b"order:"

@@ -11,7 +11,7 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.script import Script
 
-_HEARTBEAT: Final = Script("heartbeat")
+_HEARTBEAT: Final = Script("scheduling/heartbeat")
 
 
 @frozen

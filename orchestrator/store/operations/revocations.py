@@ -10,7 +10,7 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.script import Script
 
-_REVOKE: Final = Script("revoke")
+_REVOKE: Final = Script("operations/revoke")
 
 
 @frozen

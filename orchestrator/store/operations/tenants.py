@@ -20,10 +20,10 @@ from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 _SPENDING: Final = [attribute.name for attribute in fields(SpendingLimits)]
-_STATE: Final = Script("tenant_state")
-_ADVANCE: Final = Script("advance_drain")
-_CONFIGURE: Final = Script("configure_tenant")
-_SECRET: Final = Script("callback_secret")
+_STATE: Final = Script("operations/tenant_state")
+_ADVANCE: Final = Script("operations/advance_drain")
+_CONFIGURE: Final = Script("operations/configure_tenant")
+_SECRET: Final = Script("operations/callback_secret")
 
 BOTH_SIGN_MS: Final = 86_400_000
 """How long a secret that was replaced signs callbacks beside the new one, so that receivers need not change at once."""

@@ -9,7 +9,7 @@ from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
-_IMPORT_SESSION: Final = Script("import_session")
+_IMPORT_SESSION: Final = Script("sessions/import_session")
 _LANES: Final = (Lane.HIGH, Lane.NORMAL, Lane.LOW)
 _PARKED, _DELAYED, _USERS, _TURNS, PHASES = 3, 4, 5, 6, 7
 _OPEN: Final = frozenset({TaskStatus.PENDING, TaskStatus.WAITING, TaskStatus.RETRYING})

@@ -16,10 +16,10 @@ from orchestrator.store.redis.script import Script
 from orchestrator.store.tasks.claims import Claim, held
 from orchestrator.store.tenant_store import TenantStore
 
-_DELEGATE: Final = Script("delegate")
-_NOTE: Final = Script("note_sent")
-_ANSWER: Final = Script("answer_call")
-_PROGRESS: Final = Script("report_progress")
+_DELEGATE: Final = Script("plans/delegate")
+_NOTE: Final = Script("plans/note_sent")
+_ANSWER: Final = Script("attempts/answer_call")
+_PROGRESS: Final = Script("plans/report_progress")
 _PREFIX: Final = "delegated:"
 
 

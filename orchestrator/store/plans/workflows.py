@@ -15,10 +15,10 @@ from orchestrator.store.tasks.claims import Claim, held
 from orchestrator.store.tasks.task_records import read_task
 from orchestrator.store.tenant_store import TenantStore
 
-_NOTE: Final = Script("note_task")
-_KEEP_STEP: Final = Script("keep_step")
-_TAKE_INPUT: Final = Script("take_input")
-_WAIT_AGAIN: Final = Script("wait_again")
+_NOTE: Final = Script("plans/note_task")
+_KEEP_STEP: Final = Script("plans/keep_step")
+_TAKE_INPUT: Final = Script("plans/take_input")
+_WAIT_AGAIN: Final = Script("plans/wait_again")
 
 PROGRESS: Final = "progress"
 """Field: the last news of a service that works for the workflow, JSON; see `models.task_updates.TaskProgress`."""

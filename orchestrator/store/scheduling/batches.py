@@ -28,10 +28,10 @@ from orchestrator.store.redis.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore, descending
 
-_STAGE: Final = Script("stage_batch")
-_ADMIT: Final = Script("admit_batch")
-_LOOK: Final = Script("look_batch")
-_CANCEL: Final = Script("cancel_batch")
+_STAGE: Final = Script("admission/stage_batch")
+_ADMIT: Final = Script("admission/admit_batch")
+_LOOK: Final = Script("admission/look_batch")
+_CANCEL: Final = Script("admission/cancel_batch")
 
 _DELIVERY: Final = {
     "": CallbackStatus.WAITING,
@@ -121,7 +121,7 @@ class BatchStore(TenantStore):
             max_concurrency: how many may be tasks at once.
             on_item_error: what a failed item means for the others.
             lane: where the tasks queue.
-            progress: body of `batch.progress`, with names in place of figures (`lib/batches.lua`).
+            progress: body of `batch.progress`, with names in place of figures (`lib/tasks/batches.lua`).
             idempotency_key: a request with the same key and digest gets the same batch again.
             digest: of the request.
             bounds: bounds of queues and records.

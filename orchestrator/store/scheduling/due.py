@@ -9,8 +9,8 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.script import Script
 
-_TAKE: Final = Script("take_due")
-_MARK: Final = Script("mark_due")
+_TAKE: Final = Script("scheduling/take_due")
+_MARK: Final = Script("scheduling/mark_due")
 _AT_ONCE: Final = 100
 
 

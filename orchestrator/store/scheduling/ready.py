@@ -10,8 +10,8 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.script import Script
 
-_MARK: Final = Script("mark_ready")
-_TAKE: Final = Script("take_ready")
+_MARK: Final = Script("scheduling/mark_ready")
+_TAKE: Final = Script("scheduling/take_ready")
 
 
 @frozen

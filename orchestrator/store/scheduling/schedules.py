@@ -11,10 +11,10 @@ from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPoli
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
 
-_PUT: Final = Script("put_schedule")
-_TAKE: Final = Script("take_schedules")
-_SETTLE: Final = Script("settle_schedule")
-_DELETE: Final = Script("delete_schedule")
+_PUT: Final = Script("scheduling/put_schedule")
+_TAKE: Final = Script("scheduling/take_schedules")
+_SETTLE: Final = Script("scheduling/settle_schedule")
+_DELETE: Final = Script("scheduling/delete_schedule")
 
 _LEASE_MS: Final = 60_000
 """So long may the run of a schedule take to be put into the queue; then another process does it."""

@@ -6,7 +6,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
-_CLAIM: Final = Script("claim_key")
+_CLAIM: Final = Script("sessions/claim_key")
 
 
 class IdempotencyStore(TenantStore):

@@ -6,7 +6,7 @@ from orchestrator.store.redis.script import Script
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tenant_store import TenantStore
 
-_RATE_LIMIT: Final = Script("rate_limit")
+_RATE_LIMIT: Final = Script("sessions/rate_limit")
 
 
 class LimitStore(TenantStore):

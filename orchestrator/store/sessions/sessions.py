@@ -15,12 +15,12 @@ from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
 
-_CREATE: Final = Script("create_session")
-_MOVE: Final = Script("move_session")
-_UPDATE: Final = Script("update_session")
-_ASSIGN: Final = Script("assign_agent")
-_CLOSE: Final = Script("close_session")
-_IDLE: Final = Script("idle_sessions")
+_CREATE: Final = Script("sessions/create_session")
+_MOVE: Final = Script("sessions/move_session")
+_UPDATE: Final = Script("sessions/update_session")
+_ASSIGN: Final = Script("sessions/assign_agent")
+_CLOSE: Final = Script("sessions/close_session")
+_IDLE: Final = Script("sessions/idle_sessions")
 
 
 @frozen

@@ -13,7 +13,7 @@ from orchestrator.store.redis.script import Script
 from orchestrator.store.sessions.sessions import Rates, Viewer
 from orchestrator.store.tenant_store import TenantStore
 
-_ADMIT: Final = Script("admit_turn")
+_ADMIT: Final = Script("admission/admit_turn")
 
 
 class Verdict(StrEnum):

@@ -10,8 +10,8 @@ from orchestrator.models.tasks.task import Lane
 from orchestrator.store.redis.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
-_PLACE: Final = Script("place_task")
-_BURY: Final = Script("bury_entry")
+_PLACE: Final = Script("admission/enqueue_task")
+_BURY: Final = Script("admission/dead_letter_entry")
 _ID_BYTES: Final = 200
 
 

@@ -17,8 +17,8 @@ from orchestrator.store.tasks.admission import Admission, Verdict
 from orchestrator.store.tasks.claims import Claim, held
 from orchestrator.store.tenant_store import TenantStore
 
-_ADMIT: Final = Script("admit_task")
-_FINISH: Final = Script("finish_task")
+_ADMIT: Final = Script("admission/admit_task")
+_FINISH: Final = Script("attempts/finish_task")
 
 
 @frozen

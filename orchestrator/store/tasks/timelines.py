@@ -10,7 +10,7 @@ from orchestrator.store.redis.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore
 
-_WHY: Final = Script("why_task")
+_WHY: Final = Script("operations/why_task")
 _COUNTED: Final = 1000
 _NEWEST: Final = 1000
 """So many steps of a request are shown."""

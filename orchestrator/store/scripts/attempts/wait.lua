@@ -1,0 +1,39 @@
+-- Put a running task aside until one of the calls that it waits for is answered, or given up; it holds no slot meanwhile.
+-- What has been answered already, or a cancel, releases it at once. A wait that it had before keeps its moment.
+-- KEYS: 1 the tenant's queue
+-- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session, or '' for the task's own log,
+--       6… of each wait: call, kind, ms until it is given up, name and body of the event that asks for its answer, or '', ''
+-- Returns: -1 if the attempt is no longer the current one, 0 if it was released, else the moment (ms) at which it is
+-- Complexity: O(waits + log of tasks delayed)
+--!include common/tenant
+--!include common/events
+--!include tasks/queue
+--!include tasks/waits
+local task_id, task = ARGV[3], task_key(ARGV[3])
+if not holds(task_id, ARGV[4]) then return -1 end
+dequeue(task_id)
+local calls, earliest, answered = {}, nil, redis.call('HEXISTS', task, 'cancel') == 1 and 'cancel'
+for i = 6, #ARGV, 5 do
+  local call_id = ARGV[i]
+  calls[#calls + 1] = call_id
+  if redis.call('HEXISTS', task, answer_field(call_id)) == 1 then
+    answered = answered or call_id
+  else
+    local wait = redis.call('HGET', task, 'wait:' .. call_id)
+    local moment = wait and tonumber(string.match(wait, '%d+$')) or NOW + tonumber(ARGV[i + 2])
+    if not wait then
+      redis.call('HSET', task, 'wait:' .. call_id, ARGV[i + 1] .. ' ' .. string.format('%d', moment))
+      if ARGV[i + 3] ~= '' then append_for(task_id, ARGV[5], ARGV[i + 3], ARGV[i + 4]) end
+    end
+    earliest = math.min(earliest or moment, moment)
+  end
+end
+redis.call('HINCRBY', task, 'parks', 1)
+trace_step(task_id, 'parked', nil, table.concat(calls, ', '))
+if answered then
+  wake(task_id, answered)
+  return 0
+end
+redis.call('HSET', task, 'status', 'waiting', 'waiting_for', cjson.encode(calls))
+redis.call('ZADD', DELAYED, earliest, task_id)
+return earliest

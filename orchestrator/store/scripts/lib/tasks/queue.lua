@@ -1,0 +1,51 @@
+-- The tenant's queue. Needs tenant.lua.
+--!include tasks/entries
+--!include tasks/parked
+
+--!include tasks/ends
+
+--!include tasks/delegations
+
+-- What the end of a batch's item means for its batch; lib/tasks/batches.lua says it.
+local item_ended
+
+-- What the end of a task brings, beside what its record says: the next item of its batch, its callback, and what tells its
+-- services. Returns 1 if one of them became claimable, else 0.
+local function after_end(task_id, status, callback_ends, delegations)
+  -- Of all ids those of items alone have a dot: the batch's before it, the item's place behind it.
+  local batch_id, index = string.match(task_id, '^(.+)%.(%d+)$')
+  local more = delegations and tonumber(delegations) > 0 and call_off(task_id) or 0
+  if batch_id then return math.max(more, item_ended(batch_id, index, task_id, status)) end
+  return math.max(more, call_back_task(task_id, status, callback_ends))
+end
+
+-- End a task that is in no lane any more; further arguments are field, value of its record. Returns what `after_end` does.
+local function conclude(task_id, status, retain_seconds, ...)
+  local fields = redis.call('HMGET', task_key(task_id), 'correlation_id', 'attempt', 'node', 'epoch', 'steps', 'created_at',
+    'callback_ends', 'delegations')
+  close(task_id, status, retain_seconds, fields, ...)
+  return after_end(task_id, status, fields[7], fields[8])
+end
+
+-- Stop a task: one that has not started, or that waits, ends at once; one that runs is asked to, by the channel that
+-- every process listens to. Returns 'done', 'asked' or 'ended' (it had ended before), and what `conclude` does.
+local function stop_task(task_id, reason, retain_seconds)
+  local task = task_key(task_id)
+  local status = redis.call('HGET', task, 'status')
+  if status == 'processing' then
+    redis.call('HSET', task, 'cancel', reason)
+    redis.call('PUBLISH', 'orchestrator:cancel', task_id)
+    trace_step(task_id, 'cancel_asked', nil, reason)
+    return 'asked', 0
+  elseif status == 'pending' or status == 'waiting' or status == 'retrying' then
+    dequeue(task_id)
+    redis.call('ZREM', DELAYED, task_id)
+    unpark(task_id)
+    redis.call('HSET', task, 'cancel', reason)
+    tell_end(task_id, 'cancelled')
+    return 'done', conclude(task_id, 'cancelled', retain_seconds)
+  end
+  return 'ended', 0
+end
+
+--!include tasks/batches

@@ -1,0 +1,12 @@
+-- Bring a user's notifications up to date.
+-- KEYS: 1 the tenant's queue
+-- ARGV: 1 tenant, 2 events kept, 3 user, 4 epoch for a log that begins now
+-- Returns: how many are not acknowledged
+-- Complexity: O(notifications to the tenant that the user has not seen)
+--!include common/tenant
+--!include common/events
+--!include sessions/notifications
+collect_notifications(ARGV[3], ARGV[4])
+prolong_reader(ARGV[3])
+local reader = reader_key(ARGV[3])
+return redis.call('ZCARD', reader .. ':order') - redis.call('HLEN', reader .. ':acks')

@@ -1,0 +1,10 @@
+-- Delete a schedule.
+-- KEYS: 1 the tenant's queue
+-- ARGV: 1 tenant, 2 events kept, 3 schedule
+-- Returns: 1, or 0 if there was none
+-- Complexity: O(log of schedules)
+--!include common/tenant
+--!include tasks/schedules
+redis.call('ZREM', SCHEDULES, ARGV[3])
+redis.call('ZREM', SCHEDULES_DUE, ARGV[3])
+return redis.call('DEL', schedule_key(ARGV[3]))

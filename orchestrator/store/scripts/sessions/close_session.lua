@@ -1,0 +1,29 @@
+-- Close a session: its waiting turns and its running turn are cancelled, its record is kept for a while.
+-- KEYS: 1 the tenant's queue
+-- ARGV: 1 tenant, 2 events kept, 3 session, 4 user, 5 '1' if the user sees the whole tenant, 6 correlation id,
+--       7 body of session.state_update, 8 body of chat.status_update with @task and @message,
+--       9 seconds that task records are kept, 10 seconds that the session's record is kept, 11 reason
+-- Returns: {'unknown'}, {'refused', state} or {'ok', previous state}
+-- Complexity: O(turns waiting²), which is bounded by the session's queue
+--!include common/tenant
+--!include common/events
+--!include sessions/sessions
+--!include tasks/queue
+--!include tasks/cancel
+local session_id = ARGV[3]
+local session = session_key(session_id)
+local found = redis.call('HMGET', session, 'state', 'user_id', 'active_task_id')
+local state = found[1]
+if not state or (found[2] ~= ARGV[4] and ARGV[5] ~= '1') then return {'unknown'} end
+if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return {'refused', state} end
+for _, task_id in ipairs(redis.call('LRANGE', session .. ':turns', 0, -1)) do
+  cancel_task(task_id, 'cancelled', ARGV[8], ARGV[9])
+end
+if found[3] then cancel_task(found[3], 'cancelled', ARGV[8], ARGV[9]) end
+redis.call('HDEL', session, 'active_task_id')
+touch_session(session_id)
+move_session(session_id, 'TERMINATED', ARGV[11], ARGV[6], ARGV[7])
+expire_session(session_id, ARGV[10])
+-- Another task of a user has moved up into the lanes.
+if users_moved_up then call_idle() end
+return {'ok', state}
