@@ -7,7 +7,7 @@ from attrs import frozen
 
 from orchestrator.domain.tasks.consistency import REMEDIES
 from orchestrator.models.operations.consistency import Fault
-from orchestrator.services.books import Audit, Auditor
+from orchestrator.services.operations.consistency import Audit, Auditor
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.consistency import BookStore
 from orchestrator.store.operations.tenants import TenantStates

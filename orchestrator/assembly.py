@@ -20,54 +20,54 @@ from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.plan_tasks import PlanTasks
 from orchestrator.queue.tasks.webhooks import Webhooks
-from orchestrator.services.agent_catalog import AgentCatalog
-from orchestrator.services.agents import AgentService
-from orchestrator.services.batch_item import BatchItemRunner
-from orchestrator.services.batches import BATCH_ITEM, BatchService
-from orchestrator.services.callbacks import WEBHOOK
-from orchestrator.services.catalog_notices import CatalogNotices
-from orchestrator.services.chat import CHAT_TURN, ChatService
-from orchestrator.services.chat_turn import ChatTurnRunner
+from orchestrator.services.agents.agent_question import BatchItemRunner
+from orchestrator.services.agents.agents import AgentService
+from orchestrator.services.agents.tool_runs import ToolRunService
+from orchestrator.services.agents.tools import ToolService
+from orchestrator.services.chat.chat_turn import ChatTurnRunner
+from orchestrator.services.chat.conversations import Conversations
+from orchestrator.services.chat.messages import CHAT_TURN, ChatService
+from orchestrator.services.chat.transcripts import Transcripts
 from orchestrator.services.container import Services
-from orchestrator.services.conversations import Conversations
-from orchestrator.services.dead_letters import DeadLetterService
-from orchestrator.services.engine_performer import EnginePerformer
-from orchestrator.services.gateway import Gateway, open_gateway
-from orchestrator.services.health import Health
-from orchestrator.services.load import LoadService
-from orchestrator.services.notice_board import NoticeBoard
-from orchestrator.services.notification_hub import NotificationHub
-from orchestrator.services.notifications import NotificationService
-from orchestrator.services.operations import Operations
-from orchestrator.services.own_calls import OwnCalls
-from orchestrator.services.plan_calls import PlanCalls
-from orchestrator.services.plan_runner import PlanRunner
-from orchestrator.services.probes import probes_of
-from orchestrator.services.rate_limiter import RateLimiter, rates_of
-from orchestrator.services.repeats import Repeats
-from orchestrator.services.replays import ReplayService
-from orchestrator.services.revocations import Revocations
-from orchestrator.services.schedule_runner import ScheduleRunner
-from orchestrator.services.schedules import ScheduleService
-from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.services.session_debug import SessionDebugger
-from orchestrator.services.session_manager import SessionManager
-from orchestrator.services.task_news import TaskNewsService
-from orchestrator.services.task_updates import TaskUpdateService, tell_turn
-from orchestrator.services.tasks import TaskService, retention_of
-from orchestrator.services.tenants import TenantService
-from orchestrator.services.tickets import Tickets
-from orchestrator.services.timelines import TimelineService
-from orchestrator.services.tool_runs import ToolRunService
-from orchestrator.services.tools import ToolService
-from orchestrator.services.transcripts import Transcripts
-from orchestrator.services.transfers import TransferService
-from orchestrator.services.usage import UsageService
-from orchestrator.services.workflow_engine import EngineService
-from orchestrator.services.workflow_intake import WorkflowIntake, WorkflowQueue
-from orchestrator.services.workflow_records import WORKFLOW, tell_workflow
-from orchestrator.services.workflow_steps import StepService
-from orchestrator.services.workflows import WorkflowService
+from orchestrator.services.delegation.task_update_stream import TaskNewsService
+from orchestrator.services.delegation.task_updates import TaskUpdateService, tell_turn
+from orchestrator.services.downstream.agent_catalog import AgentCatalog
+from orchestrator.services.downstream.catalog_invalidation import CatalogNotices
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.gateway.gateway import Gateway, open_gateway
+from orchestrator.services.gateway.usage import UsageService
+from orchestrator.services.notifications.notification_hub import NotificationHub
+from orchestrator.services.notifications.notifications import NotificationService
+from orchestrator.services.operations.dead_letters import DeadLetterService
+from orchestrator.services.operations.facade import Operations
+from orchestrator.services.operations.health import Health
+from orchestrator.services.operations.load import LoadService
+from orchestrator.services.operations.probes import probes_of
+from orchestrator.services.operations.replays import ReplayService
+from orchestrator.services.operations.system_events import NoticeBoard
+from orchestrator.services.operations.tenants import TenantService
+from orchestrator.services.operations.timelines import TimelineService
+from orchestrator.services.operations.transfers import TransferService
+from orchestrator.services.plans.call_authorization import OwnCalls
+from orchestrator.services.plans.plan_runner import PlanRunner
+from orchestrator.services.scheduling.batches import BATCH_ITEM, BatchService
+from orchestrator.services.scheduling.schedule_runner import ScheduleRunner
+from orchestrator.services.scheduling.schedules import ScheduleService
+from orchestrator.services.sessions.session_debug import SessionDebugger
+from orchestrator.services.sessions.session_manager import SessionManager
+from orchestrator.services.sessions.tickets import Tickets
+from orchestrator.services.shared.idempotency import Repeats
+from orchestrator.services.shared.rate_limiter import RateLimiter, rates_of
+from orchestrator.services.shared.revocations import Revocations
+from orchestrator.services.tasks.callbacks import WEBHOOK
+from orchestrator.services.tasks.tasks import TaskService, retention_of
+from orchestrator.services.workflows.engine_executor import EnginePerformer
+from orchestrator.services.workflows.plan_calls import PlanCalls
+from orchestrator.services.workflows.workflow_engine import EngineService
+from orchestrator.services.workflows.workflow_intake import WorkflowIntake, WorkflowQueue
+from orchestrator.services.workflows.workflow_records import WORKFLOW, tell_workflow
+from orchestrator.services.workflows.workflow_steps import StepService
+from orchestrator.services.workflows.workflows import WorkflowService
 from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.downstream.task_update_stream import TaskNews
 from orchestrator.store.events.event_hub import EventPump

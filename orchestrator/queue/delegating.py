@@ -11,7 +11,7 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 from orchestrator.models.tasks.waits import Callback
-from orchestrator.services.delegations import CANCEL_TASK, CANCELLABLE, GRACE_MS
+from orchestrator.services.delegation.delegations import CANCEL_TASK, CANCELLABLE, GRACE_MS
 from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.tasks.claims import Claim
 

@@ -16,7 +16,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.damage import kept_apart
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.strays import adopt_stray
-from orchestrator.services.siblings import open_siblings
+from orchestrator.services.shared.nursery import open_siblings
 from orchestrator.store.scheduling.ready import Settlement, Turn
 from orchestrator.store.tasks.claims import Batch, Claim
 

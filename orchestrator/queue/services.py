@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.services.session_manager import SessionManager
+from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.plans.delegations import DelegationStore

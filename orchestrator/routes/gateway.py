@@ -21,7 +21,7 @@ from orchestrator.errors import (
 )
 from orchestrator.middleware.exchange import Exchange, respond
 from orchestrator.routes.registry import Access, Answer, Call, Routes
-from orchestrator.services.gateway_stream import GatewayStream
+from orchestrator.services.gateway.gateway_stream import GatewayStream
 
 gateway_routes = Routes()
 

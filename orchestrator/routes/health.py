@@ -8,7 +8,7 @@ from quart import Response, request
 from orchestrator.codec import encode
 from orchestrator.middleware.exchange import JSON, Exchange, respond
 from orchestrator.services.container import Services
-from orchestrator.services.health import HealthReport
+from orchestrator.services.operations.health import HealthReport
 
 View = Callable[[], Awaitable[Response]]
 

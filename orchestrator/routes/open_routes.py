@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.services.health import HealthReport
+from orchestrator.services.operations.health import HealthReport
 
 
 @frozen

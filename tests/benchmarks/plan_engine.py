@@ -26,12 +26,12 @@ from orchestrator.domain.plans.plans import check
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import ONCE, OrchestrationPlan, ServiceCall, Strategy
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation
-from orchestrator.services.gateway import Gateway
-from orchestrator.services.performing import PlanDone
-from orchestrator.services.plan_calls import PlanCalls
-from orchestrator.services.plan_runner import PlanRunner
-from orchestrator.services.run import TurnRunner
-from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.gateway.gateway import Gateway
+from orchestrator.services.plans.attempt import TurnRunner
+from orchestrator.services.plans.call_executor import PlanDone
+from orchestrator.services.plans.plan_runner import PlanRunner
+from orchestrator.services.workflows.plan_calls import PlanCalls
 from tests.services.fakes import call_context
 from tests.services.planned import FakePlanRun
 

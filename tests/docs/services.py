@@ -4,7 +4,7 @@ from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.domain.downstream.breaker import POLICIES
 from orchestrator.models.operations.breakers import Criticality
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation
-from orchestrator.services.fallbacks import FALLBACKS
+from orchestrator.services.downstream.fallbacks import FALLBACKS
 
 SERVICES = tuple(dict.fromkeys(service for service, _ in OPERATIONS))
 

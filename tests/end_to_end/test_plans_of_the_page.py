@@ -12,12 +12,12 @@ from orchestrator.codec import structure
 from orchestrator.models.plans.plan_request import PlanRequest
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.sandbox.platform import run_sandbox
-from orchestrator.services.agent_catalog import AgentCatalog
-from orchestrator.services.batch_item import BatchItemRunner
-from orchestrator.services.performing import PlanDone, PlanUndone
-from orchestrator.services.plan_calls import PlanCalls
-from orchestrator.services.plan_runner import PlanRunner
-from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.agents.agent_question import BatchItemRunner
+from orchestrator.services.downstream.agent_catalog import AgentCatalog
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.plans.call_executor import PlanDone, PlanUndone
+from orchestrator.services.plans.plan_runner import PlanRunner
+from orchestrator.services.workflows.plan_calls import PlanCalls
 from tests.services.fakes import services_at
 from tests.services.gateway_rig import gateway_at
 from tests.services.planned import FakePlanRun

@@ -37,9 +37,9 @@ from orchestrator.models.sessions.session import Session, SessionCreate, Session
 from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult, OnItemError
 from orchestrator.models.tasks.task import Task, TaskCancelled, TaskStatus
 from orchestrator.models.tasks.timeline import TaskWait, Timeline, TraceStep, WaitReason
-from orchestrator.services.chat import Admitted
+from orchestrator.services.chat.messages import Admitted
 from orchestrator.services.container import Services
-from orchestrator.services.health import Health
+from orchestrator.services.operations.health import Health
 from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.events.frames import make_body
 from orchestrator.telemetry.metrics import Metrics

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from orchestrator.errors import RateLimited, StoreUnavailable
 from orchestrator.models.common.ids import is_id
 from orchestrator.models.sessions.chat import ChatAnswer
-from orchestrator.services.health import Health
+from orchestrator.services.operations.health import Health
 from tests.http.fakes import SETTINGS, House, bearer
 
 CREATE = "/api/v1/session.create"

@@ -12,7 +12,7 @@ from orchestrator.models.operations.breakers import BreakerState
 from orchestrator.models.operations.system_events import Notice
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.timeline import WaitFacts
-from orchestrator.services.notice_board import WAITING, NoticeBoard
+from orchestrator.services.operations.system_events import WAITING, NoticeBoard
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.system_events import NoticeStore
 from orchestrator.store.redis.connection import open_redis

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from orchestrator.models.common.principal import Role
 from orchestrator.models.gateway.usage import UsageGroup, UsageItem, UsageReport, UsageTotals
-from orchestrator.services.usage import UsageService
+from orchestrator.services.gateway.usage import UsageService
 from orchestrator.store.gateway.usage import UsageLedger
 from tests.http.fakes import House, bearer
 

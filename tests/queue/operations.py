@@ -3,11 +3,11 @@
 from attrs import frozen
 
 from orchestrator.models.common.principal import RequestContext, Role
-from orchestrator.services.dead_letters import DeadLetterService
-from orchestrator.services.rate_limiter import rates_of
-from orchestrator.services.replays import ReplayService
-from orchestrator.services.tenants import TenantService
-from orchestrator.services.transfers import TransferService
+from orchestrator.services.operations.dead_letters import DeadLetterService
+from orchestrator.services.operations.replays import ReplayService
+from orchestrator.services.operations.tenants import TenantService
+from orchestrator.services.operations.transfers import TransferService
+from orchestrator.services.shared.rate_limiter import rates_of
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.tenants import TenantStates

@@ -23,15 +23,15 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
-from orchestrator.services.batches import BATCH_ITEM
-from orchestrator.services.chat import CHAT_TURN, ChatService
-from orchestrator.services.conversations import Conversations
-from orchestrator.services.rate_limiter import rates_of
-from orchestrator.services.run import Partial, Run, TurnDone, TurnRunner, TurnWaiting
-from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.services.session_manager import SessionManager
-from orchestrator.services.tasks import TaskService, retention_of
-from orchestrator.services.transcripts import Transcripts
+from orchestrator.services.chat.conversations import Conversations
+from orchestrator.services.chat.messages import CHAT_TURN, ChatService
+from orchestrator.services.chat.transcripts import Transcripts
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.plans.attempt import Partial, Run, TurnDone, TurnRunner, TurnWaiting
+from orchestrator.services.scheduling.batches import BATCH_ITEM
+from orchestrator.services.sessions.session_manager import SessionManager
+from orchestrator.services.shared.rate_limiter import rates_of
+from orchestrator.services.tasks.tasks import TaskService, retention_of
 from orchestrator.store.events.event_hub import EventPump
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys

@@ -9,7 +9,7 @@ from orchestrator.models.operations.consistency import FaultKind, Place
 from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.services.books import Audit, Auditor
+from orchestrator.services.operations.consistency import Audit, Auditor
 from orchestrator.store.operations.consistency import BookStore
 from orchestrator.store.operations.tenants import TenantStates
 from tests.queue.stage import SETTINGS, Stage, context, open_stage

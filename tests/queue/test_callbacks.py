@@ -25,7 +25,7 @@ from orchestrator.queue.consumer import Handler
 from orchestrator.queue.hand import StopReason
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
-from orchestrator.services.callbacks import WEBHOOK
+from orchestrator.services.tasks.callbacks import WEBHOOK
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.workflows import WorkflowStore
 from orchestrator.store.scheduling.batches import BatchStore

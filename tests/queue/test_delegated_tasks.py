@@ -14,10 +14,10 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import Task, TaskStatus
 from orchestrator.models.tasks.task_updates import ServiceError, TaskComplete, TaskFail
 from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
-from orchestrator.services.delegation_cancels import DelegationCancels
-from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.services.task_updates import TaskUpdateService
-from orchestrator.services.tool_runs import ToolRunService
+from orchestrator.services.agents.tool_runs import ToolRunService
+from orchestrator.services.delegation.delegation_cancels import DelegationCancels
+from orchestrator.services.delegation.task_updates import TaskUpdateService
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants
 from orchestrator.telemetry.metrics import Metrics
 from tests.queue.stage import SETTINGS, Stage, context, open_stage

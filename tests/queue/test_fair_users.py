@@ -12,9 +12,9 @@ from orchestrator.models.sessions.chat import ChatTurn
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.expiry import give_up_expired
-from orchestrator.services.books import Auditor
-from orchestrator.services.tasks import retention_of
-from orchestrator.services.views import state_body
+from orchestrator.services.operations.consistency import Auditor
+from orchestrator.services.shared.views import state_body
+from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.operations.consistency import BookStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 

@@ -15,8 +15,8 @@ from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, ScheduleCreate, ScheduleUpdate, SessionPolicy
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.timers import run_timers
-from orchestrator.services.schedule_runner import ScheduleRunner
-from orchestrator.services.schedules import ScheduleService
+from orchestrator.services.scheduling.schedule_runner import ScheduleRunner
+from orchestrator.services.scheduling.schedules import ScheduleService
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.schedules import ScheduleStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage

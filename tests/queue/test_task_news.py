@@ -8,8 +8,8 @@ import orjson
 import pytest
 import trio
 
-from orchestrator.services.task_news import TaskNewsService
-from orchestrator.services.task_updates import TaskUpdateService
+from orchestrator.services.delegation.task_update_stream import TaskNewsService
+from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.store.downstream.task_update_stream import GROUP, TaskNews
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.errors import NotFound, TenantDraining
 from orchestrator.models.operations.tenant import SpendingLimits, TenantSettings, TenantState, Tier
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.services.tenants import TenantService
+from orchestrator.services.operations.tenants import TenantService
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.tenants import TenantStates
 from tests.queue.stage import SETTINGS, Stage, context, open_stage

@@ -10,8 +10,8 @@ from orchestrator.models.common.principal import Role
 from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.timeline import TaskWait, WaitReason
-from orchestrator.services.load import LoadService
-from orchestrator.services.timelines import TimelineService
+from orchestrator.services.operations.load import LoadService
+from orchestrator.services.operations.timelines import TimelineService
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.tasks.timelines import TimelineStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage

@@ -13,8 +13,8 @@ from orchestrator.config.gateway import GatewaySettings, TiersSettings
 from orchestrator.config.settings import NonCriticalServiceSettings, ServiceSettings, ServicesSettings
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
-from orchestrator.services.gateway import Gateway, open_gateway
-from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.gateway.gateway import Gateway, open_gateway
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits
 from orchestrator.store.gateway.usage import UsageLedger

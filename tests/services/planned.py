@@ -11,8 +11,8 @@ from orchestrator.models.plans.orchestration import ONCE, OnFailure, Orchestrati
 from orchestrator.models.plans.plan_state import CallState, PlanProgress
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import Wait, WaitKind
-from orchestrator.services.performing import PlannedCall
-from orchestrator.services.run import CallWaits
+from orchestrator.services.plans.attempt import CallWaits
+from orchestrator.services.plans.call_executor import PlannedCall
 from tests.services.fakes import FakeDelegations, a_message
 
 

@@ -8,9 +8,9 @@ import trio
 from attrs import define, field
 
 from orchestrator.clients.opening import Clients, open_clients
-from orchestrator.services.agent_catalog import AgentCatalog
-from orchestrator.services.chat_turn import ChatTurnRunner
-from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.chat.chat_turn import ChatTurnRunner
+from orchestrator.services.downstream.agent_catalog import AgentCatalog
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from tests.services.fakes import services_at
 from tests.services.scripted import Asked, Handler, reply, response, serve, stream_all, token
 

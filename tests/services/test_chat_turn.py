@@ -9,8 +9,8 @@ from attrs import evolve
 from orchestrator.errors import BadGateway, FencedOut, NotFound, PlanTimeout, ServiceRefused
 from orchestrator.models.sessions.chat import HistoryMessage, Speaker
 from orchestrator.models.tasks.waits import Wait, WaitKind
-from orchestrator.services.chat_turn import ChatTurnRunner
-from orchestrator.services.run import Partial, TurnDone, TurnWaiting
+from orchestrator.services.chat.chat_turn import ChatTurnRunner
+from orchestrator.services.plans.attempt import Partial, TurnDone, TurnWaiting
 from tests.services.fakes import FakeRun, a_message, a_session
 from tests.services.platform import Platform, says, turns_on
 from tests.services.scripted import (

@@ -6,9 +6,9 @@ from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import ONCE, ServiceCall
 from orchestrator.models.plans.service_operations import OPERATIONS
-from orchestrator.services import agent_catalog
-from orchestrator.services.fallbacks import FALLBACKS, or_none
-from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.downstream import agent_catalog
+from orchestrator.services.downstream.fallbacks import FALLBACKS, or_none
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from tests.services.fakes import call_context
 from tests.services.platform import Platform, catalog_on
 

@@ -9,7 +9,7 @@ import trio
 from orchestrator.domain.gateway.gateway_cache import request_digest
 from orchestrator.errors import BadGateway, StoreUnavailable
 from orchestrator.models.gateway.usage import UsageKind
-from orchestrator.services.shared_answers import Codec
+from orchestrator.services.gateway.single_flight import Codec
 from orchestrator.store.gateway.answer_cache import LEASE_MS
 from orchestrator.store.redis.connection import RedisAway
 from tests.services.gateway_rig import ANSWER, CTX, USAGE, answering, embedding, gateway_at, rig

@@ -19,13 +19,13 @@ from orchestrator.errors import (
     Unprocessable,
 )
 from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
-from orchestrator.services.agent_catalog import AgentCatalog
-from orchestrator.services.batch_item import BatchItemRunner
-from orchestrator.services.performing import PlanDone, PlannedCall, PlanWaiting
-from orchestrator.services.plan_calls import PlanCalls
-from orchestrator.services.plan_runner import PlanRunner
-from orchestrator.services.run import CallWaits
-from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.agents.agent_question import BatchItemRunner
+from orchestrator.services.downstream.agent_catalog import AgentCatalog
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.plans.attempt import CallWaits
+from orchestrator.services.plans.call_executor import PlanDone, PlannedCall, PlanWaiting
+from orchestrator.services.plans.plan_runner import PlanRunner
+from orchestrator.services.workflows.plan_calls import PlanCalls
 from tests.services.fakes import call_context, services_at
 from tests.services.gateway_rig import gateway_at
 from tests.services.planned import FakePlanRun, a_plan

@@ -19,8 +19,8 @@ from orchestrator.errors import (
 from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, Strategy
 from orchestrator.models.plans.plan_state import CallState
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.services.performing import PlanDone, PlanUndone, PlanWaiting
-from orchestrator.services.plan_runner import PlanRunner
+from orchestrator.services.plans.call_executor import PlanDone, PlanUndone, PlanWaiting
+from orchestrator.services.plans.plan_runner import PlanRunner
 from tests.services.planned import FakePerformer, FakePlanRun, a_plan, step
 
 DONE = {"status": "completed", "result": {"late": True}}

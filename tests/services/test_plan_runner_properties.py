@@ -12,8 +12,8 @@ from trio.testing import MockClock
 from orchestrator.codec import unstructure
 from orchestrator.errors import BadGateway, OrchestratorError
 from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, ServiceCall, Strategy
-from orchestrator.services.performing import PlanDone, PlannedCall, PlanUndone, PlanWaiting
-from orchestrator.services.plan_runner import PlanRunner
+from orchestrator.services.plans.call_executor import PlanDone, PlannedCall, PlanUndone, PlanWaiting
+from orchestrator.services.plans.plan_runner import PlanRunner
 from tests.services.planned import Crash, FakePerformer, FakePlanRun, a_plan, step
 
 NAMES = "abcdefg"

@@ -6,7 +6,7 @@ import trio
 from orchestrator.clients.opening import open_clients
 from orchestrator.clients.transport.http_transport import HttpTransport
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
-from orchestrator.services.probes import FRESH_SECONDS, Probe, probes_of
+from orchestrator.services.operations.probes import FRESH_SECONDS, Probe, probes_of
 from tests.services.scripted import Asked, Handler, reply, serve
 
 

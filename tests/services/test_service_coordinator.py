@@ -7,7 +7,7 @@ from trio.testing import MockClock
 from orchestrator.errors import CallTimeout, NotFound, ServiceFault, ServiceUnreachable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, MEDIUM, RetryPolicy, ServiceCall
-from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from tests.services.fakes import call_context
 
 

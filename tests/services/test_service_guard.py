@@ -11,7 +11,7 @@ from orchestrator.errors import BadGateway, CallTimeout, CircuitOpen, NotFound, 
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.operations.breakers import BreakerState
 from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
-from orchestrator.services.service_coordinator import ServiceCoordinator
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from tests.services.fakes import call_context
 
 STEP = ServiceCall("tool_registry", "execute", ONCE)

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from orchestrator.errors import BadGateway, FencedOut
-from orchestrator.services.siblings import open_siblings
+from orchestrator.services.shared.nursery import open_siblings
 
 
 async def fail(error: Exception) -> None:

@@ -8,9 +8,9 @@ from attrs import evolve
 
 from orchestrator.errors import BadGateway, CallTimeout, ServiceRefused
 from orchestrator.models.tasks.waits import Wait, WaitKind
-from orchestrator.services.chat_turn import ChatTurnRunner
-from orchestrator.services.run import Partial, TurnDone, TurnWaiting
-from orchestrator.services.turn_tools import DELEGATED_MS
+from orchestrator.services.chat.chat_turn import ChatTurnRunner
+from orchestrator.services.chat.turn_tools import DELEGATED_MS
+from orchestrator.services.plans.attempt import Partial, TurnDone, TurnWaiting
 from tests.services.fakes import FakeRun, a_message
 from tests.services.platform import Platform, says, turns_on
 from tests.services.scripted import Asked, reply, response, token, tool_request

@@ -11,7 +11,7 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import Doubt, GatewayCall
 from orchestrator.models.gateway.usage import Spending, UsageKind
 from orchestrator.models.operations.consistency import Fault, FaultKind
-from orchestrator.services.books import Audit, Auditor
+from orchestrator.services.operations.consistency import Audit, Auditor
 from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.consistency import BookStore

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from orchestrator.models.plans.plan_request import CALL_NAME
 from orchestrator.models.tasks.waits import ANSWER
-from orchestrator.services.plan_record import UNDO, WAIT
-from orchestrator.services.workflow_records import is_result
+from orchestrator.services.plans.plan_journal import UNDO, WAIT
+from orchestrator.services.workflows.workflow_records import is_result
 
 NAMES = st.from_regex(re.compile(CALL_NAME.replace("$", r"\Z"), re.ASCII)) | st.sampled_from(
     ["undo", "engine", "wait", "answer", "step", "agent_version", "execute", "streamed"]

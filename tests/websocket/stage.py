@@ -30,11 +30,11 @@ from orchestrator.models.events.events import ChatStatusUpdate, ToolResult
 from orchestrator.models.sessions.chat import ChatAccepted, ChatCancelled, ChatTurn, HistoryMessage, Speaker
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.batch import Batch, BatchStatus, OnItemError
-from orchestrator.services.chat import Admitted
+from orchestrator.services.chat.messages import Admitted
 from orchestrator.services.container import Services
-from orchestrator.services.notification_hub import NotificationHub
-from orchestrator.services.notifications import NotificationService
-from orchestrator.services.task_updates import TaskUpdateService
+from orchestrator.services.delegation.task_updates import TaskUpdateService
+from orchestrator.services.notifications.notification_hub import NotificationHub
+from orchestrator.services.notifications.notifications import NotificationService
 from orchestrator.store.events.event_hub import EventPump
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.events.frames import make_body

@@ -13,7 +13,7 @@ from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.queue.tasks.retries import within_time_left
-from orchestrator.services.tasks import retention_of
+from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.tasks import Ending
 

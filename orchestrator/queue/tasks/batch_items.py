@@ -14,8 +14,8 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import start_over
-from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
-from orchestrator.services.stand_in import stand_in
+from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
+from orchestrator.services.workflows.ephemeral_session import stand_in
 
 
 @define(eq=False)

@@ -6,8 +6,8 @@ from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.hand import Hand
 from orchestrator.queue.services import QueueServices
-from orchestrator.services.tasks import retention_of
-from orchestrator.services.views import state_body
+from orchestrator.services.shared.views import state_body
+from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.tasks.tasks import Ending
 
 

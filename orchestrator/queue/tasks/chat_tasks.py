@@ -19,9 +19,9 @@ from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of,
 from orchestrator.queue.tasks.burial import bury
 from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import start_over
-from orchestrator.services.run import Partial, TurnDone, TurnRunner, TurnWaiting
-from orchestrator.services.tasks import retention_of
-from orchestrator.services.views import state_body
+from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
+from orchestrator.services.shared.views import state_body
+from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.tasks.tasks import Ending
 

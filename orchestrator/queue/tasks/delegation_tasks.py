@@ -11,12 +11,12 @@ from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.queue.consumer import Handler
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.plain_tasks import PlainRun, PlainTasks
-from orchestrator.services.call_contexts import call_of
-from orchestrator.services.delegation_cancels import DelegationCancels
-from orchestrator.services.delegations import CANCEL_TASK, answer_of, result_of
-from orchestrator.services.run import CallWaits
-from orchestrator.services.service_coordinator import ServiceCoordinator
-from orchestrator.services.tool_runs import TOOL_RUN
+from orchestrator.services.agents.tool_runs import TOOL_RUN
+from orchestrator.services.delegation.delegation_cancels import DelegationCancels
+from orchestrator.services.delegation.delegations import CANCEL_TASK, answer_of, result_of
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.plans.attempt import CallWaits
+from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.store.tasks.plain_tasks import GenericTaskStore
 
 _RUN: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)

@@ -14,11 +14,11 @@ from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.queue.plan_run import PlanTaskRun
 from orchestrator.queue.run import outlast
-from orchestrator.services.call_contexts import call_of
-from orchestrator.services.delegations import answer_of
-from orchestrator.services.engine_performer import CALL
-from orchestrator.services.workflow_engine import ENGINE, EngineService, kept_progress, progress_of_run
-from orchestrator.services.workflow_records import (
+from orchestrator.services.delegation.delegations import answer_of
+from orchestrator.services.shared.call_contexts import call_of
+from orchestrator.services.workflows.engine_executor import CALL
+from orchestrator.services.workflows.workflow_engine import ENGINE, EngineService, kept_progress, progress_of_run
+from orchestrator.services.workflows.workflow_records import (
     STATUS_UPDATE,
     request_body,
     request_of,

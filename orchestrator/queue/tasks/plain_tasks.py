@@ -17,7 +17,7 @@ from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import try_later
-from orchestrator.services.run import CallWaits
+from orchestrator.services.plans.attempt import CallWaits
 from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskEnd
 
 

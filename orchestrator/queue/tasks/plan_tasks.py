@@ -26,11 +26,11 @@ from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of,
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import try_later
-from orchestrator.services.engine_performer import CALL, engine_plan
-from orchestrator.services.performing import PlanDone, PlanUndone, PlanWaiting
-from orchestrator.services.plan_runner import PlanRunner
-from orchestrator.services.workflow_records import STATUS_UPDATE, status_body
-from orchestrator.services.workflow_views import steps_done
+from orchestrator.services.plans.call_executor import PlanDone, PlanUndone, PlanWaiting
+from orchestrator.services.plans.plan_runner import PlanRunner
+from orchestrator.services.workflows.engine_executor import CALL, engine_plan
+from orchestrator.services.workflows.workflow_records import STATUS_UPDATE, status_body
+from orchestrator.services.workflows.workflow_views import steps_done
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.workflows import WorkflowStore
 from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskEnd

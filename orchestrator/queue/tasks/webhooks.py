@@ -33,7 +33,7 @@ from orchestrator.queue.run import outlast
 from orchestrator.queue.services import QueueServices
 from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.retries import put_off
-from orchestrator.services.workflow_views import results_of
+from orchestrator.services.workflows.workflow_views import results_of
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.workflows import WorkflowStore
 from orchestrator.store.scheduling.batches import BatchStore

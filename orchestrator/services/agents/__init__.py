@@ -1,0 +1,1 @@
+"""Agents and tools: list, show, assign, run."""

@@ -1,0 +1,31 @@
+"""Which version of an agent answers: the one that a turn began with, however often it has to begin again."""
+
+from typing import Final
+
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.call import CallContext
+from orchestrator.services.downstream.agent_catalog import AgentCatalog
+from orchestrator.services.plans.attempt import Run
+
+AGENT_VERSION: Final = "agent_version"
+"""Checkpoint: the agent and its version that answer this task."""
+
+
+async def agent_of(run: Run, call: CallContext, catalog: AgentCatalog) -> AgentConfig:
+    """Return the agent that answers a task, and keep its version for later attempts.
+
+    It is the version that an earlier attempt began with; at first that which the session is bound to
+    (`agent.assign`), or else the latest.
+
+    Raises:
+        NotFound: the tenant has no such agent, or not in this version.
+        ServiceFault: Agent Management is away, and stayed so.
+        FencedOut: another worker has taken the task over.
+    """
+    chosen = run.checkpoints.get(AGENT_VERSION)
+    if chosen is not None:
+        return await catalog.agent(call, chosen["agent_id"], chosen["version"])
+    agent_id = run.session.agent_id
+    agent = await catalog.agent(call, agent_id, run.session.pinned_version)
+    await run.checkpoint(AGENT_VERSION, {"agent_id": agent_id, "version": agent.version})
+    return agent

@@ -1,0 +1,231 @@
+"""The agent at work: its execution, leg by leg, with the tools that it asks for in between."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+import trio
+from attrs import define, evolve, field, frozen
+
+from orchestrator.clients.agent_execution import Execution, read_response
+from orchestrator.clients.opening import Clients
+from orchestrator.codec import unstructure
+from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFault, ServiceRefused
+from orchestrator.models.agents.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
+from orchestrator.models.plans.orchestration import HIGH, MEDIUM, ServiceCall
+from orchestrator.models.tasks.waits import CallAnswer, Callback, Wait
+from orchestrator.services.chat.turn_stream import TurnStream
+from orchestrator.services.chat.turn_tools import DELEGATED_MS, async_tools, client_wait, outcome_of, service_wait
+from orchestrator.services.delegation.delegations import answer_of, result_of
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.plans.attempt import Run, TurnWaiting
+
+STREAMED: Final = "streamed"
+"""Checkpoint: `TurnExecution.state` when the turn began to wait for somebody's answer, and what else it will need."""
+_CANCEL_SECONDS: Final = 1.0
+_EXECUTING: Final = "execute."
+EXECUTE: Final = ServiceCall("agent_execution", "execute", HIGH)
+TOOL_RESULT: Final = ServiceCall("agent_execution", "tool_result", HIGH)
+TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
+ASYNC_TOOL: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)
+TOOL_ROUNDS: Final = 16
+"""Tools that an agent may ask for in one turn."""
+_log = structlog.get_logger("orchestrator.services.chat.turn_execution")
+
+
+@frozen
+class Inputs:
+    """What an agent needs to answer."""
+
+    agent: AgentConfig
+    context: dict[str, Any]
+    tools: list[dict[str, Any]]
+
+
+@define
+class TurnExecution:
+    """One turn's execution at Agent Execution."""
+
+    run: Run
+    call: CallContext
+    clients: Clients
+    coordinator: ServiceCoordinator
+    stream: TurnStream
+    _waited: Mapping[str, Any]
+    """What `state` was when an earlier attempt began to wait; empty: none did."""
+    execution_id: str = field(init=False)
+    """Set while the execution may be running there."""
+    rounds: int = field(init=False)
+    async_tools: frozenset[str] = field(init=False)
+    """Those that are started, and answer later."""
+    _callback: Callback | None = field(default=None, init=False)
+    _prepared: trio.Event = field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.execution_id = self._waited.get("execution_id", "")
+        self.rounds = self._waited.get("rounds", 0)
+        self.async_tools = frozenset(self._waited.get("async_tools", ()))
+
+    def state(self, wait: Wait) -> dict[str, Any]:
+        """Return what a later attempt needs, to go on when `wait` has been answered."""
+        return {
+            "wait": unstructure(wait),
+            "execution_id": self.execution_id,
+            "rounds": self.rounds,
+            "async_tools": sorted(self.async_tools),
+        }
+
+    @property
+    def _executing(self) -> str:
+        """Name the call; after a failure the turn starts over with another one."""
+        return f"{_EXECUTING}{self.run.message.metadata.retry_count}"
+
+    @staticmethod
+    def outlived(waited: dict[str, Any], failures: int) -> bool:
+        """Tell whether a wait was for an execution that has failed since: the turn starts over with another one."""
+        call_id = str(waited["wait"]["call_id"])
+        return call_id.startswith(_EXECUTING) and call_id != f"{_EXECUTING}{failures}"
+
+    async def prepare(self) -> None:
+        """Have the agent's answer taken, should it come later; `start` waits for it."""
+        self._callback = await self.run.delegations.register(self._executing, EXECUTE.service, DELEGATED_MS)
+        self._prepared.set()
+
+    async def start(self, inputs: Inputs) -> AgentResponse | TurnWaiting:
+        """Let the agent answer the turn's question; raises what `Transport.call` raises, or FencedOut."""
+        run = self.run
+        await self._prepared.wait()
+        self.async_tools = async_tools(inputs.tools)
+        if self._callback is None:
+            # An earlier attempt was lost after the service had taken the execution on.
+            answer = answer_of(run.checkpoints, self._executing)
+            waiting = TurnWaiting((service_wait(self._executing),))
+            return waiting if answer is None else await self._answered(answer)
+
+        async def leg(limited: CallContext) -> AgentOutcome:
+            # A broken stream can't be gone on with: each try is an execution of its own.
+            self.execution_id = new_id()
+            execution = Execution(
+                self.execution_id,
+                run.message.payload["content"],
+                inputs.agent,
+                {**run.session.context, **inputs.context, "attachments": run.message.payload.get("attachments") or []},
+                inputs.tools,
+                run.session.session_id,
+                run.message.metadata.user_id,
+                max_tokens=run.message.payload.get("max_tokens"),
+                callback=self._callback,
+            )
+            client = self.clients.agent_execution
+            async with client.execute(limited.keyed(self.execution_id), execution) as stream:
+                return await self.stream.relay(stream)
+
+        return await self._go_on(inputs.agent, await self.coordinator.run(EXECUTE, self.call, leg))
+
+    async def resume(self, agent: AgentConfig, wait: Wait, answer: CallAnswer) -> AgentResponse | TurnWaiting:
+        """Go on with what was waited for: the result of a tool, or the agent's whole answer."""
+        if wait.call_id == self._executing:
+            return await self._answered(answer)
+        outcome = outcome_of(wait.kind, answer)
+        if wait.request is None:
+            await self._show(wait.call_id, outcome)
+        return await self._go_on(agent, await self._hand_over(wait.call_id, outcome))
+
+    async def _answered(self, answer: CallAnswer) -> AgentResponse:
+        response = read_response(result_of(answer))
+        self.execution_id = ""
+        await self.stream.tell(response)
+        return response
+
+    async def cancel(self) -> None:
+        """Tell Agent Execution, if it is still at work, that nobody waits any more; within `_CANCEL_SECONDS`."""
+        if not self.execution_id:
+            return
+        deadline = trio.current_time() + _CANCEL_SECONDS
+        with trio.CancelScope(shield=True, deadline=deadline):
+            try:
+                await self.clients.agent_execution.cancel(evolve(self.call, deadline=deadline), self.execution_id)
+            except OrchestratorError as error:
+                _log.warning("execution not cancelled", task_id=self.run.message.task_id, reason=error.message)
+
+    async def _go_on(self, agent: AgentConfig, outcome: AgentOutcome) -> AgentResponse | TurnWaiting:
+        while isinstance(outcome, ToolRequest):
+            self.rounds += 1
+            if self.rounds > TOOL_ROUNDS:
+                raise ServiceRefused(
+                    f"The agent asked for more than {TOOL_ROUNDS} tools in one turn.", service="agent_execution"
+                )
+            if outcome.tool_id in agent.client_tools:
+                return TurnWaiting((client_wait(outcome.tool_call_id, outcome.tool_id, outcome.parameters),))
+            used = await self._use(outcome)
+            if isinstance(used, Wait):
+                return TurnWaiting((used,))
+            outcome = await self._hand_over(outcome.tool_call_id, used)
+        if isinstance(outcome, AgentAccepted):
+            self.execution_id = outcome.execution_id or self.execution_id
+            await self.run.delegations.sent(self._executing, EXECUTE.service, self.execution_id)
+            return TurnWaiting((service_wait(self._executing),))
+        self.execution_id = ""
+        return outcome
+
+    async def _hand_over(self, tool_call_id: str, outcome: ToolOutcome) -> AgentOutcome:
+        execution_id = self.execution_id
+
+        async def leg(limited: CallContext) -> AgentOutcome:
+            client = self.clients.agent_execution
+            async with client.tool_result(limited, execution_id, tool_call_id, outcome) as stream:
+                return await self.stream.relay(stream)
+
+        call = self.call.keyed(f"{execution_id}:{tool_call_id}")
+        try:
+            return await self.coordinator.run(TOOL_RESULT, call, leg)
+        except NotFound as error:
+            raise BadGateway(
+                "Agent Execution no longer knows the answer that it was working on.",
+                details=error.details,
+                service=error.service,
+            ) from None
+
+    async def _use(self, request: ToolRequest) -> ToolOutcome | Wait:
+        """Run a tool of the Tool Registry; where that fails, the agent is told and decides what to do.
+
+        One that answers later is started, and waited for.
+        """
+        begun = trio.current_time()
+        call = self.call.keyed(f"{self.execution_id}:{request.tool_call_id}:run")
+
+        async def execute(limited: CallContext) -> ToolOutcome:
+            return await self.clients.tool_registry.execute(limited, request.tool_id, request.parameters)
+
+        try:
+            if request.tool_id in self.async_tools:
+                return await self._begin(request, call)
+            outcome = await self.coordinator.run(TOOL, call, execute)
+        except NotFound:
+            outcome = ToolOutcome(ToolStatus.ERROR, error_message=f"There is no tool {request.tool_id!r}.")
+        except ServiceFault as error:
+            outcome = ToolOutcome(ToolStatus.ERROR, error_message=error.message)
+        took_ms = round((trio.current_time() - begun) * 1000, 3)
+        shown = ToolOutcome(outcome.status, outcome.data, outcome.error_message, took_ms)
+        await self._show(request.tool_call_id, shown)
+        return shown
+
+    async def _begin(self, request: ToolRequest, call: CallContext) -> Wait:
+        """Start a tool that answers later."""
+        delegations, call_id = self.run.delegations, request.tool_call_id
+        callback = await delegations.register(call_id, ASYNC_TOOL.service, DELEGATED_MS)
+        if callback is not None:
+
+            async def start(limited: CallContext) -> str:
+                client = self.clients.tool_registry
+                return await client.async_execute(limited, request.tool_id, request.parameters, callback)
+
+            await delegations.sent(call_id, ASYNC_TOOL.service, await self.coordinator.run(ASYNC_TOOL, call, start))
+        return service_wait(call_id)
+
+    async def _show(self, tool_call_id: str, outcome: ToolOutcome) -> None:
+        question = self.run.message.payload["message_id"]
+        await self.run.emit("tool.result", ToolResult(tool_call_id, outcome, question))

@@ -1,0 +1,1 @@
+"""Calls that other services finish later, and the updates they send."""

@@ -1,0 +1,74 @@
+"""Telling services that nobody wants their work any more: a task has ended before they have."""
+
+from typing import Any, Final
+
+import structlog
+from attrs import frozen
+
+from orchestrator.clients.opening import Clients
+from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import HIGH, ServiceCall
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.store.plans.delegations import Delegation, DelegationStore
+from orchestrator.telemetry.metrics import Metrics
+
+_REASON: Final = "the task has ended"
+_log = structlog.get_logger("orchestrator.services.delegation.delegation_cancels")
+
+
+@frozen
+class DelegationCancels:
+    """Tells the services that a task has handed calls on to."""
+
+    store: DelegationStore
+    clients: Clients
+    coordinator: ServiceCoordinator
+    metrics: Metrics
+
+    async def tell(self, call: CallContext, task_id: str) -> list[str]:
+        """Tell each service that is still at work for a task, and return the calls that were cancelled.
+
+        A service that no longer knows its work is as good as told. What could not be told is logged and counted; to
+        tell once more what was told before does no harm.
+
+        Raises:
+            OrchestratorError: of the last service that could not be told.
+        """
+        told: list[str] = []
+        trouble: OrchestratorError | None = None
+        for delegation in await self.store.of_task(call.tenant_id, task_id):
+            if delegation.ended or not delegation.cancellable:
+                continue
+            try:
+                await self._cancel(call, delegation)
+            except OrchestratorError as error:
+                trouble = error
+                self.metrics.delegation_cancelled(delegation.service, told=False)
+                _log.warning(
+                    "delegation.not_cancelled",
+                    tenant_id=call.tenant_id,
+                    task_id=task_id,
+                    service=delegation.service,
+                    execution_id=delegation.execution_id,
+                    reason=error.message,
+                )
+            else:
+                self.metrics.delegation_cancelled(delegation.service, told=True)
+                told.append(delegation.call_id)
+        if trouble is not None:
+            raise trouble
+        return told
+
+    async def _cancel(self, call: CallContext, delegation: Delegation) -> None:
+        async def cancel(limited: CallContext) -> Any:
+            if delegation.service == "workflow_engine":
+                await self.clients.workflow_engine.cancel(limited, delegation.execution_id, _REASON)
+            else:
+                await self.clients.agent_execution.cancel(limited, delegation.execution_id)
+
+        step = ServiceCall(delegation.service, "cancel", HIGH)
+        try:
+            await self.coordinator.run(step, call.keyed(f"cancel:{delegation.execution_id}"), cancel)
+        except NotFound:
+            _log.info("delegation.unknown", service=delegation.service, execution_id=delegation.execution_id)

@@ -1,0 +1,166 @@
+"""The configurations of agents and the lists of their tools, kept in memory for a short while.
+
+Whoever changes an agent or a tool says so (`agent.updated`, `tool.updated`), and every process forgets what it kept of
+it (`services.catalog_notices`); a notice that is lost costs no more than `FRESH_SECONDS`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+import trio
+
+from orchestrator.clients.opening import Clients
+from orchestrator.errors import NotFound, ServiceFault
+from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
+from orchestrator.services.downstream.fallbacks import FALLBACKS
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("orchestrator.services.downstream.agent_catalog")
+Key = tuple[str, str, str]
+"""Tenant, agent or tool, version."""
+
+FRESH_SECONDS: Final = 30.0
+ENTRIES: Final = 4096
+"""Agents that are kept, of all tenants together; then the oldest entry goes."""
+
+AGENT: Final = ServiceCall("agent_management", "get", HIGH, timeout_ms=5000)
+LOOK: Final = ServiceCall("agent_management", "get", ONCE, timeout_ms=1000)
+"""For those who go on without an answer rather than wait for it."""
+TOOLS: Final = ServiceCall("tool_registry", "list", ONCE, timeout_ms=2000)
+"""A turn goes on without the list rather than wait for it."""
+TOOL: Final = ServiceCall("tool_registry", "get", HIGH, timeout_ms=5000)
+
+
+class _Shelf(Generic[T]):
+    """Values by tenant, name and version, each fresh for `FRESH_SECONDS`.
+
+    Args:
+        last_known_seconds: how old a value may be that is used where it can't be asked for again.
+    """
+
+    def __init__(self, last_known_seconds: float = 0.0) -> None:
+        self._last_known_seconds = last_known_seconds
+        self._kept: dict[Key, tuple[float, T]] = {}
+        self._forgotten = 0
+
+    async def get(self, key: Key, fetch: Callable[[], Awaitable[T]]) -> T:
+        kept = self._kept.get(key)
+        if kept is not None and trio.current_time() - kept[0] < FRESH_SECONDS:
+            return kept[1]
+        forgotten = self._forgotten
+        try:
+            value = await fetch()
+        except ServiceFault:
+            if not self.knows(key):
+                raise
+            _log.warning("catalog.last_known", tenant_id=key[0], name=key[1])
+            return self._kept[key][1]
+        # What was asked for before a notice may be what the notice is about.
+        if forgotten == self._forgotten:
+            self._put(key, value)
+        return value
+
+    def knows(self, key: Key) -> bool:
+        """Say whether there is a value to go on with where it can't be asked for again."""
+        kept = self._kept.get(key)
+        return kept is not None and trio.current_time() - kept[0] < self._last_known_seconds
+
+    def _put(self, key: Key, value: T) -> None:
+        self._kept.pop(key, None)
+        self._kept[key] = (trio.current_time(), value)
+        if len(self._kept) > ENTRIES:
+            del self._kept[next(iter(self._kept))]
+
+    def forget(self, tenant_id: str | None, name: str | None) -> None:
+        """Forget a name of a tenant in all its versions; None stands for all."""
+        self._forgotten += 1
+        doomed = [key for key in self._kept if tenant_id in {None, key[0]} and name in {None, key[1]}]
+        for key in doomed:
+            del self._kept[key]
+
+
+class AgentCatalog:
+    """Looks agents and their tools up. What it returns is shared between turns: nobody changes it."""
+
+    def __init__(self, clients: Clients, coordinator: ServiceCoordinator) -> None:
+        self._clients = clients
+        self._coordinator = coordinator
+        self._agents: _Shelf[AgentConfig] = _Shelf(FALLBACKS["agent_management", "get"].last_known_seconds)
+        self._tools: _Shelf[list[dict[str, Any]]] = _Shelf(FALLBACKS["tool_registry", "list"].last_known_seconds)
+        self._tool: _Shelf[dict[str, Any]] = _Shelf()
+
+    async def agent(self, call: CallContext, agent_id: str, version: str | None = None) -> AgentConfig:
+        """Return an agent's configuration, in a version or in the latest.
+
+        Raises:
+            NotFound: the tenant has no such agent, or not in this version.
+            ServiceFault: Agent Management is away, stayed so, and the configuration was not known lately.
+        """
+        return await self._agent(AGENT, call, agent_id, version)
+
+    async def look(self, call: CallContext, agent_id: str, version: str | None = None) -> AgentConfig:
+        """Return an agent's configuration, or fail at once where Agent Management does; raises as `agent` does."""
+        return await self._agent(LOOK, call, agent_id, version)
+
+    async def tools(self, call: CallContext, agent_id: str | None) -> list[dict[str, Any]]:
+        """Return the tools that an agent may use, or all; ServiceFault where the Tool Registry is away."""
+        client = self._clients.tool_registry
+
+        async def fetch() -> list[dict[str, Any]]:
+            return await self._coordinator.run(TOOLS, call, lambda limited: client.list(limited, agent_id))
+
+        return await self._tools.get((call.tenant_id, agent_id or "", ""), fetch)
+
+    async def tool(self, call: CallContext, tool_id: str) -> dict[str, Any]:
+        """Return one tool as the Tool Registry describes it.
+
+        Raises:
+            NotFound: there is none.
+            ServiceFault: the Tool Registry is away, and stayed so.
+        """
+        client = self._clients.tool_registry
+
+        async def fetch() -> dict[str, Any]:
+            return await self._coordinator.run(TOOL, call, lambda limited: client.get(limited, tool_id))
+
+        try:
+            return await self._tool.get((call.tenant_id, tool_id, ""), fetch)
+        except NotFound as error:
+            raise NotFound(f"There is no tool {tool_id!r}.", details=error.details, service=error.service) from None
+
+    def forget_agent(self, tenant_id: str, agent_id: str) -> None:
+        """Forget an agent in all its versions, and the list of its tools."""
+        self._agents.forget(tenant_id, agent_id)
+        self._tools.forget(tenant_id, agent_id)
+
+    def forget_tools(self, tenant_id: str, *, tool_id: str | None, agent_id: str | None) -> None:
+        """Forget a tool and an agent's list of tools; where one is not named, all of the tenant's."""
+        self._tool.forget(tenant_id, tool_id)
+        self._tools.forget(tenant_id, agent_id)
+        if agent_id is not None:
+            self._tools.forget(tenant_id, "")
+
+    def forget_all(self) -> None:
+        """Forget everything: notices may have been lost."""
+        self._agents.forget(None, None)
+        self._tools.forget(None, None)
+        self._tool.forget(None, None)
+
+    async def _agent(self, step: ServiceCall, call: CallContext, agent_id: str, version: str | None) -> AgentConfig:
+        client, key = self._clients.agent_management, (call.tenant_id, agent_id, version or "")
+
+        async def fetch() -> AgentConfig:
+            # Where there is something to go on with, nobody waits for long.
+            patient = LOOK if self._agents.knows(key) else step
+            return await self._coordinator.run(patient, call, lambda limited: client.get(limited, agent_id, version))
+
+        try:
+            return await self._agents.get(key, fetch)
+        except NotFound as error:
+            which = f"agent {agent_id!r}" if version is None else f"agent {agent_id!r} in version {version!r}"
+            raise NotFound(f"There is no {which}.", details=error.details, service=error.service) from None

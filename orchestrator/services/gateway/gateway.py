@@ -1,0 +1,282 @@
+"""The gateway to Query and Embedding: the only way of agents and services to language models, hence the truth of usage.
+
+    request ── cache ──▶ given again                     services/gateway/single_flight.py
+                └─ budget and rates reserved             services/gateway/reservations.py
+                    └─ the service is asked, and what it has spent is settled
+                        └─ where nobody knows: in doubt  services/gateway/reconciler.py
+
+What an answer of a chat turn says of tokens is for its reader: those tokens were spent through here, were counted here,
+and are counted nowhere else. A call goes on when who asked for it has gone: it is paid for anyway.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import orjson
+import structlog
+import trio
+from attrs import evolve, field, frozen
+
+from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.answers import Answer, as_answer
+from orchestrator.clients.transport.responses import Pieces
+from orchestrator.config.gateway import GatewaySettings
+from orchestrator.domain.gateway.budgets import read_prices
+from orchestrator.domain.gateway.gateway_cache import (
+    Vector,
+    may_share,
+    pack_vector,
+    request_digest,
+    text_digests,
+    unpack_vector,
+)
+from orchestrator.errors import BadGateway, StoreUnavailable
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.gateway.gateway import GatewayCall
+from orchestrator.models.gateway.usage import UsageKind
+from orchestrator.models.plans.orchestration import ServiceCall
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.gateway.gateway_answers import embedded, texts_of, told
+from orchestrator.services.gateway.gateway_requests import EMBED, GENERATE, SEARCH, RequestReader
+from orchestrator.services.gateway.gateway_stream import GatewayStream, KeptPieces
+from orchestrator.services.gateway.reconciler import DoubtSolver
+from orchestrator.services.gateway.reservations import OpenCalls
+from orchestrator.services.gateway.single_flight import Codec, Origin, SharedAnswers
+from orchestrator.store.gateway.answer_cache import AnswerCache
+from orchestrator.store.gateway.gateway_calls import GatewayCalls
+from orchestrator.store.gateway.usage import UsageLedger
+from orchestrator.telemetry.metrics import Metrics
+
+CALL_SECONDS: Final = 120.0
+"""Deadline of a call with all its tries; of a stream as a whole."""
+DRAIN_SECONDS: Final = 10.0
+"""How long a stream whose reader has gone is read on, until it says what it has cost."""
+_log = structlog.get_logger("orchestrator.services.gateway.gateway")
+Ask = Callable[[CallContext, dict[str, Any]], Awaitable[Answer]]
+
+
+@frozen
+class Gateway:
+    """Passes requests on, and counts what they cost."""
+
+    clients: Clients
+    coordinator: ServiceCoordinator
+    calls: OpenCalls
+    shared: SharedAnswers
+    ledger: UsageLedger
+    settings: GatewaySettings
+    metrics: Metrics
+    reader: RequestReader = field(init=False)
+    solver: DoubtSolver = field(init=False)
+
+    @reader.default
+    def _reader(self) -> RequestReader:
+        return RequestReader(self.settings, read_prices(self.settings.prices))
+
+    @solver.default
+    def _solver(self) -> DoubtSolver:
+        return DoubtSolver(self.calls, self.clients, self.coordinator, self.reader)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry calls, keep their leases, and solve doubts, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.calls.keep_leases)
+            nursery.start_soon(self.solver.run)
+            await nursery.start(self.shared.run)
+            task_status.started()
+
+    async def idle(self) -> None:
+        """Wait until no call is under way."""
+        await self.shared.idle()
+
+    async def generate(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask Query, and return its answer: `data`, `metadata`.
+
+        Raises:
+            BudgetExhausted, RateLimited: the tenant may not spend so much now.
+            OrchestratorError: what `Transport.call` raises.
+        """
+        call = self.reader.call(ctx, UsageKind.GENERATE, body)
+        return await self._whole(ctx, call, body, GENERATE, self.clients.query.query, self.settings.generate_ttl)
+
+    async def search(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
+        """Search through Query, and return its answer; raises as `generate` does."""
+        call = self.reader.call(ctx, UsageKind.SEARCH, body)
+        return await self._whole(ctx, call, body, SEARCH, self.clients.query.search, self.settings.search_ttl)
+
+    async def embed(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
+        """Embed texts, and return `embeddings`, `model`, `dimensions`, `total_tokens`; raises as `generate` does.
+
+        Each text that was embedded before is taken from the cache, and `total_tokens` says what the others have spent.
+        """
+        texts = texts_of(body)
+        call = self.reader.call(ctx, UsageKind.EMBED, body)
+        if not may_share(UsageKind.EMBED, body) or self.settings.embedding_ttl <= 0:
+            self.metrics.gateway_call(call.kind, "bypass")
+            given: Answer = (await self.shared.apart(lambda: self._embed(ctx, call, texts)))[0]
+            return told(given, "miss")
+        digests = text_digests(body, texts)
+        by_digest = dict(zip(digests, texts, strict=True))
+        answers: list[Answer] = []
+
+        async def fetch(missing: list[str]) -> list[Vector]:
+            asked = [by_digest[digest] for digest in missing]
+            part = self.reader.call(ctx, UsageKind.EMBED, {**body, "texts": asked})
+            answer, vectors = await self._embed(ctx, part, asked)
+            answers.append(answer)
+            return vectors
+
+        unique = list(by_digest)
+        codec = Codec(self._vector_packer, unpack_vector, _ms(self.settings.embedding_ttl))
+        shared = await self.shared.obtain(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
+        if len({one.value.model for one in shared}) > 1:
+            # The service has changed its model: vectors of two models can't be compared.
+            shared = await self.shared.anew(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
+        cached = sum(one.origin is Origin.KEPT for one in shared)
+        vectors_of = {digest: one.value for digest, one in zip(unique, shared, strict=True)}
+        await self._note_use(ctx, call, shared[0].value.model, hit=cached == len(unique))
+        return embedded([vectors_of[digest] for digest in digests], answers, cached)
+
+    @asynccontextmanager
+    async def stream(self, ctx: RequestContext, body: dict[str, Any]) -> AsyncIterator[GatewayStream]:
+        """Ask Query, and hand out its answer as it comes; usage is counted also where its reader goes away.
+
+        With `cache: true` an answer that was streamed before is handed out again, in one piece.
+        """
+        body = {**body, "stream": True}
+        call = self.reader.call(ctx, UsageKind.GENERATE, body)
+        keeps = may_share(UsageKind.GENERATE, body) and self.settings.generate_ttl > 0
+        digest = request_digest(body)
+        cache = self.shared.cache
+        found = (await cache.seek(ctx.tenant_id, call.kind, [digest], call.call_id))[0] if keeps else None
+        if isinstance(found, bytes):
+            await self._note_kept(ctx, call, found)
+            yield GatewayStream(KeptPieces(found))
+            return
+        self.metrics.gateway_call(call.kind, "miss" if keeps else "bypass")
+        async with self._passing(ctx, call, self.settings.cache_answer_bytes if keeps else 0) as passing:
+            yield passing
+        if passing.whole is not None:
+            codec = Codec(lambda whole: whole, bytes, _ms(self.settings.generate_ttl))
+            await self.shared.keep(ctx.tenant_id, call.kind, {digest: passing.whole}, codec, call.call_id)
+
+    @asynccontextmanager
+    async def _passing(self, ctx: RequestContext, call: GatewayCall, keep_bytes: int) -> AsyncIterator[GatewayStream]:
+        context = _context(ctx, call)
+        async with (
+            self.calls.open(call) as held,
+            self.coordinator.attempt(GENERATE, context) as attempt,
+            AsyncExitStack() as stack,
+        ):
+
+            async def ask(context: CallContext) -> Pieces:
+                return await stack.enter_async_context(self.clients.query.query_stream(context, call.body))
+
+            passing = GatewayStream(await held.attempt(ask, evolve(context, heard=attempt.heard)), keep_bytes)
+            try:
+                yield passing
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + DRAIN_SECONDS):
+                    await passing.drain()
+                attempt.failure = passing.failure
+                if passing.usage is not None:
+                    await held.settle(self.reader.spent(call, passing.usage))
+
+    async def _whole(
+        self, ctx: RequestContext, call: GatewayCall, body: dict[str, Any], step: ServiceCall, ask: Ask, ttl: float
+    ) -> dict[str, Any]:
+        """Return the answer of a call that is not streamed."""
+
+        async def fetch(_: list[str]) -> list[Answer]:
+            return [await self._spend(ctx, call, step, ask)]
+
+        if not may_share(call.kind, body) or ttl <= 0:
+            self.metrics.gateway_call(call.kind, "bypass")
+            (answer,) = await self.shared.apart(lambda: fetch([]))
+            return told(answer, "miss")
+        codec = Codec(self._answer_packer, lambda raw: as_answer(step.service, orjson.loads(raw)), _ms(ttl))
+        (found,) = await self.shared.obtain(ctx.tenant_id, call.kind, [request_digest(body)], codec, fetch)
+        hit = found.origin is Origin.KEPT
+        model = self.reader.spent(call, found.value).model if hit else ""
+        await self._note_use(ctx, call, model, hit=hit)
+        return told(found.value, "hit" if hit else "miss")
+
+    async def _spend(self, ctx: RequestContext, call: GatewayCall, step: ServiceCall, ask: Ask) -> Answer:
+        """Make a call, and count what it has spent."""
+        async with self.calls.open(call) as held:
+            answer = await self.coordinator.run(
+                step,
+                _context(ctx, call),
+                lambda limited: held.attempt(lambda context: ask(context, call.body), limited),
+            )
+            await held.settle(self.reader.spent(call, answer))
+        if call.kind is UsageKind.GENERATE:
+            # It was paid for; it is no answer all the same.
+            answer.inner("data").text("response")
+        return answer
+
+    async def _embed(self, ctx: RequestContext, call: GatewayCall, texts: list[str]) -> tuple[Answer, list[Vector]]:
+        answer = await self._spend(ctx, call, EMBED, self.clients.embedding.embed)
+        inner = answer if "embeddings" in answer.fields else answer.inner("data")
+        rows = inner.items("embeddings")
+        if len(rows) != len(texts):
+            message = f"Embedding answered {len(rows)} embeddings for {len(texts)} texts."
+            raise BadGateway(message, service="embedding")
+        if not all(isinstance(row, list) for row in rows):
+            raise BadGateway("Embedding answered something else than lists of numbers.", service="embedding")
+        return inner, [Vector(inner.text("model"), row) for row in rows]
+
+    def _vector_packer(self, vector: Vector) -> bytes | None:
+        return self._small(pack_vector(vector))
+
+    def _answer_packer(self, answer: Answer) -> bytes | None:
+        return self._small(orjson.dumps(answer.fields))
+
+    def _small(self, packed: bytes | None) -> bytes | None:
+        return packed if packed is not None and len(packed) <= self.settings.cache_answer_bytes else None
+
+    async def _note_kept(self, ctx: RequestContext, call: GatewayCall, stream: bytes) -> None:
+        kept = GatewayStream(KeptPieces(stream))
+        await kept.drain()
+        model = "" if kept.usage is None else self.reader.spent(call, kept.usage).model
+        await self._note_use(ctx, call, model, hit=True)
+
+    async def _note_use(self, ctx: RequestContext, call: GatewayCall, model: str, *, hit: bool) -> None:
+        """Count whether the cache had an answer; a hit is in the ledger too, or in the log where that is away."""
+        self.metrics.gateway_call(call.kind, "hit" if hit else "miss")
+        if hit:
+            try:
+                await self.ledger.count_hit(ctx.tenant_id, call.kind, model, call.payer, ctx.correlation_id)
+            except StoreUnavailable as error:
+                _log.warning("gateway.hit_not_counted", tenant_id=ctx.tenant_id, error=error.message)
+
+
+def open_gateway(
+    clients: Clients,
+    coordinator: ServiceCoordinator,
+    calls: GatewayCalls,
+    cache: AnswerCache,
+    ledger: UsageLedger,
+    settings: GatewaySettings,
+    metrics: Metrics | None = None,
+) -> Gateway:
+    """Put a gateway together; it serves while `Gateway.run` runs."""
+    metrics = metrics or Metrics()
+    return Gateway(clients, coordinator, OpenCalls(calls, metrics), SharedAnswers(cache), ledger, settings, metrics)
+
+
+def _context(ctx: RequestContext, call: GatewayCall) -> CallContext:
+    return CallContext(
+        ctx.tenant_id,
+        ctx.correlation_id,
+        ctx.request_id,
+        ctx.trace,
+        trio.current_time() + CALL_SECONDS,
+        call.call_id,
+    )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,165 @@
+"""Finding out what calls of the gateway have spent that nobody looks after any more.
+
+A process died, an answer was cut, retries were used up, or a settlement could not be written: the call is made again
+under its name, by whichever process takes it, and the service answers what it answered first. So the service's books
+and ours agree in the end.
+"""
+
+from contextlib import AbstractContextManager
+from secrets import token_hex
+from typing import Final
+
+import structlog
+import trio
+from attrs import define, field
+from redis.exceptions import ResponseError
+
+from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.outcomes import is_refusal
+from orchestrator.errors import OrchestratorError, StoreUnavailable
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import TraceContext
+from orchestrator.models.gateway.gateway import Doubt, GatewayCall
+from orchestrator.models.gateway.usage import UsageKind
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.gateway.gateway_requests import STEPS, RequestReader
+from orchestrator.services.gateway.gateway_stream import GatewayStream
+from orchestrator.services.gateway.reservations import OpenCalls
+
+ASK_SECONDS: Final = 60.0
+"""Deadline of asking once."""
+AT_ONCE: Final = 16
+"""Calls that one process asks for at once: they must not get in the way of those that somebody waits for."""
+LONGEST_PAUSE_MS: Final = 300_000
+_TENANTS_AT_ONCE: Final = 100
+_log = structlog.get_logger("orchestrator.services.gateway.gateway")
+
+
+@define(eq=False)
+class DoubtSolver:
+    """Takes calls in doubt, asks for them again, and ends them.
+
+    Args:
+        calls: the calls of this process, and their store.
+        clients: whom to ask.
+        coordinator: whether they may be asked now.
+        reader: reads what was spent.
+    """
+
+    calls: OpenCalls
+    clients: Clients
+    coordinator: ServiceCoordinator
+    reader: RequestReader
+    _changed: trio.Event = field(factory=trio.Event, init=False)
+    _running: int = field(default=0, init=False)
+
+    def wake(self) -> None:
+        """Look soon: there is a new doubt, or room for one."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Solve doubts, for ever."""
+        self.calls.doubted = self.wake
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._changed = trio.Event()
+                try:
+                    wait_ms = await self._round(nursery)
+                except StoreUnavailable as error:
+                    _log.warning("gateway.doubts_not_taken", error=error.message)
+                    wait_ms = 1000
+                with trio.move_on_after(wait_ms / 1000):
+                    await self._changed.wait()
+                # What was doubted just now is due in a moment; several are looked at together.
+                await trio.sleep(0.02)
+
+    async def _round(self, nursery: trio.Nursery) -> int:
+        """Take what is due as far as there is room; returns the ms until there may be more."""
+        store = self.calls.store
+        hold_ms = 2 * store.lease_ms
+        if self._running >= AT_ONCE:
+            return store.lease_ms
+        tenants, moment, wait_ms = await store.take_tenants(_TENANTS_AT_ONCE, hold_ms)
+        for tenant_id in tenants:
+            room = AT_ONCE - self._running
+            if room <= 0:
+                await store.mark(tenant_id, 0)
+                continue
+            try:
+                doubts, following = await store.take_doubts(tenant_id, room, hold_ms)
+            except ResponseError as error:
+                # The keys of this tenant are damaged, and nobody else's; it is looked at again after `hold_ms`.
+                _log.error("tenant.damaged", tenant_id=tenant_id, error=str(error))
+                continue
+            for doubt in doubts:
+                self._running += 1
+                nursery.start_soon(self._solve, doubt, self.calls.holding(doubt.call))
+            if following is None:
+                await store.drop(tenant_id, moment)
+            else:
+                await store.mark(tenant_id, following)
+                wait_ms = following if wait_ms is None else min(wait_ms, following)
+        # Calls of other processes are due after a lease at the soonest, or are theirs.
+        return store.lease_ms if wait_ms is None else min(wait_ms, store.lease_ms)
+
+    async def _solve(self, doubt: Doubt, holding: AbstractContextManager[None]) -> None:
+        try:
+            with holding:
+                await self._ask_again(doubt)
+        except StoreUnavailable as error:
+            # The lease of the call runs out, and somebody takes it again.
+            _log.warning("gateway.doubt_not_settled", call_id=doubt.call.call_id, error=error.message)
+        except ResponseError as error:
+            _log.error("tenant.damaged", tenant_id=doubt.call.tenant_id, error=str(error))
+        finally:
+            self._running -= 1
+            self.wake()
+
+    async def _ask_again(self, doubt: Doubt) -> None:
+        call, store = doubt.call, self.calls.store
+        if doubt.age_ms > store.give_up_ms:
+            await store.give_up(call)
+            self.calls.metrics.gateway_given_up(call.tenant_id, call.estimate)
+            _log.error("gateway.given_up", tenant_id=call.tenant_id, call_id=call.call_id, estimate=call.estimate)
+            return
+        try:
+            spent = self.reader.spent(call, await self._answer(call))
+        except OrchestratorError as error:
+            if is_refusal(error):
+                # The service answers a name as it did first: it has never done what it refuses.
+                await self.calls.release(call)
+                return
+            pause_ms = min(LONGEST_PAUSE_MS, 250 * 2 ** min(doubt.looks, 12))
+            _log.warning("gateway.doubt_remains", call_id=call.call_id, error=error.message, again_in_ms=pause_ms)
+            await self.calls.doubt(call, pause_ms)
+            return
+        await self.calls.settle(call, spent)
+
+    async def _answer(self, call: GatewayCall) -> Answer:
+        context = CallContext(
+            call.tenant_id,
+            call.correlation_id,
+            new_id(),
+            TraceContext(token_hex(16), token_hex(8)),
+            trio.current_time() + ASK_SECONDS,
+            call.call_id,
+        )
+        async with self.coordinator.attempt(STEPS[call.kind], context) as attempt:
+            return await self._ask(call, context.until(attempt.deadline))
+
+    async def _ask(self, call: GatewayCall, context: CallContext) -> Answer:
+        if call.kind is UsageKind.EMBED:
+            return await self.clients.embedding.embed(context, call.body)
+        if call.kind is UsageKind.SEARCH:
+            return await self.clients.query.search(context, call.body)
+        if not call.streams:
+            return await self.clients.query.query(context, call.body)
+        async with self.clients.query.query_stream(context, call.body) as pieces:
+            stream = GatewayStream(pieces)
+            while await stream.receive() is not None:
+                pass
+            # It would not have ended well without.
+            assert stream.usage is not None  # noqa: S101 - as the line above says
+            return stream.usage

@@ -1,0 +1,301 @@
+"""Answers that several ask for: looked up once, asked for once, and given to all.
+
+Within a process all join the flight of the first one. Across processes the first one holds a lease in Redis; the others
+wait for its notice, and at the longest for the end of the lease: then the next of them takes the lead. A flight goes on
+although all who waited for it have gone, and what breaks it is told to all who waited in its process; those in other
+processes try for themselves.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import structlog
+import trio
+from attrs import define, field, frozen
+
+from orchestrator.errors import CallTimeout, InternalFault, OrchestratorError, StoreUnavailable
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.gateway.usage import UsageKind
+from orchestrator.store.gateway.answer_cache import LEASE_MS, AnswerCache, Elsewhere, Ours
+from orchestrator.store.redis.connection import Message
+
+FLIGHT_SECONDS: Final = 130.0
+"""Deadline of a flight as a whole: a little more than that of a call."""
+STOPPING: Final = "The process stops; another one takes the request."
+_GOODBYE_SECONDS: Final = 2.0
+_log = structlog.get_logger("orchestrator.services.gateway.gateway")
+
+
+class Origin(StrEnum):
+    """Where an answer came from."""
+
+    KEPT = "kept"
+    """From the cache."""
+    ASKED = "asked"
+    """From the service, for whoever asked first."""
+
+
+@frozen
+class Shared:
+    """An answer that may have been shared."""
+
+    value: Any
+    origin: Origin
+
+
+@define(eq=False)
+class Flight:
+    """An answer on its way."""
+
+    over: trio.Event = field(factory=trio.Event)
+    noticed: trio.Event = field(factory=trio.Event)
+    """Another process has it now, or has failed."""
+    landed: Shared | OrchestratorError | None = None
+
+    def land(self, with_what: Shared | OrchestratorError) -> None:
+        """End it; the first end counts."""
+        if self.landed is None:
+            self.landed = with_what
+            self.over.set()
+
+    def value(self) -> Shared:
+        """Return what it brought, or raise what broke it."""
+        if isinstance(self.landed, OrchestratorError):
+            raise _another(self.landed) from self.landed
+        assert self.landed is not None  # noqa: S101 - a flight ends by landing
+        return self.landed
+
+
+@frozen
+class Codec:
+    """How answers of a kind are kept: `pack` gives None for one that is not."""
+
+    pack: Callable[[Any], bytes | None]
+    unpack: Callable[[bytes], Any]
+    ttl_ms: int
+
+
+Fetch = Callable[[list[str]], Awaitable[list[Any]]]
+"""Asks the service for the answers with these digests, all at once."""
+
+
+@define(eq=False)
+class SharedAnswers:
+    """Gives answers out.
+
+    Args:
+        cache: where they are kept.
+    """
+
+    cache: AnswerCache
+    _flights: dict[bytes, Flight] = field(factory=dict, init=False)
+    _nursery: trio.Nursery | None = field(default=None, init=False)
+    _under_way: int = field(default=0, init=False)
+    _idle: trio.Event = field(factory=trio.Event, init=False)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry flights, and hear of those of other processes, for ever."""
+        async with trio.open_nursery() as nursery, self.cache.redis.subscriber() as subscriber:
+            await subscriber.subscribe(self.cache.keys.answer_channel)
+            self._nursery = nursery
+            task_status.started()
+            try:
+                async for message in subscriber:
+                    self._notice([message.payload] if isinstance(message, Message) else list(self._flights))
+            finally:
+                self._nursery = None
+
+    def _notice(self, names: Sequence[bytes]) -> None:
+        for name in names:
+            if name in self._flights:
+                self._flights[name].noticed.set()
+
+    async def idle(self) -> None:
+        """Wait until no flight is under way."""
+        while self._under_way:
+            await self._idle.wait()
+
+    async def apart(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Do something that goes on when who asked for it has gone; returns or raises what came of it."""
+        flight = Flight()
+        self._start(self._carry, flight, work)
+        return (await _landing([flight]))[0].value
+
+    async def obtain(
+        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: Codec, fetch: Fetch
+    ) -> list[Shared]:
+        """Return the answers with these digests.
+
+        Args:
+            tenant_id: whose they are; nobody else gets them.
+            kind: what they are.
+            digests: which; each counts once.
+            codec: how they are kept.
+            fetch: asks for those that nobody has and nobody asks for.
+
+        Raises:
+            OrchestratorError: what broke the call for one of them.
+        """
+        names = {digest: self.cache.name(tenant_id, kind, digest) for digest in digests}
+        ours = {digest: Flight() for digest, name in names.items() if name not in self._flights}
+        if ours:
+            leader = _Leader(self, tenant_id, kind, codec, fetch, ours)
+            self._start(self._lead, leader, [names[digest] for digest in ours])
+        self._flights |= {names[digest]: flight for digest, flight in ours.items()}
+        flights = [self._flights[names[digest]] for digest in digests]
+        landed = await _landing(flights)
+        # Who did not ask itself has spent nothing.
+        return [
+            shared if digest in ours else Shared(shared.value, Origin.KEPT)
+            for digest, shared in zip(digests, landed, strict=True)
+        ]
+
+    async def anew(
+        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: Codec, fetch: Fetch
+    ) -> list[Shared]:
+        """Ask for answers although they are kept, and keep them instead; as `obtain` does otherwise."""
+
+        async def work() -> list[Any]:
+            answers = await fetch(list(digests))
+            await self.keep(tenant_id, kind, dict(zip(digests, answers, strict=True)), codec, "")
+            return answers
+
+        return [Shared(answer, Origin.ASKED) for answer in await self.apart(work)]
+
+    async def keep(
+        self, tenant_id: str, kind: UsageKind, answers: Mapping[str, Any], codec: Codec, holder: str
+    ) -> None:
+        """Keep answers by their digests and end the leases of `holder`; where the store is away, they are not kept."""
+        packed = [(digest, None if answer is None else codec.pack(answer)) for digest, answer in answers.items()]
+        try:
+            await self.cache.keep(tenant_id, kind, packed, holder, codec.ttl_ms)
+        except StoreUnavailable as error:
+            _log.warning("gateway.answer_not_kept", error=error.message)
+
+    def _start(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        if self._nursery is None:
+            raise StoreUnavailable(STOPPING)
+        self._nursery.start_soon(self._fly, work, *arguments)
+
+    async def _fly(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        self._under_way += 1
+        try:
+            await work(*arguments)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+                self._idle = trio.Event()
+
+    async def _carry(self, flight: Flight, work: Callable[[], Awaitable[Any]]) -> None:
+        await _bring([flight], lambda: _whole(flight, work))
+
+    async def _lead(self, leader: "_Leader", names: list[bytes]) -> None:
+        try:
+            await _bring(list(leader.flights.values()), leader.run)
+        finally:
+            for name in names:
+                del self._flights[name]
+
+
+def _another(error: OrchestratorError) -> OrchestratorError:
+    """Return the same error once more: an exception collects the frames that it passes, so each asker gets its own."""
+    kind = type(error)
+    twin = kind.__new__(kind, *error.args)
+    twin.__dict__.update(error.__dict__)
+    return twin
+
+
+async def _whole(flight: Flight, work: Callable[[], Awaitable[Any]]) -> None:
+    flight.land(Shared(await work(), Origin.ASKED))
+
+
+async def _landing(flights: Sequence[Flight]) -> list[Shared]:
+    for flight in flights:
+        await flight.over.wait()
+    return [flight.value() for flight in flights]
+
+
+async def _bring(flights: Sequence[Flight], work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work of flights; whatever happens, they end."""
+    end: OrchestratorError = CallTimeout("The answer did not come in time.")
+    try:
+        with trio.move_on_after(FLIGHT_SECONDS):
+            await work()
+    except OrchestratorError as error:
+        end = error
+    except trio.Cancelled:
+        end = StoreUnavailable(STOPPING)
+        raise
+    except Exception:  # noqa: BLE001 - the boundary of the flight: who waits is told, and the log has it
+        _log.exception("gateway.flight_crashed")
+        end = InternalFault("The gateway failed; its log has the reason.")
+    finally:
+        for flight in flights:
+            flight.land(end)
+
+
+@define(eq=False)
+class _Leader:
+    """Brings the answers of some flights that began together."""
+
+    shared: SharedAnswers
+    tenant_id: str
+    kind: UsageKind
+    codec: Codec
+    fetch: Fetch
+    flights: Mapping[str, Flight]
+    _holder: str = field(factory=new_id)
+
+    async def run(self) -> None:
+        """Look up, ask for what nobody asks for, and wait for what others ask for, until all are there."""
+        missing = list(self.flights)
+        while missing:
+            found = await self.shared.cache.seek(self.tenant_id, self.kind, missing, self._holder)
+            asked, awaited = [], {}
+            for digest, one in zip(missing, found, strict=True):
+                if isinstance(one, Ours):
+                    asked.append(digest)
+                elif isinstance(one, Elsewhere):
+                    awaited[digest] = one.wait_ms
+                else:
+                    self.flights[digest].land(Shared(self.codec.unpack(one), Origin.KEPT))
+            if asked:
+                await self._ask(asked)
+            for digest, wait_ms in awaited.items():
+                await self._await(self.flights[digest], wait_ms)
+            missing = list(awaited)
+
+    async def _ask(self, digests: list[str]) -> None:
+        answers: list[Any] = []
+        failure: OrchestratorError | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hold, digests)
+                try:
+                    answers = await self.fetch(digests)
+                except OrchestratorError as error:
+                    failure = error
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _GOODBYE_SECONDS):
+                kept = dict(zip(digests, answers or [None] * len(digests), strict=True))
+                await self.shared.keep(self.tenant_id, self.kind, kept, self.codec, self._holder)
+        if failure is not None:
+            raise failure
+        for digest, answer in zip(digests, answers, strict=True):
+            self.flights[digest].land(Shared(answer, Origin.ASKED))
+
+    async def _hold(self, digests: list[str]) -> None:
+        while True:
+            await trio.sleep(LEASE_MS / 3000)
+            try:
+                await self.shared.cache.hold(self.tenant_id, self.kind, digests, self._holder)
+            except StoreUnavailable as error:
+                _log.warning("gateway.lease_not_renewed", error=error.message)
+
+    async def _await(self, flight: Flight, wait_ms: int) -> None:
+        with trio.move_on_after(wait_ms / 1000):
+            await flight.noticed.wait()
+        flight.noticed = trio.Event()

@@ -1,0 +1,1 @@
+"""Operators' services: tenants, dead letters, replays, transfers, load, health, consistency."""

@@ -1,0 +1,150 @@
+"""The audit: whether a tenant's books balance, and mending what can be mended safely."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Final
+
+import trio
+from attrs import evolve, field, frozen
+
+from orchestrator.domain.tasks.consistency import (
+    REMEDIES,
+    judge_entry,
+    judge_reservations,
+    judge_session,
+    judge_task,
+    place_of,
+)
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.operations.consistency import Fault, FaultKind, Place
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.services.shared.views import state_body
+from orchestrator.store.gateway.reservation_checks import ReservationBooks
+from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+
+_FIRST: Final = frozenset({FaultKind.NOT_ACTIVE, FaultKind.CALL_UNWATCHED})
+_RESERVED: Final = frozenset(
+    {FaultKind.CALL_UNRECORDED, FaultKind.CALL_UNWATCHED, FaultKind.WRONG_SUM, FaultKind.NOT_DOUBTED}
+)
+_MOMENT: Final = 0.5
+"""Seconds for which a tenant may be out of the sets that wake its schedulers, while one of them serves it."""
+
+
+@frozen
+class Audit:
+    """What an audit of a tenant has found."""
+
+    tenant_id: str
+    tasks: int = 0
+    """Tasks that were looked at."""
+    sessions: int = 0
+    open_calls: int = 0
+    """Of the gateway."""
+    places: dict[Place, int] = field(factory=dict)
+    """How many tasks are in each place; a task with a fault may be in none."""
+    faults: list[Fault] = field(factory=list)
+
+    @property
+    def balances(self) -> bool:
+        """Whether there is no fault."""
+        return not self.faults
+
+
+@frozen
+class Auditor:
+    """Audits the books of tenants.
+
+    Args:
+        store: reads and mends them.
+        ready: wakes schedulers for work that nobody was woken for.
+        due: sets timers that are missing.
+        pause_after_ms: idle time until a session is paused.
+    """
+
+    store: BookStore
+    ready: ReadyTenants
+    due: DueTenants
+    pause_after_ms: int = 600_000
+    reservations: ReservationBooks = field(init=False)
+
+    @reservations.default
+    def _of_the_same_redis(self) -> ReservationBooks:
+        return ReservationBooks(self.store.redis, self.store.keys, self.store.log_length)
+
+    async def audit(self, tenant_id: str) -> Audit:
+        """Look whether every accepted task is in exactly one place, and whether the rest agrees with that."""
+        dead, seen = await self.store.dead(tenant_id), set[str]()
+        places: Counter[Place] = Counter()
+        faults: list[Fault] = []
+        sessions = 0
+
+        async def look_at(task_ids: Iterable[str]) -> None:
+            fresh = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in seen]
+            seen.update(fresh)
+            for task in await self.store.inspect_tasks(tenant_id, fresh) if fresh else ():
+                faults.extend(judge_task(task))
+                if (place := place_of(task, dead=task.task_id in dead)) is not None:
+                    places[place] += 1
+
+        async for entries in self.store.entries(tenant_id):
+            faults += [fault for entry in entries for fault in judge_entry(entry)]
+            await look_at(entry.task_id for entry in entries if entry.status is not None)
+        async for part in self.store.sessions(tenant_id):
+            sessions += len(part)
+            for session in part:
+                faults += judge_session(session)
+                if session.turns:
+                    await look_at(await self.store.turns(tenant_id, session.session_id))
+        async for task_ids in self.store.task_ids(tenant_id):
+            await look_at(task_ids)
+        reserved = await self.reservations.inspect(tenant_id)
+        faults += judge_reservations(tenant_id, reserved)
+        faults += [fault async for fault in self._clockwork(tenant_id)]
+        return Audit(tenant_id, len(seen), sessions, reserved.open_calls, dict(places), faults)
+
+    async def repair(self, audit: Audit) -> Audit:
+        """Mend what an audit has found, as far as that is safe; faults that were mended say so."""
+        # A session may seem to wait for nothing because it has lost its active task, and a sum may lack a call that is
+        # not among the open ones: those come first.
+        ordered = sorted(audit.faults, key=lambda fault: fault.kind not in _FIRST)
+        return evolve(audit, faults=[await self._mend(audit.tenant_id, fault) for fault in ordered])
+
+    async def _clockwork(self, tenant_id: str) -> AsyncIterator[Fault]:
+        if await _lasts(lambda: self.store.not_woken(tenant_id)):
+            yield Fault(FaultKind.NOT_WOKEN, tenant_id, "has work in its lanes, but is not among the ready tenants")
+        if await _lasts(lambda: self.store.not_timed(tenant_id)):
+            yield Fault(FaultKind.NOT_TIMED, tenant_id, "has delayed tasks, but no timer is set for the next")
+        if await _lasts(lambda: self.reservations.not_doubted(tenant_id)):
+            yield Fault(FaultKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that nobody looks after")
+
+    async def _mend(self, tenant_id: str, fault: Fault) -> Fault:
+        if fault.kind not in REMEDIES:
+            return fault
+        if fault.kind in _RESERVED:
+            return evolve(fault, mended=await self.reservations.mend(tenant_id, fault))
+        if fault.kind is FaultKind.NOT_WOKEN:
+            mended = True
+        elif fault.kind is FaultKind.NOT_TIMED:
+            await self.due.mark_in(tenant_id, 0)
+            mended = True
+        else:
+            correlation_id = new_id()
+            mended = await self.store.mend(
+                tenant_id,
+                fault,
+                correlation_id=correlation_id,
+                state_body=state_body(tenant_id, fault.subject, SessionState.ACTIVE, correlation_id),
+                pause_after_ms=self.pause_after_ms,
+            )
+        await self.ready.mark(tenant_id)
+        return evolve(fault, mended=mended)
+
+
+async def _lasts(look: Callable[[], Awaitable[bool]]) -> bool:
+    """Tell whether something is so, and still so a moment later."""
+    if not await look():
+        return False
+    await trio.sleep(_MOMENT)
+    return await look()

@@ -1,0 +1,162 @@
+"""Dead letters: look at them, do them again, do away with them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+import trio
+from attrs import frozen
+
+from orchestrator.errors import (
+    ClientFault,
+    NotFound,
+    RateLimited,
+    TenantDraining,
+)
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.tasks.replay import (
+    DeadLetter,
+    DeadLetterChoice,
+    DeadLetterOutcome,
+    DeadLetterReplay,
+    DeadLettersPurged,
+    DeadLettersReplayed,
+    ReplayRequest,
+)
+from orchestrator.services.operations.replays import ReplayService
+from orchestrator.services.operations.tenants import TenantService
+from orchestrator.services.shared.cursors import read_cursor, write_cursor
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.dead_letters import DeadLetterStore
+
+_READ_AT_ONCE: Final = 200
+REPLAYED_AT_ONCE: Final = 100
+"""Dead letters that one request replays at most."""
+REPLAY_SECONDS: Final = 10.0
+"""How long one request replays at most: whoever wants more asks again."""
+
+
+@frozen
+class DeadLetterService:
+    """Shows, replays and purges dead letters."""
+
+    store: DeadLetterStore
+    replays: ReplayService
+    tenants: TenantService
+    audit: AuditTrail
+
+    async def list(
+        self, tenant_id: str, *, error_code: str | None, older_than: float | None, cursor: str | None, limit: int
+    ) -> Page[DeadLetter]:
+        """List dead letters, the latest first.
+
+        Raises:
+            NotFound: there is no such tenant.
+            InvalidParameter: the cursor is none of this list.
+        """
+        await self.tenants.must_be_known(tenant_id)
+        place = read_cursor(cursor)
+        start = None if place is None else f"{place[0]}-{place[1]}"
+        found: list[DeadLetter] = []
+        choice = DeadLetterChoice(None, error_code, older_than)
+        async with aclosing(self._chosen(tenant_id, choice, start)) as letters:
+            async for letter in letters:
+                if len(found) == limit:
+                    moment, _, number = found[-1].id.partition("-")
+                    return Page(found, write_cursor((int(moment), number)))
+                found.append(letter)
+        return Page(found)
+
+    async def get(self, tenant_id: str, entry: str) -> DeadLetter:
+        """Show a dead letter.
+
+        Raises:
+            NotFound: there is no such dead letter.
+        """
+        await self.tenants.must_be_known(tenant_id)
+        found = await self.store.described(tenant_id, await self.store.some(tenant_id, [entry]))
+        if not found:
+            raise NotFound(f"There is no dead letter {entry}.")
+        return found[0]
+
+    async def replay(self, ctx: RequestContext, tenant_id: str, request: DeadLetterReplay) -> DeadLettersReplayed:
+        """Do dead letters again, the latest first, as many as one request does.
+
+        Raises:
+            NotFound: there is no such tenant.
+            TenantDraining: it takes nothing in.
+            RateLimited: its queue is full, or too many come, before the first of them was replayed.
+        """
+        await self.tenants.must_be_known(tenant_id)
+        outcomes: list[DeadLetterOutcome] = []
+        more = False
+        deadline = trio.current_time() + REPLAY_SECONDS
+        async with aclosing(self._chosen(tenant_id, request)) as letters:
+            async for letter in letters:
+                if letter.replayed_as is not None and request.ids is None:
+                    continue
+                if len(outcomes) == REPLAYED_AT_ONCE or trio.current_time() >= deadline:
+                    more = True
+                    break
+                began = trio.current_time()
+                try:
+                    outcomes.append(await self._replay_one(ctx, tenant_id, letter, dry_run=request.dry_run))
+                except (TenantDraining, RateLimited):
+                    # None of the others would fare better at the moment.
+                    if not outcomes:
+                        raise
+                    more = True
+                    break
+                if request.rate is not None and not request.dry_run:
+                    await trio.sleep_until(min(began + 1 / request.rate, deadline))
+        replayed = sum(one.refusal is None for one in outcomes)
+        return DeadLettersReplayed(outcomes, replayed, len(outcomes) - replayed, more, request.dry_run)
+
+    async def purge(self, ctx: RequestContext, tenant_id: str, choice: DeadLetterChoice) -> DeadLettersPurged:
+        """Delete dead letters; the records of their tasks stay.
+
+        Raises:
+            NotFound: there is no such tenant.
+        """
+        await self.tenants.must_be_known(tenant_id)
+        purged, doomed = 0, []
+        async for letter in self._chosen(tenant_id, choice):  # to its end, so it needs no closing
+            doomed.append(letter.id)
+            if len(doomed) == _READ_AT_ONCE:
+                purged += await self.store.drop(tenant_id, doomed)
+                doomed = []
+        purged += await self.store.drop(tenant_id, doomed)
+        await self.audit.done(ctx, "dlq.purge", f"{purged} dead letters", tenant_id=tenant_id)
+        return DeadLettersPurged(purged)
+
+    async def _replay_one(
+        self, ctx: RequestContext, tenant_id: str, letter: DeadLetter, *, dry_run: bool
+    ) -> DeadLetterOutcome:
+        try:
+            replayed = await self.replays.replay(ctx, tenant_id, letter.task_id, ReplayRequest(dry_run=dry_run))
+        except (TenantDraining, RateLimited):
+            raise
+        except ClientFault as error:
+            return DeadLetterOutcome(letter.id, letter.task_id, refusal=error.body(ctx.correlation_id))
+        return DeadLetterOutcome(letter.id, letter.task_id, task_id=replayed.task_id)
+
+    async def _chosen(
+        self, tenant_id: str, choice: DeadLetterChoice, before: str | None = None
+    ) -> AsyncGenerator[DeadLetter, None]:
+        youngest = None if choice.older_than is None else now_ms() - choice.older_than * 1000
+        while True:
+            if choice.ids is not None:
+                rows = await self.store.some(tenant_id, choice.ids)
+            else:
+                rows = await self.store.page(tenant_id, before, _READ_AT_ONCE)
+            for letter in await self.store.described(tenant_id, rows):
+                if choice.error_code not in {None, letter.error.code}:
+                    continue
+                if youngest is not None and from_timestamp(letter.at) > youngest:
+                    continue
+                yield letter
+            if choice.ids is not None or len(rows) < _READ_AT_ONCE:
+                return
+            before = rows[-1][0]

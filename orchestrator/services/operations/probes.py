@@ -1,0 +1,56 @@
+"""How the services downstream are: asked at most once in a while, however often somebody asks for it."""
+
+from secrets import token_hex
+from typing import Final
+
+import trio
+from attrs import define, field, fields
+
+from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.transport import Transport
+from orchestrator.errors import OrchestratorError
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import TraceContext
+from orchestrator.services.operations.health import CHECK_SECONDS, Check
+
+FRESH_SECONDS: Final = 2.0
+"""The route is open to everybody, so the services are shielded from it: what was found holds for so long."""
+PROBE_SECONDS: Final = CHECK_SECONDS - 0.1
+"""Less than a check may take, so that a silent service is found out before the check is given up."""
+
+
+@define(eq=False)
+class Probe:
+    """Asks one service for its health."""
+
+    transport: Transport
+    _found: str | None = None
+    _fresh_until: float = field(default=-1.0)
+    _turn: trio.Lock = field(factory=trio.Lock)
+
+    async def __call__(self) -> str | None:
+        """Return None if the service is well, else what is wrong."""
+        async with self._turn:
+            if trio.current_time() >= self._fresh_until:
+                self._found = await self._ask()
+                self._fresh_until = trio.current_time() + FRESH_SECONDS
+        return self._found
+
+    async def _ask(self) -> str | None:
+        request_id = new_id()
+        trace = TraceContext(token_hex(16), token_hex(8))
+        try:
+            # On nobody's behalf: there is no tenant.
+            await self.transport.probe(
+                CallContext("", request_id, request_id, trace, trio.current_time() + PROBE_SECONDS)
+            )
+        except OrchestratorError as error:
+            return error.message
+        return None
+
+
+def probes_of(clients: Clients) -> dict[str, Check]:
+    """Return a check for each service that is set up."""
+    transports = {attribute.name: getattr(clients, attribute.name).transport for attribute in fields(Clients)}
+    return {name: Probe(transport) for name, transport in transports.items() if transport.configured}

@@ -1,0 +1,185 @@
+"""Administration of tenants and their queues: list, configure, pause, drain, resume."""
+
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from attrs import asdict, fields, frozen
+
+from orchestrator.domain.webhook_signatures import new_secret
+from orchestrator.errors import NotFound, TransitionRefused, Unprocessable
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.operations.tenant import (
+    UNCHANGED,
+    CallbackSecret,
+    DrainMode,
+    DrainRequest,
+    Queue,
+    SpendingLimits,
+    Tenant,
+    TenantSettings,
+    TenantState,
+)
+from orchestrator.services.operations.system_events import NoticeBoard
+from orchestrator.services.shared.cursors import read_cursor, write_cursor
+from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.scheduling.ready import ReadyTenants
+
+T = TypeVar("T")
+
+
+@frozen
+class TenantService:
+    """Shows tenants and changes them; every change is audited, and told to operators by a notice."""
+
+    store: TenantStates
+    ready: ReadyTenants
+    audit: AuditTrail
+    notices: NoticeBoard | None = None
+
+    async def get(self, tenant_id: str) -> Tenant:
+        """Show a tenant; one that drains is noticed here to be drained.
+
+        Raises:
+            NotFound: it never had a session.
+        """
+        await self.must_be_known(tenant_id)
+        return await self._look(tenant_id)
+
+    async def list(self, *, cursor: str | None, limit: int) -> Page[Tenant]:
+        """List tenants by name.
+
+        Raises:
+            InvalidParameter: the cursor is none of this list.
+        """
+        return await self._page(self._look, cursor, limit)
+
+    async def queue(self, tenant_id: str) -> Queue:
+        """Show a tenant's queue.
+
+        Raises:
+            NotFound: it never had a session.
+        """
+        await self.must_be_known(tenant_id)
+        return await self.store.queue(tenant_id)
+
+    async def queues(self, *, cursor: str | None, limit: int) -> Page[Queue]:
+        """List the queues of tenants, by name.
+
+        Raises:
+            InvalidParameter: the cursor is none of this list.
+        """
+        return await self._page(self.store.queue, cursor, limit)
+
+    async def change(
+        self, ctx: RequestContext, tenant_id: str, new: TenantState, drain: DrainRequest | None = None
+    ) -> Tenant:
+        """Change a tenant's state; doing it twice is fine.
+
+        Raises:
+            NotFound: it never had a session.
+            TransitionRefused: it drains, and shall be paused.
+            Unprocessable: all is to be put aside at once, and after a deadline, too.
+        """
+        await self.must_be_known(tenant_id)
+        drain = drain or DrainRequest()
+        deadline = drain.deadline_seconds
+        if drain.mode is DrainMode.DISCARD and deadline is not None:
+            says = "does not go with the mode 'discard', which puts everything aside at once"
+            raise Unprocessable(f"A deadline {says}.", details=[FieldFault("$.deadline_seconds", says)])
+        seen = await self.store.look(
+            tenant_id, new, drain=drain.mode, deadline_ms=None if deadline is None else round(deadline * 1000)
+        )
+        if seen is None:
+            raise TransitionRefused(f"Tenant {tenant_id} is drained, or about to be: resume it before it is paused.")
+        if new is not TenantState.PAUSED:
+            await self.store.advance(tenant_id)
+        if new is TenantState.ACTIVE:
+            await self.ready.mark(tenant_id)
+        how = f", {drain.mode}" if new is TenantState.DRAINING else ""
+        await self.audit.done(ctx, f"tenant.{new}", f"was {seen.previous}{how}", tenant_id=tenant_id)
+        self._tell(f"tenant.{new}", tenant_id)
+        return await self._look(tenant_id)
+
+    async def configure(self, ctx: RequestContext, tenant_id: str, settings: TenantSettings) -> Tenant:
+        """Change what is a tenant's own; takes effect with the next admission and claim.
+
+        Raises:
+            NotFound: it never had a session.
+        """
+        await self.must_be_known(tenant_id)
+        changes = {name: value for name, value in asdict(settings).items() if value != UNCHANGED or value is False}
+        changes |= _model_limits(changes.pop("models"))
+        fair_users = changes.pop("fair_users")
+        if fair_users is not None:
+            changes["fair_users"] = int(fair_users)
+        if changes:
+            await self.store.configure(tenant_id, changes)
+            # What was held back by a limit may go now.
+            await self.ready.mark(tenant_id)
+        said = ", ".join(f"{name}={value}" for name, value in changes.items())
+        await self.audit.done(ctx, "tenant.configure", said or "nothing changed", tenant_id=tenant_id)
+        self._tell("tenant.configured", tenant_id)
+        return await self._look(tenant_id)
+
+    async def callback_secret(self, ctx: RequestContext, tenant_id: str, *, rotate: bool = False) -> CallbackSecret:
+        """Show what signs a tenant's callbacks, or replace it; both sign for a day then.
+
+        Raises:
+            NotFound: it never had a session.
+        """
+        await self.must_be_known(tenant_id)
+        secret, *_ = await self.store.callback_secrets(tenant_id, new_secret(), rotate=rotate)
+        await self.audit.done(ctx, "tenant.callback_secret", "replaced" if rotate else "shown", tenant_id=tenant_id)
+        return CallbackSecret(tenant_id, secret)
+
+    async def must_be_known(self, tenant_id: str) -> None:
+        """Make sure that there is such a tenant.
+
+        Raises:
+            NotFound: it never had a session.
+        """
+        if not await self.store.known(tenant_id):
+            raise NotFound(f"There is no tenant {tenant_id}.")
+
+    async def _look(self, tenant_id: str) -> Tenant:
+        seen = await self.store.look(tenant_id)
+        assert seen is not None  # noqa: S101 - only a change can be refused
+        if seen.tenant.state is TenantState.DRAINING and await self.store.advance(tenant_id) is not seen.tenant.state:
+            seen = await self.store.look(tenant_id)
+            assert seen is not None  # noqa: S101 - as above
+        return seen.tenant
+
+    async def _page(self, load: Callable[[str], Awaitable[T]], cursor: str | None, limit: int) -> Page[T]:
+        names = await self.store.names()
+        place = read_cursor(cursor)
+        start = 0 if place is None else bisect_right(names, place[1])
+        wanted = names[start : start + limit]
+        found: dict[str, T] = {}
+
+        async def fetch(name: str) -> None:
+            found[name] = await load(name)
+
+        async with open_siblings() as nursery:
+            for name in wanted:
+                nursery.start_soon(fetch, name)
+        more = start + limit < len(names)
+        return Page([found[name] for name in wanted], write_cursor((0, wanted[-1])) if more else None)
+
+    def _tell(self, name: str, tenant_id: str) -> None:
+        if self.notices is not None:
+            self.notices.tell(name, tenant_id=tenant_id)
+
+
+def _model_limits(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[str, Any]:
+    """Return what is configured of single models: each limit of each, None where it has none."""
+    names = [attribute.name for attribute in fields(SpendingLimits)]
+    return {
+        f"model:{name}:{model}": None if limits is None else limits[name]
+        for model, limits in (models or {}).items()
+        for name in names
+    }

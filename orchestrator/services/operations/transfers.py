@@ -1,0 +1,110 @@
+"""A tenant's queued work leaves for another place, and arrives there."""
+
+from typing import Final
+
+from attrs import frozen
+
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.domain.tasks.transfers import check_item
+from orchestrator.errors import InvalidBody, InvalidParameter, OrchestratorError
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.operations.tenant import TenantState
+from orchestrator.models.operations.transfer import Imported, TransferItem
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.services.operations.tenants import TenantService
+from orchestrator.services.shared.cursors import read_cursor, write_cursor
+from orchestrator.services.shared.views import tenant_refuses
+from orchestrator.services.tasks.enqueue import placement_of
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.transfers import PHASES, TransferStore
+from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.tasks.enqueue import Placed, PlacementStore
+
+_KEPT: Final = frozenset({"checkpoint", "order", "wait", "delegated", "token"})
+_FIELDS: Final = frozenset(
+    {"attempt", "created_at", "started_at", "waiting_for", "parks", "calls", "replay_of", "failures", "delegations",
+     "undo_task", "undo_message", "undo_priority"}
+)  # fmt: skip
+
+
+@frozen
+class TransferService:
+    """Exports and imports queued work."""
+
+    store: TransferStore
+    placement: PlacementStore
+    tenants: TenantService
+    ready: ReadyTenants
+    due: DueTenants
+    audit: AuditTrail
+    settings: AgentOrchestratorSettings
+
+    async def export(self, tenant_id: str, *, cursor: str | None, limit: int) -> Page[TransferItem]:
+        """Show queued work, in the order in which it is to be imported; nothing of it changes.
+
+        A page may have no item although others follow it.
+
+        Raises:
+            NotFound: there is no such tenant.
+            InvalidParameter: the cursor is none of this list.
+        """
+        await self.tenants.must_be_known(tenant_id)
+        phase, position = read_cursor(cursor) or (0, "")
+        if not 0 <= phase < PHASES:
+            raise InvalidParameter("The cursor is not one that a list of this service gave.")
+        items, following = await self.store.chunk(tenant_id, phase, position, limit)
+        return Page(items, write_cursor(following) if following else None)
+
+    async def take_in(self, ctx: RequestContext, tenant_id: str, items: list[TransferItem]) -> Imported:
+        """Take work in: all is checked first; tasks and sessions that are there already are skipped.
+
+        Raises:
+            InvalidBody: an item is damaged, or another tenant's; nothing has changed then.
+            TenantDraining: the tenant takes nothing in.
+        """
+        messages = [self._checked(index, item, tenant_id) for index, item in enumerate(items)]
+        state = await self.store.welcome(tenant_id)
+        if state in {TenantState.DRAINING, TenantState.DRAINED}:
+            raise tenant_refuses(state)
+        imported = skipped = sessions = 0
+        for item, message in zip(items, messages, strict=True):
+            if message is None:
+                sessions += await self.store.import_session(tenant_id, item)
+            elif await self._place(item, message):
+                imported += 1
+            else:
+                skipped += 1
+        if imported:
+            await self.ready.mark(tenant_id)
+        await self.audit.done(
+            ctx, "tenant.import", f"{imported} tasks, {skipped} were there; {sessions} sessions", tenant_id=tenant_id
+        )
+        return Imported(imported, skipped, sessions)
+
+    def _checked(self, index: int, item: TransferItem, tenant_id: str) -> TaskMessage | None:
+        try:
+            return check_item(item, tenant_id)
+        except OrchestratorError as error:
+            faults = [FieldFault(f"$.data.items[{index}]{one.path[1:]}", one.message) for one in error.details]
+            raise InvalidBody(f"Item {index}: {error.message}", details=faults) from None
+
+    async def _place(self, item: TransferItem, message: TaskMessage) -> bool:
+        kept = {
+            name: value for name, value in item.fields.items() if name in _FIELDS or name.partition(":")[0] in _KEPT
+        }
+        record = {**kept, "lane": item.fields["lane"]}
+        if item.due_ms is not None:
+            record["status"] = item.fields.get("status", "pending")
+        placed, detail = await self.placement.place(
+            placement_of(message, record, due_ms=item.due_ms), retain_seconds=int(self.settings.retain_tasks)
+        )
+        if placed is Placed.TENANT:
+            raise tenant_refuses(str(detail))
+        if placed in {Placed.UNKNOWN, Placed.CLOSED}:
+            raise InvalidBody(f"The session {message.session_id} of task {message.task_id} is not there, or closed.")
+        if item.due_ms is not None:
+            await self.due.mark(message.tenant_id, item.due_ms)
+        return placed is Placed.OK

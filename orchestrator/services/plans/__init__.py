@@ -1,0 +1,1 @@
+"""Running plans of service calls: attempts, checkpoints, authorization."""

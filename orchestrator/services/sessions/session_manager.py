@@ -1,0 +1,306 @@
+"""Sessions, from creation to archive."""
+
+import hashlib
+from functools import partial
+
+import orjson
+from attrs import field, frozen
+
+from orchestrator.codec import encode
+from orchestrator.config.constants import PAGE_LIMIT
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.domain.session_states import CLOSED, IdleTimes, refusal, sources_of
+from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TransitionRefused
+from orchestrator.models.agents.agent_views import AgentAssign
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.sessions.chat import MessageStatus
+from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionUpdate
+from orchestrator.services.agents.agent_lookup import Agents, must_exist
+from orchestrator.services.shared.paging import filtered_page
+from orchestrator.services.shared.views import (
+    agent_body,
+    key_reused,
+    rate_limited,
+    session_closed,
+    session_not_found,
+    state_body,
+    status_template,
+    tenant_refuses,
+    viewer_of,
+)
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.sessions.sessions import Rates, SessionStore, Viewer
+from orchestrator.telemetry.metrics import Metrics
+
+
+@frozen
+class SessionManager:
+    """Creates, shows, moves and closes sessions."""
+
+    store: SessionStore
+    audit: AuditTrail
+    settings: AgentOrchestratorSettings
+    rates: Rates
+    metrics: Metrics = field(factory=Metrics)
+    agents: Agents | None = None
+    """Where agents are looked up; None: a session may name any."""
+
+    @property
+    def idle_times(self) -> IdleTimes:
+        """How long sessions may be idle."""
+        return IdleTimes(self.settings.pause_after, self.settings.suspend_after, self.settings.archive_after)
+
+    async def create(self, ctx: RequestContext, request: SessionCreate) -> tuple[Session, bool]:
+        """Create a session.
+
+        Returns:
+            The session, and whether an earlier request with the same idempotency key had already created it.
+
+        Raises:
+            PermissionMissing: it is for another user, and the token does not see the whole tenant.
+            NotFound: there is no such agent.
+            IdempotencyKeyReused, TenantDraining, RateLimited
+        """
+        owner = request.user_id or ctx.principal.user_id
+        if owner != ctx.principal.user_id and not ctx.principal.sees_whole_tenant:
+            raise PermissionMissing("Only session:admin may create sessions for other users.")
+        fields: dict[str, str | bytes] = {
+            "metadata": orjson.dumps(request.metadata),
+            "context": orjson.dumps(request.context),
+        }
+        if request.ttl_seconds is not None:
+            fields["ttl_ms"] = str(request.ttl_seconds * 1000)
+        viewer = viewer_of(ctx)
+        await self._check_agent(ctx, viewer, request.agent_id)
+        verdict, detail = await self.store.create(
+            viewer,
+            owner=owner,
+            agent_id=request.agent_id,
+            fields=fields,
+            rates=self.rates,
+            correlation_id=ctx.correlation_id,
+            idempotency_key=ctx.idempotency_key or ctx.message_id,
+            digest=hashlib.sha256(b"session.create" + encode(request)).hexdigest(),
+        )
+        if verdict == "reused":
+            raise key_reused()
+        if verdict == "tenant":
+            raise tenant_refuses(detail)
+        if verdict == "rate":
+            raise rate_limited(detail)
+        if verdict == "ok":
+            self.metrics.session_created(ctx.tenant_id)
+            await self.audit.done(ctx, "session.create", detail)
+        return await self.get(ctx, detail), verdict == "replayed"
+
+    async def get(self, ctx: RequestContext, session_id: str) -> Session:
+        """Return a session.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        session = await self.store.get(viewer_of(ctx), session_id)
+        if session is None:
+            raise session_not_found(session_id)
+        return session
+
+    async def list(
+        self,
+        ctx: RequestContext,
+        *,
+        state: SessionState | None = None,
+        agent_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = PAGE_LIMIT,
+    ) -> Page[Session]:
+        """List the caller's sessions, the last active first.
+
+        Raises:
+            InvalidParameter: the cursor is none of this list.
+        """
+        viewer = viewer_of(ctx)
+
+        async def load(session_ids: list[str]) -> dict[str, Session]:
+            return {one.session_id: one for one in await self.store.load(viewer.tenant_id, session_ids)}
+
+        return await filtered_page(
+            partial(self.store.page, viewer),
+            load,
+            lambda session: state in {None, session.state} and agent_id in {None, session.agent_id},
+            cursor=cursor,
+            limit=limit,
+        )
+
+    async def update(self, ctx: RequestContext, session_id: str, request: SessionUpdate) -> Session:
+        """Change a session's metadata or context.
+
+        Raises:
+            NotFound, SessionClosed
+        """
+        fields: dict[str, str | bytes] = {
+            name: orjson.dumps(value)
+            for name, value in (("metadata", request.metadata), ("context", request.context))
+            if value is not None
+        }
+        verdict, state = await self.store.update(viewer_of(ctx), session_id, fields)
+        if verdict == "unknown":
+            raise session_not_found(session_id)
+        if verdict == "closed":
+            raise session_closed(session_id, str(state))
+        return await self.get(ctx, session_id)
+
+    async def assign(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> Session:
+        """Give a session another agent, or another version of it; its next turn is the first that it answers.
+
+        Raises:
+            NotFound: there is no such session that the caller may see, or no such agent, or not in this version.
+            SessionClosed
+            SessionBusy: a turn is queued or running.
+        """
+        session = await self.get(ctx, session_id)
+        if session.state in CLOSED or _expired(session):
+            raise session_closed(session_id, session.state)
+        if self.agents is not None:
+            await must_exist(self.agents, ctx, request.agent_id, request.version)
+        body = agent_body(ctx.tenant_id, session_id, request.agent_id, request.version, ctx.correlation_id)
+        verdict, detail = await self.store.assign(viewer_of(ctx), session_id, request.agent_id, request.version, body)
+        if verdict == "unknown":
+            raise session_not_found(session_id)
+        if verdict == "closed":
+            raise session_closed(session_id, str(detail))
+        if verdict == "busy":
+            raise SessionBusy(f"Session {session_id} is processing a message; its agent can't change meanwhile.")
+        await self.audit.done(ctx, "agent.assign", f"{session_id}: {request.agent_id} {request.version or 'latest'}")
+        return await self.get(ctx, session_id)
+
+    async def pause(self, ctx: RequestContext, session_id: str) -> Session:
+        """Pause a session.
+
+        Raises:
+            NotFound, SessionClosed, TransitionRefused
+        """
+        return await self._move(ctx, session_id, SessionState.PAUSED, "paused")
+
+    async def resume(self, ctx: RequestContext, session_id: str) -> Session:
+        """Make a session ready for messages again.
+
+        Raises:
+            NotFound, SessionClosed, TransitionRefused
+        """
+        return await self._move(
+            ctx, session_id, SessionState.ACTIVE, "resumed", not_from=frozenset({SessionState.PROCESSING})
+        )
+
+    async def connected(self, ctx: RequestContext, session_id: str) -> Session:
+        """Note that somebody opened a socket: a new or suspended session becomes active.
+
+        Raises:
+            NotFound, SessionClosed
+        """
+        session = await self.get(ctx, session_id)
+        if session.state in CLOSED or _expired(session):
+            raise session_closed(session_id, session.state)
+        if session.state not in {SessionState.CREATED, SessionState.SUSPENDED}:
+            return session
+        sources = frozenset({SessionState.CREATED, SessionState.SUSPENDED})
+        await self._try_move(viewer_of(ctx), session_id, SessionState.ACTIVE, sources, "connected", ctx.correlation_id)
+        return await self.get(ctx, session_id)
+
+    async def close(self, ctx: RequestContext, session_id: str) -> Session:
+        """Close a session: its turns are cancelled, its sockets closed.
+
+        Raises:
+            NotFound
+            SessionClosed: it was closed before.
+        """
+        tenant_id = ctx.tenant_id
+        verdict, state = await self.store.close(
+            viewer_of(ctx),
+            session_id,
+            correlation_id=ctx.correlation_id,
+            state_body=state_body(tenant_id, session_id, SessionState.TERMINATED, ctx.correlation_id),
+            status_template=status_template(tenant_id, MessageStatus.CANCELLED, ctx.correlation_id),
+            retain_tasks=int(self.settings.retain_tasks),
+            retain_session=int(self.settings.retain_sessions),
+            reason="closed",
+        )
+        if verdict == "unknown":
+            raise session_not_found(session_id)
+        if verdict == "refused":
+            raise session_closed(session_id, str(state))
+        await self.audit.done(ctx, "session.close", session_id)
+        return await self.get(ctx, session_id)
+
+    async def idle_moves(self, tenant_id: str, limit: int = 100) -> int:
+        """Make the moves that idleness leads to; returns how many sessions were looked at."""
+        session_ids = await self.store.idle(tenant_id, limit)
+        viewer = Viewer(tenant_id, "", sees_whole_tenant=True)
+        for session_id in session_ids:
+            session = await self.store.get(viewer, session_id)
+            move = self.idle_times.next_move(session.state) if session else None
+            if session and move:
+                sources = frozenset({session.state})
+                await self._try_move(viewer, session_id, move.new, sources, "idle", "idle-timer", idle=True)
+            else:
+                await self.store.redis.zrem(self.store.keys.session_timers(tenant_id), session_id)
+        return len(session_ids)
+
+    async def _check_agent(self, ctx: RequestContext, viewer: Viewer, agent_id: str) -> None:
+        if self.agents is None:
+            return
+        try:
+            await must_exist(self.agents, ctx, agent_id)
+        except NotFound:
+            # A repeated request is answered as it was, whatever has become of the agent.
+            key = ctx.idempotency_key or ctx.message_id
+            if key is None or not await self.store.knows_key(viewer, key):
+                raise
+
+    async def _move(
+        self,
+        ctx: RequestContext,
+        session_id: str,
+        new: SessionState,
+        reason: str,
+        not_from: frozenset[SessionState] = frozenset(),
+    ) -> Session:
+        sources = sources_of(new) - not_from
+        verdict, state = await self._try_move(viewer_of(ctx), session_id, new, sources, reason, ctx.correlation_id)
+        if verdict == "unknown":
+            raise session_not_found(session_id)
+        if verdict == "refused":
+            previous = SessionState(str(state))
+            if previous in CLOSED:
+                raise session_closed(session_id, previous)
+            raise TransitionRefused(refusal(previous, new))
+        return await self.get(ctx, session_id)
+
+    async def _try_move(
+        self,
+        viewer: Viewer,
+        session_id: str,
+        new: SessionState,
+        sources: frozenset[SessionState],
+        reason: str,
+        correlation_id: str,
+        *,
+        idle: bool = False,
+    ) -> tuple[str, str | None]:
+        following = self.idle_times.next_move(new)
+        return await self.store.move(
+            viewer,
+            session_id,
+            new,
+            sources=sources,
+            reason=reason,
+            correlation_id=correlation_id,
+            body=state_body(viewer.tenant_id, session_id, new, correlation_id),
+            next_idle_ms=following.after_ms if following else None,
+            idle=idle,
+        )
+
+
+def _expired(session: Session) -> bool:
+    return session.expires_at is not None and from_timestamp(session.expires_at) <= now_ms()

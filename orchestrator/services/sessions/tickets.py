@@ -1,0 +1,78 @@
+"""Tickets: they open a WebSocket once, for browsers, which can't send a header with the handshake."""
+
+import time
+from typing import Any
+
+from attrs import frozen
+
+from orchestrator.config.constants import TICKET_SECONDS
+from orchestrator.domain.session_states import CLOSED
+from orchestrator.errors import Unauthorized
+from orchestrator.models.common.principal import Principal, RequestContext, Role
+from orchestrator.models.sessions.session import SessionTicket
+from orchestrator.services.sessions.session_manager import SessionManager
+from orchestrator.services.shared.views import session_closed
+from orchestrator.store.sessions.sessions import SessionStore
+
+
+@frozen
+class Tickets:
+    """Makes tickets, and uses them up."""
+
+    store: SessionStore
+    sessions: SessionManager
+
+    async def of_session(self, ctx: RequestContext, session_id: str) -> SessionTicket:
+        """Make a one-use ticket for the session's WebSocket.
+
+        Raises:
+            NotFound, SessionClosed
+        """
+        session = await self.sessions.get(ctx, session_id)
+        if session.state in CLOSED:
+            raise session_closed(session_id, session.state)
+        return await self.issue(ctx, session_id)
+
+    async def issue(self, ctx: RequestContext, subject_id: str) -> SessionTicket:
+        """Make a one-use ticket for a WebSocket, of whatever: who presents it is asked there what he may see."""
+        ticket = await self.store.issue_ticket(subject_id, _holder(ctx.principal))
+        return SessionTicket(ticket, TICKET_SECONDS)
+
+    async def redeem(self, ticket: str, session_id: str | None) -> Principal:
+        """Use a ticket up; None takes one for whichever session.
+
+        Raises:
+            Unauthorized: it is unknown, used, too old, or another session's.
+        """
+        holder = await self.store.redeem_ticket(ticket, session_id)
+        if holder is None:
+            raise Unauthorized("The ticket is unknown, used or too old; ask for a new one.")
+        return _principal(holder)
+
+
+def _holder(principal: Principal) -> dict[str, Any]:
+    return {
+        "tenant_id": principal.tenant_id,
+        "user_id": principal.user_id,
+        "role": principal.role,
+        "permissions": sorted(principal.permissions),
+        "expires_at": principal.expires_at,
+        "token_id": principal.token_id,
+        "issued_at": principal.issued_at,
+    }
+
+
+def _principal(holder: dict[str, Any]) -> Principal:
+    principal = Principal(
+        tenant_id=holder["tenant_id"],
+        user_id=holder["user_id"],
+        role=Role(holder["role"]),
+        permissions=frozenset(holder["permissions"]),
+        expires_at=holder["expires_at"],
+        token_id=holder["token_id"],
+        # Tickets of the version before this one do not say it, and live for half a minute.
+        issued_at=holder.get("issued_at", 0.0),
+    )
+    if principal.expires_at <= time.time():
+        raise Unauthorized("The token behind the ticket has expired.")
+    return principal

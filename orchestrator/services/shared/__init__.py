@@ -1,0 +1,1 @@
+"""What several services share: pages, cursors, idempotency, rate limits, revocations."""

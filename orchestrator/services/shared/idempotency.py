@@ -1,0 +1,55 @@
+"""Requests that are repeated with an idempotency key: the work is done once, and answered as it was."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from attrs import frozen
+
+from orchestrator.codec import decode, encode
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.services.shared.views import key_reused
+from orchestrator.store.sessions.idempotency import IdempotencyStore
+
+T = TypeVar("T")
+
+
+@frozen
+class Repeats:
+    """Answers repeated requests whose work other services do."""
+
+    store: IdempotencyStore
+
+    async def once(
+        self, ctx: RequestContext, name: str, request: object, kind: type[T], work: Callable[[], Awaitable[T]]
+    ) -> tuple[T, bool]:
+        """Do the work of a request, unless one with its idempotency key has been answered.
+
+        Two at once both do it: `work` passes a key on by which the service that does it does it once.
+
+        Args:
+            ctx: the request.
+            name: of its route.
+            request: its body.
+            kind: what `work` returns.
+            work: does it.
+
+        Returns:
+            What it gave, and whether that was an earlier request.
+
+        Raises:
+            IdempotencyKeyReused: another request came with the same key.
+        """
+        key = ctx.idempotency_key or ctx.message_id
+        if key is None:
+            return await work(), False
+        tenant_id, user_id = ctx.tenant_id, ctx.principal.user_id
+        digest = hashlib.sha256(name.encode() + encode(request)).hexdigest()
+        verdict, answer = await self.store.claim(tenant_id, user_id, key, digest)
+        if verdict == "reused":
+            raise key_reused()
+        if verdict == "replayed":
+            return decode(answer, kind), True
+        done = await work()
+        await self.store.keep(tenant_id, user_id, key, encode(done))
+        return done, False

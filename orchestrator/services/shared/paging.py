@@ -1,0 +1,57 @@
+"""Pages of lists that are filtered while they are read."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+from orchestrator.models.common.page import Page
+from orchestrator.services.shared.cursors import read_cursor, write_cursor
+
+T = TypeVar("T")
+Place = tuple[int, str]
+"""A place in an order: a moment in ms, and an id."""
+
+SCAN_BOUND: Final = 2000
+"""How many entries one page looks at; a filter that finds little hands out a cursor then."""
+
+
+class Places(Protocol):
+    """Reads the entries that follow a place."""
+
+    async def __call__(self, *, before: Place | None, count: int) -> list[Place]: ...
+
+
+async def filtered_page(
+    places_of: Places,
+    load: Callable[[list[str]], Awaitable[dict[str, T]]],
+    keep: Callable[[T], bool],
+    *,
+    cursor: str | None,
+    limit: int,
+) -> Page[T]:
+    """Read a page of a list.
+
+    Args:
+        places_of: reads the order, from a place on.
+        load: reads the records of ids; those that are gone are left out.
+        keep: whether a record belongs to the list.
+        cursor: where the page before ended; None: from the start.
+        limit: how many items at most.
+
+    Raises:
+        InvalidParameter: the cursor is none of this service.
+    """
+    place = read_cursor(cursor)
+    items: list[T] = []
+    scanned = 0
+    while True:
+        places = await places_of(before=place, count=limit)
+        records = await load([name for _, name in places])
+        for at in places:
+            place, scanned = at, scanned + 1
+            record = records.get(at[1])
+            if record is not None and keep(record):
+                items.append(record)
+            if len(items) == limit or scanned >= SCAN_BOUND:
+                return Page(items, write_cursor(place) if await places_of(before=place, count=1) else None)
+        if len(places) < limit:
+            return Page(items)

@@ -1,0 +1,105 @@
+"""Revoked tokens: every process knows all that are in force, so that a look costs no round trip.
+
+They are read when the process starts, follow by pub/sub within milliseconds, and are read again whenever messages may
+have been lost. While Redis is away, what is known goes on to count. A revocation can't be made then, so none is missed;
+and what a token could newly do needs Redis too, which is how new work fails closed.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from orchestrator.domain.revocations import RevocationIndex
+from orchestrator.errors import StoreUnavailable, Unprocessable
+from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.principal import Principal, RequestContext
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.operations.revocation import Revocation, TokenRevoke, TokenRevoked
+from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.revocations import RevocationStore, read_revocation
+from orchestrator.store.redis.connection import Message
+
+RETRY_SECONDS: Final = 1.0
+"""Between two attempts to read them again."""
+_log = structlog.get_logger("orchestrator.services.shared.revocations")
+
+
+class Revocations:
+    """Revokes tokens, and knows which are revoked.
+
+    Args:
+        store: where they are kept.
+        audit: where it is written down who revoked.
+    """
+
+    def __init__(self, store: RevocationStore, audit: AuditTrail) -> None:
+        self._store = store
+        self._audit = audit
+        self._index = RevocationIndex()
+        self._watchers: list[Callable[[], None]] = []
+
+    def covers(self, principal: Principal) -> bool:
+        """Tell whether the token that `principal` came with is revoked."""
+        return self._index.covers(principal)
+
+    def watch(self, told: Callable[[], None]) -> None:
+        """Have `told` called after every change."""
+        self._watchers.append(told)
+
+    async def revoke(self, ctx: RequestContext, request: TokenRevoke) -> TokenRevoked:
+        """Revoke one token, or all of a user or a tenant that were issued until now.
+
+        Raises:
+            Unprocessable: it names nothing, or a token and something else.
+            StoreUnavailable: Redis is away.
+        """
+        jti, user_id, tenant_id = request.jti or "", request.user_id or "", request.tenant_id or ""
+        if bool(jti) == bool(user_id or tenant_id):
+            fault = FieldFault("$.data", "must name either `jti`, or `user_id`, `tenant_id` or both")
+            raise Unprocessable(f"The revocation {fault.message}.", details=[fault])
+        revocation = await self._store.add(jti=jti, user_id=user_id, tenant_id=tenant_id)
+        self._take(revocation)
+        await self._audit.done(
+            ctx,
+            "token.revoke",
+            f"jti '{jti}'" if jti else f"all of user '{user_id}'" if user_id else "all of the tenant",
+            tenant_id=tenant_id,
+        )
+        return TokenRevoked(to_timestamp(revocation.before_ms), to_timestamp(revocation.until_ms))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep up with what is revoked elsewhere, for ever; `started` as soon as all is known.
+
+        Raises:
+            StoreUnavailable: Redis is away at the start.
+        """
+        async with self._store.redis.subscriber() as subscriber:
+            await subscriber.subscribe(self._store.keys.revocation_channel)
+            self._index.replace(await self._store.load())
+            task_status.started()
+            async for message in subscriber:
+                if isinstance(message, Message):
+                    self._take(read_revocation(message.payload))
+                else:
+                    await self._load_again()
+
+    async def _load_again(self) -> None:
+        while True:
+            try:
+                self._index.replace(await self._store.load())
+            except StoreUnavailable as error:
+                _log.warning("revocations.not_read", reason=error.message)
+                await trio.sleep(RETRY_SECONDS)
+            else:
+                self._tell()
+                return
+
+    def _take(self, revocation: Revocation) -> None:
+        self._index.add(revocation)
+        self._tell()
+
+    def _tell(self) -> None:
+        for told in self._watchers:
+            told()

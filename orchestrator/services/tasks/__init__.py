@@ -1,0 +1,1 @@
+"""Tasks: new ones, their callbacks, list, cancel."""

@@ -1,0 +1,37 @@
+"""Callbacks as those ask for them who start work: whom to tell, checked, and the task that will do so."""
+
+from typing import Any, Final
+
+from orchestrator.clients.transport.addresses import AddressGuard, parse_target
+from orchestrator.errors import InvalidBody
+from orchestrator.models.common.envelope import FieldFault, MessageType
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.services.tasks.new_tasks import new_task
+
+WEBHOOK: Final = MessageType("webhook", "deliver")
+LOWEST_PRIORITY: Final = 9
+
+
+def check_callback(url: str, guard: AddressGuard) -> None:
+    """Refuse a URL to which nothing can or may be sent; where a name leads shows when it is sent to.
+
+    Raises:
+        InvalidBody: it is one.
+    """
+    try:
+        if guard.refuses_literal(parse_target(url).host):
+            raise ValueError("must not lead to a private or reserved address")
+    except ValueError as error:
+        fault = FieldFault("$.data.callback.url", str(error))
+        raise InvalidBody(f"$.data.callback.url {error}.", details=[fault]) from None
+
+
+def callback_task(ctx: RequestContext, payload: dict[str, Any]) -> TaskMessage:
+    """Return the task that tells of an end.
+
+    Args:
+        ctx: the request that asks for it.
+        payload: `url`, and whose end it is.
+    """
+    return new_task(ctx, WEBHOOK, payload, priority=LOWEST_PRIORITY)

@@ -1,0 +1,1 @@
+"""Workflows of the Workflow Engine and of users' own plans."""

@@ -1,0 +1,72 @@
+"""The one call of which a known workflow consists: the Workflow Engine takes it on, and answers when it has ended."""
+
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.clients.opening import Clients
+from orchestrator.clients.transport.messages import payload
+from orchestrator.clients.workflow_engine import EXECUTE
+from orchestrator.models.common.call import CallContext
+from orchestrator.models.plans.orchestration import HIGH, OrchestrationPlan, ServiceCall
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import Callback, Wait, WaitKind
+from orchestrator.services.delegation.delegations import result_of
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.plans.attempt import CallWaits
+from orchestrator.services.plans.call_executor import PlannedCall
+from orchestrator.services.workflows.workflow_engine import ENGINE
+
+CALL: Final = "engine"
+"""The name of the call in its plan."""
+START_MS: Final = 120_000
+"""How long an attempt at starting a workflow may take."""
+
+
+def engine_plan(message: TaskMessage) -> OrchestrationPlan:
+    """Return the plan of a workflow that the Workflow Engine knows."""
+    parameters = {"workflow_id": message.payload["workflow_id"], "input": "$.input"}
+    call = ServiceCall(ENGINE, EXECUTE.name, HIGH, parameters=parameters)
+    return OrchestrationPlan(message.task_id, message.tenant_id, {CALL: call}, deadline_ms=START_MS)
+
+
+@frozen
+class EnginePerformer:
+    """Starts workflows; what `services.performing.Performer` asks for.
+
+    Args:
+        clients: the services.
+        coordinator: how they are called.
+        lifetime_ms: how long a workflow may take.
+        poll_ms: after so much silence the engine is asked.
+    """
+
+    clients: Clients
+    coordinator: ServiceCoordinator
+    lifetime_ms: int
+    poll_ms: int
+
+    async def perform(self, call: PlannedCall) -> Any:
+        """Start a workflow, or return its result once that is there; see `Performer.perform`."""
+        if call.answer is not None:
+            return result_of(call.answer)
+        callback = await call.run.delegations.register(call.name, ENGINE, self.lifetime_ms)
+        if callback is not None:
+            execution_id = await self._start(call, callback)
+            await call.run.delegations.sent(call.name, ENGINE, execution_id)
+        raise CallWaits(Wait(call.name, WaitKind.DELEGATED, self.poll_ms))
+
+    async def abandon(self, call: PlannedCall) -> None:
+        """Do nothing: the end of the task tells the engine, wherever it happens."""
+
+    async def _start(self, call: PlannedCall, callback: Callback) -> str:
+        transport = self.clients.transport(ENGINE)
+        asked = {**call.step.parameters, "task_id": callback.task_id}
+
+        async def start(limited: CallContext) -> str:
+            answer = await transport.call(
+                limited, EXECUTE, asked, task_id=callback.task_id, callback_token=callback.token
+            )
+            return payload(answer).text("execution_id")
+
+        return await self.coordinator.run(call.step, call.context, start)

@@ -1,0 +1,61 @@
+"""The run of an agent as a step of a workflow: no attempt at a task of its own, so nothing of it is kept on the way."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, field
+
+from orchestrator.models.sessions.chat import HistoryMessage
+from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.waits import Callback
+from orchestrator.services.workflows.ephemeral_session import stand_in
+
+
+class NoDelegations:
+    """Hands calls on whose later answers nobody takes: who asked for the step waits for it here and now."""
+
+    def __init__(self, task_id: str) -> None:
+        self._task_id = task_id
+
+    async def register(self, call_id: str, service: str, timeout_ms: int) -> Callback | None:
+        """Return a callback without token: an answer that comes later is refused."""
+        return Callback(self._task_id, "")
+
+    async def sent(self, call_id: str, service: str, execution_id: str = "") -> None:
+        """Note nothing."""
+
+
+@define
+class StepRun:
+    """What `services.run.Run` asks for, without followers, checkpoints and past.
+
+    Args:
+        message: the question, as the message of a turn.
+        agent_id: who is asked.
+    """
+
+    message: TaskMessage
+    agent_id: str
+    attempt: int = 1
+    stopped: bool = False
+    checkpoints: Mapping[str, Any] = field(factory=dict)
+    delegations: NoDelegations = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.delegations = NoDelegations(self.message.task_id)
+
+    @property
+    def session(self) -> Session:
+        """What stands for a session where a turn's parts ask for one; it is stored nowhere."""
+        return stand_in(self.message, self.agent_id)
+
+    async def emit(self, name: str, data: object) -> None:
+        """Tell nobody: the step's result is told by whom it is for."""
+
+    async def checkpoint(self, name: str, result: Any) -> None:
+        """Keep nothing: a step that is lost is asked for again."""
+
+    async def recent(self) -> list[HistoryMessage]:
+        """Return nothing: a step has no past."""
+        return []

@@ -1,0 +1,182 @@
+"""Workflows as their owners start, follow, answer and stop them."""
+
+from contextlib import suppress
+from typing import Any, Final
+
+import trio
+from attrs import asdict, evolve, frozen
+
+from orchestrator.codec import encode, parse_json
+from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.domain.tasks.task_states import FINISHED
+from orchestrator.errors import (
+    NotFound,
+    WrongWorkflowState,
+    revive,
+)
+from orchestrator.models.common.page import Page
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.events import Event
+from orchestrator.models.plans.workflow import (
+    WorkflowAccepted,
+    WorkflowCancelled,
+    WorkflowDefinition,
+    WorkflowExecute,
+    WorkflowInput,
+    WorkflowInputTaken,
+    WorkflowResults,
+    WorkflowStatus,
+)
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.services.shared.views import viewer_of
+from orchestrator.services.tasks.tasks import TaskService
+from orchestrator.services.workflows.workflow_engine import EngineService
+from orchestrator.services.workflows.workflow_intake import AdmittedWorkflow, WorkflowIntake
+from orchestrator.services.workflows.workflow_records import (
+    INPUT_REQUEST,
+    STATUS_UPDATE,
+    status_body,
+    update_of,
+)
+from orchestrator.services.workflows.workflow_views import results_of, status_of
+from orchestrator.store.events.event_hub import EventPump, PumpStopped
+from orchestrator.store.events.events import EventLog, TaskLog
+from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, WorkflowRecord, WorkflowStore
+
+_ENDS: Final = frozenset({STATUS_UPDATE})
+
+
+@frozen
+class WorkflowService:
+    """Starts, shows, answers and stops workflows."""
+
+    store: WorkflowStore
+    intake: WorkflowIntake
+    engine: EngineService
+    tasks: TaskService
+    pump: EventPump
+    session_log: EventLog
+    log: TaskLog
+    settings: AgentOrchestratorSettings
+
+    async def execute(self, ctx: RequestContext, request: WorkflowExecute) -> AdmittedWorkflow:
+        """Take a workflow into the queue; see `WorkflowIntake.execute`."""
+        return await self.intake.execute(ctx, request)
+
+    async def wait(
+        self, ctx: RequestContext, accepted: WorkflowAccepted, timeout_ms: int
+    ) -> WorkflowResults | WorkflowAccepted:
+        """Wait for the end of a workflow that was taken.
+
+        Returns:
+            Its results; or what was accepted, if it has not ended in time, or the process stops and others go on.
+
+        Raises:
+            OrchestratorError: it failed; the error is the workflow's.
+        """
+        with trio.move_on_after(timeout_ms / 1000), suppress(PumpStopped):
+            found = await self._finished(ctx, accepted.task_id)
+            if found.task.status is TaskStatus.FAILED and found.task.error is not None:
+                raise revive(found.task.error)
+            return results_of(found)
+        return accepted
+
+    async def list(self, ctx: RequestContext, *, cursor: str | None, limit: int) -> Page[WorkflowDefinition]:
+        """List the workflows that the Workflow Engine knows; see `EngineService.definitions`."""
+        return await self.engine.definitions(ctx, cursor=cursor, limit=limit)
+
+    async def status(self, ctx: RequestContext, task_id: str) -> WorkflowStatus:
+        """Show how a workflow stands.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        return status_of(await self._get(ctx, task_id))
+
+    async def results(self, ctx: RequestContext, task_id: str) -> WorkflowResults:
+        """Show what a workflow has given so far, or in the end.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        return results_of(await self._get(ctx, task_id))
+
+    async def input(
+        self, ctx: RequestContext, task_id: str, given: WorkflowInput, *, of_session: str | None = None
+    ) -> WorkflowInputTaken:
+        """Hand on what the user answered.
+
+        Args:
+            ctx: the request.
+            task_id: the workflow.
+            given: the node, and the answer.
+            of_session: the session that the workflow must tell; None: whichever.
+
+        Raises:
+            NotFound: there is no such workflow.
+            WrongWorkflowState: it does not wait for its user at this node.
+            ServiceFault: the Workflow Engine is away, or refused the answer.
+        """
+        workflow = await self._get(ctx, task_id, of_session)
+        asked = workflow.progress.input_request
+        if workflow.task.status in FINISHED or asked is None or asked.node_id != given.node_id:
+            raise WrongWorkflowState(f"The workflow does not wait for its user at {given.node_id!r}.")
+        await self.engine.answer(ctx, task_id, given, workflow.progress.execution_id)
+        update = update_of(
+            task_id,
+            workflow.workflow_id,
+            evolve(workflow.progress, input_request=None, status=None),
+            TaskStatus.PROCESSING,
+        )
+        body = status_body(update, ctx.tenant_id, workflow.task.correlation_id)
+        await self.store.take_input(workflow, (STATUS_UPDATE, body))
+        return WorkflowInputTaken(task_id, given.node_id)
+
+    async def asking(self, ctx: RequestContext, session_id: str, node_id: str) -> str | None:
+        """Return the workflow of a session that has asked last at a node, as far as the session's log knows."""
+        kept = self.settings.event_log_length
+        offset, _ = await self.session_log.head(ctx.tenant_id, session_id)
+        events = await self.session_log.read(ctx.tenant_id, session_id, after=max(0, offset - kept), limit=kept)
+        return next((task_id for task_id in map(_asker(node_id), reversed(events)) if task_id is not None), None)
+
+    async def cancel(
+        self, ctx: RequestContext, task_id: str, *, reason: str | None = None, of_session: str | None = None
+    ) -> WorkflowCancelled:
+        """Stop a workflow; one that has ended stays as it is.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+        """
+        workflow = await self._get(ctx, task_id, of_session)
+        if reason is not None and workflow.task.status not in FINISHED:
+            kept = {name: value for name, value in asdict(workflow.progress).items() if value is not None}
+            name = FIGURES if FIGURES in workflow.fields else PROGRESS
+            await self.store.tell(ctx.tenant_id, task_id, Note({name: encode({**kept, "message": reason})}))
+        cancelled = await self.tasks.cancel(ctx, task_id)
+        return WorkflowCancelled(task_id, cancelled.cancelled)
+
+    async def _finished(self, ctx: RequestContext, task_id: str) -> WorkflowRecord:
+        async with self.pump.follow(ctx.tenant_id, task_id, log=self.log) as follower:
+            while True:
+                # The record is asked after following has begun, so an end in between is not missed.
+                workflow = await self._get(ctx, task_id)
+                if workflow.task.status in FINISHED:
+                    return workflow
+                while not any(event.name in _ENDS for event in await follower.receive()):
+                    pass
+
+    async def _get(self, ctx: RequestContext, task_id: str, of_session: str | None = None) -> WorkflowRecord:
+        workflow = await self.store.get(viewer_of(ctx), task_id)
+        if workflow is None or (of_session is not None and workflow.fields.get("of_session") != of_session.encode()):
+            raise NotFound(f"There is no workflow {task_id}.")
+        return workflow
+
+
+def _asker(node_id: str) -> Any:
+    def task_of(event: Event) -> str | None:
+        if event.name != INPUT_REQUEST:
+            return None
+        data = parse_json(event.body)["data"]
+        return str(data["task_id"]) if data["node_id"] == node_id else None
+
+    return task_of
