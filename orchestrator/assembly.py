@@ -11,8 +11,7 @@ from orchestrator.clients.callbacks import CallbackClient
 from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.queue.consumer import Consumer, Handler
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
@@ -20,6 +19,7 @@ from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.plan_tasks import PlanTasks
 from orchestrator.queue.tasks.webhooks import Webhooks
+from orchestrator.queue.worker.consumer import Consumer, Handler
 from orchestrator.services.agents.agent_question import BatchItemRunner
 from orchestrator.services.agents.agents import AgentService
 from orchestrator.services.agents.tool_runs import ToolRunService

@@ -41,8 +41,8 @@ from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.queue.hand import Hand
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.sandbox.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys

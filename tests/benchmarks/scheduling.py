@@ -20,7 +20,7 @@ from orchestrator.codec import encode
 from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
-from orchestrator.queue.scheduler import TENANTS_A_ROUND
+from orchestrator.queue.worker.scheduler import TENANTS_A_ROUND
 from orchestrator.sandbox.redis_server import run_redis
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis

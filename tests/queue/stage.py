@@ -18,11 +18,11 @@ from orchestrator.models.sessions.chat import ChatAccepted, ChatAnswer, ChatTurn
 from orchestrator.models.sessions.session import Session, SessionCreate
 from orchestrator.models.tasks.task import Task, TaskStatus
 from orchestrator.models.tasks.waits import Wait, WaitKind
-from orchestrator.queue.consumer import Consumer, Handler
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
+from orchestrator.queue.worker.consumer import Consumer, Handler
 from orchestrator.services.chat.conversations import Conversations
 from orchestrator.services.chat.messages import CHAT_TURN, ChatService
 from orchestrator.services.chat.transcripts import Transcripts

@@ -38,7 +38,7 @@ from orchestrator.models.tasks.batch import (
     OnItemError,
 )
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.queue.hand import Hand
+from orchestrator.queue.attempts.running_task import Hand
 from orchestrator.services.scheduling.batches import BatchService
 from orchestrator.store.scheduling.batches import BatchStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage

@@ -21,10 +21,10 @@ from orchestrator.models.plans.orchestration import RetryPolicy
 from orchestrator.models.tasks.batch import Batch, BatchCallback, CallbackEvent, CallbackRequest, CallbackStatus
 from orchestrator.models.tasks.replay import ReplayRequest
 from orchestrator.models.tasks.task import Lane, Task, TaskStatus
-from orchestrator.queue.consumer import Handler
-from orchestrator.queue.hand import StopReason
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.running_task import StopReason
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
+from orchestrator.queue.worker.consumer import Handler
 from orchestrator.services.tasks.callbacks import WEBHOOK
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.workflows import WorkflowStore

@@ -13,7 +13,7 @@ from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatu
 from orchestrator.models.sessions.chat import ChatAnswer, IfBusy
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.queue.hand import Hand
+from orchestrator.queue.attempts.running_task import Hand
 from orchestrator.store.tasks.claims import Batch
 from orchestrator.store.tasks.tasks import TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage

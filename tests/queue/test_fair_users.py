@@ -11,7 +11,7 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.sessions.chat import ChatTurn
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.queue.expiry import give_up_expired
+from orchestrator.queue.worker.expiry import give_up_expired
 from orchestrator.services.operations.consistency import Auditor
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from attrs import frozen
 
-from orchestrator.queue.hand import Hand, StopReason
-from orchestrator.queue.keeper import Keeper
-from orchestrator.queue.meter import Meter
+from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.worker.leases import Keeper
+from orchestrator.queue.worker.load_report import Meter
 from orchestrator.store.tasks.claims import Claim
 from tests.queue.stage import Stage, open_stage
 

@@ -11,7 +11,7 @@ from orchestrator.errors import BadGateway, FencedOut, OrchestratorError, Servic
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.queue.expiry import give_up_expired
+from orchestrator.queue.worker.expiry import give_up_expired
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.tasks import Retry
 from orchestrator.store.tasks.timelines import TimelineStore

@@ -14,7 +14,7 @@ from orchestrator.models.sessions.chat import ChatTurn, IfBusy
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, ScheduleCreate, ScheduleUpdate, SessionPolicy
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.queue.timers import run_timers
+from orchestrator.queue.worker.timers import run_timers
 from orchestrator.services.scheduling.schedule_runner import ScheduleRunner
 from orchestrator.services.scheduling.schedules import ScheduleService
 from orchestrator.store.operations.audit import AuditTrail

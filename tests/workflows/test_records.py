@@ -13,7 +13,7 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.events.events import WORKFLOW_EVENTS
 from orchestrator.models.plans.workflow import WorkflowStatusUpdate
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.queue.expiry import _expiry
+from orchestrator.queue.worker.expiry import _expiry
 from orchestrator.services.workflows.workflow_records import (
     STATUS_UPDATE,
     WORKFLOW,

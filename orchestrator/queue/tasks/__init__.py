@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from orchestrator.errors import InvalidBody
-from orchestrator.queue.consumer import Handler
-from orchestrator.queue.hand import Hand
-from orchestrator.queue.services import QueueServices
-from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.tasks.dead_lettering import bury
+from orchestrator.queue.worker.consumer import Handler
 
 
 @frozen

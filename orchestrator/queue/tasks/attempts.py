@@ -8,10 +8,10 @@ import trio
 
 from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
-from orchestrator.queue.hand import Hand, StopReason
-from orchestrator.queue.run import outlast
-from orchestrator.queue.services import QueueServices
-from orchestrator.queue.tasks.burial import bury
+from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.tasks.dead_lettering import bury
 from orchestrator.queue.tasks.retries import within_time_left
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.tasks.claims import Claim

@@ -8,12 +8,12 @@ from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.queue.hand import Hand
-from orchestrator.queue.run import ChatRun
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.attempt import ChatRun
+from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
-from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import start_over
+from orchestrator.queue.tasks.waiting import put_aside
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.workflows.ephemeral_session import stand_in
 

@@ -11,14 +11,14 @@ from orchestrator.models.events.events import ChatStatusUpdate, ToolExecute, Tro
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
-from orchestrator.queue.expiry import expired
-from orchestrator.queue.hand import Hand, StopReason
-from orchestrator.queue.run import ChatRun, outlast, seconds_since
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.attempt import ChatRun, outlast, seconds_since
+from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
-from orchestrator.queue.tasks.burial import bury
-from orchestrator.queue.tasks.parking import put_aside
+from orchestrator.queue.tasks.dead_lettering import bury
 from orchestrator.queue.tasks.retries import start_over
+from orchestrator.queue.tasks.waiting import put_aside
+from orchestrator.queue.worker.expiry import expired
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of

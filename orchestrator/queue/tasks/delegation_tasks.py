@@ -8,9 +8,9 @@ from orchestrator.clients.opening import Clients
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.tasks.waits import Wait, WaitKind
-from orchestrator.queue.consumer import Handler
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks.plain_tasks import PlainRun, PlainTasks
+from orchestrator.queue.worker.consumer import Handler
 from orchestrator.services.agents.tool_runs import TOOL_RUN
 from orchestrator.services.delegation.delegation_cancels import DelegationCancels
 from orchestrator.services.delegation.delegations import CANCEL_TASK, answer_of, result_of

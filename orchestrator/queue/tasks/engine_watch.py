@@ -12,8 +12,8 @@ from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Wait, WaitKind
-from orchestrator.queue.plan_run import PlanTaskRun
-from orchestrator.queue.run import outlast
+from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.plan_attempt import PlanTaskRun
 from orchestrator.services.delegation.delegations import answer_of
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.workflows.engine_executor import CALL

@@ -10,13 +10,13 @@ from attrs import define, frozen
 from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError, PlanTimeout
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.queue.expiry import expired
-from orchestrator.queue.hand import Hand
-from orchestrator.queue.run import TaskRun, outlast
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.attempt import TaskRun, outlast
+from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
-from orchestrator.queue.tasks.parking import put_aside
 from orchestrator.queue.tasks.retries import try_later
+from orchestrator.queue.tasks.waiting import put_aside
+from orchestrator.queue.worker.expiry import expired
 from orchestrator.services.plans.attempt import CallWaits
 from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskEnd
 

@@ -13,9 +13,9 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.tasks.task import TaskMessage
-from orchestrator.queue.hand import Hand
-from orchestrator.queue.run import ChatRun, outlast
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.attempt import ChatRun, outlast
+from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.tasks import Retry

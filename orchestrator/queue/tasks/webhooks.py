@@ -28,9 +28,9 @@ from orchestrator.models.plans.orchestration import RetryPolicy
 from orchestrator.models.plans.workflow import WorkflowEnd
 from orchestrator.models.tasks.batch import CallbackEvent
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
-from orchestrator.queue.hand import Hand
-from orchestrator.queue.run import outlast
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
 from orchestrator.queue.tasks.retries import put_off
 from orchestrator.services.workflows.workflow_views import results_of

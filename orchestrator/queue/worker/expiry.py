@@ -7,7 +7,7 @@ from orchestrator.errors import TaskExpired
 from orchestrator.models.events.events import Trouble
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.views import state_body, status_template
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.events.frames import make_body

@@ -12,9 +12,9 @@ from orchestrator.models.common.timestamps import from_timestamp, now_ms
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskMessage
-from orchestrator.queue.delegating import Delegated
-from orchestrator.queue.hand import Hand
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.delegated_calls import Delegated
+from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.store.events.frames import make_body
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from orchestrator.codec import encode
 from orchestrator.models.plans.plan_state import CallState, PlanProgress
 from orchestrator.models.plans.workflow import WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.queue.run import TaskRun, outlast
+from orchestrator.queue.attempts.attempt import TaskRun, outlast
 from orchestrator.services.workflows.workflow_records import last_update, status_note, workflow_of
 from orchestrator.store.plans.workflows import Note, WorkflowStore
 

@@ -10,10 +10,10 @@ from attrs import frozen
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import Lane
-from orchestrator.queue.damage import kept_apart
-from orchestrator.queue.drains import advance_drain
-from orchestrator.queue.expiry import give_up_expired
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.worker.drains import advance_drain
+from orchestrator.queue.worker.expiry import give_up_expired
+from orchestrator.queue.worker.tenant_isolation import kept_apart
 
 _log = structlog.get_logger()
 

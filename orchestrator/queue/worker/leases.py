@@ -9,11 +9,11 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import FencedOut, StoreUnavailable
-from orchestrator.queue.damage import kept_apart
-from orchestrator.queue.hand import Hand, StopReason
-from orchestrator.queue.meter import Meter
-from orchestrator.queue.services import QueueServices
-from orchestrator.queue.strays import adopt_stray
+from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.worker.external_entries import adopt_stray
+from orchestrator.queue.worker.load_report import Meter
+from orchestrator.queue.worker.tenant_isolation import kept_apart
 from orchestrator.store.tasks.claims import Claim
 
 _log = structlog.get_logger()

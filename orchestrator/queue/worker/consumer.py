@@ -17,14 +17,14 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import FencedOut, StoreUnavailable
-from orchestrator.queue.hand import Hand, StopReason
-from orchestrator.queue.keeper import Keeper
-from orchestrator.queue.listener import listen
-from orchestrator.queue.meter import Meter
-from orchestrator.queue.scheduler import Scheduler
-from orchestrator.queue.services import QueueServices
-from orchestrator.queue.sweeper import Sweeper
-from orchestrator.queue.timers import RunSchedules, run_timers
+from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.worker.leases import Keeper
+from orchestrator.queue.worker.listener import listen
+from orchestrator.queue.worker.load_report import Meter
+from orchestrator.queue.worker.scheduler import Scheduler
+from orchestrator.queue.worker.sweeper import Sweeper
+from orchestrator.queue.worker.timers import RunSchedules, run_timers
 from orchestrator.store.tasks.claims import Claim
 
 _log = structlog.get_logger()

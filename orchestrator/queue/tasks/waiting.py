@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from orchestrator.models.tasks.waits import Wait
-from orchestrator.queue.run import outlast
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.store.tasks.claims import Claim
 
 

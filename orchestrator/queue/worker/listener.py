@@ -2,9 +2,9 @@
 
 import trio
 
-from orchestrator.queue.hand import Hand, StopReason
-from orchestrator.queue.run import outlast
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.store.redis.connection import Message
 
 

@@ -8,7 +8,7 @@ from orchestrator.codec import encode
 from orchestrator.domain.tasks.task_messages import read_task_message
 from orchestrator.errors import InvalidBody, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.tasks.enqueue import complete_turn, placement_of
 from orchestrator.store.tasks.enqueue import Placed, PlacementStore, Stray
 

@@ -1,7 +1,7 @@
 """Drains that nobody watches still come to their end."""
 
 from orchestrator.models.operations.tenant import TenantState
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.store.operations.tenants import TenantStates
 
 

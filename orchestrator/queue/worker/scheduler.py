@@ -13,9 +13,9 @@ from attrs import define, field
 
 from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.errors import StoreUnavailable
-from orchestrator.queue.damage import kept_apart
-from orchestrator.queue.services import QueueServices
-from orchestrator.queue.strays import adopt_stray
+from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.worker.external_entries import adopt_stray
+from orchestrator.queue.worker.tenant_isolation import kept_apart
 from orchestrator.services.shared.nursery import open_siblings
 from orchestrator.store.scheduling.ready import Settlement, Turn
 from orchestrator.store.tasks.claims import Batch, Claim

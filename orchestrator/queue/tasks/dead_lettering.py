@@ -4,8 +4,8 @@ from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.queue.hand import Hand
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.tasks.tasks import Ending

@@ -9,8 +9,8 @@ import trio
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
-from orchestrator.queue.damage import kept_apart
-from orchestrator.queue.services import QueueServices
+from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.worker.tenant_isolation import kept_apart
 from orchestrator.services.shared.views import state_body, status_template
 from orchestrator.services.tasks.tasks import retention_of
 

@@ -1,0 +1,1 @@
+"""The consumer of one process, and what runs beside it: scheduler, leases, sweeper, timers."""
