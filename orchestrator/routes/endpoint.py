@@ -21,7 +21,7 @@ from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import Marks, RemoteAddress, make_context, read_marks
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, answer
-from orchestrator.middleware.refusals import AUDITED, record_refusal
+from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
 from orchestrator.models.common.principal import Principal, RequestContext

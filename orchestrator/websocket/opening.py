@@ -24,7 +24,7 @@ from orchestrator.middleware.context import RemoteAddress, make_context, read_ma
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.headers import AnswerHeaders
-from orchestrator.middleware.refusals import AUDITED, record_refusal
+from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import is_id
 from orchestrator.models.common.principal import Principal, RequestContext

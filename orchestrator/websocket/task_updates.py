@@ -14,7 +14,7 @@ from quart import Response, Websocket
 from orchestrator.errors import NotFound, PermissionMissing
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.exchange import Exchange
-from orchestrator.middleware.refusals import record_refusal
+from orchestrator.middleware.refusal_audit import record_refusal
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated

@@ -12,7 +12,7 @@ AUDITED: Final = (Unauthorized, TenantNotGranted, PermissionMissing)
 """The refusals that the audit trail is told of."""
 _SECONDS: Final = 1.0
 """How long an answer waits for the audit trail to take a refusal."""
-_log = structlog.get_logger("orchestrator.middleware.refusals")
+_log = structlog.get_logger("orchestrator.middleware.refusal_audit")
 
 
 async def record_refusal(
