@@ -3,28 +3,28 @@
 from quart_trio import QuartTrio
 
 from orchestrator.middleware.install import install
-from orchestrator.routes.agents import agent_routes
-from orchestrator.routes.batches import batch_routes
-from orchestrator.routes.chat import chat_routes
-from orchestrator.routes.dead_letters import dead_letter_routes
-from orchestrator.routes.debugging import debug_routes
-from orchestrator.routes.documents import document_views
-from orchestrator.routes.endpoint import Door, Endpoint
-from orchestrator.routes.gateway import gateway_routes
-from orchestrator.routes.health import health_views
-from orchestrator.routes.load import load_routes
-from orchestrator.routes.metrics import metrics_views
-from orchestrator.routes.notifications import notification_routes
-from orchestrator.routes.registry import Route
-from orchestrator.routes.schedules import schedule_routes
-from orchestrator.routes.sessions import session_routes
-from orchestrator.routes.task_updates import task_update_routes
-from orchestrator.routes.tasks import task_routes
-from orchestrator.routes.tenants import tenant_routes
-from orchestrator.routes.tokens import token_routes
-from orchestrator.routes.tools import tool_routes
-from orchestrator.routes.usage import usage_routes
-from orchestrator.routes.workflows import workflow_routes
+from orchestrator.routes.http.documents import document_views
+from orchestrator.routes.http.endpoint import Door, Endpoint
+from orchestrator.routes.http.registry import Route
+from orchestrator.routes.internal.dead_letters import dead_letter_routes
+from orchestrator.routes.internal.debugging import debug_routes
+from orchestrator.routes.internal.gateway import gateway_routes
+from orchestrator.routes.internal.health import health_views
+from orchestrator.routes.internal.load import load_routes
+from orchestrator.routes.internal.metrics import metrics_views
+from orchestrator.routes.internal.task_updates import task_update_routes
+from orchestrator.routes.internal.tenants import tenant_routes
+from orchestrator.routes.internal.tokens import token_routes
+from orchestrator.routes.public.agents import agent_routes
+from orchestrator.routes.public.batches import batch_routes
+from orchestrator.routes.public.chat import chat_routes
+from orchestrator.routes.public.notifications import notification_routes
+from orchestrator.routes.public.schedules import schedule_routes
+from orchestrator.routes.public.sessions import session_routes
+from orchestrator.routes.public.tasks import task_routes
+from orchestrator.routes.public.tools import tool_routes
+from orchestrator.routes.public.usage import usage_routes
+from orchestrator.routes.public.workflows import workflow_routes
 from orchestrator.services.container import Services
 
 ROUTES: tuple[Route, ...] = (

@@ -13,7 +13,7 @@ from orchestrator.errors import InvalidBody
 from orchestrator.models.sessions.chat import ChatMessage
 from orchestrator.models.sessions.session import SessionCreate
 from orchestrator.routes import ROUTES
-from orchestrator.routes.registry import Access
+from orchestrator.routes.http.registry import Access
 from orchestrator.schemas import Schemas
 from tests.http.fakes import House, keyed
 

@@ -25,8 +25,8 @@ from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
 from orchestrator.models.common.principal import Principal, RequestContext
-from orchestrator.routes.bodies import Nothing, QueryReader, open_envelope, read_body
-from orchestrator.routes.registry import Access, Answer, Call, Route
+from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, read_body
+from orchestrator.routes.http.registry import Access, Answer, Call, Route
 from orchestrator.services.container import Services
 
 

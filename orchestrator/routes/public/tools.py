@@ -11,8 +11,8 @@ from orchestrator.models.agents.agent_views import Forgotten, ToolUpdated
 from orchestrator.models.agents.tool import LONGEST_MS, Tool, ToolKind, ToolRan, ToolRun
 from orchestrator.models.common.ids import Id
 from orchestrator.models.tasks.task import Task
-from orchestrator.routes.paging import Cursor, Limit, page_answer
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.paging import Cursor, Limit, page_answer
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 tool_routes = Routes()
 

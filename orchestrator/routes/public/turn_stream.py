@@ -6,8 +6,8 @@ from quart import Response
 
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import ChatAccepted, ChatAnswer, ChatMessage, MessageStatus
-from orchestrator.routes.event_stream import FollowedEvents, last_event_id, stream_response
-from orchestrator.routes.registry import Call
+from orchestrator.routes.http.event_stream import FollowedEvents, last_event_id, stream_response
+from orchestrator.routes.http.registry import Call
 
 _ENDED: Final = {MessageStatus.FAILED, MessageStatus.CANCELLED, MessageStatus.INTERRUPTED}
 

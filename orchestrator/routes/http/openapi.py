@@ -12,9 +12,9 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.envelope import AnswerMeta, ErrorBody, FieldFault, MessageType, Status
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp
-from orchestrator.routes.event_stream import EVENT_STREAM
-from orchestrator.routes.open_routes import OPEN_ROUTES, OpenRoute
-from orchestrator.routes.registry import Access, Route
+from orchestrator.routes.http.event_stream import EVENT_STREAM
+from orchestrator.routes.http.open_routes import OPEN_ROUTES, OpenRoute
+from orchestrator.routes.http.registry import Access, Route
 from orchestrator.schemas import PREFIX, Schemas
 
 _JSON: Final = "application/json"

@@ -2,8 +2,8 @@
 
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull
 from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
-from orchestrator.routes.paging import ScheduleQuery, page_answer
-from orchestrator.routes.registry import Answer, Call, Routes
+from orchestrator.routes.http.paging import ScheduleQuery, page_answer
+from orchestrator.routes.http.registry import Answer, Call, Routes
 
 schedule_routes = Routes()
 

@@ -27,10 +27,10 @@ from orchestrator.models.sessions.chat import (
     HistoryMessage,
     MessageStatus,
 )
-from orchestrator.routes.event_stream import EVENT_STREAM
-from orchestrator.routes.paging import HistoryQuery, page_answer
-from orchestrator.routes.registry import Answer, Call, Routes
-from orchestrator.routes.turn_stream import open_stream
+from orchestrator.routes.http.event_stream import EVENT_STREAM
+from orchestrator.routes.http.paging import HistoryQuery, page_answer
+from orchestrator.routes.http.registry import Answer, Call, Routes
+from orchestrator.routes.public.turn_stream import open_stream
 
 chat_routes = Routes()
 

@@ -30,10 +30,10 @@ from orchestrator.models.plans.workflow import (
     WorkflowStatus,
     WorkflowStep,
 )
-from orchestrator.routes.event_stream import EVENT_STREAM
-from orchestrator.routes.paging import Cursor, Limit, page_answer
-from orchestrator.routes.registry import Access, Answer, Call, Routes
-from orchestrator.routes.workflow_stream import open_workflow_stream
+from orchestrator.routes.http.event_stream import EVENT_STREAM
+from orchestrator.routes.http.paging import Cursor, Limit, page_answer
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.public.workflow_stream import open_workflow_stream
 
 workflow_routes = Routes()
 

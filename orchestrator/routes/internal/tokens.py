@@ -1,7 +1,7 @@
 """Routes of the administration of tokens."""
 
 from orchestrator.models.operations.revocation import TokenRevoke, TokenRevoked
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 token_routes = Routes()
 

@@ -24,8 +24,8 @@ from orchestrator.models.agents.agent_views import (
     Version,
 )
 from orchestrator.models.sessions.session import Session
-from orchestrator.routes.paging import PageQuery, page_answer
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.paging import PageQuery, page_answer
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 agent_routes = Routes()
 

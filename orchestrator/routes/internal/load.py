@@ -6,7 +6,7 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.models.operations.load import Load, Node
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 load_routes = Routes()
 

@@ -10,8 +10,8 @@ from orchestrator.models.operations.tenant import (
     TenantState,
 )
 from orchestrator.models.operations.transfer import Imported, TransferItem, TransferItems
-from orchestrator.routes.paging import PageQuery, page_answer
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.paging import PageQuery, page_answer
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 tenant_routes = Routes()
 

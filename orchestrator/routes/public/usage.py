@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from orchestrator.errors import PermissionMissing
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
-from orchestrator.routes.registry import Answer, Call, Routes
+from orchestrator.routes.http.registry import Answer, Call, Routes
 
 usage_routes = Routes()
 

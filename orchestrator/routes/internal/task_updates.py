@@ -2,7 +2,7 @@
 
 from orchestrator.errors import PermissionMissing, Unprocessable
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 task_update_routes = Routes()
 

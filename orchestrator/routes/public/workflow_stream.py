@@ -6,8 +6,8 @@ from quart import Response
 
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.plans.workflow import WorkflowAccepted, WorkflowExecute, WorkflowResults, WorkflowStatusUpdate
-from orchestrator.routes.event_stream import FollowedEvents, last_event_id, stream_response
-from orchestrator.routes.registry import Call
+from orchestrator.routes.http.event_stream import FollowedEvents, last_event_id, stream_response
+from orchestrator.routes.http.registry import Call
 
 _STATUS: Final = "workflow.status_update"
 

@@ -2,7 +2,7 @@
 
 from orchestrator.errors import NotFound
 from orchestrator.models.operations.session_debug import SessionDebug
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 debug_routes = Routes()
 

@@ -18,7 +18,7 @@ from orchestrator.errors import InvalidParameter, OrchestratorError, ServiceFaul
 from orchestrator.middleware.exchange import Exchange, respond
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.events.events import Trouble
-from orchestrator.routes.registry import Call
+from orchestrator.routes.http.registry import Call
 from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, LogLost, PumpStopped
 from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.events.frames import make_body

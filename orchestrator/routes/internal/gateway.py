@@ -20,7 +20,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
 )
 from orchestrator.middleware.exchange import Exchange, respond
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 from orchestrator.services.gateway.gateway_stream import GatewayStream
 
 gateway_routes = Routes()

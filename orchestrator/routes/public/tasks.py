@@ -3,8 +3,8 @@
 from orchestrator.errors import NotFound
 from orchestrator.models.tasks.task import Task, TaskCancelled
 from orchestrator.models.tasks.timeline import TaskWait, Timeline
-from orchestrator.routes.paging import TaskQuery, page_answer
-from orchestrator.routes.registry import Answer, Call, Routes
+from orchestrator.routes.http.paging import TaskQuery, page_answer
+from orchestrator.routes.http.registry import Answer, Call, Routes
 
 task_routes = Routes()
 

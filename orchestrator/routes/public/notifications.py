@@ -8,8 +8,8 @@ from msgspec import Meta
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound
 from orchestrator.models.events.notification import Notification, NotificationSend, NotificationSent
-from orchestrator.routes.paging import Cursor, Limit, PageQuery, page_answer
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.paging import Cursor, Limit, PageQuery, page_answer
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 notification_routes = Routes()
 

@@ -16,8 +16,8 @@ from quart_trio import QuartTrio
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.exchange import JSON, Exchange, respond
-from orchestrator.routes.openapi import build_document
-from orchestrator.routes.registry import Route
+from orchestrator.routes.http.openapi import build_document
+from orchestrator.routes.http.registry import Route
 
 View = Callable[[], Awaitable[Response]]
 

@@ -18,8 +18,8 @@ from orchestrator.models.tasks.replay import (
     Replayed,
     ReplayRequest,
 )
-from orchestrator.routes.paging import Cursor, Limit, page_answer
-from orchestrator.routes.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.paging import Cursor, Limit, page_answer
+from orchestrator.routes.http.registry import Access, Answer, Call, Routes
 
 dead_letter_routes = Routes()
 

@@ -9,8 +9,8 @@ from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, Unprocessable
 from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.routes.paging import Cursor, Limit, page_answer
-from orchestrator.routes.registry import Answer, Call, Routes
+from orchestrator.routes.http.paging import Cursor, Limit, page_answer
+from orchestrator.routes.http.registry import Answer, Call, Routes
 
 batch_routes = Routes()
 

@@ -8,8 +8,8 @@ from attrs import fields
 
 from orchestrator.errors import IdempotencyKeyReused, NotFound, SessionClosed, TransitionRefused
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionCreated, SessionTicket, SessionUpdate
-from orchestrator.routes.paging import SessionQuery, page_answer
-from orchestrator.routes.registry import Answer, Call, Routes
+from orchestrator.routes.http.paging import SessionQuery, page_answer
+from orchestrator.routes.http.registry import Answer, Call, Routes
 
 session_routes = Routes()
 

@@ -1,0 +1,1 @@
+"""How a route becomes an HTTP endpoint and a part of the OpenAPI document."""
