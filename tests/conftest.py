@@ -10,9 +10,9 @@ import pytest
 import redis
 import structlog
 
-from orchestrator.sandbox.data_lock import open_lock
-from orchestrator.sandbox.redis_binary import find_redis_binary
-from orchestrator.sandbox.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
+from orchestrator.sandbox.redis.data_lock import open_lock
+from orchestrator.sandbox.redis.redis_binary import find_redis_binary
+from orchestrator.sandbox.redis.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
 
 START_TIMEOUT = 20.0
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from cli.failures import CliFailure
-from orchestrator.sandbox.redis_launch import LAUNCHER
+from orchestrator.sandbox.redis.redis_launch import LAUNCHER
 
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 8.0

@@ -13,7 +13,7 @@ from cli.dev.plan import HOST, Plan
 from cli.devfile import FILE_NAME, DevStack
 from cli.failures import CliFailure
 from cli.interrupts import ungrouped
-from orchestrator.sandbox.redis_server import (
+from orchestrator.sandbox.redis.redis_server import (
     DataDirInUse,
     NoRedisServer,
     RedisDidNotStart,

@@ -9,16 +9,7 @@ import httpx
 import trio
 from attrs import field, frozen
 
-from orchestrator.sandbox.control import Calls, Control
-from orchestrator.sandbox.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
-from orchestrator.sandbox.faults import Fault, FaultKind, Faults, cut, parse_fault, strike
-from orchestrator.sandbox.gateway import Gateway
-from orchestrator.sandbox.http_server import Answer, Request, json_reply, listen
-from orchestrator.sandbox.model_server import model_from_environment
-from orchestrator.sandbox.queue_server import QueueServer
-from orchestrator.sandbox.repetitions import Repetitions
 from orchestrator.sandbox.retrieval.library import Library
-from orchestrator.sandbox.routing import Call, Refusal, Route, Service
 from orchestrator.sandbox.services.agent_execution import AgentExecutionService
 from orchestrator.sandbox.services.agent_management import AgentManagementService
 from orchestrator.sandbox.services.conversation import ConversationService
@@ -26,7 +17,16 @@ from orchestrator.sandbox.services.embedding import EmbeddingService
 from orchestrator.sandbox.services.query import QueryService
 from orchestrator.sandbox.services.tool_registry import ToolRegistryService
 from orchestrator.sandbox.services.workflow_engine import WorkflowEngineService
-from orchestrator.sandbox.usage import Spent
+from orchestrator.sandbox.serving.control import Calls, Control
+from orchestrator.sandbox.serving.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
+from orchestrator.sandbox.serving.faults import Fault, FaultKind, Faults, cut, parse_fault, strike
+from orchestrator.sandbox.serving.gateway import Gateway
+from orchestrator.sandbox.serving.http_server import Answer, Request, json_reply, listen
+from orchestrator.sandbox.serving.model_server import model_from_environment
+from orchestrator.sandbox.serving.queue_server import QueueServer
+from orchestrator.sandbox.serving.repetitions import Repetitions
+from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service
+from orchestrator.sandbox.serving.usage import Spent
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
 

@@ -28,7 +28,7 @@ import trio
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 
 SECRET = "benchmark-secret-benchmark-secret"
 BARE = """

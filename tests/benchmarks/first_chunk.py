@@ -26,7 +26,7 @@ from trio_websocket import WebSocketConnection, open_websocket_url
 from orchestrator.config.loading import SERVICE_NAMES
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from tests.benchmarks.accepting import SECRET, server
 
 WARM_UP = 20

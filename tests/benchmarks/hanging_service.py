@@ -28,7 +28,7 @@ from attrs import define, field
 from orchestrator.config.loading import SERVICE_NAMES
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from tests.benchmarks.accepting import SECRET, server
 
 KEY = "benchmark-key"

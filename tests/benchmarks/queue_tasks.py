@@ -43,7 +43,7 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.queue.attempts.running_task import Hand
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis

@@ -27,7 +27,7 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.services.plans.attempt import Partial, Run, TurnDone
 from orchestrator.store.redis.script import load_scripts
 from tests.benchmarks.traffic import Traffic

@@ -21,7 +21,7 @@ from typing import Any, Final
 import trio
 from attrs import asdict, frozen
 
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.redis.connection import open_redis
 
 CALLERS: Final = (1, 8, 32, 256, 1000)

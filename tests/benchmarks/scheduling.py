@@ -21,7 +21,7 @@ from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 from orchestrator.queue.worker.scheduler import TENANTS_A_ROUND
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.ready import ReadyTenants, Settlement

@@ -32,7 +32,7 @@ from quart_trio import QuartTrio
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.events.events import ChatStream
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
 from tests.websocket.stage import SECRET, open_stage

@@ -19,7 +19,7 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
-from orchestrator.sandbox.redis_server import RedisServer, run_redis
+from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
 
 SECRET = "end-to-end-secret-end-to-end-secret"
 INTERNAL_KEY = "internal-key"

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.operations.consistency import Place
-from orchestrator.sandbox.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from orchestrator.services.operations.consistency import Audit, Auditor
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.consistency import BookStore

@@ -17,7 +17,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.models.common.ids import new_id
-from orchestrator.sandbox.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.end_to_end.stack import INTERNAL_KEY, Node, Stack, open_stack

@@ -10,8 +10,8 @@ import trio
 from attrs import define, evolve, fields
 
 from orchestrator.config.settings import ServicesSettings
-from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from tests.http.fakes import SETTINGS, Reply
 from tests.http.test_real_app import Client, service
 

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
-from orchestrator.sandbox.faults import FaultKind
+from orchestrator.sandbox.serving.faults import FaultKind
 from tests.http.fakes import bearer, keyed
 from tests.http.sandboxed import names, stack, until
 from tests.http.test_real_app import service

@@ -10,8 +10,8 @@ from orchestrator.assembly import open_process
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.errors import RateLimited
 from orchestrator.main import create_app
-from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import run_sandbox
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SETTINGS, House
 from tests.http.test_real_app import CREATE, Client, service
 from tests.telemetry.figures import figure

@@ -10,8 +10,8 @@ import pytest
 import trio
 from attrs import frozen
 
-from orchestrator.sandbox.http_server import listen
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
+from orchestrator.sandbox.serving.http_server import listen
 from tests.sandbox.orchestrator import FakeOrchestrator
 
 DRAINING = """# Tenants

@@ -8,7 +8,7 @@ import orjson
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.sandbox.http_server import Answer, Reply, Request, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.http_server import Answer, Reply, Request, Stream, Writer, json_reply
 
 GATEWAY = {
     "embedding.create": ("embedding", "/api/v1/internal/enhanced_embed"),

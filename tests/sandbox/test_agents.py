@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from orchestrator.sandbox.agents.calculator import find_expression
-from orchestrator.sandbox.http_client import streamed_lines
-from orchestrator.sandbox.http_server import Request, Stream, Writer, listen
 from orchestrator.sandbox.platform import Sandbox
+from orchestrator.sandbox.serving.http_client import streamed_lines
+from orchestrator.sandbox.serving.http_server import Request, Stream, Writer, listen
 from tests.sandbox.conftest import Client, actions
 from tests.sandbox.orchestrator import FakeOrchestrator
 

@@ -14,8 +14,8 @@ from orchestrator.clients.transport.responses import Lines
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, CallTimeout, NotFound, OrchestratorError
 from orchestrator.models.plans.service_operations import OPERATIONS
-from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis

@@ -14,13 +14,13 @@ import pytest
 import redis
 import trio
 
-from orchestrator.sandbox.redis_binary import find_redis_binary
-from orchestrator.sandbox.redis_server import DataDirInUse, NoRedisServer, RedisDidNotStart, run_redis
+from orchestrator.sandbox.redis.redis_binary import find_redis_binary
+from orchestrator.sandbox.redis.redis_server import DataDirInUse, NoRedisServer, RedisDidNotStart, run_redis
 
 PARENT = """
 import sys, trio
 from pathlib import Path
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 
 async def main():
     async with run_redis(Path(sys.argv[1])) as server:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.sandbox.arithmetic import ArithmeticFault, evaluate
+from orchestrator.sandbox.services.arithmetic import ArithmeticFault, evaluate
 from tests.sandbox.conftest import Client
 from tests.sandbox.orchestrator import FakeOrchestrator
 

@@ -7,8 +7,8 @@ import orjson
 import pytest
 import trio
 
-from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import Sandbox
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from tests.sandbox.conftest import Client
 
 EMBED = "/api/v1/internal/enhanced_embed"

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from redis.exceptions import AuthenticationError, DataError, NoPermissionError, ResponseError
 
-from orchestrator.sandbox.redis_launch import RedisLaunch
+from orchestrator.sandbox.redis.redis_launch import RedisLaunch
 from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
 from tests.store.gate import open_gate
 

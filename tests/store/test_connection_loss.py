@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.sandbox.redis_server import RedisServer, run_redis
+from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
 from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
 from tests.store.gate import Gate, open_gate
 

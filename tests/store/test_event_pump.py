@@ -9,7 +9,7 @@ import trio
 from attrs import frozen
 
 from orchestrator.errors import NotFound
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.event_hub import EventPump, Follower, FollowerTooSlow, LogLost, PumpStopped
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys

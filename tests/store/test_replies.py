@@ -26,7 +26,7 @@ from orchestrator.errors import (
     StoreUnavailable,
 )
 from orchestrator.models.plans.service_operations import Operation
-from orchestrator.sandbox.redis_server import run_redis
+from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.downstream import replies as replies_module
 from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys

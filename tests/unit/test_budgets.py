@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator.config.checks import model_price
 from orchestrator.domain.gateway.budgets import Price, estimate_tokens, read_prices, told_nano
 from orchestrator.models.gateway.usage import UsageKind
-from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.serving.text import count_tokens
 
 texts = st.lists(st.text(max_size=200), max_size=5)
 prices = st.decimals(min_value=0, max_value=1000, places=3)

@@ -13,8 +13,8 @@ from jsonschema import Draft7Validator  # type: ignore[import-untyped] # it has 
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS
-from orchestrator.sandbox.faults import Fault, FaultKind
 from orchestrator.sandbox.platform import run_sandbox
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from orchestrator.websocket import handlers
 from orchestrator.websocket.asyncapi import build_document
 from orchestrator.websocket.handlers import HANDLERS

@@ -6,7 +6,7 @@ import orjson
 import pytest
 import trio
 
-from orchestrator.sandbox.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from tests.workflows.house import House, open_house
 
 ENGINE = "workflow_engine"
@@ -186,7 +186,7 @@ async def test_an_engine_that_hangs_is_given_up(house: House) -> None:
 
 
 async def test_an_engine_that_never_calls_back_is_asked(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.sandbox.callbacks.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("orchestrator.sandbox.serving.callbacks.FIRST_PAUSE", 0.001)
     async with open_house(redis_url, workflow_poll=0.2) as house:
         house.sandbox.connect(house.url, "another key")
         task_id = await house.start("approval", {"text": "Hi"})

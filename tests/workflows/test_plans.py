@@ -10,7 +10,7 @@ import trio
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
-from orchestrator.sandbox.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from tests.http.fakes import SECRET
 from tests.queue.receiver import open_receiver
 from tests.workflows.house import PATIENCE, House, open_house

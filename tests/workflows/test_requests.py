@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.tasks.task import Lane
-from orchestrator.sandbox.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
 from orchestrator.store.scheduling.ready import ReadyTenants

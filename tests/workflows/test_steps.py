@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.sandbox.faults import Fault, FaultKind
-from orchestrator.sandbox.workflows import WorkflowRun
+from orchestrator.sandbox.services.workflows import WorkflowRun
+from orchestrator.sandbox.serving.faults import Fault, FaultKind
 from tests.workflows.house import Answered, House, open_house
 
 TOOL = {"step_id": "sum", "type": "tool", "tool_id": "calculator", "parameters": {"expression": "6 * 7"}}

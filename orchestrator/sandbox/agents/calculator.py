@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from orchestrator.sandbox.agents.turn import ToolCall, Turn
-from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.serving.text import count_tokens
 
 _EXPRESSION: Final = re.compile(r"(?:\d+\.?\d*|\.\d+|\b(?:sqrt|abs|round|min|max|pi)\b|[-+*/%^(),]|\s)+")
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from orchestrator.sandbox.agents.turn import ToolCall, Turn
-from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.serving.text import count_tokens
 
 
 class ConfirmAgent:

@@ -6,7 +6,7 @@ from typing import Final
 import trio
 
 from orchestrator.sandbox.agents.turn import PlainAgent, Turn
-from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.serving.text import count_tokens
 
 MAX_WORDS: Final = 100_000
 BATCH: Final = 32

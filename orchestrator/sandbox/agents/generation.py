@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from orchestrator.sandbox.agents.turn import AgentFailed, Turn
-from orchestrator.sandbox.gateway import GatewayRefused, read_data
-from orchestrator.sandbox.http_client import streamed_lines
+from orchestrator.sandbox.serving.gateway import GatewayRefused, read_data
+from orchestrator.sandbox.serving.http_client import streamed_lines
 
 
 async def gateway_call(turn: Turn, route: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from orchestrator.sandbox.agents.turn import ToolCall, Turn
-from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.serving.text import count_tokens
 
 _TIMED: Final = re.compile(r"(.+) in (\d{1,5}) ?ms[.!]?", re.IGNORECASE)
 LONGEST_MS: Final = 60_000

@@ -9,8 +9,8 @@ import orjson
 import trio
 from attrs import define, field
 
-from orchestrator.sandbox.gateway import Gateway
-from orchestrator.sandbox.model_server import ModelServer
+from orchestrator.sandbox.serving.gateway import Gateway
+from orchestrator.sandbox.serving.model_server import ModelServer
 
 
 class ExecutionStatus(StrEnum):

@@ -17,12 +17,12 @@ from orchestrator.sandbox.agents.echo import EchoAgent
 from orchestrator.sandbox.agents.llm import LlmAgent
 from orchestrator.sandbox.agents.reporter import ReporterAgent
 from orchestrator.sandbox.agents.turn import Agent, AgentFailed, Execution, ExecutionStatus, ToolCall, Turn
-from orchestrator.sandbox.callbacks import Callback, callback_for
-from orchestrator.sandbox.data_files import Fixtures
-from orchestrator.sandbox.gateway import Gateway
-from orchestrator.sandbox.http_server import Answer, Reply, Stream, Writer, json_reply
-from orchestrator.sandbox.model_server import ModelServer
-from orchestrator.sandbox.routing import Call, Refusal, Route, Service, payload_reply
+from orchestrator.sandbox.serving.callbacks import Callback, callback_for
+from orchestrator.sandbox.serving.data_files import Fixtures
+from orchestrator.sandbox.serving.gateway import Gateway
+from orchestrator.sandbox.serving.http_server import Answer, Reply, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.model_server import ModelServer
+from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
 
 KEPT_EXECUTIONS: Final = 10_000
 AGENTS: Final[dict[str, Agent]] = {

@@ -8,9 +8,9 @@ from attrs import define, field
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.sandbox.http_server import Reply
-from orchestrator.sandbox.routing import Call, Refusal, Route, Service, payload_reply
-from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.serving.http_server import Reply
+from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
+from orchestrator.sandbox.serving.text import count_tokens
 
 ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
 

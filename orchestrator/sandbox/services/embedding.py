@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from orchestrator.sandbox.http_server import Reply, json_reply
 from orchestrator.sandbox.retrieval.index import DIMENSIONS, MODEL
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
-from orchestrator.sandbox.routing import Call, Refusal, Route, Service
-from orchestrator.sandbox.text import count_tokens
-from orchestrator.sandbox.usage import Spent
+from orchestrator.sandbox.serving.http_server import Reply, json_reply
+from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service
+from orchestrator.sandbox.serving.text import count_tokens
+from orchestrator.sandbox.serving.usage import Spent
 
 MAX_TEXTS: Final = 256
 

@@ -7,14 +7,14 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
-from orchestrator.sandbox.http_server import Answer, Reply, Stream, Writer, json_reply
-from orchestrator.sandbox.model_server import ModelFailed, ModelServer
 from orchestrator.sandbox.retrieval.extraction import extract, sources
 from orchestrator.sandbox.retrieval.index import DIMENSIONS, Hit
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
-from orchestrator.sandbox.routing import Call, Refusal, Route, Service
-from orchestrator.sandbox.text import count_tokens
-from orchestrator.sandbox.usage import Spent
+from orchestrator.sandbox.serving.http_server import Answer, Reply, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.model_server import ModelFailed, ModelServer
+from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service
+from orchestrator.sandbox.serving.text import count_tokens
+from orchestrator.sandbox.serving.usage import Spent
 
 EXTRACTION: Final = "sandbox-extraction"
 DEFAULT_PROMPT: Final = "Answer from the passages alone, and name the page that you rely on."

@@ -8,12 +8,12 @@ import trio
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.sandbox.arithmetic import ArithmeticFault, evaluate
-from orchestrator.sandbox.callbacks import Callback, callback_for
-from orchestrator.sandbox.data_files import Fixtures
-from orchestrator.sandbox.gateway import Gateway
-from orchestrator.sandbox.http_server import Reply
-from orchestrator.sandbox.routing import Call, Refusal, Route, Service, payload_reply
+from orchestrator.sandbox.services.arithmetic import ArithmeticFault, evaluate
+from orchestrator.sandbox.serving.callbacks import Callback, callback_for
+from orchestrator.sandbox.serving.data_files import Fixtures
+from orchestrator.sandbox.serving.gateway import Gateway
+from orchestrator.sandbox.serving.http_server import Reply
+from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
 
 _TYPES: Final[dict[str, type]] = {"string": str, "integer": int}
 DEFAULT_DURATION_MS: Final = 500

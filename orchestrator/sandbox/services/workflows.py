@@ -7,8 +7,8 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
-from orchestrator.sandbox.callbacks import Callback
-from orchestrator.sandbox.gateway import GatewayRefused
+from orchestrator.sandbox.serving.callbacks import Callback
+from orchestrator.sandbox.serving.gateway import GatewayRefused
 
 INPUT_PATIENCE: Final = 3600.0
 """How long a run waits for its user, in seconds."""

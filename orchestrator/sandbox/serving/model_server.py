@@ -8,8 +8,8 @@ import httpx
 import orjson
 from attrs import frozen
 
-from orchestrator.sandbox.http_client import posted, streamed_lines
-from orchestrator.sandbox.text import count_tokens
+from orchestrator.sandbox.serving.http_client import posted, streamed_lines
+from orchestrator.sandbox.serving.text import count_tokens
 
 DEFAULT_URL: Final = "https://api.openai.com/v1"
 DEFAULT_MODEL: Final = "gpt-4o-mini"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.sandbox.redis_binary import RedisBinary
+from orchestrator.sandbox.redis.redis_binary import RedisBinary
 
 # $1 is the log, the rest the command. Prints the pid of Redis, and ends with its status.
 LAUNCHER: Final = """

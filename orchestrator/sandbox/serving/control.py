@@ -5,10 +5,10 @@ from typing import Any
 
 import orjson
 
-from orchestrator.sandbox.faults import Fault, FaultKind, Faults
-from orchestrator.sandbox.gateway import Gateway
-from orchestrator.sandbox.http_server import Reply, Request, json_reply
-from orchestrator.sandbox.usage import Spent
+from orchestrator.sandbox.serving.faults import Fault, FaultKind, Faults
+from orchestrator.sandbox.serving.gateway import Gateway
+from orchestrator.sandbox.serving.http_server import Reply, Request, json_reply
+from orchestrator.sandbox.serving.usage import Spent
 
 Calls = Counter[tuple[str, str]]
 _TYPES: dict[str, type] = {

@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 from attrs import field, frozen
 
-from orchestrator.sandbox.http_server import Answer, Reply, Request, json_reply
+from orchestrator.sandbox.serving.http_server import Answer, Reply, Request, json_reply
 
 REQUIRED: Final = object()
 

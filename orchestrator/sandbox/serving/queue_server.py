@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from orchestrator.clients.transport.queue_transport import HEALTH_TENANT
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation
-from orchestrator.sandbox.http_server import Answer, ConnectionCut, Handler, Request, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.http_server import Answer, ConnectionCut, Handler, Request, Stream, Writer, json_reply
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
 from orchestrator.store.redis.pubsub import Message

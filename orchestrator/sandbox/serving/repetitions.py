@@ -7,7 +7,7 @@ from typing import Final
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.sandbox.http_server import Answer, ConnectionCut, Reply, Stream, Writer
+from orchestrator.sandbox.serving.http_server import Answer, ConnectionCut, Reply, Stream, Writer
 
 KEPT_ANSWERS: Final = 10_000
 LONGEST_SECONDS: Final = 60.0

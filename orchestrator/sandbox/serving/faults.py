@@ -6,7 +6,7 @@ from typing import Final
 import trio
 from attrs import define, evolve
 
-from orchestrator.sandbox.http_server import Answer, ConnectionCut, Reply, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.http_server import Answer, ConnectionCut, Reply, Stream, Writer, json_reply
 
 CUT_AFTER_LINES: Final = 2
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 import trio
 from attrs import frozen
 
-from orchestrator.sandbox.gateway import Gateway, GatewayRefused
-from orchestrator.sandbox.routing import Call
+from orchestrator.sandbox.serving.gateway import Gateway, GatewayRefused
+from orchestrator.sandbox.serving.routing import Call
 
 ATTEMPTS: Final = 5
 """At telling progress, which nobody waits for."""

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import orjson
 
-from orchestrator.sandbox.http_client import posted
+from orchestrator.sandbox.serving.http_client import posted
 
 TIMEOUT = httpx.Timeout(10.0, read=120.0)
 

@@ -10,9 +10,9 @@ from typing import Final
 
 import trio
 
-from orchestrator.sandbox.data_lock import DataDirInUse, data_lock
-from orchestrator.sandbox.redis_binary import NoRedisServer, RedisBinary, find_redis_binary
-from orchestrator.sandbox.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
+from orchestrator.sandbox.redis.data_lock import DataDirInUse, data_lock
+from orchestrator.sandbox.redis.redis_binary import NoRedisServer, RedisBinary, find_redis_binary
+from orchestrator.sandbox.redis.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
 
 __all__ = ["DataDirInUse", "NoRedisServer", "RedisDidNotStart", "RedisServer", "run_redis"]
 
