@@ -8,28 +8,28 @@ from typing import Final
 
 import click
 
-from cli.failures import CliFailure, Exit, failure_in
-from cli.options import listing_options
+from cli.core.failures import CliFailure, Exit, failure_in
+from cli.core.options import listing_options
 
 _COMMANDS: Final = {
     "dev": ("cli.dev.command", "Start everything on this machine, and chat."),
-    "serve": ("cli.serve", "Run the service."),
+    "serve": ("cli.commands.serve", "Run the service."),
     "chat": ("cli.chat.command", "Talk with an agent."),
-    "sessions": ("cli.sessions", "List, show, close and watch sessions."),
-    "tasks": ("cli.tasks", "List, show and cancel tasks."),
-    "batches": ("cli.batches", "List, show, follow and cancel batches."),
-    "trace": ("cli.trace", "Show the timeline of a request."),
-    "usage": ("cli.usage", "Show what was spent on language models and embeddings."),
-    "nodes": ("cli.nodes", "List the processes of the service."),
-    "top": ("cli.top", "Watch queues, processes and latencies live."),
-    "schedules": ("cli.schedules", "List, show, create, pause, resume and delete schedules."),
-    "queues": ("cli.queues", "Show the queues of tenants."),
-    "dlq": ("cli.dlq", "List, show, replay and purge dead letters."),
-    "tenants": ("cli.tenants", "List, configure, pause, resume, drain and import tenants."),
-    "token": ("cli.token", "Make tokens for development."),
-    "tokens": ("cli.tokens", "Revoke tokens."),
-    "config": ("cli.config", "Show the settings in force and where they come from."),
-    "doctor": ("cli.doctor", "Check settings, Redis and services."),
+    "sessions": ("cli.commands.sessions", "List, show, close and watch sessions."),
+    "tasks": ("cli.commands.tasks", "List, show and cancel tasks."),
+    "batches": ("cli.commands.batches", "List, show, follow and cancel batches."),
+    "trace": ("cli.commands.trace", "Show the timeline of a request."),
+    "usage": ("cli.commands.usage", "Show what was spent on language models and embeddings."),
+    "nodes": ("cli.commands.nodes", "List the processes of the service."),
+    "top": ("cli.commands.top", "Watch queues, processes and latencies live."),
+    "schedules": ("cli.commands.schedules", "List, show, create, pause, resume and delete schedules."),
+    "queues": ("cli.commands.queues", "Show the queues of tenants."),
+    "dlq": ("cli.commands.dlq", "List, show, replay and purge dead letters."),
+    "tenants": ("cli.commands.tenants", "List, configure, pause, resume, drain and import tenants."),
+    "token": ("cli.commands.token", "Make tokens for development."),
+    "tokens": ("cli.commands.tokens", "Revoke tokens."),
+    "config": ("cli.commands.config", "Show the settings in force and where they come from."),
+    "doctor": ("cli.commands.doctor", "Check settings, Redis and services."),
 }
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from cli.chat.session import Wish, run_chat
-from cli.completion import complete_agents, complete_sessions
-from cli.context import find_target
-from cli.interrupts import run_trio
-from cli.options import target_options
+from cli.core.completion import complete_agents, complete_sessions
+from cli.core.context import find_target
+from cli.core.interrupts import run_trio
+from cli.core.options import target_options
 
 
 @click.command()

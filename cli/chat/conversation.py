@@ -13,11 +13,11 @@ from cli.chat.prompt import LeftOff
 from cli.chat.screen import Screen
 from cli.chat.tools import ToolAnswerer
 from cli.chat.turn import Turn
-from cli.client import TrioApi
-from cli.context import Target
-from cli.failures import CliFailure, Exit
-from cli.follow import PATIENCE_SECONDS, Frame, SessionSocket
-from cli.interrupts import Interrupts, ungrouped
+from cli.core.client import TrioApi
+from cli.core.context import Target
+from cli.core.failures import CliFailure, Exit
+from cli.core.follow import PATIENCE_SECONDS, Frame, SessionSocket
+from cli.core.interrupts import Interrupts, ungrouped
 
 ANSWER_SECONDS: Final = 900.0
 """How long an answer is waited for at most; the service's own deadline comes long before."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import trio
 
-from cli.interrupts import ungrouped
+from cli.core.interrupts import ungrouped
 
 _HISTORY_LENGTH: Final = 1000
 _CTRL_C: Final = "\x03"

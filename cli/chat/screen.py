@@ -12,7 +12,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from cli.chat.turn import Turn
-from cli.output import make_console, note, printable
+from cli.core.output import make_console, note, printable
 
 _DRAW_SECONDS: Final = 0.05
 """So often an answer is drawn anew at most: drawing takes longer than receiving."""

@@ -10,11 +10,11 @@ from cli.chat.prompt import LeftOff, Prompt, open_prompt
 from cli.chat.screen import make_screen
 from cli.chat.slash import Leave, handle
 from cli.chat.tools import NobodyAnswers, PersonAnswers, ToolAnswerer
-from cli.client import TrioApi
-from cli.context import Target
-from cli.failures import CliFailure, Exit
-from cli.interrupts import Interrupts, open_interrupts, ungrouped
-from cli.output import note
+from cli.core.client import TrioApi
+from cli.core.context import Target
+from cli.core.failures import CliFailure, Exit
+from cli.core.interrupts import Interrupts, open_interrupts, ungrouped
+from cli.core.output import note
 
 DEFAULT_AGENT: Final = "docs-guide"
 _LATE_SECONDS: Final = 1.0

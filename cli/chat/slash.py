@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from cli.chat.conversation import Conversation
-from cli.waterfall import waterfall
+from cli.core.waterfall import waterfall
 
 HISTORY_LENGTH: Final = 20
 AGENTS_SHOWN: Final = 50

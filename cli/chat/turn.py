@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import define
 
-from cli.follow import Frame
+from cli.core.follow import Frame
 
 _ENDS: Final = frozenset({"failed", "cancelled", "interrupted"})
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from cli.failures import CliFailure
+from cli.core.failures import CliFailure
 from orchestrator.sandbox.redis.redis_launch import LAUNCHER
 
 READY_SECONDS: Final = 30.0

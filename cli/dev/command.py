@@ -10,15 +10,15 @@ from typing import Final
 import click
 import trio
 
-from cli.completion import complete_agents
-from cli.context import Target, find_target
+from cli.core.completion import complete_agents
+from cli.core.context import Target, find_target
+from cli.core.devfile import DATA_DIR, DevStack
+from cli.core.failures import CliFailure, Exit
+from cli.core.interrupts import run_trio, ungrouped
+from cli.core.options import current_options, target_options
+from cli.core.output import note
 from cli.dev.plan import make_plan
 from cli.dev.stack import run_stack
-from cli.devfile import DATA_DIR, DevStack
-from cli.failures import CliFailure, Exit
-from cli.interrupts import run_trio, ungrouped
-from cli.options import current_options, target_options
-from cli.output import note
 
 PORT: Final = 8000
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from attrs import frozen
 
-from cli.devfile import SECRET_NAME, write_private
-from cli.failures import CliFailure, Exit
+from cli.core.devfile import SECRET_NAME, write_private
+from cli.core.failures import CliFailure, Exit
 from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings, variable
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role

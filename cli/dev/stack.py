@@ -8,11 +8,11 @@ from typing import Final
 
 import trio
 
+from cli.core.devfile import FILE_NAME, DevStack
+from cli.core.failures import CliFailure
+from cli.core.interrupts import ungrouped
 from cli.dev.child import Child, log_hint, run_child
 from cli.dev.plan import HOST, Plan
-from cli.devfile import FILE_NAME, DevStack
-from cli.failures import CliFailure
-from cli.interrupts import ungrouped
 from orchestrator.sandbox.redis.redis_server import (
     DataDirInUse,
     NoRedisServer,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from cli.core.failures import CliFailure
 from cli.dev import child as child_module
 from cli.dev.child import Child, run_child
-from cli.failures import CliFailure
 from tests.cli.runs import environment
 
 

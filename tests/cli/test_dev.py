@@ -16,8 +16,8 @@ import redis
 import trio
 from attrs import frozen
 
+from cli.core.failures import CliFailure
 from cli.dev.plan import make_plan
-from cli.failures import CliFailure
 from tests.cli.runs import close_pipes, run_cli, start_cli
 from tests.cli.terminal import open_terminal
 

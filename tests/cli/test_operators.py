@@ -16,7 +16,7 @@ from hypercorn.trio import serve
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from cli import failures
+from cli.core import failures
 from cli.main import nooble_orch
 from orchestrator.domain.tasks.transfers import header_of
 from tests.cli.fake_service import LONG_TASK, envelope, refusal

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from cli.chat.screen import settled, source_lines
 from cli.chat.turn import Turn
-from cli.failures import CliFailure, Exit, failure_in, refusal
-from cli.follow import Frame
-from cli.output import age, printable
+from cli.core.failures import CliFailure, Exit, failure_in, refusal
+from cli.core.follow import Frame
+from cli.core.output import age, printable
 
 
 def frame(name: str, **data: Any) -> Frame:

@@ -14,12 +14,12 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from cli.client import AdminApi
-from cli.context import find_target
-from cli.dashboard import dashboard
-from cli.failures import CliFailure, Exit
-from cli.options import listing_options
-from cli.output import is_table, make_console
+from cli.commands.dashboard import dashboard
+from cli.core.client import AdminApi
+from cli.core.context import find_target
+from cli.core.failures import CliFailure, Exit
+from cli.core.options import listing_options
+from cli.core.output import is_table, make_console
 
 _EVERY: Final = 1.0
 _TIMEOUT: Final = 5.0

@@ -6,8 +6,8 @@ from typing import Any, Final, Self
 
 import httpx
 
-from cli.context import Target, need_service
-from cli.failures import CliFailure, Exit, refusal
+from cli.core.context import Target, need_service
+from cli.core.failures import CliFailure, Exit, refusal
 
 TIMEOUT: Final = 30.0
 PAGE: Final = 200

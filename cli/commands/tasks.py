@@ -4,14 +4,14 @@ from typing import Final
 
 import click
 
-from cli.client import Api
-from cli.completion import complete_sessions, complete_tasks
-from cli.confirm import confirm
-from cli.context import find_target
-from cli.failures import CliFailure
-from cli.options import listing_options
-from cli.output import Column, show_list, show_record
-from cli.replay import replay
+from cli.commands.replay import replay
+from cli.core.client import Api
+from cli.core.completion import complete_sessions, complete_tasks
+from cli.core.confirm import confirm
+from cli.core.context import find_target
+from cli.core.failures import CliFailure
+from cli.core.options import listing_options
+from cli.core.output import Column, show_list, show_record
 
 STATUSES: Final = (
     "pending", "processing", "retrying", "waiting", "completed", "failed", "cancelled", "partial",

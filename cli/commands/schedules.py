@@ -4,12 +4,12 @@ from typing import Any, Final
 
 import click
 
-from cli.client import Api
-from cli.completion import complete_agents, complete_schedules
-from cli.confirm import confirm
-from cli.context import find_target
-from cli.options import listing_options
-from cli.output import Column, show_list, show_record
+from cli.core.client import Api
+from cli.core.completion import complete_agents, complete_schedules
+from cli.core.confirm import confirm
+from cli.core.context import find_target
+from cli.core.options import listing_options
+from cli.core.output import Column, show_list, show_record
 
 _COLUMNS: Final = (
     Column("SCHEDULE", "schedule_id", whole=True),

@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from cli.client import AdminApi
-from cli.context import find_target
-from cli.options import listing_options
-from cli.output import Column, is_table, show_list
+from cli.core.client import AdminApi
+from cli.core.context import find_target
+from cli.core.options import listing_options
+from cli.core.output import Column, is_table, show_list
 
 _COLUMNS = (
     Column("NODE", "node", whole=True),

@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.output import age, printable
-from cli.waterfall import duration
+from cli.core.output import age, printable
+from cli.core.waterfall import duration
 
 _NODES_SHOWN = 5
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cli.options import current_options, target_options
+from cli.core.options import current_options, target_options
 
 
 @click.command()

@@ -22,10 +22,10 @@ from trio_websocket import (
 )
 from uuid_utils import uuid7
 
-from cli.client import authorization
-from cli.context import Target
-from cli.failures import CliFailure, Exit, refusal
-from cli.interrupts import ungrouped
+from cli.core.client import authorization
+from cli.core.context import Target
+from cli.core.failures import CliFailure, Exit, refusal
+from cli.core.interrupts import ungrouped
 
 CONNECT_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 60.0

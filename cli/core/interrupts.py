@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from cli.failures import failure_in
+from cli.core.failures import failure_in
 
 T = TypeVar("T")
 

@@ -6,15 +6,15 @@ from typing import Any, Final
 
 import click
 
-from cli.client import Api, TrioApi
-from cli.completion import complete_agents, complete_sessions
-from cli.confirm import confirm
-from cli.context import find_target
-from cli.failures import CliFailure, Exit
-from cli.follow import Frame, SessionSocket
-from cli.interrupts import run_trio, until_interrupted
-from cli.options import current_options, listing_options, target_options
-from cli.output import Column, printable, show_list, show_record
+from cli.core.client import Api, TrioApi
+from cli.core.completion import complete_agents, complete_sessions
+from cli.core.confirm import confirm
+from cli.core.context import find_target
+from cli.core.failures import CliFailure, Exit
+from cli.core.follow import Frame, SessionSocket
+from cli.core.interrupts import run_trio, until_interrupted
+from cli.core.options import current_options, listing_options, target_options
+from cli.core.output import Column, printable, show_list, show_record
 
 STATES: Final = ("CREATED", "ACTIVE", "PROCESSING", "ERROR", "PAUSED", "SUSPENDED", "TERMINATED", "ARCHIVED", "FAILED")
 _COLUMNS: Final = (

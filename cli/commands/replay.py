@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import click
 
-from cli.client import Api
-from cli.completion import complete_tasks
-from cli.context import find_target
-from cli.failures import CliFailure, Exit
-from cli.options import listing_options
-from cli.output import note, printable, show_record
-from cli.values import json_value
+from cli.core.client import Api
+from cli.core.completion import complete_tasks
+from cli.core.context import find_target
+from cli.core.failures import CliFailure, Exit
+from cli.core.options import listing_options
+from cli.core.output import note, printable, show_record
+from cli.core.values import json_value
 
 _ENDED: Final = frozenset({"completed", "failed", "cancelled", "partial"})
 _LOOK_EVERY: Final = 0.3

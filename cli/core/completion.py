@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.failures import CliFailure
+from cli.core.failures import CliFailure
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def complete_tenants(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
     """Offer the tenants of the profiles and of a running `dev` stack; and with an API key, those of the service."""
-    # cli.context imports the options, which import this module.
-    from cli.context import read_profiles  # noqa: PLC0415
-    from cli.devfile import find_stack  # noqa: PLC0415
+    # cli.core.context imports the options, which import this module.
+    from cli.core.context import read_profiles  # noqa: PLC0415
+    from cli.core.devfile import find_stack  # noqa: PLC0415
 
     stack = find_stack()
     tenants = {item["tenant_id"] for item in _items(context, "tenant.list", by_key=True)}
@@ -32,7 +32,7 @@ def complete_tenants(context: click.Context, _: click.Parameter, incomplete: str
 
 def complete_profiles(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
     """Offer the profiles."""
-    from cli.context import read_profiles  # noqa: PLC0415  # as above
+    from cli.core.context import read_profiles  # noqa: PLC0415  # as above
 
     try:
         return _matching(set(read_profiles()), incomplete)
@@ -66,8 +66,8 @@ def complete_batches(context: click.Context, _: click.Parameter, incomplete: str
 
 
 def _items(context: click.Context, route: str, *, by_key: bool = False) -> list[dict[str, Any]]:
-    from cli.client import AdminApi, Api  # noqa: PLC0415  # httpx is needed only where a service is asked
-    from cli.context import find_target  # noqa: PLC0415  # as above
+    from cli.core.client import AdminApi, Api  # noqa: PLC0415  # httpx is needed only where a service is asked
+    from cli.core.context import find_target  # noqa: PLC0415  # as above
 
     try:
         with context.scope(cleanup=False):

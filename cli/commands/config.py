@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import click
 
-from cli.failures import CliFailure
-from cli.options import current_options, listing_options
-from cli.output import Column, note, show_list
+from cli.core.failures import CliFailure
+from cli.core.options import current_options, listing_options
+from cli.core.output import Column, note, show_list
 from orchestrator.config.loading import Origin, SettingsFault, load_settings, origins, variable
 
 _COLUMNS: Final = (

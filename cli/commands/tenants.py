@@ -6,15 +6,15 @@ from typing import Any, Final
 
 import click
 
-from cli.client import AdminApi
-from cli.completion import complete_tenants
-from cli.confirm import confirm
-from cli.context import find_target
-from cli.failures import CliFailure, Exit
-from cli.options import listing_options
-from cli.output import Column, note, show_list, show_record
-from cli.transfers import must_be_writable, read_import, write_export
-from cli.values import json_value
+from cli.commands.transfers import must_be_writable, read_import, write_export
+from cli.core.client import AdminApi
+from cli.core.completion import complete_tenants
+from cli.core.confirm import confirm
+from cli.core.context import find_target
+from cli.core.failures import CliFailure, Exit
+from cli.core.options import listing_options
+from cli.core.output import Column, note, show_list, show_record
+from cli.core.values import json_value
 
 _LOOK_EVERY: Final = 0.5
 _SETTINGS: Final = (

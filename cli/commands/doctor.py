@@ -11,10 +11,10 @@ import httpx
 import redis
 from attrs import asdict, frozen
 
-from cli.context import Target, find_target
-from cli.failures import CliFailure, Exit
-from cli.options import listing_options
-from cli.output import Column, note, show_list
+from cli.core.context import Target, find_target
+from cli.core.failures import CliFailure, Exit
+from cli.core.options import listing_options
+from cli.core.output import Column, note, show_list
 from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSettings
 from orchestrator.errors import StoreUnavailable
@@ -142,7 +142,7 @@ def _clock(difference: float) -> Check:
 
 def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Check]:
     # trio and the stores are needed only here.
-    from cli.books import audit_all  # noqa: PLC0415 - as said
+    from cli.commands.consistency import audit_all  # noqa: PLC0415 - as said
 
     try:
         for found in audit_all(url, log_length=settings.event_log_length, repair=repair):

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 import click
 from attrs import frozen
 
-from cli.completion import complete_profiles, complete_tenants
+from cli.core.completion import complete_profiles, complete_tenants
 
 F = TypeVar("F", bound=Callable[..., Any])
 _META: Final = "nooble-orch.options"

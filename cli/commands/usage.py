@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import click
 
-from cli.client import Api
-from cli.context import find_target
-from cli.options import listing_options
-from cli.output import Column, is_table, show_list
+from cli.core.client import Api
+from cli.core.context import find_target
+from cli.core.options import listing_options
+from cli.core.output import Column, is_table, show_list
 
 _GROUPS: Final = ("model", "agent", "day", "user", "session")
 _UNNAMED: Final = "-"

@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
-from cli.client import AdminApi
-from cli.failures import CliFailure, Exit
-from cli.output import note
+from cli.core.client import AdminApi
+from cli.core.failures import CliFailure, Exit
+from cli.core.output import note
 from orchestrator.domain.tasks.transfers import DamagedFile, check_file, header_of
 
 _PAGE: Final = 200

@@ -8,9 +8,9 @@ from typing import Final
 
 from attrs import frozen
 
-from cli.devfile import DevStack, find_stack
-from cli.failures import CliFailure, Exit
-from cli.options import Options, current_options
+from cli.core.devfile import DevStack, find_stack
+from cli.core.failures import CliFailure, Exit
+from cli.core.options import Options, current_options
 
 PROFILE_FIELDS: Final = ("api_url", "redis_url", "tenant", "token", "api_key")
 

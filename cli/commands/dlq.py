@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import click
 
-from cli.client import AdminApi
-from cli.completion import complete_tenants
-from cli.confirm import confirm
-from cli.context import find_target
-from cli.failures import CliFailure, Exit
-from cli.options import listing_options
-from cli.output import Column, note, show_list, show_record
+from cli.core.client import AdminApi
+from cli.core.completion import complete_tenants
+from cli.core.confirm import confirm
+from cli.core.context import find_target
+from cli.core.failures import CliFailure, Exit
+from cli.core.options import listing_options
+from cli.core.output import Column, note, show_list, show_record
 
 _COLUMNS: Final = (
     Column("ENTRY", "id", whole=True),

@@ -2,11 +2,11 @@
 
 import click
 
-from cli.client import AdminApi
-from cli.completion import complete_tenants
-from cli.context import find_target
-from cli.options import listing_options
-from cli.output import Column, show_list, show_record
+from cli.core.client import AdminApi
+from cli.core.completion import complete_tenants
+from cli.core.context import find_target
+from cli.core.options import listing_options
+from cli.core.output import Column, show_list, show_record
 
 _COLUMNS = (
     Column("TENANT", "tenant_id"),

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from cli.failures import CliFailure, Exit
+from cli.core.failures import CliFailure, Exit
 
 
 def confirm(question: str, *, yes: bool) -> None:

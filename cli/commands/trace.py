@@ -3,13 +3,13 @@
 import click
 from rich.text import Text
 
-from cli.client import Api
-from cli.completion import complete_tasks
-from cli.context import find_target
-from cli.failures import CliFailure, Exit
-from cli.options import listing_options
-from cli.output import is_table, make_console, show_record
-from cli.waterfall import waterfall
+from cli.core.client import Api
+from cli.core.completion import complete_tasks
+from cli.core.context import find_target
+from cli.core.failures import CliFailure, Exit
+from cli.core.options import listing_options
+from cli.core.output import is_table, make_console, show_record
+from cli.core.waterfall import waterfall
 
 
 @click.command()

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from rich.cells import cell_len, set_cell_size
 
-from cli.output import printable
+from cli.core.output import printable
 
 _BAR: Final = 26
 _WORDS: Final = {"its_turn": "its turn", "taken_over": "taken over", "handed_back": "handed back",

@@ -2,11 +2,11 @@
 
 import click
 
-from cli.client import AdminApi
-from cli.confirm import confirm
-from cli.context import find_target
-from cli.options import listing_options
-from cli.output import show_record
+from cli.core.client import AdminApi
+from cli.core.confirm import confirm
+from cli.core.context import find_target
+from cli.core.options import listing_options
+from cli.core.output import show_record
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

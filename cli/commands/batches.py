@@ -9,14 +9,14 @@ from typing import Any, Final
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.client import Api
-from cli.completion import complete_batches
-from cli.confirm import confirm
-from cli.context import find_target
-from cli.failures import CliFailure, Exit
-from cli.options import listing_options
-from cli.output import Column, make_console, note, show_list, show_record
-from cli.tasks import STATUSES as ITEM_STATUSES
+from cli.commands.tasks import STATUSES as ITEM_STATUSES
+from cli.core.client import Api
+from cli.core.completion import complete_batches
+from cli.core.confirm import confirm
+from cli.core.context import find_target
+from cli.core.failures import CliFailure, Exit
+from cli.core.options import listing_options
+from cli.core.output import Column, make_console, note, show_list, show_record
 
 STATUSES: Final = ("running", "stopping", "completed", "partial", "failed", "cancelled")
 _ENDED: Final = frozenset(STATUSES[2:])
