@@ -72,7 +72,7 @@ from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.downstream.task_update_stream import TaskNews
 from orchestrator.store.events.event_hub import EventPump
 from orchestrator.store.redis.connection import open_redis
-from orchestrator.store.redis.script import load_scripts
+from orchestrator.store.script import load_scripts
 from orchestrator.store.stores import Stores
 from orchestrator.telemetry.loop_lag import watch_loop
 from orchestrator.telemetry.metrics import Metrics

@@ -9,6 +9,7 @@ import httpx
 import trio
 from attrs import field, frozen
 
+from orchestrator.sandbox.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
 from orchestrator.sandbox.retrieval.library import Library
 from orchestrator.sandbox.services.agent_execution import AgentExecutionService
 from orchestrator.sandbox.services.agent_management import AgentManagementService
@@ -18,7 +19,6 @@ from orchestrator.sandbox.services.query import QueryService
 from orchestrator.sandbox.services.tool_registry import ToolRegistryService
 from orchestrator.sandbox.services.workflow_engine import WorkflowEngineService
 from orchestrator.sandbox.serving.control import Calls, Control
-from orchestrator.sandbox.serving.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
 from orchestrator.sandbox.serving.faults import Fault, FaultKind, Faults, cut, parse_fault, strike
 from orchestrator.sandbox.serving.gateway import Gateway
 from orchestrator.sandbox.serving.http_server import Answer, Request, json_reply, listen

@@ -47,8 +47,8 @@ from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
-from orchestrator.store.redis.script import load_scripts
 from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.script import load_scripts
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Verdict
 from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd

@@ -29,7 +29,7 @@ from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.services.plans.attempt import Partial, Run, TurnDone
-from orchestrator.store.redis.script import load_scripts
+from orchestrator.store.script import load_scripts
 from tests.benchmarks.traffic import Traffic
 from tests.queue.stage import SETTINGS, Stage, open_stage
 

@@ -14,7 +14,7 @@ from orchestrator.models.sessions.session import SessionCreate
 from orchestrator.models.tasks.batch import BatchCreate
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.routes.http.bodies import open_envelope
-from orchestrator.sandbox.serving.data_files import data_folder
+from orchestrator.sandbox.data_files import data_folder
 from orchestrator.websocket.handlers import HANDLERS
 
 GOLDEN: Final = data_folder("fixtures") / "golden"

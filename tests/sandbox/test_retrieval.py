@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
+from orchestrator.sandbox.data_files import data_folder
 from orchestrator.sandbox.retrieval.index import PassageIndex, words
 from orchestrator.sandbox.retrieval.passages import load_passages, split
-from orchestrator.sandbox.serving.data_files import data_folder
 from tests.sandbox.conftest import Client
 
 EMBED = "/api/v1/internal/enhanced_embed"

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from orchestrator.store.redis.connection import Redis, open_redis
-from orchestrator.store.redis.script import Script, all_scripts, load_scripts
+from orchestrator.store.script import Script, all_scripts, load_scripts
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.tasks.task_messages import LARGEST, read_task_message, upgrade
 from orchestrator.errors import InvalidBody, OrchestratorError, PayloadTooLarge
-from orchestrator.sandbox.serving.data_files import data_folder
+from orchestrator.sandbox.data_files import data_folder
 
 GOLDEN: Final = data_folder("fixtures") / "golden"
 INDEX: Final[list[dict[str, Any]]] = [

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.codec import structure
 from orchestrator.models.plans.workflow import WorkflowExecute, WorkflowInput
 from orchestrator.models.tasks.batch import BatchCreate
-from orchestrator.sandbox.serving.data_files import data_folder
+from orchestrator.sandbox.data_files import data_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "run-a-workflow.md"
 MODELS: dict[str, type] = {

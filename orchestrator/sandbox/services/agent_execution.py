@@ -17,8 +17,8 @@ from orchestrator.sandbox.agents.echo import EchoAgent
 from orchestrator.sandbox.agents.llm import LlmAgent
 from orchestrator.sandbox.agents.reporter import ReporterAgent
 from orchestrator.sandbox.agents.turn import Agent, AgentFailed, Execution, ExecutionStatus, ToolCall, Turn
+from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.serving.callbacks import Callback, callback_for
-from orchestrator.sandbox.serving.data_files import Fixtures
 from orchestrator.sandbox.serving.gateway import Gateway
 from orchestrator.sandbox.serving.http_server import Answer, Reply, Stream, Writer, json_reply
 from orchestrator.sandbox.serving.model_server import ModelServer

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any, Final
 
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.sandbox.serving.data_files import Fixtures
+from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.serving.http_server import Reply
 from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
 

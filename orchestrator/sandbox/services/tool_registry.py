@@ -8,9 +8,9 @@ import trio
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.services.arithmetic import ArithmeticFault, evaluate
 from orchestrator.sandbox.serving.callbacks import Callback, callback_for
-from orchestrator.sandbox.serving.data_files import Fixtures
 from orchestrator.sandbox.serving.gateway import Gateway
 from orchestrator.sandbox.serving.http_server import Reply
 from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply

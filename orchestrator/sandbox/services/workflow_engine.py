@@ -7,9 +7,9 @@ import trio
 from attrs import frozen
 
 from orchestrator.models.common.ids import new_id
+from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.services.workflows import WorkflowRun, faults_of
 from orchestrator.sandbox.serving.callbacks import callback_for
-from orchestrator.sandbox.serving.data_files import Fixtures
 from orchestrator.sandbox.serving.gateway import Gateway
 from orchestrator.sandbox.serving.http_server import Reply
 from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply

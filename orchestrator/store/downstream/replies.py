@@ -17,8 +17,8 @@ from orchestrator.models.operations.queue_replies import Reply
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
-from orchestrator.store.redis.script import Script
 from orchestrator.store.redis.wakeup import Doorbell
+from orchestrator.store.script import Script
 
 QUEUE_LENGTH: Final = 10_000
 """Requests that one service may have waiting of one tenant."""

@@ -15,7 +15,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 
 GROUP: Final = "orchestrator"
 LOST_MS: Final = 30_000

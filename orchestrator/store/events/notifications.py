@@ -12,7 +12,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.events.notification import Notification
 from orchestrator.store.events.events import EventLog
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
 
 _SEND: Final = Script("notifications/send_notification")

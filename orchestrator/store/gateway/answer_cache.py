@@ -6,7 +6,7 @@ from typing import Final
 from attrs import frozen
 
 from orchestrator.models.gateway.usage import UsageKind
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 LEASE_MS: Final = 6000

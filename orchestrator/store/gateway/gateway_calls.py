@@ -16,7 +16,7 @@ from orchestrator.models.gateway.gateway import Doubt, Ending, GatewayCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.gateway.usage import KEPT_DAYS, KEPT_DAYS_BY_USER
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 MARK_SECONDS: Final = 25 * 3600

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from orchestrator.models.operations.consistency import Fault, FaultKind, ReservationStanding, WrongSum
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 _INSPECT: Final = Script("consistency/inspect_reservations")

@@ -13,7 +13,7 @@ from typing import Final
 
 from orchestrator.errors import InvalidParameter
 from orchestrator.models.gateway.usage import Payer, UsageGroup, UsageItem, UsageKind, UsageReport, UsageTotals
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 KEPT_DAYS: Final = 400

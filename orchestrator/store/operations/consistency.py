@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orchestrator.models.operations.consistency import EntryStanding, Fault, FaultKind, SessionStanding, TaskStanding
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 _TASKS: Final = Script("consistency/inspect_tasks")

@@ -10,7 +10,7 @@ from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.replay import DeadLetter
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 _NOTE: Final = Script("operations/note_replay")

@@ -9,7 +9,7 @@ from orchestrator.errors import InvalidBody
 from orchestrator.models.operations.load import Node, NodeLoad
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 
 _HEARTBEAT: Final = Script("scheduling/heartbeat")
 

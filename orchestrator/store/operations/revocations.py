@@ -8,7 +8,7 @@ from attrs import frozen
 from orchestrator.models.operations.revocation import Revocation
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 
 _REVOKE: Final = Script("operations/revoke")
 

@@ -16,7 +16,7 @@ from orchestrator.models.operations.tenant import (
     TenantState,
     Tier,
 )
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 _SPENDING: Final = [attribute.name for attribute in fields(SpendingLimits)]

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from orchestrator.models.operations.transfer import TransferItem, TransferKind
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 _IMPORT_SESSION: Final = Script("sessions/import_session")

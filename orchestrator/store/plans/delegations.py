@@ -12,7 +12,7 @@ from orchestrator.codec import encode
 from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import CallAnswer
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tasks.claims import Claim, held
 from orchestrator.store.tenant_store import TenantStore
 

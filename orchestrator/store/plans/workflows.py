@@ -9,7 +9,7 @@ from attrs import asdict, evolve, field, frozen
 from orchestrator.codec import decode
 from orchestrator.models.tasks.task import Task
 from orchestrator.models.tasks.task_updates import TaskProgress
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim, held
 from orchestrator.store.tasks.task_records import read_task

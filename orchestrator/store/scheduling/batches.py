@@ -24,7 +24,7 @@ from orchestrator.models.tasks.batch import (
     OnItemError,
 )
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore, descending
 

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 
 _TAKE: Final = Script("scheduling/take_due")
 _MARK: Final = Script("scheduling/mark_due")

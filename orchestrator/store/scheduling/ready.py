@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 
 _MARK: Final = Script("scheduling/mark_ready")
 _TAKE: Final = Script("scheduling/take_ready")

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
 
 _PUT: Final = Script("scheduling/put_schedule")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 _CLAIM: Final = Script("sessions/claim_key")

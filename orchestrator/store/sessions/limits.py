@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tenant_store import TenantStore
 

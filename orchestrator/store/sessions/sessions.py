@@ -12,7 +12,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS, TICKET_SECONDS
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.session import Session, SessionState
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
 
 _CREATE: Final = Script("sessions/create_session")

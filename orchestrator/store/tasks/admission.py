@@ -9,7 +9,7 @@ from orchestrator.codec import encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.sessions.chat import IfBusy
 from orchestrator.models.tasks.task import Lane, TaskMessage
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates, Viewer
 from orchestrator.store.tenant_store import TenantStore
 

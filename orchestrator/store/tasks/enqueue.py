@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.models.tasks.task import Lane
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
 _PLACE: Final = Script("admission/enqueue_task")

@@ -11,7 +11,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Admission, Verdict
 from orchestrator.store.tasks.claims import Claim, held

@@ -9,7 +9,7 @@ from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Batch, Claim, held, read_claims
 from orchestrator.store.tasks.enqueue import Stray

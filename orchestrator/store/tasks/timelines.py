@@ -6,7 +6,7 @@ from typing import Any, Final
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.timeline import TraceStep, WaitFacts
-from orchestrator.store.redis.script import Script
+from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore
 

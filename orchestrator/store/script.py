@@ -1,6 +1,6 @@
 """Lua scripts: read from the package, sent by their digest, loaded where the server does not know them.
 
-A line `--!include name` stands for `scripts/lib/name.lua`, the first time it is there. A script is its content: two
+A line `--!include folder/name` stands for `scripts/lib/folder/name.lua`, the first time it is there. A script is its content: two
 versions of the service have different digests, and run side by side on one server.
 """
 
@@ -16,14 +16,14 @@ from redis.exceptions import NoScriptError
 from orchestrator.store.redis.connection import Redis
 
 _ROOT: Final = files("orchestrator.store") / "scripts"
-_INCLUDE: Final = re.compile(r"^--!include (\w+)$", re.MULTILINE)
+_INCLUDE: Final = re.compile(r"^--!include ([\w/]+)$", re.MULTILINE)
 
 
 class Script:
     """A script.
 
     Args:
-        name: of its file, without `.lua`.
+        name: of its folder and file, without `.lua`: `attempts/claim`.
     """
 
     def __init__(self, name: str) -> None:
@@ -45,8 +45,12 @@ class Script:
 
 def all_scripts() -> list[Script]:
     """Return every script of the package."""
-    names = sorted(entry.name for entry in _ROOT.iterdir() if entry.name.endswith(".lua"))
-    return [Script(name.removesuffix(".lua")) for name in names]
+    folders = sorted(entry.name for entry in _ROOT.iterdir() if entry.is_dir() and entry.name != "lib")
+    return [
+        Script(f"{folder}/{name.removesuffix('.lua')}")
+        for folder in folders
+        for name in sorted(entry.name for entry in (_ROOT / folder).iterdir())
+    ]
 
 
 async def load_scripts(redis: Redis) -> None:
