@@ -19,8 +19,8 @@ from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.plan_tasks import PlanTasks
 from orchestrator.queue.tasks.webhooks import Webhooks
-from orchestrator.queue.worker.consumer import Consumer, Handler
-from orchestrator.services.agents.agent_question import BatchItemRunner
+from orchestrator.queue.worker.consumer import Consumer, TaskHandler
+from orchestrator.services.agents.agent_question import AgentQuestionRunner
 from orchestrator.services.agents.agents import AgentService
 from orchestrator.services.agents.tool_runs import ToolRunService
 from orchestrator.services.agents.tools import ToolService
@@ -29,10 +29,10 @@ from orchestrator.services.chat.conversations import Conversations
 from orchestrator.services.chat.messages import CHAT_TURN, ChatService
 from orchestrator.services.chat.transcripts import Transcripts
 from orchestrator.services.container import Services
-from orchestrator.services.delegation.task_update_stream import TaskNewsService
+from orchestrator.services.delegation.task_update_stream import TaskUpdateReader
 from orchestrator.services.delegation.task_updates import TaskUpdateService, tell_turn
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
-from orchestrator.services.downstream.catalog_invalidation import CatalogNotices
+from orchestrator.services.downstream.catalog_invalidation import CatalogInvalidation
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.gateway.gateway import Gateway, open_gateway
 from orchestrator.services.gateway.usage import UsageService
@@ -44,11 +44,11 @@ from orchestrator.services.operations.health import Health
 from orchestrator.services.operations.load import LoadService
 from orchestrator.services.operations.probes import probes_of
 from orchestrator.services.operations.replays import ReplayService
-from orchestrator.services.operations.system_events import NoticeBoard
+from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.operations.timelines import TimelineService
 from orchestrator.services.operations.transfers import TransferService
-from orchestrator.services.plans.call_authorization import OwnCalls
+from orchestrator.services.plans.call_authorization import CallAuthorization
 from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.scheduling.batches import BATCH_ITEM, BatchService
 from orchestrator.services.scheduling.schedule_runner import ScheduleRunner
@@ -56,12 +56,12 @@ from orchestrator.services.scheduling.schedules import ScheduleService
 from orchestrator.services.sessions.session_debug import SessionDebugger
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.sessions.tickets import Tickets
-from orchestrator.services.shared.idempotency import Repeats
+from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.services.shared.rate_limiter import RateLimiter, rates_of
 from orchestrator.services.shared.revocations import Revocations
 from orchestrator.services.tasks.callbacks import WEBHOOK
 from orchestrator.services.tasks.tasks import TaskService, retention_of
-from orchestrator.services.workflows.engine_executor import EnginePerformer
+from orchestrator.services.workflows.engine_executor import EngineExecutor
 from orchestrator.services.workflows.plan_calls import PlanCalls
 from orchestrator.services.workflows.workflow_engine import EngineService
 from orchestrator.services.workflows.workflow_intake import WorkflowIntake, WorkflowQueue
@@ -69,8 +69,8 @@ from orchestrator.services.workflows.workflow_records import WORKFLOW, tell_work
 from orchestrator.services.workflows.workflow_steps import StepService
 from orchestrator.services.workflows.workflows import WorkflowService
 from orchestrator.store.downstream.replies import ReplyDesk
-from orchestrator.store.downstream.task_update_stream import TaskNews
-from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.downstream.task_update_stream import TaskUpdateStream
+from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.redis.connection import open_redis
 from orchestrator.store.script import load_scripts
 from orchestrator.store.stores import Stores
@@ -86,8 +86,8 @@ class Process:
     consumer: Consumer
     stopping: trio.Event
     replies: ReplyDesk
-    board: NoticeBoard
-    news: TaskNews
+    board: SystemEvents
+    news: TaskUpdateStream
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pump events and consume tasks until `stopping` is set and everything in hand has been settled."""
@@ -96,9 +96,9 @@ class Process:
                 await nursery.start(self.replies.run)
                 await nursery.start(self.news.run)
             await nursery.start(self.board.run)
-            await nursery.start(self.services.pump.run)
+            await nursery.start(self.services.event_hub.run)
             await nursery.start(self.services.revocations.run)
-            await nursery.start(self.services.catalog_notices.run)
+            await nursery.start(self.services.catalog_invalidation.run)
             await nursery.start(self.services.notification_hub.run)
             await nursery.start(self.services.gateway.run)
             nursery.start_soon(watch_loop, self.services.metrics.loop_lag)
@@ -111,7 +111,7 @@ class Process:
 
 
 @frozen
-class _Ground:
+class _Core:
     """What the services of a process stand on."""
 
     settings: AgentOrchestratorSettings
@@ -121,13 +121,13 @@ class _Ground:
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
     gateway: Gateway
-    items: BatchItemRunner
+    items: AgentQuestionRunner
     sessions: SessionManager
     tasks: TaskService
     queue: QueueServices
     engine: EngineService
-    board: NoticeBoard
-    pump: EventPump
+    board: SystemEvents
+    hub: EventHub
     metrics: Metrics
 
 
@@ -148,21 +148,21 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         stores = Stores.over(redis, settings)
         replies = ReplyDesk(redis, stores.keys, node, metrics.reply_dropped)
         async with open_clients(settings.services, replies) as clients:
-            ground = _ground(settings, node, stores, clients, metrics)
-            chat = _chat(ground)
-            schedules = ScheduleRunner(stores.schedules, ground.sessions, chat)
-            consumer = Consumer(ground.queue, TaskKinds(ground.queue, _handlers(ground)), schedules.run_due)
+            core = _ground(settings, node, stores, clients, metrics)
+            chat = _chat(core)
+            schedules = ScheduleRunner(stores.schedules, core.sessions, chat)
+            consumer = Consumer(core.queue, TaskKinds(core.queue, _handlers(core)), schedules.run_due)
             stopping = trio.Event()
-            services = _services(ground, chat, _health(ground, consumer, stopping))
-            take = TaskNewsService(services.task_updates, stores.audit).take
-            news = TaskNews(redis, stores.keys, node, take)
-            yield Process(services, consumer, stopping, replies, ground.board, news)
+            services = _services(core, chat, _health(core, consumer, stopping))
+            take = TaskUpdateReader(services.task_updates, stores.audit).take
+            news = TaskUpdateStream(redis, stores.keys, node, take)
+            yield Process(services, consumer, stopping, replies, core.board, news)
 
 
 def _ground(
     settings: AgentOrchestratorSettings, node: str, stores: Stores, clients: Clients, metrics: Metrics
-) -> _Ground:
-    board = NoticeBoard(stores.notices, node)
+) -> _Core:
+    board = SystemEvents(stores.notices, node)
     coordinator = ServiceCoordinator(metrics, settings.services, board.breaker_changed)
     catalog = AgentCatalog(clients, coordinator)
     sessions = SessionManager(stores.sessions, stores.audit, settings, rates_of(settings), metrics, catalog)
@@ -179,7 +179,7 @@ def _ground(
         metrics=metrics,
         breakers=coordinator.breakers,
     )
-    return _Ground(
+    return _Core(
         settings,
         node,
         stores,
@@ -189,84 +189,84 @@ def _ground(
         open_gateway(
             clients, coordinator, stores.gateway_calls, stores.answers, stores.ledger, settings.gateway, metrics
         ),
-        BatchItemRunner(clients, coordinator, catalog),
+        AgentQuestionRunner(clients, coordinator, catalog),
         sessions,
         TaskService(stores.tasks, stores.ready, retention_of(settings)),
         queue,
         EngineService(clients, coordinator, queue.delegations),
         board,
-        EventPump(stores.redis, stores.keys, stores.events),
+        EventHub(stores.redis, stores.keys, stores.events),
         metrics,
     )
 
 
-def _handlers(ground: _Ground) -> dict[str, Handler]:
+def _handlers(core: _Core) -> dict[str, TaskHandler]:
     """Return what runs tasks, by their types."""
-    stores, queue, clients, coordinator = ground.stores, ground.queue, ground.clients, ground.coordinator
+    stores, queue, clients, coordinator = core.stores, core.queue, core.clients, core.coordinator
     return {
-        str(CHAT_TURN): ChatTasks(queue, ChatTurnRunner(clients, coordinator, ground.catalog)),
-        str(BATCH_ITEM): BatchItems(queue, ground.items),
-        str(WORKFLOW): _plan_tasks(ground),
+        str(CHAT_TURN): ChatTasks(queue, ChatTurnRunner(clients, coordinator, core.catalog)),
+        str(BATCH_ITEM): BatchItems(queue, core.items),
+        str(WORKFLOW): _plan_tasks(core),
         str(WEBHOOK): Webhooks(
             queue,
             stores.batches,
             stores.workflows,
             stores.tenants,
-            CallbackClient(AddressGuard(ground.settings.callback_allow)),
+            CallbackClient(AddressGuard(core.settings.callback_allow)),
         ),
-        **delegation_handlers(queue, stores.generic_tasks, clients, coordinator),
+        **delegation_handlers(queue, stores.plain_tasks, clients, coordinator),
     }
 
 
-def _plan_tasks(ground: _Ground) -> PlanTasks:
-    settings, stores, clients, coordinator = ground.settings, ground.stores, ground.clients, ground.coordinator
+def _plan_tasks(core: _Core) -> PlanTasks:
+    settings, stores, clients, coordinator = core.settings, core.stores, core.clients, core.coordinator
     lifetime_ms, poll_ms = round(settings.workflow_timeout * 1000), round(settings.workflow_poll * 1000)
-    calls = PlanCalls(clients, coordinator, ground.gateway, ground.items)
-    own = PlanRunner(OwnCalls(calls, stores.sessions))
-    known = PlanRunner(EnginePerformer(clients, coordinator, lifetime_ms, poll_ms))
-    watch = EngineWatch(stores.workflows, ground.engine, poll_ms)
-    return PlanTasks(ground.queue, stores.workflows, stores.generic_tasks, own, known, watch)
+    calls = PlanCalls(clients, coordinator, core.gateway, core.items)
+    own = PlanRunner(CallAuthorization(calls, stores.sessions))
+    known = PlanRunner(EngineExecutor(clients, coordinator, lifetime_ms, poll_ms))
+    watch = EngineWatch(stores.workflows, core.engine, poll_ms)
+    return PlanTasks(core.queue, stores.workflows, stores.plain_tasks, own, known, watch)
 
 
-def _chat(ground: _Ground) -> ChatService:
-    stores = ground.stores
-    conversations = Conversations(ground.clients.conversation, ground.coordinator)
-    transcripts = Transcripts(stores.tasks, ground.sessions, conversations, ground.settings)
+def _chat(core: _Core) -> ChatService:
+    stores = core.stores
+    conversations = Conversations(core.clients.conversation, core.coordinator)
+    transcripts = Transcripts(stores.tasks, core.sessions, conversations, core.settings)
     return ChatService(
         stores.admission,
         stores.tasks,
-        ground.tasks,
-        ground.sessions,
+        core.tasks,
+        core.sessions,
         stores.ready,
         stores.due,
-        ground.pump,
+        core.hub,
         transcripts,
-        ground.settings,
-        rates_of(ground.settings),
+        core.settings,
+        rates_of(core.settings),
     )
 
 
-def _workflows(ground: _Ground) -> WorkflowService:
-    stores, settings = ground.stores, ground.settings
-    queue = WorkflowQueue(stores.generic_tasks, stores.known_tenants, stores.ready, stores.due)
+def _workflows(core: _Core) -> WorkflowService:
+    stores, settings = core.stores, core.settings
+    queue = WorkflowQueue(stores.plain_tasks, stores.known_tenants, stores.ready, stores.due)
     return WorkflowService(
         stores.workflows,
-        WorkflowIntake(queue, ground.engine, ground.sessions, settings, rates_of(settings)),
-        ground.engine,
-        ground.tasks,
-        ground.pump,
+        WorkflowIntake(queue, core.engine, core.sessions, settings, rates_of(settings)),
+        core.engine,
+        core.tasks,
+        core.hub,
         stores.events,
         stores.task_events,
         settings,
     )
 
 
-def _services(ground: _Ground, chat: ChatService, health: Health) -> Services:
-    settings, stores, clients, coordinator = ground.settings, ground.stores, ground.clients, ground.coordinator
-    catalog, sessions, delegations = ground.catalog, ground.sessions, ground.queue.delegations
-    load = LoadService(stores.nodes, stores.ready, stores.tenants, round(settings.node_timeout * 1000), ground.board)
-    tenants = TenantService(stores.tenants, stores.ready, stores.audit, ground.board)
-    repeats = Repeats(stores.idempotency)
+def _services(core: _Core, chat: ChatService, health: Health) -> Services:
+    settings, stores, clients, coordinator = core.settings, core.stores, core.clients, core.coordinator
+    catalog, sessions, delegations = core.catalog, core.sessions, core.queue.delegations
+    load = LoadService(stores.nodes, stores.ready, stores.tenants, round(settings.node_timeout * 1000), core.board)
+    tenants = TenantService(stores.tenants, stores.ready, stores.audit, core.board)
+    repeats = Idempotency(stores.idempotency)
     tellers = {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
     return Services(
         settings=settings,
@@ -277,37 +277,37 @@ def _services(ground: _Ground, chat: ChatService, health: Health) -> Services:
         tickets=Tickets(stores.sessions, sessions),
         chat=chat,
         transcripts=chat.transcripts,
-        tasks=ground.tasks,
-        batches=BatchService(stores.batches, stores.ready, catalog, settings, ground.engine, stores.due),
-        workflows=_workflows(ground),
-        workflow_steps=StepService(stores.workflows, delegations, clients, coordinator, ground.items, settings),
+        tasks=core.tasks,
+        batches=BatchService(stores.batches, stores.ready, catalog, settings, core.engine, stores.due),
+        workflows=_workflows(core),
+        workflow_steps=StepService(stores.workflows, delegations, clients, coordinator, core.items, settings),
         schedules=ScheduleService(stores.schedules, stores.due, stores.audit, settings.schedules),
         tenants=tenants,
-        operations=_operations(ground, tenants),
+        operations=_operations(core, tenants),
         load=load,
         timelines=TimelineService(stores.timelines, load),
         task_updates=TaskUpdateService(delegations, stores.ready, tellers),
-        tool_runs=ToolRunService(stores.generic_tasks, ground.tasks, stores.ready, stores.known_tenants, settings),
+        tool_runs=ToolRunService(stores.plain_tasks, core.tasks, stores.ready, stores.known_tenants, settings),
         agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, repeats),
         tools=ToolService(clients, coordinator, catalog, sessions, repeats),
-        catalog_notices=CatalogNotices(stores.redis, stores.keys, catalog),
+        catalog_invalidation=CatalogInvalidation(stores.redis, stores.keys, catalog),
         notifications=NotificationService(stores.notifications),
         notification_hub=NotificationHub(stores.notifications),
-        session_debugger=SessionDebugger(sessions, ground.tasks, ground.pump, stores.audit),
-        gateway=ground.gateway,
+        session_debugger=SessionDebugger(sessions, core.tasks, core.hub, stores.audit),
+        gateway=core.gateway,
         usage=UsageService(stores.ledger),
         rate_limiter=RateLimiter(stores.limits, rates_of(settings)),
         event_log=stores.events,
-        pump=ground.pump,
+        event_hub=core.hub,
         audit=stores.audit,
-        metrics=ground.metrics,
+        metrics=core.metrics,
         revocations=Revocations(stores.revocations, stores.audit),
         health=health,
     )
 
 
-def _operations(ground: _Ground, tenants: TenantService) -> Operations:
-    stores, settings = ground.stores, ground.settings
+def _operations(core: _Core, tenants: TenantService) -> Operations:
+    stores, settings = core.stores, core.settings
     letters, placement, ready, audit = stores.dead_letters, stores.placement, stores.ready, stores.audit
     replays = ReplayService(letters, placement, stores.limits, ready, audit, settings, rates_of(settings))
     return Operations(
@@ -317,9 +317,9 @@ def _operations(ground: _Ground, tenants: TenantService) -> Operations:
     )
 
 
-def _health(ground: _Ground, consumer: Consumer, stopping: trio.Event) -> Health:
+def _health(core: _Core, consumer: Consumer, stopping: trio.Event) -> Health:
     async def redis_answers() -> str | None:
-        await ground.stores.redis.ping()
+        await core.stores.redis.ping()
         return None
 
     async def consumer_alive() -> str | None:
@@ -329,4 +329,4 @@ def _health(ground: _Ground, consumer: Consumer, stopping: trio.Event) -> Health
         return "the process is stopping" if stopping.is_set() else None
 
     checks = {"redis": redis_answers, "consumer": consumer_alive, "draining": not_draining}
-    return Health(checks, probes_of(ground.clients))
+    return Health(checks, probes_of(core.clients))

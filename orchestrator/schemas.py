@@ -1,6 +1,7 @@
 """JSON Schema (2020-12) of the models, as OpenAPI and AsyncAPI documents refer to it.
 
-A model's docstring becomes its description; the `msgspec.Meta` of a field, whose limits `codec` holds, its keywords.
+A model's docstring becomes its description; the `msgspec.Meta` of a field, whose limits `codec` holds, its keywords. A
+model is named as its class, or as its `SCHEMA_NAME` where the published name is an older one.
 """
 
 from enum import Enum
@@ -65,7 +66,7 @@ class Schemas:
         return self._named(kind, closed=closed)
 
     def _named(self, kind: Any, *, closed: bool) -> dict[str, Any]:
-        name = getattr(kind, "__name__", str(kind))
+        name = getattr(kind, "SCHEMA_NAME", None) or getattr(kind, "__name__", str(kind))
         if name not in self.components:
             if isinstance(kind, type) and issubclass(kind, Enum):
                 self.components[name] = {

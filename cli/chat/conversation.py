@@ -16,7 +16,7 @@ from cli.chat.turn import Turn
 from cli.core.client import TrioApi
 from cli.core.context import Target
 from cli.core.failures import CliFailure, Exit
-from cli.core.follow import PATIENCE_SECONDS, Frame, SessionSocket
+from cli.core.follow import PATIENCE_SECONDS, FollowedSession, Frame
 from cli.core.interrupts import Interrupts, ungrouped
 
 ANSWER_SECONDS: Final = 900.0
@@ -34,7 +34,7 @@ class Conversation:
     """A session, and the turns of this chat."""
 
     api: TrioApi
-    socket: SessionSocket
+    socket: FollowedSession
     frames: trio.MemoryReceiveChannel[Frame]
     session: dict[str, Any]
     screen: Screen
@@ -56,7 +56,7 @@ class Conversation:
         interrupts: Interrupts,
     ) -> AsyncIterator[Self]:
         """Connect to a session."""
-        socket = SessionSocket(target, session["session_id"], tell=screen.say)
+        socket = FollowedSession(target, session["session_id"], tell=screen.say)
         async with socket.opened() as frames:
             yield cls(api, socket, frames, session, screen, tools, interrupts)
 

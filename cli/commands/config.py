@@ -9,7 +9,7 @@ import click
 from cli.core.failures import CliFailure
 from cli.core.options import current_options, listing_options
 from cli.core.output import Column, note, show_list
-from orchestrator.config.loading import Origin, SettingsFault, load_settings, origins, variable
+from orchestrator.config.loading import SettingOrigin, SettingsFault, load_settings, origins, variable
 
 _COLUMNS: Final = (
     Column("SETTING", "setting"),
@@ -47,7 +47,7 @@ def config() -> None:
         raise CliFailure(f"{told}: the service would not start.", "Each is named above.")
 
 
-def _record(origin: Origin, redis_source: str | None) -> dict[str, Any]:
+def _record(origin: SettingOrigin, redis_source: str | None) -> dict[str, Any]:
     name = variable(origin.path)
     return {
         "setting": name,
@@ -57,7 +57,7 @@ def _record(origin: Origin, redis_source: str | None) -> dict[str, Any]:
     }
 
 
-def _masked(origin: Origin) -> Any:
+def _masked(origin: SettingOrigin) -> Any:
     if origin.path == "redis_url":
         return _QUERY_SECRET.sub("***", _CREDENTIALS.sub("***", origin.value))
     if origin.secret:

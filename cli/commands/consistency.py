@@ -6,10 +6,10 @@ import trio
 from attrs import frozen
 
 from orchestrator.domain.tasks.consistency import REMEDIES
-from orchestrator.models.operations.consistency import Fault
-from orchestrator.services.operations.consistency import Audit, Auditor
+from orchestrator.models.operations.consistency import Violation
+from orchestrator.services.operations.consistency import ConsistencyChecker, Report
 from orchestrator.store.keys import Keys
-from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.redis.connection import open_redis
 from orchestrator.store.scheduling.due import DueTenants
@@ -43,23 +43,25 @@ def audit_all(url: str, *, log_length: int, repair: bool) -> Iterator[Finding]:
         yield from _findings(audit)
 
 
-async def _audit_all(url: str, log_length: int, repair: bool) -> list[Audit]:
+async def _audit_all(url: str, log_length: int, repair: bool) -> list[Report]:
     audits = []
     async with open_redis(url) as redis:
         keys = Keys()
         stores = (redis, keys, log_length)
-        auditor = Auditor(BookStore(*stores), ReadyTenants(redis, keys), DueTenants(redis, keys))
+        consistency_checker = ConsistencyChecker(
+            ConsistencyStore(*stores), ReadyTenants(redis, keys), DueTenants(redis, keys)
+        )
         # Services may use the gateway for tenants that never had a session.
-        names = {*await TenantStates(*stores).names(), *await auditor.reservations.tenants()}
+        names = {*await TenantStates(*stores).names(), *await consistency_checker.reservations.tenants()}
         for tenant_id in sorted(names):
-            audit = await auditor.audit(tenant_id)
-            audits.append(await auditor.repair(audit) if repair else audit)
+            audit = await consistency_checker.audit(tenant_id)
+            audits.append(await consistency_checker.repair(audit) if repair else audit)
     return audits
 
 
-def _findings(audit: Audit) -> Iterator[Finding]:
+def _findings(audit: Report) -> Iterator[Finding]:
     places = ", ".join(f"{count} {place.replace('_', ' ')}" for place, count in sorted(audit.places.items()))
-    looked = f"{audit.tasks} tasks ({places or 'none'}), {audit.sessions} sessions, {audit.open_calls} open calls"
+    looked = f"{audit.tasks} tasks ({places or 'none'}), {audit.sessions} sessions, {audit.reservations} open calls"
     if audit.balances:
         yield Finding(f"books {audit.tenant_id}", "ok", looked)
         return
@@ -71,7 +73,7 @@ def _findings(audit: Audit) -> Iterator[Finding]:
         yield Finding(f"books {audit.tenant_id}", _worst(rest), f"and {len(rest)} more; {looked}")
 
 
-def _verdict(fault: Fault) -> tuple[str, str]:
+def _verdict(fault: Violation) -> tuple[str, str]:
     remedy = REMEDIES.get(fault.kind)
     if fault.mended:
         return "mended", f": {remedy}" if remedy else ""
@@ -80,6 +82,6 @@ def _verdict(fault: Fault) -> tuple[str, str]:
     return "failed", f"; --repair would {remedy}"
 
 
-def _worst(faults: Iterable[Fault]) -> str:
+def _worst(faults: Iterable[Violation]) -> str:
     verdicts = {_verdict(fault)[0] for fault in faults}
     return next(verdict for verdict in ("failed", "warning", "mended") if verdict in verdicts)

@@ -11,7 +11,7 @@ from cli.core.completion import complete_agents, complete_sessions
 from cli.core.confirm import confirm
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.follow import Frame, SessionSocket
+from cli.core.follow import FollowedSession, Frame
 from cli.core.interrupts import run_trio, until_interrupted
 from cli.core.options import current_options, listing_options, target_options
 from cli.core.output import Column, printable, show_list, show_record
@@ -108,7 +108,7 @@ def watch(session_id: str, *, from_start: bool) -> None:
         async with TrioApi(target, operator=True) as api:
             session = await api.get(f"session.get/{session_id}")
             # The log of an epoch begins at 1; an unknown epoch makes the server send what it still has.
-            socket = SessionSocket(target, session["session_id"], operator=True, after=0 if from_start else None)
+            socket = FollowedSession(target, session["session_id"], operator=True, after=0 if from_start else None)
             async with socket.opened() as frames:
                 async for frame in frames:
                     print(json.dumps(frame.raw) if as_json else _line(frame), flush=True)

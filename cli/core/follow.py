@@ -46,7 +46,7 @@ class Frame:
     raw: dict[str, Any]
 
 
-class SessionSocket:
+class FollowedSession:
     """A session's WebSocket that connects again by itself.
 
     Args:

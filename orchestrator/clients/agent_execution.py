@@ -7,7 +7,7 @@ from typing import Any, Final
 import trio
 from attrs import asdict, frozen
 
-from orchestrator.clients.transport.answers import Answer, as_answer
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer
 from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.clients.transport.messages import kind, payload
 from orchestrator.clients.transport.responses import Lines, Pieces
@@ -165,7 +165,7 @@ def read_response(result: Any) -> AgentResponse:
     return _response(as_answer(EXECUTE.service, result))
 
 
-def _piece(said: Answer) -> AgentPiece:
+def _piece(said: ServiceAnswer) -> AgentPiece:
     if "type" not in said.fields and said.mapping("payload", {}).get("status") == "accepted":
         return AgentAccepted(said.inner("payload").text("task_id", ""))
     name = kind(said)
@@ -184,7 +184,7 @@ def _piece(said: Answer) -> AgentPiece:
     raise BadGateway(f"Agent Execution streamed a message of unknown type {name[:50]!r}.", service=said.service)
 
 
-def _token(said: Answer) -> AgentToken:
+def _token(said: ServiceAnswer) -> AgentToken:
     name = said.text("content_type", StreamContent.RESPONSE.value)
     try:
         content_type = StreamContent(name)
@@ -195,7 +195,7 @@ def _token(said: Answer) -> AgentToken:
     return AgentToken(said.text("token"), content_type, said.truth("is_last", default=False))
 
 
-def _response(said: Answer) -> AgentResponse:
+def _response(said: ServiceAnswer) -> AgentResponse:
     prompt, completion = said.whole("prompt_tokens", 0), said.whole("completion_tokens", 0)
     usage = Usage(prompt, completion, said.whole("total_tokens", prompt + completion))
     return AgentResponse(said.text("response"), said.mappings("sources", []), said.mappings("tool_calls", []), usage)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.agents.agent import AgentConfig
@@ -35,7 +35,7 @@ class AgentManagementClient:
         await self.transport.call(call, FEEDBACK, {**fields, "agent_id": agent_id})
 
 
-def _config(answer: Answer) -> AgentConfig:
+def _config(answer: ServiceAnswer) -> AgentConfig:
     version = answer.fields.get("version")
     return AgentConfig(
         agent_id=answer.text("agent_id"),

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.messages import successful
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.common.call import CallContext
@@ -19,6 +19,6 @@ class EmbeddingClient:
 
     transport: Transport
 
-    async def embed(self, call: CallContext, body: dict[str, Any]) -> Answer:
+    async def embed(self, call: CallContext, body: dict[str, Any]) -> ServiceAnswer:
         """Embed texts: `embeddings`, `model`, `dimensions`, `total_tokens`."""
         return successful(await self.transport.call(call, CREATE, body))

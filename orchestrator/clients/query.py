@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.messages import successful
 from orchestrator.clients.transport.responses import Pieces
 from orchestrator.clients.transport.transport import Transport
@@ -23,7 +23,7 @@ class QueryClient:
 
     transport: Transport
 
-    async def query(self, call: CallContext, body: dict[str, Any]) -> Answer:
+    async def query(self, call: CallContext, body: dict[str, Any]) -> ServiceAnswer:
         """Ask, and return the whole answer: `data.response`, `data.sources`, `metadata.token_usage`."""
         return successful(await self.transport.call(call, GENERATE, body))
 
@@ -33,6 +33,6 @@ class QueryClient:
         async with self.transport.stream(call, GENERATE, body) as pieces:
             yield pieces
 
-    async def search(self, call: CallContext, body: dict[str, Any]) -> Answer:
+    async def search(self, call: CallContext, body: dict[str, Any]) -> ServiceAnswer:
         """Search a collection."""
         return successful(await self.transport.call(call, SEARCH, body))

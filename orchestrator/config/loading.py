@@ -43,7 +43,7 @@ def variable(path: str) -> str:
 
 
 @frozen
-class Origin:
+class SettingOrigin:
     """A setting in force: what it is and where it came from."""
 
     path: str
@@ -117,12 +117,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> AgentOrchestrator
     return settings
 
 
-def origins(settings: AgentOrchestratorSettings, environ: Mapping[str, str] | None = None) -> list[Origin]:
+def origins(settings: AgentOrchestratorSettings, environ: Mapping[str, str] | None = None) -> list[SettingOrigin]:
     """Say of every setting what is in force and where it came from."""
     environ = os.environ if environ is None else environ
     defaults = {path: value for path, value, _ in _walk(AgentOrchestratorSettings())}
     return [
-        Origin(path, value, defaults[path], _source(path, environ), notes["help"], notes["secret"])
+        SettingOrigin(path, value, defaults[path], _source(path, environ), notes["help"], notes["secret"])
         for path, value, notes in _walk(settings)
     ]
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from orchestrator.models.operations.load import Load, Node, Waits
-from orchestrator.models.operations.system_events import Notice
+from orchestrator.models.operations.system_events import SystemEvent
 from orchestrator.models.operations.tenant import Queue
 
 
@@ -15,7 +15,7 @@ def sum_up(
     *,
     ready: int,
     top: int,
-    notices: Sequence[Notice] = (),
+    notices: Sequence[SystemEvent] = (),
 ) -> Load:
     """Sum up the load.
 

@@ -4,7 +4,7 @@ from quart_trio import QuartTrio
 
 from orchestrator.middleware.install import install
 from orchestrator.routes.http.documents import document_views
-from orchestrator.routes.http.endpoint import Door, Endpoint
+from orchestrator.routes.http.endpoint import Endpoint, EndpointDeps
 from orchestrator.routes.http.registry import Route
 from orchestrator.routes.internal.dead_letters import dead_letter_routes
 from orchestrator.routes.internal.debugging import debug_routes
@@ -57,17 +57,17 @@ def register(app: QuartTrio, services: Services) -> None:
         services: what the routes call.
     """
     install(app, services.settings, services.metrics, services.revocations.covers)
-    door = Door(
+    deps = EndpointDeps(
         services,
         app.extensions["authenticator"],
         app.extensions["remote_address"],
         app.extensions["address_limiter"],
     )
     for route in ROUTES:
-        endpoint = Endpoint(route, door)
+        endpoint = Endpoint(route, deps)
         # A dot in its name would make the framework look for a blueprint, at every request.
         app.add_url_rule(route.rule, route.name.replace(".", "_"), endpoint.view(), methods=[route.method])
     open_views = health_views(services) | document_views(app, ROUTES, services.settings.public_url)
-    open_views |= metrics_views(services, door.authenticator)
+    open_views |= metrics_views(services, deps.authenticator)
     for path, view in open_views.items():
         app.add_url_rule(path, path, view, methods=["GET"])

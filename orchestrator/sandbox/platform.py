@@ -19,13 +19,13 @@ from orchestrator.sandbox.services.query import QueryService
 from orchestrator.sandbox.services.tool_registry import ToolRegistryService
 from orchestrator.sandbox.services.workflow_engine import WorkflowEngineService
 from orchestrator.sandbox.serving.control import Calls, Control
-from orchestrator.sandbox.serving.faults import Fault, FaultKind, Faults, cut, parse_fault, strike
-from orchestrator.sandbox.serving.gateway import Gateway
-from orchestrator.sandbox.serving.http_server import Answer, Request, json_reply, listen
+from orchestrator.sandbox.serving.faults import Faults, InjectedFault, InjectedFaultKind, cut, parse_fault, strike
+from orchestrator.sandbox.serving.gateway import GatewayClient
+from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, json_reply, listen
 from orchestrator.sandbox.serving.model_server import model_from_environment
 from orchestrator.sandbox.serving.queue_server import QueueServer
 from orchestrator.sandbox.serving.repetitions import Repetitions
-from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service
 from orchestrator.sandbox.serving.usage import Spent
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
@@ -41,7 +41,7 @@ class Platform:
     calls: Calls
     _repetitions: Repetitions = field(factory=Repetitions)
 
-    async def handle(self, request: Request) -> Answer:
+    async def handle(self, request: Request) -> SandboxAnswer:
         """Answer a request."""
         if request.segments[0] == "control":
             return self.control.answer(request)
@@ -51,10 +51,10 @@ class Platform:
             return json_reply({"error": {"code": "SANDBOX_NOTF_001", "message": message}}, 404)
         try:
             return await self._serve(service, request)
-        except Refusal as refusal:
+        except SandboxRefusal as refusal:
             return refusal.reply()
 
-    async def _serve(self, service: Service, request: Request) -> Answer:
+    async def _serve(self, service: Service, request: Request) -> SandboxAnswer:
         path = request.segments[1:]
         found = None if path == ("health",) else service.find(request.method, path)
         operation = "health" if found is None else found[0].operation
@@ -64,21 +64,21 @@ class Platform:
         if struck is not None:
             return struck
         if found is None:
-            answer: Answer = json_reply({"status": "healthy", "service": service.name})
+            answer: SandboxAnswer = json_reply({"status": "healthy", "service": service.name})
         else:
             answer = await self._call(found[0], service.unpack(request, found[1]))
-        return cut(answer) if fault is not None and fault.kind is FaultKind.CUT else answer
+        return cut(answer) if fault is not None and fault.kind is InjectedFaultKind.CUT else answer
 
-    def _fault(self, service: Service, operation: str, request: Request) -> Fault | None:
+    def _fault(self, service: Service, operation: str, request: Request) -> InjectedFault | None:
         asked = request.headers.get("x-sandbox-fault")
         if asked is None:
             return self.faults.take(service.name, operation)
         try:
             return parse_fault(asked)
         except ValueError:
-            raise Refusal(400, "SANDBOX_VAL_001", f"X-Sandbox-Fault can't be {asked!r}.") from None
+            raise SandboxRefusal(400, "SANDBOX_VAL_001", f"X-Sandbox-Fault can't be {asked!r}.") from None
 
-    async def _call(self, route: Route, call: Call) -> Answer:
+    async def _call(self, route: SandboxRoute, call: SandboxCall) -> SandboxAnswer:
         """Do an operation; where it creates something, a repeated key gets the first answer again."""
         key = call.request.headers.get("idempotency-key")
         if key is None or not route.creates:
@@ -98,7 +98,7 @@ class Sandbox:
     """How often each operation was called: `calls["conversation", "append"]`."""
     spent: Spent
     """What Query and Embedding have spent."""
-    _gateway: Gateway
+    _gateway: GatewayClient
     _names: tuple[str, ...]
 
     @property
@@ -154,7 +154,7 @@ async def run_sandbox(
         redis = None
         if redis_url is not None:
             redis = await resources.enter_async_context(open_redis(redis_url, name="nooble-sandbox"))
-        gateway, model = Gateway(client, orchestrator_url, internal_api_key), model_from_environment(client)
+        gateway, model = GatewayClient(client, orchestrator_url, internal_api_key), model_from_environment(client)
         async with trio.open_nursery() as nursery:
             services = (
                 conversation.service(),

@@ -10,7 +10,7 @@ from orchestrator.services.agents.tools import ToolService
 from orchestrator.services.chat.messages import ChatService
 from orchestrator.services.chat.transcripts import Transcripts
 from orchestrator.services.delegation.task_updates import TaskUpdateService
-from orchestrator.services.downstream.catalog_invalidation import CatalogNotices
+from orchestrator.services.downstream.catalog_invalidation import CatalogInvalidation
 from orchestrator.services.gateway.gateway import Gateway
 from orchestrator.services.gateway.usage import UsageService
 from orchestrator.services.notifications.notification_hub import NotificationHub
@@ -30,7 +30,7 @@ from orchestrator.services.shared.revocations import Revocations
 from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.services.workflows.workflow_steps import StepService
 from orchestrator.services.workflows.workflows import WorkflowService
-from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
@@ -63,7 +63,7 @@ class Services:
     tool_runs: ToolRunService
     agents: AgentService
     tools: ToolService
-    catalog_notices: CatalogNotices
+    catalog_invalidation: CatalogInvalidation
     notifications: NotificationService
     notification_hub: NotificationHub
     session_debugger: SessionDebugger
@@ -71,7 +71,7 @@ class Services:
     usage: UsageService
     rate_limiter: RateLimiter
     event_log: EventLog
-    pump: EventPump
+    event_hub: EventHub
     audit: AuditTrail
     health: Health
     metrics: Metrics

@@ -243,7 +243,7 @@ class Keys:
     """Sorted set: tenants by their next delayed task (ms)."""
     doubts: str = "orchestrator:doubts"
     """Sorted set: tenants with open calls of the gateway, by the moment (ms) at which to look after them."""
-    task_news: str = "orchestrator:task_news"
+    task_update_stream: str = "orchestrator:task_news"
     """Stream: what services tell of delegated work, where they speak through queues."""
     nodes: str = "orchestrator:nodes"
     """Sorted set: processes by last heartbeat (ms)."""

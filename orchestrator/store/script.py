@@ -1,7 +1,7 @@
 """Lua scripts: read from the package, sent by their digest, loaded where the server does not know them.
 
-A line `--!include folder/name` stands for `scripts/lib/folder/name.lua`, the first time it is there. A script is its content: two
-versions of the service have different digests, and run side by side on one server.
+A line `--!include folder/name` stands for `scripts/lib/folder/name.lua`, the first time it is there. A script is its
+content: two versions of the service have different digests, and run side by side on one server.
 """
 
 import hashlib

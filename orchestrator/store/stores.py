@@ -8,14 +8,14 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.events.notifications import NotificationStore
 from orchestrator.store.gateway.answer_cache import AnswerCache
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.revocations import RevocationStore
-from orchestrator.store.operations.system_events import NoticeStore
+from orchestrator.store.operations.system_events import SystemEventStore
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.operations.transfers import TransferStore
 from orchestrator.store.plans.workflows import WorkflowStore
@@ -28,8 +28,8 @@ from orchestrator.store.sessions.idempotency import IdempotencyStore
 from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.sessions import SessionStore
 from orchestrator.store.tasks.admission import AdmissionStore
-from orchestrator.store.tasks.enqueue import PlacementStore
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants
+from orchestrator.store.tasks.enqueue import EnqueueStore
+from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore
 from orchestrator.store.tasks.tasks import TaskStore
 from orchestrator.store.tasks.timelines import TimelineStore
 
@@ -48,15 +48,15 @@ class Stores:
     due: DueTenants
     events: EventLog
     gateway_calls: GatewayCalls
-    generic_tasks: GenericTaskStore
+    plain_tasks: PlainTaskStore
     idempotency: IdempotencyStore
     known_tenants: KnownTenants
     ledger: UsageLedger
     limits: LimitStore
     nodes: Nodes
-    notices: NoticeStore
+    notices: SystemEventStore
     notifications: NotificationStore
-    placement: PlacementStore
+    placement: EnqueueStore
     ready: ReadyTenants
     revocations: RevocationStore
     schedules: ScheduleStore
@@ -85,19 +85,19 @@ class Stores:
             events=EventLog(redis, keys),
             gateway_calls=GatewayCalls(
                 *base,
-                Limits(gateway.tier, settings.tiers),
+                GatewayLimits(gateway.tier, settings.tiers),
                 lease_ms=round(settings.lease * 1000),
                 give_up_ms=round(gateway.give_up_after * 1000),
             ),
-            generic_tasks=GenericTaskStore(*base),
+            plain_tasks=PlainTaskStore(*base),
             idempotency=IdempotencyStore(*base),
             known_tenants=KnownTenants(redis, keys),
             ledger=UsageLedger(*base),
             limits=LimitStore(*base),
             nodes=Nodes(redis, keys),
-            notices=NoticeStore(redis, keys),
+            notices=SystemEventStore(redis, keys),
             notifications=NotificationStore(*base),
-            placement=PlacementStore(*base),
+            placement=EnqueueStore(*base),
             ready=ReadyTenants(redis, keys),
             revocations=RevocationStore(redis, keys, settings.jwt.max_lifetime),
             schedules=ScheduleStore(*base),

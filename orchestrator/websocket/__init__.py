@@ -13,7 +13,7 @@ from orchestrator.websocket.connection_manager import ConnectionManager
 from orchestrator.websocket.notifications import NotificationSocket
 from orchestrator.websocket.opening import SessionSocket, WorkflowSocket
 from orchestrator.websocket.task_updates import UpdateSocket
-from orchestrator.websocket.wire import ShowsSend
+from orchestrator.websocket.wire import SendExposingWebsocket
 
 __all__ = ["ConnectionManager", "manager_of", "register"]
 
@@ -38,7 +38,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         app.extensions["answer_headers"],
     )
     sessions, workflows, notifications = SessionSocket(*shared), WorkflowSocket(*shared), NotificationSocket(*shared)
-    app.asgi_websocket_class = ShowsSend
+    app.asgi_websocket_class = SendExposingWebsocket
 
     async def chat(session_id: str) -> Response | None:
         opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way

@@ -253,7 +253,7 @@ def _sends(channel: str, names: Iterable[str], summary: str) -> dict[str, Any]:
     return {"action": "send", "summary": summary, **_in_channel(channel, map(_told, names))}
 
 
-def _receives(channel: str, name: str, handler: handlers.Handler, says: str) -> dict[str, Any]:
+def _receives(channel: str, name: str, handler: handlers.FrameHandler, says: str) -> dict[str, Any]:
     told = {"action": "receive", "summary": _first_line(handler.model), "description": says}
     return {**told, **_in_channel(channel, [_said(name)])}
 

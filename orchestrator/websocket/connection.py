@@ -18,7 +18,7 @@ from orchestrator.middleware.auth import Authenticator
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
 from orchestrator.services.container import Services
-from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, HubStopped, LogLost
 from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.events.frames import frame
 from orchestrator.websocket import closing
@@ -253,7 +253,7 @@ class Connection:
                 self.too_slow()
             except LogLost:
                 self._sync = _Sync(self._offset, self._epoch, self._ctx)
-            except PumpStopped:
+            except HubStopped:
                 # The client is about to be told to come back.
                 await trio.sleep_forever()
         self._waiting = None

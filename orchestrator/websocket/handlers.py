@@ -51,7 +51,7 @@ _log = structlog.get_logger("orchestrator.websocket")
 
 
 @frozen
-class Said:
+class ClientFrame:
     """A frame, read and checked."""
 
     connection: "Connection"
@@ -61,17 +61,17 @@ class Said:
 
 
 @frozen
-class Handler:
+class FrameHandler:
     """What is done about one type of frame."""
 
     model: type
-    act: Callable[[Said], Awaitable[None]]
+    act: Callable[[ClientFrame], Awaitable[None]]
     permission: str | None = None
     counted: bool = False
     """Whether the rate limit counts it here; a message is counted where it is admitted."""
 
 
-async def _message(said: Said) -> None:
+async def _message(said: ClientFrame) -> None:
     if not said.connection.converses:
         raise NotFound("There is no session on this socket to say it to.")
     admitted = await said.connection.services.chat.send(said.ctx, said.connection.session_id, said.data)
@@ -84,15 +84,15 @@ async def _message(said: Said) -> None:
         await said.connection.reply("chat.status_update", status, said.ctx.correlation_id)
 
 
-async def _cancel(said: Said) -> None:
+async def _cancel(said: ClientFrame) -> None:
     await said.connection.services.chat.cancel(said.ctx, said.data.message_id)
 
 
-async def _tool_result(said: Said) -> None:
+async def _tool_result(said: ClientFrame) -> None:
     await said.connection.services.chat.tool_result(said.ctx, said.connection.session_id, said.data)
 
 
-async def _workflow_input(said: Said) -> None:
+async def _workflow_input(said: ClientFrame) -> None:
     connection, workflows = said.connection, said.connection.services.workflows
     given: WorkflowInputFrame = said.data
     task_id = given.task_id or connection.task_id
@@ -105,7 +105,7 @@ async def _workflow_input(said: Said) -> None:
     )
 
 
-async def _workflow_cancel(said: Said) -> None:
+async def _workflow_cancel(said: ClientFrame) -> None:
     connection = said.connection
     task_id = said.data.task_id or connection.task_id
     if task_id is None:
@@ -120,11 +120,11 @@ def _session_of(connection: "Connection") -> str | None:
     return connection.session_id if connection.converses else None
 
 
-async def _sync(said: Said) -> None:
+async def _sync(said: ClientFrame) -> None:
     said.connection.resume(said.data.last_offset, said.data.epoch, said.ctx)
 
 
-async def _auth(said: Said) -> None:
+async def _auth(said: ClientFrame) -> None:
     holder = said.connection.principal
     principal = await said.authenticator.principal_of(said.data.token, tenant=holder.tenant_id)
     if principal.user_id != holder.user_id:
@@ -132,20 +132,20 @@ async def _auth(said: Said) -> None:
     said.connection.renew(principal)
 
 
-async def _ping(said: Said) -> None:
+async def _ping(said: ClientFrame) -> None:
     pong = SystemPong(said.data.client_timestamp, to_timestamp(now_ms()))
     await said.connection.reply("system.pong", pong, said.ctx.correlation_id)
 
 
-HANDLERS: Final[Mapping[str, Handler]] = {
-    "chat.message": Handler(ChatTurn, _message, permission="chat:write"),
-    "chat.cancel": Handler(ChatCancel, _cancel, permission="chat:write", counted=True),
-    "tool.result": Handler(ToolResult, _tool_result, permission="chat:write", counted=True),
-    "workflow.input": Handler(WorkflowInputFrame, _workflow_input, permission="workflow:execute", counted=True),
-    "workflow.cancel": Handler(WorkflowCancel, _workflow_cancel, permission="workflow:execute", counted=True),
-    "session.sync": Handler(SessionSync, _sync, counted=True),
-    "system.auth": Handler(SystemAuth, _auth, counted=True),
-    "system.ping": Handler(SystemPing, _ping),
+HANDLERS: Final[Mapping[str, FrameHandler]] = {
+    "chat.message": FrameHandler(ChatTurn, _message, permission="chat:write"),
+    "chat.cancel": FrameHandler(ChatCancel, _cancel, permission="chat:write", counted=True),
+    "tool.result": FrameHandler(ToolResult, _tool_result, permission="chat:write", counted=True),
+    "workflow.input": FrameHandler(WorkflowInputFrame, _workflow_input, permission="workflow:execute", counted=True),
+    "workflow.cancel": FrameHandler(WorkflowCancel, _workflow_cancel, permission="workflow:execute", counted=True),
+    "session.sync": FrameHandler(SessionSync, _sync, counted=True),
+    "system.auth": FrameHandler(SystemAuth, _auth, counted=True),
+    "system.ping": FrameHandler(SystemPing, _ping),
 }
 """Every frame that a client may send, by name."""
 
@@ -169,7 +169,7 @@ class Frames:
     """
 
     def __init__(
-        self, connection: "Connection", authenticator: Authenticator, table: Mapping[str, Handler] = HANDLERS
+        self, connection: "Connection", authenticator: Authenticator, table: Mapping[str, FrameHandler] = HANDLERS
     ) -> None:
         self._table = table
         self._connection = connection
@@ -219,7 +219,7 @@ class Frames:
         )
         if handler.counted:
             await connection.services.rate_limiter.check(ctx)
-        await handler.act(Said(connection, self._authenticator, ctx, data))
+        await handler.act(ClientFrame(connection, self._authenticator, ctx, data))
 
     async def _complain(self, error: OrchestratorError, envelope: RequestEnvelope | None) -> None:
         message_id = envelope.message_id if envelope else None
@@ -233,7 +233,7 @@ class Frames:
             self._connection.end(TOO_MANY_BAD, "too many bad frames")
 
 
-def _read(raw: str | bytes | None, table: Mapping[str, Handler] = HANDLERS) -> tuple[RequestEnvelope, str, Any]:
+def _read(raw: str | bytes | None, table: Mapping[str, FrameHandler] = HANDLERS) -> tuple[RequestEnvelope, str, Any]:
     """Read a frame as envelope, name and data.
 
     Raises:

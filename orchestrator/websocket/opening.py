@@ -86,7 +86,7 @@ class SessionSocket:
         subject = await self._subject(ctx, session_id)
         connection = Connection(wire, self.services, ctx, session_id, subject, self.authenticator)
         with self.manager.place(principal.tenant_id), self._audience(connection):
-            async with self.services.pump.follow(
+            async with self.services.event_hub.follow(
                 principal.tenant_id,
                 self._followed(ctx, session_id),
                 after=after,

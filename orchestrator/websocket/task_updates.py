@@ -20,7 +20,7 @@ from orchestrator.models.events.events import Event
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
 from orchestrator.store.events.events import EventLog
 from orchestrator.websocket.connection import Connection
-from orchestrator.websocket.handlers import Frames, Handler, Said
+from orchestrator.websocket.handlers import ClientFrame, FrameHandler, Frames
 from orchestrator.websocket.opening import SessionSocket
 from orchestrator.websocket.wire import Wire
 
@@ -29,7 +29,7 @@ _NAME: Final = "task_updates"
 _log = structlog.get_logger("orchestrator.websocket")
 
 
-async def _take(said: Said) -> None:
+async def _take(said: ClientFrame) -> None:
     connection, update = said.connection, said.data
     if update.task_id is None:
         raise NotFound("The frame names no task: 'task_id' is missing.")
@@ -49,10 +49,10 @@ async def _take(said: Said) -> None:
     await connection.reply(ANSWER, taken, said.ctx.correlation_id)
 
 
-UPDATES: Final[Mapping[str, Handler]] = {
-    "task.progress": Handler(TaskProgress, _take, counted=True),
-    "task.complete": Handler(TaskComplete, _take),
-    "task.fail": Handler(TaskFail, _take),
+UPDATES: Final[Mapping[str, FrameHandler]] = {
+    "task.progress": FrameHandler(TaskProgress, _take, counted=True),
+    "task.complete": FrameHandler(TaskComplete, _take),
+    "task.fail": FrameHandler(TaskFail, _take),
 }
 """Every frame that a service may send, by name."""
 

@@ -29,7 +29,7 @@ from wsproto.events import Event, Ping, Pong
 _SEND: Final = "orchestrator.websocket.send"
 
 
-class ShowsSend(TrioASGIWebsocketConnection):
+class SendExposingWebsocket(TrioASGIWebsocketConnection):
     """Quart's connection; it leaves the server's `send` in the scope, where `Wire` finds the stream behind it."""
 
     async def __call__(self, receive: Any, send: Any) -> None:

@@ -21,7 +21,7 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.domain.plans.plans import check
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import ONCE, OrchestrationPlan, ServiceCall, Strategy
@@ -33,7 +33,7 @@ from orchestrator.services.plans.call_executor import PlanDone
 from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.workflows.plan_calls import PlanCalls
 from tests.services.fakes import call_context
-from tests.services.planned import FakePlanRun
+from tests.services.planned import FakePlanAttempt
 
 CALLS = 10
 BUDGET_MS = 5.0
@@ -49,9 +49,9 @@ class NoTransport:
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
-    ) -> Answer:
+    ) -> ServiceAnswer:
         await trio.lowlevel.checkpoint()
-        return Answer(self.service, {"payload": {"tool_id": parameters["tool_id"]}})
+        return ServiceAnswer(self.service, {"payload": {"tool_id": parameters["tool_id"]}})
 
 
 class NoClients:
@@ -103,7 +103,7 @@ async def by_hand(name: str, transport: NoTransport) -> None:
 
 async def planned(plan: OrchestrationPlan, runner: PlanRunner) -> None:
     """Run the plan."""
-    outcome = await runner.run(plan, INPUT, FakePlanRun())
+    outcome = await runner.run(plan, INPUT, FakePlanAttempt())
     assert isinstance(outcome, PlanDone)
     assert len(outcome.results) == CALLS
 

@@ -41,7 +41,7 @@ from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
@@ -51,7 +51,7 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.script import load_scripts
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Verdict
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
+from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds, TaskEnd
 from tests.benchmarks.traffic import Traffic
 from tests.queue.stage import SETTINGS, Stage, open_stage
 
@@ -68,7 +68,7 @@ _PAD: Final = "x" * 150
 class Producer:
     """Admits tasks, as a service does on a request."""
 
-    store: GenericTaskStore
+    store: PlainTaskStore
     ready: ReadyTenants
     tenants: KnownTenants
 
@@ -76,7 +76,7 @@ class Producer:
     def over(cls, redis: Redis, ready: ReadyTenants | None = None) -> "Producer":
         """Return a producer of its own, or one that wakes the scheduler of `ready`."""
         keys = Keys()
-        return cls(GenericTaskStore(redis, keys, 1000), ready or ReadyTenants(redis, keys), KnownTenants(redis, keys))
+        return cls(PlainTaskStore(redis, keys, 1000), ready or ReadyTenants(redis, keys), KnownTenants(redis, keys))
 
     async def admit(self, number: int) -> None:
         """Admit a task."""
@@ -131,19 +131,19 @@ class NothingToDo:
     """Reads its message, counts itself, and ends."""
 
     services: QueueServices
-    store: GenericTaskStore
+    store: PlainTaskStore
     seen: Any = field(factory=lambda: count(1))
     done: int = 0
     latencies: list[float] = field(factory=list)
 
-    async def __call__(self, hand: Hand) -> None:
+    async def __call__(self, running: RunningTask) -> None:
         """Do it."""
-        message = hand.claim.message()
+        message = running.claim.message()
         self.latencies.append((time.monotonic_ns() - message.payload["t"]) / 1e6)
         number = next(self.seen)
         body = make_body("task.completed", {"n": number}, tenant_id=TENANT, correlation_id=message.correlation_id)
         end = TaskEnd(TaskStatus.COMPLETED, result=b'{"n":1}', events=[("task.completed", body)])
-        if await self.store.finish(hand.claim, end, retain_seconds=600):
+        if await self.store.finish(running.claim, end, retain_seconds=600):
             await self.services.ready.mark(TENANT)
         self.done += 1
 
@@ -166,7 +166,7 @@ async def measure(tasks: int) -> dict[str, float]:
     bodies: list[NothingToDo] = []
 
     def handlers(services: QueueServices) -> Mapping[str, Any]:
-        bodies.append(NothingToDo(services, GenericTaskStore(services.redis, services.keys, 1000)))
+        bodies.append(NothingToDo(services, PlainTaskStore(services.redis, services.keys, 1000)))
         return {str(NOOP): bodies[-1]}
 
     for phase in ("drain", "both", "latency", "remote"):

@@ -28,7 +28,7 @@ from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane
 from orchestrator.sandbox.redis.redis_server import run_redis
-from orchestrator.services.plans.attempt import Partial, Run, TurnDone
+from orchestrator.services.plans.attempt import Attempt, Partial, TurnDone
 from orchestrator.store.script import load_scripts
 from tests.benchmarks.traffic import Traffic
 from tests.queue.stage import SETTINGS, Stage, open_stage
@@ -43,7 +43,7 @@ class NothingToDo:
 
     began: list[float] = field(factory=list)
 
-    async def run(self, run: Run, partial: Partial) -> TurnDone:
+    async def run(self, run: Attempt, partial: Partial) -> TurnDone:
         """Answer."""
         self.began.append(time.perf_counter())
         return TurnDone(ChatAnswer(str(run.message.metadata.message_id), new_id(), "done"), "conversation", "1")

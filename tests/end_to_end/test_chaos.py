@@ -17,10 +17,10 @@ from attrs import define, field, frozen
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.operations.consistency import Place
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
-from orchestrator.services.operations.consistency import Audit, Auditor
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
+from orchestrator.services.operations.consistency import ConsistencyChecker, Report
 from orchestrator.store.keys import Keys
-from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -73,8 +73,8 @@ class Chaos:
             await trio.sleep(self.random.uniform(0, 0.5))
             await self.stack.redis.start()
         elif kind == "fault":
-            what = self.random.choice([FaultKind.ERROR, FaultKind.CUT, FaultKind.GARBAGE])
-            self.stack.sandbox.faults.add(Fault(what, service="agent_execution", status=503, count=3))
+            what = self.random.choice([InjectedFaultKind.ERROR, InjectedFaultKind.CUT, InjectedFaultKind.GARBAGE])
+            self.stack.sandbox.faults.add(InjectedFault(what, service="agent_execution", status=503, count=3))
         else:
             node = self.alive.pop(self.random.randrange(len(self.alive)))
             if kind == "kill":
@@ -119,13 +119,13 @@ async def chaos(tmp_path: Path) -> AsyncIterator[Chaos]:
         yield chaos
 
 
-async def all_ended(auditor: Auditor) -> Audit:
+async def all_ended(consistency_checker: ConsistencyChecker) -> Report:
     """Wait until every task has ended; returns the books."""
-    audit = await auditor.audit("acme")
+    audit = await consistency_checker.audit("acme")
     with trio.move_on_after(CALM_SECONDS):
         while set(audit.places) - {Place.FINISHED, Place.DEAD} or audit.faults:
             await trio.sleep(0.5)
-            audit = await auditor.audit("acme")
+            audit = await consistency_checker.audit("acme")
     return audit
 
 
@@ -172,8 +172,10 @@ async def test_whatever_dies_books_balance_and_every_turn_ends_once_and_in_order
 
     keys = Keys()
     async with open_redis(chaos.stack.redis.url) as redis:
-        auditor = Auditor(BookStore(redis, keys, LOG_LENGTH), ReadyTenants(redis, keys), DueTenants(redis, keys))
-        audit = await all_ended(auditor)
+        consistency_checker = ConsistencyChecker(
+            ConsistencyStore(redis, keys, LOG_LENGTH), ReadyTenants(redis, keys), DueTenants(redis, keys)
+        )
+        audit = await all_ended(consistency_checker)
         assert audit.faults == []
         assert sum(audit.places.values()) == audit.tasks == TASKS
         assert set(audit.places) <= {Place.FINISHED, Place.DEAD}

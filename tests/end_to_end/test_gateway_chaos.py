@@ -17,7 +17,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.models.common.ids import new_id
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.end_to_end.stack import INTERNAL_KEY, Node, Stack, open_stack
@@ -33,7 +33,14 @@ BUDGET: Final = CALLS * 60
 """Of the tenant globex, which asks for more."""
 FIELDS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 WORDS: Final = ("tenant", "queue", "drain", "session", "stream", "lease", "token", "budget", "agent", "batch")
-FAULTS: Final = (FaultKind.ERROR, FaultKind.CUT, FaultKind.GARBAGE, FaultKind.CUT, FaultKind.HANG, FaultKind.LATENCY)
+FAULTS: Final = (
+    InjectedFaultKind.ERROR,
+    InjectedFaultKind.CUT,
+    InjectedFaultKind.GARBAGE,
+    InjectedFaultKind.CUT,
+    InjectedFaultKind.HANG,
+    InjectedFaultKind.LATENCY,
+)
 
 
 @define(eq=False)
@@ -64,7 +71,9 @@ class Chaos:
             service = self.random.choice(["query", "embedding"])
             what = self.random.choice(FAULTS)
             # Slower than the orchestrator waits: the work is done, and nobody hears of it.
-            fault = Fault(what, service=service, status=self.random.choice([500, 503]), count=2, latency_ms=2100)
+            fault = InjectedFault(
+                what, service=service, status=self.random.choice([500, 503]), count=2, latency_ms=2100
+            )
             self.stack.sandbox.faults.add(fault)
         elif kind == "redis":
             await self.stack.redis.kill()

@@ -12,7 +12,7 @@ from orchestrator.codec import structure
 from orchestrator.models.plans.plan_request import PlanRequest
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.sandbox.platform import run_sandbox
-from orchestrator.services.agents.agent_question import BatchItemRunner
+from orchestrator.services.agents.agent_question import AgentQuestionRunner
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.plans.call_executor import PlanDone, PlanUndone
@@ -20,7 +20,7 @@ from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.workflows.plan_calls import PlanCalls
 from tests.services.fakes import services_at
 from tests.services.gateway_rig import gateway_at
-from tests.services.planned import FakePlanRun
+from tests.services.planned import FakePlanAttempt
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plan.md"
 BLOCKS = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -35,10 +35,10 @@ async def run(redis_url: str, docs: Path, plan: dict[str, Any], input_: dict[str
         services = evolve(nowhere, **places)
         async with open_clients(services) as clients, gateway_at(redis_url, sandbox.urls["query"]) as gateway:
             coordinator = ServiceCoordinator()
-            agents = BatchItemRunner(clients, coordinator, AgentCatalog(clients, coordinator))
+            agents = AgentQuestionRunner(clients, coordinator, AgentCatalog(clients, coordinator))
             runner = PlanRunner(PlanCalls(clients, coordinator, gateway.gateway, agents))
             request = structure(plan, PlanRequest)
-            outcome = await runner.run(request.plan("p", "acme"), input_, FakePlanRun())
+            outcome = await runner.run(request.plan("p", "acme"), input_, FakePlanAttempt())
             assert isinstance(outcome, PlanDone | PlanUndone)
             return outcome
 

@@ -44,7 +44,7 @@ class FakeTools:
         return ToolRan(run.tool_id, ToolStatus.SUCCESS, 42, execution_time_ms=1.0, session_id=run.session_id), False
 
 
-class FakeNotices:
+class FakeSystemEvents:
     async def agent_updated(self, ctx: RequestContext, notice: AgentUpdated) -> Forgotten:
         return Forgotten(agent_id=notice.agent_id)
 

@@ -43,7 +43,7 @@ from orchestrator.services.operations.health import Health
 from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.events.frames import make_body
 from orchestrator.telemetry.metrics import Metrics
-from tests.http.agents import FakeAgents, FakeNotices, FakeTools
+from tests.http.agents import FakeAgents, FakeSystemEvents, FakeTools
 from tests.http.notifications import FakeNotifications
 from tests.http.schedules import FakeSchedules
 from tests.http.task_updates import FakeTaskUpdates, FakeToolRuns
@@ -422,13 +422,13 @@ class House:
             "schedules": self.schedules,
             "agents": FakeAgents(),
             "tools": FakeTools(),
-            "catalog_notices": FakeNotices(),
+            "catalog_invalidation": FakeSystemEvents(),
             "notifications": FakeNotifications(),
             "gateway": self.gateway,
             "usage": self.usage,
             "rate_limiter": self.limiter,
             "event_log": self.log,
-            "pump": self.log,
+            "event_hub": self.log,
             "audit": self.audit,
             "health": self.health,
             "metrics": self.metrics,

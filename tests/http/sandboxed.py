@@ -11,7 +11,7 @@ from attrs import define, evolve, fields
 
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.http.fakes import SETTINGS, Reply
 from tests.http.test_real_app import Client, service
 
@@ -27,9 +27,9 @@ class Stack:
         """How often an operation of a service was called."""
         return self.sandbox.calls[service_name, operation]
 
-    def fault(self, kind: FaultKind, service_name: str, operation: str, **more: Any) -> None:
+    def fault(self, kind: InjectedFaultKind, service_name: str, operation: str, **more: Any) -> None:
         """Ask the sandbox for a fault."""
-        self.sandbox.faults.add(Fault(kind, service_name, operation, **more))
+        self.sandbox.faults.add(InjectedFault(kind, service_name, operation, **more))
 
     async def answer(self, session_id: str, content: str = "hello there", headers: dict[str, str] | None = None) -> Any:
         """Say something, and return what the task looks like when it has ended."""

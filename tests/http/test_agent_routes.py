@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
-from orchestrator.sandbox.serving.faults import FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFaultKind
 from tests.http.fakes import bearer, keyed
 from tests.http.sandboxed import names, stack, until
 from tests.http.test_real_app import service
@@ -52,7 +52,7 @@ async def test_a_session_with_an_agent_that_is_not_there_is_refused(redis_url: s
         refused = await house.client.call("POST", "/api/v1/session.create", {"agent_id": "nobody"})
         assert refused.fault[:2] == (404, "ORCH_NOTF_001")
         assert "RateLimit" in refused.headers
-        house.fault(FaultKind.ERROR, "agent_management", "get", status=503)
+        house.fault(InjectedFaultKind.ERROR, "agent_management", "get", status=503)
         taken = await house.client.call("POST", "/api/v1/session.create", {"agent_id": "nobody"})
         assert taken.status == 201
 
@@ -107,7 +107,7 @@ async def test_an_agent_can_not_be_assigned_where_it_must_not(redis_url: str, tm
             assert refused.fault[:2] == (404, "ORCH_NOTF_001")
         bad = await house.client.call("PUT", assign, {"agent_id": "echo", "version": "@state"})
         assert bad.fault == (400, "ORCH_VAL_001", "$.version")
-        house.fault(FaultKind.HANG, "agent_execution", "execute")
+        house.fault(InjectedFaultKind.HANG, "agent_execution", "execute")
         said = await house.client.say(session_id)
         busy = await house.client.call("PUT", assign, {"agent_id": "calculator"})
         assert busy.fault[:2] == (409, "ORCH_SESS_003")
@@ -224,7 +224,7 @@ async def test_a_tool_runs_for_a_session_whose_agent_has_it(redis_url: str, tmp_
 
 async def test_a_tool_that_hangs_is_waited_for_no_longer_than_asked(redis_url: str, tmp_path: Path) -> None:
     async with stack(redis_url, tmp_path) as house:
-        house.fault(FaultKind.HANG, "tool_registry", "execute")
+        house.fault(InjectedFaultKind.HANG, "tool_registry", "execute")
         run = {"tool_id": "calculator", "parameters": {"expression": "1"}, "timeout_ms": 100}
         assert (await house.client.call("POST", "/api/v1/tool.execute", run)).fault[:2] == (504, "ORCH_EXEC_001")
 
@@ -248,7 +248,7 @@ async def test_a_repeated_run_of_a_tool_is_answered_as_it_was(redis_url: str, tm
     async with stack(redis_url, tmp_path) as house:
         key = {**bearer(), "Idempotency-Key": "k1"}
         run = {"tool_id": "current_time"}
-        house.fault(FaultKind.HANG, "tool_registry", "execute", count=1)
+        house.fault(InjectedFaultKind.HANG, "tool_registry", "execute", count=1)
         late = await house.client.call("POST", "/api/v1/tool.execute", {**run, "timeout_ms": 1000}, key)
         assert late.status == 504
         again = {**run, "timeout_ms": 1000}
@@ -267,7 +267,7 @@ async def test_a_turn_goes_on_with_the_version_it_began_with_when_its_client_has
         services = house.client.process.services
         create = {"agent_id": "confirm"}
         session_id = (await house.client.call("POST", "/api/v1/session.create", create)).data["session_id"]
-        async with services.pump.follow("acme", session_id) as follower:
+        async with services.event_hub.follow("acme", session_id) as follower:
             said = await house.client.say(session_id)
             asked: dict[str, Any] = {}
             while not asked:

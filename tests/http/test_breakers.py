@@ -9,12 +9,12 @@ from attrs import evolve
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.domain.tasks.wait_reasons import explain
 from orchestrator.models.operations.breakers import BreakerState
-from orchestrator.models.operations.system_events import Notice
+from orchestrator.models.operations.system_events import SystemEvent
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.timeline import WaitFacts
-from orchestrator.services.operations.system_events import WAITING, NoticeBoard
+from orchestrator.services.operations.system_events import WAITING, SystemEvents
 from orchestrator.store.keys import Keys
-from orchestrator.store.operations.system_events import NoticeStore
+from orchestrator.store.operations.system_events import SystemEventStore
 from orchestrator.store.redis.connection import open_redis
 from tests.http.fakes import ADMIN_KEY, keyed
 from tests.http.test_real_app import Client, service
@@ -80,7 +80,7 @@ async def test_what_is_done_to_a_tenant_is_told(redis_url: str) -> None:
 
 async def test_notices_are_posted_in_their_order_and_the_last_one_says_goodbye(redis_url: str) -> None:
     async with open_redis(redis_url) as redis:
-        board = NoticeBoard(NoticeStore(redis, Keys()), "n1")
+        board = SystemEvents(SystemEventStore(redis, Keys()), "n1")
         async with trio.open_nursery() as nursery:
             await nursery.start(board.run)
             board.breaker_changed("query", BreakerState.OPEN, 30.0)
@@ -89,14 +89,14 @@ async def test_notices_are_posted_in_their_order_and_the_last_one_says_goodbye(r
             nursery.cancel_scope.cancel()
         found = await board.last(10)
         assert [notice.name for notice in found] == ["node.left", "breaker.open", "node.joined"]
-        assert found[1] == Notice("breaker.open", "n1", found[1].at, {"service": "query", "seconds": "30"})
+        assert found[1] == SystemEvent("breaker.open", "n1", found[1].at, {"service": "query", "seconds": "30"})
         await redis.xadd(Keys().notices, {"notice": b"of another version"})
         assert len(await board.last(10)) == 3
 
 
 async def test_who_has_a_notice_never_waits(redis_url: str) -> None:
     async with open_redis(redis_url) as redis:
-        board = NoticeBoard(NoticeStore(redis, Keys()), "n1")
+        board = SystemEvents(SystemEventStore(redis, Keys()), "n1")
         for number in range(WAITING + 10):
             board.tell("tenant.paused", number=str(number))
         async with trio.open_nursery() as nursery:

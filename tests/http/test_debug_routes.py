@@ -11,8 +11,8 @@ async def test_an_operator_sees_everything_known_of_a_session(redis_url: str) ->
         session_id = await client.session()
         said = [await client.say(session_id) for _ in range(3)]
         first, *rest = [one.data["task_id"] for one in said]
-        pump = client.process.services.pump
-        async with pump.follow("acme", session_id):
+        hub = client.process.services.event_hub
+        async with hub.follow("acme", session_id):
             shown = await client.call("GET", f"/internal/v1/debug.session/{session_id}", headers=keyed(ADMIN_KEY))
         assert shown.status == 200, shown.raw
         known = shown.data

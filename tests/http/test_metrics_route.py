@@ -11,7 +11,7 @@ from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.errors import RateLimited
 from orchestrator.main import create_app
 from orchestrator.sandbox.platform import run_sandbox
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.http.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SETTINGS, House
 from tests.http.test_real_app import CREATE, Client, service
 from tests.telemetry.figures import figure
@@ -67,7 +67,7 @@ async def test_a_turn_leaves_its_figures(redis_url: str) -> None:
         services = evolve(ServicesSettings(), **urls)
         async with service(redis_url, consuming=True, services=services) as client:
             assert await turn(client, "echo") == 200
-            sandbox.faults.add(Fault(FaultKind.ERROR, "agent_execution", "execute", status=400))
+            sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "agent_execution", "execute", status=400))
             assert await turn(client, "echo") == 502
             scraped = await client.call("GET", METRICS, headers={"X-API-Key": METRICS_KEY})
     for status in ("completed", "failed"):
@@ -90,7 +90,7 @@ async def test_the_queues_depth_is_seen_by_the_sweep(redis_url: str) -> None:
     async with open_process(evolve(SETTINGS, redis_url=redis_url)) as process:
         client = Client(process, create_app(process.services))
         async with trio.open_nursery() as nursery:
-            await nursery.start(process.services.pump.run)
+            await nursery.start(process.services.event_hub.run)
             await client.say(await client.session())
             nursery.cancel_scope.cancel()
         await process.services.redis.hset(process.services.keys.tenant_config("acme"), "state", "paused")

@@ -52,7 +52,7 @@ async def service(redis_url: str, *, consuming: bool = False, **settings: Any) -
                 yield client
                 process.stopping.set()
             else:
-                await nursery.start(process.services.pump.run)
+                await nursery.start(process.services.event_hub.run)
                 yield client
                 nursery.cancel_scope.cancel()
 

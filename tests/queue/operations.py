@@ -13,7 +13,7 @@ from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.operations.transfers import TransferStore
 from orchestrator.store.sessions.limits import LimitStore
-from orchestrator.store.tasks.enqueue import PlacementStore
+from orchestrator.store.tasks.enqueue import EnqueueStore
 from tests.queue.stage import Stage, context
 
 
@@ -33,7 +33,7 @@ def open_desk(stage: Stage) -> Desk:
     stores = (stage.redis, stage.keys, settings.event_log_length)
     audit, ready = AuditTrail(stage.redis, stage.keys), stage.queue.ready
     tenants = TenantService(TenantStates(*stores), ready, audit)
-    letters, placement = DeadLetterStore(*stores), PlacementStore(*stores)
+    letters, placement = DeadLetterStore(*stores), EnqueueStore(*stores)
     replays = ReplayService(letters, placement, LimitStore(*stores), ready, audit, settings, rates_of(settings))
     return Desk(
         tenants,

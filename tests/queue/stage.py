@@ -22,17 +22,17 @@ from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
-from orchestrator.queue.worker.consumer import Consumer, Handler
+from orchestrator.queue.worker.consumer import Consumer, TaskHandler
 from orchestrator.services.chat.conversations import Conversations
 from orchestrator.services.chat.messages import CHAT_TURN, ChatService
 from orchestrator.services.chat.transcripts import Transcripts
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.plans.attempt import Partial, Run, TurnDone, TurnRunner, TurnWaiting
+from orchestrator.services.plans.attempt import Attempt, Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.scheduling.batches import BATCH_ITEM
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.rate_limiter import rates_of
 from orchestrator.services.tasks.tasks import TaskService, retention_of
-from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
@@ -71,7 +71,7 @@ class ScriptedTurns:
     running: trio.Event = field(factory=trio.Event)
     release: trio.Event = field(factory=trio.Event)
 
-    async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
+    async def run(self, run: Attempt, partial: Partial) -> TurnDone | TurnWaiting:
         """`say …` answers, `hold …` waits for `release`, `fail` fails, `crash` has a bug, `tool` asks the client."""
         content: str = run.message.payload["content"]
         message_id = str(run.message.metadata.message_id)
@@ -113,7 +113,7 @@ class Stage:
     sessions: SessionManager
     chat: ChatService
     tasks: TaskService
-    pump: EventPump
+    hub: EventHub
     log: EventLog
     consumer: Consumer
     stopping: trio.Event
@@ -166,7 +166,7 @@ async def open_stage(
     consume: bool = True,
     node: str | None = None,
     runner: TurnRunner | None = None,
-    handlers: Callable[[QueueServices], Mapping[str, Handler]] | None = None,
+    handlers: Callable[[QueueServices], Mapping[str, TaskHandler]] | None = None,
 ) -> AsyncIterator[Stage]:
     """Open a process without its HTTP side; `consume=False` leaves its consumer to the test.
 
@@ -177,23 +177,23 @@ async def open_stage(
         shared = (redis, keys, settings.event_log_length)
         ready, due, task_store = ReadyTenants(redis, keys), DueTenants(redis, keys), TaskStore(*shared)
         log = EventLog(redis, keys)
-        pump = EventPump(redis, keys, log)
+        hub = EventHub(redis, keys, log)
         sessions = SessionManager(SessionStore(*shared), AuditTrail(redis, keys), settings, rates)
         tasks = TaskService(task_store, ready, retention_of(settings))
         talks = Transcripts(task_store, sessions, Conversations(clients.conversation, ServiceCoordinator()), settings)
         chat = ChatService(
-            AdmissionStore(*shared), task_store, tasks, sessions, ready, due, pump, talks, settings, rates
+            AdmissionStore(*shared), task_store, tasks, sessions, ready, due, hub, talks, settings, rates
         )
         nodes = Nodes(redis, keys)
         queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
         turns = ScriptedTurns()
         chats, items = ChatTasks(queue, runner or turns), BatchItems(queue, runner or turns)
-        kinds: dict[str, Handler] = {str(CHAT_TURN): chats, str(BATCH_ITEM): items}
+        kinds: dict[str, TaskHandler] = {str(CHAT_TURN): chats, str(BATCH_ITEM): items}
         consumer = Consumer(queue, TaskKinds(queue, kinds | dict(handlers(queue) if handlers else {})))
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
-            await nursery.start(pump.run)
+            await nursery.start(hub.run)
             if consume:
                 await nursery.start(consumer.run, stopping)
-            yield Stage(redis, keys, queue, turns, sessions, chat, tasks, pump, log, consumer, stopping)
+            yield Stage(redis, keys, queue, turns, sessions, chat, tasks, hub, log, consumer, stopping)
             nursery.cancel_scope.cancel()

@@ -38,7 +38,7 @@ from orchestrator.models.tasks.batch import (
     OnItemError,
 )
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.services.scheduling.batches import BatchService
 from orchestrator.store.scheduling.batches import BatchStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
@@ -158,7 +158,7 @@ async def test_items_start_in_their_order_and_no_more_than_wanted_are_in_the_que
             assert await stage.redis.xlen(stage.keys.lane("acme", Lane.LOW)) <= 3
             [claim] = (await stage.queue.tasks.claim("acme", stage.queue.node, 1)).claims
             begun.append(claim.message().payload["content"])
-            await stage.consumer.handler(Hand(claim))
+            await stage.consumer.handler(RunningTask(claim))
         assert begun == [f"say {number}" for number in range(20)]
         assert await batches.queue_is_empty()
 

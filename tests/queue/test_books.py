@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import trio
 
-from orchestrator.models.operations.consistency import FaultKind, Place
+from orchestrator.models.operations.consistency import Place, ViolationKind
 from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.services.operations.consistency import Audit, Auditor
-from orchestrator.store.operations.consistency import BookStore
+from orchestrator.services.operations.consistency import ConsistencyChecker, Report
+from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.tenants import TenantStates
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
@@ -28,22 +28,22 @@ async def stage(redis_url: str) -> AsyncIterator[Stage]:
         yield stage
 
 
-def auditor_of(stage: Stage) -> Auditor:
-    store = BookStore(stage.redis, stage.keys, SETTINGS.event_log_length)
-    return Auditor(store, stage.queue.ready, stage.queue.due)
+def consistency_checker_of(stage: Stage) -> ConsistencyChecker:
+    store = ConsistencyStore(stage.redis, stage.keys, SETTINGS.event_log_length)
+    return ConsistencyChecker(store, stage.queue.ready, stage.queue.due)
 
 
-async def audit(stage: Stage) -> Audit:
-    return await auditor_of(stage).audit("acme")
+async def audit(stage: Stage) -> Report:
+    return await consistency_checker_of(stage).audit("acme")
 
 
-async def kinds(stage: Stage) -> set[FaultKind]:
+async def kinds(stage: Stage) -> set[ViolationKind]:
     return {fault.kind for fault in (await audit(stage)).faults}
 
 
-async def repair(stage: Stage) -> Audit:
+async def repair(stage: Stage) -> Report:
     """Repair, and look again."""
-    repaired = await auditor_of(stage).repair(await audit(stage))
+    repaired = await consistency_checker_of(stage).repair(await audit(stage))
     assert all(fault.mended for fault in repaired.faults)
     return await audit(stage)
 
@@ -95,7 +95,7 @@ async def test_a_task_that_is_nowhere_is_put_back_and_runs(stage: Stage) -> None
     session = await stage.session()
     accepted = await stage.say(session, "say a")
     await stage.redis.delete(stage.keys.lane("acme", Lane.HIGH))
-    assert await kinds(stage) == {FaultKind.LOST}
+    assert await kinds(stage) == {ViolationKind.LOST}
     assert (await repair(stage)).balances
     await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.ACTIVE)
     await stage.queue.ready.mark("acme")
@@ -111,8 +111,8 @@ async def test_a_task_that_waits_for_an_answer_and_has_no_moment_is_put_back_and
     task = stage.keys.task("acme", accepted.task_id)
     await stage.redis.hdel(task, "wait:call-1")
     await stage.redis.zrem(stage.keys.delayed("acme"), accepted.task_id)
-    assert await kinds(stage) == {FaultKind.LOST}
-    await auditor_of(stage).repair(await audit(stage))
+    assert await kinds(stage) == {ViolationKind.LOST}
+    await consistency_checker_of(stage).repair(await audit(stage))
     await until(lambda: stage.turns.began == ["tool", "tool"])
     while await stage.status(session, accepted) is not TaskStatus.WAITING:
         await trio.lowlevel.checkpoint()
@@ -125,7 +125,7 @@ async def test_a_lost_turn_of_a_busy_session_goes_behind_the_active_one(idle: St
     await idle.say(session, "say a")
     second = await idle.say(session, "say b")
     await idle.redis.delete(idle.keys.turns("acme", session.session_id))
-    assert await kinds(idle) == {FaultKind.LOST}
+    assert await kinds(idle) == {ViolationKind.LOST}
     assert (await repair(idle)).balances
     assert await idle.redis.lrange(idle.keys.turns("acme", session.session_id), 0, -1) == [second.task_id.encode()]
 
@@ -134,7 +134,7 @@ async def test_a_lost_wake_up_is_noticed_and_given(idle: Stage) -> None:
     session = await idle.session()
     await idle.say(session, "say a")
     await idle.redis.delete(idle.keys.ready)
-    assert await kinds(idle) == {FaultKind.NOT_WOKEN}
+    assert await kinds(idle) == {ViolationKind.NOT_WOKEN}
     assert (await repair(idle)).balances
 
 
@@ -142,7 +142,7 @@ async def test_a_session_whose_task_has_ended_goes_on_with_its_next_turn(idle: S
     session = await idle.session()
     first, second = await idle.say(session, "say a"), await idle.say(session, "say b")
     await idle.redis.hset(idle.keys.task("acme", first.task_id), "status", "completed")
-    assert await kinds(idle) == {FaultKind.LEFT_IN_LANE, FaultKind.ACTIVE_ENDED}
+    assert await kinds(idle) == {ViolationKind.LEFT_IN_LANE, ViolationKind.ACTIVE_ENDED}
     assert (await repair(idle)).balances
     seen = await idle.sessions.get(context(), session.session_id)
     assert (seen.active_task_id, seen.state) == (second.task_id, SessionState.PROCESSING)
@@ -151,7 +151,7 @@ async def test_a_session_whose_task_has_ended_goes_on_with_its_next_turn(idle: S
 async def test_a_session_that_waits_for_nothing_becomes_active_and_says_so(idle: Stage) -> None:
     session = await idle.session()
     await idle.redis.hset(idle.keys.session("acme", session.session_id), "state", "PROCESSING")
-    assert await kinds(idle) == {FaultKind.STUCK_PROCESSING}
+    assert await kinds(idle) == {ViolationKind.STUCK_PROCESSING}
     assert (await repair(idle)).balances
     assert (await idle.event_names(session))[-1] == "session.state_update(ACTIVE)"
 
@@ -164,9 +164,9 @@ async def test_a_queued_task_that_its_session_has_forgotten_becomes_its_active_o
         session = await stage.session()
         accepted = [await stage.say(session, turn) for turn in turns]
         await stage.redis.hdel(stage.keys.session("acme", session.session_id), "active_task_id")
-        assert FaultKind.NOT_ACTIVE in await kinds(stage)
-        repaired = await auditor_of(stage).repair(await audit(stage))
-        assert [fault.kind for fault in repaired.faults if fault.mended] == [FaultKind.NOT_ACTIVE]
+        assert ViolationKind.NOT_ACTIVE in await kinds(stage)
+        repaired = await consistency_checker_of(stage).repair(await audit(stage))
+        assert [fault.kind for fault in repaired.faults if fault.mended] == [ViolationKind.NOT_ACTIVE]
         assert (await audit(stage)).faults == []
         async with trio.open_nursery() as nursery:
             await nursery.start(stage.consumer.run, stage.stopping)
@@ -181,8 +181,8 @@ async def test_a_second_task_beside_the_active_one_is_for_a_person_to_look_at(id
     stranger = await idle.say(other, "say b")
     await idle.redis.hset(idle.keys.session("acme", other.session_id), "active_task_id", "another")
     await idle.redis.hset(idle.keys.task("acme", "another"), mapping={"status": "pending", "task_id": "another"})
-    repaired = await auditor_of(idle).repair(await audit(idle))
-    [fault] = [fault for fault in repaired.faults if fault.kind is FaultKind.NOT_ACTIVE]
+    repaired = await consistency_checker_of(idle).repair(await audit(idle))
+    [fault] = [fault for fault in repaired.faults if fault.kind is ViolationKind.NOT_ACTIVE]
     assert (fault.subject, fault.mended) == (stranger.task_id, False)
 
 
@@ -190,7 +190,7 @@ async def test_leftovers_in_index_and_delays_are_taken_out(idle: Stage) -> None:
     await idle.session()
     await idle.redis.zadd(idle.keys.task_index("acme"), {"gone": 1})
     await idle.redis.zadd(idle.keys.delayed("acme"), {"gone-too": 1})
-    assert await kinds(idle) == {FaultKind.LEFT_IN_INDEX, FaultKind.LEFT_DELAYED, FaultKind.NOT_TIMED}
+    assert await kinds(idle) == {ViolationKind.LEFT_IN_INDEX, ViolationKind.LEFT_DELAYED, ViolationKind.NOT_TIMED}
     assert (await repair(idle)).balances
 
 
@@ -198,7 +198,7 @@ async def test_an_entry_without_record_goes_to_the_dead_letters(idle: Stage) -> 
     await idle.session()
     await idle.redis.xadd(idle.keys.lane("acme", Lane.NORMAL), {"task_id": "nobody", "message": "{}"})
     await idle.queue.ready.mark("acme")
-    assert await kinds(idle) == {FaultKind.ENTRY_UNRECORDED}
+    assert await kinds(idle) == {ViolationKind.ENTRY_UNRECORDED}
     assert (await repair(idle)).balances
     assert await idle.redis.xlen(idle.keys.dead_letters("acme")) == 1
 
@@ -217,8 +217,8 @@ async def test_an_offset_that_is_not_the_last_of_the_log_is_for_a_person_to_look
     session = await idle.session()
     await idle.say(session, "say a")
     await idle.redis.hincrby(idle.keys.session("acme", session.session_id), "offset", 3)
-    found = await auditor_of(idle).repair(await audit(idle))
-    assert [(fault.kind, fault.mended) for fault in found.faults] == [(FaultKind.WRONG_OFFSET, False)]
+    found = await consistency_checker_of(idle).repair(await audit(idle))
+    assert [(fault.kind, fault.mended) for fault in found.faults] == [(ViolationKind.WRONG_OFFSET, False)]
 
 
 async def test_what_was_found_is_mended_only_if_it_is_still_so(idle: Stage) -> None:
@@ -226,8 +226,10 @@ async def test_what_was_found_is_mended_only_if_it_is_still_so(idle: Stage) -> N
     await idle.say(session, "say a")
     await idle.redis.hset(idle.keys.session("acme", session.session_id), "active_task_id", "gone")
     stale = await audit(idle)
-    again = await auditor_of(idle).repair(stale)
+    again = await consistency_checker_of(idle).repair(stale)
     assert any(fault.mended for fault in again.faults)
     assert not any(
-        fault.mended for fault in (await auditor_of(idle).repair(stale)).faults if fault.kind is FaultKind.ACTIVE_ENDED
+        fault.mended
+        for fault in (await consistency_checker_of(idle).repair(stale)).faults
+        if fault.kind is ViolationKind.ACTIVE_ENDED
     )

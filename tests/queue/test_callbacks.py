@@ -24,7 +24,7 @@ from orchestrator.models.tasks.task import Lane, Task, TaskStatus
 from orchestrator.queue.attempts.running_task import StopReason
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
-from orchestrator.queue.worker.consumer import Handler
+from orchestrator.queue.worker.consumer import TaskHandler
 from orchestrator.services.tasks.callbacks import WEBHOOK
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.workflows import WorkflowStore
@@ -78,7 +78,7 @@ async def open_told(
 ) -> AsyncIterator[Told]:
     settings = evolve(SETTINGS, callback_allow=allow)
 
-    def handlers(queue: QueueServices) -> Mapping[str, Handler]:
+    def handlers(queue: QueueServices) -> Mapping[str, TaskHandler]:
         stores = (queue.redis, queue.keys, settings.event_log_length)
         client = CallbackClient(AddressGuard(allow))
         return {
@@ -310,9 +310,9 @@ async def test_a_process_that_stops_hands_its_delivery_to_another_one(redis_url:
             await told.receiver.came.wait()
         task = await told.task()
         stage = told.batches.stage
-        [hand] = stage.consumer.hands.values()
+        [running] = stage.consumer.running_tasks.values()
 
-        hand.stop(StopReason.HANDED_BACK)
+        running.stop(StopReason.HANDED_BACK)
         told.receiver.release.set()
         callback = await told.settled(batch)
         assert (callback.status, callback.attempts) == (CallbackStatus.DELIVERED, 2)

@@ -13,8 +13,8 @@ from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatu
 from orchestrator.models.sessions.chat import ChatAnswer, IfBusy
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.queue.attempts.running_task import Hand
-from orchestrator.store.tasks.claims import Batch
+from orchestrator.queue.attempts.running_task import RunningTask
+from orchestrator.store.tasks.claims import ClaimBatch
 from orchestrator.store.tasks.tasks import TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
@@ -282,7 +282,7 @@ async def test_an_idle_session_pauses_and_wakes_up_with_the_next_message(redis_u
     async with open_stage(redis_url, settings) as stage:
         session = await stage.session()
         await stage.ended(session, await stage.say(session, "say a"))
-        async with stage.pump.follow("acme", session.session_id) as follower:
+        async with stage.hub.follow("acme", session.session_id) as follower:
             await trio.sleep(0.06)
             await stage.sessions.idle_moves("acme")
             with trio.fail_after(2):
@@ -312,7 +312,7 @@ async def test_a_task_of_a_type_that_nobody_knows_becomes_a_dead_letter(redis_ur
         record = _RECORD_OF_UNKNOWN_TYPE | {"entry": entry}
         await stage.redis.hset(stage.keys.task("acme", "t-1"), mapping=record)
         [claim] = (await stage.queue.tasks.claim("acme", "node", 1)).claims
-        await stage.consumer.handler(Hand(claim))
+        await stage.consumer.handler(RunningTask(claim))
         assert (await stage.tasks.get(context(), "t-1")).status is TaskStatus.FAILED
         assert await stage.redis.xlen(stage.keys.dead_letters("acme")) == 1
         assert await queue_is_empty(stage)
@@ -338,7 +338,7 @@ async def test_what_is_claimed_while_a_stop_begins_is_handed_back_with_the_rest(
     claim = TaskStore.claim
     claimed, proceed = trio.Event(), trio.Event()
 
-    async def slow(self: TaskStore, tenant_id: str, node: str, count: int) -> Batch:
+    async def slow(self: TaskStore, tenant_id: str, node: str, count: int) -> ClaimBatch:
         batch = await claim(self, tenant_id, node, count)
         if batch.claims:
             claimed.set()

@@ -18,7 +18,7 @@ from orchestrator.services.agents.tool_runs import ToolRunService
 from orchestrator.services.delegation.delegation_cancels import DelegationCancels
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants
+from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore
 from orchestrator.telemetry.metrics import Metrics
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.services.fakes import call_context, services_at
@@ -72,12 +72,12 @@ async def open_house(redis_url: str, platform: Platform) -> AsyncIterator[House]
     async with serve(platform) as url, open_clients(services_at(url, timeout=2)) as clients:
 
         def handlers(queue: Any) -> Any:
-            store = GenericTaskStore(queue.redis, queue.keys, 1000)
+            store = PlainTaskStore(queue.redis, queue.keys, 1000)
             return delegation_handlers(queue, store, clients, ServiceCoordinator())
 
         async with open_stage(redis_url, handlers=handlers) as stage:
             queue = stage.queue
-            store, known = GenericTaskStore(queue.redis, queue.keys, 1000), KnownTenants(queue.redis, queue.keys)
+            store, known = PlainTaskStore(queue.redis, queue.keys, 1000), KnownTenants(queue.redis, queue.keys)
             yield House(
                 stage,
                 platform,

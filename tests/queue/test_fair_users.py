@@ -12,10 +12,10 @@ from orchestrator.models.sessions.chat import ChatTurn
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.worker.expiry import give_up_expired
-from orchestrator.services.operations.consistency import Auditor
+from orchestrator.services.operations.consistency import ConsistencyChecker
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
-from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.operations.consistency import ConsistencyStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 
@@ -25,8 +25,8 @@ async def share(stage: Stage, **further: str) -> None:
 
 
 async def balances(stage: Stage) -> bool:
-    store = BookStore(stage.redis, stage.keys, SETTINGS.event_log_length)
-    return (await Auditor(store, stage.queue.ready, stage.queue.due).audit("acme")).balances
+    store = ConsistencyStore(stage.redis, stage.keys, SETTINGS.event_log_length)
+    return (await ConsistencyChecker(store, stage.queue.ready, stage.queue.due).audit("acme")).balances
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 from attrs import frozen
 
-from orchestrator.queue.attempts.running_task import Hand, StopReason
-from orchestrator.queue.worker.leases import Keeper
-from orchestrator.queue.worker.load_report import Meter
+from orchestrator.queue.attempts.running_task import RunningTask, StopReason
+from orchestrator.queue.worker.leases import Leases
+from orchestrator.queue.worker.load_report import LoadReporter
 from orchestrator.store.tasks.claims import Claim
 from tests.queue.stage import Stage, open_stage
 
@@ -20,11 +20,11 @@ class Attempts:
     first: Claim
     second: Claim
 
-    async def renew(self, hand: Hand, claims: list[Claim]) -> None:
+    async def renew(self, running: RunningTask, claims: list[Claim]) -> None:
         """Renew as a keeper does that began with `claims`, while `hand` is what the process has by then."""
         queue = self.stage.queue
-        keeper = Keeper(queue, {hand.claim.task_id: hand}, lambda *_: None, Meter(queue.node, 1))
-        await keeper._renew_tenant("acme", claims)
+        leases = Leases(queue, {running.claim.task_id: running}, lambda *_: None, LoadReporter(queue.node, 1))
+        await leases._renew_tenant("acme", claims)
 
 
 @pytest.fixture
@@ -41,19 +41,19 @@ async def attempts(redis_url: str) -> AsyncIterator[Attempts]:
 async def test_a_renewal_that_comes_too_late_does_not_stop_a_newer_attempt_of_the_same_process(
     attempts: Attempts,
 ) -> None:
-    newer = Hand(attempts.second)
+    newer = RunningTask(attempts.second)
     await attempts.renew(newer, [attempts.first])
     assert newer.reason is None
     assert not newer.scope.cancel_called
 
 
 async def test_an_attempt_whose_lease_is_lost_is_stopped(attempts: Attempts) -> None:
-    older = Hand(attempts.first)
+    older = RunningTask(attempts.first)
     await attempts.renew(older, [attempts.first])
     assert older.reason is StopReason.LOST
 
 
 async def test_an_attempt_that_holds_its_lease_goes_on(attempts: Attempts) -> None:
-    hand = Hand(attempts.second)
-    await attempts.renew(hand, [attempts.second])
-    assert hand.reason is None
+    running = RunningTask(attempts.second)
+    await attempts.renew(running, [attempts.second])
+    assert running.reason is None

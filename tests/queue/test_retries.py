@@ -121,7 +121,7 @@ async def test_a_retry_outlives_the_process_that_decided_it(redis_url: str) -> N
         session = await first.session()
         accepted = await first.say(session, "flaky")
         await turns.running.wait()
-        async with first.pump.follow("acme", session.session_id, after=0) as follower:
+        async with first.hub.follow("acme", session.session_id, after=0) as follower:
             with trio.fail_after(5):
                 while await first.status(session, accepted) is not TaskStatus.RETRYING:
                     await follower.receive()

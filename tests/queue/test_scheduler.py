@@ -103,7 +103,7 @@ async def test_the_bound_of_tasks_in_hand_holds_and_the_next_start_when_one_ends
         accepted = [(session, await stage.say(session, content)) for session, content in holding]
         other = await stage.session(context("globex"))
         await stage.ended(other, await stage.say(other, "say x"))
-        assert len(stage.consumer.hands) == 2
+        assert len(stage.consumer.running_tasks) == 2
         stage.turns.release.set()
         for session, one in accepted:
             assert (await stage.ended(session, one)).status is TaskStatus.COMPLETED
@@ -153,7 +153,7 @@ async def test_nothing_is_claimed_beyond_the_free_slots(redis_url: str) -> None:
         waiting = await stage.say(other, "say x")
         while len(stage.turns.began) < 3:
             await trio.lowlevel.checkpoint()
-        assert len(stage.consumer.hands) == 3
+        assert len(stage.consumer.running_tasks) == 3
         pending = await stage.redis.xpending(stage.keys.lane("acme", Lane.HIGH), "orchestrator")
         assert pending["pending"] <= 3
         stage.turns.release.set()
@@ -169,8 +169,8 @@ async def test_the_damaged_keys_of_one_tenant_keep_no_other_from_its_work(redis_
         await stage.turns.running.wait()
         lane = stage.keys.lane("acme", Lane.HIGH)
         await stage.redis.delete(lane)
-        [hand] = stage.consumer.hands.values()
-        assert await stage.queue.tasks.renew("acme", stage.queue.node, [hand.claim]) == set()
+        [running] = stage.consumer.running_tasks.values()
+        assert await stage.queue.tasks.renew("acme", stage.queue.node, [running.claim]) == set()
         await stage.redis.set(lane, "no stream")
         await stage.queue.ready.mark("acme")
         assert (await stage.ended(his, await stage.say(his, "say b"))).status is TaskStatus.COMPLETED

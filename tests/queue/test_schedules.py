@@ -268,7 +268,7 @@ async def test_a_message_for_later_takes_its_place_behind_the_turn_that_runs_the
         turn = ChatTurn("say later", scheduled_for=await later(stage, 1050))
         accepted = (await stage.chat.send(context(), session.session_id, turn)).accepted
         running = await stage.say(session, "hold a")
-        async with stage.pump.follow("acme", session.session_id) as follower:
+        async with stage.hub.follow("acme", session.session_id) as follower:
             with trio.fail_after(5):
                 while await stage.redis.zcard(stage.keys.delayed("acme")):
                     with trio.move_on_after(0.05):

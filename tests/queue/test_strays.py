@@ -46,7 +46,7 @@ async def write(stage: Stage, content: Any, lane: Lane = Lane.NORMAL) -> None:
 async def task_of(stage: Stage, session: Session, written: dict[str, Any]) -> TaskStatus:
     accepted = ChatAccepted(written["task_id"], written["message_id"], session.session_id)
     with trio.fail_after(5):
-        async with stage.pump.follow("acme", session.session_id) as follower:
+        async with stage.hub.follow("acme", session.session_id) as follower:
             while not await stage.redis.exists(stage.keys.task("acme", written["task_id"])):
                 await follower.receive()
     return (await stage.ended(session, accepted)).status

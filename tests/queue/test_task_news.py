@@ -8,15 +8,15 @@ import orjson
 import pytest
 import trio
 
-from orchestrator.services.delegation.task_update_stream import TaskNewsService
+from orchestrator.services.delegation.task_update_stream import TaskUpdateReader
 from orchestrator.services.delegation.task_updates import TaskUpdateService
-from orchestrator.store.downstream.task_update_stream import GROUP, TaskNews
+from orchestrator.store.downstream.task_update_stream import GROUP, TaskUpdateStream
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.ready import ReadyTenants
 from tests.store.desk import Desk, open_desk
 
-STREAM = Keys().task_news
+STREAM = Keys().task_update_stream
 NESTED = (
     b'{"type": "task.complete", "tenant_id": "acme", "task_id": "TASK", "metadata": {"callback_token": "t"}, '
     b'"payload": {"result": ' + b"[" * 300 + b"]" * 300 + b"}}"
@@ -35,14 +35,14 @@ async def reading(desk: Desk, node: str = "node-1") -> AsyncIterator[list[Mappin
     """Read the stream meanwhile; hands out what was dealt with."""
     keys, dealt = Keys(), list[Mapping[bytes, bytes]]()
     updates = TaskUpdateService(desk.delegations, ReadyTenants(desk.redis, keys))
-    service = TaskNewsService(updates, AuditTrail(desk.redis, keys))
+    service = TaskUpdateReader(updates, AuditTrail(desk.redis, keys))
 
     async def take(entry: Mapping[bytes, bytes]) -> None:
         await service.take(entry)
         dealt.append(entry)
 
     async with trio.open_nursery() as nursery:
-        await nursery.start(TaskNews(desk.redis, keys, node, take).run)
+        await nursery.start(TaskUpdateStream(desk.redis, keys, node, take).run)
         yield dealt
         nursery.cancel_scope.cancel()
 

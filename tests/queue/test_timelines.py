@@ -37,7 +37,7 @@ def timelines_of(stage: Stage) -> TimelineService:
 
 async def beat(stage: Stage) -> None:
     """Have the process say what it has in hand now."""
-    tenants = [hand.claim.tenant_id for hand in stage.consumer.hands.values()]
+    tenants = [running.claim.tenant_id for running in stage.consumer.running_tasks.values()]
     await stage.queue.nodes.beat(stage.queue.node, 6000, stage.consumer.meter.read(tenants))
 
 
@@ -127,7 +127,7 @@ async def test_the_load_has_processes_tenants_and_waits(stage: Stage) -> None:
     session, other = await stage.session(), await stage.session(context("globex"))
     await stage.ended(other, await stage.say(other, "say a"))
     await stage.say(session, "hold b")
-    while not stage.consumer.hands:
+    while not stage.consumer.running_tasks:
         await stage.turns.running.wait()
     await beat(stage)
     load = await load_of(stage).load(top=1)

@@ -8,7 +8,7 @@ import orjson
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.sandbox.serving.http_server import Answer, Reply, Request, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, SandboxReply, Stream, Writer, json_reply
 
 GATEWAY = {
     "embedding.create": ("embedding", "/api/v1/internal/enhanced_embed"),
@@ -39,7 +39,7 @@ class FakeOrchestrator:
     """How often a route refuses before it takes something."""
     _news: trio.Condition = field(factory=trio.Condition)
 
-    async def handle(self, request: Request) -> Answer:
+    async def handle(self, request: Request) -> SandboxAnswer:
         """Answer an internal route."""
         assert request.segments[:2] == ("internal", "v1")
         route = "/".join(request.segments[2:])
@@ -69,13 +69,13 @@ class FakeOrchestrator:
                     await self._news.wait()
         return found
 
-    async def _pass_on(self, route: str, request: Request, body: dict[str, Any]) -> Answer:
+    async def _pass_on(self, route: str, request: Request, body: dict[str, Any]) -> SandboxAnswer:
         service, path = GATEWAY[route]
         response = await self.http.post(
             self.urls[service] + path, json=body, headers={"X-Tenant-ID": request.headers["x-tenant-id"]}, timeout=10
         )
         if response.status_code != 200:
-            return Reply(response.status_code, response.content)
+            return SandboxReply(response.status_code, response.content)
         if body.get("stream"):
 
             async def run(writer: Writer) -> None:

@@ -15,7 +15,7 @@ from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, CallTimeout, NotFound, OrchestratorError
 from orchestrator.models.plans.service_operations import OPERATIONS
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
@@ -68,7 +68,7 @@ async def house(redis_url: str, timeout: float = 10.0) -> AsyncIterator[House]:
         nursery.cancel_scope.cancel()
 
 
-async def failure(here: House, fault: Fault, *, streaming: bool = False) -> OrchestratorError:
+async def failure(here: House, fault: InjectedFault, *, streaming: bool = False) -> OrchestratorError:
     here.sandbox.faults.add(fault)
     try:
         if streaming:
@@ -116,18 +116,18 @@ async def test_a_repeated_key_does_it_once(redis_url: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "streaming", "kind"),
     [
-        (Fault(FaultKind.ERROR, status=503), False, BadGateway),
-        (Fault(FaultKind.ERROR, status=404), False, NotFound),
-        (Fault(FaultKind.GARBAGE), False, BadGateway),
-        (Fault(FaultKind.CUT), False, BadGateway),
-        (Fault(FaultKind.HANG), False, CallTimeout),
-        (Fault(FaultKind.ERROR, status=503), True, BadGateway),
-        (Fault(FaultKind.CUT), True, BadGateway),
-        (Fault(FaultKind.HANG), True, CallTimeout),
+        (InjectedFault(InjectedFaultKind.ERROR, status=503), False, BadGateway),
+        (InjectedFault(InjectedFaultKind.ERROR, status=404), False, NotFound),
+        (InjectedFault(InjectedFaultKind.GARBAGE), False, BadGateway),
+        (InjectedFault(InjectedFaultKind.CUT), False, BadGateway),
+        (InjectedFault(InjectedFaultKind.HANG), False, CallTimeout),
+        (InjectedFault(InjectedFaultKind.ERROR, status=503), True, BadGateway),
+        (InjectedFault(InjectedFaultKind.CUT), True, BadGateway),
+        (InjectedFault(InjectedFaultKind.HANG), True, CallTimeout),
     ],
 )
 async def test_faults_are_what_they_are_over_http(
-    redis_url: str, fault: Fault, streaming: bool, kind: type[OrchestratorError]
+    redis_url: str, fault: InjectedFault, streaming: bool, kind: type[OrchestratorError]
 ) -> None:
     async with house(redis_url, timeout=0.5 if kind is CallTimeout else 10.0) as here:
         assert isinstance(await failure(here, fault, streaming=streaming), kind)
@@ -135,13 +135,13 @@ async def test_faults_are_what_they_are_over_http(
 
 async def test_a_late_answer_comes(redis_url: str) -> None:
     async with house(redis_url) as here:
-        here.sandbox.faults.add(Fault(FaultKind.LATENCY, latency_ms=100))
+        here.sandbox.faults.add(InjectedFault(InjectedFaultKind.LATENCY, latency_ms=100))
         assert (await here.ask("tool_registry", "list"))["payload"]["tools"]
 
 
 async def test_what_nobody_waits_for_is_stopped_and_leaves_the_queue(redis_url: str) -> None:
     async with house(redis_url) as here:
-        here.sandbox.faults.add(Fault(FaultKind.HANG))
+        here.sandbox.faults.add(InjectedFault(InjectedFaultKind.HANG))
         with pytest.raises(CallTimeout):
             await here.ask("tool_registry", "list", seconds=0.2)
         with trio.fail_after(2):

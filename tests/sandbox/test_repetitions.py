@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from orchestrator.sandbox.platform import Sandbox
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.sandbox.conftest import Client
 
 EMBED = "/api/v1/internal/enhanced_embed"
@@ -50,7 +50,7 @@ async def test_a_cut_answer_is_there_for_whoever_repeats_the_key(
     body = {**QUESTION, "stream": stream}
     whole = await ask(client, "query", QUERY, body, "other")
     sandbox.spent.clear()
-    sandbox.faults.add(Fault(FaultKind.CUT, service="query", count=1))
+    sandbox.faults.add(InjectedFault(InjectedFaultKind.CUT, service="query", count=1))
     with pytest.raises(httpx.TransportError):
         await ask(client, "query", QUERY, body, "k-1")
     assert orjson.loads(whole.splitlines()[-1]) == orjson.loads(

@@ -92,7 +92,7 @@ class FakeDelegations:
 
 
 @define
-class FakeRun:
+class FakeAttempt:
     """Keeps in lists what the real one keeps in Redis."""
 
     message: TaskMessage = field(factory=a_message)
@@ -128,9 +128,9 @@ class FakeRun:
         await trio.lowlevel.checkpoint()
         return self.window
 
-    def next_attempt(self, **more: Any) -> "FakeRun":
+    def next_attempt(self, **more: Any) -> "FakeAttempt":
         """The same task, claimed again."""
-        return FakeRun(
+        return FakeAttempt(
             self.message,
             self.session,
             self.attempt + 1,

@@ -16,7 +16,7 @@ from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.gateway.gateway import Gateway, open_gateway
 from orchestrator.store.gateway.answer_cache import AnswerCache
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
@@ -56,14 +56,14 @@ class Rig:
         found = await self.redis.hgetall(self.keys.budget("acme", f"{datetime.now(UTC):%Y%m%d}"))
         return {name.decode(): int(value) for name, value in found.items()}
 
-    async def open_calls(self) -> int:
+    async def reservations(self) -> int:
         """How many calls are open."""
         return int(await self.redis.zcard(self.keys.calls("acme")))
 
     async def settled(self) -> None:
         """Wait until no call is open."""
         with trio.fail_after(10):
-            while await self.open_calls():  # noqa: ASYNC110 - it is Redis that knows
+            while await self.reservations():  # noqa: ASYNC110 - it is Redis that knows
                 await trio.sleep(0.01)
 
 
@@ -89,7 +89,7 @@ async def gateway_at(
         open_clients(ServicesSettings(query=query, embedding=embedding)) as clients,
     ):
         stores = (redis, Keys(), 1000)
-        limits = Limits(own.tier, TiersSettings())
+        limits = GatewayLimits(own.tier, TiersSettings())
         calls = GatewayCalls(*stores, limits, round(lease * 1000), round(own.give_up_after * 1000))
         cache, ledger = AnswerCache(*stores, own.cache_bytes), UsageLedger(*stores)
         gateway = open_gateway(clients, ServiceCoordinator(), calls, cache, ledger, own)

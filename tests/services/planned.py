@@ -21,7 +21,7 @@ class Crash(Exception):
 
 
 @define
-class FakePlanRun:
+class FakePlanAttempt:
     """Keeps in a dict what the real one keeps in Redis."""
 
     message: TaskMessage = field(factory=a_message)
@@ -57,10 +57,10 @@ class FakePlanRun:
             raise FencedOut
         self.told.append(progress)
 
-    def next_attempt(self, **answers: Any) -> "FakePlanRun":
+    def next_attempt(self, **answers: Any) -> "FakePlanAttempt":
         """The same task, claimed again, with the answers that have come."""
         came = {f"answer:{call_id}": answer for call_id, answer in answers.items()}
-        return FakePlanRun(self.message, {**self.checkpoints, **self.kept, **came})
+        return FakePlanAttempt(self.message, {**self.checkpoints, **self.kept, **came})
 
     def states(self, name: str) -> list[CallState]:
         return [progress.state for progress in self.told if progress.call == name]
@@ -70,7 +70,7 @@ Deed = Callable[[PlannedCall], Any]
 
 
 @define
-class FakePerformer:
+class FakeExecutor:
     """Makes calls in no time, but for what tests say."""
 
     fails: Mapping[str, OrchestratorError] = field(factory=dict)

@@ -11,7 +11,7 @@ from orchestrator.models.sessions.chat import HistoryMessage, Speaker
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnWaiting
-from tests.services.fakes import FakeRun, a_message, a_session
+from tests.services.fakes import FakeAttempt, a_message, a_session
 from tests.services.platform import Platform, says, turns_on
 from tests.services.scripted import (
     Asked,
@@ -25,13 +25,13 @@ from tests.services.scripted import (
 )
 
 
-async def done(turns: ChatTurnRunner, run: FakeRun) -> TurnDone:
+async def done(turns: ChatTurnRunner, run: FakeAttempt) -> TurnDone:
     outcome = await turns.run(run, Partial())
     assert isinstance(outcome, TurnDone)
     return outcome
 
 
-def checked_numbers(run: FakeRun) -> None:
+def checked_numbers(run: FakeAttempt) -> None:
     """Sequence numbers go 1, 2, 3… from each reset on, and only the very last piece is final."""
     expected = 0
     pieces = [(name, data) for name, data in run.events if name.startswith("chat.stream")]
@@ -43,7 +43,7 @@ def checked_numbers(run: FakeRun) -> None:
 
 
 async def test_a_first_turn_begins_the_conversation_and_stores_both_messages() -> None:
-    platform, run = Platform(), FakeRun()
+    platform, run = Platform(), FakeAttempt()
     async with turns_on(platform) as turns:
         outcome = await done(turns, run)
     assert outcome.conversation_id == "s1"
@@ -72,7 +72,7 @@ async def test_a_later_turn_recalls_the_conversation_without_its_own_question() 
         context=[{"message_id": "m0", "role": "user"}, {"message_id": "m1", "role": "user"}], conversations={"c7"}
     )
     async with turns_on(platform) as turns:
-        outcome = await done(turns, FakeRun(session=a_session(conversation_id="c7")))
+        outcome = await done(turns, FakeAttempt(session=a_session(conversation_id="c7")))
     assert outcome.conversation_id == "c7"
     context = platform.calls("/execute")[0].body["payload"]["context"]
     assert [said["message_id"] for said in context["messages"]] == ["m0"]
@@ -83,7 +83,7 @@ async def test_agent_and_tools_are_asked_for_once_by_many_turns() -> None:
     platform = Platform()
     async with turns_on(platform) as turns:
         for _ in range(3):
-            await done(turns, FakeRun())
+            await done(turns, FakeAttempt())
     assert len(platform.calls("/agents/acme/echo")) == 1
     assert len(platform.calls("/tools")) == 1
 
@@ -91,7 +91,7 @@ async def test_agent_and_tools_are_asked_for_once_by_many_turns() -> None:
 async def test_a_lost_conversation_is_begun_again() -> None:
     platform = Platform()
     async with turns_on(platform) as turns:
-        outcome = await done(turns, FakeRun(session=a_session(conversation_id="lost")))
+        outcome = await done(turns, FakeAttempt(session=a_session(conversation_id="lost")))
     assert outcome.conversation_id == "s1"
     assert len(platform.stored) == 2
 
@@ -99,7 +99,7 @@ async def test_a_lost_conversation_is_begun_again() -> None:
 async def test_without_conversation_and_tools_the_turn_goes_on_from_the_kept_window() -> None:
     platform = Platform(away={"conversation", "tool_registry"})
     window = [HistoryMessage("m0", Speaker.USER, "Earlier", "2026-01-01T00:00:00.000Z")]
-    run = FakeRun(session=a_session(conversation_id="c7"), window=window)
+    run = FakeAttempt(session=a_session(conversation_id="c7"), window=window)
     async with turns_on(platform) as turns:
         outcome = await done(turns, run)
     assert outcome.answer.content == "Hello Ana"
@@ -111,7 +111,7 @@ async def test_without_conversation_and_tools_the_turn_goes_on_from_the_kept_win
 async def test_an_unknown_agent_is_not_found() -> None:
     async with turns_on(Platform()) as turns:
         with pytest.raises(NotFound, match="no agent 'nobody'"):
-            await turns.run(FakeRun(session=a_session("nobody")), Partial())
+            await turns.run(FakeAttempt(session=a_session("nobody")), Partial())
 
 
 async def test_tokens_are_joined_but_thinking_stays_apart() -> None:
@@ -119,7 +119,7 @@ async def test_tokens_are_joined_but_thinking_stays_apart() -> None:
     platform = Platform(
         legs=[says(token("Hm, ", "thinking"), *(token(word) for word in words), response("".join(words)))]
     )
-    run = FakeRun(slowness=0.005)
+    run = FakeAttempt(slowness=0.005)
     async with turns_on(platform) as turns:
         await done(turns, run)
     assert run.streamed == "".join(words)
@@ -129,7 +129,7 @@ async def test_tokens_are_joined_but_thinking_stays_apart() -> None:
 
 
 async def test_the_first_token_does_not_wait_for_the_second() -> None:
-    run = FakeRun()
+    run = FakeAttempt()
 
     async def leg(_: Asked, stream: trio.SocketStream) -> None:
         await begin_stream(stream)
@@ -154,7 +154,7 @@ async def test_the_first_token_does_not_wait_for_the_second() -> None:
     ],
 )
 async def test_an_answer_that_was_not_streamed_is_streamed_in_one_piece(messages: list[dict[str, object]]) -> None:
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(Platform(legs=[says(*messages)])) as turns:
         await done(turns, run)
     assert run.streamed == "All at once"
@@ -169,7 +169,7 @@ async def test_last_words_do_not_wait_for_long() -> None:
         await send_lines(stream, response("Done"))
         await end_stream(stream)
 
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(Platform(legs=[leg])) as turns:
         await done(turns, run)
     assert [data["chunk"] for data in run.named("chat.stream")] == ["Done", ""]
@@ -184,7 +184,7 @@ async def cut(_: Asked, stream: trio.SocketStream) -> None:
 
 async def test_a_cut_stream_is_tried_again_after_a_reset() -> None:
     platform = Platform(legs=[cut, says(token("Whole"), response("Whole"))])
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(platform) as turns:
         await done(turns, run)
     assert run.streamed == "Whole"
@@ -198,7 +198,7 @@ async def test_nothing_is_reset_where_nothing_was_streamed() -> None:
     async def away(_: Asked, stream: trio.SocketStream) -> None:
         await reply(stream, {}, 503)
 
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(Platform(legs=[away, says(token("Back"), response("Back"))])) as turns:
         await done(turns, run)
     assert run.streamed == "Back"
@@ -208,7 +208,7 @@ async def test_nothing_is_reset_where_nothing_was_streamed() -> None:
 async def test_without_agent_execution_the_turn_fails_with_what_was_wrong() -> None:
     async with turns_on(Platform(away={"agent_execution"})) as turns:
         with pytest.raises(BadGateway, match="Agent Execution failed with 503"):
-            await turns.run(FakeRun(), Partial())
+            await turns.run(FakeAttempt(), Partial())
 
 
 async def test_an_agent_that_gives_up_is_not_asked_again() -> None:
@@ -217,7 +217,7 @@ async def test_an_agent_that_gives_up_is_not_asked_again() -> None:
     )
     async with turns_on(platform) as turns:
         with pytest.raises(ServiceRefused) as caught:
-            await turns.run(FakeRun(), Partial())
+            await turns.run(FakeAttempt(), Partial())
     assert [fault.message for fault in caught.value.details] == ["AGEX_9: No model."]
     assert len(platform.calls("/execute")) == 1
 
@@ -241,7 +241,7 @@ async def test_an_agent_that_gives_up_is_not_asked_again() -> None:
 async def test_a_malformed_stream_is_a_bad_gateway(messages: list[object]) -> None:
     async with turns_on(Platform(legs=[says(*messages)])) as turns:
         with pytest.raises(BadGateway):
-            await turns.run(FakeRun(message=a_message(timeout_ms=500)), Partial())
+            await turns.run(FakeAttempt(message=a_message(timeout_ms=500)), Partial())
 
 
 async def test_a_turn_has_a_deadline() -> None:
@@ -253,12 +253,12 @@ async def test_a_turn_has_a_deadline() -> None:
     platform = Platform(legs=[hang])
     async with turns_on(platform) as turns:
         with pytest.raises(PlanTimeout, match="100 ms"):
-            await turns.run(FakeRun(message=a_message(timeout_ms=100)), Partial())
+            await turns.run(FakeAttempt(message=a_message(timeout_ms=100)), Partial())
     assert len(platform.calls("/cancel")) == 1
 
 
 async def test_a_later_attempt_starts_the_answer_over() -> None:
-    run = FakeRun(attempt=2)
+    run = FakeAttempt(attempt=2)
     async with turns_on(Platform()) as turns:
         await done(turns, run)
     names = [name for name, _ in run.events]
@@ -270,7 +270,7 @@ async def test_a_later_attempt_starts_the_answer_over() -> None:
 async def test_an_executed_answer_is_stored_once_and_never_executed_again() -> None:
     platform = Platform()
     async with turns_on(platform) as turns:
-        run = FakeRun()
+        run = FakeAttempt()
         first = await done(turns, run)
         second_run = run.next_attempt()
         second = await done(turns, second_run)
@@ -285,7 +285,7 @@ async def test_a_fenced_turn_says_nothing_more_to_anybody() -> None:
     platform = Platform(legs=[cut])
     async with turns_on(platform) as turns:
         with pytest.raises(FencedOut):
-            await turns.run(FakeRun(fenced=True), Partial())
+            await turns.run(FakeAttempt(fenced=True), Partial())
     assert platform.calls("/cancel") == []
 
 
@@ -296,7 +296,7 @@ async def test_a_tool_is_run_and_its_result_handed_over() -> None:
             says(token("42"), response("Let me see: 42")),
         ]
     )
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(platform) as turns:
         await done(turns, run)
     assert run.streamed == "Let me see: 42"
@@ -316,7 +316,7 @@ async def test_a_tool_that_fails_is_told_to_the_agent() -> None:
         legs=[says(tool_request("t1", "calculator")), says(response("Sorry"))],
         tool={"status": "error", "error_message": "Division by zero."},
     )
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(platform) as turns:
         await done(turns, run)
     assert platform.calls("/tool_result")[0].body["payload"]["error_message"] == "Division by zero."
@@ -331,7 +331,7 @@ async def test_a_broken_leg_keeps_what_finished_legs_have_said() -> None:
             says(token("42"), response("Let me see: 42")),
         ]
     )
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(platform) as turns:
         await done(turns, run)
     assert run.streamed == "Let me see: 42"
@@ -343,7 +343,7 @@ async def test_an_agent_can_not_ask_for_tools_for_ever() -> None:
     platform = Platform(legs=[says(tool_request("t1", "calculator"))])
     async with turns_on(platform) as turns:
         with pytest.raises(ServiceRefused, match="more than 16 tools"):
-            await turns.run(FakeRun(), Partial())
+            await turns.run(FakeAttempt(), Partial())
     assert len(platform.calls("/tools/execute")) == 16
 
 
@@ -363,7 +363,7 @@ def asks_client() -> Platform:
 
 
 async def test_a_clients_tool_parks_the_turn_and_its_result_continues_it() -> None:
-    platform, run = asks_client(), FakeRun()
+    platform, run = asks_client(), FakeAttempt()
     async with turns_on(platform) as turns:
         waiting = await turns.run(run, Partial())
         asked = {"tool_id": "confirm", "params": {"question": "?"}}
@@ -382,7 +382,7 @@ async def test_a_clients_tool_parks_the_turn_and_its_result_continues_it() -> No
 
 
 async def test_a_worker_lost_before_the_turn_was_parked_asks_the_client_again() -> None:
-    platform, run = asks_client(), FakeRun()
+    platform, run = asks_client(), FakeAttempt()
     async with turns_on(platform) as turns:
         waiting = await turns.run(run, Partial())
         again = run.next_attempt()
@@ -395,7 +395,7 @@ async def test_a_worker_lost_before_the_turn_was_parked_asks_the_client_again() 
 
 
 async def test_a_turn_whose_resumption_broke_says_again_what_was_said() -> None:
-    platform, run = asks_client(), FakeRun()
+    platform, run = asks_client(), FakeAttempt()
     platform.legs.insert(1, cut)
     async with turns_on(platform) as turns:
         await turns.run(run, Partial())
@@ -423,7 +423,7 @@ def endless() -> tuple[Platform, trio.Event]:
 
 async def test_a_stopped_turn_keeps_what_it_said_marked_as_interrupted() -> None:
     platform, reached = endless()
-    run, partial = FakeRun(), Partial()
+    run, partial = FakeAttempt(), Partial()
     async with turns_on(platform) as turns, trio.open_nursery() as nursery:
         nursery.start_soon(turns.run, run, partial)
         await reached.wait()
@@ -445,7 +445,7 @@ async def test_a_turn_that_is_handed_back_stores_no_answer() -> None:
     platform, reached = endless()
     partial = Partial()
     async with turns_on(platform) as turns, trio.open_nursery() as nursery:
-        nursery.start_soon(turns.run, FakeRun(), partial)
+        nursery.start_soon(turns.run, FakeAttempt(), partial)
         await reached.wait()
         nursery.cancel_scope.cancel()
     assert partial.answer is None
@@ -455,7 +455,7 @@ async def test_a_turn_that_is_handed_back_stores_no_answer() -> None:
 
 async def test_a_goodbye_does_not_wait_for_services_that_hang() -> None:
     platform, reached = endless()
-    run, partial = FakeRun(), Partial()
+    run, partial = FakeAttempt(), Partial()
     async with turns_on(platform) as turns:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(turns.run, run, partial)
@@ -472,12 +472,12 @@ async def test_a_hanging_tool_list_does_not_hold_the_turn_for_ever() -> None:
     platform = Platform(hanging={"/api/v1/tools"})
     async with turns_on(platform) as turns:
         with trio.fail_after(4):
-            outcome = await done(turns, FakeRun())
+            outcome = await done(turns, FakeAttempt())
     assert outcome.answer.degraded == ["tool_registry"]
 
 
 async def one_cancelled_turn(steps: int) -> None:
-    platform, run, partial = Platform(), FakeRun(), Partial()
+    platform, run, partial = Platform(), FakeAttempt(), Partial()
     async with turns_on(platform) as turns:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(turns.run, run, partial)
@@ -492,7 +492,7 @@ async def one_cancelled_turn(steps: int) -> None:
         else:
             assert partial.answer.content in {"Hello ", "Hello Ana"}
             assert stored[1]["content"] == partial.answer.content
-        following = FakeRun(message=evolve(a_message(), task_id="task-2"))
+        following = FakeAttempt(message=evolve(a_message(), task_id="task-2"))
         assert (await done(turns, following)).answer.content == "Hello Ana"
 
 
@@ -504,11 +504,11 @@ async def test_a_turn_can_be_cancelled_at_each_of_its_awaits(block: int) -> None
 
 
 async def test_a_turn_that_begins_again_stays_with_the_version_it_began_with() -> None:
-    platform, first = Platform(legs=[says(), says(response("Hello"))]), FakeRun()
+    platform, first = Platform(legs=[says(), says(response("Hello"))]), FakeAttempt()
     async with turns_on(platform) as turns:
         await done(turns, first)
         assert first.kept["agent_version"] == {"agent_id": "echo", "version": "3"}
-        again = FakeRun(attempt=2, checkpoints={"agent_version": {"agent_id": "echo", "version": "2"}})
+        again = FakeAttempt(attempt=2, checkpoints={"agent_version": {"agent_id": "echo", "version": "2"}})
         outcome = await done(turns, again)
     assert outcome.agent_version == "2"
     assert platform.calls("/execute")[-1].body["payload"]["agent_config"]["version"] == "2"
@@ -516,7 +516,7 @@ async def test_a_turn_that_begins_again_stays_with_the_version_it_began_with() -
 
 
 async def test_a_session_may_be_bound_to_a_version() -> None:
-    platform, run = Platform(), FakeRun(session=evolve(a_session(), pinned_version="1"))
+    platform, run = Platform(), FakeAttempt(session=evolve(a_session(), pinned_version="1"))
     async with turns_on(platform) as turns:
         outcome = await done(turns, run)
     assert outcome.agent_version == "1"

@@ -165,7 +165,7 @@ async def test_a_service_that_tells_numbers_beyond_all_bounds_is_not_believed(
             with pytest.raises(BadGateway):
                 await up.gateway.generate(CTX, {"query": "x", "cache": False})
         # Nobody knows what they have spent: their reservations stay, and they are asked for again.
-        assert await up.open_calls() == 2
+        assert await up.reservations() == 2
         assert (await up.usage()).items == []
 
 

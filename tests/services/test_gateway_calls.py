@@ -162,7 +162,7 @@ async def test_a_call_that_is_refused_for_good_spends_nothing(redis_url: str) ->
     async with rig(redis_url, handler) as up:
         with pytest.raises(ServiceRefused):
             await up.gateway.generate(CTX, QUESTION)
-        assert await up.open_calls() == 0
+        assert await up.reservations() == 0
         assert (await up.budget())["reserved"] == 0
         assert (await up.usage()).items == []
     assert len(seen) == 1

@@ -19,7 +19,7 @@ from orchestrator.errors import (
     Unprocessable,
 )
 from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
-from orchestrator.services.agents.agent_question import BatchItemRunner
+from orchestrator.services.agents.agent_question import AgentQuestionRunner
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.plans.attempt import CallWaits
@@ -28,7 +28,7 @@ from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.workflows.plan_calls import PlanCalls
 from tests.services.fakes import call_context, services_at
 from tests.services.gateway_rig import gateway_at
-from tests.services.planned import FakePlanRun, a_plan
+from tests.services.planned import FakePlanAttempt, a_plan
 from tests.services.platform import Platform, says
 from tests.services.scripted import Asked, Handler, reply, response, serve, tool_request
 
@@ -43,13 +43,13 @@ async def calls_of(redis_url: str, handler: Handler) -> AsyncIterator[PlanCalls]
         gateway_at(redis_url, url) as gateway,
     ):
         coordinator = ServiceCoordinator()
-        agents = BatchItemRunner(clients, coordinator, AgentCatalog(clients, coordinator))
+        agents = AgentQuestionRunner(clients, coordinator, AgentCatalog(clients, coordinator))
         yield PlanCalls(clients, coordinator, gateway.gateway, agents)
 
 
-def planned(service: str, operation: str, run: FakePlanRun | None = None, **parameters: Any) -> PlannedCall:
+def planned(service: str, operation: str, run: FakePlanAttempt | None = None, **parameters: Any) -> PlannedCall:
     step = evolve(ServiceCall(service, operation, ONCE), parameters=parameters)
-    return PlannedCall("it", step, call_context(key="task-1:it:1"), run or FakePlanRun())
+    return PlannedCall("it", step, call_context(key="task-1:it:1"), run or FakePlanAttempt())
 
 
 @define
@@ -146,7 +146,7 @@ async def test_a_call_through_the_gateway_keeps_to_its_time(redis_url: str) -> N
 
 async def test_work_that_is_taken_on_is_waited_for_and_its_answer_is_the_result(redis_url: str) -> None:
     service = Scripted({"payload": {"execution_id": "e-1"}}, 202)
-    run = FakePlanRun()
+    run = FakePlanAttempt()
     call = planned("workflow_engine", "execute", run, workflow_id="triage", input={"a": 1})
     plan = a_plan(it=evolve(call.step, parameters={"workflow_id": "triage", "input": {"a": 1}}))
     async with calls_of(redis_url, service) as calls:
@@ -172,7 +172,7 @@ async def test_work_that_is_taken_on_is_waited_for_and_its_answer_is_the_result(
 
 
 async def test_work_that_failed_is_handed_on_anew_when_the_plan_starts_over(redis_url: str) -> None:
-    service, run = Scripted({"payload": {"execution_id": "e-1"}}, 202), FakePlanRun()
+    service, run = Scripted({"payload": {"execution_id": "e-1"}}, 202), FakePlanAttempt()
     plan = a_plan(it=planned("workflow_engine", "execute", workflow_id="triage", input={}).step)
     error = {"code": "ORCH_CONN_002", "type": "bad_gateway", "message": "No luck."}
     async with calls_of(redis_url, service) as calls:
@@ -189,7 +189,7 @@ async def test_work_that_failed_is_handed_on_anew_when_the_plan_starts_over(redi
 
 
 async def test_work_that_was_done_is_not_handed_on_again_because_another_call_failed(redis_url: str) -> None:
-    service, run = Scripted({"payload": {"execution_id": "e-1"}}, 202), FakePlanRun()
+    service, run = Scripted({"payload": {"execution_id": "e-1"}}, 202), FakePlanAttempt()
     plan = a_plan(it=planned("workflow_engine", "execute", workflow_id="triage", input={}).step)
     async with calls_of(redis_url, service) as calls:
         await PlanRunner(calls).run(plan, {}, run)
@@ -208,7 +208,7 @@ async def test_a_service_may_answer_at_once_what_it_might_answer_later(redis_url
 
 async def test_an_agent_answers_with_the_tools_that_it_asks_for(redis_url: str) -> None:
     platform = Platform([says(tool_request("t1", "calculator", expression="6*7")), says(response("It is 42"))])
-    run = FakePlanRun()
+    run = FakePlanAttempt()
     async with calls_of(redis_url, platform) as calls:
         result = await calls.perform(planned("agent_execution", "execute", run, agent_id="echo", query="6*7?"))
     assert result["response"] == "It is 42"
@@ -265,7 +265,7 @@ async def test_an_agent_that_answers_later_is_waited_for(redis_url: str) -> None
         await reply(stream, {"payload": {"status": "accepted", "task_id": "e-9"}}, 202)
 
     platform = Platform([accept])
-    run = FakePlanRun()
+    run = FakePlanAttempt()
     step = ServiceCall("agent_execution", "execute", ONCE)
     plan = a_plan(ask=evolve(step, parameters={"agent_id": "echo", "query": "Hello"}))
     async with calls_of(redis_url, platform) as calls:
@@ -303,7 +303,7 @@ async def test_a_service_without_an_address_fails_its_call(redis_url: str) -> No
         gateway_at(redis_url, "") as gateway,
     ):
         coordinator = ServiceCoordinator()
-        agents = BatchItemRunner(clients, coordinator, AgentCatalog(clients, coordinator))
+        agents = AgentQuestionRunner(clients, coordinator, AgentCatalog(clients, coordinator))
         calls = PlanCalls(clients, coordinator, gateway.gateway, agents)
         with pytest.raises(ServiceUnreachable, match="not set up"):
             await calls.perform(planned("tool_registry", "get", tool_id="clock"))
@@ -316,7 +316,7 @@ async def test_an_agent_whose_later_answer_was_a_failure_is_asked_anew_when_the_
         await reply(stream, {"payload": {"status": "accepted", "task_id": "e-9"}}, 202)
 
     platform = Platform([accept, says(response("Now"))])
-    run = FakePlanRun()
+    run = FakePlanAttempt()
     plan = a_plan(ask=planned("agent_execution", "execute", agent_id="echo", query="Hello").step)
     async with calls_of(redis_url, platform) as calls:
         outcome = await PlanRunner(calls).run(plan, {}, run)

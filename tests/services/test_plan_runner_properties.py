@@ -14,7 +14,7 @@ from orchestrator.errors import BadGateway, OrchestratorError
 from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, ServiceCall, Strategy
 from orchestrator.services.plans.call_executor import PlanDone, PlannedCall, PlanUndone, PlanWaiting
 from orchestrator.services.plans.plan_runner import PlanRunner
-from tests.services.planned import Crash, FakePerformer, FakePlanRun, a_plan, step
+from tests.services.planned import Crash, FakeExecutor, FakePlanAttempt, a_plan, step
 
 NAMES = "abcdefg"
 
@@ -59,14 +59,14 @@ def stories(draw: st.DrawFn) -> Story:
 
 
 @define
-class Witness(FakePerformer):
+class Witness(FakeExecutor):
     """Makes calls, and sees that none is made that must not be."""
 
     plan: OrchestrationPlan = field(kw_only=True)
     undone: list[str] = field(factory=list)
 
     async def perform(self, call: PlannedCall) -> Any:
-        assert isinstance(call.run, FakePlanRun)
+        assert isinstance(call.run, FakePlanAttempt)
         kept = {**call.run.checkpoints, **call.run.kept}
         assert call.name not in kept
         undoes = call.name.removeprefix("undo:")
@@ -90,17 +90,17 @@ class Witness(FakePerformer):
         return bool(one["state"] == "done" and one["nth"] > other["nth"])
 
 
-async def live(story: Story, crashes: list[tuple[int, bool]]) -> tuple[Any, FakePlanRun]:
+async def live(story: Story, crashes: list[tuple[int, bool]]) -> tuple[Any, FakePlanAttempt]:
     """Run a plan to its end; returns how it ended."""
     fails: dict[str, OrchestratorError] = {name: BadGateway(name) for name in story.failing}
-    performer = Witness(fails, story.takes, story.waiting, plan=story.plan)
-    attempt = FakePlanRun()
+    executor = Witness(fails, story.takes, story.waiting, plan=story.plan)
+    attempt = FakePlanAttempt()
     rest = list(crashes)
     for _ in range(40):
         attempt.writes_left, attempt.lost_after = rest.pop(0) if rest else (None, False)
         answers = {}
         try:
-            outcome = await PlanRunner(performer).run(story.plan, {}, attempt)
+            outcome = await PlanRunner(executor).run(story.plan, {}, attempt)
         except Crash:
             pass
         except OrchestratorError as error:
@@ -113,7 +113,7 @@ async def live(story: Story, crashes: list[tuple[int, bool]]) -> tuple[Any, Fake
     raise AssertionError("The plan never ends.")
 
 
-def end(story: Story, crashes: list[tuple[int, bool]]) -> tuple[Any, FakePlanRun]:
+def end(story: Story, crashes: list[tuple[int, bool]]) -> tuple[Any, FakePlanAttempt]:
     return trio.run(live, story, crashes, clock=MockClock(autojump_threshold=0))
 
 

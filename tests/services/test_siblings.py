@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from orchestrator.errors import BadGateway, FencedOut
-from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.services.shared.nursery import open_joined_nursery
 
 
 async def fail(error: Exception) -> None:
@@ -12,14 +12,14 @@ async def fail(error: Exception) -> None:
 
 
 async def fail_together(*errors: Exception) -> None:
-    async with open_siblings() as nursery:
+    async with open_joined_nursery() as nursery:
         for error in errors:
             nursery.start_soon(fail, error)
         await trio.sleep_forever()
 
 
 async def nothing_but_wait() -> None:
-    async with open_siblings() as nursery:
+    async with open_joined_nursery() as nursery:
         nursery.start_soon(trio.sleep_forever)
         nursery.start_soon(trio.sleep_forever)
 

@@ -11,7 +11,7 @@ from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.chat.turn_tools import DELEGATED_MS
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnWaiting
-from tests.services.fakes import FakeRun, a_message
+from tests.services.fakes import FakeAttempt, a_message
 from tests.services.platform import Platform, says, turns_on
 from tests.services.scripted import Asked, reply, response, token, tool_request
 
@@ -35,14 +35,14 @@ def failed(call_id: str, kind: type[BadGateway | CallTimeout | ServiceRefused]) 
     return {f"answer:{call_id}": {"status": "failed", "error": error}}
 
 
-async def done(turns: ChatTurnRunner, run: FakeRun) -> TurnDone:
+async def done(turns: ChatTurnRunner, run: FakeAttempt) -> TurnDone:
     outcome = await turns.run(run, Partial())
     assert isinstance(outcome, TurnDone)
     return outcome
 
 
 async def test_a_turn_waits_for_an_agent_that_answers_later_and_streams_its_answer_whole() -> None:
-    platform, run = Platform(legs=[later]), FakeRun()
+    platform, run = Platform(legs=[later]), FakeAttempt()
     async with turns_on(platform) as turns:
         assert await turns.run(run, Partial()) == WAITING
         metadata = platform.calls("/execute")[0].body["metadata"]
@@ -59,7 +59,7 @@ async def test_a_turn_waits_for_an_agent_that_answers_later_and_streams_its_answ
 
 
 async def test_a_worker_lost_before_the_turn_was_put_aside_asks_the_agent_no_second_time() -> None:
-    platform, run = Platform(legs=[later]), FakeRun()
+    platform, run = Platform(legs=[later]), FakeAttempt()
     async with turns_on(platform) as turns:
         await turns.run(run, Partial())
         run.kept.clear()
@@ -74,7 +74,7 @@ async def test_a_worker_lost_before_the_turn_was_put_aside_asks_the_agent_no_sec
 async def test_an_agent_that_fails_later_fails_the_turn_as_one_that_fails_at_once(
     kind: type[ServiceRefused | CallTimeout],
 ) -> None:
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(Platform(legs=[later])) as turns:
         await turns.run(run, Partial())
         with pytest.raises(kind, match="It failed"):
@@ -82,7 +82,7 @@ async def test_an_agent_that_fails_later_fails_the_turn_as_one_that_fails_at_onc
 
 
 async def test_a_turn_that_starts_over_after_such_a_failure_asks_anew() -> None:
-    platform, run = Platform(legs=[later, says(token("Now."), response("Now."))]), FakeRun()
+    platform, run = Platform(legs=[later, says(token("Now."), response("Now."))]), FakeAttempt()
     async with turns_on(platform) as turns:
         await turns.run(run, Partial())
         resumed = run.next_attempt(**failed(EXECUTING, BadGateway))
@@ -97,7 +97,7 @@ async def test_a_turn_that_starts_over_after_such_a_failure_asks_anew() -> None:
 
 
 async def test_an_answer_that_is_none_is_a_fault_of_the_service() -> None:
-    run = FakeRun()
+    run = FakeAttempt()
     async with turns_on(Platform(legs=[later])) as turns:
         await turns.run(run, Partial())
         for nonsense in ({"text": "Hello"}, "Hello", None):
@@ -127,7 +127,7 @@ def reporting() -> Platform:
 async def test_a_tool_that_answers_later_is_waited_for_and_handed_over(
     answer: dict[str, Any], status: str, data: Any
 ) -> None:
-    platform, run = reporting(), FakeRun()
+    platform, run = reporting(), FakeAttempt()
     async with turns_on(platform) as turns:
         waiting = await turns.run(run, Partial())
         assert waiting == TurnWaiting((Wait("t1", WaitKind.DELEGATED, DELEGATED_MS),))
@@ -149,6 +149,6 @@ async def test_an_agent_is_told_of_a_tool_that_could_not_be_started() -> None:
     platform = reporting()
     platform.started = None
     async with turns_on(platform) as turns:
-        assert (await done(turns, FakeRun())).answer.content == "Wait. Done."
+        assert (await done(turns, FakeAttempt())).answer.content == "Wait. Done."
     handed = platform.calls("/tool_result")[0].body["payload"]
     assert (handed["status"], handed["error_message"]) == ("error", "There is no tool 'report'.")

@@ -16,7 +16,7 @@ from orchestrator.store.plans.delegations import DelegationStore, Taken
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskBounds
+from orchestrator.store.tasks.plain_tasks import PlainTaskStore, TaskBounds
 from orchestrator.store.tasks.tasks import Retention, TaskStore
 
 BOUNDS = TaskBounds(queue_length=100, retain_tasks=600)
@@ -48,7 +48,7 @@ class Desk:
     """The stores that a task passes through while it waits."""
 
     redis: Redis
-    generic: GenericTaskStore
+    generic: PlainTaskStore
     tasks: TaskStore
     delegations: DelegationStore
 
@@ -101,4 +101,4 @@ async def open_desk(redis_url: str) -> AsyncIterator[Desk]:
     """Open the stores."""
     async with open_redis(redis_url) as redis:
         shared = (redis, Keys(), 1000)
-        yield Desk(redis, GenericTaskStore(*shared), TaskStore(*shared), DelegationStore(*shared))
+        yield Desk(redis, PlainTaskStore(*shared), TaskStore(*shared), DelegationStore(*shared))

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from orchestrator.errors import NotFound
 from orchestrator.sandbox.redis.redis_server import run_redis
-from orchestrator.store.events.event_hub import EventPump, Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.events.event_hub import EventHub, Follower, FollowerTooSlow, HubStopped, LogLost
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
@@ -24,19 +24,19 @@ class Rig:
     """A pump that runs, and a log to write to."""
 
     redis: Redis
-    pump: EventPump
+    hub: EventHub
     log: LogWriter
 
 
 @asynccontextmanager
 async def open_rig(url: str) -> AsyncIterator[Rig]:
     async with open_redis(url) as redis, trio.open_nursery() as nursery:
-        pump = EventPump(redis, Keys(), EventLog(redis, Keys()))
-        await nursery.start(pump.run)
+        hub = EventHub(redis, Keys(), EventLog(redis, Keys()))
+        await nursery.start(hub.run)
         log = LogWriter(redis)
         await log.begin()
         with trio.fail_after(PATIENCE):
-            yield Rig(redis, pump, log)
+            yield Rig(redis, hub, log)
         nursery.cancel_scope.cancel()
 
 
@@ -62,7 +62,7 @@ async def until_nobody_follows(log: LogWriter) -> None:
 
 async def test_events_come_in_order_as_they_are_appended(rig: Rig) -> None:
     await rig.log.chunk(1)
-    async with rig.pump.follow("acme", "s1") as follower:
+    async with rig.hub.follow("acme", "s1") as follower:
         assert (follower.recovered, follower.offset, follower.epoch) == (True, 1, "e1")
         for number in range(2, 6):
             await rig.log.chunk(number)
@@ -73,7 +73,7 @@ async def test_a_follower_resumes_after_every_offset(rig: Rig) -> None:
     for number in range(1, 8):
         await rig.log.chunk(number)
     for after in range(8):
-        async with rig.pump.follow("acme", "s1", after=after, epoch="e1", capacity=8) as follower:
+        async with rig.hub.follow("acme", "s1", after=after, epoch="e1", capacity=8) as follower:
             assert follower.recovered
             last = await rig.log.chunk(99)
             assert await offsets(follower, last) == list(range(after + 1, last + 1))
@@ -82,13 +82,13 @@ async def test_a_follower_resumes_after_every_offset(rig: Rig) -> None:
 async def test_a_resume_longer_than_the_outbox_arrives_whole(rig: Rig) -> None:
     for number in range(1, 60):
         await rig.log.chunk(number)
-    async with rig.pump.follow("acme", "s1", after=0, capacity=8) as follower:
+    async with rig.hub.follow("acme", "s1", after=0, capacity=8) as follower:
         await rig.log.chunk(60)
         assert await offsets(follower, 60) == list(range(1, 61))
 
 
 async def test_an_event_shows_the_same_frame_to_all_who_follow(rig: Rig) -> None:
-    async with rig.pump.follow("acme", "s1") as one, rig.pump.follow("acme", "s1") as other:
+    async with rig.hub.follow("acme", "s1") as one, rig.hub.follow("acme", "s1") as other:
         await rig.log.chunk(1, "hello")
         [mine], [theirs] = await one.receive(), await other.receive()
         assert mine.frame is theirs.frame
@@ -98,13 +98,13 @@ async def test_an_event_shows_the_same_frame_to_all_who_follow(rig: Rig) -> None
 
 async def test_another_epoch_is_not_recovered(rig: Rig) -> None:
     await rig.log.chunk(1)
-    async with rig.pump.follow("acme", "s1", after=0, epoch="old") as follower:
+    async with rig.hub.follow("acme", "s1", after=0, epoch="old") as follower:
         assert (follower.recovered, follower.offset, follower.epoch) == (False, 1, "e1")
 
 
 async def test_an_offset_beyond_the_head_is_not_recovered(rig: Rig) -> None:
     await rig.log.chunk(1)
-    async with rig.pump.follow("acme", "s1", after=2, epoch="e1") as follower:
+    async with rig.hub.follow("acme", "s1", after=2, epoch="e1") as follower:
         assert (follower.recovered, follower.offset) == (False, 1)
 
 
@@ -112,9 +112,9 @@ async def test_a_log_that_was_cut_is_recovered_only_from_where_it_begins(rig: Ri
     for number in range(1, 10):
         await rig.log.chunk(number, keep=4)
     for after in range(5):
-        async with rig.pump.follow("acme", "s1", after=after, epoch="e1") as follower:
+        async with rig.hub.follow("acme", "s1", after=after, epoch="e1") as follower:
             assert (follower.recovered, follower.offset) == (False, 9)
-    async with rig.pump.follow("acme", "s1", after=5, epoch="e1") as follower:
+    async with rig.hub.follow("acme", "s1", after=5, epoch="e1") as follower:
         assert follower.recovered
         assert await offsets(follower, 9) == [6, 7, 8, 9]
 
@@ -122,19 +122,19 @@ async def test_a_log_that_was_cut_is_recovered_only_from_where_it_begins(rig: Ri
 async def test_a_log_that_expired_is_not_recovered(rig: Rig) -> None:
     await rig.log.chunk(1)
     await rig.redis.delete(Keys().events("acme", "s1"))
-    async with rig.pump.follow("acme", "s1", after=0, epoch="e1") as follower:
+    async with rig.hub.follow("acme", "s1", after=0, epoch="e1") as follower:
         assert (follower.recovered, follower.offset) == (False, 1)
 
 
 async def test_an_unknown_session_is_not_found_and_leaves_no_subscription(rig: Rig) -> None:
     with pytest.raises(NotFound):
-        async with rig.pump.follow("acme", "unknown"):
+        async with rig.hub.follow("acme", "unknown"):
             pass
     await until_nobody_follows(LogWriter(rig.redis, session_id="unknown"))
 
 
 async def test_what_was_never_published_is_read_from_the_log(rig: Rig) -> None:
-    async with rig.pump.follow("acme", "s1") as follower:
+    async with rig.hub.follow("acme", "s1") as follower:
         await rig.log.chunk(1)
         await rig.log.chunk(2, publish=False)
         await rig.log.chunk(3, publish=False)
@@ -145,7 +145,7 @@ async def test_what_was_never_published_is_read_from_the_log(rig: Rig) -> None:
 
 
 async def test_what_is_published_twice_comes_once(rig: Rig) -> None:
-    async with rig.pump.follow("acme", "s1") as follower:
+    async with rig.hub.follow("acme", "s1") as follower:
         await rig.log.chunk(1)
         entries = await EventLog(rig.redis, Keys()).read("acme", "s1", after=0)
         payload = b"1 e1 chat.stream\n" + entries[0].body
@@ -158,8 +158,8 @@ async def test_what_is_published_twice_comes_once(rig: Rig) -> None:
 async def test_a_slow_reader_overflows_and_delays_nobody(rig: Rig) -> None:
     told: list[bool] = []
     async with (
-        rig.pump.follow("acme", "s1", capacity=8, on_overflow=lambda: told.append(True)) as slow,
-        rig.pump.follow("acme", "s1", capacity=8) as quick,
+        rig.hub.follow("acme", "s1", capacity=8, on_overflow=lambda: told.append(True)) as slow,
+        rig.hub.follow("acme", "s1", capacity=8) as quick,
     ):
         for _ in range(20):
             last = await rig.log.status()
@@ -170,7 +170,7 @@ async def test_a_slow_reader_overflows_and_delays_nobody(rig: Rig) -> None:
 
 
 async def test_a_slow_reader_of_chunks_gets_them_joined(rig: Rig) -> None:
-    async with rig.pump.follow("acme", "s1", capacity=8) as slow, rig.pump.follow("acme", "s1") as quick:
+    async with rig.hub.follow("acme", "s1", capacity=8) as slow, rig.hub.follow("acme", "s1") as quick:
         for number in range(1, 51):
             await rig.log.chunk(number, f"{number},")
         await offsets(quick, 50)
@@ -183,7 +183,7 @@ async def test_a_slow_reader_of_chunks_gets_them_joined(rig: Rig) -> None:
 
 async def test_a_log_that_began_anew_is_told_and_can_be_resumed(rig: Rig) -> None:
     await rig.log.chunk(1)
-    async with rig.pump.follow("acme", "s1") as follower:
+    async with rig.hub.follow("acme", "s1") as follower:
         await rig.log.begin("e2")
         await rig.log.chunk(1)
         with pytest.raises(LogLost):
@@ -195,7 +195,7 @@ async def test_a_log_that_began_anew_is_told_and_can_be_resumed(rig: Rig) -> Non
 
 
 async def test_a_cancelled_receive_loses_nothing(rig: Rig) -> None:
-    async with rig.pump.follow("acme", "s1") as follower:
+    async with rig.hub.follow("acme", "s1") as follower:
         seen: list[int] = []
         for number in range(1, 30):
             await rig.log.chunk(number, publish=number % 6 != 3)
@@ -210,8 +210,8 @@ async def test_a_cancelled_receive_loses_nothing(rig: Rig) -> None:
 
 
 async def test_followers_share_a_subscription_and_the_last_one_ends_it(rig: Rig) -> None:
-    async with rig.pump.follow("acme", "s1") as one:
-        async with rig.pump.follow("acme", "s1"):
+    async with rig.hub.follow("acme", "s1") as one:
+        async with rig.hub.follow("acme", "s1"):
             assert await rig.log.followers() == 1
         await rig.log.chunk(1)
         assert await offsets(one, 1) == [1]
@@ -222,7 +222,7 @@ async def test_a_cancelled_follower_leaves_no_subscription(rig: Rig) -> None:
     following = trio.Event()
 
     async def follow() -> None:
-        async with rig.pump.follow("acme", "s1") as follower:
+        async with rig.hub.follow("acme", "s1") as follower:
             following.set()
             await follower.receive()
 
@@ -232,7 +232,7 @@ async def test_a_cancelled_follower_leaves_no_subscription(rig: Rig) -> None:
         await following.wait()
         nursery.cancel_scope.cancel()
     await until_nobody_follows(rig.log)
-    async with rig.pump.follow("acme", "s1") as follower:
+    async with rig.hub.follow("acme", "s1") as follower:
         await rig.log.chunk(1)
         assert await offsets(follower, 1) == [1]
 
@@ -240,7 +240,7 @@ async def test_a_cancelled_follower_leaves_no_subscription(rig: Rig) -> None:
 async def test_followers_that_come_and_go_at_once_get_their_events(rig: Rig) -> None:
     async def come_and_go() -> None:
         for _ in range(10):
-            async with rig.pump.follow("acme", "s1") as follower:
+            async with rig.hub.follow("acme", "s1") as follower:
                 await rig.log.chunk(1)
                 assert (await follower.receive())[0].offset == follower.offset + 1
 
@@ -254,8 +254,8 @@ async def test_following_goes_on_after_redis_was_restarted(tmp_path: Path) -> No
     async with (
         run_redis(tmp_path, appendonly=True, fsync="always") as server,
         open_rig(server.url) as rig,
-        rig.pump.follow("acme", "s1") as one,
-        rig.pump.follow("acme", "s1") as other,
+        rig.hub.follow("acme", "s1") as one,
+        rig.hub.follow("acme", "s1") as other,
     ):
         await rig.log.chunk(1)
         assert await offsets(one, 1) == [1]
@@ -271,24 +271,24 @@ async def test_following_goes_on_after_redis_was_restarted(tmp_path: Path) -> No
 
 async def test_when_the_pump_stops_followers_get_what_is_in_the_log_and_then_the_end(redis_url: str) -> None:
     async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
-        pump = EventPump(redis, Keys(), EventLog(redis, Keys()))
+        hub = EventHub(redis, Keys(), EventLog(redis, Keys()))
         pumping = trio.CancelScope()
 
         async def pump_until_stopped(*, task_status: trio.TaskStatus[None]) -> None:
             with pumping:
-                await pump.run(task_status=task_status)
+                await hub.run(task_status=task_status)
 
         await nursery.start(pump_until_stopped)
         log = LogWriter(redis)
         await log.begin()
         with trio.fail_after(PATIENCE):
-            async with pump.follow("acme", "s1") as follower:
+            async with hub.follow("acme", "s1") as follower:
                 await log.chunk(1, publish=False)
                 pumping.cancel()
                 assert await offsets(follower, 1) == [1]
-                with pytest.raises(PumpStopped):
+                with pytest.raises(HubStopped):
                     await follower.receive()
-            async with pump.follow("acme", "s1", after=0) as late:
+            async with hub.follow("acme", "s1", after=0) as late:
                 assert await offsets(late, 1) == [1]
-                with pytest.raises(PumpStopped):
+                with pytest.raises(HubStopped):
                     await late.receive()

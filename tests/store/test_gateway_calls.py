@@ -11,7 +11,7 @@ from orchestrator.config.gateway import TiersSettings
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Spending, UsageGroup, UsageKind
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits, Refused
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits, Refused
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
@@ -75,7 +75,7 @@ class Books:
 async def books(redis_url: str) -> AsyncIterator[Books]:
     async with open_redis(redis_url) as redis:
         await redis.hset(Keys().tenant_config("acme"), "tokens_day", BUDGET)
-        limits = Limits("enterprise", TiersSettings())
+        limits = GatewayLimits("enterprise", TiersSettings())
         yield Books(GatewayCalls(redis, Keys(), 1000, limits, 3000, 3_600_000), redis)
 
 

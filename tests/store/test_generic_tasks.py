@@ -17,7 +17,7 @@ from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.sessions.sessions import Rates, Viewer
 from orchestrator.store.tasks.admission import Admission, Verdict
 from orchestrator.store.tasks.claims import Claim
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds, TaskEnd
+from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds, TaskEnd
 from orchestrator.store.tasks.tasks import Retry, TaskStore
 
 BOUNDS = TaskBounds(queue_length=10, retain_tasks=600)
@@ -52,7 +52,7 @@ class Shelf:
     """The stores that a task passes through."""
 
     redis: Redis
-    generic: GenericTaskStore
+    generic: PlainTaskStore
     tasks: TaskStore
 
     async def admit(self, message: TaskMessage, **fields: Any) -> Admission:
@@ -80,7 +80,7 @@ class Shelf:
 async def shelf(redis_url: str) -> AsyncIterator[Shelf]:
     async with open_redis(redis_url) as redis:
         shared = (redis, Keys(), 1000)
-        yield Shelf(redis, GenericTaskStore(*shared), TaskStore(*shared))
+        yield Shelf(redis, PlainTaskStore(*shared), TaskStore(*shared))
 
 
 async def test_a_task_is_admitted_claimed_and_ended_with_all_that_is_kept_of_it(shelf: Shelf) -> None:

@@ -8,13 +8,13 @@ from attrs import frozen
 
 from orchestrator.config.gateway import TiersSettings
 from orchestrator.models.common.ids import new_id
-from orchestrator.models.gateway.gateway import Doubt, GatewayCall
+from orchestrator.models.gateway.gateway import GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import Spending, UsageKind
-from orchestrator.models.operations.consistency import Fault, FaultKind
-from orchestrator.services.operations.consistency import Audit, Auditor
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits
+from orchestrator.models.operations.consistency import Violation, ViolationKind
+from orchestrator.services.operations.consistency import ConsistencyChecker, Report
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
 from orchestrator.store.keys import Keys
-from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -28,22 +28,22 @@ class House:
 
     redis: Redis
     calls: GatewayCalls
-    auditor: Auditor
+    consistency_checker: ConsistencyChecker
 
     async def reserve(self, estimate: int = 100, model: str = "large") -> GatewayCall:
         call = GatewayCall(new_id(), "acme", UsageKind.GENERATE, {"query": "x"}, model, estimate)
         await self.calls.reserve(call)
         return call
 
-    async def audit(self) -> Audit:
-        return await self.auditor.audit("acme")
+    async def audit(self) -> Report:
+        return await self.consistency_checker.audit("acme")
 
-    async def kinds(self) -> list[FaultKind]:
+    async def kinds(self) -> list[ViolationKind]:
         return [fault.kind for fault in (await self.audit()).faults]
 
-    async def repaired(self) -> list[tuple[FaultKind, bool]]:
+    async def repaired(self) -> list[tuple[ViolationKind, bool]]:
         """Mend what there is; what was found, and whether it was mended."""
-        audit = await self.auditor.repair(await self.audit())
+        audit = await self.consistency_checker.repair(await self.audit())
         return [(fault.kind, fault.mended) for fault in audit.faults]
 
     async def reserved(self, field: str = "reserved") -> list[int]:
@@ -58,7 +58,7 @@ class House:
         await self.redis.hincrby(KEYS.budget("acme", day), field, amount)
         return day
 
-    async def doubts(self) -> list[Doubt]:
+    async def doubts(self) -> list[InDoubtCall]:
         """What somebody may take now."""
         tenants, _, _ = await self.calls.take_tenants(10, 1000)
         return (await self.calls.take_doubts("acme", 10, 1000))[0] if "acme" in tenants else []
@@ -68,19 +68,23 @@ class House:
 async def house(redis_url: str) -> AsyncIterator[House]:
     async with open_redis(redis_url) as redis:
         stores = (redis, KEYS, 1000)
-        calls = GatewayCalls(*stores, Limits("enterprise", TiersSettings()), 30_000, 3_600_000)
-        yield House(redis, calls, Auditor(BookStore(*stores), ReadyTenants(redis, KEYS), DueTenants(redis, KEYS)))
+        calls = GatewayCalls(*stores, GatewayLimits("enterprise", TiersSettings()), 30_000, 3_600_000)
+        yield House(
+            redis,
+            calls,
+            ConsistencyChecker(ConsistencyStore(*stores), ReadyTenants(redis, KEYS), DueTenants(redis, KEYS)),
+        )
 
 
 async def test_reservations_balance_while_calls_begin_and_end(house: House) -> None:
     calls = [await house.reserve(model=model) for model in ("large", "small", "")]
     audit = await house.audit()
-    assert (audit.faults, audit.open_calls) == ([], 3)
+    assert (audit.faults, audit.reservations) == ([], 3)
     await house.calls.settle(calls[0], Spending("large", 1, 2, 3))
     await house.calls.release(calls[1])
     await house.calls.give_up(calls[2])
     audit = await house.audit()
-    assert (audit.faults, audit.open_calls) == ([], 0)
+    assert (audit.faults, audit.reservations) == ([], 0)
 
 
 async def test_a_sum_that_is_not_the_sum_of_its_reservations_is_set_to_it(house: House) -> None:
@@ -88,8 +92,8 @@ async def test_a_sum_that_is_not_the_sum_of_its_reservations_is_set_to_it(house:
     day = await house.shift(40)
     [fault] = (await house.audit()).faults
     says = "holds 140 reserved tokens, but the open calls add up to 100"
-    assert fault == Fault(FaultKind.WRONG_SUM, f"{day} reserved|large", says, excess=40)
-    assert await house.repaired() == [(FaultKind.WRONG_SUM, True)]
+    assert fault == Violation(ViolationKind.WRONG_SUM, f"{day} reserved|large", says, excess=40)
+    assert await house.repaired() == [(ViolationKind.WRONG_SUM, True)]
     assert await house.kinds() == []
     await house.calls.release(call)
     assert (await house.reserved(), await house.reserved("reserved|large")) == ([0, 0], [0, 0])
@@ -98,15 +102,15 @@ async def test_a_sum_that_is_not_the_sum_of_its_reservations_is_set_to_it(house:
 async def test_a_sum_that_is_missing_is_written_anew(house: House) -> None:
     await house.reserve(100)
     await house.redis.hdel(KEYS.budget("acme", f"{datetime.now(UTC):%Y%m}"), "reserved")
-    assert await house.repaired() == [(FaultKind.WRONG_SUM, True)]
+    assert await house.repaired() == [(ViolationKind.WRONG_SUM, True)]
     assert await house.reserved() == [100, 100]
 
 
 async def test_a_reservation_without_record_is_given_back(house: House) -> None:
     lost, kept = await house.reserve(100), await house.reserve(7)
     await house.redis.delete(KEYS.call("acme", lost.call_id))
-    wrong = [FaultKind.WRONG_SUM] * 4
-    assert await house.kinds() == [FaultKind.CALL_UNRECORDED, *wrong]
+    wrong = [ViolationKind.WRONG_SUM] * 4
+    assert await house.kinds() == [ViolationKind.CALL_UNRECORDED, *wrong]
     assert all(mended for _, mended in await house.repaired())
     assert await house.kinds() == []
     assert await house.reserved() == [7, 7]
@@ -119,7 +123,7 @@ async def test_a_call_that_nobody_would_ask_for_again_is_asked_for_again_and_its
     await house.reserve(7)
     await house.redis.zrem(KEYS.doubts, "acme")
     await house.shift(5)
-    assert await house.kinds() == [FaultKind.CALL_UNWATCHED, FaultKind.WRONG_SUM, FaultKind.NOT_DOUBTED]
+    assert await house.kinds() == [ViolationKind.CALL_UNWATCHED, ViolationKind.WRONG_SUM, ViolationKind.NOT_DOUBTED]
     assert all(mended for _, mended in await house.repaired())
     assert await house.kinds() == []
     assert [doubt.call.call_id for doubt in await house.doubts()] == [call.call_id]
@@ -130,7 +134,7 @@ async def test_a_call_that_nobody_would_ask_for_again_is_asked_for_again_and_its
 async def test_a_tenant_that_is_not_looked_after_is_looked_after_at_once(house: House) -> None:
     await house.reserve()
     await house.redis.delete(KEYS.doubts)
-    assert await house.repaired() == [(FaultKind.NOT_DOUBTED, True)]
+    assert await house.repaired() == [(ViolationKind.NOT_DOUBTED, True)]
     assert (await house.calls.take_tenants(10, 1000))[0] == ["acme"]
 
 
@@ -139,7 +143,7 @@ async def test_a_doubt_that_no_process_takes_is_told_to_a_person(house: House) -
     moment = round(datetime.now(UTC).timestamp() * 1000) - 400_000
     await house.redis.zadd(KEYS.calls("acme"), {call.call_id: moment})
     await house.redis.zadd(KEYS.doubts, {"acme": moment})
-    assert await house.repaired() == [(FaultKind.DOUBT_LEFT, False)]
+    assert await house.repaired() == [(ViolationKind.DOUBT_LEFT, False)]
 
 
 async def test_what_was_found_of_a_sum_is_mended_only_if_it_is_still_as_large(house: House) -> None:
@@ -148,16 +152,19 @@ async def test_what_was_found_of_a_sum_is_mended_only_if_it_is_still_as_large(ho
     seen = await house.audit()
     await house.reserve(50)
     await house.shift(1)
-    assert [fault.mended for fault in (await house.auditor.repair(seen)).faults] == [False]
+    assert [fault.mended for fault in (await house.consistency_checker.repair(seen)).faults] == [False]
     await house.shift(-1)
-    assert [fault.mended for fault in (await house.auditor.repair(seen)).faults] == [True]
+    assert [fault.mended for fault in (await house.consistency_checker.repair(seen)).faults] == [True]
     assert await house.reserved("reserved|large") == [150, 150]
 
 
 async def test_a_call_that_is_recorded_again_or_has_ended_is_left_alone(house: House) -> None:
     call = await house.reserve()
-    there, gone = Fault(FaultKind.CALL_UNRECORDED, call.call_id, ""), Fault(FaultKind.CALL_UNWATCHED, "ended", "")
-    repaired = await house.auditor.repair(Audit("acme", faults=[there, gone]))
+    there, gone = (
+        Violation(ViolationKind.CALL_UNRECORDED, call.call_id, ""),
+        Violation(ViolationKind.CALL_UNWATCHED, "ended", ""),
+    )
+    repaired = await house.consistency_checker.repair(Report("acme", faults=[there, gone]))
     assert [fault.mended for fault in repaired.faults] == [False, False]
     assert await house.kinds() == []
 
@@ -166,5 +173,5 @@ async def test_what_another_tenant_has_reserved_is_not_counted(house: House) -> 
     await house.calls.reserve(GatewayCall(new_id(), "acme2", UsageKind.GENERATE, {"query": "x"}, "large", 9))
     await house.reserve(100)
     await house.shift(40)
-    assert await house.kinds() == [FaultKind.WRONG_SUM]
-    assert sorted(await house.auditor.reservations.tenants()) == ["acme", "acme2"]
+    assert await house.kinds() == [ViolationKind.WRONG_SUM]
+    assert sorted(await house.consistency_checker.reservations.tenants()) == ["acme", "acme2"]

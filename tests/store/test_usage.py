@@ -14,7 +14,7 @@ from orchestrator.errors import InvalidParameter
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageGroup, UsageItem, UsageKind
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, Limits, Reserved
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits, Reserved
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
@@ -41,7 +41,9 @@ class Books:
 async def books(redis_url: str) -> AsyncIterator[Books]:
     async with open_redis(redis_url) as redis:
         stores = (redis, Keys(), 1000)
-        yield Books(GatewayCalls(*stores, Limits("enterprise", TiersSettings()), 3000, 3_600_000), UsageLedger(*stores))
+        yield Books(
+            GatewayCalls(*stores, GatewayLimits("enterprise", TiersSettings()), 3000, 3_600_000), UsageLedger(*stores)
+        )
 
 
 def today() -> date:

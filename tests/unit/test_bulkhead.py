@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.domain.downstream.bulkhead import FLOOR_SHARE, LINE_LENGTH, Admission, Bulkhead
+from orchestrator.domain.downstream.bulkhead import FLOOR_SHARE, LINE_LENGTH, Bulkhead, BulkheadVerdict
 from orchestrator.domain.downstream.latency import ENOUGH, RECENT_SECONDS, RecentLatency
 
 
@@ -22,15 +22,15 @@ class BulkheadMachine(RuleBasedStateMachine):
     def come(self) -> None:
         room = self.bulkhead.in_flight < self.bulkhead.limit and not self.line
         match self.bulkhead.admit(100.0, 0.1):
-            case Admission.ENTER:
+            case BulkheadVerdict.ENTER:
                 assert room
                 self.inside += 1
-            case Admission.WAIT:
+            case BulkheadVerdict.WAIT:
                 assert not room
                 self.line += 1
-            case Admission.FULL:
+            case BulkheadVerdict.FULL:
                 assert self.line == 8 * LINE_LENGTH
-            case Admission.LATE:
+            case BulkheadVerdict.LATE:
                 raise AssertionError
 
     @precondition(lambda self: self.inside)
@@ -93,11 +93,11 @@ def test_calls_that_time_out_together_shrink_it_once() -> None:
 
 def test_nobody_waits_who_would_come_too_late() -> None:
     bulkhead = Bulkhead(1)
-    assert bulkhead.admit(10, 1.0) is Admission.ENTER
-    assert bulkhead.admit(1.5, 1.0) is Admission.LATE
-    assert bulkhead.admit(2.5, 1.0) is Admission.WAIT
-    assert bulkhead.admit(2.5, 1.0) is Admission.LATE
-    assert bulkhead.admit(0.1, None) is Admission.WAIT
+    assert bulkhead.admit(10, 1.0) is BulkheadVerdict.ENTER
+    assert bulkhead.admit(1.5, 1.0) is BulkheadVerdict.LATE
+    assert bulkhead.admit(2.5, 1.0) is BulkheadVerdict.WAIT
+    assert bulkhead.admit(2.5, 1.0) is BulkheadVerdict.LATE
+    assert bulkhead.admit(0.1, None) is BulkheadVerdict.WAIT
 
 
 @given(st.lists(st.floats(0.001, 100), min_size=ENOUGH, max_size=128), st.floats(0, 200))

@@ -35,7 +35,7 @@ from orchestrator.services.container import Services
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.notifications.notification_hub import NotificationHub
 from orchestrator.services.notifications.notifications import NotificationService
-from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.events.notifications import NotificationStore
@@ -309,11 +309,11 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         for session_id in ("s1", "s2", "s3"):
             await LogWriter(redis, session_id=session_id).begin()
         event_log = EventLog(redis, keys)
-        pump = EventPump(redis, keys, event_log)
-        await nursery.start(pump.run)
-        store = NotificationStore(redis, keys, 1000)
-        hub = NotificationHub(store)
+        hub = EventHub(redis, keys, event_log)
         await nursery.start(hub.run)
+        store = NotificationStore(redis, keys, 1000)
+        notification_hub = NotificationHub(store)
+        await nursery.start(notification_hub.run)
         batch_log = LogWriter(redis, session_id="b1", keys=BatchKeys())
         await batch_log.begin()
         sessions, chat, trail, revocations = Sessions(), Chat(log), Trail(), FakeRevocations()
@@ -332,9 +332,9 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 "task_updates": TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys)),
                 "rate_limiter": Limiter(),
                 "event_log": event_log,
-                "pump": pump,
+                "event_hub": hub,
                 "notifications": NotificationService(store),
-                "notification_hub": hub,
+                "notification_hub": notification_hub,
                 "audit": trail,
                 "metrics": Metrics(),
                 "revocations": revocations,

@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator  # type: ignore[import-untyped] # it has 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS
 from orchestrator.sandbox.platform import run_sandbox
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.websocket import handlers
 from orchestrator.websocket.asyncapi import build_document
 from orchestrator.websocket.handlers import HANDLERS
@@ -175,7 +175,7 @@ async def test_the_frames_of_whole_turns_are_as_the_document_says(redis_url: str
         async with service(redis_url, consuming=True, services=ServicesSettings(**urls)) as client:
             answered = await frames_of_a_turn(client, "echo")
             assert {"chat.status_update", "chat.stream", "chat.completed"} <= answered
-            sandbox.faults.add(Fault(FaultKind.ERROR, "agent_execution", "execute", status=400))
+            sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "agent_execution", "execute", status=400))
             assert {"chat.status_update", "system.error"} <= await frames_of_a_turn(client, "echo")
 
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 import trio
 
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.workflows.house import House, open_house
 
 ENGINE = "workflow_engine"
@@ -169,14 +169,14 @@ async def test_the_engines_workflows_are_listed_by_name(house: House) -> None:
 
 async def test_an_engine_that_is_away_is_tried_again_and_the_workflow_starts_once(redis_url: str) -> None:
     async with open_house(redis_url, task_retries=3, task_retry_delay=0.05) as house:
-        house.sandbox.faults.add(Fault(FaultKind.ERROR, ENGINE, status=503, count=8))
+        house.sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, ENGINE, status=503, count=8))
         task_id = await house.start("arithmetic", {"expression": "1 + 1"})
         await house.until(task_id, "completed")
         assert (await house.results(task_id))["result"]["results"]["work_out"] == 2
 
 
 async def test_an_engine_that_hangs_is_given_up(house: House) -> None:
-    house.sandbox.faults.add(Fault(FaultKind.HANG, ENGINE, "execute"))
+    house.sandbox.faults.add(InjectedFault(InjectedFaultKind.HANG, ENGINE, "execute"))
     task_id = await house.start("arithmetic", {"expression": "1 + 1"})
     cancelled = await house.start("arithmetic", {"expression": "1 + 1"})
     await house.until(cancelled, "processing")
@@ -192,7 +192,7 @@ async def test_an_engine_that_never_calls_back_is_asked(redis_url: str, monkeypa
         task_id = await house.start("approval", {"text": "Hi"})
         waiting = await house.until(task_id, "waiting")
         assert (waiting["current_step"], waiting["input_request"]["node_id"]) == ("ask", "ask")
-        house.sandbox.faults.add(Fault(FaultKind.ERROR, ENGINE, "get", status=503, count=1))
+        house.sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, ENGINE, "get", status=503, count=1))
         given = {"node_id": "ask", "input": {"approved": False}}
         assert (await house.call("POST", f"workflow.input/{task_id}", given)).status == 202
         await house.until(task_id, "completed")

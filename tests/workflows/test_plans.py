@@ -10,7 +10,7 @@ import trio
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.http.fakes import SECRET
 from tests.queue.receiver import open_receiver
 from tests.workflows.house import PATIENCE, House, open_house
@@ -126,7 +126,7 @@ async def test_a_plan_may_run_a_known_workflow_that_asks_the_user(house: House) 
 
 
 async def test_a_plan_that_runs_is_stopped(house: House) -> None:
-    house.sandbox.faults.add(Fault(FaultKind.HANG, "tool_registry"))
+    house.sandbox.faults.add(InjectedFault(InjectedFaultKind.HANG, "tool_registry"))
     asked = {"plan": {"calls": {"ask": ASK, "count": COUNT}}, "input": {"text": "hi"}}
     task_id = (await house.call("POST", "workflow.execute", asked)).data["task_id"]
     with trio.fail_after(PATIENCE):
@@ -139,7 +139,7 @@ async def test_a_plan_that_runs_is_stopped(house: House) -> None:
 
 
 async def test_a_plan_that_failed_is_done_again_from_the_call_that_did(house: House) -> None:
-    house.sandbox.faults.add(Fault(FaultKind.ERROR, "tool_registry", "execute", status=400, count=1))
+    house.sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "tool_registry", "execute", status=400, count=1))
     failed = await run(house, {"calls": {"ask": ASK, "count": COUNT}}, {"text": "once only"})
     assert failed.status == 502
     [task] = (await house.call("GET", "task.list")).data["items"]

@@ -29,7 +29,7 @@ from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.admission import Verdict
 from orchestrator.store.tasks.claims import Claim
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskBounds
+from orchestrator.store.tasks.plain_tasks import PlainTaskStore, TaskBounds
 from orchestrator.store.tasks.tasks import Retention, TaskStore
 
 ANN = Viewer("acme", "ann", sees_whole_tenant=False)
@@ -54,7 +54,7 @@ class Shelf:
     """The stores that a workflow passes through."""
 
     redis: Redis
-    generic: GenericTaskStore
+    generic: PlainTaskStore
     tasks: TaskStore
     workflows: WorkflowStore
 
@@ -87,7 +87,7 @@ class Shelf:
 async def shelf(redis_url: str) -> AsyncIterator[Shelf]:
     async with open_redis(redis_url) as redis:
         shared = (redis, Keys(), 1000)
-        yield Shelf(redis, GenericTaskStore(*shared), TaskStore(*shared), WorkflowStore(*shared))
+        yield Shelf(redis, PlainTaskStore(*shared), TaskStore(*shared), WorkflowStore(*shared))
 
 
 @pytest.mark.parametrize("payload", [{"workflow_id": "w"}, {"plan": {"calls": {"a": {}, "b": {}}}}])

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.tasks.task import Lane
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -91,9 +91,9 @@ async def test_a_plan_is_told_all_its_faults_at_once(house: House) -> None:
 
 
 async def test_a_workflow_is_taken_in_while_nobody_can_tell_whether_it_is_there(house: House) -> None:
-    for kind in (FaultKind.ERROR, FaultKind.HANG, FaultKind.GARBAGE):
+    for kind in (InjectedFaultKind.ERROR, InjectedFaultKind.HANG, InjectedFaultKind.GARBAGE):
         house.sandbox.faults.clear()
-        house.sandbox.faults.add(Fault(kind, "workflow_engine", "definition", status=503))
+        house.sandbox.faults.add(InjectedFault(kind, "workflow_engine", "definition", status=503))
         task_id = await house.start("unknown")
         await house.until(task_id, "failed")
         assert (await house.results(task_id))["error"]["code"] == "ORCH_NOTF_001"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.sandbox.services.workflows import WorkflowRun
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.workflows.house import Answered, House, open_house
 
 TOOL = {"step_id": "sum", "type": "tool", "tool_id": "calculator", "parameters": {"expression": "6 * 7"}}
@@ -93,7 +93,7 @@ async def test_a_step_that_fails_says_why(engine: Engine) -> None:
     assert "division by zero" in divided.data["error_message"]
     unknown = await engine.step({**TOOL, "step_id": "b", "tool_id": "nothing"})
     nobody = await engine.step({**AGENT, "agent_id": "nobody"})
-    engine.house.sandbox.faults.add(Fault(FaultKind.ERROR, "tool_registry", "execute", status=400))
+    engine.house.sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "tool_registry", "execute", status=400))
     refused = await engine.step({**TOOL, "step_id": "c"})
     for answer in (unknown, nobody, refused):
         assert answer.data["status"] == "error"

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
-from orchestrator.sandbox.serving.faults import Fault, FaultKind
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
 from tests.http.fakes import SECRET
@@ -72,7 +72,7 @@ async def test_what_a_plan_has_done_is_undone_at_the_services_when_it_fails(hous
 
 
 async def test_what_could_not_be_undone_is_told_and_lies_in_the_dead_letters(house: House, redis_url: str) -> None:
-    house.sandbox.faults.add(Fault(FaultKind.ERROR, "conversation", operation="delete"))
+    house.sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "conversation", operation="delete"))
     failed = await run(house, PLAN)
     assert failed.paths == ["$.plan.calls.fail", "$.plan.calls.note"]
     assert "is left" in failed.json["error"]["details"][1]["message"]

@@ -15,7 +15,7 @@ def title(service: str) -> str:
 
 
 @frozen
-class Answer:
+class ServiceAnswer:
     """An object within an answer. Unknown fields are left alone: services may add some."""
 
     service: str
@@ -45,9 +45,9 @@ class Answer:
         value: dict[str, Any] = self._get(name, dict, default)
         return value
 
-    def inner(self, name: str) -> "Answer":
+    def inner(self, name: str) -> "ServiceAnswer":
         """Return an object within this one."""
-        return Answer(self.service, self._get(name, dict, None), f"{self.path}.{name}")
+        return ServiceAnswer(self.service, self._get(name, dict, None), f"{self.path}.{name}")
 
     def items(self, name: str, default: list[Any] | None = None) -> list[Any]:
         """Return a list as it came."""
@@ -82,7 +82,7 @@ class Answer:
         raise BadGateway(f"{title(self.service)} answered wrongly: {self.path}.{name} {fault}.", service=self.service)
 
 
-def as_answer(service: str, value: Any, *, accepted: bool = False) -> Answer:
+def as_answer(service: str, value: Any, *, accepted: bool = False) -> ServiceAnswer:
     """Take a parsed body for an answer.
 
     Raises:
@@ -90,4 +90,4 @@ def as_answer(service: str, value: Any, *, accepted: bool = False) -> Answer:
     """
     if not isinstance(value, dict):
         raise BadGateway(f"{title(service)} answered wrongly: the body is no object.", service=service)
-    return Answer(service, value, accepted=accepted)
+    return ServiceAnswer(service, value, accepted=accepted)

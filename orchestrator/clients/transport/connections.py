@@ -33,8 +33,8 @@ class Connections:
         self._slots = trio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[httpcore.AsyncHTTPConnection] = []
 
-    async def send(self, request: httpcore.Request) -> "Exchange":
-        """Send a request and wait for the head of its answer; `Exchange.end` must follow.
+    async def send(self, request: httpcore.Request) -> "HTTPExchange":
+        """Send a request and wait for the head of its answer; `HTTPExchange.end` must follow.
 
         Raises:
             httpcore's exceptions; the connection is closed then, as it is when the wait is cancelled.
@@ -43,7 +43,7 @@ class Connections:
         try:
             connection = await self._take()
             try:
-                return Exchange(await connection.handle_async_request(request), connection, self)
+                return HTTPExchange(await connection.handle_async_request(request), connection, self)
             except BaseException:
                 await _close(connection)
                 raise
@@ -76,7 +76,7 @@ class Connections:
 
 
 @frozen
-class Exchange:
+class HTTPExchange:
     """An answer, and the connection that it comes over."""
 
     response: httpcore.Response

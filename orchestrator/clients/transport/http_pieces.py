@@ -9,7 +9,7 @@ import httpcore
 import trio
 
 from orchestrator.clients.transport.answers import title
-from orchestrator.clients.transport.connections import Exchange
+from orchestrator.clients.transport.connections import HTTPExchange
 from orchestrator.clients.transport.responses import MAX_STREAM_BYTES, too_large
 from orchestrator.errors import BadGateway, CallTimeout, ServiceUnreachable
 
@@ -26,7 +26,9 @@ class HttpPieces:
         idle: the longest silence between two pieces, in seconds.
     """
 
-    def __init__(self, service: str, exchange: Exchange, *, deadline: float = math.inf, idle: float = math.inf) -> None:
+    def __init__(
+        self, service: str, exchange: HTTPExchange, *, deadline: float = math.inf, idle: float = math.inf
+    ) -> None:
         self.service = service
         self._deadline = deadline
         self._idle = idle

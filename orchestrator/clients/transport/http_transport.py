@@ -13,8 +13,8 @@ import httpcore
 import orjson
 import trio
 
-from orchestrator.clients.transport.answers import Answer, as_answer, title
-from orchestrator.clients.transport.connections import Connections, Exchange
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
+from orchestrator.clients.transport.connections import Connections, HTTPExchange
 from orchestrator.clients.transport.http_errors import refusal
 from orchestrator.clients.transport.http_pieces import HttpPieces, read_whole
 from orchestrator.clients.transport.messages import message
@@ -71,7 +71,7 @@ class HttpTransport:
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
-    ) -> Answer:
+    ) -> ServiceAnswer:
         """Ask for an operation; see `Transport.call`."""
         call = call.until(trio.current_time() + self.timeout)
         status, raw = await self._exchange(call, operation, _rendered(call, operation, parameters, metadata))
@@ -126,7 +126,7 @@ class HttpTransport:
             idempotent = operation.idempotent or call.idempotency_key is not None
             raise refusal(self.service, response.status, response.headers, raw, idempotent=idempotent)
 
-    async def _send(self, call: CallContext, method: str, path: str, content: bytes) -> Exchange:
+    async def _send(self, call: CallContext, method: str, path: str, content: bytes) -> HTTPExchange:
         if not self.configured:
             setting = variable(f"services.{self.service}.url")
             raise ServiceNotSetUp(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)

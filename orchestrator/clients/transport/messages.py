@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
@@ -32,7 +32,7 @@ def message(call: CallContext, operation: Operation, payload: dict[str, Any], /,
     }
 
 
-def payload(answer: Answer) -> Answer:
+def payload(answer: ServiceAnswer) -> ServiceAnswer:
     """Return the payload of an answer of level 2.
 
     Raises:
@@ -45,7 +45,7 @@ def payload(answer: Answer) -> Answer:
     return answer.inner("payload")
 
 
-def successful(answer: Answer) -> Answer:
+def successful(answer: ServiceAnswer) -> ServiceAnswer:
     """Return an answer of level 3 that does not say `success: false`.
 
     Raises:
@@ -57,7 +57,7 @@ def successful(answer: Answer) -> Answer:
     raise told_error(answer.service, error if isinstance(error, dict) else answer.fields)
 
 
-def result(operation: Operation, answer: Answer) -> Answer:
+def result(operation: Operation, answer: ServiceAnswer) -> ServiceAnswer:
     """Return what an operation answers, whatever its service's level: the payload, or the plain fields.
 
     An answer without any body is an empty result.
@@ -70,7 +70,7 @@ def result(operation: Operation, answer: Answer) -> Answer:
     return payload(answer) if operation.domain else successful(answer)
 
 
-def kind(answer: Answer) -> str:
+def kind(answer: ServiceAnswer) -> str:
     """Return what a message of a stream is: `agent.token`; the type may be a string, or domain and action."""
     if isinstance(answer.fields.get("type"), dict):
         parts = answer.inner("type")

@@ -12,7 +12,7 @@ import orjson
 import trio
 from attrs import evolve
 
-from orchestrator.clients.transport.answers import Answer, as_answer, title
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
 from orchestrator.clients.transport.http_errors import refusal
 from orchestrator.clients.transport.messages import message
 from orchestrator.clients.transport.responses import MAX_STREAM_BYTES, Pieces, too_large
@@ -20,7 +20,7 @@ from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, ServiceRefused, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.models.operations.queue_replies import Reply
+from orchestrator.models.operations.queue_replies import QueueReply
 from orchestrator.models.plans.service_operations import Operation
 
 HEALTH_TENANT: Final = "system"
@@ -30,10 +30,10 @@ WITHDRAW_SECONDS: Final = 1.0
 PRIORITY: Final = 1
 
 
-class Inbox(Protocol):
+class ReplySource(Protocol):
     """The replies to one request, as they come."""
 
-    async def receive(self) -> Reply | None:
+    async def receive(self) -> QueueReply | None:
         """Return the next reply; None where some were dropped because they were not read in time."""
 
 
@@ -50,7 +50,7 @@ class Desk(Protocol):
     async def withdraw(self, sent: Any) -> None:
         """Say that nobody waits for an answer any more."""
 
-    def expect(self, message_id: str) -> AbstractContextManager[Inbox]:
+    def expect(self, message_id: str) -> AbstractContextManager[ReplySource]:
         """Take in the replies to a message, while the block runs."""
 
 
@@ -72,12 +72,12 @@ class QueueTransport:
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
-    ) -> Answer:
+    ) -> ServiceAnswer:
         """Ask for an operation; see `Transport.call`."""
         deadline = min(call.deadline, trio.current_time() + self.timeout)
         async with self._exchange(call, operation, parameters, metadata, deadline) as replies:
             first, raw = await replies.receive_reply(), bytearray()
-            reply: Reply | None = first
+            reply: QueueReply | None = first
             while reply is not None:
                 raw += reply.body
                 reply = await replies.receive_reply() if not reply.last else None
@@ -209,7 +209,7 @@ class Replies:
         idle: the longest silence before each, in seconds.
     """
 
-    def __init__(self, service: str, inbox: Inbox, deadline: float, idle: float) -> None:
+    def __init__(self, service: str, inbox: ReplySource, deadline: float, idle: float) -> None:
         self.service = service
         self.ended = False
         self._inbox = inbox
@@ -217,7 +217,7 @@ class Replies:
         self._idle = idle
         self._next = 0
         self._size = 0
-        self._kept: Reply | None = None
+        self._kept: QueueReply | None = None
 
     async def receive(self) -> bytes | None:
         """Return the next piece; None at the end. Raises as `receive_reply` does."""
@@ -233,11 +233,11 @@ class Replies:
             if reply.body:
                 return reply.body
 
-    def put_back(self, reply: Reply) -> None:
+    def put_back(self, reply: QueueReply) -> None:
         """Have a reply received once more."""
         self._kept = reply
 
-    async def receive_reply(self) -> Reply:
+    async def receive_reply(self) -> QueueReply:
         """Return the next reply.
 
         Raises:
@@ -261,7 +261,7 @@ class Replies:
         return reply
 
 
-def _check(service: str, call: CallContext, operation: Operation, reply: Reply, raw: bytes) -> None:
+def _check(service: str, call: CallContext, operation: Operation, reply: QueueReply, raw: bytes) -> None:
     if not 200 <= reply.status < 300:
         idempotent = operation.idempotent or call.idempotency_key is not None
         headers = [] if reply.retry_after is None else [(b"retry-after", b"%d" % reply.retry_after)]

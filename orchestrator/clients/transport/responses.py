@@ -4,7 +4,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from orchestrator.clients.transport.answers import Answer, as_answer, title
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
 from orchestrator.errors import BadGateway
 
 MAX_STREAM_BYTES: Final = 64 * 2**20
@@ -35,7 +35,7 @@ class Lines:
         self._pieces = pieces
         self._rest = b""
 
-    async def receive(self) -> list[Answer] | None:
+    async def receive(self) -> list[ServiceAnswer] | None:
         """Return the next objects, at least one; None at the end.
 
         Raises:
@@ -53,7 +53,7 @@ class Lines:
             if batch:
                 return batch
 
-    def _parse(self, line: bytes) -> Answer:
+    def _parse(self, line: bytes) -> ServiceAnswer:
         try:
             parsed: Any = orjson.loads(line)
         except orjson.JSONDecodeError:

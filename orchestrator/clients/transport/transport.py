@@ -3,7 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.responses import Pieces
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.service_operations import Operation
@@ -22,7 +22,7 @@ class Transport(Protocol):
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
-    ) -> Answer:
+    ) -> ServiceAnswer:
         """Ask for an operation, and return the JSON object that the service answers.
 
         Args:

@@ -16,7 +16,7 @@ LINE_LENGTH: Final = 4
 """So many times the ceiling may wait in line."""
 
 
-class Admission(StrEnum):
+class BulkheadVerdict(StrEnum):
     """What becomes of a call that wants in."""
 
     ENTER = "enter"
@@ -50,7 +50,7 @@ class Bulkhead:
         """How many calls may run at once now."""
         return int(self._limit)
 
-    def admit(self, remaining: float, typical: float | None) -> Admission:
+    def admit(self, remaining: float, typical: float | None) -> BulkheadVerdict:
         """Say what becomes of a call; one that enters is counted, and so is one that waits.
 
         Args:
@@ -59,13 +59,13 @@ class Bulkhead:
         """
         if self.in_flight < self.limit and self.waiting == 0:
             self.in_flight += 1
-            return Admission.ENTER
+            return BulkheadVerdict.ENTER
         if self.waiting >= self.ceiling * LINE_LENGTH:
-            return Admission.FULL
+            return BulkheadVerdict.FULL
         if typical is not None and typical * self._rounds() > remaining:
-            return Admission.LATE
+            return BulkheadVerdict.LATE
         self.waiting += 1
-        return Admission.WAIT
+        return BulkheadVerdict.WAIT
 
     def let_in(self) -> None:
         """Count a call that enters whatever the limit is."""

@@ -30,7 +30,7 @@ class Moves:
 
 
 @frozen
-class Schedule:
+class PlanSchedule:
     """The calls of a plan without faults, looked through once."""
 
     calls: Mapping[str, ServiceCall]

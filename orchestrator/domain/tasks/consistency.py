@@ -9,19 +9,19 @@ from typing import Final
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.operations.consistency import (
     EntryStanding,
-    Fault,
-    FaultKind,
     Place,
     ReservationStanding,
     SessionStanding,
     TaskStanding,
+    Violation,
+    ViolationKind,
 )
 from orchestrator.models.tasks.task import TaskStatus
 
-_K = FaultKind
+_K = ViolationKind
 _CLOSED: Final = frozenset({"TERMINATED", "ARCHIVED", "FAILED"})
 
-REMEDIES: Final[Mapping[FaultKind, str]] = {
+REMEDIES: Final[Mapping[ViolationKind, str]] = {
     _K.LOST: "put it back into its lane",
     _K.TWICE: "take it out of the delayed tasks",
     _K.LEFT_IN_LANE: "take its entry out of the lane",
@@ -59,50 +59,50 @@ def place_of(task: TaskStanding, *, dead: bool = False) -> Place | None:
     return places[0] if len(places) == 1 and task.turns <= 1 else None
 
 
-def judge_task(task: TaskStanding) -> Iterator[Fault]:
+def judge_task(task: TaskStanding) -> Iterator[Violation]:
     """Say what is wrong with one task."""
     if task.status is None:
         if task.indexed:
-            yield Fault(_K.LEFT_IN_INDEX, task.task_id, "is in the index, but has no record")
+            yield Violation(_K.LEFT_IN_INDEX, task.task_id, "is in the index, but has no record")
         if task.delayed:
-            yield Fault(_K.LEFT_DELAYED, task.task_id, "is delayed, but has no record")
+            yield Violation(_K.LEFT_DELAYED, task.task_id, "is delayed, but has no record")
         if task.turns:
-            yield Fault(_K.LEFT_IN_TURNS, task.task_id, "waits for its turn, but has no record")
+            yield Violation(_K.LEFT_IN_TURNS, task.task_id, "waits for its turn, but has no record")
     elif task.status in FINISHED:
         yield from _judge_ended(task, task.status)
     else:
         yield from _judge_live(task, task.status)
 
 
-def _judge_ended(task: TaskStanding, status: TaskStatus) -> Iterator[Fault]:
+def _judge_ended(task: TaskStanding, status: TaskStatus) -> Iterator[Violation]:
     if task.entry_there:
-        yield Fault(_K.LEFT_IN_LANE, task.task_id, f"is {status}, but its entry is still in its lane")
+        yield Violation(_K.LEFT_IN_LANE, task.task_id, f"is {status}, but its entry is still in its lane")
     if task.delayed:
-        yield Fault(_K.LEFT_DELAYED, task.task_id, f"is {status}, but still delayed")
+        yield Violation(_K.LEFT_DELAYED, task.task_id, f"is {status}, but still delayed")
     if task.turns:
-        yield Fault(_K.LEFT_IN_TURNS, task.task_id, f"is {status}, but still waits for its turn")
+        yield Violation(_K.LEFT_IN_TURNS, task.task_id, f"is {status}, but still waits for its turn")
 
 
-def _judge_live(task: TaskStanding, status: TaskStatus) -> Iterator[Fault]:
+def _judge_live(task: TaskStanding, status: TaskStatus) -> Iterator[Violation]:
     places = _places(task)
     if not places:
-        yield Fault(_K.LOST, task.task_id, f"is {status}, but nowhere to be found")
+        yield Violation(_K.LOST, task.task_id, f"is {status}, but nowhere to be found")
     elif len(places) > 1 or task.turns > 1:
-        yield Fault(_K.TWICE, task.task_id, f"is in more than one place: {', '.join(places)}")
+        yield Violation(_K.TWICE, task.task_id, f"is in more than one place: {', '.join(places)}")
     elif (status is TaskStatus.PROCESSING) != (places[0] is Place.IN_HAND):
-        yield Fault(_K.CLAIMED_UNRECORDED, task.task_id, f"is {status} by its record, but {places[0]} by its place")
+        yield Violation(_K.CLAIMED_UNRECORDED, task.task_id, f"is {status} by its record, but {places[0]} by its place")
     elif task.consumer and task.consumer != task.node:
         says = f"is in hand on {task.consumer}, but its record says {task.node or 'nothing'}"
-        yield Fault(_K.WRONG_NODE, task.task_id, says)
+        yield Violation(_K.WRONG_NODE, task.task_id, says)
     if not task.indexed:
-        yield Fault(_K.NOT_INDEXED, task.task_id, f"is {status}, but not in the index")
+        yield Violation(_K.NOT_INDEXED, task.task_id, f"is {status}, but not in the index")
     # A session that is closed lets go of a running turn at once, and the turn ends a moment later.
     on_its_way = bool(places) and places not in ([Place.TURN], [Place.PARKED])
     # A turn that is to start later takes its place in the session only then.
     on_its_way &= not (status is TaskStatus.PENDING and task.delayed)
     if on_its_way and task.session_state and task.session_state not in _CLOSED and task.session_active != task.task_id:
         active = task.session_active or "no task"
-        yield Fault(_K.NOT_ACTIVE, task.task_id, f"is {status}, but its session has {active} as the active one")
+        yield Violation(_K.NOT_ACTIVE, task.task_id, f"is {status}, but its session has {active} as the active one")
 
 
 def _places(task: TaskStanding) -> list[Place]:
@@ -121,41 +121,47 @@ def _places(task: TaskStanding) -> list[Place]:
     return found
 
 
-def judge_session(session: SessionStanding) -> Iterator[Fault]:
+def judge_session(session: SessionStanding) -> Iterator[Violation]:
     """Say what is wrong with one session."""
     if not session.state:
         return
     ended = session.active_status is None or session.active_status in FINISHED
     if session.active_task_id and ended:
         status = session.active_status or "gone"
-        yield Fault(_K.ACTIVE_ENDED, session.session_id, f"waits for task {session.active_task_id}, which is {status}")
+        yield Violation(
+            _K.ACTIVE_ENDED, session.session_id, f"waits for task {session.active_task_id}, which is {status}"
+        )
     elif not session.active_task_id and session.turns:
-        yield Fault(_K.TURNS_STUCK, session.session_id, f"has {session.turns} waiting turns, but none that is active")
+        yield Violation(
+            _K.TURNS_STUCK, session.session_id, f"has {session.turns} waiting turns, but none that is active"
+        )
     elif not session.active_task_id and session.state == "PROCESSING":
-        yield Fault(_K.STUCK_PROCESSING, session.session_id, "is processing, but has no active task")
+        yield Violation(_K.STUCK_PROCESSING, session.session_id, "is processing, but has no active task")
     if session.last_event is not None and session.last_event != session.offset:
         says = f"counts {session.offset} events, but the last one in its log is {session.last_event}"
-        yield Fault(_K.WRONG_OFFSET, session.session_id, says)
+        yield Violation(_K.WRONG_OFFSET, session.session_id, says)
 
 
-def judge_entry(entry: EntryStanding) -> Iterator[Fault]:
+def judge_entry(entry: EntryStanding) -> Iterator[Violation]:
     """Say what is wrong with one entry of a lane."""
     if entry.status is None:
         says = f"is in the lane {entry.lane}, but its task has no record"
-        yield Fault(_K.ENTRY_UNRECORDED, entry.entry, says, entry.lane)
+        yield Violation(_K.ENTRY_UNRECORDED, entry.entry, says, entry.lane)
     elif not entry.named:
         says = f"is in the lane {entry.lane}, but the record of its task {entry.task_id} names another entry"
-        yield Fault(_K.ENTRY_STRAY, entry.entry, says, entry.lane)
+        yield Violation(_K.ENTRY_STRAY, entry.entry, says, entry.lane)
 
 
-def judge_reservations(tenant_id: str, found: ReservationStanding) -> Iterator[Fault]:
+def judge_reservations(tenant_id: str, found: ReservationStanding) -> Iterator[Violation]:
     """Say what is wrong with what a tenant's open calls of the gateway have reserved."""
     for call_id in found.unrecorded:
-        yield Fault(_K.CALL_UNRECORDED, call_id, "is an open call of the gateway, but has no record")
+        yield Violation(_K.CALL_UNRECORDED, call_id, "is an open call of the gateway, but has no record")
     for call_id in found.unwatched:
-        yield Fault(_K.CALL_UNWATCHED, call_id, "is a call of the gateway that nobody would ask for again")
+        yield Violation(_K.CALL_UNWATCHED, call_id, "is a call of the gateway that nobody would ask for again")
     for sum_ in found.wrong:
         says = f"holds {sum_.held} reserved tokens, but the open calls add up to {sum_.added_up}"
-        yield Fault(_K.WRONG_SUM, f"{sum_.period} {sum_.field}", says, excess=sum_.held - sum_.added_up)
+        yield Violation(_K.WRONG_SUM, f"{sum_.period} {sum_.field}", says, excess=sum_.held - sum_.added_up)
     if found.left_alone:
-        yield Fault(_K.DOUBT_LEFT, tenant_id, "has calls of the gateway in doubt that no process has taken for minutes")
+        yield Violation(
+            _K.DOUBT_LEFT, tenant_id, "has calls of the gateway in doubt that no process has taken for minutes"
+        )

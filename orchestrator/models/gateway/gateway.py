@@ -8,7 +8,7 @@ from attrs import field, frozen
 from orchestrator.models.gateway.usage import Payer, UsageKind
 
 
-class Ending(StrEnum):
+class CallEnding(StrEnum):
     """How a call of the gateway ends."""
 
     SETTLED = "settled"
@@ -45,7 +45,7 @@ class GatewayCall:
 
 
 @frozen
-class Doubt:
+class InDoubtCall:
     """An open call that nobody looks after, and of which nobody knows what it has spent."""
 
     call: GatewayCall

@@ -100,7 +100,7 @@ class WrongSum:
 class ReservationStanding:
     """What Redis has of the open calls of a tenant's gateway and of what they have reserved, read at one moment."""
 
-    open_calls: int
+    reservations: int
     left_alone: bool = False
     """Whether the first of them is in doubt, and nobody has taken it for minutes."""
     unrecorded: list[str] = field(factory=list)
@@ -110,7 +110,7 @@ class ReservationStanding:
     wrong: list[WrongSum] = field(factory=list)
 
 
-class FaultKind(StrEnum):
+class ViolationKind(StrEnum):
     """What can be wrong with the books."""
 
     LOST = "lost"
@@ -139,10 +139,10 @@ class FaultKind(StrEnum):
 
 
 @frozen
-class Fault:
+class Violation:
     """Something that does not balance."""
 
-    kind: FaultKind
+    kind: ViolationKind
     subject: str
     """The id of the task, session, lane entry, call or tenant; of a sum its period and field, with a space between."""
     says: str

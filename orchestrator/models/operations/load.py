@@ -6,7 +6,7 @@ from attrs import field, frozen
 from msgspec import Meta
 
 from orchestrator.models.common.timestamps import Timestamp
-from orchestrator.models.operations.system_events import Notice
+from orchestrator.models.operations.system_events import SystemEvent
 from orchestrator.models.operations.tenant import Queue
 
 
@@ -74,6 +74,6 @@ class Load:
     breakers: Annotated[
         dict[str, int], Meta(description="Services that are left alone or probed, with the number of processes.")
     ] = field(factory=dict)
-    notices: Annotated[list[Notice], Meta(description="What happened to the service last, the newest first.")] = field(
-        factory=list
+    notices: Annotated[list[SystemEvent], Meta(description="What happened to the service last, the newest first.")] = (
+        field(factory=list)
     )

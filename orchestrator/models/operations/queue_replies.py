@@ -4,7 +4,7 @@ from attrs import frozen
 
 
 @frozen
-class Reply:
+class QueueReply:
     """One of the replies to a request, in the order of their numbers."""
 
     sequence: int

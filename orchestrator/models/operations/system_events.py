@@ -1,6 +1,6 @@
-"""Notices: what processes tell each other and operators."""
+"""System events: what processes tell each other and operators."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from attrs import field, frozen
 from msgspec import Meta
@@ -9,9 +9,10 @@ from orchestrator.models.common.timestamps import Timestamp
 
 
 @frozen
-class Notice:
+class SystemEvent:
     """Something that has happened to the service itself."""
 
+    SCHEMA_NAME: ClassVar = "Notice"
     name: Annotated[
         str,
         Meta(

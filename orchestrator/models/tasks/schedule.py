@@ -45,7 +45,7 @@ Timezone = Annotated[
         extra={"check": timezone_fault},
     ),
 ]
-Session = Annotated[
+ScheduleSession = Annotated[
     SessionPolicy, Meta(description="`fresh`: each run has a session of its own; `kept`: all runs share one.")
 ]
 Missed = Annotated[
@@ -63,7 +63,7 @@ class ScheduleCreate:
     agent_id: Annotated[Id, Meta(description="The agent that is asked.")]
     content: Content
     timezone: Timezone = "UTC"
-    session: Session = SessionPolicy.FRESH
+    session: ScheduleSession = SessionPolicy.FRESH
     missed: Missed = MissedRuns.RUN_ONCE
     enabled: Enabled = True
     metadata: Metadata | None = None
@@ -77,7 +77,7 @@ class ScheduleUpdate:
     agent_id: Id | None = None
     content: Content | None = None
     timezone: Timezone | None = None
-    session: Session | None = None
+    session: ScheduleSession | None = None
     missed: Missed | None = None
     enabled: Enabled | None = None
     metadata: Metadata | None = None
@@ -94,7 +94,7 @@ class Schedule:
     agent_id: Id
     content: Content
     timezone: Timezone
-    session: Session
+    session: ScheduleSession
     missed: Missed
     enabled: Enabled
     created_at: Timestamp

@@ -13,7 +13,7 @@ from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.queue.attempts.delegated_calls import Delegated
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.store.events.frames import make_body
 
@@ -44,7 +44,7 @@ def seconds_since(moment: str) -> float:
 
 
 @define(eq=False)
-class TaskRun:
+class TaskAttempt:
     """An attempt at a task of whichever kind.
 
     Args:
@@ -54,28 +54,28 @@ class TaskRun:
     """
 
     services: QueueServices
-    hand: Hand
+    running: RunningTask
     message: TaskMessage
     checkpoints: Mapping[str, Any] = field(init=False)
     delegations: Delegated = field(init=False)
 
     @checkpoints.default
     def _checkpoints(self) -> Mapping[str, Any]:
-        return self.hand.claim.checkpoints()
+        return self.running.claim.checkpoints()
 
     @delegations.default
     def _delegations(self) -> Delegated:
-        return Delegated(self.services.delegations, self.hand.claim, self.message, outlast)
+        return Delegated(self.services.delegations, self.running.claim, self.message, outlast)
 
     @property
     def attempt(self) -> int:
         """1, 2, 3…: how often the task was claimed."""
-        return self.hand.claim.attempt
+        return self.running.claim.attempt
 
     @property
     def stopped(self) -> bool:
         """Whether a person stopped the task, so that no later attempt will end it."""
-        return self.hand.stopped
+        return self.running.stopped
 
     async def checkpoint(self, name: str, result: Any) -> None:
         """Keep the result of a step for later attempts.
@@ -83,11 +83,11 @@ class TaskRun:
         Raises:
             FencedOut: another worker has taken over.
         """
-        await outlast(lambda: self.services.tasks.checkpoint(self.hand.claim, name, result))
+        await outlast(lambda: self.services.tasks.checkpoint(self.running.claim, name, result))
 
 
 @define(eq=False)
-class ChatRun(TaskRun):
+class TurnAttempt(TaskAttempt):
     """An attempt at a chat turn; what `services.run.Run` asks for."""
 
     session: Session
@@ -106,7 +106,7 @@ class ChatRun(TaskRun):
             number = self._events
             body = make_body(name, data, tenant_id=self.message.tenant_id, correlation_id=self.message.correlation_id)
             await outlast(
-                lambda: self.services.tasks.emit(self.hand.claim, self.session.session_id, number, name, body)
+                lambda: self.services.tasks.emit(self.running.claim, self.session.session_id, number, name, body)
             )
         if name == _STREAM and not self._streamed:
             self._streamed = True

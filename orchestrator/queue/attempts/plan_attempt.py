@@ -9,14 +9,14 @@ from orchestrator.codec import encode
 from orchestrator.models.plans.plan_state import CallState, PlanProgress
 from orchestrator.models.plans.workflow import WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.queue.attempts.attempt import TaskRun, outlast
+from orchestrator.queue.attempts.attempt import TaskAttempt, outlast
 from orchestrator.services.workflows.workflow_records import last_update, status_note, workflow_of
 from orchestrator.store.plans.workflows import Note, WorkflowStore
 
 
 @define(eq=False)
-class PlanTaskRun(TaskRun):
-    """An attempt at a plan; what `services.run.PlanRun` asks for.
+class PlanTaskAttempt(TaskAttempt):
+    """An attempt at a plan; what `services.run.PlanAttempt` asks for.
 
     Args:
         store: where workflows are.
@@ -32,7 +32,7 @@ class PlanTaskRun(TaskRun):
 
     @update.default
     def _update(self) -> WorkflowStatusUpdate:
-        return last_update(self.hand.claim.record, self.message)
+        return last_update(self.running.claim.record, self.message)
 
     async def checkpoint(self, name: str, result: Any, progress: PlanProgress | None = None) -> None:
         """Keep something for later attempts, and tell of `progress`, in one step.
@@ -53,7 +53,7 @@ class PlanTaskRun(TaskRun):
         async with self._order:
             self._notes += 1
             number = self._notes
-            await outlast(lambda: self.store.note(self.hand.claim, number, note))
+            await outlast(lambda: self.store.note(self.running.claim, number, note))
 
     def _told(self, progress: PlanProgress) -> Note:
         message = self.message

@@ -22,7 +22,7 @@ class StopReason(StrEnum):
 
 
 @define(eq=False)
-class Hand:
+class RunningTask:
     """A task in hand."""
 
     claim: Claim

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from orchestrator.errors import InvalidBody
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.dead_lettering import bury
-from orchestrator.queue.worker.consumer import Handler
+from orchestrator.queue.tasks.dead_lettering import dead_letter
+from orchestrator.queue.worker.consumer import TaskHandler
 
 
 @frozen
@@ -21,17 +21,17 @@ class TaskKinds:
     """
 
     services: QueueServices
-    handlers: Mapping[str, Handler]
+    handlers: Mapping[str, TaskHandler]
 
-    async def __call__(self, hand: Hand) -> None:
+    async def __call__(self, running: RunningTask) -> None:
         """Run a claimed task to its end.
 
         Raises:
             FencedOut: another process has taken the task over.
         """
-        kind = hand.claim.record.get(b"type", b"").decode()
+        kind = running.claim.record.get(b"type", b"").decode()
         handler = self.handlers.get(kind)
         if handler is None:
-            await bury(self.services, hand, InvalidBody(f"Nothing here runs tasks of the type {kind!r}."))
+            await dead_letter(self.services, running, InvalidBody(f"Nothing here runs tasks of the type {kind!r}."))
         else:
-            await handler(hand)
+            await handler(running)

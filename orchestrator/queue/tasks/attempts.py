@@ -9,13 +9,13 @@ import trio
 from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import outlast
-from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.dead_lettering import bury
+from orchestrator.queue.tasks.dead_lettering import dead_letter
 from orchestrator.queue.tasks.retries import within_time_left
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.tasks.claims import Claim
-from orchestrator.store.tasks.tasks import Ending
+from orchestrator.store.tasks.tasks import TaskEnding
 
 T = TypeVar("T")
 
@@ -25,22 +25,22 @@ _SETTLE_SECONDS: Final = 10.0
 """How long a stopped task may take to be settled in the store."""
 
 
-async def read_or_bury(services: QueueServices, hand: Hand) -> TaskMessage | None:
+async def read_or_dead_letter(services: QueueServices, running: RunningTask) -> TaskMessage | None:
     """Return a task's message, with what is left of its time; None: it can't be read, and the task is buried.
 
     Raises:
         FencedOut: another process has taken the task over.
     """
     try:
-        return within_time_left(hand.claim.message(), hand.claim)
+        return within_time_left(running.claim.message(), running.claim)
     except InvalidBody as error:
-        await bury(services, hand, error)
+        await dead_letter(services, running, error)
         return None
 
 
 async def carry(
     services: QueueServices,
-    hand: Hand,
+    running: RunningTask,
     attempt: Callable[[], Awaitable[None]],
     cancelled: Callable[[], Awaitable[None]],
 ) -> None:
@@ -55,18 +55,18 @@ async def carry(
     Raises:
         FencedOut: another process has taken the task over.
     """
-    with hand.scope:
-        if hand.claim.cancel_reason is not None:
-            hand.stop(StopReason(hand.claim.cancel_reason))
+    with running.scope:
+        if running.claim.cancel_reason is not None:
+            running.stop(StopReason(running.claim.cancel_reason))
             await trio.lowlevel.checkpoint()
         await attempt()
-    if not hand.scope.cancelled_caught:
+    if not running.scope.cancelled_caught:
         return
     with trio.CancelScope(shield=True, deadline=trio.current_time() + _SETTLE_SECONDS):
-        if hand.reason is StopReason.HANDED_BACK:
-            await services.tasks.hand_back(hand.claim)
-            await services.ready.mark(hand.claim.tenant_id)
-        elif hand.stopped:
+        if running.reason is StopReason.HANDED_BACK:
+            await services.tasks.hand_back(running.claim)
+            await services.ready.mark(running.claim.tenant_id)
+        elif running.stopped:
             await cancelled()
 
 
@@ -117,7 +117,7 @@ async def end_alone(
     Raises:
         FencedOut: another process has taken the task over.
     """
-    ending = Ending(
+    ending = TaskEnding(
         status=status,
         session_state="",
         state_body=b"",

@@ -8,18 +8,18 @@ from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.queue.attempts.attempt import ChatRun
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.attempt import TurnAttempt
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
+from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
 from orchestrator.queue.tasks.retries import start_over
 from orchestrator.queue.tasks.waiting import put_aside
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
-from orchestrator.services.workflows.ephemeral_session import stand_in
+from orchestrator.services.workflows.ephemeral_session import ephemeral_session
 
 
 @define(eq=False)
-class ItemRun(ChatRun):
+class ItemAttempt(TurnAttempt):
     """An attempt at an item: what `services.run.Run` asks for, without a conversation and without followers."""
 
     async def emit(self, name: str, data: object) -> None:
@@ -42,38 +42,38 @@ class BatchItems:
     services: QueueServices
     items: TurnRunner
 
-    async def __call__(self, hand: Hand) -> None:
+    async def __call__(self, running: RunningTask) -> None:
         """Run a claimed item to its end.
 
         Raises:
             FencedOut: another process has taken the task over.
         """
-        message = await read_or_bury(self.services, hand)
+        message = await read_or_dead_letter(self.services, running)
         if message is None:
             return
-        run = ItemRun(self.services, hand, message, stand_in(message, message.payload["agent_id"]))
+        run = ItemAttempt(self.services, running, message, ephemeral_session(message, message.payload["agent_id"]))
         await carry(
             self.services,
-            hand,
+            running,
             partial(self._attempt, run),
-            partial(end_alone, self.services, hand.claim, TaskStatus.CANCELLED),
+            partial(end_alone, self.services, running.claim, TaskStatus.CANCELLED),
         )
 
-    async def _attempt(self, run: ItemRun) -> None:
-        fault = lost_too_often(self.services, run.hand.claim, "item")
+    async def _attempt(self, run: ItemAttempt) -> None:
+        fault = lost_too_often(self.services, run.running.claim, "item")
         if fault is not None:
             await self._fail(run, fault)
             return
         outcome = await outcome_of(partial(self.items.run, run, Partial()), "item", run.message.task_id)
         if isinstance(outcome, TurnDone):
-            run.hand.tokens = outcome.answer.usage.total_tokens
+            run.running.tokens = outcome.answer.usage.total_tokens
             answer = encode(outcome.answer)
-            await end_alone(self.services, run.hand.claim, TaskStatus.COMPLETED, result=answer)
+            await end_alone(self.services, run.running.claim, TaskStatus.COMPLETED, result=answer)
         elif isinstance(outcome, TurnWaiting):
-            await put_aside(self.services, run.hand.claim, "", outcome.waits)
+            await put_aside(self.services, run.running.claim, "", outcome.waits)
         elif not await start_over(self.services, run, outcome):
             await self._fail(run, outcome)
 
-    async def _fail(self, run: ItemRun, error: OrchestratorError) -> None:
+    async def _fail(self, run: ItemAttempt, error: OrchestratorError) -> None:
         body = encode(error.body(run.message.correlation_id))
-        await end_alone(self.services, run.hand.claim, TaskStatus.FAILED, error=body)
+        await end_alone(self.services, run.running.claim, TaskStatus.FAILED, error=body)

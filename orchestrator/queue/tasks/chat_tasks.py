@@ -11,11 +11,11 @@ from orchestrator.models.events.events import ChatStatusUpdate, ToolExecute, Tro
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
-from orchestrator.queue.attempts.attempt import ChatRun, outlast, seconds_since
-from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.attempt import TurnAttempt, outlast, seconds_since
+from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
-from orchestrator.queue.tasks.dead_lettering import bury
+from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.tasks.dead_lettering import dead_letter
 from orchestrator.queue.tasks.retries import start_over
 from orchestrator.queue.tasks.waiting import put_aside
 from orchestrator.queue.worker.expiry import expired
@@ -23,7 +23,7 @@ from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, T
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.tasks.tasks import Ending
+from orchestrator.store.tasks.tasks import TaskEnding
 
 
 @frozen
@@ -38,51 +38,53 @@ class ChatTasks:
     services: QueueServices
     turns: TurnRunner
 
-    async def __call__(self, hand: Hand) -> None:
+    async def __call__(self, running: RunningTask) -> None:
         """Run a claimed turn to its end.
 
         Raises:
             FencedOut: another process has taken the task over.
         """
-        session = hand.claim.session
-        message = await read_or_bury(self.services, hand)
+        session = running.claim.session
+        message = await read_or_dead_letter(self.services, running)
         if message is None:
             return
         if session is None:
-            await bury(self.services, hand, InternalFault("The session of the task is gone."))
+            await dead_letter(self.services, running, InternalFault("The session of the task is gone."))
             return
-        run = ChatRun(self.services, hand, message, session)
+        run = TurnAttempt(self.services, running, message, session)
         said = Partial()
-        await carry(self.services, hand, partial(self._attempt, run, said), partial(self._cancel, run, said))
+        await carry(self.services, running, partial(self._attempt, run, said), partial(self._cancel, run, said))
 
-    async def _attempt(self, run: ChatRun, said: Partial) -> None:
+    async def _attempt(self, run: TurnAttempt, said: Partial) -> None:
         """Do the turn, and end it."""
         outcome: TurnDone | TurnWaiting | OrchestratorError | None = self._refusal(run)
         if outcome is None:
             outcome = await outcome_of(partial(self.turns.run, run, said), "turn", run.message.task_id)
         if isinstance(outcome, TurnDone):
-            run.hand.tokens = outcome.answer.usage.total_tokens
+            run.running.tokens = outcome.answer.usage.total_tokens
             await self._finish(run, self._done(run, outcome))
         elif isinstance(outcome, TurnWaiting):
             await self._park(run, outcome)
         elif not await start_over(self.services, run, outcome):
             await self._finish(run, self._failed(run, outcome))
 
-    def _refusal(self, run: ChatRun) -> OrchestratorError | None:
-        if run.hand.claim.expired:
+    def _refusal(self, run: TurnAttempt) -> OrchestratorError | None:
+        if run.running.claim.expired:
             return expired()
-        return lost_too_often(self.services, run.hand.claim, "turn")
+        return lost_too_often(self.services, run.running.claim, "turn")
 
-    async def _finish(self, run: ChatRun, ending: Ending) -> None:
+    async def _finish(self, run: TurnAttempt, ending: TaskEnding) -> None:
         services = self.services
         retention = retention_of(services.settings)
-        more = await outlast(lambda: services.tasks.finish(run.hand.claim, run.session.session_id, ending, retention))
+        more = await outlast(
+            lambda: services.tasks.finish(run.running.claim, run.session.session_id, ending, retention)
+        )
         waited = seconds_since(run.message.created_at)
         services.metrics.message_processed(run.message.tenant_id, ending.status, waited)
         if more:
             await outlast(lambda: services.ready.mark(run.message.tenant_id))
 
-    async def _park(self, run: ChatRun, waiting: TurnWaiting) -> None:
+    async def _park(self, run: TurnAttempt, waiting: TurnWaiting) -> None:
         message = run.message
         requests = {}
         for wait in waiting.waits:
@@ -97,12 +99,12 @@ class ChatTasks:
                     "tool.execute", data, tenant_id=message.tenant_id, correlation_id=message.correlation_id
                 )
                 requests[wait.call_id] = ("tool.execute", body)
-        await put_aside(self.services, run.hand.claim, run.session.session_id, waiting.waits, requests)
+        await put_aside(self.services, run.running.claim, run.session.session_id, waiting.waits, requests)
 
-    async def _cancel(self, run: ChatRun, said: Partial) -> None:
+    async def _cancel(self, run: TurnAttempt, said: Partial) -> None:
         await self._finish(run, self._cancelled(run, said))
 
-    def _done(self, run: ChatRun, done: TurnDone) -> Ending:
+    def _done(self, run: TurnAttempt, done: TurnDone) -> TaskEnding:
         return self._ending(
             run,
             TaskStatus.COMPLETED,
@@ -113,8 +115,8 @@ class ChatTasks:
             agent_version=done.agent_version,
         )
 
-    def _cancelled(self, run: ChatRun, said: Partial) -> Ending:
-        interrupted = run.hand.reason is StopReason.INTERRUPTED
+    def _cancelled(self, run: TurnAttempt, said: Partial) -> TaskEnding:
+        interrupted = run.running.reason is StopReason.INTERRUPTED
         return self._ending(
             run,
             TaskStatus.CANCELLED,
@@ -125,7 +127,7 @@ class ChatTasks:
             conversation_id=said.conversation_id,
         )
 
-    def _failed(self, run: ChatRun, error: OrchestratorError) -> Ending:
+    def _failed(self, run: TurnAttempt, error: OrchestratorError) -> TaskEnding:
         body = error.body(run.message.correlation_id)
         trouble = Trouble(body, parent_id=run.message.metadata.message_id)
         return self._ending(
@@ -138,13 +140,13 @@ class ChatTasks:
             keep_question=not isinstance(error, TaskExpired),
         )
 
-    def _status(self, run: ChatRun, status: MessageStatus) -> tuple[str, ChatStatusUpdate]:
+    def _status(self, run: TurnAttempt, status: MessageStatus) -> tuple[str, ChatStatusUpdate]:
         message = run.message
         return "chat.status_update", ChatStatusUpdate(str(message.metadata.message_id), message.task_id, status)
 
     def _ending(
         self,
-        run: ChatRun,
+        run: TurnAttempt,
         status: TaskStatus,
         state: SessionState,
         *,
@@ -156,10 +158,10 @@ class ChatTasks:
         error: bytes = b"",
         dead_letter: bool = False,
         keep_question: bool = True,
-    ) -> Ending:
+    ) -> TaskEnding:
         message = run.message
         tenant_id, correlation_id = message.tenant_id, message.correlation_id
-        return Ending(
+        return TaskEnding(
             status=status,
             session_state=state,
             state_body=state_body(tenant_id, run.session.session_id, state, correlation_id),

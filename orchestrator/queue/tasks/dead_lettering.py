@@ -4,23 +4,23 @@ from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
-from orchestrator.store.tasks.tasks import Ending
+from orchestrator.store.tasks.tasks import TaskEnding
 
 
-async def bury(services: QueueServices, hand: Hand, error: OrchestratorError) -> None:
+async def dead_letter(services: QueueServices, running: RunningTask, error: OrchestratorError) -> None:
     """End a task as failed, for `error`; its session, if it has one, is told.
 
     Raises:
         FencedOut: another process has taken the task over.
     """
-    claim = hand.claim
+    claim = running.claim
     correlation_id = claim.record.get(b"correlation_id", b"").decode()
     session_id = claim.record.get(b"session_id", b"").decode()
-    ending = Ending(
+    ending = TaskEnding(
         status=TaskStatus.FAILED,
         session_state=SessionState.ERROR,
         state_body=state_body(claim.tenant_id, session_id, SessionState.ERROR, correlation_id),

@@ -9,15 +9,15 @@ from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.plain_tasks import PlainRun, PlainTasks
-from orchestrator.queue.worker.consumer import Handler
+from orchestrator.queue.tasks.plain_tasks import PlainAttempt, PlainTasks
+from orchestrator.queue.worker.consumer import TaskHandler
 from orchestrator.services.agents.tool_runs import TOOL_RUN
 from orchestrator.services.delegation.delegation_cancels import DelegationCancels
 from orchestrator.services.delegation.delegations import CANCEL_TASK, answer_of, result_of
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.plans.attempt import CallWaits
 from orchestrator.services.shared.call_contexts import call_of
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore
+from orchestrator.store.tasks.plain_tasks import PlainTaskStore
 
 _RUN: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)
 
@@ -29,7 +29,7 @@ class ToolRuns:
     clients: Clients
     coordinator: ServiceCoordinator
 
-    async def __call__(self, run: PlainRun) -> Any:
+    async def __call__(self, run: PlainAttempt) -> Any:
         """Hand the run on, or return what came of it.
 
         Raises:
@@ -63,15 +63,15 @@ class CancelTasks:
 
     cancels: DelegationCancels
 
-    async def __call__(self, run: PlainRun) -> Any:
+    async def __call__(self, run: PlainAttempt) -> Any:
         """Tell the services of a task that has ended; OrchestratorError where one could not be told."""
         call = call_of(run.message, run.deadline)
         return {"cancelled": await self.cancels.tell(call, run.message.payload["task_id"])}
 
 
 def delegation_handlers(
-    queue: QueueServices, store: GenericTaskStore, clients: Clients, coordinator: ServiceCoordinator
-) -> dict[str, Handler]:
+    queue: QueueServices, store: PlainTaskStore, clients: Clients, coordinator: ServiceCoordinator
+) -> dict[str, TaskHandler]:
     """Return what runs tasks about delegated work, by their types."""
     cancels = DelegationCancels(queue.delegations, clients, coordinator, queue.metrics)
     return {

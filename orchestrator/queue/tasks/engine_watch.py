@@ -13,7 +13,7 @@ from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.queue.attempts.attempt import outlast
-from orchestrator.queue.attempts.plan_attempt import PlanTaskRun
+from orchestrator.queue.attempts.plan_attempt import PlanTaskAttempt
 from orchestrator.services.delegation.delegations import answer_of
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.workflows.engine_executor import CALL
@@ -53,7 +53,7 @@ class EngineWatch:
         """Return a wait for the engine, after which it is asked."""
         return evolve(wait, timeout_ms=self.poll_ms)
 
-    async def look(self, run: PlanTaskRun) -> Wait | None:
+    async def look(self, run: PlanTaskAttempt) -> Wait | None:
         """See to a run that was given up because nothing was heard of it.
 
         Returns:
@@ -68,11 +68,11 @@ class EngineWatch:
         answer = answer_of(run.checkpoints, CALL)
         if answer is None or answer.error is None or answer.error.code != CallTimeout.code:
             return None
-        lasts_ms = run.hand.claim.message().metadata.timeout_ms
-        if now_ms() >= int(run.hand.claim.record[b"started_at"]) + lasts_ms:
+        lasts_ms = run.running.claim.message().metadata.timeout_ms
+        if now_ms() >= int(run.running.claim.record[b"started_at"]) + lasts_ms:
             raise PlanTimeout(f"The workflow has not ended within {lasts_ms} ms.")
         # First of all, so that an end which the engine tells meanwhile counts.
-        await outlast(lambda: self.store.wait_again(run.hand.claim, CALL))
+        await outlast(lambda: self.store.wait_again(run.running.claim, CALL))
         told = await self._ask(run)
         ended = _ended(told)
         if ended is None:
@@ -82,7 +82,7 @@ class EngineWatch:
         run.checkpoints = {**run.checkpoints, ANSWER + CALL: unstructure(ended)}
         return None
 
-    async def _ask(self, run: PlanTaskRun) -> dict[str, Any]:
+    async def _ask(self, run: PlanTaskAttempt) -> dict[str, Any]:
         handed_on = await outlast(lambda: run.services.delegations.of_task(run.message.tenant_id, run.message.task_id))
         execution_id = next((one.execution_id for one in handed_on if one.call_id == CALL), "")
         if not execution_id:
@@ -98,10 +98,10 @@ class EngineWatch:
             _log.info("workflow.not_seen", task_id=run.message.task_id, reason=error.message)
             return {}
 
-    async def _tell(self, run: PlanTaskRun, told: dict[str, Any]) -> None:
+    async def _tell(self, run: PlanTaskAttempt, told: dict[str, Any]) -> None:
         """Tell followers what is new."""
         message = run.message
-        before = read_progress(run.hand.claim.record)
+        before = read_progress(run.running.claim.record)
         progress = progress_of_run(told)
         if progress.input_request is None and progress.current_step == before.current_step:
             # The engine need not repeat what it asks for.

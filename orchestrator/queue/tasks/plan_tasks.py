@@ -19,10 +19,10 @@ from orchestrator.models.plans.workflow import WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.waits import ANSWER
 from orchestrator.queue.attempts.attempt import outlast
-from orchestrator.queue.attempts.plan_attempt import PlanTaskRun
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.plan_attempt import PlanTaskAttempt
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_bury
+from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_dead_letter
 from orchestrator.queue.tasks.engine_watch import EngineWatch
 from orchestrator.queue.tasks.retries import try_later
 from orchestrator.queue.tasks.waiting import put_aside
@@ -33,7 +33,7 @@ from orchestrator.services.workflows.workflow_records import STATUS_UPDATE, stat
 from orchestrator.services.workflows.workflow_views import steps_done
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.workflows import WorkflowStore
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, TaskEnd
+from orchestrator.store.tasks.plain_tasks import PlainTaskStore, TaskEnd
 
 Outcome = PlanDone | PlanWaiting | PlanUndone | OrchestratorError
 
@@ -53,24 +53,24 @@ class PlanTasks:
 
     services: QueueServices
     store: WorkflowStore
-    ends: GenericTaskStore
+    ends: PlainTaskStore
     plans: PlanRunner
     known: PlanRunner
     watch: EngineWatch
 
-    async def __call__(self, hand: Hand) -> None:
+    async def __call__(self, running: RunningTask) -> None:
         """Run a claimed workflow to its end, or until it waits for somebody.
 
         Raises:
             FencedOut: another process has taken the task over.
         """
-        message = await read_or_bury(self.services, hand)
+        message = await read_or_dead_letter(self.services, running)
         if message is None:
             return
-        run = PlanTaskRun(self.services, hand, message, self.store, aloud="plan" in message.payload)
-        await carry(self.services, hand, partial(self._attempt, run), partial(self._cancel, run))
+        run = PlanTaskAttempt(self.services, running, message, self.store, aloud="plan" in message.payload)
+        await carry(self.services, running, partial(self._attempt, run), partial(self._cancel, run))
 
-    async def _attempt(self, run: PlanTaskRun) -> None:
+    async def _attempt(self, run: PlanTaskAttempt) -> None:
         outcome: Outcome | None = self._refusal(run)
         if outcome is None:
             outcome = await outcome_of(partial(self._run, run), "workflow", run.message.task_id)
@@ -80,11 +80,11 @@ class PlanTasks:
             await self._finish(run, _failed(run, outcome.error, undone=outcome))
         elif isinstance(outcome, PlanWaiting):
             waits = [self.watch.patient(wait) for wait in outcome.waits] if not run.aloud else outcome.waits
-            await put_aside(self.services, run.hand.claim, "", waits)
+            await put_aside(self.services, run.running.claim, "", waits)
         elif _is_final(run, outcome) or not await self._try_later(run, outcome):
             await self._finish(run, _failed(run, outcome))
 
-    async def _run(self, run: PlanTaskRun) -> PlanDone | PlanWaiting | PlanUndone:
+    async def _run(self, run: PlanTaskAttempt) -> PlanDone | PlanWaiting | PlanUndone:
         message = run.message
         given = message.payload.get("input", {})
         if not isinstance(given, dict):
@@ -100,28 +100,30 @@ class PlanTasks:
             return PlanWaiting([waiting])
         return await self.known.run(engine_plan(message), given, run)
 
-    def _refusal(self, run: PlanTaskRun) -> OrchestratorError | None:
-        claim = run.hand.claim
+    def _refusal(self, run: PlanTaskAttempt) -> OrchestratorError | None:
+        claim = run.running.claim
         if claim.expired:
             return TaskExpired("The workflow waited for too long to be started, and was given up; send it again.")
         return lost_too_often(self.services, claim, "workflow")
 
-    async def _try_later(self, run: PlanTaskRun, error: OrchestratorError) -> bool:
+    async def _try_later(self, run: PlanTaskAttempt, error: OrchestratorError) -> bool:
         update = evolve(run.update, status=TaskStatus.RETRYING, status_message=error.message)
         body = status_body(update, run.message.tenant_id, run.message.correlation_id)
-        return await try_later(self.services, run.hand, run.message, error, session_id="", event=(STATUS_UPDATE, body))
+        return await try_later(
+            self.services, run.running, run.message, error, session_id="", event=(STATUS_UPDATE, body)
+        )
 
-    async def _cancel(self, run: PlanTaskRun) -> None:
+    async def _cancel(self, run: PlanTaskAttempt) -> None:
         await self._finish(run, _ending(run, TaskStatus.CANCELLED))
 
-    async def _finish(self, run: PlanTaskRun, end: TaskEnd) -> None:
+    async def _finish(self, run: PlanTaskAttempt, end: TaskEnd) -> None:
         services = self.services
         retain = int(services.settings.retain_tasks)
-        more = await outlast(lambda: self.ends.finish(run.hand.claim, end, retain_seconds=retain))
+        more = await outlast(lambda: self.ends.finish(run.running.claim, end, retain_seconds=retain))
         if more:
             await outlast(lambda: services.ready.mark(run.message.tenant_id))
 
-    def _done(self, run: PlanTaskRun, done: PlanDone) -> TaskEnd:
+    def _done(self, run: PlanTaskAttempt, done: PlanDone) -> TaskEnd:
         if run.aloud:
             result = {"results": done.results, "failed": done.failed, "skipped": done.skipped}
         else:
@@ -132,7 +134,7 @@ class PlanTasks:
         return _ending(run, done.status, result=encode(result))
 
 
-def _is_final(run: PlanTaskRun, error: OrchestratorError) -> bool:
+def _is_final(run: PlanTaskAttempt, error: OrchestratorError) -> bool:
     """Tell whether no further attempt may help: the time is over, or the Workflow Engine has told the end."""
     return isinstance(error, PlanTimeout) or (not run.aloud and ANSWER + CALL in run.checkpoints)
 
@@ -149,7 +151,7 @@ def plan_of(message: TaskMessage) -> OrchestrationPlan:
     return plan
 
 
-def _failed(run: PlanTaskRun, error: OrchestratorError, undone: PlanUndone | None = None) -> TaskEnd:
+def _failed(run: PlanTaskAttempt, error: OrchestratorError, undone: PlanUndone | None = None) -> TaskEnd:
     body = error.body(run.message.correlation_id)
     result = b"" if undone is None else encode({"undone": undone.undone, "left": undone.left})
     trouble = Trouble(body, run.message.task_id, is_recoverable=False)
@@ -157,7 +159,7 @@ def _failed(run: PlanTaskRun, error: OrchestratorError, undone: PlanUndone | Non
 
 
 def _ending(
-    run: PlanTaskRun,
+    run: PlanTaskAttempt,
     status: TaskStatus,
     *,
     result: bytes = b"",

@@ -13,8 +13,8 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.tasks.task import TaskMessage
-from orchestrator.queue.attempts.attempt import ChatRun, outlast
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.attempt import TurnAttempt, outlast
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.tasks.claims import Claim
@@ -31,7 +31,7 @@ def within_time_left(message: TaskMessage, claim: Claim) -> TaskMessage:
     return evolve(message, metadata=evolve(message.metadata, timeout_ms=timeout_ms, retry_count=claim.failures))
 
 
-async def start_over(services: QueueServices, run: ChatRun, error: OrchestratorError) -> bool:
+async def start_over(services: QueueServices, run: TurnAttempt, error: OrchestratorError) -> bool:
     """Let a failed turn start over later, if that may help and there is time; false if it is given up.
 
     Raises:
@@ -41,12 +41,12 @@ async def start_over(services: QueueServices, run: ChatRun, error: OrchestratorE
     queued = ChatStatusUpdate(str(message.metadata.message_id), message.task_id, MessageStatus.QUEUED, queue_position=0)
     name = "chat.status_update"
     body = make_body(name, queued, tenant_id=message.tenant_id, correlation_id=message.correlation_id)
-    return await try_later(services, run.hand, message, error, session_id=run.session.session_id, event=(name, body))
+    return await try_later(services, run.running, message, error, session_id=run.session.session_id, event=(name, body))
 
 
 async def try_later(
     services: QueueServices,
-    hand: Hand,
+    running: RunningTask,
     message: TaskMessage,
     error: OrchestratorError,
     *,
@@ -66,8 +66,8 @@ async def try_later(
     Raises:
         FencedOut: another process has taken the task over.
     """
-    claim, settings = hand.claim, services.settings
-    remaining = message.metadata.timeout_ms / 1000 - (trio.current_time() - hand.began)
+    claim, settings = running.claim, services.settings
+    remaining = message.metadata.timeout_ms / 1000 - (trio.current_time() - running.began)
     delay = task_retry_delay(
         task_policy(settings.task_retries, settings.task_retry_delay),
         claim.failures + 1,

@@ -29,9 +29,9 @@ from orchestrator.models.plans.workflow import WorkflowEnd
 from orchestrator.models.tasks.batch import CallbackEvent
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import outlast
-from orchestrator.queue.attempts.running_task import Hand
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_bury
+from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
 from orchestrator.queue.tasks.retries import put_off
 from orchestrator.services.workflows.workflow_views import results_of
 from orchestrator.store.operations.tenants import TenantStates
@@ -71,19 +71,19 @@ class Webhooks:
     client: CallbackClient
     policy: RetryPolicy = POLICY
 
-    async def __call__(self, hand: Hand) -> None:
+    async def __call__(self, running: RunningTask) -> None:
         """Try a claimed delivery once.
 
         Raises:
             FencedOut: another process has taken the task over.
         """
-        message = await read_or_bury(self.services, hand)
+        message = await read_or_dead_letter(self.services, running)
         if message is None:
             return
-        claim = hand.claim
+        claim = running.claim
         await carry(
             self.services,
-            hand,
+            running,
             partial(self._attempt, claim, message),
             partial(end_alone, self.services, claim, TaskStatus.CANCELLED),
         )

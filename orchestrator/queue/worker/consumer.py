@@ -17,11 +17,11 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import FencedOut, StoreUnavailable
-from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.worker.leases import Keeper
+from orchestrator.queue.worker.leases import Leases
 from orchestrator.queue.worker.listener import listen
-from orchestrator.queue.worker.load_report import Meter
+from orchestrator.queue.worker.load_report import LoadReporter
 from orchestrator.queue.worker.scheduler import Scheduler
 from orchestrator.queue.worker.sweeper import Sweeper
 from orchestrator.queue.worker.timers import RunSchedules, run_timers
@@ -29,7 +29,7 @@ from orchestrator.store.tasks.claims import Claim
 
 _log = structlog.get_logger()
 
-Handler = Callable[[Hand], Awaitable[None]]
+TaskHandler = Callable[[RunningTask], Awaitable[None]]
 """Runs a claimed task to its end, and ends it in the store; stopped from outside, it settles what is to be settled."""
 
 _GOODBYE_SECONDS: Final = 5.0
@@ -46,28 +46,28 @@ class Consumer:
     """
 
     services: QueueServices
-    handler: Handler
+    handler: TaskHandler
     run_schedules: RunSchedules | None = None
-    hands: dict[str, Hand] = field(factory=dict, init=False)
+    running_tasks: dict[str, RunningTask] = field(factory=dict, init=False)
     alive: bool = field(default=False, init=False)
-    meter: Meter = field(init=False)
+    meter: LoadReporter = field(init=False)
     _freed: trio.Event = field(factory=trio.Event, init=False)
     _scheduler: Scheduler | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.meter = Meter(self.services.node, self.services.settings.concurrency, self.services.breakers)
+        self.meter = LoadReporter(self.services.node, self.services.settings.concurrency, self.services.breakers)
 
     async def run(self, stopping: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Consume until `stopping` is set and everything in hand has been settled."""
         services = self.services
-        keeper = Keeper(services, self.hands, self._take, self.meter)
+        leases = Leases(services, self.running_tasks, self._take, self.meter)
         async with trio.open_nursery() as background:
-            await background.start(listen, services, self.hands)
+            await background.start(listen, services, self.running_tasks)
             background.start_soon(run_timers, services, self.run_schedules)
             async with trio.open_nursery() as workers:
-                keeper.workers = workers
-                background.start_soon(keeper.run)
-                background.start_soon(Sweeper(services, self._free_slots, keeper.adopt).run)
+                leases.workers = workers
+                background.start_soon(leases.run)
+                background.start_soon(Sweeper(services, self._free_slots, leases.adopt).run)
                 scheduler = Scheduler(
                     services, self._free_slots, self._slot_freed, partial(self._take, workers=workers)
                 )
@@ -77,7 +77,7 @@ class Consumer:
                     self.alive = True
                     task_status.started()
                     await stopping.wait()
-                    keeper.workers = None
+                    leases.workers = None
                     scheduling.cancel_scope.cancel()
                 # A round that was under way has ended by now: what it claimed is in hand, and drained with the rest.
                 await self._drain()
@@ -94,26 +94,26 @@ class Consumer:
                 _log.warning("node.goodbye_failed", error=error.message)
 
     def _free_slots(self) -> int:
-        return self.services.settings.concurrency - len(self.hands)
+        return self.services.settings.concurrency - len(self.running_tasks)
 
     async def _drain(self) -> None:
         """Let what runs finish in time, then hand the rest back."""
         with trio.move_on_after(self.services.settings.drain_timeout):
-            while self.hands:
+            while self.running_tasks:
                 await self._slot_freed()
-        for hand in list(self.hands.values()):
-            hand.stop(StopReason.HANDED_BACK)
+        for running in list(self.running_tasks.values()):
+            running.stop(StopReason.HANDED_BACK)
 
     def _take(self, claim: Claim, workers: trio.Nursery) -> None:
-        hand = Hand(claim)
-        self.hands[claim.task_id] = hand
+        running = RunningTask(claim)
+        self.running_tasks[claim.task_id] = running
         self.meter.note_claim(claim)
-        workers.start_soon(self._work, hand)
+        workers.start_soon(self._work, running)
 
-    async def _work(self, hand: Hand) -> None:
-        claim, began = hand.claim, trio.current_time()
+    async def _work(self, running: RunningTask) -> None:
+        claim, began = running.claim, trio.current_time()
         try:
-            await self.handler(hand)
+            await self.handler(running)
         except FencedOut:
             self.services.metrics.fenced()
             _log_of(claim).warning("task.fenced")
@@ -126,17 +126,17 @@ class Consumer:
         finally:
             took = trio.current_time() - began
             self.services.metrics.task_processed(took)
-            if self.hands.get(claim.task_id) is hand:
-                del self.hands[claim.task_id]
+            if self.running_tasks.get(claim.task_id) is running:
+                del self.running_tasks[claim.task_id]
             self.meter.note_end()
-            self._reckon(hand, took)
+            self._reckon(running, took)
             self._freed.set()
 
-    def _reckon(self, hand: Hand, seconds: float) -> None:
+    def _reckon(self, running: RunningTask, seconds: float) -> None:
         """Tell the scheduler what a task has really cost."""
         measure = self.services.settings.fairness_cost
         if measure != "tasks" and self._scheduler is not None:
-            self._scheduler.correct(hand.claim.tenant_id, seconds if measure == "seconds" else hand.tokens / 1000)
+            self._scheduler.correct(running.claim.tenant_id, seconds if measure == "seconds" else running.tokens / 1000)
 
     async def _slot_freed(self) -> None:
         await self._freed.wait()

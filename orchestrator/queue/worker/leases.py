@@ -9,11 +9,11 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import FencedOut, StoreUnavailable
-from orchestrator.queue.attempts.running_task import Hand, StopReason
+from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.worker.external_entries import adopt_stray
-from orchestrator.queue.worker.load_report import Meter
-from orchestrator.queue.worker.tenant_isolation import kept_apart
+from orchestrator.queue.worker.external_entries import import_entry
+from orchestrator.queue.worker.load_report import LoadReporter
+from orchestrator.queue.worker.tenant_isolation import isolate_tenant
 from orchestrator.store.tasks.claims import Claim
 
 _log = structlog.get_logger()
@@ -24,13 +24,13 @@ _TAKEN_AT_ONCE: Final = 32
 
 
 @define(eq=False)
-class Keeper:
+class Leases:
     """Keeps what this process holds, and adopts what others have left."""
 
     services: QueueServices
-    hands: dict[str, Hand]
+    running_tasks: dict[str, RunningTask]
     take: Callable[[Claim, trio.Nursery], None]
-    meter: Meter
+    meter: LoadReporter
     workers: trio.Nursery | None = field(default=None, init=False)
     _patient_until: float = field(default=0.0, init=False)
 
@@ -45,7 +45,7 @@ class Keeper:
         while True:
             began = trio.current_time()
             try:
-                load = self.meter.read(hand.claim.tenant_id for hand in self.hands.values())
+                load = self.meter.read(running.claim.tenant_id for running in self.running_tasks.values())
                 gone = await self.services.nodes.beat(self.services.node, round(timeout * 1000), load)
                 # After Redis was away every process looks silent: give all of them time to be heard again.
                 if gone and trio.current_time() >= self._patient_until:
@@ -61,8 +61,8 @@ class Keeper:
         while True:
             await trio.sleep(lease / _RENEWALS_A_LEASE)
             by_tenant: dict[str, list[Claim]] = defaultdict(list)
-            for hand in self.hands.values():
-                by_tenant[hand.claim.tenant_id].append(hand.claim)
+            for running in self.running_tasks.values():
+                by_tenant[running.claim.tenant_id].append(running.claim)
             try:
                 async with trio.open_nursery() as nursery:
                     for tenant_id, claims in by_tenant.items():
@@ -72,18 +72,18 @@ class Keeper:
 
     async def _renew_tenant(self, tenant_id: str, claims: list[Claim]) -> None:
         lost: set[str] = set()
-        with kept_apart(tenant_id):
+        with isolate_tenant(tenant_id):
             lost = await self.services.tasks.renew(tenant_id, self.services.node, claims)
         for claim in claims:
-            hand = self.hands.get(claim.task_id)
+            running = self.running_tasks.get(claim.task_id)
             # The task may have ended and come back to this very process meanwhile: that attempt is not lost.
-            if claim.task_id in lost and hand is not None and hand.claim is claim:
-                hand.stop(StopReason.LOST)
+            if claim.task_id in lost and running is not None and running.claim is claim:
+                running.stop(StopReason.LOST)
 
     async def _adopt_from(self, gone: str) -> None:
         """Take over what a process left that is gone; when nothing is left, it is forgotten."""
         for tenant_id in await self.services.tenants():
-            with kept_apart(tenant_id):
+            with isolate_tenant(tenant_id):
                 if await self.adopt(tenant_id, silence_ms=1, gone=gone):
                     return
         await self.services.nodes.leave(gone)
@@ -92,20 +92,20 @@ class Keeper:
     async def adopt(self, tenant_id: str, *, silence_ms: int, gone: str | None = None) -> bool:
         """Take over a tenant's silent tasks, as far as there are slots; says whether there may be more."""
         while self.workers is not None:
-            free = self.services.settings.concurrency - len(self.hands)
+            free = self.services.settings.concurrency - len(self.running_tasks)
             if free <= 0:
                 return True
             with trio.CancelScope(shield=True):
-                claims, strays, more = await self.services.tasks.take_over(
+                claims, external_entries, more = await self.services.tasks.take_over(
                     tenant_id, self.services.node, min(free, _TAKEN_AT_ONCE), silence_ms=silence_ms, gone=gone
                 )
                 for claim in claims:
-                    if stale := self.hands.get(claim.task_id):
+                    if stale := self.running_tasks.get(claim.task_id):
                         stale.stop(StopReason.LOST)
                     _log.info("task.taken_over", tenant_id=tenant_id, task_id=claim.task_id, attempt=claim.attempt)
                     await self._begin(claim)
-                for stray in strays:
-                    await adopt_stray(self.services, stray)
+                for external_entry in external_entries:
+                    await import_entry(self.services, external_entry)
             if not more:
                 return False
         return True

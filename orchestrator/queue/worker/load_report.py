@@ -19,7 +19,7 @@ _TENANTS: Final = 50
 
 
 @define
-class Meter:
+class LoadReporter:
     """Counts claims and ends, and how long tasks had waited.
 
     Args:

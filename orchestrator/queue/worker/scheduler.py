@@ -14,11 +14,11 @@ from attrs import define, field
 from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.worker.external_entries import adopt_stray
-from orchestrator.queue.worker.tenant_isolation import kept_apart
-from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.queue.worker.external_entries import import_entry
+from orchestrator.queue.worker.tenant_isolation import isolate_tenant
+from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.store.scheduling.ready import Settlement, Turn
-from orchestrator.store.tasks.claims import Batch, Claim
+from orchestrator.store.tasks.claims import Claim, ClaimBatch
 
 _log = structlog.get_logger()
 
@@ -97,7 +97,7 @@ class Scheduler:
         if len(turns) == 1:
             await self._claim(turns[0], free)
             return
-        async with open_siblings() as nursery:
+        async with open_joined_nursery() as nursery:
             for turn in turns:
                 nursery.start_soon(self._claim, turn, shares.get(turn.tenant_id, 0))
 
@@ -105,17 +105,17 @@ class Scheduler:
         """Serve a tenant whose work has just come in, while nobody else has any: its turn need not be asked for."""
         free = self.free_slots()
         if free > 0:
-            with trio.CancelScope(shield=True), kept_apart(tenant_id):
+            with trio.CancelScope(shield=True), isolate_tenant(tenant_id):
                 batch = await self._begin(tenant_id, free)
                 self._settlements.append(Settlement(tenant_id, correction=float(batch.read), more=batch.more))
 
-    async def _begin(self, tenant_id: str, share: int) -> Batch:
+    async def _begin(self, tenant_id: str, share: int) -> ClaimBatch:
         batch = await self.services.tasks.claim(tenant_id, self.services.node, share)
         self._begun += len(batch.claims)
         for claim in batch.claims:
             self.begin(claim)
-        for stray in batch.strays:
-            await adopt_stray(self.services, stray)
+        for external_entry in batch.external_entries:
+            await import_entry(self.services, external_entry)
         if batch.wait_ms:
             await self.services.due.mark_in(tenant_id, batch.wait_ms)
         return batch
@@ -126,7 +126,7 @@ class Scheduler:
         try:
             if share > 0:
                 damaged = True
-                with kept_apart(turn.tenant_id):
+                with isolate_tenant(turn.tenant_id):
                     batch = await self._begin(turn.tenant_id, share)
                     damaged, served, more = False, batch.read, batch.more
                 # The sweep tries again; at once would be for ever.

@@ -13,7 +13,7 @@ from orchestrator.models.tasks.task import Lane
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.drains import advance_drain
 from orchestrator.queue.worker.expiry import give_up_expired
-from orchestrator.queue.worker.tenant_isolation import kept_apart
+from orchestrator.queue.worker.tenant_isolation import isolate_tenant
 
 _log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class Adopt(Protocol):
 
 
 @frozen
-class Found:
+class SweptTenant:
     """What a look at a tenant has shown."""
 
     depth: int
@@ -51,9 +51,9 @@ class Sweeper:
         forgotten = False
         while True:
             try:
-                found: dict[str, Found] = {}
+                found: dict[str, SweptTenant] = {}
                 for tenant_id in await self.services.tenants():
-                    with kept_apart(tenant_id):
+                    with isolate_tenant(tenant_id):
                         found[tenant_id] = await self._sweep(tenant_id)
                         if not forgotten:
                             await self.services.tasks.forget_workers(tenant_id)
@@ -63,13 +63,13 @@ class Sweeper:
                 _log.warning("sweeper.store_unavailable", error=error.message)
             await trio.sleep(_EVERY)
 
-    def _show(self, found: Mapping[str, Found]) -> None:
+    def _show(self, found: Mapping[str, SweptTenant]) -> None:
         metrics = self.services.metrics
         metrics.queue_depths({tenant_id: one.depth for tenant_id, one in found.items()})
         metrics.queue_lags({tenant_id: one.lag_seconds for tenant_id, one in found.items()})
         metrics.active_sessions({tenant_id: one.sessions for tenant_id, one in found.items()})
 
-    async def _sweep(self, tenant_id: str) -> Found:
+    async def _sweep(self, tenant_id: str) -> SweptTenant:
         """Look over one tenant."""
         services, keys = self.services, self.services.keys
         used_since = now_ms() - round(services.settings.pause_after * 1000)
@@ -93,7 +93,7 @@ class Sweeper:
         await advance_drain(services, tenant_id, state)
         await services.sessions.idle_moves(tenant_id)
         lag = await self._lag(tenant_id, cursors) if any(lengths) else 0.0
-        return Found(sum(lengths), lag, sessions)
+        return SweptTenant(sum(lengths), lag, sessions)
 
     async def _lag(self, tenant_id: str, cursors: Sequence[bytes | None]) -> float:
         """Return how long the first entry that nobody has claimed has been in its lane, in seconds."""

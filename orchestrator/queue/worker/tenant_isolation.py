@@ -10,7 +10,7 @@ _log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def kept_apart(tenant_id: str) -> Iterator[None]:
+def isolate_tenant(tenant_id: str) -> Iterator[None]:
     """Report what Redis refuses to do with a tenant's keys, and go on: they are damaged, and nobody else's.
 
     `doctor` finds and mends such damage; whoever looks after all tenants comes by again.

@@ -10,7 +10,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.worker.tenant_isolation import kept_apart
+from orchestrator.queue.worker.tenant_isolation import isolate_tenant
 from orchestrator.services.shared.views import state_body, status_template
 from orchestrator.services.tasks.tasks import retention_of
 
@@ -30,7 +30,7 @@ async def run_timers(services: QueueServices, run_schedules: RunSchedules | None
         try:
             tenants, seconds = await services.due.take()
             for tenant_id in tenants:
-                with kept_apart(tenant_id):
+                with isolate_tenant(tenant_id):
                     await _release(services, tenant_id)
                     if run_schedules is not None and (following := await run_schedules(tenant_id)) is not None:
                         await services.due.mark(tenant_id, following)

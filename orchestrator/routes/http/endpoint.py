@@ -26,12 +26,12 @@ from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, read_body
-from orchestrator.routes.http.registry import Access, Answer, Call, Route
+from orchestrator.routes.http.registry import Access, Route, RouteAnswer, RouteCall
 from orchestrator.services.container import Services
 
 
 @frozen
-class Door:
+class EndpointDeps:
     """What all endpoints share."""
 
     services: Services
@@ -43,9 +43,9 @@ class Door:
 class Endpoint:
     """Handles the requests of one route."""
 
-    def __init__(self, route: Route, door: Door) -> None:
+    def __init__(self, route: Route, deps: EndpointDeps) -> None:
         self._route = route
-        self._door = door
+        self._deps = deps
         self._query = QueryReader(route.query)
         self._body = route.body or Nothing
 
@@ -62,7 +62,7 @@ class Endpoint:
         exchange = Exchange.begin(request.scope)
         principal: Principal | None = None
         try:
-            self._door.address_limiter.check(self._door.remote_address.of(request.scope, exchange.headers))
+            self._deps.address_limiter.check(self._deps.remote_address.of(request.scope, exchange.headers))
             principal = await self._authenticate(exchange, ids)
             exchange.tenant_id = principal.tenant_id or None
             return await self._serve(request, exchange, principal, ids)
@@ -70,27 +70,27 @@ class Endpoint:
             if isinstance(error, AUDITED):
                 await self._audit(request, exchange, principal, error)
             elif isinstance(error, RateLimited):
-                self._door.services.metrics.rate_limited("http", error.code)
+                self._deps.services.metrics.rate_limited("http", error.code)
             return error_answer(exchange, error)
 
     async def _authenticate(self, exchange: Exchange, ids: dict[str, str]) -> Principal:
         route, headers = self._route, exchange.headers
         if route.access is Access.BEARER:
             tenant = headers.get("x-tenant-id")
-            principal = await self._door.authenticator.principal(headers, tenant=tenant)
+            principal = await self._deps.authenticator.principal(headers, tenant=tenant)
             if route.permission is not None and not principal.may(route.permission):
                 exchange.tenant_id = principal.tenant_id
                 raise PermissionMissing(f"The token lacks the permission '{route.permission}'.")
             return principal
         if route.access is Access.INTERNAL:
-            return self._door.authenticator.service(headers, Scope.INTERNAL)
+            return self._deps.authenticator.service(headers, Scope.INTERNAL)
         # Administration concerns the tenant in the path, or none at all.
         tenant = ids.get("tenant_id", "")
         named = {**headers, "x-tenant-id": tenant} if is_id(tenant) else headers
-        return self._door.authenticator.service(named, Scope.ADMIN, tenant_needed=False)
+        return self._deps.authenticator.service(named, Scope.ADMIN, tenant_needed=False)
 
     async def _serve(self, request: Request, exchange: Exchange, principal: Principal, ids: dict[str, str]) -> Response:
-        route, services = self._route, self._door.services
+        route, services = self._route, self._deps.services
         marks = read_marks(exchange.headers)
         path_id = self._id(ids)
         query = self._query.read(request.query_string)
@@ -98,7 +98,7 @@ class Endpoint:
         ctx = self._context(request, exchange, principal, marks, envelope)
         if not route.own_rate:
             exchange.rate = await services.rate_limiter.check(ctx)
-        given = await route.handler(Call(ctx, services, exchange, body, query, path_id))
+        given = await route.handler(RouteCall(ctx, services, exchange, body, query, path_id))
         if isinstance(given, Response):
             return given
         return self._answer(exchange, ctx, given)
@@ -149,10 +149,10 @@ class Endpoint:
             envelope,
             request_id=exchange.request_id,
             correlation_id=exchange.correlation_id,
-            remote_address=self._door.remote_address.of(request.scope, exchange.headers),
+            remote_address=self._deps.remote_address.of(request.scope, exchange.headers),
         )
 
-    def _answer(self, exchange: Exchange, ctx: RequestContext, given: Answer) -> Response:
+    def _answer(self, exchange: Exchange, ctx: RequestContext, given: RouteAnswer) -> Response:
         route = self._route
         if given.rate is not None:
             exchange.rate = given.rate
@@ -177,12 +177,12 @@ class Endpoint:
         self, request: Request, exchange: Exchange, principal: Principal | None, error: OrchestratorError
     ) -> None:
         await record_refusal(
-            self._door.services.audit,
+            self._deps.services.audit,
             error,
             door=self._route.name,
             tenant_id=exchange.tenant_id or "",
             user_id=principal.user_id if principal else "",
-            remote_address=self._door.remote_address.of(request.scope, exchange.headers),
+            remote_address=self._deps.remote_address.of(request.scope, exchange.headers),
             correlation_id=exchange.correlation_id,
         )
 

@@ -18,8 +18,8 @@ from orchestrator.errors import InvalidParameter, OrchestratorError, ServiceFaul
 from orchestrator.middleware.exchange import Exchange, respond
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.events.events import Trouble
-from orchestrator.routes.http.registry import Call
-from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.routes.http.registry import RouteCall
+from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, HubStopped, LogLost
 from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.events.frames import make_body
 
@@ -30,7 +30,7 @@ KEEP_ALIVE_SECONDS: Final = 15.0
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 
 
-def last_event_id(call: Call) -> int | None:
+def last_event_id(call: RouteCall) -> int | None:
     """Return the last event that the client has of an earlier stream.
 
     Raises:
@@ -58,7 +58,7 @@ class FollowedEvents(ResponseBody, ABC):
 
     def __init__(
         self,
-        call: Call,
+        call: RouteCall,
         following: AbstractAsyncContextManager[Follower],
         *,
         timeout_ms: int,
@@ -103,7 +103,7 @@ class FollowedEvents(ResponseBody, ABC):
             raise StopAsyncIteration
         try:
             return await self._next()
-        except (FollowerTooSlow, LogLost, PumpStopped):
+        except (FollowerTooSlow, LogLost, HubStopped):
             self._ended = True
             return self._unfinished
         except OrchestratorError as error:
@@ -155,7 +155,7 @@ class FollowedEvents(ResponseBody, ABC):
         return b"event: %s\ndata: %s\n\n" % (name.encode(), body)
 
 
-def stream_response(call: Call, events: FollowedEvents, *, replayed: bool) -> Response:
+def stream_response(call: RouteCall, events: FollowedEvents, *, replayed: bool) -> Response:
     """Answer with a stream of events."""
     headers = {"X-Accel-Buffering": "no"}
     if replayed:

@@ -261,7 +261,7 @@ class _Writer:
         if route.method != "GET":
             kinds.update(_WITH_BODY)
         by_status: dict[int, list[type[OrchestratorError]]] = {}
-        for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
+        for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code, kind.__name__)):
             by_status.setdefault(kind.status, []).append(kind)
         return {str(status): self._failure(status, told) for status, told in by_status.items()}
 

@@ -10,7 +10,7 @@ from orchestrator.models.common.ids import Id
 from orchestrator.models.common.page import Page
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.routes.http.registry import Answer
+from orchestrator.routes.http.registry import RouteAnswer
 
 Limit = Annotated[int, Meta(ge=1, le=PAGE_LIMIT_MAX, description="How many items a page has.")]
 Cursor = Annotated[str, Meta(min_length=1, max_length=512, description="The `next_cursor` of the page before; opaque.")]
@@ -65,6 +65,6 @@ class ScheduleQuery:
     limit: Limit = PAGE_LIMIT
 
 
-def page_answer(page: Page[Any], limit: int) -> Answer:
+def page_answer(page: Page[Any], limit: int) -> RouteAnswer:
     """Put a page into an answer."""
-    return Answer({"items": page.items}, limit=limit, next_cursor=page.next_cursor)
+    return RouteAnswer({"items": page.items}, limit=limit, next_cursor=page.next_cursor)

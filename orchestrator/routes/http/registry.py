@@ -26,7 +26,7 @@ PREFIXES: Final = {Access.BEARER: "/api/v1/", Access.INTERNAL: "/internal/v1/", 
 
 
 @frozen
-class Call:
+class RouteCall:
     """What a handler gets: who asks, and what was sent, all of it checked."""
 
     ctx: RequestContext
@@ -41,7 +41,7 @@ class Call:
 
 
 @frozen
-class Answer:
+class RouteAnswer:
     """What a handler gives back."""
 
     data: Any
@@ -57,7 +57,7 @@ class Answer:
     message_id: str | None = None
 
 
-Handler = Callable[[Call], Awaitable[Answer | Response]]
+RouteHandler = Callable[[RouteCall], Awaitable[RouteAnswer | Response]]
 
 
 @frozen
@@ -67,7 +67,7 @@ class Route:
     method: str
     name: str
     """`domain.action`; the type that an envelope sent here may name."""
-    handler: Handler
+    handler: RouteHandler
     access: Access
     permission: str | None
     summary: str
@@ -126,7 +126,7 @@ class Routes:
         own_rate: bool = False,
         errors: tuple[type[OrchestratorError], ...] = (),
         also: dict[int, tuple[str, Any, tuple[str, ...]]] | None = None,
-    ) -> Callable[[Handler], Handler]:
+    ) -> Callable[[RouteHandler], RouteHandler]:
         """Register the decorated handler; the first line of its docstring is the route's summary.
 
         Args:
@@ -148,7 +148,7 @@ class Routes:
         """
         domain, _, action = answers.partition(".")
 
-        def register(handler: Handler) -> Handler:
+        def register(handler: RouteHandler) -> RouteHandler:
             self.records.append(
                 Route(
                     method=method,

@@ -19,7 +19,7 @@ from orchestrator.models.tasks.replay import (
     ReplayRequest,
 )
 from orchestrator.routes.http.paging import Cursor, Limit, page_answer
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 dead_letter_routes = Routes()
 
@@ -47,9 +47,9 @@ class DeadLetterQuery:
     own_rate=True,
     errors=(NotFound, TaskUnfinished, SessionClosed, QueueFull, TenantDraining),
 )
-async def replay(call: Call) -> Answer:
+async def replay(call: RouteCall) -> RouteAnswer:
     """Do a task again that has ended; for operators and admins."""
-    return Answer(await call.services.operations.replays.replay_own(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.operations.replays.replay_own(call.ctx, call.id, call.body))
 
 
 @dead_letter_routes.add(
@@ -63,7 +63,7 @@ async def replay(call: Call) -> Answer:
     paged=True,
     errors=(NotFound,),
 )
-async def list_dead_letters(call: Call) -> Answer:
+async def list_dead_letters(call: RouteCall) -> RouteAnswer:
     """List what could not be done, the latest first."""
     query: DeadLetterQuery = call.query
     if query.entry is not None:
@@ -84,9 +84,9 @@ async def list_dead_letters(call: Call) -> Answer:
     answer=DeadLettersReplayed,
     errors=(NotFound, QueueFull, TenantDraining),
 )
-async def replay_dead_letters(call: Call) -> Answer:
+async def replay_dead_letters(call: RouteCall) -> RouteAnswer:
     """Do dead letters again, as new tasks: up to 100 a request, and for 10 seconds at most."""
-    return Answer(await call.services.operations.dead_letters.replay(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.operations.dead_letters.replay(call.ctx, call.id, call.body))
 
 
 @dead_letter_routes.add(
@@ -99,6 +99,6 @@ async def replay_dead_letters(call: Call) -> Answer:
     answer=DeadLettersPurged,
     errors=(NotFound,),
 )
-async def purge(call: Call) -> Answer:
+async def purge(call: RouteCall) -> RouteAnswer:
     """Delete dead letters; the records of their tasks stay."""
-    return Answer(await call.services.operations.dead_letters.purge(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.operations.dead_letters.purge(call.ctx, call.id, call.body))

@@ -2,7 +2,7 @@
 
 from orchestrator.errors import NotFound
 from orchestrator.models.operations.session_debug import SessionDebug
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 debug_routes = Routes()
 
@@ -16,6 +16,6 @@ debug_routes = Routes()
     answer=SessionDebug,
     errors=(NotFound,),
 )
-async def session(call: Call) -> Answer:
+async def session(call: RouteCall) -> RouteAnswer:
     """Show everything known of a session: of the tenant in `X-Tenant-ID`, or of whichever has it."""
-    return Answer(await call.services.session_debugger.look(call.ctx, call.id))
+    return RouteAnswer(await call.services.session_debugger.look(call.ctx, call.id))

@@ -20,7 +20,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
 )
 from orchestrator.middleware.exchange import Exchange, respond
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 from orchestrator.services.gateway.gateway_stream import GatewayStream
 
 gateway_routes = Routes()
@@ -39,7 +39,7 @@ _FAULTS: Final = (BadGateway, BudgetExhausted, CallTimeout, CircuitOpen, Service
     errors=_FAULTS,
     also={200: ("The answer; with `stream: true` its pieces, one a line.", dict, (NDJSON,))},
 )
-async def generate(call: Call) -> Answer | Response:
+async def generate(call: RouteCall) -> RouteAnswer | Response:
     """Ask the Query service for an answer; what it costs is counted."""
     if call.body.get("stream") is True:
         response = respond(call.exchange, PassedStream(call), 200, NDJSON, {"X-Accel-Buffering": "no"})
@@ -57,7 +57,7 @@ async def generate(call: Call) -> Answer | Response:
     answer=dict,
     errors=_FAULTS,
 )
-async def search(call: Call) -> Answer:
+async def search(call: RouteCall) -> RouteAnswer:
     """Search a collection through the Query service."""
     return _plain(await call.services.gateway.search(call.ctx, call.body))
 
@@ -71,20 +71,20 @@ async def search(call: Call) -> Answer:
     answer=dict,
     errors=_FAULTS,
 )
-async def embed(call: Call) -> Answer:
+async def embed(call: RouteCall) -> RouteAnswer:
     """Embed texts through the Embedding service; what it costs is counted."""
     return _plain(await call.services.gateway.embed(call.ctx, call.body))
 
 
-def _plain(data: dict[str, Any]) -> Answer:
+def _plain(data: dict[str, Any]) -> RouteAnswer:
     """Answer with what is JSON already: nobody needs to look at each number of an embedding."""
-    return Answer(orjson.Fragment(encode(data)))
+    return RouteAnswer(orjson.Fragment(encode(data)))
 
 
 class PassedStream(ResponseBody):
     """A response body that passes on what Query streams; what breaks on the way becomes a last line with `error`."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: RouteCall) -> None:
         self.exchange: Exchange = call.exchange
         self._opening: AbstractAsyncContextManager[GatewayStream] = call.services.gateway.stream(call.ctx, call.body)
 

@@ -6,7 +6,7 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.models.operations.load import Load, Node
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 load_routes = Routes()
 
@@ -28,13 +28,13 @@ class NodeList:
 @load_routes.add(
     "GET", "orchestrator.load", access=Access.ADMIN, query=LoadQuery, answers="orchestrator.load", answer=Load
 )
-async def load(call: Call) -> Answer:
+async def load(call: RouteCall) -> RouteAnswer:
     """Sum up processes, queues and waits."""
     query: LoadQuery = call.query
-    return Answer(await call.services.load.load(query.top))
+    return RouteAnswer(await call.services.load.load(query.top))
 
 
 @load_routes.add("GET", "orchestrator.nodes", access=Access.ADMIN, answers="orchestrator.nodes", answer=NodeList)
-async def nodes(call: Call) -> Answer:
+async def nodes(call: RouteCall) -> RouteAnswer:
     """List the processes with what each has in hand."""
-    return Answer(NodeList(await call.services.load.list_nodes()))
+    return RouteAnswer(NodeList(await call.services.load.list_nodes()))

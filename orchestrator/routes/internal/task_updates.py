@@ -2,7 +2,7 @@
 
 from orchestrator.errors import PermissionMissing, Unprocessable
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 task_update_routes = Routes()
 
@@ -19,7 +19,7 @@ _ERRORS = (PermissionMissing, Unprocessable)
     answer=TaskUpdated,
     errors=_ERRORS,
 )
-async def progress(call: Call) -> Answer:
+async def progress(call: RouteCall) -> RouteAnswer:
     """Tell how far the work is; those who follow the task are told."""
     return await _take(call)
 
@@ -35,7 +35,7 @@ async def progress(call: Call) -> Answer:
     own_rate=True,
     errors=_ERRORS,
 )
-async def complete(call: Call) -> Answer:
+async def complete(call: RouteCall) -> RouteAnswer:
     """Hand in the result of the work; the task goes on with it. The first answer counts."""
     return await _take(call)
 
@@ -51,11 +51,11 @@ async def complete(call: Call) -> Answer:
     own_rate=True,
     errors=_ERRORS,
 )
-async def fail(call: Call) -> Answer:
+async def fail(call: RouteCall) -> RouteAnswer:
     """Tell that the work has failed, and why; the task goes on with that."""
     return await _take(call)
 
 
-async def _take(call: Call) -> Answer:
+async def _take(call: RouteCall) -> RouteAnswer:
     token = call.exchange.headers.get("x-callback-token")
-    return Answer(await call.services.task_updates.take(call.ctx, call.id, token, call.body))
+    return RouteAnswer(await call.services.task_updates.take(call.ctx, call.id, token, call.body))

@@ -11,7 +11,7 @@ from orchestrator.models.operations.tenant import (
 )
 from orchestrator.models.operations.transfer import Imported, TransferItem, TransferItems
 from orchestrator.routes.http.paging import PageQuery, page_answer
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 tenant_routes = Routes()
 
@@ -25,7 +25,7 @@ tenant_routes = Routes()
     answer=Tenant,
     paged=True,
 )
-async def list_tenants(call: Call) -> Answer:
+async def list_tenants(call: RouteCall) -> RouteAnswer:
     """List tenants by name."""
     query: PageQuery = call.query
     return page_answer(await call.services.tenants.list(cursor=query.cursor, limit=query.limit), query.limit)
@@ -40,9 +40,9 @@ async def list_tenants(call: Call) -> Answer:
     answer=Tenant,
     errors=(NotFound,),
 )
-async def get(call: Call) -> Answer:
+async def get(call: RouteCall) -> RouteAnswer:
     """Show a tenant's state, what is configured of it, and how much of its work is there."""
-    return Answer(await call.services.tenants.get(call.id))
+    return RouteAnswer(await call.services.tenants.get(call.id))
 
 
 @tenant_routes.add(
@@ -55,9 +55,9 @@ async def get(call: Call) -> Answer:
     answer=Tenant,
     errors=(NotFound,),
 )
-async def configure(call: Call) -> Answer:
+async def configure(call: RouteCall) -> RouteAnswer:
     """Change a tenant's weight and bounds; null removes what is its own."""
-    return Answer(await call.services.tenants.configure(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.tenants.configure(call.ctx, call.id, call.body))
 
 
 @tenant_routes.add(
@@ -69,9 +69,9 @@ async def configure(call: Call) -> Answer:
     answer=Tenant,
     errors=(NotFound, TransitionRefused),
 )
-async def pause(call: Call) -> Answer:
+async def pause(call: RouteCall) -> RouteAnswer:
     """Start nothing new of a tenant; its work is still taken in."""
-    return Answer(await call.services.tenants.change(call.ctx, call.id, TenantState.PAUSED))
+    return RouteAnswer(await call.services.tenants.change(call.ctx, call.id, TenantState.PAUSED))
 
 
 @tenant_routes.add(
@@ -83,9 +83,9 @@ async def pause(call: Call) -> Answer:
     answer=Tenant,
     errors=(NotFound,),
 )
-async def resume(call: Call) -> Answer:
+async def resume(call: RouteCall) -> RouteAnswer:
     """Take in and start a tenant's work again."""
-    return Answer(await call.services.tenants.change(call.ctx, call.id, TenantState.ACTIVE))
+    return RouteAnswer(await call.services.tenants.change(call.ctx, call.id, TenantState.ACTIVE))
 
 
 @tenant_routes.add(
@@ -98,9 +98,9 @@ async def resume(call: Call) -> Answer:
     answer=Tenant,
     errors=(NotFound, Unprocessable),
 )
-async def drain(call: Call) -> Answer:
+async def drain(call: RouteCall) -> RouteAnswer:
     """Take in nothing more of a tenant, and work off or put aside what is there."""
-    return Answer(await call.services.tenants.change(call.ctx, call.id, TenantState.DRAINING, call.body))
+    return RouteAnswer(await call.services.tenants.change(call.ctx, call.id, TenantState.DRAINING, call.body))
 
 
 @tenant_routes.add(
@@ -112,9 +112,9 @@ async def drain(call: Call) -> Answer:
     answer=CallbackSecret,
     errors=(NotFound,),
 )
-async def callback_secret(call: Call) -> Answer:
+async def callback_secret(call: RouteCall) -> RouteAnswer:
     """Show the secret that signs a tenant's callbacks."""
-    return Answer(await call.services.tenants.callback_secret(call.ctx, call.id))
+    return RouteAnswer(await call.services.tenants.callback_secret(call.ctx, call.id))
 
 
 @tenant_routes.add(
@@ -126,9 +126,9 @@ async def callback_secret(call: Call) -> Answer:
     answer=CallbackSecret,
     errors=(NotFound,),
 )
-async def rotate_callback_secret(call: Call) -> Answer:
+async def rotate_callback_secret(call: RouteCall) -> RouteAnswer:
     """Replace the secret that signs a tenant's callbacks; the old one signs beside it for a day."""
-    return Answer(await call.services.tenants.callback_secret(call.ctx, call.id, rotate=True))
+    return RouteAnswer(await call.services.tenants.callback_secret(call.ctx, call.id, rotate=True))
 
 
 @tenant_routes.add(
@@ -142,7 +142,7 @@ async def rotate_callback_secret(call: Call) -> Answer:
     paged=True,
     errors=(NotFound,),
 )
-async def export(call: Call) -> Answer:
+async def export(call: RouteCall) -> RouteAnswer:
     """Show a tenant's queued work, in the order in which it is to be imported elsewhere."""
     query: PageQuery = call.query
     page = await call.services.operations.transfers.export(call.id, cursor=query.cursor, limit=query.limit)
@@ -159,9 +159,9 @@ async def export(call: Call) -> Answer:
     answer=Imported,
     errors=(TenantDraining,),
 )
-async def take_in(call: Call) -> Answer:
+async def take_in(call: RouteCall) -> RouteAnswer:
     """Take in queued work from elsewhere; tasks that are there already are skipped."""
-    return Answer(await call.services.operations.transfers.take_in(call.ctx, call.id, call.body.items))
+    return RouteAnswer(await call.services.operations.transfers.take_in(call.ctx, call.id, call.body.items))
 
 
 @tenant_routes.add(
@@ -173,7 +173,7 @@ async def take_in(call: Call) -> Answer:
     answer=Queue,
     paged=True,
 )
-async def list_queues(call: Call) -> Answer:
+async def list_queues(call: RouteCall) -> RouteAnswer:
     """List the queues of all tenants, by the tenants' names."""
     query: PageQuery = call.query
     return page_answer(await call.services.tenants.queues(cursor=query.cursor, limit=query.limit), query.limit)
@@ -188,6 +188,6 @@ async def list_queues(call: Call) -> Answer:
     answer=Queue,
     errors=(NotFound,),
 )
-async def get_queue(call: Call) -> Answer:
+async def get_queue(call: RouteCall) -> RouteAnswer:
     """Show a tenant's queue: how much is where, and whose turn it is."""
-    return Answer(await call.services.tenants.queue(call.id))
+    return RouteAnswer(await call.services.tenants.queue(call.id))

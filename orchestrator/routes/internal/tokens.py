@@ -1,7 +1,7 @@
 """Routes of the administration of tokens."""
 
 from orchestrator.models.operations.revocation import TokenRevoke, TokenRevoked
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 token_routes = Routes()
 
@@ -9,6 +9,6 @@ token_routes = Routes()
 @token_routes.add(
     "POST", "token.revoke", access=Access.ADMIN, body=TokenRevoke, answers="token.revoked", answer=TokenRevoked
 )
-async def revoke(call: Call) -> Answer:
+async def revoke(call: RouteCall) -> RouteAnswer:
     """Revoke a token, or all of a user or a tenant that were issued until now; their sockets are closed."""
-    return Answer(await call.services.revocations.revoke(call.ctx, call.body))
+    return RouteAnswer(await call.services.revocations.revoke(call.ctx, call.body))

@@ -25,7 +25,7 @@ from orchestrator.models.agents.agent_views import (
 )
 from orchestrator.models.sessions.session import Session
 from orchestrator.routes.http.paging import PageQuery, page_answer
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 agent_routes = Routes()
 
@@ -47,7 +47,7 @@ class AgentQuery:
     paged=True,
     errors=(ServiceUnreachable,),
 )
-async def list_agents(call: Call) -> Answer:
+async def list_agents(call: RouteCall) -> RouteAnswer:
     """List the tenant's agents, by their ids."""
     query: PageQuery = call.query
     return page_answer(await call.services.agents.list(call.ctx, cursor=query.cursor, limit=query.limit), query.limit)
@@ -63,10 +63,10 @@ async def list_agents(call: Call) -> Answer:
     answer=AgentDetails,
     errors=(NotFound, ServiceUnreachable),
 )
-async def get(call: Call) -> Answer:
+async def get(call: RouteCall) -> RouteAnswer:
     """Show an agent, in its latest version or in another."""
     query: AgentQuery = call.query
-    return Answer(await call.services.agents.get(call.ctx, call.id, query.version))
+    return RouteAnswer(await call.services.agents.get(call.ctx, call.id, query.version))
 
 
 @agent_routes.add(
@@ -79,9 +79,9 @@ async def get(call: Call) -> Answer:
     answer=Session,
     errors=(NotFound, SessionClosed, SessionBusy),
 )
-async def assign(call: Call) -> Answer:
+async def assign(call: RouteCall) -> RouteAnswer:
     """Give a session another agent, from its next turn on."""
-    return Answer(await call.services.sessions.assign(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.sessions.assign(call.ctx, call.id, call.body))
 
 
 @agent_routes.add(
@@ -94,10 +94,10 @@ async def assign(call: Call) -> Answer:
     idempotent=True,
     errors=(NotFound, Unprocessable, IdempotencyKeyReused, ServiceUnreachable),
 )
-async def feedback(call: Call) -> Answer:
+async def feedback(call: RouteCall) -> RouteAnswer:
     """Say what you think of an answer, or of a session."""
     taken, replayed = await call.services.agents.feedback(call.ctx, call.body)
-    return Answer(taken, replayed=replayed)
+    return RouteAnswer(taken, replayed=replayed)
 
 
 @agent_routes.add(
@@ -108,6 +108,6 @@ async def feedback(call: Call) -> Answer:
     answers="agent.forgotten",
     answer=Forgotten,
 )
-async def updated(call: Call) -> Answer:
+async def updated(call: RouteCall) -> RouteAnswer:
     """Have every process look an agent up anew."""
-    return Answer(await call.services.catalog_notices.agent_updated(call.ctx, call.body))
+    return RouteAnswer(await call.services.catalog_invalidation.agent_updated(call.ctx, call.body))

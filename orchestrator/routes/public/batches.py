@@ -10,7 +10,7 @@ from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, Unpro
 from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.routes.http.paging import Cursor, Limit, page_answer
-from orchestrator.routes.http.registry import Answer, Call, Routes
+from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 
 batch_routes = Routes()
 
@@ -44,10 +44,10 @@ class ResultQuery:
     idempotent=True,
     errors=(NotFound, IdempotencyKeyReused, QueueFull, Unprocessable),
 )
-async def create(call: Call) -> Answer:
+async def create(call: RouteCall) -> RouteAnswer:
     """Ask an agent many questions, a few at a time."""
     batch, replayed = await call.services.batches.create(call.ctx, call.body)
-    return Answer(batch, replayed=replayed)
+    return RouteAnswer(batch, replayed=replayed)
 
 
 @batch_routes.add(
@@ -59,9 +59,9 @@ async def create(call: Call) -> Answer:
     answer=Batch,
     errors=(NotFound,),
 )
-async def get(call: Call) -> Answer:
+async def get(call: RouteCall) -> RouteAnswer:
     """Show a batch and how far it is."""
-    return Answer(await call.services.batches.get(call.ctx, call.id))
+    return RouteAnswer(await call.services.batches.get(call.ctx, call.id))
 
 
 @batch_routes.add(
@@ -75,7 +75,7 @@ async def get(call: Call) -> Answer:
     paged=True,
     errors=(NotFound,),
 )
-async def results(call: Call) -> Answer:
+async def results(call: RouteCall) -> RouteAnswer:
     """List the items of a batch in their order, each with what became of it."""
     query: ResultQuery = call.query
     page = await call.services.batches.results(
@@ -93,7 +93,7 @@ async def results(call: Call) -> Answer:
     answer=Batch,
     paged=True,
 )
-async def list_batches(call: Call) -> Answer:
+async def list_batches(call: RouteCall) -> RouteAnswer:
     """List batches, the newest first."""
     query: BatchQuery = call.query
     page = await call.services.batches.list(call.ctx, status=query.status, cursor=query.cursor, limit=query.limit)
@@ -109,6 +109,6 @@ async def list_batches(call: Call) -> Answer:
     answer=BatchCancelled,
     errors=(NotFound,),
 )
-async def cancel(call: Call) -> Answer:
+async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop a batch; one that has ended stays as it is."""
-    return Answer(await call.services.batches.cancel(call.ctx, call.id))
+    return RouteAnswer(await call.services.batches.cancel(call.ctx, call.id))

@@ -29,7 +29,7 @@ from orchestrator.models.sessions.chat import (
 )
 from orchestrator.routes.http.event_stream import EVENT_STREAM
 from orchestrator.routes.http.paging import HistoryQuery, page_answer
-from orchestrator.routes.http.registry import Answer, Call, Routes
+from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 from orchestrator.routes.public.turn_stream import open_stream
 
 chat_routes = Routes()
@@ -50,7 +50,7 @@ _COMPLETED: Final = {"domain": "chat", "action": "completed"}
     errors=(NotFound, SessionClosed, SessionBusy, IdempotencyKeyReused, QueueFull),
     also={200: ("The finished answer (`wait`), or the turn's events (`stream`).", ChatAnswer, (EVENT_STREAM,))},
 )
-async def message(call: Call) -> Answer | Response:
+async def message(call: RouteCall) -> RouteAnswer | Response:
     """Say something to the agent of a session."""
     body: ChatMessage = call.body
     if body.scheduled_for is not None and body.mode is not ChatMode.ASYNC:
@@ -60,7 +60,7 @@ async def message(call: Call) -> Answer | Response:
         return await open_stream(call, body)
     admitted = await call.services.chat.send(call.ctx, body.session_id, body.turn())
     accepted = admitted.accepted
-    outcome = Answer(accepted, replayed=admitted.replayed, rate=admitted.rate, message_id=accepted.message_id)
+    outcome = RouteAnswer(accepted, replayed=admitted.replayed, rate=admitted.rate, message_id=accepted.message_id)
     if body.mode is ChatMode.WAIT:
         finished = await call.services.chat.wait(call.ctx, accepted, body.timeout_ms)
         if isinstance(finished, ChatAnswer):
@@ -81,7 +81,7 @@ async def message(call: Call) -> Answer | Response:
     paged=True,
     errors=(NotFound, ServiceUnreachable, CallTimeout),
 )
-async def history(call: Call) -> Answer:
+async def history(call: RouteCall) -> RouteAnswer:
     """Read a conversation, the oldest message first."""
     query: HistoryQuery = call.query
     page = await call.services.transcripts.history(
@@ -99,9 +99,9 @@ async def history(call: Call) -> Answer:
     answer=ChatSummary,
     errors=(NotFound, ServiceUnreachable, CallTimeout),
 )
-async def summary(call: Call) -> Answer:
+async def summary(call: RouteCall) -> RouteAnswer:
     """Say what a conversation was about."""
-    return Answer(await call.services.transcripts.summary(call.ctx, call.id))
+    return RouteAnswer(await call.services.transcripts.summary(call.ctx, call.id))
 
 
 @chat_routes.add(
@@ -113,9 +113,9 @@ async def summary(call: Call) -> Answer:
     answer=ChatDeleted,
     errors=(NotFound, ServiceUnreachable, CallTimeout),
 )
-async def delete(call: Call) -> Answer:
+async def delete(call: RouteCall) -> RouteAnswer:
     """Take a message out of its conversation."""
-    return Answer(await call.services.transcripts.delete(call.ctx, call.id))
+    return RouteAnswer(await call.services.transcripts.delete(call.ctx, call.id))
 
 
 @chat_routes.add(
@@ -127,6 +127,6 @@ async def delete(call: Call) -> Answer:
     answer=ChatCancelled,
     errors=(NotFound,),
 )
-async def cancel(call: Call) -> Answer:
+async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop the turn of a message; what was streamed until then stays."""
-    return Answer(await call.services.chat.cancel(call.ctx, call.id))
+    return RouteAnswer(await call.services.chat.cancel(call.ctx, call.id))

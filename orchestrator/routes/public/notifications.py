@@ -9,7 +9,7 @@ from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound
 from orchestrator.models.events.notification import Notification, NotificationSend, NotificationSent
 from orchestrator.routes.http.paging import Cursor, Limit, PageQuery, page_answer
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 notification_routes = Routes()
 
@@ -32,7 +32,7 @@ class NotificationQuery:
     answer=Notification,
     paged=True,
 )
-async def list_notifications(call: Call) -> Answer:
+async def list_notifications(call: RouteCall) -> RouteAnswer:
     """List your notifications, the newest first."""
     query: NotificationQuery = call.query
     page = await call.services.notifications.list(
@@ -54,9 +54,9 @@ async def list_notifications(call: Call) -> Answer:
     answer=Notification,
     errors=(NotFound,),
 )
-async def acknowledge(call: Call) -> Answer:
+async def acknowledge(call: RouteCall) -> RouteAnswer:
     """Say that you have read a notification."""
-    return Answer(await call.services.notifications.acknowledge(call.ctx, call.id))
+    return RouteAnswer(await call.services.notifications.acknowledge(call.ctx, call.id))
 
 
 @notification_routes.add(
@@ -70,10 +70,10 @@ async def acknowledge(call: Call) -> Answer:
     idempotent=True,
     errors=(IdempotencyKeyReused,),
 )
-async def send(call: Call) -> Answer:
+async def send(call: RouteCall) -> RouteAnswer:
     """Notify users, or the whole tenant."""
     sent, replayed = await call.services.notifications.send(call.ctx, call.body)
-    return Answer(sent, replayed=replayed)
+    return RouteAnswer(sent, replayed=replayed)
 
 
 @notification_routes.add(
@@ -86,7 +86,7 @@ async def send(call: Call) -> Answer:
     answer=Notification,
     paged=True,
 )
-async def pending(call: Call) -> Answer:
+async def pending(call: RouteCall) -> RouteAnswer:
     """List what a user has not acknowledged, the newest first."""
     query: PageQuery = call.query
     page = await call.services.notifications.list(

@@ -3,7 +3,7 @@
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull
 from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
 from orchestrator.routes.http.paging import ScheduleQuery, page_answer
-from orchestrator.routes.http.registry import Answer, Call, Routes
+from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 
 schedule_routes = Routes()
 
@@ -19,10 +19,10 @@ schedule_routes = Routes()
     idempotent=True,
     errors=(IdempotencyKeyReused, QueueFull),
 )
-async def create(call: Call) -> Answer:
+async def create(call: RouteCall) -> RouteAnswer:
     """Send a message to an agent again and again, at moments that a cron expression names."""
     schedule, replayed = await call.services.schedules.create(call.ctx, call.body)
-    return Answer(schedule, replayed=replayed)
+    return RouteAnswer(schedule, replayed=replayed)
 
 
 @schedule_routes.add(
@@ -34,9 +34,9 @@ async def create(call: Call) -> Answer:
     answer=Schedule,
     errors=(NotFound,),
 )
-async def get(call: Call) -> Answer:
+async def get(call: RouteCall) -> RouteAnswer:
     """Show a schedule, when it runs next, and what came of its last run."""
-    return Answer(await call.services.schedules.get(call.ctx, call.id))
+    return RouteAnswer(await call.services.schedules.get(call.ctx, call.id))
 
 
 @schedule_routes.add(
@@ -48,7 +48,7 @@ async def get(call: Call) -> Answer:
     answer=Schedule,
     paged=True,
 )
-async def list_schedules(call: Call) -> Answer:
+async def list_schedules(call: RouteCall) -> RouteAnswer:
     """List schedules, the newest first."""
     query: ScheduleQuery = call.query
     page = await call.services.schedules.list(call.ctx, agent_id=query.agent_id, cursor=query.cursor, limit=query.limit)
@@ -65,9 +65,9 @@ async def list_schedules(call: Call) -> Answer:
     answer=Schedule,
     errors=(NotFound,),
 )
-async def update(call: Call) -> Answer:
+async def update(call: RouteCall) -> RouteAnswer:
     """Change a schedule, or pause and resume it (`enabled`)."""
-    return Answer(await call.services.schedules.update(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.schedules.update(call.ctx, call.id, call.body))
 
 
 @schedule_routes.add(
@@ -79,6 +79,6 @@ async def update(call: Call) -> Answer:
     answer=ScheduleDeleted,
     errors=(NotFound,),
 )
-async def delete(call: Call) -> Answer:
+async def delete(call: RouteCall) -> RouteAnswer:
     """Delete a schedule; turns that came of it are left alone."""
-    return Answer(await call.services.schedules.delete(call.ctx, call.id))
+    return RouteAnswer(await call.services.schedules.delete(call.ctx, call.id))

@@ -9,7 +9,7 @@ from attrs import fields
 from orchestrator.errors import IdempotencyKeyReused, NotFound, SessionClosed, TransitionRefused
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionCreated, SessionTicket, SessionUpdate
 from orchestrator.routes.http.paging import SessionQuery, page_answer
-from orchestrator.routes.http.registry import Answer, Call, Routes
+from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 
 session_routes = Routes()
 
@@ -31,7 +31,7 @@ _SOCKETS: Final = {"http": "ws", "https": "wss"}
     own_rate=True,
     errors=(NotFound, IdempotencyKeyReused),
 )
-async def create(call: Call) -> Answer:
+async def create(call: RouteCall) -> RouteAnswer:
     """Begin a conversation with an agent."""
     try:
         session, replayed = await call.services.sessions.create(call.ctx, call.body)
@@ -41,7 +41,7 @@ async def create(call: Call) -> Answer:
         raise
     url = _websocket_url(call, session.session_id)
     created = SessionCreated(**{name: getattr(session, name) for name in _FIELDS}, websocket_url=url)
-    return Answer(created, replayed=replayed)
+    return RouteAnswer(created, replayed=replayed)
 
 
 @session_routes.add(
@@ -53,9 +53,9 @@ async def create(call: Call) -> Answer:
     answer=Session,
     errors=(NotFound,),
 )
-async def get(call: Call) -> Answer:
+async def get(call: RouteCall) -> RouteAnswer:
     """Show a session."""
-    return Answer(await call.services.sessions.get(call.ctx, call.id))
+    return RouteAnswer(await call.services.sessions.get(call.ctx, call.id))
 
 
 @session_routes.add(
@@ -67,7 +67,7 @@ async def get(call: Call) -> Answer:
     answer=Session,
     paged=True,
 )
-async def list_sessions(call: Call) -> Answer:
+async def list_sessions(call: RouteCall) -> RouteAnswer:
     """List sessions, the last active first."""
     query: SessionQuery = call.query
     page = await call.services.sessions.list(
@@ -86,9 +86,9 @@ async def list_sessions(call: Call) -> Answer:
     answer=Session,
     errors=(NotFound, SessionClosed),
 )
-async def update(call: Call) -> Answer:
+async def update(call: RouteCall) -> RouteAnswer:
     """Change a session's metadata or context."""
-    return Answer(await call.services.sessions.update(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.sessions.update(call.ctx, call.id, call.body))
 
 
 @session_routes.add(
@@ -100,9 +100,9 @@ async def update(call: Call) -> Answer:
     answer=Session,
     errors=(NotFound, SessionClosed, TransitionRefused),
 )
-async def pause(call: Call) -> Answer:
+async def pause(call: RouteCall) -> RouteAnswer:
     """Let a session rest."""
-    return Answer(await call.services.sessions.pause(call.ctx, call.id))
+    return RouteAnswer(await call.services.sessions.pause(call.ctx, call.id))
 
 
 @session_routes.add(
@@ -114,9 +114,9 @@ async def pause(call: Call) -> Answer:
     answer=Session,
     errors=(NotFound, SessionClosed, TransitionRefused),
 )
-async def resume(call: Call) -> Answer:
+async def resume(call: RouteCall) -> RouteAnswer:
     """Take a resting session up again."""
-    return Answer(await call.services.sessions.resume(call.ctx, call.id))
+    return RouteAnswer(await call.services.sessions.resume(call.ctx, call.id))
 
 
 @session_routes.add(
@@ -128,9 +128,9 @@ async def resume(call: Call) -> Answer:
     answer=Session,
     errors=(NotFound, SessionClosed),
 )
-async def close(call: Call) -> Answer:
+async def close(call: RouteCall) -> RouteAnswer:
     """End a session for good: its running turn is cancelled, its sockets are closed."""
-    return Answer(await call.services.sessions.close(call.ctx, call.id))
+    return RouteAnswer(await call.services.sessions.close(call.ctx, call.id))
 
 
 @session_routes.add(
@@ -143,23 +143,23 @@ async def close(call: Call) -> Answer:
     status=201,
     errors=(NotFound, SessionClosed),
 )
-async def ticket(call: Call) -> Answer:
+async def ticket(call: RouteCall) -> RouteAnswer:
     """Get a one-use ticket for opening the WebSocket of a session, workflow, batch or `notifications` in a browser."""
     services = call.services
     if call.id == NOTIFICATIONS:
-        return Answer(await services.tickets.issue(call.ctx, NOTIFICATIONS))
+        return RouteAnswer(await services.tickets.issue(call.ctx, NOTIFICATIONS))
     try:
-        return Answer(await services.tickets.of_session(call.ctx, call.id))
+        return RouteAnswer(await services.tickets.of_session(call.ctx, call.id))
     except NotFound as error:
         unknown = error
     for exists in (services.workflows.status, services.batches.get):
         with suppress(NotFound):
             await exists(call.ctx, call.id)
-            return Answer(await services.tickets.issue(call.ctx, call.id))
+            return RouteAnswer(await services.tickets.issue(call.ctx, call.id))
     raise unknown
 
 
-def _websocket_url(call: Call, session_id: str) -> str:
+def _websocket_url(call: RouteCall, session_id: str) -> str:
     """Write the session's WebSocket address, by the public URL or else by the one that was asked for."""
     base = call.services.settings.public_url or f"{call.exchange.scheme}://{call.exchange.headers.get('host', '')}"
     parts = urlsplit(base)

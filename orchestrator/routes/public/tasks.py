@@ -4,7 +4,7 @@ from orchestrator.errors import NotFound
 from orchestrator.models.tasks.task import Task, TaskCancelled
 from orchestrator.models.tasks.timeline import TaskWait, Timeline
 from orchestrator.routes.http.paging import TaskQuery, page_answer
-from orchestrator.routes.http.registry import Answer, Call, Routes
+from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 
 task_routes = Routes()
 
@@ -18,9 +18,9 @@ task_routes = Routes()
     answer=Task,
     errors=(NotFound,),
 )
-async def get(call: Call) -> Answer:
+async def get(call: RouteCall) -> RouteAnswer:
     """Show a task and what became of it."""
-    return Answer(await call.services.tasks.get(call.ctx, call.id))
+    return RouteAnswer(await call.services.tasks.get(call.ctx, call.id))
 
 
 @task_routes.add(
@@ -32,7 +32,7 @@ async def get(call: Call) -> Answer:
     answer=Task,
     paged=True,
 )
-async def list_tasks(call: Call) -> Answer:
+async def list_tasks(call: RouteCall) -> RouteAnswer:
     """List tasks, the newest first."""
     query: TaskQuery = call.query
     page = await call.services.tasks.list(
@@ -55,9 +55,9 @@ async def list_tasks(call: Call) -> Answer:
     answer=TaskCancelled,
     errors=(NotFound,),
 )
-async def cancel(call: Call) -> Answer:
+async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop a task; one that has ended stays as it is."""
-    return Answer(await call.services.tasks.cancel(call.ctx, call.id))
+    return RouteAnswer(await call.services.tasks.cancel(call.ctx, call.id))
 
 
 @task_routes.add(
@@ -69,9 +69,9 @@ async def cancel(call: Call) -> Answer:
     answer=Timeline,
     errors=(NotFound,),
 )
-async def trace(call: Call) -> Answer:
+async def trace(call: RouteCall) -> RouteAnswer:
     """Show what happened to a request, step by step."""
-    return Answer(await call.services.timelines.trace(call.ctx, call.id))
+    return RouteAnswer(await call.services.timelines.trace(call.ctx, call.id))
 
 
 @task_routes.add(
@@ -83,6 +83,6 @@ async def trace(call: Call) -> Answer:
     answer=TaskWait,
     errors=(NotFound,),
 )
-async def why(call: Call) -> Answer:
+async def why(call: RouteCall) -> RouteAnswer:
     """Say what keeps a task waiting."""
-    return Answer(await call.services.timelines.why(call.ctx, call.id))
+    return RouteAnswer(await call.services.timelines.why(call.ctx, call.id))

@@ -12,7 +12,7 @@ from orchestrator.models.agents.tool import LONGEST_MS, Tool, ToolKind, ToolRan,
 from orchestrator.models.common.ids import Id
 from orchestrator.models.tasks.task import Task
 from orchestrator.routes.http.paging import Cursor, Limit, page_answer
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 tool_routes = Routes()
 
@@ -36,7 +36,7 @@ class ToolListQuery:
     paged=True,
     errors=(ServiceUnreachable,),
 )
-async def list_tools(call: Call) -> Answer:
+async def list_tools(call: RouteCall) -> RouteAnswer:
     """List the tools, by their ids."""
     query: ToolListQuery = call.query
     page = await call.services.tools.list(call.ctx, agent_id=query.agent_id, cursor=query.cursor, limit=query.limit)
@@ -54,13 +54,13 @@ async def list_tools(call: Call) -> Answer:
     errors=(NotFound, Unprocessable, IdempotencyKeyReused, QueueFull, ServiceUnreachable),
     also={202: ("A task, whose result will be the tool's: one that answers later.", Task, ())},
 )
-async def execute(call: Call) -> Answer:
+async def execute(call: RouteCall) -> RouteAnswer:
     """Run a tool: its result at once, or a task where it comes later."""
     run: ToolRun = call.body
     tool = await call.services.tools.find(call.ctx, run)
     if tool.kind is not ToolKind.ASYNC:
         ran, replayed = await call.services.tools.execute(call.ctx, run)
-        return Answer(ran, replayed=replayed)
+        return RouteAnswer(ran, replayed=replayed)
     task = await call.services.tool_runs.start(
         call.ctx,
         run.tool_id,
@@ -68,7 +68,7 @@ async def execute(call: Call) -> Answer:
         session_id=run.session_id,
         timeout_ms=run.timeout_ms or LONGEST_MS,
     )
-    return Answer(task, status=202, kind={"domain": "tool", "action": "accepted"})
+    return RouteAnswer(task, status=202, kind={"domain": "tool", "action": "accepted"})
 
 
 @tool_routes.add(
@@ -79,6 +79,6 @@ async def execute(call: Call) -> Answer:
     answers="tool.forgotten",
     answer=Forgotten,
 )
-async def updated(call: Call) -> Answer:
+async def updated(call: RouteCall) -> RouteAnswer:
     """Have every process look tools up anew."""
-    return Answer(await call.services.catalog_notices.tool_updated(call.ctx, call.body))
+    return RouteAnswer(await call.services.catalog_invalidation.tool_updated(call.ctx, call.body))

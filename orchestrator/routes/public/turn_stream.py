@@ -7,12 +7,12 @@ from quart import Response
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import ChatAccepted, ChatAnswer, ChatMessage, MessageStatus
 from orchestrator.routes.http.event_stream import FollowedEvents, last_event_id, stream_response
-from orchestrator.routes.http.registry import Call
+from orchestrator.routes.http.registry import RouteCall
 
 _ENDED: Final = {MessageStatus.FAILED, MessageStatus.CANCELLED, MessageStatus.INTERRUPTED}
 
 
-async def open_stream(call: Call, body: ChatMessage) -> Response:
+async def open_stream(call: RouteCall, body: ChatMessage) -> Response:
     """Take a message, and answer with the events of its turn.
 
     Raises:
@@ -43,8 +43,8 @@ class TurnEvents(FollowedEvents):
         timeout_ms: how long to wait for the end of the turn.
     """
 
-    def __init__(self, call: Call, accepted: ChatAccepted, *, after: int, epoch: str, timeout_ms: int) -> None:
-        following = call.services.pump.follow(call.ctx.tenant_id, accepted.session_id, after=after, epoch=epoch)
+    def __init__(self, call: RouteCall, accepted: ChatAccepted, *, after: int, epoch: str, timeout_ms: int) -> None:
+        following = call.services.event_hub.follow(call.ctx.tenant_id, accepted.session_id, after=after, epoch=epoch)
         super().__init__(call, following, timeout_ms=timeout_ms, subject="turn", subject_id=accepted.message_id)
         self._accepted = accepted
         self._tool_calls: set[str] = set()

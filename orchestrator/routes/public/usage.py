@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from orchestrator.errors import PermissionMissing
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
-from orchestrator.routes.http.registry import Answer, Call, Routes
+from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 
 usage_routes = Routes()
 
@@ -42,7 +42,7 @@ UsageQuery.__module__ = __name__
     answer=UsageReport,
     errors=(PermissionMissing,),
 )
-async def get(call: Call) -> Answer:
+async def get(call: RouteCall) -> RouteAnswer:
     """Add up what was spent on language models, retrieval and embeddings."""
     query = call.query
-    return Answer(await call.services.usage.get(call.ctx, getattr(query, "from"), query.to, query.group_by))
+    return RouteAnswer(await call.services.usage.get(call.ctx, getattr(query, "from"), query.to, query.group_by))

@@ -7,12 +7,12 @@ from quart import Response
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.plans.workflow import WorkflowAccepted, WorkflowExecute, WorkflowResults, WorkflowStatusUpdate
 from orchestrator.routes.http.event_stream import FollowedEvents, last_event_id, stream_response
-from orchestrator.routes.http.registry import Call
+from orchestrator.routes.http.registry import RouteCall
 
 _STATUS: Final = "workflow.status_update"
 
 
-async def open_workflow_stream(call: Call, body: WorkflowExecute) -> Response:
+async def open_workflow_stream(call: RouteCall, body: WorkflowExecute) -> Response:
     """Take a workflow, and answer with its events.
 
     Raises:
@@ -35,9 +35,9 @@ class WorkflowEvents(FollowedEvents):
         timeout_ms: how long to wait for the end.
     """
 
-    def __init__(self, call: Call, accepted: WorkflowAccepted, *, after: int, timeout_ms: int) -> None:
+    def __init__(self, call: RouteCall, accepted: WorkflowAccepted, *, after: int, timeout_ms: int) -> None:
         task_id, services = accepted.task_id, call.services
-        following = services.pump.follow(call.ctx.tenant_id, task_id, after=after, log=services.workflows.log)
+        following = services.event_hub.follow(call.ctx.tenant_id, task_id, after=after, log=services.workflows.log)
         super().__init__(call, following, timeout_ms=timeout_ms, subject="workflow", subject_id=task_id)
         self._accepted = accepted
 

@@ -32,7 +32,7 @@ from orchestrator.models.plans.workflow import (
 )
 from orchestrator.routes.http.event_stream import EVENT_STREAM
 from orchestrator.routes.http.paging import Cursor, Limit, page_answer
-from orchestrator.routes.http.registry import Access, Answer, Call, Routes
+from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 from orchestrator.routes.public.workflow_stream import open_workflow_stream
 
 workflow_routes = Routes()
@@ -61,14 +61,14 @@ class WorkflowQuery:
     errors=(NotFound, SessionClosed, IdempotencyKeyReused, QueueFull, Unprocessable),
     also={200: ("The results (`wait`), or the workflow's events (`stream`).", WorkflowResults, (EVENT_STREAM,))},
 )
-async def execute(call: Call) -> Answer | Response:
+async def execute(call: RouteCall) -> RouteAnswer | Response:
     """Run a workflow that the Workflow Engine knows, or a plan of your own."""
     body: WorkflowExecute = call.body
     workflows = call.services.workflows
     if body.mode is WorkflowMode.STREAM:
         return await open_workflow_stream(call, body)
     admitted = await workflows.execute(call.ctx, body)
-    outcome = Answer(admitted.accepted, replayed=admitted.replayed, rate=admitted.rate)
+    outcome = RouteAnswer(admitted.accepted, replayed=admitted.replayed, rate=admitted.rate)
     if body.mode is WorkflowMode.WAIT:
         finished = await workflows.wait(call.ctx, admitted.accepted, body.timeout_ms)
         if isinstance(finished, WorkflowResults):
@@ -86,7 +86,7 @@ async def execute(call: Call) -> Answer | Response:
     paged=True,
     errors=(ServiceUnreachable, CallTimeout),
 )
-async def list_workflows(call: Call) -> Answer:
+async def list_workflows(call: RouteCall) -> RouteAnswer:
     """List the workflows that the Workflow Engine knows, by their ids."""
     query: WorkflowQuery = call.query
     page = await call.services.workflows.list(call.ctx, cursor=query.cursor, limit=query.limit)
@@ -102,9 +102,9 @@ async def list_workflows(call: Call) -> Answer:
     answer=WorkflowStatus,
     errors=(NotFound,),
 )
-async def status(call: Call) -> Answer:
+async def status(call: RouteCall) -> RouteAnswer:
     """Show how a workflow stands, and what it asks its user."""
-    return Answer(await call.services.workflows.status(call.ctx, call.id))
+    return RouteAnswer(await call.services.workflows.status(call.ctx, call.id))
 
 
 @workflow_routes.add(
@@ -116,9 +116,9 @@ async def status(call: Call) -> Answer:
     answer=WorkflowResults,
     errors=(NotFound,),
 )
-async def results(call: Call) -> Answer:
+async def results(call: RouteCall) -> RouteAnswer:
     """Show what a workflow has given: in the end, or so far, as its `status` says."""
-    return Answer(await call.services.workflows.results(call.ctx, call.id))
+    return RouteAnswer(await call.services.workflows.results(call.ctx, call.id))
 
 
 @workflow_routes.add(
@@ -132,9 +132,9 @@ async def results(call: Call) -> Answer:
     status=202,
     errors=(NotFound, WrongWorkflowState, ServiceUnreachable, CallTimeout),
 )
-async def give_input(call: Call) -> Answer:
+async def give_input(call: RouteCall) -> RouteAnswer:
     """Answer what a workflow asks its user."""
-    return Answer(await call.services.workflows.input(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.workflows.input(call.ctx, call.id, call.body))
 
 
 @workflow_routes.add(
@@ -146,9 +146,9 @@ async def give_input(call: Call) -> Answer:
     answer=WorkflowCancelled,
     errors=(NotFound,),
 )
-async def cancel(call: Call) -> Answer:
+async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop a workflow; one that has ended stays as it is."""
-    return Answer(await call.services.workflows.cancel(call.ctx, call.id))
+    return RouteAnswer(await call.services.workflows.cancel(call.ctx, call.id))
 
 
 @workflow_routes.add(
@@ -160,7 +160,7 @@ async def cancel(call: Call) -> Answer:
     answer=StepResult,
     errors=(NotFound, PermissionMissing, WrongWorkflowState),
 )
-async def step(call: Call) -> Answer:
+async def step(call: RouteCall) -> RouteAnswer:
     """Run an agent or a tool as a step of a workflow that the Workflow Engine runs."""
     token = call.exchange.headers.get("x-callback-token")
-    return Answer(await call.services.workflow_steps.run(call.ctx, call.body, token))
+    return RouteAnswer(await call.services.workflow_steps.run(call.ctx, call.body, token))

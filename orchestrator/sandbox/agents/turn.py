@@ -9,7 +9,7 @@ import orjson
 import trio
 from attrs import define, field
 
-from orchestrator.sandbox.serving.gateway import Gateway
+from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.model_server import ModelServer
 
 
@@ -61,7 +61,7 @@ class ToolCall:
 
 
 @define
-class Execution:
+class SandboxExecution:
     """One run of an agent, from the question to the answer, over however many requests."""
 
     task_id: str
@@ -91,8 +91,8 @@ class Execution:
 class Turn:
     """An agent's hold on its execution while it works."""
 
-    execution: Execution
-    gateway: Gateway
+    execution: SandboxExecution
+    gateway: GatewayClient
     model: ModelServer
     _send: Callable[[bytes], Awaitable[None]]
     sources: list[dict[str, Any]] = field(factory=list)

@@ -16,13 +16,13 @@ from orchestrator.sandbox.agents.docs_guide import DocsGuideAgent
 from orchestrator.sandbox.agents.echo import EchoAgent
 from orchestrator.sandbox.agents.llm import LlmAgent
 from orchestrator.sandbox.agents.reporter import ReporterAgent
-from orchestrator.sandbox.agents.turn import Agent, AgentFailed, Execution, ExecutionStatus, ToolCall, Turn
+from orchestrator.sandbox.agents.turn import Agent, AgentFailed, ExecutionStatus, SandboxExecution, ToolCall, Turn
 from orchestrator.sandbox.data_files import Fixtures
-from orchestrator.sandbox.serving.callbacks import Callback, callback_for
-from orchestrator.sandbox.serving.gateway import Gateway
-from orchestrator.sandbox.serving.http_server import Answer, Reply, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.callbacks import TaskCallback, callback_for
+from orchestrator.sandbox.serving.gateway import GatewayClient
+from orchestrator.sandbox.serving.http_server import SandboxAnswer, SandboxReply, Stream, Writer, json_reply
 from orchestrator.sandbox.serving.model_server import ModelServer
-from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
 
 KEPT_EXECUTIONS: Final = 10_000
 AGENTS: Final[dict[str, Agent]] = {
@@ -43,10 +43,10 @@ class AgentExecutionService:
     """The Agent Execution service."""
 
     fixtures: Fixtures
-    gateway: Gateway
+    gateway: GatewayClient
     model: ModelServer
     nursery: trio.Nursery
-    executions: OrderedDict[tuple[str, str], Execution]
+    executions: OrderedDict[tuple[str, str], SandboxExecution]
     """The latest, by tenant and task."""
 
     def service(self) -> Service:
@@ -56,14 +56,14 @@ class AgentExecutionService:
             "agent_execution",
             "AGEX",
             (
-                Route("execute", "POST", "/api/v1/agents/{agent_id}/execute", self.execute),
-                Route("tool_result", "POST", f"{task}/tool_result", self.tool_result),
-                Route("cancel", "POST", f"{task}/cancel", self.cancel),
-                Route("get", "GET", task, self.get),
+                SandboxRoute("execute", "POST", "/api/v1/agents/{agent_id}/execute", self.execute),
+                SandboxRoute("tool_result", "POST", f"{task}/tool_result", self.tool_result),
+                SandboxRoute("cancel", "POST", f"{task}/cancel", self.cancel),
+                SandboxRoute("get", "GET", task, self.get),
             ),
         )
 
-    async def execute(self, call: Call) -> Answer:
+    async def execute(self, call: SandboxCall) -> SandboxAnswer:
         """Let an agent answer: as a stream, whole, or later through the orchestrator's internal API.
 
         Later is where the request asks for it, or where the agent is configured so and there is a way back.
@@ -77,7 +77,7 @@ class AgentExecutionService:
             return payload_reply({"task_id": execution.task_id, "status": "accepted"}, 202)
         return await self._answer(call, execution, start)
 
-    async def tool_result(self, call: Call) -> Answer:
+    async def tool_result(self, call: SandboxCall) -> SandboxAnswer:
         """Take the result that an agent waits for, and go on; a repeated result gets the same continuation."""
         execution = self._find(call)
         tool_call_id = call.get("tool_call_id", str)
@@ -86,7 +86,7 @@ class AgentExecutionService:
             return _replayed(replay) if call.get("stream", bool, False) else _whole(replay)
         pending = execution.pending
         if pending is None or pending.tool_call_id != tool_call_id:
-            raise Refusal(409, "AGEX_CONF_001", "The agent does not wait for the result of this tool call.")
+            raise SandboxRefusal(409, "AGEX_CONF_001", "The agent does not wait for the result of this tool call.")
         pending.outcome = {
             "status": call.get("status", str),
             "result": call.payload.get("result"),
@@ -99,7 +99,7 @@ class AgentExecutionService:
 
         return await self._answer(call, execution, resume, pending)
 
-    async def cancel(self, call: Call) -> Reply:
+    async def cancel(self, call: SandboxCall) -> SandboxReply:
         """Stop an execution; one that has ended stays as it is."""
         execution = self._find(call)
         running = execution.status in {ExecutionStatus.RUNNING, ExecutionStatus.WAITING}
@@ -109,7 +109,7 @@ class AgentExecutionService:
                 execution.scope.cancel()
         return payload_reply({"task_id": execution.task_id, "status": execution.status, "cancelled": running})
 
-    async def get(self, call: Call) -> Reply:
+    async def get(self, call: SandboxCall) -> SandboxReply:
         """Return how an execution stands."""
         execution = self._find(call)
         return payload_reply(
@@ -122,15 +122,15 @@ class AgentExecutionService:
             }
         )
 
-    def _begin(self, call: Call) -> Execution:
+    def _begin(self, call: SandboxCall) -> SandboxExecution:
         agent_id = call.params["agent_id"]
         if agent_id not in AGENTS or not self.fixtures.has_agent(call.tenant_id, agent_id):
-            raise Refusal(404, "AGEX_NOTF_002", f"The tenant has no agent {agent_id}.")
+            raise SandboxRefusal(404, "AGEX_NOTF_002", f"The tenant has no agent {agent_id}.")
         config = call.get("agent_config", dict, {})
         task_id = call.payload.get("task_id") or call.message.get("task_id") or new_id()
         if not isinstance(task_id, str):
-            raise Refusal(400, "AGEX_VAL_001", "task_id is no string.")
-        execution = Execution(
+            raise SandboxRefusal(400, "AGEX_VAL_001", "task_id is no string.")
+        execution = SandboxExecution(
             task_id=task_id,
             tenant_id=call.tenant_id,
             agent_id=agent_id,
@@ -145,7 +145,7 @@ class AgentExecutionService:
             self.executions.popitem(last=False)
         return execution
 
-    def _find(self, call: Call) -> Execution:
+    def _find(self, call: SandboxCall) -> SandboxExecution:
         execution = self.executions.get((call.tenant_id, call.params["task_id"]))
         if execution is None:
             raise call.missing("task")
@@ -153,11 +153,11 @@ class AgentExecutionService:
 
     async def _answer(
         self,
-        call: Call,
-        execution: Execution,
+        call: SandboxCall,
+        execution: SandboxExecution,
         work: Callable[[Turn], Awaitable[None]],
         resumed: ToolCall | None = None,
-    ) -> Answer:
+    ) -> SandboxAnswer:
         said = bytearray()
 
         async def run(writer: Writer | None) -> None:
@@ -175,7 +175,7 @@ class AgentExecutionService:
         await run(None)
         return _whole(bytes(said))
 
-    async def _run(self, execution: Execution, work: Callable[[Turn], Awaitable[None]], send: Send) -> None:
+    async def _run(self, execution: SandboxExecution, work: Callable[[Turn], Awaitable[None]], send: Send) -> None:
         """Have the agent work to its answer, its next tool, its failure or its cancellation."""
         turn = Turn(execution, self.gateway, self.model, send)
         before = execution.status
@@ -198,7 +198,9 @@ class AgentExecutionService:
         if execution.status is ExecutionStatus.CANCELLED:
             await turn.fail(AgentFailed("AGEX_CANCELLED", "The execution was cancelled."))
 
-    async def _deliver(self, callback: Callback, execution: Execution, work: Callable[[Turn], Awaitable[None]]) -> None:
+    async def _deliver(
+        self, callback: TaskCallback, execution: SandboxExecution, work: Callable[[Turn], Awaitable[None]]
+    ) -> None:
         """Do delegated work, and tell the orchestrator how it goes."""
         said = bytearray()
 
@@ -223,7 +225,7 @@ def _last(said: bytes) -> dict[str, Any]:
     return message
 
 
-def _whole(said: bytes) -> Reply:
+def _whole(said: bytes) -> SandboxReply:
     """Answer with the last message alone, as a client gets it that does not stream."""
     last = _last(said)
     if last["type"]["action"] == "error":

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.data_files import Fixtures
-from orchestrator.sandbox.serving.http_server import Reply
-from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
+from orchestrator.sandbox.serving.http_server import SandboxReply
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
 
 KEPT_FEEDBACK: Final = 1000
 
@@ -26,20 +26,20 @@ class AgentManagementService:
             "agent_management",
             "AMGT",
             (
-                Route("list", "GET", "/api/v1/agents/{tenant_id}", self.list_agents),
-                Route("get", "GET", one, self.get),
-                Route("feedback", "POST", f"{one}/feedback", self.feedback, creates=True),
+                SandboxRoute("list", "GET", "/api/v1/agents/{tenant_id}", self.list_agents),
+                SandboxRoute("get", "GET", one, self.get),
+                SandboxRoute("feedback", "POST", f"{one}/feedback", self.feedback, creates=True),
             ),
         )
 
-    async def list_agents(self, call: Call) -> Reply:
+    async def list_agents(self, call: SandboxCall) -> SandboxReply:
         """Return the tenant's agents in their latest versions, without their prompts."""
         self._check_tenant(call)
         names = ("agent_id", "version", "name", "description", "tools", "client_tools")
         latest = [self._versions(agent_id)[-1] for agent_id in self._fixtures.tenant(call.tenant_id)["agents"]]
         return payload_reply({"agents": [{name: agent[name] for name in names} for agent in latest]})
 
-    async def get(self, call: Call) -> Reply:
+    async def get(self, call: SandboxCall) -> SandboxReply:
         """Return an agent's configuration, in a version or in the latest."""
         versions = self._find(call)
         wanted = call.request.query.get("version")
@@ -48,7 +48,7 @@ class AgentManagementService:
                 return payload_reply(agent)
         raise call.missing("version of this agent", 2)
 
-    async def feedback(self, call: Call) -> Reply:
+    async def feedback(self, call: SandboxCall) -> SandboxReply:
         """Keep what somebody thinks of an agent."""
         self._find(call)
         given = {
@@ -60,15 +60,15 @@ class AgentManagementService:
         self.feedback_given.append(given)
         return payload_reply(given, 201)
 
-    def _check_tenant(self, call: Call) -> None:
+    def _check_tenant(self, call: SandboxCall) -> None:
         if call.params["tenant_id"] != call.tenant_id:
             raise call.missing("tenant")
 
-    def _find(self, call: Call) -> list[dict[str, Any]]:
+    def _find(self, call: SandboxCall) -> list[dict[str, Any]]:
         self._check_tenant(call)
         agent_id = call.params["agent_id"]
         if not self._fixtures.has_agent(call.tenant_id, agent_id):
-            raise Refusal(404, "AMGT_NOTF_001", f"The tenant has no agent {agent_id}.")
+            raise SandboxRefusal(404, "AMGT_NOTF_001", f"The tenant has no agent {agent_id}.")
         return self._versions(agent_id)
 
     def _versions(self, agent_id: str) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from attrs import define, field
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.sandbox.serving.http_server import Reply
-from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
+from orchestrator.sandbox.serving.http_server import SandboxReply
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
 from orchestrator.sandbox.serving.text import count_tokens
 
 ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
@@ -49,15 +49,15 @@ class ConversationService:
             "conversation",
             "CONV",
             (
-                Route("create", "POST", "/api/v1/conversations", self.create, creates=True),
-                Route("messages", "GET", one, self.messages),
-                Route("append", "POST", one, self.append, creates=True),
-                Route("delete", "DELETE", f"{one}/{{message_id}}", self.delete),
-                Route("context", "GET", "/api/v1/internal/context/{conversation_id}", self.context),
+                SandboxRoute("create", "POST", "/api/v1/conversations", self.create, creates=True),
+                SandboxRoute("messages", "GET", one, self.messages),
+                SandboxRoute("append", "POST", one, self.append, creates=True),
+                SandboxRoute("delete", "DELETE", f"{one}/{{message_id}}", self.delete),
+                SandboxRoute("context", "GET", "/api/v1/internal/context/{conversation_id}", self.context),
             ),
         )
 
-    async def create(self, call: Call) -> Reply:
+    async def create(self, call: SandboxCall) -> SandboxReply:
         """Begin a conversation; one that is there already is answered as it is."""
         conversation_id = call.get("conversation_id", str, new_id())
         found = self._conversations.get((call.tenant_id, conversation_id))
@@ -73,12 +73,12 @@ class ConversationService:
         self._record({"op": "create", "tenant_id": call.tenant_id, "about": about})
         return payload_reply(about, 201)
 
-    async def append(self, call: Call) -> Reply:
+    async def append(self, call: SandboxCall) -> SandboxReply:
         """Add a message; one with the id of an earlier one is answered with the earlier one."""
         conversation = self._find(call)
         role = call.get("role", str)
         if role not in ROLES:
-            raise Refusal(400, "CONV_VAL_001", f"role must be one of {', '.join(sorted(ROLES))}.")
+            raise SandboxRefusal(400, "CONV_VAL_001", f"role must be one of {', '.join(sorted(ROLES))}.")
         message = {
             "message_id": call.get("message_id", str, new_id()),
             "role": role,
@@ -93,7 +93,7 @@ class ConversationService:
         self._record({"op": "append", **self._name(call), "message": message})
         return payload_reply(message, 201)
 
-    async def messages(self, call: Call) -> Reply:
+    async def messages(self, call: SandboxCall) -> SandboxReply:
         """Return the last messages, or those before or after one, oldest first."""
         messages = list(self._find(call).messages.values())
         limit = call.number("limit", 50, most=200)
@@ -106,14 +106,14 @@ class ConversationService:
             page, more = messages[:end][-limit:], end > limit
         return payload_reply({"messages": page, "has_more": more})
 
-    async def delete(self, call: Call) -> Reply:
+    async def delete(self, call: SandboxCall) -> SandboxReply:
         """Take a message out."""
         if call.params["message_id"] not in self._find(call).messages:
             raise call.missing("message", 2)
         self._record({"op": "delete", **self._name(call), "message_id": call.params["message_id"]})
         return payload_reply({"message_id": call.params["message_id"], "deleted": True})
 
-    async def context(self, call: Call) -> Reply:
+    async def context(self, call: SandboxCall) -> SandboxReply:
         """Return the last messages that fit into a number of tokens."""
         messages = list(self._find(call).messages.values())
         left = call.number("max_tokens", 4000, most=1_000_000)
@@ -135,10 +135,10 @@ class ConversationService:
             }
         )
 
-    def _name(self, call: Call) -> dict[str, str]:
+    def _name(self, call: SandboxCall) -> dict[str, str]:
         return {"tenant_id": call.tenant_id, "conversation_id": call.params["conversation_id"]}
 
-    def _find(self, call: Call) -> _Conversation:
+    def _find(self, call: SandboxCall) -> _Conversation:
         found = self._conversations.get((call.tenant_id, call.params["conversation_id"]))
         if found is None:
             raise call.missing("conversation")
@@ -176,7 +176,7 @@ class ConversationService:
         return file
 
 
-def _index(call: Call, name: str, ids: list[str], default: int) -> int:
+def _index(call: SandboxCall, name: str, ids: list[str], default: int) -> int:
     message_id = call.request.query.get(name)
     if message_id is None:
         return default

@@ -4,8 +4,8 @@ from typing import Final
 
 from orchestrator.sandbox.retrieval.index import DIMENSIONS, MODEL
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
-from orchestrator.sandbox.serving.http_server import Reply, json_reply
-from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service
+from orchestrator.sandbox.serving.http_server import SandboxReply, json_reply
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service
 from orchestrator.sandbox.serving.text import count_tokens
 from orchestrator.sandbox.serving.usage import Spent
 
@@ -21,23 +21,23 @@ class EmbeddingService:
 
     def service(self) -> Service:
         """Return the routes."""
-        routes = (Route("create", "POST", "/api/v1/internal/enhanced_embed", self.create, creates=True),)
+        routes = (SandboxRoute("create", "POST", "/api/v1/internal/enhanced_embed", self.create, creates=True),)
         return Service("embedding", "EMB", routes, plain_bodies=True)
 
-    async def create(self, call: Call) -> Reply:
+    async def create(self, call: SandboxCall) -> SandboxReply:
         """Embed texts."""
         texts = call.get("texts", list)
         if not all(isinstance(text, str) for text in texts):
-            raise Refusal(400, "EMB_VAL_001", "texts must be a list of strings.")
+            raise SandboxRefusal(400, "EMB_VAL_001", "texts must be a list of strings.")
         if not 1 <= len(texts) <= MAX_TEXTS:
-            raise Refusal(400, "EMB_VAL_001", f"texts must hold 1 to {MAX_TEXTS} texts.")
+            raise SandboxRefusal(400, "EMB_VAL_001", f"texts must hold 1 to {MAX_TEXTS} texts.")
         model = call.get("model", str, MODEL)
         if model != MODEL:
-            raise Refusal(422, "EMB_VAL_002", f"There is no model {model}; there is {MODEL}.")
+            raise SandboxRefusal(422, "EMB_VAL_002", f"There is no model {model}; there is {MODEL}.")
         try:
             index = await self._library.index()
         except NoRetrieval as error:
-            raise Refusal(503, "EMB_SYS_001", str(error)) from error
+            raise SandboxRefusal(503, "EMB_SYS_001", str(error)) from error
         total = sum(map(count_tokens, texts))
         embeddings = index.embed(texts)
         # Nothing is waited for from here on: what is counted is answered, and kept under its key.

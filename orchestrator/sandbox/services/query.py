@@ -10,9 +10,9 @@ from attrs import frozen
 from orchestrator.sandbox.retrieval.extraction import extract, sources
 from orchestrator.sandbox.retrieval.index import DIMENSIONS, Hit
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
-from orchestrator.sandbox.serving.http_server import Answer, Reply, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.http_server import SandboxAnswer, SandboxReply, Stream, Writer, json_reply
 from orchestrator.sandbox.serving.model_server import ModelFailed, ModelServer
-from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service
 from orchestrator.sandbox.serving.text import count_tokens
 from orchestrator.sandbox.serving.usage import Spent
 
@@ -32,12 +32,12 @@ class QueryService:
     def service(self) -> Service:
         """Return the routes."""
         routes = (
-            Route("generate", "POST", "/api/v1/internal/query", self.query, creates=True),
-            Route("search", "POST", "/api/v1/internal/search", self.search, creates=True),
+            SandboxRoute("generate", "POST", "/api/v1/internal/query", self.query, creates=True),
+            SandboxRoute("search", "POST", "/api/v1/internal/search", self.search, creates=True),
         )
         return Service("query", "QRY", routes, plain_bodies=True)
 
-    async def search(self, call: Call) -> Reply:
+    async def search(self, call: SandboxCall) -> SandboxReply:
         """Return the passages nearest to a question."""
         question = call.get("query", str)
         hits = await self._find(call, question, call.get("collection_id", str))
@@ -56,12 +56,14 @@ class QueryService:
         metadata = self._counted(call, "search", usage)
         return json_reply({"success": True, "data": {"results": results}, "metadata": metadata})
 
-    async def query(self, call: Call) -> Answer:
+    async def query(self, call: SandboxCall) -> SandboxAnswer:
         """Answer a question, whole or as newline-delimited chunks; the last chunk has sources and usage."""
         question = call.get("query", str)
         collection_id = call.get("collection_id", str, None)
         if collection_id is None and not self.model.configured:
-            raise Refusal(422, "QRY_LLM_001", "No language model is configured, and no collection to extract from.")
+            raise SandboxRefusal(
+                422, "QRY_LLM_001", "No language model is configured, and no collection to extract from."
+            )
         hits = [] if collection_id is None else await self._find(call, question, collection_id)
         if call.get("stream", bool, False):
 
@@ -72,10 +74,10 @@ class QueryService:
         try:
             text, metadata = await self._generate(call, question, hits, _ignore)
         except ModelFailed as error:
-            raise Refusal(502, "QRY_LLM_002", str(error)) from error
+            raise SandboxRefusal(502, "QRY_LLM_002", str(error)) from error
         return json_reply({"success": True, "data": {"response": text, "sources": sources(hits)}, "metadata": metadata})
 
-    async def _stream(self, call: Call, question: str, hits: list[Hit], writer: Writer) -> bool:
+    async def _stream(self, call: SandboxCall, question: str, hits: list[Hit], writer: Writer) -> bool:
         """Stream an answer; returns whether it is one."""
 
         async def on_text(text: str) -> None:
@@ -92,7 +94,7 @@ class QueryService:
         return True
 
     async def _generate(
-        self, call: Call, question: str, hits: list[Hit], on_text: OnText
+        self, call: SandboxCall, question: str, hits: list[Hit], on_text: OnText
     ) -> tuple[str, dict[str, Any]]:
         if self.model.configured:
             completion = await self.model.chat(
@@ -110,25 +112,25 @@ class QueryService:
         usage = {"prompt_tokens": count_tokens(question) + read, "completion_tokens": count_tokens(text)}
         return text, self._counted(call, EXTRACTION, usage)
 
-    def _counted(self, call: Call, model: str, usage: dict[str, int]) -> dict[str, Any]:
+    def _counted(self, call: SandboxCall, model: str, usage: dict[str, int]) -> dict[str, Any]:
         """Count what an answer has cost, and write it down for its reader; nothing is waited for until it is kept."""
         prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
         self.spent.count(call.tenant_id, "query", prompt, completion)
         return {"model": model, "token_usage": {**usage, "total_tokens": prompt + completion}}
 
-    async def _find(self, call: Call, question: str, collection_id: str) -> list[Hit]:
+    async def _find(self, call: SandboxCall, question: str, collection_id: str) -> list[Hit]:
         limit = call.get("similarity_top_k", int, 4)
         if not 1 <= limit <= 50:
-            raise Refusal(400, "QRY_VAL_001", "similarity_top_k must be a number from 1 to 50.")
+            raise SandboxRefusal(400, "QRY_VAL_001", "similarity_top_k must be a number from 1 to 50.")
         embedding = call.get("query_embedding", list, None)
         if embedding is not None and (
             len(embedding) != DIMENSIONS or not all(isinstance(value, int | float) for value in embedding)
         ):
-            raise Refusal(422, "QRY_VAL_002", f"query_embedding must hold {DIMENSIONS} numbers.")
+            raise SandboxRefusal(422, "QRY_VAL_002", f"query_embedding must hold {DIMENSIONS} numbers.")
         try:
             index = await self.library.index()
         except NoRetrieval as error:
-            raise Refusal(503, "QRY_SYS_001", str(error)) from error
+            raise SandboxRefusal(503, "QRY_SYS_001", str(error)) from error
         if collection_id not in index.collections(call.tenant_id):
             raise call.missing("collection")
         return index.search(call.tenant_id, collection_id, question, embedding, limit)
@@ -138,7 +140,7 @@ async def _ignore(_: str) -> None:
     """Take a piece of an answer that is wanted whole."""
 
 
-def _prompt(call: Call, question: str, hits: list[Hit]) -> list[dict[str, str]]:
+def _prompt(call: SandboxCall, question: str, hits: list[Hit]) -> list[dict[str, str]]:
     """Write the conversation for the model: instructions with the passages, what was said, the question."""
     system = call.get("system_prompt", str, None) or DEFAULT_PROMPT
     passages = "\n\n".join(f"[{hit.passage.path}: {hit.passage.heading}]\n{hit.passage.content}" for hit in hits)

@@ -10,10 +10,10 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.services.arithmetic import ArithmeticFault, evaluate
-from orchestrator.sandbox.serving.callbacks import Callback, callback_for
-from orchestrator.sandbox.serving.gateway import Gateway
-from orchestrator.sandbox.serving.http_server import Reply
-from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
+from orchestrator.sandbox.serving.callbacks import TaskCallback, callback_for
+from orchestrator.sandbox.serving.gateway import GatewayClient
+from orchestrator.sandbox.serving.http_server import SandboxReply
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
 
 _TYPES: Final[dict[str, type]] = {"string": str, "integer": int}
 DEFAULT_DURATION_MS: Final = 500
@@ -60,7 +60,7 @@ class ToolRegistryService:
         nursery: what runs in the background runs there.
     """
 
-    def __init__(self, fixtures: Fixtures, gateway: Gateway, nursery: trio.Nursery) -> None:
+    def __init__(self, fixtures: Fixtures, gateway: GatewayClient, nursery: trio.Nursery) -> None:
         self._tools = fixtures.tools
         self._gateway = gateway
         self._nursery = nursery
@@ -71,24 +71,24 @@ class ToolRegistryService:
             "tool_registry",
             "TOOL",
             (
-                Route("list", "GET", "/api/v1/tools", self.list_tools),
-                Route("get", "GET", "/api/v1/tools/{tool_id}", self.get),
-                Route("execute", "POST", "/api/v1/tools/execute", self.execute, creates=True),
-                Route("async_execute", "POST", "/api/v1/tools/async-execute", self.async_execute, creates=True),
+                SandboxRoute("list", "GET", "/api/v1/tools", self.list_tools),
+                SandboxRoute("get", "GET", "/api/v1/tools/{tool_id}", self.get),
+                SandboxRoute("execute", "POST", "/api/v1/tools/execute", self.execute, creates=True),
+                SandboxRoute("async_execute", "POST", "/api/v1/tools/async-execute", self.async_execute, creates=True),
             ),
         )
 
-    async def list_tools(self, call: Call) -> Reply:
+    async def list_tools(self, call: SandboxCall) -> SandboxReply:
         """Return all tools, or those that an agent may use."""
         agent_id = call.request.query.get("agent_id")
         tools = [tool for tool in self._tools.values() if agent_id is None or {"*", agent_id} & {*tool["agents"]}]
         return payload_reply({"tools": tools})
 
-    async def get(self, call: Call) -> Reply:
+    async def get(self, call: SandboxCall) -> SandboxReply:
         """Return one tool."""
         return payload_reply(self._find(call.params["tool_id"]))
 
-    async def execute(self, call: Call) -> Reply:
+    async def execute(self, call: SandboxCall) -> SandboxReply:
         """Run a tool; one that has no result is an answer too."""
         tool_id, parameters = self._check(call)
         started = perf_counter()
@@ -99,31 +99,31 @@ class ToolRegistryService:
             outcome = {"status": "error", "error_message": str(error)}
         return payload_reply({"tool_id": tool_id, **outcome, "execution_time_ms": (perf_counter() - started) * 1000})
 
-    async def async_execute(self, call: Call) -> Reply:
+    async def async_execute(self, call: SandboxCall) -> SandboxReply:
         """Start a tool; its result goes to the orchestrator."""
         tool_id, parameters = self._check(call)
         callback = callback_for(call, self._gateway)
         if not callback.task_id:
-            raise Refusal(400, "TOOL_VAL_001", "task_id is missing: nobody could be told of the result.")
+            raise SandboxRefusal(400, "TOOL_VAL_001", "task_id is missing: nobody could be told of the result.")
         self._nursery.start_soon(_run_for, callback, tool_id, parameters)
         return payload_reply({"execution_id": new_id(), "task_id": callback.task_id, "status": "accepted"}, 202)
 
     def _find(self, tool_id: str) -> dict[str, Any]:
         tool = self._tools.get(tool_id)
         if tool is None:
-            raise Refusal(404, "TOOL_NOTF_001", f"There is no tool {tool_id}.")
+            raise SandboxRefusal(404, "TOOL_NOTF_001", f"There is no tool {tool_id}.")
         return tool
 
-    def _check(self, call: Call) -> tuple[str, dict[str, Any]]:
+    def _check(self, call: SandboxCall) -> tuple[str, dict[str, Any]]:
         tool_id, parameters = call.get("tool_id", str), call.get("parameters", dict, {})
         tool = self._find(tool_id)
         if tool["kind"] == "client":
-            raise Refusal(422, "TOOL_EXEC_001", f"{tool_id} runs at the client, not here.")
+            raise SandboxRefusal(422, "TOOL_EXEC_001", f"{tool_id} runs at the client, not here.")
         _check_parameters(tool["parameters"], parameters)
         return tool_id, parameters
 
 
-async def _run_for(callback: Callback, tool_id: str, parameters: dict[str, Any]) -> None:
+async def _run_for(callback: TaskCallback, tool_id: str, parameters: dict[str, Any]) -> None:
     await callback.progress(status="running", progress=0.0)
     try:
         result = await _TOOLS[tool_id](parameters)
@@ -137,12 +137,12 @@ def _check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> Non
     """Hold parameters against the little of JSON Schema that the fixtures use."""
     for name in schema["required"]:
         if name not in parameters:
-            raise Refusal(422, "TOOL_VAL_002", f"The parameter {name} is missing.")
+            raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is missing.")
     for name, value in parameters.items():
         wanted = schema["properties"].get(name)
         if wanted is None:
-            raise Refusal(422, "TOOL_VAL_002", f"{name} is no parameter of this tool.")
+            raise SandboxRefusal(422, "TOOL_VAL_002", f"{name} is no parameter of this tool.")
         if not isinstance(value, _TYPES[wanted["type"]]) or isinstance(value, bool):
-            raise Refusal(422, "TOOL_VAL_002", f"The parameter {name} is no {wanted['type']}.")
+            raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is no {wanted['type']}.")
         if isinstance(value, int) and not wanted["minimum"] <= value <= wanted["maximum"]:
-            raise Refusal(422, "TOOL_VAL_002", f"The parameter {name} is out of range.")
+            raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is out of range.")

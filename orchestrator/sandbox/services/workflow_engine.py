@@ -10,9 +10,9 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.services.workflows import WorkflowRun, faults_of
 from orchestrator.sandbox.serving.callbacks import callback_for
-from orchestrator.sandbox.serving.gateway import Gateway
-from orchestrator.sandbox.serving.http_server import Reply
-from orchestrator.sandbox.serving.routing import Call, Refusal, Route, Service, payload_reply
+from orchestrator.sandbox.serving.gateway import GatewayClient
+from orchestrator.sandbox.serving.http_server import SandboxReply
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
 
 KEPT_RUNS: Final = 10_000
 
@@ -22,7 +22,7 @@ class WorkflowEngineService:
     """The Workflow Engine service."""
 
     fixtures: Fixtures
-    gateway: Gateway
+    gateway: GatewayClient
     nursery: trio.Nursery
     runs: OrderedDict[tuple[str, str], WorkflowRun]
     """The latest, by tenant and execution."""
@@ -34,36 +34,36 @@ class WorkflowEngineService:
             "workflow_engine",
             "WFLOW",
             (
-                Route("definitions", "GET", f"{top}/definitions", self.definitions),
-                Route("definition", "GET", f"{top}/definitions/{{workflow_id}}", self.definition),
-                Route("validate", "POST", f"{top}/validate", self.validate),
-                Route("execute", "POST", f"{top}/execute", self.execute, creates=True),
-                Route("get", "GET", one, self.get),
-                Route("cancel", "POST", f"{one}/cancel", self.cancel),
-                Route("input", "POST", f"{one}/input", self.input),
+                SandboxRoute("definitions", "GET", f"{top}/definitions", self.definitions),
+                SandboxRoute("definition", "GET", f"{top}/definitions/{{workflow_id}}", self.definition),
+                SandboxRoute("validate", "POST", f"{top}/validate", self.validate),
+                SandboxRoute("execute", "POST", f"{top}/execute", self.execute, creates=True),
+                SandboxRoute("get", "GET", one, self.get),
+                SandboxRoute("cancel", "POST", f"{one}/cancel", self.cancel),
+                SandboxRoute("input", "POST", f"{one}/input", self.input),
             ),
         )
 
-    async def definitions(self, call: Call) -> Reply:
+    async def definitions(self, call: SandboxCall) -> SandboxReply:
         """Return the tenant's workflows."""
         ids = self.fixtures.tenant(call.tenant_id)["workflows"]
         return payload_reply({"definitions": [self.fixtures.workflows[workflow_id] for workflow_id in ids]})
 
-    async def definition(self, call: Call) -> Reply:
+    async def definition(self, call: SandboxCall) -> SandboxReply:
         """Return one workflow."""
         return payload_reply(self._definition(call, call.params["workflow_id"]))
 
-    async def validate(self, call: Call) -> Reply:
+    async def validate(self, call: SandboxCall) -> SandboxReply:
         """Return what is wrong with a definition, all at once."""
         faults = faults_of(call.payload)
         return payload_reply({"valid": not faults, "errors": faults})
 
-    async def execute(self, call: Call) -> Reply:
+    async def execute(self, call: SandboxCall) -> SandboxReply:
         """Start a workflow; its progress goes to the orchestrator."""
         definition = self._definition(call, call.get("workflow_id", str))
         callback = callback_for(call, self.gateway)
         if not callback.task_id:
-            raise Refusal(400, "WFLOW_VAL_001", "task_id is missing: nobody could be told of the progress.")
+            raise SandboxRefusal(400, "WFLOW_VAL_001", "task_id is missing: nobody could be told of the progress.")
         run = WorkflowRun(new_id(), definition, call.get("input", dict, {}), callback)
         self.runs[call.tenant_id, run.execution_id] = run
         if len(self.runs) > KEPT_RUNS:
@@ -71,31 +71,31 @@ class WorkflowEngineService:
         self.nursery.start_soon(run.run)
         return payload_reply({"execution_id": run.execution_id, "status": run.status}, 202)
 
-    async def get(self, call: Call) -> Reply:
+    async def get(self, call: SandboxCall) -> SandboxReply:
         """Return how an execution stands."""
         return payload_reply(self._find(call).view())
 
-    async def cancel(self, call: Call) -> Reply:
+    async def cancel(self, call: SandboxCall) -> SandboxReply:
         """Stop an execution; one that has ended stays as it is."""
         run = self._find(call)
         return payload_reply({"cancelled": run.cancel(), **run.view()})
 
-    async def input(self, call: Call) -> Reply:
+    async def input(self, call: SandboxCall) -> SandboxReply:
         """Hand a waiting step what its user answered."""
         run = self._find(call)
         node_id = call.get("node_id", str)
         if "input" not in call.payload:
-            raise Refusal(400, "WFLOW_VAL_001", "input is missing.")
+            raise SandboxRefusal(400, "WFLOW_VAL_001", "input is missing.")
         if not run.give_input(node_id, call.payload["input"]):
-            raise Refusal(409, "WFLOW_CONF_001", f"The workflow does not wait for input at {node_id}.")
+            raise SandboxRefusal(409, "WFLOW_CONF_001", f"The workflow does not wait for input at {node_id}.")
         return payload_reply(run.view(), 202)
 
-    def _definition(self, call: Call, workflow_id: str) -> dict[str, Any]:
+    def _definition(self, call: SandboxCall, workflow_id: str) -> dict[str, Any]:
         if workflow_id not in self.fixtures.tenant(call.tenant_id)["workflows"]:
-            raise Refusal(404, "WFLOW_NOTF_001", f"The tenant has no workflow {workflow_id}.")
+            raise SandboxRefusal(404, "WFLOW_NOTF_001", f"The tenant has no workflow {workflow_id}.")
         return self.fixtures.workflows[workflow_id]
 
-    def _find(self, call: Call) -> WorkflowRun:
+    def _find(self, call: SandboxCall) -> WorkflowRun:
         run = self.runs.get((call.tenant_id, call.params["execution_id"]))
         if run is None:
             raise call.missing("execution", 2)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
-from orchestrator.sandbox.serving.callbacks import Callback
+from orchestrator.sandbox.serving.callbacks import TaskCallback
 from orchestrator.sandbox.serving.gateway import GatewayRefused
 
 INPUT_PATIENCE: Final = 3600.0
@@ -72,7 +72,7 @@ class WorkflowRun:
     execution_id: str
     definition: dict[str, Any]
     input: dict[str, Any]
-    callback: Callback
+    callback: TaskCallback
     status: RunStatus = RunStatus.RUNNING
     results: dict[str, Any] = field(factory=dict)
     """By step."""

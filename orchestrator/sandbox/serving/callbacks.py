@@ -6,8 +6,8 @@ from typing import Any, Final
 import trio
 from attrs import frozen
 
-from orchestrator.sandbox.serving.gateway import Gateway, GatewayRefused
-from orchestrator.sandbox.serving.routing import Call
+from orchestrator.sandbox.serving.gateway import GatewayClient, GatewayRefused
+from orchestrator.sandbox.serving.routing import SandboxCall
 
 ATTEMPTS: Final = 5
 """At telling progress, which nobody waits for."""
@@ -18,10 +18,10 @@ LONGEST_PAUSE: Final = 4.0
 
 
 @frozen
-class Callback:
+class TaskCallback:
     """Where the news of one piece of delegated work go."""
 
-    gateway: Gateway
+    gateway: GatewayClient
     tenant_id: str
     task_id: str
     token: str | None
@@ -62,7 +62,7 @@ class Callback:
                 return
 
 
-def callback_for(call: Call, gateway: Gateway) -> Callback:
+def callback_for(call: SandboxCall, gateway: GatewayClient) -> TaskCallback:
     """Make the callback that a request names by its metadata's `task_id` and `callback_token`.
 
     The payload's `task_id` may name the work itself, so it stands for the task only where the metadata say nothing.
@@ -70,7 +70,7 @@ def callback_for(call: Call, gateway: Gateway) -> Callback:
     metadata = call.message.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     task_id = metadata.get("task_id") or call.payload.get("task_id") or call.message.get("task_id") or ""
-    return Callback(
+    return TaskCallback(
         gateway=gateway,
         tenant_id=call.tenant_id,
         task_id=str(task_id),

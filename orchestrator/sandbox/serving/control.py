@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from orchestrator.sandbox.serving.faults import Fault, FaultKind, Faults
-from orchestrator.sandbox.serving.gateway import Gateway
-from orchestrator.sandbox.serving.http_server import Reply, Request, json_reply
+from orchestrator.sandbox.serving.faults import Faults, InjectedFault, InjectedFaultKind
+from orchestrator.sandbox.serving.gateway import GatewayClient
+from orchestrator.sandbox.serving.http_server import Request, SandboxReply, json_reply
 from orchestrator.sandbox.serving.usage import Spent
 
 Calls = Counter[tuple[str, str]]
@@ -24,14 +24,16 @@ _TYPES: dict[str, type] = {
 class Control:
     """Answers under `/control`."""
 
-    def __init__(self, faults: Faults, calls: Calls, gateway: Gateway, services: frozenset[str], spent: Spent) -> None:
+    def __init__(
+        self, faults: Faults, calls: Calls, gateway: GatewayClient, services: frozenset[str], spent: Spent
+    ) -> None:
         self._faults = faults
         self._calls = calls
         self._gateway = gateway
         self._services = services
         self._spent = spent
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> SandboxReply:
         """Do what a control request says."""
         match request.method, "/".join(request.segments[1:]):
             case "GET", "health":
@@ -61,20 +63,20 @@ class Control:
             counted[service][operation] = count
         return counted
 
-    def _add(self, request: Request) -> Reply:
+    def _add(self, request: Request) -> SandboxReply:
         fields = _object(request.body)
-        if fields is None or fields.get("kind") not in list(FaultKind):
-            return _refuse(400, f"kind must be one of {', '.join(FaultKind)}.")
-        kind = FaultKind(fields.pop("kind"))
+        if fields is None or fields.get("kind") not in list(InjectedFaultKind):
+            return _refuse(400, f"kind must be one of {', '.join(InjectedFaultKind)}.")
+        kind = InjectedFaultKind(fields.pop("kind"))
         for name, value in fields.items():
             if name not in _TYPES or type(value) is not _TYPES[name]:
                 return _refuse(400, f"{name} is no field of a fault, or of another type.")
         if fields.get("service") not in {None, *self._services}:
             return _refuse(400, f"service must be one of {', '.join(sorted(self._services))}.")
-        self._faults.add(Fault(kind, **fields))
+        self._faults.add(InjectedFault(kind, **fields))
         return json_reply({"kind": kind, **fields}, 201)
 
-    def _connect(self, request: Request) -> Reply:
+    def _connect(self, request: Request) -> SandboxReply:
         fields = _object(request.body)
         if fields is None or not isinstance(fields.get("url"), str):
             return _refuse(400, "url is missing.")
@@ -91,5 +93,5 @@ def _object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _refuse(status: int, message: str) -> Reply:
+def _refuse(status: int, message: str) -> SandboxReply:
     return json_reply({"error": {"code": "SANDBOX_VAL_001", "message": message}}, status)

@@ -6,12 +6,19 @@ from typing import Final
 import trio
 from attrs import define, evolve
 
-from orchestrator.sandbox.serving.http_server import Answer, ConnectionCut, Reply, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.http_server import (
+    ConnectionCut,
+    SandboxAnswer,
+    SandboxReply,
+    Stream,
+    Writer,
+    json_reply,
+)
 
 CUT_AFTER_LINES: Final = 2
 
 
-class FaultKind(StrEnum):
+class InjectedFaultKind(StrEnum):
     """What goes wrong."""
 
     LATENCY = "latency"
@@ -27,10 +34,10 @@ class FaultKind(StrEnum):
 
 
 @define
-class Fault:
+class InjectedFault:
     """A fault, and where and how often it strikes."""
 
-    kind: FaultKind
+    kind: InjectedFaultKind
     service: str | None = None
     operation: str | None = None
     latency_ms: int = 0
@@ -41,28 +48,28 @@ class Fault:
     """How often it still strikes; None is always."""
 
 
-def parse_fault(text: str) -> Fault:
+def parse_fault(text: str) -> InjectedFault:
     """Read the header `X-Sandbox-Fault`: `hang`, `cut`, `garbage`, `latency:200` (ms) or `error:503`.
 
     Raises:
         ValueError: it is none of them.
     """
     name, _, argument = text.strip().partition(":")
-    kind = FaultKind(name)
-    if kind is FaultKind.LATENCY:
-        return Fault(kind, latency_ms=int(argument))
-    if kind is FaultKind.ERROR and argument:
-        return Fault(kind, status=int(argument))
-    return Fault(kind)
+    kind = InjectedFaultKind(name)
+    if kind is InjectedFaultKind.LATENCY:
+        return InjectedFault(kind, latency_ms=int(argument))
+    if kind is InjectedFaultKind.ERROR and argument:
+        return InjectedFault(kind, status=int(argument))
+    return InjectedFault(kind)
 
 
 class Faults:
     """The faults that were asked for; the last one that fits strikes."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
+        self._faults: list[InjectedFault] = []
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: InjectedFault) -> None:
         """Ask for a fault."""
         self._faults.append(fault)
 
@@ -70,7 +77,7 @@ class Faults:
         """Behave again."""
         self._faults.clear()
 
-    def take(self, service: str, operation: str) -> Fault | None:
+    def take(self, service: str, operation: str) -> InjectedFault | None:
         """Return the fault that strikes this call, and count it."""
         for fault in reversed(self._faults):
             if fault.service in {None, service} and fault.operation in {None, operation} and fault.count != 0:
@@ -80,27 +87,27 @@ class Faults:
         return None
 
 
-async def strike(fault: Fault) -> Reply | None:
+async def strike(fault: InjectedFault) -> SandboxReply | None:
     """Do what a fault does in place of the operation; None lets the operation go on."""
     match fault.kind:
-        case FaultKind.HANG:
+        case InjectedFaultKind.HANG:
             await trio.sleep_forever()
-        case FaultKind.ERROR:
+        case InjectedFaultKind.ERROR:
             headers = () if fault.retry_after is None else (("retry-after", str(fault.retry_after)),)
             error = {"code": "SANDBOX_FAULT", "message": f"The sandbox was asked to fail with {fault.status}."}
             return json_reply({"success": False, "error": error}, fault.status, headers)
-        case FaultKind.GARBAGE:
-            return Reply(200, b"<html>This is no JSON</html>\n")
-        case FaultKind.LATENCY:
+        case InjectedFaultKind.GARBAGE:
+            return SandboxReply(200, b"<html>This is no JSON</html>\n")
+        case InjectedFaultKind.LATENCY:
             await trio.sleep(fault.latency_ms / 1000)
-        case FaultKind.CUT:
+        case InjectedFaultKind.CUT:
             pass
     return None
 
 
-def cut(answer: Answer) -> Answer:
+def cut(answer: SandboxAnswer) -> SandboxAnswer:
     """Make an answer break off in the middle: of the body, or of the third line of a stream."""
-    if isinstance(answer, Reply):
+    if isinstance(answer, SandboxReply):
         return evolve(answer, cut=True)
 
     async def run(writer: Writer) -> None:

@@ -25,7 +25,7 @@ class GatewayRefused(Exception):
         self.final = final
 
 
-class Gateway:
+class GatewayClient:
     """Calls the orchestrator's internal routes with the API key of a service."""
 
     def __init__(self, client: httpx.AsyncClient, url: str | None, api_key: str | None) -> None:

@@ -32,7 +32,7 @@ class Request:
 
 
 @frozen
-class Reply:
+class SandboxReply:
     """A whole answer."""
 
     status: int
@@ -67,19 +67,19 @@ class Stream:
     content_type: str = NDJSON
 
 
-Answer = Reply | Stream
-Handler = Callable[[Request], Awaitable[Answer]]
+SandboxAnswer = SandboxReply | Stream
+SandboxHandler = Callable[[Request], Awaitable[SandboxAnswer]]
 
 
-def json_reply(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+def json_reply(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> SandboxReply:
     """Answer with JSON."""
-    return Reply(status, orjson.dumps(value), headers=headers)
+    return SandboxReply(status, orjson.dumps(value), headers=headers)
 
 
-class Connection:
+class ServerConnection:
     """One client's connection: one request after the other, until either side closes."""
 
-    def __init__(self, stream: trio.SocketStream, handler: Handler) -> None:
+    def __init__(self, stream: trio.SocketStream, handler: SandboxHandler) -> None:
         self._stream = stream
         self._handler = handler
         self._http = h11.Connection(h11.SERVER)
@@ -165,7 +165,7 @@ class Connection:
         else:
             await self._send_whole(answer)
 
-    async def _send_whole(self, reply: Reply) -> None:
+    async def _send_whole(self, reply: SandboxReply) -> None:
         headers = (*reply.headers, ("content-length", str(len(reply.body))))
         await self._send(
             _head(reply.status, reply.content_type, headers), h11.Data(data=reply.body), h11.EndOfMessage()
@@ -194,11 +194,11 @@ class Listener:
     listeners: list[trio.SocketListener] = field(repr=False)
     port: int
 
-    async def serve(self, handler: Handler) -> None:
+    async def serve(self, handler: SandboxHandler) -> None:
         """Serve until cancelled."""
 
         async def serve_one(stream: trio.SocketStream) -> None:
-            await Connection(stream, handler).serve()
+            await ServerConnection(stream, handler).serve()
 
         await trio.serve_listeners(serve_one, self.listeners)
 

@@ -13,7 +13,15 @@ from redis.exceptions import ResponseError
 
 from orchestrator.clients.transport.queue_transport import HEALTH_TENANT
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation
-from orchestrator.sandbox.serving.http_server import Answer, ConnectionCut, Handler, Request, Stream, Writer, json_reply
+from orchestrator.sandbox.serving.http_server import (
+    ConnectionCut,
+    Request,
+    SandboxAnswer,
+    SandboxHandler,
+    Stream,
+    Writer,
+    json_reply,
+)
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
 from orchestrator.store.redis.pubsub import Message
@@ -41,7 +49,7 @@ class QueueServer:
 
     redis: Redis
     keys: Keys
-    handler: Handler
+    handler: SandboxHandler
     services: Collection[str]
     tenants: Collection[str]
     _consumer: str = field(factory=lambda: f"sandbox-{token_hex(4)}", init=False)
@@ -134,7 +142,7 @@ class QueueServer:
     async def _answer(self, service: str, message: dict[str, Any]) -> None:
         replies = _Replies(self.redis, message["metadata"]["reply_to"], message["message_id"])
         try:
-            answer: Answer = await self.handler(_request(service, message))
+            answer: SandboxAnswer = await self.handler(_request(service, message))
         except Exception:  # noqa: BLE001  # the boundary: a fault of one handler is reported and answered with 500
             traceback.print_exc(file=sys.stderr)
             answer = json_reply({"error": {"code": "SANDBOX_SYS_001", "message": "The sandbox has a fault."}}, 500)

@@ -7,7 +7,7 @@ from typing import Final
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.sandbox.serving.http_server import Answer, ConnectionCut, Reply, Stream, Writer
+from orchestrator.sandbox.serving.http_server import ConnectionCut, SandboxAnswer, SandboxReply, Stream, Writer
 
 KEPT_ANSWERS: Final = 10_000
 LONGEST_SECONDS: Final = 60.0
@@ -36,16 +36,16 @@ class _Lines:
 class Repetitions:
     """Remembers answers by name; two of the same name at once are done one after the other."""
 
-    _answers: OrderedDict[Name, Reply | _Lines] = field(factory=OrderedDict, init=False)
+    _answers: OrderedDict[Name, SandboxReply | _Lines] = field(factory=OrderedDict, init=False)
     _locks: dict[Name, trio.Lock] = field(factory=dict, init=False)
 
-    async def once(self, name: Name, make: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def once(self, name: Name, make: Callable[[], Awaitable[SandboxAnswer]]) -> SandboxAnswer:
         """Return the answer of this name; `make` makes it where there is none yet, and raises where it can't."""
         lock = self._lock(name)
         async with lock:
             known = self._answers.get(name)
             answer = await make() if known is None else known
-            if known is None and isinstance(answer, Reply):
+            if known is None and isinstance(answer, SandboxReply):
                 self._keep(name, answer)
         self._forget(name, lock)
         if isinstance(answer, Stream):
@@ -68,7 +68,7 @@ class Repetitions:
         elif known is None and recorder.gone is not None:
             raise recorder.gone
 
-    def _keep(self, name: Name, answer: Reply | _Lines) -> None:
+    def _keep(self, name: Name, answer: SandboxReply | _Lines) -> None:
         self._answers[name] = answer
         if len(self._answers) > KEPT_ANSWERS:
             self._answers.popitem(last=False)

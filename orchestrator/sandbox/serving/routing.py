@@ -6,12 +6,12 @@ from typing import Any, Final
 import orjson
 from attrs import field, frozen
 
-from orchestrator.sandbox.serving.http_server import Answer, Reply, Request, json_reply
+from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, SandboxReply, json_reply
 
 REQUIRED: Final = object()
 
 
-class Refusal(Exception):
+class SandboxRefusal(Exception):
     """An operation can't be done; becomes the service's error answer.
 
     Args:
@@ -26,14 +26,14 @@ class Refusal(Exception):
         self.code = code
         self.message = message
 
-    def reply(self) -> Reply:
+    def reply(self) -> SandboxReply:
         """Write the error answer; level 2 reads `error`, level 3 `success` beside it."""
         error = {"code": self.code, "message": self.message, "retryable": self.status in {429, 502, 503, 504}}
         return json_reply({"success": False, "error": error}, self.status)
 
 
 @frozen
-class Call:
+class SandboxCall:
     """One request to an operation, checked and unpacked."""
 
     prefix: str
@@ -54,10 +54,10 @@ class Call:
         value = self.payload.get(name)
         if value is None:
             if default is REQUIRED:
-                raise Refusal(400, f"{self.prefix}_VAL_001", f"{name} is missing.")
+                raise SandboxRefusal(400, f"{self.prefix}_VAL_001", f"{name} is missing.")
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise Refusal(400, f"{self.prefix}_VAL_001", f"{name} is not of type {kind.__name__}.")
+            raise SandboxRefusal(400, f"{self.prefix}_VAL_001", f"{name} is not of type {kind.__name__}.")
         return value
 
     def number(self, name: str, default: int, *, least: int = 1, most: int = 1000) -> int:
@@ -66,19 +66,19 @@ class Call:
         if text is None:
             return default
         if not text.isdecimal() or not least <= int(text) <= most:
-            raise Refusal(400, f"{self.prefix}_VAL_001", f"{name} must be a number from {least} to {most}.")
+            raise SandboxRefusal(400, f"{self.prefix}_VAL_001", f"{name} must be a number from {least} to {most}.")
         return int(text)
 
-    def missing(self, what: str, number: int = 1) -> Refusal:
+    def missing(self, what: str, number: int = 1) -> SandboxRefusal:
         """Make the refusal for something that is not there, or is another tenant's."""
-        return Refusal(404, f"{self.prefix}_NOTF_{number:03d}", f"There is no such {what}.")
+        return SandboxRefusal(404, f"{self.prefix}_NOTF_{number:03d}", f"There is no such {what}.")
 
 
-Operation = Callable[[Call], Awaitable[Answer]]
+Operation = Callable[[SandboxCall], Awaitable[SandboxAnswer]]
 
 
 @frozen
-class Route:
+class SandboxRoute:
     """An operation and where it is."""
 
     operation: str
@@ -112,11 +112,11 @@ class Service:
 
     name: str
     prefix: str
-    routes: tuple[Route, ...]
+    routes: tuple[SandboxRoute, ...]
     plain_bodies: bool = False
     """Whether bodies are fields (level 3) and not messages (level 2)."""
 
-    def find(self, method: str, segments: Sequence[str]) -> tuple[Route, dict[str, str]]:
+    def find(self, method: str, segments: Sequence[str]) -> tuple[SandboxRoute, dict[str, str]]:
         """Return the route of a path, with its parameters.
 
         Raises:
@@ -131,10 +131,10 @@ class Service:
                 return route, params
             allowed.append(route.method)
         if allowed:
-            raise Refusal(405, f"{self.prefix}_VAL_002", f"This path takes {', '.join(allowed)}.")
-        raise Refusal(404, f"{self.prefix}_NOTF_000", "There is no such path.")
+            raise SandboxRefusal(405, f"{self.prefix}_VAL_002", f"This path takes {', '.join(allowed)}.")
+        raise SandboxRefusal(404, f"{self.prefix}_NOTF_000", "There is no such path.")
 
-    def unpack(self, request: Request, params: dict[str, str]) -> Call:
+    def unpack(self, request: Request, params: dict[str, str]) -> SandboxCall:
         """Check what every operation asks for: a tenant, and a body that is a message or a plain object.
 
         Raises:
@@ -142,16 +142,16 @@ class Service:
         """
         tenant_id = request.headers.get("x-tenant-id", "")
         if not tenant_id:
-            raise Refusal(400, f"{self.prefix}_VAL_001", "The header X-Tenant-ID is missing.")
+            raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The header X-Tenant-ID is missing.")
         message = self._body(request)
         payload = message
         if message and not self.plain_bodies:
             payload = message.get("payload")  # type: ignore[assignment]  # checked in the next line
             if not isinstance(payload, dict):
-                raise Refusal(400, f"{self.prefix}_VAL_001", "The message has no payload.")
+                raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The message has no payload.")
         if message.get("tenant_id", tenant_id) != tenant_id:
-            raise Refusal(400, f"{self.prefix}_VAL_001", "The body and X-Tenant-ID name different tenants.")
-        return Call(self.prefix, tenant_id, params, request, message, payload)
+            raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The body and X-Tenant-ID name different tenants.")
+        return SandboxCall(self.prefix, tenant_id, params, request, message, payload)
 
     def _body(self, request: Request) -> dict[str, Any]:
         if not request.body:
@@ -161,10 +161,10 @@ class Service:
         except orjson.JSONDecodeError:
             message = None
         if not isinstance(message, dict):
-            raise Refusal(400, f"{self.prefix}_VAL_001", "The body is no JSON object.")
+            raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The body is no JSON object.")
         return message
 
 
-def payload_reply(payload: Any, status: int = 200) -> Reply:
+def payload_reply(payload: Any, status: int = 200) -> SandboxReply:
     """Answer as level 2 does."""
     return json_reply({"payload": payload}, status)

@@ -5,13 +5,13 @@ from typing import Final
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
-from orchestrator.services.plans.attempt import Run
+from orchestrator.services.plans.attempt import Attempt
 
 AGENT_VERSION: Final = "agent_version"
 """Checkpoint: the agent and its version that answer this task."""
 
 
-async def agent_of(run: Run, call: CallContext, catalog: AgentCatalog) -> AgentConfig:
+async def agent_of(run: Attempt, call: CallContext, catalog: AgentCatalog) -> AgentConfig:
     """Return the agent that answers a task, and keep its version for later attempts.
 
     It is the version that an earlier attempt began with; at first that which the session is bound to

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
-from orchestrator.domain.plans.plan_schedule import Schedule
+from orchestrator.domain.plans.plan_schedule import PlanSchedule
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse
 from orchestrator.models.common.ids import new_id
@@ -27,10 +27,10 @@ from orchestrator.services.chat.turn_stream import TurnStream
 from orchestrator.services.delegation.delegations import answer_of
 from orchestrator.services.downstream.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.plans.attempt import CallWaits, Partial, Run, TurnDone, TurnWaiting
+from orchestrator.services.plans.attempt import Attempt, CallWaits, Partial, TurnDone, TurnWaiting
 from orchestrator.services.plans.call_executor import PlannedCall, PlanWaiting
 from orchestrator.services.shared.call_contexts import call_of
-from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.services.shared.nursery import open_joined_nursery
 
 _NO_CLIENT: Final = CallAnswer(
     AnswerStatus.COMPLETED,
@@ -39,14 +39,14 @@ _NO_CLIENT: Final = CallAnswer(
 
 
 @frozen
-class BatchItemRunner:
+class AgentQuestionRunner:
     """Runs the items of batches, with what all of them share."""
 
     clients: Clients
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
 
-    async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
+    async def run(self, run: Attempt, partial: Partial) -> TurnDone | TurnWaiting:
         """Run one attempt at an item; `partial` stays empty. When it is cancelled, Agent Execution is told so.
 
         Raises:
@@ -68,7 +68,7 @@ class BatchItemRunner:
 
 
 class _Item:
-    def __init__(self, run: Run, services: BatchItemRunner, deadline: float) -> None:
+    def __init__(self, run: Attempt, services: AgentQuestionRunner, deadline: float) -> None:
         self._run = run
         self._services = services
         self._call = call_of(run.message, deadline)
@@ -92,7 +92,7 @@ class _Item:
         self._degraded: list[str] = []
 
     async def run(self) -> TurnDone | TurnWaiting:
-        async with open_siblings() as nursery:
+        async with open_joined_nursery() as nursery:
             if not (self._waited or self._executed):
                 nursery.start_soon(self.execution.prepare)
             outcome = await run_turn(self, self._run, self._schedule())
@@ -102,12 +102,12 @@ class _Item:
         took_ms = max(0, now_ms() - from_timestamp(self._run.message.created_at))
         return TurnDone(evolve(answer, processing_time_ms=took_ms), None, self._executed["agent_version"])
 
-    def _schedule(self) -> Schedule:
+    def _schedule(self) -> PlanSchedule:
         reads: tuple[str, ...] = ("agent",) if self._waited else ("agent", "tools")
         return turn_schedule(() if self._executed else reads, question=False, answer=False)
 
     async def perform(self, call: PlannedCall) -> Any:
-        """Make a call of the item's plan; see `Performer.perform`."""
+        """Make a call of the item's plan; see `CallExecutor.perform`."""
         match call.name:
             case "agent":
                 self._agent = await self._find_agent()

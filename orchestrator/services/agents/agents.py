@@ -5,7 +5,7 @@ from typing import Any, Final
 from attrs import asdict, frozen
 
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.errors import NotFound, Unprocessable
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.agents.agent_views import AgentDetails, AgentFeedback, AgentSummary, FeedbackTaken
@@ -19,7 +19,7 @@ from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.call_contexts import call_for
-from orchestrator.services.shared.idempotency import Repeats
+from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.services.shared.named_pages import page_by_name
 from orchestrator.services.shared.views import viewer_of
 from orchestrator.store.tasks.tasks import TaskStore
@@ -39,7 +39,7 @@ class AgentService:
     catalog: AgentCatalog
     sessions: SessionManager
     tasks: TaskStore
-    repeats: Repeats
+    repeats: Idempotency
 
     async def list(self, ctx: RequestContext, *, cursor: str | None, limit: int) -> Page[AgentSummary]:
         """List the tenant's agents in their latest versions, by their ids.
@@ -117,7 +117,7 @@ class AgentService:
 
 
 def _summary(told: dict[str, Any]) -> AgentSummary:
-    agent = Answer("agent_management", told, "$.agents[]")
+    agent = ServiceAnswer("agent_management", told, "$.agents[]")
     version = told.get("version")
     return AgentSummary(
         agent.text("agent_id"),

@@ -17,7 +17,7 @@ from orchestrator.services.tasks.new_tasks import new_task
 from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.tasks.admission import Verdict
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds
+from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds
 
 TOOL_RUN: Final = MessageType("tool", "execute")
 TOOL_PRIORITY: Final = 2
@@ -27,7 +27,7 @@ TOOL_PRIORITY: Final = 2
 class ToolRunService:
     """Starts tools that answer later."""
 
-    admission: GenericTaskStore
+    admission: PlainTaskStore
     tasks: TaskService
     ready: ReadyTenants
     known: KnownTenants

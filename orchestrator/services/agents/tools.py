@@ -6,7 +6,7 @@ import trio
 from attrs import frozen
 
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.errors import NotFound, ServiceRefused, Unprocessable
 from orchestrator.models.agents.tool import AT_ONCE_MS, TIMEOUT_MS, Tool, ToolKind, ToolRan, ToolRun
 from orchestrator.models.common.call import CallContext
@@ -20,7 +20,7 @@ from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.call_contexts import call_for
-from orchestrator.services.shared.idempotency import Repeats
+from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.services.shared.named_pages import page_by_name
 
 EXECUTE: Final = ServiceCall("tool_registry", "execute", MEDIUM)
@@ -36,7 +36,7 @@ class ToolService:
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
     sessions: SessionManager
-    repeats: Repeats
+    repeats: Idempotency
 
     async def list(self, ctx: RequestContext, *, agent_id: str | None, cursor: str | None, limit: int) -> Page[Tool]:
         """List the tools that an agent may use, or all, by their ids.
@@ -100,7 +100,7 @@ class ToolService:
 
 
 def _tool(told: dict[str, Any]) -> Tool:
-    tool = Answer("tool_registry", told, "$.tools[]")
+    tool = ServiceAnswer("tool_registry", told, "$.tools[]")
     kind = tool.text("kind", ToolKind.SYNC)
     return Tool(
         tool.text("tool_id"),

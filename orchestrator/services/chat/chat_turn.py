@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
-from orchestrator.domain.plans.plan_schedule import Schedule
+from orchestrator.domain.plans.plan_schedule import PlanSchedule
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse
 from orchestrator.models.common.ids import new_id
@@ -29,10 +29,10 @@ from orchestrator.services.chat.turn_stream import TurnStream
 from orchestrator.services.delegation.delegations import answer_of
 from orchestrator.services.downstream.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.plans.attempt import CallWaits, Partial, Run, TurnDone, TurnWaiting
+from orchestrator.services.plans.attempt import Attempt, CallWaits, Partial, TurnDone, TurnWaiting
 from orchestrator.services.plans.call_executor import PlannedCall, PlanWaiting
 from orchestrator.services.shared.call_contexts import call_of
-from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.services.shared.nursery import open_joined_nursery
 
 GOODBYE_SECONDS: Final = 2.0
 
@@ -45,7 +45,7 @@ class ChatTurnRunner:
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
 
-    async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
+    async def run(self, run: Attempt, partial: Partial) -> TurnDone | TurnWaiting:
         """Run one attempt at a chat turn.
 
         When it is cancelled, Agent Execution is told so. Where somebody has stopped the turn (`run.stopped`), what
@@ -71,7 +71,7 @@ class ChatTurnRunner:
 
 
 class _Turn:
-    def __init__(self, run: Run, services: ChatTurnRunner, deadline: float) -> None:
+    def __init__(self, run: Attempt, services: ChatTurnRunner, deadline: float) -> None:
         self._run = run
         self._services = services
         self._call = call_of(run.message, deadline)
@@ -114,7 +114,7 @@ class _Turn:
         return f"resumed:{self._waited['wait']['call_id']}"
 
     async def run(self) -> TurnDone | TurnWaiting:
-        async with open_siblings() as nursery:
+        async with open_joined_nursery() as nursery:
             nursery.start_soon(self._announce)
             if not (self._resumes or self._executed):
                 nursery.start_soon(self.execution.prepare)
@@ -129,14 +129,14 @@ class _Turn:
         answer = evolve(answer, degraded=degraded, processing_time_ms=self._took_ms())
         return TurnDone(answer, self._memory.conversation_id, self._executed["agent_version"])
 
-    def _schedule(self) -> Schedule:
+    def _schedule(self) -> PlanSchedule:
         question = not self._memory.question_stored
         if self._executed:
             return turn_schedule((), question=question)
         return turn_schedule(("agent",) if self._resumes else ALL_READS, question=question)
 
     async def perform(self, call: PlannedCall) -> Any:
-        """Make a call of the turn's plan; see `Performer.perform`. What is read stays here, for the execution."""
+        """Make a call of the turn's plan; see `CallExecutor.perform`. What is read stays here, for the execution."""
         match call.name:
             case "question":
                 await self._memory.store_question(self._call)
@@ -214,7 +214,7 @@ class _Turn:
     async def say_goodbye(self, partial: Partial) -> None:
         """Stop the execution, and keep what was said if the turn was stopped for good."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_SECONDS):
-            async with open_siblings() as nursery:
+            async with open_joined_nursery() as nursery:
                 nursery.start_soon(self.execution.cancel)
                 if self._run.stopped:
                     await self._keep(partial)

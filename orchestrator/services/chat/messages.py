@@ -47,12 +47,12 @@ from orchestrator.services.shared.views import (
 )
 from orchestrator.services.tasks.new_tasks import new_task
 from orchestrator.services.tasks.tasks import TaskService
-from orchestrator.store.events.event_hub import EventPump, PumpStopped
+from orchestrator.store.events.event_hub import EventHub, HubStopped
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.sessions import Rates
-from orchestrator.store.tasks.admission import Admission, AdmissionStore, Bounds, Verdict
+from orchestrator.store.tasks.admission import Admission, AdmissionBounds, AdmissionStore, Verdict
 from orchestrator.store.tasks.tasks import TaskStore
 
 CHAT_TURN: Final = MessageType("chat", "message")
@@ -79,7 +79,7 @@ class ChatService:
     sessions: SessionManager
     ready: ReadyTenants
     due: DueTenants
-    pump: EventPump
+    hub: EventHub
     transcripts: Transcripts
     settings: AgentOrchestratorSettings
     rates: Rates
@@ -120,7 +120,7 @@ class ChatService:
             state_body=state_body(tenant_id, session_id, SessionState.PROCESSING, correlation_id, message.task_id),
             interrupted_template=status_template(tenant_id, MessageStatus.INTERRUPTED, correlation_id),
             rates=self.rates,
-            bounds=Bounds(
+            bounds=AdmissionBounds(
                 self.settings.session_queue_length,
                 self.settings.queue_length,
                 int(self.settings.retain_tasks),
@@ -171,13 +171,13 @@ class ChatService:
         Raises:
             OrchestratorError: the turn failed; the error is the turn's.
         """
-        with trio.move_on_after(timeout_ms / 1000), suppress(PumpStopped):
+        with trio.move_on_after(timeout_ms / 1000), suppress(HubStopped):
             return _outcome(await self._finished(ctx, accepted), accepted)
         return accepted
 
     async def _finished(self, ctx: RequestContext, accepted: ChatAccepted) -> Task:
         ends = {"chat.completed", "chat.status_update"}
-        async with self.pump.follow(ctx.tenant_id, accepted.session_id) as follower:
+        async with self.hub.follow(ctx.tenant_id, accepted.session_id) as follower:
             while True:
                 # The record is asked after following has begun, so an end in between is not missed.
                 task = await self.task_service.get(ctx, accepted.task_id)

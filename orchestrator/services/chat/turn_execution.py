@@ -21,7 +21,7 @@ from orchestrator.services.chat.turn_stream import TurnStream
 from orchestrator.services.chat.turn_tools import DELEGATED_MS, async_tools, client_wait, outcome_of, service_wait
 from orchestrator.services.delegation.delegations import answer_of, result_of
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.plans.attempt import Run, TurnWaiting
+from orchestrator.services.plans.attempt import Attempt, TurnWaiting
 
 STREAMED: Final = "streamed"
 """Checkpoint: `TurnExecution.state` when the turn began to wait for somebody's answer, and what else it will need."""
@@ -49,7 +49,7 @@ class Inputs:
 class TurnExecution:
     """One turn's execution at Agent Execution."""
 
-    run: Run
+    run: Attempt
     call: CallContext
     clients: Clients
     coordinator: ServiceCoordinator

@@ -12,7 +12,7 @@ from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
 from orchestrator.models.sessions.chat import HistoryMessage, Speaker
 from orchestrator.services.downstream.fallbacks import or_none
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.plans.attempt import Run
+from orchestrator.services.plans.attempt import Attempt
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ CONTEXT_MESSAGES: Final = 20
 class TurnMemory:
     """Stores and recalls the messages of one turn; nothing here fails the turn, `degraded` says what was away."""
 
-    run: Run
+    run: Attempt
     client: ConversationClient
     coordinator: ServiceCoordinator
     conversation_id: str | None

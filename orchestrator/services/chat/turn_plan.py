@@ -16,14 +16,14 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from orchestrator.clients.transport.responses import MAX_LINE_BYTES
-from orchestrator.domain.plans.plan_schedule import Schedule
+from orchestrator.domain.plans.plan_schedule import PlanSchedule
 from orchestrator.models.plans.orchestration import HIGH, ONCE, OrchestrationPlan, ServiceCall
 from orchestrator.models.plans.plan_state import CallState, PlanProgress
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.delegation.delegations import Delegating
 from orchestrator.services.downstream.agent_catalog import AGENT, TOOLS
-from orchestrator.services.plans.attempt import Run
-from orchestrator.services.plans.call_executor import Performer, PlanDone, PlanUndone, PlanWaiting
+from orchestrator.services.plans.attempt import Attempt
+from orchestrator.services.plans.call_executor import CallExecutor, PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plans.plan_runner import PlanRunner
 
 EXECUTED: Final = "execute"
@@ -40,7 +40,7 @@ RESULT_BYTES: Final = 2 * MAX_LINE_BYTES
 
 
 @lru_cache
-def turn_schedule(reads: tuple[str, ...], *, question: bool, answer: bool = True) -> Schedule:
+def turn_schedule(reads: tuple[str, ...], *, question: bool, answer: bool = True) -> PlanSchedule:
     """Return what an attempt consists of; there are but a few kinds.
 
     Args:
@@ -54,29 +54,29 @@ def turn_schedule(reads: tuple[str, ...], *, question: bool, answer: bool = True
         calls["question"] = _QUESTION
     if answer:
         calls["answer"] = evolve(_ANSWER, depends_on=(EXECUTED, "question") if question else (EXECUTED,))
-    return Schedule.of(calls)
+    return PlanSchedule.of(calls)
 
 
-async def run_turn(performer: Performer, run: Run, schedule: Schedule) -> PlanDone | PlanWaiting:
+async def run_turn(executor: CallExecutor, run: Attempt, schedule: PlanSchedule) -> PlanDone | PlanWaiting:
     """Run an attempt at a turn as a plan; raises as `PlanRunner.run` does."""
     message = run.message
     plan = OrchestrationPlan(
         message.task_id, message.tenant_id, dict(schedule.calls), deadline_ms=message.metadata.timeout_ms
     )
-    outcome = await PlanRunner(performer, None, RESULT_BYTES).run(plan, {}, TurnPlanRun(run), schedule)
+    outcome = await PlanRunner(executor, None, RESULT_BYTES).run(plan, {}, TurnPlanAttempt(run), schedule)
     assert not isinstance(outcome, PlanUndone)  # noqa: S101 - nothing in a turn is undone
     return outcome
 
 
 @frozen
-class TurnPlanRun:
-    """What `services.run.PlanRun` asks for, of a turn: it keeps the answer, and tells in the turn's own events.
+class TurnPlanAttempt:
+    """What `services.run.PlanAttempt` asks for, of a turn: it keeps the answer, and tells in the turn's own events.
 
     Args:
         run: the attempt at the turn.
     """
 
-    run: Run
+    run: Attempt
     checkpoints: Mapping[str, Any] = field(init=False)
     """The agent's answer, if an earlier attempt has got it."""
 

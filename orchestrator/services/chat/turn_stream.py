@@ -8,8 +8,8 @@ import trio
 from orchestrator.clients.agent_execution import AgentStream
 from orchestrator.models.agents.agent import AgentOutcome, AgentPiece, AgentResponse, AgentToken
 from orchestrator.models.events.events import ChatStream, ChatStreamReset, StreamContent
-from orchestrator.services.plans.attempt import Run
-from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.services.plans.attempt import Attempt
+from orchestrator.services.shared.nursery import open_joined_nursery
 
 JOIN_SECONDS: Final = 0.005
 """Pieces that come within this time after an event are joined into the next one."""
@@ -33,7 +33,7 @@ class TurnStream:
         broken: whether an earlier attempt may have streamed more than that.
     """
 
-    def __init__(self, run: Run, announced: trio.Event, *, text: str, sequence: int, broken: bool) -> None:
+    def __init__(self, run: Attempt, announced: trio.Event, *, text: str, sequence: int, broken: bool) -> None:
         self._run = run
         self._message_id = run.message.payload["message_id"]
         self._announced = announced
@@ -58,7 +58,7 @@ class TurnStream:
         if self._dirty:
             await self._start_over()
         send, receive = trio.open_memory_channel[list[AgentPiece]](BATCHES)
-        async with open_siblings() as nursery:
+        async with open_joined_nursery() as nursery:
             nursery.start_soon(_read, stream, send)
             outcome = await self._write(receive)
         self._kept = self.text

@@ -23,7 +23,7 @@ _log = structlog.get_logger("orchestrator.services.delegation.task_update_stream
 
 
 @frozen
-class TaskNewsService:
+class TaskUpdateReader:
     """Takes news from a queue; who could be told what was wrong with them is not there, so the log is."""
 
     updates: TaskUpdateService

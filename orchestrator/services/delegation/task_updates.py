@@ -19,14 +19,14 @@ from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.delegations import DelegationStore, Reported, Taken, Verdict
 from orchestrator.store.scheduling.ready import ReadyTenants
 
-Told = list[tuple[str, object]]
+ToldEvents = list[tuple[str, object]]
 """Events, by name."""
-Teller = Callable[[str, Reported, TaskProgress], Told]
+Teller = Callable[[str, Reported, TaskProgress], ToldEvents]
 """Says what followers of a task are told of some progress: (task id, whose task, progress)."""
 _UNTOLD: Final = frozenset({"callback_token", "task_id"})
 
 
-def tell_turn(task_id: str, task: Reported, progress: TaskProgress) -> Told:
+def tell_turn(task_id: str, task: Reported, progress: TaskProgress) -> ToldEvents:
     """Tell the followers of a session how far the service is that works on the turn's answer."""
     status = ChatStatusUpdate(str(task.message_id), task_id, MessageStatus.PROCESSING, progress.progress)
     return [("chat.status_update", status)]

@@ -17,7 +17,7 @@ _TOOL: Final = "tool"
 
 
 @frozen
-class CatalogNotices:
+class CatalogInvalidation:
     """Takes notices of changes, and passes them on.
 
     Args:

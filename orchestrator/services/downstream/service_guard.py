@@ -10,7 +10,7 @@ from attrs import define, field
 
 from orchestrator.clients.transport.answers import title
 from orchestrator.domain.downstream.breaker import FAIR_SECONDS, POLICIES, Breaker, Pass, speaks_of_failure
-from orchestrator.domain.downstream.bulkhead import Admission, Bulkhead
+from orchestrator.domain.downstream.bulkhead import Bulkhead, BulkheadVerdict
 from orchestrator.domain.downstream.latency import RecentLatency
 from orchestrator.errors import (
     BadGateway,
@@ -159,12 +159,12 @@ class ServiceGuard:
     async def _find_room(self, step: ServiceCall, deadline: float) -> None:
         now = trio.current_time()
         admission = self.bulkhead.admit(deadline - now, self._latencies[step.operation].typical(now))
-        if admission is Admission.FULL:
+        if admission is BulkheadVerdict.FULL:
             wait = round(FULL_SECONDS * 1000)
             raise self._refusal("bulkhead", ServiceFault(f"Too many calls wait for {self._name}.", retry_after_ms=wait))
-        if admission is Admission.LATE:
+        if admission is BulkheadVerdict.LATE:
             raise self._refusal("bulkhead", CallTimeout(f"Too many calls wait for {self._name} to be done in time."))
-        if admission is Admission.WAIT:
+        if admission is BulkheadVerdict.WAIT:
             await self._wait_in_line(deadline)
 
     async def _wait_in_line(self, deadline: float) -> None:

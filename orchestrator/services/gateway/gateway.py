@@ -19,7 +19,7 @@ import trio
 from attrs import evolve, field, frozen
 
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport.answers import Answer, as_answer
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer
 from orchestrator.clients.transport.responses import Pieces
 from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.gateway.budgets import read_prices
@@ -41,9 +41,9 @@ from orchestrator.services.downstream.service_coordinator import ServiceCoordina
 from orchestrator.services.gateway.gateway_answers import embedded, texts_of, told
 from orchestrator.services.gateway.gateway_requests import EMBED, GENERATE, SEARCH, RequestReader
 from orchestrator.services.gateway.gateway_stream import GatewayStream, KeptPieces
-from orchestrator.services.gateway.reconciler import DoubtSolver
-from orchestrator.services.gateway.reservations import OpenCalls
-from orchestrator.services.gateway.single_flight import Codec, Origin, SharedAnswers
+from orchestrator.services.gateway.reconciler import Reconciler
+from orchestrator.services.gateway.reservations import Reservations
+from orchestrator.services.gateway.single_flight import AnswerOrigin, Codec, SingleFlight
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.usage import UsageLedger
@@ -54,7 +54,7 @@ CALL_SECONDS: Final = 120.0
 DRAIN_SECONDS: Final = 10.0
 """How long a stream whose reader has gone is read on, until it says what it has cost."""
 _log = structlog.get_logger("orchestrator.services.gateway.gateway")
-Ask = Callable[[CallContext, dict[str, Any]], Awaitable[Answer]]
+Ask = Callable[[CallContext, dict[str, Any]], Awaitable[ServiceAnswer]]
 
 
 @frozen
@@ -63,21 +63,21 @@ class Gateway:
 
     clients: Clients
     coordinator: ServiceCoordinator
-    calls: OpenCalls
-    shared: SharedAnswers
+    calls: Reservations
+    shared: SingleFlight
     ledger: UsageLedger
     settings: GatewaySettings
     metrics: Metrics
     reader: RequestReader = field(init=False)
-    solver: DoubtSolver = field(init=False)
+    solver: Reconciler = field(init=False)
 
     @reader.default
     def _reader(self) -> RequestReader:
         return RequestReader(self.settings, read_prices(self.settings.prices))
 
     @solver.default
-    def _solver(self) -> DoubtSolver:
-        return DoubtSolver(self.calls, self.clients, self.coordinator, self.reader)
+    def _solver(self) -> Reconciler:
+        return Reconciler(self.calls, self.clients, self.coordinator, self.reader)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry calls, keep their leases, and solve doubts, for ever."""
@@ -115,11 +115,11 @@ class Gateway:
         call = self.reader.call(ctx, UsageKind.EMBED, body)
         if not may_share(UsageKind.EMBED, body) or self.settings.embedding_ttl <= 0:
             self.metrics.gateway_call(call.kind, "bypass")
-            given: Answer = (await self.shared.apart(lambda: self._embed(ctx, call, texts)))[0]
+            given: ServiceAnswer = (await self.shared.apart(lambda: self._embed(ctx, call, texts)))[0]
             return told(given, "miss")
         digests = text_digests(body, texts)
         by_digest = dict(zip(digests, texts, strict=True))
-        answers: list[Answer] = []
+        answers: list[ServiceAnswer] = []
 
         async def fetch(missing: list[str]) -> list[Vector]:
             asked = [by_digest[digest] for digest in missing]
@@ -134,7 +134,7 @@ class Gateway:
         if len({one.value.model for one in shared}) > 1:
             # The service has changed its model: vectors of two models can't be compared.
             shared = await self.shared.anew(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
-        cached = sum(one.origin is Origin.KEPT for one in shared)
+        cached = sum(one.origin is AnswerOrigin.KEPT for one in shared)
         vectors_of = {digest: one.value for digest, one in zip(unique, shared, strict=True)}
         await self._note_use(ctx, call, shared[0].value.model, hit=cached == len(unique))
         return embedded([vectors_of[digest] for digest in digests], answers, cached)
@@ -189,7 +189,7 @@ class Gateway:
     ) -> dict[str, Any]:
         """Return the answer of a call that is not streamed."""
 
-        async def fetch(_: list[str]) -> list[Answer]:
+        async def fetch(_: list[str]) -> list[ServiceAnswer]:
             return [await self._spend(ctx, call, step, ask)]
 
         if not may_share(call.kind, body) or ttl <= 0:
@@ -198,12 +198,12 @@ class Gateway:
             return told(answer, "miss")
         codec = Codec(self._answer_packer, lambda raw: as_answer(step.service, orjson.loads(raw)), _ms(ttl))
         (found,) = await self.shared.obtain(ctx.tenant_id, call.kind, [request_digest(body)], codec, fetch)
-        hit = found.origin is Origin.KEPT
+        hit = found.origin is AnswerOrigin.KEPT
         model = self.reader.spent(call, found.value).model if hit else ""
         await self._note_use(ctx, call, model, hit=hit)
         return told(found.value, "hit" if hit else "miss")
 
-    async def _spend(self, ctx: RequestContext, call: GatewayCall, step: ServiceCall, ask: Ask) -> Answer:
+    async def _spend(self, ctx: RequestContext, call: GatewayCall, step: ServiceCall, ask: Ask) -> ServiceAnswer:
         """Make a call, and count what it has spent."""
         async with self.calls.open(call) as held:
             answer = await self.coordinator.run(
@@ -217,7 +217,9 @@ class Gateway:
             answer.inner("data").text("response")
         return answer
 
-    async def _embed(self, ctx: RequestContext, call: GatewayCall, texts: list[str]) -> tuple[Answer, list[Vector]]:
+    async def _embed(
+        self, ctx: RequestContext, call: GatewayCall, texts: list[str]
+    ) -> tuple[ServiceAnswer, list[Vector]]:
         answer = await self._spend(ctx, call, EMBED, self.clients.embedding.embed)
         inner = answer if "embeddings" in answer.fields else answer.inner("data")
         rows = inner.items("embeddings")
@@ -231,7 +233,7 @@ class Gateway:
     def _vector_packer(self, vector: Vector) -> bytes | None:
         return self._small(pack_vector(vector))
 
-    def _answer_packer(self, answer: Answer) -> bytes | None:
+    def _answer_packer(self, answer: ServiceAnswer) -> bytes | None:
         return self._small(orjson.dumps(answer.fields))
 
     def _small(self, packed: bytes | None) -> bytes | None:
@@ -264,7 +266,7 @@ def open_gateway(
 ) -> Gateway:
     """Put a gateway together; it serves while `Gateway.run` runs."""
     metrics = metrics or Metrics()
-    return Gateway(clients, coordinator, OpenCalls(calls, metrics), SharedAnswers(cache), ledger, settings, metrics)
+    return Gateway(clients, coordinator, Reservations(calls, metrics), SingleFlight(cache), ledger, settings, metrics)
 
 
 def _context(ctx: RequestContext, call: GatewayCall) -> CallContext:

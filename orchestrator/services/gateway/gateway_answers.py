@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.domain.gateway.gateway_cache import Vector
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import FieldFault
@@ -16,13 +16,13 @@ def texts_of(body: dict[str, Any]) -> list[str]:
     return texts
 
 
-def told(answer: Answer, cache: str) -> dict[str, Any]:
+def told(answer: ServiceAnswer, cache: str) -> dict[str, Any]:
     """Return an answer with a word on where it came from."""
     metadata = answer.fields.get("metadata")
     return {**answer.fields, "metadata": {**(metadata if isinstance(metadata, dict) else {}), "cache": cache}}
 
 
-def embedded(vectors: list[Vector], answers: list[Answer], cached: int) -> dict[str, Any]:
+def embedded(vectors: list[Vector], answers: list[ServiceAnswer], cached: int) -> dict[str, Any]:
     """Write the answer to an embedding request, of which some texts or all may have been embedded before."""
     last = answers[-1].fields if answers else {"success": True}
     metadata = last.get("metadata")

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
-from orchestrator.clients.transport.answers import Answer, title
+from orchestrator.clients.transport.answers import ServiceAnswer, title
 from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.gateway.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
 from orchestrator.errors import BadGateway, TenantNotGranted
@@ -62,7 +62,7 @@ class RequestReader:
             named=ctx.idempotency_key is not None,
         )
 
-    def spent(self, call: GatewayCall, answer: Answer) -> Spending:
+    def spent(self, call: GatewayCall, answer: ServiceAnswer) -> Spending:
         """Read from an answer what the call has spent.
 
         Raises:
@@ -75,13 +75,13 @@ class RequestReader:
             raise BadGateway(message, service=answer.service)
         return spent
 
-    def _told(self, call: GatewayCall, answer: Answer) -> Spending:
+    def _told(self, call: GatewayCall, answer: ServiceAnswer) -> Spending:
         if call.kind is UsageKind.EMBED:
             inner = answer if "embeddings" in answer.fields else answer.inner("data")
             total = inner.whole("total_tokens")
             return self._priced(inner.text("model"), total, 0, total, inner.fields.get("cost"))
-        metadata = Answer(answer.service, answer.mapping("metadata", {}), "$.metadata")
-        usage = Answer(answer.service, metadata.mapping("token_usage", {}), "$.metadata.token_usage")
+        metadata = ServiceAnswer(answer.service, answer.mapping("metadata", {}), "$.metadata")
+        usage = ServiceAnswer(answer.service, metadata.mapping("token_usage", {}), "$.metadata.token_usage")
         prompt, completion = usage.whole("prompt_tokens", 0), usage.whole("completion_tokens", 0)
         total = usage.whole("total_tokens", prompt + completion)
         model = metadata.text("model", call.model or "unknown")

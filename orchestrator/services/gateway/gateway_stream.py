@@ -6,7 +6,7 @@ import orjson
 import structlog
 import trio
 
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.responses import MAX_LINE_BYTES, too_large
 from orchestrator.errors import BadGateway, ServiceFault
 
@@ -50,9 +50,9 @@ class GatewayStream:
         return b"".join(self._kept) if ended_well and self._kept is not None else None
 
     @property
-    def usage(self) -> Answer | None:
+    def usage(self) -> ServiceAnswer | None:
         """What the stream says of what it has spent; None: it broke before it did."""
-        return None if self.metadata is None else Answer("query", {"metadata": self.metadata})
+        return None if self.metadata is None else ServiceAnswer("query", {"metadata": self.metadata})
 
     async def receive(self) -> bytes | None:
         """Return the next piece, as the service sent it; None at the end.

@@ -15,18 +15,18 @@ from attrs import define, field
 from redis.exceptions import ResponseError
 
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.outcomes import is_refusal
 from orchestrator.errors import OrchestratorError, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import TraceContext
-from orchestrator.models.gateway.gateway import Doubt, GatewayCall
+from orchestrator.models.gateway.gateway import GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.gateway.gateway_requests import STEPS, RequestReader
 from orchestrator.services.gateway.gateway_stream import GatewayStream
-from orchestrator.services.gateway.reservations import OpenCalls
+from orchestrator.services.gateway.reservations import Reservations
 
 ASK_SECONDS: Final = 60.0
 """Deadline of asking once."""
@@ -38,7 +38,7 @@ _log = structlog.get_logger("orchestrator.services.gateway.gateway")
 
 
 @define(eq=False)
-class DoubtSolver:
+class Reconciler:
     """Takes calls in doubt, asks for them again, and ends them.
 
     Args:
@@ -48,7 +48,7 @@ class DoubtSolver:
         reader: reads what was spent.
     """
 
-    calls: OpenCalls
+    calls: Reservations
     clients: Clients
     coordinator: ServiceCoordinator
     reader: RequestReader
@@ -104,7 +104,7 @@ class DoubtSolver:
         # Calls of other processes are due after a lease at the soonest, or are theirs.
         return store.lease_ms if wait_ms is None else min(wait_ms, store.lease_ms)
 
-    async def _solve(self, doubt: Doubt, holding: AbstractContextManager[None]) -> None:
+    async def _solve(self, doubt: InDoubtCall, holding: AbstractContextManager[None]) -> None:
         try:
             with holding:
                 await self._ask_again(doubt)
@@ -117,7 +117,7 @@ class DoubtSolver:
             self._running -= 1
             self.wake()
 
-    async def _ask_again(self, doubt: Doubt) -> None:
+    async def _ask_again(self, doubt: InDoubtCall) -> None:
         call, store = doubt.call, self.calls.store
         if doubt.age_ms > store.give_up_ms:
             await store.give_up(call)
@@ -137,7 +137,7 @@ class DoubtSolver:
             return
         await self.calls.settle(call, spent)
 
-    async def _answer(self, call: GatewayCall) -> Answer:
+    async def _answer(self, call: GatewayCall) -> ServiceAnswer:
         context = CallContext(
             call.tenant_id,
             call.correlation_id,
@@ -149,7 +149,7 @@ class DoubtSolver:
         async with self.coordinator.attempt(STEPS[call.kind], context) as attempt:
             return await self._ask(call, context.until(attempt.deadline))
 
-    async def _ask(self, call: GatewayCall, context: CallContext) -> Answer:
+    async def _ask(self, call: GatewayCall, context: CallContext) -> ServiceAnswer:
         if call.kind is UsageKind.EMBED:
             return await self.clients.embedding.embed(context, call.body)
         if call.kind is UsageKind.SEARCH:

@@ -29,11 +29,11 @@ _log = structlog.get_logger("orchestrator.services.gateway.gateway")
 
 
 @define(eq=False)
-class OpenCall:
+class Reservation:
     """A call in hand."""
 
     call: GatewayCall
-    calls: "OpenCalls"
+    calls: "Reservations"
     joined: bool = False
     counted: bool = False
     """Whether nothing is left to be counted."""
@@ -56,7 +56,7 @@ class OpenCall:
 
 
 @define(eq=False)
-class OpenCalls:
+class Reservations:
     """Opens calls, keeps their leases, and ends them.
 
     Args:
@@ -68,10 +68,10 @@ class OpenCalls:
     metrics: Metrics
     doubted: Callable[[], None] = field(default=lambda: None, init=False)
     """Told of every call that is in doubt."""
-    _hands: dict[str, dict[str, int]] = field(factory=dict, init=False)
+    _running_tasks: dict[str, dict[str, int]] = field(factory=dict, init=False)
 
     @asynccontextmanager
-    async def open(self, call: GatewayCall) -> AsyncIterator[OpenCall]:
+    async def open(self, call: GatewayCall) -> AsyncIterator[Reservation]:
         """Reserve what a call may spend, and see to it that what it has spent is counted, whatever happens inside.
 
         Raises:
@@ -80,7 +80,7 @@ class OpenCalls:
         """
         with self.holding(call):
             reserved = await self._reserve(call)
-            held = OpenCall(call, self, joined=reserved.joined, counted=reserved.settled)
+            held = Reservation(call, self, joined=reserved.joined, counted=reserved.settled)
             try:
                 yield held
             finally:
@@ -89,13 +89,13 @@ class OpenCalls:
 
     def holding(self, call: GatewayCall) -> "_Holding":
         """Keep the lease of a call while the block runs."""
-        return _Holding(self._hands, call)
+        return _Holding(self._running_tasks, call)
 
     async def keep_leases(self) -> None:
         """Renew the leases of the calls in hand, for ever."""
         while True:
             await trio.sleep(self.store.lease_ms / 3000)
-            for tenant_id, calls in list(self._hands.items()):
+            for tenant_id, calls in list(self._running_tasks.items()):
                 try:
                     await self.store.keep(tenant_id, list(calls))
                 except StoreUnavailable as error:
@@ -133,7 +133,7 @@ class OpenCalls:
             return reserved
         raise StoreUnavailable("Redis does not answer in time.")
 
-    async def _leave(self, held: OpenCall) -> None:
+    async def _leave(self, held: Reservation) -> None:
         """End a call that was not counted: it has spent nothing, or nobody knows."""
         # Another one with the same name may have spent what this one has not.
         if held.doubtful or held.joined:
@@ -159,18 +159,18 @@ class OpenCalls:
 class _Holding:
     """A call is in hand, as often as it is entered."""
 
-    def __init__(self, hands: dict[str, dict[str, int]], call: GatewayCall) -> None:
-        self._hands = hands
+    def __init__(self, running_tasks: dict[str, dict[str, int]], call: GatewayCall) -> None:
+        self._running_tasks = running_tasks
         self._call = call
 
     def __enter__(self) -> None:
-        calls = self._hands.setdefault(self._call.tenant_id, {})
+        calls = self._running_tasks.setdefault(self._call.tenant_id, {})
         calls[self._call.call_id] = calls.get(self._call.call_id, 0) + 1
 
     def __exit__(self, *_: object) -> None:
-        calls = self._hands[self._call.tenant_id]
+        calls = self._running_tasks[self._call.tenant_id]
         calls[self._call.call_id] -= 1
         if not calls[self._call.call_id]:
             del calls[self._call.call_id]
         if not calls:
-            del self._hands[self._call.tenant_id]
+            del self._running_tasks[self._call.tenant_id]

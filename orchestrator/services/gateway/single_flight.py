@@ -27,7 +27,7 @@ _GOODBYE_SECONDS: Final = 2.0
 _log = structlog.get_logger("orchestrator.services.gateway.gateway")
 
 
-class Origin(StrEnum):
+class AnswerOrigin(StrEnum):
     """Where an answer came from."""
 
     KEPT = "kept"
@@ -41,7 +41,7 @@ class Shared:
     """An answer that may have been shared."""
 
     value: Any
-    origin: Origin
+    origin: AnswerOrigin
 
 
 @define(eq=False)
@@ -81,7 +81,7 @@ Fetch = Callable[[list[str]], Awaitable[list[Any]]]
 
 
 @define(eq=False)
-class SharedAnswers:
+class SingleFlight:
     """Gives answers out.
 
     Args:
@@ -147,7 +147,7 @@ class SharedAnswers:
         landed = await _landing(flights)
         # Who did not ask itself has spent nothing.
         return [
-            shared if digest in ours else Shared(shared.value, Origin.KEPT)
+            shared if digest in ours else Shared(shared.value, AnswerOrigin.KEPT)
             for digest, shared in zip(digests, landed, strict=True)
         ]
 
@@ -161,7 +161,7 @@ class SharedAnswers:
             await self.keep(tenant_id, kind, dict(zip(digests, answers, strict=True)), codec, "")
             return answers
 
-        return [Shared(answer, Origin.ASKED) for answer in await self.apart(work)]
+        return [Shared(answer, AnswerOrigin.ASKED) for answer in await self.apart(work)]
 
     async def keep(
         self, tenant_id: str, kind: UsageKind, answers: Mapping[str, Any], codec: Codec, holder: str
@@ -208,7 +208,7 @@ def _another(error: OrchestratorError) -> OrchestratorError:
 
 
 async def _whole(flight: Flight, work: Callable[[], Awaitable[Any]]) -> None:
-    flight.land(Shared(await work(), Origin.ASKED))
+    flight.land(Shared(await work(), AnswerOrigin.ASKED))
 
 
 async def _landing(flights: Sequence[Flight]) -> list[Shared]:
@@ -240,7 +240,7 @@ async def _bring(flights: Sequence[Flight], work: Callable[[], Awaitable[None]])
 class _Leader:
     """Brings the answers of some flights that began together."""
 
-    shared: SharedAnswers
+    shared: SingleFlight
     tenant_id: str
     kind: UsageKind
     codec: Codec
@@ -260,7 +260,7 @@ class _Leader:
                 elif isinstance(one, Elsewhere):
                     awaited[digest] = one.wait_ms
                 else:
-                    self.flights[digest].land(Shared(self.codec.unpack(one), Origin.KEPT))
+                    self.flights[digest].land(Shared(self.codec.unpack(one), AnswerOrigin.KEPT))
             if asked:
                 await self._ask(asked)
             for digest, wait_ms in awaited.items():
@@ -285,7 +285,7 @@ class _Leader:
         if failure is not None:
             raise failure
         for digest, answer in zip(digests, answers, strict=True):
-            self.flights[digest].land(Shared(answer, Origin.ASKED))
+            self.flights[digest].land(Shared(answer, AnswerOrigin.ASKED))
 
     async def _hold(self, digests: list[str]) -> None:
         while True:

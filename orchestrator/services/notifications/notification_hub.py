@@ -23,7 +23,7 @@ AT_ONCE: Final = 50
 """Users that are looked at at once."""
 Reader = tuple[str, str]
 """Tenant and user."""
-Told = Callable[[bytes], None]
+Deliver = Callable[[bytes], None]
 """Takes the body of `system.notification`; it does not wait."""
 _log = structlog.get_logger("orchestrator.services.notifications.notification_hub")
 
@@ -38,7 +38,7 @@ class NotificationHub:
     def __init__(self, store: NotificationStore) -> None:
         self._store = store
         self._followers: dict[str, dict[str, int]] = {}
-        self._told: dict[str, dict[str, set[Told]]] = {}
+        self._told: dict[str, dict[str, set[Deliver]]] = {}
         self._collecting: dict[str, bool] = {}
         """Tenants whose users are being looked at, and whether there is more since that began."""
 
@@ -57,7 +57,7 @@ class NotificationHub:
                 del self._followers[tenant_id]
 
     @contextmanager
-    def listening(self, tenant_id: str, user_id: str, told: Told) -> Iterator[None]:
+    def listening(self, tenant_id: str, user_id: str, told: Deliver) -> Iterator[None]:
         """Have `told` called with every notification to a user."""
         users = self._told.setdefault(tenant_id, {})
         users.setdefault(user_id, set()).add(told)

@@ -16,35 +16,35 @@ from orchestrator.domain.tasks.consistency import (
     place_of,
 )
 from orchestrator.models.common.ids import new_id
-from orchestrator.models.operations.consistency import Fault, FaultKind, Place
+from orchestrator.models.operations.consistency import Place, Violation, ViolationKind
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.services.shared.views import state_body
-from orchestrator.store.gateway.reservation_checks import ReservationBooks
-from orchestrator.store.operations.consistency import BookStore
+from orchestrator.store.gateway.reservation_checks import ReservationChecks
+from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 
-_FIRST: Final = frozenset({FaultKind.NOT_ACTIVE, FaultKind.CALL_UNWATCHED})
+_FIRST: Final = frozenset({ViolationKind.NOT_ACTIVE, ViolationKind.CALL_UNWATCHED})
 _RESERVED: Final = frozenset(
-    {FaultKind.CALL_UNRECORDED, FaultKind.CALL_UNWATCHED, FaultKind.WRONG_SUM, FaultKind.NOT_DOUBTED}
+    {ViolationKind.CALL_UNRECORDED, ViolationKind.CALL_UNWATCHED, ViolationKind.WRONG_SUM, ViolationKind.NOT_DOUBTED}
 )
 _MOMENT: Final = 0.5
 """Seconds for which a tenant may be out of the sets that wake its schedulers, while one of them serves it."""
 
 
 @frozen
-class Audit:
+class Report:
     """What an audit of a tenant has found."""
 
     tenant_id: str
     tasks: int = 0
     """Tasks that were looked at."""
     sessions: int = 0
-    open_calls: int = 0
+    reservations: int = 0
     """Of the gateway."""
     places: dict[Place, int] = field(factory=dict)
     """How many tasks are in each place; a task with a fault may be in none."""
-    faults: list[Fault] = field(factory=list)
+    faults: list[Violation] = field(factory=list)
 
     @property
     def balances(self) -> bool:
@@ -53,7 +53,7 @@ class Audit:
 
 
 @frozen
-class Auditor:
+class ConsistencyChecker:
     """Audits the books of tenants.
 
     Args:
@@ -63,21 +63,21 @@ class Auditor:
         pause_after_ms: idle time until a session is paused.
     """
 
-    store: BookStore
+    store: ConsistencyStore
     ready: ReadyTenants
     due: DueTenants
     pause_after_ms: int = 600_000
-    reservations: ReservationBooks = field(init=False)
+    reservations: ReservationChecks = field(init=False)
 
     @reservations.default
-    def _of_the_same_redis(self) -> ReservationBooks:
-        return ReservationBooks(self.store.redis, self.store.keys, self.store.log_length)
+    def _of_the_same_redis(self) -> ReservationChecks:
+        return ReservationChecks(self.store.redis, self.store.keys, self.store.log_length)
 
-    async def audit(self, tenant_id: str) -> Audit:
+    async def audit(self, tenant_id: str) -> Report:
         """Look whether every accepted task is in exactly one place, and whether the rest agrees with that."""
         dead, seen = await self.store.dead(tenant_id), set[str]()
         places: Counter[Place] = Counter()
-        faults: list[Fault] = []
+        faults: list[Violation] = []
         sessions = 0
 
         async def look_at(task_ids: Iterable[str]) -> None:
@@ -102,31 +102,35 @@ class Auditor:
         reserved = await self.reservations.inspect(tenant_id)
         faults += judge_reservations(tenant_id, reserved)
         faults += [fault async for fault in self._clockwork(tenant_id)]
-        return Audit(tenant_id, len(seen), sessions, reserved.open_calls, dict(places), faults)
+        return Report(tenant_id, len(seen), sessions, reserved.reservations, dict(places), faults)
 
-    async def repair(self, audit: Audit) -> Audit:
+    async def repair(self, audit: Report) -> Report:
         """Mend what an audit has found, as far as that is safe; faults that were mended say so."""
         # A session may seem to wait for nothing because it has lost its active task, and a sum may lack a call that is
         # not among the open ones: those come first.
         ordered = sorted(audit.faults, key=lambda fault: fault.kind not in _FIRST)
         return evolve(audit, faults=[await self._mend(audit.tenant_id, fault) for fault in ordered])
 
-    async def _clockwork(self, tenant_id: str) -> AsyncIterator[Fault]:
+    async def _clockwork(self, tenant_id: str) -> AsyncIterator[Violation]:
         if await _lasts(lambda: self.store.not_woken(tenant_id)):
-            yield Fault(FaultKind.NOT_WOKEN, tenant_id, "has work in its lanes, but is not among the ready tenants")
+            yield Violation(
+                ViolationKind.NOT_WOKEN, tenant_id, "has work in its lanes, but is not among the ready tenants"
+            )
         if await _lasts(lambda: self.store.not_timed(tenant_id)):
-            yield Fault(FaultKind.NOT_TIMED, tenant_id, "has delayed tasks, but no timer is set for the next")
+            yield Violation(ViolationKind.NOT_TIMED, tenant_id, "has delayed tasks, but no timer is set for the next")
         if await _lasts(lambda: self.reservations.not_doubted(tenant_id)):
-            yield Fault(FaultKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that nobody looks after")
+            yield Violation(
+                ViolationKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that nobody looks after"
+            )
 
-    async def _mend(self, tenant_id: str, fault: Fault) -> Fault:
+    async def _mend(self, tenant_id: str, fault: Violation) -> Violation:
         if fault.kind not in REMEDIES:
             return fault
         if fault.kind in _RESERVED:
             return evolve(fault, mended=await self.reservations.mend(tenant_id, fault))
-        if fault.kind is FaultKind.NOT_WOKEN:
+        if fault.kind is ViolationKind.NOT_WOKEN:
             mended = True
-        elif fault.kind is FaultKind.NOT_TIMED:
+        elif fault.kind is ViolationKind.NOT_TIMED:
             await self.due.mark_in(tenant_id, 0)
             mended = True
         else:

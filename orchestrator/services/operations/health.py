@@ -13,7 +13,7 @@ from orchestrator.errors import OrchestratorError
 CHECK_SECONDS: Final = 0.8
 """Deadline of a check; all run at once, so that an answer takes less than a second."""
 
-Check = Callable[[], Awaitable[str | None]]
+HealthCheck = Callable[[], Awaitable[str | None]]
 """Returns None if all is well, else what is wrong, in a few words without secrets."""
 
 
@@ -49,8 +49,8 @@ class Health:
         services: the services downstream, by name; one that is away only degrades.
     """
 
-    checks: Mapping[str, Check]
-    services: Mapping[str, Check] = field(factory=dict)
+    checks: Mapping[str, HealthCheck]
+    services: Mapping[str, HealthCheck] = field(factory=dict)
 
     async def readiness(self) -> HealthReport:
         """Check what readiness asks for."""
@@ -71,10 +71,10 @@ def _verdict(checks: Mapping[str, CheckResult], services: Mapping[str, CheckResu
     return "ok" if all(result.ok for result in services.values()) else "degraded"
 
 
-async def _run(checks: Mapping[str, Check]) -> dict[str, CheckResult]:
+async def _run(checks: Mapping[str, HealthCheck]) -> dict[str, CheckResult]:
     results: dict[str, CheckResult] = {}
 
-    async def run(name: str, check: Check) -> None:
+    async def run(name: str, check: HealthCheck) -> None:
         results[name] = await _time(check)
 
     async with trio.open_nursery() as nursery:
@@ -83,7 +83,7 @@ async def _run(checks: Mapping[str, Check]) -> dict[str, CheckResult]:
     return {name: results[name] for name in checks}
 
 
-async def _time(check: Check) -> CheckResult:
+async def _time(check: HealthCheck) -> CheckResult:
     started = perf_counter()
     reason: str | None = f"no answer within {CHECK_SECONDS:g} s"
     with trio.move_on_after(CHECK_SECONDS):

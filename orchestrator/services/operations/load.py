@@ -8,8 +8,8 @@ from orchestrator.domain.load import sum_up
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.load import Load, Node
 from orchestrator.models.operations.tenant import Queue
-from orchestrator.services.operations.system_events import NoticeBoard
-from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.services.operations.system_events import SystemEvents
+from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -34,7 +34,7 @@ class LoadService:
     ready: ReadyTenants
     tenants: TenantStates
     node_timeout_ms: int
-    notices: NoticeBoard | None = None
+    notices: SystemEvents | None = None
 
     async def list_nodes(self) -> list[Node]:
         """List the processes."""
@@ -56,7 +56,7 @@ class LoadService:
         async def look(tenant_id: str) -> None:
             queues.append(await self.tenants.queue(tenant_id))
 
-        async with open_siblings() as nursery:
+        async with open_joined_nursery() as nursery:
             for name in sorted(names)[:_LOOKED_AT]:
                 nursery.start_soon(look, name)
         notices = await self.notices.last(_NOTICES) if self.notices is not None else []

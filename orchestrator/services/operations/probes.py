@@ -12,7 +12,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import TraceContext
-from orchestrator.services.operations.health import CHECK_SECONDS, Check
+from orchestrator.services.operations.health import CHECK_SECONDS, HealthCheck
 
 FRESH_SECONDS: Final = 2.0
 """The route is open to everybody, so the services are shielded from it: what was found holds for so long."""
@@ -50,7 +50,7 @@ class Probe:
         return None
 
 
-def probes_of(clients: Clients) -> dict[str, Check]:
+def probes_of(clients: Clients) -> dict[str, HealthCheck]:
     """Return a check for each service that is set up."""
     transports = {attribute.name: getattr(clients, attribute.name).transport for attribute in fields(Clients)}
     return {name: Probe(transport) for name, transport in transports.items() if transport.configured}

@@ -14,14 +14,14 @@ from orchestrator.models.tasks.replay import Replayed, ReplayRequest
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.services.plans.plan_journal import UNDO
 from orchestrator.services.shared.views import rate_limited, session_closed, session_not_found, tenant_refuses
-from orchestrator.services.tasks.enqueue import CHAT_TURN, complete_turn, placement_of
+from orchestrator.services.tasks.enqueue import CHAT_TURN, complete_turn, new_entry_of
 from orchestrator.services.workflows.workflow_records import WORKFLOW, is_result
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore, TaskRecord
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.sessions import Rates
-from orchestrator.store.tasks.enqueue import Bounds, Placed, PlacementStore
+from orchestrator.store.tasks.enqueue import EnqueueBounds, Enqueued, EnqueueStore
 
 ANSWERING = "execute"
 """The one call of a chat turn that a replay can begin with: an answer is given anew, or not at all."""
@@ -32,7 +32,7 @@ class ReplayService:
     """Makes new tasks of tasks that have ended; these stay as they are."""
 
     store: DeadLetterStore
-    placement: PlacementStore
+    placement: EnqueueStore
     limits: LimitStore
     ready: ReadyTenants
     audit: AuditTrail
@@ -130,24 +130,24 @@ class ReplayService:
             raise rate_limited(wait_ms)
         expiry = {"expires_at": now_ms() + round(settings.queue_timeout * 1000)} if settings.queue_timeout else {}
         placed, detail = await self.placement.place(
-            placement_of(message, {"replay_of": task_id, **expiry, **checkpoints}),
+            new_entry_of(message, {"replay_of": task_id, **expiry, **checkpoints}),
             retain_seconds=int(settings.retain_tasks),
-            bounds=Bounds(settings.queue_length, settings.session_queue_length),
+            bounds=EnqueueBounds(settings.queue_length, settings.session_queue_length),
         )
-        if placed is not Placed.OK:
+        if placed is not Enqueued.OK:
             raise _refusal(placed, str(detail), message)
         if detail is True:
             await self.ready.mark(tenant_id)
 
 
-def _refusal(placed: Placed, detail: str, message: TaskMessage) -> OrchestratorError:
+def _refusal(placed: Enqueued, detail: str, message: TaskMessage) -> OrchestratorError:
     match placed:
-        case Placed.TENANT:
+        case Enqueued.TENANT:
             return tenant_refuses(detail)
-        case Placed.UNKNOWN:
+        case Enqueued.UNKNOWN:
             return session_not_found(str(message.session_id))
-        case Placed.CLOSED:
+        case Enqueued.CLOSED:
             return session_closed(str(message.session_id), detail)
-        case Placed.FULL:
+        case Enqueued.FULL:
             return QueueFull(f"The queue of the {detail} is full; wait for answers.", retry_after_ms=1000)
     raise AssertionError(f"unexpected verdict {placed}")

@@ -10,8 +10,8 @@ from attrs import define, field
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.breakers import BreakerState
-from orchestrator.models.operations.system_events import Notice
-from orchestrator.store.operations.system_events import NoticeStore
+from orchestrator.models.operations.system_events import SystemEvent
+from orchestrator.store.operations.system_events import SystemEventStore
 
 WAITING: Final = 256
 """Notices that may wait for the store; then the oldest goes."""
@@ -20,7 +20,7 @@ _log = structlog.get_logger("orchestrator.services.operations.system_events")
 
 
 @define(eq=False)
-class NoticeBoard:
+class SystemEvents:
     """Posts what happens to this process.
 
     Args:
@@ -28,21 +28,21 @@ class NoticeBoard:
         node: the name of this process.
     """
 
-    store: NoticeStore
+    store: SystemEventStore
     node: str
-    _waiting: deque[Notice] = field(factory=lambda: deque(maxlen=WAITING), init=False)
+    _waiting: deque[SystemEvent] = field(factory=lambda: deque(maxlen=WAITING), init=False)
     _more: trio.Event = field(factory=trio.Event, init=False)
 
     def tell(self, name: str, **about: str) -> None:
         """Have a notice posted."""
-        self._waiting.append(Notice(name, self.node, to_timestamp(now_ms()), about))
+        self._waiting.append(SystemEvent(name, self.node, to_timestamp(now_ms()), about))
         self._more.set()
 
     def breaker_changed(self, service: str, state: BreakerState, seconds: float) -> None:
         """Tell of a service that is left alone, probed, or called again."""
         self.tell(f"breaker.{state}", service=service, seconds=f"{seconds:g}")
 
-    async def last(self, count: int) -> list[Notice]:
+    async def last(self, count: int) -> list[SystemEvent]:
         """Return the last notices of all processes, the newest first."""
         return await self.store.last(count)
 

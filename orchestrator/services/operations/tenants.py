@@ -22,9 +22,9 @@ from orchestrator.models.operations.tenant import (
     TenantSettings,
     TenantState,
 )
-from orchestrator.services.operations.system_events import NoticeBoard
+from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
-from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -39,7 +39,7 @@ class TenantService:
     store: TenantStates
     ready: ReadyTenants
     audit: AuditTrail
-    notices: NoticeBoard | None = None
+    notices: SystemEvents | None = None
 
     async def get(self, tenant_id: str) -> Tenant:
         """Show a tenant; one that drains is noticed here to be drained.
@@ -164,7 +164,7 @@ class TenantService:
         async def fetch(name: str) -> None:
             found[name] = await load(name)
 
-        async with open_siblings() as nursery:
+        async with open_joined_nursery() as nursery:
             for name in wanted:
                 nursery.start_soon(fetch, name)
         more = start + limit < len(names)

@@ -16,12 +16,12 @@ from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
 from orchestrator.services.shared.views import tenant_refuses
-from orchestrator.services.tasks.enqueue import placement_of
+from orchestrator.services.tasks.enqueue import new_entry_of
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.transfers import PHASES, TransferStore
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
-from orchestrator.store.tasks.enqueue import Placed, PlacementStore
+from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore
 
 _KEPT: Final = frozenset({"checkpoint", "order", "wait", "delegated", "token"})
 _FIELDS: Final = frozenset(
@@ -35,7 +35,7 @@ class TransferService:
     """Exports and imports queued work."""
 
     store: TransferStore
-    placement: PlacementStore
+    placement: EnqueueStore
     tenants: TenantService
     ready: ReadyTenants
     due: DueTenants
@@ -99,12 +99,12 @@ class TransferService:
         if item.due_ms is not None:
             record["status"] = item.fields.get("status", "pending")
         placed, detail = await self.placement.place(
-            placement_of(message, record, due_ms=item.due_ms), retain_seconds=int(self.settings.retain_tasks)
+            new_entry_of(message, record, due_ms=item.due_ms), retain_seconds=int(self.settings.retain_tasks)
         )
-        if placed is Placed.TENANT:
+        if placed is Enqueued.TENANT:
             raise tenant_refuses(str(detail))
-        if placed in {Placed.UNKNOWN, Placed.CLOSED}:
+        if placed in {Enqueued.UNKNOWN, Enqueued.CLOSED}:
             raise InvalidBody(f"The session {message.session_id} of task {message.task_id} is not there, or closed.")
         if item.due_ms is not None:
             await self.due.mark(message.tenant_id, item.due_ms)
-        return placed is Placed.OK
+        return placed is Enqueued.OK

@@ -13,7 +13,7 @@ from orchestrator.models.tasks.waits import Wait
 from orchestrator.services.delegation.delegations import Delegating
 
 
-class Run(Protocol):
+class Attempt(Protocol):
     """One attempt at a task, under its lease."""
 
     @property
@@ -50,7 +50,7 @@ class Run(Protocol):
         """Hands calls on to services that answer later."""
 
 
-class PlanRun(Protocol):
+class PlanAttempt(Protocol):
     """One attempt at a task that is a plan, under its lease."""
 
     @property
@@ -109,7 +109,7 @@ class TurnWaiting:
 class TurnRunner(Protocol):
     """Runs attempts at chat turns."""
 
-    async def run(self, run: Run, partial: Partial) -> TurnDone | TurnWaiting:
+    async def run(self, run: Attempt, partial: Partial) -> TurnDone | TurnWaiting:
         """Run one attempt; raises the OrchestratorError that the turn fails with, or FencedOut."""
 
 

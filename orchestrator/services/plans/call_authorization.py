@@ -11,7 +11,7 @@ from attrs import frozen
 
 from orchestrator.errors import NotFound
 from orchestrator.models.common.ids import is_id
-from orchestrator.services.plans.call_executor import Performer, PlannedCall
+from orchestrator.services.plans.call_executor import CallExecutor, PlannedCall
 from orchestrator.store.sessions.sessions import SessionStore, Viewer
 
 _OF_SESSIONS: Final = ("conversation_id", "session_id")
@@ -19,7 +19,7 @@ _AGENT: Final = ("agent_management", "get")
 
 
 @frozen
-class OwnCalls:
+class CallAuthorization:
     """Makes calls of plans that concern nobody else; what `services.performing.Performer` asks for.
 
     Args:
@@ -27,11 +27,11 @@ class OwnCalls:
         sessions: knows whose conversations are.
     """
 
-    calls: Performer
+    calls: CallExecutor
     sessions: SessionStore
 
     async def perform(self, call: PlannedCall) -> Any:
-        """Make a call, and return its result; see `Performer.perform`.
+        """Make a call, and return its result; see `CallExecutor.perform`.
 
         Raises:
             NotFound: it names another user, or the conversation or session of one.

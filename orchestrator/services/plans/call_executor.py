@@ -10,7 +10,7 @@ from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import CallAnswer, Wait
-from orchestrator.services.plans.attempt import PlanRun
+from orchestrator.services.plans.attempt import PlanAttempt
 
 
 @frozen
@@ -23,13 +23,13 @@ class PlannedCall:
     """With its references replaced."""
     context: CallContext
     """With the plan's deadline, and an idempotency key made of task, call and plan version."""
-    run: PlanRun
+    run: PlanAttempt
     """The attempt that makes it."""
     answer: CallAnswer | None = None
     """What has come for a call that was put aside in an earlier attempt."""
 
 
-class Performer(Protocol):
+class CallExecutor(Protocol):
     """Makes the calls of plans."""
 
     async def perform(self, call: PlannedCall) -> Any:

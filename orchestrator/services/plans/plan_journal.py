@@ -22,7 +22,7 @@ from orchestrator.models.plans.orchestration import OrchestrationPlan, ServiceCa
 from orchestrator.models.plans.plan_state import CallState, PlanProgress
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.delegation.delegations import answer_of
-from orchestrator.services.plans.attempt import PlanRun
+from orchestrator.services.plans.attempt import PlanAttempt
 from orchestrator.services.plans.call_executor import PlannedCall
 
 WAIT: Final = "wait:"
@@ -31,7 +31,7 @@ MAX_PARAMETER_BYTES: Final = 1_048_576
 """Of one call, as JSON, with what its references stand for."""
 
 
-class PlanRecord:
+class PlanJournal:
     """The calls of a plan, as far as they have come; it begins with what earlier attempts have kept.
 
     Args:
@@ -46,7 +46,7 @@ class PlanRecord:
         self,
         plan: OrchestrationPlan,
         input_: Mapping[str, Any],
-        run: PlanRun,
+        run: PlanAttempt,
         context: CallContext,
         result_bytes: int,
     ) -> None:

@@ -9,17 +9,17 @@ from attrs import frozen
 
 from orchestrator.codec import structure, unstructure
 from orchestrator.domain.plans import conditions
-from orchestrator.domain.plans.plan_schedule import Schedule
+from orchestrator.domain.plans.plan_schedule import PlanSchedule
 from orchestrator.errors import CallTimeout, OrchestratorError, PlanTimeout, revive
 from orchestrator.models.common.envelope import ErrorBody, FieldFault
 from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, ServiceCall
 from orchestrator.models.plans.plan_state import CallState
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.services.plans.attempt import CallWaits, PlanRun
-from orchestrator.services.plans.call_executor import Performer, PlanDone, PlanUndone, PlanWaiting
-from orchestrator.services.plans.plan_journal import UNDO, WAIT, PlanRecord, kept_wait
+from orchestrator.services.plans.attempt import CallWaits, PlanAttempt
+from orchestrator.services.plans.call_executor import CallExecutor, PlanDone, PlanUndone, PlanWaiting
+from orchestrator.services.plans.plan_journal import UNDO, WAIT, PlanJournal, kept_wait
 from orchestrator.services.shared.call_contexts import call_of
-from orchestrator.services.shared.nursery import open_siblings
+from orchestrator.services.shared.nursery import open_joined_nursery
 
 _log = structlog.get_logger("orchestrator.services.plans.plan_runner")
 
@@ -34,12 +34,12 @@ class PlanRunner:
         result_bytes: what all results of a plan may have together, as JSON.
     """
 
-    performer: Performer
+    executor: CallExecutor
     path: str | None = "$.plan"
     result_bytes: int = 1_048_576
 
     async def run(
-        self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanRun, schedule: Schedule | None = None
+        self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanAttempt, schedule: PlanSchedule | None = None
     ) -> PlanDone | PlanWaiting | PlanUndone:
         """Run one attempt, from what earlier attempts have left.
 
@@ -57,7 +57,7 @@ class PlanRunner:
             OrchestratorError: a call has failed and the plan can't go on without it; `details` name the call.
             FencedOut: another worker has taken the task over.
         """
-        schedule = schedule or Schedule.of(plan.calls, plan.strategy)
+        schedule = schedule or PlanSchedule.of(plan.calls, plan.strategy)
         return await _Attempt(plan, input_, run, schedule, self).run()
 
 
@@ -66,18 +66,18 @@ class _Attempt:
         self,
         plan: OrchestrationPlan,
         input_: Mapping[str, Any],
-        run: PlanRun,
-        schedule: Schedule,
+        run: PlanAttempt,
+        schedule: PlanSchedule,
         runner: PlanRunner,
     ) -> None:
         self._plan = plan
         self._path = runner.path
         self._run = run
-        self._performer = runner.performer
+        self._executor = runner.executor
         self._seconds = min(plan.deadline_ms, run.message.metadata.timeout_ms) / 1000
         self._deadline = trio.current_time() + self._seconds
         self._schedule = schedule
-        self._record = PlanRecord(plan, input_, run, call_of(run.message, self._deadline), runner.result_bytes)
+        self._record = PlanJournal(plan, input_, run, call_of(run.message, self._deadline), runner.result_bytes)
         self._unsure: list[str] = []
         self._fault: OrchestratorError | None = None
         turned = run.checkpoints.get(UNDO)
@@ -96,7 +96,7 @@ class _Attempt:
 
     async def _go_forward(self) -> None:
         with trio.CancelScope(deadline=self._deadline) as scope:
-            async with open_siblings() as nursery:
+            async with open_joined_nursery() as nursery:
                 await self._make_all(self._advance(nursery), nursery)
         if scope.cancelled_caught:
             fault = PlanTimeout(f"The plan was not finished within {round(self._seconds * 1000)} ms.")
@@ -132,7 +132,7 @@ class _Attempt:
         record = self._record
         try:
             await self._run.tell(record.progress(name, CallState.RUNNING))
-            result = await self._performer.perform(record.planned(name, self._plan.calls[name], self._deadline))
+            result = await self._executor.perform(record.planned(name, self._plan.calls[name], self._deadline))
             record.weigh(result)
         except CallWaits as waits:
             await record.put_aside(name, waits.wait)
@@ -208,7 +208,7 @@ class _Attempt:
         fault: OrchestratorError = CallTimeout("There was no time left to undo it.")
         with trio.CancelScope(deadline=deadline):
             try:
-                await self._performer.perform(record.planned(key, step, deadline))
+                await self._executor.perform(record.planned(key, step, deadline))
             except CallWaits as waits:
                 await self._run.checkpoint(WAIT + key, kept_wait(waits.wait))
                 raise

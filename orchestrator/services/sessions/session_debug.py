@@ -17,7 +17,7 @@ from orchestrator.models.tasks.task import Task
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.views import session_not_found
 from orchestrator.services.tasks.tasks import TaskService
-from orchestrator.store.events.event_hub import EventPump
+from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.operations.audit import AuditTrail
 
@@ -33,7 +33,7 @@ class SessionDebugger:
 
     sessions: SessionManager
     tasks: TaskService
-    pump: EventPump
+    hub: EventHub
     audit: AuditTrail
 
     async def look(self, ctx: RequestContext, session_id: str) -> SessionDebug:
@@ -66,7 +66,7 @@ class SessionDebugger:
             states=[orjson.loads(state) for state in states],
             log=EventLogState(marks[0].decode(), int(marks[1]), kept, [*map(_frame, reversed(last))]),
             messages_kept=messages,
-            followers=self.pump.followers(tenant_id, session_id),
+            followers=self.hub.followers(tenant_id, session_id),
             tasks=tasks.items,
             active_task=await self._task(ctx, session.active_task_id),
             waiting_tasks=[task_id.decode() for task_id in waiting],

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @frozen
-class Repeats:
+class Idempotency:
     """Answers repeated requests whose work other services do."""
 
     store: IdempotencyStore

@@ -9,7 +9,7 @@ from orchestrator.errors import FencedOut, OrchestratorError
 
 
 @asynccontextmanager
-async def open_siblings() -> AsyncIterator[trio.Nursery]:
+async def open_joined_nursery() -> AsyncIterator[trio.Nursery]:
     """Open a nursery for tasks that succeed or fail together.
 
     Where several fail at once, the one that says most is raised: that the task is somebody else's now, then a fault

@@ -17,7 +17,7 @@ from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.workflows.workflow_records import WORKFLOW, logged_record
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.tasks.enqueue import Placement
+from orchestrator.store.tasks.enqueue import NewEntry
 
 CHAT_TURN: Final = "chat.message"
 _TURN_FIELDS: Final = ("content", "content_type", "attachments", "metadata")
@@ -46,9 +46,9 @@ def complete_turn(message: TaskMessage) -> TaskMessage:
     return evolve(message, payload=whole, metadata=evolve(message.metadata, message_id=message_id))
 
 
-def placement_of(
+def new_entry_of(
     message: TaskMessage, record: Mapping[str, str | bytes | int] | None = None, *, due_ms: int | None = None
-) -> Placement:
+) -> NewEntry:
     """Return how a message is taken in.
 
     Args:
@@ -74,7 +74,7 @@ def placement_of(
         queued = ChatStatusUpdate(message_id, message.task_id, MessageStatus.QUEUED)
         queued_body = make_body("chat.status_update", queued, tenant_id=tenant_id, correlation_id=correlation_id)
         state = state_body(tenant_id, session_id, SessionState.PROCESSING, correlation_id, message.task_id)
-    return Placement(
+    return NewEntry(
         tenant_id=tenant_id,
         task_id=message.task_id,
         user_id=message.metadata.user_id,

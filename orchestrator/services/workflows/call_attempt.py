@@ -14,9 +14,9 @@ from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import ANSWER, Callback, Wait
 from orchestrator.services.chat.turn_plan import EXECUTED
 from orchestrator.services.delegation.delegations import Delegating
-from orchestrator.services.plans.attempt import PlanRun
+from orchestrator.services.plans.attempt import PlanAttempt
 from orchestrator.services.plans.call_executor import PlannedCall
-from orchestrator.services.workflows.ephemeral_session import stand_in
+from orchestrator.services.workflows.ephemeral_session import ephemeral_session
 
 
 @frozen
@@ -54,7 +54,7 @@ def result_of_agent(answer: ChatAnswer) -> dict[str, Any]:
 
 
 @frozen
-class CallRun:
+class CallAttempt:
     """What `services.run.Run` asks for, within the run of a plan: without followers and past.
 
     Args:
@@ -64,7 +64,7 @@ class CallRun:
         agent_id: who is asked.
     """
 
-    plan: PlanRun
+    plan: PlanAttempt
     name: str
     message: TaskMessage
     agent_id: str
@@ -83,7 +83,7 @@ class CallRun:
         return inner
 
     @classmethod
-    def of(cls, call: PlannedCall, agent: AgentAsked) -> "CallRun":
+    def of(cls, call: PlannedCall, agent: AgentAsked) -> "CallAttempt":
         """Make the run of a call."""
         message = call.run.message
         left_ms = max(1, round((call.context.deadline - trio.current_time()) * 1000))
@@ -95,7 +95,7 @@ class CallRun:
     @property
     def session(self) -> Session:
         """What stands for a session where a turn's parts ask for one; it is stored nowhere."""
-        return stand_in(self.message, self.agent_id)
+        return ephemeral_session(self.message, self.agent_id)
 
     @property
     def stopped(self) -> bool:

@@ -31,7 +31,7 @@ def engine_plan(message: TaskMessage) -> OrchestrationPlan:
 
 
 @frozen
-class EnginePerformer:
+class EngineExecutor:
     """Starts workflows; what `services.performing.Performer` asks for.
 
     Args:
@@ -47,7 +47,7 @@ class EnginePerformer:
     poll_ms: int
 
     async def perform(self, call: PlannedCall) -> Any:
-        """Start a workflow, or return its result once that is there; see `Performer.perform`."""
+        """Start a workflow, or return its result once that is there; see `CallExecutor.perform`."""
         if call.answer is not None:
             return result_of(call.answer)
         callback = await call.run.delegations.register(call.name, ENGINE, self.lifetime_ms)

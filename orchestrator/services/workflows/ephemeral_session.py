@@ -4,7 +4,7 @@ from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.task import TaskMessage
 
 
-def stand_in(message: TaskMessage, agent_id: str) -> Session:
+def ephemeral_session(message: TaskMessage, agent_id: str) -> Session:
     """Return a session of a task's own; it is stored nowhere."""
     return Session(
         session_id=message.task_id,

@@ -15,7 +15,7 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.messages import result
 from orchestrator.errors import CallTimeout, ServiceRefused, Unprocessable
 from orchestrator.models.common.call import CallContext
@@ -31,7 +31,7 @@ from orchestrator.services.downstream.service_coordinator import ServiceCoordina
 from orchestrator.services.gateway.gateway import Gateway
 from orchestrator.services.plans.attempt import CallWaits, Partial, TurnRunner, TurnWaiting
 from orchestrator.services.plans.call_executor import PlannedCall
-from orchestrator.services.workflows.call_attempt import CallRun, asked, result_of_agent
+from orchestrator.services.workflows.call_attempt import CallAttempt, asked, result_of_agent
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class PlanCalls:
     agents: TurnRunner
 
     async def perform(self, call: PlannedCall) -> Any:
-        """Make a call, and return its result; see `Performer.perform`."""
+        """Make a call, and return its result; see `CallExecutor.perform`."""
         if call.step.idempotent is False:
             call = evolve(call, step=evolve(call.step, retry_policy=ONCE))
         operation = OPERATIONS[call.step.service, call.step.operation]
@@ -74,13 +74,13 @@ class PlanCalls:
 
     async def _ask(
         self, call: PlannedCall, operation: Operation, parameters: dict[str, Any], **metadata: str
-    ) -> Answer:
+    ) -> ServiceAnswer:
         _check_places(operation, parameters)
         transport = self.clients.transport(operation.service)
         message = call.run.message
         belongs = {"user_id": message.metadata.user_id, "session_id": message.session_id, **metadata}
 
-        async def ask(limited: CallContext) -> Answer:
+        async def ask(limited: CallContext) -> ServiceAnswer:
             answer = await transport.call(limited, operation, parameters, **belongs)
             return evolve(result(operation, answer), accepted=answer.accepted)
 
@@ -114,7 +114,7 @@ class PlanCalls:
         raise CallWaits(wait)
 
     async def _run_agent(self, call: PlannedCall) -> Any:
-        run = CallRun.of(call, asked(call.step.parameters))
+        run = CallAttempt.of(call, asked(call.step.parameters))
         done = await _within(call, self.agents.run(run, Partial()))
         if isinstance(done, TurnWaiting):
             raise CallWaits(run.outer(done.waits[0]))

@@ -9,7 +9,7 @@ from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import Callback
-from orchestrator.services.workflows.ephemeral_session import stand_in
+from orchestrator.services.workflows.ephemeral_session import ephemeral_session
 
 
 class NoDelegations:
@@ -27,7 +27,7 @@ class NoDelegations:
 
 
 @define
-class StepRun:
+class StepAttempt:
     """What `services.run.Run` asks for, without followers, checkpoints and past.
 
     Args:
@@ -48,7 +48,7 @@ class StepRun:
     @property
     def session(self) -> Session:
         """What stands for a session where a turn's parts ask for one; it is stored nowhere."""
-        return stand_in(self.message, self.agent_id)
+        return ephemeral_session(self.message, self.agent_id)
 
     async def emit(self, name: str, data: object) -> None:
         """Tell nobody: the step's result is told by whom it is for."""

@@ -6,7 +6,7 @@ import trio
 from attrs import asdict, frozen
 
 from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport.answers import Answer
+from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.codec import structure
 from orchestrator.errors import InvalidBody, NotFound, ServiceFault, ServiceRefused, WrongWorkflowState
 from orchestrator.models.common.call import CallContext
@@ -128,7 +128,7 @@ def kept_progress(progress: TaskProgress) -> dict[str, Any]:
 
 
 def _definition(told: dict[str, Any]) -> WorkflowDefinition:
-    workflow = Answer(ENGINE, told, "$.definitions[]")
+    workflow = ServiceAnswer(ENGINE, told, "$.definitions[]")
     return WorkflowDefinition(
         workflow.text("workflow_id"),
         workflow.text("name", ""),

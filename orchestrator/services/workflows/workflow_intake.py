@@ -46,7 +46,7 @@ from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Admission, Verdict
-from orchestrator.store.tasks.plain_tasks import GenericTaskStore, KnownTenants, Repeat, TaskBounds
+from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds
 
 
 @frozen
@@ -63,7 +63,7 @@ class AdmittedWorkflow:
 class WorkflowQueue:
     """Where workflows are taken in, and who is told of them."""
 
-    admission: GenericTaskStore
+    admission: PlainTaskStore
     known: KnownTenants
     ready: ReadyTenants
     due: DueTenants

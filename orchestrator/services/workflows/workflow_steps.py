@@ -29,7 +29,7 @@ from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner
 from orchestrator.services.shared.call_contexts import call_of
-from orchestrator.services.workflows.step_attempt import StepRun
+from orchestrator.services.workflows.step_attempt import StepAttempt
 from orchestrator.services.workflows.workflow_engine import ENGINE
 from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.plans.workflows import WorkflowRecord, WorkflowStore
@@ -141,7 +141,7 @@ class StepService:
         return StepResult(StepStatus.ERROR, error_message=outcome.error_message or "The tool failed.")
 
     async def _agent(self, step: WorkflowStep, name: str, message: TaskMessage, seconds: float) -> StepResult:
-        run = StepRun(_asking(step, name, message, seconds), str(step.agent_id))
+        run = StepAttempt(_asking(step, name, message, seconds), str(step.agent_id))
         done = await self.agents.run(run, Partial())
         if isinstance(done, TurnDone):
             return StepResult(StepStatus.SUCCESS, done.answer.content)

@@ -39,7 +39,7 @@ from orchestrator.services.workflows.workflow_records import (
     update_of,
 )
 from orchestrator.services.workflows.workflow_views import results_of, status_of
-from orchestrator.store.events.event_hub import EventPump, PumpStopped
+from orchestrator.store.events.event_hub import EventHub, HubStopped
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, WorkflowRecord, WorkflowStore
 
@@ -54,7 +54,7 @@ class WorkflowService:
     intake: WorkflowIntake
     engine: EngineService
     tasks: TaskService
-    pump: EventPump
+    hub: EventHub
     session_log: EventLog
     log: TaskLog
     settings: AgentOrchestratorSettings
@@ -74,7 +74,7 @@ class WorkflowService:
         Raises:
             OrchestratorError: it failed; the error is the workflow's.
         """
-        with trio.move_on_after(timeout_ms / 1000), suppress(PumpStopped):
+        with trio.move_on_after(timeout_ms / 1000), suppress(HubStopped):
             found = await self._finished(ctx, accepted.task_id)
             if found.task.status is TaskStatus.FAILED and found.task.error is not None:
                 raise revive(found.task.error)
@@ -156,7 +156,7 @@ class WorkflowService:
         return WorkflowCancelled(task_id, cancelled.cancelled)
 
     async def _finished(self, ctx: RequestContext, task_id: str) -> WorkflowRecord:
-        async with self.pump.follow(ctx.tenant_id, task_id, log=self.log) as follower:
+        async with self.hub.follow(ctx.tenant_id, task_id, log=self.log) as follower:
             while True:
                 # The record is asked after following has begun, so an end in between is not missed.
                 workflow = await self._get(ctx, task_id)

@@ -13,11 +13,11 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.models.operations.queue_replies import Reply
+from orchestrator.models.operations.queue_replies import QueueReply
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
-from orchestrator.store.redis.wakeup import Doorbell
+from orchestrator.store.redis.wakeup import Wakeup
 from orchestrator.store.script import Script
 
 QUEUE_LENGTH: Final = 10_000
@@ -40,11 +40,11 @@ class Inbox:
 
     overrun: bool = field(default=False, init=False)
     """More came than was read."""
-    _replies: deque[Reply] = field(factory=deque, init=False)
+    _replies: deque[QueueReply] = field(factory=deque, init=False)
     _size: int = field(default=0, init=False)
-    _reader: Doorbell = field(factory=Doorbell, init=False)
+    _reader: Wakeup = field(factory=Wakeup, init=False)
 
-    async def receive(self) -> Reply | None:
+    async def receive(self) -> QueueReply | None:
         """Return the next reply; None where some were dropped because they were not read in time."""
         await trio.lowlevel.checkpoint_if_cancelled()
         while not self._replies:
@@ -55,7 +55,7 @@ class Inbox:
         self._size -= len(reply.body)
         return reply
 
-    def put(self, reply: Reply) -> None:
+    def put(self, reply: QueueReply) -> None:
         """Take a reply in."""
         if self.overrun:
             return
@@ -183,11 +183,11 @@ class ReplyDesk:
             inbox.put(_reply(values))
 
 
-def _reply(values: Mapping[bytes, bytes]) -> Reply:
+def _reply(values: Mapping[bytes, bytes]) -> QueueReply:
     """Read a reply; one that is malformed gets a number that none can have, so that its reader takes it for broken."""
     try:
         wait = values.get(b"retry_after")
-        return Reply(
+        return QueueReply(
             sequence=int(values[b"sequence"]),
             last=values[b"last"] == b"1",
             status=int(values.get(b"status", b"200")),
@@ -195,4 +195,4 @@ def _reply(values: Mapping[bytes, bytes]) -> Reply:
             retry_after=None if wait is None else int(wait),
         )
     except (KeyError, ValueError):
-        return Reply(sequence=-1, last=True, status=200, body=b"")
+        return QueueReply(sequence=-1, last=True, status=200, body=b"")

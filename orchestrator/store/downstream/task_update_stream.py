@@ -32,7 +32,7 @@ Take = Callable[[Mapping[bytes, bytes]], Awaitable[None]]
 
 
 @define
-class TaskNews:
+class TaskUpdateStream:
     """Reads the stream.
 
     Args:
@@ -75,30 +75,35 @@ class TaskNews:
 
     async def _prepare(self, own: Dedicated) -> None:
         try:
-            await own.execute_command("XGROUP", "CREATE", self.keys.task_news, GROUP, "0", "MKSTREAM")
+            await own.execute_command("XGROUP", "CREATE", self.keys.task_update_stream, GROUP, "0", "MKSTREAM")
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
-        await _FORGET(self.redis, keys=[self.keys.task_news], args=[GROUP, GONE_MS])
+        await _FORGET(self.redis, keys=[self.keys.task_update_stream], args=[GROUP, GONE_MS])
 
     async def _adopt(self, own: Dedicated) -> None:
         """Take over what lost processes have left."""
         _, entries, *_ = await own.execute_command(
-            "XAUTOCLAIM", self.keys.task_news, GROUP, self.node, LOST_MS, "0", "COUNT", _BATCH
+            "XAUTOCLAIM", self.keys.task_update_stream, GROUP, self.node, LOST_MS, "0", "COUNT", _BATCH
         )
         await self._deal(own, entries)
 
     async def _read(self, own: Dedicated) -> None:
         found = await own.execute_command(
             "XREADGROUP", "GROUP", GROUP, self.node, "COUNT", _BATCH, "BLOCK", _BLOCK_MS,
-            "STREAMS", self.keys.task_news, ">",
+            "STREAMS", self.keys.task_update_stream, ">",
         )  # fmt: skip
         await self._deal(own, [entry for parts in found.values() for part in parts for entry in part])
 
     async def _deal(self, own: Dedicated, entries: list[Any]) -> None:
         for entry_id, values in entries:
             await self.take(_fields(values))
-            await own.gather([("XACK", self.keys.task_news, GROUP, entry_id), ("XDEL", self.keys.task_news, entry_id)])
+            await own.gather(
+                [
+                    ("XACK", self.keys.task_update_stream, GROUP, entry_id),
+                    ("XDEL", self.keys.task_update_stream, entry_id),
+                ]
+            )
 
 
 def _fields(values: Any) -> Mapping[bytes, bytes]:

@@ -13,12 +13,12 @@ from attrs import define, field
 
 from orchestrator.errors import StoreUnavailable
 from orchestrator.store.events.events import EventLog, LoggedEvent
-from orchestrator.store.events.follower import Follower, FollowerTooSlow, LogLost, PumpStopped
+from orchestrator.store.events.follower import Follower, FollowerTooSlow, HubStopped, LogLost
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.pubsub import Message, Subscriber
 
-__all__ = ["EventPump", "Follower", "FollowerTooSlow", "LogLost", "PumpStopped"]
+__all__ = ["EventHub", "Follower", "FollowerTooSlow", "HubStopped", "LogLost"]
 
 UNSUBSCRIBE_SECONDS: Final = 2.0
 
@@ -37,7 +37,7 @@ class _Channel:
     """Redis has said that it has."""
 
 
-class EventPump:
+class EventHub:
     """Follows sessions; one serves the whole process.
 
     Args:

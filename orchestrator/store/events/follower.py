@@ -24,7 +24,7 @@ class FollowerTooSlow(Exception):
     """The reader is so far behind that its outbox is full, or that the log has been cut before it came."""
 
 
-class PumpStopped(Exception):
+class HubStopped(Exception):
     """The process stops: the reader has everything that is in the log by now, and nothing more will be pushed."""
 
 
@@ -33,7 +33,7 @@ class LogLost(Exception):
 
 
 class Follower:
-    """Follows one session; made by `EventPump.follow`, and used by one task.
+    """Follows one session; made by `EventHub.follow`, and used by one task.
 
     Args:
         log: where missed events are.
@@ -120,7 +120,7 @@ class Follower:
         Raises:
             FollowerTooSlow: let the reader go; it may resume by offset.
             LogLost: call `resume`; it will say `recovered = False`.
-            PumpStopped: there will be no more.
+            HubStopped: there will be no more.
             NotFound: the session is gone.
         """
         attempt = 0
@@ -131,14 +131,14 @@ class Follower:
                 return self._outbox.take(BATCH)
             if not self._behind:
                 if self._ended:
-                    raise PumpStopped
+                    raise HubStopped
                 await self._sleep()
                 continue
             try:
                 await self._catch_up()
             except StoreUnavailable:
                 if self._ended:
-                    raise PumpStopped from None
+                    raise HubStopped from None
                 # The log says what was missed as soon as it is there again: told by the pump, or found out.
                 with trio.move_on_after(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]):
                     await self._sleep()

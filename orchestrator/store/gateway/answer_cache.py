@@ -28,7 +28,7 @@ class Ours:
     """Nobody has the answer: it is to be asked for here."""
 
 
-Found = bytes | Ours | Elsewhere
+CacheLookup = bytes | Ours | Elsewhere
 
 
 @frozen
@@ -41,7 +41,7 @@ class AnswerCache(TenantStore):
 
     most_bytes: int
 
-    async def seek(self, tenant_id: str, kind: UsageKind, digests: Sequence[str], holder: str) -> list[Found]:
+    async def seek(self, tenant_id: str, kind: UsageKind, digests: Sequence[str], holder: str) -> list[CacheLookup]:
         """Return each answer; or who is to ask for it, `holder` where nobody does yet."""
         keys = [key for digest in digests for key in self._pair(tenant_id, kind, digest)]
         found = await self.run(_SEEK, tenant_id, holder, LEASE_MS, keys=keys)
@@ -78,7 +78,7 @@ class AnswerCache(TenantStore):
         return key, f"{key}:lease"
 
 
-def _found(reply: bytes | int | list[int]) -> Found:
+def _found(reply: bytes | int | list[int]) -> CacheLookup:
     if isinstance(reply, bytes):
         return reply
     return Ours() if isinstance(reply, int) else Elsewhere(max(1, reply[0]))

@@ -12,7 +12,7 @@ from attrs import asdict, field, frozen
 from redis.exceptions import NoScriptError
 
 from orchestrator.config.gateway import TiersSettings
-from orchestrator.models.gateway.gateway import Doubt, Ending, GatewayCall
+from orchestrator.models.gateway.gateway import CallEnding, GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.gateway.usage import KEPT_DAYS, KEPT_DAYS_BY_USER
@@ -52,7 +52,7 @@ class Refused:
 
 
 @frozen
-class Limits:
+class GatewayLimits:
     """What tenants may spend who have no limits of their own.
 
     Args:
@@ -79,7 +79,7 @@ class GatewayCalls(TenantStore):
         give_up_ms: how long a call in doubt is asked for.
     """
 
-    limits: Limits
+    limits: GatewayLimits
     lease_ms: int
     give_up_ms: int
 
@@ -133,20 +133,20 @@ class GatewayCalls(TenantStore):
             "total_tokens": spent.total_tokens,
             "nano": spent.cost_nano,
         }
-        return await self._end(call, Ending.SETTLED, spent.model, spent.total_tokens, counters)
+        return await self._end(call, CallEnding.SETTLED, spent.model, spent.total_tokens, counters)
 
     async def release(self, call: GatewayCall) -> bool:
         """End a call that has spent nothing; raises as `settle` does."""
-        return await self._end(call, Ending.RELEASED)
+        return await self._end(call, CallEnding.RELEASED)
 
     async def give_up(self, call: GatewayCall) -> bool:
         """End a call of which nobody knows what it has spent: its estimate is kept apart; raises as `settle` does."""
-        return await self._end(call, Ending.GIVEN_UP)
+        return await self._end(call, CallEnding.GIVEN_UP)
 
     async def _end(
         self,
         call: GatewayCall,
-        how: Ending,
+        how: CallEnding,
         model: str = "",
         tokens: int = 0,
         counters: Mapping[str, int] | None = None,
@@ -188,7 +188,7 @@ class GatewayCalls(TenantStore):
         wait_ms, moment, *tenants = await _TENANTS(self.redis, keys=[self.keys.doubts], args=[count, hold_ms])
         return [tenant.decode() for tenant in tenants], moment, None if wait_ms < 0 else wait_ms
 
-    async def take_doubts(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[Doubt], int | None]:
+    async def take_doubts(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[InDoubtCall], int | None]:
         """Take a tenant's calls in doubt; nobody else gets them for `hold_ms`.
 
         Returns:
@@ -234,7 +234,7 @@ def _flat(record: Mapping[str, Any]) -> list[Any]:
     return [part for pair in record.items() for part in pair]
 
 
-def _doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> Doubt:
+def _doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> InDoubtCall:
     fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
     text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
     call = GatewayCall(
@@ -248,4 +248,4 @@ def _doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> Doubt:
         correlation_id=text["correlation"],
         named=bool(text["named"]),
     )
-    return Doubt(call, age_ms, int(text["looks"]))
+    return InDoubtCall(call, age_ms, int(text["looks"]))

@@ -6,7 +6,7 @@ The open calls of the gateway, their records and the sums of the budgets are rea
 import re
 from typing import Final
 
-from orchestrator.models.operations.consistency import Fault, FaultKind, ReservationStanding, WrongSum
+from orchestrator.models.operations.consistency import ReservationStanding, Violation, ViolationKind, WrongSum
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -18,13 +18,13 @@ _LEFT_MS: Final = 300_000
 """Processes hold what they look after for less."""
 _GLOB: Final = re.compile(r"([*?\[\]\\])")
 _MENDS: Final = {
-    FaultKind.CALL_UNRECORDED: "drop_call",
-    FaultKind.CALL_UNWATCHED: "watch_call",
-    FaultKind.WRONG_SUM: "sum",
+    ViolationKind.CALL_UNRECORDED: "drop_call",
+    ViolationKind.CALL_UNWATCHED: "watch_call",
+    ViolationKind.WRONG_SUM: "sum",
 }
 
 
-class ReservationBooks(TenantStore):
+class ReservationChecks(TenantStore):
     """Reads and mends what open calls of the gateway have reserved."""
 
     async def tenants(self) -> list[str]:
@@ -41,9 +41,11 @@ class ReservationBooks(TenantStore):
 
     async def _inspect(self, tenant_id: str, recorded: list[str]) -> ReservationStanding:
         keys = [self.keys.calls(tenant_id)]
-        open_calls, overdue_ms, unrecorded, unwatched, wrong = await self.run(_INSPECT, tenant_id, *recorded, keys=keys)
+        reservations, overdue_ms, unrecorded, unwatched, wrong = await self.run(
+            _INSPECT, tenant_id, *recorded, keys=keys
+        )
         return ReservationStanding(
-            open_calls=open_calls,
+            reservations=reservations,
             left_alone=overdue_ms > _LEFT_MS,
             unrecorded=[name.decode() for name in unrecorded],
             unwatched=[name.decode() for name in unwatched],
@@ -70,15 +72,15 @@ class ReservationBooks(TenantStore):
         )
         return bool(first) and (looked is None or looked > first[0][1] + _LEFT_MS)
 
-    async def mend(self, tenant_id: str, fault: Fault) -> bool:
+    async def mend(self, tenant_id: str, fault: Violation) -> bool:
         """Mend a fault if it is still there; tells whether it was."""
-        mended = fault.kind is FaultKind.NOT_DOUBTED
+        mended = fault.kind is ViolationKind.NOT_DOUBTED
         if fault.kind in _MENDS:
-            of_sum = fault.kind is FaultKind.WRONG_SUM
+            of_sum = fault.kind is ViolationKind.WRONG_SUM
             subject, _, name = fault.subject.partition(" ") if of_sum else (fault.subject, "", "")
             args = (_MENDS[fault.kind], subject, name, fault.excess)
             mended = bool(await self.run(_MEND, tenant_id, *args, keys=[self.keys.calls(tenant_id)]))
-        if mended and fault.kind is not FaultKind.WRONG_SUM:
+        if mended and fault.kind is not ViolationKind.WRONG_SUM:
             await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, 0])
         return mended
 

@@ -7,7 +7,13 @@ for long, and work that goes on meanwhile is seen either before or after each of
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from orchestrator.models.operations.consistency import EntryStanding, Fault, FaultKind, SessionStanding, TaskStanding
+from orchestrator.models.operations.consistency import (
+    EntryStanding,
+    SessionStanding,
+    TaskStanding,
+    Violation,
+    ViolationKind,
+)
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
@@ -21,7 +27,7 @@ _MEND_ENTRY: Final = Script("consistency/mend_entry")
 
 _PART: Final = 200
 
-_K = FaultKind
+_K = ViolationKind
 _TASK_MENDS: Final = {
     _K.LOST: "requeue",
     _K.TWICE: "drop_delay",
@@ -35,7 +41,7 @@ _SESSION_MENDS: Final = frozenset({_K.ACTIVE_ENDED, _K.STUCK_PROCESSING, _K.TURN
 _ENTRY_MENDS: Final = frozenset({_K.ENTRY_UNRECORDED, _K.ENTRY_STRAY})
 
 
-class BookStore(TenantStore):
+class ConsistencyStore(TenantStore):
     """Reads and mends the books of tenants."""
 
     async def task_ids(self, tenant_id: str) -> AsyncIterator[list[str]]:
@@ -113,7 +119,7 @@ class BookStore(TenantStore):
         return bool(first) and (due is None or due > first[0][1])
 
     async def mend(
-        self, tenant_id: str, fault: Fault, *, correlation_id: str, state_body: bytes, pause_after_ms: int
+        self, tenant_id: str, fault: Violation, *, correlation_id: str, state_body: bytes, pause_after_ms: int
     ) -> bool:
         """Mend a fault if it is still there; tells whether it was.
 

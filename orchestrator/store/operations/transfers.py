@@ -16,7 +16,7 @@ _OPEN: Final = frozenset({TaskStatus.PENDING, TaskStatus.WAITING, TaskStatus.RET
 # What belongs to the place where a record is, and not to the task.
 _LOCAL: Final = frozenset({"entry", "node", "parked", "turn_of_user", "emitted", "claimed_at", "batch_id", "steps"})
 
-Found = tuple[str, int | None]
+TransferRow = tuple[str, int | None]
 """A task, and when it is due."""
 
 
@@ -58,7 +58,9 @@ class TransferStore(TenantStore):
         state = await self.redis.hget(self.keys.tenant_config(tenant_id), "state")
         return state.decode() if state else "active"
 
-    async def _stream(self, tenant_id: str, phase: int, position: str, count: int) -> tuple[list[Found], str | None]:
+    async def _stream(
+        self, tenant_id: str, phase: int, position: str, count: int
+    ) -> tuple[list[TransferRow], str | None]:
         keys = self.keys
         stream = keys.parked(tenant_id) if phase == _PARKED else keys.lane(tenant_id, _LANES[phase])
         rows = await self.redis.xrange(stream, f"({position}" if position else "-", "+", count)
@@ -69,12 +71,12 @@ class TransferStore(TenantStore):
         ]
         return found, rows[-1][0].decode() if len(rows) == count else None
 
-    async def _delayed(self, tenant_id: str, start: int, count: int) -> tuple[list[Found], str | None]:
+    async def _delayed(self, tenant_id: str, start: int, count: int) -> tuple[list[TransferRow], str | None]:
         rows = await self.redis.zrange(self.keys.delayed(tenant_id), start, start + count - 1, withscores=True)
-        found: list[Found] = [(task_id.decode(), int(score)) for task_id, score in rows]
+        found: list[TransferRow] = [(task_id.decode(), int(score)) for task_id, score in rows]
         return found, str(start + count) if len(rows) == count else None
 
-    async def _lists(self, tenant_id: str, phase: int, start: int) -> tuple[list[Found], str | None]:
+    async def _lists(self, tenant_id: str, phase: int, start: int) -> tuple[list[TransferRow], str | None]:
         """Read the lists of a hundred users, or sessions."""
         keys, at_once = self.keys, 100
         if phase == _USERS:
@@ -84,10 +86,10 @@ class TransferStore(TenantStore):
             sessions = await self.redis.zrange(keys.sessions(tenant_id), start, start + at_once - 1)
             names = [keys.turns(tenant_id, session.decode()) for session in sessions]
         lists = await self.redis.gather([("LRANGE", name, 0, -1) for name in names]) if names else []
-        found: list[Found] = [(task_id.decode(), None) for tasks in lists for task_id in tasks]
+        found: list[TransferRow] = [(task_id.decode(), None) for tasks in lists for task_id in tasks]
         return found, str(start + at_once) if len(names) == at_once else None
 
-    async def _items(self, tenant_id: str, found: Sequence[Found]) -> list[TransferItem]:
+    async def _items(self, tenant_id: str, found: Sequence[TransferRow]) -> list[TransferItem]:
         if not found:
             return []
         records = await self._records([self.keys.task(tenant_id, task_id) for task_id, _ in found])

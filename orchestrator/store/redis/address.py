@@ -13,7 +13,7 @@ from redis.connection import parse_url
 
 from orchestrator.store.redis.errors import RedisAway
 from orchestrator.store.redis.packing import pack
-from orchestrator.store.redis.pending_replies import UNSENT, BatchSlot
+from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies
 from orchestrator.store.redis.wire import Counters, Wire
 
 _KEEPALIVE_SECONDS = 15
@@ -73,7 +73,7 @@ def _tls(options: dict[str, Any]) -> ssl.SSLContext:
 
 
 @frozen
-class Limits:
+class ConnectionLimits:
     """Bounds of a connection; times in seconds."""
 
     connect_timeout: float = 5.0
@@ -86,7 +86,7 @@ class Limits:
 @asynccontextmanager
 async def open_wire(
     address: Address,
-    limits: Limits,
+    limits: ConnectionLimits,
     name: str,
     counters: Counters,
     on_push: Callable[[list[Any]], bool] = lambda _: False,
@@ -158,7 +158,7 @@ async def _secure(sock: socket.socket, context: ssl.SSLContext, host: str) -> ss
 
 
 async def _greet(wire: Wire, commands: list[tuple[str | int, ...]], timeout: float) -> None:
-    slot = BatchSlot(wire.now(), len(commands))
+    slot = PendingReplies(wire.now(), len(commands))
     with trio.move_on_after(timeout) as greeting:
         wire.submit(b"".join(map(pack, commands)), slot, len(commands))
         replies = await trio.lowlevel.wait_task_rescheduled(slot.abandon)

@@ -15,11 +15,11 @@ import structlog
 import trio
 from redis.commands import AsyncCoreCommands
 
-from orchestrator.store.redis.address import Address, Limits, open_wire
+from orchestrator.store.redis.address import Address, ConnectionLimits, open_wire
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.errors import RedisAway
 from orchestrator.store.redis.packing import pack
-from orchestrator.store.redis.pending_replies import UNSENT, BatchSlot, Slot
+from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies, PendingReply
 from orchestrator.store.redis.pubsub import RECONNECTED, Message, Subscriber
 from orchestrator.store.redis.response_callbacks import CALLBACKS, ENCODER, shape
 from orchestrator.store.redis.wire import Counters, Wire
@@ -37,7 +37,7 @@ _Commands: Any = AsyncCoreCommands
 class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
     """Every command of redis-py, answered in bytes."""
 
-    def __init__(self, address: Address, limits: Limits, name: str, counters: Counters) -> None:
+    def __init__(self, address: Address, limits: ConnectionLimits, name: str, counters: Counters) -> None:
         self._address = address
         self._limits = limits
         self._name = name
@@ -64,13 +64,13 @@ class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all
         await trio.lowlevel.checkpoint_if_cancelled()
         wire = self._wire
         if wire is None or not wire.ready:
-            reply = await self._exchange(packed, Slot)
+            reply = await self._exchange(packed, PendingReply)
         else:
-            slot = Slot(wire.now())
+            slot = PendingReply(wire.now())
             wire.submit(packed, slot)
             reply = await trio.lowlevel.wait_task_rescheduled(slot.abandon)
             if reply is UNSENT:
-                reply = await self._exchange(packed, Slot)
+                reply = await self._exchange(packed, PendingReply)
         if options:
             return shape(args[0], reply, options)
         if isinstance(reply, Exception):
@@ -92,7 +92,7 @@ class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all
         if not packed:
             return []
         count = len(packed)
-        replies = await self._exchange(b"".join(packed), partial(BatchSlot, count=count), count)
+        replies = await self._exchange(b"".join(packed), partial(PendingReplies, count=count), count)
         if isinstance(replies, RedisAway):
             raise replies
         if raise_on_error:
@@ -102,7 +102,7 @@ class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all
         answers: list[Any] = replies
         return answers
 
-    async def _exchange(self, packed: bytes, make_slot: Callable[[float], Slot], count: int = 1) -> Any:
+    async def _exchange(self, packed: bytes, make_slot: Callable[[float], PendingReply], count: int = 1) -> Any:
         """Send commands as soon as there is a connection and room, again if they were not sent; return the reply."""
         await trio.lowlevel.checkpoint_if_cancelled()
         reason = ""
@@ -166,7 +166,7 @@ class Dedicated(_Client):
 class Redis(_Client):
     """The client that everybody shares. It keeps itself connected; `counters` say what passed."""
 
-    def __init__(self, address: Address, limits: Limits, name: str) -> None:
+    def __init__(self, address: Address, limits: ConnectionLimits, name: str) -> None:
         super().__init__(address, limits, name, Counters())
         self._connected = trio.Event()
         self._reason = "not connected yet"
@@ -179,7 +179,7 @@ class Redis(_Client):
         Raises:
             RedisAway: Redis can't be reached.
         """
-        limits = Limits(self._limits.connect_timeout, None, 0.0, self._limits.max_pending_bytes)
+        limits = ConnectionLimits(self._limits.connect_timeout, None, 0.0, self._limits.max_pending_bytes)
         own = Dedicated(self._address, limits, self._name, self.counters)
         async with open_wire(self._address, limits, self._name, self.counters) as wire:
             own._attach(wire)  # noqa: SLF001 - of this module
@@ -276,7 +276,7 @@ async def open_redis(
         RedisAway: the server can't be reached.
         ValueError: the URL is none.
     """
-    limits = Limits(connect_timeout, command_timeout, reconnect_wait, max_pending_bytes)
+    limits = ConnectionLimits(connect_timeout, command_timeout, reconnect_wait, max_pending_bytes)
     client = Redis(Address.parse(url), limits, name)
     result: outcome.Outcome[None] = outcome.Value(None)
     async with trio.open_nursery() as nursery:

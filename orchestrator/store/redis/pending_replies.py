@@ -17,7 +17,7 @@ class _Unsent:
 UNSENT: Final = _Unsent()
 
 
-class Slot:
+class PendingReply:
     """The place of a caller that waits for one reply.
 
     Args:
@@ -39,7 +39,7 @@ class Slot:
 
     def fail(self, error: Any) -> None:
         """Wake the caller with `error` in place of its replies; once is enough."""
-        Slot.resolve(self, error)
+        PendingReply.resolve(self, error)
 
     def abandon(self, _: Any) -> trio.lowlevel.Abort:
         """Leave: the abort function of the waiting caller."""
@@ -47,7 +47,7 @@ class Slot:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-class BatchSlot(Slot):
+class PendingReplies(PendingReply):
     """The place of a caller that waits for several replies; it stands in the row once for each.
 
     Args:

@@ -13,12 +13,12 @@ from typing import Any, Final, Literal, Self
 import trio
 from attrs import frozen
 
-from orchestrator.store.redis.address import Address, Limits, open_wire
+from orchestrator.store.redis.address import Address, ConnectionLimits, open_wire
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.errors import RedisAway
 from orchestrator.store.redis.packing import pack
-from orchestrator.store.redis.pending_replies import UNSENT, BatchSlot, Slot
-from orchestrator.store.redis.wakeup import Doorbell
+from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies, PendingReply
+from orchestrator.store.redis.wakeup import Wakeup
 from orchestrator.store.redis.wire import Counters, Wire
 
 _BUFFER: Final = 4096
@@ -56,7 +56,7 @@ class Subscriber:
     """
 
     def __init__(
-        self, address: Address, limits: Limits, name: str, counters: Counters, *, buffer: int = _BUFFER
+        self, address: Address, limits: ConnectionLimits, name: str, counters: Counters, *, buffer: int = _BUFFER
     ) -> None:
         self._address = address
         self._limits = limits
@@ -68,7 +68,7 @@ class Subscriber:
         self._reason = "not connected yet"
         self._buffer: deque[Received] = deque()
         self._capacity = buffer
-        self._reader = Doorbell()
+        self._reader = Wakeup()
 
     async def subscribe(self, *channels: str | bytes) -> None:
         """Follow channels; returns when the server has confirmed all of them.
@@ -140,7 +140,7 @@ class Subscriber:
                 with trio.move_on_after(_HEARTBEAT):
                     await wire.lost.wait()
                 if wire.reason is None:
-                    await _wait(wire, pack(("PING",)), Slot(wire.now()), 1)
+                    await _wait(wire, pack(("PING",)), PendingReply(wire.now()), 1)
         finally:
             self._wire = None
             self._reason = wire.reason or "the subscriber was closed"
@@ -190,10 +190,10 @@ async def _exchange(wire: Wire, command: str, names: Iterable[bytes]) -> Any:
     packed = [pack((command, name)) for name in names]
     if not packed:
         return []
-    return await _wait(wire, b"".join(packed), BatchSlot(wire.now(), len(packed)), len(packed))
+    return await _wait(wire, b"".join(packed), PendingReplies(wire.now(), len(packed)), len(packed))
 
 
-async def _wait(wire: Wire, packed: bytes, slot: Slot, count: int) -> Any:
+async def _wait(wire: Wire, packed: bytes, slot: PendingReply, count: int) -> Any:
     """Return the replies; `UNSENT` or `RedisAway` where the connection broke."""
     await trio.lowlevel.checkpoint_if_cancelled()
     if not wire.ready and not await wire.wait_for_room():

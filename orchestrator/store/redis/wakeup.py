@@ -5,7 +5,7 @@ from typing import Any
 import trio
 
 
-class Doorbell:
+class Wakeup:
     """One task waits; anybody rings. Ringing while nobody waits does nothing: who waits looks first."""
 
     __slots__ = ("_waiting",)

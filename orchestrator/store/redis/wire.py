@@ -19,8 +19,8 @@ from attrs import define
 from redis.exceptions import InvalidResponse
 
 from orchestrator.store.redis.errors import RedisAway, refusal
-from orchestrator.store.redis.pending_replies import UNSENT, Slot
-from orchestrator.store.redis.wakeup import Doorbell
+from orchestrator.store.redis.pending_replies import UNSENT, PendingReply
+from orchestrator.store.redis.wakeup import Wakeup
 
 _READ_BYTES: Final = 65_536
 _NOT_YET: Final = object()
@@ -69,7 +69,7 @@ class Wire:
         self._counters = counters
         self._on_push = on_push
         self._parser = hiredis.Reader(protocolError=InvalidResponse, replyError=refusal, notEnoughData=_NOT_YET)
-        self._slots: deque[Slot] = deque()
+        self._slots: deque[PendingReply] = deque()
         self._outbox: list[bytes] = []
         self._unsent_slots = 0
         self._sending: memoryview | None = None
@@ -77,8 +77,8 @@ class Wire:
         self._crowd = 0
         """How many of those whose replies came last have not given another command yet."""
         self._room = trio.lowlevel.ParkingLot()
-        self._writer = Doorbell()
-        self._watcher = Doorbell()
+        self._writer = Wakeup()
+        self._watcher = Wakeup()
         self._scope = trio.CancelScope()
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self.ready = True
@@ -88,7 +88,7 @@ class Wire:
         self.lost = trio.Event()
         """Set when it is broken and every caller has been told."""
 
-    def submit(self, packed: bytes, slot: Slot, count: int = 1) -> None:
+    def submit(self, packed: bytes, slot: PendingReply, count: int = 1) -> None:
         """Put packed commands in line; whoever calls must go on to wait in `slot`, without a checkpoint between.
 
         Args:

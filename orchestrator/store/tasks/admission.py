@@ -32,7 +32,7 @@ class Verdict(StrEnum):
 
 
 @frozen
-class Bounds:
+class AdmissionBounds:
     """How much may wait, and how long; how long records are kept, in seconds."""
 
     session_queue_length: int
@@ -72,7 +72,7 @@ class AdmissionStore(TenantStore):
         state_body: bytes,
         interrupted_template: bytes,
         rates: Rates,
-        bounds: Bounds,
+        bounds: AdmissionBounds,
         scheduled_ms: int | None = None,
     ) -> Admission:
         """Admit a turn of a session, all of it or nothing.

@@ -11,7 +11,7 @@ from orchestrator.errors import FencedOut
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.store.sessions.sessions import read_session
-from orchestrator.store.tasks.enqueue import Stray, read_stray
+from orchestrator.store.tasks.enqueue import ExternalEntry, read_external_entry
 from orchestrator.store.tasks.fast_decode import quick_reader
 
 _read_message: Final = quick_reader(TaskMessage)
@@ -76,7 +76,7 @@ class Claim:
 
 
 @frozen
-class Batch:
+class ClaimBatch:
     """What one claim has brought."""
 
     claims: list[Claim]
@@ -86,7 +86,7 @@ class Batch:
     """Entries that were taken, those included that needed no worker."""
     wait_ms: int
     """How long the tenant's rate makes it wait; 0: it does not."""
-    strays: list[Stray] = field(factory=list)
+    external_entries: list[ExternalEntry] = field(factory=list)
     """What was claimed and is no task yet."""
 
 
@@ -101,10 +101,10 @@ def held(reply: int) -> int:
     return reply
 
 
-def read_claims(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[Stray]]:
+def read_claims(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[ExternalEntry]]:
     """Read the rows of a claiming script: tasks, and what is no task yet."""
     claims = [_claim(tenant_id, row) for row in rows if len(row) == 4]
-    return claims, [read_stray(tenant_id, row) for row in rows if len(row) == 3]
+    return claims, [read_external_entry(tenant_id, row) for row in rows if len(row) == 3]
 
 
 def _claim(tenant_id: str, row: list[Any]) -> Claim:

@@ -15,7 +15,7 @@ _BURY: Final = Script("admission/dead_letter_entry")
 _ID_BYTES: Final = 200
 
 
-class Placed(StrEnum):
+class Enqueued(StrEnum):
     """What became of a task that was to be taken in."""
 
     OK = "ok"
@@ -31,7 +31,7 @@ class Placed(StrEnum):
 
 
 @frozen
-class Stray:
+class ExternalEntry:
     """An entry of a lane without a record: somebody has written it by hand."""
 
     tenant_id: str
@@ -41,7 +41,7 @@ class Stray:
 
 
 @frozen
-class Placement:
+class NewEntry:
     """A task that is to be taken in."""
 
     tenant_id: str
@@ -61,19 +61,24 @@ class Placement:
 
 
 @frozen
-class Bounds:
+class EnqueueBounds:
     """How many tasks may wait."""
 
     tenant: int
     session: int
 
 
-class PlacementStore(TenantStore):
+class EnqueueStore(TenantStore):
     """Takes tasks in."""
 
     async def place(
-        self, task: Placement, *, retain_seconds: int, bounds: Bounds | None = None, stray: Stray | None = None
-    ) -> tuple[Placed, str | bool]:
+        self,
+        task: NewEntry,
+        *,
+        retain_seconds: int,
+        bounds: EnqueueBounds | None = None,
+        external_entry: ExternalEntry | None = None,
+    ) -> tuple[Enqueued, str | bool]:
         """Take a task in.
 
         Args:
@@ -98,17 +103,17 @@ class PlacementStore(TenantStore):
             task.state_body,
             bounds.tenant if bounds else "",
             "" if task.due_ms is None else task.due_ms,
-            stray.lane if stray else "",
-            stray.entry if stray else "",
+            external_entry.lane if external_entry else "",
+            external_entry.entry if external_entry else "",
             bounds.session if bounds else "",
             *(part for pair in task.record.items() for part in pair),
         )
-        placed = Placed(reply[0].decode())
-        if placed is Placed.OK:
+        placed = Enqueued(reply[0].decode())
+        if placed is Enqueued.OK:
             return placed, bool(reply[1])
         return placed, reply[1].decode() if len(reply) > 1 else ""
 
-    async def bury(self, stray: Stray, *, error: bytes, kept: bytes) -> None:
+    async def dead_letter(self, external_entry: ExternalEntry, *, error: bytes, kept: bytes) -> None:
         """Move an entry to the dead letters.
 
         Args:
@@ -117,11 +122,13 @@ class PlacementStore(TenantStore):
             kept: what is kept of what it held.
         """
         # Somebody wrote it by hand: it may be of any length.
-        task_id = stray.fields.get(b"task_id", b"")[:_ID_BYTES]
-        await self.run(_BURY, stray.tenant_id, stray.lane, stray.entry, task_id, error, kept)
+        task_id = external_entry.fields.get(b"task_id", b"")[:_ID_BYTES]
+        await self.run(_BURY, external_entry.tenant_id, external_entry.lane, external_entry.entry, task_id, error, kept)
 
 
-def read_stray(tenant_id: str, row: list[Any]) -> Stray:
+def read_external_entry(tenant_id: str, row: list[Any]) -> ExternalEntry:
     """Read what a claiming script says of an entry without record."""
     entry, lane, fields = row
-    return Stray(tenant_id, Lane(lane.decode()), entry.decode(), dict(zip(fields[::2], fields[1::2], strict=True)))
+    return ExternalEntry(
+        tenant_id, Lane(lane.decode()), entry.decode(), dict(zip(fields[::2], fields[1::2], strict=True))
+    )

@@ -72,7 +72,7 @@ class KnownTenants:
             self._known.add(tenant_id)
 
 
-class GenericTaskStore(TenantStore):
+class PlainTaskStore(TenantStore):
     """Admits and ends tasks that are no turns."""
 
     async def admit(

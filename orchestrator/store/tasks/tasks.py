@@ -11,8 +11,8 @@ from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
-from orchestrator.store.tasks.claims import Batch, Claim, held, read_claims
-from orchestrator.store.tasks.enqueue import Stray
+from orchestrator.store.tasks.claims import Claim, ClaimBatch, held, read_claims
+from orchestrator.store.tasks.enqueue import ExternalEntry
 from orchestrator.store.tasks.task_records import TaskRecords
 
 GROUP: Final = "orchestrator"
@@ -41,7 +41,7 @@ _SERVICE_LATE: Final = encode(
 
 
 @frozen
-class Ending:
+class TaskEnding:
     """How a task ends, and what is told of it."""
 
     status: TaskStatus
@@ -97,17 +97,17 @@ class Retention:
 class TaskStore(TaskRecords):
     """The tasks of tenants, with their records."""
 
-    async def claim(self, tenant_id: str, node: str, count: int) -> Batch:
+    async def claim(self, tenant_id: str, node: str, count: int) -> ClaimBatch:
         """Claim up to `count` tasks for `node`."""
         reply = await self.run(_CLAIM, tenant_id, node, count, keys=[self.keys.start_limit(tenant_id)])
         more, wait_ms, read, *rows = reply
-        claims, strays = read_claims(tenant_id, rows)
-        return Batch(claims, bool(more), read, wait_ms, strays)
+        claims, external_entries = read_claims(tenant_id, rows)
+        return ClaimBatch(claims, bool(more), read, wait_ms, external_entries)
 
     async def take_over(
         self, tenant_id: str, node: str, count: int, *, silence_ms: int, gone: str | None
-    ) -> tuple[list[Claim], list[Stray], bool]:
-        """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any; see `Batch`."""
+    ) -> tuple[list[Claim], list[ExternalEntry], bool]:
+        """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any; see `ClaimBatch`."""
         reply = await self.run(_TAKE_OVER, tenant_id, node, count, silence_ms, gone or "")
         return *read_claims(tenant_id, reply[1:]), bool(reply[0])
 
@@ -145,7 +145,7 @@ class TaskStore(TaskRecords):
         """
         held(await self.run(_CHECKPOINT, claim.tenant_id, claim.task_id, claim.attempt, name, encode(result)))
 
-    async def finish(self, claim: Claim, session_id: str, ending: Ending, retention: Retention) -> bool:
+    async def finish(self, claim: Claim, session_id: str, ending: TaskEnding, retention: Retention) -> bool:
         """End a task; returns whether another turn of the session became claimable.
 
         Raises:
