@@ -66,7 +66,7 @@ class Schemas:
         return self._named(kind, closed=closed)
 
     def _named(self, kind: Any, *, closed: bool) -> dict[str, Any]:
-        name = getattr(kind, "SCHEMA_NAME", None) or getattr(kind, "__name__", str(kind))
+        name: str = getattr(kind, "SCHEMA_NAME", getattr(kind, "__name__", str(kind)))
         if name not in self.components:
             if isinstance(kind, type) and issubclass(kind, Enum):
                 self.components[name] = {
