@@ -2,28 +2,39 @@
 
 Strict means that nothing is coerced (`"5"` is no number), that unknown fields are refused, and that the limits which
 a field's `msgspec.Meta` names hold. The same `Meta` makes the JSON Schema in the OpenAPI document.
+
+Reading has a bounded cost, whatever was sent: a request with too many values is refused before it is parsed, lengths
+are looked at before the items, and of a list or map with `MOST_FAULTS` wrong items the rest is not looked at.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import lru_cache
+from heapq import nsmallest
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import orjson
 from cattrs import AttributeValidationNote, ClassValidationError, IterableValidationNote
-from cattrs.cols import list_structure_factory
-from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
+from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError, IterableValidationError
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 from msgspec import Meta
 
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import FieldFault
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 DEEPEST: Final = 64
 """So deeply may a client nest what it sends: wrapped on its way, it must still be writable (orjson ends at 254)."""
+MOST_VALUES: Final = 100_000
+"""So many values may a request hold, counted over all levels: members of objects and items of lists."""
+MOST_FAULTS: Final = 50
+"""So many faults are told of one message."""
+_LONGEST_TOLD: Final = 200
+"""Characters of a name or a sentence in a fault."""
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
 _NAMES: Final[dict[type, str]] = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -53,7 +64,11 @@ def _limited(kind: Any, converter: OrjsonConverter) -> Callable[[Any, Any], Any]
     metas = [note for note in kind.__metadata__ if isinstance(note, Meta)]
     inner = converter.get_structure_hook(base)
 
+    longest = min((meta.max_length for meta in metas if meta.max_length is not None), default=None)
+
     def structure(value: Any, _: Any) -> Any:
+        if longest is not None and isinstance(value, list | dict) and len(value) > longest:
+            raise ValueError(_too_long(value, longest))
         result = inner(value, base)
         if result is not None:
             for meta in metas:
@@ -78,11 +93,23 @@ def _check(value: Any, meta: Meta) -> None:
     if meta.min_length is not None and len(value) < meta.min_length:
         raise ValueError("must not be empty" if meta.min_length == 1 else f"must have at least {meta.min_length}")
     if meta.max_length is not None and len(value) > meta.max_length:
-        raise ValueError(f"is too long: {len(value)}, and at most {meta.max_length} are taken")
+        raise ValueError(_too_long(value, meta.max_length))
     if meta.pattern is not None and not _pattern(meta.pattern).match(value):
         raise ValueError(f"must match {meta.pattern}")
     if meta.extra is not None and (fault := meta.extra["check"](value)) is not None:
         raise ValueError(fault)
+
+
+def _too_long(value: Any, longest: int) -> str:
+    return f"is too long: {len(value)}, and at most {longest} are taken"
+
+
+class _NotLookedAt(Exception):
+    """Stands among the faults of a list or a map for its items behind the last one that was looked at."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
 
 
 def _is_list(kind: Any) -> bool:
@@ -90,14 +117,51 @@ def _is_list(kind: Any) -> bool:
 
 
 def _list(kind: Any, converter: OrjsonConverter) -> Callable[[Any, Any], Any]:
-    inner = list_structure_factory(kind, converter)
+    (item,) = get_args(kind)
+    inner = converter.get_structure_hook(item)
 
     def structure(value: Any, _: Any) -> Any:
         if type(value) is not list:
             raise ValueError("must be a list")
-        return inner(value, kind)
+        return [one for _, one in _items(enumerate(value), len(value), inner, item, kind)]
 
     return structure
+
+
+def _is_map(kind: Any) -> bool:
+    return get_origin(kind) is dict and kind != dict[str, Any]
+
+
+def _map(kind: Any, converter: OrjsonConverter) -> Callable[[Any, Any], Any]:
+    _, item = get_args(kind)
+    inner = converter.get_structure_hook(item)
+
+    def structure(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            raise ValueError("must be an object")
+        return dict(_items(value.items(), len(value), inner, item, kind))
+
+    return structure
+
+
+def _items(
+    pairs: Iterable[tuple[K, Any]], count: int, inner: Callable[[Any, Any], Any], item: Any, kind: Any
+) -> list[tuple[K, Any]]:
+    """Structure what a list or a map holds, until `MOST_FAULTS` of it are wrong."""
+    made: list[tuple[K, Any]] = []
+    errors: list[Exception] = []
+    for place, (name, value) in enumerate(pairs):
+        try:
+            made.append((name, inner(value, item)))
+        except Exception as error:  # noqa: BLE001 # cattrs' own way: every fault of an item is told with its place
+            error.add_note(IterableValidationNote("", _told(name), item))
+            errors.append(error)
+            if len(errors) == MOST_FAULTS and place + 1 < count:
+                errors.append(_NotLookedAt(count - place - 1))
+                break
+    if errors:
+        raise IterableValidationError("", errors, kind)
+    return made
 
 
 def _build() -> OrjsonConverter:
@@ -107,6 +171,7 @@ def _build() -> OrjsonConverter:
     # For StrEnum, not Enum: the more general class would lose against `str`.
     converter.register_structure_hook(StrEnum, _enum)
     converter.register_structure_hook_factory(_is_list, lambda kind: _list(kind, converter))
+    converter.register_structure_hook_factory(_is_map, lambda kind: _map(kind, converter))
     converter.register_structure_hook_factory(_is_limited, lambda kind: _limited(kind, converter))
     # Limits say nothing about writing, and what is of any kind is plain data already: neither needs to be walked.
     converter.register_unstructure_hook_factory(
@@ -143,8 +208,7 @@ def structure(value: Any, kind: type[T], path: str = "$") -> T:
     try:
         return _CONVERTER.structure(value, kind)
     except BaseValidationError as error:
-        faults = list(_faults(error, path))
-        raise InvalidBody(_sentence(faults), details=faults) from None
+        raise _invalid(error, path) from None
 
 
 def unstructure(value: Any) -> Any:
@@ -183,14 +247,24 @@ def parse_request(raw: bytes | str) -> Any:
     """Read what a client sent as plain data.
 
     Raises:
-        InvalidBody: it is not JSON, or nested more than `DEEPEST` levels deep.
+        InvalidBody: it is not JSON, has more than `MOST_VALUES` values, or is nested more than `DEEPEST` levels deep.
     """
+    written = raw if isinstance(raw, bytes) else raw.encode(errors="surrogatepass")
+    brackets = written.count(b"{") + written.count(b"[")
+    if brackets + written.count(b",") > MOST_VALUES and _values(written) > MOST_VALUES:
+        fault = FieldFault("$", f"has more than {MOST_VALUES} values")
+        raise InvalidBody("The body has too many values.", details=[fault])
     content = parse_json(raw)
-    brackets = raw.count(b"{") + raw.count(b"[") if isinstance(raw, bytes) else raw.count("{") + raw.count("[")
     if brackets > DEEPEST and _is_deeper(content, DEEPEST):
         fault = FieldFault("$", f"is nested more than {DEEPEST} levels deep")
         raise InvalidBody("The body is nested too deeply.", details=[fault])
     return content
+
+
+def _values(raw: bytes) -> int:
+    """Count the values of a JSON text without reading it; a text that is not JSON has some number or other."""
+    bare = _STRINGS.sub(b"", raw)
+    return bare.count(b",") + bare.count(b"{") + bare.count(b"[")
 
 
 def _is_deeper(content: Any, levels: int) -> bool:
@@ -203,23 +277,54 @@ def _is_deeper(content: Any, levels: int) -> bool:
     return True
 
 
-def _sentence(faults: list[FieldFault]) -> str:
-    first = f"{faults[0].path} {faults[0].message}"
-    return f"{first}." if len(faults) == 1 else f"{first}; and {len(faults) - 1} more."
+def _invalid(error: BaseValidationError, path: str) -> InvalidBody:
+    """Make one error of all faults: the first `MOST_FAULTS` with their paths, and how many there are."""
+    faults = _Faults()
+    faults.collect(error, path)
+    first = faults.told[0]
+    sentence = f"{first.path} {first.message}"
+    if more := len(faults.told) - 1 + faults.untold:
+        sentence += f"; and {more} more"
+    if faults.unseen:
+        sentence += f"; {faults.unseen} further values were not looked at"
+    return InvalidBody(f"{sentence}.", details=faults.told)
 
 
-def _faults(error: BaseException, path: str) -> Iterator[FieldFault]:
-    """Walk cattrs' tree of exceptions and yield a fault for every leaf."""
-    if isinstance(error, BaseValidationError):
-        for inner in error.exceptions:
-            yield from _faults(inner, path + _step(inner, error))
-    elif isinstance(error, ForbiddenExtraKeysError):
-        for name in sorted(error.extra_fields):
-            yield FieldFault(f"{path}.{name}", "is not a field of this message")
-    elif isinstance(error, KeyError):
-        yield FieldFault(path, "required field is missing")
-    else:
-        yield FieldFault(path, _plain(error))
+class _Faults:
+    """The faults of one message: those that are told, and the number of those that are not."""
+
+    def __init__(self) -> None:
+        self.told: list[FieldFault] = []
+        self.untold = 0
+        self.unseen = 0
+
+    def collect(self, error: BaseException, path: str) -> None:
+        """Walk cattrs' tree of exceptions; every leaf is a fault."""
+        if isinstance(error, BaseValidationError):
+            for inner in error.exceptions:
+                self.collect(inner, path + _step(inner, error))
+        elif isinstance(error, ForbiddenExtraKeysError):
+            told = nsmallest(MOST_FAULTS, error.extra_fields)
+            self.untold += len(error.extra_fields) - len(told)
+            for name in told:
+                self._add(f"{path}.{_told(name)}", "is not a field of this message")
+        elif isinstance(error, _NotLookedAt):
+            self.unseen += error.count
+        elif isinstance(error, KeyError):
+            self._add(path, "required field is missing")
+        else:
+            self._add(path, _told(_plain(error)))
+
+    def _add(self, path: str, message: str) -> None:
+        if len(self.told) < MOST_FAULTS:
+            self.told.append(FieldFault(path, message))
+        else:
+            self.untold += 1
+
+
+def _told(text: Any) -> Any:
+    """Return a name or a sentence as it is told: what a client sent may be long."""
+    return f"{text[:_LONGEST_TOLD]}…" if isinstance(text, str) and len(text) > _LONGEST_TOLD else text
 
 
 def _step(inner: BaseException, outer: BaseValidationError) -> str:

@@ -9,12 +9,17 @@ from time import monotonic, sleep
 import pytest
 import redis
 import structlog
+from hypothesis import HealthCheck, settings
 
 from orchestrator.sandbox.redis.data_lock import open_lock
 from orchestrator.sandbox.redis.redis_binary import find_redis_binary
 from orchestrator.sandbox.redis.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
 
 START_TIMEOUT = 20.0
+
+# A busy machine makes examples slow, which says nothing about the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # What is logged by default shows every local variable of a traceback, and takes longer over it than most tests run.
 structlog.configure(

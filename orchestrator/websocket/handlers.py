@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 HANDLE_SECONDS: Final = 15.0
 """Deadline of what one frame asks for."""
+LARGE_FRAME: Final = 16_384
+"""A frame of more characters is read only once the rate limit has been looked at."""
 TOO_BIG, TOO_MANY_BAD = 1009, 4400
 
 _log = structlog.get_logger("orchestrator.websocket")
@@ -182,6 +184,8 @@ class Frames:
             self._connection.end(TOO_BIG, "frame over 1 MiB")
             return
         try:
+            if raw is not None and len(raw) > LARGE_FRAME and not await self._may_go_on():
+                return
             envelope, name, data = _read(raw, self._table)
         except _BadFrame as bad:
             await self._complain(bad.fault, bad.envelope)
@@ -199,6 +203,19 @@ class Frames:
         except Exception:  # noqa: BLE001 # the boundary of one frame: logged, and told to the client
             _log.exception("frame.failed", frame=name, session_id=self._connection.session_id)
             await self._complain(InternalFault("The service failed; its log has the reason."), envelope)
+
+    async def _may_go_on(self) -> bool:
+        """Look at the rate limit before a large frame is read; tells the client where it is reached."""
+        try:
+            with trio.fail_after(HANDLE_SECONDS):
+                await self._connection.services.rate_limiter.check(self._connection.principal, cost=0)
+        except (OrchestratorError, trio.TooSlowError) as error:
+            refused = error if isinstance(error, OrchestratorError) else CallTimeout("The service was too slow.")
+            if isinstance(refused, RateLimited):
+                self._connection.services.metrics.rate_limited("websocket", refused.code)
+            await self._complain(refused, None)
+            return False
+        return True
 
     async def _act(self, envelope: RequestEnvelope, name: str, data: Any) -> None:
         connection, handler = self._connection, self._table[name]
@@ -218,7 +235,7 @@ class Frames:
             remote_address=connection.remote_address,
         )
         if handler.counted:
-            await connection.services.rate_limiter.check(ctx)
+            await connection.services.rate_limiter.check(principal)
         await handler.act(ClientFrame(connection, self._authenticator, ctx, data))
 
     async def _complain(self, error: OrchestratorError, envelope: RequestEnvelope | None) -> None:

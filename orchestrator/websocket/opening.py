@@ -81,7 +81,7 @@ class SessionSocket:
         if not principal.may(self.permission):
             raise PermissionMissing(f"The token lacks the permission '{self.permission}'.")
         ctx = self._context(websocket, exchange, principal)
-        await self.services.rate_limiter.check(ctx)
+        await self.services.rate_limiter.check(ctx.principal)
         wire = Wire(websocket)
         subject = await self._subject(ctx, session_id)
         connection = Connection(wire, self.services, ctx, session_id, subject, self.authenticator)

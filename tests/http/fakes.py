@@ -310,7 +310,7 @@ class FakeBatches:
 class FakeLimiter:
     error: Exception | None = None
 
-    async def check(self, ctx: RequestContext, cost: int = 1) -> RateState:
+    async def check(self, principal: Principal, cost: int = 1) -> RateState:
         if self.error is not None:
             raise self.error
         return RATE

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import RateLimited
 from orchestrator.models.common.principal import Role
 from tests.http.fakes import House, bearer
 
@@ -198,3 +199,19 @@ async def test_what_is_no_route_answers_in_the_same_form() -> None:
     wrong_method = await house.call("GET", CREATE)
     assert wrong_method.fault == (405, "ORCH_VAL_003", "")
     assert "POST" in wrong_method.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (CREATE, b"{", 400),
+        (CREATE, b"{" * 20_000, 429),
+        (CHAT, b"{" * 20_000, 429),
+        ("/api/v1/agent.feedback", b"{", 429),
+    ],
+)
+async def test_a_body_that_costs_much_is_not_read_beyond_the_rate_limit(path: str, body: bytes, status: int) -> None:
+    house = House()
+    house.limiter.error = RateLimited("Too many requests.")
+    reply = await house.call("POST", path, body, {**bearer(), **JSON, "Content-Length": str(len(body))})
+    assert reply.status == status

@@ -1,11 +1,13 @@
 """Plans at work."""
 
 import math
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from orchestrator.domain.plans.conditions import MOST_COMPARED
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,
@@ -23,6 +25,7 @@ from orchestrator.services.plans.call_executor import PlanDone, PlanUndone, Plan
 from orchestrator.services.plans.plan_runner import PlanRunner
 from tests.services.planned import FakeExecutor, FakePlanAttempt, a_plan, step
 
+MANY = list(range(MOST_COMPARED + 1))
 DONE = {"status": "completed", "result": {"late": True}}
 
 
@@ -93,6 +96,35 @@ async def test_a_call_whose_condition_is_false_is_left_out_and_what_hangs_on_it_
     assert outcome.status is TaskStatus.COMPLETED
     assert attempt.states("no") == [CallState.SKIPPED]
     assert max(progress.settled for progress in attempt.told) == 5
+
+
+async def test_a_condition_that_is_too_costly_fails_its_call_and_names_the_path() -> None:
+    when = {"contains": ["$.input.many", -1]}
+    executor, plan = FakeExecutor(), a_plan(a=step(when=when, optional=True), b=step())
+    with pytest.raises(Unprocessable, match="compares more than") as caught:
+        await PlanRunner(executor).run(a_plan(a=step(when=when)), {"many": MANY}, FakePlanAttempt())
+    assert [fault.path for fault in caught.value.details] == ["$.plan.calls.a.when", "$.plan.calls.a"]
+    outcome = await PlanRunner(executor).run(plan, {"many": MANY}, FakePlanAttempt())
+    assert isinstance(outcome, PlanDone)
+    assert list(outcome.failed) == ["a"]
+    assert executor.ended == ["b"]
+
+
+async def test_others_come_in_between_the_conditions_of_a_plan() -> None:
+    many: dict[str, Any] = {f"c{number}": step(when={"contains": ["$.input.many", -1]}) for number in range(20)}
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await PlanRunner(FakeExecutor()).run(a_plan(**many), {"many": MANY[:1000]}, FakePlanAttempt())
+        assert turns >= len(many)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_failed_call_ends_the_plan_and_its_siblings() -> None:

@@ -6,11 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.codec import DEEPEST, decode, encode, parse_json, parse_request, structure, unstructure
+from orchestrator.codec import (
+    DEEPEST,
+    MOST_FAULTS,
+    MOST_VALUES,
+    decode,
+    encode,
+    parse_json,
+    parse_request,
+    structure,
+    unstructure,
+)
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import MessageType, RequestEnvelope
 from orchestrator.models.sessions.chat import ChatMessage, ChatMode
 from orchestrator.models.sessions.session import SessionCreate, SessionState
+from orchestrator.models.tasks.batch import BatchCreate
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 
 GOOD = {"session_id": "s1", "content": "hello"}
@@ -141,3 +152,47 @@ def test_width_is_not_depth() -> None:
 def test_an_envelope_says_when_it_was_made_or_nothing(moment: str) -> None:
     assert set(faults({"data": {}, "created_at": moment}, RequestEnvelope)) == {"$.data.created_at"}
     assert structure({"data": {}, "created_at": None}, RequestEnvelope).created_at is None
+
+
+def test_of_many_faults_the_first_are_told_and_all_are_counted() -> None:
+    with pytest.raises(InvalidBody) as caught:
+        structure({**GOOD, **{f"field{number:03}": 1 for number in range(300)}}, ChatMessage)
+    assert [fault.path for fault in caught.value.details] == [f"$.field{number:03}" for number in range(MOST_FAULTS)]
+    assert "and 299 more" in caught.value.message
+
+
+def test_a_list_with_many_wrong_items_is_not_looked_through() -> None:
+    with pytest.raises(InvalidBody) as caught:
+        structure({"agent_id": "a", "items": [1] * 9_000}, BatchCreate)
+    assert len(caught.value.details) == MOST_FAULTS
+    assert caught.value.message.endswith("and 49 more; 8950 further values were not looked at.")
+
+
+def test_a_list_that_is_too_long_is_not_looked_at_at_all() -> None:
+    assert faults({"agent_id": "a", "items": [1] * 10_001}, BatchCreate) == {
+        "$.data.items": "is too long: 10001, and at most 10000 are taken"
+    }
+
+
+@pytest.mark.parametrize("many", [b"1,", b"[],", b'{"a":[1]},', b'"\\",[",'])
+def test_a_request_with_too_many_values_is_refused_before_it_is_read(many: bytes) -> None:
+    raw = b'{"data":[' + many * MOST_VALUES + b"0]}"
+    with pytest.raises(InvalidBody) as caught:
+        parse_request(raw)
+    assert caught.value.details[0].message == f"has more than {MOST_VALUES} values"
+
+
+def test_punctuation_in_a_text_is_no_value() -> None:
+    text = 'a, "quoted" [b] {c} \\ ' * 20_000
+    assert parse_request(encode({"content": text})) == {"content": text}
+
+
+@pytest.mark.parametrize("raw", [b'"\\"' * 300_000, b'{"a' + b"\\" * 300_001, b"[" * 300_000, b'","' * 300_000])
+def test_what_is_not_json_is_counted_in_one_pass(raw: bytes) -> None:
+    with pytest.raises(InvalidBody):
+        parse_request(raw)
+
+
+def test_long_names_are_told_in_short() -> None:
+    [(path, _)] = faults({**GOOD, "x" * 10_000: 1}, ChatMessage).items()
+    assert path == f"$.data.{'x' * 200}…"

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.plans.conditions import DEEPEST, MOST_NODES, faults, holds
+from orchestrator.domain.plans.conditions import DEEPEST, MOST_COMPARED, MOST_NODES, faults, holds
+from orchestrator.domain.plans.references import TooCostly
 
 DATA: dict[str, Any] = {"input": {"age": 40, "name": "Ana", "tags": ["a"], "none": None, "empty": []}, "calls": {}}
 
@@ -79,3 +80,21 @@ def test_a_condition_is_bounded_in_depth_and_size() -> None:
     assert any("nested" in fault for _, fault in faults(deep, "$.when"))
     wide = {"or": [{"equals": [1, 1]}] * MOST_NODES}
     assert [fault for _, fault in faults(wide, "$.when")] == [f"has more than {MOST_NODES} comparisons"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"in": ["$.input.one", "$.input.many"]},
+        {"contains": ["$.input.many", -1]},
+        {"equals": ["$.input.many", "$.input.same"]},
+        {"not": {"not_equals": ["$.input.many", "$.input.same"]}},
+        {"or": [{"contains": ["$.input.some", -1]}] * 10},
+        {"exists": "$.input.many[?@.x]"},
+    ],
+)
+def test_a_condition_that_compares_too_many_values_is_refused(condition: dict[str, Any]) -> None:
+    many = list(range(MOST_COMPARED + 1))
+    data = {"input": {"one": -1, "many": many, "same": [*many[:-1], -1], "some": many[: MOST_COMPARED // 4]}}
+    with pytest.raises(TooCostly):
+        holds(condition, data)

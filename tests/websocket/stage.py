@@ -161,9 +161,14 @@ class Chat:
 
 
 class Limiter:
-    """Counts, and never refuses."""
+    """Counts, and refuses where a test says so."""
 
-    async def check(self, ctx: RequestContext, cost: int = 1) -> RateState:
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    async def check(self, principal: Principal, cost: int = 1) -> RateState:
+        if self.error is not None:
+            raise self.error
         return RateState(100, 99, 0.0, 1.0)
 
 
@@ -193,6 +198,7 @@ class Stage:
     batch_log: LogWriter
     batches: Batches
     notifications: NotificationService
+    limiter: Limiter
 
     def token(self, user: str = "ada", **options: Any) -> str:
         """Make a token of a user of acme."""
@@ -317,7 +323,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         batch_log = LogWriter(redis, session_id="b1", keys=BatchKeys())
         await batch_log.begin()
         sessions, chat, trail, revocations = Sessions(), Chat(log), Trail(), FakeRevocations()
-        batches = Batches()
+        batches, limiter = Batches(), Limiter()
         services: Any = Services(
             **dict.fromkeys(attrs.fields_dict(Services))  # type: ignore[arg-type] # only what sockets use is there
             | {
@@ -330,7 +336,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 "chat": chat,
                 "transcripts": chat,
                 "task_updates": TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys)),
-                "rate_limiter": Limiter(),
+                "rate_limiter": limiter,
                 "event_log": event_log,
                 "event_hub": hub,
                 "notifications": NotificationService(store),
@@ -363,6 +369,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 batch_log,
                 batches,
                 services.notifications,
+                limiter,
             )
         stop.set()
         nursery.cancel_scope.cancel()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import RateLimited
 from orchestrator.websocket import closing
 from tests.websocket.stage import Client, Stage
 
@@ -180,3 +181,14 @@ async def test_a_token_is_renewed_for_the_same_user_alone(stage: Stage) -> None:
             await client.say("system.auth", {"token": token})
             assert (await complaint(client))["error"]["code"] in {"ORCH_AUTH_001", "ORCH_AUTH_002"}
         assert await client.close_code() == 4003
+
+
+async def test_a_large_frame_is_not_read_beyond_the_rate_limit(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        stage.limiter.error = RateLimited("Too many requests.", retry_after_ms=100)
+        await client.socket.send_message("{" * 20_000)
+        assert (await complaint(client))["error"]["code"] == "ORCH_RATE_001"
+        stage.limiter.error = None
+        await client.socket.send_message("{" * 20_000)
+        assert (await complaint(client))["error"]["code"] == "ORCH_VAL_001"

@@ -9,16 +9,21 @@ A node is an object with one member:
 
 Operands are plain values or references. They compare as in the filters of RFC 9535 (section 2.3.5.2.2): what is not
 there equals only what is not there either; numbers are ordered with numbers and strings with strings, anything else is
-neither greater nor less; `true` is not `1`. So a comparison is never a fault, only true or false.
+neither greater nor less; `true` is not `1`. So a comparison is true or false whatever it compares; only a condition
+that would have to look at too many values is refused.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from orchestrator.domain.plans.references import MOST_VISITS, Missing, is_reference, parse, resolve
+from attrs import define, field
+
+from orchestrator.domain.plans.references import MOST_VISITS, Missing, TooCostly, is_reference, parse, resolve
 
 DEEPEST: Final = 16
 MOST_NODES: Final = 100
+MOST_COMPARED: Final = 50_000
+"""Values that the comparisons of one condition may look at together: some 20 ms."""
 _NOTHING: Final = object()
 
 
@@ -36,23 +41,87 @@ def holds(condition: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
     Args:
         condition: the tree.
         data: what its references look into, as in `references.resolve`.
+
+    Raises:
+        TooCostly: its references or its comparisons lead through too many values.
     """
-    return _holds(condition, data, [MOST_VISITS])
+    return _Evaluation(data).holds(condition)
 
 
-def _holds(condition: Mapping[str, Any], data: Mapping[str, Any], visits: list[int]) -> bool:
-    ((operator, operand),) = condition.items()
-    if operator == "and":
-        return all(_holds(inner, data, visits) for inner in operand)
-    if operator == "or":
-        return any(_holds(inner, data, visits) for inner in operand)
-    if operator == "not":
-        return not _holds(operand, data, visits)
-    if operator == "exists":
-        found = _value(operand, data, visits)
-        return found is not _NOTHING and (parse(operand).singular or bool(found))
-    left, right = (_value(inner, data, visits) for inner in operand)
-    return _COMPARISONS[operator](left, right)
+@define
+class _Evaluation:
+    """One look at a condition, which every value that is looked at is charged to."""
+
+    data: Mapping[str, Any]
+    visits: list[int] = field(factory=lambda: [MOST_VISITS])
+    compared: int = 0
+
+    def holds(self, condition: Mapping[str, Any]) -> bool:
+        ((operator, operand),) = condition.items()
+        if operator == "and":
+            return all(map(self.holds, operand))
+        if operator == "or":
+            return any(map(self.holds, operand))
+        if operator == "not":
+            return not self.holds(operand)
+        if operator == "exists":
+            found = self._value(operand)
+            return found is not _NOTHING and (parse(operand).singular or bool(found))
+        left, right = map(self._value, operand)
+        return _COMPARISONS[operator](self, left, right)
+
+    def _value(self, operand: Any) -> Any:
+        try:
+            return resolve(operand, self.data, self.visits)
+        except TooCostly:
+            raise
+        except Missing:
+            return _NOTHING
+
+    def _charge(self, values: int) -> None:
+        self.compared += values
+        if self.compared > MOST_COMPARED:
+            raise TooCostly("the condition", f"compares more than {MOST_COMPARED} values")
+
+    def same(self, left: Any, right: Any) -> bool:
+        """Compare as JSON does: true is not 1, but 1 is 1.0."""
+        if isinstance(left, bool) or isinstance(right, bool):
+            return left is right
+        if isinstance(left, list) and isinstance(right, list):
+            if len(left) != len(right):
+                return False
+            self._charge(len(left))
+            return all(map(self.same, left, right))
+        if isinstance(left, dict) and isinstance(right, dict):
+            if left.keys() != right.keys():
+                return False
+            self._charge(len(left))
+            return all(self.same(value, right[name]) for name, value in left.items())
+        return bool(left == right)
+
+    def differ(self, left: Any, right: Any) -> bool:
+        return not self.same(left, right)
+
+    def less(self, left: Any, right: Any) -> bool:
+        return _ordered(left, right) and bool(left < right)
+
+    def greater(self, left: Any, right: Any) -> bool:
+        return self.less(right, left)
+
+    def at_least(self, left: Any, right: Any) -> bool:
+        return self.less(right, left) or self.same(left, right)
+
+    def at_most(self, left: Any, right: Any) -> bool:
+        return self.less(left, right) or self.same(left, right)
+
+    def contains(self, container: Any, item: Any) -> bool:
+        if isinstance(container, list):
+            self._charge(len(container))
+            return any(self.same(item, one) for one in container)
+        return isinstance(container, str | dict) and isinstance(item, str) and item in container
+
+    def contained(self, item: Any, container: Any) -> bool:
+        return isinstance(container, list) and self.contains(container, item)
 
 
 def _faults(condition: Any, path: str, depth: int, budget: list[int]) -> Iterator[tuple[str, str]]:
@@ -85,46 +154,18 @@ def _faults(condition: Any, path: str, depth: int, budget: list[int]) -> Iterato
         yield here, "must be a list of two operands"
 
 
-def _value(operand: Any, data: Mapping[str, Any], visits: list[int]) -> Any:
-    try:
-        return resolve(operand, data, visits)
-    except Missing:
-        return _NOTHING
-
-
-def _same(left: Any, right: Any) -> bool:
-    """Compare as JSON does: true is not 1, but 1 is 1.0."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_same(value, right[name]) for name, value in left.items())
-    return bool(left == right)
-
-
 def _ordered(left: Any, right: Any) -> bool:
     numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (left, right))
     return numbers or (isinstance(left, str) and isinstance(right, str))
 
 
-def _less(left: Any, right: Any) -> bool:
-    return _ordered(left, right) and bool(left < right)
-
-
-def _contains(container: Any, item: Any) -> bool:
-    if isinstance(container, list):
-        return any(_same(item, one) for one in container)
-    return isinstance(container, str | dict) and isinstance(item, str) and item in container
-
-
-_COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "equals": _same,
-    "not_equals": lambda left, right: not _same(left, right),
-    "greater": lambda left, right: _less(right, left),
-    "less": _less,
-    "at_least": lambda left, right: _less(right, left) or _same(left, right),
-    "at_most": lambda left, right: _less(left, right) or _same(left, right),
-    "in": lambda left, right: isinstance(right, list) and _contains(right, left),
-    "contains": _contains,
+_COMPARISONS: Final[dict[str, Callable[[_Evaluation, Any, Any], bool]]] = {
+    "equals": _Evaluation.same,
+    "not_equals": _Evaluation.differ,
+    "greater": _Evaluation.greater,
+    "less": _Evaluation.less,
+    "at_least": _Evaluation.at_least,
+    "at_most": _Evaluation.at_most,
+    "in": _Evaluation.contained,
+    "contains": _Evaluation.contains,
 }

@@ -27,6 +27,8 @@ class Moves:
 
     start: list[str]
     skip: list[str]
+    undecided: str | None = None
+    """The call whose `when` must be looked at before anything follows; nothing is to be done until then."""
 
 
 @frozen
@@ -46,19 +48,23 @@ class PlanSchedule:
         needs = {name: frozenset(_needed(step.parameters)) for name, step in calls.items()}
         return cls(calls, strategy, _order(calls, strategy), needs)
 
-    def moves(self, states: Mapping[str, CallState], holds: Callable[[str], bool]) -> Moves:
+    def moves(self, states: Mapping[str, CallState], holds: Callable[[str], bool | None]) -> Moves:
         """Return what is to be done now.
 
         Args:
             states: of all calls.
-            holds: whether a call's `when` is true; asked only when all that it may refer to is settled.
+            holds: whether a call's `when` is true, None where that is not known yet; asked only when all that it may
+                refer to is settled.
         """
         now = dict(states)
         moves = Moves([], [])
         sequential = self.strategy is Strategy.SEQUENTIAL
         for name in self.order:
             if now[name] is CallState.PENDING and self._is_ready(name, now):
-                if self._is_left_out(name, now, holds):
+                left_out = self._is_left_out(name, now, holds)
+                if left_out is None:
+                    return Moves([], [], name)
+                if left_out:
                     now[name] = CallState.SKIPPED
                     moves.skip.append(name)
                 else:
@@ -87,7 +93,9 @@ class PlanSchedule:
     def _is_ready(self, name: str, states: Mapping[str, CallState]) -> bool:
         return all(states[before] in SETTLED for before in self.calls[name].depends_on)
 
-    def _is_left_out(self, name: str, states: Mapping[str, CallState], holds: Callable[[str], bool]) -> bool:
+    def _is_left_out(
+        self, name: str, states: Mapping[str, CallState], holds: Callable[[str], bool | None]
+    ) -> bool | None:
         step, all_skipped = self.calls[name], True
         for before in step.depends_on:
             if states[before] is CallState.FAILED and not self.calls[before].optional:
@@ -98,7 +106,10 @@ class PlanSchedule:
                 return True
         if step.depends_on and all_skipped:
             return True
-        return step.when is not None and not holds(name)
+        if step.when is None:
+            return False
+        held = holds(name)
+        return None if held is None else not held
 
 
 def _needed(parameters: object) -> Iterable[str]:

@@ -102,7 +102,7 @@ def _faults_of_order(plan: OrchestrationPlan, name: str, path: str) -> Iterator[
 def _faults_of_references(
     value: Any, path: str, plan: OrchestrationPlan, before: frozenset[str], otherwise: str
 ) -> Iterator[FieldFault]:
-    found = list(references.find(value, path))
+    found = references.find(value, path)
     if len(found) > MOST_REFERENCES_OF_A_CALL:
         yield FieldFault(path, f"has more than {MOST_REFERENCES_OF_A_CALL} references")
         return
@@ -136,7 +136,7 @@ def _faults_of_undo(
 
 def _count(call: ServiceCall) -> int:
     parts = [call.parameters, call.when, call.compensate.parameters if call.compensate else None]
-    return sum(1 for _ in references.find(parts))
+    return len(references.find(parts))
 
 
 def _before(plan: OrchestrationPlan) -> dict[str, frozenset[str]]:

@@ -8,7 +8,7 @@ No path may cost more than it is worth: there are no descents (`..`) and no regu
 what lies at one place below its element, and paths are followed for `MOST_VISITS` steps.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -28,15 +28,20 @@ MOST_VISITS: Final = 5_000
 _MARK: Final = "$."
 _ESCAPE: Final = "$$."
 _OPERATORS: Final = "?(!&|"
+_MAY_REFER: Final = (str, dict, list)
 
 
 class Missing(Exception):
-    """A path leads to nothing in the data at hand, or too far through it."""
+    """A path leads to nothing in the data that is there."""
 
     def __init__(self, path: str, message: str = "leads to nothing") -> None:
         super().__init__(f"{path} {message}")
         self.path = path
         self.message = message
+
+
+class TooCostly(Missing):
+    """More values would have to be looked at than may be."""
 
 
 @frozen
@@ -72,7 +77,7 @@ class _Visit(JSONPathMatch):
         context = super().filter_context()
         context["visits"][0] -= 1
         if context["visits"][0] < 0:
-            raise Missing(context["path"], f"leads beyond the {MOST_VISITS} values that may be looked at")
+            raise TooCostly(context["path"], f"leads beyond the {MOST_VISITS} values that may be looked at")
         return context
 
 
@@ -106,21 +111,33 @@ def parse(text: str) -> Reference:
     return Reference(path, calls, singular, needs)
 
 
-def find(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the references in a value, however deep: (where, text)."""
+def find(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """Return the references in a value, however deep, in the order in which they are written: (where, text)."""
+    found: list[tuple[str, str]] = []
+    _find(value, [path], found)
+    return found
+
+
+def _find(value: Any, steps: list[str], found: list[tuple[str, str]]) -> None:
     if isinstance(value, str):
-        if is_reference(value):
-            yield path, value
+        if value.startswith(_MARK):
+            found.append(("".join(steps), value))
     elif isinstance(value, dict):
         for name, inner in value.items():
-            yield from find(inner, f"{path}.{name}")
+            if isinstance(inner, _MAY_REFER):
+                steps.append(f".{name}")
+                _find(inner, steps, found)
+                steps.pop()
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from find(inner, f"{path}[{index}]")
+            if isinstance(inner, _MAY_REFER):
+                steps.append(f"[{index}]")
+                _find(inner, steps, found)
+                steps.pop()
 
 
 def resolve(value: Any, data: Mapping[str, Any], visits: list[int] | None = None) -> Any:
-    """Return a value with its references replaced by what they stand for; nobody changes what is returned.
+    """Return a value with its references replaced by what they stand for; what is returned must not be changed.
 
     Args:
         value: plain JSON data whose references have been parsed before.
@@ -128,7 +145,8 @@ def resolve(value: Any, data: Mapping[str, Any], visits: list[int] | None = None
         visits: how many values may still be looked at, counted down.
 
     Raises:
-        Missing: a reference to one place finds nothing there, or too much was looked at.
+        Missing: a reference to one place finds nothing there.
+        TooCostly: too much was looked at.
     """
     visits = [MOST_VISITS] if visits is None else visits
     if isinstance(value, str):

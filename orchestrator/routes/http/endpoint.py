@@ -1,7 +1,7 @@
 """The one way every route is handled: who asks, how often, what was sent; then its handler; then the envelope."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import structlog
 from attrs import NOTHING, fields, frozen
@@ -28,6 +28,9 @@ from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, read_body
 from orchestrator.routes.http.registry import Access, Route, RouteAnswer, RouteCall
 from orchestrator.services.container import Services
+
+LARGE_BYTES: Final = 16_384
+"""A body above this is read only once the rate limit has been looked at, also where the handler counts the request."""
 
 
 @frozen
@@ -94,10 +97,13 @@ class Endpoint:
         marks = read_marks(exchange.headers)
         path_id = self._id(ids)
         query = self._query.read(request.query_string)
+        # A body costs more than a look at the limits: who may not pass is told so before it is read.
+        if not route.own_rate:
+            exchange.rate = await services.rate_limiter.check(principal)
+        elif route.access is Access.BEARER and _is_large(exchange.headers):
+            await services.rate_limiter.check(principal, cost=0)
         envelope, body = await self._read(request, exchange, principal)
         ctx = self._context(request, exchange, principal, marks, envelope)
-        if not route.own_rate:
-            exchange.rate = await services.rate_limiter.check(ctx)
         given = await route.handler(RouteCall(ctx, services, exchange, body, query, path_id))
         if isinstance(given, Response):
             return given
@@ -185,6 +191,12 @@ class Endpoint:
             remote_address=self._deps.remote_address.of(request.scope, exchange.headers),
             correlation_id=exchange.correlation_id,
         )
+
+
+def _is_large(headers: Mapping[str, str]) -> bool:
+    """Tell whether a body is announced as large, or not announced at all (`Transfer-Encoding: chunked`)."""
+    length = headers.get("content-length", "0" if "transfer-encoding" not in headers else "")
+    return not length.isdecimal() or int(length) > LARGE_BYTES
 
 
 def _asks(model: type) -> bool:

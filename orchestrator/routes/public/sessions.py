@@ -37,7 +37,7 @@ async def create(call: RouteCall) -> RouteAnswer:
         session, replayed = await call.services.sessions.create(call.ctx, call.body)
     except NotFound:
         # It did not come as far as the script that counts; agents are not to be guessed at any rate.
-        call.exchange.rate = await call.services.rate_limiter.check(call.ctx)
+        call.exchange.rate = await call.services.rate_limiter.check(call.ctx.principal)
         raise
     url = _websocket_url(call, session.session_id)
     created = SessionCreated(**{name: getattr(session, name) for name in _FIELDS}, websocket_url=url)

@@ -114,7 +114,7 @@ class PlanJournal:
         except references.Missing as missing:
             fault = FieldFault(missing.path, missing.message)
             raise Unprocessable(f"A parameter can't be filled in: {missing}.", details=[fault]) from None
-        if any(references.find(parameters)) and len(encode(filled)) > MAX_PARAMETER_BYTES:
+        if references.find(parameters) and len(encode(filled)) > MAX_PARAMETER_BYTES:
             raise PayloadTooLarge(f"The parameters of a call are larger than {MAX_PARAMETER_BYTES} bytes.")
         return filled
 

@@ -8,9 +8,9 @@ import trio
 from attrs import frozen
 
 from orchestrator.codec import structure, unstructure
-from orchestrator.domain.plans import conditions
+from orchestrator.domain.plans import conditions, references
 from orchestrator.domain.plans.plan_schedule import PlanSchedule
-from orchestrator.errors import CallTimeout, OrchestratorError, PlanTimeout, revive
+from orchestrator.errors import CallTimeout, OrchestratorError, PlanTimeout, Unprocessable, revive
 from orchestrator.models.common.envelope import ErrorBody, FieldFault
 from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, ServiceCall
 from orchestrator.models.plans.plan_state import CallState
@@ -78,6 +78,10 @@ class _Attempt:
         self._deadline = trio.current_time() + self._seconds
         self._schedule = schedule
         self._record = PlanJournal(plan, input_, run, call_of(run.message, self._deadline), runner.result_bytes)
+        self._holds: dict[str, bool] = {}
+        """Whether the condition of a call is true, of those that were looked at."""
+        self._refused: dict[str, OrchestratorError] = {}
+        """Calls that fail without being made."""
         self._unsure: list[str] = []
         self._fault: OrchestratorError | None = None
         turned = run.checkpoints.get(UNDO)
@@ -97,19 +101,22 @@ class _Attempt:
     async def _go_forward(self) -> None:
         with trio.CancelScope(deadline=self._deadline) as scope:
             async with open_joined_nursery() as nursery:
-                await self._make_all(self._advance(nursery), nursery)
+                await self._make_all(await self._advance(nursery), nursery)
         if scope.cancelled_caught:
             fault = PlanTimeout(f"The plan was not finished within {round(self._seconds * 1000)} ms.")
             if self._plan.on_failure is not OnFailure.COMPENSATE:
                 raise fault
             await self._begin_turning_back(fault, *self._record.running())
 
-    def _advance(self, nursery: trio.Nursery) -> str | None:
+    async def _advance(self, nursery: trio.Nursery) -> str | None:
         """Start what may start now, but for one call: it is returned, for the task at hand to go on with."""
+        record = self._record
+        while (moves := self._schedule.moves(record.states, self._holds.get)).undecided is not None:
+            self._decide(moves.undecided)
+            # A plan may have many conditions, and each may take some milliseconds: others come in between.
+            await trio.lowlevel.checkpoint()
         if self._fault is not None:
             return None
-        record = self._record
-        moves = self._schedule.moves(record.states, self._holds)
         for name in moves.skip:
             record.skip(name)
             nursery.start_soon(self._run.tell, record.progress(name, CallState.SKIPPED))
@@ -119,18 +126,26 @@ class _Attempt:
             nursery.start_soon(self._make_all, name, nursery)
         return moves.start[0] if moves.start else None
 
-    def _holds(self, name: str) -> bool:
-        return conditions.holds(self._plan.calls[name].when or {}, self._record.data)
+    def _decide(self, name: str) -> None:
+        """Look at a call's `when`; one that can't be looked at fails its call."""
+        try:
+            self._holds[name] = conditions.holds(self._plan.calls[name].when or {}, self._record.data)
+        except references.TooCostly as costly:
+            self._holds[name] = True
+            fault = FieldFault(f"{self._path or '$'}.calls.{name}.when", f"can't be decided: {costly}")
+            self._refused[name] = Unprocessable(f"A condition can't be decided: {costly}.", details=[fault])
 
     async def _make_all(self, name: str | None, nursery: trio.Nursery) -> None:
         """Make a call, and what may be made after it."""
         while name is not None:
             await self._make(name)
-            name = self._advance(nursery)
+            name = await self._advance(nursery)
 
     async def _make(self, name: str) -> None:
         record = self._record
         try:
+            if name in self._refused:
+                raise self._refused[name]
             await self._run.tell(record.progress(name, CallState.RUNNING))
             result = await self._executor.perform(record.planned(name, self._plan.calls[name], self._deadline))
             record.weigh(result)

@@ -4,7 +4,7 @@ from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.models.common.limits import RateState
-from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.principal import Principal
 from orchestrator.services.shared.views import rate_limited, rate_state
 from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.sessions import Rates
@@ -22,13 +22,17 @@ class RateLimiter:
     store: LimitStore
     rates: Rates
 
-    async def check(self, ctx: RequestContext, cost: int = 1) -> RateState:
+    async def check(self, principal: Principal, cost: int = 1) -> RateState:
         """Count a request.
+
+        Args:
+            principal: whose request it is.
+            cost: how many requests it counts as; 0 looks whether another one may pass, and counts none.
 
         Raises:
             RateLimited: too many came; says how long to wait.
         """
-        passed, wait_ms = await self.store.count(ctx.tenant_id, ctx.principal.user_id, self.rates, cost)
+        passed, wait_ms = await self.store.count(principal.tenant_id, principal.user_id, self.rates, cost)
         if not passed:
             raise rate_limited(wait_ms)
         return rate_state(self.rates, wait_ms)
