@@ -30,7 +30,7 @@ import trio
 from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.redis.redis_server import run_redis
-from tests.services.gateway_rig import CTX, Rig, gateway_at
+from tests.services.gateway.rig import CTX, Rig, gateway_at
 
 KEY = "benchmark-key"
 

@@ -32,8 +32,8 @@ from orchestrator.services.plans.attempt import TurnRunner
 from orchestrator.services.plans.call_executor import PlanDone
 from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.workflows.plan_calls import PlanCalls
-from tests.services.fakes import call_context
-from tests.services.planned import FakePlanAttempt
+from tests.services.plans.planned import FakePlanAttempt
+from tests.support.calls import call_context
 
 CALLS = 10
 BUDGET_MS = 5.0

@@ -18,9 +18,9 @@ from orchestrator.services.downstream.service_coordinator import ServiceCoordina
 from orchestrator.services.plans.call_executor import PlanDone, PlanUndone
 from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.workflows.plan_calls import PlanCalls
-from tests.services.fakes import services_at
-from tests.services.gateway_rig import gateway_at
-from tests.services.planned import FakePlanAttempt
+from tests.services.gateway.rig import gateway_at
+from tests.services.plans.planned import FakePlanAttempt
+from tests.support.calls import services_at
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plan.md"
 BLOCKS = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

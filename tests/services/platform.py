@@ -11,8 +11,8 @@ from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from tests.services.fakes import services_at
-from tests.services.scripted import Asked, Handler, reply, response, serve, stream_all, token
+from tests.support.calls import services_at
+from tests.support.scripted_server import Asked, Handler, reply, response, serve, stream_all, token
 
 Leg = Callable[[Asked, trio.SocketStream], Awaitable[None]]
 

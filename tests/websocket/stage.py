@@ -45,8 +45,8 @@ from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
-from tests.http.fakes import FakeRevocations
-from tests.store.log_writer import LogWriter
+from tests.store.events.log_writer import LogWriter
+from tests.support.fakes import FakeRevocations
 
 SECRET = "a secret that is long enough for HS256"
 PATIENCE = 20.0

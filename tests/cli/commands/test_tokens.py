@@ -1,0 +1,71 @@
+"""Revoking tokens from the command line."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import hypercorn.trio
+import pytest
+import trio
+from click.testing import CliRunner
+from hypercorn.config import Config
+
+from cli.main import nooble_orch
+from orchestrator.models.operations.revocation import TokenRevoke
+from tests.cli.runs import run_cli
+from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, House
+
+
+@asynccontextmanager
+async def served(house: House) -> AsyncIterator[str]:
+    """Serve it on loopback inside the block."""
+    config, over = Config(), trio.Event()
+    config.bind = ["127.0.0.1:0"]
+    config.loglevel = "CRITICAL"
+    app: Any = house.app
+    async with trio.open_nursery() as nursery:
+        [url] = await nursery.start(
+            lambda task_status: hypercorn.trio.serve(app, config, shutdown_trigger=over.wait, task_status=task_status)
+        )
+        yield url
+        over.set()
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (("--jti", "t1"), TokenRevoke(jti="t1")),
+        (("--user", "ada"), TokenRevoke(user_id="ada")),
+        (("--user", "ada", "--of-tenant", "acme"), TokenRevoke(user_id="ada", tenant_id="acme")),
+        (("--of-tenant", "acme"), TokenRevoke(tenant_id="acme")),
+    ],
+)
+async def test_what_is_named_is_revoked(tmp_path: Path, options: Sequence[str], asked: TokenRevoke) -> None:
+    house = House()
+    async with served(house) as url:
+        environ = {"ORCH_API_URL": url, "ORCH_API_KEY": ADMIN_KEY}
+        ended = await run_cli(tmp_path, "tokens", "revoke", *options, "--yes", **environ)
+    assert (ended.code, ended.err) == (0, "")
+    assert set(json.loads(ended.out)) == {"revoked_at", "kept_until"}
+    assert house.revocations.asked == [asked]
+
+
+async def test_nothing_is_revoked_unasked_or_without_the_right_key(tmp_path: Path) -> None:
+    house = House()
+    async with served(house) as url:
+        environ = {"ORCH_API_URL": url, "ORCH_API_KEY": ADMIN_KEY}
+        refused = await run_cli(tmp_path, "tokens", "revoke", "--user", "ada", **environ)
+        assert (refused.code, refused.err.splitlines()[-1]) == (2, "Hint: Add --yes.")
+        for options in ((), ("--jti", "t1", "--user", "ada")):
+            assert (await run_cli(tmp_path, "tokens", "revoke", *options, "--yes", **environ)).code == 2
+        environ["ORCH_API_KEY"] = INTERNAL_KEY
+        assert (await run_cli(tmp_path, "tokens", "revoke", "--jti", "t1", "--yes", **environ)).code == 1
+    assert house.revocations.asked == []
+
+
+def test_its_help_has_an_example() -> None:
+    ended = CliRunner().invoke(nooble_orch, ["tokens", "revoke", "--help"], prog_name="nooble-orch", terminal_width=80)
+    assert re.search(r"Example:\n +nooble-orch tokens revoke", ended.output)

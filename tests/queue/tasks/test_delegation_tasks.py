@@ -1,0 +1,207 @@
+"""Runs of tools that answer later, and word for services whose task has ended before them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.errors import IdempotencyKeyReused, OrchestratorError
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.tasks.task import Task, TaskStatus
+from orchestrator.models.tasks.task_updates import ServiceError, TaskComplete, TaskFail
+from orchestrator.queue.tasks.delegation_tasks import delegation_handlers
+from orchestrator.services.agents.tool_runs import ToolRunService
+from orchestrator.services.delegation.delegation_cancels import DelegationCancels
+from orchestrator.services.delegation.task_updates import TaskUpdateService
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore
+from orchestrator.telemetry.metrics import Metrics
+from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.store.desk import a_task, open_desk
+from tests.support.calls import call_context, services_at
+from tests.support.scripted_server import Asked, reply, serve
+from tests.telemetry.figures import figure
+
+
+@define
+class Platform:
+    """Takes tools on, and is told of cancels."""
+
+    asked: list[Asked] = field(factory=list)
+    status: int = 202
+    heard: trio.Event = field(factory=trio.Event)
+
+    async def __call__(self, asked: Asked, stream: trio.SocketStream) -> None:
+        self.asked.append(asked)
+        self.heard.set()
+        await reply(stream, {"payload": {"execution_id": "x1", "status": "accepted"}}, self.status)
+
+    @property
+    def token(self) -> str:
+        """What came with the last request."""
+        token: str = self.asked[-1].body["metadata"]["callback_token"]
+        return token
+
+
+@define
+class House:
+    """A process that runs tools, over a registry that answers later."""
+
+    stage: Stage
+    platform: Platform
+    runs: ToolRunService
+    updates: TaskUpdateService
+    ctx: RequestContext = field(factory=context)
+
+    async def start(self, **parameters: Any) -> Task:
+        return await self.runs.start(self.ctx, "slow_report", parameters)
+
+    async def until(self, task: Task, *statuses: TaskStatus) -> Task:
+        with trio.fail_after(5):
+            while (found := await self.stage.tasks.get(self.ctx, task.task_id)).status not in statuses:
+                await self.stage.redis.execute_command("PING")
+        return found
+
+
+@asynccontextmanager
+async def open_house(redis_url: str, platform: Platform) -> AsyncIterator[House]:
+    async with serve(platform) as url, open_clients(services_at(url, timeout=2)) as clients:
+
+        def handlers(queue: Any) -> Any:
+            store = PlainTaskStore(queue.redis, queue.keys, 1000)
+            return delegation_handlers(queue, store, clients, ServiceCoordinator())
+
+        async with open_stage(redis_url, handlers=handlers) as stage:
+            queue = stage.queue
+            store, known = PlainTaskStore(queue.redis, queue.keys, 1000), KnownTenants(queue.redis, queue.keys)
+            yield House(
+                stage,
+                platform,
+                ToolRunService(store, stage.tasks, queue.ready, known, SETTINGS),
+                TaskUpdateService(queue.delegations, queue.ready),
+            )
+
+
+@pytest.fixture
+async def house(redis_url: str) -> AsyncIterator[House]:
+    async with open_house(redis_url, Platform()) as house:
+        yield house
+
+
+async def test_a_run_ends_with_what_the_registry_tells(house: House) -> None:
+    task = await house.start(topic="tides")
+    await house.until(task, TaskStatus.WAITING)
+    asked = house.platform.asked[-1].body
+    assert asked["payload"] == {"tool_id": "slow_report", "parameters": {"topic": "tides"}, "task_id": task.task_id}
+    assert asked["metadata"]["task_id"] == task.task_id
+    told = {"status": "success", "result": {"report": "Calm."}}
+    taken = await house.updates.take(house.ctx, task.task_id, house.platform.token, TaskComplete(told))
+    assert taken.accepted
+    ended = await house.until(task, TaskStatus.COMPLETED)
+    assert ended.result == told
+    assert len(house.platform.asked) == 1
+
+
+async def test_a_bare_result_is_named(house: House) -> None:
+    task = await house.start()
+    await house.until(task, TaskStatus.WAITING)
+    await house.updates.take(house.ctx, task.task_id, house.platform.token, TaskComplete(42))
+    assert (await house.until(task, TaskStatus.COMPLETED)).result == {"result": 42}
+
+
+async def test_a_run_whose_tool_fails_fails_with_the_code_of_the_registry(house: House) -> None:
+    task = await house.start()
+    await house.until(task, TaskStatus.WAITING)
+    failure = TaskFail(ServiceError("TOOL_EXEC_002", "Out of paper."))
+    await house.updates.take(house.ctx, task.task_id, house.platform.token, failure)
+    error = (await house.until(task, TaskStatus.FAILED)).error
+    assert error is not None
+    assert (error.code, error.service) == ("ORCH_CONN_002", "tool_registry")
+    assert error.details[0].message == "TOOL_EXEC_002: Out of paper."
+
+
+async def test_a_registry_that_refuses_fails_the_run(redis_url: str) -> None:
+    async with open_house(redis_url, Platform(status=422)) as house:
+        task = await house.start()
+        error = (await house.until(task, TaskStatus.FAILED)).error
+        assert error is not None
+        assert error.code == "ORCH_CONN_002"
+
+
+async def test_the_same_idempotency_key_is_the_same_run(redis_url: str) -> None:
+    async with open_house(redis_url, Platform()) as house:
+        house.ctx = context(idempotency_key="k1")
+        first = await house.start(topic="tides")
+        assert (await house.start(topic="tides")).task_id == first.task_id
+        with pytest.raises(IdempotencyKeyReused):
+            await house.start(topic="moons")
+
+
+async def test_the_same_message_is_the_same_run(redis_url: str) -> None:
+    async with open_house(redis_url, Platform()) as house:
+        house.ctx = evolve(context(), message_id="m-1")
+        first = await house.start(topic="tides")
+        assert (await house.start(topic="tides")).task_id == first.task_id
+
+
+async def test_a_cancel_ends_a_waiting_run_and_what_is_told_later_changes_nothing(house: House) -> None:
+    task = await house.start()
+    await house.until(task, TaskStatus.WAITING)
+    await house.stage.tasks.cancel(house.ctx, task.task_id)
+    taken = await house.updates.take(house.ctx, task.task_id, house.platform.token, TaskComplete(42))
+    assert (taken.accepted, taken.status) == (False, TaskStatus.CANCELLED)
+
+
+@asynccontextmanager
+async def cancelling(platform: Platform) -> AsyncIterator[tuple[Clients, ServiceCoordinator]]:
+    async with serve(platform) as url, open_clients(services_at(url, timeout=2)) as clients:
+        yield clients, ServiceCoordinator()
+
+
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [
+        ("workflow_engine", "/api/v1/workflow/executions/x1/cancel"),
+        ("agent_execution", "/api/v1/tasks/x1/cancel"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 404])
+async def test_each_service_is_told_in_its_own_way(redis_url: str, service: str, path: str, status: int) -> None:
+    platform = Platform(status=status)
+    async with open_desk(redis_url) as desk, cancelling(platform) as (clients, coordinator):
+        claim = await desk.begin()
+        await desk.delegations.register(claim, "a", service=service, token="t", lifetime_ms=1000)
+        await desk.delegations.note_sent(claim, "a", "x1", a_task())
+        cancels = DelegationCancels(desk.delegations, clients, coordinator, Metrics())
+        assert await cancels.tell(call_context(), claim.task_id) == ["a"]
+        assert [asked.path for asked in platform.asked] == [path]
+
+
+async def test_a_service_that_can_not_be_told_does_not_keep_others_from_being_told(redis_url: str) -> None:
+    platform, metrics = Platform(status=400), Metrics()
+    async with open_desk(redis_url) as desk, cancelling(platform) as (clients, coordinator):
+        claim = await desk.begin()
+        for call_id, service in (("a", "workflow_engine"), ("b", "agent_execution")):
+            await desk.delegations.register(claim, call_id, service=service, token=call_id, lifetime_ms=1000)
+            await desk.delegations.note_sent(claim, call_id, "x1", a_task())
+        cancels = DelegationCancels(desk.delegations, clients, coordinator, metrics)
+        with pytest.raises(OrchestratorError):
+            await cancels.tell(call_context(), claim.task_id)
+        assert len(platform.asked) == 2
+    assert figure(metrics, "delegation_cancels_total", service="workflow_engine", outcome="failed") == 1
+
+
+async def test_services_that_are_done_are_not_told(redis_url: str) -> None:
+    platform = Platform()
+    async with open_desk(redis_url) as desk, cancelling(platform) as (clients, coordinator):
+        claim = await desk.begin()
+        await desk.register(claim)
+        await desk.delegations.note_sent(claim, "a", "x1", a_task())
+        await desk.answer(claim)
+        cancels = DelegationCancels(desk.delegations, clients, coordinator, Metrics())
+        assert await cancels.tell(call_context(), claim.task_id) == []
+    assert platform.asked == []

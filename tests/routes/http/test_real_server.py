@@ -1,0 +1,175 @@
+"""The API behind a real Hypercorn: what only shows on a socket."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import hypercorn.trio
+import orjson
+import pytest
+import trio
+from hypercorn.config import Config
+
+from tests.support.fakes import House, bearer
+
+CREATE = "/api/v1/session.create"
+
+
+@asynccontextmanager
+async def serving(house: House) -> AsyncIterator[str]:
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.accesslog = config.errorlog = None
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        async def serve(*, task_status: trio.TaskStatus[list[str]]) -> None:
+            await hypercorn.trio.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
+
+        [url] = await nursery.start(serve)
+        with trio.fail_after(10):
+            yield url
+        stop.set()
+
+
+def head(length: str) -> bytes:
+    lines = [f"POST {CREATE} HTTP/1.1", "Host: x", "Content-Type: application/json", length]
+    lines += [f"{name}: {value}" for name, value in bearer().items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def read_answer(stream: trio.SocketStream) -> tuple[bytes, bytes]:
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        raw += await stream.receive_some()
+    top, _, body = raw.partition(b"\r\n\r\n")
+    [length] = [int(line.split(b":")[1]) for line in top.split(b"\r\n") if line.lower().startswith(b"content-length")]
+    while len(body) < length:
+        body += await stream.receive_some()
+    return top, body
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[trio.SocketStream]:
+    parts = httpx.URL(url)
+    async with await trio.open_tcp_stream(parts.host, parts.port or 80) as stream:
+        yield stream
+
+
+async def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes() -> None:
+    async with serving(House()) as url, connected(url) as stream:
+        await stream.send_all(head("Content-Length: 1000000000"))
+        top, body = await read_answer(stream)
+        assert top.startswith(b"HTTP/1.1 413")
+        assert orjson.loads(body)["error"]["code"] == "ORCH_VAL_005"
+
+
+async def test_a_chunked_body_is_refused_as_soon_as_it_is_too_large() -> None:
+    async with serving(House()) as url, connected(url) as stream:
+        await stream.send_all(head("Transfer-Encoding: chunked"))
+        chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+
+        async def send() -> None:
+            try:
+                for _ in range(1000):
+                    await stream.send_all(chunk)
+            except trio.BrokenResourceError:
+                return
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            top, body = await read_answer(stream)
+            nursery.cancel_scope.cancel()
+        assert top.startswith(b"HTTP/1.1 413")
+        assert orjson.loads(body)["error"]["type"] == "payload_too_large"
+
+
+async def test_a_body_within_the_limit_may_come_in_chunks() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"agent_id":'
+        yield b' "docs-guide"}'
+
+    async with serving(House()) as url, httpx.AsyncClient(base_url=url, headers=bearer()) as client:
+        response = await client.post(CREATE, content=pieces(), headers={"Content-Type": "application/json"})
+        assert response.status_code == 201
+
+
+async def test_a_body_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    house.app.config["BODY_TIMEOUT"] = 0.05
+    async with serving(house) as url, connected(url) as stream:
+        await stream.send_all(head("Content-Length: 100") + b"{")
+        top, body = await read_answer(stream)
+        assert top.startswith(b"HTTP/1.1 400")
+        assert "in time" in orjson.loads(body)["error"]["message"]
+
+
+async def test_a_connection_is_kept_for_the_next_request_also_after_an_error() -> None:
+    async with serving(House()) as url, httpx.AsyncClient(base_url=url, headers=bearer()) as client:
+        for _ in range(3):
+            assert (await client.post(CREATE, json={"agent_id": "docs-guide"})).status_code == 201
+            assert (await client.post(CREATE, json={})).status_code == 400
+            assert (await client.get("/api/v1/session.get/unknown")).status_code == 404
+            assert (await client.get("/health/live")).json() == {"status": "ok"}
+
+
+async def test_a_stream_comes_piece_by_piece_and_its_end_is_the_turns() -> None:
+    house = House()
+    session_id = await house.session()
+    body = {"session_id": session_id, "content": "hi", "mode": "stream"}
+    async with serving(house) as url, httpx.AsyncClient(base_url=url, headers=bearer()) as client:
+        headers = {"Idempotency-Key": "k1"}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_play, house, 1)
+            async with client.stream("POST", "/api/v1/chat.message", json=body, headers=headers) as response:
+                lines = response.aiter_lines()
+                assert response.headers["content-type"] == "text/event-stream"
+                assert await anext(lines) == "id: 1"
+                house.chat.play(house.chat.by_key["k1"])
+                rest = [line async for line in lines]
+        assert [line for line in rest if line.startswith("event")][-1] == "event: chat.completed"
+
+
+async def test_a_client_that_hangs_up_ends_its_stream_on_the_server() -> None:
+    house = House()
+    session_id = await house.session()
+    body = orjson.dumps({"session_id": session_id, "content": "hi", "mode": "stream"})
+    async with serving(house) as url:
+        async with connected(url) as stream:
+            request = head(f"Content-Length: {len(body)}").replace(CREATE.encode(), b"/api/v1/chat.message")
+            await stream.send_all(request + body)
+            await _followers(house, 1)
+        await _followers(house, 0)
+
+
+async def _play(house: House, upto: int) -> None:
+    await _followers(house, 1)
+    house.chat.play(house.chat.by_key["k1"], upto=upto)
+
+
+async def _followers(house: House, count: int) -> None:
+    while house.log.followers != count:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_an_idle_connection_does_not_hold_up_a_stop() -> None:
+    house = House()
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.accesslog = config.errorlog = None
+    config.graceful_timeout = 60
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        async def serve(*, task_status: trio.TaskStatus[list[str]]) -> None:
+            await hypercorn.trio.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
+            nursery.cancel_scope.cancel()
+
+        [url] = await nursery.start(serve)
+        async with connected(url) as stream:
+            await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            await read_answer(stream)
+            with trio.fail_after(5):
+                stop.set()
+                assert await stream.receive_some() == b""
+                await trio.sleep_forever()

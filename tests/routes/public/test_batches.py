@@ -1,0 +1,112 @@
+"""Batches over HTTP, answered by the agents of the development platform."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+import trio
+
+from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.sandbox.platform import run_sandbox
+from tests.routes.test_whole_service import Client, service
+from tests.support.callback_receiver import open_receiver
+from tests.support.fakes import INTERNAL_KEY
+
+API = "/api/v1"
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[Client]:
+    async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox:
+        urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
+        settings: Any = {"services": ServicesSettings(**urls), "max_body_bytes": 2**20}
+        async with service(redis_url, consuming=True, **settings) as client:
+            yield client
+
+
+async def ended(client: Client, batch_id: str) -> Any:
+    """Wait until a batch has ended."""
+    with trio.fail_after(10):
+        while True:
+            batch = (await client.call("GET", f"{API}/batch.get/{batch_id}")).data
+            if batch["status"] not in {"running", "stopping"}:
+                return batch
+            await trio.sleep(0.02)
+
+
+async def test_agents_answer_a_batch_and_use_their_tools(client: Client) -> None:
+    items = [{"content": "one", "metadata": {"row": 1}}, {"content": "two"}]
+    created = await client.call("POST", f"{API}/batch.create", {"agent_id": "echo", "items": items})
+    assert (created.status, created.data["total"]) == (202, 2)
+    batch = await ended(client, created.data["batch_id"])
+    assert (batch["status"], batch["completed"]) == ("completed", 2)
+    results = await client.call("GET", f"{API}/batch.results/{batch['batch_id']}?limit=1")
+    assert "one" in results.data["items"][0]["result"]["content"]
+    assert results.data["items"][0]["metadata"] == {"row": 1}
+    cursor = results.json["meta"]["pagination"]["next_cursor"]
+    second = await client.call("GET", f"{API}/batch.results/{batch['batch_id']}?limit=1&cursor={cursor}")
+    assert "two" in second.data["items"][0]["result"]["content"]
+    task = await client.call("GET", f"{API}/task.get/{batch['batch_id']}.1")
+    assert (task.data["type"], task.data["status"], task.data["session_id"]) == ("batch.item", "completed", None)
+    assert task.data["result"] == second.data["items"][0]["result"]
+
+    sums = {"agent_id": "calculator", "items": [{"content": "What is 6*7?"}]}
+    batch = await ended(client, (await client.call("POST", f"{API}/batch.create", sums)).data["batch_id"])
+    [item] = (await client.call("GET", f"{API}/batch.results/{batch['batch_id']}")).data["items"]
+    assert "42" in item["result"]["content"]
+
+
+async def test_an_agent_that_asks_for_its_client_hears_that_there_is_none(client: Client) -> None:
+    asked = {"agent_id": "confirm", "items": [{"content": "Delete everything"}]}
+    batch = await ended(client, (await client.call("POST", f"{API}/batch.create", asked)).data["batch_id"])
+    [item] = (await client.call("GET", f"{API}/batch.results/{batch['batch_id']}")).data["items"]
+    assert item["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"agent_id": "echo", "items": []}, 400, "ORCH_VAL_001"),
+        ({"agent_id": "echo", "items": [{"content": "a"}] * 10_001}, 400, "ORCH_VAL_001"),
+        ({"items": [{"content": "a"}]}, 400, "ORCH_VAL_001"),
+        ({"agent_id": "nobody", "items": [{"content": "a"}]}, 404, "ORCH_NOTF_001"),
+        ({"workflow_id": "arithmetic", "items": [{"content": "a"}]}, 400, "ORCH_VAL_001"),
+        ({"workflow_id": "unknown", "items": [{"input": {}}]}, 404, "ORCH_NOTF_001"),
+    ],
+)
+async def test_a_bad_batch_is_refused(client: Client, body: Any, status: int, code: str) -> None:
+    refused = await client.call("POST", f"{API}/batch.create", body)
+    assert (refused.status, refused.error["code"]) == (status, code)
+    assert (await client.call("GET", f"{API}/batch.list")).data["items"] == []
+
+
+async def test_cancelling_an_unknown_batch_is_not_found_and_twice_is_fine(client: Client) -> None:
+    assert (await client.call("DELETE", f"{API}/batch.cancel/unknown")).status == 404
+    made = await client.call("POST", f"{API}/batch.create", {"agent_id": "echo", "items": [{"content": "a"}] * 500})
+    first = await client.call("DELETE", f"{API}/batch.cancel/{made.data['batch_id']}")
+    again = await client.call("DELETE", f"{API}/batch.cancel/{made.data['batch_id']}")
+    assert (first.status, again.status, again.data["cancelled"]) == (200, 200, False)
+    assert (await ended(client, made.data["batch_id"]))["status"] == "cancelled"
+
+
+async def test_the_end_of_a_batch_is_told_to_a_server_and_a_bad_address_of_one_is_refused(redis_url: str) -> None:
+    batch: Any = {"agent_id": "echo", "items": [{"content": "one"}]}
+    async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox, open_receiver() as receiver:
+        urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
+        settings: Any = {"services": ServicesSettings(**urls), "callback_allow": ("127.0.0.1",)}
+        async with service(redis_url, consuming=True, **settings) as client:
+            told = batch | {"callback": {"url": receiver.url()}}
+            batch_id = (await client.call("POST", f"{API}/batch.create", told)).data["batch_id"]
+            with trio.fail_after(10):
+                while True:
+                    callback = (await client.call("GET", f"{API}/batch.get/{batch_id}")).data["callback"]
+                    if callback["status"] == "delivered":
+                        break
+                    await trio.sleep(0.02)
+            assert (callback["url"], callback["attempts"]) == (receiver.url(), 1)
+            assert orjson.loads(receiver.deliveries[0].body)["data"]["batch_id"] == batch_id
+            for wrong in ({"url": "http://10.0.0.1/"}, {"url": "gopher://example.org/"}, {"url": ""}, {}):
+                refused = await client.call("POST", f"{API}/batch.create", batch | {"callback": wrong})
+                assert refused.fault[:2] == (400, "ORCH_VAL_001")
+                assert refused.fault[2].endswith(".callback.url")

@@ -1,0 +1,522 @@
+"""A chat turn against scripted services."""
+
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from orchestrator.errors import BadGateway, FencedOut, NotFound, PlanTimeout, ServiceRefused
+from orchestrator.models.sessions.chat import HistoryMessage, Speaker
+from orchestrator.models.tasks.waits import Wait, WaitKind
+from orchestrator.services.chat.chat_turn import ChatTurnRunner
+from orchestrator.services.plans.attempt import Partial, TurnDone, TurnWaiting
+from tests.services.platform import Platform, says, turns_on
+from tests.support.calls import FakeAttempt, a_message, a_session
+from tests.support.scripted_server import (
+    Asked,
+    begin_stream,
+    end_stream,
+    reply,
+    response,
+    send_lines,
+    token,
+    tool_request,
+)
+
+
+async def done(turns: ChatTurnRunner, run: FakeAttempt) -> TurnDone:
+    outcome = await turns.run(run, Partial())
+    assert isinstance(outcome, TurnDone)
+    return outcome
+
+
+def checked_numbers(run: FakeAttempt) -> None:
+    """Sequence numbers go 1, 2, 3… from each reset on, and only the very last piece is final."""
+    expected = 0
+    pieces = [(name, data) for name, data in run.events if name.startswith("chat.stream")]
+    for place, (name, data) in enumerate(pieces, 1):
+        expected = 0 if name == "chat.stream_reset" else expected + 1
+        if name == "chat.stream":
+            assert data["sequence_number"] == expected
+            assert data["is_final"] is (place == len(pieces))
+
+
+async def test_a_first_turn_begins_the_conversation_and_stores_both_messages() -> None:
+    platform, run = Platform(), FakeAttempt()
+    async with turns_on(platform) as turns:
+        outcome = await done(turns, run)
+    assert outcome.conversation_id == "s1"
+    assert outcome.agent_version == "3"
+    assert outcome.answer.content == "Hello Ana"
+    assert outcome.answer.degraded == []
+    assert outcome.answer.usage.total_tokens == 7
+    assert outcome.answer.sources == [{"title": "A"}]
+    assert platform.conversations == {"s1"}
+    question, answer = platform.stored.values()
+    assert (question["role"], question["content"], question["message_id"]) == ("user", "Hello", "m1")
+    assert (answer["role"], answer["content"]) == ("assistant", "Hello Ana")
+    assert answer["message_id"] == outcome.answer.message_id
+    assert run.events[0][1]["status"] == "processing"
+    assert run.streamed == "Hello Ana"
+    checked_numbers(run)
+    (asked,) = platform.calls("/execute")
+    assert asked.body["payload"]["query"] == "Hello"
+    assert asked.body["payload"]["agent_config"]["version"] == "3"
+    assert asked.body["payload"]["tools"] == [{"tool_id": "calculator"}]
+    assert asked.body["payload"]["context"]["language"] == "en"
+
+
+async def test_a_later_turn_recalls_the_conversation_without_its_own_question() -> None:
+    platform = Platform(
+        context=[{"message_id": "m0", "role": "user"}, {"message_id": "m1", "role": "user"}], conversations={"c7"}
+    )
+    async with turns_on(platform) as turns:
+        outcome = await done(turns, FakeAttempt(session=a_session(conversation_id="c7")))
+    assert outcome.conversation_id == "c7"
+    context = platform.calls("/execute")[0].body["payload"]["context"]
+    assert [said["message_id"] for said in context["messages"]] == ["m0"]
+    assert context["context_summary"] == "So far"
+
+
+async def test_agent_and_tools_are_asked_for_once_by_many_turns() -> None:
+    platform = Platform()
+    async with turns_on(platform) as turns:
+        for _ in range(3):
+            await done(turns, FakeAttempt())
+    assert len(platform.calls("/agents/acme/echo")) == 1
+    assert len(platform.calls("/tools")) == 1
+
+
+async def test_a_lost_conversation_is_begun_again() -> None:
+    platform = Platform()
+    async with turns_on(platform) as turns:
+        outcome = await done(turns, FakeAttempt(session=a_session(conversation_id="lost")))
+    assert outcome.conversation_id == "s1"
+    assert len(platform.stored) == 2
+
+
+async def test_without_conversation_and_tools_the_turn_goes_on_from_the_kept_window() -> None:
+    platform = Platform(away={"conversation", "tool_registry"})
+    window = [HistoryMessage("m0", Speaker.USER, "Earlier", "2026-01-01T00:00:00.000Z")]
+    run = FakeAttempt(session=a_session(conversation_id="c7"), window=window)
+    async with turns_on(platform) as turns:
+        outcome = await done(turns, run)
+    assert outcome.answer.content == "Hello Ana"
+    assert outcome.answer.degraded == ["conversation", "tool_registry"]
+    context = platform.calls("/execute")[0].body["payload"]["context"]
+    assert context["messages"] == [{"message_id": "m0", "role": "user", "content": "Earlier"}]
+
+
+async def test_an_unknown_agent_is_not_found() -> None:
+    async with turns_on(Platform()) as turns:
+        with pytest.raises(NotFound, match="no agent 'nobody'"):
+            await turns.run(FakeAttempt(session=a_session("nobody")), Partial())
+
+
+async def test_tokens_are_joined_but_thinking_stays_apart() -> None:
+    words = [f"word{n} " for n in range(300)]
+    platform = Platform(
+        legs=[says(token("Hm, ", "thinking"), *(token(word) for word in words), response("".join(words)))]
+    )
+    run = FakeAttempt(slowness=0.005)
+    async with turns_on(platform) as turns:
+        await done(turns, run)
+    assert run.streamed == "".join(words)
+    assert [data["chunk"] for data in run.named("chat.stream") if data["content_type"] == "thinking"] == ["Hm, "]
+    assert len(run.named("chat.stream")) < 100
+    checked_numbers(run)
+
+
+async def test_the_first_token_does_not_wait_for_the_second() -> None:
+    run = FakeAttempt()
+
+    async def leg(_: Asked, stream: trio.SocketStream) -> None:
+        await begin_stream(stream)
+        await send_lines(stream, token("One"))
+        await run.spoken.wait()
+        await send_lines(stream, token(" two"), response("One two"))
+        await end_stream(stream)
+
+    async with turns_on(Platform(legs=[leg])) as turns:
+        await done(turns, run)
+    assert [data["chunk"] for data in run.named("chat.stream")] == ["One", " two"]
+    checked_numbers(run)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [response("All at once")],
+        [token("Hm", "thinking"), response("All at once")],
+        [token("", is_last=True), response("All at once")],
+        [{"type": "agent.status", "payload": {"status": "working"}}, response("All at once")],
+    ],
+)
+async def test_an_answer_that_was_not_streamed_is_streamed_in_one_piece(messages: list[dict[str, object]]) -> None:
+    run = FakeAttempt()
+    async with turns_on(Platform(legs=[says(*messages)])) as turns:
+        await done(turns, run)
+    assert run.streamed == "All at once"
+    checked_numbers(run)
+
+
+async def test_last_words_do_not_wait_for_long() -> None:
+    async def leg(_: Asked, stream: trio.SocketStream) -> None:
+        await begin_stream(stream)
+        await send_lines(stream, token("Done", is_last=True))
+        await trio.sleep(0.2)
+        await send_lines(stream, response("Done"))
+        await end_stream(stream)
+
+    run = FakeAttempt()
+    async with turns_on(Platform(legs=[leg])) as turns:
+        await done(turns, run)
+    assert [data["chunk"] for data in run.named("chat.stream")] == ["Done", ""]
+    checked_numbers(run)
+
+
+async def cut(_: Asked, stream: trio.SocketStream) -> None:
+    await begin_stream(stream)
+    await send_lines(stream, token("Half an ans"))
+    await stream.aclose()
+
+
+async def test_a_cut_stream_is_tried_again_after_a_reset() -> None:
+    platform = Platform(legs=[cut, says(token("Whole"), response("Whole"))])
+    run = FakeAttempt()
+    async with turns_on(platform) as turns:
+        await done(turns, run)
+    assert run.streamed == "Whole"
+    assert run.named("chat.stream_reset") == [{"parent_message_id": "m1", "attempt": 1}]
+    checked_numbers(run)
+    first, second = platform.calls("/execute")
+    assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
+
+
+async def test_nothing_is_reset_where_nothing_was_streamed() -> None:
+    async def away(_: Asked, stream: trio.SocketStream) -> None:
+        await reply(stream, {}, 503)
+
+    run = FakeAttempt()
+    async with turns_on(Platform(legs=[away, says(token("Back"), response("Back"))])) as turns:
+        await done(turns, run)
+    assert run.streamed == "Back"
+    assert run.named("chat.stream_reset") == []
+
+
+async def test_without_agent_execution_the_turn_fails_with_what_was_wrong() -> None:
+    async with turns_on(Platform(away={"agent_execution"})) as turns:
+        with pytest.raises(BadGateway, match="Agent Execution failed with 503"):
+            await turns.run(FakeAttempt(), Partial())
+
+
+async def test_an_agent_that_gives_up_is_not_asked_again() -> None:
+    platform = Platform(
+        legs=[says(token("Er"), {"type": "agent.error", "error": {"code": "AGEX_9", "message": "No model."}})]
+    )
+    async with turns_on(platform) as turns:
+        with pytest.raises(ServiceRefused) as caught:
+            await turns.run(FakeAttempt(), Partial())
+    assert [fault.message for fault in caught.value.details] == ["AGEX_9: No model."]
+    assert len(platform.calls("/execute")) == 1
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [token("x")],
+        [],
+        [{"type": "agent.surprise", "payload": {}}],
+        [{"payload": {}}],
+        [{"type": "agent.response", "payload": {"answer": 1}}],
+        [{"type": "agent.response", "payload": {"response": "x", "total_tokens": "many"}}],
+        [{"type": "agent.token", "payload": {"token": 5}}],
+        [{"type": "agent.token", "payload": {"token": "x", "content_type": "song"}}],
+        [{"type": "agent.tool_request", "payload": {"tool_id": "x"}}],
+        [response("x"), token("more")],
+        [b"not JSON\n"],
+    ],
+)
+async def test_a_malformed_stream_is_a_bad_gateway(messages: list[object]) -> None:
+    async with turns_on(Platform(legs=[says(*messages)])) as turns:
+        with pytest.raises(BadGateway):
+            await turns.run(FakeAttempt(message=a_message(timeout_ms=500)), Partial())
+
+
+async def test_a_turn_has_a_deadline() -> None:
+    async def hang(_: Asked, stream: trio.SocketStream) -> None:
+        await begin_stream(stream)
+        await send_lines(stream, token("So"))
+        await trio.sleep_forever()
+
+    platform = Platform(legs=[hang])
+    async with turns_on(platform) as turns:
+        with pytest.raises(PlanTimeout, match="100 ms"):
+            await turns.run(FakeAttempt(message=a_message(timeout_ms=100)), Partial())
+    assert len(platform.calls("/cancel")) == 1
+
+
+async def test_a_later_attempt_starts_the_answer_over() -> None:
+    run = FakeAttempt(attempt=2)
+    async with turns_on(Platform()) as turns:
+        await done(turns, run)
+    names = [name for name, _ in run.events]
+    assert names.index("chat.stream_reset") < names.index("chat.stream")
+    assert run.named("chat.stream_reset")[0]["attempt"] == 2
+    checked_numbers(run)
+
+
+async def test_an_executed_answer_is_stored_once_and_never_executed_again() -> None:
+    platform = Platform()
+    async with turns_on(platform) as turns:
+        run = FakeAttempt()
+        first = await done(turns, run)
+        second_run = run.next_attempt()
+        second = await done(turns, second_run)
+    assert second.answer.message_id == first.answer.message_id
+    assert second.agent_version == "3"
+    assert len(platform.calls("/execute")) == 1
+    assert len(platform.stored) == 2
+    assert [name for name, _ in second_run.events] == ["chat.status_update"]
+
+
+async def test_a_fenced_turn_says_nothing_more_to_anybody() -> None:
+    platform = Platform(legs=[cut])
+    async with turns_on(platform) as turns:
+        with pytest.raises(FencedOut):
+            await turns.run(FakeAttempt(fenced=True), Partial())
+    assert platform.calls("/cancel") == []
+
+
+async def test_a_tool_is_run_and_its_result_handed_over() -> None:
+    platform = Platform(
+        legs=[
+            says(token("Let me see: "), tool_request("t1", "calculator", x=6)),
+            says(token("42"), response("Let me see: 42")),
+        ]
+    )
+    run = FakeAttempt()
+    async with turns_on(platform) as turns:
+        await done(turns, run)
+    assert run.streamed == "Let me see: 42"
+    checked_numbers(run)
+    (result,) = run.named("tool.result")
+    assert (result["tool_call_id"], result["parent_message_id"]) == ("t1", "m1")
+    assert (result["result"]["status"], result["result"]["data"]) == ("success", 42)
+    assert platform.calls("/tools/execute")[0].body["payload"] == {"tool_id": "calculator", "parameters": {"x": 6}}
+    (handed,) = platform.calls("/tool_result")
+    execution = platform.calls("/execute")[0].body["payload"]["task_id"]
+    assert handed.path == f"/api/v1/tasks/{execution}/tool_result"
+    assert handed.body["payload"]["result"] == 42
+
+
+async def test_a_tool_that_fails_is_told_to_the_agent() -> None:
+    platform = Platform(
+        legs=[says(tool_request("t1", "calculator")), says(response("Sorry"))],
+        tool={"status": "error", "error_message": "Division by zero."},
+    )
+    run = FakeAttempt()
+    async with turns_on(platform) as turns:
+        await done(turns, run)
+    assert platform.calls("/tool_result")[0].body["payload"]["error_message"] == "Division by zero."
+    assert run.named("tool.result")[0]["result"]["status"] == "error"
+
+
+async def test_a_broken_leg_keeps_what_finished_legs_have_said() -> None:
+    platform = Platform(
+        legs=[
+            says(token("Let me see: "), tool_request("t1", "calculator")),
+            cut,
+            says(token("42"), response("Let me see: 42")),
+        ]
+    )
+    run = FakeAttempt()
+    async with turns_on(platform) as turns:
+        await done(turns, run)
+    assert run.streamed == "Let me see: 42"
+    assert len(platform.calls("/tools/execute")) == 1
+    checked_numbers(run)
+
+
+async def test_an_agent_can_not_ask_for_tools_for_ever() -> None:
+    platform = Platform(legs=[says(tool_request("t1", "calculator"))])
+    async with turns_on(platform) as turns:
+        with pytest.raises(ServiceRefused, match="more than 16 tools"):
+            await turns.run(FakeAttempt(), Partial())
+    assert len(platform.calls("/tools/execute")) == 16
+
+
+def client_answer(tool_call_id: str, outcome: dict[str, Any]) -> dict[str, Any]:
+    """What a client's result leaves in the record."""
+    return {f"answer:{tool_call_id}": {"status": "completed", "result": outcome}}
+
+
+def asks_client() -> Platform:
+    return Platform(
+        client_tools=["confirm"],
+        legs=[
+            says(token("Shall I? "), tool_request("t1", "confirm", question="?")),
+            says(token("Done."), response("Shall I? Done.")),
+        ],
+    )
+
+
+async def test_a_clients_tool_parks_the_turn_and_its_result_continues_it() -> None:
+    platform, run = asks_client(), FakeAttempt()
+    async with turns_on(platform) as turns:
+        waiting = await turns.run(run, Partial())
+        asked = {"tool_id": "confirm", "params": {"question": "?"}}
+        assert waiting == TurnWaiting((Wait("t1", WaitKind.CLIENT_TOOL, 60_000, asked),))
+        resumed = run.next_attempt(**client_answer("t1", {"status": "success", "data": {"yes": True}}))
+        resumed.events = list(run.events)
+        outcome = await done(turns, resumed)
+    assert outcome.answer.content == "Shall I? Done."
+    assert resumed.streamed == "Shall I? Done."
+    assert resumed.named("chat.stream_reset") == []
+    checked_numbers(resumed)
+    assert platform.calls("/tool_result")[0].body["payload"]["result"] == {"yes": True}
+    assert len(platform.calls("/execute")) == 1
+    assert len(platform.stored) == 2
+    assert len(platform.calls("/messages")) == 2
+
+
+async def test_a_worker_lost_before_the_turn_was_parked_asks_the_client_again() -> None:
+    platform, run = asks_client(), FakeAttempt()
+    async with turns_on(platform) as turns:
+        waiting = await turns.run(run, Partial())
+        again = run.next_attempt()
+        assert await turns.run(again, Partial()) == waiting
+        assert again.named("chat.stream") == again.named("chat.stream_reset") == []
+        resumed = again.next_attempt(**client_answer("t1", {"status": "success"}))
+        assert (await done(turns, resumed)).answer.content == "Shall I? Done."
+    assert resumed.named("chat.stream_reset") == []
+    assert len(platform.calls("/execute")) == 1
+
+
+async def test_a_turn_whose_resumption_broke_says_again_what_was_said() -> None:
+    platform, run = asks_client(), FakeAttempt()
+    platform.legs.insert(1, cut)
+    async with turns_on(platform) as turns:
+        await turns.run(run, Partial())
+        broken = run.next_attempt(**client_answer("t1", {"status": "error", "error_message": "No time."}))
+        with trio.move_on_after(0.1):
+            await turns.run(broken, Partial())
+        final = broken.next_attempt()
+        await done(turns, final)
+    assert final.streamed == "Shall I? Done."
+    assert len(final.named("chat.stream_reset")) == 1
+    checked_numbers(final)
+
+
+def endless() -> tuple[Platform, trio.Event]:
+    reached = trio.Event()
+
+    async def leg(_: Asked, stream: trio.SocketStream) -> None:
+        await begin_stream(stream)
+        await send_lines(stream, token("What I have said"))
+        reached.set()
+        await trio.sleep_forever()
+
+    return Platform(legs=[leg]), reached
+
+
+async def test_a_stopped_turn_keeps_what_it_said_marked_as_interrupted() -> None:
+    platform, reached = endless()
+    run, partial = FakeAttempt(), Partial()
+    async with turns_on(platform) as turns, trio.open_nursery() as nursery:
+        nursery.start_soon(turns.run, run, partial)
+        await reached.wait()
+        await run.spoken.wait()
+        run.stopped = True
+        nursery.cancel_scope.cancel()
+    assert partial.answer is not None
+    assert partial.answer.content == "What I have said"
+    assert partial.conversation_id == "s1"
+    assert [(said["role"], said["content"]) for said in platform.stored.values()] == [
+        ("user", "Hello"),
+        ("assistant", "What I have said"),
+    ]
+    assert [*platform.stored.values()][1]["metadata"]["interrupted"] is True
+    assert len(platform.calls("/cancel")) == 1
+
+
+async def test_a_turn_that_is_handed_back_stores_no_answer() -> None:
+    platform, reached = endless()
+    partial = Partial()
+    async with turns_on(platform) as turns, trio.open_nursery() as nursery:
+        nursery.start_soon(turns.run, FakeAttempt(), partial)
+        await reached.wait()
+        nursery.cancel_scope.cancel()
+    assert partial.answer is None
+    assert len(platform.calls("/cancel")) == 1
+    assert all(said["role"] == "user" for said in platform.stored.values())
+
+
+async def test_a_goodbye_does_not_wait_for_services_that_hang() -> None:
+    platform, reached = endless()
+    run, partial = FakeAttempt(), Partial()
+    async with turns_on(platform) as turns:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(turns.run, run, partial)
+            await reached.wait()
+            await run.spoken.wait()
+            run.stopped = platform.hangs = True
+            nursery.cancel_scope.cancel()
+            begun = trio.current_time()
+        assert trio.current_time() - begun < 2.5
+    assert partial.answer is not None
+
+
+async def test_a_hanging_tool_list_does_not_hold_the_turn_for_ever() -> None:
+    platform = Platform(hanging={"/api/v1/tools"})
+    async with turns_on(platform) as turns:
+        with trio.fail_after(4):
+            outcome = await done(turns, FakeAttempt())
+    assert outcome.answer.degraded == ["tool_registry"]
+
+
+async def one_cancelled_turn(steps: int) -> None:
+    platform, run, partial = Platform(), FakeAttempt(), Partial()
+    async with turns_on(platform) as turns:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(turns.run, run, partial)
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            run.stopped = True
+            nursery.cancel_scope.cancel()
+        stored = [*platform.stored.values()]
+        assert [said["role"] for said in stored] in (["user"], ["user", "assistant"])
+        if partial.answer is None:
+            assert len(stored) == 1 or "execute" in run.kept
+        else:
+            assert partial.answer.content in {"Hello ", "Hello Ana"}
+            assert stored[1]["content"] == partial.answer.content
+        following = FakeAttempt(message=evolve(a_message(), task_id="task-2"))
+        assert (await done(turns, following)).answer.content == "Hello Ana"
+
+
+@pytest.mark.parametrize("block", range(6))
+async def test_a_turn_can_be_cancelled_at_each_of_its_awaits(block: int) -> None:
+    for steps in range(block * 25, block * 25 + 25):
+        with trio.fail_after(5):
+            await one_cancelled_turn(steps)
+
+
+async def test_a_turn_that_begins_again_stays_with_the_version_it_began_with() -> None:
+    platform, first = Platform(legs=[says(), says(response("Hello"))]), FakeAttempt()
+    async with turns_on(platform) as turns:
+        await done(turns, first)
+        assert first.kept["agent_version"] == {"agent_id": "echo", "version": "3"}
+        again = FakeAttempt(attempt=2, checkpoints={"agent_version": {"agent_id": "echo", "version": "2"}})
+        outcome = await done(turns, again)
+    assert outcome.agent_version == "2"
+    assert platform.calls("/execute")[-1].body["payload"]["agent_config"]["version"] == "2"
+    assert "agent_version" not in again.kept
+
+
+async def test_a_session_may_be_bound_to_a_version() -> None:
+    platform, run = Platform(), FakeAttempt(session=evolve(a_session(), pinned_version="1"))
+    async with turns_on(platform) as turns:
+        outcome = await done(turns, run)
+    assert outcome.agent_version == "1"

@@ -1,0 +1,294 @@
+"""Following a session's events: in order, without gap, without double, whatever happens."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import frozen
+
+from orchestrator.errors import NotFound
+from orchestrator.sandbox.redis.redis_server import run_redis
+from orchestrator.store.events.event_hub import EventHub, Follower, FollowerTooSlow, HubStopped, LogLost
+from orchestrator.store.events.events import EventLog
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import Redis, open_redis
+from tests.store.events.log_writer import LogWriter, data_of
+
+PATIENCE = 10.0
+
+
+@frozen
+class Rig:
+    """A pump that runs, and a log to write to."""
+
+    redis: Redis
+    hub: EventHub
+    log: LogWriter
+
+
+@asynccontextmanager
+async def open_rig(url: str) -> AsyncIterator[Rig]:
+    async with open_redis(url) as redis, trio.open_nursery() as nursery:
+        hub = EventHub(redis, Keys(), EventLog(redis, Keys()))
+        await nursery.start(hub.run)
+        log = LogWriter(redis)
+        await log.begin()
+        with trio.fail_after(PATIENCE):
+            yield Rig(redis, hub, log)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def rig(redis_url: str) -> AsyncIterator[Rig]:
+    async with open_rig(redis_url) as rig:
+        yield rig
+
+
+async def offsets(follower: Follower, until: int) -> list[int]:
+    """Receive until an offset has come; returns all that came."""
+    seen: list[int] = []
+    while not seen or seen[-1] < until:
+        seen += [event.offset for event in await follower.receive()]
+    return seen
+
+
+async def until_nobody_follows(log: LogWriter) -> None:
+    with trio.fail_after(PATIENCE):
+        while await log.followers():
+            await trio.lowlevel.checkpoint()
+
+
+async def test_events_come_in_order_as_they_are_appended(rig: Rig) -> None:
+    await rig.log.chunk(1)
+    async with rig.hub.follow("acme", "s1") as follower:
+        assert (follower.recovered, follower.offset, follower.epoch) == (True, 1, "e1")
+        for number in range(2, 6):
+            await rig.log.chunk(number)
+        assert await offsets(follower, 5) == [2, 3, 4, 5]
+
+
+async def test_a_follower_resumes_after_every_offset(rig: Rig) -> None:
+    for number in range(1, 8):
+        await rig.log.chunk(number)
+    for after in range(8):
+        async with rig.hub.follow("acme", "s1", after=after, epoch="e1", capacity=8) as follower:
+            assert follower.recovered
+            last = await rig.log.chunk(99)
+            assert await offsets(follower, last) == list(range(after + 1, last + 1))
+
+
+async def test_a_resume_longer_than_the_outbox_arrives_whole(rig: Rig) -> None:
+    for number in range(1, 60):
+        await rig.log.chunk(number)
+    async with rig.hub.follow("acme", "s1", after=0, capacity=8) as follower:
+        await rig.log.chunk(60)
+        assert await offsets(follower, 60) == list(range(1, 61))
+
+
+async def test_an_event_shows_the_same_frame_to_all_who_follow(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1") as one, rig.hub.follow("acme", "s1") as other:
+        await rig.log.chunk(1, "hello")
+        [mine], [theirs] = await one.receive(), await other.receive()
+        assert mine.frame is theirs.frame
+        assert mine.frame.startswith(b'{"offset":1,"epoch":"e1","data":{')
+        assert data_of(mine.frame)["chunk"] == "hello"
+
+
+async def test_another_epoch_is_not_recovered(rig: Rig) -> None:
+    await rig.log.chunk(1)
+    async with rig.hub.follow("acme", "s1", after=0, epoch="old") as follower:
+        assert (follower.recovered, follower.offset, follower.epoch) == (False, 1, "e1")
+
+
+async def test_an_offset_beyond_the_head_is_not_recovered(rig: Rig) -> None:
+    await rig.log.chunk(1)
+    async with rig.hub.follow("acme", "s1", after=2, epoch="e1") as follower:
+        assert (follower.recovered, follower.offset) == (False, 1)
+
+
+async def test_a_log_that_was_cut_is_recovered_only_from_where_it_begins(rig: Rig) -> None:
+    for number in range(1, 10):
+        await rig.log.chunk(number, keep=4)
+    for after in range(5):
+        async with rig.hub.follow("acme", "s1", after=after, epoch="e1") as follower:
+            assert (follower.recovered, follower.offset) == (False, 9)
+    async with rig.hub.follow("acme", "s1", after=5, epoch="e1") as follower:
+        assert follower.recovered
+        assert await offsets(follower, 9) == [6, 7, 8, 9]
+
+
+async def test_a_log_that_expired_is_not_recovered(rig: Rig) -> None:
+    await rig.log.chunk(1)
+    await rig.redis.delete(Keys().events("acme", "s1"))
+    async with rig.hub.follow("acme", "s1", after=0, epoch="e1") as follower:
+        assert (follower.recovered, follower.offset) == (False, 1)
+
+
+async def test_an_unknown_session_is_not_found_and_leaves_no_subscription(rig: Rig) -> None:
+    with pytest.raises(NotFound):
+        async with rig.hub.follow("acme", "unknown"):
+            pass
+    await until_nobody_follows(LogWriter(rig.redis, session_id="unknown"))
+
+
+async def test_what_was_never_published_is_read_from_the_log(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1") as follower:
+        await rig.log.chunk(1)
+        await rig.log.chunk(2, publish=False)
+        await rig.log.chunk(3, publish=False)
+        await rig.log.chunk(4)
+        assert await offsets(follower, 4) == [1, 2, 3, 4]
+        await rig.log.chunk(5)
+        assert await offsets(follower, 5) == [5]
+
+
+async def test_what_is_published_twice_comes_once(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1") as follower:
+        await rig.log.chunk(1)
+        entries = await EventLog(rig.redis, Keys()).read("acme", "s1", after=0)
+        payload = b"1 e1 chat.stream\n" + entries[0].body
+        await rig.redis.execute_command("PUBLISH", Keys().event_channel("acme", "s1"), payload)
+        await rig.redis.execute_command("PUBLISH", Keys().event_channel("acme", "s1"), b"nonsense")
+        await rig.log.chunk(2)
+        assert await offsets(follower, 2) == [1, 2]
+
+
+async def test_a_slow_reader_overflows_and_delays_nobody(rig: Rig) -> None:
+    told: list[bool] = []
+    async with (
+        rig.hub.follow("acme", "s1", capacity=8, on_overflow=lambda: told.append(True)) as slow,
+        rig.hub.follow("acme", "s1", capacity=8) as quick,
+    ):
+        for _ in range(20):
+            last = await rig.log.status()
+            assert await offsets(quick, last) == [last]
+        assert told == [True]
+        with pytest.raises(FollowerTooSlow):
+            await slow.receive()
+
+
+async def test_a_slow_reader_of_chunks_gets_them_joined(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1", capacity=8) as slow, rig.hub.follow("acme", "s1") as quick:
+        for number in range(1, 51):
+            await rig.log.chunk(number, f"{number},")
+        await offsets(quick, 50)
+        events = await slow.receive()
+        assert len(events) <= 8
+        assert events[-1].offset == 50
+        text = "".join(data_of(event.frame)["chunk"] for event in events)
+        assert text == "".join(f"{number}," for number in range(1, 51))
+
+
+async def test_a_log_that_began_anew_is_told_and_can_be_resumed(rig: Rig) -> None:
+    await rig.log.chunk(1)
+    async with rig.hub.follow("acme", "s1") as follower:
+        await rig.log.begin("e2")
+        await rig.log.chunk(1)
+        with pytest.raises(LogLost):
+            await follower.receive()
+        await follower.resume(follower.offset, follower.epoch)
+        assert (follower.recovered, follower.offset, follower.epoch) == (False, 1, "e2")
+        await rig.log.chunk(2)
+        assert await offsets(follower, 2) == [2]
+
+
+async def test_a_cancelled_receive_loses_nothing(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1") as follower:
+        seen: list[int] = []
+        for number in range(1, 30):
+            await rig.log.chunk(number, publish=number % 6 != 3)
+            with trio.CancelScope() as scope:
+                if number % 2:
+                    scope.cancel()
+                seen += [event.offset for event in await follower.receive()]
+        last = await rig.log.chunk(30)
+        if not seen or seen[-1] < last:
+            seen += await offsets(follower, last)
+        assert seen == list(range(1, 31))
+
+
+async def test_followers_share_a_subscription_and_the_last_one_ends_it(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1") as one:
+        async with rig.hub.follow("acme", "s1"):
+            assert await rig.log.followers() == 1
+        await rig.log.chunk(1)
+        assert await offsets(one, 1) == [1]
+    await until_nobody_follows(rig.log)
+
+
+async def test_a_cancelled_follower_leaves_no_subscription(rig: Rig) -> None:
+    following = trio.Event()
+
+    async def follow() -> None:
+        async with rig.hub.follow("acme", "s1") as follower:
+            following.set()
+            await follower.receive()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(follow)
+        await following.wait()
+        nursery.cancel_scope.cancel()
+    await until_nobody_follows(rig.log)
+    async with rig.hub.follow("acme", "s1") as follower:
+        await rig.log.chunk(1)
+        assert await offsets(follower, 1) == [1]
+
+
+async def test_followers_that_come_and_go_at_once_get_their_events(rig: Rig) -> None:
+    async def come_and_go() -> None:
+        for _ in range(10):
+            async with rig.hub.follow("acme", "s1") as follower:
+                await rig.log.chunk(1)
+                assert (await follower.receive())[0].offset == follower.offset + 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(come_and_go)
+    await until_nobody_follows(rig.log)
+
+
+async def test_following_goes_on_after_redis_was_restarted(tmp_path: Path) -> None:
+    async with (
+        run_redis(tmp_path, appendonly=True, fsync="always") as server,
+        open_rig(server.url) as rig,
+        rig.hub.follow("acme", "s1") as one,
+        rig.hub.follow("acme", "s1") as other,
+    ):
+        await rig.log.chunk(1)
+        assert await offsets(one, 1) == [1]
+        await server.kill()
+        await server.start()
+        async with open_redis(server.url) as fresh:
+            assert await LogWriter(fresh).chunk(2) == 2
+            assert await offsets(one, 2) == [2]
+            assert await offsets(other, 2) == [1, 2]
+            await LogWriter(fresh).chunk(3)
+            assert await offsets(one, 3) == [3]
+
+
+async def test_when_the_pump_stops_followers_get_what_is_in_the_log_and_then_the_end(redis_url: str) -> None:
+    async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
+        hub = EventHub(redis, Keys(), EventLog(redis, Keys()))
+        pumping = trio.CancelScope()
+
+        async def pump_until_stopped(*, task_status: trio.TaskStatus[None]) -> None:
+            with pumping:
+                await hub.run(task_status=task_status)
+
+        await nursery.start(pump_until_stopped)
+        log = LogWriter(redis)
+        await log.begin()
+        with trio.fail_after(PATIENCE):
+            async with hub.follow("acme", "s1") as follower:
+                await log.chunk(1, publish=False)
+                pumping.cancel()
+                assert await offsets(follower, 1) == [1]
+                with pytest.raises(HubStopped):
+                    await follower.receive()
+            async with hub.follow("acme", "s1", after=0) as late:
+                assert await offsets(late, 1) == [1]
+                with pytest.raises(HubStopped):
+                    await late.receive()

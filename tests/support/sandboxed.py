@@ -1,0 +1,70 @@
+"""The whole service in the test's own process, over a real Redis and the seven services of the sandbox."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, evolve, fields
+
+from orchestrator.config.settings import ServicesSettings
+from orchestrator.sandbox.platform import Sandbox, run_sandbox
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
+from tests.routes.test_whole_service import Client, service
+from tests.support.fakes import SETTINGS, Reply
+
+
+@define
+class Stack:
+    """A process of the service, and what it stands on."""
+
+    client: Client
+    sandbox: Sandbox
+
+    def calls(self, service_name: str, operation: str) -> int:
+        """How often an operation of a service was called."""
+        return self.sandbox.calls[service_name, operation]
+
+    def fault(self, kind: InjectedFaultKind, service_name: str, operation: str, **more: Any) -> None:
+        """Ask the sandbox for a fault."""
+        self.sandbox.faults.add(InjectedFault(kind, service_name, operation, **more))
+
+    async def answer(self, session_id: str, content: str = "hello there", headers: dict[str, str] | None = None) -> Any:
+        """Say something, and return what the task looks like when it has ended."""
+        said = await self.client.call(
+            "POST",
+            "/api/v1/chat.message",
+            {"session_id": session_id, "content": content, "mode": "wait", "timeout_ms": 10_000},
+            headers,
+        )
+        assert said.status == 200, said.raw
+        tasks = await self.client.call("GET", f"/api/v1/task.list?session_id={session_id}&limit=1", headers=headers)
+        return tasks.data["items"][0]
+
+
+@asynccontextmanager
+async def stack(redis_url: str, docs: Path, **settings: Any) -> AsyncIterator[Stack]:
+    """Run everything while the block runs."""
+    (docs / "docs").mkdir(exist_ok=True)
+    (docs / "docs" / "page.md").write_text("# Page\n\nThere is one page.\n")
+    async with run_sandbox(docs=docs / "docs") as sandbox:
+        names = [attribute.name for attribute in fields(ServicesSettings)]
+        urls = {name: evolve(getattr(SETTINGS.services, name), url=sandbox.urls[name]) for name in names}
+        async with service(redis_url, consuming=True, services=ServicesSettings(**urls), **settings) as client:
+            yield Stack(client, sandbox)
+
+
+async def until(reads: Any, wanted: Any, seconds: float = 5.0) -> None:
+    """Read again and again until it is what is wanted: for what other processes do in their own time."""
+    with trio.fail_after(seconds):
+        for _ in itertools.count():
+            if await reads() == wanted:
+                return
+            await trio.sleep(0.01)
+
+
+def names(reply: Reply, field: str) -> list[str]:
+    """The ids of a list's items."""
+    return [item[field] for item in reply.data["items"]]

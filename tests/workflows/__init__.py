@@ -1,1 +1,0 @@
-"""Workflows over the whole service and the development platform."""
