@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from cli.core.options import current_options, target_options
+from cli.core.options import target_options
+from cli.core.selection import current_options
 
 
 @click.command()

@@ -15,8 +15,9 @@ from cli.core.context import Target, find_target
 from cli.core.devfile import DATA_DIR, DevStack
 from cli.core.failures import CliFailure, Exit
 from cli.core.interrupts import run_trio, ungrouped
-from cli.core.options import current_options, target_options
+from cli.core.options import target_options
 from cli.core.output import note
+from cli.core.selection import current_options
 from cli.dev.plan import make_plan
 from cli.dev.stack import run_stack
 
