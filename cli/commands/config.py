@@ -7,8 +7,9 @@ from typing import Any, Final
 import click
 
 from cli.core.failures import CliFailure
-from cli.core.options import current_options, listing_options
+from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
+from cli.core.selection import current_options
 from orchestrator.config.loading import SettingOrigin, SettingsFault, load_settings, origins, variable
 
 _COLUMNS: Final = (

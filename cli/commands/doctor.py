@@ -141,8 +141,7 @@ def _clock(difference: float) -> Check:
 
 
 def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Check]:
-    # trio and the stores are needed only here.
-    from cli.commands.consistency import audit_all  # noqa: PLC0415 - as said
+    from cli.commands.consistency import audit_all  # noqa: PLC0415 - trio and the stores are needed here alone
 
     try:
         for found in audit_all(url, log_length=settings.event_log_length, repair=repair):

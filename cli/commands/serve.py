@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from cli.core.options import current_options, target_options
+from cli.core.options import target_options
+from cli.core.selection import current_options
 
 
 @click.command()
@@ -29,7 +30,6 @@ def serve(workers: int | None, bind: str | None, config_file: Path | None) -> in
     if redis_url := current_options().redis_url:
         # The settings come from the environment, and so do those of the workers that are started.
         os.environ["ORCH_REDIS_URL"] = redis_url
-    # Everything of the service is imported here: a help text has no use for it.
-    from orchestrator.running import run  # noqa: PLC0415
+    from orchestrator.running import run  # noqa: PLC0415 - imports the whole service, which a help text does without
 
     return run(config_file, bind=bind, workers=workers)

@@ -13,8 +13,9 @@ from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.follow import FollowedSession, Frame
 from cli.core.interrupts import run_trio, until_interrupted
-from cli.core.options import current_options, listing_options, target_options
+from cli.core.options import listing_options, target_options
 from cli.core.output import Column, printable, show_list, show_record
+from cli.core.selection import current_options
 
 STATES: Final = ("CREATED", "ACTIVE", "PROCESSING", "ERROR", "PAUSED", "SUSPENDED", "TERMINATED", "ARCHIVED", "FAILED")
 _COLUMNS: Final = (

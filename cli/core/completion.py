@@ -1,85 +1,75 @@
-"""What the Tab key offers beside commands and options: tenants, profiles, agents, sessions, tasks.
+"""Completion by Tab of tenants, profiles, agents, sessions, schedules, tasks and batches.
 
-Completion runs in the middle of somebody's typing: where the service does not answer at once, it offers nothing. A
-message would only garble the line, so failures are not told here.
+The shell runs it while the line is typed. A service that fails or does not answer at once is left out without a
+message: one would only garble the line.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 
+from cli.core.context import find_target, read_profiles
+from cli.core.devfile import find_stack
 from cli.core.failures import CliFailure
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
+_TIMEOUT: Final = 1.0
+_LIMIT: Final = 50
+
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def complete_tenants(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
-    """Offer the tenants of the profiles and of a running `dev` stack; and with an API key, those of the service."""
-    # cli.core.context imports the options, which import this module.
-    from cli.core.context import read_profiles  # noqa: PLC0415
-    from cli.core.devfile import find_stack  # noqa: PLC0415
-
+def complete_tenants(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the tenants of the profiles and of a running `dev` stack; with an API key, those of the service too."""
     stack = find_stack()
     tenants = {item["tenant_id"] for item in _items(context, "tenant.list", by_key=True)}
     tenants |= set(stack.tenants) if stack else set()
-    try:
-        tenants |= {profile["tenant"] for profile in read_profiles().values() if "tenant" in profile}
-    except CliFailure:
-        return _matching(tenants, incomplete)
+    tenants |= {profile["tenant"] for profile in _profiles().values() if "tenant" in profile}
     return _matching(tenants, incomplete)
 
 
-def complete_profiles(_: click.Context, __: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+def complete_profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Offer the profiles."""
-    from cli.core.context import read_profiles  # noqa: PLC0415  # as above
-
-    try:
-        return _matching(set(read_profiles()), incomplete)
-    except CliFailure:
-        return []
+    return _matching(set(_profiles()), incomplete)
 
 
-def complete_agents(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
-    """Offer the tenant's agents."""
-    return _matching({item["agent_id"] for item in _items(context, "agent.list")}, incomplete)
+def _complete_ids(route: str, field: str) -> Completer:
+    """Offer a field of the newest items of a list of the API."""
+
+    def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        return _matching({item[field] for item in _items(context, route)}, incomplete)
+
+    return complete
 
 
-def complete_sessions(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
-    """Offer the newest sessions."""
-    return _matching({item["session_id"] for item in _items(context, "session.list")}, incomplete)
-
-
-def complete_schedules(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
-    """Offer the newest schedules."""
-    return _matching({item["schedule_id"] for item in _items(context, "schedule.list")}, incomplete)
-
-
-def complete_tasks(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
-    """Offer the newest tasks."""
-    return _matching({item["task_id"] for item in _items(context, "task.list")}, incomplete)
-
-
-def complete_batches(context: click.Context, _: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
-    """Offer the newest batches."""
-    return _matching({item["batch_id"] for item in _items(context, "batch.list")}, incomplete)
+complete_agents: Final = _complete_ids("agent.list", "agent_id")
+complete_sessions: Final = _complete_ids("session.list", "session_id")
+complete_schedules: Final = _complete_ids("schedule.list", "schedule_id")
+complete_tasks: Final = _complete_ids("task.list", "task_id")
+complete_batches: Final = _complete_ids("batch.list", "batch_id")
 
 
 def _items(context: click.Context, route: str, *, by_key: bool = False) -> list[dict[str, Any]]:
-    from cli.core.client import AdminApi, Api  # noqa: PLC0415  # httpx is needed only where a service is asked
-    from cli.core.context import find_target  # noqa: PLC0415  # as above
+    from cli.core.client import AdminApi, Api  # noqa: PLC0415 - httpx is slow to import, and most commands start without
 
     try:
         with context.scope(cleanup=False):
             target = find_target()
         if not target.api_url:
             return []
-        with AdminApi(target, timeout=1.0) if by_key else Api(target, operator=True, timeout=1.0) as api:
-            items: list[dict[str, Any]] = api.get(route, limit=50)["items"]
+        with AdminApi(target, timeout=_TIMEOUT) if by_key else Api(target, operator=True, timeout=_TIMEOUT) as api:
+            items: list[dict[str, Any]] = api.get(route, limit=_LIMIT)["items"]
             return items
     except CliFailure:
         return []
 
 
-def _matching(names: set[str], incomplete: str) -> "list[str | CompletionItem]":
+def _profiles() -> dict[str, dict[str, str]]:
+    try:
+        return read_profiles()
+    except CliFailure:
+        return {}
+
+
+def _matching(names: set[str], incomplete: str) -> list[str]:
     return [name for name in sorted(names) if name.startswith(incomplete)]

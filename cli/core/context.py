@@ -10,7 +10,7 @@ from attrs import frozen
 
 from cli.core.devfile import DevStack, find_stack
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import Options, current_options
+from cli.core.selection import Options, current_options
 
 PROFILE_FIELDS: Final = ("api_url", "redis_url", "tenant", "token", "api_key")
 

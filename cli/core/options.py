@@ -1,38 +1,20 @@
-"""The options that every command takes, before or after its name, merged into one record."""
+"""The shared options of all commands, which stand before or after the command's name."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
-from attrs import frozen
 
 from cli.core.completion import complete_profiles, complete_tenants
+from cli.core.selection import set_option
 
 F = TypeVar("F", bound=Callable[..., Any])
-_META: Final = "nooble-orch.options"
 FORMATS: Final = ("table", "json", "jsonl")
 
 
-@frozen
-class Options:
-    """What the command line itself says; None where it says nothing."""
-
-    redis_url: str | None = None
-    api_url: str | None = None
-    tenant: str | None = None
-    token: str | None = None
-    profile: str | None = None
-    format: str | None = None
-    color: bool = True
-
-
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    # `meta` is one dictionary for a command and the groups above it, and the command's own options come last: so what
-    # stands after the command outweighs what stands before it.
-    given = context.meta.setdefault(_META, {})
-    assert parameter.name is not None  # noqa: S101  # an option always has a name
-    if value is not None and context.get_parameter_source(parameter.name) is not click.core.ParameterSource.DEFAULT:
-        given[parameter.name] = value
+    if value is not None:
+        set_option(context, str(parameter.name), value)
 
 
 def _option(*names: str, **settings: Any) -> Callable[[F], F]:
@@ -75,8 +57,3 @@ def listing_options(command: F) -> F:
     for option in reversed(_LISTING):
         command = option(command)
     return target_options(command)
-
-
-def current_options() -> Options:
-    """Return what was given, before and after the command."""
-    return Options(**click.get_current_context().meta.get(_META, {}))

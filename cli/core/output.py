@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.options import current_options
+from cli.core.selection import current_options
 
 # What a terminal would obey instead of showing it: C0 but tab and newline, DEL, C1.
 _CONTROLS: Final = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}

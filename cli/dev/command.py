@@ -15,8 +15,9 @@ from cli.core.context import Target, find_target
 from cli.core.devfile import DATA_DIR, DevStack
 from cli.core.failures import CliFailure, Exit
 from cli.core.interrupts import run_trio, ungrouped
-from cli.core.options import current_options, target_options
+from cli.core.options import target_options
 from cli.core.output import note
+from cli.core.selection import current_options
 from cli.dev.plan import make_plan
 from cli.dev.stack import run_stack
 
@@ -72,8 +73,8 @@ def dev(
             await trio.sleep_forever()
         if message is None:
             _introduce(stack)
-        # Imported while the processes start, it would compete with them; a stack that only serves has no use for it.
-        from cli.chat.session import Wish, run_chat  # noqa: PLC0415
+        # A stack that only serves needs no chat, and at the top the import would slow down the start of the processes.
+        from cli.chat.session import Wish, run_chat  # noqa: PLC0415 - imported only after the processes have started
 
         return await run_chat(_target(stack, tenant), Wish(agent_id=agent, message=message, yes=yes))
 

@@ -45,17 +45,17 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         return await sessions.serve(opened, session_id)
 
     async def workflow(task_id: str) -> Response | None:
-        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
+        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
         return await workflows.serve(opened, task_id)
 
     updates = UpdateSocket(*shared)
 
     async def updated() -> Response | None:
-        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
+        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
         return await updates.serve_service(opened)
 
     async def notified() -> Response | None:
-        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # as above
+        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
         return await notifications.serve(opened, "notifications")
 
     @cache

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import structlog
 import trio
@@ -39,9 +39,7 @@ from orchestrator.models.events.events import (
 )
 from orchestrator.models.plans.workflow import WorkflowCancel, WorkflowInput, WorkflowInputFrame
 from orchestrator.models.sessions.chat import ChatTurn
-
-if TYPE_CHECKING:
-    from orchestrator.websocket.connection import Connection
+from orchestrator.websocket.peer import Peer
 
 HANDLE_SECONDS: Final = 15.0
 """Deadline of what one frame asks for."""
@@ -56,7 +54,7 @@ _log = structlog.get_logger("orchestrator.websocket")
 class ClientFrame:
     """A frame, read and checked."""
 
-    connection: "Connection"
+    connection: Peer
     authenticator: Authenticator
     ctx: RequestContext
     data: Any
@@ -117,7 +115,7 @@ async def _workflow_cancel(said: ClientFrame) -> None:
     await workflows.cancel(said.ctx, task_id, reason=said.data.reason, of_session=_session_of(connection))
 
 
-def _session_of(connection: "Connection") -> str | None:
+def _session_of(connection: Peer) -> str | None:
     """Return the session whose workflows alone are spoken to on this socket; None: any of the user's."""
     return connection.session_id if connection.converses else None
 
@@ -171,7 +169,7 @@ class Frames:
     """
 
     def __init__(
-        self, connection: "Connection", authenticator: Authenticator, table: Mapping[str, FrameHandler] = HANDLERS
+        self, connection: Peer, authenticator: Authenticator, table: Mapping[str, FrameHandler] = HANDLERS
     ) -> None:
         self._table = table
         self._connection = connection

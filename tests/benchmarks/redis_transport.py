@@ -122,7 +122,7 @@ def measure_redis_asyncio(url: str, callers: int, seconds: float) -> Figure:
     """Measure redis.asyncio, which runs on an event loop of its own."""
     import asyncio  # noqa: PLC0415 - the peer's event loop, in the peer's process only
 
-    from redis.asyncio import Redis  # noqa: PLC0415 - as above
+    from redis.asyncio import Redis  # noqa: PLC0415 - the peer runs in a process of its own
 
     async def run() -> Stretch:
         async with Redis.from_url(url, max_connections=callers + 1) as redis:

@@ -55,6 +55,6 @@ def _notes(operation: Operation) -> str:
 
 
 if __name__ == "__main__":
-    print(services_table())  # noqa: T201
+    print(services_table())  # noqa: T201 - printing the tables is what this script is for
     for name in SERVICES:
-        print(f"\n## {name}\n\n{operations_table(name)}")  # noqa: T201
+        print(f"\n## {name}\n\n{operations_table(name)}")  # noqa: T201 - printing the tables is what this script is for

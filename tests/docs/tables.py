@@ -85,4 +85,4 @@ TABLES = {
 
 if __name__ == "__main__":
     for page, tables in TABLES.items():
-        print(f"{page}\n\n" + "\n\n".join(tables) + "\n")  # noqa: T201
+        print(f"{page}\n\n" + "\n\n".join(tables) + "\n")  # noqa: T201 - printing the tables is what this script is for

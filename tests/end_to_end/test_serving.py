@@ -49,7 +49,7 @@ async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_thei
     os.kill(first, signal.SIGKILL)
     assert (await stack.say(session_id, "one", mode="wait"))["data"]["content"] == "one"
     with trio.fail_after(15):
-        while len(children := children_of(supervisor.process.pid)) < 2 or first in children:  # noqa: ASYNC110 - as above
+        while len(children := children_of(supervisor.process.pid)) < 2 or first in children:  # noqa: ASYNC110 - another process starts them
             await trio.sleep(0.05)
     replaced = [pid for pid in children_of(supervisor.process.pid) if pid != second]
     assert (await stack.say(session_id, "two", mode="wait"))["data"]["content"] == "two"

@@ -9,7 +9,7 @@ from orchestrator.domain.tasks.task_messages import read_task_message
 from orchestrator.errors import InvalidBody, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.services.tasks.enqueue import complete_turn, new_entry_of
+from orchestrator.services.operations.enqueue import complete_turn, new_entry_of
 from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore, ExternalEntry
 
 _log = structlog.get_logger()

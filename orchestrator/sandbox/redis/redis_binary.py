@@ -50,8 +50,13 @@ def read_version(path: Path) -> RedisBinary:
         NoRedisServer: it does not run, or answers something else than a version.
     """
     try:
-        # The path is one that PATH or an installed package names, and no shell reads it.
-        answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+        answer = subprocess.run(  # noqa: S603 - PATH or an installed package names the path, and no shell reads it
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise NoRedisServer(f"{path} does not run on this machine: {error}") from error
     match = re.search(r"\bv=(\d+(?:\.\d+)*)", answer.stdout)

@@ -49,8 +49,10 @@ class PassageIndex:
     """
 
     def __init__(self, passages: Sequence[Passage]) -> None:
-        # An optional extra, and slow to import: nothing but the sandbox's own process pays for it.
-        from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer  # noqa: PLC0415
+        from sklearn.feature_extraction.text import (  # noqa: PLC0415 - optional, and slow to import: only the index needs it
+            HashingVectorizer,
+            TfidfVectorizer,
+        )
 
         self.passages = list(passages)
         self._hashing = HashingVectorizer(n_features=DIMENSIONS, analyzer=words, alternate_sign=True)

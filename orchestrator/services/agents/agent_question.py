@@ -19,7 +19,7 @@ from orchestrator.models.common.timestamps import from_timestamp, now_ms
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
 from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
-from orchestrator.services.agents.agent_pin import agent_of
+from orchestrator.services.chat.agent_pin import agent_of
 from orchestrator.services.chat.turn_deadline import in_time
 from orchestrator.services.chat.turn_execution import STREAMED, Inputs, TurnExecution
 from orchestrator.services.chat.turn_plan import EXECUTED, run_turn, turn_schedule

@@ -20,7 +20,7 @@ from orchestrator.models.common.timestamps import from_timestamp, now_ms, to_tim
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.tasks.waits import Wait
-from orchestrator.services.agents.agent_pin import agent_of
+from orchestrator.services.chat.agent_pin import agent_of
 from orchestrator.services.chat.turn_deadline import in_time
 from orchestrator.services.chat.turn_execution import STREAMED, Inputs, TurnExecution
 from orchestrator.services.chat.turn_memory import TurnMemory

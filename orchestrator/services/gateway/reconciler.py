@@ -160,6 +160,5 @@ class Reconciler:
             stream = GatewayStream(pieces)
             while await stream.receive() is not None:
                 pass
-            # It would not have ended well without.
-            assert stream.usage is not None  # noqa: S101 - as the line above says
+            assert stream.usage is not None  # noqa: S101 - a stream without usage ends with an error
             return stream.usage

@@ -12,9 +12,9 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.replay import Replayed, ReplayRequest
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
+from orchestrator.services.operations.enqueue import CHAT_TURN, complete_turn, new_entry_of
 from orchestrator.services.plans.plan_journal import UNDO
 from orchestrator.services.shared.views import rate_limited, session_closed, session_not_found, tenant_refuses
-from orchestrator.services.tasks.enqueue import CHAT_TURN, complete_turn, new_entry_of
 from orchestrator.services.workflows.workflow_records import WORKFLOW, is_result
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore, TaskRecord

@@ -151,7 +151,7 @@ class TenantService:
         assert seen is not None  # noqa: S101 - only a change can be refused
         if seen.tenant.state is TenantState.DRAINING and await self.store.advance(tenant_id) is not seen.tenant.state:
             seen = await self.store.look(tenant_id)
-            assert seen is not None  # noqa: S101 - as above
+            assert seen is not None  # noqa: S101 - only a change can be refused
         return seen.tenant
 
     async def _page(self, load: Callable[[str], Awaitable[T]], cursor: str | None, limit: int) -> Page[T]:

@@ -13,10 +13,10 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.operations.transfer import Imported, TransferItem
 from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
 from orchestrator.services.shared.views import tenant_refuses
-from orchestrator.services.tasks.enqueue import new_entry_of
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.transfers import PHASES, TransferStore
 from orchestrator.store.scheduling.due import DueTenants

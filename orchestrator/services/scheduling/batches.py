@@ -30,7 +30,7 @@ from orchestrator.models.tasks.batch import (
     ItemResult,
 )
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
-from orchestrator.services.agents.agent_lookup import Agents, must_exist
+from orchestrator.services.shared.agent_lookup import Agents, must_exist
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
 from orchestrator.services.shared.paging import SCAN_BOUND, filtered_page
 from orchestrator.services.shared.views import key_reused, tenant_refuses, viewer_of

@@ -17,7 +17,7 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import from_timestamp, now_ms
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionUpdate
-from orchestrator.services.agents.agent_lookup import Agents, must_exist
+from orchestrator.services.shared.agent_lookup import Agents, must_exist
 from orchestrator.services.shared.paging import filtered_page
 from orchestrator.services.shared.views import (
     agent_body,

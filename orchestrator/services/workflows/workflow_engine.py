@@ -16,8 +16,8 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.plans.orchestration import MEDIUM, ONCE, ServiceCall
 from orchestrator.models.plans.workflow import WorkflowDefinition, WorkflowInput
 from orchestrator.models.tasks.task_updates import TaskProgress
-from orchestrator.services.agents.agent_lookup import LOOK_SECONDS
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.shared.agent_lookup import LOOK_SECONDS
 from orchestrator.services.shared.call_contexts import call_for
 from orchestrator.services.shared.named_pages import page_by_name
 from orchestrator.store.plans.delegations import DelegationStore

@@ -35,7 +35,7 @@ class Running:
         with trio.move_on_after(10):
             for name in ("api_url", "sandbox_url", "redis_url"):
                 # The end of another's child can't be waited for, only be seen.
-                while _listens(self.described[name]):  # noqa: ASYNC110
+                while _listens(self.described[name]):  # noqa: ASYNC110 - another process closes the port
                     await trio.sleep(0.02)
             return True
         return False

@@ -80,7 +80,7 @@ async def test_a_message_waits_for_the_turns_that_its_session_has_already(stage:
     written = message(session, "say b")
     await write(stage, written)
     with trio.fail_after(5):
-        while not await stage.redis.llen(stage.keys.turns("acme", session.session_id)):  # noqa: ASYNC110  # as above
+        while not await stage.redis.llen(stage.keys.turns("acme", session.session_id)):  # noqa: ASYNC110  # a list tells nobody
             await trio.sleep(0.005)
     assert stage.turns.began == ["hold a"]
     stage.turns.release.set()
