@@ -11,7 +11,7 @@ from attrs import frozen
 
 from orchestrator.errors import InvalidParameter
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
-from orchestrator.models.common.ids import ID_PATTERN, is_id
+from orchestrator.models.common.ids import ID_PATTERN, IDEMPOTENCY_KEY_PATTERN, is_id, is_idempotency_key
 from orchestrator.models.common.principal import Principal, RequestContext, TraceContext
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
@@ -46,7 +46,7 @@ def read_marks(headers: Mapping[str, str]) -> Marks:
     marks = Marks(
         _id(headers, "X-Correlation-ID", faults),
         _id(headers, "X-Message-ID", faults),
-        _id(headers, "Idempotency-Key", faults),
+        _idempotency_key(headers, faults),
         _priority(headers, faults),
         read_trace(headers.get("traceparent")),
     )
@@ -95,13 +95,21 @@ def read_trace(header: str | None) -> TraceContext:
 
 def _id(headers: Mapping[str, str], name: str, faults: list[FieldFault]) -> str | None:
     value = headers.get(name.lower())
-    if value is None:
-        return None
-    # An Idempotency-Key is a structured string, and so may come in quotes.
-    value = value.strip('"')
-    if is_id(value):
+    if value is None or is_id(value):
         return value
     faults.append(FieldFault(f"$.headers.{name}", f"must match {ID_PATTERN}"))
+    return None
+
+
+def _idempotency_key(headers: Mapping[str, str], faults: list[FieldFault]) -> str | None:
+    value = headers.get("idempotency-key")
+    if value is None:
+        return None
+    # An Idempotency-Key is a structured string (RFC 8941), and so may come in quotes.
+    bare = value[1:-1] if len(value) > 2 and value[0] == value[-1] == '"' else value
+    if is_idempotency_key(bare):
+        return bare
+    faults.append(FieldFault("$.headers.Idempotency-Key", f"must match {IDEMPOTENCY_KEY_PATTERN}"))
     return None
 
 

@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import sha256
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -77,7 +78,9 @@ class TokenVerifier:
     async def _key(self, algorithm: Any, kid: Any) -> str | jwt.PyJWK:
         if algorithm == "HS256" and self._settings.secret:
             return self._settings.secret
-        if self._jwks is not None and algorithm in ALGORITHMS and (kid is None or isinstance(kid, str)):
+        # A header is any JSON: an algorithm may be a list, which can't be looked up.
+        known = isinstance(algorithm, str) and algorithm in ALGORITHMS
+        if self._jwks is not None and known and (kid is None or isinstance(kid, str)):
             return await self._jwks.key(kid, algorithm)
         raise Unauthorized("The token is signed with an algorithm that is not taken here.")
 
@@ -111,9 +114,13 @@ class TokenVerifier:
 
 def _grant(claims: dict[str, Any], settings: JwtSettings) -> Grant:
     user_id, expires_at, token_id = claims["sub"], float(claims["exp"]), claims.get("jti")
-    if not is_id(user_id):
+    if not isinstance(user_id, str) or not is_id(user_id):
         raise Unauthorized("The token's claim 'sub' is no acceptable id.")
+    if token_id is not None and not isinstance(token_id, str):
+        raise Unauthorized("The token's claim 'jti' is no string.")
     issued_at = float(claims.get("iat", 0))
+    if not isfinite(expires_at) or not isfinite(issued_at):
+        raise Unauthorized("The token's times are no moments.")
     # Revocations are kept for as long as a token may live: one that lived longer would be good again afterwards.
     if expires_at - (issued_at or time.time()) > settings.max_lifetime + settings.leeway:
         raise Unauthorized("The token lives longer than tokens may here.")

@@ -9,6 +9,9 @@ from uuid_utils import uuid7
 ID_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,64}$"
 _ID: Final = re.compile(ID_PATTERN, re.ASCII)
 
+IDEMPOTENCY_KEY_PATTERN: Final = r"^[\x20-\x7e]{1,255}$"
+_IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY_PATTERN, re.ASCII)
+
 Id = Annotated[str, Meta(pattern=ID_PATTERN, description="An identifier: letters, digits, `_`, `.` and `-`.")]
 
 
@@ -23,3 +26,8 @@ def is_id(text: str) -> bool:
     Neither a colon nor a brace passes, so no identifier can forge a Redis key or a hash tag.
     """
     return _ID.fullmatch(text) is not None
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Tell whether `text` may be an idempotency key: printable ASCII. In a Redis key it comes last, so it forges none."""
+    return _IDEMPOTENCY_KEY.fullmatch(text) is not None

@@ -9,7 +9,7 @@ from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp
 
-EntryId = Annotated[str, Meta(pattern=r"^\d{1,20}-\d{1,20}$", description="The id of a dead letter.")]
+EntryId = Annotated[str, Meta(pattern=r"^\d{1,19}-\d{1,19}$", description="The id of a dead letter.")]
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 from orchestrator import errors as faults
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.envelope import AnswerMeta, ErrorBody, FieldFault, MessageType, Status
-from orchestrator.models.common.ids import Id
+from orchestrator.models.common.ids import ID_PATTERN, IDEMPOTENCY_KEY_PATTERN, Id
 from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.routes.http.event_stream import EVENT_STREAM
 from orchestrator.routes.http.open_routes import OPEN_ROUTES, OpenRoute
@@ -43,6 +43,15 @@ _HEADERS_IN: Final = {
     "traceparent": "W3C trace context.",
     "Idempotency-Key": "The same key with the same body is done once within 24 hours.",
     "Last-Event-ID": "Of a stream that was cut off: the last event that arrived.",
+}
+_ID_SCHEMA: Final = {"type": "string", "pattern": ID_PATTERN}
+_HEADER_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
+    "X-Correlation-ID": _ID_SCHEMA,
+    "X-Message-ID": _ID_SCHEMA,
+    "X-Tenant-ID": _ID_SCHEMA,
+    "X-Request-Priority": {"type": "integer", "minimum": 0, "maximum": 9},
+    "Idempotency-Key": {"type": "string", "pattern": IDEMPOTENCY_KEY_PATTERN},
+    "Last-Event-ID": {"type": "string", "pattern": r"^\d{0,15}$"},
 }
 _HEADERS_OUT: Final = {
     "X-Correlation-ID": "As in the request, or made.",
@@ -138,9 +147,7 @@ class _Writer:
                     "name": name,
                     "in": "header",
                     "description": words,
-                    "schema": {"type": "integer", "minimum": 0, "maximum": 9}
-                    if name == "X-Request-Priority"
-                    else {"type": "string"},
+                    "schema": _HEADER_SCHEMAS.get(name, {"type": "string"}),
                 }
                 for name, words in _HEADERS_IN.items()
             },

@@ -1,6 +1,6 @@
 """Usage, as those see it who spend."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Final
 
 from attrs import frozen
@@ -37,7 +37,7 @@ class UsageService:
         if group_by is UsageGroup.SESSION and not whole:
             raise PermissionMissing("Usage by session is for those who see the whole tenant.")
         until = _day("to", last) or datetime.now(UTC).date()
-        since = _day("from", first) or until - timedelta(days=DEFAULT_DAYS - 1)
+        since = _day("from", first) or _days_before(until)
         only = ctx.principal.user_id if group_by is UsageGroup.USER and not whole else None
         return await self.ledger.read(ctx.tenant_id, since, until, group_by, only=only)
 
@@ -48,3 +48,8 @@ def _day(name: str, text: str | None) -> date | None:
     except ValueError:
         fault = FieldFault(f"$.query.{name}", "must be a day such as 2026-01-31")
         raise InvalidParameter(f"{fault.path} {fault.message}.", details=[fault]) from None
+
+
+def _days_before(until: date) -> date:
+    """Return the first day of a range that names its last one only; the calendar begins with the year 1."""
+    return date.fromordinal(max(1, until.toordinal() - DEFAULT_DAYS + 1))

@@ -1,9 +1,13 @@
 """Cursors of lists: opaque outside, a place in an order inside."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Final
 
 from orchestrator.errors import InvalidParameter
 from orchestrator.models.common.envelope import FieldFault
+
+LAST_MOMENT: Final = 2**53
+"""Greater numbers are no moments (ms), and Redis' scores don't hold them."""
 
 
 def write_cursor(place: tuple[int, str]) -> str:
@@ -22,7 +26,9 @@ def read_cursor(cursor: str | None) -> tuple[int, str] | None:
         return None
     try:
         moment, name = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().split(":")
-        return int(moment), name
+        if not 0 <= (place := int(moment)) <= LAST_MOMENT:
+            raise ValueError("no moment")
+        return place, name
     except ValueError:
         fault = FieldFault("$.query.cursor", "is not a cursor of this list")
         raise InvalidParameter("The cursor is not one that a list of this service gave.", details=[fault]) from None
