@@ -29,5 +29,5 @@ def is_id(text: str) -> bool:
 
 
 def is_idempotency_key(text: str) -> bool:
-    """Tell whether `text` may be an idempotency key: printable ASCII. In a Redis key it comes last, so it forges none."""
+    """Tell whether `text` may be an idempotency key: printable ASCII; it ends the Redis key that has it."""
     return _IDEMPOTENCY_KEY.fullmatch(text) is not None
