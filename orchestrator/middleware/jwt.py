@@ -126,11 +126,13 @@ def _grant(claims: dict[str, Any], settings: JwtSettings) -> Grant:
         raise Unauthorized("The token lives longer than tokens may here.")
     role = _role(claims)
     permissions = _permissions(claims, role)
+    # What outlives a request, as a socket does, ends by the same clock as the next request would be refused by.
+    good_until = expires_at + settings.leeway
     principals = {
-        tenant: Principal(tenant, user_id, role, permissions, expires_at, token_id, issued_at)
+        tenant: Principal(tenant, user_id, role, permissions, good_until, token_id, issued_at)
         for tenant in _tenants(claims)
     }
-    return Grant(MappingProxyType(principals), expires_at + settings.leeway)
+    return Grant(MappingProxyType(principals), good_until)
 
 
 def _tenants(claims: dict[str, Any]) -> list[str]:

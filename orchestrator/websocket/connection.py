@@ -267,8 +267,9 @@ class Connection:
             size += len(event.frame)
             ending = self._subject.ending(event)
             if ending is not None or size >= WRITE_BYTES or event is events[-1]:
-                await self._wire.send([event.frame for event in batch])
+                # Noted before: a frame of the reader's that is written meanwhile goes out behind these.
                 self._offset = event.offset
+                await self._wire.send([event.frame for event in batch])
                 batch, size = [], 0
             if ending is not None:
                 self.end(NORMAL, ending)

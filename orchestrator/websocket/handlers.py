@@ -76,11 +76,10 @@ async def _message(said: ClientFrame) -> None:
         raise NotFound("There is no session on this socket to say it to.")
     admitted = await said.connection.services.chat.send(said.ctx, said.connection.session_id, said.data)
     if admitted.replayed:
-        # The log told of it when it came first; this frame is answered all the same.
+        # The log told of it when it came first; this frame is answered all the same, as things stand now.
         accepted = admitted.accepted
-        status = ChatStatusUpdate(
-            accepted.message_id, accepted.task_id, accepted.status, queue_position=accepted.queue_position
-        )
+        standing = await said.connection.services.chat.standing(said.ctx, accepted)
+        status = ChatStatusUpdate(accepted.message_id, accepted.task_id, standing)
         await said.connection.reply("chat.status_update", status, said.ctx.correlation_id)
 
 

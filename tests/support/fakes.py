@@ -167,8 +167,11 @@ class FakeLog:
     async def head(self, tenant: str, session: str) -> tuple[int, str]:
         return len(self.events), "e1"
 
+    async def read(self, tenant: str, session: str, *, after: int, limit: int) -> list[LoggedEvent]:
+        return self.events[after : after + limit]
+
     @asynccontextmanager
-    async def follow(self, tenant: str, session: str, *, after: int, epoch: str) -> AsyncIterator[Any]:
+    async def follow(self, tenant: str, session: str, *, after: int, epoch: str | None) -> AsyncIterator[Any]:
         self.followers += 1
         try:
             yield FakeFollower(self, after, recovered=not self.cut)
@@ -222,6 +225,10 @@ class FakeChat:
         ]
         for name, data in events[:upto]:
             self.log.emit(name, data)
+
+    async def standing(self, ctx: RequestContext, accepted: ChatAccepted) -> MessageStatus:
+        done = any(event.name == "chat.completed" for event in self.log.events)
+        return MessageStatus.COMPLETED if done else MessageStatus.PROCESSING
 
     async def wait(self, ctx: RequestContext, accepted: ChatAccepted, timeout_ms: int) -> ChatAnswer | ChatAccepted:
         if isinstance(self.answer, OrchestratorError):

@@ -27,7 +27,14 @@ from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.limits import RateState
 from orchestrator.models.common.principal import Principal, RequestContext, Role
 from orchestrator.models.events.events import ChatStatusUpdate, ToolResult
-from orchestrator.models.sessions.chat import ChatAccepted, ChatCancelled, ChatTurn, HistoryMessage, Speaker
+from orchestrator.models.sessions.chat import (
+    ChatAccepted,
+    ChatCancelled,
+    ChatTurn,
+    HistoryMessage,
+    MessageStatus,
+    Speaker,
+)
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.batch import Batch, BatchStatus, OnItemError
 from orchestrator.services.chat.messages import Admitted
@@ -147,6 +154,9 @@ class Chat:
             body = make_body("chat.status_update", data, tenant_id="acme", correlation_id=ctx.correlation_id)
             await self._log.append_body("chat.status_update", body)
         return Admitted(accepted, replayed, None)
+
+    async def standing(self, ctx: RequestContext, accepted: ChatAccepted) -> MessageStatus:
+        return MessageStatus.COMPLETED
 
     async def cancel(self, ctx: RequestContext, message_id: str) -> ChatCancelled:
         if message_id != "m1":

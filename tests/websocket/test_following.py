@@ -164,3 +164,19 @@ async def test_a_client_that_vanishes_leaves_nothing(stage: Stage) -> None:
         assert (await stream.receive_some(12)).endswith(b"101")
         await stage.until_open(1)
     await stage.until_open(0)
+
+
+async def test_frames_of_the_sockets_own_never_carry_an_offset_that_the_client_has_passed(stage: Stage) -> None:
+    async def write() -> None:
+        for number in range(300):
+            await stage.log.chunk(number + 1)
+
+    async with stage.client() as client, trio.open_nursery() as nursery:
+        await client.next("session.state_update")
+        nursery.start_soon(write)
+        for number in range(100):
+            await client.say("system.ping", {"client_timestamp": number})
+        seen: list[int] = []
+        while len(seen) < 400:
+            seen.append((await client.frame())["offset"])
+    assert (seen == sorted(seen), seen[-1]) == (True, 300)

@@ -25,7 +25,7 @@ class Principal:
     permissions: frozenset[str]
     """`domain:action` each; `domain:*`, `*:action` and `*` stand for many."""
     expires_at: float
-    """Seconds since the Unix epoch; `inf` for an API key."""
+    """Seconds since the Unix epoch, leeway included; `inf` for an API key."""
     token_id: str | None = None
     issued_at: float = 0.0
     """Seconds since the Unix epoch; 0 where the token does not say."""

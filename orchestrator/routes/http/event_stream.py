@@ -1,9 +1,11 @@
 """Events of one log as `text/event-stream` (WHATWG HTML, server-sent events), up to the end of what they tell of.
 
-They are the very events of the log, so `id:` is the offset, and a client that was cut off asks again with the same
-idempotency key and `Last-Event-ID`.
+They are the very events of the log, so `id:` is its epoch and the offset, and a client that was cut off asks again with
+the same idempotency key and `Last-Event-ID`. What has ended and has nothing behind that id is answered by 204, which
+tells an `EventSource` to stop asking.
 """
 
+import re
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -11,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 import trio
+from attrs import frozen
 from quart import Response
 from quart.wrappers.response import ResponseBody
 
@@ -20,17 +23,29 @@ from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.events.events import Trouble
 from orchestrator.routes.http.registry import RouteCall
 from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, HubStopped, LogLost
-from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.events.events import EventLog, LoggedEvent
 from orchestrator.store.events.frames import make_body
 
 EVENT_STREAM: Final = "text/event-stream"
 KEEP_ALIVE_SECONDS: Final = 15.0
 """After so long without an event a comment is sent, so that no proxy takes the stream for dead."""
 
-KEEP_ALIVE: Final = b": keep-alive\n\n"
+KEEP_ALIVE: Final = b": keep-alive\n"
+"""A comment alone, without the blank line that ends an event: some clients take what stands before one for an event."""
+LAST_EVENT_ID_PATTERN: Final = r"^(?:([A-Za-z0-9_.-]{1,64})-)?(\d{1,15})$"
+_ID: Final = re.compile(LAST_EVENT_ID_PATTERN.removeprefix("^").removesuffix("$"), re.ASCII)
 
 
-def last_event_id(call: RouteCall) -> int | None:
+@frozen
+class Place:
+    """A place in a log, as a client names it."""
+
+    offset: int
+    epoch: str | None = None
+    """None: of whichever epoch there is."""
+
+
+def last_event_id(call: RouteCall) -> Place | None:
     """Return the last event that the client has of an earlier stream.
 
     Raises:
@@ -39,9 +54,10 @@ def last_event_id(call: RouteCall) -> int | None:
     value = call.exchange.headers.get("last-event-id")
     if value is None or value == "":
         return None
-    if value.isascii() and value.isdecimal() and len(value) < 16:
-        return int(value)
-    fault = FieldFault("$.headers.Last-Event-ID", "must be the id of an event, a whole number")
+    named = _ID.fullmatch(value)
+    if named is not None:
+        return Place(int(named[2]), named[1])
+    fault = FieldFault("$.headers.Last-Event-ID", "must be the id of an event")
     raise InvalidParameter(f"The header Last-Event-ID {fault.message}.", details=[fault])
 
 
@@ -51,9 +67,9 @@ class FollowedEvents(ResponseBody, ABC):
     Args:
         call: the request.
         following: the log, from where the client wants it.
-        timeout_ms: how long to wait for the end.
         subject: what is followed, for the parting words: `turn`.
         subject_id: its id, to which troubles belong.
+        until: the offset behind which nothing of it follows, where it has ended; else None.
     """
 
     def __init__(
@@ -61,15 +77,15 @@ class FollowedEvents(ResponseBody, ABC):
         call: RouteCall,
         following: AbstractAsyncContextManager[Follower],
         *,
-        timeout_ms: int,
         subject: str,
         subject_id: str,
+        until: int | None = None,
     ) -> None:
         self.exchange: Exchange = call.exchange
         self._call = call
-        self._deadline = trio.current_time() + timeout_ms / 1000
         self._ended = False
-        self._unfinished = b": the %s goes on; ask again with Last-Event-ID\n\n" % subject.encode()
+        self._until = until
+        self._unfinished = b": the %s goes on; ask again with Last-Event-ID\n" % subject.encode()
         self._subject_id = subject_id
         self._following = following
         self._follower: Follower | None = None
@@ -95,6 +111,19 @@ class FollowedEvents(ResponseBody, ABC):
     ) -> None:
         await self._following.__aexit__(kind, error, trace)
 
+    async def is_over(self, log: EventLog, owner_id: str, after: int) -> bool:
+        """Tell whether what has ended has no event behind an offset that is still in its log.
+
+        Args:
+            log: where its events are.
+            owner_id: whose log it is.
+            after: the offset.
+        """
+        if self._until is None:
+            return False
+        events = await log.read(self._call.ctx.tenant_id, owner_id, after=after, limit=self._until)
+        return not any(self.concerns(event.name, orjson.loads(event.body)["data"]) for event in events)
+
     def __aiter__(self) -> "FollowedEvents":
         return self
 
@@ -117,31 +146,33 @@ class FollowedEvents(ResponseBody, ABC):
         if not follower.recovered:
             return await self._outcome()
         while True:
-            left = self._deadline - trio.current_time()
-            if left <= 0:
-                self._ended = True
-                return self._unfinished
             events: list[LoggedEvent] = []
-            with trio.move_on_after(min(KEEP_ALIVE_SECONDS, left)):
+            with trio.move_on_after(KEEP_ALIVE_SECONDS):
                 events = await follower.receive()
-            if not events and left > KEEP_ALIVE_SECONDS:
+            if not events:
                 return KEEP_ALIVE
             chunk = b"".join(self._render(event) for event in events)
+            if self._until is not None and events[-1].offset >= self._until:
+                self._ended = True
             if chunk:
                 return chunk
+            if self._ended:
+                raise StopAsyncIteration
 
     async def _outcome(self) -> bytes:
+        told = await self.outcome(round(KEEP_ALIVE_SECONDS * 1000))
+        if told is None:
+            return KEEP_ALIVE
         self._ended = True
-        left = max(self._deadline - trio.current_time(), 0)
-        told = await self.outcome(round(left * 1000))
-        return self._unfinished if told is None else self._unlogged(*told)
+        return self._unlogged(*told)
 
     def _render(self, event: LoggedEvent) -> bytes:
         data: dict[str, Any] = orjson.loads(event.body)["data"]
         if not self.concerns(event.name, data):
             return b""
         self._ended = self._ended or self.ends(event.name, data)
-        return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.offset, event.name.encode(), event.frame)
+        epoch, name = event.epoch.encode(), event.name.encode()
+        return b"id: %s-%d\nevent: %s\ndata: %s\n\n" % (epoch, event.offset, name, event.frame)
 
     def _trouble(self, error: OrchestratorError) -> bytes:
         body = error.body(self._call.ctx.correlation_id)
@@ -153,6 +184,11 @@ class FollowedEvents(ResponseBody, ABC):
         """Write an event that is in no log, and so has no id."""
         body = make_body(name, data, tenant_id=self._call.ctx.tenant_id, correlation_id=self._call.ctx.correlation_id)
         return b"event: %s\ndata: %s\n\n" % (name.encode(), body)
+
+
+def nothing_follows(call: RouteCall) -> Response:
+    """Answer that nothing follows the last event of the client (204)."""
+    return respond(call.exchange, b"", 204, EVENT_STREAM)
 
 
 def stream_response(call: RouteCall, events: FollowedEvents, *, replayed: bool) -> Response:

@@ -12,7 +12,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.envelope import AnswerMeta, ErrorBody, FieldFault, MessageType, Status
 from orchestrator.models.common.ids import ID_PATTERN, IDEMPOTENCY_KEY_PATTERN, Id
 from orchestrator.models.common.timestamps import Timestamp
-from orchestrator.routes.http.event_stream import EVENT_STREAM
+from orchestrator.routes.http.event_stream import EVENT_STREAM, LAST_EVENT_ID_PATTERN
 from orchestrator.routes.http.open_routes import OPEN_ROUTES, OpenRoute
 from orchestrator.routes.http.registry import Access, Route
 from orchestrator.schemas import PREFIX, Schemas
@@ -51,7 +51,7 @@ _HEADER_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "X-Tenant-ID": _ID_SCHEMA,
     "X-Request-Priority": {"type": "integer", "minimum": 0, "maximum": 9},
     "Idempotency-Key": {"type": "string", "pattern": IDEMPOTENCY_KEY_PATTERN},
-    "Last-Event-ID": {"type": "string", "pattern": r"^\d{0,15}$"},
+    "Last-Event-ID": {"type": "string", "pattern": LAST_EVENT_ID_PATTERN},
 }
 _HEADERS_OUT: Final = {
     "X-Correlation-ID": "As in the request, or made.",

@@ -6,7 +6,13 @@ from quart import Response
 
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import ChatAccepted, ChatAnswer, ChatMessage, MessageStatus
-from orchestrator.routes.http.event_stream import FollowedEvents, last_event_id, stream_response
+from orchestrator.routes.http.event_stream import (
+    FollowedEvents,
+    Place,
+    last_event_id,
+    nothing_follows,
+    stream_response,
+)
 from orchestrator.routes.http.registry import RouteCall
 
 _ENDED: Final = {MessageStatus.FAILED, MessageStatus.CANCELLED, MessageStatus.INTERRUPTED}
@@ -21,15 +27,19 @@ async def open_stream(call: RouteCall, body: ChatMessage) -> Response:
     services, ctx = call.services, call.ctx
     last = last_event_id(call)
     # The place in the log is noted before the message goes in, so the stream begins with the turn's first event.
-    offset, epoch = await services.event_log.head(ctx.tenant_id, body.session_id)
+    place = Place(*await services.event_log.head(ctx.tenant_id, body.session_id))
     admitted = await services.chat.send(ctx, body.session_id, body.turn())
-    if last is not None:
-        offset = last
-    elif admitted.replayed:
-        offset = 0
     call.exchange.rate = admitted.rate
-    events = TurnEvents(call, admitted.accepted, after=offset, epoch=epoch, timeout_ms=body.timeout_ms)
-    return stream_response(call, events, replayed=admitted.replayed)
+    if not admitted.replayed:
+        return stream_response(call, TurnEvents(call, admitted.accepted, last or place), replayed=False)
+    until = None
+    if await services.chat.standing(ctx, admitted.accepted) in {MessageStatus.COMPLETED, *_ENDED}:
+        until, epoch = await services.event_log.head(ctx.tenant_id, body.session_id)
+        if last is not None and last.epoch in {None, epoch} and last.offset <= until:
+            past = TurnEvents(call, admitted.accepted, last, until)
+            if await past.is_over(services.event_log, body.session_id, last.offset):
+                return nothing_follows(call)
+    return stream_response(call, TurnEvents(call, admitted.accepted, last or Place(0), until), replayed=True)
 
 
 class TurnEvents(FollowedEvents):
@@ -38,14 +48,16 @@ class TurnEvents(FollowedEvents):
     Args:
         call: the request.
         accepted: the message whose turn it is.
-        after: the offset behind which to begin.
-        epoch: the epoch of the log that `after` belongs to.
-        timeout_ms: how long to wait for the end of the turn.
+        after: the place behind which to begin.
+        until: the offset of the log's end, where the turn has ended.
     """
 
-    def __init__(self, call: RouteCall, accepted: ChatAccepted, *, after: int, epoch: str, timeout_ms: int) -> None:
-        following = call.services.event_hub.follow(call.ctx.tenant_id, accepted.session_id, after=after, epoch=epoch)
-        super().__init__(call, following, timeout_ms=timeout_ms, subject="turn", subject_id=accepted.message_id)
+    def __init__(self, call: RouteCall, accepted: ChatAccepted, after: Place, until: int | None = None) -> None:
+        session_id = accepted.session_id
+        following = call.services.event_hub.follow(
+            call.ctx.tenant_id, session_id, after=after.offset, epoch=after.epoch
+        )
+        super().__init__(call, following, subject="turn", subject_id=accepted.message_id, until=until)
         self._accepted = accepted
         self._tool_calls: set[str] = set()
 

@@ -6,7 +6,13 @@ from quart import Response
 
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.plans.workflow import WorkflowAccepted, WorkflowExecute, WorkflowResults, WorkflowStatusUpdate
-from orchestrator.routes.http.event_stream import FollowedEvents, last_event_id, stream_response
+from orchestrator.routes.http.event_stream import (
+    FollowedEvents,
+    Place,
+    last_event_id,
+    nothing_follows,
+    stream_response,
+)
 from orchestrator.routes.http.registry import RouteCall
 
 _STATUS: Final = "workflow.status_update"
@@ -21,7 +27,13 @@ async def open_workflow_stream(call: RouteCall, body: WorkflowExecute) -> Respon
     last = last_event_id(call)
     admitted = await call.services.workflows.execute(call.ctx, body)
     call.exchange.rate = admitted.rate
-    events = WorkflowEvents(call, admitted.accepted, after=last or 0, timeout_ms=body.timeout_ms)
+    task_id, workflows = admitted.accepted.task_id, call.services.workflows
+    until = None
+    if admitted.replayed and (await workflows.status(call.ctx, task_id)).status in FINISHED:
+        until, epoch = await workflows.log.head(call.ctx.tenant_id, task_id)
+        if last is not None and last.epoch in {None, epoch} and last.offset == until:
+            return nothing_follows(call)
+    events = WorkflowEvents(call, admitted.accepted, last or Place(0), until)
     return stream_response(call, events, replayed=admitted.replayed)
 
 
@@ -31,14 +43,16 @@ class WorkflowEvents(FollowedEvents):
     Args:
         call: the request.
         accepted: the workflow.
-        after: the offset behind which to begin.
-        timeout_ms: how long to wait for the end.
+        after: the place behind which to begin.
+        until: the offset of the log's end, where the workflow has ended.
     """
 
-    def __init__(self, call: RouteCall, accepted: WorkflowAccepted, *, after: int, timeout_ms: int) -> None:
+    def __init__(self, call: RouteCall, accepted: WorkflowAccepted, after: Place, until: int | None = None) -> None:
         task_id, services = accepted.task_id, call.services
-        following = services.event_hub.follow(call.ctx.tenant_id, task_id, after=after, log=services.workflows.log)
-        super().__init__(call, following, timeout_ms=timeout_ms, subject="workflow", subject_id=task_id)
+        following = services.event_hub.follow(
+            call.ctx.tenant_id, task_id, after=after.offset, epoch=after.epoch, log=services.workflows.log
+        )
+        super().__init__(call, following, subject="workflow", subject_id=task_id, until=until)
         self._accepted = accepted
 
     def concerns(self, name: str, data: dict[str, Any]) -> bool:

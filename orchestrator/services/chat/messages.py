@@ -58,6 +58,13 @@ from orchestrator.store.tasks.tasks import TaskStore
 CHAT_TURN: Final = MessageType("chat", "message")
 CHAT_PRIORITY: Final = 1
 
+_STANDING: Final = {
+    TaskStatus.PENDING: MessageStatus.QUEUED,
+    TaskStatus.COMPLETED: MessageStatus.COMPLETED,
+    TaskStatus.FAILED: MessageStatus.FAILED,
+    TaskStatus.CANCELLED: MessageStatus.CANCELLED,
+}
+
 
 @frozen
 class Admitted:
@@ -174,6 +181,15 @@ class ChatService:
         with trio.move_on_after(timeout_ms / 1000), suppress(HubStopped):
             return _outcome(await self._finished(ctx, accepted), accepted)
         return accepted
+
+    async def standing(self, ctx: RequestContext, accepted: ChatAccepted) -> MessageStatus:
+        """Return how far a message that was taken has come by now.
+
+        Raises:
+            NotFound: its task is gone.
+        """
+        task = await self.task_service.get(ctx, accepted.task_id)
+        return _STANDING.get(task.status, MessageStatus.PROCESSING)
 
     async def _finished(self, ctx: RequestContext, accepted: ChatAccepted) -> Task:
         ends = {"chat.completed", "chat.status_update"}

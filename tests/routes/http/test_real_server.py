@@ -124,7 +124,7 @@ async def test_a_stream_comes_piece_by_piece_and_its_end_is_the_turns() -> None:
             async with client.stream("POST", "/api/v1/chat.message", json=body, headers=headers) as response:
                 lines = response.aiter_lines()
                 assert response.headers["content-type"] == "text/event-stream"
-                assert await anext(lines) == "id: 1"
+                assert await anext(lines) == "id: e1-1"
                 house.chat.play(house.chat.by_key["k1"])
                 rest = [line async for line in lines]
         assert [line for line in rest if line.startswith("event")][-1] == "event: chat.completed"
