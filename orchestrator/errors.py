@@ -134,7 +134,7 @@ class PermissionMissing(ClientFault):
 
 
 class NotFound(ClientFault):
-    """There is no such thing, or it belongs to somebody else: the two look the same from outside."""
+    """There is no such thing, or it belongs to another tenant or user: the two look the same from outside."""
 
     code = "ORCH_NOTF_001"
     type = "resource_not_found"
@@ -312,7 +312,7 @@ class InternalFault(OrchestratorError):
 
 
 class FencedOut(Exception):
-    """Somebody else has taken the task over: whatever this worker still wants to write no longer counts."""
+    """Another worker has taken the task over: what this worker still writes is refused."""
 
 
 def revive(body: ErrorBody) -> OrchestratorError:

@@ -32,7 +32,7 @@ def run(
         bind: `HOST:PORT` instead of the file's.
         workers: number of processes instead of the file's.
         shared_port: whether other processes listen on the same port.
-        exit_with_stdin: whether to stop, in order, when standard input ends: when whoever started this has gone.
+        exit_with_stdin: whether to stop, in order, when standard input ends: when the parent process has gone.
 
     Returns:
         The exit code.

@@ -5,8 +5,8 @@
                   ▼             └────────────┘
                PAUSED ──▶ SUSPENDED ──▶ ARCHIVED       (idle)
 
-From every open state a session may be closed (TERMINATED); one that can't be set up has FAILED. Whoever makes a move
-compares and sets in one step, so two that move at once can't both succeed.
+From every open state a session may be closed (TERMINATED); one that can't be set up has FAILED. The caller that makes a
+move compares and sets in one step, so two that move at once can't both succeed.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""The limit of each address, before anybody asks who comes: it keeps guessing and flooding away from the rest.
+"""The limit of each address, before credentials are looked at: it keeps guessing and flooding away from the rest.
 
 It is counted in this process alone, by the same algorithm as the other limits (GCRA), so it never costs a round trip.
-With N processes an address may thus come N times as often; what it may do as somebody is limited in Redis.
+With N processes an address may thus come N times as often; what a user may do is limited in Redis.
 """
 
 import math

@@ -34,7 +34,7 @@ _log = structlog.get_logger("orchestrator.middleware.errors")
 
 
 def error_answer(exchange: Exchange, raised: BaseException) -> Response:
-    """Turn whatever was raised into an answer; what is nobody's known fault is logged, and told without details."""
+    """Turn an exception into an answer; an unknown one is logged, and told without details."""
     error = translate(raised)
     if error is None:
         _log.error(

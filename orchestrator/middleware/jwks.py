@@ -135,7 +135,7 @@ def _signing_keys(raw: bytes) -> list[jwt.PyJWK]:
 
 
 def _signing_key(entry: Any) -> jwt.PyJWK | None:
-    # A symmetric key (`oct`) never comes from a public place: taking it would let anybody sign.
+    # A symmetric key (`oct`) never comes from a public place: taking it would let anyone sign.
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
         return None
     try:

@@ -48,7 +48,7 @@ class TokenVerifier:
         """Return what `token` gives.
 
         Raises:
-            Unauthorized: it is forged, malformed, expired, not yet good, or meant for somebody else.
+            Unauthorized: it is forged, malformed, expired, not yet good, or meant for another audience.
             ServiceUnreachable: the identity provider's keys cannot be had.
         """
         digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
@@ -105,7 +105,7 @@ class TokenVerifier:
         except jwt.ImmatureSignatureError:
             raise Unauthorized("The token is not good yet.") from None
         except (jwt.InvalidAudienceError, jwt.InvalidIssuerError):
-            raise Unauthorized("The token is meant for somebody else.") from None
+            raise Unauthorized("The token is meant for another audience.") from None
         except jwt.MissingRequiredClaimError as error:
             raise Unauthorized(f"The token lacks the claim {error.claim!r}.") from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):

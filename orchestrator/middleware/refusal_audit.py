@@ -31,10 +31,10 @@ async def record_refusal(
         trail: where to.
         error: the refusal.
         door: what was asked for: a route's name, or which socket.
-        tenant_id: whose door it was; empty: nobody knows.
+        tenant_id: whose route it was; empty: unknown.
         remote_address: who was refused.
         correlation_id: of the request.
-        user_id: the same; empty: nobody knows.
+        user_id: the same; empty: unknown.
     """
     action = "auth.failed" if isinstance(error, Unauthorized) else "auth.refused"
     with trio.move_on_after(_SECONDS) as waiting:

@@ -1,7 +1,7 @@
 """Figures for Prometheus: one registry a process, and a hook for each thing that is counted.
 
-Nothing is kept outside a `Metrics`; whoever is given none counts into one that nobody reads. Labels are bounded: those
-of routes, services and errors by the code itself, those of tenants by `tenant_labels`.
+Nothing is kept outside a `Metrics`; code that is given none counts into one that is not exported. Labels are bounded:
+those of routes, services and errors by the code itself, those of tenants by `tenant_labels`.
 """
 
 from collections.abc import Callable, Mapping
@@ -112,7 +112,7 @@ class Metrics:
             "service", "reason",
         )  # fmt: skip
         self._dropped_replies = self._counter(
-            "replies_dropped_total", "Replies from queues that nobody waited for any more."
+            "replies_dropped_total", "Replies from queues whose caller no longer waited."
         )
         self._breakers = self._gauge(
             "breaker_state",
@@ -134,11 +134,11 @@ class Metrics:
             "kind", "cache",
         )  # fmt: skip
         self._doubts = self._counter(
-            "gateway_doubts_total", "Calls of the gateway that ended without anybody knowing what they spent."
+            "gateway_doubts_total", "Calls of the gateway that ended with their usage unknown."
         )
         self._given_up = self._counter(
             "gateway_given_up_tokens_total",
-            "Tokens reserved for calls of the gateway of which nobody found out what they spent, by tenant.",
+            "Tokens reserved for calls of the gateway whose usage stayed unknown, by tenant.",
             "tenant",
         )  # fmt: skip
 
@@ -155,7 +155,7 @@ class Metrics:
         found[1].observe(seconds)
 
     def watch_sockets(self, count: Callable[[], int]) -> None:
-        """Have the open sockets counted whenever somebody looks."""
+        """Count the open sockets at each scrape."""
         self._sockets.set_function(count)
 
     def rate_limited(self, door: str, code: str) -> None:
@@ -216,7 +216,7 @@ class Metrics:
         self._retries.labels(service).inc()
 
     def delegation_cancelled(self, service: str, *, told: bool) -> None:
-        """Count a service that was to be told that nobody wants its work any more, and whether it could be."""
+        """Count a cancel that was to be passed on to a service, and whether it could be."""
         self._delegation_cancels.labels(service, "told" if told else "failed").inc()
 
     def call_refused(self, service: str, reason: str) -> None:
@@ -224,7 +224,7 @@ class Metrics:
         self._refused_calls.labels(service, reason).inc()
 
     def reply_dropped(self) -> None:
-        """Count a reply that nobody waits for any more."""
+        """Count a reply whose caller no longer waits."""
         self._dropped_replies.inc()
 
     def breaker(self, service: str, state: str) -> None:
@@ -234,7 +234,7 @@ class Metrics:
             self._opened.labels(service).inc()
 
     def watch_bulkhead(self, service: str, in_flight: Callable[[], int], limit: Callable[[], int]) -> None:
-        """Have a service's calls and their limit counted whenever somebody looks."""
+        """Count a service's calls and their limit at each scrape."""
         self._in_flight.labels(service).set_function(in_flight)
         self._call_limit.labels(service).set_function(limit)
 
@@ -253,7 +253,7 @@ class Metrics:
         self._doubts.inc()
 
     def gateway_given_up(self, tenant_id: str, tokens: int) -> None:
-        """Count what was reserved for a call whose outcome nobody will know."""
+        """Count what was reserved for a call whose outcome stays unknown."""
         self._given_up.labels(self._labels.of(tenant_id)).inc(tokens)
 
     def render(self, accept: str) -> tuple[bytes, str]:

@@ -4,7 +4,7 @@
                                    ▲                              │
                                    └────── a probe failed ────────┘
 
-It decides and counts; it has no clock, and calls nobody.
+It decides and counts; it has no clock, and does no I/O.
 """
 
 from collections import deque

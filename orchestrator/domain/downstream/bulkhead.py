@@ -55,7 +55,7 @@ class Bulkhead:
 
         Args:
             remaining: seconds until its deadline.
-            typical: seconds that a call usually takes; None: nobody knows.
+            typical: seconds that a call usually takes; None: unknown.
         """
         if self.in_flight < self.limit and self.waiting == 0:
             self.in_flight += 1

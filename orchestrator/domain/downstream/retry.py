@@ -60,7 +60,7 @@ def task_retry_delay(
 ) -> float | None:
     """Return how many seconds to wait before a task starts over; None where it is given up, to the dead letters.
 
-    Unlike a call, a task does not wait for a service that asks for more patience than the policy has: somebody waits
+    Unlike a call, a task does not wait for a service that asks for more patience than the policy has: a user waits
     for its end, and is told sooner.
 
     Args:

@@ -157,7 +157,7 @@ def judge_reservations(tenant_id: str, found: ReservationStanding) -> Iterator[V
     for call_id in found.unrecorded:
         yield Violation(_K.CALL_UNRECORDED, call_id, "is an open call of the gateway, but has no record")
     for call_id in found.unwatched:
-        yield Violation(_K.CALL_UNWATCHED, call_id, "is a call of the gateway that nobody would ask for again")
+        yield Violation(_K.CALL_UNWATCHED, call_id, "is a call of the gateway that no process would ask for again")
     for sum_ in found.wrong:
         says = f"holds {sum_.held} reserved tokens, but the open calls add up to {sum_.added_up}"
         yield Violation(_K.WRONG_SUM, f"{sum_.period} {sum_.field}", says, excess=sum_.held - sum_.added_up)

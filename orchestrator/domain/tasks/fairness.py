@@ -1,8 +1,8 @@
 """Fair shares between tenants: weighted fair queueing by virtual time.
 
-Every tenant with work has a virtual time: what it was given so far, divided by its weight. Whoever has the smallest one
-is served next, and what is served advances it. A tenant that comes back after a pause starts at the clock (the largest
-virtual time that was ever served from), so that it can't save up, and one that leaves in debt keeps its debt.
+Every tenant with work has a virtual time: what it was given so far, divided by its weight. The tenant with the smallest
+one is served next, and what is served advances it. A tenant that comes back after a pause starts at the clock (the
+largest virtual time that was ever served from), so that it can't save up, and one that leaves in debt keeps its debt.
 """
 
 import heapq
@@ -26,7 +26,7 @@ def distribute(contenders: Iterable[Contender], slots: int) -> dict[str, int]:
     Slot by slot the tenant with the smallest virtual time is served, as if each task cost 1; ties go by name.
 
     Args:
-        contenders: tenants with work; how much, nobody knows here.
+        contenders: tenants with work; the amount is not known here.
         slots: free slots.
 
     Returns:

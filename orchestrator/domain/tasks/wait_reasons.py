@@ -39,7 +39,7 @@ def explain(facts: WaitFacts) -> TaskWait:
 
 
 def estimate(facts: WaitFacts) -> int | None:
-    """Return when the task is likely to start (ms), by the recent starts of its tenant; None: nobody can say."""
+    """Return when the task is likely to start (ms), by the recent starts of its tenant; None: unknown."""
     if facts.starts < _ENOUGH_STARTS or facts.starts_span_ms <= 0 or facts.ahead_is_more:
         return None
     return facts.now_ms + round((facts.ahead + 1) * facts.starts_span_ms / (facts.starts - 1))
@@ -66,7 +66,7 @@ def _delayed(facts: WaitFacts, due_ms: int) -> TaskWait:
 
 
 def _left_alone(facts: WaitFacts) -> str:
-    """Tell of services that fail: whoever needs them goes on when they are well again."""
+    """Describe services that fail: tasks that need them go on when they are well again."""
     if not facts.left_alone:
         return ""
     names = ", ".join(name.replace("_", " ") for name in facts.left_alone)

@@ -46,7 +46,7 @@ class AgentAssign:
 
 @frozen
 class AgentFeedback:
-    """What `agent.feedback` takes: what somebody thinks of an answer, or of a session."""
+    """What `agent.feedback` takes: a user's rating of an answer, or of a session."""
 
     rating: Annotated[int, Meta(ge=1, le=5, description="1 (bad) to 5 (good).")]
     message_id: Annotated[Id | None, Meta(description="The question or the answer that it is about.")] = None

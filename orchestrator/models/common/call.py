@@ -8,7 +8,7 @@ from orchestrator.models.common.principal import TraceContext
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """Ignore it."""
 
 
 @frozen
@@ -20,11 +20,11 @@ class CallContext:
     request_id: str
     trace: TraceContext
     deadline: float
-    """The moment, on trio's clock in seconds, after which nobody waits any more."""
+    """The moment, on trio's clock in seconds, after which the caller no longer waits."""
     idempotency_key: str | None = None
     """Names the effect of the call: the service does it once, however often the call is repeated."""
     heard: Callable[[], None] = field(default=_nothing, eq=False, repr=False)
-    """To be called when the service has begun to answer, by whoever streams its answer."""
+    """Called when the service has begun to answer, by the code that streams its answer."""
 
     def keyed(self, key: str) -> "CallContext":
         """Return the same context with an idempotency key."""

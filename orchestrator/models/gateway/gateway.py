@@ -16,7 +16,7 @@ class CallEnding(StrEnum):
     RELEASED = "released"
     """It has spent nothing."""
     GIVEN_UP = "given_up"
-    """Nobody knows what it has spent, and nobody asks any more."""
+    """What it has spent is unknown, and it is not asked for again."""
 
 
 @frozen
@@ -46,9 +46,9 @@ class GatewayCall:
 
 @frozen
 class InDoubtCall:
-    """An open call that nobody looks after, and of which nobody knows what it has spent."""
+    """An open call without a lease, whose usage is unknown."""
 
     call: GatewayCall
     age_ms: int
     looks: int
-    """How often somebody has asked for it so far, this time included."""
+    """How often it was asked for so far, this time included."""

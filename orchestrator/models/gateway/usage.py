@@ -27,7 +27,7 @@ class UsageGroup(StrEnum):
 
 @frozen
 class Payer:
-    """On whose behalf something was spent; each is empty where nobody says."""
+    """On whose behalf something was spent; each is empty where it is unknown."""
 
     agent_id: str = ""
     user_id: str = ""
@@ -49,7 +49,7 @@ class Spending:
 _Requests = Annotated[int, Meta(description="Calls, those answered from the cache included.")]
 _Cached = Annotated[int, Meta(description="Calls that were answered from the cache, and spent nothing.")]
 _Unsettled = Annotated[
-    int, Meta(description="Tokens that were reserved for calls of which nobody knows what they spent; in no other sum.")
+    int, Meta(description="Tokens that were reserved for calls whose usage is unknown; in no other sum.")
 ]
 
 
@@ -57,7 +57,7 @@ _Unsettled = Annotated[
 class UsageItem:
     """What was spent on one thing."""
 
-    key: Annotated[str, Meta(description="The model, agent, day, user or session; empty where nobody says.")]
+    key: Annotated[str, Meta(description="The model, agent, day, user or session; empty where it is unknown.")]
     requests: _Requests = 0
     cached: _Cached = 0
     prompt_tokens: int = 0

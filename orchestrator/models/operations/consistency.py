@@ -102,7 +102,7 @@ class ReservationStanding:
 
     reservations: int
     left_alone: bool = False
-    """Whether the first of them is in doubt, and nobody has taken it for minutes."""
+    """Whether the first of them is in doubt, and no process has taken it for minutes."""
     unrecorded: list[str] = field(factory=list)
     """Calls that are open, but have no record."""
     unwatched: list[str] = field(factory=list)

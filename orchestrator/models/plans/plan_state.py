@@ -13,7 +13,7 @@ class CallState(StrEnum):
     PENDING = "pending"
     RUNNING = "running"
     WAITING = "waiting"
-    """Its result comes later, from somebody else."""
+    """Its result comes later, from a service or a user."""
     DONE = "done"
     FAILED = "failed"
     """The plan went on without it."""

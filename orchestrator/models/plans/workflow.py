@@ -15,7 +15,7 @@ from orchestrator.models.tasks.batch import CallbackStatus
 from orchestrator.models.tasks.task import TaskStatus
 
 PRIORITY: Final = 3
-"""Somebody waits for it, if not by the second."""
+"""A user waits for it, if not by the second."""
 
 Input = Annotated[dict[str, Any], Meta(description="What the workflow works on: `$.input` in its references.")]
 NodeId = Annotated[

@@ -22,7 +22,7 @@ class TraceStep:
         Meta(
             description=(
                 "`accepted`, `its_turn` (the turn before it in its session has ended), `claimed`, `taken_over`, "
-                "`checkpoint`, `delegated`, `parked` (until somebody answers), "
+                "`checkpoint`, `delegated`, `parked` (until an answer comes), "
                 "`answered`, `waits_again` (nothing was heard of a workflow), `resumed`, `retried`, `handed_back`, "
                 "`cancel_asked`, `gateway` (a call of Query or Embedding was counted), `finished`, `mended`."
             )

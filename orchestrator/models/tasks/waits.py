@@ -1,4 +1,4 @@
-"""What a task waits for while it holds no slot: somebody else who answers later."""
+"""What a task waits for while it holds no slot: an answer that comes later."""
 
 from enum import StrEnum
 from typing import Any

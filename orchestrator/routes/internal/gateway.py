@@ -77,7 +77,7 @@ async def embed(call: RouteCall) -> RouteAnswer:
 
 
 def _plain(data: dict[str, Any]) -> RouteAnswer:
-    """Answer with what is JSON already: nobody needs to look at each number of an embedding."""
+    """Answer with what is JSON already: the numbers of an embedding need not be looked at."""
     return RouteAnswer(orjson.Fragment(encode(data)))
 
 

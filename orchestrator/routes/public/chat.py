@@ -55,7 +55,7 @@ async def message(call: RouteCall) -> RouteAnswer | Response:
     body: ChatMessage = call.body
     if body.scheduled_for is not None and body.mode is not ChatMode.ASYNC:
         fault = FieldFault("$.data.mode", "must be 'async' where the message is scheduled")
-        raise Unprocessable("Nobody can wait here for a message that is scheduled.", details=[fault])
+        raise Unprocessable("A request can't wait for a message that is scheduled.", details=[fault])
     if body.mode is ChatMode.STREAM:
         return await open_stream(call, body)
     admitted = await call.services.chat.send(call.ctx, body.session_id, body.turn())
