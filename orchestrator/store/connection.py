@@ -13,14 +13,14 @@ from typing import Any, Final
 import outcome
 import structlog
 import trio
-from redis.commands import AsyncCoreCommands
 
+from orchestrator.frameworks.redis_inside import CONNECTION, ENCODER, Commands
 from orchestrator.store.address import Address, Limits, open_wire
 from orchestrator.store.backoff import Backoff
 from orchestrator.store.packing import pack
 from orchestrator.store.pubsub import RECONNECTED, Message, Subscriber
 from orchestrator.store.refusals import RedisAway
-from orchestrator.store.shapes import CALLBACKS, ENCODER, shape
+from orchestrator.store.shapes import CALLBACKS, shape
 from orchestrator.store.slots import UNSENT, BatchSlot, Slot
 from orchestrator.store.wire import Counters, Wire
 
@@ -31,10 +31,8 @@ _log = structlog.get_logger()
 _ATTEMPTS: Final = 3
 """Connections that a command may see break before it was sent, until it gives up."""
 
-_Commands: Any = AsyncCoreCommands
 
-
-class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
+class _Client(Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
     """Every command of redis-py, answered in bytes."""
 
     def __init__(self, address: Address, limits: Limits, name: str, counters: Counters) -> None:
@@ -50,7 +48,7 @@ class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all
 
     def get_connection_kwargs(self) -> dict[str, Any]:
         """Return how connections are made; some commands of redis-py ask for it."""
-        return {"decode_responses": False, "protocol": 3}
+        return dict(CONNECTION)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command.

@@ -9,7 +9,7 @@ shields it from cancellation). This is the only module that knows Hypercorn's ow
 - an abort that frees a stuck write.
 
 On another server, or behind something that wraps `send`, frames go out one by one through ASGI, pings are the server's
-business, and an abort is left to it. `tests/websocket/test_wire.py` tells when Hypercorn's inside changes.
+business, and an abort is left to it. `tests/frameworks/test_hypercorn.py` tells when Hypercorn's inside changes.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
