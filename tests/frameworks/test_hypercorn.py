@@ -40,6 +40,15 @@ def test_a_connection_is_dropped_by_an_event_that_closes_it_first() -> None:
     need(closing.split()[1:3] == ["await", "self._close()"], "hypercorn", "Closed does not close the connection first")
 
 
+def test_a_port_is_free_for_workers_although_connections_of_the_server_before_linger() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        port = before.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)), before.accept()[0]:
+            pass
+    with reserve_port("127.0.0.1", port) as reserved:
+        assert reserved.getsockname()[1] == port
+
+
 def test_a_server_listens_on_a_socket_that_it_is_given() -> None:
     config = Config()
     with reserve_port("127.0.0.1", 0) as given:

@@ -5,6 +5,7 @@ from typing import Any, cast
 import pytest
 import quart
 import trio
+import trio.testing
 from hypercorn.typing import HTTPScope
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
@@ -12,7 +13,15 @@ from quart_trio.wrappers import TrioResponse
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.local import LocalProxy
 
-from orchestrator.frameworks.quart_inside import BoundedRequest, HTTPConnection, RequestBody, whole_body
+from orchestrator.frameworks.quart_inside import (
+    BoundedRequest,
+    HTTPConnection,
+    RequestBody,
+    WebsocketConnection,
+    current_websocket,
+    server_end,
+    whole_body,
+)
 from tests.frameworks.moved import need, takes
 
 SCOPE = cast(
@@ -80,6 +89,37 @@ def test_a_whole_body_is_told_from_one_that_is_opened() -> None:
 def test_a_proxy_gives_its_object(name: str) -> None:
     need(type(getattr(quart, name)) is LocalProxy, "quart", f"{name} is no proxy")
     need(hasattr(LocalProxy, "_get_current_object"), "werkzeug", "a proxy does not give its object")
+
+
+async def test_messages_that_nobody_reads_wait_in_the_network() -> None:
+    asked, enough = 0, trio.Event()
+
+    async def receive() -> Any:
+        nonlocal asked
+        await trio.lowlevel.checkpoint()
+        asked += 1
+        return {"type": "websocket.receive", "bytes": None, "text": f"{asked}"}
+
+    async def send(_: Any) -> None:
+        await trio.lowlevel.checkpoint()
+
+    app = QuartTrio("x")
+
+    async def reader() -> None:
+        messages = server_end(current_websocket()).messages
+        await trio.testing.wait_all_tasks_blocked()
+        assert asked == 11
+        assert [await messages.receive() for _ in range(3)] == ["1", "2", "3"]
+        enough.set()
+        await trio.sleep_forever()
+
+    app.add_websocket("/", "reader", reader)
+    scope: Any = {**SCOPE, "type": "websocket", "scheme": "ws", "subprotocols": []}
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(WebsocketConnection(app, scope), receive, send)
+        with trio.fail_after(5):
+            await enough.wait()
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_body_drops_what_goes_beyond_its_limit() -> None:
