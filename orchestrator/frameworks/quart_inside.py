@@ -16,6 +16,7 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 _SERVER_END: Final = "orchestrator.server_end"
 _MESSAGES: Final = 10
@@ -36,8 +37,11 @@ def current_websocket() -> Websocket:
     return found
 
 
-def whole_body(response: Response) -> bytes | None:
+def whole_body(response: Response | WerkzeugResponse) -> bytes | None:
     """Return the body of a response that has it as a whole, None of one that has to be opened."""
+    if isinstance(response, WerkzeugResponse):
+        # Quart passes on what Werkzeug answers by itself, such as a redirect.
+        return response.get_data()
     body: Any = response.response
     return body.data if isinstance(body, DataBody) else None
 

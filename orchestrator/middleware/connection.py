@@ -36,7 +36,9 @@ class HTTPConnection(quart_inside.HTTPConnection):
         began = perf_counter()
         try:
             response: Any = await self.app.handle_request(request)
-            seconds = self.app.config["RESPONSE_TIMEOUT"] if response.timeout is Ellipsis else response.timeout
+            seconds = getattr(response, "timeout", ...)
+            if seconds is ...:
+                seconds = self.app.config["RESPONSE_TIMEOUT"]
             with trio.move_on_after(inf if seconds is None else seconds):
                 await self._send(send, response)
         finally:
