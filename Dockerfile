@@ -1,9 +1,11 @@
-FROM python:3.12-slim AS build
+FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .
-RUN python -m venv /opt/nooble-orch && /opt/nooble-orch/bin/pip install --no-cache-dir .
+RUN python -m venv /opt/nooble-orch \
+    && /opt/nooble-orch/bin/pip install --no-cache-dir --require-hashes -r orchestrator/frameworks/requirements.lock \
+    && /opt/nooble-orch/bin/pip install --no-cache-dir --no-deps .
 
-FROM python:3.12-slim
+FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home nooble
 COPY --from=build /opt/nooble-orch /opt/nooble-orch
 COPY hypercorn.toml /etc/nooble-orch/hypercorn.toml

@@ -11,6 +11,7 @@ from orchestrator.clients.callbacks import CallbackClient
 from orchestrator.clients.opening import Clients, open_clients
 from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.frameworks.versions import report_untried
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks import TaskKinds
 from orchestrator.queue.tasks.batch_items import BatchItems
@@ -135,9 +136,12 @@ class _Core:
 async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Process]:
     """Build everything that one process is made of, and close it at the end.
 
+    Libraries of untried versions are told of in the log.
+
     Raises:
         StoreUnavailable: Redis can't be reached.
     """
+    report_untried()
     node, metrics = token_hex(8), Metrics()
     async with open_redis(
         settings.redis_url,

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 from functools import partial
 from pathlib import Path
 
@@ -47,12 +46,9 @@ def run(
     config = _hypercorn_config(config_file, bind, workers)
     if config.workers > 1 and not shared_port:
         return _run_many(settings, config, config_file)
+    config.workers = 1
     if shared_port:
-        # Hypercorn shares a port where it believes to have several workers, and warns that `serve` starts only one.
-        config.workers = 2
-        warnings.filterwarnings("ignore", message="The config `workers`", module="hypercorn")
-    else:
-        config.workers = 1
+        config.bind = [f"fd://{reserve_port(*_address(config)).detach()}"]
     return _run_one(settings, config, exit_with_stdin=exit_with_stdin)
 
 
@@ -89,9 +85,8 @@ def _run_one(settings: AgentOrchestratorSettings, config: Config, *, exit_with_s
 
 
 def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: Path | None) -> int:
-    host, _, port = config.bind[0].rpartition(":")
-    with reserve_port(host.strip("[]"), int(port)) as reserved:
-        bind = f"{host}:{reserved.getsockname()[1]}"
+    with reserve_port(*_address(config)) as reserved:
+        bind = f"{config.bind[0].rpartition(':')[0]}:{reserved.getsockname()[1]}"
         arguments = ["--bind", bind, "--shared-port", "--exit-with-stdin"]
         if config_file is not None:
             arguments += ["--config", str(config_file)]
@@ -103,6 +98,11 @@ def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: 
 
         trio.run(main)
     return 0
+
+
+def _address(config: Config) -> tuple[str, int]:
+    host, _, port = config.bind[0].rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 async def _set_at_end_of_input(stop: trio.Event) -> None:

@@ -38,10 +38,22 @@ async def supervise(
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
-    """Bind a port for workers to share (SO_REUSEPORT); it takes no connections itself, so keep it open but unused."""
+    """Bind a port that several processes share (SO_REUSEPORT).
+
+    The supervisor keeps it as it is, so that the port stays theirs; a worker listens on its own.
+
+    Raises:
+        OSError: the port is taken.
+    """
     reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    reserved.bind((host, port))
+    try:
+        # Connections of a server that has just ended would keep the port for a minute.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind((host, port))
+    except BaseException:
+        reserved.close()
+        raise
     return reserved
 
 

@@ -18,6 +18,7 @@ from cli.core.output import Column, note, show_list
 from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSettings
 from orchestrator.errors import StoreUnavailable
+from orchestrator.frameworks.versions import untried
 
 TIMEOUT: Final = 3.0
 CLOCK_SECONDS: Final = 1.0
@@ -40,7 +41,7 @@ class Check:
 @click.option("--repair", is_flag=True, help="Mend what the books of tenants have wrong, where that is safe.")
 @listing_options
 def doctor(*, repair: bool) -> None:
-    """Check settings, Redis (version, persistence, eviction, clock), the service and those behind it, and the books.
+    """Check settings, Redis (version, persistence, eviction, clock), libraries, services, and the books.
 
     The books of a tenant balance when every task that was accepted is in exactly one place, and lanes, delays, sessions
     and event logs agree with that; and when budgets hold as reserved what the open calls of the gateway add up to. They
@@ -57,7 +58,7 @@ def doctor(*, repair: bool) -> None:
     checks += redis_checks
     if not any(check.unreachable for check in redis_checks):
         checks += _books(url, settings or AgentOrchestratorSettings(), repair=repair)
-    checks += [*_service(target), *_downstream(target, settings)]
+    checks += [*_libraries(), *_service(target), *_downstream(target, settings)]
     show_list([_shown(check) for check in checks], _COLUMNS, "")
     if sys.stdout.isatty():
         for check in checks:
@@ -148,6 +149,16 @@ def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> It
             yield Check(found.subject, found.verdict, found.says)
     except StoreUnavailable as error:
         yield Check("books", "failed", error.message, "Is Redis loading its data?", unreachable=True)
+
+
+def _libraries() -> Iterator[Check]:
+    found = untried()
+    for library in found:
+        hint = "It may well work; where something fails, try a version of the range first."
+        says = f"{library.name} {library.version} was never tried, {library.lowest} to {library.newest} were"
+        yield Check("libraries", "warning", says, hint)
+    if not found:
+        yield Check("libraries", "ok", "of tried versions")
 
 
 def _service(target: Target) -> Iterator[Check]:

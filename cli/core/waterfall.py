@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.text import Text
 
 from cli.core.output import printable
 
@@ -30,7 +30,9 @@ def waterfall(timeline: Mapping[str, Any], width: int = 80) -> list[str]:
         after = [one for one in steps[number + 1 :] if one["task_id"] == step["task_id"]]
         end = after[0]["after_ms"] if after else step["after_ms"]
         line = f"{duration(step['after_ms']):>9} {_bar(step, end, whole)} {_says(step, several=several)}"
-        lines.append(line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…")
+        text = Text(line)
+        text.truncate(width, overflow="ellipsis")
+        lines.append(text.plain)
     return lines
 
 

@@ -1,7 +1,6 @@
 """Reading the settings, and telling all their faults at once."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +18,6 @@ PREFIX: Final = "ORCH_"
 CLI_VARIABLES: Final = ("ORCH_API_URL", "ORCH_TENANT", "ORCH_TOKEN", "ORCH_PROFILE", "ORCH_API_KEY")
 """Variables of the command line, which are no settings of the service."""
 SERVICE_NAMES: Final = tuple(attribute.name for attribute in fields(ServicesSettings))
-_OPTION: Final = re.compile(r"for option '([a-z_.]+)'")
 _TYPES: Final = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
@@ -103,8 +101,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> AgentOrchestrator
     loader = _Environment(environ, frozenset())
     try:
         settings = _load(loader)
-    except InvalidSettingsError as group:
-        bad = {found[1] for error in group.exceptions if (found := _OPTION.search(str(error)))}
+    except InvalidSettingsError:
+        bad = {path for path, _, _ in _walk(AgentOrchestratorSettings()) if _unreadable(path, environ)}
         if not bad:
             raise
         faults += [f"{variable(path)}: expected {_type_of(path)}" for path in sorted(bad)]
@@ -125,6 +123,18 @@ def origins(settings: AgentOrchestratorSettings, environ: Mapping[str, str] | No
         SettingOrigin(path, value, defaults[path], _source(path, environ), notes["help"], notes["secret"])
         for path, value, notes in _walk(settings)
     ]
+
+
+def _unreadable(path: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether the value of one setting can't be read as what it has to be."""
+    if _source(path, environ) == "default":
+        return False
+    others = frozenset(other for other, _, _ in _walk(AgentOrchestratorSettings()) if other != path)
+    try:
+        _load(_Environment(environ, others))
+    except InvalidSettingsError:
+        return True
+    return False
 
 
 def _load(loader: _Environment) -> AgentOrchestratorSettings:

@@ -8,19 +8,16 @@ closes it after its time nor lets a stop go on.
 """
 
 from contextlib import AsyncExitStack
+from math import inf
 from time import perf_counter
 from typing import Any, Final
 
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
-from quart import Request
-from quart.asgi import ASGIHTTPConnection
-from quart.utils import encode_headers
-from quart.wrappers import Response
-from quart.wrappers.response import DataBody
-from quart_trio.asgi import TrioASGIHTTPConnection
+from hypercorn.typing import ASGISendCallable
+from quart import Request, Response
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.frameworks import quart_inside
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.telemetry.metrics import UNMATCHED, Metrics
@@ -29,44 +26,37 @@ CLIENT_GONE: Final = 499
 """The status, in the figures, of a request whose client left before its answer."""
 
 
-class HTTPConnection(TrioASGIHTTPConnection):
+class HTTPConnection(quart_inside.HTTPConnection):
     """Sends answers, and counts them."""
 
-    _ending = False
     _status = CLIENT_GONE
 
-    async def handle_request(  # type: ignore[override] # as quart-trio's, which also takes the nursery
-        self, nursery: trio.Nursery, request: Request, send: ASGISendCallable
-    ) -> None:
-        """Answer the request."""
+    async def _serve(self, request: Request, send: ASGISendCallable) -> None:
+        """Answer the request, within the time that the answer may take."""
         began = perf_counter()
         try:
-            await super().handle_request(nursery, request, send)
+            response: Any = await self.app.handle_request(request)
+            seconds = getattr(response, "timeout", ...)
+            if seconds is ...:
+                seconds = self.app.config["RESPONSE_TIMEOUT"]
+            with trio.move_on_after(inf if seconds is None else seconds):
+                await self._send(send, response)
         finally:
             metrics: Metrics = self.app.extensions["metrics"]
             route = request.url_rule.rule if request.url_rule is not None else UNMATCHED
             metrics.request(request.method, route, self._status, perf_counter() - began)
 
-    async def handle_messages(  # type: ignore[override] # as quart-trio's, which also takes the nursery
-        self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable
-    ) -> None:
-        """Take in the body; a client that leaves before the answer's end cancels the request."""
-        await ASGIHTTPConnection.handle_messages(self, request, receive)
-        if not self._ending:
-            nursery.cancel_scope.cancel()
-
-    async def _send_response(self, send: ASGISendCallable, response: Any) -> None:
-        if not isinstance(response, Response):
-            await super()._send_response(send, response)
-        elif isinstance(response.response, DataBody):
-            await self._send_head(send, response)
-            await self._send_end(send, response.response.data)
-        else:
+    async def _send(self, send: ASGISendCallable, response: Response) -> None:
+        body = quart_inside.whole_body(response)
+        if body is None:
             await self._send_stream(send, response)
+        else:
+            await self._send_head(send, response)
+            await self._send_end(send, body)
 
     async def _send_head(self, send: ASGISendCallable, response: Response) -> None:
         self._status = response.status_code
-        head = encode_headers(response.headers)
+        head = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
         await send({"type": "http.response.start", "status": response.status_code, "headers": head})
 
     async def _send_stream(self, send: ASGISendCallable, response: Response) -> None:
@@ -77,7 +67,7 @@ class HTTPConnection(TrioASGIHTTPConnection):
             except OrchestratorError as error:
                 exchange = getattr(content, "exchange", None) or Exchange.begin(self.scope)
                 refusal = error_answer(exchange, error)
-                await self._send_response(send, self.app.extensions["answer_headers"].add(self.scope, refusal))
+                await self._send(send, self.app.extensions["answer_headers"].add(self.scope, refusal))
                 return
             await self._send_head(send, response)
             async for piece in body:

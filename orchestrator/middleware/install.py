@@ -6,6 +6,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.frameworks.quart_inside import BoundedRequest
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.auth import Authenticator, never_revoked
 from orchestrator.middleware.connection import HTTPConnection
@@ -34,6 +35,7 @@ def install(
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False
+    app.request_class = BoundedRequest
     app.asgi_http_class = HTTPConnection
     headers = AnswerHeaders(settings.allowed_origins, always_tls=settings.public_url.startswith("https://"))
     app.extensions["metrics"] = metrics

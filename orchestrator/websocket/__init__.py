@@ -3,9 +3,10 @@
 from functools import cache
 
 import orjson
-from quart import Response, request, websocket
+from quart import Response, request
 from quart_trio import QuartTrio
 
+from orchestrator.frameworks.quart_inside import WebsocketConnection, current_websocket
 from orchestrator.middleware.exchange import JSON, Exchange, respond
 from orchestrator.services.container import Services
 from orchestrator.websocket.asyncapi import build_document
@@ -13,7 +14,6 @@ from orchestrator.websocket.connection_manager import ConnectionManager
 from orchestrator.websocket.notifications import NotificationSocket
 from orchestrator.websocket.opening import SessionSocket, WorkflowSocket
 from orchestrator.websocket.task_updates import UpdateSocket
-from orchestrator.websocket.wire import SendExposingWebsocket
 
 __all__ = ["ConnectionManager", "manager_of", "register"]
 
@@ -38,25 +38,21 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         app.extensions["answer_headers"],
     )
     sessions, workflows, notifications = SessionSocket(*shared), WorkflowSocket(*shared), NotificationSocket(*shared)
-    app.asgi_websocket_class = SendExposingWebsocket
+    app.asgi_websocket_class = WebsocketConnection
 
     async def chat(session_id: str) -> Response | None:
-        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
-        return await sessions.serve(opened, session_id)
+        return await sessions.serve(current_websocket(), session_id)
 
     async def workflow(task_id: str) -> Response | None:
-        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
-        return await workflows.serve(opened, task_id)
+        return await workflows.serve(current_websocket(), task_id)
 
     updates = UpdateSocket(*shared)
 
     async def updated() -> Response | None:
-        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
-        return await updates.serve_service(opened)
+        return await updates.serve_service(current_websocket())
 
     async def notified() -> Response | None:
-        opened = websocket._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 # the documented way
-        return await notifications.serve(opened, "notifications")
+        return await notifications.serve(current_websocket(), "notifications")
 
     @cache
     def document() -> bytes:

@@ -175,13 +175,13 @@ class Frames:
         self._authenticator = authenticator
         self._bad: deque[float] = deque(maxlen=BAD_FRAMES_PER_MINUTE)
 
-    async def handle(self, raw: str | bytes | None) -> None:
+    async def handle(self, raw: str | bytes) -> None:
         """Do what a frame asks for; whatever is wrong with it, or goes wrong, is told to the client."""
-        if raw is not None and _size(raw) > MAX_FRAME_BYTES:
+        if _size(raw) > MAX_FRAME_BYTES:
             self._connection.end(TOO_BIG, "frame over 1 MiB")
             return
         try:
-            if raw is not None and len(raw) > LARGE_FRAME and not await self._may_go_on():
+            if len(raw) > LARGE_FRAME and not await self._may_go_on():
                 return
             envelope, name, data = _read(raw, self._table)
         except _BadFrame as bad:
@@ -247,7 +247,7 @@ class Frames:
             self._connection.end(TOO_MANY_BAD, "too many bad frames")
 
 
-def _read(raw: str | bytes | None, table: Mapping[str, FrameHandler] = HANDLERS) -> tuple[RequestEnvelope, str, Any]:
+def _read(raw: str | bytes, table: Mapping[str, FrameHandler] = HANDLERS) -> tuple[RequestEnvelope, str, Any]:
     """Read a frame as envelope, name and data.
 
     Raises:

@@ -9,12 +9,11 @@ shields it from cancellation). This is the only module that knows Hypercorn's ow
 - an abort that frees a stuck write.
 
 On another server, or behind something that wraps `send`, frames go out one by one through ASGI, pings are the server's
-business, and an abort is left to it. `tests/websocket/test_wire.py` tells when Hypercorn's inside changes.
+business, and an abort is left to it. `tests/frameworks/test_hypercorn.py` tells when Hypercorn's inside changes.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Final
 
 import trio
 from hypercorn.events import Closed
@@ -22,21 +21,10 @@ from hypercorn.protocol.events import Data, StreamClosed
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 from quart import Websocket
-from quart_trio.asgi import TrioASGIWebsocketConnection
 from wsproto.connection import Connection, ConnectionState
 from wsproto.events import Event, Ping, Pong
 
-_SEND: Final = "orchestrator.websocket.send"
-
-
-class SendExposingWebsocket(TrioASGIWebsocketConnection):
-    """Quart's connection; it leaves the server's `send` in the scope, where `Wire` finds the stream behind it."""
-
-    async def __call__(self, receive: Any, send: Any) -> None:
-        """Serve the socket."""
-        state: dict[str, Any] = self.scope.setdefault("state", {})  # type: ignore[typeddict-item] # a plain dict
-        state[_SEND] = send
-        await super().__call__(receive, send)
+from orchestrator.frameworks.quart_inside import server_end
 
 
 class Wire:
@@ -46,11 +34,13 @@ class Wire:
         websocket: the socket, not yet accepted.
     """
 
-    __slots__ = ("_stream", "_websocket", "pongs")
+    __slots__ = ("_messages", "_stream", "_websocket", "pongs")
 
     def __init__(self, websocket: Websocket) -> None:
         self._websocket = websocket
-        self._stream = _stream_behind(websocket)
+        end = server_end(websocket)
+        self._messages = end.messages
+        self._stream = _stream_behind(end.send)
         self.pongs = 0
         """How many pongs have come."""
 
@@ -69,9 +59,9 @@ class Wire:
         await self._websocket.accept(subprotocol=subprotocol)
         stream.connection = _Listening(stream.connection, self._on_pong)  # type: ignore[assignment] # quacks alike
 
-    async def receive(self) -> str | bytes | None:
-        """Wait for the client's next message; None is an empty binary one."""
-        return await self._websocket.receive()
+    async def receive(self) -> str | bytes:
+        """Wait for the client's next message."""
+        return await self._messages.receive()
 
     async def send(self, frames: Sequence[bytes]) -> None:
         """Send text frames, in one write; nothing once the socket is closing."""
@@ -134,9 +124,7 @@ class _Listening:
             yield event
 
 
-def _stream_behind(websocket: Websocket) -> WSStream | None:
-    state: dict[str, Any] = websocket.scope.get("state") or {}
-    send: Callable[..., Awaitable[None]] | None = state.pop(_SEND, None)
+def _stream_behind(send: Callable[..., Awaitable[None]]) -> WSStream | None:
     stream = getattr(send, "__self__", None)
     return stream if isinstance(stream, WSStream) else None
 

@@ -34,6 +34,14 @@ async def test_an_answer_is_an_envelope() -> None:
     )
 
 
+async def test_an_answer_that_the_framework_gives_by_itself_goes_out_too() -> None:
+    house = House()
+    house.app.add_url_rule("/folder/", "folder")
+    reply = await house.app.test_client().get("/folder")
+    assert (reply.status_code, reply.headers["Location"]) == (308, "http://localhost/folder/")
+    assert b"/folder/" in await reply.get_data()
+
+
 async def test_ids_of_the_envelope_come_back_too() -> None:
     sent = {
         "message_id": "m-2",

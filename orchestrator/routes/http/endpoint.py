@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import structlog
 from attrs import NOTHING, fields, frozen
-from quart import Request, Response, request
+from quart import Request, Response
 
 from orchestrator.codec import structure
 from orchestrator.errors import (
@@ -15,6 +15,7 @@ from orchestrator.errors import (
     PermissionMissing,
     RateLimited,
 )
+from orchestrator.frameworks.quart_inside import current_request
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.auth import Authenticator
@@ -56,7 +57,7 @@ class Endpoint:
         """Return what the framework calls."""
 
         async def view(**ids: str) -> Response:
-            return await self.handle(request._get_current_object(), ids)  # type: ignore[attr-defined] # noqa: SLF001 # the proxy's documented way to its object, which is four times as fast to use
+            return await self.handle(current_request(), ids)
 
         return view
 

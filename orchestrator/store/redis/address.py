@@ -9,8 +9,8 @@ from typing import Any, Self
 import outcome
 import trio
 from attrs import field, frozen
-from redis.connection import parse_url
 
+from orchestrator.frameworks.redis_inside import url_options
 from orchestrator.store.redis.errors import RedisAway
 from orchestrator.store.redis.packing import pack
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies
@@ -40,7 +40,7 @@ class Address:
             ValueError: it is none, or its options contradict each other.
             OSError: a certificate it names can't be read.
         """
-        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call] # of redis-py
+        options = url_options(url)
         if url.startswith("unix:") and "path" not in options:
             raise ValueError("a unix:// URL needs the path of a socket")
         return cls(

@@ -13,15 +13,15 @@ from typing import Any, Final
 import outcome
 import structlog
 import trio
-from redis.commands import AsyncCoreCommands
 
+from orchestrator.frameworks.redis_inside import CONNECTION, ENCODER, Commands
 from orchestrator.store.redis.address import Address, ConnectionLimits, open_wire
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.errors import RedisAway
 from orchestrator.store.redis.packing import pack
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies, PendingReply
 from orchestrator.store.redis.pubsub import RECONNECTED, Message, Subscriber
-from orchestrator.store.redis.response_callbacks import CALLBACKS, ENCODER, shape
+from orchestrator.store.redis.response_callbacks import CALLBACKS, shape
 from orchestrator.store.redis.wire import Counters, Wire
 
 __all__ = ["RECONNECTED", "Counters", "Dedicated", "Message", "Redis", "RedisAway", "Subscriber", "open_redis"]
@@ -31,10 +31,8 @@ _log = structlog.get_logger()
 _ATTEMPTS: Final = 3
 """Connections that a command may see break before it was sent, until it gives up."""
 
-_Commands: Any = AsyncCoreCommands
 
-
-class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
+class _Client(Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
     """Every command of redis-py, answered in bytes."""
 
     def __init__(self, address: Address, limits: ConnectionLimits, name: str, counters: Counters) -> None:
@@ -50,7 +48,7 @@ class _Client(_Commands):  # type: ignore[misc] # redis-py types replies for all
 
     def get_connection_kwargs(self) -> dict[str, Any]:
         """Return how connections are made; some commands of redis-py ask for it."""
-        return {"decode_responses": False, "protocol": 3}
+        return dict(CONNECTION)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Execute a command.

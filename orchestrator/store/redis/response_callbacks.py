@@ -3,18 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-import redis
+from redis.exceptions import ResponseError
 
-_LIKE: Final = redis.Redis(protocol=3)
-"""A client of redis-py that never connects: it knows how arguments are encoded and replies shaped."""
-
-ENCODER: Final[Any] = _LIKE.get_encoder()
-_FOR_CLIENTS: Final = frozenset({"keys", "EMPTY_RESPONSE", "NEVER_DECODE"})
-"""Options by which a command of redis-py speaks to the client, not to what shapes the reply."""
+from orchestrator.frameworks.redis_inside import FOR_CLIENTS, reply_shapes
 
 
 def _callbacks() -> Mapping[str, Any]:
-    shapes = _LIKE.response_callbacks
+    shapes = reply_shapes()
     return {spelling: shapes[name] for name in shapes for spelling in (name.upper(), name.lower())}
 
 
@@ -29,10 +24,10 @@ def shape(name: str, reply: Any, options: Mapping[str, Any]) -> Any:
         ResponseError, RedisAway: the reply is one, and no option says what stands in its place.
     """
     if isinstance(reply, Exception):
-        if isinstance(reply, redis.ResponseError) and "EMPTY_RESPONSE" in options:
+        if isinstance(reply, ResponseError) and "EMPTY_RESPONSE" in options:
             return options["EMPTY_RESPONSE"]
         raise reply
     callback = CALLBACKS.get(name)
     if callback is None:
         return reply
-    return callback(reply, **{key: value for key, value in options.items() if key not in _FOR_CLIENTS})
+    return callback(reply, **{key: value for key, value in options.items() if key not in FOR_CLIENTS})

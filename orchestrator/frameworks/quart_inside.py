@@ -1,0 +1,178 @@
+"""What the service uses of the inside of Quart, quart-trio and Werkzeug.
+
+Quart's own connections take in more than they may: since 0.23 bodies, and the messages of a socket, wait in queues
+without a bound. So both are read here. Of the framework's connections it needs only that they are called with `receive`
+and `send`, make a request or a websocket of the scope, and run the application on it.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+import trio
+from attrs import frozen
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart import Request, Response, Websocket, request, websocket
+from quart.wrappers.response import DataBody
+from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
+from quart_trio.wrappers import TrioRequest
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+_SERVER_END: Final = "orchestrator.server_end"
+_MESSAGES: Final = 10
+"""Messages of a socket that wait to be read; the client's next ones wait in the network."""
+
+
+def current_request() -> Request:
+    """Return the request itself instead of Quart's proxy, whose every use costs a look-up."""
+    proxy: Any = request
+    found: Request = proxy._get_current_object()  # noqa: SLF001 # Werkzeug's documented way
+    return found
+
+
+def current_websocket() -> Websocket:
+    """Return the websocket itself instead of Quart's proxy."""
+    proxy: Any = websocket
+    found: Websocket = proxy._get_current_object()  # noqa: SLF001 # Werkzeug's documented way
+    return found
+
+
+def whole_body(response: Response | WerkzeugResponse) -> bytes | None:
+    """Return the body of a response that has it as a whole, None of one that has to be opened."""
+    if isinstance(response, WerkzeugResponse):
+        # Quart passes on what Werkzeug answers by itself, such as a redirect.
+        return response.get_data()
+    body: Any = response.response
+    return body.data if isinstance(body, DataBody) else None
+
+
+class RequestBody:
+    """The body of a request, which takes in no more than its limit.
+
+    Args:
+        expected_length: what the request says, in bytes.
+        limit: the longest that is taken, in bytes; None: any.
+    """
+
+    def __init__(self, expected_length: int | None, limit: int | None) -> None:
+        self._limit = limit
+        self._data = bytearray()
+        self._read = trio.Event()
+        self._too_large = False
+        self._check(expected_length or 0)
+
+    def add(self, data: bytes) -> None:
+        """Take in a piece; what comes after too much is dropped."""
+        if not self._too_large:
+            self._data += data
+            self._check(len(self._data))
+
+    def complete(self) -> None:
+        """Take note that no more will come."""
+        self._read.set()
+
+    def clear(self) -> None:
+        """Forget what came; Quart asks for it after a body that is not kept."""
+        self._data.clear()
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        """Wait for the whole.
+
+        Raises:
+            RequestEntityTooLarge: it is longer than the limit; raised as soon as that shows.
+        """
+        return self._whole().__await__()
+
+    async def _whole(self) -> bytes:
+        await self._read.wait()
+        if self._too_large:
+            raise RequestEntityTooLarge
+        return bytes(self._data)
+
+    def _check(self, length: int) -> None:
+        if self._limit is not None and length > self._limit:
+            self._too_large = True
+            self._data.clear()
+            self._read.set()
+
+
+class BoundedRequest(TrioRequest):
+    """A request with such a body; the application's `request_class`."""
+
+    body_class = RequestBody  # type: ignore[assignment] # takes the place of Quart's, whose inside differs by version
+
+
+class HTTPConnection(TrioASGIHTTPConnection):
+    """One request of the application, which has `BoundedRequest` as the class of its requests."""
+
+    _ending = False
+    """Whether the answer's end is on its way: the disconnect that it causes must not cancel it."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Answer the request; a client that leaves before the answer's end cancels it."""
+        request = self._create_request_from_scope(send)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._take_in, request, receive, nursery.cancel_scope)
+            await self._serve(request, send)
+            nursery.cancel_scope.cancel()
+
+    async def _serve(self, request: Request, send: ASGISendCallable) -> None:
+        """Answer the request."""
+        raise NotImplementedError
+
+    async def _take_in(self, request: Request, receive: ASGIReceiveCallable, scope: trio.CancelScope) -> None:
+        body: Any = request.body
+        while True:
+            message: Any = await receive()
+            if message["type"] == "http.request":
+                body.add(message.get("body", b""))
+                if not message.get("more_body", False):
+                    body.complete()
+            elif message["type"] == "http.disconnect":
+                if not self._ending:
+                    scope.cancel()
+                return
+
+
+@frozen
+class ServerEnd:
+    """What the server gave for one websocket."""
+
+    send: Callable[..., Any]
+    """As the server gave it; Quart wraps it."""
+    messages: trio.MemoryReceiveChannel[str | bytes]
+    """What the client sends."""
+
+
+class WebsocketConnection(TrioASGIWebsocketConnection):
+    """One websocket of the application; `server_end` finds what it keeps for it."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve the socket; it is cancelled when the client has left."""
+        arriving, messages = trio.open_memory_channel[str | bytes](_MESSAGES)
+        scope: Any = self.scope
+        scope.setdefault("state", {})[_SERVER_END] = ServerEnd(send, messages)
+        websocket = self._create_websocket_from_scope(send)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._take_in, arriving, receive, nursery.cancel_scope)
+            await self.handle_websocket(nursery, websocket, send)
+            nursery.cancel_scope.cancel()
+
+    async def _take_in(
+        self, arriving: trio.MemorySendChannel[str | bytes], receive: ASGIReceiveCallable, scope: trio.CancelScope
+    ) -> None:
+        while True:
+            message: Any = await receive()
+            if message["type"] == "websocket.receive":
+                data = message.get("bytes")
+                await arriving.send(message["text"] if data is None else data)
+            elif message["type"] == "websocket.disconnect":
+                scope.cancel()
+                return
+
+
+def server_end(websocket: Websocket) -> ServerEnd:
+    """Return what the server gave for a websocket of a `WebsocketConnection`."""
+    scope: Any = websocket.scope
+    found: ServerEnd = scope["state"][_SERVER_END]
+    return found

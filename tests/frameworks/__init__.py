@@ -1,0 +1,1 @@
+"""What we use beyond the documentation of libraries is still there, and the tried versions are what they should be."""
