@@ -53,6 +53,7 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
 from tests.store.events.log_writer import LogWriter
+from tests.support.eventually import eventually
 from tests.support.fakes import FakeRevocations
 
 SECRET = "a secret that is long enough for HS256"
@@ -241,9 +242,7 @@ class Stage:
 
     async def until_open(self, count: int) -> None:
         """Wait until the server holds so many sockets."""
-        with trio.fail_after(PATIENCE):
-            while len(self.manager) != count:
-                await self.redis.execute_command("PING")
+        await eventually(f"{count} sockets are open", lambda: len(self.manager), lambda found: found == count)
 
     @asynccontextmanager
     async def client(

@@ -10,6 +10,7 @@ import pytest
 import trio
 from hypercorn.config import Config
 
+from tests.support.eventually import eventually
 from tests.support.fakes import House, bearer
 
 CREATE = "/api/v1/session.create"
@@ -148,8 +149,7 @@ async def _play(house: House, upto: int) -> None:
 
 
 async def _followers(house: House, count: int) -> None:
-    while house.log.followers != count:
-        await trio.lowlevel.checkpoint()
+    await eventually(f"{count} follow", lambda: house.log.followers, lambda found: found == count)
 
 
 async def test_an_idle_connection_does_not_hold_up_a_stop() -> None:

@@ -20,6 +20,7 @@ from orchestrator.models.events.events import (
     ToolStatus,
 )
 from orchestrator.models.sessions.chat import ChatAnswer, MessageStatus
+from tests.support.eventually import eventually
 from tests.support.fakes import House, bearer
 
 
@@ -87,8 +88,7 @@ async def streaming(
 
 async def sent(house: House) -> Any:
     """Wait until the message has been taken and its turn is followed."""
-    while not house.log.followers:
-        await trio.testing.wait_all_tasks_blocked()
+    await eventually("the turn is followed", lambda: house.log.followers)
     return next(iter(house.chat.by_key.values()))
 
 
