@@ -10,8 +10,9 @@ from attrs import define, evolve, fields
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
-from tests.routes.test_whole_service import Client, service
-from tests.support.fakes import SETTINGS, Reply
+from tests.support.credentials import SETTINGS
+from tests.support.house import Reply
+from tests.support.served import Client, service
 
 
 @define

@@ -16,11 +16,11 @@ from orchestrator.services.operations.system_events import WAITING, SystemEvents
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.system_events import SystemEventStore
 from orchestrator.store.redis.connection import open_redis
-from tests.routes.test_whole_service import Client, service
 from tests.support.calls import services_at
+from tests.support.credentials import ADMIN_KEY, keyed
 from tests.support.eventually import eventually
-from tests.support.fakes import ADMIN_KEY, keyed
 from tests.support.scripted_server import Asked, reply, serve
+from tests.support.served import Client, service
 
 EMBED = "/internal/v1/embedding.create"
 LOAD = "/internal/v1/orchestrator.load"

@@ -12,9 +12,10 @@ from orchestrator.errors import RateLimited
 from orchestrator.main import create_app
 from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
-from tests.routes.test_whole_service import CREATE, Client, service
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SETTINGS
 from tests.support.eventually import eventually
-from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SETTINGS, House
+from tests.support.house import House
+from tests.support.served import CREATE, Client, service
 from tests.telemetry.figures import figure
 
 METRICS = "/metrics"

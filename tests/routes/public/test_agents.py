@@ -11,10 +11,10 @@ import pytest
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
 from orchestrator.sandbox.serving.faults import InjectedFaultKind
-from tests.routes.test_whole_service import service
+from tests.support.credentials import bearer, keyed
 from tests.support.eventually import eventually
-from tests.support.fakes import bearer, keyed
 from tests.support.sandboxed import names, stack
+from tests.support.served import service
 
 OPERATOR = bearer(user="olga", role=Role.OPERATOR)
 BOB, ELSEWHERE = bearer(user="bob"), bearer(tenant="globex")

@@ -8,10 +8,10 @@ import pytest
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.sandbox.platform import run_sandbox
-from tests.routes.test_whole_service import Client, service
 from tests.support.callback_receiver import open_receiver
+from tests.support.credentials import INTERNAL_KEY
 from tests.support.eventually import eventually
-from tests.support.fakes import INTERNAL_KEY
+from tests.support.served import Client, service
 
 API = "/api/v1"
 

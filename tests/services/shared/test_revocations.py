@@ -14,9 +14,10 @@ from orchestrator.config.settings import JwtSettings
 from orchestrator.domain.revocations import RevocationIndex
 from orchestrator.models.common.principal import Principal, Role
 from orchestrator.models.operations.revocation import Revocation
-from tests.routes.test_whole_service import Client, service
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, SECRET, SETTINGS, bearer
 from tests.support.eventually import eventually
-from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, SECRET, SETTINGS, House, bearer
+from tests.support.house import House
+from tests.support.served import Client, service
 
 LIST, REVOKE = "/api/v1/session.list", "/internal/v1/token.revoke"
 KEY = {"X-API-Key": ADMIN_KEY}

@@ -16,8 +16,8 @@ from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSetti
 from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
+from tests.support.credentials import INTERNAL_KEY, SECRET, SETTINGS
 from tests.support.eventually import eventually
-from tests.support.fakes import INTERNAL_KEY, SECRET, SETTINGS
 
 PATIENCE = 10
 

@@ -12,8 +12,8 @@ from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.services.workflows.house import House, open_house
 from tests.support.callback_receiver import open_receiver
+from tests.support.credentials import SECRET
 from tests.support.eventually import eventually
-from tests.support.fakes import SECRET
 
 
 @pytest.fixture
