@@ -35,7 +35,7 @@ from orchestrator.models.events.events import ChatStream
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
-from tests.websocket.stage import SECRET, open_stage
+from tests.websocket.stage import SECRET, open_stage, session_of
 
 KEYS: Final = Keys()
 CHUNK: Final = "token"
@@ -61,7 +61,7 @@ async def serve_ours(redis_url: str, sockets: int) -> None:
     """Serve the sockets of `b0`, `b1`…"""
     async with open_stage(redis_url, FOREVER) as stage:
         for number in range(sockets):
-            stage.sessions.add(f"b{number}")
+            stage.sessions.keep(session_of(f"b{number}"))
         print(stage.port, flush=True)  # noqa: T201 # what the parent waits for
         await _until_stdin_ends()
 

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import trio
-
 from tests.end_to_end.stack import open_stack
+from tests.support.eventually import eventually
 
 ITEMS = 30
 
@@ -20,10 +19,12 @@ async def test_after_kill_9_every_item_of_a_batch_stands_once_in_the_results(tmp
             return answer.raise_for_status().json()["data"]
 
         async def until(batch_id: str, least: int) -> Any:
-            with trio.fail_after(40):
-                while (batch := await call("GET", f"batch.get/{batch_id}"))["completed"] < least:  # noqa: ASYNC110 - as clients do
-                    await trio.sleep(0.05)
-            return batch
+            return await eventually(
+                f"{least} items are answered",
+                lambda: call("GET", f"batch.get/{batch_id}"),
+                lambda batch: batch["completed"] >= least,
+                within=40,
+            )
 
         items = [{"content": f"echo {number + 1} words every 15 ms"} for number in range(ITEMS)]
         asked = {"agent_id": "echo", "items": items, "max_concurrency": 5}

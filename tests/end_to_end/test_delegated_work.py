@@ -1,6 +1,7 @@
 """Work that services take on and answer later, over the whole service, the sandbox and processes that are killed."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import trio
 
 from orchestrator.models.common.principal import Role
 from tests.end_to_end.stack import INTERNAL_KEY, Follower, Stack, open_stack
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -33,10 +35,9 @@ async def task_of(stack: Stack, task_id: str) -> dict[str, Any]:
 
 
 async def until_status(stack: Stack, task_id: str, status: str) -> dict[str, Any]:
-    with trio.fail_after(15):
-        while (task := await task_of(stack, task_id))["status"] != status:  # noqa: ASYNC110  # another process
-            await trio.sleep(0.02)
-    return task
+    return await eventually(
+        f"the task is {status}", lambda: task_of(stack, task_id), lambda task: task["status"] == status
+    )
 
 
 async def tell(stack: Stack, action: str, task_id: str, body: dict[str, Any], **headers: str) -> httpx.Response:
@@ -97,10 +98,11 @@ async def test_items_of_batches_may_be_answered_later(stack: Stack) -> None:
         for agent, content, answer in asked:
             body = {"agent_id": agent, "items": [{"content": content}] * 3}
             batch_id = (await client.post("/api/v1/batch.create", json=body)).json()["data"]["batch_id"]
-            path = f"/api/v1/batch.get/{batch_id}"
-            with trio.fail_after(15):
-                while (await client.get(path)).json()["data"]["finished_at"] is None:  # noqa: ASYNC110  # another process
-                    await trio.sleep(0.05)
+            await eventually(
+                "the batch has ended",
+                partial(client.get, f"/api/v1/batch.get/{batch_id}"),
+                lambda answer: answer.json()["data"]["finished_at"],
+            )
             results = (await client.get(f"/api/v1/batch.results/{batch_id}")).json()["data"]["items"]
             assert [item["result"]["content"] for item in results] == [answer] * 3
 
@@ -113,13 +115,15 @@ async def test_a_cancel_of_a_waiting_turn_reaches_the_service(stack: Stack) -> N
         await client.post(f"/api/v1/chat.cancel/{message['message_id']}")
     assert (await task_of(stack, message["task_id"]))["status"] == "cancelled"
     async with stack.client() as client:
-        with trio.fail_after(15):
-            while True:
-                listed = (await client.get("/api/v1/task.list", params={"type": "delegation.cancel"})).json()["data"]
-                if any(task["status"] == "completed" for task in listed["items"]):
-                    break
-                await trio.sleep(0.05)
-    (told,) = listed["items"]
+
+        async def cancels() -> list[dict[str, Any]]:
+            answer = await client.get("/api/v1/task.list", params={"type": "delegation.cancel"})
+            items: list[dict[str, Any]] = answer.json()["data"]["items"]
+            return items
+
+        (told,) = await eventually(
+            "the service is told", cancels, lambda items: any(task["status"] == "completed" for task in items)
+        )
     assert told["result"] == {"cancelled": ["execute.0"]}
 
 

@@ -21,6 +21,7 @@ from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.end_to_end.stack import INTERNAL_KEY, Node, Stack, open_stack
+from tests.support.eventually import eventually
 
 CALLS: Final = int(os.environ.get("GATEWAY_CALLS", "120"))
 SEED: Final = int(os.environ.get("CHAOS_SEED", "20260101"))
@@ -118,8 +119,7 @@ class Chaos:
         self, client: httpx.AsyncClient, route: str, body: dict[str, Any], headers: dict[str, str], random: Random
     ) -> str:
         """Send a request to any process; says how it ended."""
-        while not self.alive:  # noqa: ASYNC110 - processes come and go
-            await trio.sleep(0.05)
+        await eventually("a process is alive", lambda: self.alive, within=CALM_SECONDS)
         url = f"{random.choice(self.alive).url}/internal/v1/{route}"
         try:
             answer = await client.post(url, json=body, headers=headers)
@@ -140,9 +140,8 @@ async def chaos(tmp_path: Path) -> AsyncIterator[Chaos]:
 
 async def until_settled(redis: Redis, keys: Keys) -> None:
     """Wait until no call is open: every doubt was solved."""
-    with trio.fail_after(CALM_SECONDS):
-        while await redis.exists(keys.calls("acme"), keys.calls("globex")):  # noqa: ASYNC110 - it is Redis that knows
-            await trio.sleep(0.1)
+    calls = keys.calls("acme"), keys.calls("globex")
+    await eventually("no call is open", lambda: redis.exists(*calls), lambda left: left == 0, within=CALM_SECONDS)
 
 
 async def totals(chaos: Chaos, tenant_id: str, first: datetime) -> dict[str, int]:

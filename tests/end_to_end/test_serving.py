@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from tests.end_to_end.stack import Node, Stack, open_stack
+from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,9 +37,7 @@ def is_alive(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    with trio.fail_after(15):
-        while is_alive(pid):  # noqa: ASYNC110 - somebody else's child: nothing tells of its end
-            await trio.sleep(0.05)
+    await eventually(f"process {pid} is gone", lambda: is_alive(pid), lambda alive: not alive)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")
@@ -48,10 +47,12 @@ async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_thei
     session_id = await stack.session()
     os.kill(first, signal.SIGKILL)
     assert (await stack.say(session_id, "one", mode="wait"))["data"]["content"] == "one"
-    with trio.fail_after(15):
-        while len(children := children_of(supervisor.process.pid)) < 2 or first in children:  # noqa: ASYNC110 - another process starts them
-            await trio.sleep(0.05)
-    replaced = [pid for pid in children_of(supervisor.process.pid) if pid != second]
+    children = await eventually(
+        "the dead worker is replaced",
+        lambda: children_of(supervisor.process.pid),
+        lambda children: len(children) == 2 and first not in children,
+    )
+    replaced = [pid for pid in children if pid != second]
     assert (await stack.say(session_id, "two", mode="wait"))["data"]["content"] == "two"
     await supervisor.kill()
     for pid in (second, *replaced):

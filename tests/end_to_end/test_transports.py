@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.end_to_end.stack import INTERNAL_KEY, Stack, open_stack
+from tests.support.eventually import eventually
 
 Use = Callable[[Stack], Awaitable[None]]
 
@@ -121,10 +122,8 @@ async def test_a_turn_that_is_cancelled_is_cancelled_at_the_service_too(tmp_path
         await stack.start()
         session_id = await stack.session()
         accepted = (await stack.say(session_id, "echo 20000 words"))["data"]
-        with trio.fail_after(20):
-            while not stack.sandbox.calls["agent_execution", "execute"]:  # noqa: ASYNC110 - of another process
-                await trio.sleep(0.01)
-            async with stack.client() as client:
-                await client.post(f"/api/v1/chat.cancel/{accepted['message_id']}", json={})
-            while not stack.sandbox.calls["agent_execution", "cancel"]:  # noqa: ASYNC110 - of another process
-                await trio.sleep(0.01)
+        calls = stack.sandbox.calls
+        await eventually("the agent has begun", lambda: calls["agent_execution", "execute"])
+        async with stack.client() as client:
+            await client.post(f"/api/v1/chat.cancel/{accepted['message_id']}", json={})
+        await eventually("the agent is told to stop", lambda: calls["agent_execution", "cancel"])

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import trio
-
 from tests.end_to_end.stack import Stack, open_stack
+from tests.support.eventually import eventually
 
 
 async def call(stack: Stack, method: str, route: str, data: Any = None) -> Any:
@@ -15,10 +14,12 @@ async def call(stack: Stack, method: str, route: str, data: Any = None) -> Any:
 
 
 async def until(stack: Stack, task_id: str, **wanted: Any) -> Any:
-    with trio.fail_after(30):
-        while not wanted.items() <= (now := await call(stack, "GET", f"workflow.status/{task_id}")).items():  # noqa: ASYNC110 - as clients do
-            await trio.sleep(0.02)
-    return now
+    return await eventually(
+        f"the workflow has {wanted}",
+        lambda: call(stack, "GET", f"workflow.status/{task_id}"),
+        lambda now: wanted.items() <= now.items(),
+        within=30,
+    )
 
 
 def slowly(topic: str, *after: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from attrs import evolve
 from orchestrator.errors import RateLimited
 from orchestrator.middleware import address_limit
 from orchestrator.middleware.address_limit import AddressLimiter
-from tests.support.fakes import METRICS_KEY, SETTINGS, House
+from tests.support.credentials import METRICS_KEY, SETTINGS
+from tests.support.house import House
 from tests.telemetry.figures import figure
 
 LIST = "/api/v1/session.list"

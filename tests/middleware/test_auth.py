@@ -16,7 +16,8 @@ from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.jwt import Grant, TokenVerifier
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
-from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SECRET, SETTINGS, House, bearer
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SECRET, SETTINGS, bearer
+from tests.support.house import House
 
 LIST = "/api/v1/session.list"
 #: Tokens are made when the tests are collected, which may be long before they run.

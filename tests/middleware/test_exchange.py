@@ -11,7 +11,8 @@ from orchestrator.errors import RateLimited, StoreUnavailable
 from orchestrator.models.common.ids import is_id
 from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.services.operations.health import Health
-from tests.support.fakes import SETTINGS, House, bearer
+from tests.support.credentials import SETTINGS, bearer
+from tests.support.house import House
 
 CREATE = "/api/v1/session.create"
 CHAT = "/api/v1/chat.message"
@@ -195,7 +196,8 @@ async def test_the_context_reaches_the_service_whole() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {**bearer(), "traceparent": trace, "X-Request-Priority": "0", "X-Forwarded-For": "203.0.113.9"}
     await house.call("POST", CHAT, {"session_id": await house.session(), "content": "hi"}, headers)
-    [(ctx, _, turn)] = house.chat.sent
+    [sent] = house.chat.sent
+    ctx, turn = sent.ctx, sent.turn
     assert (str(ctx.trace), ctx.priority, turn.content) == (trace, 0, "hi")
     assert (ctx.message_id, ctx.idempotency_key) == (None, None)
     assert ctx.remote_address != "203.0.113.9"

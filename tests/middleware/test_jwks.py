@@ -24,7 +24,7 @@ from orchestrator.config.settings import JwtSettings
 from orchestrator.errors import ServiceUnreachable, Unauthorized
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.jwks import FETCH_SECONDS, REFRESH_SECONDS, RETRY_SECONDS
-from tests.support.fakes import SECRET, SETTINGS
+from tests.support.credentials import SECRET, SETTINGS
 
 RSA = generate_rsa(65537, 2048)
 EC = generate_private_key(SECP256R1())

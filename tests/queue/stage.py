@@ -43,6 +43,7 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.sessions import SessionStore
 from orchestrator.store.tasks.admission import AdmissionStore
 from orchestrator.store.tasks.tasks import TaskStore
+from tests.support.eventually import eventually
 
 SETTINGS = AgentOrchestratorSettings(jwt=JwtSettings(secret="s" * 32), task_retries=0)
 
@@ -64,6 +65,8 @@ class ScriptedTurns:
 
     began: list[str] = field(factory=list)
     ended: list[str] = field(factory=list)
+    noted: trio.Event = field(factory=trio.Event)
+    """Set, and replaced, when a turn begins."""
     failures: list[OrchestratorError] = field(factory=list)
     """Of `flaky`: it fails so, one after the other, before it answers."""
     attempts: list[tuple[int, int]] = field(factory=list)
@@ -71,11 +74,22 @@ class ScriptedTurns:
     running: trio.Event = field(factory=trio.Event)
     release: trio.Event = field(factory=trio.Event)
 
+    async def have_begun(self, *contents: str) -> None:
+        """Wait until these were the last to begin, in any order."""
+        await eventually(
+            f"{', '.join(contents)} have begun",
+            lambda: sorted(self.began[-len(contents) :]),
+            lambda began: began == sorted(contents),
+            changed=lambda: self.noted,
+        )
+
     async def run(self, run: Attempt, partial: Partial) -> TurnDone | TurnWaiting:
         """`say …` answers, `hold …` waits for `release`, `fail` fails, `crash` has a bug, `tool` asks the client."""
         content: str = run.message.payload["content"]
         message_id = str(run.message.metadata.message_id)
         self.began.append(content)
+        self.noted.set()
+        self.noted = trio.Event()
         self.running.set()
         word, _, rest = content.partition(" ")
         self.attempts.append((run.message.metadata.retry_count, run.message.metadata.timeout_ms))
@@ -139,6 +153,23 @@ class Stage:
     async def status(self, session: Session, accepted: ChatAccepted) -> TaskStatus:
         """Return a turn's status."""
         return (await self.tasks.get(context(session.tenant_id, session.user_id), accepted.task_id)).status
+
+    async def becomes(self, session: Session, accepted: ChatAccepted, wanted: TaskStatus) -> None:
+        """Wait until a turn's status is this one."""
+        await eventually(
+            f"the turn is {wanted}", lambda: self.status(session, accepted), lambda status: status is wanted
+        )
+
+    async def expire(self, session: Session, *turns: ChatAccepted) -> None:
+        """Let turns wait for longer than they may, as if that time had passed."""
+        for accepted in turns:
+            task = self.keys.task(session.tenant_id, accepted.task_id)
+            assert await self.redis.hset(task, "expires_at", 1) == 0, "a turn that may wait for ever"
+
+    async def idles(self, session: Session) -> None:
+        """Let a session be idle for as long as its next move takes, as if that time had passed."""
+        timers = self.keys.session_timers(session.tenant_id)
+        assert await self.redis.zadd(timers, {session.session_id: 1}, xx=True, ch=True) == 1
 
     async def events(self, session: Session) -> list[Event]:
         """Return the whole log of a session."""

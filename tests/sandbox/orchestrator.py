@@ -9,6 +9,7 @@ import trio
 from attrs import define, field, frozen
 
 from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, SandboxReply, Stream, Writer, json_reply
+from tests.support.eventually import eventually
 
 GATEWAY = {
     "embedding.create": ("embedding", "/api/v1/internal/enhanced_embed"),
@@ -37,7 +38,7 @@ class FakeOrchestrator:
     """What `workflow.step` answers, by step."""
     refusals: Counter[str] = field(factory=Counter)
     """How often a route refuses before it takes something."""
-    _news: trio.Condition = field(factory=trio.Condition)
+    _grown: trio.Event = field(factory=trio.Event)
 
     async def handle(self, request: Request) -> SandboxAnswer:
         """Answer an internal route."""
@@ -49,8 +50,8 @@ class FakeOrchestrator:
             error = {"code": "ORCH_SYS_002", "message": "Redis is away."}
             return json_reply({"data": None, "error": error}, 503)
         self.told.append(Told(route, body, dict(request.headers)))
-        async with self._news:
-            self._news.notify_all()
+        self._grown.set()
+        self._grown = trio.Event()
         if route in GATEWAY:
             return await self._pass_on(route, request, body)
         if route == "workflow.step":
@@ -63,11 +64,12 @@ class FakeOrchestrator:
 
     async def wait_for_all(self, route: str, count: int) -> list[Told]:
         """Return the requests to a route, once there are so many."""
-        with trio.fail_after(5):
-            async with self._news:
-                while len(found := [told for told in self.told if told.route == route]) < count:
-                    await self._news.wait()
-        return found
+        return await eventually(
+            f"{count} requests came to {route}",
+            lambda: [told for told in self.told if told.route == route],
+            lambda found: len(found) >= count,
+            changed=lambda: self._grown,
+        )
 
     async def _pass_on(self, route: str, request: Request, body: dict[str, Any]) -> SandboxAnswer:
         service, path = GATEWAY[route]

@@ -17,6 +17,7 @@ from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 from orchestrator.models.tasks.waits import Callback
+from tests.support.recorders.sessions import a_session
 
 
 def call_context(seconds: float = 10.0, key: str | None = None) -> CallContext:
@@ -31,21 +32,15 @@ def services_at(url: str, **fields_: Any) -> ServicesSettings:
     return ServicesSettings(**made)
 
 
-def a_session(agent_id: str = "echo", conversation_id: str | None = None) -> Session:
-    moment = to_timestamp(now_ms())
-    return Session(
-        session_id="s1",
-        tenant_id="acme",
+def a_busy_session(agent_id: str = "echo", conversation_id: str | None = None) -> Session:
+    """The session of ana's that has the turn."""
+    return a_session(
+        "s1",
+        SessionState.PROCESSING,
         user_id="ana",
         agent_id=agent_id,
-        state=SessionState.PROCESSING,
-        state_code=SessionState.PROCESSING.code,
-        metadata={},
         context={"language": "en"},
         message_count=1,
-        created_at=moment,
-        updated_at=moment,
-        last_activity_at=moment,
         conversation_id=conversation_id,
     )
 
@@ -96,7 +91,7 @@ class FakeAttempt:
     """Keeps in lists what the real one keeps in Redis."""
 
     message: TaskMessage = field(factory=a_message)
-    session: Session = field(factory=a_session)
+    session: Session = field(factory=a_busy_session)
     attempt: int = 1
     checkpoints: Mapping[str, Any] = field(factory=dict)
     window: list[HistoryMessage] = field(factory=list)

@@ -1,19 +1,18 @@
 """The whole service in the test's own process, over a real Redis and the seven services of the sandbox."""
 
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import trio
 from attrs import define, evolve, fields
 
 from orchestrator.config.settings import ServicesSettings
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
-from tests.routes.test_whole_service import Client, service
-from tests.support.fakes import SETTINGS, Reply
+from tests.support.credentials import SETTINGS
+from tests.support.house import Reply
+from tests.support.served import Client, service
 
 
 @define
@@ -54,15 +53,6 @@ async def stack(redis_url: str, docs: Path, **settings: Any) -> AsyncIterator[St
         urls = {name: evolve(getattr(SETTINGS.services, name), url=sandbox.urls[name]) for name in names}
         async with service(redis_url, consuming=True, services=ServicesSettings(**urls), **settings) as client:
             yield Stack(client, sandbox)
-
-
-async def until(reads: Any, wanted: Any, seconds: float = 5.0) -> None:
-    """Read again and again until it is what is wanted: for what other processes do in their own time."""
-    with trio.fail_after(seconds):
-        for _ in itertools.count():
-            if await reads() == wanted:
-                return
-            await trio.sleep(0.01)
 
 
 def names(reply: Reply, field: str) -> list[str]:

@@ -1,6 +1,5 @@
 """The sockets on a real server and a real Redis, without the rest of the house."""
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,25 +19,12 @@ from wsproto.utilities import LocalProtocolError
 from orchestrator import websocket
 from orchestrator.config.constants import MAX_FRAME_BYTES
 from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
-from orchestrator.domain.session_states import CLOSED
-from orchestrator.errors import NotFound, RateLimited, SessionClosed, Unauthorized
 from orchestrator.middleware.install import install
 from orchestrator.middleware.tokens import create_token
-from orchestrator.models.common.limits import RateState
-from orchestrator.models.common.principal import Principal, RequestContext, Role
-from orchestrator.models.events.events import ChatStatusUpdate, ToolResult
-from orchestrator.models.sessions.chat import (
-    ChatAccepted,
-    ChatCancelled,
-    ChatTurn,
-    HistoryMessage,
-    MessageStatus,
-    Speaker,
-)
+from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.events.events import ChatStatusUpdate
+from orchestrator.models.sessions.chat import ChatAccepted
 from orchestrator.models.sessions.session import Session, SessionState
-from orchestrator.models.tasks.batch import Batch, BatchStatus, OnItemError
-from orchestrator.services.chat.messages import Admitted
-from orchestrator.services.container import Services
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.notifications.notification_hub import NotificationHub
 from orchestrator.services.notifications.notifications import NotificationService
@@ -53,75 +39,15 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
 from tests.store.events.log_writer import LogWriter
-from tests.support.fakes import FakeRevocations
+from tests.support.eventually import eventually
+from tests.support.house import partial_services
+from tests.support.recorders.batches import BatchRecorder, a_batch
+from tests.support.recorders.chat import ChatRecorder, TranscriptRecorder
+from tests.support.recorders.guards import AuditRecorder, RateLimiterRecorder, RevocationRecorder
+from tests.support.recorders.sessions import SessionRecorder, TicketRecorder, a_session
 
 SECRET = "a secret that is long enough for HS256"
 PATIENCE = 20.0
-
-
-class Sessions:
-    """The sessions s1 (ada's), s2 (ada's, closed) and s3 (bob's) of the tenant acme, and their tickets."""
-
-    def __init__(self) -> None:
-        self.states = {"s1": SessionState.ACTIVE, "s2": SessionState.TERMINATED, "s3": SessionState.ACTIVE}
-        self.owners = {"s1": "ada", "s2": "ada", "s3": "bob"}
-        self.tickets: dict[str, str] = {}
-
-    def add(self, session_id: str) -> None:
-        """Give ada one more."""
-        self.states[session_id] = SessionState.ACTIVE
-        self.owners[session_id] = "ada"
-
-    async def get(self, ctx: RequestContext, session_id: str) -> Session:
-        if ctx.tenant_id != "acme" or self.owners.get(session_id) != ctx.principal.user_id:
-            raise NotFound(f"There is no session {session_id}.")
-        state = self.states[session_id]
-        moment = "2026-01-01T00:00:00.000Z"
-        return Session(
-            session_id, "acme", ctx.principal.user_id, "agent", state, state.code, {}, {}, 0, moment, moment, moment
-        )
-
-    async def connected(self, ctx: RequestContext, session_id: str) -> Session:
-        session = await self.get(ctx, session_id)
-        if session.state in CLOSED:
-            raise SessionClosed(f"Session {session_id} is closed.")
-        return session
-
-    async def redeem(self, ticket: str, session_id: str | None) -> Principal:
-        found = self.tickets.pop(ticket, None)
-        if found is None or session_id not in {None, found}:
-            raise Unauthorized("The ticket is unknown.")
-        return Principal("acme", "ada", Role.USER, frozenset({"session:read"}), time.time() + 60)
-
-
-class Batches:
-    """The batch b1 (ada's) of the tenant acme."""
-
-    def __init__(self) -> None:
-        self.status = BatchStatus.RUNNING
-        self.completed = 0
-
-    async def get(self, ctx: RequestContext, batch_id: str) -> Batch:
-        if (ctx.tenant_id, ctx.principal.user_id, batch_id) != ("acme", "ada", "b1"):
-            raise NotFound(f"There is no batch {batch_id}.")
-        return Batch(
-            "b1",
-            "acme",
-            "ada",
-            "echo",
-            self.status,
-            total=9,
-            pending=9 - self.completed,
-            running=0,
-            completed=self.completed,
-            failed=0,
-            cancelled=0,
-            max_concurrency=1,
-            on_item_error=OnItemError.CONTINUE,
-            priority=6,
-            created_at="2026-01-01T00:00:00.000Z",
-            correlation_id="c1",
-        )
 
 
 @attrs.frozen
@@ -132,83 +58,24 @@ class BatchKeys(Keys):
         return self.batch(tenant_id, session_id)
 
 
-class Chat:
-    """Takes messages into the log; `limited` refuses them."""
-
-    def __init__(self, log: LogWriter) -> None:
-        self._log = log
-        self.limited = False
-        self.sent: list[tuple[RequestContext, ChatTurn]] = []
-        self.broken = False
-
-    async def send(self, ctx: RequestContext, session_id: str, turn: ChatTurn) -> Admitted:
-        if self.broken:
-            raise ZeroDivisionError
-        if self.limited:
-            raise RateLimited("Too many requests.", retry_after_ms=500)
-        replayed = any(earlier.message_id == ctx.message_id for earlier, _ in self.sent if ctx.message_id)
-        self.sent.append((ctx, turn))
-        accepted = ChatAccepted("t1", ctx.message_id or "m1", session_id)
-        if not replayed:
-            data = ChatStatusUpdate(accepted.message_id, accepted.task_id, accepted.status)
-            body = make_body("chat.status_update", data, tenant_id="acme", correlation_id=ctx.correlation_id)
-            await self._log.append_body("chat.status_update", body)
-        return Admitted(accepted, replayed, None)
-
-    async def standing(self, ctx: RequestContext, accepted: ChatAccepted) -> MessageStatus:
-        return MessageStatus.COMPLETED
-
-    async def cancel(self, ctx: RequestContext, message_id: str) -> ChatCancelled:
-        if message_id != "m1":
-            raise NotFound(f"There is no message {message_id}.")
-        return ChatCancelled(message_id, cancelled=True)
-
-    async def tool_result(self, ctx: RequestContext, session_id: str, result: ToolResult) -> None:
-        raise NotFound(f"No turn waits for the tool call {result.tool_call_id}.")
-
-    async def recent(self, tenant_id: str, session_id: str, limit: int) -> list[HistoryMessage]:
-        return [HistoryMessage("m0", Speaker.USER, "hello", "2026-01-01T00:00:00.000Z")]
-
-
-class Limiter:
-    """Counts, and refuses where a test says so."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-
-    async def check(self, principal: Principal, cost: int = 1) -> RateState:
-        if self.error is not None:
-            raise self.error
-        return RateState(100, 99, 0.0, 1.0)
-
-
-class Trail:
-    """Keeps what is audited."""
-
-    def __init__(self) -> None:
-        self.entries: list[str] = []
-
-    async def record(self, action: str, **_: Any) -> None:
-        self.entries.append(action)
-
-
 @attrs.frozen
 class Stage:
-    """What a test works with."""
+    """What a test works with: the sessions s1 (ada's), s2 (ada's, closed) and s3 (bob's), and the batch b1 (ada's)."""
 
     host: str
     port: int
     redis: Redis
     log: LogWriter
-    sessions: Sessions
-    chat: Chat
-    trail: Trail
+    sessions: SessionRecorder
+    tickets: TicketRecorder
+    chat: ChatRecorder
+    audit: AuditRecorder
     manager: ConnectionManager
-    revocations: FakeRevocations
+    revocations: RevocationRecorder
     batch_log: LogWriter
-    batches: Batches
+    batches: BatchRecorder
     notifications: NotificationService
-    limiter: Limiter
+    limiter: RateLimiterRecorder
 
     def token(self, user: str = "ada", **options: Any) -> str:
         """Make a token of a user of acme."""
@@ -241,9 +108,7 @@ class Stage:
 
     async def until_open(self, count: int) -> None:
         """Wait until the server holds so many sockets."""
-        with trio.fail_after(PATIENCE):
-            while len(self.manager) != count:
-                await self.redis.execute_command("PING")
+        await eventually(f"{count} sockets are open", lambda: len(self.manager), lambda found: found == count)
 
     @asynccontextmanager
     async def client(
@@ -332,29 +197,29 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         await nursery.start(notification_hub.run)
         batch_log = LogWriter(redis, session_id="b1", keys=BatchKeys())
         await batch_log.begin()
-        sessions, chat, trail, revocations = Sessions(), Chat(log), Trail(), FakeRevocations()
-        batches, limiter = Batches(), Limiter()
-        services: Any = Services(
-            **dict.fromkeys(attrs.fields_dict(Services))  # type: ignore[arg-type] # only what sockets use is there
-            | {
-                "settings": chosen,
-                "redis": redis,
-                "keys": keys,
-                "sessions": sessions,
-                "tickets": sessions,
-                "batches": batches,
-                "chat": chat,
-                "transcripts": chat,
-                "task_updates": TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys)),
-                "rate_limiter": limiter,
-                "event_log": event_log,
-                "event_hub": hub,
-                "notifications": NotificationService(store),
-                "notification_hub": notification_hub,
-                "audit": trail,
-                "metrics": Metrics(),
-                "revocations": revocations,
-            }
+        sessions, audit, revocations = SessionRecorder(), AuditRecorder(), RevocationRecorder()
+        limiter = RateLimiterRecorder()
+        sessions.keep(session_of("s1"), session_of("s2", SessionState.TERMINATED), session_of("s3", user_id="bob"))
+        tickets, chat = TicketRecorder(sessions), ChatRecorder(sessions, partial(_log_accepted, log))
+        batches = BatchRecorder({"b1": a_batch("b1", total=9, user_id="ada")})
+        services = partial_services(
+            settings=chosen,
+            redis=redis,
+            keys=keys,
+            sessions=sessions,
+            tickets=tickets,
+            batches=batches,
+            chat=chat,
+            transcripts=TranscriptRecorder(sessions),
+            task_updates=TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys)),
+            rate_limiter=limiter,
+            event_log=event_log,
+            event_hub=hub,
+            notifications=NotificationService(store),
+            notification_hub=notification_hub,
+            audit=audit,
+            metrics=Metrics(),
+            revocations=revocations,
         )
         app = QuartTrio("stage")
         install(app, chosen, services.metrics, revocations.covers)
@@ -372,8 +237,9 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 redis,
                 log,
                 sessions,
+                tickets,
                 chat,
-                trail,
+                audit,
                 manager,
                 revocations,
                 batch_log,
@@ -383,6 +249,17 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
             )
         stop.set()
         nursery.cancel_scope.cancel()
+
+
+def session_of(session_id: str, state: SessionState = SessionState.ACTIVE, user_id: str = "ada") -> Session:
+    """A session with an agent named `agent`."""
+    return a_session(session_id, state, user_id=user_id, agent_id="agent")
+
+
+async def _log_accepted(log: LogWriter, ctx: RequestContext, accepted: ChatAccepted) -> None:
+    data = ChatStatusUpdate(accepted.message_id, accepted.task_id, accepted.status)
+    body = make_body("chat.status_update", data, tenant_id="acme", correlation_id=ctx.correlation_id)
+    await log.append_body("chat.status_update", body)
 
 
 def _config() -> Config:

@@ -19,9 +19,9 @@ from orchestrator.websocket import handlers
 from orchestrator.websocket.asyncapi import build_document
 from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.task_updates import ANSWER, UPDATES
-from tests.routes.test_whole_service import CREATE, Client, service
 from tests.store.desk import open_desk
-from tests.support.fakes import INTERNAL_KEY, bearer
+from tests.support.credentials import INTERNAL_KEY, bearer
+from tests.support.served import CREATE, Client, service
 from tests.websocket.stage import Stage, open_stage
 
 KINDS = {"server": SERVER_EVENTS, "client": HANDLERS}

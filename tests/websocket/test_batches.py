@@ -28,14 +28,14 @@ async def test_progress_comes_as_it_is_told_and_the_end_closes_the_socket(stage:
 async def test_a_client_resumes_where_it_was(stage: Stage) -> None:
     for completed in (1, 2, 3):
         await stage.batch_log.append("batch.progress", progress(completed))
-    stage.batches.completed = 3
+    stage.batches.change("b1", completed=3, pending=6)
     async with stage.client(f"{PATH}?last_offset=1&epoch=e1") as client:
         told = [await client.next("batch.progress") for _ in range(3)]
         assert [(frame["offset"], frame["data"]["completed"]) for frame in told] == [(1, 3), (2, 2), (3, 3)]
 
 
 async def test_a_batch_that_has_ended_is_told_and_that_is_all(stage: Stage) -> None:
-    stage.batches.status, stage.batches.completed = BatchStatus.COMPLETED, 9
+    stage.batches.change("b1", status=BatchStatus.COMPLETED, completed=9, pending=0)
     async with stage.client(PATH) as client:
         assert (await client.next("batch.progress"))["data"]["completed"] == 9
         assert await client.close_code() == 1000

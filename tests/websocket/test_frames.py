@@ -22,8 +22,8 @@ async def test_a_message_is_answered_by_its_status(stage: Stage) -> None:
     assert frame["correlation_id"] == "corr-1"
     assert frame["data"]["message_id"] == "m7"
     assert frame["data"]["status"] == "queued"
-    [(ctx, turn)] = stage.chat.sent
-    assert (ctx.idempotency_key, ctx.correlation_id, turn.content) == ("m7", "corr-1", "hi")
+    [sent] = stage.chat.sent
+    assert (sent.ctx.idempotency_key, sent.ctx.correlation_id, sent.turn.content) == ("m7", "corr-1", "hi")
 
 
 async def test_a_message_that_came_before_is_answered_again_as_it_stands_now(stage: Stage) -> None:
@@ -120,7 +120,7 @@ async def test_a_mebibyte_is_counted_in_bytes(stage: Stage) -> None:
 
 
 async def test_a_rate_limit_is_told(stage: Stage) -> None:
-    stage.chat.limited = True
+    stage.chat.refusal = RateLimited("Too many requests.", retry_after_ms=500)
     async with stage.client() as client:
         await client.next("session.state_update")
         await client.say("chat.message", {"content": "hi"}, message_id="m7", correlation_id="corr-4")
@@ -162,7 +162,7 @@ async def test_a_frame_may_name_no_other_tenant(stage: Stage) -> None:
 
 
 async def test_a_fault_of_the_service_is_told_without_its_inside(stage: Stage) -> None:
-    stage.chat.broken = True
+    stage.chat.refusal = ZeroDivisionError()
     async with stage.client() as client:
         await client.next("session.state_update")
         await client.say("chat.message", {"content": "hi"})

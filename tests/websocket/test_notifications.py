@@ -121,7 +121,7 @@ async def test_the_socket_takes_no_message(stage: Stage) -> None:
 
 
 async def test_a_ticket_for_any_session_opens_it(stage: Stage) -> None:
-    stage.sessions.tickets["t"] = "s1"
+    stage.tickets.give("t", "s1")
     async with stage.client(f"{PATH}?ticket=t", anonymous=True) as client:
         await client.next("notification.summary")
     with pytest.raises(ConnectionRejected) as refused:

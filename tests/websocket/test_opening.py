@@ -50,7 +50,7 @@ async def test_a_token_may_come_as_subprotocol(stage: Stage) -> None:
 
 
 async def test_a_ticket_opens_one_socket(stage: Stage) -> None:
-    stage.sessions.tickets["abc"] = "s1"
+    stage.tickets.give("abc", "s1")
     async with stage.client("/ws/v1/chat/s1?ticket=abc", anonymous=True) as client:
         await client.next("session.state_update")
     status, body, _ = await refusal(stage, "/ws/v1/chat/s1?ticket=abc", anonymous=True)
@@ -58,7 +58,7 @@ async def test_a_ticket_opens_one_socket(stage: Stage) -> None:
 
 
 async def test_a_ticket_opens_no_other_session(stage: Stage) -> None:
-    stage.sessions.tickets["abc"] = "s3"
+    stage.tickets.give("abc", "s3")
     assert (await refusal(stage, "/ws/v1/chat/s1?ticket=abc", anonymous=True))[0] == 401
 
 
@@ -70,7 +70,7 @@ async def test_without_credentials_there_is_no_upgrade(stage: Stage) -> None:
     assert body["error"]["correlation_id"] == "corr-2"
     assert body["status"] == {"code": 401, "message": "Unauthorized"}
     assert headers["content-type"] == "application/json"
-    assert stage.trail.entries == ["auth.failed"]
+    assert stage.audit.actions == ["auth.failed"]
 
 
 @pytest.mark.parametrize("token", ["nonsense", "a.b.c"])

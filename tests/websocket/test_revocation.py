@@ -1,5 +1,7 @@
 """Sockets of revoked tokens."""
 
+from functools import partial
+
 import pytest
 from trio_websocket import ConnectionRejected
 
@@ -29,7 +31,7 @@ async def test_no_socket_opens_with_a_revoked_token(stage: Stage) -> None:
 
 
 async def test_a_ticket_of_a_revoked_token_opens_no_socket(stage: Stage) -> None:
-    stage.sessions.tickets["abc"] = "s1"
+    stage.tickets.give("abc", "s1")
     stage.revocations.add(user_id="ada", before_ms=FUTURE_MS)
     with pytest.raises(ConnectionRejected) as caught:
         async with stage.client("/ws/v1/chat/s1?ticket=abc", anonymous=True):
@@ -38,14 +40,7 @@ async def test_a_ticket_of_a_revoked_token_opens_no_socket(stage: Stage) -> None
 
 
 async def test_a_token_revoked_while_its_socket_opens_is_noticed(stage: Stage) -> None:
-    connected = stage.sessions.connected
-
-    async def revoked_meanwhile(*args: object) -> object:
-        session = await connected(*args)  # type: ignore[arg-type] # passed on as they come
-        stage.revocations.add(user_id="ada", before_ms=FUTURE_MS)
-        return session
-
-    stage.sessions.connected = revoked_meanwhile  # type: ignore[assignment] # a step of the opening, disturbed
+    stage.sessions.on_connected = partial(stage.revocations.add, user_id="ada", before_ms=FUTURE_MS)
     async with stage.client() as client:
         assert await client.close_code() == 4003
 

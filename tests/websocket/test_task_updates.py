@@ -80,7 +80,7 @@ async def test_a_wrong_token_is_refused_and_audited_and_the_socket_stays_open(st
             assert refused["data"]["error"]["code"] == "ORCH_AUTH_003"
         unknown = await told(client, "task.complete", {"task_id": "none", "callback_token": "t", "result": 1})
         assert unknown["data"]["error"]["code"] == "ORCH_NOTF_001"
-    assert stage.trail.entries.count("auth.refused") == 2
+    assert stage.audit.actions.count("auth.refused") == 2
     assert await desk.status(claim) is TaskStatus.PROCESSING
 
 

@@ -12,7 +12,7 @@ from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from tests.cli.runs import run_cli
-from tests.support.fakes import SECRET, SETTINGS
+from tests.support.credentials import SECRET, SETTINGS
 
 
 async def test_a_schedule_is_created_paused_resumed_and_deleted(redis_url: str, tmp_path: Path) -> None:

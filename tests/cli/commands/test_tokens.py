@@ -16,7 +16,8 @@ from hypercorn.config import Config
 from cli.main import nooble_orch
 from orchestrator.models.operations.revocation import TokenRevoke
 from tests.cli.runs import run_cli
-from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, House
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY
+from tests.support.house import House
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from cli.core.failures import CliFailure
 from cli.dev.plan import make_plan
 from tests.cli.runs import close_pipes, run_cli, start_cli
 from tests.cli.terminal import open_terminal
+from tests.support.eventually import eventually
 
 
 @frozen
@@ -30,15 +31,12 @@ class Running:
     home: Path
     described: dict[str, Any]
 
-    async def is_gone(self) -> bool:
-        """Wait until nothing of it listens any more; false if something stays."""
-        with trio.move_on_after(10):
-            for name in ("api_url", "sandbox_url", "redis_url"):
-                # The end of another's child can't be waited for, only be seen.
-                while _listens(self.described[name]):  # noqa: ASYNC110 - another process closes the port
-                    await trio.sleep(0.02)
-            return True
-        return False
+    async def gone(self) -> None:
+        """Wait until nothing of it listens any more."""
+        await eventually("nothing of the stack listens", self._listening, lambda names: names == [])
+
+    def _listening(self) -> list[str]:
+        return [name for name in ("api_url", "sandbox_url", "redis_url") if _listens(self.described[name])]
 
 
 def _listens(url: str) -> bool:
@@ -91,7 +89,7 @@ async def test_a_stack_in_a_pipe_serves_other_commands_until_it_is_told_to_stop(
         with trio.fail_after(10):
             assert await stack.process.wait() == 0
         assert not dev_json.exists()
-        assert await stack.is_gone()
+        await stack.gone()
     async with running_stack(tmp_path, "--workers", "2"):
         listed = await run_cli(tmp_path, "sessions", "list", "--tenant", "globex")
         assert json.loads(listed.out)["agent_id"] == "echo"
@@ -101,7 +99,7 @@ async def test_a_stack_that_is_killed_takes_everything_with_it(tmp_path: Path) -
     async with running_stack(tmp_path, "--workers", "2") as stack:
         stack.process.send_signal(signal.SIGKILL)
         assert await stack.process.wait() == -signal.SIGKILL
-        assert await stack.is_gone()
+        await stack.gone()
         ended = await run_cli(tmp_path, "tasks", "list")
         assert (ended.code, ended.err.splitlines()[0]) == (4, "There is no service to talk to.")
 
@@ -116,7 +114,7 @@ async def test_a_part_that_dies_ends_the_stack_and_is_named(tmp_path: Path) -> N
         told = (await stack.process.stderr.receive_some()).decode()
         assert "Redis ended with status 137.\nHint: " in told
         assert "redis.log ends with:" in told
-        assert await stack.is_gone()
+        await stack.gone()
 
 
 async def test_a_person_starts_a_stack_and_chats(tmp_path: Path) -> None:

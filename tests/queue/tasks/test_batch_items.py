@@ -42,6 +42,7 @@ from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.services.scheduling.batches import BatchService
 from orchestrator.store.scheduling.batches import BatchStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.eventually import eventually
 
 ENDED = {BatchStatus.COMPLETED, BatchStatus.PARTIAL, BatchStatus.FAILED, BatchStatus.CANCELLED}
 
@@ -83,15 +84,14 @@ class Batches:
         return await self.reaches(batch, lambda now: now.status in ENDED)
 
     async def reaches(self, batch: Batch, reached: Callable[[Batch], bool]) -> Batch:
-        """Wait until a batch is as wanted; items look for it, so nobody has to be told."""
-        with trio.fail_after(10):
-            while True:
-                now = await self.service.get(context(), batch.batch_id)
-                if now.pending + now.running + now.completed + now.failed + now.cancelled != now.total:
-                    raise AssertionError(now)
-                if reached(now):
-                    return now
-                await trio.sleep(0.005)
+        """Wait until a batch is as wanted; its counts add up at every moment."""
+
+        async def read() -> Batch:
+            now = await self.service.get(context(), batch.batch_id)
+            assert now.pending + now.running + now.completed + now.failed + now.cancelled == now.total
+            return now
+
+        return await eventually("the batch is as wanted", read, reached)
 
     async def results(self, batch: Batch, limit: int = 50, status: TaskStatus | None = None) -> list[ItemResult]:
         """Read all pages of results."""

@@ -23,6 +23,7 @@ from orchestrator.telemetry.metrics import Metrics
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.store.desk import a_task, open_desk
 from tests.support.calls import call_context, services_at
+from tests.support.eventually import eventually
 from tests.support.scripted_server import Asked, reply, serve
 from tests.telemetry.figures import figure
 
@@ -61,10 +62,11 @@ class House:
         return await self.runs.start(self.ctx, "slow_report", parameters)
 
     async def until(self, task: Task, *statuses: TaskStatus) -> Task:
-        with trio.fail_after(5):
-            while (found := await self.stage.tasks.get(self.ctx, task.task_id)).status not in statuses:
-                await self.stage.redis.execute_command("PING")
-        return found
+        return await eventually(
+            f"the task is {' or '.join(statuses)}",
+            lambda: self.stage.tasks.get(self.ctx, task.task_id),
+            lambda found: found.status in statuses,
+        )
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
-import trio
 from attrs import evolve
 
 from orchestrator.errors import BadGateway, FencedOut, OrchestratorError, ServiceRefused, TaskExpired
@@ -121,10 +120,7 @@ async def test_a_retry_outlives_the_process_that_decided_it(redis_url: str) -> N
         session = await first.session()
         accepted = await first.say(session, "flaky")
         await turns.running.wait()
-        async with first.hub.follow("acme", session.session_id, after=0) as follower:
-            with trio.fail_after(5):
-                while await first.status(session, accepted) is not TaskStatus.RETRYING:
-                    await follower.receive()
+        await first.becomes(session, accepted, TaskStatus.RETRYING)
     async with open_stage(redis_url) as second:
         play(second)
         assert (await second.ended(session, accepted)).status is TaskStatus.COMPLETED
@@ -156,10 +152,10 @@ async def test_one_that_was_cancelled_as_it_failed_is_settled_at_once(redis_url:
 
 
 async def test_a_turn_that_was_not_started_in_time_is_refused_when_it_is_claimed(redis_url: str) -> None:
-    async with open_stage(redis_url, evolve(SETTINGS, queue_timeout=0.02), consume=False) as stage:
+    async with open_stage(redis_url, consume=False) as stage:
         session = await stage.session()
         accepted = await stage.say(session, "say a")
-        await trio.sleep(0.03)
+        await stage.expire(session, accepted)
         async with open_stage(redis_url) as other:
             task = await other.ended(session, accepted)
             assert task.error is not None
@@ -168,13 +164,13 @@ async def test_a_turn_that_was_not_started_in_time_is_refused_when_it_is_claimed
 
 
 async def test_what_waits_for_too_long_in_a_paused_tenant_is_given_up_with_its_whole_row(redis_url: str) -> None:
-    async with open_stage(redis_url, evolve(SETTINGS, queue_timeout=0.02), consume=False) as stage:
+    async with open_stage(redis_url, consume=False) as stage:
         session, other = await stage.session(), await stage.session()
         await stage.redis.hset(stage.keys.tenant_config("acme"), mapping={"state": "paused"})
         accepted = [await stage.say(session, f"say {number}") for number in range(3)]
         accepted.append(await stage.say(other, "say x"))
         assert await give_up_expired(stage.queue, "acme") == 0
-        await trio.sleep(0.03)
+        await stage.expire(session, *accepted)
         assert await give_up_expired(stage.queue, "acme") == 4
         for message in accepted:
             task = await stage.ended(session, message)
@@ -199,15 +195,11 @@ async def test_what_waits_for_too_long_in_a_paused_tenant_is_given_up_with_its_w
 
 
 async def test_a_turn_that_still_has_time_follows_the_ones_that_are_given_up(redis_url: str) -> None:
-    async with (
-        open_stage(redis_url, evolve(SETTINGS, queue_timeout=0.02), consume=False) as hasty,
-        open_stage(redis_url, consume=False) as patient,
-    ):
-        session = await hasty.session()
-        await hasty.say(session, "say a")
-        last = await patient.say(session, "say b")
-        await trio.sleep(0.03)
-        assert await give_up_expired(hasty.queue, "acme") == 1
+    async with open_stage(redis_url, consume=False) as stage:
+        session = await stage.session()
+        first, last = await stage.say(session, "say a"), await stage.say(session, "say b")
+        await stage.expire(session, first)
+        assert await give_up_expired(stage.queue, "acme") == 1
         async with open_stage(redis_url) as other:
             assert (await other.ended(session, last)).status is TaskStatus.COMPLETED
 

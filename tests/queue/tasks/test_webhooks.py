@@ -34,6 +34,7 @@ from tests.queue.stage import SETTINGS, context
 from tests.queue.tasks.test_batch_items import Batches, open_batches
 from tests.services.operations.test_consistency import audit
 from tests.support.callback_receiver import Delivery, Receiver, open_receiver
+from tests.support.eventually import eventually
 
 SOON = RetryPolicy(attempts=4, first_ms=10, factor=2.0)
 
@@ -340,9 +341,12 @@ async def test_nobody_is_told_of_a_batch_of_somebody_else(told: Told) -> None:
     stage = told.batches.stage
     await stage.redis.hset(stage.keys.batch("acme", batch.batch_id), "user_id", "bob")
     replayed = await open_desk(stage).replays.replay_own(operator(), (await told.task()).task_id, ReplayRequest())
-    with trio.fail_after(5):
-        while (task := await stage.tasks.get(operator(), str(replayed.task_id))).error is None:  # noqa: ASYNC110 - nobody tells
-            await trio.sleep(0.005)
+    task = await eventually(
+        "the delivery has failed",
+        lambda: stage.tasks.get(operator(), str(replayed.task_id)),
+        lambda task: task.error is not None,
+    )
+    assert task.error is not None
     assert task.error.code == "ORCH_NOTF_001"
     assert len(told.receiver.deliveries) == 1
 

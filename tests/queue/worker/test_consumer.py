@@ -278,17 +278,17 @@ async def test_an_entry_that_nobody_understands_becomes_a_dead_letter_and_blocks
 
 
 async def test_an_idle_session_pauses_and_wakes_up_with_the_next_message(redis_url: str) -> None:
-    settings = evolve(SETTINGS, pause_after=0.05, suspend_after=0.1, archive_after=60.0)
+    settings = evolve(SETTINGS, pause_after=60.0, suspend_after=120.0, archive_after=600.0)
     async with open_stage(redis_url, settings) as stage:
         session = await stage.session()
         await stage.ended(session, await stage.say(session, "say a"))
         async with stage.hub.follow("acme", session.session_id) as follower:
-            await trio.sleep(0.06)
+            await stage.idles(session)
             await stage.sessions.idle_moves("acme")
             with trio.fail_after(2):
                 await follower.receive()
         assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.PAUSED
-        await trio.sleep(0.06)
+        await stage.idles(session)
         await stage.sessions.idle_moves("acme")
         assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.SUSPENDED
         await stage.ended(session, await stage.say(session, "say b"))

@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 import pytest
-import trio
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
@@ -13,6 +12,7 @@ from orchestrator.models.sessions.chat import ChatAccepted
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.stage import Stage, context, open_stage
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -45,18 +45,17 @@ async def write(stage: Stage, content: Any, lane: Lane = Lane.NORMAL) -> None:
 
 async def task_of(stage: Stage, session: Session, written: dict[str, Any]) -> TaskStatus:
     accepted = ChatAccepted(written["task_id"], written["message_id"], session.session_id)
-    with trio.fail_after(5):
-        async with stage.hub.follow("acme", session.session_id) as follower:
-            while not await stage.redis.exists(stage.keys.task("acme", written["task_id"])):
-                await follower.receive()
+    await eventually("the entry is a task", lambda: stage.redis.exists(stage.keys.task("acme", written["task_id"])))
     return (await stage.ended(session, accepted)).status
 
 
 async def dead_letters(stage: Stage, count: int = 1) -> list[dict[bytes, bytes]]:
-    with trio.fail_after(5):
-        while await stage.redis.xlen(stage.keys.dead_letters("acme")) < count:  # noqa: ASYNC110  # a stream tells nobody
-            await trio.sleep(0.005)
-    return [fields for _, fields in await stage.redis.xrange(stage.keys.dead_letters("acme"))]
+    letters = await eventually(
+        f"there are {count} dead letters",
+        lambda: stage.redis.xrange(stage.keys.dead_letters("acme")),
+        lambda letters: len(letters) >= count,
+    )
+    return [fields for _, fields in letters]
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["1.1", "1.0"])
@@ -79,9 +78,7 @@ async def test_a_message_waits_for_the_turns_that_its_session_has_already(stage:
     await stage.turns.running.wait()
     written = message(session, "say b")
     await write(stage, written)
-    with trio.fail_after(5):
-        while not await stage.redis.llen(stage.keys.turns("acme", session.session_id)):  # noqa: ASYNC110  # a list tells nobody
-            await trio.sleep(0.005)
+    await eventually("the message waits", lambda: stage.redis.llen(stage.keys.turns("acme", session.session_id)))
     assert stage.turns.began == ["hold a"]
     stage.turns.release.set()
     await stage.ended(session, first)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 import trio.testing
-from attrs import evolve
 
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.sessions.chat import ChatTurn
@@ -17,6 +16,7 @@ from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.operations.consistency import ConsistencyStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.eventually import redis_clock_passes
 
 
 async def share(stage: Stage, **further: str) -> None:
@@ -39,12 +39,13 @@ async def idle(redis_url: str) -> AsyncIterator[Stage]:
 
 async def test_tasks_that_become_due_share_like_those_that_came_at_once(idle: Stage) -> None:
     sessions = [await idle.session() for _ in range(3)]
-    soon = to_timestamp(now_ms() + 60)
+    moment = now_ms() + 60
+    soon = to_timestamp(moment)
     sent = [
         (await idle.chat.send(context(), one.session_id, ChatTurn(f"say {n}", scheduled_for=soon))).accepted
         for n, one in enumerate(sessions)
     ]
-    await trio.sleep(0.08)
+    await redis_clock_passes(idle.redis, moment)
     released, following = await idle.queue.tasks.release_due(
         "acme",
         10,
@@ -66,22 +67,18 @@ async def test_tasks_that_become_due_share_like_those_that_came_at_once(idle: St
 
 
 async def test_where_the_first_of_a_user_is_given_up_the_next_one_moves_up_and_is_started(redis_url: str) -> None:
-    async with (
-        open_stage(redis_url, evolve(SETTINGS, queue_timeout=0.02), consume=False) as hasty,
-        open_stage(redis_url, consume=False) as patient,
-    ):
-        await share(hasty)
-        first, second = await hasty.session(), await hasty.session()
-        late = await hasty.say(first, "say a")
-        next_one = await patient.say(second, "say b")
-        assert await hasty.redis.llen(hasty.keys.user_tasks("acme", "ann")) == 1
-        await trio.sleep(0.03)
-        await hasty.redis.delete(hasty.keys.ready)
-        assert await give_up_expired(hasty.queue, "acme") == 1
-        assert await hasty.status(first, late) is TaskStatus.FAILED
+    async with open_stage(redis_url, consume=False) as idle:
+        await share(idle)
+        first, second = await idle.session(), await idle.session()
+        late, next_one = await idle.say(first, "say a"), await idle.say(second, "say b")
+        assert await idle.redis.llen(idle.keys.user_tasks("acme", "ann")) == 1
+        await idle.expire(first, late)
+        await idle.redis.delete(idle.keys.ready)
+        assert await give_up_expired(idle.queue, "acme") == 1
+        assert await idle.status(first, late) is TaskStatus.FAILED
         # The tenant is ready again, though no turn of the session followed.
-        assert await hasty.redis.zscore(hasty.keys.ready, "acme") is not None
-        assert await balances(hasty)
+        assert await idle.redis.zscore(idle.keys.ready, "acme") is not None
+        assert await balances(idle)
         async with open_stage(redis_url) as other:
             assert (await other.ended(second, next_one)).status is TaskStatus.COMPLETED
 

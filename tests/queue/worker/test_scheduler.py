@@ -13,6 +13,7 @@ from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.scheduling.ready import Settlement
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.eventually import eventually
 
 PLENTY = evolve(SETTINGS, rate_tenant=1e6, rate_user=1e6)
 
@@ -151,8 +152,12 @@ async def test_nothing_is_claimed_beyond_the_free_slots(redis_url: str) -> None:
         accepted = [await stage.say(session, f"hold {number}") for number, session in enumerate(sessions)]
         other = await stage.session(context("globex"))
         waiting = await stage.say(other, "say x")
-        while len(stage.turns.began) < 3:
-            await trio.lowlevel.checkpoint()
+        await eventually(
+            "three turns have begun",
+            lambda: len(stage.turns.began),
+            lambda count: count == 3,
+            changed=lambda: stage.turns.noted,
+        )
         assert len(stage.consumer.running_tasks) == 3
         pending = await stage.redis.xpending(stage.keys.lane("acme", Lane.HIGH), "orchestrator")
         assert pending["pending"] <= 3

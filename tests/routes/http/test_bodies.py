@@ -6,7 +6,8 @@ import pytest
 
 from orchestrator.errors import RateLimited
 from orchestrator.models.common.principal import Role
-from tests.support.fakes import House, bearer
+from tests.support.credentials import bearer
+from tests.support.house import House
 
 CREATE = "/api/v1/session.create"
 CHAT = "/api/v1/chat.message"

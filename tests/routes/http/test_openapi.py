@@ -15,7 +15,8 @@ from orchestrator.models.sessions.session import SessionCreate
 from orchestrator.routes import ROUTES
 from orchestrator.routes.http.registry import Access
 from orchestrator.schemas import Schemas
-from tests.support.fakes import House, keyed
+from tests.support.credentials import keyed
+from tests.support.house import House
 
 
 async def document(house: House) -> Any:

@@ -10,7 +10,9 @@ import pytest
 import trio
 from hypercorn.config import Config
 
-from tests.support.fakes import House, bearer
+from tests.support.credentials import bearer
+from tests.support.eventually import eventually
+from tests.support.house import House
 
 CREATE = "/api/v1/session.create"
 
@@ -125,7 +127,7 @@ async def test_a_stream_comes_piece_by_piece_and_its_end_is_the_turns() -> None:
                 lines = response.aiter_lines()
                 assert response.headers["content-type"] == "text/event-stream"
                 assert await anext(lines) == "id: e1-1"
-                house.chat.play(house.chat.by_key["k1"])
+                house.log.play(house.chat.accepted["k1"])
                 rest = [line async for line in lines]
         assert [line for line in rest if line.startswith("event")][-1] == "event: chat.completed"
 
@@ -144,12 +146,11 @@ async def test_a_client_that_hangs_up_ends_its_stream_on_the_server() -> None:
 
 async def _play(house: House, upto: int) -> None:
     await _followers(house, 1)
-    house.chat.play(house.chat.by_key["k1"], upto=upto)
+    house.log.play(house.chat.accepted["k1"], upto=upto)
 
 
 async def _followers(house: House, count: int) -> None:
-    while house.log.followers != count:
-        await trio.lowlevel.checkpoint()
+    await eventually(f"{count} follow", lambda: house.log.followers, lambda found: found == count)
 
 
 async def test_an_idle_connection_does_not_hold_up_a_stop() -> None:

@@ -16,23 +16,26 @@ from orchestrator.services.operations.system_events import WAITING, SystemEvents
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.system_events import SystemEventStore
 from orchestrator.store.redis.connection import open_redis
-from tests.routes.test_whole_service import Client, service
 from tests.support.calls import services_at
-from tests.support.fakes import ADMIN_KEY, keyed
+from tests.support.credentials import ADMIN_KEY, keyed
+from tests.support.eventually import eventually
 from tests.support.scripted_server import Asked, reply, serve
+from tests.support.served import Client, service
 
 EMBED = "/internal/v1/embedding.create"
 LOAD = "/internal/v1/orchestrator.load"
 ADMIN = {"X-API-Key": ADMIN_KEY}
 
 
-async def until(client: Client, condition: Any) -> dict[str, Any]:
-    """Return the load as soon as it is as it shall be."""
-    with trio.fail_after(10):
-        while not condition(load := (await client.call("GET", LOAD, headers=ADMIN)).data):  # noqa: ASYNC110 - by heartbeat
-            await trio.sleep(0.05)
-    found: dict[str, Any] = load
-    return found
+async def load_of(client: Client) -> Any:
+    return (await client.call("GET", LOAD, headers=ADMIN)).data
+
+
+async def load_with_notices(client: Client, count: int) -> Any:
+    """Return the load as soon as it has so many notices."""
+    return await eventually(
+        f"the load has {count} notices", lambda: load_of(client), lambda load: len(load["notices"]) >= count
+    )
 
 
 async def test_a_service_that_is_left_alone_shows_in_load_nodes_and_notices(redis_url: str) -> None:
@@ -56,10 +59,10 @@ async def test_a_service_that_is_left_alone_shows_in_load_nodes_and_notices(redi
                 for number in range(12):
                     nursery.start_soon(embed, str(number))
             assert set(codes) <= {"ORCH_CONN_002", "ORCH_CONN_003"}
-            load = await until(client, lambda load: load["breakers"])
+            load = await eventually("a breaker shows", lambda: load_of(client), lambda load: load["breakers"])
             assert load["breakers"] == {"embedding": 1}
             assert load["nodes"][0]["load"]["breakers"] == {"embedding": "open"}
-            load = await until(client, lambda load: len(load["notices"]) >= 2)
+            load = await load_with_notices(client, 2)
             names = [notice["name"] for notice in load["notices"]]
             assert names == ["breaker.open", "node.joined"]
             assert load["notices"][0]["about"] == {"service": "embedding", "seconds": "15"}
@@ -73,7 +76,7 @@ async def test_what_is_done_to_a_tenant_is_told(redis_url: str) -> None:
     async with service(redis_url, consuming=True) as client:
         await client.session()
         await client.call("POST", "/internal/v1/tenant.pause/acme", {}, ADMIN)
-        load = await until(client, lambda load: len(load["notices"]) >= 2)
+        load = await load_with_notices(client, 2)
         assert load["notices"][0]["name"] == "tenant.paused"
         assert load["notices"][0]["about"] == {"tenant_id": "acme"}
 
@@ -84,8 +87,7 @@ async def test_notices_are_posted_in_their_order_and_the_last_one_says_goodbye(r
         async with trio.open_nursery() as nursery:
             await nursery.start(board.run)
             board.breaker_changed("query", BreakerState.OPEN, 30.0)
-            while len(await board.last(10)) < 2:  # noqa: ASYNC110 - Redis tells nobody
-                await trio.sleep(0.01)
+            await eventually("two events are there", lambda: board.last(10), lambda found: len(found) == 2)
             nursery.cancel_scope.cancel()
         found = await board.last(10)
         assert [notice.name for notice in found] == ["node.left", "breaker.open", "node.joined"]
@@ -101,8 +103,7 @@ async def test_who_has_a_notice_never_waits(redis_url: str) -> None:
             board.tell("tenant.paused", number=str(number))
         async with trio.open_nursery() as nursery:
             await nursery.start(board.run)
-            while len(await board.last(WAITING)) < WAITING:  # noqa: ASYNC110 - Redis tells nobody
-                await trio.sleep(0.01)
+            await eventually("all are there", lambda: board.last(WAITING), lambda found: len(found) == WAITING)
             nursery.cancel_scope.cancel()
 
 

@@ -2,8 +2,8 @@
 
 import trio
 
-from tests.routes.test_whole_service import service
-from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, bearer, keyed
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, bearer, keyed
+from tests.support.served import service
 
 
 async def test_an_operator_sees_everything_known_of_a_session(redis_url: str) -> None:

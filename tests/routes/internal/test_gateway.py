@@ -4,7 +4,8 @@ import orjson
 import pytest
 
 from orchestrator.errors import BadGateway, BudgetExhausted, ServiceUnreachable
-from tests.support.fakes import INTERNAL_KEY, METRICS_KEY, House, bearer, keyed
+from tests.support.credentials import INTERNAL_KEY, METRICS_KEY, bearer, keyed
+from tests.support.house import House
 
 GENERATE = "/internal/v1/query.generate"
 

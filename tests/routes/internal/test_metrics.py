@@ -12,8 +12,10 @@ from orchestrator.errors import RateLimited
 from orchestrator.main import create_app
 from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
-from tests.routes.test_whole_service import CREATE, Client, service
-from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SETTINGS, House
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, METRICS_KEY, SETTINGS
+from tests.support.eventually import eventually
+from tests.support.house import House
+from tests.support.served import CREATE, Client, service
 from tests.telemetry.figures import figure
 
 METRICS = "/metrics"
@@ -96,9 +98,11 @@ async def test_the_queues_depth_is_seen_by_the_sweep(redis_url: str) -> None:
         await process.services.redis.hset(process.services.keys.tenant_config("acme"), "state", "paused")
         async with trio.open_nursery() as nursery:
             await nursery.start(process.run)
-            with trio.fail_after(5):
-                while figure(process.services.metrics, "queue_depth", tenant="acme") != 1:
-                    await process.services.redis.ping()
+            await eventually(
+                "the depth is seen",
+                lambda: figure(process.services.metrics, "queue_depth", tenant="acme"),
+                lambda depth: depth == 1,
+            )
             assert (figure(process.services.metrics, "queue_lag_seconds", tenant="acme") or 0) > 0
             assert figure(process.services.metrics, "sessions_active", tenant="acme") == 1
             nursery.cancel_scope.cancel()

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.fakes import House, bearer, keyed
+from tests.support.credentials import bearer, keyed
+from tests.support.house import House
 
 DONE = {"result": {"x": 1}}
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from orchestrator.models.common.principal import Role
-from tests.routes.test_whole_service import Client, service
-from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, bearer
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, bearer
+from tests.support.served import Client, service
 
 ADMIN = {"X-API-Key": ADMIN_KEY}
 I1 = "/internal/v1/"

@@ -1,5 +1,7 @@
 """Agents and tools, over the whole service."""
 
+from functools import partial
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
 from orchestrator.sandbox.serving.faults import InjectedFaultKind
-from tests.routes.test_whole_service import service
-from tests.support.fakes import bearer, keyed
-from tests.support.sandboxed import names, stack, until
+from tests.support.credentials import bearer, keyed
+from tests.support.eventually import eventually
+from tests.support.sandboxed import names, stack
+from tests.support.served import service
 
 OPERATOR = bearer(user="olga", role=Role.OPERATOR)
 BOB, ELSEWHERE = bearer(user="bob"), bearer(tenant="globex")
@@ -167,7 +170,7 @@ async def test_a_changed_agent_is_looked_up_anew_by_every_process(redis_url: str
             assert await look() == 2
             await notice("agent", {"agent_id": "echo", "version": "1.2.0"})
 
-            await until(look, 4)
+            await eventually("both look it up anew", look, lambda lookups: lookups == 4)
             assert await look() == 4
 
 
@@ -236,11 +239,7 @@ async def test_a_tool_that_answers_later_is_a_task(redis_url: str, tmp_path: Pat
         first, again = [await house.client.call("POST", "/api/v1/tool.execute", run, key) for _ in range(2)]
         assert (first.status, first.data["type"], first.data["task_id"]) == (202, "tool.execute", again.data["task_id"])
         assert first.json["type"] == {"domain": "tool", "action": "accepted"}
-
-        async def handed_on() -> int:
-            return house.calls("tool_registry", "async_execute")
-
-        await until(handed_on, 1)
+        await eventually("the run is handed on", lambda: house.calls("tool_registry", "async_execute"))
         assert (await house.client.call("GET", f"/api/v1/task.get/{first.data['task_id']}", headers=BOB)).status == 404
 
 
@@ -286,11 +285,7 @@ async def test_a_turn_goes_on_with_the_version_it_began_with_when_its_client_has
         async def task() -> Any:
             return (await house.client.call("GET", f"/api/v1/task.get/{said.data['task_id']}")).data
 
-        async def status() -> str:
-            return str((await task())["status"])
-
-        await until(status, "completed")
-        ended = await task()
+        ended = await eventually("the turn has ended", task, lambda now: now["status"] == "completed")
         assert (ended["agent_version"], ended["attempt"]) == ("1.0.0", 2)
         assert (await house.client.call("GET", "/api/v1/agent.get/confirm")).data["version"] == "9.0.0"
 
@@ -306,4 +301,4 @@ async def test_a_notice_that_can_not_be_read_has_everything_looked_up_anew(redis
         assert [await look(), await look()] == [1, 1]
         for count, rubbish in enumerate((b"", b"[]", b'{"kind": "novelty"}', b'{"kind": "agent"}'), 2):
             await services.redis.publish(services.keys.catalog_channel, rubbish)
-            await until(look, count)
+            await eventually("it is looked up anew", look, partial(eq, count))

@@ -5,13 +5,13 @@ from typing import Any
 
 import orjson
 import pytest
-import trio
 
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.sandbox.platform import run_sandbox
-from tests.routes.test_whole_service import Client, service
 from tests.support.callback_receiver import open_receiver
-from tests.support.fakes import INTERNAL_KEY
+from tests.support.credentials import INTERNAL_KEY
+from tests.support.eventually import eventually
+from tests.support.served import Client, service
 
 API = "/api/v1"
 
@@ -25,14 +25,17 @@ async def client(redis_url: str) -> AsyncIterator[Client]:
             yield client
 
 
+async def batch_of(client: Client, batch_id: str) -> Any:
+    return (await client.call("GET", f"{API}/batch.get/{batch_id}")).data
+
+
 async def ended(client: Client, batch_id: str) -> Any:
     """Wait until a batch has ended."""
-    with trio.fail_after(10):
-        while True:
-            batch = (await client.call("GET", f"{API}/batch.get/{batch_id}")).data
-            if batch["status"] not in {"running", "stopping"}:
-                return batch
-            await trio.sleep(0.02)
+    return await eventually(
+        "the batch has ended",
+        lambda: batch_of(client, batch_id),
+        lambda batch: batch["status"] not in {"running", "stopping"},
+    )
 
 
 async def test_agents_answer_a_batch_and_use_their_tools(client: Client) -> None:
@@ -98,12 +101,12 @@ async def test_the_end_of_a_batch_is_told_to_a_server_and_a_bad_address_of_one_i
         async with service(redis_url, consuming=True, **settings) as client:
             told = batch | {"callback": {"url": receiver.url()}}
             batch_id = (await client.call("POST", f"{API}/batch.create", told)).data["batch_id"]
-            with trio.fail_after(10):
-                while True:
-                    callback = (await client.call("GET", f"{API}/batch.get/{batch_id}")).data["callback"]
-                    if callback["status"] == "delivered":
-                        break
-                    await trio.sleep(0.02)
+            batch_then = await eventually(
+                "the callback is delivered",
+                lambda: batch_of(client, batch_id),
+                lambda now: now["callback"]["status"] == "delivered",
+            )
+            callback = batch_then["callback"]
             assert (callback["url"], callback["attempts"]) == (receiver.url(), 1)
             assert orjson.loads(receiver.deliveries[0].body)["data"]["batch_id"] == batch_id
             for wrong in ({"url": "http://10.0.0.1/"}, {"url": "gopher://example.org/"}, {"url": ""}, {}):

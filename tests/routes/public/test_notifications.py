@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from orchestrator.models.common.principal import Role
-from tests.routes.test_whole_service import Client, service
-from tests.support.fakes import bearer, keyed
+from tests.support.credentials import bearer, keyed
 from tests.support.sandboxed import names
+from tests.support.served import Client, service
 
 BOB, ELSEWHERE = bearer(user="bob"), bearer(tenant="globex")
 LIST = "/api/v1/notification.list"

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.fakes import House, bearer
+from tests.support.credentials import bearer
+from tests.support.house import House
 
 GOOD = {"cron": "0 8 * * *", "agent_id": "echo", "content": "hi"}
 

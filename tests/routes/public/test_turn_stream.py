@@ -20,7 +20,9 @@ from orchestrator.models.events.events import (
     ToolStatus,
 )
 from orchestrator.models.sessions.chat import ChatAnswer, MessageStatus
-from tests.support.fakes import House, bearer
+from tests.support.credentials import bearer
+from tests.support.eventually import eventually
+from tests.support.house import House
 
 
 @define
@@ -87,9 +89,8 @@ async def streaming(
 
 async def sent(house: House) -> Any:
     """Wait until the message has been taken and its turn is followed."""
-    while not house.log.followers:
-        await trio.testing.wait_all_tasks_blocked()
-    return next(iter(house.chat.by_key.values()))
+    await eventually("the turn is followed", lambda: house.log.followers)
+    return next(iter(house.chat.accepted.values()))
 
 
 KEY = {"Idempotency-Key": "k1"}
@@ -101,7 +102,7 @@ async def test_a_stream_has_the_events_of_its_turn_alone_and_ends_with_it() -> N
     house.log.emit("chat.stream", ChatStream("earlier", 1, "before"))
     async with streaming(house, session_id, KEY) as stream:
         accepted = await sent(house)
-        house.chat.play(accepted)
+        house.log.play(accepted)
         blocks = [await stream.block() for _ in range(3)]
         assert [(block["id"], block["event"]) for block in blocks] == [
             ("e1-2", "chat.status_update"),
@@ -120,9 +121,9 @@ async def test_last_event_id_resumes_behind_it() -> None:
     house = House()
     session_id = await house.session()
     async with streaming(house, session_id, KEY) as stream:
-        house.chat.play(await sent(house), upto=4)
+        house.log.play(await sent(house), upto=4)
         assert await stream.names(2) == ["chat.status_update", "chat.stream"]
-    house.log.emit("chat.completed", ChatAnswer(next(iter(house.chat.by_key.values())).message_id, "a1", "Hello"))
+    house.log.emit("chat.completed", ChatAnswer(next(iter(house.chat.accepted.values())).message_id, "a1", "Hello"))
     async with streaming(house, session_id, {**KEY, "Last-Event-ID": "4"}) as stream:
         assert await stream.names(1) == ["chat.completed"]
         assert await stream.end() == b""
@@ -135,7 +136,7 @@ async def test_what_has_ended_and_has_nothing_behind_the_last_event_is_204(last:
     house = House()
     session_id = await house.session()
     async with streaming(house, session_id, KEY) as stream:
-        house.chat.play(await sent(house))
+        house.log.play(await sent(house))
         await stream.end()
     house.log.emit("chat.stream", ChatStream("another-message", 1, "not ours"))
     body = {"session_id": session_id, "content": "hi", "mode": "stream"}
@@ -147,7 +148,7 @@ async def test_what_was_missed_of_a_turn_that_has_ended_is_told_and_nothing_wait
     house = House()
     session_id = await house.session()
     async with streaming(house, session_id, KEY) as stream:
-        house.chat.play(await sent(house))
+        house.log.play(await sent(house))
         await stream.end()
     async with streaming(house, session_id, {**KEY, "Last-Event-ID": "e1-3"}) as stream:
         assert await stream.names(2) == ["chat.stream", "chat.completed"]
@@ -158,7 +159,7 @@ async def test_a_replay_without_last_event_id_tells_the_whole_turn() -> None:
     house = House()
     session_id = await house.session()
     async with streaming(house, session_id, KEY) as stream:
-        house.chat.play(await sent(house))
+        house.log.play(await sent(house))
         await stream.end()
     async with streaming(house, session_id, KEY) as stream:
         assert await stream.names(3) == ["chat.status_update", "chat.stream", "chat.completed"]

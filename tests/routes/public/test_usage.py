@@ -10,7 +10,8 @@ from orchestrator.models.common.principal import Role
 from orchestrator.models.gateway.usage import UsageGroup, UsageItem, UsageReport, UsageTotals
 from orchestrator.services.gateway.usage import UsageService
 from orchestrator.store.gateway.usage import UsageLedger
-from tests.support.fakes import House, bearer
+from tests.support.credentials import bearer
+from tests.support.house import House
 
 ROUTE = "/api/v1/usage.get"
 TODAY = datetime.now(UTC).date()

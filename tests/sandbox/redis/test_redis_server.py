@@ -16,6 +16,7 @@ import trio
 
 from orchestrator.sandbox.redis.redis_binary import find_redis_binary
 from orchestrator.sandbox.redis.redis_server import DataDirInUse, NoRedisServer, RedisDidNotStart, run_redis
+from tests.support.eventually import eventually
 
 PARENT = """
 import sys, trio
@@ -47,9 +48,7 @@ def is_alive(pid: int) -> bool:
 
 
 async def wait_until_dead(pid: int) -> None:
-    with trio.fail_after(5):
-        while is_alive(pid):  # noqa: ASYNC110  # nobody tells of the end of a process that is not one's child
-            await trio.sleep(0.01)
+    await eventually(f"process {pid} is dead", lambda: is_alive(pid), lambda alive: not alive)
 
 
 async def test_it_answers_on_its_socket_and_on_its_port(tmp_path: Path) -> None:

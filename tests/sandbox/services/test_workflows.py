@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-import trio
 
 from tests.sandbox.conftest import Client
 from tests.sandbox.orchestrator import FakeOrchestrator
+from tests.support.eventually import eventually
 
 TOP = "/api/v1/workflow"
 
@@ -18,12 +18,11 @@ async def start(client: Client, workflow_id: str, **given: Any) -> str:
 
 
 async def until(client: Client, execution_id: str, status: str) -> dict[str, Any]:
-    with trio.fail_after(5):
-        while True:
-            run: dict[str, Any] = await client.get("workflow_engine", f"{TOP}/executions/{execution_id}")
-            if run["status"] == status:
-                return run
-            await trio.sleep(0.01)
+    async def read() -> dict[str, Any]:
+        run: dict[str, Any] = await client.get("workflow_engine", f"{TOP}/executions/{execution_id}")
+        return run
+
+    return await eventually(f"the workflow is {status}", read, lambda run: run["status"] == status)
 
 
 async def test_each_tenant_has_its_workflows(client: Client, globex: Client) -> None:

@@ -20,6 +20,7 @@ from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.calls import call_context, services_at
+from tests.support.eventually import eventually
 
 CREATE: dict[str, Any] = {"conversation_id": "c1", "user_id": "ann", "agent_id": "echo"}
 
@@ -144,9 +145,7 @@ async def test_what_nobody_waits_for_is_stopped_and_leaves_the_queue(redis_url: 
         here.sandbox.faults.add(InjectedFault(InjectedFaultKind.HANG))
         with pytest.raises(CallTimeout):
             await here.ask("tool_registry", "list", seconds=0.2)
-        with trio.fail_after(2):
-            while await here.waiting("tool_registry"):  # noqa: ASYNC110 - Redis tells nobody
-                await trio.sleep(0.01)
+        await eventually("the queue is empty", lambda: here.waiting("tool_registry"), lambda count: count == 0)
 
 
 async def test_a_request_whose_time_is_over_is_not_begun(redis_url: str) -> None:

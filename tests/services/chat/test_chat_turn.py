@@ -12,7 +12,7 @@ from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnWaiting
 from tests.services.platform import Platform, says, turns_on
-from tests.support.calls import FakeAttempt, a_message, a_session
+from tests.support.calls import FakeAttempt, a_busy_session, a_message
 from tests.support.scripted_server import (
     Asked,
     begin_stream,
@@ -72,7 +72,7 @@ async def test_a_later_turn_recalls_the_conversation_without_its_own_question() 
         context=[{"message_id": "m0", "role": "user"}, {"message_id": "m1", "role": "user"}], conversations={"c7"}
     )
     async with turns_on(platform) as turns:
-        outcome = await done(turns, FakeAttempt(session=a_session(conversation_id="c7")))
+        outcome = await done(turns, FakeAttempt(session=a_busy_session(conversation_id="c7")))
     assert outcome.conversation_id == "c7"
     context = platform.calls("/execute")[0].body["payload"]["context"]
     assert [said["message_id"] for said in context["messages"]] == ["m0"]
@@ -91,7 +91,7 @@ async def test_agent_and_tools_are_asked_for_once_by_many_turns() -> None:
 async def test_a_lost_conversation_is_begun_again() -> None:
     platform = Platform()
     async with turns_on(platform) as turns:
-        outcome = await done(turns, FakeAttempt(session=a_session(conversation_id="lost")))
+        outcome = await done(turns, FakeAttempt(session=a_busy_session(conversation_id="lost")))
     assert outcome.conversation_id == "s1"
     assert len(platform.stored) == 2
 
@@ -99,7 +99,7 @@ async def test_a_lost_conversation_is_begun_again() -> None:
 async def test_without_conversation_and_tools_the_turn_goes_on_from_the_kept_window() -> None:
     platform = Platform(away={"conversation", "tool_registry"})
     window = [HistoryMessage("m0", Speaker.USER, "Earlier", "2026-01-01T00:00:00.000Z")]
-    run = FakeAttempt(session=a_session(conversation_id="c7"), window=window)
+    run = FakeAttempt(session=a_busy_session(conversation_id="c7"), window=window)
     async with turns_on(platform) as turns:
         outcome = await done(turns, run)
     assert outcome.answer.content == "Hello Ana"
@@ -111,7 +111,7 @@ async def test_without_conversation_and_tools_the_turn_goes_on_from_the_kept_win
 async def test_an_unknown_agent_is_not_found() -> None:
     async with turns_on(Platform()) as turns:
         with pytest.raises(NotFound, match="no agent 'nobody'"):
-            await turns.run(FakeAttempt(session=a_session("nobody")), Partial())
+            await turns.run(FakeAttempt(session=a_busy_session("nobody")), Partial())
 
 
 async def test_tokens_are_joined_but_thinking_stays_apart() -> None:
@@ -515,8 +515,8 @@ async def test_a_turn_that_begins_again_stays_with_the_version_it_began_with() -
     assert "agent_version" not in again.kept
 
 
-async def test_a_session_may_be_bound_to_a_version() -> None:
-    platform, run = Platform(), FakeAttempt(session=evolve(a_session(), pinned_version="1"))
+async def test_a_busy_session_may_be_bound_to_a_version() -> None:
+    platform, run = Platform(), FakeAttempt(session=evolve(a_busy_session(), pinned_version="1"))
     async with turns_on(platform) as turns:
         outcome = await done(turns, run)
     assert outcome.agent_version == "1"

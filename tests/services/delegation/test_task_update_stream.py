@@ -15,6 +15,7 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.ready import ReadyTenants
 from tests.store.desk import Desk, open_desk
+from tests.support.eventually import eventually
 
 STREAM = Keys().task_update_stream
 NESTED = (
@@ -63,9 +64,7 @@ async def tell(desk: Desk, message: bytes) -> None:
 
 
 async def until_dealt(desk: Desk) -> None:
-    with trio.fail_after(5):
-        while await desk.redis.xlen(STREAM):
-            await desk.redis.execute_command("PING")
+    await eventually("the stream is empty", lambda: desk.redis.xlen(STREAM), lambda length: length == 0)
 
 
 async def test_a_service_may_answer_through_the_stream(desk: Desk) -> None:

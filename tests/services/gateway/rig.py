@@ -20,6 +20,7 @@ from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
+from tests.support.eventually import eventually
 from tests.support.scripted_server import Asked, Handler, reply, serve
 
 CTX = RequestContext(
@@ -62,9 +63,7 @@ class Rig:
 
     async def settled(self) -> None:
         """Wait until no call is open."""
-        with trio.fail_after(10):
-            while await self.reservations():  # noqa: ASYNC110 - it is Redis that knows
-                await trio.sleep(0.01)
+        await eventually("no call is open", self.reservations, lambda count: count == 0)
 
 
 @asynccontextmanager

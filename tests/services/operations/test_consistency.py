@@ -1,6 +1,6 @@
 """Books that balance, and what the audit finds and mends where they do not."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
@@ -48,13 +48,6 @@ async def repair(stage: Stage) -> Report:
     return await audit(stage)
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what the scripted turns note."""
-    with trio.fail_after(5):
-        while not is_so():  # noqa: ASYNC110 - what they note sets no event
-            await trio.sleep(0.01)
-
-
 async def talk(stage: Stage, session: Session) -> None:
     for number in range(20):
         await stage.say(session, f"say {number}")
@@ -68,9 +61,8 @@ async def test_every_task_is_in_exactly_one_place_wherever_it_is(stage: Stage) -
     await stage.say(session, "say c")
     await stage.turns.running.wait()
     waiting = await stage.say(other, "tool")
-    await until(lambda: stage.turns.began[-2:] == ["hold b", "tool"] or stage.turns.began[-2:] == ["tool", "hold b"])
-    while await stage.status(other, waiting) is not TaskStatus.WAITING:
-        await trio.lowlevel.checkpoint()
+    await stage.turns.have_begun("hold b", "tool")
+    await stage.becomes(other, waiting, TaskStatus.WAITING)
     await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.PAUSED)
     await stage.say(third, "say d")
     found = await audit(stage)
@@ -105,17 +97,14 @@ async def test_a_task_that_is_nowhere_is_put_back_and_runs(stage: Stage) -> None
 async def test_a_task_that_waits_for_an_answer_and_has_no_moment_is_put_back_and_asks_again(stage: Stage) -> None:
     session = await stage.session()
     accepted = await stage.say(session, "tool")
-    await until(lambda: stage.turns.began == ["tool"])
-    while await stage.status(session, accepted) is not TaskStatus.WAITING:
-        await trio.lowlevel.checkpoint()
+    await stage.becomes(session, accepted, TaskStatus.WAITING)
     task = stage.keys.task("acme", accepted.task_id)
     await stage.redis.hdel(task, "wait:call-1")
     await stage.redis.zrem(stage.keys.delayed("acme"), accepted.task_id)
     assert await kinds(stage) == {ViolationKind.LOST}
     await consistency_checker_of(stage).repair(await audit(stage))
-    await until(lambda: stage.turns.began == ["tool", "tool"])
-    while await stage.status(session, accepted) is not TaskStatus.WAITING:
-        await trio.lowlevel.checkpoint()
+    await stage.turns.have_begun("tool", "tool")
+    await stage.becomes(session, accepted, TaskStatus.WAITING)
     assert await stage.redis.hexists(task, "wait:call-1")
     assert await kinds(stage) == set()
 

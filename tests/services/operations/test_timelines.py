@@ -127,8 +127,7 @@ async def test_the_load_has_processes_tenants_and_waits(stage: Stage) -> None:
     session, other = await stage.session(), await stage.session(context("globex"))
     await stage.ended(other, await stage.say(other, "say a"))
     await stage.say(session, "hold b")
-    while not stage.consumer.running_tasks:
-        await stage.turns.running.wait()
+    await stage.turns.running.wait()
     await beat(stage)
     load = await load_of(stage).load(top=1)
     [node] = load.nodes

@@ -20,6 +20,7 @@ from orchestrator.services.scheduling.schedules import ScheduleService
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.schedules import ScheduleStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.eventually import eventually
 
 EVERY_MINUTE = ScheduleCreate("* * * * *", "echo", "say hi")
 
@@ -268,11 +269,8 @@ async def test_a_message_for_later_takes_its_place_behind_the_turn_that_runs_the
         turn = ChatTurn("say later", scheduled_for=await later(stage, 1050))
         accepted = (await stage.chat.send(context(), session.session_id, turn)).accepted
         running = await stage.say(session, "hold a")
-        async with stage.hub.follow("acme", session.session_id) as follower:
-            with trio.fail_after(5):
-                while await stage.redis.zcard(stage.keys.delayed("acme")):
-                    with trio.move_on_after(0.05):
-                        await follower.receive()
+        delayed = stage.keys.delayed("acme")
+        await eventually("the message is due", lambda: stage.redis.zcard(delayed), lambda count: count == 0)
         stage.turns.release.set()
         await stage.ended(session, running)
         await stage.ended(session, accepted)
@@ -320,7 +318,7 @@ async def test_a_task_that_is_not_finished_is_not_doubled(redis_url: str) -> Non
         assert elsewhere.accepted.task_id != first
         stage.turns.release.set()
         await stage.ended(other, elsewhere.accepted)
-        with trio.fail_after(5):
-            while await stage.redis.hget(stage.keys.task("acme", first), "finished_at") is None:
-                await trio.lowlevel.checkpoint()
+        await eventually(
+            "the first task has ended", lambda: stage.redis.hget(stage.keys.task("acme", first), "finished_at")
+        )
         assert await send("say d") != first

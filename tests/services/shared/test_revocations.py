@@ -14,8 +14,10 @@ from orchestrator.config.settings import JwtSettings
 from orchestrator.domain.revocations import RevocationIndex
 from orchestrator.models.common.principal import Principal, Role
 from orchestrator.models.operations.revocation import Revocation
-from tests.routes.test_whole_service import Client, service
-from tests.support.fakes import ADMIN_KEY, INTERNAL_KEY, SECRET, SETTINGS, House, bearer
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, SECRET, SETTINGS, bearer
+from tests.support.eventually import eventually
+from tests.support.house import House
+from tests.support.served import Client, service
 
 LIST, REVOKE = "/api/v1/session.list", "/internal/v1/token.revoke"
 KEY = {"X-API-Key": ADMIN_KEY}
@@ -34,9 +36,10 @@ async def two_processes(redis_url: str) -> AsyncIterator[tuple[Client, Client]]:
 
 
 async def until_refused(client: Client, headers: dict[str, str]) -> None:
-    with trio.fail_after(5):
-        while (await client.call("GET", LIST, headers=headers)).status != 401:
-            await client.process.services.redis.ping()
+    async def status() -> int:
+        return (await client.call("GET", LIST, headers=headers)).status
+
+    await eventually("the token is refused", status, lambda found: found == 401)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSetti
 from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
-from tests.support.fakes import INTERNAL_KEY, SECRET, SETTINGS
+from tests.support.credentials import INTERNAL_KEY, SECRET, SETTINGS
+from tests.support.eventually import eventually
 
 PATIENCE = 10
 
@@ -83,12 +84,15 @@ class House:
 
     async def until(self, task_id: str, *statuses: str) -> Any:
         """Wait until a workflow stands so, as clients do that only ask."""
-        with trio.fail_after(PATIENCE):
-            while True:
-                now = await self.status(task_id)
-                if now is not None and now["status"] in statuses:
-                    return now
-                await trio.sleep(0.02)
+        return await eventually(
+            f"the workflow is {' or '.join(statuses)}",
+            lambda: self.status(task_id),
+            lambda now: now is not None and now["status"] in statuses,
+        )
+
+    async def batch(self, batch_id: str) -> Any:
+        """Return how a batch stands."""
+        return (await self.call("GET", f"batch.get/{batch_id}")).data
 
     async def results(self, task_id: str) -> Any:
         """Return what a workflow has given."""

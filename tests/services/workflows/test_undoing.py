@@ -12,7 +12,7 @@ from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
 from tests.services.workflows.house import House, open_house
-from tests.support.fakes import SECRET
+from tests.support.credentials import SECRET
 
 OPERATOR = {"Authorization": f"Bearer {create_token(SECRET, 'acme', 'op', Role.OPERATOR)}"}
 GIVEN = {"id": "c-1", "note": "m-1"}

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import orjson
 import pytest
-import trio
 
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.services.workflows.house import House, open_house
+from tests.support.eventually import eventually
 
 ENGINE = "workflow_engine"
 
@@ -108,9 +108,7 @@ async def test_a_cancelled_workflow_stops_at_the_engine_as_well(house: House) ->
     await house.until(task_id, "waiting")
     assert (await house.call("DELETE", f"workflow.cancel/{task_id}")).data == {"task_id": task_id, "cancelled": True}
     assert (await house.status(task_id))["status"] == "cancelled"
-    with trio.fail_after(5):
-        while not house.sandbox.calls[ENGINE, "cancel"]:  # noqa: ASYNC110 - the sandbox tells nobody
-            await trio.sleep(0.01)
+    await eventually("the engine is told to stop", lambda: house.sandbox.calls[ENGINE, "cancel"])
     assert (await house.call("DELETE", f"workflow.cancel/{task_id}")).data["cancelled"] is False
     late = await house.call("POST", f"workflow.input/{task_id}", {"node_id": "ask", "input": 1})
     assert late.fault == (409, "ORCH_SESS_002")
@@ -204,9 +202,7 @@ async def test_a_workflow_that_takes_too_long_is_given_up_and_the_engine_told(re
         task_id = await house.start("approval")
         await house.until(task_id, "failed")
         assert (await house.results(task_id))["error"]["code"] == "ORCH_EXEC_002"
-        with trio.fail_after(5):
-            while not house.sandbox.calls[ENGINE, "cancel"]:  # noqa: ASYNC110 - the sandbox tells nobody
-                await trio.sleep(0.01)
+        await eventually("the engine is told to stop", lambda: house.sandbox.calls[ENGINE, "cancel"])
 
 
 async def test_an_engine_that_has_lost_a_run_fails_its_workflow(

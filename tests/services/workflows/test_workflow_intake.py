@@ -13,7 +13,7 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
 from orchestrator.store.scheduling.ready import ReadyTenants
 from tests.services.workflows.house import House, open_house
-from tests.support.fakes import SECRET
+from tests.support.credentials import SECRET
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
-import trio
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
-from tests.services.workflows.house import PATIENCE, House, open_house
+from tests.services.workflows.house import House, open_house
 from tests.support.callback_receiver import open_receiver
-from tests.support.fakes import SECRET
+from tests.support.credentials import SECRET
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -129,9 +129,7 @@ async def test_a_plan_that_runs_is_stopped(house: House) -> None:
     house.sandbox.faults.add(InjectedFault(InjectedFaultKind.HANG, "tool_registry"))
     asked = {"plan": {"calls": {"ask": ASK, "count": COUNT}}, "input": {"text": "hi"}}
     task_id = (await house.call("POST", "workflow.execute", asked)).data["task_id"]
-    with trio.fail_after(PATIENCE):
-        while (await house.status(task_id))["current_step"] != "count":  # noqa: ASYNC110 - as clients do
-            await trio.sleep(0.01)
+    await eventually("it counts", lambda: house.status(task_id), lambda now: now["current_step"] == "count")
     assert (await house.call("DELETE", f"workflow.cancel/{task_id}")).data["cancelled"]
     stopped = await house.until(task_id, "cancelled")
     assert (stopped["steps_completed"], stopped["steps_total"]) == (1, 2)
@@ -172,9 +170,7 @@ async def test_a_workflow_runs_for_every_item_of_a_batch(house: House) -> None:
     )
     assert (created.status, created.data["workflow_id"], created.data["agent_id"]) == (202, "arithmetic", None)
     batch_id = created.data["batch_id"]
-    with trio.fail_after(PATIENCE):
-        while (batch := (await house.call("GET", f"batch.get/{batch_id}")).data)["finished_at"] is None:  # noqa: ASYNC110 - as clients do
-            await trio.sleep(0.02)
+    batch = await eventually("the batch has ended", lambda: house.batch(batch_id), lambda now: now["finished_at"])
     assert (batch["status"], batch["completed"], batch["failed"]) == ("partial", 3, 1)
     results = (await house.call("GET", f"batch.results/{batch_id}")).data["items"]
     assert [item["result"] and item["result"]["results"]["work_out"] for item in results] == [0, 2, None, 6]
@@ -192,10 +188,8 @@ async def test_items_that_ask_their_user_are_answered_and_stopped_like_others(ho
     await house.until(f"{batch_id}.1", "waiting")
     assert (await house.call("DELETE", f"batch.cancel/{batch_id}")).data["cancelled"]
     assert (await house.status(f"{batch_id}.1"))["status"] == "cancelled"
-    assert (await house.call("GET", f"batch.get/{batch_id}")).data["status"] == "cancelled"
-    with trio.fail_after(PATIENCE):
-        while not house.sandbox.calls["workflow_engine", "cancel"]:  # noqa: ASYNC110 - the sandbox tells nobody
-            await trio.sleep(0.01)
+    assert (await house.batch(batch_id))["status"] == "cancelled"
+    await eventually("the engine is told to stop", lambda: house.sandbox.calls["workflow_engine", "cancel"])
 
 
 async def test_workflows_and_batches_begin_when_they_are_meant_to(house: House) -> None:
@@ -210,14 +204,12 @@ async def test_workflows_and_batches_begin_when_they_are_meant_to(house: House) 
     batch_id = (await house.call("POST", "batch.create", asked)).data["batch_id"]
     stopped = await house.start("arithmetic", {"expression": "1 + 1"}, scheduled_for=moment)
     assert (await house.status(task_id))["status"] == "pending"
-    batch = (await house.call("GET", f"batch.get/{batch_id}")).data
+    batch = await house.batch(batch_id)
     assert (batch["pending"], batch["scheduled_for"] is not None) == (2, True)
     assert (await house.call("DELETE", f"workflow.cancel/{stopped}")).data["cancelled"]
     done = await house.until(task_id, "completed")
     assert done["started_at"] >= done["scheduled_for"]
-    with trio.fail_after(PATIENCE):
-        while (await house.call("GET", f"batch.get/{batch_id}")).data["completed"] < 2:  # noqa: ASYNC110 - as clients do
-            await trio.sleep(0.02)
+    await eventually("both items have ended", lambda: house.batch(batch_id), lambda now: now["completed"] == 2)
     assert (await house.status(stopped))["status"] == "cancelled"
 
 
@@ -228,10 +220,11 @@ async def test_the_end_of_a_workflow_is_told_to_a_server_that_asked_for_it(house
         await house.until(cancelled, "waiting")
         await house.call("DELETE", f"workflow.cancel/{cancelled}")
         task_id = await house.start("arithmetic", {"expression": "20 + 1"}, callback=callback)
-        with trio.fail_after(PATIENCE):
-            await receiver.came.wait()
-            while (await house.status(task_id))["callback"]["status"] != "delivered":  # noqa: ASYNC110 - as clients do
-                await trio.sleep(0.02)
+        await eventually(
+            "the callback is delivered",
+            lambda: house.status(task_id),
+            lambda now: now["callback"]["status"] == "delivered",
+        )
         [delivery] = receiver.deliveries
         told = orjson.loads(delivery.body)
         assert (told["type"], told["data"]["task_id"]) == ("workflow.completed", task_id)

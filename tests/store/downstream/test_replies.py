@@ -1,6 +1,6 @@
 """Requests through queues and their replies, on a real Redis."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -32,18 +32,11 @@ from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.calls import call_context
+from tests.support.eventually import eventually
 
 ASK = Operation("tool_registry", "ask", "POST", "/{name}", optional=("a",), domain="tool")
 READ = Operation("tool_registry", "read", "GET", "/x", domain="tool", idempotent=True)
 QUEUE = "tool_registry:tasks:acme"
-
-
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 5.0) -> Any:
-    """Return what a condition finds, as soon as it finds something."""
-    with trio.fail_after(seconds):
-        while not (found := await condition()):  # noqa: ASYNC110 - Redis tells nobody
-            await trio.sleep(0.002)
-    return found
 
 
 @frozen
@@ -57,23 +50,19 @@ class House:
 
     async def request(self, *, keep: bool = False) -> dict[str, Any]:
         """Return the oldest request, once it is there, and take it out."""
-        entries = await until(lambda: self.redis.xrange(QUEUE, count=1))
+        entries = await eventually("a request is there", lambda: self.redis.xrange(QUEUE, count=1))
         if not keep:
             await self.redis.xdel(QUEUE, entries[0][0])
         message: dict[str, Any] = orjson.loads(entries[0][1][b"message"])
         return message
 
-    async def queued(self, count: int) -> bool:
-        """Tell whether so many requests wait."""
-        return int(await self.redis.xlen(QUEUE)) >= count
+    async def are_queued(self, count: int) -> None:
+        """Wait until so many requests are in the queue."""
+        await eventually(f"{count} requests wait", lambda: self.redis.xlen(QUEUE), lambda found: found == count)
 
-    async def cleared(self) -> bool:
-        """Tell whether one request is left."""
-        return int(await self.redis.xlen(QUEUE)) == 1
-
-    async def read(self) -> bool:
-        """Tell whether all replies were read."""
-        return not await self.redis.xlen(self.desk.address)
+    async def all_read(self) -> None:
+        """Wait until the desk has read all replies."""
+        await eventually("all is read", lambda: self.redis.xlen(self.desk.address), lambda left: left == 0)
 
     async def reply(self, message: dict[str, Any], *bodies: Any, status: int = 200, **more: Any) -> None:
         """Send replies, the last one marked."""
@@ -161,7 +150,7 @@ async def test_many_callers_each_get_their_own_answer(redis_url: str) -> None:
 
         for number in range(100):
             nursery.start_soon(caller, number)
-        await until(lambda: here.queued(100))
+        await here.are_queued(100)
         for _, values in reversed(await here.redis.xrange(QUEUE)):
             message = orjson.loads(values[b"message"])
             await here.reply(message, {"payload": {"a": message["payload"]["a"]}})
@@ -172,7 +161,7 @@ async def test_what_is_read_leaves_the_stream_and_the_stream_goes_with_its_proce
     async with house(redis_url) as here, trio.open_nursery() as nursery:
         nursery.start_soon(here.transport.call, call_context(), ASK, {"name": "n"})
         await here.reply(await here.request(), {"payload": {}})
-        await until(here.read)
+        await here.all_read()
         assert 0 < await here.redis.pttl(here.desk.address) <= replies_module.REPLIES_TTL_MS
 
 
@@ -285,7 +274,7 @@ async def test_a_reader_that_is_too_slow_loses_the_stream_and_nobody_else(
         nursery.start_soon(service)
         async with here.transport.stream(call_context(), ASK, {"name": "n"}) as pieces:
             await replied.wait()
-            await until(here.read)
+            await here.all_read()
             with pytest.raises(BadGateway, match="faster than is read"):
                 await read_all(pieces)
 
@@ -313,7 +302,7 @@ async def test_who_waits_no_longer_takes_the_request_back(redis_url: str, how: s
         assert getattr(told, "payload", None) == message["message_id"].encode()
         assert await here.redis.xlen(QUEUE) == 0
         await here.reply(message, {"payload": {}})
-        await until(here.read)
+        await here.all_read()
         assert len(here.dropped) == 1
 
 
@@ -322,7 +311,7 @@ async def test_a_full_queue_takes_no_more_and_loses_nothing(redis_url: str, monk
     async with house(redis_url) as here, trio.open_nursery() as nursery:
         for _ in range(2):
             nursery.start_soon(here.transport.call, call_context(), ASK, {"name": "n"})
-        await until(lambda: here.queued(2))
+        await here.are_queued(2)
         with pytest.raises(ServiceFault, match="as many requests waiting") as caught:
             await here.transport.call(call_context(), ASK, {"name": "n"})
         assert caught.value.retry_after_ms == 1000
@@ -336,7 +325,7 @@ async def test_a_full_queue_clears_what_nobody_waits_for(redis_url: str, monkeyp
         for _ in range(2):
             await here.desk.send("tool_registry", "acme", "m", b"{}", -1)
         nursery.start_soon(here.transport.call, call_context(), ASK, {"name": "n"})
-        await until(here.cleared)
+        await here.are_queued(1)
         await here.reply(await here.request(), {"payload": {}})
 
 
@@ -347,7 +336,7 @@ async def test_a_store_that_comes_and_goes_is_named_with_the_service_and_replies
             await here.transport.call(call_context(), ASK, {"name": "n"})
         assert caught.value.service == "tool_registry"
         await server.start()
-        assert await until(lambda: succeeds(here), 20)
+        await eventually("a request succeeds", lambda: succeeds(here), within=20)
 
 
 async def succeeds(here: House) -> bool:
@@ -366,7 +355,7 @@ async def test_a_service_is_asked_for_its_health_in_nobodys_name(redis_url: str)
     queue = f"tool_registry:tasks:{queue_transport.HEALTH_TENANT}"
     async with house(redis_url) as here, trio.open_nursery() as nursery:
         nursery.start_soon(here.transport.probe, call_context())
-        entries = await until(lambda: here.redis.xrange(queue))
+        entries = await eventually("a request is there", lambda: here.redis.xrange(queue))
         message = orjson.loads(entries[0][1][b"message"])
         assert message["metadata"]["operation"] == "health"
         await here.reply(message, b"whatever")

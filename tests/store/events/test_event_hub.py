@@ -15,6 +15,7 @@ from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.store.events.log_writer import LogWriter, data_of
+from tests.support.eventually import eventually
 
 PATIENCE = 10.0
 
@@ -55,9 +56,7 @@ async def offsets(follower: Follower, until: int) -> list[int]:
 
 
 async def until_nobody_follows(log: LogWriter) -> None:
-    with trio.fail_after(PATIENCE):
-        while await log.followers():
-            await trio.lowlevel.checkpoint()
+    await eventually("nothing follows", log.followers, lambda count: count == 0)
 
 
 async def test_events_come_in_order_as_they_are_appended(rig: Rig) -> None:

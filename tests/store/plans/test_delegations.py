@@ -7,12 +7,14 @@ import trio
 
 from orchestrator.errors import FencedOut
 from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.plans.delegations import Taken
 from orchestrator.store.tasks.plain_tasks import TaskEnd
 from tests.store.desk import DONE, Desk, a_task, a_wait, open_desk
+from tests.support.eventually import redis_clock_passes
 
 
 @pytest.fixture
@@ -155,7 +157,7 @@ async def test_a_wait_keeps_its_moment_however_often_the_task_is_put_aside(desk:
     await desk.register(claim, "b", "u")
     first = await desk.park(claim, a_wait("a", 5_000), a_wait("b"))
     await desk.answer(claim, "u")
-    await trio.sleep(0.02)
+    await redis_clock_passes(desk.redis, now_ms() + 1)
     assert await desk.park(await desk.claim(), a_wait("a", 5_000)) == first
 
 

@@ -31,6 +31,7 @@ from orchestrator.store.tasks.admission import Verdict
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.plain_tasks import PlainTaskStore, TaskBounds
 from orchestrator.store.tasks.tasks import Retention, TaskStore
+from tests.support.eventually import eventually
 
 ANN = Viewer("acme", "ann", sees_whole_tenant=False)
 RETENTION = Retention(600, 600, 10, 600)
@@ -114,8 +115,12 @@ async def test_an_end_without_a_worker_is_told_with_how_far_it_was(shelf: Shelf,
 async def test_a_workflow_that_nobody_starts_in_time_fails_and_its_followers_hear_of_it(shelf: Shelf) -> None:
     message = a_message(workflow_id="w")
     await shelf.admit(message)
-    while (await shelf.tasks.expire("acme", 10, _expiry("acme"), RETENTION))[0] == 0:
-        pass
+    given_up, _ = await eventually(
+        "the workflow is given up",
+        lambda: shelf.tasks.expire("acme", 10, _expiry("acme"), RETENTION),
+        lambda expired: expired[0],
+    )
+    assert given_up == 1
     assert [update.status for update in await shelf.told(message.task_id)] == [TaskStatus.PENDING, TaskStatus.FAILED]
     task = await shelf.tasks.get(ANN, message.task_id)
     assert task is not None

@@ -4,31 +4,29 @@ import pytest
 import trio
 
 from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
+from tests.support.eventually import eventually
 
 PATIENCE = 10.0
 
 
 async def clients_until(redis: Redis, count: int, command: str) -> None:
     """Wait until so many clients are in a command."""
-    with trio.fail_after(PATIENCE):
-        while sum(client["cmd"] == command for client in await redis.client_list()) != count:
-            await trio.lowlevel.checkpoint()
+
+    async def blocked() -> int:
+        return sum(client["cmd"] == command for client in await redis.client_list())
+
+    await eventually(f"{count} clients are in {command}", blocked, lambda found: found == count)
 
 
 async def test_a_blocking_command_holds_nobody_else_up(redis_url: str) -> None:
     async with open_redis(redis_url) as redis, redis.dedicated() as own, trio.open_nursery() as nursery:
-        received: list[object] = []
 
-        async def receive() -> None:
-            received.append(await own.blpop(["list"], timeout=PATIENCE))
+        async def push() -> None:
+            await clients_until(redis, 1, "blpop")
+            await redis.rpush("list", "value")
 
-        nursery.start_soon(receive)
-        await clients_until(redis, 1, "blpop")
-        await redis.rpush("list", "value")
-        with trio.fail_after(PATIENCE):
-            while not received:
-                await trio.lowlevel.checkpoint()
-        assert received == [[b"list", b"value"]]
+        nursery.start_soon(push)
+        assert await own.blpop(["list"], timeout=PATIENCE) == [b"list", b"value"]
         assert await own.get("list:other") is None
 
 
@@ -83,6 +81,8 @@ async def test_no_dedicated_connection_is_left_behind(redis_url: str) -> None:
         for _ in range(5):
             async with redis.dedicated() as own:
                 await own.ping()
-        with trio.fail_after(PATIENCE):
-            while sum(client["name"] == "left-behind" for client in await redis.client_list()) != 1:
-                await trio.lowlevel.checkpoint()
+
+        async def connections() -> int:
+            return sum(client["name"] == "left-behind" for client in await redis.client_list())
+
+        await eventually("one connection is left", connections, lambda found: found == 1)
