@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from cli.core.failures import CliFailure, Exit, failure_in
+from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 
 _COMMANDS: Final = {
@@ -77,29 +77,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = nooble_orch.main(arguments, prog_name="nooble-orch", standalone_mode=False)
         sys.stdout.flush()
-    except click.UsageError as error:
-        error.show()
-        return Exit.USAGE
+    except CliFailure as failure:
+        failure.show()
+        return failure.code
     except click.ClickException as error:
         error.show()
-        return Exit.FAILED
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _tell("Interrupted; nothing more was done.")
+        click.echo("Interrupted; nothing more was done.", err=True)
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # The reader has gone. What Python still holds for it must not be tried again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
-    except (CliFailure, BaseExceptionGroup) as error:
-        failure = failure_in(error)
-        if failure is None:
-            raise
-        _tell(failure.message, failure.hint)
-        return failure.code
     return code if isinstance(code, int) else Exit.DONE
-
-
-def _tell(message: str, hint: str = "") -> None:
-    click.echo(message, err=True)
-    if hint:
-        click.echo(f"Hint: {hint}", err=True)

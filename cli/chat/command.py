@@ -9,7 +9,7 @@ from cli.chat.session import Wish, run_chat
 from cli.core.completion import complete_agents, complete_sessions
 from cli.core.context import find_target
 from cli.core.interrupts import run_trio
-from cli.core.options import target_options
+from cli.core.options import data_dir_option, target_options
 
 
 @click.command()
@@ -17,7 +17,7 @@ from cli.core.options import target_options
 @click.option("--session", metavar="SESSION", help="Go on with this session.", shell_complete=complete_sessions)
 @click.option("-m", "--message", metavar="TEXT", help="Ask this once, and end with the answer.")
 @click.option("-y", "--yes", is_flag=True, help="With -m: confirm what the agent asks to confirm.")
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="The data directory of a dev stack.")
+@data_dir_option
 @target_options
 def chat(agent: str | None, session: str | None, message: str | None, data_dir: Path | None, *, yes: bool) -> int:
     """Chat with an agent; Ctrl-C cancels an answer, /help lists what else may be typed.

@@ -13,11 +13,12 @@ import termios
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from cli.core.interrupts import ungrouped
+from cli.core.terminal import restored_terminal
 
 _HISTORY_LENGTH: Final = 1000
 _CTRL_C: Final = "\x03"
@@ -91,7 +92,7 @@ async def open_prompt() -> AsyncIterator[Prompt]:
     """Read from the terminal inside the block, and leave it as it was."""
     questions, asked = trio.open_memory_channel[str](0)
     given, lines = trio.open_memory_channel[str | None](1)
-    with _terminal_kept(), _history(), ungrouped():
+    with restored_terminal(), _history(), ungrouped():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_read, asked, given)
             yield Prompt(questions, lines)
@@ -121,27 +122,13 @@ def _ctrl_c_as_key() -> Iterator[None]:
     if not _gnu_readline():
         yield
         return
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    during: list[Any] = [*before]
-    # Readline switches ISIG on again, but leaves the characters alone: none makes a signal of Ctrl-C now.
-    during[6] = [*before[6]]
-    during[6][termios.VINTR] = b"\0"
-    termios.tcsetattr(descriptor, termios.TCSADRAIN, during)
-    try:
+    with restored_terminal() as before:
+        *modes, characters = before
+        # Readline switches ISIG on again, but leaves the characters alone: none makes a signal of Ctrl-C now.
+        without = [*characters]
+        without[termios.VINTR] = b"\0"
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, [*modes, without])
         yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-
-
-@contextmanager
-def _terminal_kept() -> Iterator[None]:
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`batches`: list, show, results, cancel."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -15,8 +14,8 @@ from cli.core.completion import complete_batches
 from cli.core.confirm import confirm
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import listing_options
-from cli.core.output import Column, make_console, note, show_list, show_record
+from cli.core.options import choice_option, limit_option, listing_options, yes_option
+from cli.core.output import Column, make_console, note, note_changes, show_list, show_record
 
 STATUSES: Final = ("running", "stopping", "completed", "partial", "failed", "cancelled")
 _ENDED: Final = frozenset(STATUSES[2:])
@@ -38,7 +37,7 @@ _ITEM_COLUMNS: Final = (
 _batch_argument = click.argument("batch_id", metavar="BATCH", shell_complete=complete_batches)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @listing_options
 def batches() -> None:
     """List, show, follow and cancel batches.
@@ -50,10 +49,8 @@ def batches() -> None:
 
 
 @batches.command("list")
-@click.option(
-    "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"Only those that stand so: {', '.join(STATUSES)}."
-)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@choice_option("--status", STATUSES, "Only those that stand so")
+@limit_option()
 @listing_options
 def list_batches(status: str | None, limit: int) -> None:
     """List batches, the latest first.
@@ -80,13 +77,16 @@ def show(batch_id: str, *, follow: bool) -> None:
       nooble-orch batches show 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --follow
     """
     with Api(find_target(), operator=True) as api:
-        batch = api.get(f"batch.get/{batch_id}")
+        route = f"batch.get/{batch_id}"
         if follow:
             try:
-                batch = _follow(api, batch)
+                with _shown() as tell:
+                    batch = api.poll(route, _has_ended, every=_LOOK_EVERY, tell=tell)
             except KeyboardInterrupt:
                 note(f"The batch goes on; 'nooble-orch batches cancel {batch_id}' would stop it.")
                 raise
+        else:
+            batch = api.get(route)
     show_record(batch)
     if follow and batch["status"] != "completed":
         code = Exit.INCOMPLETE if batch["status"] == "partial" else Exit.FAILED
@@ -97,13 +97,8 @@ def show(batch_id: str, *, follow: bool) -> None:
 
 @batches.command()
 @_batch_argument
-@click.option(
-    "--status",
-    type=click.Choice(ITEM_STATUSES),
-    metavar="STATUS",
-    help=f"Only items that stand so: {', '.join(ITEM_STATUSES)}.",
-)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@choice_option("--status", ITEM_STATUSES, "Only items that stand so")
+@limit_option()
 @listing_options
 def results(batch_id: str, status: str | None, limit: int) -> None:
     """List the items of a batch in their order, each with what became of it.
@@ -119,7 +114,7 @@ def results(batch_id: str, status: str | None, limit: int) -> None:
 
 @batches.command()
 @_batch_argument
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @listing_options
 def cancel(batch_id: str, *, yes: bool) -> None:
     """Cancel a batch: what has not started never will, and what runs is stopped.
@@ -137,38 +132,26 @@ def cancel(batch_id: str, *, yes: bool) -> None:
         raise CliFailure(message, f"nooble-orch batches show {batch_id}")
 
 
-def _follow(api: Api, batch: dict[str, Any]) -> dict[str, Any]:
-    """Show how far a batch is until it has ended."""
-    with _shown(batch["total"]) as tell:
-        tell(batch)
-        while batch["status"] not in _ENDED:
-            time.sleep(_LOOK_EVERY)
-            batch = api.get(f"batch.get/{batch['batch_id']}")
-            tell(batch)
-    return batch
+def _has_ended(batch: dict[str, Any]) -> bool:
+    return batch["status"] in _ENDED
 
 
 @contextmanager
-def _shown(total: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _shown() -> Iterator[Callable[[dict[str, Any]], None]]:
     """Show progress on stderr: as a bar on a terminal, else as a line whenever it has changed."""
     if not sys.stderr.isatty():
-        told = [""]
-
-        def tell(batch: dict[str, Any]) -> None:
-            if told[0] != (text := _words(batch)):
-                told[0] = text
-                note(text)
-
-        yield tell
+        changed = note_changes()
+        yield lambda batch: changed(_words(batch))
         return
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=make_console(stderr=True)) as progress:
-        bar = progress.add_task("", total=total)
-        yield lambda batch: progress.update(bar, completed=_ended_items(batch), description=_words(batch))
+        bar = progress.add_task("", total=None)
 
+        def tell(batch: dict[str, Any]) -> None:
+            ended = batch["completed"] + batch["failed"] + batch["cancelled"]
+            progress.update(bar, total=batch["total"], completed=ended, description=_words(batch))
 
-def _ended_items(batch: dict[str, Any]) -> int:
-    return int(batch["completed"] + batch["failed"] + batch["cancelled"])
+        yield tell
 
 
 def _words(batch: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.output import age, printable
+from cli.core.output import age, plain_table, printable
 from cli.core.waterfall import duration
 
 _NODES_SHOWN = 5
@@ -116,7 +116,7 @@ def _foot(load: Mapping[str, Any], shown: int) -> Text:
 
 
 def _table(*titles: str) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", pad_edge=False)
+    table = plain_table(pad_edge=False)
     for number, title in enumerate(titles):
         table.add_column(title, no_wrap=True, justify="left" if number < 2 else "right")
     return table

@@ -8,11 +8,10 @@ from typing import Any, Final
 import click
 
 from cli.core.client import AdminApi
-from cli.core.completion import complete_tenants
 from cli.core.confirm import confirm
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import listing_options
+from cli.core.options import limit_option, listing_options, tenant_argument, yes_option
 from cli.core.output import Column, note, show_list, show_record
 
 _COLUMNS: Final = (
@@ -29,15 +28,13 @@ _OUTCOMES: Final = (
 )
 _EVERYTHING: Final = 1_000_000
 _PART: Final = 100
-_tenant_argument = click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
 _code_option = click.option("--error-code", metavar="CODE", help="Only those that failed with this code.")
 _age_option = click.option(
     "--older-than", type=click.IntRange(0), metavar="SECONDS", help="Only those of at least this age."
 )
-_yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @listing_options
 def dlq() -> None:
     """Look after dead letters. Needs an API key with the scope admin (ORCH_API_KEY).
@@ -49,10 +46,10 @@ def dlq() -> None:
 
 
 @dlq.command("list")
-@_tenant_argument
+@tenant_argument
 @_code_option
 @_age_option
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@limit_option()
 @listing_options
 def list_letters(tenant_id: str, error_code: str | None, older_than: int | None, limit: int) -> None:
     """List what could not be done, the latest first.
@@ -67,7 +64,7 @@ def list_letters(tenant_id: str, error_code: str | None, older_than: int | None,
 
 
 @dlq.command()
-@_tenant_argument
+@tenant_argument
 @click.argument("entry", metavar="ENTRY")
 @listing_options
 def show(tenant_id: str, entry: str) -> None:
@@ -82,13 +79,13 @@ def show(tenant_id: str, entry: str) -> None:
 
 
 @dlq.command()
-@_tenant_argument
+@tenant_argument
 @click.argument("entries", metavar="[ENTRY]...", nargs=-1)
 @_code_option
 @_age_option
 @click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="At most so many a second.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@_yes_option
+@yes_option
 @listing_options
 def replay(
     tenant_id: str,
@@ -120,13 +117,13 @@ def replay(
         try:
             for answer in _answers(api, tenant_id, body, names):
                 outcomes += answer["items"]
-                note(f"{len(outcomes)} of {len(names)}: {_count(outcomes, refused=True)} refused")
+                note(f"{len(outcomes)} of {len(names)}: {_refused(outcomes)} refused")
         except KeyboardInterrupt:
             done = f"{len(outcomes)} of {len(names)}, perhaps some of the next {_part(rate)}"
             note(f"Stopped after {done}; the same command goes on with the others.")
             raise
     show_list(outcomes, _OUTCOMES, "There is nothing to replay.")
-    if refused := _count(outcomes, refused=True):
+    if refused := _refused(outcomes):
         message = f"{refused} of {len(outcomes)} dead letters could not be replayed."
         raise CliFailure(message, "The list says why.", Exit.INCOMPLETE)
     _must_be_all(entries, {one["id"] for one in outcomes})
@@ -157,12 +154,12 @@ def _must_be_all(entries: tuple[str, ...], found: Collection[str]) -> None:
         raise CliFailure(f"There is no such dead letter: {', '.join(missing)}.", "", code)
 
 
-def _count(outcomes: list[dict[str, Any]], *, refused: bool) -> int:
-    return sum(bool(one["refusal"]) is refused for one in outcomes)
+def _refused(outcomes: list[dict[str, Any]]) -> int:
+    return sum(bool(one["refusal"]) for one in outcomes)
 
 
 @dlq.command()
-@_tenant_argument
+@tenant_argument
 @click.argument("entries", metavar="[ENTRY]...", nargs=-1)
 @_code_option
 @_age_option
@@ -173,7 +170,7 @@ def _count(outcomes: list[dict[str, Any]], *, refused: bool) -> int:
     metavar="FILE",
     help="Write them to this new file first, as JSON lines.",
 )
-@_yes_option
+@yes_option
 @listing_options
 def purge(
     tenant_id: str,

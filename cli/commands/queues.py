@@ -3,9 +3,8 @@
 import click
 
 from cli.core.client import AdminApi
-from cli.core.completion import complete_tenants
 from cli.core.context import find_target
-from cli.core.options import listing_options
+from cli.core.options import limit_option, listing_options, tenant_argument
 from cli.core.output import Column, show_list, show_record
 
 _COLUMNS = (
@@ -24,8 +23,8 @@ _COLUMNS = (
 )
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="At most so many.")
+@click.group(invoke_without_command=True)
+@limit_option(200)
 @listing_options
 @click.pass_context
 def queues(context: click.Context, limit: int) -> None:
@@ -46,7 +45,7 @@ def queues(context: click.Context, limit: int) -> None:
 
 
 @queues.command()
-@click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
+@tenant_argument
 @listing_options
 def show(tenant_id: str) -> None:
     """Show a tenant's queue: how much is where, and whose turn it is.

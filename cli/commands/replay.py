@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import time
 from typing import Any, Final
 
 import click
@@ -19,27 +18,21 @@ _ENDED: Final = frozenset({"completed", "failed", "cancelled", "partial"})
 _LOOK_EVERY: Final = 0.3
 
 
-class _Assignment(click.ParamType["tuple[str, Any]"]):
-    """`path=value`, where a value that is JSON is taken as such."""
-
-    name = "path=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        if isinstance(value, tuple):
-            return value
-        path, sign, text = str(value).partition("=")
-        if not sign or not path:
-            self.fail(f"'{value}' is not PATH=VALUE, such as payload.content=Hello.", param, ctx)
-        try:
-            return path, json_value(text)
-        except ValueError:
-            return path, text
+def _assignment(text: str) -> tuple[str, Any]:
+    """Read `path=value`, where a value that is JSON is taken as such."""
+    path, sign, value = text.partition("=")
+    if not sign or not path:
+        raise click.BadParameter(f"'{text}' is not PATH=VALUE, such as payload.content=Hello.")
+    try:
+        return path, json_value(value)
+    except ValueError:
+        return path, value
 
 
 @click.command()
 @click.argument("task_id", metavar="TASK", shell_complete=complete_tasks)
 @click.option(
-    "--set", "changes", type=_Assignment(), multiple=True, metavar="PATH=VALUE",
+    "--set", "changes", type=_assignment, multiple=True, metavar="PATH=VALUE",
     help="Change the input: payload.…, priority or metadata.timeout_ms.",
 )  # fmt: skip
 @click.option("--from-call", metavar="NAME", help="Do not do again what was done before this call.")
@@ -72,24 +65,20 @@ def replay(
             return
         note(f"Task {replayed['task_id']} was made; waiting for it to end.")
         before = api.get(f"task.get/{task_id}")
-        after = _ended(api, replayed["task_id"], timeout)
+        new_id = replayed["task_id"]
+        after = api.poll(f"task.get/{new_id}", _has_ended, every=_LOOK_EVERY, timeout=timeout)
+    if not _has_ended(after):
+        message = f"Task {new_id} has not ended after {timeout:g} s; it goes on."
+        raise CliFailure(message, f"Look again with 'nooble-orch tasks show {new_id}'.", Exit.INCOMPLETE)
     old, new = _lines(before), _lines(after)
-    for line in difflib.unified_diff(old, new, f"old {task_id}", f"new {after['task_id']}", lineterm=""):
+    for line in difflib.unified_diff(old, new, f"old {task_id}", f"new {new_id}", lineterm=""):
         print(printable(line))
     if old == new:
         note("The answers are the same.")
 
 
-def _ended(api: Api, task_id: str, timeout: float) -> dict[str, Any]:
-    deadline = time.monotonic() + timeout
-    while True:
-        task: dict[str, Any] = api.get(f"task.get/{task_id}")
-        if task["status"] in _ENDED:
-            return task
-        if time.monotonic() >= deadline:
-            message = f"Task {task_id} has not ended after {timeout:g} s; it goes on."
-            raise CliFailure(message, f"Look again with 'nooble-orch tasks show {task_id}'.", Exit.INCOMPLETE)
-        time.sleep(_LOOK_EVERY)
+def _has_ended(task: dict[str, Any]) -> bool:
+    return task["status"] in _ENDED
 
 
 def _lines(task: dict[str, Any]) -> list[str]:

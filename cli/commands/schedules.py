@@ -8,7 +8,7 @@ from cli.core.client import Api
 from cli.core.completion import complete_agents, complete_schedules
 from cli.core.confirm import confirm
 from cli.core.context import find_target
-from cli.core.options import listing_options
+from cli.core.options import limit_option, listing_options, yes_option
 from cli.core.output import Column, show_list, show_record
 
 _COLUMNS: Final = (
@@ -21,7 +21,7 @@ _COLUMNS: Final = (
 _schedule_argument = click.argument("schedule_id", metavar="SCHEDULE", shell_complete=complete_schedules)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @listing_options
 def schedules() -> None:
     """List, show, create, pause, resume and delete schedules: messages that are sent again and again.
@@ -34,7 +34,7 @@ def schedules() -> None:
 
 @schedules.command("list")
 @click.option("--agent", metavar="AGENT", help="Only those of this agent.", shell_complete=complete_agents)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@limit_option()
 @listing_options
 def list_schedules(agent: str | None, limit: int) -> None:
     """List schedules, the newest first.
@@ -118,7 +118,7 @@ def resume(schedule_id: str) -> None:
 
 @schedules.command()
 @_schedule_argument
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @listing_options
 def delete(schedule_id: str, *, yes: bool) -> None:
     """Delete a schedule; turns that came of it are left alone.

@@ -12,8 +12,8 @@ from cli.core.confirm import confirm
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.follow import FollowedSession, Frame
-from cli.core.interrupts import run_trio, until_interrupted
-from cli.core.options import listing_options, target_options
+from cli.core.interrupts import run_trio, until_signalled
+from cli.core.options import choice_option, limit_option, listing_options, target_options, yes_option
 from cli.core.output import Column, printable, show_list, show_record
 from cli.core.selection import current_options
 
@@ -28,7 +28,7 @@ _COLUMNS: Final = (
 _session_argument = click.argument("session_id", metavar="SESSION", shell_complete=complete_sessions)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @listing_options
 def sessions() -> None:
     """List, show, close and watch sessions.
@@ -40,14 +40,9 @@ def sessions() -> None:
 
 
 @sessions.command("list")
-@click.option(
-    "--state",
-    type=click.Choice(STATES, case_sensitive=False),
-    metavar="STATE",
-    help=f"Only those in this state: {', '.join(STATES)}.",
-)
+@choice_option("--state", STATES, "Only those in this state")
 @click.option("--agent", metavar="AGENT", help="Only those with this agent.", shell_complete=complete_agents)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@limit_option()
 @listing_options
 def list_sessions(state: str | None, agent: str | None, limit: int) -> None:
     """List sessions, the latest first.
@@ -77,7 +72,7 @@ def show(session_id: str) -> None:
 
 @sessions.command()
 @_session_argument
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @listing_options
 def close(session_id: str, *, yes: bool) -> None:
     """Close a session: its turn is cancelled, its sockets end, it takes no more messages.
@@ -114,7 +109,7 @@ def watch(session_id: str, *, from_start: bool) -> None:
                 async for frame in frames:
                     print(json.dumps(frame.raw) if as_json else _line(frame), flush=True)
 
-    if run_trio(until_interrupted, follow):
+    if run_trio(until_signalled, follow) is not None:
         raise CliFailure(f"Stopped watching; session {session_id} goes on.", "", Exit.INTERRUPTED)
 
 

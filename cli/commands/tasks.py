@@ -10,7 +10,7 @@ from cli.core.completion import complete_sessions, complete_tasks
 from cli.core.confirm import confirm
 from cli.core.context import find_target
 from cli.core.failures import CliFailure
-from cli.core.options import listing_options
+from cli.core.options import choice_option, limit_option, listing_options, yes_option
 from cli.core.output import Column, show_list, show_record
 
 STATUSES: Final = (
@@ -29,7 +29,7 @@ _OF_WORKFLOW: Final = (
 _task_argument = click.argument("task_id", metavar="TASK", shell_complete=complete_tasks)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @listing_options
 def tasks() -> None:
     """List, show and cancel tasks.
@@ -44,12 +44,10 @@ tasks.add_command(replay)
 
 
 @tasks.command("list")
-@click.option(
-    "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"Only those that stand so: {', '.join(STATUSES)}."
-)
+@choice_option("--status", STATUSES, "Only those that stand so")
 @click.option("--type", "kind", metavar="TYPE", help="Only those of this type, such as chat.message.")
 @click.option("--session", metavar="SESSION", help="Only those of this session.", shell_complete=complete_sessions)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@limit_option()
 @listing_options
 def list_tasks(status: str | None, kind: str | None, session: str | None, limit: int) -> None:
     """List tasks, the latest first.
@@ -98,7 +96,7 @@ def why(task_id: str) -> None:
 
 @tasks.command()
 @_task_argument
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @listing_options
 def cancel(task_id: str, *, yes: bool) -> None:
     """Cancel a task that waits or runs.

@@ -1,6 +1,7 @@
 """`tenants`: show, pause, resume, drain."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,11 +9,10 @@ import click
 
 from cli.commands.transfers import must_be_writable, read_import, write_export
 from cli.core.client import AdminApi
-from cli.core.completion import complete_tenants
 from cli.core.confirm import confirm
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import listing_options
+from cli.core.options import limit_option, listing_options, tenant_argument, yes_option
 from cli.core.output import Column, note, show_list, show_record
 from cli.core.values import json_value
 
@@ -42,11 +42,9 @@ _COLUMNS: Final = (
     Column("DLQ", "dead_letters"),
     Column("OLDEST", "oldest_waiting", age=True),
 )
-_tenant_argument = click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
-_yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @listing_options
 def tenants() -> None:
     """List, configure, pause, resume and drain tenants. Needs an API key with the scope admin (ORCH_API_KEY).
@@ -58,7 +56,7 @@ def tenants() -> None:
 
 
 @tenants.command("list")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="At most so many.")
+@limit_option(200)
 @listing_options
 def list_tenants(limit: int) -> None:
     """List tenants by name.
@@ -72,7 +70,7 @@ def list_tenants(limit: int) -> None:
 
 
 @tenants.command()
-@_tenant_argument
+@tenant_argument
 @click.argument("settings", metavar="NAME=VALUE...", nargs=-1, required=True)
 @listing_options
 def configure(tenant_id: str, settings: tuple[str, ...]) -> None:
@@ -90,9 +88,9 @@ def configure(tenant_id: str, settings: tuple[str, ...]) -> None:
 
 
 @tenants.command("import")
-@_tenant_argument
+@tenant_argument
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@_yes_option
+@yes_option
 @listing_options
 def import_work(tenant_id: str, file: Path, *, yes: bool) -> None:
     """Take in queued work that 'tenants drain --export' wrote elsewhere; what is there already is skipped.
@@ -107,7 +105,7 @@ def import_work(tenant_id: str, file: Path, *, yes: bool) -> None:
 
 
 @tenants.command()
-@_tenant_argument
+@tenant_argument
 @listing_options
 def show(tenant_id: str) -> None:
     """Show a tenant's state, and how much of its work is there.
@@ -121,7 +119,7 @@ def show(tenant_id: str) -> None:
 
 
 @tenants.command("callback-secret")
-@_tenant_argument
+@tenant_argument
 @click.option("--rotate", is_flag=True, help="Replace it; the old one signs beside the new one for a day.")
 @listing_options
 def callback_secret(tenant_id: str, *, rotate: bool) -> None:
@@ -139,8 +137,8 @@ def callback_secret(tenant_id: str, *, rotate: bool) -> None:
 
 
 @tenants.command()
-@_tenant_argument
-@_yes_option
+@tenant_argument
+@yes_option
 @listing_options
 def pause(tenant_id: str, *, yes: bool) -> None:
     """Start nothing new of a tenant; its work is still taken in.
@@ -155,7 +153,7 @@ def pause(tenant_id: str, *, yes: bool) -> None:
 
 
 @tenants.command()
-@_tenant_argument
+@tenant_argument
 @listing_options
 def resume(tenant_id: str) -> None:
     """Take in and start a tenant's work again.
@@ -169,7 +167,7 @@ def resume(tenant_id: str) -> None:
 
 
 @tenants.command()
-@_tenant_argument
+@tenant_argument
 @click.option("--timeout", type=click.FloatRange(0), default=300.0, show_default=True, help="Seconds to wait.")
 @click.option("--discard", is_flag=True, help="Put aside what is queued; 'resume' brings it back.")
 @click.option("--deadline", type=click.FloatRange(0), metavar="SECONDS", help="Put aside what is queued after so long.")
@@ -180,7 +178,7 @@ def resume(tenant_id: str) -> None:
     metavar="FILE",
     help="Write what was put aside to this file; 'import' brings it back elsewhere. With --discard or --deadline.",
 )
-@_yes_option
+@yes_option
 @listing_options
 def drain(
     tenant_id: str, timeout: float, deadline: float | None, file: Path | None, *, discard: bool, yes: bool
@@ -205,9 +203,15 @@ def drain(
     if deadline is not None:
         body["deadline_seconds"] = deadline
     with AdminApi(find_target()) as api:
-        state = api.post(f"tenant.drain/{tenant_id}", body)
+        tell = _progress(_left(api.post(f"tenant.drain/{tenant_id}", body)))
         try:
-            state = _wait(api, state, timeout)
+            state = api.poll(
+                f"tenant.get/{tenant_id}",
+                lambda now: now["state"] != "draining",
+                every=_LOOK_EVERY,
+                timeout=timeout,
+                tell=tell,
+            )
         except KeyboardInterrupt:
             note(f"{tenant_id} goes on draining; 'nooble-orch tenants resume {tenant_id}' would stop that.")
             raise
@@ -220,18 +224,20 @@ def drain(
         raise CliFailure(message, f"Look again with 'nooble-orch tenants show {tenant_id}'.", Exit.INCOMPLETE)
 
 
-def _wait(api: AdminApi, state: dict[str, Any], timeout: float) -> dict[str, Any]:
-    began, first, shown = time.monotonic(), _left(state), -1
-    deadline = began + timeout
-    while state["state"] == "draining" and time.monotonic() < deadline:
-        if _left(state) != shown:
-            shown = _left(state)
-            done = first - shown
-            eta = f", about {(time.monotonic() - began) / done * shown:.0f} s to go" if done > 0 and shown else ""
-            note(f"{shown} left: {state['queued']} queued, {state['in_hand']} running, {state['delayed']} delayed{eta}")
-        time.sleep(min(_LOOK_EVERY, max(0.0, deadline - time.monotonic())))
-        state = api.get(f"tenant.get/{state['tenant_id']}")
-    return state
+def _progress(first: int) -> Callable[[dict[str, Any]], None]:
+    """Return a function that notes how far a drain is, and how long it will still take, whenever less is left."""
+    began, shown = time.monotonic(), -1
+
+    def tell(state: dict[str, Any]) -> None:
+        nonlocal shown
+        left = _left(state)
+        if state["state"] != "draining" or left == shown:
+            return
+        shown, done = left, first - left
+        eta = f", about {(time.monotonic() - began) / done * left:.0f} s to go" if done > 0 and left else ""
+        note(f"{left} left: {state['queued']} queued, {state['in_hand']} running, {state['delayed']} delayed{eta}")
+
+    return tell
 
 
 def _setting(text: str) -> tuple[str, Any]:

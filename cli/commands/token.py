@@ -9,7 +9,7 @@ import click
 
 from cli.core.devfile import SECRET_NAME, find_data_dir
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import target_options
+from cli.core.options import choice_option, data_dir_option, target_options
 from cli.core.selection import current_options
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import JwtSettings
@@ -19,19 +19,15 @@ from orchestrator.models.common.principal import Role
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class _Duration(click.ParamType[float]):
-    """Seconds, or a number with a unit: `90`, `15m`, `8h`, `30d`."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = re.fullmatch(r"([1-9][0-9]*)([smhd]?)", str(value))
-        if match is None:
-            self.fail(f"{value!r} is no duration: write 90, 15m, 8h or 30d.", param, ctx)
-        return float(int(match[1]) * _UNITS[match[2]])
+def _duration(text: str) -> float:
+    """Read seconds, or a number with a unit: `90`, `15m`, `8h`, `30d`."""
+    match = re.fullmatch(r"([1-9][0-9]*)([smhd]?)", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no duration: write 90, 15m, 8h or 30d.")
+    return float(int(match[1]) * _UNITS[match[2]])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @target_options
 def token() -> None:
     """Make tokens for development.
@@ -44,17 +40,17 @@ def token() -> None:
 
 @token.command()
 @click.option("--user", default="developer", show_default=True, help="Its holder.")
-@click.option(
-    "--role",
-    type=click.Choice([role.value for role in Role]),
-    metavar="ROLE",
-    default="user",
-    show_default=True,
-    help=f"What they are: {', '.join(Role)}.",
-)
+@choice_option("--role", [role.value for role in Role], "What they are", default="user", show_default=True)
 @click.option("--permissions", metavar="LIST", help="Such as chat:read,chat:write; default: what the role may do.")
-@click.option("--ttl", type=_Duration(), default="1h", show_default=True, help="How long it is good: 90, 15m, 8h, 30d.")
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="The data directory of a dev stack.")
+@click.option(
+    "--ttl",
+    type=_duration,
+    metavar="DURATION",
+    default="1h",
+    show_default=True,
+    help="How long it is good: 90, 15m, 8h, 30d.",
+)
+@data_dir_option
 @target_options
 def create(user: str, role: str, permissions: str | None, ttl: float, data_dir: Path | None) -> None:
     """Make a token and print it, alone.

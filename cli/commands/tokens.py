@@ -5,11 +5,11 @@ import click
 from cli.core.client import AdminApi
 from cli.core.confirm import confirm
 from cli.core.context import find_target
-from cli.core.options import listing_options
+from cli.core.options import listing_options, yes_option
 from cli.core.output import show_record
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group()
 @listing_options
 def tokens() -> None:
     """Revoke tokens. Needs an API key with the scope admin (ORCH_API_KEY).
@@ -24,7 +24,7 @@ def tokens() -> None:
 @click.option("--jti", metavar="ID", help="The one token with this id.")
 @click.option("--user", metavar="USER", help="All tokens of a user.")
 @click.option("--of-tenant", metavar="TENANT", help="All tokens of a tenant, or a user's for this tenant.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @listing_options
 def revoke(jti: str | None, user: str | None, of_tenant: str | None, *, yes: bool) -> None:
     """Revoke a token, or all of a user or a tenant that were issued until now.

@@ -3,7 +3,6 @@
 import json
 import select
 import sys
-import termios
 import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import is_table, make_console
+from cli.core.terminal import restored_terminal
 
 _EVERY: Final = 1.0
 _TIMEOUT: Final = 5.0
@@ -69,12 +69,9 @@ def _single_keys() -> Iterator[None]:
     if not sys.stdin.isatty():
         yield
         return
-    before = termios.tcgetattr(sys.stdin)
-    tty.setcbreak(sys.stdin)
-    try:
+    with restored_terminal():
+        tty.setcbreak(sys.stdin)
         yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _q_pressed(seconds: float) -> bool:

@@ -26,7 +26,7 @@ _COLUMNS: Final = (
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command()
 @click.option("--from", "first", type=_DAY, metavar="DAY", help="The first day (UTC); 29 days before the last.")
 @click.option("--to", "last", type=_DAY, metavar="DAY", help="The last day; today.")
 @click.option("--by", type=click.Choice(_GROUPS), default="model", show_default=True, help="What the rows are.")

@@ -1,7 +1,8 @@
 """The REST API as commands use it: envelopes opened, errors turned into failures with exit codes."""
 
-from collections.abc import Iterator
-from types import TracebackType
+import time
+from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any, Final, Self
 
 import httpx
@@ -33,13 +34,10 @@ class Api:
         return authorization(self._target, operator=operator)
 
     def __enter__(self) -> Self:
-        self._client.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def get(self, route: str, **parameters: object) -> Any:
         """GET a route and return its `data`; for a list `items` and `next_cursor`."""
@@ -67,6 +65,33 @@ class Api:
             cursor = page["next_cursor"]
             if not cursor:
                 return
+
+    def poll(
+        self,
+        route: str,
+        ended: Callable[[Any], bool],
+        *,
+        every: float,
+        timeout: float = inf,
+        tell: Callable[[Any], None] = lambda _: None,
+    ) -> Any:
+        """GET a route until its `data` says that something has ended, or time is over; returns the last `data`.
+
+        Args:
+            route: the route.
+            ended: tells of the data whether it is the last that is wanted.
+            every: how long to wait between two requests, in seconds.
+            timeout: how long to ask at the most, in seconds.
+            tell: is called with the data of every answer.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            data = self.get(route)
+            tell(data)
+            left = deadline - time.monotonic()
+            if ended(data) or left <= 0:
+                return data
+            time.sleep(min(every, left))
 
     def _send(self, method: str, route: str, **parts: Any) -> Any:
         try:
@@ -96,13 +121,10 @@ class TrioApi:
         self._client = httpx.AsyncClient(**_settings(target, authorization(target, operator=operator), timeout=TIMEOUT))
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._client.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
 
     async def get(self, route: str, **parameters: object) -> Any:
         """GET a route and return its `data`; for a list `items` and `next_cursor`."""
@@ -145,10 +167,7 @@ def data_of(response: httpx.Response) -> Any:
         message = f"{host} answered {response.status_code} with something that is no answer of an orchestrator."
         raise CliFailure(message, "Is --api-url right?", code) from None
     if error:
-        details = [(fault["path"], fault["message"]) for fault in error.get("details", ())]
-        by_key = "X-API-Key" in response.request.headers
-        wait_ms, code = error.get("retry_after_ms"), error.get("code", "")
-        raise refusal(response.status_code, error["message"], details, wait_ms, code=code, by_key=by_key)
+        raise refusal(response.status_code, error, by_key="X-API-Key" in response.request.headers)
     if isinstance(data, dict) and "items" in data:
         pagination = body.get("meta", {}).get("pagination") or {}
         data["next_cursor"] = pagination.get("next_cursor")

@@ -1,7 +1,10 @@
 """How a command ends that did not do what it was asked for: one sentence, a hint, an exit code."""
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
+
+import click
 
 
 class Exit(IntEnum):
@@ -32,6 +35,12 @@ class CliFailure(Exception):
         self.hint = hint
         self.code = code
 
+    def show(self) -> None:
+        """Say on stderr what is wrong, and what can be done about it."""
+        click.echo(self.message, err=True)
+        if self.hint:
+            click.echo(f"Hint: {self.hint}", err=True)
+
 
 _BY_STATUS: Final = {
     400: Exit.USAGE,
@@ -57,31 +66,22 @@ _KEY_HINTS: Final = {
 }
 
 
-def refusal(
-    status: int,
-    message: str,
-    details: list[tuple[str, str]],
-    retry_after_ms: int | None = None,
-    *,
-    code: str = "",
-    by_key: bool = False,
-) -> CliFailure:
+def refusal(status: int, error: Mapping[str, Any], *, by_key: bool = False) -> CliFailure:
     """Turn an error that the service answered into the failure of a command.
 
     Args:
         status: the HTTP status.
-        message: the service's sentence.
-        details: (path, fault) each.
-        retry_after_ms: when the service may be asked again, in ms.
-        code: the error's.
+        error: of the envelope: `message`, and `code`, `details` and `retry_after_ms` where there are any.
         by_key: whether an API key was shown instead of a token.
     """
+    details = error.get("details", ())
     # A single fault is already part of the service's sentence.
-    faults = "; ".join(f"{path} {fault}" for path, fault in details) if len(details) > 1 else ""
-    wait = f"Try again in {retry_after_ms / 1000:.1f} s." if retry_after_ms else ""
+    faults = "; ".join(f"{fault['path']} {fault['message']}" for fault in details) if len(details) > 1 else ""
+    wait_ms = error.get("retry_after_ms")
+    wait = f"Try again in {wait_ms / 1000:.1f} s." if wait_ms else ""
     usual = (by_key and _KEY_HINTS.get(status)) or _HINTS.get(status, "")
-    hint = " ".join(part for part in (faults, _CODE_HINTS.get(code) or wait or usual) if part)
-    return CliFailure(message, hint, _BY_STATUS.get(status, Exit.FAILED))
+    hint = " ".join(part for part in (faults, _CODE_HINTS.get(error.get("code", "")) or wait or usual) if part)
+    return CliFailure(error["message"], hint, _BY_STATUS.get(status, Exit.FAILED))
 
 
 def failure_in(error: BaseException) -> CliFailure | None:

@@ -185,7 +185,7 @@ class FollowedSession:
 
     def _is_over(self, code: int) -> bool:
         if code in {_TOKEN_MISSING, _TOKEN_BAD}:
-            raise refusal(401, "The token has expired or was revoked.", [])
+            raise refusal(401, {"message": "The token has expired or was revoked."})
         if code == _UNKNOWN:
             raise CliFailure(f"There is no session {self._session_id}.", "", Exit.NOT_FOUND)
         if code == _BAD_FRAMES:
@@ -226,9 +226,8 @@ async def _heartbeat(socket: WebSocketConnection) -> None:
 
 def _raise_refusal(error: ConnectionRejected) -> NoReturn:
     try:
-        told = json.loads(error.body or b"")["error"]
-        details = [(fault["path"], fault["message"]) for fault in told.get("details", ())]
-        wait_ms, code = told.get("retry_after_ms"), told.get("code", "")
-        raise refusal(error.status_code, told["message"], details, wait_ms, code=code)
+        failure = refusal(error.status_code, json.loads(error.body or b"")["error"])
     except (ValueError, KeyError, TypeError):
-        raise refusal(error.status_code, f"The service refused the WebSocket ({error.status_code}).", []) from None
+        message = f"The service refused the WebSocket ({error.status_code})."
+        failure = refusal(error.status_code, {"message": message})
+    raise failure from None

@@ -86,22 +86,22 @@ async def open_interrupts() -> AsyncIterator[Interrupts]:
             nursery.cancel_scope.cancel()
 
 
-async def until_interrupted(work: Callable[[], Awaitable[object]]) -> bool:
-    """Run `work` until it ends or SIGINT or SIGTERM comes; returns whether a signal did."""
-    interrupted = False
+async def until_signalled(work: Callable[[], Awaitable[T]]) -> T | signal.Signals:
+    """Run `work` until it ends or SIGINT or SIGTERM comes; returns its result, or the signal."""
+    result: T | signal.Signals
 
     async def watch(*, task_status: trio.TaskStatus[None]) -> None:
-        nonlocal interrupted
+        nonlocal result
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
-            async for _ in signals:
-                interrupted = True
+            async for number in signals:
+                result = signal.Signals(number)
                 nursery.cancel_scope.cancel()
                 return
 
     with ungrouped():
         async with trio.open_nursery() as nursery:
             await nursery.start(watch)
-            await work()
+            result = await work()
             nursery.cancel_scope.cancel()
-    return interrupted
+    return result

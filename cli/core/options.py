@@ -1,6 +1,7 @@
-"""The shared options of all commands, which stand before or after the command's name."""
+"""Options and arguments that commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -34,14 +35,18 @@ _TARGET: Final = (
     ),
     _option("--no-color", "color", flag_value=False, help="No colors."),
 )
-_LISTING: Final = (
-    _option(
-        "-o",
-        "--output",
-        "format",
-        type=click.Choice(FORMATS),
-        help="Form of the output; default: a table on a terminal, JSON lines in a pipe.",
-    ),
+_FORMAT: Final = _option(
+    "-o",
+    "--output",
+    "format",
+    type=click.Choice(FORMATS),
+    help="Form of the output; default: a table on a terminal, JSON lines in a pipe.",
+)
+
+tenant_argument: Final = click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
+yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+data_dir_option: Final = click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="The data directory of a dev stack."
 )
 
 
@@ -54,6 +59,15 @@ def target_options(command: F) -> F:
 
 def listing_options(command: F) -> F:
     """Give a command that prints records `-o`, beside what `target_options` gives."""
-    for option in reversed(_LISTING):
-        command = option(command)
-    return target_options(command)
+    return target_options(_FORMAT(command))
+
+
+def limit_option(default: int = 50) -> Callable[[F], F]:
+    """Return the option that bounds a list."""
+    return click.option("--limit", type=click.IntRange(1), default=default, show_default=True, help="At most so many.")
+
+
+def choice_option(name: str, choices: Sequence[str], says: str, **settings: Any) -> Callable[[F], F]:
+    """Return an option that takes one of several words, and whose help lists them."""
+    kind, words = click.Choice(choices, case_sensitive=False), ", ".join(choices)
+    return click.option(name, type=kind, metavar=name[2:].upper(), help=f"{says}: {words}.", **settings)

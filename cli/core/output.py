@@ -1,9 +1,8 @@
 """Printing: tables on a terminal, JSON in a pipe, and notes on stderr."""
 
 import json
-import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,8 +24,7 @@ def printable(text: str) -> str:
 
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console that obeys `--no-color`, `NO_COLOR` and the width of the terminal."""
-    color = current_options().color and "NO_COLOR" not in os.environ
-    return Console(stderr=stderr, no_color=not color, highlight=False, soft_wrap=False)
+    return Console(stderr=stderr, no_color=None if current_options().color else True, highlight=False)
 
 
 @frozen
@@ -87,6 +85,19 @@ def note(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
+def note_changes() -> Callable[[str], None]:
+    """Return a function that says something on stderr unless it has just said the same."""
+    last = ""
+
+    def changed(text: str) -> None:
+        nonlocal last
+        if text != last:
+            last = text
+            note(text)
+
+    return changed
+
+
 def age(moment: str | None, now: datetime | None = None) -> str:
     """Say how long ago a moment is, such as `3m`."""
     if not moment:
@@ -107,8 +118,13 @@ def _form() -> str:
     return current_options().format or ("table" if sys.stdout.isatty() else "jsonl")
 
 
+def plain_table(*, pad_edge: bool = True) -> Table:
+    """Return a table without rules, which fits narrow terminals."""
+    return Table(box=None, padding=(0, 1, 0, 0), header_style="bold", pad_edge=pad_edge)
+
+
 def _table(records: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table = plain_table()
     for column in columns:
         table.add_column(column.title, style=column.style, no_wrap=column.whole, overflow="fold")
     for record in records:

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from cli.core.completion import complete_agents
 from cli.core.context import Target, find_target
 from cli.core.devfile import DATA_DIR, DevStack
 from cli.core.failures import CliFailure, Exit
-from cli.core.interrupts import run_trio, ungrouped
+from cli.core.interrupts import run_trio, until_signalled
 from cli.core.options import target_options
 from cli.core.output import note
 from cli.core.selection import current_options
@@ -78,32 +77,14 @@ def dev(
 
         return await run_chat(_target(stack, tenant), Wish(agent_id=agent, message=message, yes=yes))
 
-    result = run_trio(_until_signalled, lambda: run_stack(plan, os.getpid(), use, alone=message is not None))
+    # While there is a chat, Ctrl-C is the chat's.
+    result = run_trio(until_signalled, lambda: run_stack(plan, os.getpid(), use, alone=message is not None))
+    if isinstance(result, signal.Signals):
+        result = Exit.INTERRUPTED if result is signal.SIGINT else Exit.DONE
     if result == Exit.INTERRUPTED and message is None:
         note(f"Stopped; what was stored is kept in {data_dir}.")
         # To be interrupted is how a stack that serves ends.
         return Exit.DONE if serving else Exit.INTERRUPTED
-    return result
-
-
-async def _until_signalled(work: Callable[[], Awaitable[int]]) -> int:
-    """Run the stack until it is done, or a signal stops it in order; while there is a chat, Ctrl-C is the chat's."""
-    result = int(Exit.DONE)
-
-    async def watch(*, task_status: trio.TaskStatus[None]) -> None:
-        nonlocal result
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for number in signals:
-                result = Exit.INTERRUPTED if number == signal.SIGINT else Exit.DONE
-                nursery.cancel_scope.cancel()
-                return
-
-    with ungrouped():
-        async with trio.open_nursery() as nursery:
-            await nursery.start(watch)
-            result = await work()
-            nursery.cancel_scope.cancel()
     return result
 
 

@@ -100,11 +100,12 @@ def test_ages_are_said_in_one_unit(moment: str | None, said: str) -> None:
     ],
 )  # fmt: skip
 def test_every_refusal_has_its_exit_code(status: int, code: Exit) -> None:
-    assert refusal(status, "No.", []).code is code
+    assert refusal(status, {"message": "No."}).code is code
 
 
 def test_a_refusal_names_all_faults_and_when_to_come_back() -> None:
-    failure = refusal(429, "Slow down.", [("$.a", "is bad"), ("$.b", "too")], retry_after_ms=1500)
+    faults = [{"path": "$.a", "message": "is bad"}, {"path": "$.b", "message": "too"}]
+    failure = refusal(429, {"message": "Slow down.", "details": faults, "retry_after_ms": 1500})
     assert failure.hint == "$.a is bad; $.b too Try again in 1.5 s."
 
 

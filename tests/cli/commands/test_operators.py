@@ -163,7 +163,8 @@ async def test_a_drain_that_puts_aside_at_once_and_later_is_wrong_usage(fake: Op
 
 @pytest.mark.parametrize(("code", "hint"), [("ORCH_TENANT_002", "drains"), ("ORCH_TENANT_001", "paused")])
 def test_who_is_refused_by_a_drained_tenant_hears_what_would_help(code: str, hint: str) -> None:
-    failure = failures.refusal(503, "The tenant is draining and takes no new work.", [], 30_000, code=code)
+    error = {"message": "The tenant is draining and takes no new work.", "retry_after_ms": 30_000, "code": code}
+    failure = failures.refusal(503, error)
     assert hint in failure.hint
     assert "tenants resume" in failure.hint
     assert failure.code is failures.Exit.UNREACHABLE
