@@ -1,4 +1,4 @@
-"""`python -m cli`: the same as `nooble-orch`."""
+"""`python -m cli` runs `nooble-orch`."""
 
 from cli.main import main
 

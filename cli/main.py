@@ -1,4 +1,4 @@
-"""`nooble-orch`: the commands, and how each of them ends."""
+"""The command `nooble-orch`: its table of commands, and their exit codes."""
 
 import os
 import sys
@@ -12,29 +12,29 @@ from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 
 _COMMANDS: Final = {
-    "dev": ("cli.dev.command", "Start everything on this machine, and chat."),
+    "dev": ("cli.dev.command", "Start a development stack on this machine, and chat."),
     "serve": ("cli.commands.serve", "Run the service."),
-    "chat": ("cli.chat.command", "Talk with an agent."),
+    "chat": ("cli.chat.command", "Chat with an agent."),
     "sessions": ("cli.commands.sessions", "List, show, close and watch sessions."),
     "tasks": ("cli.commands.tasks", "List, show and cancel tasks."),
     "batches": ("cli.commands.batches", "List, show, follow and cancel batches."),
     "trace": ("cli.commands.trace", "Show the timeline of a request."),
-    "usage": ("cli.commands.usage", "Show what was spent on language models and embeddings."),
+    "usage": ("cli.commands.usage", "Show the usage of language models and embeddings, and its cost."),
     "nodes": ("cli.commands.nodes", "List the processes of the service."),
-    "top": ("cli.commands.top", "Watch queues, processes and latencies live."),
+    "top": ("cli.commands.top", "Show queues, processes and latencies live."),
     "schedules": ("cli.commands.schedules", "List, show, create, pause, resume and delete schedules."),
     "queues": ("cli.commands.queues", "Show the queues of tenants."),
     "dlq": ("cli.commands.dlq", "List, show, replay and purge dead letters."),
     "tenants": ("cli.commands.tenants", "List, configure, pause, resume, drain and import tenants."),
-    "token": ("cli.commands.token", "Make tokens for development."),
+    "token": ("cli.commands.token", "Create tokens for development."),
     "tokens": ("cli.commands.tokens", "Revoke tokens."),
-    "config": ("cli.commands.config", "Show the settings in force and where they come from."),
-    "doctor": ("cli.commands.doctor", "Check settings, Redis and services."),
+    "config": ("cli.commands.config", "Show the settings in force and their sources."),
+    "doctor": ("cli.commands.doctor", "Check settings, Redis, services and the consistency of tenants."),
 }
 
 
 class _Commands(click.Group):
-    """The commands by name; a module is imported only when its command runs, so each starts quickly."""
+    """The commands by name; the module of a command is imported only when it runs, for the speed of the start."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -59,7 +59,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="nooble-orch", message="%(prog)s %(version)s")
 @listing_options
 def nooble_orch() -> None:
-    """The Agent Orchestrator Service: develop with it, run it, look into it.
+    """The Agent Orchestrator Service: develop with it, run it, operate it.
 
     \b
     Example:
@@ -84,10 +84,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing more was done.", err=True)
+        click.echo("Interrupted.", err=True)
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone. What Python still holds for it must not be tried again at the end.
+        # The reader of the pipe has gone. At exit Python would try again to write what it still holds.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     return code if isinstance(code, int) else Exit.DONE

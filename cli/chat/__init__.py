@@ -1,1 +1,1 @@
-"""The interactive chat."""
+"""`chat`: interactive chats and single questions."""

@@ -1,11 +1,11 @@
-"""`chat`: talk with an agent."""
+"""`chat`: chat with an agent."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from cli.chat.session import Wish, run_chat
+from cli.chat.session import ChatRequest, run_chat
 from cli.core.completion import complete_agents, complete_sessions
 from cli.core.context import find_target
 from cli.core.interrupts import run_trio
@@ -13,14 +13,14 @@ from cli.core.options import data_dir_option, target_options
 
 
 @click.command()
-@click.option("--agent", metavar="AGENT", help="Default: docs-guide.", shell_complete=complete_agents)
-@click.option("--session", metavar="SESSION", help="Go on with this session.", shell_complete=complete_sessions)
-@click.option("-m", "--message", metavar="TEXT", help="Ask this once, and end with the answer.")
-@click.option("-y", "--yes", is_flag=True, help="With -m: confirm what the agent asks to confirm.")
+@click.option("--agent", metavar="AGENT", help="Agent; default: docs-guide.", shell_complete=complete_agents)
+@click.option("--session", metavar="SESSION", help="Continue this session.", shell_complete=complete_sessions)
+@click.option("-m", "--message", metavar="TEXT", help="Send this message, and exit after the answer.")
+@click.option("-y", "--yes", is_flag=True, help="With -m: confirm the actions of the agent.")
 @data_dir_option
 @target_options
 def chat(agent: str | None, session: str | None, message: str | None, data_dir: Path | None, *, yes: bool) -> int:
-    """Chat with an agent; Ctrl-C cancels an answer, /help lists what else may be typed.
+    """Chat with an agent. Ctrl-C cancels an answer, /help lists the commands of the chat.
 
     \b
     Example:
@@ -28,5 +28,5 @@ def chat(agent: str | None, session: str | None, message: str | None, data_dir: 
     """
     if message is None and not sys.stdin.isatty():
         message = sys.stdin.read()
-    wish = Wish(agent_id=agent, session_id=session, message=message, yes=yes)
-    return run_trio(run_chat, find_target(data_dir=data_dir), wish)
+    request = ChatRequest(agent_id=agent, session_id=session, message=message, yes=yes)
+    return run_trio(run_chat, find_target(data_dir=data_dir), request)

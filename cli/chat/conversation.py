@@ -1,32 +1,32 @@
-"""One session being talked with: messages go over REST, everything that comes back over the WebSocket."""
+"""A session of a chat: messages are sent over REST, events are received over the WebSocket."""
 
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import trio
 from attrs import define, field
 from uuid_utils import uuid7
 
-from cli.chat.prompt import LeftOff
-from cli.chat.screen import Screen
+from cli.chat.prompt import PromptInterrupted
+from cli.chat.screen import Screen, make_screen
 from cli.chat.tools import ToolAnswerer
 from cli.chat.turn import Turn
 from cli.core.client import TrioApi
 from cli.core.context import Target
 from cli.core.failures import CliFailure, Exit
-from cli.core.follow import PATIENCE_SECONDS, FollowedSession, Frame
+from cli.core.follow import RECONNECT_SECONDS, FollowedSession, Frame
 from cli.core.interrupts import Interrupts, ungrouped
 
 ANSWER_SECONDS: Final = 900.0
-"""How long an answer is waited for at most; the service's own deadline comes long before."""
+"""Time limit for an answer; the deadline of the service comes long before."""
 _WAITS: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FINAL: Final = frozenset({"completed", "failed", "cancelled", "partial"})
 
 
 class SecondInterrupt(Exception):
-    """Ctrl-C came again while a turn was being cancelled."""
+    """A second Ctrl-C came while a turn was being cancelled."""
 
 
 @define
@@ -44,28 +44,12 @@ class Conversation:
     interrupted: bool = False
     """Whether Ctrl-C cancelled the latest turn."""
 
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls,
-        target: Target,
-        session: dict[str, Any],
-        api: TrioApi,
-        screen: Screen,
-        tools: ToolAnswerer,
-        interrupts: Interrupts,
-    ) -> AsyncIterator[Self]:
-        """Connect to a session."""
-        socket = FollowedSession(target, session["session_id"], tell=screen.say)
-        async with socket.opened() as frames:
-            yield cls(api, socket, frames, session, screen, tools, interrupts)
-
     async def ask(self, content: str) -> Turn:
-        """Send a message and show its answer; Ctrl-C cancels the turn, and a second one stops waiting for that.
+        """Send a message and show its answer. Ctrl-C cancels the turn; a second one stops waiting for its end.
 
         Raises:
-            CliFailure: the message was refused, or the service stays away.
-            SecondInterrupt: see above.
+            CliFailure: the service refuses the message, or can't be reached.
+            SecondInterrupt: on the second Ctrl-C.
         """
         self.interrupted = False
         turn = Turn()
@@ -82,45 +66,41 @@ class Conversation:
                     await self._follow(turn)
                     nursery.cancel_scope.cancel()
             if waiting.cancelled_caught:
-                raise CliFailure("There was no answer in time.", self.where_it_stands(turn), Exit.INCOMPLETE)
+                raise CliFailure("There was no answer in time.", turn.lookup_hint, Exit.INCOMPLETE)
             self.screen.finish(turn)
         finally:
             self.screen.stop()
         return turn
 
     async def assign(self, agent_id: str, version: str | None) -> None:
-        """Have another agent answer from now on, always in `version` if one is named.
+        """Change the agent of the session, with `version` pinned to that version.
 
         Raises:
-            CliFailure: there is no such agent, or the session is busy.
+            CliFailure: the agent does not exist, or the session is busy.
         """
         wanted = {"agent_id": agent_id} | ({"version": version} if version else {})
         self.session = await self.api.put(f"agent.assign/{self.session['session_id']}", wanted)
 
     async def cancel(self, turn: Turn) -> None:
-        """Cancel a turn; its end comes as an event."""
+        """Cancel a turn; its end arrives as an event."""
         answer = await self.api.post(f"chat.cancel/{turn.message_id}")
         if not answer["cancelled"] and not turn.is_over:
             await self._look_up(turn)
 
-    def where_it_stands(self, turn: Turn) -> str:
-        """Say where to look for a turn that this chat no longer follows."""
-        return f"See it with 'nooble-orch tasks show {turn.task_id}'."
-
     async def _send(self, turn: Turn, content: str) -> None:
         data = {"session_id": self.session["session_id"], "content": content}
-        key, given_up = str(uuid7()), trio.current_time() + PATIENCE_SECONDS
+        key, given_up = str(uuid7()), trio.current_time() + RECONNECT_SECONDS
         attempt = 0
         while not turn.message_id:
             try:
-                # The key makes it one message however often it is sent.
+                # With the key, repeated requests send one message.
                 accepted = await self.api.post("chat.message", data, key=key)
                 turn.accept(accepted["message_id"], accepted["task_id"])
             except CliFailure as failure:
                 if failure.code is not Exit.UNREACHABLE or trio.current_time() > given_up:
                     raise
                 if attempt == 0:
-                    self.screen.say("The service is away; trying again …")
+                    self.screen.say("The service can't be reached; trying again …")
                 await trio.sleep(_WAITS[min(attempt, len(_WAITS) - 1)])
                 attempt += 1
         if self.interrupted:
@@ -137,7 +117,7 @@ class Conversation:
     async def _take(self, frame: Frame, turn: Turn) -> None:
         if frame.name == "session.state_update":
             if frame.data.get("recovered") is False:
-                self.screen.say("Some events were lost; the answer comes in one piece.")
+                self.screen.say("Some events were lost; the answer will be shown at its end.")
                 await self._look_up(turn)
         elif frame.name == "system.notification":
             self.screen.say(f"{frame.data['title']}: {frame.data['message']}")
@@ -149,7 +129,7 @@ class Conversation:
                 await self._run_tool(frame.data, turn)
 
     async def _look_up(self, turn: Turn) -> None:
-        """Ask for the outcome where events that may have told it are gone."""
+        """Read the outcome from the task, where the events with it may have been lost."""
         task = await self.api.get(f"task.get/{turn.task_id}")
         if task["status"] in _FINAL:
             turn.finish(task["status"], task.get("result"), task.get("error"))
@@ -159,7 +139,7 @@ class Conversation:
         started = time.monotonic()
         try:
             result = await self.tools.answer(asked["tool_id"], asked["params"], asked["timeout_ms"])
-        except LeftOff:
+        except PromptInterrupted:
             self.screen.say("Cancelling …")
             await self.cancel(turn)
             return
@@ -175,3 +155,14 @@ class Conversation:
             self.screen.say("Cancelling …")
             if turn.message_id:
                 await self.cancel(turn)
+
+
+@asynccontextmanager
+async def open_conversation(
+    target: Target, session: dict[str, Any], api: TrioApi, tools: ToolAnswerer, interrupts: Interrupts
+) -> AsyncIterator[Conversation]:
+    """Connect to a session."""
+    screen = make_screen()
+    socket = FollowedSession(target, session["session_id"], tell=screen.say)
+    async with socket.opened() as frames:
+        yield Conversation(api, socket, frames, session, screen, tools, interrupts)

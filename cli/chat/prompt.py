@@ -1,9 +1,9 @@
-"""Asking the person: one line, several lines, the history of earlier ones.
+"""The prompt of a chat: single lines, messages of several lines, history.
 
-`input()` with readline edits lines, and both know nothing of trio; the libraries that edit lines asynchronously run on
-asyncio. So `input()` waits in a thread: the one place of the command line that has one. A thread that waits for the
-keyboard can't be called back, only left behind, which is why there is a single reader, and why a line that was asked
-for and then no longer wanted is read and dropped before the next question.
+`input()` with readline edits lines, but blocks; the libraries that edit lines asynchronously run on asyncio. So
+`input()` runs in a thread, the only one of the command line. A thread that waits for the keyboard can't be cancelled,
+only abandoned. That is why there is a single reader, and why a line whose question was cancelled is read and dropped
+before the next question.
 """
 
 import os
@@ -25,8 +25,8 @@ _CTRL_C: Final = "\x03"
 _QUOTES: Final = '"""'
 
 
-class LeftOff(Exception):
-    """The person pressed Ctrl-C; `line` says whether something was on the line."""
+class PromptInterrupted(Exception):
+    """The user pressed Ctrl-C; `line` tells whether the line had text."""
 
     def __init__(self, *, line: bool) -> None:
         super().__init__()
@@ -34,33 +34,33 @@ class LeftOff(Exception):
 
 
 class Prompt:
-    """Asks for lines; made by `open_prompt`."""
+    """Asks for lines; created by `open_prompt`."""
 
     def __init__(self, questions: trio.MemorySendChannel[str], lines: trio.MemoryReceiveChannel[str | None]) -> None:
         self._questions = questions
         self._lines = lines
-        self._unwanted = False
+        self._abandoned = False
 
     async def line(self, question: str) -> str | None:
         """Ask for one line; None at the end of the input.
 
         Raises:
-            LeftOff: Ctrl-C.
+            PromptInterrupted: on Ctrl-C.
         """
-        if self._unwanted:
-            print("(Enter to go on) ", end="", flush=True)
+        if self._abandoned:
+            print("(Enter to continue) ", end="", flush=True)
             await self._lines.receive()
-            self._unwanted = False
+            self._abandoned = False
         await self._questions.send(question)
-        self._unwanted = True
+        self._abandoned = True
         line = await self._lines.receive()
-        self._unwanted = False
+        self._abandoned = False
         if line is not None and line.startswith(_CTRL_C):
-            raise LeftOff(line=len(line) > 1)
+            raise PromptInterrupted(line=len(line) > 1)
         return line
 
     async def message(self, question: str) -> str | None:
-        r"""Ask for a message: a line, more of them after each that ends in `\`, or all between two `\"\"\"`."""
+        r"""Ask for a message: a line, continued after each `\` at an end of line, or the lines between two `\"\"\"`."""
         line = await self.line(question)
         if line is None:
             return None
@@ -89,7 +89,7 @@ class Prompt:
 
 @asynccontextmanager
 async def open_prompt() -> AsyncIterator[Prompt]:
-    """Read from the terminal inside the block, and leave it as it was."""
+    """Read from the terminal inside the block, and restore its attributes after it."""
     questions, asked = trio.open_memory_channel[str](0)
     given, lines = trio.open_memory_channel[str | None](1)
     with restored_terminal(), _history(), ungrouped():
@@ -101,7 +101,7 @@ async def open_prompt() -> AsyncIterator[Prompt]:
 
 async def _read(asked: trio.MemoryReceiveChannel[str], given: trio.MemorySendChannel[str | None]) -> None:
     async for question in asked:
-        # Left behind when the chat ends: nothing but a key can end it, and it holds nothing but the keyboard.
+        # Abandoned when the chat ends: only a key can end the thread, and it holds nothing but stdin.
         await given.send(await trio.to_thread.run_sync(_input, question, abandon_on_cancel=True))
 
 
@@ -115,16 +115,16 @@ def _input(question: str) -> str | None:
 
 @contextmanager
 def _ctrl_c_as_key() -> Iterator[None]:
-    """Let readline have Ctrl-C as a key: a signal would reach the main thread, which can't end the line.
+    """Make Ctrl-C a key of readline: as a signal it would reach the main thread, which can't end the line.
 
-    The key puts itself at the beginning of the line and submits it (see `_history`).
+    The key is bound in `_history`: it inserts itself at the beginning of the line, and submits the line.
     """
     if not _gnu_readline():
         yield
         return
     with restored_terminal() as before:
         *modes, characters = before
-        # Readline switches ISIG on again, but leaves the characters alone: none makes a signal of Ctrl-C now.
+        # Readline enables ISIG again, but keeps the control characters: without VINTR no key sends SIGINT.
         without = [*characters]
         without[termios.VINTR] = b"\0"
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, [*modes, without])
@@ -150,7 +150,7 @@ def _history() -> Iterator[None]:
 
 
 def history_path() -> Path:
-    """Return where the lines of earlier chats are kept."""
+    """Return the path of the history of earlier chats."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "nooble-orch" / "history"
 

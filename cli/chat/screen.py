@@ -1,4 +1,4 @@
-"""Showing answers: as markdown that grows on a terminal, as plain text in a pipe."""
+"""Output of answers: growing Markdown on a terminal, plain text in a pipe."""
 
 import json
 import re
@@ -15,45 +15,46 @@ from cli.chat.turn import Turn
 from cli.core.output import make_console, note, printable
 
 _DRAW_SECONDS: Final = 0.05
-"""So often an answer is drawn anew at most: drawing takes longer than receiving."""
+"""Minimum time between two drawings of an answer: drawing takes longer than receiving."""
+STARTS_OVER: Final = "The answer starts over; the text above is void."
 _FENCE: Final = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
 
 class Screen(Protocol):
-    """Where a chat shows itself."""
+    """The output of a chat."""
 
     def update(self, turn: Turn) -> None:
-        """Show what has come of the answer."""
+        """Show the answer so far."""
 
     def finish(self, turn: Turn) -> None:
-        """Show the rest of the answer, and what belongs to it."""
+        """Show the rest of the answer, its tool calls, sources and faults."""
 
     def say(self, text: str) -> None:
-        """Say something that is no answer."""
+        """Show a line that is no part of an answer."""
 
     def stop(self) -> None:
-        """Leave the terminal as it was, also in the middle of an answer."""
+        """Stop drawing, even in the middle of an answer."""
 
 
 class PlainScreen:
-    """Text as it comes on stdout, everything else on stderr."""
+    """Plain text: the answer on stdout, everything else on stderr."""
 
     def __init__(self) -> None:
         self._shown = ""
         self._attempt = 1
 
     def update(self, turn: Turn) -> None:
-        """Write what has been added since the last time."""
+        """Write the new part of the answer."""
         if turn.attempt != self._attempt or not turn.text.startswith(self._shown):
             if self._shown:
                 self._write("\n")
-                note("The answer starts over; what came before does not count.")
+                note(STARTS_OVER)
             self._shown, self._attempt = "", turn.attempt
         self._write(turn.text[len(self._shown) :])
         self._shown = turn.text
 
     def finish(self, turn: Turn) -> None:
-        """Write the rest, and the sources."""
+        """Write the rest of the answer, its sources, and on stderr its tool calls and faults."""
         self.update(turn)
         if self._shown and not self._shown.endswith("\n"):
             self._write("\n")
@@ -66,11 +67,11 @@ class PlainScreen:
             note(line)
 
     def say(self, text: str) -> None:
-        """Say something on stderr."""
+        """Write a line on stderr."""
         note(text)
 
     def stop(self) -> None:
-        """Begin anew with the next answer."""
+        """Start with the next answer."""
         self._shown, self._attempt = "", 1
 
     def _write(self, text: str) -> None:
@@ -79,7 +80,7 @@ class PlainScreen:
 
 
 class RichScreen:
-    """Markdown on a terminal: finished paragraphs stay, the last one is drawn anew while it grows."""
+    """Markdown on a terminal: finished paragraphs stay, the last one is redrawn while it grows."""
 
     def __init__(self) -> None:
         self._console: Console = make_console()
@@ -89,12 +90,12 @@ class RichScreen:
         self._drawn = 0.0
 
     def update(self, turn: Turn) -> None:
-        """Draw what has come."""
+        """Draw the answer so far."""
         text = printable(turn.text)
         if turn.attempt != self._attempt or not text.startswith(self._settled):
             self._stop_live()
             if self._settled:
-                self.say("The answer starts over; what came before does not count.")
+                self.say(STARTS_OVER)
             self._settled, self._attempt = "", turn.attempt
         done = settled(text)
         if len(done) > len(self._settled):
@@ -107,7 +108,7 @@ class RichScreen:
             self._draw(rest)
 
     def finish(self, turn: Turn) -> None:
-        """Draw the whole answer, its sources and tool calls."""
+        """Draw the rest of the answer, its tool calls, sources and faults."""
         self.update(turn)
         self._stop_live()
         rest = printable(turn.text)[len(self._settled) :]
@@ -124,7 +125,7 @@ class RichScreen:
             self.say(line)
 
     def say(self, text: str) -> None:
-        """Say something, above the part that still grows."""
+        """Print a line, above the part that still grows."""
         console = self._live.console if self._live else self._console
         console.print(Text(printable(text), style="yellow"))
 
@@ -139,7 +140,7 @@ class RichScreen:
         self._live.update(Markdown(tail(rest, self._console.width, self._console.height - 4)), refresh=True)
 
     def stop(self) -> None:
-        """Give the cursor back, and begin anew with the next answer."""
+        """Restore the cursor, and start with the next answer."""
         self._stop_live()
         self._settled, self._attempt = "", 1
 
@@ -150,14 +151,14 @@ class RichScreen:
 
 
 def make_screen() -> Screen:
-    """Return the screen that fits where stdout goes."""
+    """Return the screen for stdout: a terminal or a pipe."""
     return RichScreen() if sys.stdout.isatty() else PlainScreen()
 
 
 def settled(text: str) -> str:
-    """Return the part of a growing markdown text that later text can't change: up to its last blank line outside code.
+    """Return the part of a growing Markdown text that later text can't change: up to the last blank line outside code.
 
-    A list that goes on after a blank line is drawn in two pieces; its numbers stay right.
+    A list that continues after a blank line is drawn in two parts; its numbers stay right.
     """
     end = len(text)
     while (end := text.rfind("\n\n", 0, end)) >= 0:
@@ -167,15 +168,15 @@ def settled(text: str) -> str:
 
 
 def tail(text: str, width: int, height: int) -> str:
-    """Return the end of a markdown text that fits: a terminal can't take back lines that have scrolled away."""
+    """Return the end of a Markdown text that fits a screen: a terminal can't redraw lines that have scrolled away."""
     end = "\n".join(text[-width * height :].splitlines()[-height:])
     opening = text.split("\n", 1)[0]
-    # Code stays code where its first line has been cut off.
+    # Repeat the opening fence of a code block whose start is cut off.
     return f"{opening}\n{end}" if _FENCE.match(text) and not end.startswith(opening) else end
 
 
 def source_lines(answer: dict[str, Any] | None) -> list[str]:
-    """Say of each source what it is and where."""
+    """Return a line for each source of an answer: number, title and place."""
     lines = []
     for number, source in enumerate((answer or {}).get("sources", ()), 1):
         title = _first(source, "title", "name", "document_id", "id")
@@ -186,7 +187,7 @@ def source_lines(answer: dict[str, Any] | None) -> list[str]:
 
 
 def tool_lines(answer: dict[str, Any] | None) -> list[str]:
-    """Say of each tool call what was asked and what came."""
+    """Return a line for each tool call of an answer: its parameters and result."""
     lines = []
     for call in (answer or {}).get("tool_calls", ()):
         asked = call.get("params", call.get("parameters", {}))
@@ -197,7 +198,7 @@ def tool_lines(answer: dict[str, Any] | None) -> list[str]:
 
 
 def verdict_lines(turn: Turn) -> list[str]:
-    """Say what was not as it should be."""
+    """Return lines on an answer that is degraded, failed or cancelled."""
     lines = []
     if turn.answer and turn.answer.get("degraded"):
         lines.append(f"Answered without: {', '.join(turn.answer['degraded'])}.")

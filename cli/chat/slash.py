@@ -1,4 +1,4 @@
-"""What a person may type in a chat instead of a message."""
+"""Slash commands of a chat."""
 
 import shutil
 from collections.abc import Awaitable, Callable
@@ -13,21 +13,21 @@ HISTORY_LENGTH: Final = 20
 AGENTS_SHOWN: Final = 50
 
 
-class Leave(Exception):
-    """The person is done."""
+class LeaveChat(Exception):
+    """The user has left the chat."""
 
 
 @frozen
 class _Command:
-    says: str
+    summary: str
     run: Callable[[Conversation, str], Awaitable[None]]
 
 
 async def handle(conversation: Conversation, line: str) -> bool:
-    """Do what a line such as `/state` asks for; false if it is a message.
+    """Run a slash command such as `/state`; returns false if the line is a message.
 
     Raises:
-        Leave: on `/quit`.
+        LeaveChat: on `/quit`.
     """
     if not line.startswith("/"):
         return False
@@ -42,9 +42,9 @@ async def handle(conversation: Conversation, line: str) -> bool:
 
 async def _help(conversation: Conversation, _: str) -> None:
     for name, command in COMMANDS.items():
-        conversation.screen.say(f"{name:<12} {command.says}")
+        conversation.screen.say(f"{name:<12} {command.summary}")
     conversation.screen.say('Several lines: end a line with \\, or put """ before the first and after the last.')
-    conversation.screen.say("Ctrl-C cancels an answer; on an empty line it leaves.")
+    conversation.screen.say("Ctrl-C cancels an answer; on an empty line it leaves the chat.")
 
 
 async def _state(conversation: Conversation, _: str) -> None:
@@ -60,11 +60,11 @@ async def _history(conversation: Conversation, _: str) -> None:
     for message in messages:
         conversation.screen.say(f"{message['role']}: {message['content']}")
     if not messages:
-        conversation.screen.say("Nothing has been said yet.")
+        conversation.screen.say("There are no messages yet.")
 
 
 async def _cancel(conversation: Conversation, _: str) -> None:
-    # Answers of this chat are waited for, so only one that another client asked for can be running here.
+    # The chat waits for its own turns, so a turn that runs now is one of another client.
     session = await conversation.api.get(f"session.get/{conversation.session['session_id']}")
     task_id = session.get("active_task_id")
     if task_id is None:
@@ -82,12 +82,12 @@ async def _agent(conversation: Conversation, argument: str) -> None:
     for agent in (await conversation.api.get("agent.list", limit=AGENTS_SHOWN))["items"]:
         mark = "*" if agent["agent_id"] == conversation.session["agent_id"] else " "
         conversation.screen.say(f"{mark} {agent['agent_id']:<16} {agent['version']:<8} {agent['description']}".rstrip())
-    conversation.screen.say("/agent NAME has another one answer from now on; NAME VERSION always the same version.")
+    conversation.screen.say("/agent NAME changes the agent of the session; NAME VERSION pins its version.")
 
 
 async def _trace(conversation: Conversation, _: str) -> None:
     if not conversation.turns:
-        conversation.screen.say("Nothing has been asked yet.")
+        conversation.screen.say("There is no turn yet.")
         return
     turn = conversation.turns[-1]
     for name in ("message_id", "task_id", "status"):
@@ -109,7 +109,7 @@ async def _usage(conversation: Conversation, _: str) -> None:
 
 
 async def _quit(_: Conversation, __: str) -> None:
-    raise Leave
+    raise LeaveChat
 
 
 def _tokens(answer: dict[str, Any], name: str) -> int:
@@ -117,12 +117,12 @@ def _tokens(answer: dict[str, Any], name: str) -> int:
 
 
 COMMANDS: Final = {
-    "/help": _Command("shows this", _help),
+    "/help": _Command("lists the commands", _help),
     "/state": _Command("shows the session", _state),
     "/history": _Command(f"shows its last {HISTORY_LENGTH} messages", _history),
-    "/cancel": _Command("cancels what the session is doing", _cancel),
-    "/agent": _Command("lists agents; NAME [VERSION]: has this one answer from now on", _agent),
-    "/trace": _Command("shows what the service did for the last answer", _trace),
+    "/cancel": _Command("cancels the running turn of the session", _cancel),
+    "/agent": _Command("lists agents; NAME [VERSION]: changes the agent of the session", _agent),
+    "/trace": _Command("shows the timeline of the last turn", _trace),
     "/usage": _Command("shows the tokens of this chat's answers", _usage),
-    "/quit": _Command("leaves; the session is kept", _quit),
+    "/quit": _Command("leaves the chat; the session stays open", _quit),
 }

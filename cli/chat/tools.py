@@ -1,4 +1,4 @@
-"""Tools that the client runs: the person answers for them."""
+"""Calls of client tools, which the user answers."""
 
 import json
 from typing import Any, Final, Protocol
@@ -13,14 +13,14 @@ _TRIES: Final = 3
 
 
 class ToolAnswerer(Protocol):
-    """Answers `tool.execute`."""
+    """Answers `tool.execute` events."""
 
     async def answer(self, tool_id: str, params: dict[str, Any], timeout_ms: int) -> dict[str, Any]:
-        """Return the `result` of `tool.result`: status, data, error_message."""
+        """Return `result` of `tool.result`: status, data, error_message."""
 
 
-class NobodyAnswers:
-    """Answers where nobody can be asked: confirms with `--yes`, else declines."""
+class DefaultAnswerer:
+    """Answers without a user: confirms actions with `--yes`, else declines."""
 
     def __init__(self, *, yes: bool) -> None:
         self._yes = yes
@@ -30,26 +30,26 @@ class NobodyAnswers:
         await trio.lowlevel.checkpoint()
         if tool_id == CONFIRM:
             return _success({"confirmed": self._yes})
-        return _error(f"There is nobody to run the tool '{tool_id}'.")
+        return _error(f"The tool '{tool_id}' needs a user at a terminal.")
 
 
-class PersonAnswers:
-    """Asks the person, for as long as the tool may take."""
+class PromptAnswerer:
+    """Asks the user at the terminal, within the timeout of the tool."""
 
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
 
     async def answer(self, tool_id: str, params: dict[str, Any], timeout_ms: int) -> dict[str, Any]:
-        """Ask, y or n for `confirm_action`, else for JSON.
+        """Ask for y or n for `confirm_action`, else for JSON.
 
         Raises:
-            LeftOff: Ctrl-C.
+            PromptInterrupted: on Ctrl-C.
         """
         with trio.move_on_after(timeout_ms / 1000):
             if tool_id == CONFIRM:
                 return _success({"confirmed": await self._yes_or_no(params)})
             return await self._json(tool_id, params)
-        return _error("Nobody answered in time.")
+        return _error("The user did not answer in time.")
 
     async def _yes_or_no(self, params: dict[str, Any]) -> bool:
         asked = next((params[name] for name in ("message", "question", "prompt", "action") if params.get(name)), params)
@@ -68,7 +68,7 @@ class PersonAnswers:
             try:
                 return _success(json.loads(line))
             except ValueError as error:
-                question = f"That is no JSON ({error}). Once more: "
+                question = f"That is no JSON ({error}). Again: "
         return _error("The user gave no JSON.")
 
 

@@ -1,4 +1,4 @@
-"""A turn as the client sees it: what the events of one message add up to."""
+"""A turn as the client sees it: the sum of the events of one message."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ _ENDS: Final = frozenset({"failed", "cancelled", "interrupted"})
 
 @define
 class Turn:
-    """What is known of one message and its answer."""
+    """One message and its answer, as far as they are known."""
 
     message_id: str = ""
     """Empty until the service has accepted it."""
@@ -20,21 +20,26 @@ class Turn:
     status: str = "queued"
     text: str = ""
     attempt: int = 1
-    """Grows when the answer starts over and what was shown no longer counts."""
+    """Increases when the answer starts over, which voids the text so far."""
     answer: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the turn has ended."""
         return self.answer is not None or self.status in _ENDS
 
+    @property
+    def lookup_hint(self) -> str:
+        """A hint at the command that shows the turn once the chat no longer follows it."""
+        return f"'nooble-orch tasks show {self.task_id}' shows it."
+
     def accept(self, message_id: str, task_id: str) -> None:
-        """Take what the service has made of the message."""
+        """Note the ids that the service has given to the message."""
         self.message_id, self.task_id = message_id, task_id
 
     def apply(self, frame: Frame) -> bool:
-        """Take an event; false if it belongs to something else."""
+        """Apply an event; returns false for an event of another message."""
         owner = frame.data.get("parent_message_id") or frame.data.get("message_id") or frame.data.get("parent_id")
         if owner != self.message_id:
             return False
@@ -43,7 +48,7 @@ class Turn:
         return True
 
     def finish(self, status: str, answer: dict[str, Any] | None, error: dict[str, Any] | None) -> None:
-        """Take the outcome from the task's record, where the events that told it are no longer to be had."""
+        """Note the outcome, as the record of the task has it, where the events were lost."""
         self.status, self.answer, self.error = status, answer, error
 
     def _chat_status_update(self, data: dict[str, Any]) -> None:
@@ -55,7 +60,7 @@ class Turn:
         self.text += data["chunk"]
 
     def _chat_stream_reset(self, _: dict[str, Any]) -> None:
-        # The attempt of the event counts claims of the task; ours counts what the person sees.
+        # The attempt of the event counts claims of the task; this one counts answers that the user has seen.
         self.text = ""
         self.attempt += 1
 
@@ -68,4 +73,4 @@ class Turn:
         self.error = data["error"]
 
     def _other(self, _: dict[str, Any]) -> None:
-        """Later versions may send more; it changes nothing here."""
+        """Ignore an event of a later version."""

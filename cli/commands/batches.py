@@ -1,4 +1,4 @@
-"""`batches`: list, show, results, cancel."""
+"""`batches`: list, show, follow and cancel batches, and list their results."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -49,28 +49,28 @@ def batches() -> None:
 
 
 @batches.command("list")
-@choice_option("--status", STATUSES, "Only those that stand so")
+@choice_option("--status", STATUSES, "Only batches with this status")
 @limit_option()
 @listing_options
 def list_batches(status: str | None, limit: int) -> None:
-    """List batches, the latest first.
+    """List batches, newest first.
 
     \b
     Example:
       nooble-orch batches list -o jsonl | jq .completed
     """
     with Api(find_target(), operator=True) as api:
-        show_list(api.listed("batch.list", limit, status=status), _COLUMNS, "There are no such batches.")
+        show_list(api.listed("batch.list", limit, status=status), _COLUMNS, "No batches found.")
 
 
 @batches.command()
 @_batch_argument
-@click.option("--follow", is_flag=True, help="Wait until it has ended, and show how far it is.")
+@click.option("--follow", is_flag=True, help="Wait until the batch has ended, and show its progress.")
 @listing_options
 def show(batch_id: str, *, follow: bool) -> None:
-    """Show a batch and how far it is.
+    """Show a batch and its progress.
 
-    Followed, it ends with 1 if the batch failed or was cancelled, and with 5 if some of its items were not answered.
+    Exit codes with --follow: 1 if the batch failed or was cancelled, 5 if some items were not answered.
 
     \b
     Example:
@@ -80,10 +80,10 @@ def show(batch_id: str, *, follow: bool) -> None:
         route = f"batch.get/{batch_id}"
         if follow:
             try:
-                with _shown() as tell:
+                with _progress() as tell:
                     batch = api.poll(route, _has_ended, every=_LOOK_EVERY, tell=tell)
             except KeyboardInterrupt:
-                note(f"The batch goes on; 'nooble-orch batches cancel {batch_id}' would stop it.")
+                note(f"The batch goes on; 'nooble-orch batches cancel {batch_id}' stops it.")
                 raise
         else:
             batch = api.get(route)
@@ -97,11 +97,11 @@ def show(batch_id: str, *, follow: bool) -> None:
 
 @batches.command()
 @_batch_argument
-@choice_option("--status", ITEM_STATUSES, "Only items that stand so")
+@choice_option("--status", ITEM_STATUSES, "Only items with this status")
 @limit_option()
 @listing_options
 def results(batch_id: str, status: str | None, limit: int) -> None:
-    """List the items of a batch in their order, each with what became of it.
+    """List the items of a batch in order, with their results.
 
     \b
     Example:
@@ -109,7 +109,7 @@ def results(batch_id: str, status: str | None, limit: int) -> None:
     """
     with Api(find_target(), operator=True) as api:
         found = api.listed(f"batch.results/{batch_id}", limit, status=status)
-        show_list(found, _ITEM_COLUMNS, "There are no such items.")
+        show_list(found, _ITEM_COLUMNS, "No items found.")
 
 
 @batches.command()
@@ -117,7 +117,7 @@ def results(batch_id: str, status: str | None, limit: int) -> None:
 @yes_option
 @listing_options
 def cancel(batch_id: str, *, yes: bool) -> None:
-    """Cancel a batch: what has not started never will, and what runs is stopped.
+    """Cancel a batch: stop its running items, start no others.
 
     \b
     Example:
@@ -128,7 +128,7 @@ def cancel(batch_id: str, *, yes: bool) -> None:
         answer = api.delete(f"batch.cancel/{batch_id}")
     show_record(answer)
     if not answer["cancelled"]:
-        message = "The batch had already ended, or was being stopped; nothing was cancelled."
+        message = "The batch had already ended or was stopping; nothing was cancelled."
         raise CliFailure(message, f"nooble-orch batches show {batch_id}")
 
 
@@ -137,11 +137,11 @@ def _has_ended(batch: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def _shown() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show progress on stderr: as a bar on a terminal, else as a line whenever it has changed."""
+def _progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield a function that shows the progress of a batch on stderr: a bar on a terminal, else a line a change."""
     if not sys.stderr.isatty():
         changed = note_changes()
-        yield lambda batch: changed(_words(batch))
+        yield lambda batch: changed(_counts(batch), _counts(batch))
         return
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=make_console(stderr=True)) as progress:
@@ -149,12 +149,12 @@ def _shown() -> Iterator[Callable[[dict[str, Any]], None]]:
 
         def tell(batch: dict[str, Any]) -> None:
             ended = batch["completed"] + batch["failed"] + batch["cancelled"]
-            progress.update(bar, total=batch["total"], completed=ended, description=_words(batch))
+            progress.update(bar, total=batch["total"], completed=ended, description=_counts(batch))
 
         yield tell
 
 
-def _words(batch: dict[str, Any]) -> str:
+def _counts(batch: dict[str, Any]) -> str:
     parts = [f"{batch['completed']} of {batch['total']} done"]
     parts += [f"{batch[name]} {name}" for name in ("failed", "cancelled", "running") if batch[name]]
     return ", ".join(parts)

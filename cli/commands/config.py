@@ -1,4 +1,4 @@
-"""`config`: what is in force, and where it came from."""
+"""`config`: the settings in force, and their sources."""
 
 import os
 import re
@@ -24,7 +24,7 @@ _QUERY_SECRET: Final = re.compile(r"(?<=[?&]password=)[^&]*")
 @click.command()
 @listing_options
 def config() -> None:
-    """Show every setting of the service in force and where it came from; secrets are masked.
+    """Show every setting of the service in force, and its source; secrets are masked.
 
     \b
     Example:
@@ -40,12 +40,12 @@ def config() -> None:
     except SettingsFault as fault:
         settings, faults = fault.settings, fault.faults
     found = [_record(origin, "--redis-url" if option else None) for origin in origins(settings, environ)]
-    show_list(found, _COLUMNS, "There are no settings.")
+    show_list(found, _COLUMNS)
     for line in faults:
         note(line)
     if faults:
-        told = "The settings have a fault" if len(faults) == 1 else f"The settings have {len(faults)} faults"
-        raise CliFailure(f"{told}: the service would not start.", "Each is named above.")
+        number = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise CliFailure(f"The settings have {number}: the service would not start.", "Each is listed above.")
 
 
 def _record(origin: SettingOrigin, redis_source: str | None) -> dict[str, Any]:

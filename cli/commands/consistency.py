@@ -1,4 +1,4 @@
-"""The books of all tenants, for `doctor`: whether they balance, and mending what does not."""
+"""Consistency checks of all tenants, and their repair, for `doctor`."""
 
 from collections.abc import Iterable, Iterator
 
@@ -20,68 +20,66 @@ _SHOWN = 20
 
 @frozen
 class Finding:
-    """What is to be said of one tenant's books, or of one fault in them."""
+    """The result for a consistent tenant, or one violation of another."""
 
     subject: str
     verdict: str
-    """`ok`, `warning` (a person must look), `failed` (can be mended) or `mended`."""
+    """`ok`, `warning` (needs an operator), `failed` (can be repaired) or `mended`."""
     says: str
 
 
-def audit_all(url: str, *, log_length: int, repair: bool) -> Iterator[Finding]:
-    """Audit the books of every tenant, and mend them if `repair`.
+def check_tenants(url: str, *, log_length: int, repair: bool) -> Iterator[Finding]:
+    """Check the consistency of every tenant, and repair it on request.
 
     Args:
-        url: of Redis.
-        log_length: how many events a session's log keeps.
-        repair: whether to mend what can be mended safely.
+        url: the URL of Redis.
+        log_length: how many events the log of a session keeps.
+        repair: whether to repair the violations that can be repaired safely.
 
     Raises:
-        StoreUnavailable: Redis can't be reached, or goes away.
+        StoreUnavailable: Redis can't be reached.
     """
-    for audit in trio.run(_audit_all, url, log_length, repair):
-        yield from _findings(audit)
+    for report in trio.run(_check_tenants, url, log_length, repair):
+        yield from _findings(report)
 
 
-async def _audit_all(url: str, log_length: int, repair: bool) -> list[Report]:
-    audits = []
+async def _check_tenants(url: str, log_length: int, repair: bool) -> list[Report]:
+    reports = []
     async with open_redis(url) as redis:
         keys = Keys()
         stores = (redis, keys, log_length)
-        consistency_checker = ConsistencyChecker(
-            ConsistencyStore(*stores), ReadyTenants(redis, keys), DueTenants(redis, keys)
-        )
+        checker = ConsistencyChecker(ConsistencyStore(*stores), ReadyTenants(redis, keys), DueTenants(redis, keys))
         # Services may use the gateway for tenants that never had a session.
-        names = {*await TenantStates(*stores).names(), *await consistency_checker.reservations.tenants()}
+        names = {*await TenantStates(*stores).names(), *await checker.reservations.tenants()}
         for tenant_id in sorted(names):
-            audit = await consistency_checker.audit(tenant_id)
-            audits.append(await consistency_checker.repair(audit) if repair else audit)
-    return audits
+            report = await checker.audit(tenant_id)
+            reports.append(await checker.repair(report) if repair else report)
+    return reports
 
 
-def _findings(audit: Report) -> Iterator[Finding]:
-    places = ", ".join(f"{count} {place.replace('_', ' ')}" for place, count in sorted(audit.places.items()))
-    looked = f"{audit.tasks} tasks ({places or 'none'}), {audit.sessions} sessions, {audit.reservations} open calls"
-    if audit.balances:
-        yield Finding(f"books {audit.tenant_id}", "ok", looked)
+def _findings(report: Report) -> Iterator[Finding]:
+    places = ", ".join(f"{count} {place.replace('_', ' ')}" for place, count in sorted(report.places.items()))
+    counts = f"{report.tasks} tasks ({places or 'none'}), {report.sessions} sessions, {report.reservations} open calls"
+    if report.balances:
+        yield Finding(f"books {report.tenant_id}", "ok", counts)
         return
-    for fault in audit.faults[:_SHOWN]:
-        verdict, what = _verdict(fault)
-        yield Finding(f"books {audit.tenant_id}", verdict, f"{fault.subject} {fault.says}{what}")
-    if len(audit.faults) > _SHOWN:
-        rest = audit.faults[_SHOWN:]
-        yield Finding(f"books {audit.tenant_id}", _worst(rest), f"and {len(rest)} more; {looked}")
+    for violation in report.faults[:_SHOWN]:
+        verdict, what = _verdict(violation)
+        yield Finding(f"books {report.tenant_id}", verdict, f"{violation.subject} {violation.says}{what}")
+    if len(report.faults) > _SHOWN:
+        rest = report.faults[_SHOWN:]
+        yield Finding(f"books {report.tenant_id}", _worst(rest), f"and {len(rest)} more; {counts}")
 
 
-def _verdict(fault: Violation) -> tuple[str, str]:
-    remedy = REMEDIES.get(fault.kind)
-    if fault.mended:
+def _verdict(violation: Violation) -> tuple[str, str]:
+    remedy = REMEDIES.get(violation.kind)
+    if violation.mended:
         return "mended", f": {remedy}" if remedy else ""
     if remedy is None:
-        return "warning", "; this is for a person to look at"
+        return "warning", "; needs an operator"
     return "failed", f"; --repair would {remedy}"
 
 
 def _worst(faults: Iterable[Violation]) -> str:
-    verdicts = {_verdict(fault)[0] for fault in faults}
+    verdicts = {_verdict(violation)[0] for violation in faults}
     return next(verdict for verdict in ("failed", "warning", "mended") if verdict in verdicts)

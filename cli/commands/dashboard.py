@@ -1,4 +1,4 @@
-"""What `top` shows: one screen of totals, processes and tenants."""
+"""The screen of `top`: totals, services, processes and tenants."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,20 +14,20 @@ _NODES_SHOWN = 5
 
 
 def dashboard(load: Mapping[str, Any], *, rows: int) -> RenderableType:
-    """Draw the load.
+    """Return the screen.
 
     Args:
-        load: as the API has it.
-        rows: lines of the screen.
+        load: `orchestrator.load`, as the API returns it.
+        rows: the height of the screen, in lines.
     """
     nodes = load["nodes"]
     shown = nodes[:_NODES_SHOWN]
-    services = _services(load)
-    # Totals, two headings, blank lines and the last line are nine.
-    tenants = load["tenants"][: max(1, rows - len(shown) - len(services) - 9)]
+    breakers = _breakers(load)
+    # Totals, two headings, blank lines and the footer take nine.
+    tenants = load["tenants"][: max(1, rows - len(shown) - len(breakers) - 9)]
     return Group(
         *_totals(load),
-        *services,
+        *breakers,
         Text(),
         _processes(shown, len(nodes)),
         Text(),
@@ -37,53 +37,43 @@ def dashboard(load: Mapping[str, Any], *, rows: int) -> RenderableType:
 
 
 def _totals(load: Mapping[str, Any]) -> list[Text]:
-    live = sum(node["live"] for node in load["nodes"])
-    oldest = age(load["oldest_waiting"]) if load["oldest_waiting"] else "-"
-    waits = load["waits"]
+    waits, oldest = load["waits"], age(load["oldest_waiting"]) or "-"
+    p50, p99 = duration(round(waits["p50_ms"])), duration(round(waits["p99_ms"]))
+    claims, ends = f"{load['claims_per_second']:.1f}", f"{load['ends_per_second']:.1f}"
+    slots, ready = f"{load['in_hand']}/{load['slots']}", load["tenants_ready"]
     return [
-        Text.assemble(
-            ("nooble-orch top  ", "bold"),
-            f"{load['at'][11:19]}  {live} process{'' if live == 1 else 'es'}  ",
-            f"slots {load['in_hand']}/{load['slots']}  ready tenants {load['tenants_ready']}",
+        _figures(
+            ("nooble-orch top", load["at"][11:19]), ("nodes", _live(load)), ("slots", slots), ("ready tenants", ready)
         ),
-        Text.assemble(
-            ("queued ", "bold"),
-            f"{load['queued']}  ",
-            ("delayed ", "bold"),
-            f"{load['delayed']}  ",
-            ("dead ", "bold"),
-            f"{load['dead_letters']}  ",
-            ("oldest ", "bold"),
-            oldest,
+        _figures(
+            ("queued", load["queued"]), ("delayed", load["delayed"]), ("dead", load["dead_letters"]), ("oldest", oldest)
         ),
-        Text.assemble(
-            ("claims/s ", "bold"),
-            f"{load['claims_per_second']:.1f}  ",
-            ("ends/s ", "bold"),
-            f"{load['ends_per_second']:.1f}  ",
-            ("wait p50 ", "bold"),
-            duration(round(waits["p50_ms"])),
-            ("  p99 ", "bold"),
-            duration(round(waits["p99_ms"])),
-        ),
+        _figures(("claims/s", claims), ("ends/s", ends), ("wait p50", p50), ("p99", p99)),
     ]
 
 
-def _services(load: Mapping[str, Any]) -> list[Text]:
-    """Say which services downstream are left alone, and what happened last; nothing of a service that can't say."""
+def _figures(*figures: tuple[str, object]) -> Text:
+    return Text("  ").join(Text.assemble((f"{name} ", "bold"), printable(str(value))) for name, value in figures)
+
+
+def _live(load: Mapping[str, Any]) -> int:
+    return sum(node["live"] for node in load["nodes"])
+
+
+def _breakers(load: Mapping[str, Any]) -> list[Text]:
+    """Return a line on the breakers of downstream services; none where the service is too old to report them."""
     if "breakers" not in load:
         return []
     states: dict[str, set[str]] = {}
     for node in load["nodes"]:
         for service, state in ((node["load"] or {}).get("breakers") or {}).items():
             states.setdefault(service, set()).add(state)
-    live = sum(node["live"] for node in load["nodes"])
-    troubled = [
-        f"{service} {'/'.join(sorted(states.get(service, {'open'})))} on {count} of {live}"
+    open_breakers = [
+        f"{service} {'/'.join(sorted(states.get(service, {'open'})))} on {count} of {_live(load)}"
         for service, count in sorted(load["breakers"].items())
     ]
-    words = printable(" · ".join(troubled)) if troubled else "all are called"
-    return [Text.assemble(("services ", "bold"), (words, "red" if troubled else ""))]
+    words = printable(" · ".join(open_breakers)) if open_breakers else "all closed"
+    return [Text.assemble(("breakers ", "bold"), (words, "red" if open_breakers else ""))]
 
 
 def _processes(nodes: Sequence[Mapping[str, Any]], total: int) -> Table:
@@ -112,7 +102,7 @@ def _tenants(tenants: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _foot(load: Mapping[str, Any], shown: int) -> Text:
-    return Text(f"{shown} of {load['tenants_seen']} tenants · q leaves", style="dim")
+    return Text(f"{shown} of {load['tenants_seen']} tenants · q quits", style="dim")
 
 
 def _table(*titles: str) -> Table:

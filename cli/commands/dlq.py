@@ -28,16 +28,16 @@ _OUTCOMES: Final = (
 )
 _EVERYTHING: Final = 1_000_000
 _PART: Final = 100
-_code_option = click.option("--error-code", metavar="CODE", help="Only those that failed with this code.")
+_code_option = click.option("--error-code", metavar="CODE", help="Only dead letters with this error code.")
 _age_option = click.option(
-    "--older-than", type=click.IntRange(0), metavar="SECONDS", help="Only those of at least this age."
+    "--older-than", type=click.IntRange(0), metavar="SECONDS", help="Only dead letters of at least this age."
 )
 
 
 @click.group()
 @listing_options
 def dlq() -> None:
-    """Look after dead letters. Needs an API key with the scope admin (ORCH_API_KEY).
+    """List, show, replay and purge dead letters. Needs an API key with the scope admin (ORCH_API_KEY).
 
     \b
     Example:
@@ -52,7 +52,7 @@ def dlq() -> None:
 @limit_option()
 @listing_options
 def list_letters(tenant_id: str, error_code: str | None, older_than: int | None, limit: int) -> None:
-    """List what could not be done, the latest first.
+    """List the dead letters of a tenant, newest first.
 
     \b
     Example:
@@ -60,7 +60,7 @@ def list_letters(tenant_id: str, error_code: str | None, older_than: int | None,
     """
     with AdminApi(find_target()) as api:
         found = api.listed(f"dlq.list/{tenant_id}", limit, error_code=error_code, older_than=older_than)
-        show_list(found, _COLUMNS, "There are no such dead letters.")
+        show_list(found, _COLUMNS, "No dead letters found.")
 
 
 @dlq.command()
@@ -83,8 +83,8 @@ def show(tenant_id: str, entry: str) -> None:
 @click.argument("entries", metavar="[ENTRY]...", nargs=-1)
 @_code_option
 @_age_option
-@click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="At most so many a second.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="Maximum number of replays a second.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @yes_option
 @listing_options
 def replay(
@@ -97,9 +97,9 @@ def replay(
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Do dead letters again, as new tasks; those that were replayed before only where they are named.
+    """Replay dead letters as new tasks. Those that were replayed before are replayed only if they are named.
 
-    Ends with 5 if some of them could not be replayed. Ctrl-C stops it; what was replayed by then stays replayed.
+    Exit code 5: some could not be replayed. Ctrl-C stops the replay; finished replays stay.
 
     \b
     Example:
@@ -119,19 +119,19 @@ def replay(
                 outcomes += answer["items"]
                 note(f"{len(outcomes)} of {len(names)}: {_refused(outcomes)} refused")
         except KeyboardInterrupt:
-            done = f"{len(outcomes)} of {len(names)}, perhaps some of the next {_part(rate)}"
-            note(f"Stopped after {done}; the same command goes on with the others.")
+            done = f"{len(outcomes)} of {len(names)}, and perhaps some of the next {_part_size(rate)}"
+            note(f"Stopped after {done}; the same command continues with the rest.")
             raise
     show_list(outcomes, _OUTCOMES, "There is nothing to replay.")
     if refused := _refused(outcomes):
         message = f"{refused} of {len(outcomes)} dead letters could not be replayed."
-        raise CliFailure(message, "The list says why.", Exit.INCOMPLETE)
-    _must_be_all(entries, {one["id"] for one in outcomes})
+        raise CliFailure(message, "The list has the reasons.", Exit.INCOMPLETE)
+    _check_found(entries, {one["id"] for one in outcomes})
 
 
 def _answers(api: AdminApi, tenant_id: str, body: dict[str, Any], names: list[str]) -> Iterator[dict[str, Any]]:
-    """Replay dead letters part by part; a request does as many as it has time for."""
-    left, part = names, _part(body.get("rate"))
+    """Replay dead letters part by part; one request may return before it has done its whole part."""
+    left, part = names, _part_size(body.get("rate"))
     while left:
         answer = api.post(f"dlq.replay/{tenant_id}", {**body, "ids": left[:part]})
         yield answer
@@ -142,12 +142,12 @@ def _answers(api: AdminApi, tenant_id: str, body: dict[str, Any], names: list[st
             left = left[part:]
 
 
-def _part(rate: float | None) -> int:
-    """Return how many one request asks for: paced ones take a second, so that the progress is seen."""
+def _part_size(rate: float | None) -> int:
+    """Return the number of replays a request; with a rate those of one second, so that the progress shows."""
     return _PART if rate is None else min(_PART, max(1, int(rate)))
 
 
-def _must_be_all(entries: tuple[str, ...], found: Collection[str]) -> None:
+def _check_found(entries: tuple[str, ...], found: Collection[str]) -> None:
     missing = [entry for entry in entries if entry not in found]
     if missing:
         code = Exit.INCOMPLETE if found else Exit.NOT_FOUND
@@ -168,7 +168,7 @@ def _refused(outcomes: list[dict[str, Any]]) -> int:
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write them to this new file first, as JSON lines.",
+    help="First write them to this new file, as JSON lines.",
 )
 @yes_option
 @listing_options
@@ -198,20 +198,20 @@ def purge(
         kept = [letter for letter in found if not entries or letter["id"] in entries]
         if file is not None:
             _write(file, kept)
-        # Only what was found, and written, goes: others may have come meanwhile.
+        # Delete exactly the exported dead letters: new ones may have come meanwhile.
         purged, names = 0, [letter["id"] for letter in kept]
         for start in range(0, len(names), 500):
             purged += api.post(f"dlq.purge/{tenant_id}", {"ids": names[start : start + 500]})["purged"]
         show_record({"purged": purged})
-    _must_be_all(entries, names)
+    _check_found(entries, names)
 
 
 def _write(file: Path, letters: list[dict[str, Any]]) -> None:
     try:
-        # What an earlier purge has written there exists nowhere else any more.
+        # An existing file may be the only copy of what an earlier purge has deleted.
         with file.open("x", encoding="utf-8") as lines:
             lines.writelines(json.dumps(letter) + "\n" for letter in letters)
     except OSError as error:
         message = f"{file} can't be written: {error.strerror}."
-        raise CliFailure(message, "Nothing was deleted; name another file.", Exit.USAGE) from None
+        raise CliFailure(message, "Nothing was deleted; choose another file.", Exit.USAGE) from None
     note(f"{len(letters)} dead letters are in {file}.")

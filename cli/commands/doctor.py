@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong with a stack, seen from this machine."""
+"""`doctor`: checks of a stack, as seen from this machine."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ _COLUMNS: Final = (Column("CHECK", "check", whole=True), Column("", "verdict", w
 
 @frozen
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     check: str
     verdict: str
@@ -38,14 +38,14 @@ class Check:
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Mend what the books of tenants have wrong, where that is safe.")
+@click.option("--repair", is_flag=True, help="Repair inconsistencies of tenants, where that is safe.")
 @listing_options
 def doctor(*, repair: bool) -> None:
-    """Check settings, Redis (version, persistence, eviction, clock), libraries, services, and the books.
+    """Check settings, Redis, libraries, the service, the services behind it, and the consistency of tenants.
 
-    The books of a tenant balance when every task that was accepted is in exactly one place, and lanes, delays, sessions
-    and event logs agree with that; and when budgets hold as reserved what the open calls of the gateway add up to. They
-    may be looked at while the service runs.
+    Of Redis the version, persistence, eviction policy and clock are checked. A tenant is consistent when every accepted
+    task is in exactly one place, when lanes, delays, sessions and event logs agree with that, and when its budgets hold
+    the reservations of its open gateway calls. The service may run meanwhile.
 
     \b
     Example:
@@ -59,7 +59,7 @@ def doctor(*, repair: bool) -> None:
     if not any(check.unreachable for check in redis_checks):
         checks += _books(url, settings or AgentOrchestratorSettings(), repair=repair)
     checks += [*_libraries(), *_service(target), *_downstream(target, settings)]
-    show_list([_shown(check) for check in checks], _COLUMNS, "")
+    show_list([_record(check) for check in checks], _COLUMNS)
     if sys.stdout.isatty():
         for check in checks:
             if check.hint:
@@ -71,26 +71,24 @@ def doctor(*, repair: bool) -> None:
         raise CliFailure(f"Of {len(checks)} checks {len(failed)} failed: {names}.", "", code)
 
 
-def _shown(check: Check) -> dict[str, Any]:
-    record = asdict(check)
-    del record["unreachable"]
-    return record
+def _record(check: Check) -> dict[str, Any]:
+    return asdict(check, filter=lambda field, _: field.name != "unreachable")
 
 
 def _settings(target: Target) -> tuple[AgentOrchestratorSettings | None, list[Check]]:
     try:
-        return load_settings(os.environ), [Check("settings", "ok", "all right")]
+        return load_settings(os.environ), [Check("settings", "ok", "valid")]
     except SettingsFault as fault:
         if target.stack is not None:
-            # A stack of `dev` has its settings from its own parent; what this shell lacks is no fault of it.
-            return None, [Check("settings", "ok", "those of the running dev stack")]
+            # A `dev` stack has settings of its own; faults of the environment here do not concern it.
+            return None, [Check("settings", "ok", "settings of the running dev stack")]
         hint = "'nooble-orch config' shows what is in force."
         return None, [Check("settings", "failed", line, hint) for line in fault.faults]
 
 
 def _redis(url: str) -> Iterator[Check]:
     if not url:
-        yield Check("redis", "failed", "no address is known", "Set ORCH_REDIS_URL.", unreachable=True)
+        yield Check("redis", "failed", "its URL is unknown", "Set ORCH_REDIS_URL.", unreachable=True)
         return
     try:
         with redis.Redis.from_url(
@@ -113,7 +111,7 @@ def _version(info: dict[str, Any]) -> Check:
     version = str(info["redis_version"])
     if int(version.split(".", maxsplit=1)[0]) >= 7:
         return Check("redis version", "ok", version)
-    return Check("redis version", "failed", f"{version}, and 7.0 is needed", "Upgrade Redis.")
+    return Check("redis version", "failed", f"{version}; 7.0 or newer is required", "Upgrade Redis.")
 
 
 def _persistence(info: dict[str, Any]) -> Check:
@@ -122,7 +120,7 @@ def _persistence(info: dict[str, Any]) -> Check:
         if broken:
             return Check("redis persistence", "failed", "the last write of the append-only file failed", "Disk full?")
         return Check("redis persistence", "ok", "append-only file")
-    hint = "Set 'appendonly yes': without it a restart of Redis loses accepted work."
+    hint = "Set 'appendonly yes': without it a restart of Redis loses accepted tasks."
     return Check("redis persistence", "warning", "no append-only file", hint)
 
 
@@ -130,22 +128,22 @@ def _eviction(info: dict[str, Any]) -> Check:
     policy = str(info.get("maxmemory_policy", "unknown"))
     if policy == "noeviction":
         return Check("redis eviction", "ok", policy)
-    hint = "Set 'maxmemory-policy noeviction': any other throws queues and sessions away when memory runs short."
+    hint = "Set 'maxmemory-policy noeviction': other policies delete queues and sessions when memory is short."
     return Check("redis eviction", "failed", policy, hint)
 
 
 def _clock(difference: float) -> Check:
-    says = f"{difference * 1000:+.0f} ms from this machine's"
+    says = f"{difference * 1000:+.0f} ms off the clock of this machine"
     if abs(difference) <= CLOCK_SECONDS:
         return Check("redis clock", "ok", says)
-    return Check("redis clock", "failed", says, "Synchronise the clocks (NTP): deadlines depend on them.")
+    return Check("redis clock", "failed", says, "Synchronise the clocks with NTP: deadlines depend on them.")
 
 
 def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Check]:
-    from cli.commands.consistency import audit_all  # noqa: PLC0415 - trio and the stores are needed here alone
+    from cli.commands.consistency import check_tenants  # noqa: PLC0415 - trio and the stores are needed here alone
 
     try:
-        for found in audit_all(url, log_length=settings.event_log_length, repair=repair):
+        for found in check_tenants(url, log_length=settings.event_log_length, repair=repair):
             yield Check(found.subject, found.verdict, found.says)
     except StoreUnavailable as error:
         yield Check("books", "failed", error.message, "Is Redis loading its data?", unreachable=True)
@@ -154,18 +152,18 @@ def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> It
 def _libraries() -> Iterator[Check]:
     found = untried()
     for library in found:
-        hint = "It may well work; where something fails, try a version of the range first."
-        says = f"{library.name} {library.version} was never tried, {library.lowest} to {library.newest} were"
+        hint = "It may work; if something fails, try a version of this range first."
+        says = f"{library.name} {library.version} is untried; versions {library.lowest} to {library.newest} are tried"
         yield Check("libraries", "warning", says, hint)
     if not found:
-        yield Check("libraries", "ok", "of tried versions")
+        yield Check("libraries", "ok", "tried versions")
 
 
 def _service(target: Target) -> Iterator[Check]:
     if not target.api_url:
-        yield Check("service", "warning", "no address is known, not checked", "Name it with --api-url.")
+        yield Check("service", "warning", "its URL is unknown; not checked", "Set --api-url.")
         return
-    yield _asked("service", f"{target.api_url}/health/ready", _readiness)
+    yield _get("service", f"{target.api_url}/health/ready", _readiness)
 
 
 def _downstream(target: Target, settings: AgentOrchestratorSettings | None) -> Iterator[Check]:
@@ -173,25 +171,25 @@ def _downstream(target: Target, settings: AgentOrchestratorSettings | None) -> I
     for name in SERVICE_NAMES:
         service: ServiceSettings = getattr(settings.services, name) if settings else ServiceSettings()
         if service.transport == "queue":
-            yield Check(name, "ok", "is asked through its queue; the service's own check tells how it is")
+            yield Check(name, "ok", "called through its queue, so not checked from here; see the check of the service")
             continue
         url = service.url
         if not url and sandbox:
             url = f"{sandbox}/{name}"
         if url:
-            yield _asked(name, f"{url.rstrip('/')}/health", _health)
+            yield _get(name, f"{url.rstrip('/')}/health", _health)
         else:
             yield Check(name, "warning", "no URL is set", f"Set ORCH_SERVICES__{name.upper()}__URL.")
 
 
-def _asked(name: str, url: str, judge: Callable[[httpx.Response], str | None]) -> Check:
+def _get(name: str, url: str, fault_of: Callable[[httpx.Response], str | None]) -> Check:
     try:
         response = httpx.get(url, timeout=TIMEOUT)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Check(name, "failed", f"{url} can't be reached: {error}", "Is it running?", unreachable=True)
-    fault = judge(response)
-    took = f"{response.elapsed.total_seconds() * 1000:.0f} ms"
-    return Check(name, "failed", f"{url}: {fault}") if fault else Check(name, "ok", f"{url} in {took}")
+    fault = fault_of(response)
+    elapsed = f"{response.elapsed.total_seconds() * 1000:.0f} ms"
+    return Check(name, "failed", f"{url}: {fault}") if fault else Check(name, "ok", f"{url} in {elapsed}")
 
 
 def _health(response: httpx.Response) -> str | None:

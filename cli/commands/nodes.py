@@ -16,16 +16,16 @@ _COLUMNS = (
     Column("VERSION", "version", whole=True),
     Column("UP", "started_at", age=True),
     Column("BEAT", "beat", whole=True),
-    Column("IN HAND", "hands", whole=True),
+    Column("IN HAND", "running", whole=True),
     Column("ENDS/s", "rate", whole=True),
-    Column("LEAVES ALONE", "alone"),
+    Column("BREAKERS", "breakers"),
 )
 
 
 @click.command()
 @listing_options
 def nodes() -> None:
-    """List the processes of the service with what each has in hand. Needs an API key (ORCH_API_KEY).
+    """List the processes of the service, with their load. Needs an API key (ORCH_API_KEY).
 
     \b
     Example:
@@ -37,14 +37,14 @@ def nodes() -> None:
 
 
 def _record(node: dict[str, Any]) -> dict[str, Any]:
-    """Make the record of a process, with what it says of itself beside it."""
+    """Return the record of a process, with the fields of its load."""
     return {name: value for name, value in node.items() if name != "load"} | (node["load"] or {})
 
 
 def _row(node: dict[str, Any]) -> dict[str, Any]:
     load, row = node["load"] or {}, _record(node)
     row["beat"] = f"{node['heartbeat_age_ms'] / 1000:.1f}s" if node["live"] else "gone"
-    row["hands"] = f"{load['in_hand']}/{load['slots']}" if load else ""
+    row["running"] = f"{load['in_hand']}/{load['slots']}" if load else ""
     row["rate"] = f"{load['ends_per_second']:.1f}" if load else ""
-    row["alone"] = ", ".join(sorted(load.get("breakers", ())))
+    row["breakers"] = ", ".join(sorted(load.get("breakers", ())))
     return row

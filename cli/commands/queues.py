@@ -31,9 +31,10 @@ def queues(context: click.Context, limit: int) -> None:
     """List the queues of all tenants. Needs an API key with the scope admin (ORCH_API_KEY).
 
     \b
-    Columns: what waits in the high, normal and low lane, what runs, what comes
-    later, what a drain has put aside, dead letters, the age of the oldest that
-    waits, tasks taken in within a minute, virtual time (the smallest is next).
+    Columns: queued tasks in the high, normal and low lane, running tasks,
+    delayed tasks, tasks parked by a drain, dead letters, age of the oldest
+    queued task, tasks accepted in the last minute, virtual time (the tenant
+    with the smallest is next).
 
     \b
     Example:
@@ -41,14 +42,14 @@ def queues(context: click.Context, limit: int) -> None:
     """
     if context.invoked_subcommand is None:
         with AdminApi(find_target()) as api:
-            show_list(api.listed("queue.list", limit), _COLUMNS, "There are no tenants.")
+            show_list(api.listed("queue.list", limit), _COLUMNS, "No tenants found.")
 
 
 @queues.command()
 @tenant_argument
 @listing_options
 def show(tenant_id: str) -> None:
-    """Show a tenant's queue: how much is where, and whose turn it is.
+    """Show the queue of a tenant: tasks by lane and state, rates, virtual time.
 
     \b
     Example:

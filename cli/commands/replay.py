@@ -1,4 +1,4 @@
-"""`tasks replay`: do a task again, changed or not, and compare the answers."""
+"""`tasks replay`: run an ended task again as a new one, optionally with changes, and compare the answers."""
 
 import difflib
 import json
@@ -19,7 +19,7 @@ _LOOK_EVERY: Final = 0.3
 
 
 def _assignment(text: str) -> tuple[str, Any]:
-    """Read `path=value`, where a value that is JSON is taken as such."""
+    """Parse `path=value`; the value is JSON, or else a string."""
     path, sign, value = text.partition("=")
     if not sign or not path:
         raise click.BadParameter(f"'{text}' is not PATH=VALUE, such as payload.content=Hello.")
@@ -35,10 +35,10 @@ def _assignment(text: str) -> tuple[str, Any]:
     "--set", "changes", type=_assignment, multiple=True, metavar="PATH=VALUE",
     help="Change the input: payload.…, priority or metadata.timeout_ms.",
 )  # fmt: skip
-@click.option("--from-call", metavar="NAME", help="Do not do again what was done before this call.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--diff", is_flag=True, help="Wait for the new answer, and show it beside the old one.")
-@click.option("--timeout", type=click.FloatRange(0), default=120.0, show_default=True, help="Seconds to wait.")
+@click.option("--from-call", metavar="NAME", help="Keep the results of the calls before this one.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--diff", is_flag=True, help="Wait for the new answer, and show its difference from the old one.")
+@click.option("--timeout", type=click.FloatRange(0), default=120.0, show_default=True, help="Time limit in seconds.")
 @listing_options
 def replay(
     task_id: str,
@@ -49,7 +49,7 @@ def replay(
     dry_run: bool,
     diff: bool,
 ) -> None:
-    """Do a task again that has ended, as a new task; the old one stays. For operators and admins.
+    """Run an ended task again, as a new task; the old one stays. For operators and admins.
 
     \b
     Example:
@@ -63,13 +63,13 @@ def replay(
         if not diff or dry_run:
             show_record(replayed)
             return
-        note(f"Task {replayed['task_id']} was made; waiting for it to end.")
+        note(f"Task {replayed['task_id']} was created; waiting for its end.")
         before = api.get(f"task.get/{task_id}")
         new_id = replayed["task_id"]
         after = api.poll(f"task.get/{new_id}", _has_ended, every=_LOOK_EVERY, timeout=timeout)
     if not _has_ended(after):
         message = f"Task {new_id} has not ended after {timeout:g} s; it goes on."
-        raise CliFailure(message, f"Look again with 'nooble-orch tasks show {new_id}'.", Exit.INCOMPLETE)
+        raise CliFailure(message, f"'nooble-orch tasks show {new_id}' shows it.", Exit.INCOMPLETE)
     old, new = _lines(before), _lines(after)
     for line in difflib.unified_diff(old, new, f"old {task_id}", f"new {new_id}", lineterm=""):
         print(printable(line))
@@ -82,7 +82,7 @@ def _has_ended(task: dict[str, Any]) -> bool:
 
 
 def _lines(task: dict[str, Any]) -> list[str]:
-    """Return what a task has come to: its answer's text, or all there is."""
+    """Return the outcome of a task as lines: the text of its answer, or else the whole result."""
     result, error = task.get("result") or {}, task.get("error")
     lines = [f"status: {task['status']}"]
     if error:

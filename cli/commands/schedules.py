@@ -1,6 +1,6 @@
-"""`schedules`: list, show, create, pause, resume, delete."""
+"""`schedules`: list, show, create, pause, resume and delete schedules."""
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -24,7 +24,7 @@ _schedule_argument = click.argument("schedule_id", metavar="SCHEDULE", shell_com
 @click.group()
 @listing_options
 def schedules() -> None:
-    """List, show, create, pause, resume and delete schedules: messages that are sent again and again.
+    """List, show, create, pause, resume and delete schedules: messages that are sent repeatedly, by cron.
 
     \b
     Example:
@@ -33,25 +33,25 @@ def schedules() -> None:
 
 
 @schedules.command("list")
-@click.option("--agent", metavar="AGENT", help="Only those of this agent.", shell_complete=complete_agents)
+@click.option("--agent", metavar="AGENT", help="Only schedules of this agent.", shell_complete=complete_agents)
 @limit_option()
 @listing_options
 def list_schedules(agent: str | None, limit: int) -> None:
-    """List schedules, the newest first.
+    """List schedules, newest first.
 
     \b
     Example:
       nooble-orch schedules list --agent docs-guide
     """
     with Api(find_target(), operator=True) as api:
-        show_list(api.listed("schedule.list", limit, agent_id=agent), _COLUMNS, "There are no such schedules.")
+        show_list(api.listed("schedule.list", limit, agent_id=agent), _COLUMNS, "No schedules found.")
 
 
 @schedules.command()
 @_schedule_argument
 @listing_options
 def show(schedule_id: str) -> None:
-    """Show a schedule, when it runs next, and what came of its last run.
+    """Show a schedule, with its next run and the outcome of its last one.
 
     \b
     Example:
@@ -63,16 +63,14 @@ def show(schedule_id: str) -> None:
 
 @schedules.command()
 @click.option("--cron", required=True, metavar="CRON", help="Minute, hour, day of month, month, day of week.")
-@click.option("--timezone", default="UTC", show_default=True, metavar="NAME", help="By whose clocks, as Europe/Madrid.")
-@click.option("--agent", required=True, metavar="AGENT", help="Who is asked.", shell_complete=complete_agents)
-@click.option("-m", "--message", required=True, metavar="TEXT", help="What the agent is asked.")
-@click.option("--keep-session", is_flag=True, help="Let all runs share one session.")
-@click.option(
-    "--skip-missed", is_flag=True, help="Do not make up for runs that were missed while the service was down."
-)
+@click.option("--timezone", default="UTC", show_default=True, metavar="NAME", help="Time zone, as Europe/Madrid.")
+@click.option("--agent", required=True, metavar="AGENT", help="Agent to send it to.", shell_complete=complete_agents)
+@click.option("-m", "--message", required=True, metavar="TEXT", help="Message to the agent.")
+@click.option("--keep-session", is_flag=True, help="Use one session for all runs.")
+@click.option("--skip-missed", is_flag=True, help="Skip runs that were missed while the service was down.")
 @listing_options
 def create(cron: str, timezone: str, agent: str, message: str, *, keep_session: bool, skip_missed: bool) -> None:
-    """Send a message to an agent again and again, on behalf of the token's user.
+    """Create a schedule that sends a message to an agent, on behalf of the user of the token.
 
     \b
     Example:
@@ -94,26 +92,26 @@ def create(cron: str, timezone: str, agent: str, message: str, *, keep_session: 
 @_schedule_argument
 @listing_options
 def pause(schedule_id: str) -> None:
-    """Let a schedule rest until it is resumed.
+    """Pause a schedule until it is resumed.
 
     \b
     Example:
       nooble-orch schedules pause 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
     """
-    _enable(schedule_id, {"enabled": False})
+    _enable(schedule_id, enabled=False)
 
 
 @schedules.command()
 @_schedule_argument
 @listing_options
 def resume(schedule_id: str) -> None:
-    """Let a schedule run again, from now on.
+    """Resume a schedule, from now on.
 
     \b
     Example:
       nooble-orch schedules resume 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
     """
-    _enable(schedule_id, {"enabled": True})
+    _enable(schedule_id, enabled=True)
 
 
 @schedules.command()
@@ -121,7 +119,7 @@ def resume(schedule_id: str) -> None:
 @yes_option
 @listing_options
 def delete(schedule_id: str, *, yes: bool) -> None:
-    """Delete a schedule; turns that came of it are left alone.
+    """Delete a schedule; its turns stay.
 
     \b
     Example:
@@ -132,6 +130,6 @@ def delete(schedule_id: str, *, yes: bool) -> None:
         show_record(api.delete(f"schedule.delete/{schedule_id}"))
 
 
-def _enable(schedule_id: str, change: dict[str, Any]) -> None:
+def _enable(schedule_id: str, *, enabled: bool) -> None:
     with Api(find_target(), operator=True) as api:
-        show_record(api.put(f"schedule.update/{schedule_id}", change))
+        show_record(api.put(f"schedule.update/{schedule_id}", {"enabled": enabled}))

@@ -1,4 +1,4 @@
-"""`sessions`: list, show, close, watch."""
+"""`sessions`: list, show, close and watch sessions."""
 
 import json
 import sys
@@ -40,12 +40,12 @@ def sessions() -> None:
 
 
 @sessions.command("list")
-@choice_option("--state", STATES, "Only those in this state")
-@click.option("--agent", metavar="AGENT", help="Only those with this agent.", shell_complete=complete_agents)
+@choice_option("--state", STATES, "Only sessions in this state")
+@click.option("--agent", metavar="AGENT", help="Only sessions with this agent.", shell_complete=complete_agents)
 @limit_option()
 @listing_options
 def list_sessions(state: str | None, agent: str | None, limit: int) -> None:
-    """List sessions, the latest first.
+    """List sessions, newest first.
 
     \b
     Example:
@@ -53,14 +53,14 @@ def list_sessions(state: str | None, agent: str | None, limit: int) -> None:
     """
     with Api(find_target(), operator=True) as api:
         found = api.listed("session.list", limit, state=state, agent_id=agent)
-        show_list(found, _COLUMNS, "There are no such sessions.")
+        show_list(found, _COLUMNS, "No sessions found.")
 
 
 @sessions.command()
 @_session_argument
 @listing_options
 def show(session_id: str) -> None:
-    """Show everything about a session.
+    """Show a session.
 
     \b
     Example:
@@ -75,7 +75,7 @@ def show(session_id: str) -> None:
 @yes_option
 @listing_options
 def close(session_id: str, *, yes: bool) -> None:
-    """Close a session: its turn is cancelled, its sockets end, it takes no more messages.
+    """Close a session: cancel its turn, close its sockets, accept no more messages.
 
     \b
     Example:
@@ -88,10 +88,10 @@ def close(session_id: str, *, yes: bool) -> None:
 
 @sessions.command()
 @_session_argument
-@click.option("--from-start", is_flag=True, help="Begin with the events that are still kept.")
+@click.option("--from-start", is_flag=True, help="Start with the oldest event that is kept.")
 @target_options
 def watch(session_id: str, *, from_start: bool) -> None:
-    """Follow a session's events as they happen, until Ctrl-C; JSON lines in a pipe.
+    """Follow the events of a session until Ctrl-C; JSON lines in a pipe.
 
     \b
     Example:
@@ -103,22 +103,22 @@ def watch(session_id: str, *, from_start: bool) -> None:
     async def follow() -> None:
         async with TrioApi(target, operator=True) as api:
             session = await api.get(f"session.get/{session_id}")
-            # The log of an epoch begins at 1; an unknown epoch makes the server send what it still has.
+            # Offsets start at 1; for offset 0 the server sends all events that it keeps.
             socket = FollowedSession(target, session["session_id"], operator=True, after=0 if from_start else None)
             async with socket.opened() as frames:
                 async for frame in frames:
                     print(json.dumps(frame.raw) if as_json else _line(frame), flush=True)
 
     if run_trio(until_signalled, follow) is not None:
-        raise CliFailure(f"Stopped watching; session {session_id} goes on.", "", Exit.INTERRUPTED)
+        raise CliFailure(f"Stopped watching; session {session_id} stays open.", "", Exit.INTERRUPTED)
 
 
 def _line(frame: Frame) -> str:
-    moment = str(frame.raw.get("created_at", ""))[11:23]
-    return printable(f"{moment}  {frame.offset or '':>5}  {frame.name:<22} {_gist(frame.name, frame.data)}")
+    time = str(frame.raw.get("created_at", ""))[11:23]
+    return printable(f"{time}  {frame.offset or '':>5}  {frame.name:<22} {_summary(frame.name, frame.data)}")
 
 
-def _gist(name: str, data: dict[str, Any]) -> str:
+def _summary(name: str, data: dict[str, Any]) -> str:
     known = {
         "session.state_update": ("state", "active_task_id"),
         "chat.status_update": ("status", "message_id"),
@@ -128,5 +128,5 @@ def _gist(name: str, data: dict[str, Any]) -> str:
         "tool.result": ("tool_call_id", "result"),
         "system.error": ("error",),
     }
-    said = [data[field] for field in known.get(name, tuple(data)) if data.get(field) is not None]
-    return "  ".join(part if isinstance(part, str) else json.dumps(part) for part in said).replace("\n", "⏎")
+    values = [data[field] for field in known.get(name, tuple(data)) if data.get(field) is not None]
+    return "  ".join(part if isinstance(part, str) else json.dumps(part) for part in values).replace("\n", "⏎")

@@ -1,4 +1,4 @@
-"""`tasks`: list, show, why, cancel."""
+"""`tasks`: list, show, cancel and replay tasks, and tell what they wait for."""
 
 from typing import Final
 
@@ -32,7 +32,7 @@ _task_argument = click.argument("task_id", metavar="TASK", shell_complete=comple
 @click.group()
 @listing_options
 def tasks() -> None:
-    """List, show and cancel tasks.
+    """List, show, cancel and replay tasks.
 
     \b
     Example:
@@ -44,13 +44,13 @@ tasks.add_command(replay)
 
 
 @tasks.command("list")
-@choice_option("--status", STATUSES, "Only those that stand so")
-@click.option("--type", "kind", metavar="TYPE", help="Only those of this type, such as chat.message.")
-@click.option("--session", metavar="SESSION", help="Only those of this session.", shell_complete=complete_sessions)
+@choice_option("--status", STATUSES, "Only tasks with this status")
+@click.option("--type", "kind", metavar="TYPE", help="Only tasks of this type, such as chat.message.")
+@click.option("--session", metavar="SESSION", help="Only tasks of this session.", shell_complete=complete_sessions)
 @limit_option()
 @listing_options
 def list_tasks(status: str | None, kind: str | None, session: str | None, limit: int) -> None:
-    """List tasks, the latest first.
+    """List tasks, newest first.
 
     \b
     Example:
@@ -58,14 +58,14 @@ def list_tasks(status: str | None, kind: str | None, session: str | None, limit:
     """
     with Api(find_target(), operator=True) as api:
         found = api.listed("task.list", limit, status=status, type=kind, session_id=session)
-        show_list(found, _COLUMNS, "There are no such tasks.")
+        show_list(found, _COLUMNS, "No tasks found.")
 
 
 @tasks.command()
 @_task_argument
 @listing_options
 def show(task_id: str) -> None:
-    """Show everything about a task.
+    """Show a task.
 
     \b
     Example:
@@ -75,7 +75,7 @@ def show(task_id: str) -> None:
         found = api.get(f"task.get/{task_id}")
         if found["type"] == "workflow.execute":
             workflow = api.get(f"workflow.status/{task_id}")
-            # Its task waits all the while that the Workflow Engine runs it: these say how far it is.
+            # The task waits while the Workflow Engine runs the workflow, so its status tells nothing of the progress.
             found |= {name: workflow[name] for name in _OF_WORKFLOW if workflow[name] is not None}
         show_record(found)
 
@@ -84,7 +84,7 @@ def show(task_id: str) -> None:
 @_task_argument
 @listing_options
 def why(task_id: str) -> None:
-    """Say what keeps a task waiting, and when it is likely to start.
+    """Show what a task waits for, and when it will probably start.
 
     \b
     Example:
@@ -99,7 +99,7 @@ def why(task_id: str) -> None:
 @yes_option
 @listing_options
 def cancel(task_id: str, *, yes: bool) -> None:
-    """Cancel a task that waits or runs.
+    """Cancel a queued, waiting or running task.
 
     \b
     Example:

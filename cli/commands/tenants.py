@@ -1,4 +1,4 @@
-"""`tenants`: show, pause, resume, drain."""
+"""`tenants`: list, show, configure, pause, resume, drain, export and import tenants."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from cli.core.confirm import confirm
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import limit_option, listing_options, tenant_argument, yes_option
-from cli.core.output import Column, note, show_list, show_record
+from cli.core.output import Column, note, note_changes, show_list, show_record
 from cli.core.values import json_value
 
 _LOOK_EVERY: Final = 0.5
@@ -47,7 +47,7 @@ _COLUMNS: Final = (
 @click.group()
 @listing_options
 def tenants() -> None:
-    """List, configure, pause, resume and drain tenants. Needs an API key with the scope admin (ORCH_API_KEY).
+    """List, show, configure, pause, resume and drain tenants. Needs an API key with the scope admin (ORCH_API_KEY).
 
     \b
     Example:
@@ -66,7 +66,7 @@ def list_tenants(limit: int) -> None:
       nooble-orch tenants list
     """
     with AdminApi(find_target()) as api:
-        show_list(api.listed("tenant.list", limit), _COLUMNS, "There are no tenants.")
+        show_list(api.listed("tenant.list", limit), _COLUMNS, "No tenants found.")
 
 
 @tenants.command()
@@ -93,7 +93,7 @@ def configure(tenant_id: str, settings: tuple[str, ...]) -> None:
 @yes_option
 @listing_options
 def import_work(tenant_id: str, file: Path, *, yes: bool) -> None:
-    """Take in queued work that 'tenants drain --export' wrote elsewhere; what is there already is skipped.
+    """Import tasks that 'tenants drain --export' wrote elsewhere; those that exist here are skipped.
 
     \b
     Example:
@@ -108,7 +108,7 @@ def import_work(tenant_id: str, file: Path, *, yes: bool) -> None:
 @tenant_argument
 @listing_options
 def show(tenant_id: str) -> None:
-    """Show a tenant's state, and how much of its work is there.
+    """Show the state of a tenant, and the number of its tasks.
 
     \b
     Example:
@@ -120,10 +120,10 @@ def show(tenant_id: str) -> None:
 
 @tenants.command("callback-secret")
 @tenant_argument
-@click.option("--rotate", is_flag=True, help="Replace it; the old one signs beside the new one for a day.")
+@click.option("--rotate", is_flag=True, help="Replace it; for a day callbacks are signed with both.")
 @listing_options
 def callback_secret(tenant_id: str, *, rotate: bool) -> None:
-    """Show the secret that signs a tenant's callbacks, for its receivers to verify with.
+    """Show the secret with which receivers verify the callbacks of a tenant.
 
     \b
     Example:
@@ -141,7 +141,7 @@ def callback_secret(tenant_id: str, *, rotate: bool) -> None:
 @yes_option
 @listing_options
 def pause(tenant_id: str, *, yes: bool) -> None:
-    """Start nothing new of a tenant; its work is still taken in.
+    """Pause a tenant: start none of its tasks, but accept new ones.
 
     \b
     Example:
@@ -156,7 +156,7 @@ def pause(tenant_id: str, *, yes: bool) -> None:
 @tenant_argument
 @listing_options
 def resume(tenant_id: str) -> None:
-    """Take in and start a tenant's work again.
+    """Resume a tenant after a pause or a drain.
 
     \b
     Example:
@@ -168,34 +168,34 @@ def resume(tenant_id: str) -> None:
 
 @tenants.command()
 @tenant_argument
-@click.option("--timeout", type=click.FloatRange(0), default=300.0, show_default=True, help="Seconds to wait.")
-@click.option("--discard", is_flag=True, help="Put aside what is queued; 'resume' brings it back.")
-@click.option("--deadline", type=click.FloatRange(0), metavar="SECONDS", help="Put aside what is queued after so long.")
+@click.option("--timeout", type=click.FloatRange(0), default=300.0, show_default=True, help="Time limit in seconds.")
+@click.option("--discard", is_flag=True, help="Park queued tasks at once; 'resume' brings them back.")
+@click.option("--deadline", type=click.FloatRange(0), metavar="SECONDS", help="Park queued tasks after this time.")
 @click.option(
     "--export",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write what was put aside to this file; 'import' brings it back elsewhere. With --discard or --deadline.",
+    help="Write the parked tasks to this file, for 'import' elsewhere. With --discard or --deadline.",
 )
 @yes_option
 @listing_options
 def drain(
     tenant_id: str, timeout: float, deadline: float | None, file: Path | None, *, discard: bool, yes: bool
 ) -> None:
-    """Take in nothing more of a tenant, and wait until what is there is worked off, or put aside.
+    """Drain a tenant: accept no new tasks, and wait until the others have ended or are parked.
 
-    Ends with 5 if that takes longer than the timeout; the tenant goes on draining then. Ctrl-C leaves it draining too.
-    What was exported stays here as well: import it elsewhere, or resume it here, not both.
+    Exit code 5: the time limit has passed. The tenant goes on draining then, as it does after Ctrl-C. Exported tasks
+    stay parked here as well: either import them elsewhere or resume the tenant here, not both.
 
     \b
     Example:
       nooble-orch tenants drain acme --timeout 60 --yes
     """
     if discard and deadline is not None:
-        raise click.UsageError("--discard puts everything aside at once: it does not go with --deadline.")
+        raise click.UsageError("--discard parks all queued tasks at once: it excludes --deadline.")
     if file is not None and not discard and deadline is None:
-        raise click.UsageError("--export needs --discard or --deadline: what is worked off can't be exported.")
+        raise click.UsageError("--export needs --discard or --deadline: only parked tasks can be exported.")
     if file is not None:
         must_be_writable(file)
     confirm(f"Drain tenant {tenant_id}?", yes=yes)
@@ -203,17 +203,11 @@ def drain(
     if deadline is not None:
         body["deadline_seconds"] = deadline
     with AdminApi(find_target()) as api:
-        tell = _progress(_left(api.post(f"tenant.drain/{tenant_id}", body)))
+        route, tell = f"tenant.get/{tenant_id}", _progress(_left(api.post(f"tenant.drain/{tenant_id}", body)))
         try:
-            state = api.poll(
-                f"tenant.get/{tenant_id}",
-                lambda now: now["state"] != "draining",
-                every=_LOOK_EVERY,
-                timeout=timeout,
-                tell=tell,
-            )
+            state = api.poll(route, _has_ended, every=_LOOK_EVERY, timeout=timeout, tell=tell)
         except KeyboardInterrupt:
-            note(f"{tenant_id} goes on draining; 'nooble-orch tenants resume {tenant_id}' would stop that.")
+            note(f"{tenant_id} goes on draining; 'nooble-orch tenants resume {tenant_id}' stops it.")
             raise
         if file is not None and state["state"] == "drained":
             note(f"{write_export(api, tenant_id, file)} tasks are in {file}.")
@@ -221,21 +215,20 @@ def drain(
     if state["state"] != "drained":
         left = _left(state)
         message = f"{tenant_id} is not drained yet: {left} task{'s' if left != 1 else ''} left after {timeout:g} s."
-        raise CliFailure(message, f"Look again with 'nooble-orch tenants show {tenant_id}'.", Exit.INCOMPLETE)
+        raise CliFailure(message, f"'nooble-orch tenants show {tenant_id}' shows its progress.", Exit.INCOMPLETE)
 
 
 def _progress(first: int) -> Callable[[dict[str, Any]], None]:
-    """Return a function that notes how far a drain is, and how long it will still take, whenever less is left."""
-    began, shown = time.monotonic(), -1
+    """Return a function that notes the progress of a drain, with an estimate of the time left, at each change."""
+    began, changed = time.monotonic(), note_changes()
 
     def tell(state: dict[str, Any]) -> None:
-        nonlocal shown
-        left = _left(state)
-        if state["state"] != "draining" or left == shown:
-            return
-        shown, done = left, first - left
-        eta = f", about {(time.monotonic() - began) / done * left:.0f} s to go" if done > 0 and left else ""
-        note(f"{left} left: {state['queued']} queued, {state['in_hand']} running, {state['delayed']} delayed{eta}")
+        left, elapsed = _left(state), time.monotonic() - began
+        done = first - left
+        eta = f", about {elapsed / done * left:.0f} s to go" if done > 0 and left else ""
+        counts = f"{state['queued']} queued, {state['in_hand']} running, {state['delayed']} delayed"
+        if state["state"] == "draining":
+            changed(left, f"{left} left: {counts}{eta}")
 
     return tell
 
@@ -252,6 +245,10 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, json_value(value)
     except ValueError:
         raise click.UsageError(f"'{value}' is no value of {name}: give a number, or true or false.") from None
+
+
+def _has_ended(state: dict[str, Any]) -> bool:
+    return bool(state["state"] != "draining")
 
 
 def _left(state: dict[str, Any]) -> int:

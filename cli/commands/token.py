@@ -1,4 +1,4 @@
-"""`token create`: tokens for development and for small set-ups without an identity provider."""
+"""`token`: create tokens, for development and for installations without an identity provider."""
 
 import os
 import re
@@ -20,17 +20,17 @@ _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _duration(text: str) -> float:
-    """Read seconds, or a number with a unit: `90`, `15m`, `8h`, `30d`."""
+    """Parse seconds, or a number with a unit: `90`, `15m`, `8h`, `30d`."""
     match = re.fullmatch(r"([1-9][0-9]*)([smhd]?)", text)
     if match is None:
-        raise click.BadParameter(f"{text!r} is no duration: write 90, 15m, 8h or 30d.")
+        raise click.BadParameter(f"{text!r} is no duration such as 90, 15m, 8h or 30d.")
     return float(int(match[1]) * _UNITS[match[2]])
 
 
 @click.group()
 @target_options
 def token() -> None:
-    """Make tokens for development.
+    """Create tokens for development.
 
     \b
     Example:
@@ -39,24 +39,24 @@ def token() -> None:
 
 
 @token.command()
-@click.option("--user", default="developer", show_default=True, help="Its holder.")
-@choice_option("--role", [role.value for role in Role], "What they are", default="user", show_default=True)
-@click.option("--permissions", metavar="LIST", help="Such as chat:read,chat:write; default: what the role may do.")
+@click.option("--user", default="developer", show_default=True, help="User id of the holder.")
+@choice_option("--role", [role.value for role in Role], "Role of the holder", default="user", show_default=True)
+@click.option("--permissions", metavar="LIST", help="Such as chat:read,chat:write; default: those of the role.")
 @click.option(
     "--ttl",
     type=_duration,
     metavar="DURATION",
     default="1h",
     show_default=True,
-    help="How long it is good: 90, 15m, 8h, 30d.",
+    help="Lifetime, such as 90, 15m, 8h or 30d.",
 )
 @data_dir_option
 @target_options
 def create(user: str, role: str, permissions: str | None, ttl: float, data_dir: Path | None) -> None:
-    """Make a token and print it, alone.
+    """Create a token and print it alone.
 
-    Signed with the secret of the settings (ORCH_JWT__SECRET), else with that of the dev stack. --tenant may name
-    several tenants, separated by commas.
+    It is signed with ORCH_JWT__SECRET, or else with the secret of the dev stack. --tenant may list several tenants,
+    separated by commas.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def create(user: str, role: str, permissions: str | None, ttl: float, data_dir: 
     """
     tenants = (current_options().tenant or os.environ.get("ORCH_TENANT", "")).split(",")
     if not all(tenants):
-        raise CliFailure("A token needs a tenant.", "Name it with --tenant.", Exit.USAGE)
+        raise CliFailure("A token needs a tenant.", "Set --tenant.", Exit.USAGE)
     jwt = _jwt_settings(data_dir)
     print(
         create_token(
@@ -88,7 +88,7 @@ def _jwt_settings(data_dir: Path | None) -> JwtSettings:
         if secret is None or not secret.is_file():
             raise CliFailure(
                 "There is no secret to sign with.",
-                "Set ORCH_JWT__SECRET to the service's, or start 'nooble-orch dev' here first.",
+                "Set ORCH_JWT__SECRET to the secret of the service, or start 'nooble-orch dev' here first.",
             )
         environ["ORCH_JWT__SECRET"] = secret.read_text(encoding="utf-8").strip()
     try:

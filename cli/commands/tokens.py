@@ -1,4 +1,4 @@
-"""`tokens revoke`: tokens that are good no more."""
+"""`tokens`: revoke tokens."""
 
 import click
 
@@ -21,23 +21,23 @@ def tokens() -> None:
 
 
 @tokens.command()
-@click.option("--jti", metavar="ID", help="The one token with this id.")
+@click.option("--jti", metavar="ID", help="The token with this id.")
 @click.option("--user", metavar="USER", help="All tokens of a user.")
-@click.option("--of-tenant", metavar="TENANT", help="All tokens of a tenant, or a user's for this tenant.")
+@click.option("--of-tenant", metavar="TENANT", help="All tokens of a tenant; with --user, the user's tokens for it.")
 @yes_option
 @listing_options
 def revoke(jti: str | None, user: str | None, of_tenant: str | None, *, yes: bool) -> None:
-    """Revoke a token, or all of a user or a tenant that were issued until now.
+    """Revoke a token, or all tokens of a user or a tenant that were issued until now.
 
-    Every process knows within milliseconds; open sockets of these tokens are closed. Tokens that are issued afterwards
-    are good.
+    Takes effect in every process within milliseconds, and closes the open sockets of these tokens. Tokens that are
+    issued afterwards are valid.
 
     \b
     Example:
       nooble-orch tokens revoke --user ada --of-tenant acme --yes
     """
     if bool(jti) == bool(user or of_tenant):
-        raise click.UsageError("Name either --jti, or --user, --of-tenant or both.")
+        raise click.UsageError("Give either --jti, or --user, --of-tenant or both.")
     named = {"jti": jti, "user_id": user, "tenant_id": of_tenant}
     confirm(f"Revoke {_words(jti, user, of_tenant)}?", yes=yes)
     with AdminApi(find_target()) as api:

@@ -26,10 +26,12 @@ _TIMEOUT: Final = 5.0
 
 
 @click.command()
-@click.option("--tenants", type=click.IntRange(0, 200), default=50, show_default=True, help="At most so many tenants.")
+@click.option(
+    "--tenants", type=click.IntRange(0, 200), default=50, show_default=True, help="Maximum number of tenants."
+)
 @listing_options
 def top(tenants: int) -> None:
-    """Watch queues, processes and latencies; q or Ctrl-C leaves. Needs an API key (ORCH_API_KEY).
+    """Show queues, processes and latencies live, until q or Ctrl-C. Needs an API key (ORCH_API_KEY).
 
     In a pipe, or with -o json, it prints one snapshot.
 
@@ -39,33 +41,33 @@ def top(tenants: int) -> None:
     """
     with AdminApi(find_target(), timeout=_TIMEOUT) as api:
         if not is_table() or not sys.stdout.isatty():
-            print(json.dumps(_look(api, tenants)))
+            print(json.dumps(_snapshot(api, tenants)))
             return
         _watch(api, tenants)
 
 
 def _watch(api: AdminApi, tenants: int) -> None:
     console = make_console()
-    first = dashboard(_look(api, tenants), rows=console.height)
+    first = dashboard(_snapshot(api, tenants), rows=console.height)
     with _single_keys(), Live(first, console=console, screen=True, auto_refresh=False) as live:
         live.refresh()
         while not _q_pressed(_EVERY):
             try:
-                live.update(dashboard(_look(api, tenants), rows=console.height), refresh=True)
+                live.update(dashboard(_snapshot(api, tenants), rows=console.height), refresh=True)
             except CliFailure as failure:
-                # A service that restarts comes back; whoever watches wants to see that.
+                # The service may be restarting.
                 if failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
                     raise
-                live.update(Text(f"{failure.message}\nTrying again; q leaves."), refresh=True)
+                live.update(Text(f"{failure.message}\nTrying again; q quits."), refresh=True)
 
 
-def _look(api: AdminApi, tenants: int) -> Any:
+def _snapshot(api: AdminApi, tenants: int) -> Any:
     return api.get("orchestrator.load", top=tenants)
 
 
 @contextmanager
 def _single_keys() -> Iterator[None]:
-    """Read keys as they are pressed, where there is a keyboard."""
+    """Read single keys from the terminal inside the block, if stdin is one."""
     if not sys.stdin.isatty():
         yield
         return
@@ -75,7 +77,7 @@ def _single_keys() -> Iterator[None]:
 
 
 def _q_pressed(seconds: float) -> bool:
-    """Wait so long for a key; tells whether it is the one that leaves."""
+    """Wait for a number of seconds; returns early and true if q is pressed, or stdin ends."""
     deadline = monotonic() + seconds
     while (left := deadline - monotonic()) > 0:
         ready, _, _ = (

@@ -1,4 +1,4 @@
-"""`trace`: what happened to a request."""
+"""`trace`: the timeline of a request."""
 
 import click
 from rich.text import Text
@@ -16,9 +16,9 @@ from cli.core.waterfall import waterfall
 @click.argument("request_id", metavar="ID", shell_complete=complete_tasks)
 @listing_options
 def trace(request_id: str) -> None:
-    """Show the timeline of a request, by its correlation id or by the id of a task.
+    """Show the timeline of a request, by its correlation id or the id of a task.
 
-    Full bars are work, light ones waiting.
+    Full bars are work, light bars are waiting.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Files of queued work: `tenants drain --export` writes them, `tenants import` reads them."""
+"""Files of exported tasks: `tenants drain --export` writes them, `tenants import` reads them."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _CHUNK_ITEMS: Final = 200
 
 
 def write_export(api: AdminApi, tenant_id: str, file: Path) -> int:
-    """Write a tenant's queued work; returns how many tasks there are.
+    """Export the parked tasks and the sessions of a tenant to a file; returns the number of tasks.
 
     Raises:
         CliFailure: the file can't be written.
@@ -39,15 +39,15 @@ def write_export(api: AdminApi, tenant_id: str, file: Path) -> int:
                 whole.write(header)
                 whole.writelines(_rewound(body))
         except OSError as error:
-            raise CliFailure(f"{file} can't be written: {error.strerror}.", "Export to another file.") from None
+            raise CliFailure(f"{file} can't be written: {error.strerror}.", "Choose another file.") from None
     return tasks
 
 
 def must_be_writable(file: Path) -> None:
-    """Find out whether a file can be written before anything is done whose result belongs in it.
+    """Check that a file can be written, before a command changes anything whose result goes into it.
 
     Raises:
-        CliFailure: it can't.
+        CliFailure: it can't be written.
     """
     existed = file.exists()
     try:
@@ -61,10 +61,10 @@ def must_be_writable(file: Path) -> None:
 
 
 def read_import(api: AdminApi, tenant_id: str, file: Path) -> dict[str, Any]:
-    """Take in what a file holds, after all of it was checked.
+    """Import a file after checking all of it; returns the counts of imported and skipped items.
 
     Raises:
-        CliFailure: the file is damaged, or another tenant's.
+        CliFailure: the file is damaged, or of another tenant.
     """
     try:
         with file.open("rb") as lines:

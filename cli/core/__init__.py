@@ -1,1 +1,1 @@
-"""What the commands share: the API client, options, output, failures."""
+"""Modules that commands share: the API client, options, output, failures."""

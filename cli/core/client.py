@@ -1,4 +1,4 @@
-"""The REST API as commands use it: envelopes opened, errors turned into failures with exit codes."""
+"""Clients of the REST API: they return the data of envelopes, and raise errors as failures with exit codes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from cli.core.context import Target, need_service
+from cli.core.context import Target, require_service
 from cli.core.failures import CliFailure, Exit, refusal
 
 TIMEOUT: Final = 30.0
@@ -15,18 +15,21 @@ PAGE: Final = 200
 
 
 class Api:
-    """A synchronous client, for commands that ask and print.
+    """The synchronous client of the public API.
 
     Args:
         target: the stack.
-        operator: whether to ask as one who sees the whole tenant.
+        operator: whether to use the token that sees the whole tenant.
         timeout: of each request, in seconds.
+
+    Raises:
+        CliFailure: the target has no service, or no credentials.
     """
 
     prefix = "/api/v1"
 
     def __init__(self, target: Target, *, operator: bool = False, timeout: float = TIMEOUT) -> None:
-        need_service(target)
+        require_service(target)
         self._target = target
         self._client = httpx.Client(**_settings(target, self._credentials(operator=operator), timeout=timeout))
 
@@ -40,7 +43,7 @@ class Api:
         self._client.close()
 
     def get(self, route: str, **parameters: object) -> Any:
-        """GET a route and return its `data`; for a list `items` and `next_cursor`."""
+        """GET a route and return its `data`; of a list `items` and `next_cursor`."""
         return self._send("GET", route, params=_given(parameters))
 
     def post(self, route: str, data: dict[str, Any] | None = None) -> Any:
@@ -52,11 +55,11 @@ class Api:
         return self._send("PUT", route, json=data)
 
     def delete(self, route: str) -> Any:
-        """DELETE by a route and return its `data`."""
+        """DELETE a route and return its `data`."""
         return self._send("DELETE", route)
 
     def listed(self, route: str, limit: int, **parameters: object) -> Iterator[dict[str, Any]]:
-        """Yield the items of a list, page by page, until there are `limit`."""
+        """Yield the first `limit` items of a list, page by page."""
         cursor = None
         while limit > 0:
             page = self.get(route, limit=min(limit, PAGE), cursor=cursor, **parameters)
@@ -75,14 +78,14 @@ class Api:
         timeout: float = inf,
         tell: Callable[[Any], None] = lambda _: None,
     ) -> Any:
-        """GET a route until its `data` says that something has ended, or time is over; returns the last `data`.
+        """GET a route until its `data` is final or the timeout has passed; returns the last `data`.
 
         Args:
             route: the route.
-            ended: tells of the data whether it is the last that is wanted.
-            every: how long to wait between two requests, in seconds.
-            timeout: how long to ask at the most, in seconds.
-            tell: is called with the data of every answer.
+            ended: returns whether data is final.
+            every: the interval between requests, in seconds.
+            timeout: the timeout, in seconds.
+            tell: called with the data of every answer.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -101,22 +104,21 @@ class Api:
 
 
 class AdminApi(Api):
-    """The same for the routes of operators, which take an API key instead of a token."""
+    """The synchronous client of the operators' API, which takes an API key instead of a token."""
 
     prefix = "/internal/v1"
 
     def _credentials(self, *, operator: bool) -> dict[str, str]:
         if not self._target.api_key:
-            message = "There is no API key to come with."
-            raise CliFailure(message, "Name one with ORCH_API_KEY, or in a profile.", Exit.USAGE)
+            raise CliFailure("There is no API key.", "Set ORCH_API_KEY, or api_key in a profile.", Exit.USAGE)
         return {"X-API-Key": self._target.api_key}
 
 
 class TrioApi:
-    """The same for what runs on trio: chats, and watching."""
+    """The client of the public API on trio, for chats and for following sessions."""
 
     def __init__(self, target: Target, *, operator: bool = False) -> None:
-        need_service(target)
+        require_service(target)
         self._target = target
         self._client = httpx.AsyncClient(**_settings(target, authorization(target, operator=operator), timeout=TIMEOUT))
 
@@ -127,16 +129,16 @@ class TrioApi:
         await self._client.aclose()
 
     async def get(self, route: str, **parameters: object) -> Any:
-        """GET a route and return its `data`; for a list `items` and `next_cursor`."""
+        """GET a route and return its `data`; of a list `items` and `next_cursor`."""
         return await self._send("GET", route, params=_given(parameters))
 
     async def post(self, route: str, data: dict[str, Any] | None = None, *, key: str = "") -> Any:
         """POST to a route and return its `data`.
 
         Args:
-            route: `domain.action`, and an id where it takes one.
-            data: what it takes.
-            key: makes a repetition harmless (`Idempotency-Key`).
+            route: `domain.action`, with an id where the route takes one.
+            data: the body.
+            key: the `Idempotency-Key`; empty: none.
         """
         headers = {"Idempotency-Key": key} if key else {}
         return await self._send("POST", route, json={} if data is None else data, headers=headers)
@@ -153,10 +155,10 @@ class TrioApi:
 
 
 def data_of(response: httpx.Response) -> Any:
-    """Open an answer's envelope; a list's `next_cursor` is put beside its items.
+    """Return the data of an answer's envelope; of a list with `next_cursor` beside `items`.
 
     Raises:
-        CliFailure: it is an error, or no answer of this service at all.
+        CliFailure: the envelope has an error, or the answer has no envelope.
     """
     try:
         body = response.json()
@@ -164,8 +166,8 @@ def data_of(response: httpx.Response) -> Any:
     except (ValueError, KeyError, TypeError, AttributeError):
         code = Exit.UNREACHABLE if response.status_code >= 500 else Exit.FAILED
         host = f"{response.url.scheme}://{response.url.netloc.decode()}"
-        message = f"{host} answered {response.status_code} with something that is no answer of an orchestrator."
-        raise CliFailure(message, "Is --api-url right?", code) from None
+        message = f"{host} answered {response.status_code} without the envelope of an orchestrator."
+        raise CliFailure(message, "Is --api-url the URL of an orchestrator?", code) from None
     if error:
         raise refusal(response.status_code, error, by_key="X-API-Key" in response.request.headers)
     if isinstance(data, dict) and "items" in data:
@@ -175,25 +177,25 @@ def data_of(response: httpx.Response) -> Any:
 
 
 def unreachable(target: Target, error: Exception) -> CliFailure:
-    """Say that the service can't be reached."""
+    """Return the failure of a request that got no answer."""
     if isinstance(error, httpx.TimeoutException):
         return CliFailure(f"{target.api_url} did not answer in time.", "", Exit.INCOMPLETE)
     reason = str(error) or type(error).__name__
-    hint = "Is it running? 'nooble-orch dev' starts one here; --api-url names another."
+    hint = "Is the service running? 'nooble-orch dev' starts one here; --api-url selects another."
     return CliFailure(f"{target.api_url} can't be reached: {reason}.", hint, Exit.UNREACHABLE)
 
 
 def authorization(target: Target, *, operator: bool = False) -> dict[str, str]:
-    """Return the headers that say who asks.
+    """Return the headers with the token and the tenant.
 
     Raises:
-        CliFailure: there is no token.
+        CliFailure: the target has no token.
     """
     token = target.operator_token if operator else target.token
     if not token:
-        named = f" for tenant '{target.tenant}'" if target.tenant else ""
-        hint = "Give one with --token or ORCH_TOKEN; 'nooble-orch token create' makes one for development."
-        raise CliFailure(f"There is no token{named}.", hint, Exit.USAGE)
+        scope = f" for tenant '{target.tenant}'" if target.tenant else ""
+        hint = "Set --token or ORCH_TOKEN; 'nooble-orch token create' creates one for development."
+        raise CliFailure(f"There is no token{scope}.", hint, Exit.USAGE)
     headers = {"Authorization": f"Bearer {token}"}
     if target.tenant:
         headers["X-Tenant-ID"] = target.tenant
@@ -210,11 +212,11 @@ def _settings(target: Target, credentials: dict[str, str], *, timeout: float) ->
 
 
 def _is_local(url: str) -> bool:
-    # A proxy that the environment names can't reach this machine's loopback.
+    # A proxy of the environment can't reach the loopback interface of this machine.
     try:
         return httpx.URL(url).host in {"127.0.0.1", "localhost", "::1"}
     except httpx.InvalidURL as error:
-        raise CliFailure(f"'{url}' is no URL: {error}.", "", Exit.USAGE) from None
+        raise CliFailure(f"'{url}' is no valid URL: {error}.", "", Exit.USAGE) from None
 
 
 def _given(parameters: dict[str, object]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Asking before something is destroyed."""
+"""Confirmation of commands that destroy something."""
 
 import sys
 
@@ -8,10 +8,10 @@ from cli.core.failures import CliFailure, Exit
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if the person, or `--yes`, agrees.
+    """Return only if `--yes` is given or the user confirms.
 
     Raises:
-        CliFailure: they do not, or there is no terminal to ask at.
+        CliFailure: the user declines, or stdin is no terminal.
     """
     if yes:
         return

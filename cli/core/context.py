@@ -1,4 +1,4 @@
-"""Which stack a command talks to: options, then the environment, then a profile, then a running `dev` stack."""
+"""The target of a command: from options, then the environment, then a profile, then a running `dev` stack."""
 
 import os
 import tomllib
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cli.core.devfile import DevStack, find_stack
 from cli.core.failures import CliFailure, Exit
@@ -17,22 +17,22 @@ PROFILE_FIELDS: Final = ("api_url", "redis_url", "tenant", "token", "api_key")
 
 @frozen
 class Target:
-    """A stack, and who asks it. Empty strings where nothing is known."""
+    """The addresses of a stack and the credentials of the caller; empty strings where they are unknown."""
 
     api_url: str
     ws_url: str
-    redis_url: str
-    tenant: str
-    token: str
-    operator_token: str
-    """For commands that look at a whole tenant; the same as `token` outside a `dev` stack."""
-    api_key: str
-    stack: DevStack | None
-    """The running `dev` stack, if the address comes from it."""
+    redis_url: str = ""
+    tenant: str = ""
+    token: str = ""
+    operator_token: str = ""
+    """The token of commands that see the whole tenant; outside a `dev` stack the same as `token`."""
+    api_key: str = ""
+    stack: DevStack | None = None
+    """The running `dev` stack that the addresses come from, if any."""
 
 
 def config_path() -> Path:
-    """Return where the profiles are."""
+    """Return the path of the file of profiles."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "nooble-orch" / "config.toml"
 
@@ -41,7 +41,7 @@ def read_profiles() -> dict[str, dict[str, str]]:
     """Read all profiles: `[profiles.NAME]` tables with api_url, redis_url, tenant, token, api_key.
 
     Raises:
-        CliFailure: the file is not as it should be.
+        CliFailure: the file is unreadable, or a profile has an unknown field.
     """
     path = config_path()
     try:
@@ -59,10 +59,13 @@ def read_profiles() -> dict[str, dict[str, str]]:
 
 
 def find_target(*, data_dir: Path | None = None) -> Target:
-    """Put together where the command goes; reads the options of the running command.
+    """Return the target of the running command.
+
+    Args:
+        data_dir: the data directory of a `dev` stack; default: the nearest.
 
     Raises:
-        CliFailure: a profile is named that does not exist.
+        CliFailure: the named profile does not exist.
     """
     options = current_options()
     profile = _profile(options, os.environ)
@@ -72,34 +75,44 @@ def find_target(*, data_dir: Path | None = None) -> Target:
 
     api_url = pick("api_url", options.api_url).rstrip("/")
     tenant, token = pick("tenant", options.tenant), pick("token", options.token)
-    # Another stack's credentials are of no use at an address that was named, so dev.json counts as a whole or not.
+    # A named address is another stack than that of dev.json, whose credentials are of no use there.
     stack = None if api_url else find_stack(data_dir)
-    tokens: Mapping[str, str] = {}
-    if stack is not None:
-        tokens = stack.tenants.get(tenant or next(iter(stack.tenants), ""), {})
-        tenant = tenant or next(iter(stack.tenants), "")
+    found = target_of(stack, tenant) if stack else Target(api_url, api_url.replace("http", "ws", 1), tenant=tenant)
+    return evolve(
+        found,
+        redis_url=pick("redis_url", options.redis_url) or found.redis_url,
+        token=token or found.token,
+        operator_token=token or found.operator_token,
+        api_key=pick("api_key", None) or found.api_key,
+    )
+
+
+def target_of(stack: DevStack, tenant: str = "") -> Target:
+    """Return a `dev` stack as a target, with the credentials of a tenant; by default of its first one."""
+    tenant = tenant or next(iter(stack.tenants), "")
+    tokens, api_key = stack.tenants.get(tenant, {}), stack.api_keys.get("admin", "")
     return Target(
-        api_url=api_url or (stack.api_url if stack else ""),
-        ws_url=stack.ws_url if stack else api_url.replace("http", "ws", 1),
-        redis_url=pick("redis_url", options.redis_url) or (stack.redis_url if stack else ""),
+        api_url=stack.api_url,
+        ws_url=stack.ws_url,
+        redis_url=stack.redis_url,
         tenant=tenant,
-        token=token or tokens.get("token", ""),
-        operator_token=token or tokens.get("admin_token", ""),
-        api_key=pick("api_key", None) or (stack.api_keys.get("admin", "") if stack else ""),
+        token=tokens.get("token", ""),
+        operator_token=tokens.get("admin_token", ""),
+        api_key=api_key,
         stack=stack,
     )
 
 
-def need_service(target: Target) -> None:
-    """Make sure that a service is known.
+def require_service(target: Target) -> None:
+    """Check that the target has the address of a service.
 
     Raises:
-        CliFailure: none is.
+        CliFailure: it has none.
     """
     if not target.api_url:
         raise CliFailure(
             "There is no service to talk to.",
-            "Start one with 'nooble-orch dev', or name one with --api-url or ORCH_API_URL.",
+            "Start one with 'nooble-orch dev', or give its URL with --api-url or ORCH_API_URL.",
             Exit.UNREACHABLE,
         )
 

@@ -1,4 +1,4 @@
-"""`dev.json`: what a running development stack tells other commands."""
+"""`dev.json`: the addresses and credentials of a running development stack, for other commands."""
 
 import json
 import os
@@ -14,7 +14,7 @@ SECRET_NAME: Final = "jwt-secret"  # noqa: S105  # the name of a file
 
 @frozen
 class DevStack:
-    """A running stack: the fields of `dev.json`, and no others."""
+    """A running development stack: the fields of `dev.json`."""
 
     api_url: str
     ws_url: str
@@ -27,14 +27,14 @@ class DevStack:
     """`internal` and `admin`."""
 
     def write(self, data_dir: Path) -> None:
-        """Write the file, readable by its owner alone, all of it or nothing."""
+        """Write the file atomically, readable by its owner alone."""
         draft = data_dir / f"{FILE_NAME}.new"
         write_private(draft, json.dumps(asdict(self), indent=2) + "\n")
         draft.replace(data_dir / FILE_NAME)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
+    """Write a file that is readable by its owner alone from the start."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -42,13 +42,13 @@ def write_private(path: Path, text: str) -> None:
 
 
 def find_data_dir(start: Path | None = None) -> Path | None:
-    """Return the nearest `.nooble` directory, here or above."""
+    """Return the nearest `.nooble` directory, in `start` or above it; default: the working directory."""
     here = (start or Path.cwd()).resolve()
     return next((place / DATA_DIR for place in (here, *here.parents) if (place / DATA_DIR).is_dir()), None)
 
 
 def find_stack(data_dir: Path | None = None) -> DevStack | None:
-    """Return the stack that runs in a data directory, or in the nearest `.nooble`; None where none runs."""
+    """Return the stack that runs in a data directory, by default the nearest `.nooble`; None where none runs."""
     directory = data_dir or find_data_dir()
     if directory is None:
         return None
@@ -56,15 +56,13 @@ def find_stack(data_dir: Path | None = None) -> DevStack | None:
         fields: dict[str, Any] = json.loads((directory / FILE_NAME).read_text(encoding="utf-8"))
         stack = DevStack(**fields)
     except (OSError, ValueError, TypeError):
-        return None  # no stack, or one of another version: either way there is nothing here to talk to
+        return None  # no stack, or one of another version
     return stack if _is_alive(stack.pid) else None
 
 
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True

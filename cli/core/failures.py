@@ -1,4 +1,4 @@
-"""How a command ends that did not do what it was asked for: one sentence, a hint, an exit code."""
+"""Failures of commands: a sentence, a hint and an exit code."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -21,12 +21,12 @@ class Exit(IntEnum):
 
 
 class CliFailure(Exception):
-    """A command that can't go on.
+    """A failure that ends a command.
 
     Args:
-        message: one sentence: what is wrong.
-        hint: what the person can do about it; may be empty.
-        code: what the process ends with.
+        message: the fault, in one sentence.
+        hint: the remedy; may be empty.
+        code: the exit code of the process.
     """
 
     def __init__(self, message: str, hint: str = "", code: Exit = Exit.FAILED) -> None:
@@ -36,7 +36,7 @@ class CliFailure(Exception):
         self.code = code
 
     def show(self) -> None:
-        """Say on stderr what is wrong, and what can be done about it."""
+        """Print the message and the hint on stderr."""
         click.echo(self.message, err=True)
         if self.hint:
             click.echo(f"Hint: {self.hint}", err=True)
@@ -51,31 +51,31 @@ _BY_STATUS: Final = {
     504: Exit.INCOMPLETE,
 }
 _HINTS: Final = {
-    401: "Give a valid token with --token or ORCH_TOKEN; 'nooble-orch token create' makes one for development.",
-    403: "The token lacks the permission or the tenant: make one with another --role or --tenant.",
+    401: "Give a valid token with --token or ORCH_TOKEN; 'nooble-orch token create' creates one for development.",
+    403: "The token lacks the permission or the tenant: create one with another --role or --tenant.",
     429: "Wait a moment and try again.",
-    503: "'nooble-orch doctor' shows what is away.",
+    503: "'nooble-orch doctor' shows what is unavailable.",
 }
 _CODE_HINTS: Final = {
-    "ORCH_TENANT_001": "An operator has paused the tenant; 'nooble-orch tenants resume' lets its work start again.",
-    "ORCH_TENANT_002": "An operator drains the tenant; 'nooble-orch tenants resume' takes work in again.",
+    "ORCH_TENANT_001": "An operator has paused the tenant; 'nooble-orch tenants resume' starts its work again.",
+    "ORCH_TENANT_002": "An operator drains the tenant; 'nooble-orch tenants resume' lets it accept work again.",
 }
 _KEY_HINTS: Final = {
     401: "Give a valid API key with ORCH_API_KEY, or in a profile.",
-    403: "The API key lacks the scope that this needs.",
+    403: "The API key lacks the scope that this command needs.",
 }
 
 
 def refusal(status: int, error: Mapping[str, Any], *, by_key: bool = False) -> CliFailure:
-    """Turn an error that the service answered into the failure of a command.
+    """Return the failure of a command whose request the service has refused.
 
     Args:
         status: the HTTP status.
-        error: of the envelope: `message`, and `code`, `details` and `retry_after_ms` where there are any.
-        by_key: whether an API key was shown instead of a token.
+        error: `error` of the envelope: `message`, optionally `code`, `details` and `retry_after_ms`.
+        by_key: whether the request carried an API key instead of a token.
     """
     details = error.get("details", ())
-    # A single fault is already part of the service's sentence.
+    # The service's message already contains a single fault.
     faults = "; ".join(f"{fault['path']} {fault['message']}" for fault in details) if len(details) > 1 else ""
     wait_ms = error.get("retry_after_ms")
     wait = f"Try again in {wait_ms / 1000:.1f} s." if wait_ms else ""
@@ -85,11 +85,11 @@ def refusal(status: int, error: Mapping[str, Any], *, by_key: bool = False) -> C
 
 
 def failure_in(error: BaseException) -> CliFailure | None:
-    """Find the failure that ended a nursery; what was cancelled beside it does not count."""
+    """Return the failure that ended a nursery; None where another exception has ended it too."""
     if isinstance(error, CliFailure):
         return error
     if isinstance(error, BaseExceptionGroup):
         found = [failure_in(inner) for inner in error.exceptions]
-        # Only where every leaf is a failure is one of them the whole story.
+        # A failure beside another exception must not hide that exception.
         return found[0] if all(found) else None
     return None

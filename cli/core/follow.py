@@ -1,7 +1,7 @@
-"""Following a session over its WebSocket, across every loss of the connection.
+"""Following a session over its WebSocket, across losses of the connection.
 
-The server numbers its frames (`offset`, within an `epoch`), so a new connection asks for what came after the last frame
-that was seen: nothing is missed and nothing comes twice, whatever happened in between.
+The server numbers its frames (`offset`, within an `epoch`). A new connection asks for the frames after the last one, so
+none is lost and none comes twice.
 """
 
 import json
@@ -28,8 +28,8 @@ from cli.core.failures import CliFailure, Exit, refusal
 from cli.core.interrupts import ungrouped
 
 CONNECT_SECONDS: Final = 10.0
-PATIENCE_SECONDS: Final = 60.0
-"""How long a lost connection is tried for."""
+RECONNECT_SECONDS: Final = 60.0
+"""Time limit for reconnecting, and for sending a frame."""
 PING_SECONDS: Final = 15.0
 _WAITS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _FRAME_BYTES: Final = 16 * 2**20
@@ -38,7 +38,7 @@ _CLOSED, _TOKEN_MISSING, _TOKEN_BAD, _UNKNOWN, _BAD_FRAMES = 1000, 4001, 4003, 4
 
 @frozen
 class Frame:
-    """What the server said."""
+    """A frame of the server: the name and data of its event, and the whole envelope (`raw`)."""
 
     name: str
     data: dict[str, Any]
@@ -47,14 +47,14 @@ class Frame:
 
 
 class FollowedSession:
-    """A session's WebSocket that connects again by itself.
+    """The WebSocket of a session, which reconnects by itself.
 
     Args:
         target: the stack.
         session_id: the session.
-        operator: whether to come as one who sees the whole tenant.
-        after: the offset behind which to begin; None: with what happens from now on.
-        tell: is called with a sentence when the connection is lost, and when it is back.
+        operator: whether to use the token that sees the whole tenant.
+        after: the offset after which to start; None: with the next event.
+        tell: called with a sentence when the connection is lost and when it is back.
     """
 
     def __init__(
@@ -80,26 +80,30 @@ class FollowedSession:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[trio.MemoryReceiveChannel[Frame]]:
-        """Connect, and give the frames; they end when the session is closed.
+        """Connect, and yield the channel of frames, which ends when the session is closed.
 
         Raises:
-            CliFailure: the server refuses, or stays away.
+            CliFailure: the server refuses the connection, or can't be reached within `RECONNECT_SECONDS`.
         """
-        # A full buffer stops the reading, and so the server, which then joins chunks or lets us resume.
+        # A full buffer stops the reader, and so the server, which then joins chunks or makes the client resume.
         sending, receiving = trio.open_memory_channel[Frame](256)
         with ungrouped():
             async with trio.open_nursery() as nursery:
-                # Whatever happens after the first connection is seen, so nobody may act before it is there.
+                # Only events after the first connection are received, so the caller must not act before it.
                 await nursery.start(self._keep_connected, sending)
                 async with receiving:
                     yield receiving
                 nursery.cancel_scope.cancel()
 
     async def send(self, name: str, data: dict[str, Any]) -> None:
-        """Send a frame, on the next connection if this one breaks."""
+        """Send a frame, over the next connection if this one breaks.
+
+        Raises:
+            CliFailure: there was no connection for it within `RECONNECT_SECONDS`.
+        """
         domain, _, action = name.partition(".")
         message = {"message_id": str(uuid7()), "type": {"domain": domain, "action": action}, "data": data}
-        with trio.fail_after(PATIENCE_SECONDS):
+        with trio.move_on_after(RECONNECT_SECONDS):
             while True:
                 await self._connected.wait()
                 assert self._socket is not None  # noqa: S101  # set before the event
@@ -109,6 +113,7 @@ class FollowedSession:
                     self._disconnected()
                     continue
                 return
+        raise self._unreachable()
 
     async def _keep_connected(
         self, frames: trio.MemorySendChannel[Frame], *, task_status: trio.TaskStatus[None]
@@ -122,18 +127,21 @@ class FollowedSession:
                 if lost:
                     attempt, lost_at = 0, trio.current_time()
                     self._tell("The connection was lost; reconnecting …")
-                if trio.current_time() - lost_at > PATIENCE_SECONDS:
-                    raise CliFailure(f"{self._target.api_url} stayed away.", self._resume_hint(), Exit.UNREACHABLE)
+                if trio.current_time() - lost_at > RECONNECT_SECONDS:
+                    raise self._unreachable()
                 wait = max(_WAITS[min(attempt, len(_WAITS) - 1)], self._retry_after)
                 self._retry_after = 0.0
                 attempt += 1
-                await trio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311  # spreads clients, hides nothing
+                await trio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311  # jitter that spreads reconnects, no secret
                 lost = await self._connect_once(frames, on_connect=lambda: self._tell("Connected."), first=False)
 
     async def _connect_once(
         self, frames: trio.MemorySendChannel[Frame], *, on_connect: Callable[[], None], first: bool
     ) -> bool | None:
-        """Connect and read to the end; True if it was connected, None if the session is closed."""
+        """Connect and read to the end of the connection.
+
+        Returns whether there was a connection; None where its end closes the session.
+        """
         connected = False
         try:
             async with open_websocket_url(
@@ -176,7 +184,7 @@ class FollowedSession:
             if name == "session.state_update":
                 self._offset, self._epoch = raw["data"]["offset"], raw["data"]["epoch"]
             elif raw["epoch"] == self._epoch:
-                # Frames that are not in the log carry the offset of the last one that is.
+                # A frame outside of the log carries the offset of the last frame in it.
                 self._offset = max(self._offset or 0, raw["offset"])
             if name == "system.reconnect":
                 self._retry_after = raw["data"]["retry_after_ms"] / 1000
@@ -189,7 +197,7 @@ class FollowedSession:
         if code == _UNKNOWN:
             raise CliFailure(f"There is no session {self._session_id}.", "", Exit.NOT_FOUND)
         if code == _BAD_FRAMES:
-            raise CliFailure("The service did not understand what was sent.", "Do both have the same version?")
+            raise CliFailure("The service did not understand a frame.", "Do service and client have the same version?")
         return code == _CLOSED
 
     def _disconnected(self) -> None:
@@ -206,19 +214,20 @@ class FollowedSession:
         url = f"{self._target.ws_url}/ws/v1/chat/{self._session_id}"
         return f"{url}?{urlencode(query)}" if query else url
 
-    def _resume_hint(self) -> str:
-        return f"The session is kept: nooble-orch chat --session {self._session_id}"
+    def _unreachable(self) -> CliFailure:
+        hint = f"The session stays open: nooble-orch chat --session {self._session_id}"
+        return CliFailure(f"{self._target.api_url} can't be reached any more.", hint, Exit.UNREACHABLE)
 
 
 async def _heartbeat(socket: WebSocketConnection) -> None:
-    """Find out when the other side is gone without a word."""
+    """Ping, and close the connection where no pong comes."""
     while True:
         await trio.sleep(PING_SECONDS)
         with trio.move_on_after(PING_SECONDS) as waiting:
             try:
                 await socket.ping()
             except ConnectionClosed:
-                return  # the reader has noticed it too
+                return  # the reader sees it too
         if waiting.cancelled_caught:
             await socket.aclose(1001, "no pong")
             return

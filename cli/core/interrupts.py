@@ -1,4 +1,4 @@
-"""Running trio under a command, and what Ctrl-C does to it."""
+"""Running trio under a command, and its handling of Ctrl-C and SIGTERM."""
 
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def run_trio(run: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-    """Run `run(*arguments)`, and raise the failure that ended it without the groups of its nurseries.
+    """Run `run(*arguments)` on trio; a failure leaves it without the exception groups of nurseries.
 
     Raises:
-        CliFailure: what ended it.
+        CliFailure: the failure that ended the run.
     """
     try:
         return trio.run(run, *arguments)
@@ -30,7 +30,7 @@ def run_trio(run: Callable[..., Awaitable[T]], *arguments: Any) -> T:
 
 @contextmanager
 def ungrouped() -> Iterator[None]:
-    """Let the one exception that ends a nursery leave it as itself, so that `except` finds it."""
+    """Raise the only exception of a group as itself, so that `except` catches it."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -43,22 +43,22 @@ def ungrouped() -> Iterator[None]:
 
 
 class Interrupts:
-    """Ctrl-C as a message to whoever is concerned at the moment, and to nobody else.
+    """Ctrl-C as a message to the block of code that currently handles it.
 
-    A signal is read as an event, so it never breaks into the middle of something as KeyboardInterrupt would. One that
-    comes while nobody is concerned comes too late, and is dropped.
+    The signal is received as an event, so unlike KeyboardInterrupt it stops no code at an arbitrary point. A signal
+    outside of such a block came too late for the last one, and is dropped.
     """
 
     def __init__(self) -> None:
         self._listener: trio.MemorySendChannel[None] | None = None
         self.quiet_since = -inf
-        """When the last one who was concerned was done, on trio's clock."""
+        """The end of the last block that handled Ctrl-C, on trio's clock."""
 
     @contextmanager
     def caught(self) -> Iterator[trio.MemoryReceiveChannel[None]]:
-        """Get every Ctrl-C inside the block."""
+        """Yield a channel with a message for each Ctrl-C inside the block."""
         before = self._listener
-        # A person may press faster than anybody acts; two are as good as more.
+        # Keys repeat faster than they are handled; the second Ctrl-C is the last that means something.
         self._listener, presses = trio.open_memory_channel[None](2)
         try:
             yield presses
@@ -66,7 +66,7 @@ class Interrupts:
             self._listener, self.quiet_since = before, trio.current_time()
 
     async def listen(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Pass on signals for as long as it runs."""
+        """Pass SIGINT on, until cancelled."""
         with trio.open_signal_receiver(signal.SIGINT) as signals:
             task_status.started()
             async for _ in signals:
@@ -77,7 +77,7 @@ class Interrupts:
 
 @asynccontextmanager
 async def open_interrupts() -> AsyncIterator[Interrupts]:
-    """Take SIGINT over inside the block."""
+    """Handle SIGINT inside the block."""
     interrupts = Interrupts()
     with ungrouped():
         async with trio.open_nursery() as nursery:

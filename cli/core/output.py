@@ -1,4 +1,4 @@
-"""Printing: tables on a terminal, JSON in a pipe, and notes on stderr."""
+"""Output: tables on a terminal, JSON in a pipe, notes on stderr."""
 
 import json
 import sys
@@ -13,42 +13,42 @@ from rich.text import Text
 
 from cli.core.selection import current_options
 
-# What a terminal would obey instead of showing it: C0 but tab and newline, DEL, C1.
+# Control characters that a terminal obeys: C0 except tab and newline, DEL, C1.
 _CONTROLS: Final = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
 
 
 def printable(text: str) -> str:
-    """Take out what a terminal would obey: what a service or an agent says must not steer it."""
+    """Remove control characters: text of a service or an agent must not control the terminal."""
     return text.translate(_CONTROLS)
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Return a console that obeys `--no-color`, `NO_COLOR` and the width of the terminal."""
+    """Return a console that respects `--no-color`, `NO_COLOR` and the width of the terminal."""
     return Console(stderr=stderr, no_color=None if current_options().color else True, highlight=False)
 
 
 @frozen
 class Column:
-    """A column of a table: its heading, and the field of a record that it shows."""
+    """A column of a table: its heading, and the field of the records that it shows."""
 
     title: str
     field: str
     style: str = ""
     age: bool = False
-    """Whether the field is a moment that is shown as the time since then."""
+    """Whether the field is a timestamp, shown as the time since then."""
     minute: bool = False
-    """Whether the field is a moment that is shown to the minute, in UTC."""
+    """Whether the field is a timestamp, shown to the minute in UTC."""
     whole: bool = False
-    """Whether it must not be cut: ids, which people copy."""
+    """Whether values are never wrapped, such as ids, which users copy."""
 
 
-def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], nothing: str) -> None:
+def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], nothing: str = "") -> None:
     """Print records.
 
     Args:
-        records: as they come from the API.
-        columns: what a table shows of them.
-        nothing: what is said, on stderr, where there are none.
+        records: the records, as the API returns them.
+        columns: the columns of the table.
+        nothing: the note on stderr where there are no records.
     """
     form = _form()
     if form == "jsonl":
@@ -60,12 +60,12 @@ def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], n
         print(json.dumps(kept, indent=2))
     elif kept:
         make_console().print(_table(kept, columns))
-    else:
+    elif nothing:
         note(nothing)
 
 
 def show_record(record: Mapping[str, Any]) -> None:
-    """Print one record: field by field on a terminal."""
+    """Print one record, on a terminal a line a field."""
     form = _form()
     if form != "table":
         print(json.dumps(record, indent=2 if form == "json" else None))
@@ -81,28 +81,28 @@ def show_record(record: Mapping[str, Any]) -> None:
 
 
 def note(text: str) -> None:
-    """Say something beside the result, on stderr."""
+    """Print a note on stderr, beside the result."""
     print(printable(text), file=sys.stderr, flush=True)
 
 
-def note_changes() -> Callable[[str], None]:
-    """Return a function that says something on stderr unless it has just said the same."""
-    last = ""
+def note_changes() -> Callable[[object, str], None]:
+    """Return a function that prints a note on stderr if the state that it tells of is not that of the last call."""
+    last: object = None
 
-    def changed(text: str) -> None:
+    def changed(state: object, text: str) -> None:
         nonlocal last
-        if text != last:
-            last = text
+        if state != last:
+            last = state
             note(text)
 
     return changed
 
 
-def age(moment: str | None, now: datetime | None = None) -> str:
-    """Say how long ago a moment is, such as `3m`."""
-    if not moment:
+def age(timestamp: str | None, now: datetime | None = None) -> str:
+    """Return the time since a timestamp in one unit, such as `3m`; empty without a timestamp."""
+    if not timestamp:
         return ""
-    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(timestamp)).total_seconds()
     for size, name in ((86_400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds // size:.0f}{name}"
@@ -110,7 +110,7 @@ def age(moment: str | None, now: datetime | None = None) -> str:
 
 
 def is_table() -> bool:
-    """Tell whether people read what is printed, not programs."""
+    """Tell whether the output is for people, not for programs."""
     return _form() == "table"
 
 
@@ -119,7 +119,7 @@ def _form() -> str:
 
 
 def plain_table(*, pad_edge: bool = True) -> Table:
-    """Return a table without rules, which fits narrow terminals."""
+    """Return an empty table without borders."""
     return Table(box=None, padding=(0, 1, 0, 0), header_style="bold", pad_edge=pad_edge)
 
 

@@ -1,4 +1,4 @@
-"""The shared options of a command line, as one record: which stack, as which caller, in which form."""
+"""The values of the options that all commands share: target, credentials, output format."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ _META: Final = "nooble-orch.options"
 
 @frozen
 class Options:
-    """The shared options that the command line sets; None where it sets none."""
+    """The values of the shared options; None where the command line sets none."""
 
     redis_url: str | None = None
     api_url: str | None = None
@@ -22,12 +22,12 @@ class Options:
 
 
 def set_option(context: click.Context, name: str, value: Any) -> None:
-    """Set a field of `Options` for the running command; the last value counts."""
+    """Set a field of `Options` for the running command; the last value wins."""
     # `meta` is one dictionary for a command and the groups above it, and click parses the groups first: an option after
-    # the command outweighs the same one before it.
+    # the command overrides the same option before it.
     context.meta.setdefault(_META, {})[name] = value
 
 
 def current_options() -> Options:
-    """Return the shared options of the running command, from before and after its name."""
+    """Return the shared options of the running command, given before or after its name."""
     return Options(**click.get_current_context().meta.get(_META, {}))

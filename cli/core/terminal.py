@@ -1,4 +1,4 @@
-"""The settings of the terminal."""
+"""Attributes of the terminal on stdin."""
 
 import sys
 import termios
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def restored_terminal() -> Iterator[list[Any]]:
-    """Give the attributes of the terminal on stdin, and set them again after the block, whatever it has changed."""
+    """Yield the attributes of the terminal, and restore them after the block."""
     before = termios.tcgetattr(sys.stdin)
     try:
         yield before

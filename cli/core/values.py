@@ -1,4 +1,4 @@
-"""Values on the command line that are JSON."""
+"""JSON values on the command line."""
 
 import json
 from typing import Any
@@ -8,9 +8,9 @@ def json_value(text: str) -> Any:
     """Read a JSON value.
 
     Raises:
-        ValueError: it is no JSON, or holds a number that JSON has no way to write (`NaN`, `1e999`).
+        ValueError: the text is no JSON, or contains a number that JSON can not express (`NaN`, `1e999`).
     """
     value = json.loads(text)
-    # Python reads more than there is: such a number could not be sent.
+    # Python also reads numbers that no request body can carry.
     json.dumps(value, allow_nan=False)
     return value

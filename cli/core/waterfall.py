@@ -1,4 +1,4 @@
-"""The timeline of a request as a waterfall that fits a terminal."""
+"""The timeline of a request as a waterfall chart of text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -8,18 +8,16 @@ from rich.text import Text
 from cli.core.output import printable
 
 _BAR: Final = 26
-_WORDS: Final = {"its_turn": "its turn", "taken_over": "taken over", "handed_back": "handed back",
-                 "cancel_asked": "cancel asked"}  # fmt: skip
 _IDLE: Final = frozenset({"accepted", "its_turn", "parked", "resumed", "handed_back", "retried"})
-"""Steps after which a task waits: what follows is drawn lightly."""
+"""Steps after which a task waits; their bars are light."""
 
 
 def waterfall(timeline: Mapping[str, Any], width: int = 80) -> list[str]:
-    """Draw a timeline: a line for each step, with a bar from it to the next step of its task.
+    """Return the lines of a timeline: one a step, with a bar from the step to the next one of its task.
 
     Args:
-        timeline: as the API has it.
-        width: of a line, in cells.
+        timeline: the timeline, as the API returns it.
+        width: the width of a line, in terminal cells.
     """
     steps: Sequence[Mapping[str, Any]] = timeline["steps"]
     whole = max(1, int(timeline["duration_ms"]))
@@ -27,17 +25,15 @@ def waterfall(timeline: Mapping[str, Any], width: int = 80) -> list[str]:
     head = f"{timeline['correlation_id']}  {timeline['started_at']}  {duration(timeline['duration_ms'])}"
     lines: list[str] = [printable(head)]
     for number, step in enumerate(steps):
-        after = [one for one in steps[number + 1 :] if one["task_id"] == step["task_id"]]
-        end = after[0]["after_ms"] if after else step["after_ms"]
-        line = f"{duration(step['after_ms']):>9} {_bar(step, end, whole)} {_says(step, several=several)}"
-        text = Text(line)
-        text.truncate(width, overflow="ellipsis")
-        lines.append(text.plain)
+        end = next((one for one in steps[number + 1 :] if one["task_id"] == step["task_id"]), step)["after_ms"]
+        line = Text(f"{duration(step['after_ms']):>9} {_bar(step, end, whole)} {_label(step, several=several)}")
+        line.truncate(width, overflow="ellipsis")
+        lines.append(line.plain)
     return lines
 
 
 def duration(milliseconds: int) -> str:
-    """Write a duration, such as `12 ms` or `3.2 s`."""
+    """Format a duration, such as `12 ms` or `3.20 s`."""
     if milliseconds < 1000:
         return f"{milliseconds} ms"
     if milliseconds < 600_000:
@@ -53,8 +49,8 @@ def _bar(step: Mapping[str, Any], end: int, whole: int) -> str:
     return " " * left + mark * size + " " * (_BAR - left - size)
 
 
-def _says(step: Mapping[str, Any], *, several: bool) -> str:
-    words = [_WORDS.get(step["step"], step["step"])]
+def _label(step: Mapping[str, Any], *, several: bool) -> str:
+    words = [step["step"].replace("_", " ")]
     if several:
         words.insert(0, step["task_id"][-6:])
     if step["step"] in {"claimed", "taken_over"} and step["attempt"] > 1:

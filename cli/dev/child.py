@@ -1,4 +1,4 @@
-"""A process of the stack: it tells when it is ready, and lives and dies with us."""
+"""A process of the stack: it reports when it is ready, and ends with the parent."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ from orchestrator.sandbox.redis.redis_launch import LAUNCHER
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 8.0
 _LOG_LINES: Final = 5
-# The launcher sends what a process prints into its log; `$0` is the pipe that takes the line `ready ...` instead.
+# The launcher sends stdout to the log; here it goes to the pipe `$0`, for the line `ready ...`.
 _TO_PIPE: Final = 'exec "$@" >"$0"'
 
 
 class Child:
-    """A running process; made by `run_child`."""
+    """A running process; created by `run_child`."""
 
     def __init__(self, name: str, log_path: Path, launcher: trio.Process, output: trio.lowlevel.FdStream) -> None:
         self.name = name
@@ -35,7 +35,7 @@ class Child:
         """Wait for the line `ready URL`, and return the URL.
 
         Raises:
-            CliFailure: the process ended, or took too long.
+            CliFailure: the process ended, or was not ready within `READY_SECONDS`.
         """
         url = ""
         with trio.move_on_after(READY_SECONDS):
@@ -48,28 +48,28 @@ class Child:
         return url
 
     async def watch(self) -> None:
-        """Wait for an end that nobody asked for.
+        """Wait for the process to end, until cancelled.
 
         Raises:
-            CliFailure: it came.
+            CliFailure: it ended.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drain)
             await self._fail_at_its_end()
 
     def terminate(self) -> None:
-        """Ask it to end, without waiting for that."""
-        with suppress(ProcessLookupError):  # it ended just now
+        """Send SIGTERM, and do not wait for the end."""
+        with suppress(ProcessLookupError):  # it has just ended
             os.kill(self.pid, signal.SIGTERM)
 
     async def stop(self) -> None:
-        """End it in order, by force when that takes too long."""
-        assert self._launcher.stdin is not None  # noqa: S101  # asked for in run_child()
+        """Stop the process with SIGTERM, and kill it after `STOP_SECONDS`."""
+        assert self._launcher.stdin is not None  # noqa: S101  # a pipe by run_child()
         with trio.move_on_after(STOP_SECONDS):
             if self.pid:
                 self.terminate()
                 await self._launcher.wait()
-        await self._launcher.stdin.aclose()  # the launcher kills what is left
+        await self._launcher.stdin.aclose()  # the launcher kills the rest
         await self._launcher.wait()
         await self._output.aclose()
 
@@ -80,11 +80,11 @@ class Child:
             for line in read.split(b"\n")[:-1]:
                 if line.startswith(b"ready "):
                     return line.split()[1].decode()
-        await trio.sleep_forever()  # its output has ended, so it has or will: the watcher tells
+        await trio.sleep_forever()  # without output the process has ended or will: `_fail_at_its_end` raises
         raise AssertionError("unreachable")
 
     async def _drain(self) -> None:
-        # Nobody reads what it prints later, and a full pipe would stop it.
+        # A full pipe would block the process.
         async for _ in self._output:
             pass
 
@@ -97,7 +97,7 @@ class Child:
 
 
 def log_hint(path: Path) -> str:
-    """Say where a log is and how it ends."""
+    """Return the path of a log and its last lines."""
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
     return "\n  ".join([f"{path} ends with:", *(lines[-_LOG_LINES:] or ["(nothing)"])])
 
@@ -109,11 +109,11 @@ async def run_child(
     """Run `python -m module` inside the block.
 
     Args:
-        name: what people call it.
+        name: the name of the process in messages.
         module: the module.
-        arguments: of the module.
-        log_path: where its stderr goes; emptied first.
-        environ: its whole environment.
+        arguments: the command-line arguments.
+        log_path: the file for its stderr; truncated first.
+        environ: the whole environment of the process.
     """
     await trio.Path(log_path).write_bytes(b"")
     reading, writing = os.pipe()
@@ -124,17 +124,17 @@ async def run_child(
             ["/bin/sh", "-c", LAUNCHER, f"{module}-launcher", str(log_path), *command],
             stdin=PIPE,
             stdout=PIPE,
-            stderr=DEVNULL,  # where the shell would say "Killed"
+            stderr=DEVNULL,  # the shell would print "Killed" there
             env=environ,
             pass_fds=(writing,),
-            # A session of its own: Ctrl-C on the terminal reaches us alone.
+            # In a session of its own it does not get the SIGINT of the terminal.
             start_new_session=True,
         )
     finally:
         os.close(writing)
     child = Child(name, log_path, launcher, output)
     try:
-        assert launcher.stdout is not None  # noqa: S101  # asked for just above
+        assert launcher.stdout is not None  # noqa: S101  # a pipe by the call above
         child.pid = int(await _first_line(launcher.stdout))
         yield child
     finally:

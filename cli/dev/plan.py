@@ -1,4 +1,4 @@
-"""What a development stack will be: its addresses, its keys, its settings. Nothing is started here."""
+"""The plan of a development stack: its addresses, keys and settings. Nothing is started here."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ DRAIN_SECONDS: Final = "1"
 
 @frozen
 class Plan:
-    """Everything that is decided before the first process is started."""
+    """The decisions before the first process is started."""
 
     data_dir: Path
     port: int
@@ -32,24 +32,24 @@ class Plan:
     workers: int
     secret: str
     api_keys: Mapping[str, str]
-    """By scope."""
+    """API keys by scope."""
     environ: Mapping[str, str]
-    """The service's environment, but for the address of Redis."""
+    """The environment of the service, without the URL of Redis."""
     sandboxed: tuple[str, ...]
-    """The services that the sandbox stands in for."""
+    """The downstream services that the sandbox replaces."""
 
     @property
     def api_url(self) -> str:
-        """Where the service will be."""
+        """The URL of the service."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def sandbox_url(self) -> str:
-        """Where the sandbox will be."""
+        """The URL of the sandbox."""
         return f"http://{HOST}:{self.sandbox_port}"
 
     def tokens(self) -> dict[str, dict[str, str]]:
-        """Make the tokens of every tenant."""
+        """Create the tokens of every tenant, by tenant and kind."""
         return {
             tenant: {
                 "token": self._token(tenant, "developer", Role.USER),
@@ -64,10 +64,15 @@ class Plan:
 
 
 def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
-    """Decide everything, from the environment and from what an earlier stack left in the data directory.
+    """Return the plan, made from the environment and from the secret of earlier stacks in the data directory.
+
+    Args:
+        data_dir: the data directory.
+        port: of the service; 0: a free one.
+        workers: the number of processes of the service.
 
     Raises:
-        CliFailure: the port is taken, or a setting is wrong.
+        CliFailure: the port is taken, or a setting is invalid.
     """
     port = _check_port(port) if port else _free_port()
     sandbox_port = _free_port()
@@ -80,7 +85,7 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     environ["ORCH_API_KEYS"] = ",".join(filter(None, [environ.get("ORCH_API_KEYS", ""), *own_keys]))
     environ["ORCH_JWT__SECRET"] = secret
     environ.setdefault("ORCH_DRAIN_TIMEOUT", DRAIN_SECONDS)
-    # The stack has a Redis of its own, whatever other commands are pointed at.
+    # The stack has a Redis of its own; the variable is for other commands.
     environ.pop("ORCH_REDIS_URL", None)
     environ.pop("ORCH_REDIS_URL_FILE", None)
     try:
@@ -105,13 +110,13 @@ def _check_port(port: int) -> int:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            message = f"Port {port} can't be had: {error.strerror}."
+            message = f"Port {port} can't be used: {error.strerror}."
             raise CliFailure(message, "Choose another with --port; 0 takes a free one.") from None
     return port
 
 
 def _free_port() -> int:
-    # Below the range from which systems take the ports of outgoing connections, so that none of those gets in between.
+    # Below the range of ephemeral ports, so that no outgoing connection takes the port before the service does.
     while True:
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as probe:

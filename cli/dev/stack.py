@@ -1,4 +1,4 @@
-"""The processes of a development stack, all in one nursery: what happens to one happens to all."""
+"""The processes of a development stack, all in one nursery: the end of one ends all."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,16 +27,16 @@ SANDBOX_LOG: Final = "sandbox.log"
 
 
 async def run_stack(plan: Plan, pid: int, use: Callable[[DevStack], Awaitable[int]], *, alone: bool) -> int:
-    """Start everything, call `use` when all is ready, stop everything when it returns.
+    """Start all processes, call `use` when they are ready, and stop them when it returns.
 
     Args:
-        plan: what to start.
-        pid: ours, for `dev.json`.
-        use: what the stack is for; its result is returned.
-        alone: whether nobody else knows of the stack, so that nothing is in hand any more when `use` returns.
+        plan: the plan of the stack.
+        pid: the id of this process, for `dev.json`.
+        use: the use of the stack; its result is returned.
+        alone: whether `use` is the only client of the stack, so that no task runs any more when it returns.
 
     Raises:
-        CliFailure: something did not start, or ended by itself.
+        CliFailure: a process did not start, or ended by itself.
     """
     with ungrouped():
         async with _redis(plan.data_dir) as redis, trio.open_nursery() as nursery:
@@ -51,10 +51,10 @@ async def run_stack(plan: Plan, pid: int, use: Callable[[DevStack], Awaitable[in
                     result = await use(stack)
                 finally:
                     (plan.data_dir / FILE_NAME).unlink(missing_ok=True)
-                # From here on their ends are wanted.
+                # From here on the ends of processes are no failures.
                 nursery.cancel_scope.cancel()
                 if alone and plan.sandboxed:
-                    # The service waits for its connections to the sandbox, and nobody needs them any more.
+                    # No task needs the sandbox any more, and the service would wait for its connections to it.
                     children[0].terminate()
     return result
 
@@ -70,16 +70,16 @@ async def _redis(data_dir: Path) -> AsyncIterator[RedisServer]:
 
 @asynccontextmanager
 async def _children(plan: Plan, redis: RedisServer) -> AsyncIterator[list[Child]]:
-    """Start the sandbox and the service's workers, all at once."""
+    """Start the sandbox and the workers of the service, all at once."""
     async with AsyncExitStack() as stack:
         children = []
-        # The sandbox is entered first and so stopped last: turns that still end need it.
+        # The sandbox is entered first and so stopped last: turns that are still running need it.
         if plan.sandboxed:
             children.append(await stack.enter_async_context(_sandbox(plan, redis.url)))
         environ = {**plan.environ, "ORCH_REDIS_URL": redis.url}
         arguments = ["--bind", f"{HOST}:{plan.port}"]
         if plan.workers > 1:
-            # Each worker is a child of ours, so that each dies with us, also when there is no time to say so.
+            # Each worker is a child of this process, so that it ends with it, even if this process is killed.
             stack.enter_context(reserve_port(HOST, plan.port))
             arguments.append("--shared-port")
         for number in range(plan.workers):

@@ -37,22 +37,22 @@ def drawn(figures: dict[str, Any]) -> list[str]:
     return str(file.getvalue()).splitlines()
 
 
-def test_services_that_are_left_alone_are_named() -> None:
+def test_services_with_an_open_breaker_are_named() -> None:
     nodes = [node("a", query="open"), node("b", query="half_open", embedding="open")]
     lines = drawn(load(nodes, breakers={"query": 2, "embedding": 1}))
-    assert "services embedding open on 1 of 2 · query half_open/open on 2 of 2" in lines
+    assert "breakers embedding open on 1 of 2 · query half_open/open on 2 of 2" in lines
 
 
-def test_where_no_service_is_left_alone_that_is_said() -> None:
-    assert "services all are called" in drawn(load([node("a")], breakers={}))
+def test_closed_breakers_are_one_line() -> None:
+    assert "breakers all closed" in drawn(load([node("a")], breakers={}))
 
 
-def test_a_service_of_before_says_nothing_of_breakers() -> None:
-    assert not any(line.startswith("services") for line in drawn(load([node("a")])))
+def test_an_older_service_that_reports_no_breakers_gets_no_line_for_them() -> None:
+    assert not any(line.startswith("breakers") for line in drawn(load([node("a")])))
 
 
 def test_a_screen_holds_it_all() -> None:
     lines = drawn(load([node(str(number)) for number in range(9)], breakers={}))
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
-    assert lines[-1] == "9 of 40 tenants · q leaves"
+    assert lines[-1] == "9 of 40 tenants · q quits"

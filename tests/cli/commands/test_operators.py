@@ -1,7 +1,6 @@
 """`queues`, `tenants`, `dlq` and `tasks replay`: what they ask for, and what they say."""
 
 import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,14 +9,12 @@ from typing import Any
 import pytest
 import trio
 from attrs import define, field
-from click.testing import CliRunner
 from hypercorn.config import Config
 from hypercorn.trio import serve
 from quart import Response, request
 from quart_trio import QuartTrio
 
 from cli.core import failures
-from cli.main import nooble_orch
 from orchestrator.domain.tasks.transfers import header_of
 from tests.cli.fake_service import LONG_TASK, envelope, refusal
 from tests.cli.runs import Ended, run_cli
@@ -290,19 +287,6 @@ async def test_a_replay_that_is_refused_ends_with_1(fake: Operators, tmp_path: P
     ended = await fake.run(tmp_path, "tasks", "replay", "t", "--dry-run")
     assert (ended.code, ended.err.splitlines()[0]) == (1, "Task t is processing: it can be replayed when it has ended.")
     assert fake.bodies("task.replay") == [{"changes": {}, "dry_run": True}]
-
-
-COMMANDS = (
-    "queues", "queues show", "tenants list", "tenants configure", "tenants import", "tenants drain", "dlq list",
-    "dlq show", "dlq replay", "dlq purge", "tasks replay",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_every_command_has_an_example(command: str) -> None:
-    ended = CliRunner().invoke(nooble_orch, [*command.split(), "--help"], prog_name="nooble-orch", terminal_width=80)
-    assert ended.exit_code == 0
-    assert re.search(rf"Example:\n +.*nooble-orch {command}", ended.output)
 
 
 async def test_tab_offers_the_tenants_of_the_service(fake: Operators, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Revoking tokens from the command line."""
 
 import json
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import Any
 import hypercorn.trio
 import pytest
 import trio
-from click.testing import CliRunner
 from hypercorn.config import Config
 
-from cli.main import nooble_orch
 from orchestrator.models.operations.revocation import TokenRevoke
 from tests.cli.runs import run_cli
 from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY
@@ -65,8 +62,3 @@ async def test_nothing_is_revoked_unasked_or_without_the_right_key(tmp_path: Pat
         environ["ORCH_API_KEY"] = INTERNAL_KEY
         assert (await run_cli(tmp_path, "tokens", "revoke", "--jti", "t1", "--yes", **environ)).code == 1
     assert house.revocations.asked == []
-
-
-def test_its_help_has_an_example() -> None:
-    ended = CliRunner().invoke(nooble_orch, ["tokens", "revoke", "--help"], prog_name="nooble-orch", terminal_width=80)
-    assert re.search(r"Example:\n +nooble-orch tokens revoke", ended.output)

@@ -138,7 +138,7 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> Non
         port = taken.getsockname()[1]
         ended = await run_cli(tmp_path, "dev", "--port", str(port))
     assert ended.code == 1
-    assert ended.err.splitlines()[0] == f"Port {port} can't be had: Address already in use."
+    assert ended.err.splitlines()[0] == f"Port {port} can't be used: Address already in use."
 
 
 async def test_wrong_settings_are_told_before_anything_starts(tmp_path: Path) -> None:
