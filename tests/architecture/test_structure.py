@@ -47,6 +47,10 @@ def test_modules_have_at_most_350_lines() -> None:
     assert [path for path in _modules() if _lines(path) > LINES_OF_MODULE] == []
 
 
+def test_the_assembly_has_at_most_200_lines() -> None:
+    assert _lines(ROOT / "orchestrator" / "assembly.py") <= 200
+
+
 def test_every_exception_to_lint_and_types_says_why_on_its_line() -> None:
     bare = [
         f"{path.relative_to(ROOT)}:{line}: {comment}"
