@@ -37,6 +37,7 @@ from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -216,7 +217,10 @@ async def open_stage(
             AdmissionStore(*shared), task_store, tasks, sessions, ready, due, hub, talks, settings, rates
         )
         nodes = Nodes(redis, keys)
-        queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
+        delegations = DelegationStore(*shared)
+        queue = QueueServices(
+            node or new_id(), settings, redis, keys, task_store, ready, due, nodes, delegations, sessions
+        )
         turns = ScriptedTurns()
         chats, items = ChatTasks(queue, runner or turns), BatchItems(queue, runner or turns)
         kinds: dict[str, TaskHandler] = {str(CHAT_TURN): chats, str(BATCH_ITEM): items}

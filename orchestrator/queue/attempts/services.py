@@ -28,15 +28,11 @@ class QueueServices:
     ready: ReadyTenants
     due: DueTenants
     nodes: Nodes
+    delegations: DelegationStore
     sessions: SessionManager
     metrics: Metrics = field(factory=Metrics)
     breakers: Callable[[], Mapping[str, str]] = dict
     """Says which services this process leaves alone."""
-    delegations: DelegationStore = field(init=False)
-
-    @delegations.default
-    def _delegations(self) -> DelegationStore:
-        return DelegationStore(self.redis, self.keys, self.settings.event_log_length)
 
     async def tenants(self) -> list[str]:
         """Return all tenants that ever had a session."""
