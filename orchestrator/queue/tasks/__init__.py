@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from orchestrator.errors import InvalidBody
+from orchestrator.queue.attempts.dead_lettering import dead_letter
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.dead_lettering import dead_letter
 from orchestrator.queue.worker.consumer import TaskHandler
 
 

@@ -9,11 +9,11 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.attempts.attempt import TurnAttempt
+from orchestrator.queue.attempts.lifecycle import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.attempts.retries import start_over
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
-from orchestrator.queue.tasks.retries import start_over
-from orchestrator.queue.tasks.waiting import put_aside
+from orchestrator.queue.attempts.waiting import put_aside
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.workflows.ephemeral_session import ephemeral_session
 

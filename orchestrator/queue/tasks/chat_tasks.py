@@ -12,12 +12,12 @@ from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, Messag
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import TurnAttempt, outlast, seconds_since
+from orchestrator.queue.attempts.dead_lettering import dead_letter
+from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.attempts.retries import start_over
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_dead_letter
-from orchestrator.queue.tasks.dead_lettering import dead_letter
-from orchestrator.queue.tasks.retries import start_over
-from orchestrator.queue.tasks.waiting import put_aside
+from orchestrator.queue.attempts.waiting import put_aside
 from orchestrator.queue.worker.expiry import expired
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.shared.views import state_body

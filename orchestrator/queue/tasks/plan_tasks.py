@@ -19,13 +19,13 @@ from orchestrator.models.plans.workflow import WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.waits import ANSWER
 from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
 from orchestrator.queue.attempts.plan_attempt import PlanTaskAttempt
+from orchestrator.queue.attempts.retries import try_later
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.attempts.waiting import put_aside
 from orchestrator.queue.tasks.engine_watch import EngineWatch
-from orchestrator.queue.tasks.retries import try_later
-from orchestrator.queue.tasks.waiting import put_aside
 from orchestrator.services.plans.call_executor import PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.workflows.engine_executor import CALL, engine_plan
