@@ -11,6 +11,7 @@ from attrs import frozen
 from orchestrator.clients.opening import open_clients
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.frameworks.versions import report_untried
+from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.queue.wiring import build_consumer
 from orchestrator.queue.worker.consumer import Consumer
 from orchestrator.services.container import Services
@@ -71,7 +72,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         stores = Stores.over(redis, settings)
         replies = ReplyDesk(redis, stores.keys, node, metrics.reply_dropped)
         async with open_clients(settings.services, replies) as clients:
-            core = Core.over(settings, node, stores, clients, metrics)
+            core = Core.over(settings, node, stores, clients, metrics, KNOWN_KINDS)
             consumer, stopping = build_consumer(core), trio.Event()
             services = Services.over(core, _health(core, consumer, stopping))
             updates = TaskUpdateReader(services.task_updates, stores.audit)

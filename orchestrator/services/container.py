@@ -9,10 +9,10 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.agents.agents import AgentService
 from orchestrator.services.agents.tool_runs import ToolRunService
 from orchestrator.services.agents.tools import ToolService
-from orchestrator.services.chat.messages import CHAT_TURN, ChatService
+from orchestrator.services.chat.messages import ChatService
 from orchestrator.services.chat.transcripts import Transcripts
 from orchestrator.services.core import Core
-from orchestrator.services.delegation.task_updates import TaskUpdateService, tell_turn
+from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.downstream.catalog_invalidation import CatalogInvalidation
 from orchestrator.services.gateway.gateway import Gateway
 from orchestrator.services.gateway.usage import UsageService
@@ -35,7 +35,6 @@ from orchestrator.services.shared.rate_limiter import RateLimiter
 from orchestrator.services.shared.revocations import Revocations
 from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.services.workflows.workflow_intake import WorkflowIntake, WorkflowQueue
-from orchestrator.services.workflows.workflow_records import WORKFLOW, tell_workflow
 from orchestrator.services.workflows.workflow_steps import StepService
 from orchestrator.services.workflows.workflows import WorkflowService
 from orchestrator.store.events.event_hub import EventHub
@@ -97,14 +96,13 @@ class Services:
         """
         settings, stores, clients, coordinator = core.settings, core.stores, core.clients, core.coordinator
         audit, ready, catalog, sessions, tasks = stores.audit, stores.ready, core.catalog, core.sessions, core.tasks
-        idempotency = Idempotency(stores.idempotency)
+        kinds, idempotency = core.kinds, Idempotency(stores.idempotency)
         node_timeout_ms = round(settings.node_timeout * 1000)
         load = LoadService(stores.nodes, ready, stores.tenants, node_timeout_ms, core.system_events)
-        tenants = TenantService(stores.tenants, ready, audit, core.system_events)
+        tenants = TenantService(stores.tenants, ready, audit, kinds, core.system_events)
         replays = ReplayService(
-            stores.dead_letters, stores.placement, stores.limits, ready, audit, settings, core.rates
+            stores.dead_letters, stores.placement, stores.limits, ready, audit, settings, core.rates, kinds
         )
-        tellers = {str(CHAT_TURN): tell_turn, str(WORKFLOW): tell_workflow}
         return cls(
             settings=settings,
             redis=stores.redis,
@@ -124,10 +122,12 @@ class Services:
             tenants=tenants,
             replays=replays,
             dead_letters=DeadLetterService(stores.dead_letters, replays, tenants, audit),
-            transfers=TransferService(stores.transfers, stores.placement, tenants, ready, stores.due, audit, settings),
+            transfers=TransferService(
+                stores.transfers, stores.placement, tenants, ready, stores.due, audit, settings, kinds
+            ),
             load=load,
             timelines=TimelineService(stores.timelines, load),
-            task_updates=TaskUpdateService(stores.delegations, ready, tellers),
+            task_updates=TaskUpdateService(stores.delegations, ready, kinds),
             tool_runs=ToolRunService(stores.plain_tasks, tasks, ready, stores.known_tenants, settings),
             agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, idempotency),
             tools=ToolService(clients, coordinator, catalog, sessions, idempotency),

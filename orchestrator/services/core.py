@@ -16,6 +16,7 @@ from orchestrator.services.gateway.gateway import Gateway, open_gateway
 from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.rate_limiter import rates_of
+from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.services.tasks.tasks import TaskService, retention_of
 from orchestrator.services.workflows.workflow_engine import EngineService
 from orchestrator.store.events.event_hub import EventHub
@@ -35,6 +36,8 @@ class Core:
     clients: Clients
     metrics: Metrics
     rates: Rates
+    kinds: TaskKinds
+    """The kinds of tasks that the process runs."""
     system_events: SystemEvents
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
@@ -48,7 +51,13 @@ class Core:
 
     @classmethod
     def over(
-        cls, settings: AgentOrchestratorSettings, node: str, stores: Stores, clients: Clients, metrics: Metrics
+        cls,
+        settings: AgentOrchestratorSettings,
+        node: str,
+        stores: Stores,
+        clients: Clients,
+        metrics: Metrics,
+        kinds: TaskKinds,
     ) -> Self:
         """Build it over a process's stores and clients."""
         rates = rates_of(settings)
@@ -80,6 +89,7 @@ class Core:
             clients,
             metrics,
             rates,
+            kinds,
             system_events,
             coordinator,
             catalog,

@@ -6,6 +6,7 @@ from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.sessions.session_manager import SessionManager
+from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.plans.delegations import DelegationStore
@@ -30,6 +31,7 @@ class QueueServices:
     nodes: Nodes
     delegations: DelegationStore
     sessions: SessionManager
+    kinds: TaskKinds
     metrics: Metrics = field(factory=Metrics)
     breakers: Callable[[], Mapping[str, str]] = dict
     """Says which services this process leaves alone."""

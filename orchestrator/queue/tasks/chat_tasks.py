@@ -1,6 +1,7 @@
 """Chat turns: from the claimed task to its end in the store, whichever end that is."""
 
 from functools import partial
+from typing import Final
 
 from attrs import frozen
 
@@ -18,7 +19,10 @@ from orchestrator.queue.attempts.retries import start_over
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.attempts.waiting import put_aside
+from orchestrator.queue.tasks.registry import RunnableKind, TaskDeps
 from orchestrator.queue.worker.expiry import expired
+from orchestrator.services.chat.chat_turn import ChatTurnRunner
+from orchestrator.services.chat.turn_task import CHAT_TURN
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
@@ -201,3 +205,11 @@ def _history(message: TaskMessage, answer: ChatAnswer | None, metadata: dict[str
         metadata=dict(metadata),
     )
     return [encode(asked), encode(said)]
+
+
+def _handler(deps: TaskDeps) -> ChatTasks:
+    core = deps.core
+    return ChatTasks(deps.queue, ChatTurnRunner(core.clients, core.coordinator, core.catalog))
+
+
+chat_turn: Final = RunnableKind(CHAT_TURN, _handler)
