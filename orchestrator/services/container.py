@@ -1,4 +1,6 @@
-"""Everything that one process is made of, built once when it starts."""
+"""The services of one process, built once when it starts."""
+
+from typing import Self
 
 from attrs import frozen
 
@@ -9,25 +11,30 @@ from orchestrator.services.agents.tool_runs import ToolRunService
 from orchestrator.services.agents.tools import ToolService
 from orchestrator.services.chat.messages import ChatService
 from orchestrator.services.chat.transcripts import Transcripts
+from orchestrator.services.core import Core
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.downstream.catalog_invalidation import CatalogInvalidation
 from orchestrator.services.gateway.gateway import Gateway
 from orchestrator.services.gateway.usage import UsageService
 from orchestrator.services.notifications.notification_hub import NotificationHub
 from orchestrator.services.notifications.notifications import NotificationService
-from orchestrator.services.operations.facade import Operations
+from orchestrator.services.operations.dead_letters import DeadLetterService
 from orchestrator.services.operations.health import Health
 from orchestrator.services.operations.load import LoadService
+from orchestrator.services.operations.replays import ReplayService
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.operations.timelines import TimelineService
+from orchestrator.services.operations.transfers import TransferService
 from orchestrator.services.scheduling.batches import BatchService
 from orchestrator.services.scheduling.schedules import ScheduleService
 from orchestrator.services.sessions.session_debug import SessionDebugger
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.sessions.tickets import Tickets
+from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.services.shared.rate_limiter import RateLimiter
 from orchestrator.services.shared.revocations import Revocations
 from orchestrator.services.tasks.tasks import TaskService
+from orchestrator.services.workflows.workflow_intake import WorkflowIntake, WorkflowQueue
 from orchestrator.services.workflows.workflow_steps import StepService
 from orchestrator.services.workflows.workflows import WorkflowService
 from orchestrator.store.events.event_hub import EventHub
@@ -56,7 +63,9 @@ class Services:
     workflow_steps: StepService
     schedules: ScheduleService
     tenants: TenantService
-    operations: Operations
+    replays: ReplayService
+    dead_letters: DeadLetterService
+    transfers: TransferService
     load: LoadService
     timelines: TimelineService
     task_updates: TaskUpdateService
@@ -76,3 +85,79 @@ class Services:
     health: Health
     metrics: Metrics
     revocations: Revocations
+
+    @classmethod
+    def over(cls, core: Core, health: Health) -> Self:
+        """Build all services.
+
+        Args:
+            core: what they are built on.
+            health: whether the process is fit for work.
+        """
+        settings, stores, clients, coordinator = core.settings, core.stores, core.clients, core.coordinator
+        audit, ready, catalog, sessions, tasks = stores.audit, stores.ready, core.catalog, core.sessions, core.tasks
+        kinds, idempotency = core.kinds, Idempotency(stores.idempotency)
+        node_timeout_ms = round(settings.node_timeout * 1000)
+        load = LoadService(stores.nodes, ready, stores.tenants, node_timeout_ms, core.system_events)
+        tenants = TenantService(stores.tenants, ready, audit, kinds, core.system_events)
+        replays = ReplayService(
+            stores.dead_letters, stores.placement, stores.limits, ready, audit, settings, core.rates, kinds
+        )
+        return cls(
+            settings=settings,
+            redis=stores.redis,
+            keys=stores.keys,
+            clients=clients,
+            sessions=sessions,
+            tickets=Tickets(stores.sessions, sessions),
+            chat=core.chat,
+            transcripts=core.chat.transcripts,
+            tasks=tasks,
+            batches=BatchService(stores.batches, ready, catalog, settings, core.engine, stores.due),
+            workflows=_workflows(core),
+            workflow_steps=StepService(
+                stores.workflows, stores.delegations, clients, coordinator, core.questions, settings
+            ),
+            schedules=ScheduleService(stores.schedules, stores.due, audit, settings.schedules),
+            tenants=tenants,
+            replays=replays,
+            dead_letters=DeadLetterService(stores.dead_letters, replays, tenants, audit),
+            transfers=TransferService(
+                stores.transfers, stores.placement, tenants, ready, stores.due, audit, settings, kinds
+            ),
+            load=load,
+            timelines=TimelineService(stores.timelines, load),
+            task_updates=TaskUpdateService(stores.delegations, ready, kinds),
+            tool_runs=ToolRunService(stores.plain_tasks, tasks, ready, stores.known_tenants, settings),
+            agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, idempotency),
+            tools=ToolService(clients, coordinator, catalog, sessions, idempotency),
+            catalog_invalidation=CatalogInvalidation(stores.redis, stores.keys, catalog),
+            notifications=NotificationService(stores.notifications),
+            notification_hub=NotificationHub(stores.notifications),
+            session_debugger=SessionDebugger(sessions, tasks, core.event_hub, audit),
+            gateway=core.gateway,
+            usage=UsageService(stores.ledger),
+            rate_limiter=RateLimiter(stores.limits, core.rates),
+            event_log=stores.events,
+            event_hub=core.event_hub,
+            audit=audit,
+            health=health,
+            metrics=core.metrics,
+            revocations=Revocations(stores.revocations, audit),
+        )
+
+
+def _workflows(core: Core) -> WorkflowService:
+    settings, stores = core.settings, core.stores
+    queue = WorkflowQueue(stores.plain_tasks, stores.known_tenants, stores.ready, stores.due)
+    intake = WorkflowIntake(queue, core.engine, core.sessions, settings, core.rates)
+    return WorkflowService(
+        stores.workflows,
+        intake,
+        core.engine,
+        core.tasks,
+        core.event_hub,
+        stores.events,
+        stores.task_events,
+        settings,
+    )

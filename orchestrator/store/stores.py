@@ -18,6 +18,7 @@ from orchestrator.store.operations.revocations import RevocationStore
 from orchestrator.store.operations.system_events import SystemEventStore
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.operations.transfers import TransferStore
+from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.plans.workflows import WorkflowStore
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.scheduling.batches import BatchStore
@@ -45,6 +46,7 @@ class Stores:
     audit: AuditTrail
     batches: BatchStore
     dead_letters: DeadLetterStore
+    delegations: DelegationStore
     due: DueTenants
     events: EventLog
     gateway_calls: GatewayCalls
@@ -81,6 +83,7 @@ class Stores:
             audit=AuditTrail(redis, keys),
             batches=BatchStore(*base),
             dead_letters=DeadLetterStore(*base),
+            delegations=DelegationStore(*base),
             due=DueTenants(redis, keys),
             events=EventLog(redis, keys),
             gateway_calls=GatewayCalls(

@@ -3,6 +3,7 @@
 from attrs import frozen
 
 from orchestrator.models.common.principal import RequestContext, Role
+from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.services.operations.dead_letters import DeadLetterService
 from orchestrator.services.operations.replays import ReplayService
 from orchestrator.services.operations.tenants import TenantService
@@ -32,14 +33,18 @@ def open_desk(stage: Stage) -> Desk:
     settings = stage.queue.settings
     stores = (stage.redis, stage.keys, settings.event_log_length)
     audit, ready = AuditTrail(stage.redis, stage.keys), stage.queue.ready
-    tenants = TenantService(TenantStates(*stores), ready, audit)
+    tenants = TenantService(TenantStates(*stores), ready, audit, KNOWN_KINDS)
     letters, placement = DeadLetterStore(*stores), EnqueueStore(*stores)
-    replays = ReplayService(letters, placement, LimitStore(*stores), ready, audit, settings, rates_of(settings))
+    replays = ReplayService(
+        letters, placement, LimitStore(*stores), ready, audit, settings, rates_of(settings), KNOWN_KINDS
+    )
     return Desk(
         tenants,
         replays,
         DeadLetterService(letters, replays, tenants, audit),
-        TransferService(TransferStore(*stores), placement, tenants, ready, stage.queue.due, audit, settings),
+        TransferService(
+            TransferStore(*stores), placement, tenants, ready, stage.queue.due, audit, settings, KNOWN_KINDS
+        ),
     )
 
 

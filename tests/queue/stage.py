@@ -19,13 +19,15 @@ from orchestrator.models.sessions.session import Session, SessionCreate
 from orchestrator.models.tasks.task import Task, TaskStatus
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks import TaskKinds
+from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.queue.tasks.batch_items import BatchItems
 from orchestrator.queue.tasks.chat_tasks import ChatTasks
+from orchestrator.queue.tasks.dispatch import Dispatcher
 from orchestrator.queue.worker.consumer import Consumer, TaskHandler
 from orchestrator.services.chat.conversations import Conversations
-from orchestrator.services.chat.messages import CHAT_TURN, ChatService
+from orchestrator.services.chat.messages import ChatService
 from orchestrator.services.chat.transcripts import Transcripts
+from orchestrator.services.chat.turn_task import CHAT_TURN
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.plans.attempt import Attempt, Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.scheduling.batches import BATCH_ITEM
@@ -37,6 +39,7 @@ from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -216,11 +219,14 @@ async def open_stage(
             AdmissionStore(*shared), task_store, tasks, sessions, ready, due, hub, talks, settings, rates
         )
         nodes = Nodes(redis, keys)
-        queue = QueueServices(node or new_id(), settings, redis, keys, task_store, ready, due, nodes, sessions)
+        delegations = DelegationStore(*shared)
+        queue = QueueServices(
+            node or new_id(), settings, redis, keys, task_store, ready, due, nodes, delegations, sessions, KNOWN_KINDS
+        )
         turns = ScriptedTurns()
         chats, items = ChatTasks(queue, runner or turns), BatchItems(queue, runner or turns)
         kinds: dict[str, TaskHandler] = {str(CHAT_TURN): chats, str(BATCH_ITEM): items}
-        consumer = Consumer(queue, TaskKinds(queue, kinds | dict(handlers(queue) if handlers else {})))
+        consumer = Consumer(queue, Dispatcher(queue, kinds | dict(handlers(queue) if handlers else {})))
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(hub.run)

@@ -25,6 +25,7 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import ChatAccepted
 from orchestrator.models.sessions.session import Session, SessionState
+from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.notifications.notification_hub import NotificationHub
 from orchestrator.services.notifications.notifications import NotificationService
@@ -211,7 +212,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
             batches=batches,
             chat=chat,
             transcripts=TranscriptRecorder(sessions),
-            task_updates=TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys)),
+            task_updates=TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys), KNOWN_KINDS),
             rate_limiter=limiter,
             event_log=event_log,
             event_hub=hub,

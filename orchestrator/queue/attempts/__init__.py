@@ -1,1 +1,1 @@
-"""One attempt at a task: its services, its deadline, its end."""
+"""One attempt at a task, of whichever kind: its services, its deadline, its retries, its end."""

@@ -6,7 +6,6 @@ from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
-from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
@@ -19,7 +18,6 @@ T = TypeVar("T")
 
 _TOKEN_BYTES: Final = 32
 _CANCEL_MS: Final = 60_000
-_CANCEL_PRIORITY: Final = 1
 
 
 @frozen
@@ -55,14 +53,13 @@ class Delegated:
 
     def _undo(self) -> TaskMessage:
         message = self.message
-        domain, _, action = CANCEL_TASK.partition(".")
         return TaskMessage(
             message_id=new_id(),
             task_id=new_id(),
             tenant_id=message.tenant_id,
             correlation_id=message.correlation_id,
             created_at=to_timestamp(now_ms()),
-            type=MessageType(domain, action),
+            type=CANCEL_TASK.type,
             metadata=evolve(
                 TaskMetadata(message.metadata.user_id, timeout_ms=_CANCEL_MS),
                 trace_id=message.metadata.trace_id,
@@ -70,5 +67,5 @@ class Delegated:
                 request_id=message.metadata.request_id,
             ),
             payload={"task_id": message.task_id},
-            priority=_CANCEL_PRIORITY,
+            priority=CANCEL_TASK.priority,
         )

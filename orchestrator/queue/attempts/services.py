@@ -6,6 +6,7 @@ from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.sessions.session_manager import SessionManager
+from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.plans.delegations import DelegationStore
@@ -28,15 +29,12 @@ class QueueServices:
     ready: ReadyTenants
     due: DueTenants
     nodes: Nodes
+    delegations: DelegationStore
     sessions: SessionManager
+    kinds: TaskKinds
     metrics: Metrics = field(factory=Metrics)
     breakers: Callable[[], Mapping[str, str]] = dict
     """Says which services this process leaves alone."""
-    delegations: DelegationStore = field(init=False)
-
-    @delegations.default
-    def _delegations(self) -> DelegationStore:
-        return DelegationStore(self.redis, self.keys, self.settings.event_log_length)
 
     async def tenants(self) -> list[str]:
         """Return all tenants that ever had a session."""

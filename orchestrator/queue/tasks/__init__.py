@@ -1,37 +1,23 @@
 """What a claimed task does, one module a kind."""
 
-from collections.abc import Mapping
+from typing import Final
 
-from attrs import frozen
+from orchestrator.queue.tasks.batch_items import batch_item
+from orchestrator.queue.tasks.chat_tasks import chat_turn
+from orchestrator.queue.tasks.delegation_tasks import cancel_task, tool_run
+from orchestrator.queue.tasks.plan_tasks import workflow
+from orchestrator.queue.tasks.registry import RunnableKind
+from orchestrator.queue.tasks.webhooks import webhook
+from orchestrator.services.tasks.task_kinds import TaskKinds
 
-from orchestrator.errors import InvalidBody
-from orchestrator.queue.attempts.running_task import RunningTask
-from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.dead_lettering import dead_letter
-from orchestrator.queue.worker.consumer import TaskHandler
-
-
-@frozen
-class TaskKinds:
-    """Runs each task by the handler of its type; one of a type that nobody knows goes to the dead letters.
-
-    Args:
-        services: what the queue works with.
-        handlers: by type, `domain.action`.
-    """
-
-    services: QueueServices
-    handlers: Mapping[str, TaskHandler]
-
-    async def __call__(self, running: RunningTask) -> None:
-        """Run a claimed task to its end.
-
-        Raises:
-            FencedOut: another process has taken the task over.
-        """
-        kind = running.claim.record.get(b"type", b"").decode()
-        handler = self.handlers.get(kind)
-        if handler is None:
-            await dead_letter(self.services, running, InvalidBody(f"Nothing here runs tasks of the type {kind!r}."))
-        else:
-            await handler(running)
+TASK_KINDS: Final[tuple[RunnableKind, ...]] = (
+    chat_turn,
+    batch_item,
+    workflow,
+    webhook,
+    tool_run,
+    cancel_task,
+)
+"""Every kind of task, with what runs it."""
+KNOWN_KINDS: Final = TaskKinds.of(one.kind for one in TASK_KINDS)
+"""The same without what runs them, for services."""

@@ -1,6 +1,7 @@
 """Items of batches: from the claimed task to its end in the store, which is where the batch hears of it."""
 
 from functools import partial
+from typing import Final
 
 from attrs import define, frozen
 
@@ -9,12 +10,14 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.attempts.attempt import TurnAttempt
+from orchestrator.queue.attempts.lifecycle import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.attempts.retries import start_over
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
-from orchestrator.queue.tasks.retries import start_over
-from orchestrator.queue.tasks.waiting import put_aside
+from orchestrator.queue.attempts.waiting import put_aside
+from orchestrator.queue.tasks.registry import RunnableKind, TaskDeps
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
+from orchestrator.services.scheduling.batches import BATCH_ITEM
 from orchestrator.services.workflows.ephemeral_session import ephemeral_session
 
 
@@ -77,3 +80,10 @@ class BatchItems:
     async def _fail(self, run: ItemAttempt, error: OrchestratorError) -> None:
         body = encode(error.body(run.message.correlation_id))
         await end_alone(self.services, run.running.claim, TaskStatus.FAILED, error=body)
+
+
+def _handler(deps: TaskDeps) -> BatchItems:
+    return BatchItems(deps.queue, deps.core.questions)
+
+
+batch_item: Final = RunnableKind(BATCH_ITEM, _handler)

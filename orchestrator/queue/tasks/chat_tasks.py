@@ -1,6 +1,7 @@
 """Chat turns: from the claimed task to its end in the store, whichever end that is."""
 
 from functools import partial
+from typing import Final
 
 from attrs import frozen
 
@@ -12,13 +13,16 @@ from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, Messag
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import TurnAttempt, outlast, seconds_since
+from orchestrator.queue.attempts.dead_lettering import dead_letter
+from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.attempts.retries import start_over
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_dead_letter
-from orchestrator.queue.tasks.dead_lettering import dead_letter
-from orchestrator.queue.tasks.retries import start_over
-from orchestrator.queue.tasks.waiting import put_aside
+from orchestrator.queue.attempts.waiting import put_aside
+from orchestrator.queue.tasks.registry import RunnableKind, TaskDeps
 from orchestrator.queue.worker.expiry import expired
+from orchestrator.services.chat.chat_turn import ChatTurnRunner
+from orchestrator.services.chat.turn_task import CHAT_TURN
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
@@ -201,3 +205,11 @@ def _history(message: TaskMessage, answer: ChatAnswer | None, metadata: dict[str
         metadata=dict(metadata),
     )
     return [encode(asked), encode(said)]
+
+
+def _handler(deps: TaskDeps) -> ChatTasks:
+    core = deps.core
+    return ChatTasks(deps.queue, ChatTurnRunner(core.clients, core.coordinator, core.catalog))
+
+
+chat_turn: Final = RunnableKind(CHAT_TURN, _handler)

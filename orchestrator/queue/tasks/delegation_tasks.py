@@ -8,16 +8,14 @@ from orchestrator.clients.opening import Clients
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.tasks.waits import Wait, WaitKind
-from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks.plain_tasks import PlainAttempt, PlainTasks
-from orchestrator.queue.worker.consumer import TaskHandler
+from orchestrator.queue.tasks.registry import RunnableKind, TaskDeps
 from orchestrator.services.agents.tool_runs import TOOL_RUN
 from orchestrator.services.delegation.delegation_cancels import DelegationCancels
 from orchestrator.services.delegation.delegations import CANCEL_TASK, answer_of, result_of
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.plans.attempt import CallWaits
 from orchestrator.services.shared.call_contexts import call_of
-from orchestrator.store.tasks.plain_tasks import PlainTaskStore
 
 _RUN: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)
 
@@ -69,12 +67,16 @@ class CancelTasks:
         return {"cancelled": await self.cancels.tell(call, run.message.payload["task_id"])}
 
 
-def delegation_handlers(
-    queue: QueueServices, store: PlainTaskStore, clients: Clients, coordinator: ServiceCoordinator
-) -> dict[str, TaskHandler]:
-    """Return what runs tasks about delegated work, by their types."""
-    cancels = DelegationCancels(queue.delegations, clients, coordinator, queue.metrics)
-    return {
-        str(TOOL_RUN): PlainTasks(queue, store, ToolRuns(clients, coordinator)),
-        CANCEL_TASK: PlainTasks(queue, store, CancelTasks(cancels)),
-    }
+def _tool_runs(deps: TaskDeps) -> PlainTasks:
+    core = deps.core
+    return PlainTasks(deps.queue, core.stores.plain_tasks, ToolRuns(core.clients, core.coordinator))
+
+
+def _cancel_tasks(deps: TaskDeps) -> PlainTasks:
+    core = deps.core
+    cancels = DelegationCancels(core.stores.delegations, core.clients, core.coordinator, core.metrics)
+    return PlainTasks(deps.queue, core.stores.plain_tasks, CancelTasks(cancels))
+
+
+tool_run: Final = RunnableKind(TOOL_RUN, _tool_runs)
+cancel_task: Final = RunnableKind(CANCEL_TASK, _cancel_tasks)

@@ -11,11 +11,11 @@ from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError, PlanTimeout
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.attempts.attempt import TaskAttempt, outlast
+from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.attempts.retries import try_later
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_dead_letter
-from orchestrator.queue.tasks.retries import try_later
-from orchestrator.queue.tasks.waiting import put_aside
+from orchestrator.queue.attempts.waiting import put_aside
 from orchestrator.queue.worker.expiry import expired
 from orchestrator.services.plans.attempt import CallWaits
 from orchestrator.store.tasks.plain_tasks import PlainTaskStore, TaskEnd

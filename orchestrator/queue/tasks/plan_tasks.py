@@ -5,6 +5,7 @@ takes on: the task is put aside, and goes on when the engine has told the end, o
 """
 
 from functools import partial
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -19,17 +20,21 @@ from orchestrator.models.plans.workflow import WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.waits import ANSWER
 from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
 from orchestrator.queue.attempts.plan_attempt import PlanTaskAttempt
+from orchestrator.queue.attempts.retries import try_later
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.attempts.waiting import put_aside
 from orchestrator.queue.tasks.engine_watch import EngineWatch
-from orchestrator.queue.tasks.retries import try_later
-from orchestrator.queue.tasks.waiting import put_aside
+from orchestrator.queue.tasks.registry import RunnableKind, TaskDeps
+from orchestrator.services.plans.call_authorization import CallAuthorization
 from orchestrator.services.plans.call_executor import PlanDone, PlanUndone, PlanWaiting
 from orchestrator.services.plans.plan_runner import PlanRunner
-from orchestrator.services.workflows.engine_executor import CALL, engine_plan
+from orchestrator.services.workflows.engine_executor import CALL, EngineExecutor, engine_plan
+from orchestrator.services.workflows.plan_calls import PlanCalls
 from orchestrator.services.workflows.workflow_records import STATUS_UPDATE, status_body
+from orchestrator.services.workflows.workflow_task import WORKFLOW
 from orchestrator.services.workflows.workflow_views import steps_done
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.workflows import WorkflowStore
@@ -182,3 +187,20 @@ def _ending(
         body = make_body("system.error", trouble, tenant_id=tenant_id, correlation_id=correlation_id)
         events.insert(0, ("system.error", body))
     return TaskEnd(status, result, error, events, dead_letter=status is TaskStatus.FAILED)
+
+
+def _handler(deps: TaskDeps) -> PlanTasks:
+    core, stores, settings = deps.core, deps.core.stores, deps.core.settings
+    lifetime_ms, poll_ms = round(settings.workflow_timeout * 1000), round(settings.workflow_poll * 1000)
+    calls = PlanCalls(core.clients, core.coordinator, core.gateway, core.questions)
+    return PlanTasks(
+        deps.queue,
+        stores.workflows,
+        stores.plain_tasks,
+        plans=PlanRunner(CallAuthorization(calls, stores.sessions)),
+        known=PlanRunner(EngineExecutor(core.clients, core.coordinator, lifetime_ms, poll_ms)),
+        watch=EngineWatch(stores.workflows, core.engine, poll_ms),
+    )
+
+
+workflow: Final = RunnableKind(WORKFLOW, _handler)

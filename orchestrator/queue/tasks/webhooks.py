@@ -14,6 +14,7 @@ import structlog
 from attrs import evolve, frozen
 
 from orchestrator.clients.callbacks import CallbackClient
+from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.codec import encode
 from orchestrator.domain.downstream.retry import backoff_seconds
 from orchestrator.domain.webhook_signatures import new_secret, signed_headers
@@ -29,10 +30,12 @@ from orchestrator.models.plans.workflow import WorkflowEnd
 from orchestrator.models.tasks.batch import CallbackEvent
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.lifecycle import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
+from orchestrator.queue.attempts.retries import put_off
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.attempts import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
-from orchestrator.queue.tasks.retries import put_off
+from orchestrator.queue.tasks.registry import RunnableKind, TaskDeps
+from orchestrator.services.tasks.callbacks import WEBHOOK
 from orchestrator.services.workflows.workflow_views import results_of
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.workflows import WorkflowStore
@@ -170,3 +173,12 @@ def _event(name: str, moment: str | None, data: object) -> bytes:
 
 def _told(claim: Claim, error: OrchestratorError) -> bytes:
     return encode(error.body(claim.record.get(b"correlation_id", b"").decode()))
+
+
+def _handler(deps: TaskDeps) -> Webhooks:
+    stores = deps.core.stores
+    client = CallbackClient(AddressGuard(deps.core.settings.callback_allow))
+    return Webhooks(deps.queue, stores.batches, stores.workflows, stores.tenants, client)
+
+
+webhook: Final = RunnableKind(WEBHOOK, _handler)

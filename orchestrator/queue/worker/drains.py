@@ -10,5 +10,5 @@ async def advance_drain(services: QueueServices, tenant_id: str, state: bytes | 
     if state is None or state.decode() != TenantState.DRAINING:
         return
     states = TenantStates(services.redis, services.keys, services.settings.event_log_length)
-    if await states.advance(tenant_id) is TenantState.ACTIVE:
+    if await states.advance(tenant_id, services.kinds.passed_over_by_drains) is TenantState.ACTIVE:
         await services.ready.mark(tenant_id)

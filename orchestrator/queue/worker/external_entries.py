@@ -9,7 +9,7 @@ from orchestrator.domain.tasks.task_messages import read_task_message
 from orchestrator.errors import InvalidBody, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.services.operations.enqueue import complete_turn, new_entry_of
+from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore, ExternalEntry
 
 _log = structlog.get_logger()
@@ -29,9 +29,11 @@ async def import_entry(services: QueueServices, external_entry: ExternalEntry) -
     settings = services.settings
     store = EnqueueStore(services.redis, services.keys, settings.event_log_length)
     try:
-        message = complete_turn(read_task_message(_raw(external_entry), external_entry.tenant_id))
+        message = read_task_message(_raw(external_entry), external_entry.tenant_id)
+        kind = services.kinds.named(str(message.type))
+        entry = new_entry_of(kind.complete(message), kind)
         placed, detail = await store.place(
-            new_entry_of(message), retain_seconds=int(settings.retain_tasks), external_entry=external_entry
+            entry, retain_seconds=int(settings.retain_tasks), external_entry=external_entry
         )
         if placed in _REFUSED:
             path, fault = _REFUSED[placed]

@@ -49,7 +49,7 @@ class DeadLetterQuery:
 )
 async def replay(call: RouteCall) -> RouteAnswer:
     """Do a task again that has ended; for operators and admins."""
-    return RouteAnswer(await call.services.operations.replays.replay_own(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.replays.replay_own(call.ctx, call.id, call.body))
 
 
 @dead_letter_routes.add(
@@ -67,8 +67,8 @@ async def list_dead_letters(call: RouteCall) -> RouteAnswer:
     """List what could not be done, the latest first."""
     query: DeadLetterQuery = call.query
     if query.entry is not None:
-        return page_answer(Page([await call.services.operations.dead_letters.get(call.id, query.entry)]), query.limit)
-    page = await call.services.operations.dead_letters.list(
+        return page_answer(Page([await call.services.dead_letters.get(call.id, query.entry)]), query.limit)
+    page = await call.services.dead_letters.list(
         call.id, error_code=query.error_code, older_than=query.older_than, cursor=query.cursor, limit=query.limit
     )
     return page_answer(page, query.limit)
@@ -86,7 +86,7 @@ async def list_dead_letters(call: RouteCall) -> RouteAnswer:
 )
 async def replay_dead_letters(call: RouteCall) -> RouteAnswer:
     """Do dead letters again, as new tasks: up to 100 a request, and for 10 seconds at most."""
-    return RouteAnswer(await call.services.operations.dead_letters.replay(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.dead_letters.replay(call.ctx, call.id, call.body))
 
 
 @dead_letter_routes.add(
@@ -101,4 +101,4 @@ async def replay_dead_letters(call: RouteCall) -> RouteAnswer:
 )
 async def purge(call: RouteCall) -> RouteAnswer:
     """Delete dead letters; the records of their tasks stay."""
-    return RouteAnswer(await call.services.operations.dead_letters.purge(call.ctx, call.id, call.body))
+    return RouteAnswer(await call.services.dead_letters.purge(call.ctx, call.id, call.body))

@@ -145,7 +145,7 @@ async def rotate_callback_secret(call: RouteCall) -> RouteAnswer:
 async def export(call: RouteCall) -> RouteAnswer:
     """Show a tenant's queued work, in the order in which it is to be imported elsewhere."""
     query: PageQuery = call.query
-    page = await call.services.operations.transfers.export(call.id, cursor=query.cursor, limit=query.limit)
+    page = await call.services.transfers.export(call.id, cursor=query.cursor, limit=query.limit)
     return page_answer(page, query.limit)
 
 
@@ -161,7 +161,7 @@ async def export(call: RouteCall) -> RouteAnswer:
 )
 async def take_in(call: RouteCall) -> RouteAnswer:
     """Take in queued work from elsewhere; tasks that are there already are skipped."""
-    return RouteAnswer(await call.services.operations.transfers.take_in(call.ctx, call.id, call.body.items))
+    return RouteAnswer(await call.services.transfers.take_in(call.ctx, call.id, call.body.items))
 
 
 @tenant_routes.add(

@@ -11,7 +11,6 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
 from orchestrator.codec import structure, unstructure
-from orchestrator.domain.plans.plan_schedule import PlanSchedule
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse
 from orchestrator.models.common.ids import new_id
@@ -20,15 +19,14 @@ from orchestrator.models.events.events import ToolOutcome, ToolStatus
 from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.services.chat.agent_pin import agent_of
+from orchestrator.services.chat.turn_checkpoints import EXECUTED, STREAMED, ExecutedTurn, ResumeState
 from orchestrator.services.chat.turn_deadline import in_time
-from orchestrator.services.chat.turn_execution import STREAMED, Inputs, TurnExecution
-from orchestrator.services.chat.turn_plan import EXECUTED, run_turn, turn_schedule
+from orchestrator.services.chat.turn_execution import Inputs, TurnExecution
 from orchestrator.services.chat.turn_stream import TurnStream
 from orchestrator.services.delegation.delegations import answer_of
 from orchestrator.services.downstream.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.plans.attempt import Attempt, CallWaits, Partial, TurnDone, TurnWaiting
-from orchestrator.services.plans.call_executor import PlannedCall, PlanWaiting
+from orchestrator.services.plans.attempt import Attempt, Partial, TurnDone, TurnWaiting
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.shared.nursery import open_joined_nursery
 
@@ -75,67 +73,53 @@ class _Item:
         announced = trio.Event()
         announced.set()
         stream = TurnStream(run, announced, text="", sequence=0, broken=False)
-        self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
-        if self._waited and TurnExecution.outlived(self._waited, run.message.metadata.retry_count):
-            self._waited = {}
-        self.execution = TurnExecution(
-            run,
-            self._call,
-            services.clients,
-            services.coordinator,
-            stream,
-            self._waited,
-        )
-        self._executed: dict[str, Any] = run.checkpoints.get(EXECUTED) or {}
-        self._agent: AgentConfig
-        self._tools: list[dict[str, Any]] = []
+        kept = ResumeState.read(run.checkpoints)
+        self._resumed = None if kept is None or kept.is_over(run.message.metadata.retry_count) else kept
+        self.execution = TurnExecution(run, self._call, services.clients, services.coordinator, stream, self._resumed)
+        self._executed = ExecutedTurn.read(run.checkpoints)
         self._degraded: list[str] = []
 
     async def run(self) -> TurnDone | TurnWaiting:
-        async with open_joined_nursery() as nursery:
-            if not (self._waited or self._executed):
-                nursery.start_soon(self.execution.prepare)
-            outcome = await run_turn(self, self._run, self._schedule())
-        if isinstance(outcome, PlanWaiting):
-            return TurnWaiting(tuple(outcome.waits))
-        answer = structure(self._executed["answer"], ChatAnswer)
+        outcome = self._executed or await self._execute()
+        if isinstance(outcome, Wait):
+            return TurnWaiting((outcome,))
         took_ms = max(0, now_ms() - from_timestamp(self._run.message.created_at))
-        return TurnDone(evolve(answer, processing_time_ms=took_ms), None, self._executed["agent_version"])
+        return TurnDone(evolve(outcome.answer, processing_time_ms=took_ms), None, outcome.agent_version)
 
-    def _schedule(self) -> PlanSchedule:
-        reads: tuple[str, ...] = ("agent",) if self._waited else ("agent", "tools")
-        return turn_schedule(() if self._executed else reads, question=False, answer=False)
-
-    async def perform(self, call: PlannedCall) -> Any:
-        """Make a call of the item's plan; see `CallExecutor.perform`."""
-        match call.name:
-            case "agent":
-                self._agent = await self._find_agent()
-            case "tools":
-                self._tools = await self._list_tools()
-            case "execute":
-                return await self._execute()
-        return None
-
-    async def _execute(self) -> dict[str, Any]:
+    async def _execute(self) -> ExecutedTurn | Wait:
         """Let the agent answer; where it waits for a service, keep for which. A client's tools are refused to it."""
-        agent, execution, given = self._agent, self.execution, self._run.message.payload
-        if self._waited:
-            wait = structure(self._waited["wait"], Wait)
-            answer = answer_of(self._run.checkpoints, wait.call_id)
-            if answer is None:
-                raise CallWaits(wait)
-            outcome = await execution.resume(agent, wait, answer)
+        execution, resumed = self.execution, self._resumed
+        if resumed is None:
+            inputs = await self._read()
+            agent, outcome = inputs.agent, await execution.start(inputs)
         else:
-            outcome = await execution.start(Inputs(agent, given.get("context", {"messages": []}), self._tools))
-        while isinstance(outcome, TurnWaiting):
-            wait = outcome.waits[0]
-            if wait.kind is WaitKind.DELEGATED:
-                await self._run.checkpoint(STREAMED, execution.state(wait))
-                raise CallWaits(wait)
-            outcome = await execution.resume(agent, wait, _NO_CLIENT)
-        self._executed = {"answer": unstructure(self._answer(outcome)), "agent_version": agent.version}
-        return self._executed
+            answer = answer_of(self._run.checkpoints, resumed.wait.call_id)
+            if answer is None:
+                return resumed.wait
+            agent = await self._find_agent()
+            outcome = await execution.resume(agent, resumed.wait, answer)
+        while isinstance(outcome, Wait):
+            if outcome.kind is WaitKind.DELEGATED:
+                await self._run.checkpoint(STREAMED, unstructure(execution.state(outcome)))
+                return outcome
+            outcome = await execution.resume(agent, outcome, _NO_CLIENT)
+        executed = ExecutedTurn(self._answer(outcome), agent.version)
+        await self._run.checkpoint(EXECUTED, unstructure(executed))
+        return executed
+
+    async def _read(self) -> Inputs:
+        """Read all that the agent is given, at once."""
+        agent: AgentConfig
+        tools: list[dict[str, Any]] = []
+
+        async def list_tools() -> None:
+            tools.extend(await self._list_tools())
+
+        async with open_joined_nursery() as nursery:
+            nursery.start_soon(self.execution.prepare)
+            nursery.start_soon(list_tools)
+            agent = await self._find_agent()
+        return Inputs(agent, self._run.message.payload.get("context", {"messages": []}), tools)
 
     async def _find_agent(self) -> AgentConfig:
         given = self._run.message.payload.get("agent_config")

@@ -14,13 +14,13 @@ from orchestrator.models.tasks.task import Task
 from orchestrator.services.chat.turn_tools import DELEGATED_MS
 from orchestrator.services.shared.views import admission_refused
 from orchestrator.services.tasks.new_tasks import new_task
+from orchestrator.services.tasks.task_kinds import TaskKind
 from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.tasks.admission import Verdict
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds
 
-TOOL_RUN: Final = MessageType("tool", "execute")
-TOOL_PRIORITY: Final = 2
+TOOL_RUN: Final = TaskKind(MessageType("tool", "execute"), priority=2)
 
 
 @frozen
@@ -62,7 +62,7 @@ class ToolRunService:
             ctx,
             TOOL_RUN,
             payload,
-            priority=TOOL_PRIORITY if ctx.priority is None else ctx.priority,
+            priority=ctx.priority,
             timeout_ms=int(self.settings.turn_timeout * 1000),
         )
         await self.known.note(ctx.tenant_id)

@@ -1,4 +1,13 @@
-"""A chat turn, from the user's message to the stored answer: a plan (`services.turn_plan`), and who makes its calls.
+"""A chat turn, from the user's message to the stored answer: a plan whose calls are always the same.
+
+    question ────────────────────────────────────┐
+    agent ───┐                                   │
+    context ─┼─▶ execution, streaming ─▶ kept ───┴─▶ answer
+    tools ───┘
+
+What has been read is not kept: a later attempt reads it again, in the version of the agent that the first one has
+pinned. What has an effect is (`turn_checkpoints`): the agent's answer, and how the turn stood when it began to wait. So
+a later attempt has fewer calls.
 
 What an agent spends on language models is not counted here: agents reach those only through the gateway, which is
 where it is counted (`services.gateway`). The figures of an answer are for those who read it.
@@ -11,8 +20,7 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.opening import Clients
-from orchestrator.codec import structure, unstructure
-from orchestrator.domain.plans.plan_schedule import PlanSchedule
+from orchestrator.codec import unstructure
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse
 from orchestrator.models.common.ids import new_id
@@ -21,16 +29,15 @@ from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.tasks.waits import Wait
 from orchestrator.services.chat.agent_pin import agent_of
+from orchestrator.services.chat.turn_checkpoints import EXECUTED, STREAMED, ExecutedTurn, ResumeState
 from orchestrator.services.chat.turn_deadline import in_time
-from orchestrator.services.chat.turn_execution import STREAMED, Inputs, TurnExecution
+from orchestrator.services.chat.turn_execution import Inputs, TurnExecution
 from orchestrator.services.chat.turn_memory import TurnMemory
-from orchestrator.services.chat.turn_plan import ALL_READS, EXECUTED, run_turn, turn_schedule
 from orchestrator.services.chat.turn_stream import TurnStream
 from orchestrator.services.delegation.delegations import answer_of
 from orchestrator.services.downstream.agent_catalog import TOOLS, AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.plans.attempt import Attempt, CallWaits, Partial, TurnDone, TurnWaiting
-from orchestrator.services.plans.call_executor import PlannedCall, PlanWaiting
+from orchestrator.services.plans.attempt import Attempt, Partial, TurnDone, TurnWaiting
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.shared.nursery import open_joined_nursery
 
@@ -75,82 +82,43 @@ class _Turn:
         self._run = run
         self._services = services
         self._call = call_of(run.message, deadline)
-        self._waited: dict[str, Any] = run.checkpoints.get(STREAMED) or {}
-        failures = run.message.metadata.retry_count
-        self._resumes = bool(self._waited) and not TurnExecution.outlived(self._waited, failures)
-        self._executed: dict[str, Any] = run.checkpoints.get(EXECUTED) or {}
-        self._agent: AgentConfig
-        self._context: dict[str, Any] = {}
-        self._tools: list[dict[str, Any]] = []
-        self._answer_id: str = self._waited.get("answer_id") or new_id()
+        self._executed = ExecutedTurn.read(run.checkpoints)
+        kept = ResumeState.read(run.checkpoints)
+        self._resumed = None if kept is None or kept.is_over(run.message.metadata.retry_count) else kept
+        self._answer_id = (kept and kept.answer_id) or new_id()
         self._announced = trio.Event()
         self._memory = TurnMemory(
             run,
             services.clients.conversation,
             services.coordinator,
-            self._waited.get("conversation_id") or run.session.conversation_id,
-            question_stored=self._waited.get("question_stored", False),
-            degraded=set(self._waited.get("degraded", ())),
+            (kept and kept.conversation_id) or run.session.conversation_id,
+            question_stored=kept is not None and kept.question_stored,
+            degraded=set(kept.degraded if kept else ()),
         )
-        again = self._resumed_mark in run.checkpoints if self._resumes else run.attempt > 1
+        resumed = self._resumed
         self._stream = TurnStream(
             run,
             self._announced,
-            text=self._waited.get("text", ""),
-            sequence=self._waited.get("sequence", 0),
-            broken=again,
+            text=resumed.text if resumed else "",
+            sequence=resumed.sequence if resumed else 0,
+            broken=_resumption_of(resumed.wait) in run.checkpoints if resumed else run.attempt > 1,
         )
-        self.execution = TurnExecution(
-            run,
-            self._call,
-            services.clients,
-            services.coordinator,
-            self._stream,
-            self._waited,
-        )
-
-    @property
-    def _resumed_mark(self) -> str:
-        return f"resumed:{self._waited['wait']['call_id']}"
+        self.execution = TurnExecution(run, self._call, services.clients, services.coordinator, self._stream, resumed)
 
     async def run(self) -> TurnDone | TurnWaiting:
         async with open_joined_nursery() as nursery:
             nursery.start_soon(self._announce)
-            if not (self._resumes or self._executed):
-                nursery.start_soon(self.execution.prepare)
-            schedule = self._schedule()
-            outcome = await run_turn(self, self._run, schedule)
-        if isinstance(outcome, PlanWaiting):
-            await self._remember(outcome.waits[0])
-            return TurnWaiting(tuple(outcome.waits))
-        answer = self._answered()
-        missed = (schedule.calls[name].service for name in outcome.failed)
-        degraded = sorted(self._memory.degraded.union(answer.degraded, missed))
+            if not self._memory.question_stored:
+                nursery.start_soon(self._memory.store_question, self._call)
+            outcome = self._executed or await self._execute()
+        if isinstance(outcome, Wait):
+            await self._remember(outcome)
+            return TurnWaiting((outcome,))
+        answer = outcome.answer
+        await self._memory.store_answer(self._call, _said(answer, {}))
+        degraded = sorted(self._memory.degraded.union(answer.degraded))
         answer = evolve(answer, degraded=degraded, processing_time_ms=self._took_ms())
-        return TurnDone(answer, self._memory.conversation_id, self._executed["agent_version"])
-
-    def _schedule(self) -> PlanSchedule:
-        question = not self._memory.question_stored
-        if self._executed:
-            return turn_schedule((), question=question)
-        return turn_schedule(("agent",) if self._resumes else ALL_READS, question=question)
-
-    async def perform(self, call: PlannedCall) -> Any:
-        """Make a call of the turn's plan; see `CallExecutor.perform`. What is read stays here, for the execution."""
-        match call.name:
-            case "question":
-                await self._memory.store_question(self._call)
-            case "agent":
-                self._agent = await agent_of(self._run, self._call, self._services.catalog)
-            case "context":
-                self._context = await self._memory.recall(self._call)
-            case "tools":
-                self._tools = await self._list_tools()
-            case "execute":
-                return await self._execute()
-            case "answer":
-                await self._memory.store_answer(self._call, _said(self._answered(), {}))
-        return None
+        return TurnDone(answer, self._memory.conversation_id, outcome.agent_version)
 
     async def _announce(self) -> None:
         message = self._run.message
@@ -158,44 +126,59 @@ class _Turn:
         await self._run.emit("chat.status_update", status)
         self._announced.set()
 
-    async def _execute(self) -> dict[str, Any]:
-        """Let the agent answer."""
-        if self._resumes:
-            wait = structure(self._waited["wait"], Wait)
+    async def _execute(self) -> ExecutedTurn | Wait:
+        """Let the agent answer, and keep its answer before anything depends on it; a wait where it comes later."""
+        if self._resumed is None:
+            inputs = await self._read()
+            agent, response = inputs.agent, await self.execution.start(inputs)
+        else:
+            wait = self._resumed.wait
             answer = answer_of(self._run.checkpoints, wait.call_id)
             if answer is None:
                 # The worker was lost between remembering the turn and putting it aside: a client is yet to be asked.
-                raise CallWaits(wait)
-            await self._run.checkpoint(self._resumed_mark, result=True)
-            response = await self.execution.resume(self._agent, wait, answer)
-        else:
-            response = await self.execution.start(Inputs(self._agent, self._context, self._tools))
-        if isinstance(response, TurnWaiting):
-            raise CallWaits(response.waits[0])
-        self._executed = {"answer": unstructure(self._answer(response)), "agent_version": self._agent.version}
+                return wait
+            agent = await agent_of(self._run, self._call, self._services.catalog)
+            await self._run.checkpoint(_resumption_of(wait), result=True)
+            response = await self.execution.resume(agent, wait, answer)
+        if isinstance(response, Wait):
+            return response
+        self._executed = ExecutedTurn(self._answer(response), agent.version)
+        await self._run.checkpoint(EXECUTED, unstructure(self._executed))
         return self._executed
 
-    async def _list_tools(self) -> list[dict[str, Any]]:
-        try:
-            return await self._services.catalog.tools(self._call, self._run.session.agent_id)
-        except (ServiceFault, NotFound):
-            self._memory.degraded.add(TOOLS.service)
-            return []
+    async def _read(self) -> Inputs:
+        """Read all that the agent is given, at once."""
+        agent: AgentConfig
+        context: dict[str, Any] = {}
+        tools: list[dict[str, Any]] = []
+
+        async def recall() -> None:
+            context.update(await self._memory.recall(self._call))
+
+        async def list_tools() -> None:
+            try:
+                tools.extend(await self._services.catalog.tools(self._call, self._run.session.agent_id))
+            except (ServiceFault, NotFound):
+                self._memory.degraded.add(TOOLS.service)
+
+        async with open_joined_nursery() as nursery:
+            nursery.start_soon(self.execution.prepare)
+            nursery.start_soon(recall)
+            nursery.start_soon(list_tools)
+            agent = await agent_of(self._run, self._call, self._services.catalog)
+        return Inputs(agent, context, tools)
 
     async def _remember(self, wait: Wait) -> None:
-        state = {
-            **self.execution.state(wait),
-            "text": self._stream.text,
-            "sequence": self._stream.sequence,
-            "answer_id": self._answer_id,
-            "conversation_id": self._memory.conversation_id,
-            "question_stored": self._memory.question_stored,
-            "degraded": sorted(self._memory.degraded),
-        }
-        await self._run.checkpoint(STREAMED, state)
-
-    def _answered(self) -> ChatAnswer:
-        return structure(self._executed["answer"], ChatAnswer)
+        state = evolve(
+            self.execution.state(wait),
+            text=self._stream.text,
+            sequence=self._stream.sequence,
+            answer_id=self._answer_id,
+            conversation_id=self._memory.conversation_id,
+            question_stored=self._memory.question_stored,
+            degraded=tuple(sorted(self._memory.degraded)),
+        )
+        await self._run.checkpoint(STREAMED, unstructure(state))
 
     def _answer(self, response: AgentResponse) -> ChatAnswer:
         return ChatAnswer(
@@ -221,8 +204,8 @@ class _Turn:
 
     async def _keep(self, partial: Partial) -> None:
         call = evolve(self._call, deadline=trio.current_time() + GOODBYE_SECONDS)
-        if self._executed:
-            partial.answer = self._answered()
+        if self._executed is not None:
+            partial.answer = self._executed.answer
         elif self._stream.text:
             partial.answer = self._answer(AgentResponse(self._stream.text))
         if partial.answer is not None:
@@ -239,3 +222,8 @@ def _said(answer: ChatAnswer, metadata: dict[str, Any]) -> HistoryMessage:
     return HistoryMessage(
         answer.message_id, Speaker.ASSISTANT, answer.content, to_timestamp(now_ms()), answer.content_type, metadata
     )
+
+
+def _resumption_of(wait: Wait) -> str:
+    """Name the checkpoint that says that an attempt has gone on with the answer to a wait."""
+    return f"resumed:{wait.call_id}"

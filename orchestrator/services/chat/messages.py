@@ -17,7 +17,7 @@ from orchestrator.errors import (
     Unprocessable,
     revive,
 )
-from orchestrator.models.common.envelope import FieldFault, MessageType
+from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.limits import RateState
 from orchestrator.models.common.principal import RequestContext
@@ -35,6 +35,7 @@ from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Task, TaskMessage, TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer
 from orchestrator.services.chat.transcripts import Transcripts
+from orchestrator.services.chat.turn_task import CHAT_TURN
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.views import (
     admission_refused,
@@ -54,9 +55,6 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Admission, AdmissionBounds, AdmissionStore, Verdict
 from orchestrator.store.tasks.tasks import TaskStore
-
-CHAT_TURN: Final = MessageType("chat", "message")
-CHAT_PRIORITY: Final = 1
 
 _STANDING: Final = {
     TaskStatus.PENDING: MessageStatus.QUEUED,
@@ -161,7 +159,7 @@ class ChatService:
             ctx,
             CHAT_TURN,
             payload,
-            priority=CHAT_PRIORITY if ctx.priority is None else ctx.priority,
+            priority=ctx.priority,
             timeout_ms=int(self.settings.turn_timeout * 1000),
             session_id=session_id,
             message_id=message_id,

@@ -31,7 +31,8 @@ async def in_time(
         PlanTimeout: the time was over.
     """
     try:
-        return await work()
+        with trio.CancelScope(deadline=deadline):
+            return await work()
     except trio.Cancelled:
         await stopped()
         raise

@@ -1,6 +1,5 @@
 """The agent at work: its execution, leg by leg, with the tools that it asks for in between."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -9,7 +8,6 @@ from attrs import define, evolve, field, frozen
 
 from orchestrator.clients.agent_execution import Execution, read_response
 from orchestrator.clients.opening import Clients
-from orchestrator.codec import unstructure
 from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFault, ServiceRefused
 from orchestrator.models.agents.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
 from orchestrator.models.common.call import CallContext
@@ -17,16 +15,14 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
 from orchestrator.models.plans.orchestration import HIGH, MEDIUM, ServiceCall
 from orchestrator.models.tasks.waits import CallAnswer, Callback, Wait
+from orchestrator.services.chat.turn_checkpoints import ResumeState, execution_call
 from orchestrator.services.chat.turn_stream import TurnStream
 from orchestrator.services.chat.turn_tools import DELEGATED_MS, async_tools, client_wait, outcome_of, service_wait
 from orchestrator.services.delegation.delegations import answer_of, result_of
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.plans.attempt import Attempt, TurnWaiting
+from orchestrator.services.plans.attempt import Attempt
 
-STREAMED: Final = "streamed"
-"""Checkpoint: `TurnExecution.state` when the turn began to wait for somebody's answer, and what else it will need."""
 _CANCEL_SECONDS: Final = 1.0
-_EXECUTING: Final = "execute."
 EXECUTE: Final = ServiceCall("agent_execution", "execute", HIGH)
 TOOL_RESULT: Final = ServiceCall("agent_execution", "tool_result", HIGH)
 TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
@@ -47,63 +43,56 @@ class Inputs:
 
 @define
 class TurnExecution:
-    """One turn's execution at Agent Execution."""
+    """One turn's execution at Agent Execution.
+
+    Args:
+        run: the attempt at the turn.
+        call: what its calls carry.
+        clients: the services.
+        coordinator: how they are called.
+        stream: where the agent's words go.
+        resumed: how the turn stood when an earlier attempt put it aside; None: this execution is a new one.
+    """
 
     run: Attempt
     call: CallContext
     clients: Clients
     coordinator: ServiceCoordinator
     stream: TurnStream
-    _waited: Mapping[str, Any]
-    """What `state` was when an earlier attempt began to wait; empty: none did."""
-    execution_id: str = field(init=False)
+    resumed: ResumeState | None
+    execution_id: str = field(init=False, default="")
     """Set while the execution may be running there."""
-    rounds: int = field(init=False)
-    async_tools: frozenset[str] = field(init=False)
+    rounds: int = field(init=False, default=0)
+    async_tools: frozenset[str] = field(init=False, default=frozenset())
     """Those that are started, and answer later."""
-    _callback: Callback | None = field(default=None, init=False)
-    _prepared: trio.Event = field(factory=trio.Event, init=False)
+    _callback: Callback | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        self.execution_id = self._waited.get("execution_id", "")
-        self.rounds = self._waited.get("rounds", 0)
-        self.async_tools = frozenset(self._waited.get("async_tools", ()))
+        if self.resumed is not None:
+            self.execution_id = self.resumed.execution_id
+            self.rounds = self.resumed.rounds
+            self.async_tools = frozenset(self.resumed.async_tools)
 
-    def state(self, wait: Wait) -> dict[str, Any]:
-        """Return what a later attempt needs, to go on when `wait` has been answered."""
-        return {
-            "wait": unstructure(wait),
-            "execution_id": self.execution_id,
-            "rounds": self.rounds,
-            "async_tools": sorted(self.async_tools),
-        }
+    def state(self, wait: Wait) -> ResumeState:
+        """Return how the execution stands, for the attempt that goes on when `wait` has been answered."""
+        return ResumeState(wait, self.execution_id, self.rounds, tuple(sorted(self.async_tools)))
 
     @property
     def _executing(self) -> str:
-        """Name the call; after a failure the turn starts over with another one."""
-        return f"{_EXECUTING}{self.run.message.metadata.retry_count}"
-
-    @staticmethod
-    def outlived(waited: dict[str, Any], failures: int) -> bool:
-        """Tell whether a wait was for an execution that has failed since: the turn starts over with another one."""
-        call_id = str(waited["wait"]["call_id"])
-        return call_id.startswith(_EXECUTING) and call_id != f"{_EXECUTING}{failures}"
+        return execution_call(self.run.message.metadata.retry_count)
 
     async def prepare(self) -> None:
-        """Have the agent's answer taken, should it come later; `start` waits for it."""
+        """Have the agent's answer taken, should it come later; goes before `start`."""
         self._callback = await self.run.delegations.register(self._executing, EXECUTE.service, DELEGATED_MS)
-        self._prepared.set()
 
-    async def start(self, inputs: Inputs) -> AgentResponse | TurnWaiting:
+    async def start(self, inputs: Inputs) -> AgentResponse | Wait:
         """Let the agent answer the turn's question; raises what `Transport.call` raises, or FencedOut."""
         run = self.run
-        await self._prepared.wait()
         self.async_tools = async_tools(inputs.tools)
         if self._callback is None:
             # An earlier attempt was lost after the service had taken the execution on.
             answer = answer_of(run.checkpoints, self._executing)
-            waiting = TurnWaiting((service_wait(self._executing),))
-            return waiting if answer is None else await self._answered(answer)
+            return service_wait(self._executing) if answer is None else await self._answered(answer)
 
         async def leg(limited: CallContext) -> AgentOutcome:
             # A broken stream can't be gone on with: each try is an execution of its own.
@@ -125,7 +114,7 @@ class TurnExecution:
 
         return await self._go_on(inputs.agent, await self.coordinator.run(EXECUTE, self.call, leg))
 
-    async def resume(self, agent: AgentConfig, wait: Wait, answer: CallAnswer) -> AgentResponse | TurnWaiting:
+    async def resume(self, agent: AgentConfig, wait: Wait, answer: CallAnswer) -> AgentResponse | Wait:
         """Go on with what was waited for: the result of a tool, or the agent's whole answer."""
         if wait.call_id == self._executing:
             return await self._answered(answer)
@@ -151,7 +140,7 @@ class TurnExecution:
             except OrchestratorError as error:
                 _log.warning("execution not cancelled", task_id=self.run.message.task_id, reason=error.message)
 
-    async def _go_on(self, agent: AgentConfig, outcome: AgentOutcome) -> AgentResponse | TurnWaiting:
+    async def _go_on(self, agent: AgentConfig, outcome: AgentOutcome) -> AgentResponse | Wait:
         while isinstance(outcome, ToolRequest):
             self.rounds += 1
             if self.rounds > TOOL_ROUNDS:
@@ -159,15 +148,15 @@ class TurnExecution:
                     f"The agent asked for more than {TOOL_ROUNDS} tools in one turn.", service="agent_execution"
                 )
             if outcome.tool_id in agent.client_tools:
-                return TurnWaiting((client_wait(outcome.tool_call_id, outcome.tool_id, outcome.parameters),))
+                return client_wait(outcome.tool_call_id, outcome.tool_id, outcome.parameters)
             used = await self._use(outcome)
             if isinstance(used, Wait):
-                return TurnWaiting((used,))
+                return used
             outcome = await self._hand_over(outcome.tool_call_id, used)
         if isinstance(outcome, AgentAccepted):
             self.execution_id = outcome.execution_id or self.execution_id
             await self.run.delegations.sent(self._executing, EXECUTE.service, self.execution_id)
-            return TurnWaiting((service_wait(self._executing),))
+            return service_wait(self._executing)
         self.execution_id = ""
         return outcome
 

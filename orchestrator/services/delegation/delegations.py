@@ -4,12 +4,14 @@ from typing import Any, Final, Protocol
 
 from orchestrator.codec import structure
 from orchestrator.errors import InternalFault, revive
+from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Callback
+from orchestrator.services.tasks.task_kinds import TaskKind
 
 CANCELLABLE: Final = frozenset({"agent_execution", "workflow_engine"})
 """Services that can be told that nobody wants their work any more."""
-CANCEL_TASK: Final = "delegation.cancel"
-"""Type of the tasks that tell them."""
+CANCEL_TASK: Final = TaskKind(MessageType("delegation", "cancel"), priority=1)
+"""Of the tasks that tell them."""
 GRACE_MS: Final = 600_000
 """How much longer than its wait a callback token lives: an answer that comes too late is still told so."""
 

@@ -1,35 +1,23 @@
 """What services tell of work that was handed on to them: whoever presents the call's token is heard, once."""
 
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attrs import asdict, field, frozen
+from attrs import asdict, frozen
 
 from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.codec import encode
 from orchestrator.errors import NotFound, PermissionMissing, Unprocessable
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.events.events import ChatStatusUpdate
-from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.task_updates import TaskFail, TaskProgress, TaskUpdate, TaskUpdated
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer
+from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.plans.delegations import DelegationStore, Reported, Taken, Verdict
+from orchestrator.store.plans.delegations import DelegationStore, Taken, Verdict
 from orchestrator.store.scheduling.ready import ReadyTenants
 
-ToldEvents = list[tuple[str, object]]
-"""Events, by name."""
-Teller = Callable[[str, Reported, TaskProgress], ToldEvents]
-"""Says what followers of a task are told of some progress: (task id, whose task, progress)."""
 _UNTOLD: Final = frozenset({"callback_token", "task_id"})
-
-
-def tell_turn(task_id: str, task: Reported, progress: TaskProgress) -> ToldEvents:
-    """Tell the followers of a session how far the service is that works on the turn's answer."""
-    status = ChatStatusUpdate(str(task.message_id), task_id, MessageStatus.PROCESSING, progress.progress)
-    return [("chat.status_update", status)]
 
 
 @frozen
@@ -39,12 +27,12 @@ class TaskUpdateService:
     Args:
         store: where they go.
         ready: told when a task may go on.
-        tellers: what is told of progress, by the type of the task; of others nothing is told, and the record has it.
+        kinds: they know what is told of progress.
     """
 
     store: DelegationStore
     ready: ReadyTenants
-    tellers: Mapping[str, Teller] = field(factory=lambda: {"chat.message": tell_turn})
+    kinds: TaskKinds
 
     async def take(self, ctx: RequestContext, task_id: str, token: str | None, update: TaskUpdate) -> TaskUpdated:
         """Take what a service tells.
@@ -82,8 +70,8 @@ class TaskUpdateService:
         task = await self.store.reported(tenant_id, task_id)
         if task is None:
             return Verdict(Taken.UNKNOWN)
-        teller = self.tellers.get(task.type)
-        told = teller(task_id, task, update) if teller is not None else []
+        tell = self.kinds.named(task.type).tell
+        told = tell(task_id, task, update) if tell is not None else []
         kept = {name: value for name, value in asdict(update).items() if value is not None and name not in _UNTOLD}
         return await self.store.progress(
             tenant_id,

@@ -4,7 +4,7 @@ from attrs import evolve, frozen
 
 from orchestrator.codec import decode, structure, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain.tasks.replays import calls_before, changed
+from orchestrator.domain.tasks.replays import changed
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import NotFound, OrchestratorError, PermissionMissing, QueueFull, TaskUnfinished
 from orchestrator.models.common.ids import new_id
@@ -12,19 +12,15 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.replay import Replayed, ReplayRequest
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
-from orchestrator.services.operations.enqueue import CHAT_TURN, complete_turn, new_entry_of
-from orchestrator.services.plans.plan_journal import UNDO
+from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.services.shared.views import rate_limited, session_closed, session_not_found, tenant_refuses
-from orchestrator.services.workflows.workflow_records import WORKFLOW, is_result
+from orchestrator.services.tasks.task_kinds import TaskKind, TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore, TaskRecord
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.enqueue import EnqueueBounds, Enqueued, EnqueueStore
-
-ANSWERING = "execute"
-"""The one call of a chat turn that a replay can begin with: an answer is given anew, or not at all."""
 
 
 @frozen
@@ -38,6 +34,7 @@ class ReplayService:
     audit: AuditTrail
     settings: AgentOrchestratorSettings
     rates: Rates
+    kinds: TaskKinds
 
     async def replay_own(self, ctx: RequestContext, task_id: str, request: ReplayRequest) -> Replayed:
         """Do a task of the caller's tenant again; see `replay`.
@@ -64,7 +61,8 @@ class ReplayService:
         if TaskStatus(record.status) not in FINISHED:
             raise TaskUnfinished(f"Task {task_id} is {record.status}: it can be replayed when it has ended.")
         message = self._message(ctx, record, request)
-        reused = self._reused(record, message, request)
+        kind = self.kinds.named(str(message.type))
+        reused = [] if request.from_call is None else kind.reused(record, request.from_call)
         replayed = Replayed(
             replay_of=task_id,
             dry_run=request.dry_run,
@@ -75,7 +73,7 @@ class ReplayService:
         )
         if request.dry_run:
             return replayed
-        await self._place(message, task_id, {f"checkpoint:{name}": record.checkpoints[name] for name in reused})
+        await self._place(message, kind, task_id, {f"checkpoint:{name}": record.checkpoints[name] for name in reused})
         await self.store.note_replay(tenant_id, task_id, message.task_id)
         await self.audit.done(
             ctx,
@@ -98,7 +96,7 @@ class ReplayService:
             traceparent=str(ctx.trace),
             request_id=ctx.request_id,
         )
-        return complete_turn(
+        return self.kinds.named(str(message.type)).complete(
             evolve(
                 message,
                 message_id=new_id(),
@@ -111,26 +109,14 @@ class ReplayService:
             )
         )
 
-    def _reused(self, record: TaskRecord, message: TaskMessage, request: ReplayRequest) -> list[str]:
-        if request.from_call is None:
-            return []
-        if str(message.type) == CHAT_TURN:
-            # What a turn keeps on its way belongs to one execution of the agent, which is over.
-            return calls_before([ANSWERING], request.from_call, complete=True)
-        done = list(record.checkpoints)
-        if message.type == WORKFLOW:
-            # What a plan waited for, and how it was undone, belongs to the task that did so; what was undone is gone.
-            done = [] if UNDO in done else [name for name in done if is_result(name)]
-        return calls_before(done, request.from_call, complete=record.status == TaskStatus.COMPLETED)
-
-    async def _place(self, message: TaskMessage, task_id: str, checkpoints: dict[str, bytes]) -> None:
+    async def _place(self, message: TaskMessage, kind: TaskKind, task_id: str, checkpoints: dict[str, bytes]) -> None:
         tenant_id, user_id, settings = message.tenant_id, message.metadata.user_id, self.settings
         passed, wait_ms = await self.limits.count(tenant_id, user_id, self.rates)
         if not passed:
             raise rate_limited(wait_ms)
         expiry = {"expires_at": now_ms() + round(settings.queue_timeout * 1000)} if settings.queue_timeout else {}
         placed, detail = await self.placement.place(
-            new_entry_of(message, {"replay_of": task_id, **expiry, **checkpoints}),
+            new_entry_of(message, kind, {"replay_of": task_id, **expiry, **checkpoints}),
             retain_seconds=int(settings.retain_tasks),
             bounds=EnqueueBounds(settings.queue_length, settings.session_queue_length),
         )

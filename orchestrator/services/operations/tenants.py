@@ -25,6 +25,7 @@ from orchestrator.models.operations.tenant import (
 from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
 from orchestrator.services.shared.nursery import open_joined_nursery
+from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -39,6 +40,7 @@ class TenantService:
     store: TenantStates
     ready: ReadyTenants
     audit: AuditTrail
+    kinds: TaskKinds
     notices: SystemEvents | None = None
 
     async def get(self, tenant_id: str) -> Tenant:
@@ -97,7 +99,7 @@ class TenantService:
         if seen is None:
             raise TransitionRefused(f"Tenant {tenant_id} is drained, or about to be: resume it before it is paused.")
         if new is not TenantState.PAUSED:
-            await self.store.advance(tenant_id)
+            await self._advance(tenant_id)
         if new is TenantState.ACTIVE:
             await self.ready.mark(tenant_id)
         how = f", {drain.mode}" if new is TenantState.DRAINING else ""
@@ -149,10 +151,13 @@ class TenantService:
     async def _look(self, tenant_id: str) -> Tenant:
         seen = await self.store.look(tenant_id)
         assert seen is not None  # noqa: S101 - only a change can be refused
-        if seen.tenant.state is TenantState.DRAINING and await self.store.advance(tenant_id) is not seen.tenant.state:
+        if seen.tenant.state is TenantState.DRAINING and await self._advance(tenant_id) is not seen.tenant.state:
             seen = await self.store.look(tenant_id)
             assert seen is not None  # noqa: S101 - only a change can be refused
         return seen.tenant
+
+    async def _advance(self, tenant_id: str) -> TenantState:
+        return await self.store.advance(tenant_id, self.kinds.passed_over_by_drains)
 
     async def _page(self, load: Callable[[str], Awaitable[T]], cursor: str | None, limit: int) -> Page[T]:
         names = await self.store.names()

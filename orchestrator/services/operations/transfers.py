@@ -17,6 +17,7 @@ from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
 from orchestrator.services.shared.views import tenant_refuses
+from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.transfers import PHASES, TransferStore
 from orchestrator.store.scheduling.due import DueTenants
@@ -41,6 +42,7 @@ class TransferService:
     due: DueTenants
     audit: AuditTrail
     settings: AgentOrchestratorSettings
+    kinds: TaskKinds
 
     async def export(self, tenant_id: str, *, cursor: str | None, limit: int) -> Page[TransferItem]:
         """Show queued work, in the order in which it is to be imported; nothing of it changes.
@@ -99,7 +101,8 @@ class TransferService:
         if item.due_ms is not None:
             record["status"] = item.fields.get("status", "pending")
         placed, detail = await self.placement.place(
-            new_entry_of(message, record, due_ms=item.due_ms), retain_seconds=int(self.settings.retain_tasks)
+            new_entry_of(message, self.kinds.named(str(message.type)), record, due_ms=item.due_ms),
+            retain_seconds=int(self.settings.retain_tasks),
         )
         if placed is Enqueued.TENANT:
             raise tenant_refuses(str(detail))

@@ -29,6 +29,8 @@ WAIT: Final = "wait:"
 UNDO: Final = "undo:"
 MAX_PARAMETER_BYTES: Final = 1_048_576
 """Of one call, as JSON, with what its references stand for."""
+MAX_RESULT_BYTES: Final = 1_048_576
+"""Of all calls of a plan together, as JSON."""
 
 
 class PlanJournal:
@@ -39,7 +41,6 @@ class PlanJournal:
         input_: what `$.input` refers to.
         run: the attempt.
         context: what its calls carry.
-        result_bytes: what all results may have together, as JSON.
     """
 
     def __init__(
@@ -48,10 +49,8 @@ class PlanJournal:
         input_: Mapping[str, Any],
         run: PlanAttempt,
         context: CallContext,
-        result_bytes: int,
     ) -> None:
         self._plan = plan
-        self._result_bytes = result_bytes
         self._run = run
         self._context = context
         self._calls: dict[str, dict[str, Any]] = {}
@@ -137,8 +136,8 @@ class PlanJournal:
             PayloadTooLarge: together with the others it is more than is kept.
         """
         self._bytes += len(encode(result))
-        if self._bytes > self._result_bytes:
-            raise PayloadTooLarge(f"The results of the plan are together larger than {self._result_bytes} bytes.")
+        if self._bytes > MAX_RESULT_BYTES:
+            raise PayloadTooLarge(f"The results of the plan are together larger than {MAX_RESULT_BYTES} bytes.")
 
     async def settle(
         self, name: str, state: CallState, outcome: dict[str, Any], error: ErrorBody | None = None

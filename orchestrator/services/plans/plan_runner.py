@@ -26,20 +26,12 @@ _log = structlog.get_logger("orchestrator.services.plans.plan_runner")
 
 @frozen
 class PlanRunner:
-    """Runs attempts at plans.
-
-    Args:
-        performer: makes their calls.
-        path: where errors say that the plan is; None: they do not name the call.
-        result_bytes: what all results of a plan may have together, as JSON.
-    """
+    """Runs attempts at plans; `executor` makes their calls."""
 
     executor: CallExecutor
-    path: str | None = "$.plan"
-    result_bytes: int = 1_048_576
 
     async def run(
-        self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanAttempt, schedule: PlanSchedule | None = None
+        self, plan: OrchestrationPlan, input_: Mapping[str, Any], run: PlanAttempt
     ) -> PlanDone | PlanWaiting | PlanUndone:
         """Run one attempt, from what earlier attempts have left.
 
@@ -50,15 +42,13 @@ class PlanRunner:
             plan: one that `domain.plans` finds no fault in.
             input_: what `$.input` refers to.
             run: the attempt.
-            schedule: of the plan's calls, where they have been looked through before.
 
         Raises:
             PlanTimeout: the deadline has passed, and the plan is not one that is undone.
             OrchestratorError: a call has failed and the plan can't go on without it; `details` name the call.
             FencedOut: another worker has taken the task over.
         """
-        schedule = schedule or PlanSchedule.of(plan.calls, plan.strategy)
-        return await _Attempt(plan, input_, run, schedule, self).run()
+        return await _Attempt(plan, input_, run, self.executor).run()
 
 
 class _Attempt:
@@ -67,17 +57,15 @@ class _Attempt:
         plan: OrchestrationPlan,
         input_: Mapping[str, Any],
         run: PlanAttempt,
-        schedule: PlanSchedule,
-        runner: PlanRunner,
+        executor: CallExecutor,
     ) -> None:
         self._plan = plan
-        self._path = runner.path
         self._run = run
-        self._executor = runner.executor
+        self._executor = executor
         self._seconds = min(plan.deadline_ms, run.message.metadata.timeout_ms) / 1000
         self._deadline = trio.current_time() + self._seconds
-        self._schedule = schedule
-        self._record = PlanJournal(plan, input_, run, call_of(run.message, self._deadline), runner.result_bytes)
+        self._schedule = PlanSchedule.of(plan.calls, plan.strategy)
+        self._record = PlanJournal(plan, input_, run, call_of(run.message, self._deadline))
         self._holds: dict[str, bool] = {}
         """Whether the condition of a call is true, of those that were looked at."""
         self._refused: dict[str, OrchestratorError] = {}
@@ -132,7 +120,7 @@ class _Attempt:
             self._holds[name] = conditions.holds(self._plan.calls[name].when or {}, self._record.data)
         except references.TooCostly as costly:
             self._holds[name] = True
-            fault = FieldFault(f"{self._path or '$'}.calls.{name}.when", f"can't be decided: {costly}")
+            fault = _at(f"{name}.when", f"can't be decided: {costly}")
             self._refused[name] = Unprocessable(f"A condition can't be decided: {costly}.", details=[fault])
 
     async def _make_all(self, name: str | None, nursery: trio.Nursery) -> None:
@@ -161,7 +149,7 @@ class _Attempt:
         late = isinstance(error, CallTimeout)
         if late and trio.current_time() >= self._deadline:
             await trio.sleep_forever()  # The call's deadline was the plan's, which ends all of them at this moment.
-        fault = _with_details(error, self._at(name, f"failed with {error.code}"))
+        fault = _with_details(error, [_at(name, f"failed with {error.code}")])
         if self._plan.calls[name].optional or self._plan.on_failure is OnFailure.PARTIAL:
             body = fault.body(self._run.message.correlation_id)
             await self._record.settle(name, CallState.FAILED, {"error": unstructure(body)}, body)
@@ -169,9 +157,6 @@ class _Attempt:
             await self._begin_turning_back(fault, *([name] if late else []))
         else:
             raise fault from error
-
-    def _at(self, name: str, message: str) -> list[FieldFault]:
-        return [] if self._path is None else [FieldFault(f"{self._path}.calls.{name}", message)]
 
     def _end(self) -> PlanDone:
         record = self._record
@@ -208,7 +193,7 @@ class _Attempt:
                 undone.append(name)
             else:
                 left[name] = error
-        details = [one for name, error in left.items() for one in self._at(name, f"is left: {error.message}")]
+        details = [_at(name, f"is left: {error.message}") for name, error in left.items()]
         return PlanUndone(_with_details(fault, details), undone, left)
 
     async def _undo(self, name: str, step: ServiceCall, deadline: float) -> ErrorBody | None:
@@ -237,6 +222,10 @@ class _Attempt:
         outcome = {"state": CallState.LEFT, "error": unstructure(body)}
         await self._run.checkpoint(key, outcome, record.progress(name, CallState.LEFT, body))
         return body
+
+
+def _at(name: str, message: str) -> FieldFault:
+    return FieldFault(f"$.plan.calls.{name}", message)
 
 
 def _with_details(error: OrchestratorError, details: list[FieldFault]) -> OrchestratorError:

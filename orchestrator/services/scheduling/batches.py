@@ -36,13 +36,14 @@ from orchestrator.services.shared.paging import SCAN_BOUND, filtered_page
 from orchestrator.services.shared.views import key_reused, tenant_refuses, viewer_of
 from orchestrator.services.tasks.callbacks import callback_task, check_callback
 from orchestrator.services.tasks.new_tasks import new_task
-from orchestrator.services.workflows.workflow_records import WORKFLOW, logged_record
+from orchestrator.services.tasks.task_kinds import TaskKind
+from orchestrator.services.workflows.workflow_task import WORKFLOW
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.scheduling.batches import ITEM, TASK, BatchBounds, BatchStore, Verdict, sees
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 
-BATCH_ITEM: Final = MessageType("batch", "item")
+BATCH_ITEM: Final = TaskKind(MessageType("batch", "item"), priority=PRIORITY)
 MOST_FAULTS: Final = 100
 _GOES: Final = {"content": "a workflow", "input": "an agent"}
 
@@ -84,7 +85,8 @@ class BatchService:
         else:
             await must_exist(self.agents, ctx, of["agent_id"])
         batch_id, viewer = new_id(), viewer_of(ctx)
-        template = self._template(ctx, batch_id, of, request.priority)
+        kind = WORKFLOW if "workflow_id" in of else BATCH_ITEM
+        template = self._template(ctx, batch_id, kind, of, request.priority)
         scheduled_ms = None if request.scheduled_for is None else from_timestamp(request.scheduled_for)
         await self.store.stage(ctx.tenant_id, batch_id, request.items)
         verdict, detail = await self.store.admit(
@@ -105,7 +107,7 @@ class BatchService:
                 if request.callback is None
                 else callback_task(ctx, {"batch_id": batch_id, "url": request.callback.url})
             ),
-            item_record=None if request.workflow_id is None else logged_record(template),
+            item_record=kind.record(template),
             scheduled_ms=scheduled_ms,
         )
         if verdict is Verdict.REUSED:
@@ -194,13 +196,14 @@ class BatchService:
         await self.ready.mark(ctx.tenant_id)
         return BatchCancelled(batch_id, cancelled=verdict == "done")
 
-    def _template(self, ctx: RequestContext, batch_id: str, of: Mapping[str, str], priority: int) -> TaskMessage:
+    def _template(
+        self, ctx: RequestContext, batch_id: str, kind: TaskKind, of: Mapping[str, str], priority: int
+    ) -> TaskMessage:
         """Return the message of an item; what the item holds comes last."""
-        runs = "workflow_id" in of
-        seconds = self.settings.workflow_timeout if runs else self.settings.turn_timeout
+        seconds = self.settings.workflow_timeout if kind is WORKFLOW else self.settings.turn_timeout
         template = new_task(
             ctx,
-            WORKFLOW if runs else BATCH_ITEM,
+            kind,
             {"batch_id": batch_id, **of, "message_id": TASK, ITEM: None},
             priority=priority,
             timeout_ms=int(seconds * 1000),

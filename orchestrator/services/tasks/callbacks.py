@@ -8,9 +8,10 @@ from orchestrator.models.common.envelope import FieldFault, MessageType
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.tasks.new_tasks import new_task
+from orchestrator.services.tasks.task_kinds import TaskKind
 
-WEBHOOK: Final = MessageType("webhook", "deliver")
-LOWEST_PRIORITY: Final = 9
+# A receiver that does not answer is tried for a day.
+WEBHOOK: Final = TaskKind(MessageType("webhook", "deliver"), priority=9, holds_up_drain=False)
 
 
 def check_callback(url: str, guard: AddressGuard) -> None:
@@ -34,4 +35,4 @@ def callback_task(ctx: RequestContext, payload: dict[str, Any]) -> TaskMessage:
         ctx: the request that asks for it.
         payload: `url`, and whose end it is.
     """
-    return new_task(ctx, WEBHOOK, payload, priority=LOWEST_PRIORITY)
+    return new_task(ctx, WEBHOOK, payload)

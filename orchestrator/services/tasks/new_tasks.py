@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import TASK_TIMEOUT_MS, TaskMessage, TaskMetadata
+from orchestrator.services.tasks.task_kinds import TaskKind
 
 
 def new_task(
     ctx: RequestContext,
-    kind: MessageType,
+    kind: TaskKind,
     payload: dict[str, Any],
     *,
-    priority: int,
+    priority: int | None = None,
     timeout_ms: int = TASK_TIMEOUT_MS,
     session_id: str | None = None,
     message_id: str | None = None,
@@ -26,7 +26,7 @@ def new_task(
         ctx: the request that makes it.
         kind: its type.
         payload: what it is about.
-        priority: 0 (highest) to 9.
+        priority: 0 (highest) to 9; None: that of its type.
         timeout_ms: how long it may take.
         session_id: the session that it is for.
         message_id: the user's message that it answers.
@@ -38,7 +38,7 @@ def new_task(
         tenant_id=ctx.tenant_id,
         correlation_id=ctx.correlation_id,
         created_at=to_timestamp(now_ms()),
-        type=kind,
+        type=kind.type,
         metadata=TaskMetadata(
             user_id=ctx.principal.user_id,
             timeout_ms=timeout_ms,
@@ -50,5 +50,5 @@ def new_task(
         ),
         payload=payload,
         session_id=session_id,
-        priority=priority,
+        priority=kind.priority if priority is None else priority,
     )

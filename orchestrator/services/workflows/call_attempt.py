@@ -12,7 +12,7 @@ from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import ANSWER, Callback, Wait
-from orchestrator.services.chat.turn_plan import EXECUTED
+from orchestrator.services.chat.turn_checkpoints import EXECUTED
 from orchestrator.services.delegation.delegations import Delegating
 from orchestrator.services.plans.attempt import PlanAttempt
 from orchestrator.services.plans.call_executor import PlannedCall

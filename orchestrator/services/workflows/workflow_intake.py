@@ -24,7 +24,6 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import from_timestamp, to_timestamp
 from orchestrator.models.plans.orchestration import OrchestrationPlan
 from orchestrator.models.plans.workflow import (
-    PRIORITY,
     WorkflowAccepted,
     WorkflowExecute,
     WorkflowMode,
@@ -37,11 +36,11 @@ from orchestrator.services.tasks.new_tasks import new_task
 from orchestrator.services.workflows.workflow_engine import EngineService
 from orchestrator.services.workflows.workflow_records import (
     STATUS_UPDATE,
-    WORKFLOW,
     begun,
     status_body,
     workflow_record,
 )
+from orchestrator.services.workflows.workflow_task import WORKFLOW
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.sessions import Rates
@@ -154,12 +153,11 @@ class WorkflowIntake:
         else:
             payload |= {"plan": unstructure(request.plan)}
             timeout_ms = request.plan.deadline_ms
-        priority = request.priority if request.priority is not None else ctx.priority
         return new_task(
             ctx,
             WORKFLOW,
             payload,
-            priority=PRIORITY if priority is None else priority,
+            priority=request.priority if request.priority is not None else ctx.priority,
             timeout_ms=timeout_ms,
             session_id=request.session_id,
         )

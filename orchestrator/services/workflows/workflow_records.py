@@ -7,15 +7,12 @@ from typing import Any, Final
 import orjson
 from attrs import asdict
 
-from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.plans.workflow import WorkflowInputRequest, WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.plans.delegations import Reported
 from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, read_progress
 
-WORKFLOW: Final = MessageType("workflow", "execute")
 STATUS_UPDATE: Final = "workflow.status_update"
 INPUT_REQUEST: Final = "workflow.input_request"
 
@@ -82,16 +79,6 @@ def standing_of(progress: TaskProgress, status: TaskStatus) -> TaskStatus:
         return status
     asks = progress.input_request is not None or progress.status == TaskStatus.WAITING
     return TaskStatus.WAITING if asks else TaskStatus.PROCESSING
-
-
-def tell_workflow(task_id: str, task: Reported, progress: TaskProgress) -> list[tuple[str, object]]:
-    """Tell the followers of a workflow how far the service is that works on it, and what it asks them."""
-    workflow_id = task.record.get("workflow_id", task_id)
-    update = update_of(task_id, workflow_id, progress, TaskStatus.PROCESSING)
-    # A plan of the user's own, which is named like its task, tells itself how far it is.
-    events: list[tuple[str, object]] = [] if workflow_id == task_id else [(STATUS_UPDATE, update)]
-    asked = request_of(task_id, progress)
-    return events if asked is None else [*events, (INPUT_REQUEST, asked)]
 
 
 def update_of(task_id: str, workflow_id: str, progress: TaskProgress, status: TaskStatus) -> WorkflowStatusUpdate:

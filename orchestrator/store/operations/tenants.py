@@ -1,6 +1,6 @@
 """Tenants in Redis."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import fields, frozen
@@ -66,10 +66,15 @@ class TenantStates(TenantStore):
         reply = await self.run(_STATE, tenant_id, new or "", drain, deadline)
         return None if reply[0] == b"refused" else _seen(tenant_id, reply)
 
-    async def advance(self, tenant_id: str) -> TenantState:
-        """Take a drain on as far as it goes at the moment; returns the state that the tenant is in then."""
+    async def advance(self, tenant_id: str, passed_over: Sequence[str]) -> TenantState:
+        """Take a drain on as far as it goes at the moment; returns the state that the tenant is in then.
+
+        Args:
+            tenant_id: whose.
+            passed_over: types whose tasks hold up no drain while they wait for their next attempt.
+        """
         while True:
-            state, more = await self.run(_ADVANCE, tenant_id, MOVED_AT_ONCE)
+            state, more = await self.run(_ADVANCE, tenant_id, MOVED_AT_ONCE, *passed_over)
             if not more:
                 return TenantState(state.decode())
 

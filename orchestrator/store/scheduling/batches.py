@@ -107,7 +107,7 @@ class BatchStore(TenantStore):
         digest: str,
         bounds: BatchBounds,
         callback: TaskMessage | None = None,
-        item_record: Mapping[str, str | bytes | int] | None = None,
+        item_record: Mapping[str, str | bytes | int],
         scheduled_ms: int | None = None,
     ) -> tuple[Verdict, str]:
         """Create a batch whose items lie ready, all of it or nothing.
@@ -159,7 +159,7 @@ class BatchStore(TenantStore):
                 "callback_message": encode(callback),
                 "callback_priority": callback.priority,
             }
-        if item_record is not None:
+        if item_record:
             # As Lua's `HSET` takes them: all as text.
             texts = (value.decode() if isinstance(value, bytes) else str(value) for value in _flat(item_record))
             record["item_record"] = orjson.dumps(list(texts))

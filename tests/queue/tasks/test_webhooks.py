@@ -23,6 +23,7 @@ from orchestrator.models.tasks.replay import ReplayRequest
 from orchestrator.models.tasks.task import Lane, Task, TaskStatus
 from orchestrator.queue.attempts.running_task import StopReason
 from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
 from orchestrator.queue.worker.consumer import TaskHandler
 from orchestrator.services.tasks.callbacks import WEBHOOK
@@ -358,11 +359,11 @@ async def test_a_receiver_that_is_gone_holds_up_no_drain_and_is_tried_on_after_a
         await told.batches.reaches(batch, lambda now: bool(now.callback and now.callback.last_error))
         stage = told.batches.stage
         await told.tenants.look("acme", TenantState.DRAINING)
-        assert await told.tenants.advance("acme") is TenantState.DRAINED
+        assert await told.tenants.advance("acme", KNOWN_KINDS.passed_over_by_drains) is TenantState.DRAINED
         assert (await audit(stage)).faults == []
         [due] = [fields[b"due"] for _, fields in await stage.redis.xrange(stage.keys.parked("acme"))]
         await told.tenants.look("acme", TenantState.ACTIVE)
-        assert await told.tenants.advance("acme") is TenantState.ACTIVE
+        assert await told.tenants.advance("acme", KNOWN_KINDS.passed_over_by_drains) is TenantState.ACTIVE
         [(_, again)] = await stage.redis.zrange(stage.keys.delayed("acme"), 0, -1, withscores=True)
         assert again == float(due)
         assert (await audit(stage)).faults == []

@@ -257,6 +257,23 @@ async def test_a_turn_has_a_deadline() -> None:
     assert len(platform.calls("/cancel")) == 1
 
 
+class StuckAttempt(FakeAttempt):
+    """One whose log takes nothing of the answer, as while Redis is away."""
+
+    async def emit(self, name: str, data: object) -> None:
+        if name == "chat.stream":
+            await trio.sleep_forever()
+        await super().emit(name, data)
+
+
+async def test_a_log_that_takes_nothing_does_not_hold_a_turn_beyond_its_deadline() -> None:
+    platform, run = Platform(), StuckAttempt(message=a_message(timeout_ms=200))
+    async with turns_on(platform) as turns:
+        with trio.fail_after(5), pytest.raises(PlanTimeout, match="The turn was not finished within 200 ms"):
+            await turns.run(run, Partial())
+    assert len(platform.calls("/cancel")) == 1
+
+
 async def test_a_later_attempt_starts_the_answer_over() -> None:
     run = FakeAttempt(attempt=2)
     async with turns_on(Platform()) as turns:

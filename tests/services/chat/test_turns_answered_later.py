@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import orjson
 import pytest
 import trio
 from attrs import evolve
 
+from orchestrator.codec import encode
 from orchestrator.errors import BadGateway, CallTimeout, ServiceRefused
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
@@ -152,3 +154,51 @@ async def test_an_agent_is_told_of_a_tool_that_could_not_be_started() -> None:
         assert (await done(turns, FakeAttempt())).answer.content == "Wait. Done."
     handed = platform.calls("/tool_result")[0].body["payload"]
     assert (handed["status"], handed["error_message"]) == ("error", "There is no tool 'report'.")
+
+
+async def test_a_turn_that_the_version_before_has_put_aside_goes_on_here() -> None:
+    platform = reporting()
+    platform.legs.pop(0)
+    kept = {
+        "wait": {"call_id": "t1", "kind": "delegated", "timeout_ms": 600_000, "request": None},
+        "execution_id": "x7",
+        "rounds": 1,
+        "async_tools": ["report"],
+        "text": "Wait. ",
+        "sequence": 1,
+        "answer_id": "a7",
+        "conversation_id": "s1",
+        "question_stored": True,
+        "degraded": ["tool_registry"],
+        "of_a_later_version": 1,
+    }
+    run = FakeAttempt(attempt=2, checkpoints={"streamed": kept, **answered("t1", "Calm.")})
+    platform.conversations.add("s1")
+    async with turns_on(platform) as turns:
+        outcome = await done(turns, run)
+    assert (outcome.answer.message_id, outcome.answer.content) == ("a7", "Wait. Done.")
+    assert outcome.answer.degraded == ["tool_registry"]
+    assert run.named("chat.stream")[0]["sequence_number"] == 2
+    assert run.named("chat.stream_reset") == []
+    assert [asked.path for asked in platform.calls("/tool_result")] == ["/api/v1/tasks/x7/tool_result"]
+    assert [said["role"] for said in platform.stored.values()] == ["assistant"]
+
+
+async def test_what_is_kept_of_a_turn_that_waits_is_what_the_version_before_reads() -> None:
+    platform, run = reporting(), FakeAttempt()
+    async with turns_on(platform) as turns:
+        await turns.run(run, Partial())
+    kept = orjson.loads(encode(run.kept["streamed"]))
+    execution_id = platform.calls("/execute")[0].body["payload"]["task_id"]
+    assert kept == {
+        "wait": {"call_id": "t1", "kind": "delegated", "timeout_ms": DELEGATED_MS, "request": None},
+        "execution_id": execution_id,
+        "rounds": 1,
+        "async_tools": ["report"],
+        "text": "Wait. ",
+        "sequence": 1,
+        "answer_id": kept["answer_id"],
+        "conversation_id": "s1",
+        "question_stored": True,
+        "degraded": [],
+    }

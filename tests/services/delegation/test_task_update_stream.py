@@ -8,6 +8,7 @@ import orjson
 import pytest
 import trio
 
+from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.services.delegation.task_update_stream import TaskUpdateReader
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.store.downstream.task_update_stream import GROUP, TaskUpdateStream
@@ -35,7 +36,7 @@ async def desk(redis_url: str) -> AsyncIterator[Desk]:
 async def reading(desk: Desk, node: str = "node-1") -> AsyncIterator[list[Mapping[bytes, bytes]]]:
     """Read the stream meanwhile; hands out what was dealt with."""
     keys, dealt = Keys(), list[Mapping[bytes, bytes]]()
-    updates = TaskUpdateService(desk.delegations, ReadyTenants(desk.redis, keys))
+    updates = TaskUpdateService(desk.delegations, ReadyTenants(desk.redis, keys), KNOWN_KINDS)
     service = TaskUpdateReader(updates, AuditTrail(desk.redis, keys))
 
     async def take(entry: Mapping[bytes, bytes]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from orchestrator.errors import NotFound, TenantDraining
 from orchestrator.models.operations.tenant import SpendingLimits, TenantSettings, TenantState, Tier
 from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.tenants import TenantStates
@@ -22,7 +23,7 @@ async def stage(redis_url: str) -> AsyncIterator[Stage]:
 @pytest.fixture
 def tenants(stage: Stage) -> TenantService:
     store = TenantStates(stage.redis, stage.keys, SETTINGS.event_log_length)
-    return TenantService(store, stage.queue.ready, AuditTrail(stage.redis, stage.keys))
+    return TenantService(store, stage.queue.ready, AuditTrail(stage.redis, stage.keys), KNOWN_KINDS)
 
 
 async def test_a_paused_tenant_takes_work_in_and_starts_nothing_until_it_is_resumed(

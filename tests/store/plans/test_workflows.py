@@ -16,12 +16,12 @@ from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, Task
 from orchestrator.queue.worker.expiry import _expiry
 from orchestrator.services.workflows.workflow_records import (
     STATUS_UPDATE,
-    WORKFLOW,
     begun,
     status_body,
     status_note,
     workflow_record,
 )
+from orchestrator.services.workflows.workflow_task import WORKFLOW
 from orchestrator.store.events.events import TaskLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.plans.workflows import Note, WorkflowStore
@@ -44,7 +44,7 @@ def a_message(**payload: Any) -> TaskMessage:
         tenant_id="acme",
         correlation_id=new_id(),
         created_at=to_timestamp(now_ms()),
-        type=WORKFLOW,
+        type=WORKFLOW.type,
         metadata=TaskMetadata("ann"),
         payload=payload,
     )

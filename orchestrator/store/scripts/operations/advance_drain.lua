@@ -1,6 +1,7 @@
 -- Take a drain one step on: put aside what is queued, or put back what was put aside, or notice that nothing is left.
 -- KEYS: 1 the tenant's queue
--- ARGV: 1 tenant, 2 events kept, 3 how many tasks at most
+-- ARGV: 1 tenant, 2 events kept, 3 how many tasks at most, further: types of tasks that hold up no drain while they wait
+--       for their next attempt
 -- Returns: {state, 1 if there is more to do at once}
 -- Complexity: O(tasks moved)
 --!include common/tenant
@@ -70,12 +71,14 @@ if config[2] == 'discard' or NOW >= tonumber(config[3] or NOW + 1) then
   end
   if left - #delayed / 2 <= 0 then return {'draining', 1} end
 end
--- A callback whose receiver does not answer is tried for a day: that holds up no drain. It is put aside, and tried on
--- after a resume.
+-- What is tried for long (a callback whose receiver does not answer, for a day) holds up no drain. It is put aside, and tried
+-- on after a resume.
+local passed_over = {}
+for i = 4, #ARGV do passed_over[ARGV[i]] = true end
 local delayed = redis.call('ZRANGE', DELAYED, 0, wanted - 1, 'WITHSCORES')
 for i = 1, #delayed, 2 do
   local fields = redis.call('HMGET', task_key(delayed[i]), 'type', 'status')
-  if fields[1] == 'webhook.deliver' and fields[2] == 'retrying' then
+  if passed_over[fields[1]] and fields[2] == 'retrying' then
     redis.call('ZREM', DELAYED, delayed[i])
     park(delayed[i], 'due', delayed[i + 1])
   end

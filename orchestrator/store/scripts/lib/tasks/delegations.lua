@@ -34,11 +34,12 @@ local function call_off(task_id)
     'correlation_id')
   local undo = fields[1]
   if not undo or redis.call('EXISTS', task_key(undo)) == 1 then return 0 end
+  local named = type_of(fields[2])
   redis.call('HSET', task_key(undo), 'task_id', undo, 'message', fields[2], 'status', 'pending', 'attempt', 0,
-    'lane', 'high', 'priority', fields[3], 'type', 'delegation.cancel', 'created_at', NOW, 'user_id', fields[4],
+    'lane', 'high', 'priority', fields[3], 'type', named, 'created_at', NOW, 'user_id', fields[4],
     'correlation_id', fields[5])
   redis.call('ZADD', INDEX, NOW, undo)
-  trace(undo, 'accepted', {fields[5], 0}, nil, 'delegation.cancel')
+  trace(undo, 'accepted', {fields[5], 0}, nil, named)
   enqueue(undo)
   -- Not every script that ends a task tells its caller that there is more to claim now.
   call_idle()

@@ -8,11 +8,12 @@ local function call_back(owner, kind, id)
   local fields = redis.call('HMGET', owner, 'callback_task', 'callback_message', 'callback_priority', 'user_id', 'correlation_id')
   local task_id = fields[1]
   if not task_id then return 0 end
+  local named = type_of(fields[2])
   redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', fields[2], 'status', 'pending', 'attempt', 0,
-    'lane', 'low', 'priority', fields[3], 'type', 'webhook.deliver', 'created_at', NOW, 'user_id', fields[4],
-    'correlation_id', fields[5], kind, id)
+    'lane', 'low', 'priority', fields[3], 'type', named, 'created_at', NOW, 'user_id', fields[4], 'correlation_id', fields[5],
+    kind, id)
   redis.call('ZADD', INDEX, NOW, task_id)
-  trace(task_id, 'accepted', {fields[5], 0}, nil, 'webhook.deliver')
+  trace(task_id, 'accepted', {fields[5], 0}, nil, named)
   enqueue(task_id)
   return 1
 end

@@ -2,6 +2,12 @@
 --!include common/trace
 --!include tasks/users
 
+-- The type of a task, `domain.action`, as its message (JSON) has it.
+local function type_of(message)
+  local named = cjson.decode(message).type
+  return named.domain .. '.' .. named.action
+end
+
 -- Put a task's message into its lane, where any process may claim it; where users share fairly, behind its user's others.
 local function enqueue(task_id)
   local task = task_key(task_id)

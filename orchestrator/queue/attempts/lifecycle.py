@@ -9,10 +9,10 @@ import trio
 from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.dead_lettering import dead_letter
+from orchestrator.queue.attempts.retries import within_time_left
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.tasks.dead_lettering import dead_letter
-from orchestrator.queue.tasks.retries import within_time_left
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.tasks import TaskEnding

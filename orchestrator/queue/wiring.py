@@ -1,0 +1,33 @@
+"""Putting the consumer of a process together."""
+
+from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.tasks import TASK_KINDS
+from orchestrator.queue.tasks.dispatch import Dispatcher
+from orchestrator.queue.tasks.registry import TaskDeps
+from orchestrator.queue.worker.consumer import Consumer
+from orchestrator.services.core import Core
+from orchestrator.services.scheduling.schedule_runner import ScheduleRunner
+
+
+def build_consumer(core: Core) -> Consumer:
+    """Build what claims and runs tasks of every kind, and runs schedules."""
+    stores = core.stores
+    queue = QueueServices(
+        node=core.node,
+        settings=core.settings,
+        redis=stores.redis,
+        keys=stores.keys,
+        tasks=stores.tasks,
+        ready=stores.ready,
+        due=stores.due,
+        nodes=stores.nodes,
+        delegations=stores.delegations,
+        sessions=core.sessions,
+        kinds=core.kinds,
+        metrics=core.metrics,
+        breakers=core.coordinator.breakers,
+    )
+    deps = TaskDeps(core, queue)
+    dispatcher = Dispatcher(queue, {str(one.kind): one.handler(deps) for one in TASK_KINDS})
+    schedules = ScheduleRunner(stores.schedules, core.sessions, core.chat)
+    return Consumer(queue, dispatcher, schedules.run_due)

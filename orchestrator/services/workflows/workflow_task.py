@@ -1,0 +1,42 @@
+"""Workflows as tasks: what replays take over, and what is told of progress."""
+
+from typing import Final
+
+from orchestrator.domain.tasks.replays import calls_before
+from orchestrator.models.common.envelope import MessageType
+from orchestrator.models.plans.workflow import PRIORITY
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.task_updates import TaskProgress
+from orchestrator.services.plans.plan_journal import UNDO
+from orchestrator.services.tasks.task_kinds import TaskKind, ToldEvents
+from orchestrator.services.workflows.workflow_records import (
+    INPUT_REQUEST,
+    STATUS_UPDATE,
+    is_result,
+    logged_record,
+    request_of,
+    update_of,
+)
+from orchestrator.store.operations.dead_letters import TaskRecord
+from orchestrator.store.plans.delegations import Reported
+
+
+def _reused(record: TaskRecord, call: str) -> list[str]:
+    # What a plan waited for, and how it was undone, belongs to the task that did so; what was undone is gone.
+    done = [] if UNDO in record.checkpoints else [name for name in record.checkpoints if is_result(name)]
+    return calls_before(done, call, complete=record.status == TaskStatus.COMPLETED)
+
+
+def _tell(task_id: str, task: Reported, progress: TaskProgress) -> ToldEvents:
+    """Tell the followers of a workflow how far the service is that works on it, and what it asks them."""
+    workflow_id = task.record.get("workflow_id", task_id)
+    update = update_of(task_id, workflow_id, progress, TaskStatus.PROCESSING)
+    # A plan of the user's own, which is named like its task, tells itself how far it is.
+    events: ToldEvents = [] if workflow_id == task_id else [(STATUS_UPDATE, update)]
+    asked = request_of(task_id, progress)
+    return events if asked is None else [*events, (INPUT_REQUEST, asked)]
+
+
+WORKFLOW: Final = TaskKind(
+    MessageType("workflow", "execute"), priority=PRIORITY, record=logged_record, reused=_reused, tell=_tell
+)
