@@ -175,6 +175,9 @@ class Follower:
         marks = self._marks
         self._seen = 0  # what was published before now is in the log by now
         head, epoch = await self._log.head(self._tenant_id, self._session_id)
+        if head < self._last and epoch == self.epoch:
+            # Others may hold offsets that are about to be given again: from now on those are of an epoch that is over.
+            await self._log.renew_epoch(self._tenant_id, self._session_id, self._last, epoch)
         if epoch != self.epoch or head < self._last:
             raise LogLost
         page: list[LoggedEvent] = []
