@@ -6,7 +6,7 @@ ever published, and takes pushed events again from the moment it has caught up w
 waits, so a slow reader delays nobody else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import trio
@@ -143,6 +143,22 @@ class Follower:
                 with trio.move_on_after(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]):
                     await self._sleep()
                 attempt += 1
+
+    async def until(self, names: Collection[str]) -> None:
+        """Wait for an event of one of these names, or until one may have been missed; the caller looks what it is.
+
+        Raises:
+            HubStopped: there will be no more.
+            NotFound: the session is gone.
+        """
+        while True:
+            try:
+                if any(event.name in names for event in await self.receive()):
+                    return
+            except (FollowerTooSlow, LogLost):
+                self._overflowed = False
+                await self.resume(None, None)
+                return
 
     def push(self, event: LoggedEvent) -> None:
         """Take a published event (the pump's side)."""
