@@ -119,6 +119,11 @@ class Keys:
         """Sorted set: schedules by their next run (ms)."""
         return f"{self.schedules(tenant_id)}:due"
 
+    @property
+    def generation(self) -> str:
+        """String: a random name of what Redis holds, which goes when Redis is emptied."""
+        return "orchestrator:generation"
+
     def idempotency(self, tenant_id: str, user_id: str, key: str) -> str:
         """Hash: what a request with this idempotency key was, and what it was answered."""
         return f"orchestrator:idempotency:{self.tenant(tenant_id)}:{user_id}:{key}"

@@ -197,8 +197,7 @@ class ChatService:
                 task = await self.task_service.get(ctx, accepted.task_id)
                 if task.status in FINISHED:
                     return task
-                while not any(event.name in ends for event in await follower.receive()):
-                    pass
+                await follower.until(ends)
 
     async def cancel(self, ctx: RequestContext, message_id: str) -> ChatCancelled:
         """Stop the turn of a message; one that has ended stays as it is.

@@ -162,8 +162,7 @@ class WorkflowService:
                 workflow = await self._get(ctx, task_id)
                 if workflow.task.status in FINISHED:
                     return workflow
-                while not any(event.name in _ENDS for event in await follower.receive()):
-                    pass
+                await follower.until(_ENDS)
 
     async def _get(self, ctx: RequestContext, task_id: str, of_session: str | None = None) -> WorkflowRecord:
         workflow = await self.store.get(viewer_of(ctx), task_id)

@@ -6,8 +6,10 @@ a reader.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import Final
 
+import structlog
 import trio
 from attrs import define, field
 
@@ -21,6 +23,9 @@ from orchestrator.store.redis.pubsub import Message, Subscriber
 __all__ = ["EventHub", "Follower", "FollowerTooSlow", "HubStopped", "LogLost"]
 
 UNSUBSCRIBE_SECONDS: Final = 2.0
+GENERATION_SECONDS: Final = 2.0
+"""So often it is looked whether Redis was emptied."""
+_log = structlog.get_logger("orchestrator.store.events")
 
 
 @define(eq=False)
@@ -53,12 +58,14 @@ class EventHub:
         self._channels: dict[bytes, _Channel] = {}
         self._subscriber: Subscriber | None = None
         self._stopped = False
+        self._generation: bytes | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pump until cancelled; `started` as soon as sessions can be followed. At the end all followers are told."""
-        async with self._redis.subscriber() as subscriber:
+        async with self._redis.subscriber() as subscriber, trio.open_nursery() as nursery:
             self._subscriber = subscriber
             task_status.started()
+            nursery.start_soon(self._watch_generation)
             try:
                 async for message in subscriber:
                     if isinstance(message, Message):
@@ -72,6 +79,25 @@ class EventHub:
                 for channel in self._channels.values():
                     for follower in channel.followers:
                         follower.end()
+
+    async def _watch_generation(self) -> None:
+        """Have all followers look into their logs where Redis was emptied: nothing is published of that.
+
+        A key without a life of its own stands for what Redis holds: when it is gone, everything is.
+        """
+        while True:
+            try:
+                generation = await self._redis.set(self._keys.generation, token_hex(8), nx=True, get=True)
+            except StoreUnavailable as error:
+                _log.info("events.generation_unknown", reason=error.message)
+            else:
+                if generation is None:
+                    generation = await self._redis.get(self._keys.generation)
+                if self._generation is not None and generation != self._generation:
+                    _log.warning("events.redis_emptied")
+                    self._mark_all()
+                self._generation = generation
+            await trio.sleep(GENERATION_SECONDS)
 
     @asynccontextmanager
     async def follow(

@@ -5,15 +5,22 @@ each entry is published as it is appended.
 """
 
 from functools import cached_property
-from typing import Any, Self
+from secrets import token_hex
+from typing import Any, Final, Self
 
+import structlog
 from attrs import frozen
 
 from orchestrator.errors import NotFound
 from orchestrator.models.events.events import Event
+from orchestrator.models.tasks.task import Lane
 from orchestrator.store.events.frames import frame
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
+from orchestrator.store.script import Script
+
+_RENEW_EPOCH: Final = Script("sessions/renew_epoch")
+_log = structlog.get_logger("orchestrator.store.events")
 
 
 @frozen
@@ -63,6 +70,25 @@ class EventLog:
         if epoch is None:
             raise NotFound(f"There is no session {session_id}.")
         return int(offset or 0), epoch.decode()
+
+    async def renew_epoch(self, tenant_id: str, session_id: str, offset: int, epoch: str = "") -> bool:
+        """Give the log another epoch where it has lost its tail, as after a failover; returns whether it has lost it.
+
+        Args:
+            tenant_id: whose session it is.
+            session_id: the session.
+            offset: an offset that the log once had.
+            epoch: the epoch of that offset; empty: the caller has seen the offset come again.
+
+        Raises:
+            StoreUnavailable: Redis is away.
+        """
+        keys = [self._keys.lane(tenant_id, Lane.NORMAL), self._owner(tenant_id, session_id)]
+        tenant = self._keys.tenant(tenant_id)
+        renewed = await _RENEW_EPOCH(self._redis, keys=keys, args=[tenant, 0, offset, epoch, token_hex(4)])
+        if renewed:
+            _log.warning("events.tail_lost", tenant_id=tenant_id, owner_id=session_id, offset=offset)
+        return bool(renewed)
 
     async def read(self, tenant_id: str, session_id: str, *, after: int, limit: int = 256) -> list[LoggedEvent]:
         """Return up to `limit` events that follow offset `after`, oldest first.

@@ -6,7 +6,7 @@ ever published, and takes pushed events again from the moment it has caught up w
 waits, so a slow reader delays nobody else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import trio
@@ -144,6 +144,22 @@ class Follower:
                     await self._sleep()
                 attempt += 1
 
+    async def until(self, names: Collection[str]) -> None:
+        """Wait for an event of one of these names, or until one may have been missed; the caller looks what it is.
+
+        Raises:
+            HubStopped: there will be no more.
+            NotFound: the session is gone.
+        """
+        while True:
+            try:
+                if any(event.name in names for event in await self.receive()):
+                    return
+            except (FollowerTooSlow, LogLost):
+                self._overflowed = False
+                await self.resume(None, None)
+                return
+
     def push(self, event: LoggedEvent) -> None:
         """Take a published event (the pump's side)."""
         if self._behind or event.epoch != self.epoch or event.offset > self._last + 1:
@@ -175,6 +191,9 @@ class Follower:
         marks = self._marks
         self._seen = 0  # what was published before now is in the log by now
         head, epoch = await self._log.head(self._tenant_id, self._session_id)
+        if head < self._last and epoch == self.epoch:
+            # Others may hold offsets that are about to be given again: from now on those are of an epoch that is over.
+            await self._log.renew_epoch(self._tenant_id, self._session_id, self._last, epoch)
         if epoch != self.epoch or head < self._last:
             raise LogLost
         page: list[LoggedEvent] = []

@@ -1,14 +1,16 @@
 """Tasks in Redis: claiming, fenced writing, ending, taking over."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait
+from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim, ClaimBatch, held, read_claims
@@ -60,6 +62,10 @@ class TaskEnding:
     dead_letter: bool = False
 
 
+OFFSETS_NOTED: Final = 10_000
+"""Logs whose last offset is remembered."""
+
+
 @frozen
 class Retry:
     """How a failed task starts over."""
@@ -94,8 +100,12 @@ class Retention:
     history_seconds: int
 
 
+@frozen
 class TaskStore(TaskRecords):
     """The tasks of tenants, with their records."""
+
+    _offsets: OrderedDict[tuple[str, str], int] = field(factory=OrderedDict, init=False)
+    """The last offset that was given here in each of the last logs."""
 
     async def claim(self, tenant_id: str, node: str, count: int) -> ClaimBatch:
         """Claim up to `count` tasks for `node`."""
@@ -133,9 +143,23 @@ class TaskStore(TaskRecords):
         Raises:
             FencedOut: the task has been taken over.
         """
-        return held(
+        offset = held(
             await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number)
         )
+        if offset:
+            await self._note_offset(claim, session_id, offset)
+        return offset
+
+    async def _note_offset(self, claim: Claim, session_id: str, offset: int) -> None:
+        """Notice an offset that comes again: the log has lost its tail, as after a failover."""
+        log: EventLog = (EventLog if session_id else TaskLog)(self.redis, self.keys)
+        owner_id = session_id or claim.task_id
+        last = self._offsets.pop((claim.tenant_id, owner_id), 0)
+        self._offsets[claim.tenant_id, owner_id] = offset
+        if len(self._offsets) > OFFSETS_NOTED:
+            self._offsets.popitem(last=False)
+        if offset <= last:
+            await log.renew_epoch(claim.tenant_id, owner_id, last)
 
     async def checkpoint(self, claim: Claim, name: str, result: Any) -> None:
         """Keep the result of the step `name`.

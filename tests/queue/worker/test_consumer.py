@@ -357,3 +357,16 @@ async def test_what_is_claimed_while_a_stop_begins_is_handed_back_with_the_rest(
                 await trio.testing.wait_all_tasks_blocked(0.1)
                 proceed.set()
         assert await stage.status(session, accepted) is TaskStatus.PENDING
+
+
+async def test_offsets_that_a_failover_gives_again_are_of_another_epoch(stage: Stage) -> None:
+    session = await stage.session()
+    await stage.ended(session, await stage.say(session, "say one"))
+    kept = {key: await stage.redis.dump(key) for key in await stage.redis.keys(f"*{session.session_id}*")}
+    before = await stage.log.head("acme", session.session_id)
+    await stage.ended(session, await stage.say(session, "say what the replica never had"))
+    for key, value in kept.items():
+        await stage.redis.restore(key, 0, value, replace=True)
+    assert await stage.log.head("acme", session.session_id) == before
+    await stage.ended(session, await stage.say(session, "say three"))
+    assert (await stage.log.head("acme", session.session_id))[1] != before[1]

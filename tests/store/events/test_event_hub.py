@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,34 @@ async def test_when_the_pump_stops_followers_get_what_is_in_the_log_and_then_the
                 assert await offsets(late, 1) == [1]
                 with pytest.raises(HubStopped):
                     await late.receive()
+
+
+async def test_followers_learn_that_redis_was_emptied(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1") as follower:
+        await eventually("the generation is known", partial(rig.redis.exists, Keys().generation), bool)
+        await rig.redis.flushall()
+        with pytest.raises(NotFound):
+            await follower.receive()
+
+
+async def test_a_log_that_has_lost_its_tail_goes_on_in_another_epoch(rig: Rig) -> None:
+    for number in range(1, 6):
+        await rig.log.chunk(number)
+    async with rig.hub.follow("acme", "s1", after=0) as follower:
+        assert await offsets(follower, 5) == [1, 2, 3, 4, 5]
+        await rig.redis.hset(Keys().session("acme", "s1"), "offset", 3)
+        follower.mark()
+        with pytest.raises(LogLost):
+            await follower.receive()
+        await follower.resume(5, "e1")
+        assert (follower.recovered, follower.offset) == (False, 3)
+        assert follower.epoch != "e1"
+
+
+async def test_an_offset_that_the_log_still_has_changes_no_epoch(rig: Rig) -> None:
+    log = EventLog(rig.redis, Keys())
+    await rig.log.chunk(1)
+    assert not await log.renew_epoch("acme", "s1", 1, "e1")
+    assert not await log.renew_epoch("acme", "s1", 9, "another")
+    assert not await log.renew_epoch("acme", "unknown", 9)
+    assert (await log.head("acme", "s1"))[1] == "e1"
