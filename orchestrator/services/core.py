@@ -1,4 +1,4 @@
-"""What the services and the consumer of one process have in common, built before either of them."""
+"""The core of a process: what its services and its consumer share, built before either of them."""
 
 from typing import Self
 

@@ -1,7 +1,7 @@
-"""What an attempt at a turn keeps for later ones, each under its name in the checkpoints of the task's record.
+"""Checkpoints of a chat turn: what one attempt keeps for the next, each under its name in the record of the task.
 
-Processes of the version before and of this one may have the same task in turn: fields are only ever added, each with a
-default, and what a later version has added is passed over.
+During a rolling restart, processes of two versions may run attempts at the same turn. Fields are therefore only added,
+each with a default, and fields that a later version has added are ignored.
 """
 
 from collections.abc import Mapping
