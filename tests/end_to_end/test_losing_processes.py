@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from tests.end_to_end.stack import Follower, Stack, open_stack
+from tests.support.eventually import PATIENCE
 
 TURNS = 50
 WORDS = 40
@@ -106,7 +107,7 @@ async def test_who_waits_for_an_answer_is_told_at_once_that_it_will_come_elsewhe
 
     async def wait_for_it(mode: str, session_id: str) -> None:
         async with stack.client() as client:
-            body = {"session_id": session_id, "content": "echo 200 words every 20 ms", "mode": mode}
+            body = {"session_id": session_id, "content": "echo 2000 words every 20 ms", "mode": mode}
             answers[mode] = await client.post("/api/v1/chat.message", json=body)
 
     async with trio.open_nursery() as followers, trio.open_nursery() as waiting:
@@ -115,7 +116,7 @@ async def test_who_waits_for_an_answer_is_told_at_once_that_it_will_come_elsewhe
             followers.start_soon(follower.run, stack)
             waiting.start_soon(wait_for_it, mode, follower.session_id)
             await follower.until("chat.stream")
-        with trio.fail_after(3):
+        with trio.fail_after(PATIENCE):
             assert await stack.node.stop() == 0
         followers.cancel_scope.cancel()
     assert (answers["wait"].status_code, answers["wait"].json()["data"]["status"]) == (202, "queued")
@@ -139,7 +140,7 @@ async def test_clients_that_never_pause_do_not_hold_up_a_stop(stack: Stack) -> N
     async with trio.open_nursery() as nursery:
         for _ in range(10):
             await nursery.start(hurry)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             assert await stack.node.stop() == 0
 
 
