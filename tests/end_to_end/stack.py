@@ -20,11 +20,13 @@ from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
+from tests.support.eventually import eventually
 from tests.support.http import loopback_client
 
 SECRET = "end-to-end-secret-end-to-end-secret"
 INTERNAL_KEY = "internal-key"
 START_SECONDS = 60
+FOLLOW_SECONDS = 60
 
 
 @define(eq=False)
@@ -137,8 +139,13 @@ class Follower:
 
     async def until(self, name: str, count: int = 1) -> None:
         """Wait until something has happened so often."""
-        while self.names().count(name) < count:
-            await self._grown.wait()
+        await eventually(
+            f"{name} has come {count} times",
+            self.names,
+            lambda names: names.count(name) >= count,
+            within=FOLLOW_SECONDS,
+            changed=lambda: self._grown,
+        )
 
 
 @define(eq=False)

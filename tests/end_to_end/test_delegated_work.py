@@ -70,8 +70,7 @@ async def test_followers_hear_of_a_turn_that_is_answered_later(stack: Stack) -> 
         follower = Follower(await stack.session("delegate"), stack.token())
         nursery.start_soon(follower.run, stack)
         message = await stack.say(follower.session_id, "Hello later")
-        with trio.fail_after(15):
-            await follower.until("chat.completed")
+        await follower.until("chat.completed")
         nursery.cancel_scope.cancel()
     assert follower.shown(message["data"]["message_id"]) == "Hello later"
     statuses = [frame["data"] for frame in follower.frames if frame["type"]["action"] == "status_update"]
