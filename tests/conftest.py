@@ -1,4 +1,4 @@
-"""What all tests share: one real Redis, started once, and emptied for each test that asks for it."""
+"""What all tests share: one real Redis a worker, emptied for each test that asks for it."""
 
 import os
 import subprocess
@@ -16,6 +16,7 @@ from orchestrator.sandbox.redis.redis_binary import find_redis_binary
 from orchestrator.sandbox.redis.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
 
 START_TIMEOUT = 20.0
+LONG_TESTS = "tests/end_to_end/"
 
 # A busy machine makes examples slow, which says nothing about the code.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,9 +32,15 @@ structlog.configure(
 )
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_TESTS))
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisLaunch]:
-    """The address (`.url`, `.tcp_url`, `.port`) of a Redis that serves the whole run."""
+    """The address (`.url`, `.tcp_url`, `.port`) of the Redis of this worker, for its whole run."""
     data_dir: Path = tmp_path_factory.mktemp("redis")
     launch = prepare_launch(
         find_redis_binary(), data_dir, port=0, appendonly=False, fsync="no", extra=("--enable-debug-command", "local")

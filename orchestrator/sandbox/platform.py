@@ -3,7 +3,9 @@
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
+from ssl import SSLContext
 
 import httpx
 import trio
@@ -150,7 +152,7 @@ async def run_sandbox(
     conversation = ConversationService(data_dir)
     listener = await listen(port)
     faults, calls, spent = Faults(), Calls(), Spent()
-    async with httpx.AsyncClient() as client, AsyncExitStack() as resources:
+    async with httpx.AsyncClient(verify=_trusted()) as client, AsyncExitStack() as resources:
         redis = None
         if redis_url is not None:
             redis = await resources.enter_async_context(open_redis(redis_url, name="nooble-sandbox"))
@@ -179,3 +181,9 @@ async def run_sandbox(
             finally:
                 nursery.cancel_scope.cancel()
                 conversation.close()
+
+
+@cache
+def _trusted() -> SSLContext:
+    """Load the certificates that are trusted: once, for it takes longer than the rest of a start."""
+    return httpx.create_ssl_context()

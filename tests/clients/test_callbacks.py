@@ -18,6 +18,7 @@ from orchestrator.clients.transport.addresses import AddressGuard, is_public, pa
 from orchestrator.errors import BadGateway, CallTimeout, ServiceRefused, ServiceUnreachable
 from tests.store.redis.test_tls import make_certificate
 from tests.support.callback_receiver import open_receiver
+from tests.support.eventually import PATIENCE
 
 LOOPBACK = AddressGuard(("127.0.0.0/8",))
 
@@ -106,7 +107,7 @@ async def test_a_redirect_is_an_answer_like_others() -> None:
 async def test_an_answer_without_end_is_left_after_its_beginning() -> None:
     async with open_receiver() as receiver:
         receiver.endless = True
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             assert (await CallbackClient(LOOPBACK).post(receiver.url(), {}, b"{}")).status == 200
 
 
@@ -114,7 +115,7 @@ async def test_a_receiver_that_does_not_answer_is_left_at_the_deadline(monkeypat
     monkeypatch.setattr(callbacks, "CALLBACK_SECONDS", 0.1)
     async with open_receiver() as receiver:
         receiver.release = trio.Event()
-        with pytest.raises(CallTimeout), trio.fail_after(5):
+        with pytest.raises(CallTimeout), trio.fail_after(PATIENCE):
             await CallbackClient(LOOPBACK).post(receiver.url(), {}, b"{}")
         receiver.release.set()
 

@@ -20,10 +20,13 @@ from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
+from tests.support.eventually import eventually
+from tests.support.http import loopback_client
 
 SECRET = "end-to-end-secret-end-to-end-secret"
 INTERNAL_KEY = "internal-key"
-START_SECONDS = 30
+START_SECONDS = 60
+FOLLOW_SECONDS = 60
 
 
 @define(eq=False)
@@ -39,14 +42,25 @@ class Node:
         process = await trio.lowlevel.open_process(
             [sys.executable, "-m", "orchestrator", *arguments], stdout=subprocess.PIPE, env=dict(environ)
         )
-        assert process.stdout is not None
+        node = cls(process, "")
+        try:
+            node.url = (await node.first_line()).split()[1]
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await node.kill()
+            raise
+        return node
+
+    async def first_line(self) -> str:
+        """Return what it says when it is ready."""
+        assert self.process.stdout is not None
         line = b""
         with trio.fail_after(START_SECONDS):
             while not line.endswith(b"\n"):
-                chunk = await process.stdout.receive_some()
+                chunk = await self.process.stdout.receive_some()
                 assert chunk, "the service ended while it started"
                 line += chunk
-        return cls(process, line.decode().split()[1])
+        return line.decode()
 
     async def kill(self) -> None:
         """Kill it, as by kill -9."""
@@ -125,8 +139,13 @@ class Follower:
 
     async def until(self, name: str, count: int = 1) -> None:
         """Wait until something has happened so often."""
-        while self.names().count(name) < count:
-            await self._grown.wait()
+        await eventually(
+            f"{name} has come {count} times",
+            self.names,
+            lambda names: names.count(name) >= count,
+            within=FOLLOW_SECONDS,
+            changed=lambda: self._grown,
+        )
 
 
 @define(eq=False)
@@ -157,7 +176,7 @@ class Stack:
     def client(self, token: str | None = None) -> httpx.AsyncClient:
         """Make a client of the newest process."""
         headers = {"Authorization": f"Bearer {token or self.token()}"}
-        return httpx.AsyncClient(base_url=self.node.url, headers=headers, timeout=30, trust_env=False)
+        return loopback_client(base_url=self.node.url, headers=headers, timeout=30)
 
     async def session(self, agent: str = "echo", token: str | None = None) -> str:
         """Create a session."""

@@ -12,6 +12,7 @@ import trio
 from orchestrator.models.common.principal import Role
 from tests.end_to_end.stack import INTERNAL_KEY, Follower, Stack, open_stack
 from tests.support.eventually import eventually
+from tests.support.http import loopback_client
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def until_status(stack: Stack, task_id: str, status: str) -> dict[str, Any
 
 
 async def tell(stack: Stack, action: str, task_id: str, body: dict[str, Any], **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=stack.node.url, trust_env=False) as client:
+    async with loopback_client(base_url=stack.node.url) as client:
         return await client.post(
             f"/internal/v1/task.{action}/{task_id}",
             json=body,
@@ -69,8 +70,7 @@ async def test_followers_hear_of_a_turn_that_is_answered_later(stack: Stack) -> 
         follower = Follower(await stack.session("delegate"), stack.token())
         nursery.start_soon(follower.run, stack)
         message = await stack.say(follower.session_id, "Hello later")
-        with trio.fail_after(15):
-            await follower.until("chat.completed")
+        await follower.until("chat.completed")
         nursery.cancel_scope.cancel()
     assert follower.shown(message["data"]["message_id"]) == "Hello later"
     statuses = [frame["data"] for frame in follower.frames if frame["type"]["action"] == "status_update"]

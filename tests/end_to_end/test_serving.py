@@ -46,6 +46,7 @@ async def test_workers_share_a_port_are_replaced_when_they_die_and_end_with_thei
     first, second = children_of(supervisor.process.pid)
     session_id = await stack.session()
     os.kill(first, signal.SIGKILL)
+    await until_gone(first)
     assert (await stack.say(session_id, "one", mode="wait"))["data"]["content"] == "one"
     children = await eventually(
         "the dead worker is replaced",

@@ -11,13 +11,14 @@ import trio
 
 from tests.end_to_end.stack import INTERNAL_KEY, Stack, open_stack
 from tests.support.eventually import eventually
+from tests.support.http import loopback_client
 
 Use = Callable[[Stack], Awaitable[None]]
 
 
 async def internal(stack: Stack, route: str, body: dict[str, Any]) -> httpx.Response:
     headers = {"X-API-Key": INTERNAL_KEY, "X-Tenant-ID": "acme"}
-    async with httpx.AsyncClient(base_url=stack.node.url, timeout=30, trust_env=False) as client:
+    async with loopback_client(base_url=stack.node.url, timeout=30) as client:
         return await client.post(f"/internal/v1/{route}", json=body, headers=headers)
 
 

@@ -13,6 +13,7 @@ from attrs import frozen
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.serving.http_server import listen
 from tests.sandbox.orchestrator import FakeOrchestrator
+from tests.support.http import loopback_client
 
 DRAINING = """# Tenants
 
@@ -125,7 +126,7 @@ async def sandbox(docs: Path) -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
     """A client of the tenant acme."""
-    async with httpx.AsyncClient() as http:
+    async with loopback_client() as http:
         yield Client(http, sandbox.urls)
 
 

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 import trio
 
 from tests.sandbox.conftest import Client
+from tests.support.http import loopback_client
 
 SERVICES = ("conversation", "embedding")
 
@@ -44,7 +44,7 @@ async def running(*arguments: str) -> AsyncIterator[tuple[trio.Process, str]]:
 
 async def test_it_says_where_it_is_and_stops_when_told(docs: Path, tmp_path: Path) -> None:
     async with running("--docs", str(docs), "--data-dir", str(tmp_path)) as (process, url):
-        async with httpx.AsyncClient() as http:
+        async with loopback_client() as http:
             client = Client(http, {name: f"{url}/{name}" for name in SERVICES})
             await client.post("conversation", "/api/v1/conversations", {"conversation_id": "c1"})
             embedded = await client.ask("POST", "embedding", "/api/v1/internal/enhanced_embed", {"texts": ["x"]})

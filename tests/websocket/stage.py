@@ -40,7 +40,7 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
 from tests.store.events.log_writer import LogWriter
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 from tests.support.house import partial_services
 from tests.support.recorders.batches import BatchRecorder, a_batch
 from tests.support.recorders.chat import ChatRecorder, TranscriptRecorder
@@ -48,7 +48,6 @@ from tests.support.recorders.guards import AuditRecorder, RateLimiterRecorder, R
 from tests.support.recorders.sessions import SessionRecorder, TicketRecorder, a_session
 
 SECRET = "a secret that is long enough for HS256"
-PATIENCE = 20.0
 
 
 @attrs.frozen
@@ -185,7 +184,9 @@ class Client:
 @asynccontextmanager
 async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings: Any) -> AsyncIterator[Stage]:
     """Serve sockets on loopback."""
-    chosen = AgentOrchestratorSettings(jwt=JwtSettings(secret=SECRET), redis_url=redis_url, **settings)
+    # Tokens count seconds: with less leeway, one of a few hundred milliseconds may have expired when it is made.
+    tokens = JwtSettings(secret=SECRET, leeway=1.0)
+    chosen = AgentOrchestratorSettings(jwt=tokens, redis_url=redis_url, **settings)
     async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
         log, keys = LogWriter(redis), Keys()
         for session_id in ("s1", "s2", "s3"):

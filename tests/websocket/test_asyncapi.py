@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 import trio
@@ -21,6 +20,7 @@ from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.task_updates import ANSWER, UPDATES
 from tests.store.desk import open_desk
 from tests.support.credentials import INTERNAL_KEY, bearer
+from tests.support.http import loopback_client
 from tests.support.served import CREATE, Client, service
 from tests.websocket.stage import Stage, open_stage
 
@@ -217,7 +217,7 @@ async def test_the_document_is_served_and_the_page_leads_to_it(redis_url: str) -
 
 
 async def test_anybody_may_read_the_document(stage: Stage) -> None:
-    async with httpx.AsyncClient(base_url=f"http://{stage.host}:{stage.port}", trust_env=False) as client:
+    async with loopback_client(base_url=f"http://{stage.host}:{stage.port}") as client:
         assert (await client.get("/asyncapi.json")).json() == document()
 
 

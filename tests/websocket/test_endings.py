@@ -7,6 +7,7 @@ from trio_websocket import ConnectionRejected
 
 from orchestrator.models.events.events import SystemNotification
 from orchestrator.websocket import closing
+from tests.support.eventually import PATIENCE
 from tests.websocket.stage import Stage, open_stage
 
 
@@ -17,10 +18,10 @@ async def test_a_token_that_expires_closes_its_socket(stage: Stage) -> None:
 
 
 async def test_a_renewed_token_keeps_the_socket_open(stage: Stage) -> None:
-    async with stage.client(token=stage.token(ttl=0.4)) as client:
+    async with stage.client(token=stage.token(ttl=0.3)) as client:
         await client.next("session.state_update")
         await client.say("system.auth", {"token": stage.token(ttl=60)})
-        with trio.move_on_after(0.6) as waiting:
+        with trio.move_on_after(1.5) as waiting:
             await client.frame()
         assert waiting.cancelled_caught
         await client.say("system.ping", {})
@@ -46,7 +47,7 @@ async def test_a_client_that_answers_pings_stays(redis_url: str) -> None:
 async def test_a_client_that_answers_no_ping_is_closed(redis_url: str) -> None:
     async with open_stage(redis_url, ws_ping_interval=0.1) as stage, await stage.raw_client() as stream:
         received = b""
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             while b"\x88" not in received:
                 received += await stream.receive_some()
         assert b"\x89\x00" in received, "a ping came first"
@@ -100,6 +101,6 @@ async def test_a_client_that_does_not_read_can_not_hold_up_a_stop(
         for _ in range(24):
             await stage.log.append("system.notification", SystemNotification("large", "x" * 500_000))
             await quick.frame()
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await stage.manager.close_all(deadline=0.2)
             await stage.until_open(0)

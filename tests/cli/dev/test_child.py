@@ -12,6 +12,7 @@ from cli.core.failures import CliFailure
 from cli.dev import child as child_module
 from cli.dev.child import Child, run_child
 from tests.cli.runs import environment
+from tests.support.eventually import PATIENCE
 
 
 def start(ways: str, home: Path) -> AbstractAsyncContextManager[Child]:
@@ -48,14 +49,14 @@ async def test_one_that_is_killed_later_is_told_too(tmp_path: Path) -> None:
     async with start("serves", tmp_path) as child:
         await child.ready()
         os.kill(child.pid, signal.SIGKILL)
-        with trio.fail_after(5), pytest.RaisesGroup(pytest.RaisesExc(CliFailure, match="ended with status 137")):
+        with trio.fail_after(PATIENCE), pytest.RaisesGroup(pytest.RaisesExc(CliFailure, match="ended with status 137")):
             await child.watch()
 
 
 async def test_one_that_prints_much_is_never_held_up(tmp_path: Path) -> None:
     async with start("talks", tmp_path) as child:
         await child.ready()
-        with trio.fail_after(5), pytest.RaisesGroup(CliFailure):
+        with trio.fail_after(PATIENCE), pytest.RaisesGroup(CliFailure):
             await child.watch()
     assert (tmp_path / "thing.log").read_text() == "talked\n"
 

@@ -29,6 +29,7 @@ from orchestrator.errors import (
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.principal import TraceContext
 from orchestrator.models.plans.service_operations import Operation
+from tests.support.eventually import PATIENCE
 from tests.support.scripted_server import Asked, Handler, begin_stream, reply, send_lines, serve, stream_all
 
 POST = Operation("tool_registry", "post", "POST", "/x", optional=("a", "n"))
@@ -223,7 +224,7 @@ async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
         while True:
             await send_lines(stream, b"x" * 1_000_000)
 
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         error = await failure(handler)
     assert isinstance(error, BadGateway)
     assert "more than is taken" in error.message

@@ -71,7 +71,7 @@ class BulkheadMachine(RuleBasedStateMachine):
 TestBulkhead = BulkheadMachine.TestCase
 
 
-@given(st.integers(1, 500))
+@given(st.integers(1, 200))
 def test_a_service_that_is_always_slow_keeps_a_little_room(ceiling: int) -> None:
     bulkhead = Bulkhead(ceiling)
     for moment in range(100):

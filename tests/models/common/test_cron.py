@@ -32,7 +32,7 @@ def ms(text: str, zone: str = "UTC") -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EXPRESSIONS, st.sampled_from(ZONES), MOMENTS)
 def test_the_next_moment_lies_ahead_and_comes_no_earlier_for_those_who_ask_later(
     expression: str, zone: str, after: int
@@ -49,7 +49,7 @@ def test_the_next_moment_lies_ahead_and_comes_no_earlier_for_those_who_ask_later
     assert between == first
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=40), st.text("*0123456789,-/#LWMONJAN ", max_size=40)))
 def test_nonsense_is_told_and_never_breaks_anything(text: str) -> None:
     fault = cron_fault(text)

@@ -35,7 +35,7 @@ from tests.queue.stage import SETTINGS, context
 from tests.queue.tasks.test_batch_items import Batches, open_batches
 from tests.services.operations.test_consistency import audit
 from tests.support.callback_receiver import Delivery, Receiver, open_receiver
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 
 SOON = RetryPolicy(attempts=4, first_ms=10, factor=2.0)
 
@@ -298,7 +298,7 @@ async def test_while_one_secret_replaces_another_both_sign(told: Told) -> None:
 async def test_a_delivery_that_nobody_wants_any_more_can_be_cancelled(told: Told) -> None:
     told.receiver.release = trio.Event()
     batch = await told.create("say 1")
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await told.receiver.came.wait()
     await told.batches.stage.tasks.cancel(context(), (await told.task()).task_id)
     assert (await told.settled(batch)).status is CallbackStatus.CANCELLED
@@ -308,7 +308,7 @@ async def test_a_process_that_stops_hands_its_delivery_to_another_one(redis_url:
     async with open_told(redis_url) as told:
         told.receiver.release = trio.Event()
         batch = await told.create("say 1")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await told.receiver.came.wait()
         task = await told.task()
         stage = told.batches.stage
@@ -329,7 +329,7 @@ async def test_a_dead_letter_is_sent_again_as_a_delivery_of_its_own(told: Told) 
     first = await told.task()
     desk, told.receiver.came = open_desk(told.batches.stage), trio.Event()
     replayed = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await told.receiver.came.wait()
     before, again = told.receiver.deliveries
     assert again.headers["webhook-id"] == replayed.task_id != before.headers["webhook-id"]

@@ -17,6 +17,7 @@ from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.store.tasks.claims import ClaimBatch
 from orchestrator.store.tasks.tasks import TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.eventually import PATIENCE
 
 
 @pytest.fixture
@@ -285,7 +286,7 @@ async def test_an_idle_session_pauses_and_wakes_up_with_the_next_message(redis_u
         async with stage.hub.follow("acme", session.session_id) as follower:
             await stage.idles(session)
             await stage.sessions.idle_moves("acme")
-            with trio.fail_after(2):
+            with trio.fail_after(PATIENCE):
                 await follower.receive()
         assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.PAUSED
         await stage.idles(session)

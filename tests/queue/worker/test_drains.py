@@ -11,6 +11,7 @@ from orchestrator.models.operations.tenant import DrainMode, DrainRequest, Tenan
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import Stage, context, open_stage
+from tests.support.eventually import PATIENCE
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ async def test_fairness_of_users_can_be_turned_on_and_off_with_work_queued(stage
     assert (await stage.tasks.cancel(context(), turns[3].task_id)).cancelled
     assert (await stage.tasks.cancel(context(), turns[5].task_id)).cancelled
     await desk.tenants.change(operator(), "acme", TenantState.ACTIVE)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         for n in (0, 1, 2, 4, 6, 7, 8):
             assert (await stage.ended(sessions[n], turns[n])).status is TaskStatus.COMPLETED
     assert (await desk.tenants.queue("acme")).queued == 0

@@ -11,8 +11,9 @@ import trio
 from hypercorn.config import Config
 
 from tests.support.credentials import bearer
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 from tests.support.house import House
+from tests.support.http import loopback_client
 
 CREATE = "/api/v1/session.create"
 
@@ -91,7 +92,7 @@ async def test_a_body_within_the_limit_may_come_in_chunks() -> None:
         yield b'{"agent_id":'
         yield b' "docs-guide"}'
 
-    async with serving(House()) as url, httpx.AsyncClient(base_url=url, headers=bearer()) as client:
+    async with serving(House()) as url, loopback_client(base_url=url, headers=bearer()) as client:
         response = await client.post(CREATE, content=pieces(), headers={"Content-Type": "application/json"})
         assert response.status_code == 201
 
@@ -107,7 +108,7 @@ async def test_a_body_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_connection_is_kept_for_the_next_request_also_after_an_error() -> None:
-    async with serving(House()) as url, httpx.AsyncClient(base_url=url, headers=bearer()) as client:
+    async with serving(House()) as url, loopback_client(base_url=url, headers=bearer()) as client:
         for _ in range(3):
             assert (await client.post(CREATE, json={"agent_id": "docs-guide"})).status_code == 201
             assert (await client.post(CREATE, json={})).status_code == 400
@@ -119,7 +120,7 @@ async def test_a_stream_comes_piece_by_piece_and_its_end_is_the_turns() -> None:
     house = House()
     session_id = await house.session()
     body = {"session_id": session_id, "content": "hi", "mode": "stream"}
-    async with serving(house) as url, httpx.AsyncClient(base_url=url, headers=bearer()) as client:
+    async with serving(house) as url, loopback_client(base_url=url, headers=bearer()) as client:
         headers = {"Idempotency-Key": "k1"}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_play, house, 1)
@@ -170,7 +171,7 @@ async def test_an_idle_connection_does_not_hold_up_a_stop() -> None:
         async with connected(url) as stream:
             await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
             await read_answer(stream)
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE):
                 stop.set()
                 assert await stream.receive_some() == b""
                 await trio.sleep_forever()

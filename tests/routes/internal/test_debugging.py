@@ -3,6 +3,7 @@
 import trio
 
 from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, bearer, keyed
+from tests.support.eventually import PATIENCE
 from tests.support.served import service
 
 
@@ -32,7 +33,7 @@ async def test_a_session_is_found_without_its_tenant_and_not_in_another(redis_ur
         await client.session(bearer(tenant="globex"))
         session_id = await client.session()
         path = f"/internal/v1/debug.session/{session_id}"
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             found = await client.call("GET", path, headers={"X-API-Key": ADMIN_KEY})
         assert found.data["session"]["tenant_id"] == "acme"
         for headers in (keyed(ADMIN_KEY, "globex"), keyed(ADMIN_KEY, "nobody")):

@@ -16,7 +16,7 @@ import trio
 
 from orchestrator.sandbox.redis.redis_binary import find_redis_binary
 from orchestrator.sandbox.redis.redis_server import DataDirInUse, NoRedisServer, RedisDidNotStart, run_redis
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 
 PARENT = """
 import sys, trio
@@ -92,7 +92,7 @@ async def test_a_killed_server_starts_again_at_the_same_addresses(tmp_path: Path
 async def test_who_waits_for_it_learns_that_it_died(tmp_path: Path) -> None:
     async with run_redis(tmp_path) as server:
         os.kill(server.pid, signal.SIGKILL)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             assert await server.wait() != 0
 
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from tests.sandbox.conftest import Client
+from tests.support.http import loopback_client
 
 TOP = "/api/v1/conversations"
 
@@ -127,7 +126,7 @@ async def test_a_bad_message_is_refused_by_field(client: Client) -> None:
 
 
 async def talk(data_dir: Path, *contents: str) -> list[str]:
-    async with run_sandbox(data_dir=data_dir) as sandbox, httpx.AsyncClient() as http:
+    async with run_sandbox(data_dir=data_dir) as sandbox, loopback_client() as http:
         client = Client(http, sandbox.urls)
         await client.post("conversation", TOP, {"conversation_id": "c1"})
         for content in contents:
@@ -150,7 +149,7 @@ async def test_a_line_that_a_kill_has_torn_is_dropped(tmp_path: Path) -> None:
 
 
 async def test_what_was_deleted_stays_deleted_after_a_restart(tmp_path: Path) -> None:
-    async with run_sandbox(data_dir=tmp_path) as sandbox, httpx.AsyncClient() as http:
+    async with run_sandbox(data_dir=tmp_path) as sandbox, loopback_client() as http:
         client = Client(http, sandbox.urls)
         await begin(client, "one", "two")
         await client.ask("DELETE", "conversation", f"{TOP}/c1/messages/m1")

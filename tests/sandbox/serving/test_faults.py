@@ -8,6 +8,7 @@ import trio
 
 from orchestrator.sandbox.platform import Sandbox
 from tests.sandbox.conftest import Client
+from tests.support.eventually import PATIENCE
 
 AGENT = "/api/v1/agents/acme/echo"
 
@@ -62,7 +63,7 @@ async def test_unknown_paths_methods_and_services_are_told(sandbox: Sandbox, cli
 async def test_a_connection_is_used_again(sandbox: Sandbox) -> None:
     stream = await trio.open_tcp_stream("127.0.0.1", sandbox.port)
     request = b"GET /conversation/health HTTP/1.1\r\nHost: x\r\n\r\n"
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with stream:
             for _ in range(3):
                 await stream.send_all(request)
@@ -77,7 +78,7 @@ async def test_a_connection_is_used_again(sandbox: Sandbox) -> None:
 async def test_what_is_no_http_is_answered_with_400(sandbox: Sandbox) -> None:
     async with await trio.open_tcp_stream("127.0.0.1", sandbox.port) as stream:
         await stream.send_all(b"this is no HTTP\r\n\r\n")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 400")
 
 

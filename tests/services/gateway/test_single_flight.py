@@ -227,7 +227,7 @@ async def test_when_the_store_is_away_all_who_wait_are_told(redis_url: str) -> N
         away = RedisAway("gone", sent=True)
 
         async def fetch(_: list[str]) -> list[Any]:
-            await trio.sleep(0.01)
+            await trio.testing.wait_all_tasks_blocked()
             raise away
 
         async def ask() -> None:

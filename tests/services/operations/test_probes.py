@@ -7,6 +7,7 @@ from orchestrator.clients.opening import open_clients
 from orchestrator.clients.transport.http_transport import HttpTransport
 from orchestrator.config.settings import ServiceSettings, ServicesSettings
 from orchestrator.services.operations.probes import FRESH_SECONDS, Probe, probes_of
+from tests.support.eventually import PATIENCE
 from tests.support.scripted_server import Asked, Handler, reply, serve
 
 
@@ -34,7 +35,7 @@ async def hang(_: Asked, __: trio.SocketStream) -> None:
 async def test_a_probe_says_what_is_wrong_with_a_service(handler: Handler, found: str | None) -> None:
     async with serve(handler) as url:
         transport = HttpTransport("query", ServiceSettings(url=url))
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             said = await Probe(transport)()
         await transport.aclose()
     assert (said is None) == (found is None)

@@ -118,7 +118,7 @@ def end(story: Story, crashes: list[tuple[int, bool]]) -> tuple[Any, FakePlanAtt
 
 
 @given(stories())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_plan_ends_the_same_however_often_its_workers_are_lost(story: Story) -> None:
     smooth, _ = end(story, [])
     rough, _ = end(story, story.crashes)
@@ -131,7 +131,7 @@ def test_a_plan_ends_the_same_however_often_its_workers_are_lost(story: Story) -
 
 
 @given(stories())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_was_done_is_undone_or_told_to_be_left(story: Story) -> None:
     outcome, attempt = end(story, story.crashes)
     kept = {**attempt.checkpoints, **attempt.kept}

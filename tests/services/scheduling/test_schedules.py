@@ -20,7 +20,7 @@ from orchestrator.services.scheduling.schedules import ScheduleService
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.schedules import ScheduleStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 
 EVERY_MINUTE = ScheduleCreate("* * * * *", "echo", "say hi")
 
@@ -232,7 +232,7 @@ async def test_the_timers_run_what_is_due(planned: Planned) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_timers, stage.queue, run_due)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await ran.wait()
         nursery.cancel_scope.cancel()
     assert (await planned.again(schedule)).last_task_id is not None

@@ -15,7 +15,7 @@ from orchestrator.domain.revocations import RevocationIndex
 from orchestrator.models.common.principal import Principal, Role
 from orchestrator.models.operations.revocation import Revocation
 from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, SECRET, SETTINGS, bearer
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 from tests.support.house import House
 from tests.support.served import Client, service
 
@@ -90,7 +90,7 @@ async def test_what_a_process_missed_is_read_again_after_a_lost_connection(redis
         changed = trio.Event()
         services.revocations.watch(changed.set)
         await services.redis.client_kill_filter(_type="pubsub")
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await changed.wait()
         assert (await client.call("GET", LIST, headers=token(jti="t1"))).status == 401
 

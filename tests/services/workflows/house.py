@@ -17,9 +17,8 @@ from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from tests.support.credentials import INTERNAL_KEY, SECRET, SETTINGS
-from tests.support.eventually import eventually
-
-PATIENCE = 10
+from tests.support.eventually import PATIENCE, eventually
+from tests.support.http import loopback_client
 
 
 @frozen
@@ -150,7 +149,7 @@ class Client:
 @asynccontextmanager
 async def open_house(redis_url: str, **settings: Any) -> AsyncIterator[House]:
     """Run the service and the sandbox inside the block."""
-    async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox, httpx.AsyncClient(timeout=30) as http:
+    async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox, loopback_client(timeout=30) as http:
         urls: Any = {name: ServiceSettings(url=url, timeout=2) for name, url in sandbox.urls.items()}
         chosen: AgentOrchestratorSettings = evolve(
             SETTINGS,

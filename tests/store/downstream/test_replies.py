@@ -32,7 +32,7 @@ from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.calls import call_context
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 
 ASK = Operation("tool_registry", "ask", "POST", "/{name}", optional=("a",), domain="tool")
 READ = Operation("tool_registry", "read", "GET", "/x", domain="tool", idempotent=True)
@@ -297,7 +297,7 @@ async def test_who_waits_no_longer_takes_the_request_back(redis_url: str, how: s
 
                 nursery.start_soon(caller)
                 message = await here.request(keep=True)
-        with trio.fail_after(2):
+        with trio.fail_after(PATIENCE):
             told = await subscriber.__anext__()
         assert getattr(told, "payload", None) == message["message_id"].encode()
         assert await here.redis.xlen(QUEUE) == 0

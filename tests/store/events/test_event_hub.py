@@ -16,9 +16,7 @@ from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.store.events.log_writer import LogWriter, data_of
-from tests.support.eventually import eventually
-
-PATIENCE = 10.0
+from tests.support.eventually import PATIENCE, eventually
 
 
 @frozen

@@ -11,7 +11,7 @@ from orchestrator.models.events.events import Event
 from orchestrator.store.events.outbox import MAX_JOINED_CHARS, Outbox, join_chunks
 
 # How fast examples come says nothing here: the machine may be busy with other tests.
-unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 def chunk(offset: int, text: str, *, parent: str = "m", kind: str = "response", final: bool = False) -> Event:

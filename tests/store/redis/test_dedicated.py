@@ -4,9 +4,7 @@ import pytest
 import trio
 
 from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
-from tests.support.eventually import eventually
-
-PATIENCE = 10.0
+from tests.support.eventually import PATIENCE, eventually
 
 
 async def clients_until(redis: Redis, count: int, command: str) -> None:

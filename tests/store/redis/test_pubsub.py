@@ -11,8 +11,7 @@ from redis.exceptions import NoPermissionError
 
 from orchestrator.store.redis.connection import RECONNECTED, Message, Redis, RedisAway, Subscriber, open_redis
 from tests.store.redis.gate import Gate, open_gate
-
-PATIENCE = 10.0
+from tests.support.eventually import PATIENCE
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.codec import decode, encode
@@ -56,7 +56,6 @@ def test_what_the_strict_reader_refuses_is_not_read(raw: bytes) -> None:
         decode(raw, TaskMessage)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*PLAIN, "other"]), VALUES, max_size=3))
 def test_whatever_is_read_the_strict_reader_reads_too(changes: dict[str, Any]) -> None:
     raw = orjson.dumps(PLAIN | changes)
