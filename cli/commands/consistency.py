@@ -6,6 +6,7 @@ import trio
 from attrs import frozen
 
 from orchestrator.domain.tasks.consistency import REMEDIES
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.operations.consistency import Violation
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
 from orchestrator.store.keys import Keys
@@ -24,7 +25,7 @@ class Finding:
 
     subject: str
     verdict: str
-    """`ok`, `warning` (needs an operator), `failed` (can be repaired) or `mended`."""
+    """`ok`, `warning` (needs an operator), `failed` (can be repaired, or can't even be read) or `mended`."""
     says: str
 
 
@@ -39,12 +40,11 @@ def check_tenants(url: str, *, log_length: int, repair: bool) -> Iterator[Findin
     Raises:
         StoreUnavailable: Redis can't be reached.
     """
-    for report in trio.run(_check_tenants, url, log_length, repair):
-        yield from _findings(report)
+    yield from trio.run(_check_tenants, url, log_length, repair)
 
 
-async def _check_tenants(url: str, log_length: int, repair: bool) -> list[Report]:
-    reports = []
+async def _check_tenants(url: str, log_length: int, repair: bool) -> list[Finding]:
+    found: list[Finding] = []
     async with open_redis(url) as redis:
         keys = Keys()
         stores = (redis, keys, log_length)
@@ -52,9 +52,12 @@ async def _check_tenants(url: str, log_length: int, repair: bool) -> list[Report
         # Services may use the gateway for tenants that never had a session.
         names = {*await TenantStates(*stores).names(), *await checker.reservations.tenants()}
         for tenant_id in sorted(names):
-            report = await checker.audit(tenant_id)
-            reports.append(await checker.repair(report) if repair else report)
-    return reports
+            try:
+                report = await checker.audit(tenant_id)
+                found += _findings(await checker.repair(report) if repair else report)
+            except TenantDamaged as damage:
+                found.append(Finding(f"books {tenant_id}", "failed", f"can't be read: {damage}"))
+    return found
 
 
 def _findings(report: Report) -> Iterator[Finding]:

@@ -146,7 +146,7 @@ def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> It
         for found in check_tenants(url, log_length=settings.event_log_length, repair=repair):
             yield Check(found.subject, found.verdict, found.says)
     except StoreUnavailable as error:
-        yield Check("books", "failed", error.message, "Is Redis loading its data?", unreachable=True)
+        yield Check("books", "failed", error.reason, "Is Redis loading its data?", unreachable=True)
 
 
 def _libraries() -> Iterator[Check]:

@@ -5,6 +5,7 @@ import trio
 from orchestrator.queue.attempts.attempt import outlast
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.redis.connection import Message
 
 
@@ -42,7 +43,8 @@ async def _stop(services: QueueServices, running_tasks: dict[str, RunningTask], 
     if running is None:
         return
     key = services.keys.task(running.claim.tenant_id, task_id)
-    # Redis may be away again before it could be asked: what was cancelled is still so when it is back.
-    reason = await outlast(lambda: services.redis.hget(key, "cancel"))
-    if reason:
-        running.stop(StopReason(reason.decode()))
+    with isolate_tenant(running.claim.tenant_id):
+        # Redis may be away again before it could be asked: what was cancelled is still so when it is back.
+        reason = await outlast(lambda: services.redis.hget(key, "cancel"))
+        if reason:
+            running.stop(StopReason(reason.decode()))

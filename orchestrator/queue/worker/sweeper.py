@@ -13,7 +13,7 @@ from orchestrator.models.tasks.task import Lane
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.drains import advance_drain
 from orchestrator.queue.worker.expiry import give_up_expired
-from orchestrator.queue.worker.tenant_isolation import isolate_tenant
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 _log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class Sweeper:
                 forgotten = True
                 self._show(found)
             except StoreUnavailable as error:
-                _log.warning("sweeper.store_unavailable", error=error.message)
+                _log.warning("sweeper.store_unavailable", error=error.reason)
             await trio.sleep(_EVERY)
 
     def _show(self, found: Mapping[str, SweptTenant]) -> None:

@@ -171,7 +171,7 @@ class SingleFlight:
         try:
             await self.cache.keep(tenant_id, kind, packed, holder, codec.ttl_ms)
         except StoreUnavailable as error:
-            _log.warning("gateway.answer_not_kept", error=error.message)
+            _log.warning("gateway.answer_not_kept", error=error.reason)
 
     def _start(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         if self._nursery is None:
@@ -293,7 +293,7 @@ class _Leader:
             try:
                 await self.shared.cache.hold(self.tenant_id, self.kind, digests, self._holder)
             except StoreUnavailable as error:
-                _log.warning("gateway.lease_not_renewed", error=error.message)
+                _log.warning("gateway.lease_not_renewed", error=error.reason)
 
     async def _await(self, flight: Flight, wait_ms: int) -> None:
         with trio.move_on_after(wait_ms / 1000):

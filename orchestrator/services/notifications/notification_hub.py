@@ -12,9 +12,9 @@ from typing import Final
 import orjson
 import structlog
 import trio
-from redis.exceptions import ResponseError
 
 from orchestrator.errors import StoreUnavailable
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.events.notifications import EVERYBODY, NotificationStore
 from orchestrator.store.redis.connection import Message
 
@@ -133,10 +133,8 @@ class NotificationHub:
         if reader[1] not in self._followers.get(reader[0], ()):
             return
         try:
-            await self._store.collect(*reader)
+            with isolate_tenant(reader[0]):
+                await self._store.collect(*reader)
         except StoreUnavailable as error:
-            _log.warning("notifications.not_collected", tenant_id=reader[0], reason=error.message)
+            _log.warning("notifications.not_collected", tenant_id=reader[0], reason=error.reason)
             missed.append(reader)
-        except ResponseError as error:
-            # The keys of this user are damaged, and nobody else's.
-            _log.error("tenant.damaged", tenant_id=reader[0], error=str(error))

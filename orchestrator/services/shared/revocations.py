@@ -90,7 +90,7 @@ class Revocations:
             try:
                 self._index.replace(await self._store.load())
             except StoreUnavailable as error:
-                _log.warning("revocations.not_read", reason=error.message)
+                _log.warning("revocations.not_read", reason=error.reason)
                 await trio.sleep(RETRY_SECONDS)
             else:
                 self._tell()
