@@ -5,16 +5,13 @@ from collections.abc import Iterable, Iterator
 import trio
 from attrs import frozen
 
+from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.consistency import REMEDIES
 from orchestrator.errors import TenantDamaged
 from orchestrator.models.operations.consistency import Violation
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
-from orchestrator.store.keys import Keys
-from orchestrator.store.operations.consistency import ConsistencyStore
-from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.redis.connection import open_redis
-from orchestrator.store.scheduling.due import DueTenants
-from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.stores import Stores
 
 _SHOWN = 20
 
@@ -29,28 +26,27 @@ class Finding:
     says: str
 
 
-def check_tenants(url: str, *, log_length: int, repair: bool) -> Iterator[Finding]:
+def check_tenants(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Finding]:
     """Check the consistency of every tenant, and repair it on request.
 
     Args:
         url: the URL of Redis.
-        log_length: how many events the log of a session keeps.
+        settings: those of the service.
         repair: whether to repair the violations that can be repaired safely.
 
     Raises:
         StoreUnavailable: Redis can't be reached.
     """
-    yield from trio.run(_check_tenants, url, log_length, repair)
+    yield from trio.run(_check_tenants, url, settings, repair)
 
 
-async def _check_tenants(url: str, log_length: int, repair: bool) -> list[Finding]:
+async def _check_tenants(url: str, settings: AgentOrchestratorSettings, repair: bool) -> list[Finding]:
     found: list[Finding] = []
     async with open_redis(url) as redis:
-        keys = Keys()
-        stores = (redis, keys, log_length)
-        checker = ConsistencyChecker(ConsistencyStore(*stores), ReadyTenants(redis, keys), DueTenants(redis, keys))
+        stores = Stores.over(redis, settings)
+        checker = ConsistencyChecker(stores.consistency, stores.reservation_checks, stores.ready, stores.due)
         # Services may use the gateway for tenants that never had a session.
-        names = {*await TenantStates(*stores).names(), *await checker.reservations.tenants()}
+        names = {*await stores.tenants.names(), *await stores.reservation_checks.tenants()}
         for tenant_id in sorted(names):
             try:
                 report = await checker.audit(tenant_id)

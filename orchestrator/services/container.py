@@ -38,7 +38,8 @@ from orchestrator.services.workflows.workflow_intake import WorkflowIntake, Work
 from orchestrator.services.workflows.workflow_steps import StepService
 from orchestrator.services.workflows.workflows import WorkflowService
 from orchestrator.store.events.event_hub import EventHub
-from orchestrator.store.events.events import EventLog
+from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
+from orchestrator.store.events.notifications import NotificationLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.redis.connection import Redis
@@ -80,6 +81,9 @@ class Services:
     usage: UsageService
     rate_limiter: RateLimiter
     event_log: EventLog
+    batch_log: BatchLog
+    task_log: TaskLog
+    notification_log: NotificationLog
     event_hub: EventHub
     audit: AuditTrail
     health: Health
@@ -101,7 +105,7 @@ class Services:
         load = LoadService(stores.nodes, ready, stores.tenants, node_timeout_ms, core.system_events)
         tenants = TenantService(stores.tenants, ready, audit, kinds, core.system_events)
         replays = ReplayService(
-            stores.dead_letters, stores.placement, stores.limits, ready, audit, settings, core.rates, kinds
+            stores.dead_letters, stores.enqueue, stores.limits, ready, audit, settings, core.rates, kinds
         )
         return cls(
             settings=settings,
@@ -123,7 +127,7 @@ class Services:
             replays=replays,
             dead_letters=DeadLetterService(stores.dead_letters, replays, tenants, audit),
             transfers=TransferService(
-                stores.transfers, stores.placement, tenants, ready, stores.due, audit, settings, kinds
+                stores.transfers, stores.enqueue, tenants, ready, stores.due, audit, settings, kinds
             ),
             load=load,
             timelines=TimelineService(stores.timelines, load),
@@ -139,6 +143,9 @@ class Services:
             usage=UsageService(stores.ledger),
             rate_limiter=RateLimiter(stores.limits, core.rates),
             event_log=stores.events,
+            batch_log=stores.batch_events,
+            task_log=stores.task_events,
+            notification_log=stores.notification_events,
             event_hub=core.event_hub,
             audit=audit,
             health=health,

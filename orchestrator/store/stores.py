@@ -5,13 +5,15 @@ from typing import Self
 from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.store.events.events import EventLog, TaskLog
-from orchestrator.store.events.notifications import NotificationStore
+from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
+from orchestrator.store.events.notifications import NotificationLog, NotificationStore
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
+from orchestrator.store.gateway.reservation_checks import ReservationChecks
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.revocations import RevocationStore
@@ -44,10 +46,13 @@ class Stores:
     admission: AdmissionStore
     answers: AnswerCache
     audit: AuditTrail
+    batch_events: BatchLog
     batches: BatchStore
+    consistency: ConsistencyStore
     dead_letters: DeadLetterStore
     delegations: DelegationStore
     due: DueTenants
+    enqueue: EnqueueStore
     events: EventLog
     gateway_calls: GatewayCalls
     plain_tasks: PlainTaskStore
@@ -57,9 +62,10 @@ class Stores:
     limits: LimitStore
     nodes: Nodes
     notices: SystemEventStore
+    notification_events: NotificationLog
     notifications: NotificationStore
-    placement: EnqueueStore
     ready: ReadyTenants
+    reservation_checks: ReservationChecks
     revocations: RevocationStore
     schedules: ScheduleStore
     sessions: SessionStore
@@ -81,10 +87,13 @@ class Stores:
             admission=AdmissionStore(*base),
             answers=AnswerCache(*base, gateway.cache_bytes),
             audit=AuditTrail(redis, keys),
+            batch_events=BatchLog(redis, keys),
             batches=BatchStore(*base),
+            consistency=ConsistencyStore(*base),
             dead_letters=DeadLetterStore(*base),
             delegations=DelegationStore(*base),
             due=DueTenants(redis, keys),
+            enqueue=EnqueueStore(*base),
             events=EventLog(redis, keys),
             gateway_calls=GatewayCalls(
                 *base,
@@ -99,9 +108,10 @@ class Stores:
             limits=LimitStore(*base),
             nodes=Nodes(redis, keys),
             notices=SystemEventStore(redis, keys),
+            notification_events=NotificationLog(redis, keys),
             notifications=NotificationStore(*base),
-            placement=EnqueueStore(*base),
             ready=ReadyTenants(redis, keys),
+            reservation_checks=ReservationChecks(*base),
             revocations=RevocationStore(redis, keys, settings.jwt.max_lifetime),
             schedules=ScheduleStore(*base),
             sessions=SessionStore(*base),

@@ -82,7 +82,7 @@ class Leases:
 
     async def _adopt_from(self, gone: str) -> None:
         """Take over what a process left that is gone; when nothing is left, it is forgotten."""
-        for tenant_id in await self.services.tenants():
+        for tenant_id in await self.services.tenants.names():
             with isolate_tenant(tenant_id):
                 if await self.adopt(tenant_id, silence_ms=1, gone=gone):
                     return

@@ -52,7 +52,7 @@ class Sweeper:
         while True:
             try:
                 found: dict[str, SweptTenant] = {}
-                for tenant_id in await self.services.tenants():
+                for tenant_id in await self.services.tenants.names():
                     with isolate_tenant(tenant_id):
                         found[tenant_id] = await self._sweep(tenant_id)
                         if not forgotten:
