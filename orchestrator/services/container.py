@@ -40,9 +40,7 @@ from orchestrator.services.workflows.workflows import WorkflowService
 from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
 from orchestrator.store.events.notifications import NotificationLog
-from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.redis.connection import Redis
 from orchestrator.telemetry.metrics import Metrics
 
 
@@ -51,8 +49,6 @@ class Services:
     """The services, for routes, sockets and the queue; in the application it is `app.extensions["services"]`."""
 
     settings: AgentOrchestratorSettings
-    redis: Redis
-    keys: Keys
     clients: Clients
     sessions: SessionManager
     tickets: Tickets
@@ -109,8 +105,6 @@ class Services:
         )
         return cls(
             settings=settings,
-            redis=stores.redis,
-            keys=stores.keys,
             clients=clients,
             sessions=sessions,
             tickets=Tickets(stores.sessions, sessions),
@@ -135,10 +129,10 @@ class Services:
             tool_runs=ToolRunService(stores.plain_tasks, tasks, ready, stores.known_tenants, settings),
             agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, idempotency),
             tools=ToolService(clients, coordinator, catalog, sessions, idempotency),
-            catalog_invalidation=CatalogInvalidation(stores.redis, stores.keys, catalog),
+            catalog_invalidation=CatalogInvalidation(stores.catalog_changes, catalog),
             notifications=NotificationService(stores.notifications),
             notification_hub=NotificationHub(stores.notifications),
-            session_debugger=SessionDebugger(sessions, tasks, core.event_hub, audit),
+            session_debugger=SessionDebugger(sessions, stores.session_traces, tasks, core.event_hub, audit),
             gateway=core.gateway,
             usage=UsageService(stores.ledger),
             rate_limiter=RateLimiter(stores.limits, core.rates),

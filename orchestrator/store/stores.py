@@ -5,6 +5,7 @@ from typing import Self
 from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.store.downstream.catalog_changes import CatalogChanges
 from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
 from orchestrator.store.events.notifications import NotificationLog, NotificationStore
 from orchestrator.store.gateway.answer_cache import AnswerCache
@@ -27,14 +28,17 @@ from orchestrator.store.scheduling.batches import BatchStore
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.scheduling.schedules import ScheduleStore
+from orchestrator.store.scheduling.tenant_survey import TenantSurveys
 from orchestrator.store.sessions.idempotency import IdempotencyStore
 from orchestrator.store.sessions.limits import LimitStore
+from orchestrator.store.sessions.session_traces import SessionTraces
 from orchestrator.store.sessions.sessions import SessionStore
 from orchestrator.store.tasks.admission import AdmissionStore
 from orchestrator.store.tasks.enqueue import EnqueueStore
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore
 from orchestrator.store.tasks.tasks import TaskStore
 from orchestrator.store.tasks.timelines import TimelineStore
+from orchestrator.store.tasks.worker_signals import WorkerSignals
 
 
 @frozen
@@ -48,6 +52,7 @@ class Stores:
     audit: AuditTrail
     batch_events: BatchLog
     batches: BatchStore
+    catalog_changes: CatalogChanges
     consistency: ConsistencyStore
     dead_letters: DeadLetterStore
     delegations: DelegationStore
@@ -68,7 +73,10 @@ class Stores:
     reservation_checks: ReservationChecks
     revocations: RevocationStore
     schedules: ScheduleStore
+    session_traces: SessionTraces
     sessions: SessionStore
+    signals: WorkerSignals
+    surveys: TenantSurveys
     task_events: TaskLog
     tasks: TaskStore
     tenants: TenantStates
@@ -89,6 +97,7 @@ class Stores:
             audit=AuditTrail(redis, keys),
             batch_events=BatchLog(redis, keys),
             batches=BatchStore(*base),
+            catalog_changes=CatalogChanges(redis, keys),
             consistency=ConsistencyStore(*base),
             dead_letters=DeadLetterStore(*base),
             delegations=DelegationStore(*base),
@@ -114,7 +123,10 @@ class Stores:
             reservation_checks=ReservationChecks(*base),
             revocations=RevocationStore(redis, keys, settings.jwt.max_lifetime),
             schedules=ScheduleStore(*base),
+            session_traces=SessionTraces(*base),
             sessions=SessionStore(*base),
+            signals=WorkerSignals(redis, keys),
+            surveys=TenantSurveys(*base),
             task_events=TaskLog(redis, keys),
             tasks=TaskStore(*base),
             tenants=TenantStates(*base),

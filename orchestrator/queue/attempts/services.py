@@ -8,16 +8,16 @@ from attrs import field, frozen
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
-from orchestrator.store.keys import Keys
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.delegations import DelegationStore
-from orchestrator.store.redis.connection import Redis
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.scheduling.tenant_survey import TenantSurveys
 from orchestrator.store.stores import Stores
 from orchestrator.store.tasks.enqueue import EnqueueStore
 from orchestrator.store.tasks.tasks import TaskStore
+from orchestrator.store.tasks.worker_signals import WorkerSignals
 from orchestrator.telemetry.metrics import Metrics
 
 
@@ -27,14 +27,14 @@ class QueueServices:
 
     node: str
     settings: AgentOrchestratorSettings
-    redis: Redis
-    keys: Keys
     tasks: TaskStore
     enqueue: EnqueueStore
     delegations: DelegationStore
     ready: ReadyTenants
     due: DueTenants
     tenants: TenantStates
+    surveys: TenantSurveys
+    signals: WorkerSignals
     nodes: Nodes
     sessions: SessionManager
     kinds: TaskKinds
@@ -58,14 +58,14 @@ class QueueServices:
         return cls(
             node=node,
             settings=settings,
-            redis=stores.redis,
-            keys=stores.keys,
             tasks=stores.tasks,
             enqueue=stores.enqueue,
             delegations=stores.delegations,
             ready=stores.ready,
             due=stores.due,
             tenants=stores.tenants,
+            surveys=stores.surveys,
+            signals=stores.signals,
             nodes=stores.nodes,
             sessions=sessions,
             kinds=kinds,

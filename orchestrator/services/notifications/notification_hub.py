@@ -16,7 +16,6 @@ import trio
 from orchestrator.errors import StoreUnavailable
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.events.notifications import EVERYBODY, NotificationStore
-from orchestrator.store.redis.connection import Message
 
 RETRY_SECONDS: Final = 1.0
 AT_ONCE: Final = 50
@@ -76,12 +75,11 @@ class NotificationHub:
         Raises:
             StoreUnavailable: Redis is away at the start.
         """
-        async with self._store.redis.subscriber() as subscriber, trio.open_nursery() as nursery:
-            await subscriber.subscribe(self._store.keys.notification_channel)
+        async with self._store.follow() as announcements, trio.open_nursery() as nursery:
             task_status.started()
-            async for message in subscriber:
-                if isinstance(message, Message):
-                    self._take(message.payload, nursery)
+            async for payload in announcements:
+                if payload is not None:
+                    self._take(payload, nursery)
                 else:
                     # Some may have been missed; the tenants' streams have them.
                     for tenant_id in [*self._followers]:
