@@ -30,8 +30,9 @@ from orchestrator.telemetry.metrics import Metrics
 
 @frozen
 class Process:
-    """One process of the service: its services, its consumer, and the event that stops it."""
+    """One process of the service: its stores and services, its consumer, and the event that stops it."""
 
+    stores: Stores
     services: Services
     consumer: Consumer
     stopping: trio.Event
@@ -86,7 +87,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             ]
             if settings.services.queued:
                 loops = [replies.run, TaskUpdateStream(redis, stores.keys, node, updates.take).run, *loops]
-            yield Process(services, consumer, stopping, loops)
+            yield Process(stores, services, consumer, stopping, loops)
 
 
 def _health(core: Core, consumer: Consumer, stopping: trio.Event) -> Health:

@@ -268,9 +268,14 @@ class TenantDraining(ServiceFault):
 
 
 class StoreUnavailable(ServiceFault):
-    """Redis is away, or refuses to write."""
+    """Redis is away, or refuses to serve."""
 
     code = "ORCH_SYS_002"
+
+    @property
+    def reason(self) -> str:
+        """Why, for logs: what Redis has said where it has said something."""
+        return self.message
 
 
 class CallTimeout(ServiceFault):
@@ -309,6 +314,14 @@ class ServiceFailed(ServiceRefused):
 
 class InternalFault(OrchestratorError):
     """A fault of this service; what went wrong is in its logs, not in the answer."""
+
+
+class TenantDamaged(Exception):
+    """Redis refuses a command for what a key holds: the wrong type, or a value that the command can't work with.
+
+    Nearly every key belongs to one tenant, whose damage it is then: what serves many tenants reports it and goes on
+    with the others (`isolate_tenant`). A client is told no more than that the service failed.
+    """
 
 
 class FencedOut(Exception):

@@ -5,15 +5,13 @@ from collections.abc import Iterable, Iterator
 import trio
 from attrs import frozen
 
+from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.consistency import REMEDIES
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.operations.consistency import Violation
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
-from orchestrator.store.keys import Keys
-from orchestrator.store.operations.consistency import ConsistencyStore
-from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.redis.connection import open_redis
-from orchestrator.store.scheduling.due import DueTenants
-from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.stores import Stores
 
 _SHOWN = 20
 
@@ -24,37 +22,38 @@ class Finding:
 
     subject: str
     verdict: str
-    """`ok`, `warning` (needs an operator), `failed` (can be repaired) or `mended`."""
+    """`ok`, `warning` (needs an operator), `failed` (can be repaired, or can't even be read) or `mended`."""
     says: str
 
 
-def check_tenants(url: str, *, log_length: int, repair: bool) -> Iterator[Finding]:
+def check_tenants(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Finding]:
     """Check the consistency of every tenant, and repair it on request.
 
     Args:
         url: the URL of Redis.
-        log_length: how many events the log of a session keeps.
+        settings: those of the service.
         repair: whether to repair the violations that can be repaired safely.
 
     Raises:
         StoreUnavailable: Redis can't be reached.
     """
-    for report in trio.run(_check_tenants, url, log_length, repair):
-        yield from _findings(report)
+    yield from trio.run(_check_tenants, url, settings, repair)
 
 
-async def _check_tenants(url: str, log_length: int, repair: bool) -> list[Report]:
-    reports = []
+async def _check_tenants(url: str, settings: AgentOrchestratorSettings, repair: bool) -> list[Finding]:
+    found: list[Finding] = []
     async with open_redis(url) as redis:
-        keys = Keys()
-        stores = (redis, keys, log_length)
-        checker = ConsistencyChecker(ConsistencyStore(*stores), ReadyTenants(redis, keys), DueTenants(redis, keys))
+        stores = Stores.over(redis, settings)
+        checker = ConsistencyChecker(stores.consistency, stores.reservation_checks, stores.ready, stores.due)
         # Services may use the gateway for tenants that never had a session.
-        names = {*await TenantStates(*stores).names(), *await checker.reservations.tenants()}
+        names = {*await stores.tenants.names(), *await stores.reservation_checks.tenants()}
         for tenant_id in sorted(names):
-            report = await checker.audit(tenant_id)
-            reports.append(await checker.repair(report) if repair else report)
-    return reports
+            try:
+                report = await checker.audit(tenant_id)
+                found += _findings(await checker.repair(report) if repair else report)
+            except TenantDamaged as damage:
+                found.append(Finding(f"books {tenant_id}", "failed", f"can't be read: {damage}"))
+    return found
 
 
 def _findings(report: Report) -> Iterator[Finding]:

@@ -143,10 +143,10 @@ def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> It
     from cli.commands.consistency import check_tenants  # noqa: PLC0415 - trio and the stores are needed here alone
 
     try:
-        for found in check_tenants(url, log_length=settings.event_log_length, repair=repair):
+        for found in check_tenants(url, settings, repair=repair):
             yield Check(found.subject, found.verdict, found.says)
     except StoreUnavailable as error:
-        yield Check("books", "failed", error.message, "Is Redis loading its data?", unreachable=True)
+        yield Check("books", "failed", error.reason, "Is Redis loading its data?", unreachable=True)
 
 
 def _libraries() -> Iterator[Check]:

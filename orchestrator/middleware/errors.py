@@ -16,6 +16,7 @@ from orchestrator.errors import (
     NotFound,
     OrchestratorError,
     PayloadTooLarge,
+    StoreUnavailable,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -45,6 +46,8 @@ def error_answer(exchange: Exchange, raised: BaseException) -> Response:
             tenant_id=exchange.tenant_id,
         )
         error = InternalFault("The service failed; its log has the reason under this correlation id.")
+    elif isinstance(error, StoreUnavailable):
+        _log.warning("request.store_unavailable", reason=error.reason, correlation_id=exchange.correlation_id)
     body = unstructure(error.body(exchange.correlation_id))
     headers = _headers(error, raised)
     if exchange.wants_problem:

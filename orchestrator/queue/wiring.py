@@ -12,16 +12,10 @@ from orchestrator.services.scheduling.schedule_runner import ScheduleRunner
 def build_consumer(core: Core) -> Consumer:
     """Build what claims and runs tasks of every kind, and runs schedules."""
     stores = core.stores
-    queue = QueueServices(
+    queue = QueueServices.over(
+        stores,
+        core.settings,
         node=core.node,
-        settings=core.settings,
-        redis=stores.redis,
-        keys=stores.keys,
-        tasks=stores.tasks,
-        ready=stores.ready,
-        due=stores.due,
-        nodes=stores.nodes,
-        delegations=stores.delegations,
         sessions=core.sessions,
         kinds=core.kinds,
         metrics=core.metrics,

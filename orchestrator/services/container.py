@@ -38,10 +38,9 @@ from orchestrator.services.workflows.workflow_intake import WorkflowIntake, Work
 from orchestrator.services.workflows.workflow_steps import StepService
 from orchestrator.services.workflows.workflows import WorkflowService
 from orchestrator.store.events.event_hub import EventHub
-from orchestrator.store.events.events import EventLog
-from orchestrator.store.keys import Keys
+from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
+from orchestrator.store.events.notifications import NotificationLog
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.redis.connection import Redis
 from orchestrator.telemetry.metrics import Metrics
 
 
@@ -50,8 +49,6 @@ class Services:
     """The services, for routes, sockets and the queue; in the application it is `app.extensions["services"]`."""
 
     settings: AgentOrchestratorSettings
-    redis: Redis
-    keys: Keys
     clients: Clients
     sessions: SessionManager
     tickets: Tickets
@@ -80,6 +77,9 @@ class Services:
     usage: UsageService
     rate_limiter: RateLimiter
     event_log: EventLog
+    batch_log: BatchLog
+    task_log: TaskLog
+    notification_log: NotificationLog
     event_hub: EventHub
     audit: AuditTrail
     health: Health
@@ -101,12 +101,10 @@ class Services:
         load = LoadService(stores.nodes, ready, stores.tenants, node_timeout_ms, core.system_events)
         tenants = TenantService(stores.tenants, ready, audit, kinds, core.system_events)
         replays = ReplayService(
-            stores.dead_letters, stores.placement, stores.limits, ready, audit, settings, core.rates, kinds
+            stores.dead_letters, stores.enqueue, stores.limits, ready, audit, settings, core.rates, kinds
         )
         return cls(
             settings=settings,
-            redis=stores.redis,
-            keys=stores.keys,
             clients=clients,
             sessions=sessions,
             tickets=Tickets(stores.sessions, sessions),
@@ -123,7 +121,7 @@ class Services:
             replays=replays,
             dead_letters=DeadLetterService(stores.dead_letters, replays, tenants, audit),
             transfers=TransferService(
-                stores.transfers, stores.placement, tenants, ready, stores.due, audit, settings, kinds
+                stores.transfers, stores.enqueue, tenants, ready, stores.due, audit, settings, kinds
             ),
             load=load,
             timelines=TimelineService(stores.timelines, load),
@@ -131,14 +129,17 @@ class Services:
             tool_runs=ToolRunService(stores.plain_tasks, tasks, ready, stores.known_tenants, settings),
             agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, idempotency),
             tools=ToolService(clients, coordinator, catalog, sessions, idempotency),
-            catalog_invalidation=CatalogInvalidation(stores.redis, stores.keys, catalog),
+            catalog_invalidation=CatalogInvalidation(stores.catalog_changes, catalog),
             notifications=NotificationService(stores.notifications),
             notification_hub=NotificationHub(stores.notifications),
-            session_debugger=SessionDebugger(sessions, tasks, core.event_hub, audit),
+            session_debugger=SessionDebugger(sessions, stores.session_traces, tasks, core.event_hub, audit),
             gateway=core.gateway,
             usage=UsageService(stores.ledger),
             rate_limiter=RateLimiter(stores.limits, core.rates),
             event_log=stores.events,
+            batch_log=stores.batch_events,
+            task_log=stores.task_events,
+            notification_log=stores.notification_events,
             event_hub=core.event_hub,
             audit=audit,
             health=health,

@@ -11,9 +11,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
-from redis.exceptions import NoScriptError
-
 from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.errors import ScriptMissing
 
 _ROOT: Final = files("orchestrator.store") / "scripts"
 _INCLUDE: Final = re.compile(r"^--!include ([\w/]+)$", re.MULTILINE)
@@ -35,11 +34,11 @@ class Script:
         """Run the script.
 
         Raises:
-            RedisAway, ResponseError
+            RedisAway, TenantDamaged
         """
         try:
             return await redis.execute_command("EVALSHA", self.digest, len(keys), *keys, *args)
-        except NoScriptError:
+        except ScriptMissing:
             return await redis.execute_command("EVAL", self.source, len(keys), *keys, *args)
 
 
@@ -57,7 +56,7 @@ async def load_scripts(redis: Redis) -> None:
     """Have the server compile every script: the first task need not, and a broken one stops the start.
 
     Raises:
-        RedisAway, ResponseError
+        RedisAway, TenantDamaged
     """
     await redis.gather([("SCRIPT", "LOAD", script.source) for script in all_scripts()])
 

@@ -5,13 +5,16 @@ from typing import Self
 from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.store.events.events import EventLog, TaskLog
-from orchestrator.store.events.notifications import NotificationStore
+from orchestrator.store.downstream.catalog_changes import CatalogChanges
+from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
+from orchestrator.store.events.notifications import NotificationLog, NotificationStore
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
+from orchestrator.store.gateway.reservation_checks import ReservationChecks
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.revocations import RevocationStore
@@ -25,14 +28,17 @@ from orchestrator.store.scheduling.batches import BatchStore
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.scheduling.schedules import ScheduleStore
+from orchestrator.store.scheduling.tenant_survey import TenantSurveys
 from orchestrator.store.sessions.idempotency import IdempotencyStore
 from orchestrator.store.sessions.limits import LimitStore
+from orchestrator.store.sessions.session_traces import SessionTraces
 from orchestrator.store.sessions.sessions import SessionStore
 from orchestrator.store.tasks.admission import AdmissionStore
 from orchestrator.store.tasks.enqueue import EnqueueStore
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore
 from orchestrator.store.tasks.tasks import TaskStore
 from orchestrator.store.tasks.timelines import TimelineStore
+from orchestrator.store.tasks.worker_signals import WorkerSignals
 
 
 @frozen
@@ -44,10 +50,14 @@ class Stores:
     admission: AdmissionStore
     answers: AnswerCache
     audit: AuditTrail
+    batch_events: BatchLog
     batches: BatchStore
+    catalog_changes: CatalogChanges
+    consistency: ConsistencyStore
     dead_letters: DeadLetterStore
     delegations: DelegationStore
     due: DueTenants
+    enqueue: EnqueueStore
     events: EventLog
     gateway_calls: GatewayCalls
     plain_tasks: PlainTaskStore
@@ -57,12 +67,16 @@ class Stores:
     limits: LimitStore
     nodes: Nodes
     notices: SystemEventStore
+    notification_events: NotificationLog
     notifications: NotificationStore
-    placement: EnqueueStore
     ready: ReadyTenants
+    reservation_checks: ReservationChecks
     revocations: RevocationStore
     schedules: ScheduleStore
+    session_traces: SessionTraces
     sessions: SessionStore
+    signals: WorkerSignals
+    surveys: TenantSurveys
     task_events: TaskLog
     tasks: TaskStore
     tenants: TenantStates
@@ -81,10 +95,14 @@ class Stores:
             admission=AdmissionStore(*base),
             answers=AnswerCache(*base, gateway.cache_bytes),
             audit=AuditTrail(redis, keys),
+            batch_events=BatchLog(redis, keys),
             batches=BatchStore(*base),
+            catalog_changes=CatalogChanges(redis, keys),
+            consistency=ConsistencyStore(*base),
             dead_letters=DeadLetterStore(*base),
             delegations=DelegationStore(*base),
             due=DueTenants(redis, keys),
+            enqueue=EnqueueStore(*base),
             events=EventLog(redis, keys),
             gateway_calls=GatewayCalls(
                 *base,
@@ -99,12 +117,16 @@ class Stores:
             limits=LimitStore(*base),
             nodes=Nodes(redis, keys),
             notices=SystemEventStore(redis, keys),
+            notification_events=NotificationLog(redis, keys),
             notifications=NotificationStore(*base),
-            placement=EnqueueStore(*base),
             ready=ReadyTenants(redis, keys),
+            reservation_checks=ReservationChecks(*base),
             revocations=RevocationStore(redis, keys, settings.jwt.max_lifetime),
             schedules=ScheduleStore(*base),
+            session_traces=SessionTraces(*base),
             sessions=SessionStore(*base),
+            signals=WorkerSignals(redis, keys),
+            surveys=TenantSurveys(*base),
             task_events=TaskLog(redis, keys),
             tasks=TaskStore(*base),
             tenants=TenantStates(*base),

@@ -19,6 +19,7 @@ from orchestrator.errors import (
     OrchestratorError,
     PermissionMissing,
     RateLimited,
+    StoreUnavailable,
     TenantNotGranted,
     Unauthorized,
 )
@@ -194,6 +195,10 @@ class Frames:
         except OrchestratorError as error:
             if isinstance(error, RateLimited):
                 self._connection.services.metrics.rate_limited("websocket", error.code)
+            elif isinstance(error, StoreUnavailable):
+                _log.warning(
+                    "frame.store_unavailable", frame=name, session_id=self._connection.session_id, reason=error.reason
+                )
             await self._complain(error, envelope)
         except trio.TooSlowError:
             await self._complain(CallTimeout("The service was too slow; try again."), envelope)

@@ -28,7 +28,7 @@ class NotificationSubject:
     task_id = None
 
     def __init__(self, services: Services) -> None:
-        self.log = NotificationLog(services.redis, services.keys)
+        self.log = services.notification_log
         self._services = services
         self._summary: NotificationSummary | None = None
 

@@ -13,7 +13,7 @@ from orchestrator.models.plans.workflow import WorkflowStatus, WorkflowStatusUpd
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.batch import ENDED, Batch, BatchProgress
 from orchestrator.services.container import Services
-from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
+from orchestrator.store.events.events import EventLog
 from orchestrator.websocket.events import ends_session
 
 _PROGRESS: Final = "batch.progress"
@@ -115,7 +115,7 @@ class BatchSubject:
     task_id = None
 
     def __init__(self, services: Services, batch_id: str) -> None:
-        self.log = BatchLog(services.redis, services.keys)
+        self.log = services.batch_log
         self._services = services
         self._batch_id = batch_id
         self._batch: Batch | None = None
@@ -155,7 +155,7 @@ class WorkflowSubject:
     converses = False
 
     def __init__(self, services: Services, task_id: str) -> None:
-        self.log = TaskLog(services.redis, services.keys)
+        self.log = services.task_log
         self.task_id: str | None = task_id
         self._services = services
         self._workflow: WorkflowStatus | None = None

@@ -50,6 +50,7 @@ from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.script import load_scripts
 from orchestrator.store.sessions.sessions import Rates
+from orchestrator.store.stores import Stores
 from orchestrator.store.tasks.admission import Verdict
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds, TaskEnd
 from tests.benchmarks.traffic import Traffic
@@ -165,8 +166,8 @@ async def measure(tasks: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     bodies: list[NothingToDo] = []
 
-    def handlers(services: QueueServices) -> Mapping[str, Any]:
-        bodies.append(NothingToDo(services, PlainTaskStore(services.redis, services.keys, 1000)))
+    def handlers(services: QueueServices, stores: Stores) -> Mapping[str, Any]:
+        bodies.append(NothingToDo(services, stores.plain_tasks))
         return {str(NOOP): bodies[-1]}
 
     for phase in ("drain", "both", "latency", "remote"):

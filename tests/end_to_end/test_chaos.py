@@ -19,6 +19,7 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.operations.consistency import Place
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
+from orchestrator.store.gateway.reservation_checks import ReservationChecks
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.redis.connection import Redis, open_redis
@@ -174,8 +175,9 @@ async def test_whatever_dies_books_balance_and_every_turn_ends_once_and_in_order
 
     keys = Keys()
     async with open_redis(chaos.stack.redis.url) as redis:
+        stores = (redis, keys, LOG_LENGTH)
         consistency_checker = ConsistencyChecker(
-            ConsistencyStore(redis, keys, LOG_LENGTH), ReadyTenants(redis, keys), DueTenants(redis, keys)
+            ConsistencyStore(*stores), ReservationChecks(*stores), ReadyTenants(redis, keys), DueTenants(redis, keys)
         )
         audit = await all_ended(consistency_checker)
         assert sum(audit.places.values()) == audit.tasks == TASKS

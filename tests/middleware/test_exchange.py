@@ -7,10 +7,11 @@ import trio
 from attrs import evolve
 from structlog.testing import capture_logs
 
-from orchestrator.errors import RateLimited, StoreUnavailable
+from orchestrator.errors import RateLimited, StoreUnavailable, TenantDamaged
 from orchestrator.models.common.ids import is_id
 from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.services.operations.health import Health
+from orchestrator.store.redis.errors import RedisAway
 from tests.support.credentials import SETTINGS, bearer
 from tests.support.house import House
 
@@ -131,6 +132,25 @@ async def test_a_known_fault_keeps_its_name_in_a_group() -> None:
     house = House()
     house.limiter.error = ExceptionGroup("one", [StoreUnavailable("Redis is away.")])
     assert (await house.call("GET", "/api/v1/session.list")).fault == (503, "ORCH_SYS_002", "")
+
+
+async def test_an_outage_is_logged_in_the_words_of_redis_and_told_without_them() -> None:
+    house = House()
+    house.limiter.error = RedisAway("NOPERM of key 'secret'", sent=False)
+    with capture_logs() as logs:
+        reply = await house.call("GET", "/api/v1/session.list")
+    assert reply.fault == (503, "ORCH_SYS_002", "")
+    assert "secret" not in reply.raw.decode()
+    [entry] = [entry for entry in logs if entry["event"] == "request.store_unavailable"]
+    assert (entry["reason"], entry["correlation_id"]) == ("NOPERM of key 'secret'", reply.json["correlation_id"])
+
+
+async def test_a_damaged_tenant_is_a_fault_inside_for_its_client() -> None:
+    house = House()
+    house.limiter.error = TenantDamaged("WRONGTYPE secret")
+    reply = await house.call("GET", "/api/v1/session.list")
+    assert reply.fault == (500, "ORCH_SYS_001", "")
+    assert "secret" not in reply.raw.decode()
 
 
 async def test_errors_come_by_rfc_9457_where_that_is_asked_for() -> None:

@@ -37,15 +37,8 @@ from orchestrator.services.tasks.tasks import TaskService, retention_of
 from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
-from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.operations.nodes import Nodes
-from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.redis.connection import Redis, open_redis
-from orchestrator.store.scheduling.due import DueTenants
-from orchestrator.store.scheduling.ready import ReadyTenants
-from orchestrator.store.sessions.sessions import SessionStore
-from orchestrator.store.tasks.admission import AdmissionStore
-from orchestrator.store.tasks.tasks import TaskStore
+from orchestrator.store.stores import Stores
 from tests.support.eventually import eventually
 
 SETTINGS = AgentOrchestratorSettings(jwt=JwtSettings(secret="s" * 32), task_retries=0)
@@ -125,6 +118,7 @@ class Stage:
 
     redis: Redis
     keys: Keys
+    stores: Stores
     queue: QueueServices
     turns: ScriptedTurns
     sessions: SessionManager
@@ -200,37 +194,31 @@ async def open_stage(
     consume: bool = True,
     node: str | None = None,
     runner: TurnRunner | None = None,
-    handlers: Callable[[QueueServices], Mapping[str, TaskHandler]] | None = None,
+    handlers: Callable[[QueueServices, Stores], Mapping[str, TaskHandler]] | None = None,
 ) -> AsyncIterator[Stage]:
     """Open a process without its HTTP side; `consume=False` leaves its consumer to the test.
 
     `runner` runs the turns instead of `Stage.turns`; `handlers` makes what runs tasks of further types.
     """
     async with open_redis(redis_url) as redis, open_clients(settings.services) as clients:
-        keys, rates = Keys(), rates_of(settings)
-        shared = (redis, keys, settings.event_log_length)
-        ready, due, task_store = ReadyTenants(redis, keys), DueTenants(redis, keys), TaskStore(*shared)
-        log = EventLog(redis, keys)
+        stores, rates = Stores.over(redis, settings), rates_of(settings)
+        keys, log = stores.keys, stores.events
         hub = EventHub(redis, keys, log)
-        sessions = SessionManager(SessionStore(*shared), AuditTrail(redis, keys), settings, rates)
-        tasks = TaskService(task_store, ready, retention_of(settings))
-        talks = Transcripts(task_store, sessions, Conversations(clients.conversation, ServiceCoordinator()), settings)
+        sessions = SessionManager(stores.sessions, stores.audit, settings, rates)
+        tasks = TaskService(stores.tasks, stores.ready, retention_of(settings))
+        talks = Transcripts(stores.tasks, sessions, Conversations(clients.conversation, ServiceCoordinator()), settings)
         chat = ChatService(
-            AdmissionStore(*shared), task_store, tasks, sessions, ready, due, hub, talks, settings, rates
+            stores.admission, stores.tasks, tasks, sessions, stores.ready, stores.due, hub, talks, settings, rates
         )
-        nodes = Nodes(redis, keys)
-        delegations = DelegationStore(*shared)
-        queue = QueueServices(
-            node or new_id(), settings, redis, keys, task_store, ready, due, nodes, delegations, sessions, KNOWN_KINDS
-        )
+        queue = QueueServices.over(stores, settings, node=node or new_id(), sessions=sessions, kinds=KNOWN_KINDS)
         turns = ScriptedTurns()
         chats, items = ChatTasks(queue, runner or turns), BatchItems(queue, runner or turns)
         kinds: dict[str, TaskHandler] = {str(CHAT_TURN): chats, str(BATCH_ITEM): items}
-        consumer = Consumer(queue, Dispatcher(queue, kinds | dict(handlers(queue) if handlers else {})))
+        consumer = Consumer(queue, Dispatcher(queue, kinds | dict(handlers(queue, stores) if handlers else {})))
         stopping = trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(hub.run)
             if consume:
                 await nursery.start(consumer.run, stopping)
-            yield Stage(redis, keys, queue, turns, sessions, chat, tasks, hub, log, consumer, stopping)
+            yield Stage(redis, keys, stores, queue, turns, sessions, chat, tasks, hub, log, consumer, stopping)
             nursery.cancel_scope.cancel()

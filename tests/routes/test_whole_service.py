@@ -162,8 +162,8 @@ async def test_refusals_are_in_the_audit_trail_without_the_token(redis_url: str)
     async with service(redis_url) as client:
         await client.call("GET", "/api/v1/session.list", headers={"Authorization": "Bearer forged-token"})
         await client.call("POST", CREATE, {**BODY, "tenant_id": "globex"})
-        services = client.process.services
-        entries: Any = await services.redis.xrange(services.keys.audit)
+        stores = client.process.stores
+        entries: Any = await stores.redis.xrange(stores.keys.audit)
         told = [fields for _, fields in entries]
         assert [fields[b"action"] for fields in told] == [b"auth.failed", b"auth.refused"]
         assert (told[1][b"tenant_id"], told[1][b"user_id"]) == (b"acme", b"ann")

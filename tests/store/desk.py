@@ -52,15 +52,15 @@ class Desk:
     tasks: TaskStore
     delegations: DelegationStore
 
-    async def begin(self) -> Claim:
+    async def begin(self, tenant_id: str = "acme") -> Claim:
         """Admit a task, and claim it."""
         event = ("workflow.status_update", b"{}")
-        await self.generic.admit(a_task(), lane=Lane.NORMAL, event=event, bounds=BOUNDS)
-        return await self.claim()
+        await self.generic.admit(a_task(tenant_id=tenant_id), lane=Lane.NORMAL, event=event, bounds=BOUNDS)
+        return await self.claim(tenant_id)
 
-    async def claim(self) -> Claim:
+    async def claim(self, tenant_id: str = "acme") -> Claim:
         """Claim the one task that waits in the lane."""
-        (claim,) = (await self.tasks.claim("acme", "node-1", 10)).claims
+        (claim,) = (await self.tasks.claim(tenant_id, "node-1", 10)).claims
         return claim
 
     async def idle(self) -> bool:

@@ -30,9 +30,9 @@ from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.notifications.notification_hub import NotificationHub
 from orchestrator.services.notifications.notifications import NotificationService
 from orchestrator.store.events.event_hub import EventHub
-from orchestrator.store.events.events import EventLog
+from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.events.notifications import NotificationStore
+from orchestrator.store.events.notifications import NotificationLog, NotificationStore
 from orchestrator.store.keys import Keys
 from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.redis.connection import Redis, open_redis
@@ -206,8 +206,9 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         batches = BatchRecorder({"b1": a_batch("b1", total=9, user_id="ada")})
         services = partial_services(
             settings=chosen,
-            redis=redis,
-            keys=keys,
+            batch_log=BatchLog(redis, keys),
+            task_log=TaskLog(redis, keys),
+            notification_log=NotificationLog(redis, keys),
             sessions=sessions,
             tickets=tickets,
             batches=batches,

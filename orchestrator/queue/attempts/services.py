@@ -1,41 +1,74 @@
 """What the consumer works with."""
 
 from collections.abc import Callable, Mapping
+from typing import Self
 
 from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
-from orchestrator.store.keys import Keys
 from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.delegations import DelegationStore
-from orchestrator.store.redis.connection import Redis
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.scheduling.tenant_survey import TenantSurveys
+from orchestrator.store.stores import Stores
+from orchestrator.store.tasks.enqueue import EnqueueStore
 from orchestrator.store.tasks.tasks import TaskStore
+from orchestrator.store.tasks.worker_signals import WorkerSignals
 from orchestrator.telemetry.metrics import Metrics
 
 
-@frozen
+@frozen(kw_only=True)
 class QueueServices:
     """The stores and the name of this process."""
 
     node: str
     settings: AgentOrchestratorSettings
-    redis: Redis
-    keys: Keys
     tasks: TaskStore
+    enqueue: EnqueueStore
+    delegations: DelegationStore
     ready: ReadyTenants
     due: DueTenants
+    tenants: TenantStates
+    surveys: TenantSurveys
+    signals: WorkerSignals
     nodes: Nodes
-    delegations: DelegationStore
     sessions: SessionManager
     kinds: TaskKinds
     metrics: Metrics = field(factory=Metrics)
     breakers: Callable[[], Mapping[str, str]] = dict
     """Says which services this process leaves alone."""
 
-    async def tenants(self) -> list[str]:
-        """Return all tenants that ever had a session."""
-        return [tenant.decode() for tenant in await self.redis.smembers(self.keys.tenants)]
+    @classmethod
+    def over(
+        cls,
+        stores: Stores,
+        settings: AgentOrchestratorSettings,
+        *,
+        node: str,
+        sessions: SessionManager,
+        kinds: TaskKinds,
+        metrics: Metrics | None = None,
+        breakers: Callable[[], Mapping[str, str]] = dict,
+    ) -> Self:
+        """Take from a process's stores those that the consumer works with; None: metrics of its own."""
+        return cls(
+            node=node,
+            settings=settings,
+            tasks=stores.tasks,
+            enqueue=stores.enqueue,
+            delegations=stores.delegations,
+            ready=stores.ready,
+            due=stores.due,
+            tenants=stores.tenants,
+            surveys=stores.surveys,
+            signals=stores.signals,
+            nodes=stores.nodes,
+            sessions=sessions,
+            kinds=kinds,
+            metrics=metrics or Metrics(),
+            breakers=breakers,
+        )

@@ -91,7 +91,7 @@ class Consumer:
             try:
                 await self.services.nodes.leave(self.services.node)
             except StoreUnavailable as error:
-                _log.warning("node.goodbye_failed", error=error.message)
+                _log.warning("node.goodbye_failed", error=error.reason)
 
     def _free_slots(self) -> int:
         return self.services.settings.concurrency - len(self.running_tasks)
@@ -119,7 +119,7 @@ class Consumer:
             _log_of(claim).warning("task.fenced")
         except StoreUnavailable as error:
             # Whatever was to be written is not; the lease runs out, and the task is taken over.
-            _log_of(claim).warning("task.store_unavailable", error=error.message)
+            _log_of(claim).warning("task.store_unavailable", error=error.reason)
         except Exception:
             log = _log_of(claim)
             log.exception("task.crashed")

@@ -10,7 +10,7 @@ from orchestrator.errors import InvalidBody, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.operations.enqueue import new_entry_of
-from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore, ExternalEntry
+from orchestrator.store.tasks.enqueue import Enqueued, ExternalEntry
 
 _log = structlog.get_logger()
 
@@ -26,14 +26,13 @@ _REFUSED: Final = {
 
 async def import_entry(services: QueueServices, external_entry: ExternalEntry) -> None:
     """Make an entry without record a task, or a dead letter that says why it is none."""
-    settings = services.settings
-    store = EnqueueStore(services.redis, services.keys, settings.event_log_length)
+    store = services.enqueue
     try:
         message = read_task_message(_raw(external_entry), external_entry.tenant_id)
         kind = services.kinds.named(str(message.type))
         entry = new_entry_of(kind.complete(message), kind)
         placed, detail = await store.place(
-            entry, retain_seconds=int(settings.retain_tasks), external_entry=external_entry
+            entry, retain_seconds=int(services.settings.retain_tasks), external_entry=external_entry
         )
         if placed in _REFUSED:
             path, fault = _REFUSED[placed]

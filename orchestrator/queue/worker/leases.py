@@ -13,7 +13,7 @@ from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.external_entries import import_entry
 from orchestrator.queue.worker.load_report import LoadReporter
-from orchestrator.queue.worker.tenant_isolation import isolate_tenant
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.tasks.claims import Claim
 
 _log = structlog.get_logger()
@@ -52,7 +52,7 @@ class Leases:
                     for node in gone:
                         await self._adopt_from(node)
             except StoreUnavailable as error:
-                _log.warning("node.heartbeat_failed", error=error.message)
+                _log.warning("node.heartbeat_failed", error=error.reason)
                 self._patient_until = trio.current_time() + timeout
             await trio.sleep_until(began + timeout / _BEATS_A_TIMEOUT)
 
@@ -82,7 +82,7 @@ class Leases:
 
     async def _adopt_from(self, gone: str) -> None:
         """Take over what a process left that is gone; when nothing is left, it is forgotten."""
-        for tenant_id in await self.services.tenants():
+        for tenant_id in await self.services.tenants.names():
             with isolate_tenant(tenant_id):
                 if await self.adopt(tenant_id, silence_ms=1, gone=gone):
                     return

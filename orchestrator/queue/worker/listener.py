@@ -5,7 +5,8 @@ import trio
 from orchestrator.queue.attempts.attempt import outlast
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.store.redis.connection import Message
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
+from orchestrator.store.tasks.worker_signals import CancelAsked, WorkAdded
 
 
 async def listen(
@@ -14,21 +15,20 @@ async def listen(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Follow the channels that concern the consumer, for ever."""
-    cancel_channel = services.keys.cancel_channel.encode()
-    async with services.redis.subscriber() as subscriber:
-        await subscriber.subscribe(services.keys.wake_channel, services.keys.cancel_channel)
+    """Follow what concerns the consumer, for ever."""
+    async with services.signals.follow() as signals:
         services.ready.wake()
         task_status.started()
-        async for message in subscriber:
-            if not isinstance(message, Message):
-                # Reconnected: what was published meanwhile is lost, so look for both.
-                services.ready.wake()
-                await stop_what_was_cancelled(services, running_tasks)
-            elif message.channel == cancel_channel:
-                await _stop(services, running_tasks, message.payload.decode())
-            else:
-                services.ready.wake(message.payload.decode())
+        async for signal in signals:
+            match signal:
+                case WorkAdded(tenant_id):
+                    services.ready.wake(tenant_id)
+                case CancelAsked(task_id):
+                    await _stop(services, running_tasks, task_id)
+                case _:
+                    # Some were missed: look for both.
+                    services.ready.wake()
+                    await stop_what_was_cancelled(services, running_tasks)
 
 
 async def stop_what_was_cancelled(services: QueueServices, running_tasks: dict[str, RunningTask]) -> None:
@@ -41,8 +41,9 @@ async def _stop(services: QueueServices, running_tasks: dict[str, RunningTask], 
     running = running_tasks.get(task_id)
     if running is None:
         return
-    key = services.keys.task(running.claim.tenant_id, task_id)
-    # Redis may be away again before it could be asked: what was cancelled is still so when it is back.
-    reason = await outlast(lambda: services.redis.hget(key, "cancel"))
-    if reason:
-        running.stop(StopReason(reason.decode()))
+    tenant_id = running.claim.tenant_id
+    with isolate_tenant(tenant_id):
+        # Redis may be away again before it could be asked: what was cancelled is still so when it is back.
+        reason = await outlast(lambda: services.tasks.cancel_reason(tenant_id, task_id))
+        if reason is not None:
+            running.stop(StopReason(reason))

@@ -15,8 +15,8 @@ from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.external_entries import import_entry
-from orchestrator.queue.worker.tenant_isolation import isolate_tenant
 from orchestrator.services.shared.nursery import open_joined_nursery
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.scheduling.ready import Settlement, Turn
 from orchestrator.store.tasks.claims import Claim, ClaimBatch
 
@@ -60,7 +60,7 @@ class Scheduler:
                 if self._begun - begun < _FEW:
                     await self._pace()
             except StoreUnavailable as error:
-                _log.warning("scheduler.store_unavailable", error=error.message)
+                _log.warning("scheduler.store_unavailable", error=error.reason)
                 await trio.sleep(_RETRY_SECONDS)
 
     async def _pace(self) -> None:

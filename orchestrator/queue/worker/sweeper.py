@@ -1,6 +1,6 @@
 """The sweeper: slowly looks over all tenants for what a lost message, a lost worker or idleness left lying."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -8,12 +8,10 @@ import trio
 from attrs import frozen
 
 from orchestrator.errors import StoreUnavailable
-from orchestrator.models.common.timestamps import now_ms
-from orchestrator.models.tasks.task import Lane
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.drains import advance_drain
 from orchestrator.queue.worker.expiry import give_up_expired
-from orchestrator.queue.worker.tenant_isolation import isolate_tenant
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 _log = structlog.get_logger()
 
@@ -52,7 +50,7 @@ class Sweeper:
         while True:
             try:
                 found: dict[str, SweptTenant] = {}
-                for tenant_id in await self.services.tenants():
+                for tenant_id in await self.services.tenants.names():
                     with isolate_tenant(tenant_id):
                         found[tenant_id] = await self._sweep(tenant_id)
                         if not forgotten:
@@ -60,7 +58,7 @@ class Sweeper:
                 forgotten = True
                 self._show(found)
             except StoreUnavailable as error:
-                _log.warning("sweeper.store_unavailable", error=error.message)
+                _log.warning("sweeper.store_unavailable", error=error.reason)
             await trio.sleep(_EVERY)
 
     def _show(self, found: Mapping[str, SweptTenant]) -> None:
@@ -71,37 +69,18 @@ class Sweeper:
 
     async def _sweep(self, tenant_id: str) -> SweptTenant:
         """Look over one tenant."""
-        services, keys = self.services, self.services.keys
-        used_since = now_ms() - round(services.settings.pause_after * 1000)
-        *lengths, sessions, cursors, delayed, scheduled, state = await services.redis.gather(
-            [
-                *(("XLEN", keys.lane(tenant_id, lane)) for lane in Lane),
-                ("ZCOUNT", keys.sessions(tenant_id), used_since, "+inf"),
-                ("HMGET", keys.cursors(tenant_id), *Lane),
-                ("ZRANGE", keys.delayed(tenant_id), 0, 0, "WITHSCORES"),
-                ("ZRANGE", keys.schedules_due(tenant_id), 0, 0, "WITHSCORES"),
-                ("HGET", keys.tenant_config(tenant_id), "state"),
-            ]
-        )
-        if any(lengths):
+        services = self.services
+        used_within_ms = round(services.settings.pause_after * 1000)
+        survey = await services.surveys.look(tenant_id, used_within_ms=used_within_ms)
+        if survey.depth:
             await services.ready.mark(tenant_id)
             await give_up_expired(services, tenant_id)
             if self.free_slots() > 0:
                 await self.adopt(tenant_id, silence_ms=round(services.settings.lease * 1000))
-        for _, moment in (*delayed, *scheduled):
-            await services.due.mark(tenant_id, int(float(moment)))
-        await advance_drain(services, tenant_id, state)
+        for moment_ms in survey.due_ms:
+            await services.due.mark(tenant_id, moment_ms)
+        if survey.draining:
+            await advance_drain(services, tenant_id)
         await services.sessions.idle_moves(tenant_id)
-        lag = await self._lag(tenant_id, cursors) if any(lengths) else 0.0
-        return SweptTenant(sum(lengths), lag, sessions)
-
-    async def _lag(self, tenant_id: str, cursors: Sequence[bytes | None]) -> float:
-        """Return how long the first entry that nobody has claimed has been in its lane, in seconds."""
-        heads = await self.services.redis.gather(
-            [
-                ("XRANGE", self.services.keys.lane(tenant_id, lane), b"(" + cursor if cursor else "-", "+", "COUNT", 1)
-                for lane, cursor in zip(Lane, cursors, strict=True)
-            ]
-        )
-        since = [int(entries[0][0].partition(b"-")[0]) for entries in heads if entries]
-        return max(0, now_ms() - min(since)) / 1000 if since else 0.0
+        lag = await services.surveys.lag_seconds(tenant_id, survey) if survey.depth else 0.0
+        return SweptTenant(survey.depth, lag, survey.sessions)

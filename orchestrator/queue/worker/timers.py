@@ -10,7 +10,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.worker.tenant_isolation import isolate_tenant
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.services.shared.views import state_body, status_template
 from orchestrator.services.tasks.tasks import retention_of
 
@@ -37,7 +37,7 @@ async def run_timers(services: QueueServices, run_schedules: RunSchedules | None
             if not tenants:
                 await services.due.wait(_LONGEST_WAIT if seconds is None else min(_LONGEST_WAIT, seconds))
         except StoreUnavailable as error:
-            _log.warning("timers.store_unavailable", error=error.message)
+            _log.warning("timers.store_unavailable", error=error.reason)
             await trio.sleep(1)
 
 

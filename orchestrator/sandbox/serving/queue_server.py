@@ -9,7 +9,6 @@ from typing import Any, Final
 import orjson
 import trio
 from attrs import define, field
-from redis.exceptions import ResponseError
 
 from orchestrator.clients.transport.queue_transport import HEALTH_TENANT
 from orchestrator.models.plans.service_operations import OPERATIONS, Operation
@@ -24,6 +23,7 @@ from orchestrator.sandbox.serving.http_server import (
 )
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
+from orchestrator.store.redis.groups import ensure_group
 from orchestrator.store.redis.pubsub import Message
 
 AT_ONCE: Final = 256
@@ -111,11 +111,7 @@ class QueueServer:
 
     async def _prepare(self, service: str, tenants: Collection[str]) -> None:
         for tenant in tenants:
-            try:
-                await self.redis.xgroup_create(self.keys.service_tasks(service, tenant), service, "0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+            await ensure_group(self.redis, self.keys.service_tasks(service, tenant), service)
 
     async def _work(
         self, service: str, queue: str, entry_id: bytes, values: Mapping[bytes, bytes], done: Callable[[], None]

@@ -14,6 +14,7 @@ from orchestrator.models.common.ids import is_id, new_id
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.tasks.task_updates import TASK_UPDATES, TaskUpdate
 from orchestrator.services.delegation.task_updates import TaskUpdateService
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.operations.audit import AuditTrail
 
 FIELD: Final = b"message"
@@ -29,38 +30,53 @@ class TaskUpdateReader:
     updates: TaskUpdateService
     audit: AuditTrail
 
-    async def take(self, entry: Mapping[bytes, bytes]) -> None:
+    async def take(self, entry: Mapping[bytes, bytes]) -> bool:
         """Deal with one entry: what can't be read, or is refused, is logged and dropped.
+
+        Returns:
+            Whether it is done with; it is not where its tenant's keys are damaged, which may be mended later.
 
         Raises:
             StoreUnavailable: Redis is away; the entry has to come again.
         """
-        ctx: RequestContext | None = None
         try:
             ctx, task_id, token, update = _read(entry.get(FIELD, b""))
+        except InvalidBody as error:
+            await self._refused(None, error)
+            return True
+        with isolate_tenant(ctx.tenant_id):
+            await self._take(ctx, task_id, token, update)
+            return True
+        return False
+
+    async def _take(self, ctx: RequestContext, task_id: str, token: str | None, update: TaskUpdate) -> None:
+        try:
             taken = await self.updates.take(ctx, task_id, token, update)
         except StoreUnavailable:
             raise
         except OrchestratorError as error:
-            _log.warning(
-                "task_news.refused",
-                tenant_id=ctx.tenant_id if ctx else "",
-                code=error.code,
-                reason=error.message,
-                details=[f"{fault.path} {fault.message}" for fault in error.details[:5]],
-            )
-            if ctx is not None and isinstance(error, PermissionMissing):
-                await self.audit.record(
-                    "auth.refused",
-                    outcome="refused",
-                    tenant_id=ctx.tenant_id,
-                    user_id=_SPEAKER,
-                    correlation_id=ctx.correlation_id,
-                    detail=f"task_news: {error.code} {error.message}",
-                )
+            await self._refused(ctx, error)
         else:
             if not taken.accepted:
                 _log.info("task_news.late", tenant_id=ctx.tenant_id, task_id=task_id, status=taken.status)
+
+    async def _refused(self, ctx: RequestContext | None, error: OrchestratorError) -> None:
+        _log.warning(
+            "task_news.refused",
+            tenant_id=ctx.tenant_id if ctx else "",
+            code=error.code,
+            reason=error.message,
+            details=[f"{fault.path} {fault.message}" for fault in error.details[:5]],
+        )
+        if ctx is not None and isinstance(error, PermissionMissing):
+            await self.audit.record(
+                "auth.refused",
+                outcome="refused",
+                tenant_id=ctx.tenant_id,
+                user_id=_SPEAKER,
+                correlation_id=ctx.correlation_id,
+                detail=f"task_news: {error.code} {error.message}",
+            )
 
 
 def _read(raw: bytes) -> tuple[RequestContext, str, str | None, TaskUpdate]:

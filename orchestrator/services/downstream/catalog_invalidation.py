@@ -9,8 +9,7 @@ from attrs import frozen
 from orchestrator.models.agents.agent_views import AgentUpdated, Forgotten, ToolUpdated
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
-from orchestrator.store.keys import Keys
-from orchestrator.store.redis.connection import Message, Redis
+from orchestrator.store.downstream.catalog_changes import CatalogChanges
 
 _AGENT: Final = "agent"
 _TOOL: Final = "tool"
@@ -21,13 +20,11 @@ class CatalogInvalidation:
     """Takes notices of changes, and passes them on.
 
     Args:
-        redis: the shared connection.
-        keys: the names of channels.
+        changes: where notices are told.
         catalog: what this process keeps.
     """
 
-    redis: Redis
-    keys: Keys
+    changes: CatalogChanges
     catalog: AgentCatalog
 
     async def agent_updated(self, ctx: RequestContext, notice: AgentUpdated) -> Forgotten:
@@ -51,11 +48,10 @@ class CatalogInvalidation:
         Raises:
             StoreUnavailable: Redis is away at the start.
         """
-        async with self.redis.subscriber() as subscriber:
-            await subscriber.subscribe(self.keys.catalog_channel)
+        async with self.changes.follow() as announcements:
             task_status.started()
-            async for message in subscriber:
-                if isinstance(message, Message) and (notice := _read(message.payload)) is not None:
+            async for payload in announcements:
+                if payload is not None and (notice := _read(payload)) is not None:
                     self._take(notice)
                 else:
                     self.catalog.forget_all()
@@ -63,7 +59,7 @@ class CatalogInvalidation:
     async def _tell(self, notice: dict[str, Any]) -> None:
         # Here at once: whoever is answered may rely on this process.
         self._take(notice)
-        await self.redis.publish(self.keys.catalog_channel, orjson.dumps(notice))
+        await self.changes.publish(orjson.dumps(notice))
 
     def _take(self, notice: dict[str, Any]) -> None:
         if notice["kind"] == _AGENT:

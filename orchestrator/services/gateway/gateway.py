@@ -252,7 +252,7 @@ class Gateway:
             try:
                 await self.ledger.count_hit(ctx.tenant_id, call.kind, model, call.payer, ctx.correlation_id)
             except StoreUnavailable as error:
-                _log.warning("gateway.hit_not_counted", tenant_id=ctx.tenant_id, error=error.message)
+                _log.warning("gateway.hit_not_counted", tenant_id=ctx.tenant_id, error=error.reason)
 
 
 def open_gateway(

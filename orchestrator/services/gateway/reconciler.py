@@ -12,7 +12,6 @@ from typing import Final
 import structlog
 import trio
 from attrs import define, field
-from redis.exceptions import ResponseError
 
 from orchestrator.clients.opening import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
@@ -27,6 +26,7 @@ from orchestrator.services.downstream.service_coordinator import ServiceCoordina
 from orchestrator.services.gateway.gateway_requests import STEPS, RequestReader
 from orchestrator.services.gateway.gateway_stream import GatewayStream
 from orchestrator.services.gateway.reservations import Reservations
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 ASK_SECONDS: Final = 60.0
 """Deadline of asking once."""
@@ -68,7 +68,7 @@ class Reconciler:
                 try:
                     wait_ms = await self._round(nursery)
                 except StoreUnavailable as error:
-                    _log.warning("gateway.doubts_not_taken", error=error.message)
+                    _log.warning("gateway.doubts_not_taken", error=error.reason)
                     wait_ms = 1000
                 with trio.move_on_after(wait_ms / 1000):
                     await self._changed.wait()
@@ -87,32 +87,27 @@ class Reconciler:
             if room <= 0:
                 await store.mark(tenant_id, 0)
                 continue
-            try:
+            # A tenant whose keys are damaged is looked at again after `hold_ms`.
+            with isolate_tenant(tenant_id):
                 doubts, following = await store.take_doubts(tenant_id, room, hold_ms)
-            except ResponseError as error:
-                # The keys of this tenant are damaged, and nobody else's; it is looked at again after `hold_ms`.
-                _log.error("tenant.damaged", tenant_id=tenant_id, error=str(error))
-                continue
-            for doubt in doubts:
-                self._running += 1
-                nursery.start_soon(self._solve, doubt, self.calls.holding(doubt.call))
-            if following is None:
-                await store.drop(tenant_id, moment)
-            else:
-                await store.mark(tenant_id, following)
-                wait_ms = following if wait_ms is None else min(wait_ms, following)
+                for doubt in doubts:
+                    self._running += 1
+                    nursery.start_soon(self._solve, doubt, self.calls.holding(doubt.call))
+                if following is None:
+                    await store.drop(tenant_id, moment)
+                else:
+                    await store.mark(tenant_id, following)
+                    wait_ms = following if wait_ms is None else min(wait_ms, following)
         # Calls of other processes are due after a lease at the soonest, or are theirs.
         return store.lease_ms if wait_ms is None else min(wait_ms, store.lease_ms)
 
     async def _solve(self, doubt: InDoubtCall, holding: AbstractContextManager[None]) -> None:
         try:
-            with holding:
+            with holding, isolate_tenant(doubt.call.tenant_id):
                 await self._ask_again(doubt)
         except StoreUnavailable as error:
             # The lease of the call runs out, and somebody takes it again.
-            _log.warning("gateway.doubt_not_settled", call_id=doubt.call.call_id, error=error.message)
-        except ResponseError as error:
-            _log.error("tenant.damaged", tenant_id=doubt.call.tenant_id, error=str(error))
+            _log.warning("gateway.doubt_not_settled", call_id=doubt.call.call_id, error=error.reason)
         finally:
             self._running -= 1
             self.wake()

@@ -7,13 +7,13 @@ from typing import Final, TypeVar
 import structlog
 import trio
 from attrs import define, field
-from redis.exceptions import ResponseError
 
 from orchestrator.clients.transport.outcomes import may_have_run
 from orchestrator.errors import BudgetExhausted, OrchestratorError, RateLimited, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Spending
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.gateway.gateway_calls import GatewayCalls, Refused, Reserved
 from orchestrator.telemetry.metrics import Metrics
 
@@ -97,12 +97,10 @@ class Reservations:
             await trio.sleep(self.store.lease_ms / 3000)
             for tenant_id, calls in list(self._running_tasks.items()):
                 try:
-                    await self.store.keep(tenant_id, list(calls))
+                    with isolate_tenant(tenant_id):
+                        await self.store.keep(tenant_id, list(calls))
                 except StoreUnavailable as error:
-                    _log.warning("gateway.leases_not_renewed", error=error.message)
-                except ResponseError as error:
-                    # The keys of this tenant are damaged, and nobody else's.
-                    _log.error("tenant.damaged", tenant_id=tenant_id, error=str(error))
+                    _log.warning("gateway.leases_not_renewed", error=error.reason)
 
     async def settle(self, call: GatewayCall, spent: Spending) -> bool:
         """Count what a call has spent; returns whether that is done, by whomever."""

@@ -18,7 +18,6 @@ from orchestrator.errors import CallTimeout, InternalFault, OrchestratorError, S
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.store.gateway.answer_cache import LEASE_MS, AnswerCache, Elsewhere, Ours
-from orchestrator.store.redis.connection import Message
 
 FLIGHT_SECONDS: Final = 130.0
 """Deadline of a flight as a whole: a little more than that of a call."""
@@ -96,13 +95,12 @@ class SingleFlight:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry flights, and hear of those of other processes, for ever."""
-        async with trio.open_nursery() as nursery, self.cache.redis.subscriber() as subscriber:
-            await subscriber.subscribe(self.cache.keys.answer_channel)
+        async with trio.open_nursery() as nursery, self.cache.follow() as announcements:
             self._nursery = nursery
             task_status.started()
             try:
-                async for message in subscriber:
-                    self._notice([message.payload] if isinstance(message, Message) else list(self._flights))
+                async for name in announcements:
+                    self._notice(list(self._flights) if name is None else [name])
             finally:
                 self._nursery = None
 
@@ -171,7 +169,7 @@ class SingleFlight:
         try:
             await self.cache.keep(tenant_id, kind, packed, holder, codec.ttl_ms)
         except StoreUnavailable as error:
-            _log.warning("gateway.answer_not_kept", error=error.message)
+            _log.warning("gateway.answer_not_kept", error=error.reason)
 
     def _start(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         if self._nursery is None:
@@ -293,7 +291,7 @@ class _Leader:
             try:
                 await self.shared.cache.hold(self.tenant_id, self.kind, digests, self._holder)
             except StoreUnavailable as error:
-                _log.warning("gateway.lease_not_renewed", error=error.message)
+                _log.warning("gateway.lease_not_renewed", error=error.reason)
 
     async def _await(self, flight: Flight, wait_ms: int) -> None:
         with trio.move_on_after(wait_ms / 1000):

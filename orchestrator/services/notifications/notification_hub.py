@@ -12,11 +12,10 @@ from typing import Final
 import orjson
 import structlog
 import trio
-from redis.exceptions import ResponseError
 
 from orchestrator.errors import StoreUnavailable
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.events.notifications import EVERYBODY, NotificationStore
-from orchestrator.store.redis.connection import Message
 
 RETRY_SECONDS: Final = 1.0
 AT_ONCE: Final = 50
@@ -76,12 +75,11 @@ class NotificationHub:
         Raises:
             StoreUnavailable: Redis is away at the start.
         """
-        async with self._store.redis.subscriber() as subscriber, trio.open_nursery() as nursery:
-            await subscriber.subscribe(self._store.keys.notification_channel)
+        async with self._store.follow() as announcements, trio.open_nursery() as nursery:
             task_status.started()
-            async for message in subscriber:
-                if isinstance(message, Message):
-                    self._take(message.payload, nursery)
+            async for payload in announcements:
+                if payload is not None:
+                    self._take(payload, nursery)
                 else:
                     # Some may have been missed; the tenants' streams have them.
                     for tenant_id in [*self._followers]:
@@ -133,10 +131,8 @@ class NotificationHub:
         if reader[1] not in self._followers.get(reader[0], ()):
             return
         try:
-            await self._store.collect(*reader)
+            with isolate_tenant(reader[0]):
+                await self._store.collect(*reader)
         except StoreUnavailable as error:
-            _log.warning("notifications.not_collected", tenant_id=reader[0], reason=error.message)
+            _log.warning("notifications.not_collected", tenant_id=reader[0], reason=error.reason)
             missed.append(reader)
-        except ResponseError as error:
-            # The keys of this user are damaged, and nobody else's.
-            _log.error("tenant.damaged", tenant_id=reader[0], error=str(error))

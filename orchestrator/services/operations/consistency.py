@@ -58,20 +58,17 @@ class ConsistencyChecker:
 
     Args:
         store: reads and mends them.
+        reservations: reads and mends those of the gateway.
         ready: wakes schedulers for work that nobody was woken for.
         due: sets timers that are missing.
         pause_after_ms: idle time until a session is paused.
     """
 
     store: ConsistencyStore
+    reservations: ReservationChecks
     ready: ReadyTenants
     due: DueTenants
     pause_after_ms: int = 600_000
-    reservations: ReservationChecks = field(init=False)
-
-    @reservations.default
-    def _of_the_same_redis(self) -> ReservationChecks:
-        return ReservationChecks(self.store.redis, self.store.keys, self.store.log_length)
 
     async def audit(self, tenant_id: str) -> Report:
         """Look whether every accepted task is in exactly one place, and whether the rest agrees with that."""

@@ -66,4 +66,4 @@ class SystemEvents:
             try:
                 await self.store.post(notice)
             except StoreUnavailable as error:
-                _log.warning("notice.lost", name=notice.name, reason=error.message)
+                _log.warning("notice.lost", name=notice.name, reason=error.reason)

@@ -4,7 +4,7 @@ Operators see what users and agents have said, for that is often what went wrong
 nobody is shown here is what opens something: tokens, keys and the secrets of callbacks are not part of any of this.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from attrs import evolve, frozen
@@ -18,13 +18,11 @@ from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.views import session_not_found
 from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.store.events.event_hub import EventHub
-from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.sessions.session_traces import SessionTraces
 
 LAST_EVENTS: Final = 20
 LAST_TASKS: Final = 20
-ASKED_AT_ONCE: Final = 500
-"""Tenants that are asked for a session in one go."""
 
 
 @frozen
@@ -32,6 +30,7 @@ class SessionDebugger:
     """Looks at sessions."""
 
     sessions: SessionManager
+    traces: SessionTraces
     tasks: TaskService
     hub: EventHub
     audit: AuditTrail
@@ -46,32 +45,21 @@ class SessionDebugger:
         ctx = evolve(ctx, principal=evolve(ctx.principal, tenant_id=tenant_id))
         session = await self.sessions.get(ctx, session_id)
         await self.audit.done(ctx, "debug.session", session_id, tenant_id=tenant_id)
-        redis, keys = self.sessions.store.redis, self.sessions.store.keys
-        record, events = keys.session(tenant_id, session_id), keys.events(tenant_id, session_id)
-        marks, kept, last, states, waiting, messages, due, ttl = await redis.gather(
-            [
-                ("HMGET", record, "epoch", "offset"),
-                ("XLEN", events),
-                ("XREVRANGE", events, "+", "-", "COUNT", LAST_EVENTS),
-                ("LRANGE", keys.states(tenant_id, session_id), 0, -1),
-                ("LRANGE", keys.turns(tenant_id, session_id), 0, -1),
-                ("XLEN", keys.history(tenant_id, session_id)),
-                ("ZSCORE", keys.session_timers(tenant_id), session_id),
-                ("TTL", record),
-            ]
-        )
+        trace = await self.traces.read(tenant_id, session_id, events=LAST_EVENTS)
         tasks = await self.tasks.list(ctx, session_id=session_id, limit=LAST_TASKS)
         return SessionDebug(
             session=session,
-            states=[orjson.loads(state) for state in states],
-            log=EventLogState(marks[0].decode(), int(marks[1]), kept, [*map(_frame, reversed(last))]),
-            messages_kept=messages,
+            states=[orjson.loads(state) for state in trace.states],
+            log=EventLogState(
+                trace.epoch, trace.offset, trace.events_kept, [orjson.loads(event.frame) for event in trace.last_events]
+            ),
+            messages_kept=trace.messages_kept,
             followers=self.hub.followers(tenant_id, session_id),
             tasks=tasks.items,
             active_task=await self._task(ctx, session.active_task_id),
-            waiting_tasks=[task_id.decode() for task_id in waiting],
-            idle_move_at=None if due is None else to_timestamp(int(float(due))),
-            forgotten_in_seconds=None if ttl < 0 else ttl,
+            waiting_tasks=[*trace.waiting_tasks],
+            idle_move_at=None if trace.idle_move_ms is None else to_timestamp(trace.idle_move_ms),
+            forgotten_in_seconds=trace.forgotten_in_seconds,
         )
 
     async def _task(self, ctx: RequestContext, task_id: str | None) -> Task | None:
@@ -82,20 +70,7 @@ class SessionDebugger:
             return None
 
     async def _tenant_of(self, session_id: str) -> str:
-        redis, keys = self.sessions.store.redis, self.sessions.store.keys
-        tenants: list[str] = sorted(name.decode() for name in await redis.smembers(keys.tenants))
-        for start in range(0, len(tenants), ASKED_AT_ONCE):
-            asked = tenants[start : start + ASKED_AT_ONCE]
-            found = await redis.gather([("EXISTS", keys.session(tenant_id, session_id)) for tenant_id in asked])
-            for tenant_id, there in zip(asked, found, strict=True):
-                if there:
-                    return tenant_id
-        raise session_not_found(session_id)
-
-
-def _frame(entry: list[Any]) -> dict[str, Any]:
-    entry_id, flat = entry
-    frame: dict[str, Any] = orjson.loads(
-        LoggedEvent.from_entry(entry_id, dict(zip(flat[::2], flat[1::2], strict=True))).frame
-    )
-    return frame
+        tenant_id = await self.traces.tenant_of(session_id)
+        if tenant_id is None:
+            raise session_not_found(session_id)
+        return tenant_id

@@ -244,7 +244,7 @@ class SessionManager:
                 sources = frozenset({session.state})
                 await self._try_move(viewer, session_id, move.new, sources, "idle", "idle-timer", idle=True)
             else:
-                await self.store.redis.zrem(self.store.keys.session_timers(tenant_id), session_id)
+                await self.store.drop_timer(tenant_id, session_id)
         return len(session_ids)
 
     async def _check_agent(self, ctx: RequestContext, viewer: Viewer, agent_id: str) -> None:

@@ -19,7 +19,6 @@ from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.revocation import Revocation, TokenRevoke, TokenRevoked
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.revocations import RevocationStore, read_revocation
-from orchestrator.store.redis.connection import Message
 
 RETRY_SECONDS: Final = 1.0
 """Between two attempts to read them again."""
@@ -75,13 +74,12 @@ class Revocations:
         Raises:
             StoreUnavailable: Redis is away at the start.
         """
-        async with self._store.redis.subscriber() as subscriber:
-            await subscriber.subscribe(self._store.keys.revocation_channel)
+        async with self._store.follow() as announcements:
             self._index.replace(await self._store.load())
             task_status.started()
-            async for message in subscriber:
-                if isinstance(message, Message):
-                    self._take(read_revocation(message.payload))
+            async for payload in announcements:
+                if payload is not None:
+                    self._take(read_revocation(payload))
                 else:
                     await self._load_again()
 
@@ -90,7 +88,7 @@ class Revocations:
             try:
                 self._index.replace(await self._store.load())
             except StoreUnavailable as error:
-                _log.warning("revocations.not_read", reason=error.message)
+                _log.warning("revocations.not_read", reason=error.reason)
                 await trio.sleep(RETRY_SECONDS)
             else:
                 self._tell()

@@ -9,12 +9,12 @@ from typing import Any, Final
 import structlog
 import trio
 from attrs import define
-from redis.exceptions import ResponseError
 
 from orchestrator.errors import StoreUnavailable
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
+from orchestrator.store.redis.groups import ensure_group
 from orchestrator.store.script import Script
 
 GROUP: Final = "orchestrator"
@@ -27,8 +27,11 @@ _BATCH: Final = 64
 _FORGET: Final = Script("scheduling/forget_readers")
 _log = structlog.get_logger()
 
-Take = Callable[[Mapping[bytes, bytes]], Awaitable[None]]
-"""Deals with one entry; StoreUnavailable where it has to come again."""
+Take = Callable[[Mapping[bytes, bytes]], Awaitable[bool]]
+"""Deals with one entry, and returns whether it is done with; where it is not, it comes again after `LOST_MS`.
+
+StoreUnavailable where it has to come again, and the following ones must wait for it.
+"""
 
 
 @define
@@ -70,15 +73,11 @@ class TaskUpdateStream:
                     raise
                 _log.warning("task_news.away", reason=away.reason)
             except StoreUnavailable as error:
-                _log.warning("task_news.store_unavailable", reason=error.message)
+                _log.warning("task_news.store_unavailable", reason=error.reason)
             await trio.sleep(backoff.next())
 
     async def _prepare(self, own: Dedicated) -> None:
-        try:
-            await own.execute_command("XGROUP", "CREATE", self.keys.task_update_stream, GROUP, "0", "MKSTREAM")
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        await ensure_group(own, self.keys.task_update_stream, GROUP)
         await _FORGET(self.redis, keys=[self.keys.task_update_stream], args=[GROUP, GONE_MS])
 
     async def _adopt(self, own: Dedicated) -> None:
@@ -97,13 +96,13 @@ class TaskUpdateStream:
 
     async def _deal(self, own: Dedicated, entries: list[Any]) -> None:
         for entry_id, values in entries:
-            await self.take(_fields(values))
-            await own.gather(
-                [
-                    ("XACK", self.keys.task_update_stream, GROUP, entry_id),
-                    ("XDEL", self.keys.task_update_stream, entry_id),
-                ]
-            )
+            if await self.take(_fields(values)):
+                await own.gather(
+                    [
+                        ("XACK", self.keys.task_update_stream, GROUP, entry_id),
+                        ("XDEL", self.keys.task_update_stream, entry_id),
+                    ]
+                )
 
 
 def _fields(values: Any) -> Mapping[bytes, bytes]:

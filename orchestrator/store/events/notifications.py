@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import orjson
@@ -12,6 +13,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.events.notification import Notification
 from orchestrator.store.events.events import EventLog
+from orchestrator.store.redis.announcements import Announcements, follow_channel
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
 
@@ -85,6 +87,13 @@ class NotificationStore(TenantStore):
         """Bring a user's notifications up to date; returns how many are not acknowledged."""
         unacknowledged: int = await self.run(_COLLECT, tenant_id, user_id, _epoch())
         return unacknowledged
+
+    def follow(self) -> AbstractAsyncContextManager[Announcements]:
+        """Follow notifications as they are given: a line with the user, or `EVERYBODY`, and the body of the event.
+
+        What is for everybody has to be collected for each user.
+        """
+        return follow_channel(self.redis, self.keys.notification_channel)
 
     async def acknowledge(
         self, tenant_id: str, user_id: str, notification_id: str, *, moment_ms: int, body: bytes

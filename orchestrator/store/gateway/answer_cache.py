@@ -1,11 +1,13 @@
 """Answers of Query and Embedding that may be given again, and the leases of those that are on their way."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from attrs import frozen
 
 from orchestrator.models.gateway.usage import UsageKind
+from orchestrator.store.redis.announcements import Announcements, follow_channel
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -68,6 +70,10 @@ class AnswerCache(TenantStore):
             *(answer or b"" for _, answer in answers),
             keys=[index, f"{index}:size", *pairs],
         )
+
+    def follow(self) -> AbstractAsyncContextManager[Announcements]:
+        """Follow the names of answers that are there now, or whose leases ended without one."""
+        return follow_channel(self.redis, self.keys.answer_channel)
 
     def name(self, tenant_id: str, kind: UsageKind, digest: str) -> bytes:
         """Return what is published where an answer was kept, or was not."""

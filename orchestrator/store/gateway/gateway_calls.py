@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import orjson
 from attrs import asdict, field, frozen
-from redis.exceptions import NoScriptError
 
 from orchestrator.config.gateway import TiersSettings
 from orchestrator.models.gateway.gateway import CallEnding, GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.gateway.usage import KEPT_DAYS, KEPT_DAYS_BY_USER
+from orchestrator.store.redis.errors import ScriptMissing
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -212,7 +212,7 @@ class GatewayCalls(TenantStore):
         script = ("EVALSHA", _RESERVE.digest, len(first), *first, self.keys.tenant(tenant_id), self.log_length, *args)
         mark = ("EVAL", _MARK.source, 1, self.keys.doubts, tenant_id, self.lease_ms)
         reply, marked = await self.redis.gather([script, mark], raise_on_error=False)
-        if isinstance(reply, NoScriptError):
+        if isinstance(reply, ScriptMissing):
             reply = await self.run(_RESERVE, tenant_id, *args, keys=keys)
             await self.mark(tenant_id, self.lease_ms)
         for one in (reply, marked):

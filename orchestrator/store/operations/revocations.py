@@ -1,5 +1,6 @@
 """Revocations of tokens in Redis: few, kept until the tokens would have expired, and told to every process."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import orjson
@@ -7,6 +8,7 @@ from attrs import frozen
 
 from orchestrator.models.operations.revocation import Revocation
 from orchestrator.store.keys import Keys
+from orchestrator.store.redis.announcements import Announcements, follow_channel
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.script import Script
 
@@ -41,6 +43,10 @@ class RevocationStore:
         clock = await self.redis.time()
         members = await self.redis.zrangebyscore(self.keys.revocations, clock[0] * 1000, "+inf")
         return [read_revocation(member) for member in members]
+
+    def follow(self) -> AbstractAsyncContextManager[Announcements]:
+        """Follow revocations as they are made; `read_revocation` reads each."""
+        return follow_channel(self.redis, self.keys.revocation_channel)
 
 
 def read_revocation(raw: bytes) -> Revocation:

@@ -11,7 +11,7 @@ import trio
 from attrs import field, frozen
 
 from orchestrator.frameworks.redis_inside import url_options
-from orchestrator.store.redis.errors import RedisAway
+from orchestrator.store.redis.errors import RedisAway, reason_of
 from orchestrator.store.redis.packing import pack
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies
 from orchestrator.store.redis.wire import Counters, Wire
@@ -168,5 +168,4 @@ async def _greet(wire: Wire, commands: list[tuple[str | int, ...]], timeout: flo
         raise RedisAway(wire.reason or "", sent=False)
     for reply in replies:
         if isinstance(reply, Exception):
-            reason = reply.reason if isinstance(reply, RedisAway) else f"the server refuses: {reply}"
-            raise RedisAway(reason, sent=False)
+            raise RedisAway(reason_of(reply), sent=False)

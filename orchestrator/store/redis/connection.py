@@ -55,8 +55,8 @@ class _Client(Commands):  # type: ignore[misc] # redis-py types replies for all 
 
         Raises:
             RedisAway: Redis can't be reached, or does not serve at the moment.
-            ResponseError: Redis refuses the command.
-            DataError: an argument is neither text, bytes nor a number.
+            TenantDamaged: Redis refuses the command for what its keys hold.
+            TypeError: an argument is neither text, bytes nor a number.
         """
         packed = pack(args)
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -84,7 +84,7 @@ class _Client(Commands):  # type: ignore[misc] # redis-py types replies for all 
             raise_on_error: raise the first error of Redis; else errors stand among the replies.
 
         Raises:
-            RedisAway, ResponseError, DataError
+            RedisAway, TenantDamaged, TypeError
         """
         packed = [pack(command) for command in commands]
         if not packed:
@@ -131,7 +131,7 @@ class Dedicated(_Client):
         """Execute a command, however long it blocks; cancelling it closes the connection, so that the server stops it.
 
         Raises:
-            RedisAway, ResponseError, DataError
+            RedisAway, TenantDamaged, TypeError
         """
         try:
             return await super().execute_command(*args, **options)

@@ -1,25 +1,43 @@
-"""What Redis refuses, as exceptions: those of redis-py, and one of ours for a Redis that can't serve at all."""
+"""What Redis refuses, as errors of this service: none of redis-py's goes further than this package.
 
-from collections.abc import Mapping
+An error reply begins with a code. Those of `OUTAGES` are about the server: its state, its settings, what it has lost.
+So are some that have no code of their own, by their words. Every other one is about the keys of the command.
+"""
+
 from typing import Final
 
-from redis import exceptions
+from orchestrator.errors import StoreUnavailable, TenantDamaged
 
-from orchestrator.errors import StoreUnavailable
-
-NOT_SERVING: Final = frozenset(
-    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"}
+OUTAGES: Final = frozenset(
+    {
+        "ASK",  # a node of a cluster names another one, which this client does not follow
+        "BUSY",  # a script runs for too long
+        "CLUSTERDOWN",
+        "CROSSSLOT",  # a cluster keeps the keys of one command apart
+        "LOADING",
+        "MASTERDOWN",
+        "MISCONF",  # it can't persist, and so takes no writes
+        "MOVED",  # as ASK
+        "NOAUTH",
+        "NOGROUP",  # a stream was lost with its consumer group; who reads it creates both again
+        "NOPERM",
+        "NOREPLICAS",
+        "NOSCRIPT",  # it has forgotten a script, which is sent again
+        "OOM",
+        "READONLY",  # it became a replica
+        "TRYAGAIN",
+        "UNBLOCKED",  # it became a replica while a command waited
+        "WRONGPASS",
+    }
 )
-"""Codes by which a server says that it is there, but can't serve at the moment."""
-
-_BY_CODE: Final[Mapping[str, type[exceptions.RedisError]]] = {
-    "CROSSSLOT": exceptions.ClusterCrossSlotError,
-    "EXECABORT": exceptions.ExecAbortError,
-    "NOAUTH": exceptions.AuthenticationError,
-    "NOPERM": exceptions.NoPermissionError,
-    "NOSCRIPT": exceptions.NoScriptError,
-    "WRONGPASS": exceptions.AuthenticationError,
-}
+"""Codes by which a server says that it can't serve, or not us."""
+_OUTAGE_WORDS: Final = (
+    "ERR ACL failure in script",
+    "ERR The user executing the script can't",  # as the line above, of Redis 7.0
+    "ERR Unknown Redis command",  # in a script: it is of an older version
+    "ERR unknown command",
+    "ERR unknown subcommand",
+)
 
 
 class RedisAway(StoreUnavailable):
@@ -32,20 +50,40 @@ class RedisAway(StoreUnavailable):
 
     def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__("The store is away; try again in a moment.", retry_after_ms=1000)
-        self.reason = reason
+        self._reason = reason
         self.sent = sent
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.reason})"
+
+    @property
+    def reason(self) -> str:
+        """Why, for logs and operators; clients are not told."""
+        return self._reason
+
+
+class ScriptMissing(RedisAway):
+    """The server does not know a script by its digest: it has to be sent."""
+
+
+class GroupExists(Exception):
+    """The consumer group that was to be created is there."""
 
 
 def refusal(text: str) -> Exception:
-    """Return the exception for an error reply.
+    """Return the exception for an error reply, which keeps Redis' own words.
 
-    Codes of commands keep redis-py's classes and messages. A server that does not serve gives `RedisAway`; a script
-    may have written before it met such a refusal, which `sent` then says.
+    A script may have written before it met a refusal of the server, which `sent` then says.
     """
     code, _, message = text.partition(" ")
-    if code in NOT_SERVING:
-        return RedisAway(f"the server refuses: {text}", sent="script:" in message)
-    kind = _BY_CODE.get(code)
-    if kind is None:
-        return exceptions.ResponseError(message if code == "ERR" else text)
-    return kind(message)
+    if code in OUTAGES or text.startswith(_OUTAGE_WORDS):
+        kind = ScriptMissing if code == "NOSCRIPT" else RedisAway
+        return kind(f"the server refuses: {text}", sent="script:" in message)
+    if code == "BUSYGROUP":
+        return GroupExists(message)
+    return TenantDamaged(message if code == "ERR" else text)
+
+
+def reason_of(refused: Exception) -> str:
+    """Return why a server refused, from what `refusal` made of it."""
+    return refused.reason if isinstance(refused, RedisAway) else f"the server refuses: {refused}"

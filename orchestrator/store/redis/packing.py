@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import hiredis
-from redis.exceptions import DataError
 
 
 def pack(args: Sequence[Any]) -> bytes:
@@ -14,7 +13,7 @@ def pack(args: Sequence[Any]) -> bytes:
         args: its name, which may hold a subcommand after a space, and its arguments.
 
     Raises:
-        DataError: an argument is neither text, bytes nor a number.
+        TypeError: an argument is neither text, bytes nor a number.
     """
     name = args[0]
     if isinstance(name, str) and " " in name:
@@ -23,5 +22,5 @@ def pack(args: Sequence[Any]) -> bytes:
     try:
         packed: bytes = hiredis.pack_command(tuple(args))
     except TypeError as error:
-        raise DataError(f"an argument of {name} is neither text, bytes nor a number") from error
+        raise TypeError(f"an argument of {name} is neither text, bytes nor a number") from error
     return packed

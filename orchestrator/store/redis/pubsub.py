@@ -15,7 +15,7 @@ from attrs import frozen
 
 from orchestrator.store.redis.address import Address, ConnectionLimits, open_wire
 from orchestrator.store.redis.backoff import Backoff
-from orchestrator.store.redis.errors import RedisAway
+from orchestrator.store.redis.errors import RedisAway, reason_of
 from orchestrator.store.redis.packing import pack
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies, PendingReply
 from orchestrator.store.redis.wakeup import Wakeup
@@ -76,8 +76,7 @@ class Subscriber:
         Where it fails, or is cancelled, none of them is followed that was not before.
 
         Raises:
-            RedisAway: the server is away, and stays away.
-            ResponseError: the server does not allow it.
+            RedisAway: the server is away and stays away, or does not allow it.
         """
         names = _names(channels)
         fresh = set(names) - self._wanted
@@ -130,7 +129,7 @@ class Subscriber:
                 raise RedisAway(wire.reason or "", sent=False)
             for reply in replies:
                 if isinstance(reply, Exception):
-                    raise RedisAway(f"the server refuses: {reply}", sent=False)
+                    raise RedisAway(reason_of(reply), sent=False)
             followed |= missing
 
     async def _stay(self, wire: Wire) -> None:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from redis.exceptions import ResponseError
-
+from orchestrator.errors import TenantDamaged
 from orchestrator.frameworks.redis_inside import FOR_CLIENTS, reply_shapes
 
 
@@ -21,10 +20,10 @@ def shape(name: str, reply: Any, options: Mapping[str, Any]) -> Any:
     """Shape a reply as the options of redis-py's command say.
 
     Raises:
-        ResponseError, RedisAway: the reply is one, and no option says what stands in its place.
+        TenantDamaged, RedisAway: the reply is one, and no option says what stands in its place.
     """
     if isinstance(reply, Exception):
-        if isinstance(reply, ResponseError) and "EMPTY_RESPONSE" in options:
+        if isinstance(reply, TenantDamaged) and "EMPTY_RESPONSE" in options:
             return options["EMPTY_RESPONSE"]
         raise reply
     callback = CALLBACKS.get(name)

@@ -212,6 +212,10 @@ class SessionStore(TenantStore):
         """Return sessions whose idle timer has run out, by Redis' clock."""
         return [session_id.decode() for session_id in await self.run(_IDLE, tenant_id, limit)]
 
+    async def drop_timer(self, tenant_id: str, session_id: str) -> None:
+        """Drop the idle timer of a session that is gone, or has no further idle transition."""
+        await self.redis.zrem(self.keys.session_timers(tenant_id), session_id)
+
     async def issue_ticket(self, session_id: str, holder: Mapping[str, Any]) -> str:
         """Make a one-use ticket that stands for `holder`; only its digest is stored."""
         ticket = secrets.token_urlsafe(32)

@@ -37,6 +37,11 @@ class TaskRecords(TenantStore):
         record = await self.redis.hgetall(self.keys.message(tenant_id, message_id))
         return {key.decode(): value.decode() for key, value in record.items()}
 
+    async def cancel_reason(self, tenant_id: str, task_id: str) -> str | None:
+        """Return why a task was asked to stop: `cancelled` or `interrupted`; None: it was not."""
+        reason = await self.redis.hget(self.keys.task(tenant_id, task_id), "cancel")
+        return reason.decode() if reason else None
+
     async def forget_message(self, tenant_id: str, session_id: str, message_id: str) -> None:
         """Take a message out of what is kept here of its conversation."""
         log = self.keys.history(tenant_id, session_id)

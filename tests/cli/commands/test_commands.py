@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import nooble_orch
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import open_redis
 from tests.cli.fake_service import LONG_TASK, TOKEN, FakeService, run_fake
 from tests.cli.runs import run_cli, target
 
@@ -175,6 +177,17 @@ async def test_doctor_looks_at_redis_and_all_services(fake: FakeService, redis_u
     assert found["conversation"] == "warning"
     assert ended.code == 4
     assert ended.err == f"Of {len(found)} checks 1 failed: query.\n"
+
+
+async def test_doctor_names_a_tenant_whose_keys_are_damaged_and_goes_on(redis_url: str, tmp_path: Path) -> None:
+    async with open_redis(redis_url) as redis:
+        await redis.sadd(Keys().tenants, "acme", "globex")
+        await redis.set(Keys().delayed("acme"), "damaged")
+    ended = await run_cli(tmp_path, "doctor", "--repair", "--redis-url", redis_url, ORCH_JWT__SECRET=SECRET)
+    found = {record["check"]: record for record in map(json.loads, ended.out.splitlines())}
+    assert found["books acme"]["verdict"] == "failed"
+    assert "WRONGTYPE" in found["books acme"]["says"]
+    assert found["books globex"]["verdict"] == "ok"
 
 
 async def test_wrong_usage_is_exit_2_and_nothing_else_happens(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Runs of tools that answer later, and word for services whose task has ended before them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,16 +13,17 @@ from orchestrator.errors import IdempotencyKeyReused, OrchestratorError
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import Task, TaskStatus
 from orchestrator.models.tasks.task_updates import ServiceError, TaskComplete, TaskFail
+from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.queue.tasks.delegation_tasks import cancel_task, tool_run
 from orchestrator.queue.tasks.registry import TaskDeps
+from orchestrator.queue.worker.consumer import TaskHandler
 from orchestrator.services.agents.tool_runs import ToolRunService
 from orchestrator.services.core import Core
 from orchestrator.services.delegation.delegation_cancels import DelegationCancels
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.store.stores import Stores
-from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore
 from orchestrator.telemetry.metrics import Metrics
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.store.desk import a_task, open_desk
@@ -77,19 +78,17 @@ class House:
 async def open_house(redis_url: str, platform: Platform) -> AsyncIterator[House]:
     async with serve(platform) as url, open_clients(services_at(url, timeout=2)) as clients:
 
-        def handlers(queue: Any) -> Any:
-            stores = Stores.over(queue.redis, SETTINGS)
+        def handlers(queue: QueueServices, stores: Stores) -> Mapping[str, TaskHandler]:
             deps = TaskDeps(Core.over(SETTINGS, queue.node, stores, clients, Metrics(), KNOWN_KINDS), queue)
             return {str(one.kind): one.handler(deps) for one in (tool_run, cancel_task)}
 
         async with open_stage(redis_url, handlers=handlers) as stage:
-            queue = stage.queue
-            store, known = PlainTaskStore(queue.redis, queue.keys, 1000), KnownTenants(queue.redis, queue.keys)
+            stores = stage.stores
             yield House(
                 stage,
                 platform,
-                ToolRunService(store, stage.tasks, queue.ready, known, SETTINGS),
-                TaskUpdateService(queue.delegations, queue.ready, KNOWN_KINDS),
+                ToolRunService(stores.plain_tasks, stage.tasks, stores.ready, stores.known_tenants, SETTINGS),
+                TaskUpdateService(stores.delegations, stores.ready, KNOWN_KINDS),
             )
 
 

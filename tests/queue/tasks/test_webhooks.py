@@ -28,8 +28,7 @@ from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
 from orchestrator.queue.worker.consumer import TaskHandler
 from orchestrator.services.tasks.callbacks import WEBHOOK
 from orchestrator.store.operations.tenants import TenantStates
-from orchestrator.store.plans.workflows import WorkflowStore
-from orchestrator.store.scheduling.batches import BatchStore
+from orchestrator.store.stores import Stores
 from tests.queue.operations import open_desk, operator
 from tests.queue.stage import SETTINGS, context
 from tests.queue.tasks.test_batch_items import Batches, open_batches
@@ -80,18 +79,12 @@ async def open_told(
 ) -> AsyncIterator[Told]:
     settings = evolve(SETTINGS, callback_allow=allow)
 
-    def handlers(queue: QueueServices) -> Mapping[str, TaskHandler]:
-        stores = (queue.redis, queue.keys, settings.event_log_length)
+    def handlers(queue: QueueServices, stores: Stores) -> Mapping[str, TaskHandler]:
         client = CallbackClient(AddressGuard(allow))
-        return {
-            str(WEBHOOK): Webhooks(
-                queue, BatchStore(*stores), WorkflowStore(*stores), TenantStates(*stores), client, policy
-            )
-        }
+        return {str(WEBHOOK): Webhooks(queue, stores.batches, stores.workflows, stores.tenants, client, policy)}
 
     async with open_receiver() as receiver, open_batches(redis_url, settings, handlers=handlers, **fields) as batches:
-        stage = batches.stage
-        yield Told(batches, receiver, TenantStates(stage.redis, stage.keys, settings.event_log_length))
+        yield Told(batches, receiver, batches.stage.stores.tenants)
 
 
 @pytest.fixture

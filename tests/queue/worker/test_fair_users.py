@@ -14,7 +14,6 @@ from orchestrator.queue.worker.expiry import give_up_expired
 from orchestrator.services.operations.consistency import ConsistencyChecker
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
-from orchestrator.store.operations.consistency import ConsistencyStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.support.eventually import redis_clock_passes
 
@@ -25,8 +24,9 @@ async def share(stage: Stage, **further: str) -> None:
 
 
 async def balances(stage: Stage) -> bool:
-    store = ConsistencyStore(stage.redis, stage.keys, SETTINGS.event_log_length)
-    return (await ConsistencyChecker(store, stage.queue.ready, stage.queue.due).audit("acme")).balances
+    stores = stage.stores
+    checker = ConsistencyChecker(stores.consistency, stores.reservation_checks, stores.ready, stores.due)
+    return (await checker.audit("acme")).balances
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ async def test_an_operator_sees_everything_known_of_a_session(redis_url: str) ->
         assert known["log"]["offset"] == known["log"]["kept"] == len(known["log"]["last"]) == 4
         assert [frame["offset"] for frame in known["log"]["last"]] == [1, 2, 3, 4]
         assert (known["followers"], known["messages_kept"], known["idle_move_at"]) == (1, 0, None)
-        trail = await client.process.services.redis.xrevrange(client.process.services.keys.audit, count=1)
+        trail = await client.process.stores.redis.xrevrange(client.process.stores.keys.audit, count=1)
         assert b"debug.session" in trail[0][1].values()
 
 

@@ -95,7 +95,7 @@ async def test_the_queues_depth_is_seen_by_the_sweep(redis_url: str) -> None:
             await nursery.start(process.services.event_hub.run)
             await client.say(await client.session())
             nursery.cancel_scope.cancel()
-        await process.services.redis.hset(process.services.keys.tenant_config("acme"), "state", "paused")
+        await process.stores.redis.hset(process.stores.keys.tenant_config("acme"), "state", "paused")
         async with trio.open_nursery() as nursery:
             await nursery.start(process.run)
             await eventually(

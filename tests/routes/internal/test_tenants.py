@@ -57,8 +57,8 @@ async def test_the_secret_of_callbacks_is_shown_and_replaced_and_stands_in_no_au
         assert second["secret"] != first["secret"]
         assert await admin(client, "GET", "tenant.callback_secret/acme") == second
         assert b"whsec_" not in (await client.call("GET", I1 + "tenant.get/acme", headers=ADMIN)).raw
-        services = client.process.services
-        entries = await services.redis.xrange(services.keys.audit)
+        stores = client.process.stores
+        entries = await stores.redis.xrange(stores.keys.audit)
         said = [fields[b"detail"] for _, fields in entries if fields[b"action"] == b"tenant.callback_secret"]
         assert said == [b"shown", b"shown", b"replaced", b"shown"]
         assert not any(b"whsec_" in value for _, fields in entries for value in fields.values())

@@ -292,7 +292,7 @@ async def test_a_turn_goes_on_with_the_version_it_began_with_when_its_client_has
 
 async def test_a_notice_that_can_not_be_read_has_everything_looked_up_anew(redis_url: str, tmp_path: Path) -> None:
     async with stack(redis_url, tmp_path) as house:
-        services = house.client.process.services
+        stores = house.client.process.stores
 
         async def look() -> int:
             assert (await house.client.call("GET", "/api/v1/agent.get/echo")).status == 200
@@ -300,5 +300,5 @@ async def test_a_notice_that_can_not_be_read_has_everything_looked_up_anew(redis
 
         assert [await look(), await look()] == [1, 1]
         for count, rubbish in enumerate((b"", b"[]", b'{"kind": "novelty"}', b'{"kind": "agent"}'), 2):
-            await services.redis.publish(services.keys.catalog_channel, rubbish)
+            await stores.redis.publish(stores.keys.catalog_channel, rubbish)
             await eventually("it is looked up anew", look, partial(eq, count))

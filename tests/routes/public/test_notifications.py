@@ -77,7 +77,7 @@ async def test_nobody_acknowledges_what_is_for_others(redis_url: str) -> None:
 
 async def test_what_has_expired_is_gone(redis_url: str) -> None:
     async with service(redis_url) as client:
-        redis, keys = client.process.services.redis, client.process.services.keys
+        redis, keys = client.process.stores.redis, client.process.stores.keys
         short, long = await send(client, "short", user_ids=["ann"]), await send(client, "long", user_ids=["ann"])
         await redis.zadd(f"{keys.user_notifications('acme', 'ann')}:expiry", {short: 1})
         assert await titles(client) == ["long"]
@@ -88,7 +88,7 @@ async def test_what_has_expired_is_gone(redis_url: str) -> None:
 async def test_a_repeated_request_notifies_once_and_reaches_whom_the_first_did_not(redis_url: str) -> None:
     async with service(redis_url) as client:
         first = await send(client, "once", user_ids=["ann", "bob"], key="k1")
-        redis, keys = client.process.services.redis, client.process.services.keys
+        redis, keys = client.process.stores.redis, client.process.stores.keys
         reader = keys.user_notifications("acme", "bob")
         await redis.delete(reader, *(f"{reader}:{part}" for part in ("bodies", "order", "expiry", "acks", "events")))
         assert await send(client, "once", user_ids=["ann", "bob"], key="k1") == first
@@ -115,7 +115,7 @@ async def test_a_list_goes_on_where_it_stopped(redis_url: str) -> None:
 
 async def test_no_more_is_kept_of_a_user_than_there_is_room_for(redis_url: str) -> None:
     async with service(redis_url, rate_tenant=100_000.0, rate_user=100_000.0) as client:
-        redis, keys = client.process.services.redis, client.process.services.keys
+        redis, keys = client.process.stores.redis, client.process.stores.keys
         for number in range(503):
             await send(client, str(number))
         assert await redis.xlen(keys.notifications("acme")) == 500

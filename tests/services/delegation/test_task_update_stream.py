@@ -39,9 +39,10 @@ async def reading(desk: Desk, node: str = "node-1") -> AsyncIterator[list[Mappin
     updates = TaskUpdateService(desk.delegations, ReadyTenants(desk.redis, keys), KNOWN_KINDS)
     service = TaskUpdateReader(updates, AuditTrail(desk.redis, keys))
 
-    async def take(entry: Mapping[bytes, bytes]) -> None:
-        await service.take(entry)
+    async def take(entry: Mapping[bytes, bytes]) -> bool:
+        done = await service.take(entry)
         dealt.append(entry)
+        return done
 
     async with trio.open_nursery() as nursery:
         await nursery.start(TaskUpdateStream(desk.redis, keys, node, take).run)
@@ -49,11 +50,11 @@ async def reading(desk: Desk, node: str = "node-1") -> AsyncIterator[list[Mappin
         nursery.cancel_scope.cancel()
 
 
-def news(action: str, task_id: str, payload: Any, token: str | None) -> bytes:
+def news(action: str, task_id: str, payload: Any, token: str | None, tenant_id: str = "acme") -> bytes:
     return orjson.dumps(
         {
             "type": {"domain": "task", "action": action},
-            "tenant_id": "acme",
+            "tenant_id": tenant_id,
             "metadata": {"task_id": task_id, "callback_token": token},
             "payload": payload,
         }
@@ -119,6 +120,42 @@ async def test_what_a_lost_process_has_read_goes_to_another(desk: Desk, monkeypa
         await until_dealt(desk)
         assert len(dealt) == 1
     assert "answer:a" in (await desk.claim()).checkpoints()
+
+
+async def test_news_for_a_damaged_tenant_hold_up_no_other_and_come_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [await desk.begin(), await desk.begin("globex")]
+    for claim in claims:
+        await desk.register(claim)
+        await desk.park(claim)
+    hers, his = claims
+    record = Keys().task("acme", hers.task_id)
+    await desk.redis.rename(record, "kept")
+    await desk.redis.set(record, "damaged")
+    async with reading(desk) as dealt:
+        await tell(desk, news("complete", hers.task_id, {"result": 1}, "t"))
+        await tell(desk, news("complete", his.task_id, {"result": 2}, "t", "globex"))
+        with trio.fail_after(5):
+            while len(dealt) < 2:
+                await desk.redis.execute_command("PING")
+    assert (await desk.claim("globex")).checkpoints()["answer:a"]["result"] == 2
+    await desk.redis.rename("kept", record)
+    monkeypatch.setattr("orchestrator.store.downstream.task_update_stream.LOST_MS", 0)
+    async with reading(desk, "node-2"):
+        await until_dealt(desk)
+    assert (await desk.claim()).checkpoints()["answer:a"]["result"] == 1
+
+
+async def test_a_stream_that_is_lost_while_it_is_read_is_begun_again(desk: Desk) -> None:
+    claim = await desk.begin()
+    await desk.register(claim)
+    await desk.park(claim)
+    async with reading(desk):
+        await desk.redis.delete(STREAM)
+        await tell(desk, news("complete", claim.task_id, {"result": 1}, "t"))
+        await until_dealt(desk)
+    assert (await desk.claim()).checkpoints()["answer:a"]["result"] == 1
 
 
 async def readers(desk: Desk) -> set[bytes]:

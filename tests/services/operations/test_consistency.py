@@ -10,9 +10,8 @@ from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
-from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.tenants import TenantStates
-from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.queue.stage import Stage, context, open_stage
 
 
 @pytest.fixture
@@ -29,8 +28,8 @@ async def stage(redis_url: str) -> AsyncIterator[Stage]:
 
 
 def consistency_checker_of(stage: Stage) -> ConsistencyChecker:
-    store = ConsistencyStore(stage.redis, stage.keys, SETTINGS.event_log_length)
-    return ConsistencyChecker(store, stage.queue.ready, stage.queue.due)
+    stores = stage.stores
+    return ConsistencyChecker(stores.consistency, stores.reservation_checks, stores.ready, stores.due)
 
 
 async def audit(stage: Stage) -> Report:

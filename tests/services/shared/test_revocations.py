@@ -89,7 +89,7 @@ async def test_what_a_process_missed_is_read_again_after_a_lost_connection(redis
         services.revocations._index.replace([])
         changed = trio.Event()
         services.revocations.watch(changed.set)
-        await services.redis.client_kill_filter(_type="pubsub")
+        await client.process.stores.redis.client_kill_filter(_type="pubsub")
         with trio.fail_after(PATIENCE):
             await changed.wait()
         assert (await client.call("GET", LIST, headers=token(jti="t1"))).status == 401
@@ -98,14 +98,14 @@ async def test_what_a_process_missed_is_read_again_after_a_lost_connection(redis
 async def test_revocations_are_kept_until_the_tokens_have_expired(redis_url: str) -> None:
     jwt_settings = evolve(SETTINGS.jwt, max_lifetime=60.0)
     async with service(redis_url, jwt=jwt_settings) as client:
-        services = client.process.services
+        services, stores = client.process.services, client.process.stores
         for jti in ("t1", "t2"):
             await client.call("POST", REVOKE, {"jti": jti}, KEY)
-        assert 50_000 < await services.redis.pttl(services.keys.revocations) <= 60_000
-        await services.redis.zadd(services.keys.revocations, {b'{"jti":"old"}': 1})
+        assert 50_000 < await stores.redis.pttl(stores.keys.revocations) <= 60_000
+        await stores.redis.zadd(stores.keys.revocations, {b'{"jti":"old"}': 1})
         assert {one.jti for one in await services.revocations._store.load()} == {"t1", "t2"}
         await client.call("POST", REVOKE, {"user_id": "ann"}, KEY)
-        assert await services.redis.zcard(services.keys.revocations) == 3
+        assert await stores.redis.zcard(stores.keys.revocations) == 3
 
 
 async def test_a_token_that_would_outlive_its_revocation_is_refused() -> None:
@@ -129,8 +129,8 @@ async def test_only_operators_revoke_and_it_is_written_down(redis_url: str) -> N
         for headers, status in ((bearer(role=Role.ADMIN), 401), ({"X-API-Key": INTERNAL_KEY}, 403)):
             assert (await client.call("POST", REVOKE, {"jti": "t1"}, headers)).status == status
         assert (await client.call("POST", REVOKE, {"user_id": "ann", "tenant_id": "acme"}, KEY)).status == 200
-        services = client.process.services
-        entries: Any = await services.redis.xrange(services.keys.audit)
+        stores = client.process.stores
+        entries: Any = await stores.redis.xrange(stores.keys.audit)
         [entry] = [fields for _, fields in entries if fields[b"action"] == b"token.revoke"]
         assert (entry[b"tenant_id"], entry[b"user_id"], entry[b"outcome"]) == (b"acme", b"operator", b"ok")
         assert entry[b"detail"] == b"all of user 'ann'"

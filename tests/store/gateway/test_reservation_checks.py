@@ -13,6 +13,7 @@ from orchestrator.models.gateway.usage import Spending, UsageKind
 from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
 from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
+from orchestrator.store.gateway.reservation_checks import ReservationChecks
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.redis.connection import Redis, open_redis
@@ -72,7 +73,12 @@ async def house(redis_url: str) -> AsyncIterator[House]:
         yield House(
             redis,
             calls,
-            ConsistencyChecker(ConsistencyStore(*stores), ReadyTenants(redis, KEYS), DueTenants(redis, KEYS)),
+            ConsistencyChecker(
+                ConsistencyStore(*stores),
+                ReservationChecks(*stores),
+                ReadyTenants(redis, KEYS),
+                DueTenants(redis, KEYS),
+            ),
         )
 
 

@@ -1,0 +1,89 @@
+"""What is kept of a session beside its record: for those who look why it stands as it does."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.tenant_store import TenantStore
+
+_AT_ONCE: Final = 500
+"""Tenants that are asked for a session in one go."""
+
+
+@frozen
+class SessionTrace:
+    """What is kept of a session."""
+
+    epoch: str
+    offset: int
+    """Of its event log."""
+    events_kept: int
+    last_events: Sequence[LoggedEvent]
+    """The oldest first."""
+    states: Sequence[bytes]
+    """Its last transitions, JSON each, the newest first."""
+    waiting_tasks: Sequence[str]
+    """Those that wait for its active task, the oldest first."""
+    messages_kept: int
+    idle_move_ms: int | None
+    """The moment of its next idle transition."""
+    forgotten_in_seconds: int | None
+    """None: it does not expire."""
+
+
+class SessionTraces(TenantStore):
+    """Finds sessions, and reads what is kept of them."""
+
+    async def read(self, tenant_id: str, session_id: str, *, events: int) -> SessionTrace:
+        """Read what is kept of a session that is there.
+
+        Args:
+            tenant_id: whose it is.
+            session_id: the session.
+            events: how many events at most, the last ones.
+        """
+        keys = self.keys
+        record, log = keys.session(tenant_id, session_id), keys.events(tenant_id, session_id)
+        marks, kept, last, states, waiting, messages, due, ttl = await self.redis.gather(
+            [
+                ("HMGET", record, "epoch", "offset"),
+                ("XLEN", log),
+                ("XREVRANGE", log, "+", "-", "COUNT", events),
+                ("LRANGE", keys.states(tenant_id, session_id), 0, -1),
+                ("LRANGE", keys.turns(tenant_id, session_id), 0, -1),
+                ("XLEN", keys.history(tenant_id, session_id)),
+                ("ZSCORE", keys.session_timers(tenant_id), session_id),
+                ("TTL", record),
+            ]
+        )
+        return SessionTrace(
+            epoch=marks[0].decode(),
+            offset=int(marks[1]),
+            events_kept=kept,
+            last_events=[_event(entry) for entry in reversed(last)],
+            states=states,
+            waiting_tasks=[task_id.decode() for task_id in waiting],
+            messages_kept=messages,
+            idle_move_ms=None if due is None else int(float(due)),
+            forgotten_in_seconds=None if ttl < 0 else ttl,
+        )
+
+    async def tenant_of(self, session_id: str) -> str | None:
+        """Return the tenant that has a session with this id, the first by name; None: there is none."""
+        tenants: list[str] = sorted(name.decode() for name in await self.redis.smembers(self.keys.tenants))
+        for start in range(0, len(tenants), _AT_ONCE):
+            asked = tenants[start : start + _AT_ONCE]
+            found = await self.redis.gather(
+                [("EXISTS", self.keys.session(tenant_id, session_id)) for tenant_id in asked]
+            )
+            for tenant_id, there in zip(asked, found, strict=True):
+                if there:
+                    return tenant_id
+        return None
+
+
+def _event(entry: list[Any]) -> LoggedEvent:
+    entry_id, flat = entry
+    return LoggedEvent.from_entry(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))
