@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import trio
 from attrs import asdict, frozen
 
+from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.answers import ServiceAnswer, as_answer
 from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.clients.transport.messages import kind, payload
 from orchestrator.clients.transport.responses import Lines, Pieces
 from orchestrator.clients.transport.transport import Transport
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, ServiceFault
 from orchestrator.models.agents.agent import (
     AgentAccepted,
@@ -24,15 +27,37 @@ from orchestrator.models.agents.agent import (
     ToolRequest,
 )
 from orchestrator.models.common.call import CallContext
+from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
 from orchestrator.models.events.events import StreamContent, ToolOutcome
-from orchestrator.models.plans.service_operations import OPERATIONS
 from orchestrator.models.sessions.chat import Usage
 from orchestrator.models.tasks.waits import Callback
 
-EXECUTE: Final = OPERATIONS["agent_execution", "execute"]
-TOOL_RESULT: Final = OPERATIONS["agent_execution", "tool_result"]
-CANCEL: Final = OPERATIONS["agent_execution", "cancel"]
-GET: Final = OPERATIONS["agent_execution", "get"]
+_operation = partial(Operation, "agent_execution", domain="agent")
+_TASK: Final = "/api/v1/tasks/{task_id}"
+_PLAN: Final = PlanAccess("workflow:execute", {"task_id": Owner.SERVICE, "tool_call_id": Owner.SERVICE})
+
+EXECUTE: Final = _operation(
+    "execute",
+    "POST",
+    "/api/v1/agents/{agent_id}/execute",
+    required=("query",),
+    optional=("agent_config", "context", "stream", "tools", "max_tokens", "task_id"),
+    streams=True,
+    delegable=True,
+    plan=PlanAccess("workflow:execute", {"agent_id": Owner.TENANT}),
+)
+TOOL_RESULT: Final = _operation(
+    "tool_result",
+    "POST",
+    f"{_TASK}/tool_result",
+    required=("tool_call_id", "status"),
+    optional=("result", "error_message", "stream"),
+    idempotent=True,
+    streams=True,
+    plan=_PLAN,
+)
+CANCEL: Final = _operation("cancel", "POST", f"{_TASK}/cancel", idempotent=True, plan=_PLAN)
+GET: Final = _operation("get", "GET", _TASK, idempotent=True, plan=_PLAN)
 LINGER_SECONDS: Final = 0.05
 """How long the end of a stream is waited for after its last piece."""
 
@@ -154,6 +179,14 @@ class AgentExecutionClient:
     async def get(self, call: CallContext, execution_id: str) -> dict[str, Any]:
         """Return how an execution stands."""
         return payload(await self.transport.call(call, GET, {"task_id": execution_id})).fields
+
+
+AGENT_EXECUTION: Final = ServiceRecord(
+    "agent_execution",
+    AgentExecutionClient,
+    (EXECUTE, TOOL_RESULT, CANCEL, GET),
+    ServiceSettings(criticality="critical"),
+)
 
 
 def read_response(result: Any) -> AgentResponse:

@@ -1,25 +1,70 @@
 """Conversation: keeps what was said."""
 
+from functools import partial
 from typing import Any, Final
 
 from attrs import fields as fields_of
 from attrs import frozen
 
+from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.answers import title
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.codec import structure
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, InvalidBody
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.page import Page
-from orchestrator.models.plans.service_operations import OPERATIONS
+from orchestrator.models.downstream.operation import Fallback, Operation, Owner, PlanAccess
 from orchestrator.models.sessions.chat import HistoryMessage
 
-CREATE: Final = OPERATIONS["conversation", "create"]
-APPEND: Final = OPERATIONS["conversation", "append"]
-MESSAGES: Final = OPERATIONS["conversation", "messages"]
-DELETE: Final = OPERATIONS["conversation", "delete"]
-CONTEXT: Final = OPERATIONS["conversation", "context"]
+_operation = partial(Operation, "conversation", domain="conversation", idempotent=True)
+_MESSAGES: Final = "/api/v1/conversations/{conversation_id}/messages"
+_OWNERS: Final = {"conversation_id": Owner.SESSION, "message_id": Owner.SERVICE}
+
+CREATE: Final = _operation(
+    "create",
+    "POST",
+    "/api/v1/conversations",
+    required=("user_id", "agent_id"),
+    optional=("conversation_id", "session_id"),
+    plan=PlanAccess(
+        "chat:write",
+        {
+            "user_id": Owner.USER,
+            "agent_id": Owner.TENANT,
+            "conversation_id": Owner.SESSION,
+            "session_id": Owner.SESSION,
+        },
+    ),
+    fallback=Fallback("the turn goes on; the next one begins the conversation"),
+)
+APPEND: Final = _operation(
+    "append",
+    "POST",
+    _MESSAGES,
+    required=("role", "content"),
+    optional=("message_id", "content_type", "created_at", "metadata"),
+    plan=PlanAccess("chat:write", _OWNERS),
+    fallback=Fallback("the message stays in the window that is kept here"),
+)
+MESSAGES: Final = _operation(
+    "messages",
+    "GET",
+    _MESSAGES,
+    optional=("before", "after", "limit"),
+    plan=PlanAccess("chat:read", _OWNERS),
+    fallback=Fallback("the end of the conversation, as it is kept here"),
+)
+DELETE: Final = _operation("delete", "DELETE", f"{_MESSAGES}/{{message_id}}", plan=PlanAccess("chat:write", _OWNERS))
+CONTEXT: Final = _operation(
+    "context",
+    "GET",
+    "/api/v1/internal/context/{conversation_id}",
+    optional=("max_tokens", "message_count"),
+    plan=PlanAccess("chat:read", _OWNERS),
+    fallback=Fallback("the window that is kept here"),
+)
 _FIELDS: Final = {attribute.name for attribute in fields_of(HistoryMessage)}
 
 
@@ -98,6 +143,14 @@ class ConversationClient:
             answer.whole("total_tokens", 0),
             answer.truth("has_more", default=False),
         )
+
+
+CONVERSATION: Final = ServiceRecord(
+    "conversation",
+    ConversationClient,
+    (CREATE, APPEND, MESSAGES, DELETE, CONTEXT),
+    ServiceSettings(timeout=5.0),
+)
 
 
 def _said(service: str, fields: dict[str, Any]) -> HistoryMessage:

@@ -1,21 +1,45 @@
 """Workflow Engine: runs the workflows that it knows."""
 
+from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.common.call import CallContext
-from orchestrator.models.plans.service_operations import OPERATIONS
+from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
 
-DEFINITIONS: Final = OPERATIONS["workflow_engine", "definitions"]
-DEFINITION: Final = OPERATIONS["workflow_engine", "definition"]
-VALIDATE: Final = OPERATIONS["workflow_engine", "validate"]
-EXECUTE: Final = OPERATIONS["workflow_engine", "execute"]
-EXECUTION: Final = OPERATIONS["workflow_engine", "get"]
-CANCEL: Final = OPERATIONS["workflow_engine", "cancel"]
-INPUT: Final = OPERATIONS["workflow_engine", "input"]
+_PLAN: Final = PlanAccess(
+    "workflow:execute",
+    {"workflow_id": Owner.TENANT, "execution_id": Owner.SERVICE, "node_id": Owner.SERVICE},
+)
+_operation = partial(Operation, "workflow_engine", domain="workflow", plan=_PLAN)
+_DEFINITIONS: Final = "/api/v1/workflow/definitions"
+_EXECUTION: Final = "/api/v1/workflow/executions/{execution_id}"
+
+DEFINITIONS: Final = _operation("definitions", "GET", _DEFINITIONS, idempotent=True)
+DEFINITION: Final = _operation("definition", "GET", f"{_DEFINITIONS}/{{workflow_id}}", idempotent=True)
+VALIDATE: Final = _operation(
+    "validate",
+    "POST",
+    "/api/v1/workflow/validate",
+    required=("steps",),
+    optional=("workflow_id", "version", "name", "description"),
+    idempotent=True,
+)
+EXECUTE: Final = _operation(
+    "execute",
+    "POST",
+    "/api/v1/workflow/execute",
+    required=("workflow_id", "input"),
+    optional=("task_id",),
+    delegable=True,
+)
+EXECUTION: Final = _operation("get", "GET", _EXECUTION, idempotent=True)
+CANCEL: Final = _operation("cancel", "POST", f"{_EXECUTION}/cancel", optional=("reason",), idempotent=True)
+INPUT: Final = _operation("input", "POST", f"{_EXECUTION}/input", required=("node_id", "input"))
 
 
 @frozen
@@ -53,3 +77,10 @@ class WorkflowEngineClient:
         """Hand on what a user answered to a workflow that waits for it."""
         asked = {"execution_id": execution_id, "node_id": node_id, "input": input_}
         await self.transport.call(call, INPUT, asked)
+
+
+WORKFLOW_ENGINE: Final = ServiceRecord(
+    "workflow_engine",
+    WorkflowEngineClient,
+    (DEFINITIONS, DEFINITION, VALIDATE, EXECUTE, EXECUTION, CANCEL, INPUT),
+)

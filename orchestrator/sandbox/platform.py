@@ -1,23 +1,17 @@
-"""The sandbox: the seven services behind one port of the loopback."""
+"""The sandbox: a stand-in of every downstream service, behind one port of the loopback."""
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 
 import httpx
 import trio
 from attrs import field, frozen
 
+from orchestrator.clients.registry import SERVICES
 from orchestrator.sandbox.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
 from orchestrator.sandbox.retrieval.library import Library
-from orchestrator.sandbox.services.agent_execution import AgentExecutionService
-from orchestrator.sandbox.services.agent_management import AgentManagementService
-from orchestrator.sandbox.services.conversation import ConversationService
-from orchestrator.sandbox.services.embedding import EmbeddingService
-from orchestrator.sandbox.services.query import QueryService
-from orchestrator.sandbox.services.tool_registry import ToolRegistryService
-from orchestrator.sandbox.services.workflow_engine import WorkflowEngineService
 from orchestrator.sandbox.serving.control import Calls, Control
 from orchestrator.sandbox.serving.faults import Faults, InjectedFault, InjectedFaultKind, cut, parse_fault, strike
 from orchestrator.sandbox.serving.gateway import GatewayClient
@@ -25,7 +19,8 @@ from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, jso
 from orchestrator.sandbox.serving.model_server import model_from_environment
 from orchestrator.sandbox.serving.queue_server import QueueServer
 from orchestrator.sandbox.serving.repetitions import Repetitions
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn
 from orchestrator.sandbox.serving.usage import Spent
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
@@ -35,7 +30,7 @@ from orchestrator.store.redis.connection import open_redis
 class Platform:
     """Leads each request to its service, by way of the faults that were asked for."""
 
-    services: Mapping[str, Service]
+    services: Mapping[str, StandIn]
     control: Control
     faults: Faults
     calls: Calls
@@ -45,34 +40,35 @@ class Platform:
         """Answer a request."""
         if request.segments[0] == "control":
             return self.control.answer(request)
-        service = self.services.get(request.segments[0])
-        if service is None:
+        name = request.segments[0]
+        if name not in self.services:
             message = f"There is no such service; there are {', '.join(self.services)}."
             return json_reply({"error": {"code": "SANDBOX_NOTF_001", "message": message}}, 404)
         try:
-            return await self._serve(service, request)
+            return await self._serve(name, self.services[name], request)
         except SandboxRefusal as refusal:
             return refusal.reply()
 
-    async def _serve(self, service: Service, request: Request) -> SandboxAnswer:
+    async def _serve(self, name: str, service: StandIn, request: Request) -> SandboxAnswer:
         path = request.segments[1:]
         found = None if path == ("health",) else service.find(request.method, path)
-        operation = "health" if found is None else found[0].operation
-        self.calls[service.name, operation] += 1
-        fault = self._fault(service, operation, request)
+        operation = "health" if found is None else found[0].operation.name
+        self.calls[name, operation] += 1
+        fault = self._fault(name, operation, request)
         struck = None if fault is None else await strike(fault)
         if struck is not None:
             return struck
         if found is None:
-            answer: SandboxAnswer = json_reply({"status": "healthy", "service": service.name})
+            answer: SandboxAnswer = json_reply({"status": "healthy", "service": name})
         else:
-            answer = await self._call(found[0], service.unpack(request, found[1]))
+            route, params = found
+            answer = await self._call(route, service.unpack(route.operation, request, params))
         return cut(answer) if fault is not None and fault.kind is InjectedFaultKind.CUT else answer
 
-    def _fault(self, service: Service, operation: str, request: Request) -> InjectedFault | None:
+    def _fault(self, service: str, operation: str, request: Request) -> InjectedFault | None:
         asked = request.headers.get("x-sandbox-fault")
         if asked is None:
-            return self.faults.take(service.name, operation)
+            return self.faults.take(service, operation)
         try:
             return parse_fault(asked)
         except ValueError:
@@ -83,7 +79,7 @@ class Platform:
         key = call.request.headers.get("idempotency-key")
         if key is None or not route.creates:
             return await route.handler(call)
-        name = (call.prefix, route.operation, call.tenant_id, *call.params.values(), key)
+        name = (call.prefix, route.operation.name, call.tenant_id, *call.params.values(), key)
         return await self._repetitions.once(name, lambda: route.handler(call))
 
 
@@ -129,7 +125,7 @@ async def run_sandbox(
     prepare: bool = False,
     redis_url: str | None = None,
 ) -> AsyncIterator[Sandbox]:
-    """Run the seven services inside the block.
+    """Run a stand-in of every service inside the block.
 
     Args:
         fixtures: tenants, agents, tools, workflows and documents; default: the project's own.
@@ -147,35 +143,31 @@ async def run_sandbox(
     """
     known = load_fixtures(fixtures)
     library = Library(docs or data_folder("docs"), known.folder / "documents")
-    conversation = ConversationService(data_dir)
     listener = await listen(port)
     faults, calls, spent = Faults(), Calls(), Spent()
-    async with httpx.AsyncClient() as client, AsyncExitStack() as resources:
+    async with httpx.AsyncClient() as client, AsyncExitStack() as stack:
         redis = None
         if redis_url is not None:
-            redis = await resources.enter_async_context(open_redis(redis_url, name="nooble-sandbox"))
+            redis = await stack.enter_async_context(open_redis(redis_url, name="nooble-sandbox"))
         gateway, model = GatewayClient(client, orchestrator_url, internal_api_key), model_from_environment(client)
         async with trio.open_nursery() as nursery:
-            services = (
-                conversation.service(),
-                AgentManagementService(known).service(),
-                AgentExecutionService(known, gateway, model, nursery, OrderedDict()).service(),
-                WorkflowEngineService(known, gateway, nursery, OrderedDict()).service(),
-                ToolRegistryService(known, gateway, nursery).service(),
-                QueryService(library, model, spent).service(),
-                EmbeddingService(library, spent).service(),
-            )
-            by_name = {service.name: service for service in services}
-            control = Control(faults, calls, gateway, frozenset(by_name), spent)
+            resources = SandboxResources(known, library, model, gateway, nursery, stack, data_dir, spent)
+            services = {name: _stand_in(name, resources) for name in SERVICES}
+            control = Control(faults, calls, gateway, frozenset(services), spent)
             if prepare:
                 nursery.start_soon(library.prepare)
-            platform = Platform(by_name, control, faults, calls)
+            platform = Platform(services, control, faults, calls)
             nursery.start_soon(listener.serve, platform.handle)
             if redis is not None:
                 tenants = tuple(tenant for tenant in known.tenants if tenant != ANY_TENANT)
-                await nursery.start(QueueServer(redis, Keys(), platform.handle, tuple(by_name), tenants).run)
+                await nursery.start(QueueServer(redis, Keys(), platform.handle, tuple(services), tenants).run)
             try:
-                yield Sandbox(listener.port, known, faults, calls, spent, gateway, tuple(by_name))
+                yield Sandbox(listener.port, known, faults, calls, spent, gateway, tuple(services))
             finally:
                 nursery.cancel_scope.cancel()
-                conversation.close()
+
+
+def _stand_in(name: str, resources: SandboxResources) -> StandIn:
+    """Make the stand-in of a service: of the module that has its name."""
+    made: StandIn = import_module(f"orchestrator.sandbox.services.{name}").stand_in(resources)
+    return made

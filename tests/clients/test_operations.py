@@ -7,9 +7,9 @@ import pytest
 import trio
 
 from orchestrator.clients.conversation import ConversationContext
-from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.clients.opening import open_clients
+from orchestrator.clients.registry import Clients
 from orchestrator.codec import unstructure
-from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, ServiceRefused, ServiceUnreachable
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
@@ -177,6 +177,6 @@ async def test_an_answer_must_have_its_fields(answer: Any, kind: type[Exception]
 
 
 async def test_services_that_are_not_set_up_are_no_fault_until_they_are_called() -> None:
-    async with open_clients(ServicesSettings()) as clients:
+    async with open_clients({}) as clients:
         with pytest.raises(ServiceUnreachable, match="ORCH_SERVICES__CONVERSATION__URL is empty"):
             await clients.conversation.messages(call_context(), "c1", before=None, after=None, limit=1)

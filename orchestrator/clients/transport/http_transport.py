@@ -31,7 +31,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault
-from orchestrator.models.plans.service_operations import Operation
+from orchestrator.models.downstream.operation import Operation
 
 _PORTS: Final = {"http": 80, "https": 443}
 _HEALTH: Final = "/health"
@@ -189,7 +189,7 @@ def _rendered(
     of_path = {"tenant_id": call.tenant_id, **{name: parameters[name] for name in operation.path_parameters}}
     path = operation.path.format_map({name: _path_part(name, value) for name, value in of_path.items()})
     rest = {name: value for name, value in parameters.items() if name not in operation.path_parameters}
-    if operation.method in {"GET", "DELETE"}:
+    if operation.reads:
         query = {name: value for name, value in rest.items() if value is not None}
         return f"{path}?{urlencode(query)}" if query else path, b""
     return path, orjson.dumps(message(call, operation, rest, **metadata) if operation.domain else rest)

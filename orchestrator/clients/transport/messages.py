@@ -7,7 +7,7 @@ from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.models.plans.service_operations import Operation
+from orchestrator.models.downstream.operation import Operation
 
 
 def message(call: CallContext, operation: Operation, payload: dict[str, Any], /, **metadata: Any) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, ServiceRefused, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.models.operations.queue_replies import QueueReply
-from orchestrator.models.plans.service_operations import Operation
 
 HEALTH_TENANT: Final = "system"
 """In whose name services are asked how they are."""

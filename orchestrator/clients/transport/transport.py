@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.responses import Pieces
 from orchestrator.models.common.call import CallContext
-from orchestrator.models.plans.service_operations import Operation
+from orchestrator.models.downstream.operation import Operation
 
 
 class Transport(Protocol):

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import orjson
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
+from orchestrator.clients.agent_execution import CANCEL, EXECUTE, GET, TOOL_RESULT
 from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.agents.calculator import CalculatorAgent
 from orchestrator.sandbox.agents.confirm import ConfirmAgent
@@ -22,7 +23,8 @@ from orchestrator.sandbox.serving.callbacks import TaskCallback, callback_for
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.http_server import SandboxAnswer, SandboxReply, Stream, Writer, json_reply
 from orchestrator.sandbox.serving.model_server import ModelServer
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 
 KEPT_EXECUTIONS: Final = 10_000
 AGENTS: Final[dict[str, Agent]] = {
@@ -46,22 +48,8 @@ class AgentExecutionService:
     gateway: GatewayClient
     model: ModelServer
     nursery: trio.Nursery
-    executions: OrderedDict[tuple[str, str], SandboxExecution]
+    executions: OrderedDict[tuple[str, str], SandboxExecution] = field(factory=OrderedDict, init=False)
     """The latest, by tenant and task."""
-
-    def service(self) -> Service:
-        """Return the routes."""
-        task = "/api/v1/tasks/{task_id}"
-        return Service(
-            "agent_execution",
-            "AGEX",
-            (
-                SandboxRoute("execute", "POST", "/api/v1/agents/{agent_id}/execute", self.execute),
-                SandboxRoute("tool_result", "POST", f"{task}/tool_result", self.tool_result),
-                SandboxRoute("cancel", "POST", f"{task}/cancel", self.cancel),
-                SandboxRoute("get", "GET", task, self.get),
-            ),
-        )
 
     async def execute(self, call: SandboxCall) -> SandboxAnswer:
         """Let an agent answer: as a stream, whole, or later through the orchestrator's internal API.
@@ -238,3 +226,17 @@ def _replayed(said: bytes) -> Stream:
         await writer.send(said)
 
     return Stream(run)
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = AgentExecutionService(resources.fixtures, resources.gateway, resources.model, resources.nursery)
+    return StandIn(
+        "AGEX",
+        (
+            SandboxRoute(EXECUTE, service.execute),
+            SandboxRoute(TOOL_RESULT, service.tool_result),
+            SandboxRoute(CANCEL, service.cancel),
+            SandboxRoute(GET, service.get),
+        ),
+    )

@@ -6,10 +6,12 @@ from typing import Any, BinaryIO, Final
 import orjson
 from attrs import define, field
 
+from orchestrator.clients.conversation import APPEND, CONTEXT, CREATE, DELETE, MESSAGES
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.serving.http_server import SandboxReply
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 from orchestrator.sandbox.serving.text import count_tokens
 
 ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
@@ -41,21 +43,6 @@ class ConversationService:
         """Close the file."""
         if self._file is not None:
             self._file.close()
-
-    def service(self) -> Service:
-        """Return the routes."""
-        one = "/api/v1/conversations/{conversation_id}/messages"
-        return Service(
-            "conversation",
-            "CONV",
-            (
-                SandboxRoute("create", "POST", "/api/v1/conversations", self.create, creates=True),
-                SandboxRoute("messages", "GET", one, self.messages),
-                SandboxRoute("append", "POST", one, self.append, creates=True),
-                SandboxRoute("delete", "DELETE", f"{one}/{{message_id}}", self.delete),
-                SandboxRoute("context", "GET", "/api/v1/internal/context/{conversation_id}", self.context),
-            ),
-        )
 
     async def create(self, call: SandboxCall) -> SandboxReply:
         """Begin a conversation; one that is there already is answered as it is."""
@@ -183,3 +170,19 @@ def _index(call: SandboxCall, name: str, ids: list[str], default: int) -> int:
     if message_id not in ids:
         raise call.missing("message", 2)
     return ids.index(message_id)
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = ConversationService(resources.data_dir)
+    resources.closing.callback(service.close)
+    return StandIn(
+        "CONV",
+        (
+            SandboxRoute(CREATE, service.create, creates=True),
+            SandboxRoute(MESSAGES, service.messages),
+            SandboxRoute(APPEND, service.append, creates=True),
+            SandboxRoute(DELETE, service.delete),
+            SandboxRoute(CONTEXT, service.context),
+        ),
+    )

@@ -7,12 +7,14 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
+from orchestrator.clients.query import GENERATE, SEARCH
 from orchestrator.sandbox.retrieval.extraction import extract, sources
 from orchestrator.sandbox.retrieval.index import DIMENSIONS, Hit
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
 from orchestrator.sandbox.serving.http_server import SandboxAnswer, SandboxReply, Stream, Writer, json_reply
 from orchestrator.sandbox.serving.model_server import ModelFailed, ModelServer
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn
 from orchestrator.sandbox.serving.text import count_tokens
 from orchestrator.sandbox.serving.usage import Spent
 
@@ -28,14 +30,6 @@ class QueryService:
     library: Library
     model: ModelServer
     spent: Spent
-
-    def service(self) -> Service:
-        """Return the routes."""
-        routes = (
-            SandboxRoute("generate", "POST", "/api/v1/internal/query", self.query, creates=True),
-            SandboxRoute("search", "POST", "/api/v1/internal/search", self.search, creates=True),
-        )
-        return Service("query", "QRY", routes, plain_bodies=True)
 
     async def search(self, call: SandboxCall) -> SandboxReply:
         """Return the passages nearest to a question."""
@@ -159,3 +153,15 @@ def _prompt(call: SandboxCall, question: str, hits: list[Hit]) -> list[dict[str,
 
 def _chunk(**fields: Any) -> bytes:
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = QueryService(resources.library, resources.model, resources.spent)
+    return StandIn(
+        "QRY",
+        (
+            SandboxRoute(GENERATE, service.query, creates=True),
+            SandboxRoute(SEARCH, service.search, creates=True),
+        ),
+    )

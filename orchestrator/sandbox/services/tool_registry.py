@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import trio
 
+from orchestrator.clients.tool_registry import ASYNC_EXECUTE, EXECUTE, GET, LIST
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.data_files import Fixtures
@@ -13,7 +14,8 @@ from orchestrator.sandbox.services.arithmetic import ArithmeticFault, evaluate
 from orchestrator.sandbox.serving.callbacks import TaskCallback, callback_for
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.http_server import SandboxReply
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 
 _TYPES: Final[dict[str, type]] = {"string": str, "integer": int}
 DEFAULT_DURATION_MS: Final = 500
@@ -64,19 +66,6 @@ class ToolRegistryService:
         self._tools = fixtures.tools
         self._gateway = gateway
         self._nursery = nursery
-
-    def service(self) -> Service:
-        """Return the routes."""
-        return Service(
-            "tool_registry",
-            "TOOL",
-            (
-                SandboxRoute("list", "GET", "/api/v1/tools", self.list_tools),
-                SandboxRoute("get", "GET", "/api/v1/tools/{tool_id}", self.get),
-                SandboxRoute("execute", "POST", "/api/v1/tools/execute", self.execute, creates=True),
-                SandboxRoute("async_execute", "POST", "/api/v1/tools/async-execute", self.async_execute, creates=True),
-            ),
-        )
 
     async def list_tools(self, call: SandboxCall) -> SandboxReply:
         """Return all tools, or those that an agent may use."""
@@ -146,3 +135,17 @@ def _check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> Non
             raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is no {wanted['type']}.")
         if isinstance(value, int) and not wanted["minimum"] <= value <= wanted["maximum"]:
             raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is out of range.")
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = ToolRegistryService(resources.fixtures, resources.gateway, resources.nursery)
+    return StandIn(
+        "TOOL",
+        (
+            SandboxRoute(LIST, service.list_tools),
+            SandboxRoute(GET, service.get),
+            SandboxRoute(EXECUTE, service.execute, creates=True),
+            SandboxRoute(ASYNC_EXECUTE, service.async_execute, creates=True),
+        ),
+    )

@@ -4,15 +4,17 @@ from collections import OrderedDict
 from typing import Any, Final
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
+from orchestrator.clients.workflow_engine import CANCEL, DEFINITION, DEFINITIONS, EXECUTE, EXECUTION, INPUT, VALIDATE
 from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.services.workflows import WorkflowRun, faults_of
 from orchestrator.sandbox.serving.callbacks import callback_for
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.http_server import SandboxReply
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 
 KEPT_RUNS: Final = 10_000
 
@@ -24,25 +26,8 @@ class WorkflowEngineService:
     fixtures: Fixtures
     gateway: GatewayClient
     nursery: trio.Nursery
-    runs: OrderedDict[tuple[str, str], WorkflowRun]
+    runs: OrderedDict[tuple[str, str], WorkflowRun] = field(factory=OrderedDict, init=False)
     """The latest, by tenant and execution."""
-
-    def service(self) -> Service:
-        """Return the routes."""
-        top, one = "/api/v1/workflow", "/api/v1/workflow/executions/{execution_id}"
-        return Service(
-            "workflow_engine",
-            "WFLOW",
-            (
-                SandboxRoute("definitions", "GET", f"{top}/definitions", self.definitions),
-                SandboxRoute("definition", "GET", f"{top}/definitions/{{workflow_id}}", self.definition),
-                SandboxRoute("validate", "POST", f"{top}/validate", self.validate),
-                SandboxRoute("execute", "POST", f"{top}/execute", self.execute, creates=True),
-                SandboxRoute("get", "GET", one, self.get),
-                SandboxRoute("cancel", "POST", f"{one}/cancel", self.cancel),
-                SandboxRoute("input", "POST", f"{one}/input", self.input),
-            ),
-        )
 
     async def definitions(self, call: SandboxCall) -> SandboxReply:
         """Return the tenant's workflows."""
@@ -100,3 +85,20 @@ class WorkflowEngineService:
         if run is None:
             raise call.missing("execution", 2)
         return run
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = WorkflowEngineService(resources.fixtures, resources.gateway, resources.nursery)
+    return StandIn(
+        "WFLOW",
+        (
+            SandboxRoute(DEFINITIONS, service.definitions),
+            SandboxRoute(DEFINITION, service.definition),
+            SandboxRoute(VALIDATE, service.validate),
+            SandboxRoute(EXECUTE, service.execute, creates=True),
+            SandboxRoute(EXECUTION, service.get),
+            SandboxRoute(CANCEL, service.cancel),
+            SandboxRoute(INPUT, service.input),
+        ),
+    )

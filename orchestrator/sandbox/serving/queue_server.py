@@ -11,8 +11,9 @@ import trio
 from attrs import define, field
 from redis.exceptions import ResponseError
 
+from orchestrator.clients.registry import OPERATIONS
 from orchestrator.clients.transport.queue_transport import HEALTH_TENANT
-from orchestrator.models.plans.service_operations import OPERATIONS, Operation
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.serving.http_server import (
     ConnectionCut,
     Request,
@@ -193,7 +194,6 @@ def _request(service: str, message: dict[str, Any]) -> Request:
     operation = OPERATIONS.get((service, name)) or Operation(service, name, "GET", f"/{name}")
     tenant_id = message["tenant_id"]
     rest = {name: value for name, value in parameters.items() if name not in operation.path_parameters}
-    reads = operation.method in {"GET", "DELETE"}
     body = {**message, "payload": rest} if operation.domain else rest
     headers = {
         "x-tenant-id": tenant_id,
@@ -208,7 +208,7 @@ def _request(service: str, message: dict[str, Any]) -> Request:
     return Request(
         method=operation.method,
         segments=(service, *path),
-        query={name: str(value) for name, value in rest.items() if value is not None} if reads else {},
+        query={name: str(value) for name, value in rest.items() if value is not None} if operation.reads else {},
         headers={name: value for name, value in headers.items() if value is not None},
-        body=b"" if reads else orjson.dumps(body),
+        body=b"" if operation.reads else orjson.dumps(body),
     )

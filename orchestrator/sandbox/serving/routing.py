@@ -1,4 +1,4 @@
-"""From a path to the operation of a service, and how operations refuse."""
+"""Routing in a stand-in: from a path to an operation of its service, and how operations refuse."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 from attrs import field, frozen
 
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, SandboxReply, json_reply
 
 REQUIRED: Final = object()
@@ -74,24 +75,19 @@ class SandboxCall:
         return SandboxRefusal(404, f"{self.prefix}_NOTF_{number:03d}", f"There is no such {what}.")
 
 
-Operation = Callable[[SandboxCall], Awaitable[SandboxAnswer]]
-
-
 @frozen
 class SandboxRoute:
-    """An operation and where it is."""
+    """An operation, and what does it."""
 
-    operation: str
-    method: str
-    template: str
-    handler: Operation
+    operation: Operation
+    handler: Callable[[SandboxCall], Awaitable[SandboxAnswer]]
     creates: bool = False
     """Whether a repeated `Idempotency-Key` gets the first answer again."""
     segments: tuple[str, ...] = field(init=False)
 
     @segments.default
     def _split(self) -> tuple[str, ...]:
-        return tuple(self.template.split("/")[1:])
+        return tuple(self.operation.path.split("/")[1:])
 
     def match(self, segments: Sequence[str]) -> dict[str, str] | None:
         """Return the path parameters, or None where the path is another."""
@@ -107,14 +103,12 @@ class SandboxRoute:
 
 
 @frozen
-class Service:
-    """One of the seven services: its name, the prefix of its codes, its routes."""
+class StandIn:
+    """Stand-in of one downstream service."""
 
-    name: str
     prefix: str
+    """Of its error codes."""
     routes: tuple[SandboxRoute, ...]
-    plain_bodies: bool = False
-    """Whether bodies are fields (level 3) and not messages (level 2)."""
 
     def find(self, method: str, segments: Sequence[str]) -> tuple[SandboxRoute, dict[str, str]]:
         """Return the route of a path, with its parameters.
@@ -127,15 +121,15 @@ class Service:
             params = route.match(segments)
             if params is None:
                 continue
-            if route.method == method:
+            if route.operation.method == method:
                 return route, params
-            allowed.append(route.method)
+            allowed.append(route.operation.method)
         if allowed:
             raise SandboxRefusal(405, f"{self.prefix}_VAL_002", f"This path takes {', '.join(allowed)}.")
         raise SandboxRefusal(404, f"{self.prefix}_NOTF_000", "There is no such path.")
 
-    def unpack(self, request: Request, params: dict[str, str]) -> SandboxCall:
-        """Check what every operation asks for: a tenant, and a body that is a message or a plain object.
+    def unpack(self, operation: Operation, request: Request, params: dict[str, str]) -> SandboxCall:
+        """Check what every operation asks for: a tenant, and a body that is a message (level 2) or a plain object.
 
         Raises:
             Refusal: one of them is missing or malformed.
@@ -145,7 +139,7 @@ class Service:
             raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The header X-Tenant-ID is missing.")
         message = self._body(request)
         payload = message
-        if message and not self.plain_bodies:
+        if message and operation.domain:
             payload = message.get("payload")  # type: ignore[assignment]  # checked in the next line
             if not isinstance(payload, dict):
                 raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The message has no payload.")

@@ -10,12 +10,12 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 import trio
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients import agent_management, tool_registry
+from orchestrator.clients.registry import Clients
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
-from orchestrator.services.downstream.fallbacks import FALLBACKS
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 
 T = TypeVar("T")
@@ -28,12 +28,12 @@ FRESH_SECONDS: Final = 30.0
 ENTRIES: Final = 4096
 """Agents that are kept, of all tenants together; then the oldest entry goes."""
 
-AGENT: Final = ServiceCall("agent_management", "get", HIGH, timeout_ms=5000)
-LOOK: Final = ServiceCall("agent_management", "get", ONCE, timeout_ms=1000)
+AGENT: Final = ServiceCall(*agent_management.GET.key, HIGH, timeout_ms=5000)
+LOOK: Final = ServiceCall(*agent_management.GET.key, ONCE, timeout_ms=1000)
 """For those who go on without an answer rather than wait for it."""
-TOOLS: Final = ServiceCall("tool_registry", "list", ONCE, timeout_ms=2000)
+TOOLS: Final = ServiceCall(*tool_registry.LIST.key, ONCE, timeout_ms=2000)
 """A turn goes on without the list rather than wait for it."""
-TOOL: Final = ServiceCall("tool_registry", "get", HIGH, timeout_ms=5000)
+TOOL: Final = ServiceCall(*tool_registry.GET.key, HIGH, timeout_ms=5000)
 
 
 class _Shelf(Generic[T]):
@@ -90,8 +90,8 @@ class AgentCatalog:
     def __init__(self, clients: Clients, coordinator: ServiceCoordinator) -> None:
         self._clients = clients
         self._coordinator = coordinator
-        self._agents: _Shelf[AgentConfig] = _Shelf(FALLBACKS["agent_management", "get"].last_known_seconds)
-        self._tools: _Shelf[list[dict[str, Any]]] = _Shelf(FALLBACKS["tool_registry", "list"].last_known_seconds)
+        self._agents: _Shelf[AgentConfig] = _Shelf(agent_management.GET.last_known_seconds)
+        self._tools: _Shelf[list[dict[str, Any]]] = _Shelf(tool_registry.LIST.last_known_seconds)
         self._tool: _Shelf[dict[str, Any]] = _Shelf()
 
     async def agent(self, call: CallContext, agent_id: str, version: str | None = None) -> AgentConfig:

@@ -1,7 +1,7 @@
 """Runs calls of downstream services: each under its deadline, its retry policy and its service's guard."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import SystemRandom
 from typing import TypeVar
@@ -10,7 +10,8 @@ import structlog
 import trio
 from attrs import evolve
 
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.clients.registry import settings_of
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.domain.downstream.breaker import FAIR_SECONDS
 from orchestrator.domain.downstream.retry import RetryBudget, retry_delay
 from orchestrator.errors import OrchestratorError
@@ -30,7 +31,7 @@ class ServiceCoordinator:
 
     Args:
         metrics: where calls are counted; None: nowhere.
-        settings: how much depends on each service, and how many calls it gets at once.
+        settings: by service: how much depends on it, and how many calls it gets at once.
         notify: told when a breaker opens, closes or begins to probe: the service, the state, and seconds until it is
             probed.
     """
@@ -38,11 +39,11 @@ class ServiceCoordinator:
     def __init__(
         self,
         metrics: Metrics | None = None,
-        settings: ServicesSettings | None = None,
+        settings: Mapping[str, ServiceSettings] | None = None,
         notify: Callable[[str, BreakerState, float], None] | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
-        self._settings = settings or ServicesSettings()
+        self._settings = settings or {}
         self._notify = notify
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
         self._guards: dict[str, ServiceGuard] = {}
@@ -114,7 +115,7 @@ class ServiceCoordinator:
         """Return what stands before a service."""
         guard = self._guards.get(service)
         if guard is None:
-            settings: ServiceSettings = getattr(self._settings, service, ServiceSettings())
+            settings = settings_of(service, self._settings)
             guard = self._guards[service] = ServiceGuard(
                 service,
                 Criticality(settings.criticality),

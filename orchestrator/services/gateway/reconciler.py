@@ -14,7 +14,7 @@ import trio
 from attrs import define, field
 from redis.exceptions import ResponseError
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.outcomes import is_refusal
 from orchestrator.errors import OrchestratorError, StoreUnavailable

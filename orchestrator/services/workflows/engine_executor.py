@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.workflow_engine import EXECUTE
 from orchestrator.models.common.call import CallContext

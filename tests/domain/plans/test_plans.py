@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.clients.registry import OPERATIONS
 from orchestrator.codec import structure
 from orchestrator.domain.plans.plans import MOST_FAULTS, check, faults
 from orchestrator.errors import InvalidBody, Unprocessable
@@ -13,7 +14,7 @@ from orchestrator.models.plans.plan_request import PlanRequest
 def told(calls: dict[str, Any], **more: Any) -> dict[str, str]:
     """The faults of a plan, by path below it."""
     plan = structure({"calls": calls, **more}, PlanRequest, "$.data.plan").plan("p", "acme")
-    return {fault.path.removeprefix("$.data.plan."): fault.message for fault in faults(plan)}
+    return {fault.path.removeprefix("$.data.plan."): fault.message for fault in faults(plan, OPERATIONS)}
 
 
 def tool(tool_id: str = "clock", **more: Any) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def test_dependencies_must_fit_the_strategy() -> None:
 def test_a_plan_with_faults_is_refused_with_the_code_of_contradictions() -> None:
     plan = structure({"calls": {"a": tool(depends_on=["a", "b"])}}, PlanRequest).plan("p", "acme")
     with pytest.raises(Unprocessable, match=r"depends_on\[0\] is the call itself; and 1 more") as caught:
-        check(plan)
+        check(plan, OPERATIONS)
     assert caught.value.code == "ORCH_VAL_002"
     assert len(caught.value.details) == 2
 
@@ -98,7 +99,7 @@ def test_a_plan_with_faults_is_refused_with_the_code_of_contradictions() -> None
 def test_no_more_faults_are_told_than_anybody_reads() -> None:
     calls = {f"c{index}": tool(depends_on=["x", "y"]) for index in range(100)}
     with pytest.raises(Unprocessable, match="and 199 more") as caught:
-        check(structure({"calls": calls}, PlanRequest).plan("p", "acme"))
+        check(structure({"calls": calls}, PlanRequest).plan("p", "acme"), OPERATIONS)
     assert len(caught.value.details) == MOST_FAULTS
 
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from orchestrator.config.settings import QuickServiceSettings, ServiceSettings, ServicesSettings
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, CallTimeout, CircuitOpen, NotFound, ServiceFault
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.operations.breakers import BreakerState
@@ -19,7 +19,7 @@ STEP = ServiceCall("tool_registry", "execute", ONCE)
 
 
 def narrow(calls: int) -> ServiceCoordinator:
-    return ServiceCoordinator(settings=ServicesSettings(tool_registry=ServiceSettings(max_concurrency=calls)))
+    return ServiceCoordinator(settings={"tool_registry": ServiceSettings(max_concurrency=calls)})
 
 
 async def broken(_: CallContext) -> None:
@@ -144,7 +144,7 @@ async def test_how_soon_depends_on_the_criticality(autojump_clock: MockClock) ->
     with pytest.raises(CircuitOpen) as caught:
         await coordinator.run(ServiceCall("agent_execution", "cancel", ONCE), call_context(), well)
     assert caught.value.retry_after_ms == 15_000
-    lenient = ServiceCoordinator(settings=ServicesSettings(conversation=QuickServiceSettings(criticality="critical")))
+    lenient = ServiceCoordinator(settings={"conversation": ServiceSettings(criticality="critical")})
     await fail(lenient, 10, ServiceCall("conversation", "append", ONCE))
     assert lenient.breakers() == {"conversation": BreakerState.OPEN}
 
