@@ -8,6 +8,7 @@ from orchestrator.clients.registry import OPERATIONS
 from orchestrator.codec import structure
 from orchestrator.domain.plans.plans import MOST_FAULTS, check, faults
 from orchestrator.errors import InvalidBody, Unprocessable
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.models.plans.plan_request import PlanRequest
 
 
@@ -58,6 +59,13 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
         "calls.j:k": "is no name for a call: it must match ^[A-Za-z_][A-Za-z0-9_]{0,63}$",
         "calls.l.compensate.parameters.tool_id": "refers to 'b', but the call that it undoes does not depend on it",
     }
+
+
+def test_an_operation_is_refused_unless_its_record_says_what_a_plan_needs() -> None:
+    closed = Operation("billing", "close", "POST", "/accounts/{account_id}/close")
+    plan = structure({"calls": {"a": {"service": "billing", "operation": "close"}}}, PlanRequest).plan("p", "acme")
+    (fault,) = faults(plan, {closed.key: closed})
+    assert (fault.path, fault.message) == ("$.data.plan.calls.a.operation", "can't be called by a plan")
 
 
 def test_a_cycle_is_told_once_with_its_way() -> None:

@@ -6,6 +6,8 @@ import httpx
 import pytest
 import trio
 
+from orchestrator.clients.registry import OPERATIONS
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.platform import Sandbox
 from tests.sandbox.conftest import Client
 
@@ -57,6 +59,13 @@ async def test_unknown_paths_methods_and_services_are_told(sandbox: Sandbox, cli
     assert (await client.ask("PUT", "conversation", "/api/v1/conversations")).status_code == 405
     answer = await client.http.get(f"{sandbox.url}/billing/health")
     assert "agent_execution" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=map(".".join, OPERATIONS))
+async def test_every_operation_of_every_service_has_a_stand_in(client: Client, operation: Operation) -> None:
+    path = operation.path.format_map(dict.fromkeys(["tenant_id", *operation.path_parameters], "x"))
+    answer = await client.ask(operation.method, operation.service, path, headers={"X-Sandbox-Fault": "error:418"})
+    assert answer.status_code == 418
 
 
 async def test_a_connection_is_used_again(sandbox: Sandbox) -> None:
