@@ -25,7 +25,7 @@ def main(
     docs: Path | None,
     exit_with_stdin: bool,
 ) -> None:
-    """Run stand-ins of the seven services; prints one line with their address when they are ready.
+    """Run stand-ins of the downstream services; prints one line with their address when they are ready.
 
     The key for the orchestrator's internal API comes from SANDBOX_INTERNAL_API_KEY, and where the queues of services
     are from SANDBOX_REDIS_URL: no list of processes shows them.

@@ -1,4 +1,4 @@
-"""The operations of the seven services: where each call goes, what it carries, and what is read from its answer."""
+"""The operations of all services: where each call goes, what it carries, and what is read from its answer."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

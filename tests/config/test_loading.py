@@ -32,7 +32,7 @@ def test_a_services_token_may_stand_in_a_file(tmp_path_factory: pytest.TempPathF
 def test_all_faults_are_told_at_once_each_with_its_variable() -> None:
     environ = {
         **SECRET,
-        "ORCH_SERVICES__BILLING__URL": "http://127.0.0.1:1",
+        "ORCH_SERVICES__NOWHERE__URL": "http://127.0.0.1:1",
         "ORCH_SERVICES": "{}",
         "ORCH_SERVICES__QUERY__TIMEOUT": "soon",
         "ORCH_SERVICES__EMBEDDING__CRITICALITY": "low",
@@ -44,7 +44,7 @@ def test_all_faults_are_told_at_once_each_with_its_variable() -> None:
         load_settings(DEFAULTS, environ)
     assert caught.value.faults == [
         "ORCH_SERVICES: there is no such setting",
-        "ORCH_SERVICES__BILLING__URL: there is no such setting",
+        "ORCH_SERVICES__NOWHERE__URL: there is no such setting",
         "ORCH_LEASE: expected a number",
         "ORCH_SERVICES__QUERY__TIMEOUT: expected a number",
         f"ORCH_SERVICES__QUERY__TOKEN_FILE: expected a file that can be read: {missing}",

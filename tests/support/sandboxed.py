@@ -1,4 +1,4 @@
-"""The whole service in the test's own process, over a real Redis and the seven services of the sandbox."""
+"""The whole service in the test's own process, over a real Redis and the services of the sandbox."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

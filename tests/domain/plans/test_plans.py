@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.clients.registry import OPERATIONS
+from orchestrator.clients.registry import OPERATIONS, SERVICES
 from orchestrator.codec import structure
 from orchestrator.domain.plans.plans import MOST_FAULTS, check, faults
 from orchestrator.errors import InvalidBody, Unprocessable
@@ -43,8 +43,7 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
         "l": tool(compensate=tool("$.calls.b.result")),
     }
     assert told(plan) == {
-        "calls.a.service": "is unknown; there are agent_execution, agent_management, conversation, embedding, query, "
-        "tool_registry, workflow_engine",
+        "calls.a.service": f"is unknown; there are {', '.join(sorted(SERVICES))}",
         "calls.b.operation": "is unknown; tool_registry has async_execute, execute, get, list",
         "calls.c.parameters.tenant_id": "can't be chosen: a plan acts for the tenant that runs it",
         "calls.c.parameters.tool_id": "required field is missing",
