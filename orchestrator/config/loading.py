@@ -1,27 +1,22 @@
 """Reading the settings, and telling all their faults at once."""
 
 import os
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
 import cattrs
 import typed_settings
-from attrs import evolve, fields, frozen
+from attrs import Attribute, fields, frozen
 from attrs import has as is_attrs
-from typed_settings.exceptions import InvalidSettingsError
-from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList, SettingsClass
+from typed_settings.types import LoadedSettings, LoaderMeta, OptionList, SettingsClass
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 
 PREFIX: Final = "ORCH_"
 CLI_VARIABLES: Final = ("ORCH_API_URL", "ORCH_TENANT", "ORCH_TOKEN", "ORCH_PROFILE", "ORCH_API_KEY")
 """Variables of the command line, which are no settings of the service."""
-_SERVICES: Final = "services"
-"""The one setting that is several, by name; each service is loaded by itself."""
-_OPTION: Final = re.compile(r"for option '([a-z_.]+)'")
 _TYPES: Final = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
@@ -59,43 +54,44 @@ class SettingOrigin:
 class _Environment:
     """A loader of typed-settings: variables, for secrets the files that `…_FILE` variables name, else the defaults.
 
-    Args:
-        environ: the variables.
-        defaults: the settings that are loaded, as they are where nothing is set.
-        prefix: path of these settings, such as `services.query.`; empty for all.
-        skip: paths below `prefix` that keep their defaults.
+    What can't be read keeps its default, and is told in `faults`.
     """
 
-    def __init__(self, environ: Mapping[str, str], defaults: Any, prefix: str, skip: Collection[str]) -> None:
+    def __init__(self, environ: Mapping[str, str], defaults: AgentOrchestratorSettings) -> None:
         self.environ = environ
         self.defaults = defaults
-        self.prefix = prefix
-        self.skip = skip
-        self.secrets = {path for path, _, notes in _walk(defaults) if notes["secret"]}
-        self.unreadable: list[str] = []
+        self.converter = _converter()
+        self.faults: list[str] = []
 
     def __call__(self, settings_cls: SettingsClass, options: OptionList) -> LoadedSettings:
         found: dict[str, Any] = {}
-        for option in options:
-            if option.path == _SERVICES:
-                continue
-            value = None if option.path in self.skip else self._value(option)
-            *parents, leaf = option.path.split(".")
-            place = reduce(lambda inner, parent: inner.setdefault(parent, {}), parents, found)
-            place[leaf] = _at(self.defaults, option.path) if value is None else value
+        for path, value, attribute in _walk(self.defaults):
+            *parents, leaf = path.split(".")
+            place = reduce(lambda outer, name: outer.setdefault(name, {}), parents, found)
+            place[leaf] = self._value(path, value, attribute)
         return LoadedSettings(found, LoaderMeta("environment"))
 
-    def _value(self, option: OptionInfo) -> str | None:
-        name = variable(self.prefix + option.path)
+    def _value(self, path: str, default: Any, attribute: "Attribute[Any]") -> Any:
+        text = self._text(path, secret=attribute.metadata["secret"])
+        if text is None:
+            return default
+        kind = attribute.type or str
+        try:
+            return self.converter.structure(text, kind)
+        except ValueError:
+            self.faults.append(f"{variable(path)}: expected {_TYPES.get(kind.__name__, kind.__name__)}")
+            return default
+
+    def _text(self, path: str, *, secret: bool) -> str | None:
+        name = variable(path)
         if name in self.environ:
             return self.environ[name]
-        if option.path not in self.secrets or f"{name}_FILE" not in self.environ:
+        if not secret or f"{name}_FILE" not in self.environ:
             return None
-        path = Path(self.environ[f"{name}_FILE"])
         try:
-            return path.read_text(encoding="utf-8").strip()
+            return Path(self.environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            self.unreadable.append(f"{name}_FILE: expected a file that can be read: {error}")
+            self.faults.append(f"{name}_FILE: expected a file that can be read: {error}")
             return None
 
 
@@ -112,13 +108,11 @@ def load_settings(
         SettingsFault: with every fault, each naming its variable and what was expected, never the value.
     """
     environ = os.environ if environ is None else environ
+    loader = _Environment(environ, defaults)
+    settings = typed_settings.load_settings(AgentOrchestratorSettings, [loader], converter=loader.converter)
     faults = [f"{name}: there is no such setting" for name in sorted(_unknown(environ, defaults))]
-    settings: AgentOrchestratorSettings = _load(environ, defaults, "", faults)
-    services = {
-        name: _load(environ, service, f"services.{name}.", faults) for name, service in defaults.services.items()
-    }
-    settings = evolve(settings, services=services)
-    faults += [fault for path, value, notes in _walk(settings) if (fault := _fault(path, value, notes))]
+    faults += loader.faults
+    faults += [fault for path, value, attribute in _walk(settings) if (fault := _fault(path, value, attribute))]
     faults += _contradictions(settings)
     if faults:
         raise SettingsFault(faults, settings)
@@ -129,27 +123,13 @@ def origins(
     settings: AgentOrchestratorSettings, defaults: AgentOrchestratorSettings, environ: Mapping[str, str]
 ) -> list[SettingOrigin]:
     """Say of every setting what is in force and where it came from."""
+    by_path = {path: value for path, value, _ in _walk(defaults)}
     return [
-        SettingOrigin(path, value, _at(defaults, path), _source(path, environ), notes["help"], notes["secret"])
+        SettingOrigin(
+            path, value, by_path[path], _source(path, environ), notes.metadata["help"], notes.metadata["secret"]
+        )
         for path, value, notes in _walk(settings)
     ]
-
-
-def _load(environ: Mapping[str, str], defaults: Any, prefix: str, faults: list[str]) -> Any:
-    """Load the settings below `prefix`, and add what can't be read to `faults`."""
-    kind, converter = type(defaults), _converter()
-    loader = _Environment(environ, defaults, prefix, ())
-    try:
-        settings = typed_settings.load_settings(kind, [loader], converter=converter)
-    except InvalidSettingsError as group:
-        bad = {found[1] for error in group.exceptions if (found := _OPTION.search(str(error)))}
-        if not bad:
-            raise
-        faults += [f"{variable(prefix + path)}: expected {_type_of(defaults, path)}" for path in sorted(bad)]
-        again = _Environment(environ, defaults, prefix, bad)
-        settings = typed_settings.load_settings(kind, [again], converter=converter)
-    faults += loader.unreadable
-    return settings
 
 
 def _converter() -> cattrs.Converter:
@@ -163,27 +143,22 @@ def _items(value: Any, _: Any) -> tuple[str, ...]:
     return tuple(stripped for item in items if (stripped := item.strip()))
 
 
-def _walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+def _walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any, "Attribute[Any]"]]:
+    """Yield every setting: its path, its value, and how it is declared."""
     for attribute in fields(type(settings)):
         value = getattr(settings, attribute.name)
-        if attribute.name == _SERVICES:
-            for name, service in value.items():
-                yield from _walk(service, f"{prefix}{_SERVICES}.{name}.")
+        if isinstance(value, Mapping):
+            for name, one in value.items():
+                yield from _walk(one, f"{prefix}{attribute.name}.{name}.")
         elif is_attrs(type(value)):
             yield from _walk(value, f"{prefix}{attribute.name}.")
         else:
-            yield prefix + attribute.name, value, attribute.metadata
+            yield prefix + attribute.name, value, attribute
 
 
-def _at(settings: Any, path: str) -> Any:
-    """Return the setting `path`."""
-    for name in path.split("."):
-        settings = settings[name] if isinstance(settings, Mapping) else getattr(settings, name)
-    return settings
-
-
-def _fault(path: str, value: Any, notes: Mapping[str, Any]) -> str | None:
-    expected = notes["check"](value) if notes["check"] else None
+def _fault(path: str, value: Any, attribute: "Attribute[Any]") -> str | None:
+    check = attribute.metadata["check"]
+    expected = check(value) if check else None
     return f"{variable(path)}: expected {expected}" if expected else None
 
 
@@ -199,18 +174,11 @@ def _contradictions(settings: AgentOrchestratorSettings) -> Iterator[str]:
 def _unknown(environ: Mapping[str, str], defaults: AgentOrchestratorSettings) -> set[str]:
     """Find misspelt variables; those of the command line (`ORCH_API_URL` and its like) are not the service's."""
     known = set(CLI_VARIABLES)
-    for path, _, notes in _walk(defaults):
+    for path, _, attribute in _walk(defaults):
         known.add(variable(path))
-        if notes["secret"]:
+        if attribute.metadata["secret"]:
             known.add(f"{variable(path)}_FILE")
     return {name for name in environ if name.startswith(PREFIX) and name not in known}
-
-
-def _type_of(settings: Any, path: str) -> str:
-    parent, _, leaf = path.rpartition(".")
-    owner = _at(settings, parent) if parent else settings
-    kind = getattr(fields(type(owner)), leaf).type
-    return _TYPES.get(getattr(kind, "__name__", str(kind)), "a list, its items separated by commas")
 
 
 def _source(path: str, environ: Mapping[str, str]) -> str:

@@ -46,8 +46,8 @@ def test_all_faults_are_told_at_once_each_with_its_variable() -> None:
         "ORCH_SERVICES: there is no such setting",
         "ORCH_SERVICES__NOWHERE__URL: there is no such setting",
         "ORCH_LEASE: expected a number",
-        "ORCH_SERVICES__QUERY__TIMEOUT: expected a number",
         f"ORCH_SERVICES__QUERY__TOKEN_FILE: expected a file that can be read: {missing}",
+        "ORCH_SERVICES__QUERY__TIMEOUT: expected a number",
         "ORCH_SERVICES__EMBEDDING__CRITICALITY: expected one of critical, standard, non_critical",
     ]
     assert caught.value.settings.services["query"] == DEFAULTS.services["query"]
