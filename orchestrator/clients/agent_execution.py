@@ -176,10 +176,6 @@ class AgentExecutionClient:
         """Stop an execution."""
         await self.transport.call(call, CANCEL, {"task_id": execution_id}, task_id=execution_id)
 
-    async def get(self, call: CallContext, execution_id: str) -> dict[str, Any]:
-        """Return how an execution stands."""
-        return payload(await self.transport.call(call, GET, {"task_id": execution_id})).fields
-
 
 AGENT_EXECUTION: Final = ServiceRecord(
     "agent_execution",

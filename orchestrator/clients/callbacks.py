@@ -11,12 +11,12 @@ from attrs import field, frozen
 
 from orchestrator.clients.transport.addresses import AddressGuard, Target, parse_target
 from orchestrator.clients.transport.connections import Connections
+from orchestrator.clients.transport.http_errors import retry_after_ms
 from orchestrator.clients.transport.http_pieces import HttpPieces
 from orchestrator.errors import BadGateway, CallTimeout, OrchestratorError, ServiceRefused, ServiceUnreachable
 
 CALLBACK_SECONDS: Final = 15.0
 """How long a receiver may take, from the look-up of its name to its answer."""
-_DIGITS: Final = 9
 _ANSWER_BYTES: Final = 65_536
 """So much of an answer's body is taken off the line; nobody reads it."""
 
@@ -88,21 +88,13 @@ class CallbackClient:
             exchange = await connections.send(request)
             async with HttpPieces("callback", exchange) as pieces:
                 await _discard(pieces)
-            return CallbackAnswer(exchange.response.status, _retry_after_ms(exchange.response.headers))
+            return CallbackAnswer(exchange.response.status, retry_after_ms(exchange.response.headers))
         except (httpcore.NetworkError, httpcore.TimeoutException) as error:
             raise ServiceUnreachable(f"There is no connection to the receiver: {_cause(error)}.") from error
         except (httpcore.RemoteProtocolError, httpcore.LocalProtocolError) as error:
             raise BadGateway(f"The receiver broke off, or does not speak HTTP: {_cause(error)}.") from error
         finally:
             await connections.aclose()
-
-
-def _retry_after_ms(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """Read `Retry-After` in seconds; its other form, a date, is as good as none."""
-    for name, value in headers:
-        if name.lower() == b"retry-after" and value.isdigit() and len(value) <= _DIGITS:
-            return int(value) * 1000
-    return None
 
 
 async def _discard(pieces: HttpPieces) -> None:

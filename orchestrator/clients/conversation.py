@@ -75,7 +75,6 @@ class ConversationContext:
     messages: list[dict[str, Any]]
     summary: str
     total_tokens: int
-    has_more: bool
 
 
 @frozen
@@ -141,7 +140,6 @@ class ConversationClient:
             answer.mappings("messages"),
             answer.text("context_summary", ""),
             answer.whole("total_tokens", 0),
-            answer.truth("has_more", default=False),
         )
 
 

@@ -10,6 +10,7 @@ from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
+from orchestrator.models.tasks.waits import Callback
 
 _PLAN: Final = PlanAccess(
     "workflow:execute",
@@ -56,14 +57,13 @@ class WorkflowEngineClient:
         """Return one workflow."""
         return payload(await self.transport.call(call, DEFINITION, {"workflow_id": workflow_id})).fields
 
-    async def validate(self, call: CallContext, definition: dict[str, Any]) -> dict[str, Any]:
-        """Return what the engine thinks of a definition."""
-        return payload(await self.transport.call(call, VALIDATE, definition)).fields
-
-    async def execute(self, call: CallContext, workflow_id: str, input_: dict[str, Any], *, task_id: str) -> str:
-        """Start a workflow and return the id of its execution."""
-        asked = {"workflow_id": workflow_id, "input": input_, "task_id": task_id}
-        return payload(await self.transport.call(call, EXECUTE, asked, task_id=task_id)).text("execution_id")
+    async def execute(self, call: CallContext, workflow_id: str, input_: Any, callback: Callback) -> str:
+        """Start a workflow that reports to `callback`; returns the id of its execution."""
+        asked = {"workflow_id": workflow_id, "input": input_, "task_id": callback.task_id}
+        answer = await self.transport.call(
+            call, EXECUTE, asked, task_id=callback.task_id, callback_token=callback.token
+        )
+        return payload(answer).text("execution_id")
 
     async def execution(self, call: CallContext, execution_id: str) -> dict[str, Any]:
         """Return how an execution stands."""

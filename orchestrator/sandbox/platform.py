@@ -1,5 +1,7 @@
 """The sandbox: a stand-in of every downstream service, behind one port of the loopback."""
 
+import sys
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
@@ -48,6 +50,9 @@ class Platform:
             return await self._serve(name, self.services[name], request)
         except SandboxRefusal as refusal:
             return refusal.reply()
+        except Exception:  # noqa: BLE001 - the boundary: a fault of one operation is reported, and answered with 500
+            traceback.print_exc(file=sys.stderr)
+            return json_reply({"error": {"code": "SANDBOX_SYS_001", "message": "The sandbox has a fault."}}, 500)
 
     async def _serve(self, name: str, service: StandIn, request: Request) -> SandboxAnswer:
         path = request.segments[1:]

@@ -62,7 +62,7 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
             lambda c, x: c.conversation.context(x, "c1", max_tokens=10, message_count=2),
             "GET /api/v1/internal/context/c1?max_tokens=10&message_count=2",
             {"messages": [], "context_summary": None, "total_tokens": 3, "has_more": True},
-            ConversationContext([], "", 3, has_more=True),
+            ConversationContext([], "", 3),
         ),
         (
             lambda c, x: c.agent_management.list(x),
@@ -82,7 +82,6 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
             {},
             None,
         ),
-        (lambda c, x: c.agent_execution.get(x, "e1"), "GET /api/v1/tasks/e1", {"status": "done"}, {"status": "done"}),
         (lambda c, x: c.agent_execution.cancel(x, "e1"), "POST /api/v1/tasks/e1/cancel", {}, None),
         (
             lambda c, x: c.workflow_engine.definitions(x),
@@ -97,13 +96,7 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
             {"workflow_id": "w"},
         ),
         (
-            lambda c, x: c.workflow_engine.validate(x, {"nodes": []}),
-            "POST /api/v1/workflow/validate",
-            {"valid": True},
-            {"valid": True},
-        ),
-        (
-            lambda c, x: c.workflow_engine.execute(x, "w", {"a": 1}, task_id="t1"),
+            lambda c, x: c.workflow_engine.execute(x, "w", {"a": 1}, Callback("t1", "token")),
             "POST /api/v1/workflow/execute",
             {"execution_id": "e1"},
             "e1",

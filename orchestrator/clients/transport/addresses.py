@@ -14,7 +14,7 @@ from orchestrator.errors import ServiceRefused, ServiceUnreachable
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC: Final = tuple(IPv6Network(text) for text in ("::/96", "2002::/16", "2001::/32", "fec0::/10"))
 """IPv6 that `ipaddress` may call global, and that leads to IPv4 addresses of anybody's choice, or to a site's own."""
-_PORTS: Final = {"http": 80, "https": 443}
+PORTS: Final = {"http": 80, "https": 443}
 
 
 @frozen
@@ -43,12 +43,12 @@ def parse_target(url: str) -> Target:
         port = parts.port
     except ValueError:
         raise ValueError("must be an absolute http:// or https:// URL") from None
-    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+    if parts.scheme not in PORTS or not parts.hostname or port == 0:
         raise ValueError("must be an absolute http:// or https:// URL")
     if "@" in parts.netloc or parts.fragment:
         raise ValueError("must have neither a user, a password nor a fragment")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], parts.netloc, path)
+    return Target(parts.scheme, parts.hostname, port or PORTS[parts.scheme], parts.netloc, path)
 
 
 @frozen

@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+import orjson
 from attrs import frozen
 
 from orchestrator.errors import BadGateway
@@ -80,6 +81,23 @@ class ServiceAnswer:
 
     def _wrong(self, name: str, fault: str) -> NoReturn:
         raise BadGateway(f"{title(self.service)} answered wrongly: {self.path}.{name} {fault}.", service=self.service)
+
+
+def read_answer(service: str, status: int, raw: bytes) -> ServiceAnswer:
+    """Read the body of an answer of status 2xx.
+
+    Raises:
+        BadGateway: it is not a JSON object.
+    """
+    return as_answer(service, parse_json(service, raw) if raw or status != 204 else {}, accepted=status == 202)
+
+
+def parse_json(service: str, raw: bytes, verb: str = "answered") -> Any:
+    """Parse JSON; raises BadGateway where it is something else."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise BadGateway(f"{title(service)} {verb} something else than JSON.", service=service) from None
 
 
 def as_answer(service: str, value: Any, *, accepted: bool = False) -> ServiceAnswer:

@@ -1,34 +1,67 @@
-"""What an HTTP status of a service means here."""
+"""Errors for the HTTP statuses of services, and for the errors that their answers carry."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
 from orchestrator.clients.transport.answers import title
 from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFailed, ServiceFault, ServiceRefused
+from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.downstream.operation import Operation
 
 _LONGEST: Final = 500
 """Characters of a service's own words that are passed on."""
-_LONGEST_WAIT: Final = 3600
-"""Seconds of a `Retry-After` that are believed."""
+_LONGEST_WAIT_MS: Final = 3_600_000
+"""The most that a service's `Retry-After` is believed."""
+_DIGITS: Final = 9
+Headers = Sequence[tuple[bytes, bytes]]
 
 
-def refusal(
-    service: str, status: int, headers: list[tuple[bytes, bytes]], raw: bytes, *, idempotent: bool
-) -> OrchestratorError:
-    """Return the error that stands for an answer other than 2xx.
+def check_status(call: CallContext, operation: Operation, status: int, headers: Headers, raw: bytes) -> None:
+    """Check that an answer is 2xx.
 
     Args:
-        service: who answered.
+        call: which was answered.
+        operation: which was asked for.
         status: the HTTP status.
         headers: of the answer.
         raw: its body, or the beginning of it.
-        idempotent: whether the call may be repeated although the service may have done its work.
+
+    Raises:
+        OrchestratorError: stands for any other status.
     """
+    if not 200 <= status < 300:
+        # Whether the call may be repeated although the service may have done its work.
+        idempotent = operation.idempotent or call.idempotency_key is not None
+        raise _status_error(operation.service, status, headers, raw, idempotent=idempotent)
+
+
+def begins_stream(operation: Operation, status: int) -> bool:
+    """Tell whether the answer to a request for a stream is one, or says that the result comes later."""
+    return status == 200 or (status == 202 and operation.delegable)
+
+
+def no_stream(operation: Operation, status: int) -> ServiceRefused:
+    """Return the error for another 2xx in place of a stream."""
+    service = operation.service
+    return ServiceRefused(f"{title(service)} answered {status} where a stream was asked for.", service=service)
+
+
+def retry_after_ms(headers: Headers) -> int | None:
+    """Read `Retry-After` in seconds; its other form, a date, is ignored, as is a number beyond all measure."""
+    for name, value in headers:
+        if name.lower() == b"retry-after" and value.isdigit() and len(value) <= _DIGITS:
+            return int(value) * 1000
+    return None
+
+
+def _status_error(service: str, status: int, headers: Headers, raw: bytes, *, idempotent: bool) -> OrchestratorError:
     details = _own_words(service, raw)
     name = title(service)
-    wait_ms = _retry_after_ms(headers)
+    wait_ms = retry_after_ms(headers)
+    wait_ms = None if wait_ms is None else min(wait_ms, _LONGEST_WAIT_MS)
     if status == 404:
         return NotFound(f"{name} knows no such thing.", details=details, service=service)
     if status == 429:
@@ -73,11 +106,3 @@ def _faults(service: str, error: dict[str, Any]) -> list[FieldFault]:
     words = error.get("message") or error.get("detail")
     said = [part for part in (code, words) if isinstance(part, str)]
     return [FieldFault(service, ": ".join(said)[:_LONGEST])] if said else []
-
-
-def _retry_after_ms(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """Read `Retry-After` in seconds; its other form, a date, is as good as none."""
-    for name, value in headers:
-        if name.lower() == b"retry-after" and value.isdigit():
-            return min(int(value), _LONGEST_WAIT) * 1000
-    return None

@@ -13,9 +13,10 @@ import httpcore
 import orjson
 import trio
 
-from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
+from orchestrator.clients.transport.addresses import PORTS
+from orchestrator.clients.transport.answers import ServiceAnswer, read_answer, title
 from orchestrator.clients.transport.connections import Connections, HTTPExchange
-from orchestrator.clients.transport.http_errors import refusal
+from orchestrator.clients.transport.http_errors import begins_stream, check_status, no_stream
 from orchestrator.clients.transport.http_pieces import HttpPieces, read_whole
 from orchestrator.clients.transport.messages import message
 from orchestrator.clients.transport.responses import Pieces
@@ -26,14 +27,12 @@ from orchestrator.errors import (
     CallTimeout,
     InvalidParameter,
     ServiceNotSetUp,
-    ServiceRefused,
     ServiceUnreachable,
 )
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.downstream.operation import Operation
 
-_PORTS: Final = {"http": 80, "https": 443}
 _HEALTH: Final = "/health"
 
 
@@ -52,7 +51,7 @@ class HttpTransport:
         self.configured = bool(settings.url)
         self._scheme = parts.scheme.encode()
         self._host = (parts.hostname or "").encode("idna")
-        self._port = parts.port or _PORTS.get(parts.scheme, 80)
+        self._port = parts.port or PORTS.get(parts.scheme, 80)
         self._base = parts.path.rstrip("/")
         self._headers: list[tuple[bytes, bytes]] = [
             (b"Host", parts.netloc.rpartition("@")[2].encode("idna")),
@@ -75,13 +74,7 @@ class HttpTransport:
         """Ask for an operation; see `Transport.call`."""
         call = call.until(trio.current_time() + self.timeout)
         status, raw = await self._exchange(call, operation, _rendered(call, operation, parameters, metadata))
-        try:
-            parsed = orjson.loads(raw) if raw or status != 204 else {}
-        except orjson.JSONDecodeError:
-            raise BadGateway(
-                f"{title(self.service)} answered something else than JSON.", service=self.service
-            ) from None
-        return as_answer(self.service, parsed, accepted=status == 202)
+        return read_answer(self.service, status, raw)
 
     async def probe(self, call: CallContext) -> None:
         """Ask the service for its health; see `Transport.probe`."""
@@ -100,14 +93,11 @@ class HttpTransport:
             exchange = await self._send(call, operation.method, *rendered)
         response = exchange.response
         async with HttpPieces(self.service, exchange, deadline=call.deadline, idle=self.timeout) as pieces:
-            if response.status != 200 and not (response.status == 202 and operation.delegable):
+            if not begins_stream(operation, response.status):
                 with self._within(min(call.deadline, trio.current_time() + self.timeout)):
                     raw = await read_whole(pieces)
-                self._check(call, operation, response, raw)
-                raise ServiceRefused(
-                    f"{title(self.service)} answered {response.status} where a stream was asked for.",
-                    service=self.service,
-                )
+                check_status(call, operation, response.status, response.headers, raw)
+                raise no_stream(operation, response.status)
             call.heard()
             yield pieces
 
@@ -118,13 +108,8 @@ class HttpTransport:
             exchange = await self._send(call, operation.method, *rendered)
             async with HttpPieces(self.service, exchange) as pieces:
                 raw = await read_whole(pieces)
-        self._check(call, operation, exchange.response, raw)
+        check_status(call, operation, exchange.response.status, exchange.response.headers, raw)
         return exchange.response.status, raw
-
-    def _check(self, call: CallContext, operation: Operation, response: httpcore.Response, raw: bytes) -> None:
-        if not 200 <= response.status < 300:
-            idempotent = operation.idempotent or call.idempotency_key is not None
-            raise refusal(self.service, response.status, response.headers, raw, idempotent=idempotent)
 
     async def _send(self, call: CallContext, method: str, path: str, content: bytes) -> HTTPExchange:
         if not self.configured:

@@ -12,12 +12,12 @@ import orjson
 import trio
 from attrs import evolve
 
-from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
-from orchestrator.clients.transport.http_errors import refusal
+from orchestrator.clients.transport.answers import ServiceAnswer, read_answer, title
+from orchestrator.clients.transport.http_errors import begins_stream, check_status, no_stream
 from orchestrator.clients.transport.messages import message
 from orchestrator.clients.transport.responses import MAX_STREAM_BYTES, Pieces, too_large
 from orchestrator.config.settings import ServiceSettings
-from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, ServiceRefused, StoreUnavailable
+from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.downstream.operation import Operation
@@ -81,14 +81,8 @@ class QueueTransport:
             while reply is not None:
                 raw += reply.body
                 reply = await replies.receive_reply() if not reply.last else None
-        _check(self.service, call, operation, first, bytes(raw))
-        try:
-            parsed = orjson.loads(raw) if raw or first.status != 204 else {}
-        except orjson.JSONDecodeError:
-            raise BadGateway(
-                f"{title(self.service)} answered something else than JSON.", service=self.service
-            ) from None
-        return as_answer(self.service, parsed, accepted=first.status == 202)
+        _check(call, operation, first, bytes(raw))
+        return read_answer(self.service, first.status, bytes(raw))
 
     @asynccontextmanager
     async def stream(
@@ -97,12 +91,9 @@ class QueueTransport:
         """Ask for an operation, and hand out its answer as it comes; see `Transport.stream`."""
         async with self._exchange(call, operation, parameters, metadata, call.deadline, self.timeout) as replies:
             first = await replies.receive_reply()
-            if first.status != 200 and not (first.status == 202 and operation.delegable):
-                _check(self.service, call, operation, first, first.body)
-                raise ServiceRefused(
-                    f"{title(self.service)} answered {first.status} where a stream was asked for.",
-                    service=self.service,
-                )
+            if not begins_stream(operation, first.status):
+                _check(call, operation, first, first.body)
+                raise no_stream(operation, first.status)
             call.heard()
             replies.put_back(first)
             yield replies
@@ -113,7 +104,7 @@ class QueueTransport:
         call = evolve(call, tenant_id=HEALTH_TENANT)
         async with self._exchange(call, operation, {}, {}, call.deadline) as replies:
             reply = await replies.receive_reply()
-            _check(self.service, call, operation, reply, reply.body)
+            _check(call, operation, reply, reply.body)
 
     @asynccontextmanager
     async def _exchange(
@@ -261,8 +252,6 @@ class Replies:
         return reply
 
 
-def _check(service: str, call: CallContext, operation: Operation, reply: QueueReply, raw: bytes) -> None:
-    if not 200 <= reply.status < 300:
-        idempotent = operation.idempotent or call.idempotency_key is not None
-        headers = [] if reply.retry_after is None else [(b"retry-after", b"%d" % reply.retry_after)]
-        raise refusal(service, reply.status, headers, raw, idempotent=idempotent)
+def _check(call: CallContext, operation: Operation, reply: QueueReply, raw: bytes) -> None:
+    headers = [] if reply.retry_after is None else [(b"retry-after", b"%d" % reply.retry_after)]
+    check_status(call, operation, reply.status, headers, raw)

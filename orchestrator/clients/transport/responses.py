@@ -1,10 +1,8 @@
 """Answers that come piece by piece, and the lines of JSON in them."""
 
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import orjson
-
-from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, parse_json, title
 from orchestrator.errors import BadGateway
 
 MAX_STREAM_BYTES: Final = 64 * 2**20
@@ -54,12 +52,8 @@ class Lines:
                 return batch
 
     def _parse(self, line: bytes) -> ServiceAnswer:
-        try:
-            parsed: Any = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            service = self._pieces.service
-            raise BadGateway(f"{title(service)} streamed something else than JSON.", service=service) from None
-        return as_answer(self._pieces.service, parsed)
+        service = self._pieces.service
+        return as_answer(service, parse_json(service, line, "streamed"))
 
 
 def too_large(service: str) -> BadGateway:

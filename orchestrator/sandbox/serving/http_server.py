@@ -1,7 +1,5 @@
 """HTTP/1.1 on trio and h11, and nothing else: quick, and able to misbehave on request as no framework would."""
 
-import sys
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
@@ -149,11 +147,7 @@ class ServerConnection:
             self._http.receive_data(data)
 
     async def _answer(self, request: Request) -> None:
-        try:
-            answer = await self._handler(request)
-        except Exception:  # noqa: BLE001  # the boundary: a fault of one handler is reported and answered with 500
-            traceback.print_exc(file=sys.stderr)
-            answer = json_reply({"error": {"code": "SANDBOX_SYS_001", "message": "The sandbox has a fault."}}, 500)
+        answer = await self._handler(request)
         if isinstance(answer, Stream):
             await self._send(_head(200, answer.content_type, ()))
             await answer.run(Writer(lambda piece: self._send(h11.Data(data=piece))))

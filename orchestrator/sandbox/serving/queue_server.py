@@ -1,7 +1,6 @@
 """The seven services behind their queues: what comes in as a message is led to where the same HTTP request would go."""
 
 import sys
-import traceback
 from collections.abc import Callable, Collection, Mapping
 from secrets import token_hex
 from typing import Any, Final
@@ -17,11 +16,9 @@ from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.serving.http_server import (
     ConnectionCut,
     Request,
-    SandboxAnswer,
     SandboxHandler,
     Stream,
     Writer,
-    json_reply,
 )
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
@@ -142,11 +139,7 @@ class QueueServer:
 
     async def _answer(self, service: str, message: dict[str, Any]) -> None:
         replies = _Replies(self.redis, message["metadata"]["reply_to"], message["message_id"])
-        try:
-            answer: SandboxAnswer = await self.handler(_request(service, message))
-        except Exception:  # noqa: BLE001  # the boundary: a fault of one handler is reported and answered with 500
-            traceback.print_exc(file=sys.stderr)
-            answer = json_reply({"error": {"code": "SANDBOX_SYS_001", "message": "The sandbox has a fault."}}, 500)
+        answer = await self.handler(_request(service, message))
         if isinstance(answer, Stream):
             try:
                 await answer.run(Writer(replies.send))
