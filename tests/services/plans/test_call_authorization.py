@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from attrs import define, evolve, field
+from attrs import define, field
 
 from orchestrator.errors import NotFound, PermissionMissing
 from orchestrator.models.plans.orchestration import ONCE, ServiceCall
@@ -11,7 +11,8 @@ from orchestrator.models.sessions.session import Session
 from orchestrator.services.plans.call_authorization import CallAuthorization
 from orchestrator.services.plans.call_executor import PlannedCall
 from tests.services.plans.planned import FakePlanAttempt
-from tests.support.calls import a_session, call_context
+from tests.support.calls import call_context
+from tests.support.recorders.sessions import a_session
 
 
 @define
@@ -31,7 +32,7 @@ class Sessions:
 
     async def get(self, viewer: Any, session_id: str) -> Session | None:
         owners = {"s1": "ana", "s2": "bob"}
-        return evolve(a_session(), user_id=owners[session_id]) if session_id in owners else None
+        return a_session(session_id, user_id=owners[session_id]) if session_id in owners else None
 
 
 async def run(calls: Calls, service: str, operation: str, **parameters: Any) -> Any:
