@@ -1,4 +1,4 @@
-"""Agent Management: keeps how agents are configured."""
+"""Agent Management: stores the configurations of agents."""
 
 from functools import partial
 from typing import Any, Final
@@ -22,7 +22,7 @@ GET: Final = _operation(
     "GET",
     "/api/v1/agents/{tenant_id}/{agent_id}",
     optional=("version",),
-    # As the route `agent.get`, which does not tell users what an agent is told to be.
+    # Users do not see system prompts: the route `agent.get` hides them too.
     plan=PlanAccess("agent:read", {"agent_id": Owner.TENANT}, hidden=("system_prompt",)),
     fallback=Fallback("the configuration that was known last", 600.0),
 )
@@ -58,7 +58,7 @@ class AgentManagementClient:
         return _config(payload(await self.transport.call(call, GET, {"agent_id": agent_id, "version": version})))
 
     async def feedback(self, call: CallContext, agent_id: str, fields: dict[str, Any]) -> None:
-        """Pass a user's feedback on an agent on."""
+        """Send a user's feedback on an agent."""
         await self.transport.call(call, FEEDBACK, {**fields, "agent_id": agent_id})
 
 

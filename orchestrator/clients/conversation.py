@@ -1,4 +1,4 @@
-"""Conversation: keeps what was said."""
+"""Conversation: stores the messages of conversations."""
 
 from functools import partial
 from typing import Any, Final
@@ -70,7 +70,7 @@ _FIELDS: Final = {attribute.name for attribute in fields_of(HistoryMessage)}
 
 @frozen
 class ConversationContext:
-    """What an agent is told of the conversation so far."""
+    """Context of an agent: the conversation so far."""
 
     messages: list[dict[str, Any]]
     summary: str
@@ -86,7 +86,7 @@ class ConversationClient:
     async def create(
         self, call: CallContext, conversation_id: str, *, session_id: str, user_id: str, agent_id: str
     ) -> str:
-        """Begin a conversation and return its id: the proposed one, unless the service has its own way."""
+        """Create a conversation and return its id: the proposed one, unless the service chooses another."""
         parameters = {
             "conversation_id": conversation_id,
             "user_id": user_id,
@@ -114,7 +114,7 @@ class ConversationClient:
     ) -> Page[HistoryMessage]:
         """Return messages, oldest first: the last ones, or those before or after a message.
 
-        The page's cursor is the message to go on from: with `after` where that was given, else with `before`.
+        The page's cursor is the message to continue from: with `after` where that was given, else with `before`.
         """
         parameters = {"conversation_id": conversation_id, "before": before, "after": after, "limit": limit}
         answer = payload(await self.transport.call(call, MESSAGES, parameters))
@@ -123,13 +123,13 @@ class ConversationClient:
         return Page(items, items[-1 if after else 0].message_id if more else None)
 
     async def delete(self, call: CallContext, conversation_id: str, message_id: str) -> None:
-        """Take a message out."""
+        """Delete a message."""
         await self.transport.call(call, DELETE, {"conversation_id": conversation_id, "message_id": message_id})
 
     async def context(
         self, call: CallContext, conversation_id: str, *, max_tokens: int, message_count: int
     ) -> ConversationContext:
-        """Return what an agent should know of the conversation."""
+        """Return the context of an agent: the end of the conversation, within `max_tokens`."""
         parameters = {
             "conversation_id": conversation_id,
             "max_tokens": max_tokens,

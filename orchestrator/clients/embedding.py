@@ -1,4 +1,4 @@
-"""Embedding: turns texts into vectors. Plain bodies, passed on as they are."""
+"""Embedding: turns texts into vectors. Bodies are plain fields, passed through unchanged."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Opening and closing the clients of all downstream services."""
+"""The life of the clients: opened with the process, closed with it."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,13 +14,13 @@ from orchestrator.config.settings import ServiceSettings
 
 @asynccontextmanager
 async def open_clients(chosen: Mapping[str, ServiceSettings], desk: Desk | None = None) -> AsyncIterator[Clients]:
-    """Make the clients. Connections are made when they are needed, and closed at the end.
+    """Open a client for each service; connections are made at the first call and closed at the end of the block.
 
-    A service without a URL is no fault here; each call of it raises ServiceUnreachable.
+    A service without a URL is allowed: each call to it raises ServiceUnreachable.
 
     Args:
         chosen: settings by service; one that is missing has the defaults of its record.
-        desk: for services that are asked through their queues.
+        desk: sends requests to services whose transport is `queue`.
     """
     over_http: list[HttpTransport] = []
 

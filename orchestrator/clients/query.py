@@ -1,4 +1,4 @@
-"""Query: retrieval and language models. Plain bodies, passed on as they are."""
+"""Query: retrieval and language models. Bodies are plain fields, passed through unchanged."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,12 +56,12 @@ class QueryClient:
     transport: Transport
 
     async def query(self, call: CallContext, body: dict[str, Any]) -> ServiceAnswer:
-        """Ask, and return the whole answer: `data.response`, `data.sources`, `metadata.token_usage`."""
+        """Generate an answer, and return all of it: `data.response`, `data.sources`, `metadata.token_usage`."""
         return successful(await self.transport.call(call, GENERATE, body))
 
     @asynccontextmanager
     async def query_stream(self, call: CallContext, body: dict[str, Any]) -> AsyncIterator[Pieces]:
-        """Ask, and hand out the newline-delimited chunks as they come."""
+        """Generate an answer, and stream its newline-delimited chunks."""
         async with self.transport.stream(call, GENERATE, body) as pieces:
             yield pieces
 

@@ -32,12 +32,12 @@ SERVICES: Final[Mapping[str, ServiceRecord]] = {record.name: record for record i
 OPERATIONS: Final[Operations] = {operation.key: operation for record in _RECORDS for operation in record.operations}
 """Every operation of every service, by service and name."""
 DEFAULTS: Final = AgentOrchestratorSettings(services={record.name: record.defaults for record in _RECORDS})
-"""The settings where the environment says nothing."""
+"""Settings of the service where the environment sets nothing."""
 
 
 @frozen
 class Clients:
-    """A typed client for each service."""
+    """Typed clients, one a service."""
 
     conversation: ConversationClient
     agent_management: AgentManagementClient

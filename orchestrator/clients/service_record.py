@@ -23,7 +23,7 @@ class ServiceRecord:
     """Class of the typed client."""
     operations: tuple[Operation, ...] = field()
     defaults: ServiceSettings = field(factory=ServiceSettings)
-    """Its settings where the environment says nothing: criticality, timeout."""
+    """Settings where the environment sets nothing, such as criticality and timeout."""
 
     @operations.validator
     def _check(self, _: "Attribute[Any]", operations: tuple[Operation, ...]) -> None:

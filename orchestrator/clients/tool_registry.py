@@ -1,4 +1,4 @@
-"""Tool Registry: knows the tools of agents, and runs them."""
+"""Tool Registry: lists the tools of agents, and runs them."""
 
 from functools import partial
 from typing import Any, Final
@@ -60,7 +60,7 @@ class ToolRegistryClient:
         return payload(await self.transport.call(call, GET, {"tool_id": tool_id})).fields
 
     async def execute(self, call: CallContext, tool_id: str, parameters: dict[str, Any]) -> ToolOutcome:
-        """Run a tool and wait for it; a tool that failed is an outcome too."""
+        """Run a tool and wait for its outcome; a failure of the tool is an outcome too."""
         asked = {"tool_id": tool_id, "parameters": parameters}
         answer = payload(await self.transport.call(call, EXECUTE, asked))
         status = answer.text("status")
@@ -73,7 +73,7 @@ class ToolRegistryClient:
     async def async_execute(
         self, call: CallContext, tool_id: str, parameters: dict[str, Any], callback: Callback
     ) -> str:
-        """Start a tool that answers later, by `task.*`; returns the name that the registry gives it, or nothing."""
+        """Start a tool that answers later, by `task.*`; returns the registry's execution id, or an empty string."""
         asked = {"tool_id": tool_id, "parameters": parameters, "task_id": callback.task_id}
         answer = await self.transport.call(
             call, ASYNC_EXECUTE, asked, task_id=callback.task_id, callback_token=callback.token

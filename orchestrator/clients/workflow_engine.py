@@ -1,4 +1,4 @@
-"""Workflow Engine: runs the workflows that it knows."""
+"""Workflow Engine: runs the workflows that are defined there."""
 
 from functools import partial
 from typing import Any, Final
@@ -66,7 +66,7 @@ class WorkflowEngineClient:
         return payload(answer).text("execution_id")
 
     async def execution(self, call: CallContext, execution_id: str) -> dict[str, Any]:
-        """Return how an execution stands."""
+        """Return the state of an execution."""
         return payload(await self.transport.call(call, EXECUTION, {"execution_id": execution_id})).fields
 
     async def cancel(self, call: CallContext, execution_id: str, reason: str | None = None) -> None:
@@ -74,7 +74,7 @@ class WorkflowEngineClient:
         await self.transport.call(call, CANCEL, {"execution_id": execution_id, "reason": reason})
 
     async def answer_input(self, call: CallContext, execution_id: str, node_id: str, input_: Any) -> None:
-        """Hand on what a user answered to a workflow that waits for it."""
+        """Send a user's input to a workflow that waits for it."""
         asked = {"execution_id": execution_id, "node_id": node_id, "input": input_}
         await self.transport.call(call, INPUT, asked)
 

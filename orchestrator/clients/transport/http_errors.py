@@ -12,9 +12,9 @@ from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.downstream.operation import Operation
 
 _LONGEST: Final = 500
-"""Characters of a service's own words that are passed on."""
+"""Characters of a service's own message that are passed on."""
 _LONGEST_WAIT_MS: Final = 3_600_000
-"""The most that a service's `Retry-After` is believed."""
+"""Upper bound of a service's `Retry-After`."""
 _DIGITS: Final = 9
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -23,8 +23,8 @@ def check_status(call: CallContext, operation: Operation, status: int, headers: 
     """Check that an answer is 2xx.
 
     Args:
-        call: which was answered.
-        operation: which was asked for.
+        call: the call that was answered.
+        operation: its operation.
         status: the HTTP status.
         headers: of the answer.
         raw: its body, or the beginning of it.
@@ -33,24 +33,24 @@ def check_status(call: CallContext, operation: Operation, status: int, headers: 
         OrchestratorError: stands for any other status.
     """
     if not 200 <= status < 300:
-        # Whether the call may be repeated although the service may have done its work.
+        # A 500 may come after the work was done, so a retry needs an idempotent call.
         idempotent = operation.idempotent or call.idempotency_key is not None
         raise _status_error(operation.service, status, headers, raw, idempotent=idempotent)
 
 
 def begins_stream(operation: Operation, status: int) -> bool:
-    """Tell whether the answer to a request for a stream is one, or says that the result comes later."""
+    """Tell whether a status begins a stream, or says that the result comes later (202)."""
     return status == 200 or (status == 202 and operation.delegable)
 
 
 def no_stream(operation: Operation, status: int) -> ServiceRefused:
-    """Return the error for another 2xx in place of a stream."""
+    """Return the error for another 2xx where a stream was requested."""
     service = operation.service
     return ServiceRefused(f"{title(service)} answered {status} where a stream was asked for.", service=service)
 
 
 def retry_after_ms(headers: Headers) -> int | None:
-    """Read `Retry-After` in seconds; its other form, a date, is ignored, as is a number beyond all measure."""
+    """Read `Retry-After` in seconds; dates, and numbers of more than nine digits, are ignored."""
     for name, value in headers:
         if name.lower() == b"retry-after" and value.isdigit() and len(value) <= _DIGITS:
             return int(value) * 1000
@@ -85,7 +85,7 @@ def _sentence(name: str, status: int) -> str:
 
 
 def told_error(service: str, error: dict[str, Any]) -> ServiceFault:
-    """Return the error that stands for an `error` object within an answer of status 200, or within a stream."""
+    """Return the error for an `error` object in an answer of status 200, or in a stream."""
     kind = BadGateway if error.get("retryable") is True else ServiceRefused
     return kind(f"{title(service)} could not do it.", details=_faults(service, error), service=service)
 

@@ -1,7 +1,7 @@
-"""HTTP to one downstream service: a pool of connections, deadlines, the common headers, and foreign faults translated.
+"""HTTP transport: connections, deadlines, the common headers, and httpcore's errors translated.
 
-It stands on httpcore, the engine of httpx: on trio a call costs half of what `httpx.AsyncClient` takes for the same,
-which goes into URLs, headers, cookies and redirects that these calls never have.
+It uses httpcore, the engine of httpx: on trio a call costs half of what it costs in `httpx.AsyncClient`, whose other
+half goes into URLs, headers, cookies and redirects that these calls do not have.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -37,11 +37,11 @@ _HEALTH: Final = "/health"
 
 
 class HttpTransport:
-    """Calls one service.
+    """Calls one service over HTTP.
 
     Args:
-        service: its name in the settings, such as `agent_execution`.
-        settings: its URL, token and timeout in seconds.
+        service: name of the service in the settings, such as `agent_execution`.
+        settings: URL, token, and timeout in seconds.
     """
 
     def __init__(self, service: str, settings: ServiceSettings) -> None:
@@ -65,28 +65,28 @@ class HttpTransport:
         self._connections = Connections(httpcore.Origin(self._scheme, self._host, self._port))
 
     async def aclose(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         await self._connections.aclose()
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> ServiceAnswer:
-        """Ask for an operation; see `Transport.call`."""
+        """Call an operation; see `Transport.call`."""
         call = call.until(trio.current_time() + self.timeout)
         status, raw = await self._exchange(call, operation, _rendered(call, operation, parameters, metadata))
         return read_answer(self.service, status, raw)
 
     async def probe(self, call: CallContext) -> None:
-        """Ask the service for its health; see `Transport.probe`."""
+        """Check the health of the service; see `Transport.probe`."""
         await self._exchange(call, Operation(self.service, "health", "GET", _HEALTH), (_HEALTH, b""))
 
     @asynccontextmanager
     async def stream(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> AsyncIterator[Pieces]:
-        """Ask for an operation, and hand out its answer as it comes; see `Transport.stream`.
+        """Call an operation, and stream its answer; see `Transport.stream`.
 
-        The connection is closed at the end, or kept for the next call where the answer was read to its end.
+        The connection is reused where the answer was read to its end, else closed.
         """
         rendered = _rendered(call, operation, parameters, metadata)
         with self._within(min(call.deadline, trio.current_time() + self.timeout)):
@@ -153,7 +153,7 @@ class HttpTransport:
 
 
 class _Content:
-    """A request's body. httpcore would make an async generator of it, and trio complains of one that is cut short."""
+    """Body of a request. httpcore would wrap bytes in an async generator; trio warns of one that is not finished."""
 
     def __init__(self, content: bytes) -> None:
         self._rest = [content] if content else []
@@ -170,7 +170,7 @@ class _Content:
 def _rendered(
     call: CallContext, operation: Operation, parameters: dict[str, Any], metadata: dict[str, Any]
 ) -> tuple[str, bytes]:
-    """Return the path of a request, with its query, and its body."""
+    """Return the path of a request, with its query, and the body."""
     of_path = {"tenant_id": call.tenant_id, **{name: parameters[name] for name in operation.path_parameters}}
     path = operation.path.format_map({name: _path_part(name, value) for name, value in of_path.items()})
     rest = {name: value for name, value in parameters.items() if name not in operation.path_parameters}
@@ -181,7 +181,7 @@ def _rendered(
 
 
 def _path_part(name: str, value: object) -> str:
-    """Quote an identifier for a path; one that would lead elsewhere is refused."""
+    """Quote an identifier for a path; InvalidParameter where it would change the path (`.`, `..`)."""
     if (text := str(value)) in {"", ".", ".."}:
         fault = FieldFault(f"$.{name}", f"can't be {text!r}")
         raise InvalidParameter(f"{name} {fault.message}.", details=[fault])
@@ -189,7 +189,7 @@ def _path_part(name: str, value: object) -> str:
 
 
 def _plain(text: str) -> bytes:
-    """Write a header's value; what is no printable ASCII is replaced, so nothing can begin a second header."""
+    """Encode a header's value; anything but printable ASCII is replaced, so that no value can begin another header."""
     if text.isascii() and text.isprintable():
         return text.encode()
     return bytes(code if 32 <= code < 127 else 63 for code in text.encode("utf-8"))

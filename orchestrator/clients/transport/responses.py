@@ -1,4 +1,4 @@
-"""Answers that come piece by piece, and the lines of JSON in them."""
+"""Streamed answers: pieces of bytes, and lines of JSON."""
 
 from typing import Final, Protocol
 
@@ -10,19 +10,19 @@ MAX_LINE_BYTES: Final = 2**20
 
 
 class Pieces(Protocol):
-    """A streamed answer as it arrives."""
+    """Pieces of a streamed answer."""
 
     @property
     def service(self) -> str:
-        """Who answers."""
+        """Name of the service that answers."""
 
     async def receive(self) -> bytes | None:
         """Return the next piece; None at the end.
 
         Raises:
-            CallTimeout: nothing came for too long, or the deadline is over.
+            CallTimeout: no piece came in time, or the deadline has passed.
             ServiceUnreachable: the connection broke.
-            BadGateway: the answer was cut off, or is larger than is taken.
+            BadGateway: the answer was cut off, or is too large.
         """
 
 
@@ -57,5 +57,5 @@ class Lines:
 
 
 def too_large(service: str) -> BadGateway:
-    """Return the error for an answer that goes beyond all measure."""
+    """Return the error for an answer that exceeds a bound."""
     return BadGateway(f"{title(service)} answered more than is taken.", service=service)

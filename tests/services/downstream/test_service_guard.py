@@ -46,7 +46,7 @@ async def test_a_service_that_fails_is_left_alone_and_recovers_by_itself(autojum
     told: list[tuple[str, BreakerState, float]] = []
     coordinator = ServiceCoordinator(notify=lambda *what: told.append(what))
     await fail(coordinator, 20)
-    with pytest.raises(CircuitOpen, match="Tool Registry fails too often") as caught:
+    with pytest.raises(CircuitOpen, match="The circuit breaker of Tool Registry is open") as caught:
         await coordinator.run(STEP, call_context(), well)
     assert caught.value.retry_after_ms == 30_000
     assert caught.value.service == "tool_registry"
