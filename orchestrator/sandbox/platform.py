@@ -30,7 +30,7 @@ from orchestrator.store.redis.connection import open_redis
 
 @frozen
 class Platform:
-    """Leads each request to its service, by way of the faults that were asked for."""
+    """Routes each request to its stand-in, and injects the requested faults."""
 
     services: Mapping[str, StandIn]
     control: Control
@@ -80,7 +80,7 @@ class Platform:
             raise SandboxRefusal(400, "SANDBOX_VAL_001", f"X-Sandbox-Fault can't be {asked!r}.") from None
 
     async def _call(self, route: SandboxRoute, call: SandboxCall) -> SandboxAnswer:
-        """Do an operation; where it creates something, a repeated key gets the first answer again."""
+        """Run an operation; where it creates something, a repeated idempotency key gets the first answer again."""
         key = call.request.headers.get("idempotency-key")
         if key is None or not route.creates:
             return await route.handler(call)
@@ -96,24 +96,24 @@ class Sandbox:
     fixtures: Fixtures
     faults: Faults
     calls: Calls
-    """How often each operation was called: `calls["conversation", "append"]`."""
+    """Number of calls by operation: `calls["conversation", "append"]`."""
     spent: Spent
-    """What Query and Embedding have spent."""
+    """Usage that Query and Embedding have counted."""
     _gateway: GatewayClient
     _names: tuple[str, ...]
 
     @property
     def url(self) -> str:
-        """The address of the whole."""
+        """Base URL of the sandbox."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def urls(self) -> dict[str, str]:
-        """The base address of each service, by its name."""
+        """Base URL of each service, by its name."""
         return {name: f"{self.url}/{name}" for name in self._names}
 
     def connect(self, orchestrator_url: str, internal_api_key: str | None) -> None:
-        """Say where the orchestrator is, for a sandbox that was started before it."""
+        """Set the address of the orchestrator, for a sandbox that was started before it."""
         self._gateway.url = orchestrator_url
         self._gateway.api_key = internal_api_key
 
@@ -135,12 +135,12 @@ async def run_sandbox(
     Args:
         fixtures: tenants, agents, tools, workflows and documents; default: the project's own.
         port: a loopback port; 0 takes a free one.
-        orchestrator_url: where agents reach Query and Embedding, and where news of delegated work go.
+        orchestrator_url: its gateway serves the agents, and receives the updates of delegated work.
         internal_api_key: presented there as `X-API-Key`.
-        data_dir: where conversations are kept; None keeps them in memory.
+        data_dir: conversations are stored there; None: in memory.
         docs: the collection `docs`; default: the project's own documentation.
-        prepare: whether to index the documents at once, not with the first question; it takes a second of a thread.
-        redis_url: where the services are asked through their queues too; None: they are not.
+        prepare: whether to index the documents at the start, not at the first question; it takes a second of a thread.
+        redis_url: the services read their queues there too; None: they have no queues.
 
     Raises:
         OSError: the port is taken.

@@ -38,7 +38,7 @@ class AgentManagementService:
         raise call.missing("version of this agent", 2)
 
     async def feedback(self, call: SandboxCall) -> SandboxReply:
-        """Keep what somebody thinks of an agent."""
+        """Store feedback on an agent."""
         self._find(call)
         given = {
             **call.payload,

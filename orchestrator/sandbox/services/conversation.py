@@ -1,4 +1,4 @@
-"""Conversation: keeps what was said, in memory and, where there is a directory, in a file of JSON lines."""
+"""Conversation: stores messages in memory and, where there is a directory, in a file of JSON lines."""
 
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -29,7 +29,7 @@ class ConversationService:
     """The Conversation service.
 
     Args:
-        data_dir: where `conversations.jsonl` is kept; None keeps everything in memory.
+        data_dir: folder of `conversations.jsonl`; None: everything stays in memory.
     """
 
     def __init__(self, data_dir: Path | None = None) -> None:
@@ -45,7 +45,7 @@ class ConversationService:
             self._file.close()
 
     async def create(self, call: SandboxCall) -> SandboxReply:
-        """Begin a conversation; one that is there already is answered as it is."""
+        """Create a conversation; one that exists is returned as it is."""
         conversation_id = call.get("conversation_id", str, new_id())
         found = self._conversations.get((call.tenant_id, conversation_id))
         if found is not None:
@@ -61,7 +61,7 @@ class ConversationService:
         return payload_reply(about, 201)
 
     async def append(self, call: SandboxCall) -> SandboxReply:
-        """Add a message; one with the id of an earlier one is answered with the earlier one."""
+        """Add a message; where its id exists, the earlier message is returned."""
         conversation = self._find(call)
         role = call.get("role", str)
         if role not in ROLES:
@@ -94,7 +94,7 @@ class ConversationService:
         return payload_reply({"messages": page, "has_more": more})
 
     async def delete(self, call: SandboxCall) -> SandboxReply:
-        """Take a message out."""
+        """Delete a message."""
         if call.params["message_id"] not in self._find(call).messages:
             raise call.missing("message", 2)
         self._record({"op": "delete", **self._name(call), "message_id": call.params["message_id"]})
@@ -132,7 +132,7 @@ class ConversationService:
         return found
 
     def _record(self, entry: dict[str, Any]) -> None:
-        """Do what an entry says, once it is in the file."""
+        """Apply an entry, after it was written to the file."""
         if self._file is not None:
             self._file.write(orjson.dumps(entry) + b"\n")
             self._file.flush()
@@ -150,7 +150,7 @@ class ConversationService:
             messages.pop(entry["message_id"], None)
 
     def _load(self, path: Path) -> BinaryIO:
-        """Read the file and open it for more; a last line that a kill has torn goes."""
+        """Read the file, and open it for appending; a torn last line is cut off."""
         good = 0
         if path.exists():
             for line in path.read_bytes().splitlines(keepends=True):

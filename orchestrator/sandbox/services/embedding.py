@@ -37,7 +37,7 @@ class EmbeddingService:
             raise SandboxRefusal(503, "EMB_SYS_001", str(error)) from error
         total = sum(map(count_tokens, texts))
         embeddings = index.embed(texts)
-        # Nothing is waited for from here on: what is counted is answered, and kept under its key.
+        # No checkpoint from here on: what is counted is also answered, and stored under its idempotency key.
         self._spent.count(call.tenant_id, "embedding", total)
         return json_reply(
             {

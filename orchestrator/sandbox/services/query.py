@@ -1,4 +1,4 @@
-"""Query: finds passages, and has them answered: by a model where one is configured, else by extraction."""
+"""Query: finds passages and answers from them, by a model where one is configured, else by extraction."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -72,7 +72,7 @@ class QueryService:
         return json_reply({"success": True, "data": {"response": text, "sources": sources(hits)}, "metadata": metadata})
 
     async def _stream(self, call: SandboxCall, question: str, hits: list[Hit], writer: Writer) -> bool:
-        """Stream an answer; returns whether it is one."""
+        """Stream an answer; returns whether it is complete."""
 
         async def on_text(text: str) -> None:
             await writer.send(_chunk(type="chunk", content=text))
@@ -107,7 +107,7 @@ class QueryService:
         return text, self._counted(call, EXTRACTION, usage)
 
     def _counted(self, call: SandboxCall, model: str, usage: dict[str, int]) -> dict[str, Any]:
-        """Count what an answer has cost, and write it down for its reader; nothing is waited for until it is kept."""
+        """Count the usage of an answer, and return it as `metadata`; no checkpoint until the answer is stored."""
         prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
         self.spent.count(call.tenant_id, "query", prompt, completion)
         return {"model": model, "token_usage": {**usage, "total_tokens": prompt + completion}}
@@ -131,11 +131,11 @@ class QueryService:
 
 
 async def _ignore(_: str) -> None:
-    """Take a piece of an answer that is wanted whole."""
+    """Ignore a piece of an answer that is not streamed."""
 
 
 def _prompt(call: SandboxCall, question: str, hits: list[Hit]) -> list[dict[str, str]]:
-    """Write the conversation for the model: instructions with the passages, what was said, the question."""
+    """Return the messages for the model: instructions with the passages, the conversation, the question."""
     system = call.get("system_prompt", str, None) or DEFAULT_PROMPT
     passages = "\n\n".join(f"[{hit.passage.path}: {hit.passage.heading}]\n{hit.passage.content}" for hit in hits)
     said = [

@@ -58,8 +58,8 @@ class ToolRegistryService:
 
     Args:
         fixtures: the tools as they are described.
-        gateway: takes the results of what runs in the background.
-        nursery: what runs in the background runs there.
+        gateway: receives the results of background runs.
+        nursery: of background runs.
     """
 
     def __init__(self, fixtures: Fixtures, gateway: GatewayClient, nursery: trio.Nursery) -> None:
@@ -78,7 +78,7 @@ class ToolRegistryService:
         return payload_reply(self._find(call.params["tool_id"]))
 
     async def execute(self, call: SandboxCall) -> SandboxReply:
-        """Run a tool; one that has no result is an answer too."""
+        """Run a tool; a failure of the tool is an answer too."""
         tool_id, parameters = self._check(call)
         started = perf_counter()
         outcome: dict[str, Any]
@@ -89,11 +89,11 @@ class ToolRegistryService:
         return payload_reply({"tool_id": tool_id, **outcome, "execution_time_ms": (perf_counter() - started) * 1000})
 
     async def async_execute(self, call: SandboxCall) -> SandboxReply:
-        """Start a tool; its result goes to the orchestrator."""
+        """Start a tool; its result is reported to the orchestrator."""
         tool_id, parameters = self._check(call)
         callback = callback_for(call, self._gateway)
         if not callback.task_id:
-            raise SandboxRefusal(400, "TOOL_VAL_001", "task_id is missing: nobody could be told of the result.")
+            raise SandboxRefusal(400, "TOOL_VAL_001", "task_id is missing: the result could not be reported.")
         self._nursery.start_soon(_run_for, callback, tool_id, parameters)
         return payload_reply({"execution_id": new_id(), "task_id": callback.task_id, "status": "accepted"}, 202)
 
@@ -123,7 +123,7 @@ async def _run_for(callback: TaskCallback, tool_id: str, parameters: dict[str, A
 
 
 def _check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None:
-    """Hold parameters against the little of JSON Schema that the fixtures use."""
+    """Validate parameters against the subset of JSON Schema that the fixtures use."""
     for name in schema["required"]:
         if name not in parameters:
             raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is missing.")

@@ -27,7 +27,7 @@ class WorkflowEngineService:
     gateway: GatewayClient
     nursery: trio.Nursery
     runs: OrderedDict[tuple[str, str], WorkflowRun] = field(factory=OrderedDict, init=False)
-    """The latest, by tenant and execution."""
+    """The latest runs, by tenant and execution."""
 
     async def definitions(self, call: SandboxCall) -> SandboxReply:
         """Return the tenant's workflows."""
@@ -39,16 +39,16 @@ class WorkflowEngineService:
         return payload_reply(self._definition(call, call.params["workflow_id"]))
 
     async def validate(self, call: SandboxCall) -> SandboxReply:
-        """Return what is wrong with a definition, all at once."""
+        """Return all faults of a definition."""
         faults = faults_of(call.payload)
         return payload_reply({"valid": not faults, "errors": faults})
 
     async def execute(self, call: SandboxCall) -> SandboxReply:
-        """Start a workflow; its progress goes to the orchestrator."""
+        """Start a workflow; its progress is reported to the orchestrator."""
         definition = self._definition(call, call.get("workflow_id", str))
         callback = callback_for(call, self.gateway)
         if not callback.task_id:
-            raise SandboxRefusal(400, "WFLOW_VAL_001", "task_id is missing: nobody could be told of the progress.")
+            raise SandboxRefusal(400, "WFLOW_VAL_001", "task_id is missing: the progress could not be reported.")
         run = WorkflowRun(new_id(), definition, call.get("input", dict, {}), callback)
         self.runs[call.tenant_id, run.execution_id] = run
         if len(self.runs) > KEPT_RUNS:
@@ -57,16 +57,16 @@ class WorkflowEngineService:
         return payload_reply({"execution_id": run.execution_id, "status": run.status}, 202)
 
     async def get(self, call: SandboxCall) -> SandboxReply:
-        """Return how an execution stands."""
+        """Return the state of an execution."""
         return payload_reply(self._find(call).view())
 
     async def cancel(self, call: SandboxCall) -> SandboxReply:
-        """Stop an execution; one that has ended stays as it is."""
+        """Cancel an execution; one that has ended stays as it is."""
         run = self._find(call)
         return payload_reply({"cancelled": run.cancel(), **run.view()})
 
     async def input(self, call: SandboxCall) -> SandboxReply:
-        """Hand a waiting step what its user answered."""
+        """Give a waiting step its input."""
         run = self._find(call)
         node_id = call.get("node_id", str)
         if "input" not in call.payload:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on trio and h11, and nothing else: quick, and able to misbehave on request as no framework would."""
+"""An HTTP/1.1 server on trio and h11: fast, and able to misbehave on request."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -12,14 +12,14 @@ from attrs import field, frozen
 MAX_BODY_BYTES: Final = 16 * 2**20
 MAX_PIPELINED_BYTES: Final = 2**20
 SEND_TIMEOUT: Final = 60.0
-"""How long a client may refuse to read, in seconds."""
+"""Deadline of a write to a client that does not read, in seconds."""
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
 
 @frozen
 class Request:
-    """What a client asked."""
+    """A request."""
 
     method: str
     segments: tuple[str, ...]
@@ -42,26 +42,26 @@ class SandboxReply:
 
 
 class ConnectionCut(Exception):
-    """The connection is to be dropped in the middle of the answer."""
+    """Raised to drop the connection in the middle of an answer."""
 
 
 class Writer:
-    """Sends the pieces of a streamed answer as they are made."""
+    """Sends the pieces of a streamed answer."""
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         self._send = send
 
     async def send(self, piece: bytes) -> None:
-        """Send a piece; returns when the operating system has taken it."""
+        """Send a piece; returns when the operating system has accepted it."""
         await self._send(piece)
 
 
 @frozen
 class Stream:
-    """An answer that is made while it is sent."""
+    """A streamed answer."""
 
     run: Callable[[Writer], Awaitable[object]]
-    """Returns False where it failed: then it is made anew for whoever asks again."""
+    """Returns False where it failed: a repeated idempotency key then runs it again."""
     content_type: str = NDJSON
 
 
@@ -75,7 +75,7 @@ def json_reply(value: Any, status: int = 200, headers: tuple[tuple[str, str], ..
 
 
 class ServerConnection:
-    """One client's connection: one request after the other, until either side closes."""
+    """Connection of one client: requests one by one, until either side closes."""
 
     def __init__(self, stream: trio.SocketStream, handler: SandboxHandler) -> None:
         self._stream = stream
@@ -123,7 +123,7 @@ class ServerConnection:
         )
 
     async def _attend(self, request: Request) -> None:
-        """Answer a request, and stop working on it as soon as its client has gone."""
+        """Answer a request; the work is cancelled as soon as the client disconnects."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope)
             try:

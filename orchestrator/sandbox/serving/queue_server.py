@@ -1,4 +1,4 @@
-"""The seven services behind their queues: what comes in as a message is led to where the same HTTP request would go."""
+"""Queues of the stand-ins: each message is handled as the HTTP request that it stands for."""
 
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -25,12 +25,12 @@ from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
 from orchestrator.store.redis.pubsub import Message
 
 AT_ONCE: Final = 256
-"""Requests of one service that are worked on at the same time."""
+"""Concurrent requests of one service."""
 BLOCK_MS: Final = 500
-"""How soon the first request of a new tenant is found."""
+"""Wait for new entries, after which new tenants are looked up, in ms."""
 PAUSE_SECONDS: Final = 0.2
 REPLIES: Final = 100_000
-"""What a stream of replies holds, if nobody reads it."""
+"""Bound of a stream of replies."""
 
 
 @define(eq=False)
@@ -38,11 +38,11 @@ class QueueServer:
     """Serves the queues of all services, of all tenants.
 
     Args:
-        redis: where the queues are.
-        keys: their names.
-        handler: answers requests as they would have come over HTTP, with the service as the first part of their path.
-        services: the names of services.
-        tenants: those that are known from the start; others are looked up.
+        redis: holds the queues.
+        keys: names of the queues.
+        handler: answers HTTP requests, with the name of the service as the first part of the path.
+        services: names of the services.
+        tenants: known from the start; others are looked up.
     """
 
     redis: Redis
@@ -54,7 +54,7 @@ class QueueServer:
     _running: dict[str, trio.CancelScope] = field(factory=dict, init=False)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; `started` when requests are taken."""
+        """Serve until cancelled; `started` when requests are accepted."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._watch_cancels)
             for service in self.services:
@@ -80,7 +80,7 @@ class QueueServer:
                     async with self.redis.dedicated() as own:
                         await self._take(service, own, limit, nursery)
                 except RedisAway as away:
-                    print(f"the queues of {service} are out of reach: {away.reason}", file=sys.stderr)  # noqa: T201  # a child process reports there
+                    print(f"the queues of {service} can't be read: {away.reason}", file=sys.stderr)  # noqa: T201  # a child process reports there
                 await trio.sleep(PAUSE_SECONDS)
 
     async def _take(self, service: str, own: Dedicated, limit: trio.CapacityLimiter, nursery: trio.Nursery) -> None:
@@ -118,7 +118,7 @@ class QueueServer:
     async def _work(
         self, service: str, queue: str, entry_id: bytes, values: Mapping[bytes, bytes], done: Callable[[], None]
     ) -> None:
-        """Answer one request, unless its time is over or it was taken back; either way it leaves the queue."""
+        """Answer one request, unless it has expired or was withdrawn; then delete it from the queue."""
         try:
             seconds, microseconds = await self.redis.time()
             left = int(values[b"deadline"]) / 1000 - seconds - microseconds / 1e6
@@ -133,7 +133,7 @@ class QueueServer:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await self.redis.gather([("XACK", queue, service, entry_id), ("XDEL", queue, entry_id)])
         except RedisAway as away:
-            print(f"a request of {service} is left: {away.reason}", file=sys.stderr)  # noqa: T201  # a child process reports there
+            print(f"a request to {service} is not answered: {away.reason}", file=sys.stderr)  # noqa: T201  # a child process reports there
         finally:
             done()
 
@@ -181,7 +181,7 @@ def _releasing(limit: trio.CapacityLimiter, holder: object) -> Callable[[], None
 
 
 def _request(service: str, message: dict[str, Any]) -> Request:
-    """Make the HTTP request that a message stands for."""
+    """Return the HTTP request that a message stands for."""
     metadata, parameters = message["metadata"], message["payload"]
     name = metadata["operation"]
     operation = OPERATIONS.get((service, name)) or Operation(service, name, "GET", f"/{name}")

@@ -1,4 +1,4 @@
-"""What the stand-ins of services are made of."""
+"""Resources of the stand-ins."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,11 +21,11 @@ class SandboxResources:
     library: Library
     model: ModelServer
     gateway: GatewayClient
-    """The way back to the orchestrator."""
+    """Client of the orchestrator's internal API."""
     nursery: trio.Nursery
-    """For work that goes on after the answer; cancelled at the end."""
+    """For background work; cancelled at the end."""
     closing: AsyncExitStack
-    """Closed after the nursery."""
+    """For what has to be closed after the nursery."""
     data_dir: Path | None = None
-    """For what outlives the sandbox; None: nothing does."""
+    """For data that outlives the sandbox; None: in memory."""
     spent: Spent = field(factory=Spent)

@@ -1,4 +1,4 @@
-"""Routing in a stand-in: from a path to an operation of its service, and how operations refuse."""
+"""Routing in a stand-in: from a path to an operation, and refusals."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -13,7 +13,7 @@ REQUIRED: Final = object()
 
 
 class SandboxRefusal(Exception):
-    """An operation can't be done; becomes the service's error answer.
+    """Raised by an operation that refuses a call; becomes the service's error answer.
 
     Args:
         status: the HTTP status.
@@ -28,14 +28,14 @@ class SandboxRefusal(Exception):
         self.message = message
 
     def reply(self) -> SandboxReply:
-        """Write the error answer; level 2 reads `error`, level 3 `success` beside it."""
+        """Return the error answer; level 2 reads `error`, level 3 `success` too."""
         error = {"code": self.code, "message": self.message, "retryable": self.status in {429, 502, 503, 504}}
         return json_reply({"success": False, "error": error}, self.status)
 
 
 @frozen
 class SandboxCall:
-    """One request to an operation, checked and unpacked."""
+    """A request to an operation, checked and unpacked."""
 
     prefix: str
     tenant_id: str
@@ -50,7 +50,7 @@ class SandboxCall:
         """Return a field of the payload.
 
         Raises:
-            Refusal: it is missing and has no default, or is of another type.
+            SandboxRefusal: it is missing and has no default, or is of another type.
         """
         value = self.payload.get(name)
         if value is None:
@@ -71,13 +71,13 @@ class SandboxCall:
         return int(text)
 
     def missing(self, what: str, number: int = 1) -> SandboxRefusal:
-        """Make the refusal for something that is not there, or is another tenant's."""
+        """Return the refusal for something that does not exist, or belongs to another tenant."""
         return SandboxRefusal(404, f"{self.prefix}_NOTF_{number:03d}", f"There is no such {what}.")
 
 
 @frozen
 class SandboxRoute:
-    """An operation, and what does it."""
+    """An operation, and its handler."""
 
     operation: Operation
     handler: Callable[[SandboxCall], Awaitable[SandboxAnswer]]
@@ -114,7 +114,7 @@ class StandIn:
         """Return the route of a path, with its parameters.
 
         Raises:
-            Refusal: there is no such path, or not for this method.
+            SandboxRefusal: there is no such path, or not for this method.
         """
         allowed = []
         for route in self.routes:
@@ -132,7 +132,7 @@ class StandIn:
         """Check what every operation asks for: a tenant, and a body that is a message (level 2) or a plain object.
 
         Raises:
-            Refusal: one of them is missing or malformed.
+            SandboxRefusal: one of them is missing or malformed.
         """
         tenant_id = request.headers.get("x-tenant-id", "")
         if not tenant_id:

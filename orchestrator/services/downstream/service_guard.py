@@ -186,9 +186,7 @@ class ServiceGuard:
         if not waiter.inside:
             if waiter.turn.is_set():
                 raise self._circuit_open()
-            raise self._rejection(
-                "bulkhead", CallTimeout(f"{self._name} had no room for the call in time.")
-            )
+            raise self._rejection("bulkhead", CallTimeout(f"{self._name} had no room for the call in time."))
 
     def _make_room(self) -> None:
         self.bulkhead.leave()
