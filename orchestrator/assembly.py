@@ -84,7 +84,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 services.notification_hub.run,
                 services.gateway.run,
             ]
-            if settings.services.queued:
+            if settings.uses_queues:
                 loops = [replies.run, TaskUpdateStream(redis, stores.keys, node, updates.take).run, *loops]
             yield Process(services, consumer, stopping, loops)
 
