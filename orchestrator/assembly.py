@@ -85,7 +85,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 services.notification_hub.run,
                 services.gateway.run,
             ]
-            if settings.services.queued:
+            if settings.uses_queues:
                 loops = [replies.run, TaskUpdateStream(redis, stores.keys, node, updates.take).run, *loops]
             yield Process(stores, services, consumer, stopping, loops)
 

@@ -11,6 +11,7 @@ back and closed; the server stops accepting; what runs finishes or is handed bac
 
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import hypercorn.trio
@@ -22,6 +23,7 @@ from quart_trio import QuartTrio
 
 from orchestrator import routes, websocket
 from orchestrator.assembly import open_process
+from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
@@ -177,5 +179,5 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-app: Final = Application(load_settings)
+app: Final = Application(partial(load_settings, DEFAULTS))
 """For servers that are told where the application is; its settings are read when it starts."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 from hypercorn.config import Config
 
+from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
@@ -37,7 +38,7 @@ def run(
         The exit code.
     """
     try:
-        settings = load_settings()
+        settings = load_settings(DEFAULTS)
     except SettingsFault as fault:
         for line in fault.faults:
             print(line, file=sys.stderr)  # noqa: T201 - the logs are not set up yet

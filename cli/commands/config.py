@@ -10,6 +10,7 @@ from cli.core.failures import CliFailure
 from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
 from cli.core.selection import current_options
+from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import SettingOrigin, SettingsFault, load_settings, origins, variable
 
 _COLUMNS: Final = (
@@ -36,10 +37,10 @@ def config() -> None:
         environ["ORCH_REDIS_URL"] = option
     faults: list[str] = []
     try:
-        settings = load_settings(environ)
+        settings = load_settings(DEFAULTS, environ)
     except SettingsFault as fault:
         settings, faults = fault.settings, fault.faults
-    found = [_record(origin, "--redis-url" if option else None) for origin in origins(settings, environ)]
+    found = [_record(origin, "--redis-url" if option else None) for origin in origins(settings, DEFAULTS, environ)]
     show_list(found, _COLUMNS)
     for line in faults:
         note(line)

@@ -15,8 +15,9 @@ from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
-from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings
-from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSettings
+from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.loading import SettingsFault, load_settings
+from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import StoreUnavailable
 from orchestrator.frameworks.versions import untried
 
@@ -57,7 +58,7 @@ def doctor(*, repair: bool) -> None:
     redis_checks = list(_redis(url))
     checks += redis_checks
     if not any(check.unreachable for check in redis_checks):
-        checks += _books(url, settings or AgentOrchestratorSettings(), repair=repair)
+        checks += _books(url, settings or DEFAULTS, repair=repair)
     checks += [*_libraries(), *_service(target), *_downstream(target, settings)]
     show_list([_record(check) for check in checks], _COLUMNS)
     if sys.stdout.isatty():
@@ -77,7 +78,7 @@ def _record(check: Check) -> dict[str, Any]:
 
 def _settings(target: Target) -> tuple[AgentOrchestratorSettings | None, list[Check]]:
     try:
-        return load_settings(os.environ), [Check("settings", "ok", "valid")]
+        return load_settings(DEFAULTS, os.environ), [Check("settings", "ok", "valid")]
     except SettingsFault as fault:
         if target.stack is not None:
             # A `dev` stack has settings of its own; faults of the environment here do not concern it.
@@ -168,8 +169,7 @@ def _service(target: Target) -> Iterator[Check]:
 
 def _downstream(target: Target, settings: AgentOrchestratorSettings | None) -> Iterator[Check]:
     sandbox = target.stack.sandbox_url if target.stack else ""
-    for name in SERVICE_NAMES:
-        service: ServiceSettings = getattr(settings.services, name) if settings else ServiceSettings()
+    for name, service in (settings or DEFAULTS).services.items():
         if service.transport == "queue":
             yield Check(name, "ok", "called through its queue, so not checked from here; see the check of the service")
             continue

@@ -11,6 +11,7 @@ from cli.core.devfile import SECRET_NAME, find_data_dir
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import choice_option, data_dir_option, target_options
 from cli.core.selection import current_options
+from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import JwtSettings
 from orchestrator.middleware.tokens import create_token
@@ -92,6 +93,6 @@ def _jwt_settings(data_dir: Path | None) -> JwtSettings:
             )
         environ["ORCH_JWT__SECRET"] = secret.read_text(encoding="utf-8").strip()
     try:
-        return load_settings(environ).jwt
+        return load_settings(DEFAULTS, environ).jwt
     except SettingsFault as fault:
         raise CliFailure("; ".join(fault.faults) + ".", "'nooble-orch config' shows all settings.") from None

@@ -12,7 +12,8 @@ from attrs import frozen
 
 from cli.core.devfile import SECRET_NAME, write_private
 from cli.core.failures import CliFailure, Exit
-from orchestrator.config.loading import SERVICE_NAMES, SettingsFault, load_settings, variable
+from orchestrator.clients.registry import DEFAULTS, SERVICES
+from orchestrator.config.loading import SettingsFault, load_settings, variable
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 
@@ -79,7 +80,7 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     secret = os.environ.get("ORCH_JWT__SECRET") or _kept_secret(data_dir)
     api_keys = {scope: secrets.token_urlsafe(32) for scope in ("internal", "admin")}
     environ = dict(os.environ)
-    sandboxed = tuple(name for name in SERVICE_NAMES if not environ.get(variable(f"services.{name}.url")))
+    sandboxed = tuple(name for name in SERVICES if not environ.get(variable(f"services.{name}.url")))
     environ |= {variable(f"services.{name}.url"): f"http://{HOST}:{sandbox_port}/{name}" for name in sandboxed}
     own_keys = [f"dev:{scope}:{sha256(key.encode()).hexdigest()}" for scope, key in api_keys.items()]
     environ["ORCH_API_KEYS"] = ",".join(filter(None, [environ.get("ORCH_API_KEYS", ""), *own_keys]))
@@ -89,7 +90,7 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     environ.pop("ORCH_REDIS_URL", None)
     environ.pop("ORCH_REDIS_URL_FILE", None)
     try:
-        load_settings(environ)
+        load_settings(DEFAULTS, environ)
     except SettingsFault as fault:
         hint = "'nooble-orch config' shows all settings."
         raise CliFailure("; ".join(fault.faults) + ".", hint, Exit.USAGE) from None

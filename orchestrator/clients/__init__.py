@@ -1,1 +1,1 @@
-"""Everything that talks to the seven downstream services."""
+"""Clients of the downstream services: a module each, with the record of its service."""

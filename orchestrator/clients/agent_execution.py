@@ -1,17 +1,20 @@
-"""Agent Execution: lets agents work, and streams what they say."""
+"""Agent Execution: runs agents, and streams their output."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import trio
 from attrs import asdict, frozen
 
+from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.answers import ServiceAnswer, as_answer
 from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.clients.transport.messages import kind, payload
 from orchestrator.clients.transport.responses import Lines, Pieces
 from orchestrator.clients.transport.transport import Transport
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, ServiceFault
 from orchestrator.models.agents.agent import (
     AgentAccepted,
@@ -24,25 +27,47 @@ from orchestrator.models.agents.agent import (
     ToolRequest,
 )
 from orchestrator.models.common.call import CallContext
+from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
 from orchestrator.models.events.events import StreamContent, ToolOutcome
-from orchestrator.models.plans.service_operations import OPERATIONS
 from orchestrator.models.sessions.chat import Usage
 from orchestrator.models.tasks.waits import Callback
 
-EXECUTE: Final = OPERATIONS["agent_execution", "execute"]
-TOOL_RESULT: Final = OPERATIONS["agent_execution", "tool_result"]
-CANCEL: Final = OPERATIONS["agent_execution", "cancel"]
-GET: Final = OPERATIONS["agent_execution", "get"]
+_operation = partial(Operation, "agent_execution", domain="agent")
+_TASK: Final = "/api/v1/tasks/{task_id}"
+_PLAN: Final = PlanAccess("workflow:execute", {"task_id": Owner.SERVICE, "tool_call_id": Owner.SERVICE})
+
+EXECUTE: Final = _operation(
+    "execute",
+    "POST",
+    "/api/v1/agents/{agent_id}/execute",
+    required=("query",),
+    optional=("agent_config", "context", "stream", "tools", "max_tokens", "task_id"),
+    streams=True,
+    delegable=True,
+    plan=PlanAccess("workflow:execute", {"agent_id": Owner.TENANT}),
+)
+TOOL_RESULT: Final = _operation(
+    "tool_result",
+    "POST",
+    f"{_TASK}/tool_result",
+    required=("tool_call_id", "status"),
+    optional=("result", "error_message", "stream"),
+    idempotent=True,
+    streams=True,
+    plan=_PLAN,
+)
+CANCEL: Final = _operation("cancel", "POST", f"{_TASK}/cancel", idempotent=True, plan=_PLAN)
+GET: Final = _operation("get", "GET", _TASK, idempotent=True, plan=_PLAN)
 LINGER_SECONDS: Final = 0.05
-"""How long the end of a stream is waited for after its last piece."""
+"""Wait for the end of a stream after its last message, in seconds."""
 
 
 @frozen
 class Execution:
-    """What an agent is asked."""
+    """Request to run an agent."""
 
     execution_id: str
-    """Names this execution; tool results and a cancel refer to it."""
+    """Named by tool results and by a cancel."""
     query: str
     agent: AgentConfig
     context: dict[str, Any]
@@ -51,11 +76,11 @@ class Execution:
     user_id: str
     max_tokens: int | None = None
     callback: Callback | None = None
-    """With it the service may take the execution on, and answer later."""
+    """Allows the service to accept the execution (202) and to answer later."""
 
 
 class AgentStream:
-    """What an agent says, in the batches in which it arrives."""
+    """Output of an agent, in the batches in which it arrives."""
 
     def __init__(self, pieces: Pieces) -> None:
         self._lines = Lines(pieces)
@@ -63,12 +88,12 @@ class AgentStream:
         self._ended = False
 
     async def receive(self) -> list[AgentPiece]:
-        """Return the next pieces, at least one; the last of all is an `AgentOutcome`.
+        """Return the next messages, at least one; the last of all is an `AgentOutcome`.
 
         Raises:
             BadGateway: the stream was cut off or is malformed.
-            ServiceRefused: the agent gave up (`agent.error`).
-            CallTimeout: it fell silent. ServiceUnreachable: the connection broke.
+            ServiceRefused: the agent failed (`agent.error`).
+            CallTimeout: no message came in time. ServiceUnreachable: the connection broke.
         """
         batch = await self._lines.receive()
         if batch is None:
@@ -76,12 +101,12 @@ class AgentStream:
         return self._checked([_piece(said) for said in batch])
 
     async def finish(self) -> None:
-        """Read to the end after the last piece, so that the connection can be used again.
+        """Read to the end of the stream after the last message, so that the connection can be reused.
 
-        A service that is slow to end its stream, or breaks off by now, loses the connection, nothing more.
+        Where the stream ends late or breaks, only the connection is lost.
 
         Raises:
-            BadGateway: there is more after what should have been the last piece.
+            BadGateway: more messages follow the last one.
         """
         batch = None
         with trio.move_on_after(LINGER_SECONDS):
@@ -107,7 +132,7 @@ class AgentExecutionClient:
 
     @asynccontextmanager
     async def execute(self, call: CallContext, execution: Execution) -> AsyncIterator[AgentStream]:
-        """Let an agent answer, streaming."""
+        """Run an agent, and stream its output."""
         parameters: dict[str, Any] = {
             "agent_id": execution.agent.agent_id,
             "query": execution.query,
@@ -135,7 +160,7 @@ class AgentExecutionClient:
     async def tool_result(
         self, call: CallContext, execution_id: str, tool_call_id: str, outcome: ToolOutcome
     ) -> AsyncIterator[AgentStream]:
-        """Hand an agent the result that it waits for, and go on with its stream."""
+        """Send an agent the tool result that it waits for, and continue its stream."""
         parameters = {
             "task_id": execution_id,
             "tool_call_id": tool_call_id,
@@ -151,16 +176,20 @@ class AgentExecutionClient:
         """Stop an execution."""
         await self.transport.call(call, CANCEL, {"task_id": execution_id}, task_id=execution_id)
 
-    async def get(self, call: CallContext, execution_id: str) -> dict[str, Any]:
-        """Return how an execution stands."""
-        return payload(await self.transport.call(call, GET, {"task_id": execution_id})).fields
+
+AGENT_EXECUTION: Final = ServiceRecord(
+    "agent_execution",
+    AgentExecutionClient,
+    (EXECUTE, TOOL_RESULT, CANCEL, GET),
+    ServiceSettings(criticality="critical"),
+)
 
 
 def read_response(result: Any) -> AgentResponse:
-    """Read the answer of an execution that was answered later: what `agent.response` carries.
+    """Read the result of a delegated execution: the payload of `agent.response`.
 
     Raises:
-        BadGateway: it is something else.
+        BadGateway: the result is something else.
     """
     return _response(as_answer(EXECUTE.service, result))
 

@@ -1,19 +1,46 @@
-"""Agent Management: keeps how agents are configured."""
+"""Agent Management: stores the configurations of agents."""
 
+from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
-from orchestrator.models.plans.service_operations import OPERATIONS
+from orchestrator.models.downstream.operation import Fallback, Operation, Owner, PlanAccess
 
-LIST: Final = OPERATIONS["agent_management", "list"]
-GET: Final = OPERATIONS["agent_management", "get"]
-FEEDBACK: Final = OPERATIONS["agent_management", "feedback"]
+_operation = partial(Operation, "agent_management", domain="agent", idempotent=True)
+
+LIST: Final = _operation("list", "GET", "/api/v1/agents/{tenant_id}", plan=PlanAccess("agent:read"))
+GET: Final = _operation(
+    "get",
+    "GET",
+    "/api/v1/agents/{tenant_id}/{agent_id}",
+    optional=("version",),
+    # Users do not see system prompts: the route `agent.get` hides them too.
+    plan=PlanAccess("agent:read", {"agent_id": Owner.TENANT}, hidden=("system_prompt",)),
+    fallback=Fallback("the configuration that was known last", 600.0),
+)
+FEEDBACK: Final = _operation(
+    "feedback",
+    "POST",
+    "/api/v1/agents/{tenant_id}/{agent_id}/feedback",
+    optional=("rating", "comment", "message_id", "session_id", "user_id", "metadata"),
+    plan=PlanAccess(
+        "agent:write",
+        {
+            "agent_id": Owner.TENANT,
+            "message_id": Owner.SERVICE,
+            "session_id": Owner.SESSION,
+            "user_id": Owner.USER,
+        },
+    ),
+)
 
 
 @frozen
@@ -31,8 +58,16 @@ class AgentManagementClient:
         return _config(payload(await self.transport.call(call, GET, {"agent_id": agent_id, "version": version})))
 
     async def feedback(self, call: CallContext, agent_id: str, fields: dict[str, Any]) -> None:
-        """Hand on what somebody thinks of an agent."""
+        """Send a user's feedback on an agent."""
         await self.transport.call(call, FEEDBACK, {**fields, "agent_id": agent_id})
+
+
+AGENT_MANAGEMENT: Final = ServiceRecord(
+    "agent_management",
+    AgentManagementClient,
+    (LIST, GET, FEEDBACK),
+    ServiceSettings(criticality="critical", timeout=5.0),
+)
 
 
 def _config(answer: ServiceAnswer) -> AgentConfig:

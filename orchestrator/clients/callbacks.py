@@ -1,4 +1,4 @@
-"""Requests to receivers that clients name: one connection each, to an address that was checked, and no redirects."""
+"""Callbacks to URLs that clients name: one connection each, to an address that was checked, without redirects."""
 
 import ssl
 from collections.abc import Iterable, Mapping
@@ -11,27 +11,27 @@ from attrs import field, frozen
 
 from orchestrator.clients.transport.addresses import AddressGuard, Target, parse_target
 from orchestrator.clients.transport.connections import Connections
+from orchestrator.clients.transport.http_errors import retry_after_ms
 from orchestrator.clients.transport.http_pieces import HttpPieces
 from orchestrator.errors import BadGateway, CallTimeout, OrchestratorError, ServiceRefused, ServiceUnreachable
 
 CALLBACK_SECONDS: Final = 15.0
-"""How long a receiver may take, from the look-up of its name to its answer."""
-_DIGITS: Final = 9
+"""Deadline of a callback, from the look-up of the host name to the answer."""
 _ANSWER_BYTES: Final = 65_536
-"""So much of an answer's body is taken off the line; nobody reads it."""
+"""Part of an answer's body that is read and thrown away."""
 
 
 @frozen
 class CallbackAnswer:
-    """What a receiver answered."""
+    """Answer of a receiver."""
 
     status: int
     retry_after_ms: int | None = None
-    """When it wants to be asked again, where it says so in seconds."""
+    """`Retry-After`, where it is a number of seconds."""
 
 
 class _Pinned(httpcore.AsyncNetworkBackend):
-    """Connects to one address, whatever the name: a name that is looked up again may have another by then."""
+    """Connects to one address, whatever the host name: a second look-up of the name may give another address."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -53,21 +53,21 @@ class CallbackClient:
     """Sends callbacks.
 
     Args:
-        guard: knows where they may go.
-        tls: how certificates are checked; None: against the authorities that are commonly trusted.
+        guard: checks the addresses.
+        tls: how certificates are checked; None: against the system's authorities.
     """
 
     guard: AddressGuard
     tls: ssl.SSLContext | None = field(default=None, repr=False)
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> CallbackAnswer:
-        """POST `body`; returns the answer, whatever it is.
+        """POST `body`, and return the answer, whatever its status.
 
         Raises:
             ServiceRefused: the address is not allowed.
             ServiceUnreachable: there is no connection, or it broke.
             CallTimeout: no answer came in time.
-            BadGateway: what came is no answer.
+            BadGateway: the answer is not HTTP.
         """
         with trio.move_on_after(CALLBACK_SECONDS):
             try:
@@ -88,7 +88,7 @@ class CallbackClient:
             exchange = await connections.send(request)
             async with HttpPieces("callback", exchange) as pieces:
                 await _discard(pieces)
-            return CallbackAnswer(exchange.response.status, _retry_after_ms(exchange.response.headers))
+            return CallbackAnswer(exchange.response.status, retry_after_ms(exchange.response.headers))
         except (httpcore.NetworkError, httpcore.TimeoutException) as error:
             raise ServiceUnreachable(f"There is no connection to the receiver: {_cause(error)}.") from error
         except (httpcore.RemoteProtocolError, httpcore.LocalProtocolError) as error:
@@ -97,16 +97,8 @@ class CallbackClient:
             await connections.aclose()
 
 
-def _retry_after_ms(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """Read `Retry-After` in seconds; its other form, a date, is as good as none."""
-    for name, value in headers:
-        if name.lower() == b"retry-after" and value.isdigit() and len(value) <= _DIGITS:
-            return int(value) * 1000
-    return None
-
-
 async def _discard(pieces: HttpPieces) -> None:
-    """Take the beginning of a body off the line; the answer counts, whatever becomes of its body."""
+    """Read the beginning of a body and throw it away; errors in it are ignored: the status is known."""
     size = 0
     try:
         while size < _ANSWER_BYTES and (part := await pieces.receive()) is not None:
@@ -117,12 +109,12 @@ async def _discard(pieces: HttpPieces) -> None:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """Read the authorities that are commonly trusted, once: it takes longer than a request."""
+    """Load the system's authorities, once: it takes longer than a request."""
     return httpcore.default_ssl_context()
 
 
 def _cause(error: Exception) -> str:
-    """Say what went wrong: of a certificate in full, of a connection without the address that it had."""
+    """Describe an error: of a certificate in full, of a connection without its address: clients must not learn it."""
     deeper: BaseException | None = error
     while deeper is not None:
         if isinstance(deeper, ssl.SSLCertVerificationError):

@@ -1,36 +1,80 @@
-"""Conversation: keeps what was said."""
+"""Conversation: stores the messages of conversations."""
 
+from functools import partial
 from typing import Any, Final
 
 from attrs import fields as fields_of
 from attrs import frozen
 
+from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.answers import title
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.codec import structure
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, InvalidBody
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.page import Page
-from orchestrator.models.plans.service_operations import OPERATIONS
+from orchestrator.models.downstream.operation import Fallback, Operation, Owner, PlanAccess
 from orchestrator.models.sessions.chat import HistoryMessage
 
-CREATE: Final = OPERATIONS["conversation", "create"]
-APPEND: Final = OPERATIONS["conversation", "append"]
-MESSAGES: Final = OPERATIONS["conversation", "messages"]
-DELETE: Final = OPERATIONS["conversation", "delete"]
-CONTEXT: Final = OPERATIONS["conversation", "context"]
+_operation = partial(Operation, "conversation", domain="conversation", idempotent=True)
+_MESSAGES: Final = "/api/v1/conversations/{conversation_id}/messages"
+_OWNERS: Final = {"conversation_id": Owner.SESSION, "message_id": Owner.SERVICE}
+
+CREATE: Final = _operation(
+    "create",
+    "POST",
+    "/api/v1/conversations",
+    required=("user_id", "agent_id"),
+    optional=("conversation_id", "session_id"),
+    plan=PlanAccess(
+        "chat:write",
+        {
+            "user_id": Owner.USER,
+            "agent_id": Owner.TENANT,
+            "conversation_id": Owner.SESSION,
+            "session_id": Owner.SESSION,
+        },
+    ),
+    fallback=Fallback("the turn goes on; the next one begins the conversation"),
+)
+APPEND: Final = _operation(
+    "append",
+    "POST",
+    _MESSAGES,
+    required=("role", "content"),
+    optional=("message_id", "content_type", "created_at", "metadata"),
+    plan=PlanAccess("chat:write", _OWNERS),
+    fallback=Fallback("the message stays in the window that is kept here"),
+)
+MESSAGES: Final = _operation(
+    "messages",
+    "GET",
+    _MESSAGES,
+    optional=("before", "after", "limit"),
+    plan=PlanAccess("chat:read", _OWNERS),
+    fallback=Fallback("the end of the conversation, as it is kept here"),
+)
+DELETE: Final = _operation("delete", "DELETE", f"{_MESSAGES}/{{message_id}}", plan=PlanAccess("chat:write", _OWNERS))
+CONTEXT: Final = _operation(
+    "context",
+    "GET",
+    "/api/v1/internal/context/{conversation_id}",
+    optional=("max_tokens", "message_count"),
+    plan=PlanAccess("chat:read", _OWNERS),
+    fallback=Fallback("the window that is kept here"),
+)
 _FIELDS: Final = {attribute.name for attribute in fields_of(HistoryMessage)}
 
 
 @frozen
 class ConversationContext:
-    """What an agent is told of the conversation so far."""
+    """Context of an agent: the conversation so far."""
 
     messages: list[dict[str, Any]]
     summary: str
     total_tokens: int
-    has_more: bool
 
 
 @frozen
@@ -42,7 +86,7 @@ class ConversationClient:
     async def create(
         self, call: CallContext, conversation_id: str, *, session_id: str, user_id: str, agent_id: str
     ) -> str:
-        """Begin a conversation and return its id: the proposed one, unless the service has its own way."""
+        """Create a conversation and return its id: the proposed one, unless the service chooses another."""
         parameters = {
             "conversation_id": conversation_id,
             "user_id": user_id,
@@ -70,7 +114,7 @@ class ConversationClient:
     ) -> Page[HistoryMessage]:
         """Return messages, oldest first: the last ones, or those before or after a message.
 
-        The page's cursor is the message to go on from: with `after` where that was given, else with `before`.
+        The page's cursor is the message to continue from: with `after` where that was given, else with `before`.
         """
         parameters = {"conversation_id": conversation_id, "before": before, "after": after, "limit": limit}
         answer = payload(await self.transport.call(call, MESSAGES, parameters))
@@ -79,13 +123,13 @@ class ConversationClient:
         return Page(items, items[-1 if after else 0].message_id if more else None)
 
     async def delete(self, call: CallContext, conversation_id: str, message_id: str) -> None:
-        """Take a message out."""
+        """Delete a message."""
         await self.transport.call(call, DELETE, {"conversation_id": conversation_id, "message_id": message_id})
 
     async def context(
         self, call: CallContext, conversation_id: str, *, max_tokens: int, message_count: int
     ) -> ConversationContext:
-        """Return what an agent should know of the conversation."""
+        """Return the context of an agent: the end of the conversation, within `max_tokens`."""
         parameters = {
             "conversation_id": conversation_id,
             "max_tokens": max_tokens,
@@ -96,8 +140,15 @@ class ConversationClient:
             answer.mappings("messages"),
             answer.text("context_summary", ""),
             answer.whole("total_tokens", 0),
-            answer.truth("has_more", default=False),
         )
+
+
+CONVERSATION: Final = ServiceRecord(
+    "conversation",
+    ConversationClient,
+    (CREATE, APPEND, MESSAGES, DELETE, CONTEXT),
+    ServiceSettings(timeout=5.0),
+)
 
 
 def _said(service: str, fields: dict[str, Any]) -> HistoryMessage:

@@ -1,20 +1,48 @@
-"""Tool Registry: knows the tools of agents, and runs them."""
+"""Tool Registry: lists the tools of agents, and runs them."""
 
+from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.common.call import CallContext
+from orchestrator.models.downstream.operation import Fallback, Operation, Owner, PlanAccess
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
-from orchestrator.models.plans.service_operations import OPERATIONS
 from orchestrator.models.tasks.waits import Callback
 
-LIST: Final = OPERATIONS["tool_registry", "list"]
-GET: Final = OPERATIONS["tool_registry", "get"]
-EXECUTE: Final = OPERATIONS["tool_registry", "execute"]
-ASYNC_EXECUTE: Final = OPERATIONS["tool_registry", "async_execute"]
+_operation = partial(Operation, "tool_registry", domain="tool")
+_OWNERS: Final = {"tool_id": Owner.TENANT, "agent_id": Owner.TENANT}
+
+LIST: Final = _operation(
+    "list",
+    "GET",
+    "/api/v1/tools",
+    optional=("agent_id",),
+    idempotent=True,
+    plan=PlanAccess("tool:read", _OWNERS),
+    fallback=Fallback("the list that was known last, else none", 600.0),
+)
+GET: Final = _operation("get", "GET", "/api/v1/tools/{tool_id}", idempotent=True, plan=PlanAccess("tool:read", _OWNERS))
+EXECUTE: Final = _operation(
+    "execute",
+    "POST",
+    "/api/v1/tools/execute",
+    required=("tool_id", "parameters"),
+    plan=PlanAccess("tool:execute", _OWNERS),
+    fallback=Fallback("the agent is told, and decides"),
+)
+ASYNC_EXECUTE: Final = _operation(
+    "async_execute",
+    "POST",
+    "/api/v1/tools/async-execute",
+    required=("tool_id", "parameters"),
+    optional=("task_id",),
+    delegable=True,
+    plan=PlanAccess("tool:execute", _OWNERS),
+)
 
 
 @frozen
@@ -32,7 +60,7 @@ class ToolRegistryClient:
         return payload(await self.transport.call(call, GET, {"tool_id": tool_id})).fields
 
     async def execute(self, call: CallContext, tool_id: str, parameters: dict[str, Any]) -> ToolOutcome:
-        """Run a tool and wait for it; a tool that failed is an outcome too."""
+        """Run a tool and wait for its outcome; a failure of the tool is an outcome too."""
         asked = {"tool_id": tool_id, "parameters": parameters}
         answer = payload(await self.transport.call(call, EXECUTE, asked))
         status = answer.text("status")
@@ -45,9 +73,12 @@ class ToolRegistryClient:
     async def async_execute(
         self, call: CallContext, tool_id: str, parameters: dict[str, Any], callback: Callback
     ) -> str:
-        """Start a tool that answers later, by `task.*`; returns the name that the registry gives it, or nothing."""
+        """Start a tool that answers later, by `task.*`; returns the registry's execution id, or an empty string."""
         asked = {"tool_id": tool_id, "parameters": parameters, "task_id": callback.task_id}
         answer = await self.transport.call(
             call, ASYNC_EXECUTE, asked, task_id=callback.task_id, callback_token=callback.token
         )
         return payload(answer).text("execution_id", "")
+
+
+TOOL_REGISTRY: Final = ServiceRecord("tool_registry", ToolRegistryClient, (LIST, GET, EXECUTE, ASYNC_EXECUTE))

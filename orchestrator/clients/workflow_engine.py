@@ -1,21 +1,46 @@
-"""Workflow Engine: runs the workflows that it knows."""
+"""Workflow Engine: runs the workflows that are defined there."""
 
+from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.common.call import CallContext
-from orchestrator.models.plans.service_operations import OPERATIONS
+from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
+from orchestrator.models.tasks.waits import Callback
 
-DEFINITIONS: Final = OPERATIONS["workflow_engine", "definitions"]
-DEFINITION: Final = OPERATIONS["workflow_engine", "definition"]
-VALIDATE: Final = OPERATIONS["workflow_engine", "validate"]
-EXECUTE: Final = OPERATIONS["workflow_engine", "execute"]
-EXECUTION: Final = OPERATIONS["workflow_engine", "get"]
-CANCEL: Final = OPERATIONS["workflow_engine", "cancel"]
-INPUT: Final = OPERATIONS["workflow_engine", "input"]
+_PLAN: Final = PlanAccess(
+    "workflow:execute",
+    {"workflow_id": Owner.TENANT, "execution_id": Owner.SERVICE, "node_id": Owner.SERVICE},
+)
+_operation = partial(Operation, "workflow_engine", domain="workflow", plan=_PLAN)
+_DEFINITIONS: Final = "/api/v1/workflow/definitions"
+_EXECUTION: Final = "/api/v1/workflow/executions/{execution_id}"
+
+DEFINITIONS: Final = _operation("definitions", "GET", _DEFINITIONS, idempotent=True)
+DEFINITION: Final = _operation("definition", "GET", f"{_DEFINITIONS}/{{workflow_id}}", idempotent=True)
+VALIDATE: Final = _operation(
+    "validate",
+    "POST",
+    "/api/v1/workflow/validate",
+    required=("steps",),
+    optional=("workflow_id", "version", "name", "description"),
+    idempotent=True,
+)
+EXECUTE: Final = _operation(
+    "execute",
+    "POST",
+    "/api/v1/workflow/execute",
+    required=("workflow_id", "input"),
+    optional=("task_id",),
+    delegable=True,
+)
+EXECUTION: Final = _operation("get", "GET", _EXECUTION, idempotent=True)
+CANCEL: Final = _operation("cancel", "POST", f"{_EXECUTION}/cancel", optional=("reason",), idempotent=True)
+INPUT: Final = _operation("input", "POST", f"{_EXECUTION}/input", required=("node_id", "input"))
 
 
 @frozen
@@ -32,17 +57,16 @@ class WorkflowEngineClient:
         """Return one workflow."""
         return payload(await self.transport.call(call, DEFINITION, {"workflow_id": workflow_id})).fields
 
-    async def validate(self, call: CallContext, definition: dict[str, Any]) -> dict[str, Any]:
-        """Return what the engine thinks of a definition."""
-        return payload(await self.transport.call(call, VALIDATE, definition)).fields
-
-    async def execute(self, call: CallContext, workflow_id: str, input_: dict[str, Any], *, task_id: str) -> str:
-        """Start a workflow and return the id of its execution."""
-        asked = {"workflow_id": workflow_id, "input": input_, "task_id": task_id}
-        return payload(await self.transport.call(call, EXECUTE, asked, task_id=task_id)).text("execution_id")
+    async def execute(self, call: CallContext, workflow_id: str, input_: Any, callback: Callback) -> str:
+        """Start a workflow that reports to `callback`; returns the id of its execution."""
+        asked = {"workflow_id": workflow_id, "input": input_, "task_id": callback.task_id}
+        answer = await self.transport.call(
+            call, EXECUTE, asked, task_id=callback.task_id, callback_token=callback.token
+        )
+        return payload(answer).text("execution_id")
 
     async def execution(self, call: CallContext, execution_id: str) -> dict[str, Any]:
-        """Return how an execution stands."""
+        """Return the state of an execution."""
         return payload(await self.transport.call(call, EXECUTION, {"execution_id": execution_id})).fields
 
     async def cancel(self, call: CallContext, execution_id: str, reason: str | None = None) -> None:
@@ -50,6 +74,13 @@ class WorkflowEngineClient:
         await self.transport.call(call, CANCEL, {"execution_id": execution_id, "reason": reason})
 
     async def answer_input(self, call: CallContext, execution_id: str, node_id: str, input_: Any) -> None:
-        """Hand on what a user answered to a workflow that waits for it."""
+        """Send a user's input to a workflow that waits for it."""
         asked = {"execution_id": execution_id, "node_id": node_id, "input": input_}
         await self.transport.call(call, INPUT, asked)
+
+
+WORKFLOW_ENGINE: Final = ServiceRecord(
+    "workflow_engine",
+    WorkflowEngineClient,
+    (DEFINITIONS, DEFINITION, VALIDATE, EXECUTE, EXECUTION, CANCEL, INPUT),
+)

@@ -2,22 +2,21 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
 import cattrs
 import typed_settings
-from attrs import fields, frozen
+from attrs import Attribute, fields, frozen
 from attrs import has as is_attrs
-from typed_settings.exceptions import InvalidSettingsError
-from typed_settings.types import LoadedSettings, LoaderMeta, OptionInfo, OptionList, SettingsClass
+from typed_settings.types import LoadedSettings, LoaderMeta, OptionList, SettingsClass
 
-from orchestrator.config.settings import AgentOrchestratorSettings, ServicesSettings
+from orchestrator.config.settings import AgentOrchestratorSettings
 
 PREFIX: Final = "ORCH_"
 CLI_VARIABLES: Final = ("ORCH_API_URL", "ORCH_TENANT", "ORCH_TOKEN", "ORCH_PROFILE", "ORCH_API_KEY")
 """Variables of the command line, which are no settings of the service."""
-SERVICE_NAMES: Final = tuple(attribute.name for attribute in fields(ServicesSettings))
 _TYPES: Final = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
@@ -53,92 +52,84 @@ class SettingOrigin:
 
 
 class _Environment:
-    """A loader of typed-settings: variables, and for secrets the files that `…_FILE` variables name."""
+    """A loader of typed-settings: variables, for secrets the files that `…_FILE` variables name, else the defaults.
 
-    def __init__(self, environ: Mapping[str, str], skip: frozenset[str]) -> None:
+    What can't be read keeps its default, and is told in `faults`.
+    """
+
+    def __init__(self, environ: Mapping[str, str], defaults: AgentOrchestratorSettings) -> None:
         self.environ = environ
-        self.skip = skip
-        self.secrets = {path for path, _, notes in _walk(AgentOrchestratorSettings()) if notes["secret"]}
-        self.unreadable: list[str] = []
+        self.defaults = defaults
+        self.converter = _converter()
+        self.faults: list[str] = []
 
     def __call__(self, settings_cls: SettingsClass, options: OptionList) -> LoadedSettings:
         found: dict[str, Any] = {}
-        for option in options:
-            value = None if option.path in self.skip else self._value(option)
-            if value is not None:
-                *parents, leaf = option.path.split(".")
-                place = found
-                for parent in parents:
-                    place = place.setdefault(parent, {})
-                place[leaf] = value
+        for path, value, attribute in _walk(self.defaults):
+            *parents, leaf = path.split(".")
+            place = reduce(lambda outer, name: outer.setdefault(name, {}), parents, found)
+            place[leaf] = self._value(path, value, attribute)
         return LoadedSettings(found, LoaderMeta("environment"))
 
-    def _value(self, option: OptionInfo) -> str | None:
-        name = variable(option.path)
+    def _value(self, path: str, default: Any, attribute: "Attribute[Any]") -> Any:
+        text = self._text(path, secret=attribute.metadata["secret"])
+        if text is None:
+            return default
+        kind = attribute.type or str
+        try:
+            return self.converter.structure(text, kind)
+        except ValueError:
+            self.faults.append(f"{variable(path)}: expected {_TYPES.get(kind.__name__, kind.__name__)}")
+            return default
+
+    def _text(self, path: str, *, secret: bool) -> str | None:
+        name = variable(path)
         if name in self.environ:
             return self.environ[name]
-        if option.path not in self.secrets or f"{name}_FILE" not in self.environ:
+        if not secret or f"{name}_FILE" not in self.environ:
             return None
-        path = Path(self.environ[f"{name}_FILE"])
         try:
-            return path.read_text(encoding="utf-8").strip()
+            return Path(self.environ[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            self.unreadable.append(f"{name}_FILE: expected a file that can be read: {error}")
+            self.faults.append(f"{name}_FILE: expected a file that can be read: {error}")
             return None
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> AgentOrchestratorSettings:
+def load_settings(
+    defaults: AgentOrchestratorSettings, environ: Mapping[str, str] | None = None
+) -> AgentOrchestratorSettings:
     """Read the settings.
 
     Args:
+        defaults: what holds where nothing is set; the services that it names can be set, and no others.
         environ: instead of the process's own environment.
 
     Raises:
         SettingsFault: with every fault, each naming its variable and what was expected, never the value.
     """
     environ = os.environ if environ is None else environ
-    faults = [f"{name}: there is no such setting" for name in sorted(_unknown(environ))]
-    loader = _Environment(environ, frozenset())
-    try:
-        settings = _load(loader)
-    except InvalidSettingsError:
-        bad = {path for path, _, _ in _walk(AgentOrchestratorSettings()) if _unreadable(path, environ)}
-        if not bad:
-            raise
-        faults += [f"{variable(path)}: expected {_type_of(path)}" for path in sorted(bad)]
-        settings = _load(_Environment(environ, frozenset(bad)))
-    faults += loader.unreadable
-    faults += [fault for path, value, notes in _walk(settings) if (fault := _fault(path, value, notes))]
+    loader = _Environment(environ, defaults)
+    settings = typed_settings.load_settings(AgentOrchestratorSettings, [loader], converter=loader.converter)
+    faults = [f"{name}: there is no such setting" for name in sorted(_unknown(environ, defaults))]
+    faults += loader.faults
+    faults += [fault for path, value, attribute in _walk(settings) if (fault := _fault(path, value, attribute))]
     faults += _contradictions(settings)
     if faults:
         raise SettingsFault(faults, settings)
     return settings
 
 
-def origins(settings: AgentOrchestratorSettings, environ: Mapping[str, str] | None = None) -> list[SettingOrigin]:
+def origins(
+    settings: AgentOrchestratorSettings, defaults: AgentOrchestratorSettings, environ: Mapping[str, str]
+) -> list[SettingOrigin]:
     """Say of every setting what is in force and where it came from."""
-    environ = os.environ if environ is None else environ
-    defaults = {path: value for path, value, _ in _walk(AgentOrchestratorSettings())}
+    by_path = {path: value for path, value, _ in _walk(defaults)}
     return [
-        SettingOrigin(path, value, defaults[path], _source(path, environ), notes["help"], notes["secret"])
+        SettingOrigin(
+            path, value, by_path[path], _source(path, environ), notes.metadata["help"], notes.metadata["secret"]
+        )
         for path, value, notes in _walk(settings)
     ]
-
-
-def _unreadable(path: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether the value of one setting can't be read as what it has to be."""
-    if _source(path, environ) == "default":
-        return False
-    others = frozenset(other for other, _, _ in _walk(AgentOrchestratorSettings()) if other != path)
-    try:
-        _load(_Environment(environ, others))
-    except InvalidSettingsError:
-        return True
-    return False
-
-
-def _load(loader: _Environment) -> AgentOrchestratorSettings:
-    return typed_settings.load_settings(AgentOrchestratorSettings, [loader], converter=_converter())
 
 
 def _converter() -> cattrs.Converter:
@@ -152,17 +143,22 @@ def _items(value: Any, _: Any) -> tuple[str, ...]:
     return tuple(stripped for item in items if (stripped := item.strip()))
 
 
-def _walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+def _walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any, "Attribute[Any]"]]:
+    """Yield every setting: its path, its value, and how it is declared."""
     for attribute in fields(type(settings)):
         value = getattr(settings, attribute.name)
-        if is_attrs(type(value)):
+        if isinstance(value, Mapping):
+            for name, one in value.items():
+                yield from _walk(one, f"{prefix}{attribute.name}.{name}.")
+        elif is_attrs(type(value)):
             yield from _walk(value, f"{prefix}{attribute.name}.")
         else:
-            yield prefix + attribute.name, value, attribute.metadata
+            yield prefix + attribute.name, value, attribute
 
 
-def _fault(path: str, value: Any, notes: Mapping[str, Any]) -> str | None:
-    expected = notes["check"](value) if notes["check"] else None
+def _fault(path: str, value: Any, attribute: "Attribute[Any]") -> str | None:
+    check = attribute.metadata["check"]
+    expected = check(value) if check else None
     return f"{variable(path)}: expected {expected}" if expected else None
 
 
@@ -175,23 +171,14 @@ def _contradictions(settings: AgentOrchestratorSettings) -> Iterator[str]:
         yield f"{variable('suspend_after')}: expected more than pause_after and less than archive_after"
 
 
-def _unknown(environ: Mapping[str, str]) -> set[str]:
+def _unknown(environ: Mapping[str, str], defaults: AgentOrchestratorSettings) -> set[str]:
     """Find misspelt variables; those of the command line (`ORCH_API_URL` and its like) are not the service's."""
     known = set(CLI_VARIABLES)
-    for path, _, notes in _walk(AgentOrchestratorSettings()):
+    for path, _, attribute in _walk(defaults):
         known.add(variable(path))
-        if notes["secret"]:
+        if attribute.metadata["secret"]:
             known.add(f"{variable(path)}_FILE")
     return {name for name in environ if name.startswith(PREFIX) and name not in known}
-
-
-def _type_of(path: str) -> str:
-    owner: Any = AgentOrchestratorSettings()
-    *parents, leaf = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    kind = next(attribute.type for attribute in fields(type(owner)) if attribute.name == leaf)
-    return _TYPES.get(getattr(kind, "__name__", str(kind)), "a list, its items separated by commas")
 
 
 def _source(path: str, environ: Mapping[str, str]) -> str:

@@ -4,9 +4,9 @@ Each comes from the environment: `ORCH_` and the field's name in capitals, neste
 (`ORCH_SERVICES__QUERY__URL`). Durations are in seconds. `config.loading` reads and checks them.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
-from attrs import fields, frozen
+from attrs import field, frozen
 
 from orchestrator.config.checks import (
     api_key,
@@ -39,14 +39,6 @@ class JwtSettings:
     )
 
 
-def _criticality(default: str) -> Any:
-    return setting(
-        default,
-        says="How soon it is left alone where it fails: `critical`, `standard` or `non_critical`.",
-        check=one_of("critical", "standard", "non_critical"),
-    )
-
-
 @frozen
 class ServiceSettings:
     """Where a downstream service is, and how long to wait for it."""
@@ -61,56 +53,14 @@ class ServiceSettings:
     transport: str = setting(
         "http", says="How it is asked: over `http`, or through its `queue` in Redis.", check=one_of("http", "queue")
     )
-    criticality: str = _criticality("standard")
+    criticality: str = setting(
+        "standard",
+        says="How soon it is left alone where it fails: `critical`, `standard` or `non_critical`.",
+        check=one_of("critical", "standard", "non_critical"),
+    )
     max_concurrency: int = setting(
         256, says="Calls of one process at once, at most; fewer while it is slow.", check=between(1, 10_000)
     )
-
-
-@frozen
-class QuickServiceSettings(ServiceSettings):
-    """A service that only looks things up, and that a turn does not wait for long."""
-
-    timeout: float = setting(5.0, says="Deadline of an answer, in seconds.", check=between(0.05, 600))
-
-
-@frozen
-class CriticalLookupSettings(QuickServiceSettings):
-    """The same, where nothing goes on without it."""
-
-    criticality: str = _criticality("critical")
-
-
-@frozen
-class CriticalServiceSettings(ServiceSettings):
-    """A service without which nothing goes on."""
-
-    criticality: str = _criticality("critical")
-
-
-@frozen
-class NonCriticalServiceSettings(ServiceSettings):
-    """A service that can be done without for a minute."""
-
-    criticality: str = _criticality("non_critical")
-
-
-@frozen
-class ServicesSettings:
-    """The seven downstream services."""
-
-    conversation: QuickServiceSettings = QuickServiceSettings()
-    agent_management: CriticalLookupSettings = CriticalLookupSettings()
-    agent_execution: CriticalServiceSettings = CriticalServiceSettings()
-    workflow_engine: ServiceSettings = ServiceSettings()
-    tool_registry: ServiceSettings = ServiceSettings()
-    query: ServiceSettings = ServiceSettings()
-    embedding: NonCriticalServiceSettings = NonCriticalServiceSettings()
-
-    @property
-    def queued(self) -> tuple[str, ...]:
-        """The services that are asked through their queues."""
-        return tuple(each.name for each in fields(type(self)) if getattr(self, each.name).transport == "queue")
 
 
 @frozen
@@ -212,4 +162,10 @@ class AgentOrchestratorSettings:
 
     gateway: GatewaySettings = GatewaySettings()  # noqa: RUF009 - frozen
     tiers: TiersSettings = TiersSettings()  # noqa: RUF009 - frozen
-    services: ServicesSettings = ServicesSettings()
+    services: Mapping[str, ServiceSettings] = field(factory=dict)
+    """By service; which there are, and their defaults, is known to who loads the settings."""
+
+    @property
+    def uses_queues(self) -> bool:
+        """Whether a service is asked through its queue."""
+        return any(service.transport == "queue" for service in self.services.values())

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from orchestrator.models.common.principal import Role
+from orchestrator.models.downstream.operation import Operations
 from orchestrator.models.plans.orchestration import OrchestrationPlan
-from orchestrator.models.plans.service_operations import OPERATIONS
 
 _USER: Final = frozenset(
     {
@@ -35,18 +35,16 @@ ROLE_PERMISSIONS: Final[dict[Role, frozenset[str]]] = {
 }
 """The permissions of a token that carries a `role` but no `permissions`."""
 
-_OF_PLANS: Final = {
-    "conversation": ("chat:read", "chat:write"),
-    "agent_management": ("agent:read", "agent:write"),
-    "tool_registry": ("tool:read", "tool:execute"),
-}
-"""What calls of a service take that only read, and what the others take, beside the permission to run a plan."""
 
+def needed_by(plan: OrchestrationPlan, operations: Operations) -> Iterator[tuple[str, str]]:
+    """Yield what the calls of a plan take, as the routes that do the same would: (place, permission).
 
-def needed_by(plan: OrchestrationPlan) -> Iterator[tuple[str, str]]:
-    """Yield what the calls of a plan without faults take, as the routes that do the same would: (place, permission)."""
+    Args:
+        plan: one without faults: plans may call all its operations.
+        operations: all that there are.
+    """
     for name, call in plan.calls.items():
         for place, step in ((f"calls.{name}", call), (f"calls.{name}.compensate", call.compensate)):
-            if step is not None and step.service in _OF_PLANS:
-                reads, writes = _OF_PLANS[step.service]
-                yield place, reads if OPERATIONS[step.service, step.operation].method == "GET" else writes
+            access = operations[step.service, step.operation].plan if step is not None else None
+            if access is not None:
+                yield place, access.permission

@@ -1,1 +1,1 @@
-"""The development platform: an embedded Redis and stand-ins of the seven services."""
+"""The development platform: an embedded Redis and stand-ins of the downstream services."""

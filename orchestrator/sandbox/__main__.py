@@ -16,7 +16,7 @@ from orchestrator.sandbox.platform import run_sandbox
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where conversations are kept; default: in memory.")
 @click.option("--fixtures", type=click.Path(path_type=Path, exists=True), help="Other tenants, agents and documents.")
 @click.option("--docs", type=click.Path(path_type=Path, exists=True), help="Another documentation for docs-guide.")
-@click.option("--exit-with-stdin", is_flag=True, help="End when standard input ends: when whoever started it has gone.")
+@click.option("--exit-with-stdin", is_flag=True, help="End when standard input ends: with the parent process.")
 def main(
     port: int,
     orchestrator_url: str | None,
@@ -25,10 +25,10 @@ def main(
     docs: Path | None,
     exit_with_stdin: bool,
 ) -> None:
-    """Run stand-ins of the seven services; prints one line with their address when they are ready.
+    """Run stand-ins of the downstream services; prints one line with their address when they are ready.
 
-    The key for the orchestrator's internal API comes from SANDBOX_INTERNAL_API_KEY, and where the queues of services
-    are from SANDBOX_REDIS_URL: no list of processes shows them.
+    The key for the orchestrator's internal API comes from SANDBOX_INTERNAL_API_KEY, and the Redis of the services'
+    queues from SANDBOX_REDIS_URL: no list of processes shows them.
     """
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""Where the fixtures and the documentation lie, and the fixtures as records."""
+"""Folders of the fixtures and the documentation, and the fixtures as records."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ def data_folder(name: str) -> Path:
 
 @frozen
 class Fixtures:
-    """What the sandbox's services know from the start."""
+    """Initial data of the sandbox's services."""
 
     folder: Path
     tenants: dict[str, dict[str, Any]]
@@ -29,7 +29,7 @@ class Fixtures:
     workflows: dict[str, dict[str, Any]] = field(factory=dict)
 
     def tenant(self, tenant_id: str) -> dict[str, Any]:
-        """Return a tenant; one that is not listed has what `*` has."""
+        """Return a tenant; one that is not listed gets the data of `*`."""
         return self.tenants.get(tenant_id) or self.tenants[ANY_TENANT]
 
     def has_agent(self, tenant_id: str, agent_id: str) -> bool:

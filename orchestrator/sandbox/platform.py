@@ -1,9 +1,11 @@
-"""The sandbox: the seven services behind one port of the loopback."""
+"""The sandbox: a stand-in of every downstream service, behind one port of the loopback."""
 
-from collections import OrderedDict
+import sys
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from ssl import SSLContext
 
@@ -11,15 +13,9 @@ import httpx
 import trio
 from attrs import field, frozen
 
+from orchestrator.clients.registry import SERVICES
 from orchestrator.sandbox.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
 from orchestrator.sandbox.retrieval.library import Library
-from orchestrator.sandbox.services.agent_execution import AgentExecutionService
-from orchestrator.sandbox.services.agent_management import AgentManagementService
-from orchestrator.sandbox.services.conversation import ConversationService
-from orchestrator.sandbox.services.embedding import EmbeddingService
-from orchestrator.sandbox.services.query import QueryService
-from orchestrator.sandbox.services.tool_registry import ToolRegistryService
-from orchestrator.sandbox.services.workflow_engine import WorkflowEngineService
 from orchestrator.sandbox.serving.control import Calls, Control
 from orchestrator.sandbox.serving.faults import Faults, InjectedFault, InjectedFaultKind, cut, parse_fault, strike
 from orchestrator.sandbox.serving.gateway import GatewayClient
@@ -27,7 +23,8 @@ from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, jso
 from orchestrator.sandbox.serving.model_server import model_from_environment
 from orchestrator.sandbox.serving.queue_server import QueueServer
 from orchestrator.sandbox.serving.repetitions import Repetitions
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn
 from orchestrator.sandbox.serving.usage import Spent
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
@@ -35,9 +32,9 @@ from orchestrator.store.redis.connection import open_redis
 
 @frozen
 class Platform:
-    """Leads each request to its service, by way of the faults that were asked for."""
+    """Routes each request to its stand-in, and injects the requested faults."""
 
-    services: Mapping[str, Service]
+    services: Mapping[str, StandIn]
     control: Control
     faults: Faults
     calls: Calls
@@ -47,45 +44,49 @@ class Platform:
         """Answer a request."""
         if request.segments[0] == "control":
             return self.control.answer(request)
-        service = self.services.get(request.segments[0])
-        if service is None:
+        name = request.segments[0]
+        if name not in self.services:
             message = f"There is no such service; there are {', '.join(self.services)}."
             return json_reply({"error": {"code": "SANDBOX_NOTF_001", "message": message}}, 404)
         try:
-            return await self._serve(service, request)
+            return await self._serve(name, self.services[name], request)
         except SandboxRefusal as refusal:
             return refusal.reply()
+        except Exception:  # noqa: BLE001 - the boundary: a fault of one operation is reported, and answered with 500
+            traceback.print_exc(file=sys.stderr)
+            return json_reply({"error": {"code": "SANDBOX_SYS_001", "message": "The sandbox has a fault."}}, 500)
 
-    async def _serve(self, service: Service, request: Request) -> SandboxAnswer:
+    async def _serve(self, name: str, service: StandIn, request: Request) -> SandboxAnswer:
         path = request.segments[1:]
         found = None if path == ("health",) else service.find(request.method, path)
-        operation = "health" if found is None else found[0].operation
-        self.calls[service.name, operation] += 1
-        fault = self._fault(service, operation, request)
+        operation = "health" if found is None else found[0].operation.name
+        self.calls[name, operation] += 1
+        fault = self._fault(name, operation, request)
         struck = None if fault is None else await strike(fault)
         if struck is not None:
             return struck
         if found is None:
-            answer: SandboxAnswer = json_reply({"status": "healthy", "service": service.name})
+            answer: SandboxAnswer = json_reply({"status": "healthy", "service": name})
         else:
-            answer = await self._call(found[0], service.unpack(request, found[1]))
+            route, params = found
+            answer = await self._call(route, service.unpack(route.operation, request, params))
         return cut(answer) if fault is not None and fault.kind is InjectedFaultKind.CUT else answer
 
-    def _fault(self, service: Service, operation: str, request: Request) -> InjectedFault | None:
+    def _fault(self, service: str, operation: str, request: Request) -> InjectedFault | None:
         asked = request.headers.get("x-sandbox-fault")
         if asked is None:
-            return self.faults.take(service.name, operation)
+            return self.faults.take(service, operation)
         try:
             return parse_fault(asked)
         except ValueError:
             raise SandboxRefusal(400, "SANDBOX_VAL_001", f"X-Sandbox-Fault can't be {asked!r}.") from None
 
     async def _call(self, route: SandboxRoute, call: SandboxCall) -> SandboxAnswer:
-        """Do an operation; where it creates something, a repeated key gets the first answer again."""
+        """Run an operation; where it creates something, a repeated idempotency key gets the first answer again."""
         key = call.request.headers.get("idempotency-key")
         if key is None or not route.creates:
             return await route.handler(call)
-        name = (call.prefix, route.operation, call.tenant_id, *call.params.values(), key)
+        name = (call.prefix, route.operation.name, call.tenant_id, *call.params.values(), key)
         return await self._repetitions.once(name, lambda: route.handler(call))
 
 
@@ -97,24 +98,24 @@ class Sandbox:
     fixtures: Fixtures
     faults: Faults
     calls: Calls
-    """How often each operation was called: `calls["conversation", "append"]`."""
+    """Number of calls by operation: `calls["conversation", "append"]`."""
     spent: Spent
-    """What Query and Embedding have spent."""
+    """Usage that Query and Embedding have counted."""
     _gateway: GatewayClient
     _names: tuple[str, ...]
 
     @property
     def url(self) -> str:
-        """The address of the whole."""
+        """Base URL of the sandbox."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def urls(self) -> dict[str, str]:
-        """The base address of each service, by its name."""
+        """Base URL of each service, by its name."""
         return {name: f"{self.url}/{name}" for name in self._names}
 
     def connect(self, orchestrator_url: str, internal_api_key: str | None) -> None:
-        """Say where the orchestrator is, for a sandbox that was started before it."""
+        """Set the address of the orchestrator, for a sandbox that was started before it."""
         self._gateway.url = orchestrator_url
         self._gateway.api_key = internal_api_key
 
@@ -131,17 +132,17 @@ async def run_sandbox(
     prepare: bool = False,
     redis_url: str | None = None,
 ) -> AsyncIterator[Sandbox]:
-    """Run the seven services inside the block.
+    """Run a stand-in of every service inside the block.
 
     Args:
         fixtures: tenants, agents, tools, workflows and documents; default: the project's own.
         port: a loopback port; 0 takes a free one.
-        orchestrator_url: where agents reach Query and Embedding, and where news of delegated work go.
+        orchestrator_url: its gateway serves the agents, and receives the updates of delegated work.
         internal_api_key: presented there as `X-API-Key`.
-        data_dir: where conversations are kept; None keeps them in memory.
+        data_dir: conversations are stored there; None: in memory.
         docs: the collection `docs`; default: the project's own documentation.
-        prepare: whether to index the documents at once, not with the first question; it takes a second of a thread.
-        redis_url: where the services are asked through their queues too; None: they are not.
+        prepare: whether to index the documents at the start, not at the first question; it takes a second of a thread.
+        redis_url: the services read their queues there too; None: they have no queues.
 
     Raises:
         OSError: the port is taken.
@@ -149,41 +150,37 @@ async def run_sandbox(
     """
     known = load_fixtures(fixtures)
     library = Library(docs or data_folder("docs"), known.folder / "documents")
-    conversation = ConversationService(data_dir)
     listener = await listen(port)
     faults, calls, spent = Faults(), Calls(), Spent()
-    async with httpx.AsyncClient(verify=_trusted()) as client, AsyncExitStack() as resources:
+    async with httpx.AsyncClient(verify=_trusted()) as client, AsyncExitStack() as stack:
         redis = None
         if redis_url is not None:
-            redis = await resources.enter_async_context(open_redis(redis_url, name="nooble-sandbox"))
+            redis = await stack.enter_async_context(open_redis(redis_url, name="nooble-sandbox"))
         gateway, model = GatewayClient(client, orchestrator_url, internal_api_key), model_from_environment(client)
         async with trio.open_nursery() as nursery:
-            services = (
-                conversation.service(),
-                AgentManagementService(known).service(),
-                AgentExecutionService(known, gateway, model, nursery, OrderedDict()).service(),
-                WorkflowEngineService(known, gateway, nursery, OrderedDict()).service(),
-                ToolRegistryService(known, gateway, nursery).service(),
-                QueryService(library, model, spent).service(),
-                EmbeddingService(library, spent).service(),
-            )
-            by_name = {service.name: service for service in services}
-            control = Control(faults, calls, gateway, frozenset(by_name), spent)
+            resources = SandboxResources(known, library, model, gateway, nursery, stack, data_dir, spent)
+            services = {name: _stand_in(name, resources) for name in SERVICES}
+            control = Control(faults, calls, gateway, frozenset(services), spent)
             if prepare:
                 nursery.start_soon(library.prepare)
-            platform = Platform(by_name, control, faults, calls)
+            platform = Platform(services, control, faults, calls)
             nursery.start_soon(listener.serve, platform.handle)
             if redis is not None:
                 tenants = tuple(tenant for tenant in known.tenants if tenant != ANY_TENANT)
-                await nursery.start(QueueServer(redis, Keys(), platform.handle, tuple(by_name), tenants).run)
+                await nursery.start(QueueServer(redis, Keys(), platform.handle, tuple(services), tenants).run)
             try:
-                yield Sandbox(listener.port, known, faults, calls, spent, gateway, tuple(by_name))
+                yield Sandbox(listener.port, known, faults, calls, spent, gateway, tuple(services))
             finally:
                 nursery.cancel_scope.cancel()
-                conversation.close()
 
 
 @cache
 def _trusted() -> SSLContext:
     """Load the certificates that are trusted: once, for it takes longer than the rest of a start."""
     return httpx.create_ssl_context()
+
+
+def _stand_in(name: str, resources: SandboxResources) -> StandIn:
+    """Make the stand-in of a service: of the module that has its name."""
+    made: StandIn = import_module(f"orchestrator.sandbox.services.{name}").stand_in(resources)
+    return made

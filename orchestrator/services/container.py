@@ -4,7 +4,7 @@ from typing import Self
 
 from attrs import frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.agents.agents import AgentService
 from orchestrator.services.agents.tool_runs import ToolRunService

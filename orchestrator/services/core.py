@@ -4,7 +4,7 @@ from typing import Self
 
 from attrs import frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.agents.agent_question import AgentQuestionRunner
 from orchestrator.services.chat.conversations import Conversations

@@ -23,7 +23,7 @@ import httpx
 import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
 
-from orchestrator.config.loading import SERVICE_NAMES
+from orchestrator.clients.registry import SERVICES
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.redis.redis_server import run_redis
@@ -43,7 +43,7 @@ async def platform() -> AsyncIterator[tuple[str, str]]:
                     "ORCH_REDIS_URL": store.url,
                     "ORCH_JWT__SECRET": SECRET,
                     "ORCH_LOG_LEVEL": "warning",
-                    **{f"ORCH_SERVICES__{name.upper()}__URL": f"{sandbox}/{name}" for name in SERVICE_NAMES},
+                    **{f"ORCH_SERVICES__{name.upper()}__URL": f"{sandbox}/{name}" for name in SERVICES},
                 }
                 with server([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as service:
                     yield service, sandbox

@@ -25,7 +25,7 @@ import httpx
 import trio
 from attrs import define, field
 
-from orchestrator.config.loading import SERVICE_NAMES
+from orchestrator.clients.registry import SERVICES
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.redis.redis_server import run_redis
@@ -110,7 +110,7 @@ async def bench() -> AsyncIterator[Bench]:
                     "ORCH_API_KEYS": f"b:internal:{sha256(KEY.encode()).hexdigest()}",
                     "ORCH_METRICS_PUBLIC": "1",
                     "ORCH_SERVICES__TOOL_REGISTRY__TIMEOUT": "2",
-                    **{f"ORCH_SERVICES__{name.upper()}__URL": f"{sandbox}/{name}" for name in SERVICE_NAMES},
+                    **{f"ORCH_SERVICES__{name.upper()}__URL": f"{sandbox}/{name}" for name in SERVICES},
                 }
                 with server([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as service:
                     headers = {"Authorization": f"Bearer {create_token(SECRET, 'acme', 'ann', Role.USER)}"}

@@ -20,12 +20,12 @@ import click
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import OPERATIONS, Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.domain.plans.plans import check
 from orchestrator.models.common.call import CallContext
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.models.plans.orchestration import ONCE, OrchestrationPlan, ServiceCall, Strategy
-from orchestrator.models.plans.service_operations import OPERATIONS, Operation
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.gateway.gateway import Gateway
 from orchestrator.services.plans.attempt import TurnRunner
@@ -84,7 +84,7 @@ def plans() -> dict[str, OrchestrationPlan]:
         "layers": OrchestrationPlan("p", "acme", layers),
     }
     for plan in made.values():
-        check(plan)
+        check(plan, OPERATIONS)
     return made
 
 

@@ -1,4 +1,4 @@
-"""The operations of the seven services: where each call goes, what it carries, and what is read from its answer."""
+"""The operations of all services: where each call goes, what it carries, and what is read from its answer."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,9 +7,9 @@ import pytest
 import trio
 
 from orchestrator.clients.conversation import ConversationContext
-from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.clients.opening import open_clients
+from orchestrator.clients.registry import Clients
 from orchestrator.codec import unstructure
-from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, ServiceRefused, ServiceUnreachable
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
@@ -62,7 +62,7 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
             lambda c, x: c.conversation.context(x, "c1", max_tokens=10, message_count=2),
             "GET /api/v1/internal/context/c1?max_tokens=10&message_count=2",
             {"messages": [], "context_summary": None, "total_tokens": 3, "has_more": True},
-            ConversationContext([], "", 3, has_more=True),
+            ConversationContext([], "", 3),
         ),
         (
             lambda c, x: c.agent_management.list(x),
@@ -82,7 +82,6 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
             {},
             None,
         ),
-        (lambda c, x: c.agent_execution.get(x, "e1"), "GET /api/v1/tasks/e1", {"status": "done"}, {"status": "done"}),
         (lambda c, x: c.agent_execution.cancel(x, "e1"), "POST /api/v1/tasks/e1/cancel", {}, None),
         (
             lambda c, x: c.workflow_engine.definitions(x),
@@ -97,13 +96,7 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
             {"workflow_id": "w"},
         ),
         (
-            lambda c, x: c.workflow_engine.validate(x, {"nodes": []}),
-            "POST /api/v1/workflow/validate",
-            {"valid": True},
-            {"valid": True},
-        ),
-        (
-            lambda c, x: c.workflow_engine.execute(x, "w", {"a": 1}, task_id="t1"),
+            lambda c, x: c.workflow_engine.execute(x, "w", {"a": 1}, Callback("t1", "token")),
             "POST /api/v1/workflow/execute",
             {"execution_id": "e1"},
             "e1",
@@ -177,6 +170,6 @@ async def test_an_answer_must_have_its_fields(answer: Any, kind: type[Exception]
 
 
 async def test_services_that_are_not_set_up_are_no_fault_until_they_are_called() -> None:
-    async with open_clients(ServicesSettings()) as clients:
+    async with open_clients({}) as clients:
         with pytest.raises(ServiceUnreachable, match="ORCH_SERVICES__CONVERSATION__URL is empty"):
             await clients.conversation.messages(call_context(), "c1", before=None, after=None, limit=1)

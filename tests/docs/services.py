@@ -1,12 +1,9 @@
 """The tables of the page of services, as the code has them. `python -m tests.docs.services` prints them."""
 
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.clients.registry import SERVICES
 from orchestrator.domain.downstream.breaker import POLICIES
+from orchestrator.models.downstream.operation import Operation, Owner
 from orchestrator.models.operations.breakers import Criticality
-from orchestrator.models.plans.service_operations import OPERATIONS, Operation
-from orchestrator.services.downstream.fallbacks import FALLBACKS
-
-SERVICES = tuple(dict.fromkeys(service for service, _ in OPERATIONS))
 
 
 def services_table() -> str:
@@ -15,8 +12,8 @@ def services_table() -> str:
         "| service | criticality | left alone | for | timeout | calls at once |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name in SERVICES:
-        settings: ServiceSettings = getattr(ServicesSettings(), name)
+    for name, record in SERVICES.items():
+        settings = record.defaults
         policy = POLICIES[Criticality(settings.criticality)]
         rows.append(
             f"| `{name}` | {settings.criticality} | {policy.share:.0%} of the last {policy.window} calls failed "
@@ -27,11 +24,11 @@ def services_table() -> str:
 
 def operations_table(service: str) -> str:
     """The operations of a service."""
-    rows = ["| operation | request | parameters | notes |", "| --- | --- | --- | --- |"]
-    for (owner, name), operation in OPERATIONS.items():
-        if owner == service:
-            request = f"{operation.method} `{operation.path}`"
-            rows.append(f"| `{name}` | {request} | {_parameters(operation)} | {_notes(operation)} |")
+    rows = ["| operation | request | parameters | plans need | notes |", "| --- | --- | --- | --- | --- |"]
+    for operation in SERVICES[service].operations:
+        request = f"{operation.method} `{operation.path}`"
+        told = [_parameters(operation), _access(operation), _notes(operation)]
+        rows.append(f"| `{operation.name}` | {request} | {' | '.join(told)} |")
     return "\n".join(rows)
 
 
@@ -41,16 +38,26 @@ def _parameters(operation: Operation) -> str:
     return ", ".join(told) or "none"
 
 
+def _access(operation: Operation) -> str:
+    if operation.plan is None:
+        return "never called"
+    own = [name for name, owner in operation.plan.owners.items() if owner in {Owner.USER, Owner.SESSION}]
+    taken = {*operation.path_parameters, *operation.required, *operation.optional}
+    return ", ".join([f"`{operation.plan.permission}`", *(f"own `{name}`" for name in own if name in taken)])
+
+
 def _notes(operation: Operation) -> str:
     notes = [
         "safe to repeat" if operation.idempotent else "repeated with its key",
         "may stream" if operation.streams else "",
         "may answer 202" if operation.delegable else "",
     ]
-    fallback = FALLBACKS.get(operation.key)
+    fallback = operation.fallback
     if fallback is not None:
         age = f" ({fallback.last_known_seconds / 60:g} min at most)" if fallback.last_known_seconds else ""
         notes.append(f"instead: {fallback.says}{age}")
+    if operation.plan is not None:
+        notes += [f"plans get `{name}` as null" for name in operation.plan.hidden]
     return "; ".join(note for note in notes if note)
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from attrs import fields
 
+from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import origins, variable
-from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
 from orchestrator.models.tasks.task_updates import TASK_UPDATES, TaskUpdated
@@ -17,7 +17,7 @@ from orchestrator.websocket.task_updates import ANSWER
 def settings_table() -> str:
     """Every setting, its default and what it does."""
     rows = ["| variable | default | what it does |", "| --- | --- | --- |"]
-    for origin in origins(AgentOrchestratorSettings(), {}):
+    for origin in origins(DEFAULTS, DEFAULTS, {}):
         name = f"`{variable(origin.path)}`{' (secret)' if origin.secret else ''}"
         rows.append(f"| {name} | {_default(origin.default)} | {origin.says} |")
     return "\n".join(rows)

@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
+from orchestrator.clients.registry import OPERATIONS
 from orchestrator.codec import structure
 from orchestrator.domain.plans.plans import check
 from orchestrator.errors import Unprocessable
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.plans.plan_request import PlanRequest
-from orchestrator.models.plans.service_operations import OPERATIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plan.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ BLOCKS: list[dict[str, Any]] = [orjson.loads(block) for block in re.findall(r"``
 
 @pytest.mark.parametrize("example", [block for block in BLOCKS if "plan" in block])
 def test_a_plan_that_is_shown_has_no_faults(example: dict[str, Any]) -> None:
-    check(structure(example["plan"], PlanRequest, "$.data.plan").plan("p", "acme"))
+    check(structure(example["plan"], PlanRequest, "$.data.plan").plan("p", "acme"), OPERATIONS)
     assert isinstance(example["input"], dict)
 
 
@@ -30,7 +30,7 @@ def test_the_error_that_is_shown_is_the_one_that_comes() -> None:
     call = {"service": "tool_registry", "operation": "list"}
     plan = {"calls": {"a": {**call, "depends_on": ["b"]}, "b": {**call, "depends_on": ["a"]}}}
     with pytest.raises(Unprocessable) as caught:
-        check(structure(plan, PlanRequest).plan("p", "acme"))
+        check(structure(plan, PlanRequest).plan("p", "acme"), OPERATIONS)
     assert caught.value.body() == shown
 
 

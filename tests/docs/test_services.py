@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.models.plans.service_operations import OPERATIONS
-from tests.docs.services import SERVICES, operations_table, services_table
+from orchestrator.clients.registry import OPERATIONS, SERVICES
+from tests.docs.services import operations_table, services_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "services.md"
 

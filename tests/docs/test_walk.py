@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import trio
-from attrs import evolve
 from hypercorn.config import Config
 from trio_websocket import WebSocketConnection, open_websocket_url
 
@@ -21,7 +20,6 @@ from orchestrator.config.settings import (
     AgentOrchestratorSettings,
     JwtSettings,
     ServiceSettings,
-    ServicesSettings,
 )
 from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
@@ -51,9 +49,7 @@ async def test_a_turn_passes_all_modules_of_the_walk(redis_url: str, walk: list[
     headers = {"Authorization": f"Bearer {create_token(SECRET, 'acme', 'ann', Role.USER)}"}
     async with run_sandbox() as sandbox, trio.open_nursery() as nursery:
         urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
-        settings = AgentOrchestratorSettings(
-            jwt=JwtSettings(secret=SECRET), redis_url=redis_url, services=evolve(ServicesSettings(), **urls)
-        )
+        settings = AgentOrchestratorSettings(jwt=JwtSettings(secret=SECRET), redis_url=redis_url, services=urls)
         config, stop = Config(), trio.Event()
         config.bind = ["127.0.0.1:0"]
         [url] = await nursery.start(partial(serve, settings, config, watch_signals=False, stop=stop))

@@ -31,9 +31,8 @@ async def run(redis_url: str, docs: Path, plan: dict[str, Any], input_: dict[str
     """Run a plan at a sandbox; no agent asks anything of the orchestrator, which is not there."""
     async with run_sandbox(docs=docs) as sandbox:
         nowhere = services_at("")
-        places = {name: evolve(getattr(nowhere, name), url=url) for name, url in sandbox.urls.items()}
-        services = evolve(nowhere, **places)
-        async with open_clients(services) as clients, gateway_at(redis_url, sandbox.urls["query"]) as gateway:
+        places = {name: evolve(nowhere[name], url=url) for name, url in sandbox.urls.items()}
+        async with open_clients(places) as clients, gateway_at(redis_url, sandbox.urls["query"]) as gateway:
             coordinator = ServiceCoordinator()
             agents = AgentQuestionRunner(clients, coordinator, AgentCatalog(clients, coordinator))
             runner = PlanRunner(PlanCalls(clients, coordinator, gateway.gateway, agents))

@@ -1,4 +1,4 @@
-"""All seven services, each asked over HTTP and through its queue, from a client's request to its answer."""
+"""All services, each asked over HTTP and through its queue, from a client's request to its answer."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

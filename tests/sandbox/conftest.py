@@ -118,7 +118,7 @@ def _without_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def sandbox(docs: Path) -> AsyncIterator[Sandbox]:
-    """The seven services, in memory."""
+    """All services, in memory."""
     async with run_sandbox(docs=docs) as running:
         yield running
 

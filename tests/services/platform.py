@@ -7,7 +7,8 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.clients.opening import open_clients
+from orchestrator.clients.registry import Clients
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator

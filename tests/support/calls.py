@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import trio
-from attrs import define, field, fields
+from attrs import define, evolve, field
 
+from orchestrator.clients.registry import DEFAULTS
 from orchestrator.codec import unstructure
-from orchestrator.config.settings import ServicesSettings
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import FencedOut
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import MessageType
@@ -25,11 +26,9 @@ def call_context(seconds: float = 10.0, key: str | None = None) -> CallContext:
     return CallContext("acme", "corr-1", "req-1", trace, trio.current_time() + seconds, key)
 
 
-def services_at(url: str, **fields_: Any) -> ServicesSettings:
-    """All seven services at one address."""
-    kinds: Any = fields(ServicesSettings)
-    made: Any = {attribute.name: attribute.type(url=url, **fields_) for attribute in kinds}
-    return ServicesSettings(**made)
+def services_at(url: str, **fields_: Any) -> dict[str, ServiceSettings]:
+    """All services at one address."""
+    return {name: evolve(service, url=url, **fields_) for name, service in DEFAULTS.services.items()}
 
 
 def a_busy_session(agent_id: str = "echo", conversation_id: str | None = None) -> Session:

@@ -1,16 +1,15 @@
-"""The whole service in the test's own process, over a real Redis and the seven services of the sandbox."""
+"""The whole service in the test's own process, over a real Redis and the services of the sandbox."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import define, evolve, fields
+from attrs import define, evolve
 
-from orchestrator.config.settings import ServicesSettings
+from orchestrator.clients.registry import DEFAULTS
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
-from tests.support.credentials import SETTINGS
 from tests.support.house import Reply
 from tests.support.served import Client, service
 
@@ -49,9 +48,8 @@ async def stack(redis_url: str, docs: Path, **settings: Any) -> AsyncIterator[St
     (docs / "docs").mkdir(exist_ok=True)
     (docs / "docs" / "page.md").write_text("# Page\n\nThere is one page.\n")
     async with run_sandbox(docs=docs / "docs") as sandbox:
-        names = [attribute.name for attribute in fields(ServicesSettings)]
-        urls = {name: evolve(getattr(SETTINGS.services, name), url=sandbox.urls[name]) for name in names}
-        async with service(redis_url, consuming=True, services=ServicesSettings(**urls), **settings) as client:
+        services = {name: evolve(own, url=sandbox.urls[name]) for name, own in DEFAULTS.services.items()}
+        async with service(redis_url, consuming=True, services=services, **settings) as client:
             yield Stack(client, sandbox)
 
 

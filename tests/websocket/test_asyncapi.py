@@ -10,7 +10,7 @@ import pytest
 import trio
 from jsonschema import Draft7Validator  # type: ignore[import-untyped] # it has no types
 
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS
 from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
@@ -172,7 +172,7 @@ async def frames_of_a_turn(client: Client, agent_id: str) -> set[str]:
 async def test_the_frames_of_whole_turns_are_as_the_document_says(redis_url: str) -> None:
     async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox:
         urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
-        async with service(redis_url, consuming=True, services=ServicesSettings(**urls)) as client:
+        async with service(redis_url, consuming=True, services=urls) as client:
             answered = await frames_of_a_turn(client, "echo")
             assert {"chat.status_update", "chat.stream", "chat.completed"} <= answered
             sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "agent_execution", "execute", status=400))

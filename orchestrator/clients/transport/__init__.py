@@ -1,1 +1,1 @@
-"""How a call reaches a service, by HTTP or by its queue, and how its answer is read."""
+"""Transports: calls over HTTP or through queues, and the reading of answers."""

@@ -1,4 +1,4 @@
-"""Where requests to addresses that clients name may go: to the public network, and to what an operator has allowed."""
+"""Addresses that requests to clients' URLs may go to: public ones, and those that an operator has allowed."""
 
 import socket
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from orchestrator.errors import ServiceRefused, ServiceUnreachable
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC: Final = tuple(IPv6Network(text) for text in ("::/96", "2002::/16", "2001::/32", "fec0::/10"))
-"""IPv6 that `ipaddress` may call global, and that leads to IPv4 addresses of anybody's choice, or to a site's own."""
-_PORTS: Final = {"http": 80, "https": 443}
+"""IPv6 networks that `ipaddress` may call global, and that wrap any IPv4 address, or belong to a site."""
+PORTS: Final = {"http": 80, "https": 443}
 
 
 @frozen
 class Target:
-    """A URL in the parts that a request needs."""
+    """Parts of a URL that a request needs."""
 
     scheme: str
     host: str
@@ -31,10 +31,10 @@ class Target:
 
 
 def parse_target(url: str) -> Target:
-    """Take a URL apart.
+    """Parse a URL.
 
     Raises:
-        ValueError: nothing can be sent there; its text says why.
+        ValueError: no request can be sent there; its text says why.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("must be a URL in ASCII, without spaces")
@@ -43,27 +43,27 @@ def parse_target(url: str) -> Target:
         port = parts.port
     except ValueError:
         raise ValueError("must be an absolute http:// or https:// URL") from None
-    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+    if parts.scheme not in PORTS or not parts.hostname or port == 0:
         raise ValueError("must be an absolute http:// or https:// URL")
     if "@" in parts.netloc or parts.fragment:
         raise ValueError("must have neither a user, a password nor a fragment")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], parts.netloc, path)
+    return Target(parts.scheme, parts.hostname, port or PORTS[parts.scheme], parts.netloc, path)
 
 
 @frozen
 class AddressGuard:
-    """Knows the addresses that may be connected to.
+    """Decides which addresses may be connected to.
 
     Args:
-        allowed: networks, addresses and names of hosts (these with whatever they resolve to) that are allowed although
-            they are not public.
+        allowed: networks, addresses and host names (with all that they resolve to) that are allowed although they are
+            not public.
     """
 
     allowed: Sequence[str]
 
     def refuses_literal(self, host: str) -> bool:
-        """Tell whether a host is an address, and one that is not allowed."""
+        """Tell whether a host is an address that is not allowed."""
         try:
             address = ip_address(host)
         except ValueError:
@@ -77,10 +77,10 @@ class AddressGuard:
         return is_public(address) or any(_covers(entry, host, address) for entry in self.allowed)
 
     async def resolve(self, target: Target) -> str:
-        """Resolve a host, once; returns an address of it that may be connected to.
+        """Resolve a host, once; returns an allowed address of it.
 
         Raises:
-            ServiceUnreachable: its name can't be resolved.
+            ServiceUnreachable: the name can't be resolved.
             ServiceRefused: none of its addresses is allowed.
         """
         try:
@@ -94,9 +94,9 @@ class AddressGuard:
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Tell whether an address belongs to somebody on the public network.
+    """Tell whether an address is on the public network.
 
-    Private, loopback, link-local, shared, multicast and reserved ones do not, nor does what wraps such an address.
+    Private, loopback, link-local, shared, multicast and reserved ones are not, nor is an address that wraps such a one.
     """
     if isinstance(address, IPv6Address):
         if address in _NAT64:

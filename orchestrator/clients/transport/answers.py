@@ -1,7 +1,8 @@
-"""Reading what a service answered: each field by name and type, and a `BadGateway` that says what was wrong."""
+"""Reading of answers: each field by name and type; a wrong one is a `BadGateway` that names it."""
 
 from typing import Any, NoReturn
 
+import orjson
 from attrs import frozen
 
 from orchestrator.errors import BadGateway
@@ -10,13 +11,13 @@ _NAMES = {str: "a string", bool: "true or false", dict: "an object", list: "a li
 
 
 def title(service: str) -> str:
-    """Return the name of a service as people write it: `Agent Execution`."""
+    """Return the name of a service for messages, such as `Agent Execution`."""
     return service.replace("_", " ").title()
 
 
 @frozen
 class ServiceAnswer:
-    """An object within an answer. Unknown fields are left alone: services may add some."""
+    """An object in an answer. Unknown fields are ignored: services may add some."""
 
     service: str
     fields: dict[str, Any]
@@ -30,27 +31,27 @@ class ServiceAnswer:
         return value
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """Return a number that is whole and not negative."""
+        """Return a whole number, 0 or more."""
         value = self._get(name, int, default)
         if isinstance(value, bool) or value < 0:
             self._wrong(name, "must be a whole number, 0 or more")
         return int(value)
 
     def truth(self, name: str, default: bool | None = None) -> bool:
-        """Return true or false."""
+        """Return a boolean."""
         return bool(self._get(name, bool, default))
 
     def mapping(self, name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return an object as it came."""
+        """Return an object, unchecked inside."""
         value: dict[str, Any] = self._get(name, dict, default)
         return value
 
     def inner(self, name: str) -> "ServiceAnswer":
-        """Return an object within this one."""
+        """Return an object in this one, for further reading."""
         return ServiceAnswer(self.service, self._get(name, dict, None), f"{self.path}.{name}")
 
     def items(self, name: str, default: list[Any] | None = None) -> list[Any]:
-        """Return a list as it came."""
+        """Return a list, unchecked inside."""
         value: list[Any] = self._get(name, list, default)
         return value
 
@@ -82,11 +83,28 @@ class ServiceAnswer:
         raise BadGateway(f"{title(self.service)} answered wrongly: {self.path}.{name} {fault}.", service=self.service)
 
 
-def as_answer(service: str, value: Any, *, accepted: bool = False) -> ServiceAnswer:
-    """Take a parsed body for an answer.
+def read_answer(service: str, status: int, raw: bytes) -> ServiceAnswer:
+    """Read the body of an answer of status 2xx.
 
     Raises:
-        BadGateway: it is not an object.
+        BadGateway: the body is not a JSON object.
+    """
+    return as_answer(service, parse_json(service, raw) if raw or status != 204 else {}, accepted=status == 202)
+
+
+def parse_json(service: str, raw: bytes, verb: str = "answered") -> Any:
+    """Parse JSON; BadGateway where it is something else."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise BadGateway(f"{title(service)} {verb} something else than JSON.", service=service) from None
+
+
+def as_answer(service: str, value: Any, *, accepted: bool = False) -> ServiceAnswer:
+    """Wrap a parsed body.
+
+    Raises:
+        BadGateway: the body is not an object.
     """
     if not isinstance(value, dict):
         raise BadGateway(f"{title(service)} answered wrongly: the body is no object.", service=service)

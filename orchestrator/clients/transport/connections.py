@@ -1,7 +1,7 @@
 """Connections to one service.
 
-httpcore's own pool looks at every connection for every other one whenever a request comes or goes: with a hundred of
-them that costs more than the request. Here all lead to one place, so a stack will do.
+httpcore's own pool compares all connections with all requests whenever one of them comes or goes: with a hundred of
+them that costs more than the request. Here all connections lead to one origin, so that a stack is enough.
 """
 
 import ssl
@@ -12,13 +12,13 @@ import trio
 from attrs import frozen
 
 MAX_CONNECTIONS: Final = 256
-"""Connections to one service; who finds none waits for one until its deadline."""
+"""Connections to one service; further requests wait for one until their deadline."""
 KEEPALIVE_SECONDS: Final = 15.0
-"""Idle connections are closed sooner than common servers close them."""
+"""Age of an idle connection at which it is closed: sooner than common servers close it."""
 
 
 class Connections:
-    """Keeps connections open, and uses the one again that was used last."""
+    """Keeps connections open, and reuses the one that was used last."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class Connections:
         self._idle: list[httpcore.AsyncHTTPConnection] = []
 
     async def send(self, request: httpcore.Request) -> "HTTPExchange":
-        """Send a request and wait for the head of its answer; `HTTPExchange.end` must follow.
+        """Send a request, and wait for the head of its answer; `HTTPExchange.end` must follow.
 
         Raises:
-            httpcore's exceptions; the connection is closed then, as it is when the wait is cancelled.
+            httpcore's exceptions; the connection is then closed, as it is when the wait is cancelled.
         """
         await self._slots.acquire()
         try:
@@ -52,7 +52,7 @@ class Connections:
             raise
 
     async def give_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        """Take a connection back after its answer was closed; whether it is still good shows in its state."""
+        """Take a connection back after its answer was closed; it is reused where it is idle."""
         self._slots.release()
         if connection.is_idle():
             self._idle.append(connection)
@@ -60,7 +60,7 @@ class Connections:
             await _close(self._idle.pop(0))
 
     async def aclose(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         while self._idle:
             await _close(self._idle.pop())
 
@@ -77,14 +77,14 @@ class Connections:
 
 @frozen
 class HTTPExchange:
-    """An answer, and the connection that it comes over."""
+    """An answer, and its connection."""
 
     response: httpcore.Response
     connection: httpcore.AsyncHTTPConnection
     home: Connections
 
     async def end(self) -> None:
-        """Close the answer: its connection is used again if the answer was read to its end."""
+        """Close the answer; its connection is reused where the answer was read to its end."""
         with trio.CancelScope(shield=True):
             await self.response.aclose()
             await self.home.give_back(self.connection)

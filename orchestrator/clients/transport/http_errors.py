@@ -1,34 +1,67 @@
-"""What an HTTP status of a service means here."""
+"""Errors for the HTTP statuses of services, and for the errors that their answers carry."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
 from orchestrator.clients.transport.answers import title
 from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFailed, ServiceFault, ServiceRefused
+from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.downstream.operation import Operation
 
 _LONGEST: Final = 500
-"""Characters of a service's own words that are passed on."""
-_LONGEST_WAIT: Final = 3600
-"""Seconds of a `Retry-After` that are believed."""
+"""Characters of a service's own message that are passed on."""
+_LONGEST_WAIT_MS: Final = 3_600_000
+"""Upper bound of a service's `Retry-After`."""
+_DIGITS: Final = 9
+Headers = Sequence[tuple[bytes, bytes]]
 
 
-def refusal(
-    service: str, status: int, headers: list[tuple[bytes, bytes]], raw: bytes, *, idempotent: bool
-) -> OrchestratorError:
-    """Return the error that stands for an answer other than 2xx.
+def check_status(call: CallContext, operation: Operation, status: int, headers: Headers, raw: bytes) -> None:
+    """Check that an answer is 2xx.
 
     Args:
-        service: who answered.
+        call: the call that was answered.
+        operation: its operation.
         status: the HTTP status.
         headers: of the answer.
         raw: its body, or the beginning of it.
-        idempotent: whether the call may be repeated although the service may have done its work.
+
+    Raises:
+        OrchestratorError: stands for any other status.
     """
+    if not 200 <= status < 300:
+        # A 500 may come after the work was done, so a retry needs an idempotent call.
+        idempotent = operation.idempotent or call.idempotency_key is not None
+        raise _status_error(operation.service, status, headers, raw, idempotent=idempotent)
+
+
+def begins_stream(operation: Operation, status: int) -> bool:
+    """Tell whether a status begins a stream, or says that the result comes later (202)."""
+    return status == 200 or (status == 202 and operation.delegable)
+
+
+def no_stream(operation: Operation, status: int) -> ServiceRefused:
+    """Return the error for another 2xx where a stream was requested."""
+    service = operation.service
+    return ServiceRefused(f"{title(service)} answered {status} where a stream was asked for.", service=service)
+
+
+def retry_after_ms(headers: Headers) -> int | None:
+    """Read `Retry-After` in seconds; dates, and numbers of more than nine digits, are ignored."""
+    for name, value in headers:
+        if name.lower() == b"retry-after" and value.isdigit() and len(value) <= _DIGITS:
+            return int(value) * 1000
+    return None
+
+
+def _status_error(service: str, status: int, headers: Headers, raw: bytes, *, idempotent: bool) -> OrchestratorError:
     details = _own_words(service, raw)
     name = title(service)
-    wait_ms = _retry_after_ms(headers)
+    wait_ms = retry_after_ms(headers)
+    wait_ms = None if wait_ms is None else min(wait_ms, _LONGEST_WAIT_MS)
     if status == 404:
         return NotFound(f"{name} knows no such thing.", details=details, service=service)
     if status == 429:
@@ -52,7 +85,7 @@ def _sentence(name: str, status: int) -> str:
 
 
 def told_error(service: str, error: dict[str, Any]) -> ServiceFault:
-    """Return the error that stands for an `error` object within an answer of status 200, or within a stream."""
+    """Return the error for an `error` object in an answer of status 200, or in a stream."""
     kind = BadGateway if error.get("retryable") is True else ServiceRefused
     return kind(f"{title(service)} could not do it.", details=_faults(service, error), service=service)
 
@@ -73,11 +106,3 @@ def _faults(service: str, error: dict[str, Any]) -> list[FieldFault]:
     words = error.get("message") or error.get("detail")
     said = [part for part in (code, words) if isinstance(part, str)]
     return [FieldFault(service, ": ".join(said)[:_LONGEST])] if said else []
-
-
-def _retry_after_ms(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """Read `Retry-After` in seconds; its other form, a date, is as good as none."""
-    for name, value in headers:
-        if name.lower() == b"retry-after" and value.isdigit():
-            return min(int(value), _LONGEST_WAIT) * 1000
-    return None

@@ -1,4 +1,4 @@
-"""The body of one HTTP answer: bounded, under a deadline, and left so that the connection is either good or closed."""
+"""Body of one HTTP answer: bounded, under a deadline; afterwards the connection is reusable or closed."""
 
 import math
 from collections.abc import AsyncIterable
@@ -17,13 +17,13 @@ MAX_ANSWER_BYTES: Final = 8 * 2**20
 
 
 class HttpPieces:
-    """The pieces of a body as they arrive; an async context manager.
+    """Pieces of a body; an async context manager.
 
     Args:
-        service: who answers.
-        exchange: whose head is there, and whose body is not yet read.
+        service: name of the service that answers.
+        exchange: with the head received, and the body not yet read.
         deadline: of the whole body, on trio's clock.
-        idle: the longest silence between two pieces, in seconds.
+        idle: longest silence between two pieces, in seconds.
     """
 
     def __init__(
@@ -41,8 +41,8 @@ class HttpPieces:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # httpcore's generators would complain if they were dropped half-way: a cancelled read unwinds them, innermost
-        # first, and closes the connection. Whatever breaks by then breaks a connection that is given up.
+        # Generators of httpcore that are dropped unfinished make trio warn: a cancelled read unwinds them, innermost
+        # first, and closes the connection. Errors are ignored: the connection is given up anyway.
         with trio.CancelScope(shield=True) as scope:
             scope.cancel()
             with suppress(httpcore.NetworkError, httpcore.ProtocolError):
@@ -54,9 +54,9 @@ class HttpPieces:
         """Return the next piece; None at the end.
 
         Raises:
-            CallTimeout: nothing came for the idle time, or the deadline is over.
+            CallTimeout: no piece came in the idle time, or the deadline has passed.
             ServiceUnreachable: the connection broke.
-            BadGateway: the body was cut off, or is larger than is taken.
+            BadGateway: the body was cut off, or is too large.
         """
         with trio.CancelScope(deadline=min(self._deadline, trio.current_time() + self._idle)) as scope:
             try:
@@ -88,7 +88,7 @@ async def read_whole(pieces: HttpPieces) -> bytes:
     """Return a whole body.
 
     Raises:
-        BadGateway: it is larger than `MAX_ANSWER_BYTES`; and what `HttpPieces.receive` raises.
+        BadGateway: the body is larger than `MAX_ANSWER_BYTES`; and what `HttpPieces.receive` raises.
     """
     raw = await pieces.receive() or b""
     while piece := await pieces.receive():

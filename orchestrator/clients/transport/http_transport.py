@@ -1,7 +1,7 @@
-"""HTTP to one downstream service: a pool of connections, deadlines, the common headers, and foreign faults translated.
+"""HTTP transport: connections, deadlines, the common headers, and httpcore's errors translated.
 
-It stands on httpcore, the engine of httpx: on trio a call costs half of what `httpx.AsyncClient` takes for the same,
-which goes into URLs, headers, cookies and redirects that these calls never have.
+It uses httpcore, the engine of httpx: on trio a call costs half of what it costs in `httpx.AsyncClient`, whose other
+half goes into URLs, headers, cookies and redirects that these calls do not have.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -13,9 +13,10 @@ import httpcore
 import orjson
 import trio
 
-from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
+from orchestrator.clients.transport.addresses import PORTS
+from orchestrator.clients.transport.answers import ServiceAnswer, read_answer, title
 from orchestrator.clients.transport.connections import Connections, HTTPExchange
-from orchestrator.clients.transport.http_errors import refusal
+from orchestrator.clients.transport.http_errors import begins_stream, check_status, no_stream
 from orchestrator.clients.transport.http_pieces import HttpPieces, read_whole
 from orchestrator.clients.transport.messages import message
 from orchestrator.clients.transport.responses import Pieces
@@ -26,23 +27,21 @@ from orchestrator.errors import (
     CallTimeout,
     InvalidParameter,
     ServiceNotSetUp,
-    ServiceRefused,
     ServiceUnreachable,
 )
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault
-from orchestrator.models.plans.service_operations import Operation
+from orchestrator.models.downstream.operation import Operation
 
-_PORTS: Final = {"http": 80, "https": 443}
 _HEALTH: Final = "/health"
 
 
 class HttpTransport:
-    """Calls one service.
+    """Calls one service over HTTP.
 
     Args:
-        service: its name in the settings, such as `agent_execution`.
-        settings: its URL, token and timeout in seconds.
+        service: name of the service in the settings, such as `agent_execution`.
+        settings: URL, token, and timeout in seconds.
     """
 
     def __init__(self, service: str, settings: ServiceSettings) -> None:
@@ -52,7 +51,7 @@ class HttpTransport:
         self.configured = bool(settings.url)
         self._scheme = parts.scheme.encode()
         self._host = (parts.hostname or "").encode("idna")
-        self._port = parts.port or _PORTS.get(parts.scheme, 80)
+        self._port = parts.port or PORTS.get(parts.scheme, 80)
         self._base = parts.path.rstrip("/")
         self._headers: list[tuple[bytes, bytes]] = [
             (b"Host", parts.netloc.rpartition("@")[2].encode("idna")),
@@ -66,48 +65,39 @@ class HttpTransport:
         self._connections = Connections(httpcore.Origin(self._scheme, self._host, self._port))
 
     async def aclose(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         await self._connections.aclose()
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> ServiceAnswer:
-        """Ask for an operation; see `Transport.call`."""
+        """Call an operation; see `Transport.call`."""
         call = call.until(trio.current_time() + self.timeout)
         status, raw = await self._exchange(call, operation, _rendered(call, operation, parameters, metadata))
-        try:
-            parsed = orjson.loads(raw) if raw or status != 204 else {}
-        except orjson.JSONDecodeError:
-            raise BadGateway(
-                f"{title(self.service)} answered something else than JSON.", service=self.service
-            ) from None
-        return as_answer(self.service, parsed, accepted=status == 202)
+        return read_answer(self.service, status, raw)
 
     async def probe(self, call: CallContext) -> None:
-        """Ask the service for its health; see `Transport.probe`."""
+        """Check the health of the service; see `Transport.probe`."""
         await self._exchange(call, Operation(self.service, "health", "GET", _HEALTH), (_HEALTH, b""))
 
     @asynccontextmanager
     async def stream(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> AsyncIterator[Pieces]:
-        """Ask for an operation, and hand out its answer as it comes; see `Transport.stream`.
+        """Call an operation, and stream its answer; see `Transport.stream`.
 
-        The connection is closed at the end, or kept for the next call where the answer was read to its end.
+        The connection is reused where the answer was read to its end, else closed.
         """
         rendered = _rendered(call, operation, parameters, metadata)
         with self._within(min(call.deadline, trio.current_time() + self.timeout)):
             exchange = await self._send(call, operation.method, *rendered)
         response = exchange.response
         async with HttpPieces(self.service, exchange, deadline=call.deadline, idle=self.timeout) as pieces:
-            if response.status != 200 and not (response.status == 202 and operation.delegable):
+            if not begins_stream(operation, response.status):
                 with self._within(min(call.deadline, trio.current_time() + self.timeout)):
                     raw = await read_whole(pieces)
-                self._check(call, operation, response, raw)
-                raise ServiceRefused(
-                    f"{title(self.service)} answered {response.status} where a stream was asked for.",
-                    service=self.service,
-                )
+                check_status(call, operation, response.status, response.headers, raw)
+                raise no_stream(operation, response.status)
             call.heard()
             yield pieces
 
@@ -118,13 +108,8 @@ class HttpTransport:
             exchange = await self._send(call, operation.method, *rendered)
             async with HttpPieces(self.service, exchange) as pieces:
                 raw = await read_whole(pieces)
-        self._check(call, operation, exchange.response, raw)
+        check_status(call, operation, exchange.response.status, exchange.response.headers, raw)
         return exchange.response.status, raw
-
-    def _check(self, call: CallContext, operation: Operation, response: httpcore.Response, raw: bytes) -> None:
-        if not 200 <= response.status < 300:
-            idempotent = operation.idempotent or call.idempotency_key is not None
-            raise refusal(self.service, response.status, response.headers, raw, idempotent=idempotent)
 
     async def _send(self, call: CallContext, method: str, path: str, content: bytes) -> HTTPExchange:
         if not self.configured:
@@ -168,7 +153,7 @@ class HttpTransport:
 
 
 class _Content:
-    """A request's body. httpcore would make an async generator of it, and trio complains of one that is cut short."""
+    """Body of a request. httpcore would wrap bytes in an async generator; trio warns of one that is not finished."""
 
     def __init__(self, content: bytes) -> None:
         self._rest = [content] if content else []
@@ -185,18 +170,18 @@ class _Content:
 def _rendered(
     call: CallContext, operation: Operation, parameters: dict[str, Any], metadata: dict[str, Any]
 ) -> tuple[str, bytes]:
-    """Return the path of a request, with its query, and its body."""
+    """Return the path of a request, with its query, and the body."""
     of_path = {"tenant_id": call.tenant_id, **{name: parameters[name] for name in operation.path_parameters}}
     path = operation.path.format_map({name: _path_part(name, value) for name, value in of_path.items()})
     rest = {name: value for name, value in parameters.items() if name not in operation.path_parameters}
-    if operation.method in {"GET", "DELETE"}:
+    if operation.reads:
         query = {name: value for name, value in rest.items() if value is not None}
         return f"{path}?{urlencode(query)}" if query else path, b""
     return path, orjson.dumps(message(call, operation, rest, **metadata) if operation.domain else rest)
 
 
 def _path_part(name: str, value: object) -> str:
-    """Quote an identifier for a path; one that would lead elsewhere is refused."""
+    """Quote an identifier for a path; InvalidParameter where it would change the path (`.`, `..`)."""
     if (text := str(value)) in {"", ".", ".."}:
         fault = FieldFault(f"$.{name}", f"can't be {text!r}")
         raise InvalidParameter(f"{name} {fault.message}.", details=[fault])
@@ -204,7 +189,7 @@ def _path_part(name: str, value: object) -> str:
 
 
 def _plain(text: str) -> bytes:
-    """Write a header's value; what is no printable ASCII is replaced, so nothing can begin a second header."""
+    """Encode a header's value; anything but printable ASCII is replaced, so that no value can begin another header."""
     if text.isascii() and text.isprintable():
         return text.encode()
     return bytes(code if 32 <= code < 127 else 63 for code in text.encode("utf-8"))

@@ -1,4 +1,4 @@
-"""The bodies of level 2, messages with `type`, `metadata` and `payload`, and what answers of both levels hold."""
+"""Bodies of level 2 (messages with `type`, `metadata` and `payload`), and results in answers of both levels."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from orchestrator.clients.transport.http_errors import told_error
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.models.plans.service_operations import Operation
+from orchestrator.models.downstream.operation import Operation
 
 
 def message(call: CallContext, operation: Operation, payload: dict[str, Any], /, **metadata: Any) -> dict[str, Any]:
     """Write a message to a service of level 2.
 
     Args:
-        call: on whose behalf.
-        operation: what is to be done.
-        payload: its fields.
-        metadata: what it belongs to: `session_id`, `task_id` and the like; None is left out.
+        call: tenant, correlation and deadline.
+        operation: gives the message its type.
+        payload: fields of the operation.
+        metadata: `session_id`, `task_id` and the like; None is left out.
     """
     return {
         "message_id": new_id(),
@@ -36,8 +36,8 @@ def payload(answer: ServiceAnswer) -> ServiceAnswer:
     """Return the payload of an answer of level 2.
 
     Raises:
-        ServiceRefused: the answer carries an `error` instead.
-        BadGateway: the same, where the service says that a retry helps; or there is no payload.
+        ServiceRefused: the answer has an `error` instead.
+        BadGateway: the same, where the error is retryable; or there is no payload.
     """
     error = answer.fields.get("error")
     if isinstance(error, dict):
@@ -49,7 +49,7 @@ def successful(answer: ServiceAnswer) -> ServiceAnswer:
     """Return an answer of level 3 that does not say `success: false`.
 
     Raises:
-        ServiceRefused, BadGateway: it says so; its own code is in `details`.
+        ServiceRefused, BadGateway: the answer says `success: false`; its own code is in `details`.
     """
     if answer.truth("success", default=True):
         return answer
@@ -58,12 +58,12 @@ def successful(answer: ServiceAnswer) -> ServiceAnswer:
 
 
 def result(operation: Operation, answer: ServiceAnswer) -> ServiceAnswer:
-    """Return what an operation answers, whatever its service's level: the payload, or the plain fields.
+    """Return the result in an answer, at either level: the payload, or the plain fields.
 
     An answer without any body is an empty result.
 
     Raises:
-        ServiceRefused, BadGateway: the answer tells of an error, or a payload is missing.
+        ServiceRefused, BadGateway: the answer has an error, or no payload.
     """
     if not answer.fields:
         return answer
@@ -71,7 +71,7 @@ def result(operation: Operation, answer: ServiceAnswer) -> ServiceAnswer:
 
 
 def kind(answer: ServiceAnswer) -> str:
-    """Return what a message of a stream is: `agent.token`; the type may be a string, or domain and action."""
+    """Return the type of a streamed message, such as `agent.token`; it may be a string, or domain and action."""
     if isinstance(answer.fields.get("type"), dict):
         parts = answer.inner("type")
         return f"{parts.text('domain')}.{parts.text('action')}"

@@ -1,4 +1,4 @@
-"""What a failed call may have done nevertheless."""
+"""Outcomes of failed calls: whether the service may have done the work."""
 
 import httpcore
 
@@ -17,15 +17,15 @@ _NEVER_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout)
 
 
 def is_refusal(error: OrchestratorError) -> bool:
-    """Tell whether the service has looked at the call and will not do it: asking again would end the same."""
+    """Tell whether the service has read the call and refused it: a retry would be refused too."""
     return isinstance(error, ServiceRefused | ClientFault) and not isinstance(error, ServiceFailed)
 
 
 def may_have_run(error: OrchestratorError) -> bool:
-    """Tell whether a service may have done what it was asked although the call failed.
+    """Tell whether a service may have done the work of a call that failed.
 
-    It has not where it refused, was too busy (429), or was never reached; anything else may have broken on its way
-    back.
+    It has not where it refused, was too busy (429), or was never reached; after any other error the answer may have
+    been lost on its way back.
     """
     if is_refusal(error) or isinstance(error, CircuitOpen | ServiceNotSetUp) or type(error) is ServiceFault:
         return False

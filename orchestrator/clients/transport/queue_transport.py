@@ -1,7 +1,7 @@
-"""Asking a service through its queue in Redis: a request is an entry of its stream, and replies come to this process.
+"""Queue transport: a request is an entry of the service's stream in Redis, and replies come to this process.
 
-Who waits no longer, for whatever reason, takes the request back. Replies are numbered from 0; a gap means that some are
-lost, or that another worker of the service has begun anew: either way the answer is broken.
+A caller that stops waiting withdraws its request. Replies are numbered from 0; a gap means that some are lost, or that
+another worker of the service has started over: either way the answer is broken.
 """
 
 from collections.abc import AsyncIterator
@@ -12,55 +12,55 @@ import orjson
 import trio
 from attrs import evolve
 
-from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
-from orchestrator.clients.transport.http_errors import refusal
+from orchestrator.clients.transport.answers import ServiceAnswer, read_answer, title
+from orchestrator.clients.transport.http_errors import begins_stream, check_status, no_stream
 from orchestrator.clients.transport.messages import message
 from orchestrator.clients.transport.responses import MAX_STREAM_BYTES, Pieces, too_large
 from orchestrator.config.settings import ServiceSettings
-from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, ServiceRefused, StoreUnavailable
+from orchestrator.errors import BadGateway, CallTimeout, ServiceFault, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.models.operations.queue_replies import QueueReply
-from orchestrator.models.plans.service_operations import Operation
 
 HEALTH_TENANT: Final = "system"
-"""In whose name services are asked how they are."""
+"""Tenant of health checks."""
 FULL_SECONDS: Final = 1
 WITHDRAW_SECONDS: Final = 1.0
 PRIORITY: Final = 1
 
 
 class ReplySource(Protocol):
-    """The replies to one request, as they come."""
+    """Replies to one request."""
 
     async def receive(self) -> QueueReply | None:
-        """Return the next reply; None where some were dropped because they were not read in time."""
+        """Return the next reply; None where replies were dropped because they were not read in time."""
 
 
 class Desk(Protocol):
-    """Sends requests, and hands out the replies."""
+    """Sends requests to the queues of services, and receives their replies."""
 
     @property
     def address(self) -> str:
-        """Where replies are to go."""
+        """Stream that replies are sent to."""
 
     async def send(self, service: str, tenant_id: str, message_id: str, message: bytes, left_ms: int) -> Any:
-        """Put a request into a service's queue; None where that is full, else what takes it back."""
+        """Put a request into a service's queue; returns a handle for `withdraw`, None where the queue is full."""
 
     async def withdraw(self, sent: Any) -> None:
-        """Say that nobody waits for an answer any more."""
+        """Withdraw a request: its answer is not needed any more."""
 
     def expect(self, message_id: str) -> AbstractContextManager[ReplySource]:
-        """Take in the replies to a message, while the block runs."""
+        """Receive the replies to a message while the block runs."""
 
 
 class QueueTransport:
-    """Asks one service.
+    """Calls one service through its queue.
 
     Args:
-        service: its name in the settings.
-        settings: its timeout in seconds.
-        desk: where requests go out and replies come in.
+        service: name of the service in the settings.
+        settings: timeout in seconds.
+        desk: sends requests and receives replies.
     """
 
     configured: bool = True
@@ -73,7 +73,7 @@ class QueueTransport:
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> ServiceAnswer:
-        """Ask for an operation; see `Transport.call`."""
+        """Call an operation; see `Transport.call`."""
         deadline = min(call.deadline, trio.current_time() + self.timeout)
         async with self._exchange(call, operation, parameters, metadata, deadline) as replies:
             first, raw = await replies.receive_reply(), bytearray()
@@ -81,39 +81,30 @@ class QueueTransport:
             while reply is not None:
                 raw += reply.body
                 reply = await replies.receive_reply() if not reply.last else None
-        _check(self.service, call, operation, first, bytes(raw))
-        try:
-            parsed = orjson.loads(raw) if raw or first.status != 204 else {}
-        except orjson.JSONDecodeError:
-            raise BadGateway(
-                f"{title(self.service)} answered something else than JSON.", service=self.service
-            ) from None
-        return as_answer(self.service, parsed, accepted=first.status == 202)
+        _check(call, operation, first, bytes(raw))
+        return read_answer(self.service, first.status, bytes(raw))
 
     @asynccontextmanager
     async def stream(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> AsyncIterator[Pieces]:
-        """Ask for an operation, and hand out its answer as it comes; see `Transport.stream`."""
+        """Call an operation, and stream its answer; see `Transport.stream`."""
         async with self._exchange(call, operation, parameters, metadata, call.deadline, self.timeout) as replies:
             first = await replies.receive_reply()
-            if first.status != 200 and not (first.status == 202 and operation.delegable):
-                _check(self.service, call, operation, first, first.body)
-                raise ServiceRefused(
-                    f"{title(self.service)} answered {first.status} where a stream was asked for.",
-                    service=self.service,
-                )
+            if not begins_stream(operation, first.status):
+                _check(call, operation, first, first.body)
+                raise no_stream(operation, first.status)
             call.heard()
             replies.put_back(first)
             yield replies
 
     async def probe(self, call: CallContext) -> None:
-        """Ask the service for its health; see `Transport.probe`."""
+        """Check the health of the service; see `Transport.probe`."""
         operation = Operation(self.service, "health", "GET", "/health", idempotent=True)
         call = evolve(call, tenant_id=HEALTH_TENANT)
         async with self._exchange(call, operation, {}, {}, call.deadline) as replies:
             reply = await replies.receive_reply()
-            _check(self.service, call, operation, reply, reply.body)
+            _check(call, operation, reply, reply.body)
 
     @asynccontextmanager
     async def _exchange(
@@ -125,7 +116,7 @@ class QueueTransport:
         deadline: float,
         idle: float = float("inf"),
     ) -> AsyncIterator["Replies"]:
-        """Send a request, and hand out its replies; where these are not read to the end, the request is taken back."""
+        """Send a request, and give its replies; the request is withdrawn where they are not read to the end."""
         left_ms = max(1, round((deadline - trio.current_time()) * 1000))
         request = self._message(call, operation, parameters, metadata, left_ms)
         message_id, tenant_id = request["message_id"], request["tenant_id"]
@@ -139,7 +130,7 @@ class QueueTransport:
                     await self._withdraw(sent)
 
     async def _send(self, tenant_id: str, message_id: str, request: bytes, left_ms: int, deadline: float) -> Any:
-        # A request that was cut off here may be in the queue: its deadline ends it.
+        # A request whose sending was cancelled may be in the queue: its deadline ends it.
         with trio.CancelScope(deadline=deadline) as scope:
             try:
                 sent = await self._desk.send(self.service, tenant_id, message_id, request, left_ms)
@@ -200,13 +191,13 @@ class QueueTransport:
 
 
 class Replies:
-    """The replies to one request; as `Pieces`, their bodies.
+    """Replies to one request, and as `Pieces` their bodies.
 
     Args:
-        service: who answers.
-        inbox: where they come in.
-        deadline: of them all, on trio's clock.
-        idle: the longest silence before each, in seconds.
+        service: name of the service that answers.
+        inbox: source of the replies.
+        deadline: of the last reply, on trio's clock.
+        idle: longest silence before each reply, in seconds.
     """
 
     def __init__(self, service: str, inbox: ReplySource, deadline: float, idle: float) -> None:
@@ -227,14 +218,14 @@ class Replies:
                 if self.ended:
                     return None
                 reply = await self.receive_reply()
-            # The first one was looked at when it came; it may say that the answer comes later.
+            # The status of the first reply was checked by the caller; it may be 202.
             if reply.status != 200 and reply.sequence > 0:
                 raise BadGateway(f"{title(self.service)} broke its answer off.", service=self.service)
             if reply.body:
                 return reply.body
 
     def put_back(self, reply: QueueReply) -> None:
-        """Have a reply received once more."""
+        """Put a reply back: it is received once more."""
         self._kept = reply
 
     async def receive_reply(self) -> QueueReply:
@@ -242,7 +233,7 @@ class Replies:
 
         Raises:
             CallTimeout: none came in time.
-            BadGateway: some are missing, or they are more than is taken.
+            BadGateway: replies are missing, or exceed `MAX_STREAM_BYTES`.
         """
         with trio.CancelScope(deadline=min(self._deadline, trio.current_time() + self._idle)) as scope:
             reply = await self._inbox.receive()
@@ -261,8 +252,6 @@ class Replies:
         return reply
 
 
-def _check(service: str, call: CallContext, operation: Operation, reply: QueueReply, raw: bytes) -> None:
-    if not 200 <= reply.status < 300:
-        idempotent = operation.idempotent or call.idempotency_key is not None
-        headers = [] if reply.retry_after is None else [(b"retry-after", b"%d" % reply.retry_after)]
-        raise refusal(service, reply.status, headers, raw, idempotent=idempotent)
+def _check(call: CallContext, operation: Operation, reply: QueueReply, raw: bytes) -> None:
+    headers = [] if reply.retry_after is None else [(b"retry-after", b"%d" % reply.retry_after)]
+    check_status(call, operation, reply.status, headers, raw)

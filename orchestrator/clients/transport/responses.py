@@ -1,10 +1,8 @@
-"""Answers that come piece by piece, and the lines of JSON in them."""
+"""Streamed answers: pieces of bytes, and lines of JSON."""
 
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import orjson
-
-from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, title
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, parse_json, title
 from orchestrator.errors import BadGateway
 
 MAX_STREAM_BYTES: Final = 64 * 2**20
@@ -12,19 +10,19 @@ MAX_LINE_BYTES: Final = 2**20
 
 
 class Pieces(Protocol):
-    """A streamed answer as it arrives."""
+    """Pieces of a streamed answer."""
 
     @property
     def service(self) -> str:
-        """Who answers."""
+        """Name of the service that answers."""
 
     async def receive(self) -> bytes | None:
         """Return the next piece; None at the end.
 
         Raises:
-            CallTimeout: nothing came for too long, or the deadline is over.
+            CallTimeout: no piece came in time, or the deadline has passed.
             ServiceUnreachable: the connection broke.
-            BadGateway: the answer was cut off, or is larger than is taken.
+            BadGateway: the answer was cut off, or is too large.
         """
 
 
@@ -54,14 +52,10 @@ class Lines:
                 return batch
 
     def _parse(self, line: bytes) -> ServiceAnswer:
-        try:
-            parsed: Any = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            service = self._pieces.service
-            raise BadGateway(f"{title(service)} streamed something else than JSON.", service=service) from None
-        return as_answer(self._pieces.service, parsed)
+        service = self._pieces.service
+        return as_answer(service, parse_json(service, line, "streamed"))
 
 
 def too_large(service: str) -> BadGateway:
-    """Return the error for an answer that goes beyond all measure."""
+    """Return the error for an answer that exceeds a bound."""
     return BadGateway(f"{title(service)} answered more than is taken.", service=service)

@@ -1,4 +1,4 @@
-"""How a service is asked: what clients and services need to know of a transport, whichever it is."""
+"""The interface of transports."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -6,48 +6,48 @@ from typing import Any, Protocol
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.responses import Pieces
 from orchestrator.models.common.call import CallContext
-from orchestrator.models.plans.service_operations import Operation
+from orchestrator.models.downstream.operation import Operation
 
 
 class Transport(Protocol):
-    """Asks one service for its operations, over HTTP or through its queue."""
+    """Calls the operations of one service, over HTTP or through its queue."""
 
     @property
     def service(self) -> str:
-        """Its name in the settings, such as `agent_execution`."""
+        """Name of the service in the settings, such as `agent_execution`."""
 
     @property
     def configured(self) -> bool:
-        """Whether there is a way to the service; without one each call raises ServiceUnreachable."""
+        """Whether the service has an address; without one each call raises ServiceUnreachable."""
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> ServiceAnswer:
-        """Ask for an operation, and return the JSON object that the service answers.
+        """Call an operation, and return the JSON object in its answer.
 
         Args:
-            call: on whose behalf, and until when; the service's own timeout holds as well.
-            operation: what is asked for.
+            call: tenant, correlation and deadline; the service's own timeout applies as well.
+            operation: the operation.
             parameters: those of its path, its query and its payload together.
-            metadata: what the call belongs to: `session_id`, `task_id`, `user_id`, `callback_token`; None is left out.
-                Only operations with a message carry it.
+            metadata: `session_id`, `task_id`, `user_id`, `callback_token`; None is left out. Only operations of level 2
+                carry it.
 
         Raises:
-            ServiceUnreachable: there is no way to the service, or it broke.
-            CallTimeout: no whole answer came in time.
-            NotFound: the service knows no such thing (404).
-            ServiceRefused: it refused for good.
-            BadGateway: it failed, or answered nonsense.
+            ServiceUnreachable: the service has no address, or the connection broke.
+            CallTimeout: the answer was not complete in time.
+            NotFound: the service answered 404.
+            ServiceRefused: it refused the call; a retry would be refused too.
+            BadGateway: it failed, or its answer is malformed.
         """
 
     def stream(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> AbstractAsyncContextManager[Pieces]:
-        """Ask for an operation, and hand out the pieces of its answer as they come.
+        """Call an operation, and stream its answer.
 
-        As soon as the answer begins, `call.heard` is called. Raises what `call` raises, and `Pieces` raises the same
-        while the answer is read.
+        `call.heard` is called when the answer begins. Raises as `call` does, and so does `Pieces` while the answer is
+        read.
         """
 
     async def probe(self, call: CallContext) -> None:
-        """Ask the service for its health; raises as `call` does, but takes whatever a good answer says."""
+        """Check the health of the service; raises as `call` does. The body of a 2xx is ignored."""

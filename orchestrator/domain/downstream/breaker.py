@@ -1,6 +1,6 @@
-"""The circuit breaker: leaves a service alone that fails too often, and finds out when it is well again.
+"""The circuit breaker: stops calls to a service that fails too often, and probes until the service has recovered.
 
-    closed ── too many failed ──▶ open ── its time is over ──▶ half-open ── a probe went well ──▶ closed
+    closed ── too many failed ──▶ open ── its time is over ──▶ half-open ── a probe succeeded ──▶ closed
                                    ▲                              │
                                    └────── a probe failed ────────┘
 
@@ -27,12 +27,12 @@ from orchestrator.models.operations.breakers import BreakerState, Criticality
 
 @frozen
 class BreakerPolicy:
-    """When a breaker opens, and for how long."""
+    """Thresholds of a breaker."""
 
     share: float
-    """The share of failures, 0 to 1, at which it opens."""
+    """Share of failures, 0 to 1, at which it opens."""
     window: int
-    """Of so many calls; before there were so many it stays closed."""
+    """Number of latest calls that count; with fewer it stays closed."""
     open_seconds: float
 
 
@@ -42,21 +42,21 @@ POLICIES: Final[Mapping[Criticality, BreakerPolicy]] = {
     Criticality.NON_CRITICAL: BreakerPolicy(0.7, 30, 60.0),
 }
 FAIR_SECONDS: Final = 1.0
-"""A call that had less time says nothing of the service by not ending in it."""
+"""A timeout sooner than this is not counted as a failure of the service."""
 
 
 @frozen
-class Pass:
-    """The leave to call once."""
+class Permit:
+    """Permission for one call."""
 
     era: int
-    """The state in which it was given; what is reported in a later one no longer counts."""
+    """Number of the state in which it was given; an outcome that is reported in a later one is ignored."""
     probe: bool = False
 
 
 @define
 class Breaker:
-    """Watches the calls of one service; moments are those of any clock, in seconds."""
+    """Breaker of one service; moments are those of any clock, in seconds."""
 
     policy: BreakerPolicy
     state: BreakerState = field(default=BreakerState.CLOSED, init=False)
@@ -69,26 +69,26 @@ class Breaker:
     def _no_failures(self) -> deque[bool]:
         return deque(maxlen=self.policy.window)
 
-    def ask(self, now: float) -> Pass | None:
-        """Ask for leave to call; None: not now."""
+    def ask(self, now: float) -> Permit | None:
+        """Return a permit for one call; None: calls are rejected now."""
         if self.state is BreakerState.OPEN and now >= self._reopens_at:
             self._become(BreakerState.HALF_OPEN)
         if self.state is BreakerState.CLOSED:
-            return Pass(self._era)
+            return Permit(self._era)
         if self.state is BreakerState.OPEN or self._probing:
             return None
         self._probing = True
-        return Pass(self._era, probe=True)
+        return Permit(self._era, probe=True)
 
     def seconds_left(self, now: float) -> float:
-        """Return for how long the service is still left alone; 0 where it is called, or probed."""
+        """Return the time until a probe; 0 where the breaker is not open."""
         return max(0.0, self._reopens_at - now) if self.state is BreakerState.OPEN else 0.0
 
-    def report(self, leave: Pass, failed: bool | None, now: float) -> None:
-        """Take note of how a call ended; None where its end says nothing of the service."""
-        if leave.era != self._era:
+    def report(self, permit: Permit, failed: bool | None, now: float) -> None:
+        """Record the outcome of a call; `failed` is None where it says nothing about the service."""
+        if permit.era != self._era:
             return
-        if leave.probe:
+        if permit.probe:
             self._probing = False
             if failed is not None:
                 self._become(BreakerState.OPEN if failed else BreakerState.CLOSED, now)
@@ -108,15 +108,15 @@ class Breaker:
 
 
 def speaks_of_failure(error: OrchestratorError, seconds: float, fair_seconds: float = FAIR_SECONDS) -> bool | None:
-    """Say whether an error of a call means that its service is not well.
+    """Tell whether an error of a call is a failure of its service.
 
-    Refusals (4xx) come from services that are well. A call that was given too little time says nothing, nor does one
-    that failed for something on this side of the line (None).
+    Refusals (4xx) come from services that work. None, where the error says nothing about the service: the call had too
+    little time, or failed on this side.
 
     Args:
-        error: how the call ended.
-        seconds: how long it took.
-        fair_seconds: the least time after which a missing answer counts.
+        error: of the call.
+        seconds: duration of the call.
+        fair_seconds: duration from which on a timeout is a failure.
     """
     if isinstance(error, CallTimeout):
         return True if seconds >= fair_seconds else None

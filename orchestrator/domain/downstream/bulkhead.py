@@ -1,7 +1,7 @@
-"""The bulkhead: how many calls a service gets at once, so that a slow one does not take all there is.
+"""The bulkhead: a bound on concurrent calls to a service, so that a slow service does not take all capacity.
 
-The limit follows the service: it grows by one a round of calls that went well, and shrinks by a quarter when calls run
-out of time, once a round. Who finds no room waits in a line, as long as there is hope to be served in time.
+The limit adapts: it grows by one a round of successful calls, and shrinks by a quarter when calls time out, once a
+round. Further calls wait in a queue, unless they could not finish in time.
 """
 
 from enum import StrEnum
@@ -11,28 +11,28 @@ from attrs import define, field
 
 SHRINK: Final = 0.75
 FLOOR_SHARE: Final = 1 / 16
-"""Of the ceiling; the limit never falls below."""
-LINE_LENGTH: Final = 4
-"""So many times the ceiling may wait in line."""
+"""Least limit, as a share of the ceiling."""
+QUEUE_SHARE: Final = 4
+"""Bound of the queue, as a multiple of the ceiling."""
 
 
 class BulkheadVerdict(StrEnum):
-    """What becomes of a call that wants in."""
+    """Decision on a call."""
 
     ENTER = "enter"
     WAIT = "wait"
     FULL = "full"
-    """The line is as long as it may be."""
+    """The queue is full."""
     LATE = "late"
-    """Its turn would come too late."""
+    """The call could not finish in time."""
 
 
 @define
 class Bulkhead:
-    """Counts the calls of one service.
+    """Bulkhead of one service.
 
     Args:
-        ceiling: the most calls at once.
+        ceiling: largest limit.
     """
 
     ceiling: int
@@ -47,20 +47,20 @@ class Bulkhead:
 
     @property
     def limit(self) -> int:
-        """How many calls may run at once now."""
+        """Calls that may run at once now."""
         return int(self._limit)
 
     def admit(self, remaining: float, typical: float | None) -> BulkheadVerdict:
-        """Say what becomes of a call; one that enters is counted, and so is one that waits.
+        """Decide on a call, and count it as running or waiting.
 
         Args:
             remaining: seconds until its deadline.
-            typical: seconds that a call usually takes; None: unknown.
+            typical: usual duration of a call in seconds; None: unknown.
         """
         if self.in_flight < self.limit and self.waiting == 0:
             self.in_flight += 1
             return BulkheadVerdict.ENTER
-        if self.waiting >= self.ceiling * LINE_LENGTH:
+        if self.waiting >= self.ceiling * QUEUE_SHARE:
             return BulkheadVerdict.FULL
         if typical is not None and typical * self._rounds() > remaining:
             return BulkheadVerdict.LATE
@@ -68,11 +68,11 @@ class Bulkhead:
         return BulkheadVerdict.WAIT
 
     def let_in(self) -> None:
-        """Count a call that enters whatever the limit is."""
+        """Count a call that runs regardless of the limit."""
         self.in_flight += 1
 
     def promote(self) -> bool:
-        """Let the first of the line in, if there is room; says whether there was."""
+        """Turn a waiting call into a running one, where there is room; returns whether there was."""
         if self.waiting == 0 or self.in_flight >= self.limit:
             return False
         self.waiting -= 1
@@ -80,23 +80,23 @@ class Bulkhead:
         return True
 
     def give_up(self) -> None:
-        """Leave the line."""
+        """Count a waiting call that gave up."""
         self.waiting -= 1
 
     def leave(self) -> None:
-        """End a call."""
+        """Count a running call that ended."""
         self.in_flight -= 1
 
     def went_well(self) -> None:
-        """Grow: a call was answered in time."""
+        """Raise the limit: a call was answered in time."""
         self._limit = min(float(self.ceiling), self._limit + 1 / self._limit)
 
     def ran_out_of_time(self, began: float, now: float) -> None:
-        """Shrink, unless that was done since the call began: what it met was the larger limit still."""
+        """Lower the limit, unless it was lowered since the call began, which then ran under the larger one."""
         if began >= self._shrunk_at:
             self._limit = max(1.0, self.ceiling * FLOOR_SHARE, self._limit * SHRINK)
             self._shrunk_at = now
 
     def _rounds(self) -> float:
-        """How often all that run must end before one that comes now is done, in calls' lengths."""
+        """Estimate the time until a new call has ended, as a multiple of the usual duration."""
         return (self.waiting + 1) / self.limit + 1

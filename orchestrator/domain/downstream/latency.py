@@ -1,7 +1,7 @@
-"""What an operation has taken lately, and whether a call of it can still be done in time.
+"""Recent latencies of an operation, and whether a call of it can finish in time.
 
-The judgement is for the call: only where even the quickest of many recent calls took longer than there is time, the
-call is not begun. It forgets, so that a service which was slow is asked again.
+The estimate is optimistic: a call is rejected only where even the fastest of many recent calls took longer than the
+time that is left. Samples expire, so that a service that was slow is called again.
 """
 
 from collections import deque
@@ -11,32 +11,32 @@ from attrs import define, field
 
 SAMPLES: Final = 128
 ENOUGH: Final = 20
-"""Fewer recent calls say nothing."""
+"""Least number of recent samples for an estimate."""
 RECENT_SECONDS: Final = 30.0
 ORDER_SECONDS: Final = 0.25
-"""How long the samples are taken as they were put in order: sorting for each call would cost more than it tells."""
+"""Age of the sorted samples at which they are sorted again: not for each call, which would cost too much."""
 QUICK: Final = 0.05
-"""The share of recent calls that were at least so quick."""
+"""Quantile that stands for the fastest calls."""
 
 
 @define
 class RecentLatency:
-    """The durations of calls that went well, in seconds."""
+    """Durations of successful calls, in seconds."""
 
     _samples: deque[tuple[float, float]] = field(factory=lambda: deque(maxlen=SAMPLES), init=False)
     _ordered: list[float] = field(factory=list, init=False)
     _ordered_at: float = field(default=float("-inf"), init=False)
 
     def add(self, seconds: float, now: float) -> None:
-        """Take note of a call that went well."""
+        """Record a successful call."""
         self._samples.append((now, seconds))
 
     def typical(self, now: float) -> float | None:
-        """Return the median; None where too little is known."""
+        """Return the median; None where there are too few samples."""
         return self._at(0.5, now)
 
     def can_finish(self, remaining: float, now: float) -> bool:
-        """Say whether a call may be done within `remaining` seconds, as far as that is known."""
+        """Tell whether a call may finish within `remaining` seconds; true where there are too few samples."""
         quick = self._at(QUICK, now)
         return quick is None or quick <= remaining
 

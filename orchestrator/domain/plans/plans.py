@@ -7,9 +7,9 @@ from typing import Any, Final
 from orchestrator.domain.plans import conditions, references
 from orchestrator.errors import Unprocessable
 from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.downstream.operation import Operations
 from orchestrator.models.plans.orchestration import OrchestrationPlan, ServiceCall, Strategy
 from orchestrator.models.plans.plan_request import CALL_NAME
-from orchestrator.models.plans.service_operations import OPERATIONS
 
 CYCLE_CODE: Final = "WFLOW_VAL_001"
 DEEPEST: Final = 16
@@ -22,24 +22,25 @@ MOST_REFERENCES_OF_A_CALL: Final = 64
 _NAME: Final = re.compile(CALL_NAME, re.ASCII)
 
 
-def check(plan: OrchestrationPlan, path: str = "$.data.plan") -> None:
+def check(plan: OrchestrationPlan, operations: Operations, path: str = "$.data.plan") -> None:
     """Refuse a plan that can't be run.
 
     Args:
         plan: as it was sent.
+        operations: all that there are.
         path: where it stands in what was sent.
 
     Raises:
         Unprocessable: with every fault and its path, `MOST_FAULTS` at most; a cycle's has the code `WFLOW_VAL_001`.
     """
-    found = list(faults(plan, path))
+    found = list(faults(plan, operations, path))
     if found:
         more = f"; and {len(found) - 1} more" if len(found) > 1 else ""
         message = f"The plan can't be run: {found[0].path} {found[0].message}{more}."
         raise Unprocessable(message, details=found[:MOST_FAULTS])
 
 
-def faults(plan: OrchestrationPlan, path: str = "$.data.plan") -> Iterator[FieldFault]:
+def faults(plan: OrchestrationPlan, operations: Operations, path: str = "$.data.plan") -> Iterator[FieldFault]:
     """Yield what keeps a plan from being run."""
     before = _before(plan)
     if sum(_count(call) for call in plan.calls.values()) > MOST_REFERENCES:
@@ -49,35 +50,41 @@ def faults(plan: OrchestrationPlan, path: str = "$.data.plan") -> Iterator[Field
         here = f"{path}.calls.{name}"
         if not _NAME.fullmatch(name):
             yield FieldFault(here, f"is no name for a call: it must match {CALL_NAME}")
-        yield from _faults_of_operation(call, here)
+        yield from _faults_of_operation(call, here, operations)
         yield from _faults_of_order(plan, name, here)
         if call.when is not None:
             yield from (FieldFault(*fault) for fault in conditions.faults(call.when, f"{here}.when"))
         looked = {"parameters": call.parameters, "when": call.when}
         yield from _faults_of_references(looked, here, plan, before[name], "does not depend on it")
         if call.compensate is not None:
-            yield from _faults_of_undo(call, f"{here}.compensate", plan, before[name] | {name})
+            undo = f"{here}.compensate"
+            yield from _faults_of_operation(call.compensate, undo, operations)
+            yield from _faults_of_undo(call.compensate, undo, plan, before[name] | {name})
     if plan.strategy is Strategy.GRAPH:
         yield from _faults_of_cycles(plan, before, path)
 
 
-def _faults_of_operation(call: ServiceCall, path: str) -> Iterator[FieldFault]:
-    operation = OPERATIONS.get((call.service, call.operation))
+def _faults_of_operation(call: ServiceCall, path: str, operations: Operations) -> Iterator[FieldFault]:
+    operation = operations.get((call.service, call.operation))
     if operation is None:
-        services = sorted({service for service, _ in OPERATIONS})
-        known = sorted(name for service, name in OPERATIONS if service == call.service)
+        services = sorted({service for service, _ in operations})
+        known = sorted(name for service, name in operations if service == call.service)
         if known:
             yield FieldFault(f"{path}.operation", f"is unknown; {call.service} has {', '.join(known)}")
         else:
             yield FieldFault(f"{path}.service", f"is unknown; there are {', '.join(services)}")
         return
+    if operation.plan is None:
+        yield FieldFault(f"{path}.operation", "can't be called by a plan")
+        return
     here = f"{path}.parameters"
-    given = {name: value for name, value in call.parameters.items() if name != "tenant_id"}
+    reserved = {"tenant_id", "task_id"} if operation.delegable else {"tenant_id"}
+    given = {name: value for name, value in call.parameters.items() if name not in reserved}
     if "tenant_id" in call.parameters:
         yield FieldFault(f"{here}.tenant_id", "can't be chosen: a plan acts for the tenant that runs it")
     if "stream" in given:
         yield FieldFault(f"{here}.stream", "can't be chosen: a plan takes whole results")
-    if operation.delegable and "task_id" in given:
+    if operation.delegable and "task_id" in call.parameters:
         yield FieldFault(f"{here}.task_id", "can't be chosen: it names the task that the plan is")
     for name, fault in operation.faults(given):
         yield FieldFault(f"{here}.{name}", fault)
@@ -120,16 +127,12 @@ def _faults_of_references(
 
 
 def _faults_of_undo(
-    call: ServiceCall, path: str, plan: OrchestrationPlan, before: frozenset[str]
+    undo: ServiceCall, path: str, plan: OrchestrationPlan, before: frozenset[str]
 ) -> Iterator[FieldFault]:
-    undo = call.compensate
-    if undo is None:
-        return
     if undo.compensate is not None:
         yield FieldFault(f"{path}.compensate", "can't be undone itself")
     if undo.when is not None or undo.depends_on:
         yield FieldFault(path, "takes no condition and no dependencies: it runs when the call is to be undone")
-    yield from _faults_of_operation(undo, path)
     looked = {"parameters": undo.parameters}
     yield from _faults_of_references(looked, path, plan, before, "the call that it undoes does not depend on it")
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.tasks.waits import Wait, WaitKind

@@ -9,6 +9,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from orchestrator.clients.registry import OPERATIONS
 from orchestrator.codec import encode, structure
 from orchestrator.domain.plans import plans
 from orchestrator.errors import InvalidBody, OrchestratorError, PlanTimeout, TaskExpired
@@ -152,7 +153,7 @@ def plan_of(message: TaskMessage) -> OrchestrationPlan:
     """
     request = structure(message.payload["plan"], PlanRequest, "$.payload.plan")
     plan = request.plan(message.task_id, message.tenant_id, message.session_id)
-    plans.check(plan, "$.payload.plan")
+    plans.check(plan, OPERATIONS, "$.payload.plan")
     return plan
 
 

@@ -1,25 +1,21 @@
-"""`confirm`: asks the person at the client before it does anything."""
+"""`confirm`: asks the user for a confirmation, by a tool of the client."""
 
 import re
 from typing import Any
 
 from orchestrator.sandbox.agents.turn import ToolCall, Turn
-from orchestrator.sandbox.serving.text import count_tokens
 
 
 class ConfirmAgent:
-    """Asks by the client's tool `confirm_action`, and says what came of it."""
+    """Calls the client's tool `confirm_action`, and reports the outcome."""
 
     async def start(self, turn: Turn) -> None:
-        """Ask."""
+        """Call the tool."""
         await turn.ask_tool("confirm_action", {"action": turn.execution.query})
 
     async def resume(self, turn: Turn, call: ToolCall) -> None:
-        """Say whether it was confirmed, declined, or never answered."""
-        text = _verdict(call)
-        turn.prompt_tokens = count_tokens(turn.execution.query)
-        turn.completion_tokens = count_tokens(text)
-        await turn.say(*re.findall(r"\S+\s*", text))
+        """Report whether the action was confirmed, declined, or not answered."""
+        await turn.answer(_verdict(call))
 
 
 def _verdict(call: ToolCall) -> str:

@@ -1,4 +1,4 @@
-"""`docs-guide`: answers from the documentation, and names its sources."""
+"""`docs-guide`: answers from the documentation, with sources."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from orchestrator.sandbox.agents.turn import PlainAgent, Turn
 
 
 class DocsGuideAgent(PlainAgent):
-    """Embeds the question and has Query answer it, both through the orchestrator's gateway."""
+    """Embeds the question, and generates the answer, both through the orchestrator's gateway."""
 
     async def start(self, turn: Turn) -> None:
         """Stream the answer."""

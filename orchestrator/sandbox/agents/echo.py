@@ -1,4 +1,4 @@
-"""`echo`: says what you said, word by word."""
+"""`echo`: repeats the question, word by word."""
 
 import re
 from typing import Final
@@ -10,13 +10,13 @@ from orchestrator.sandbox.serving.text import count_tokens
 
 MAX_WORDS: Final = 100_000
 BATCH: Final = 32
-"""Words that leave in one piece, where nobody asked for a pause between them."""
+"""Words in one write, where no pause between them was requested."""
 _SIZED: Final = re.compile(r"echo (\d{1,6}) words?(?: every (\d{1,5}) ?ms)?[.!]?", re.IGNORECASE)
 _WORD: Final = re.compile(r"\s*\S+\s*")
 
 
 class EchoAgent(PlainAgent):
-    """Repeats the question; `echo 200 words` makes 200 words, `echo 50 words every 20 ms` takes its time."""
+    """Repeats the question; `echo 200 words` makes 200 words, `echo 50 words every 20 ms` pauses between them."""
 
     async def start(self, turn: Turn) -> None:
         """Stream the words."""
@@ -31,7 +31,7 @@ class EchoAgent(PlainAgent):
             delay_ms = int(sized[2]) if sized[2] else delay_ms
         turn.prompt_tokens = count_tokens(query)
         turn.completion_tokens = len(words)
-        # The first word goes alone: whoever waits for it waits for nothing else.
+        # The first word is sent alone, so that the time to the first token is short.
         step = 1 if delay_ms else BATCH
         await turn.say(*words[:1])
         for start in range(1, len(words), step):

@@ -1,4 +1,4 @@
-"""Having Query generate an answer, through the orchestrator's gateway, and streaming it on."""
+"""Generation through the orchestrator's gateway, streamed as the agent's answer."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from orchestrator.sandbox.serving.http_client import streamed_lines
 
 
 async def gateway_call(turn: Turn, route: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Ask the orchestrator's gateway.
+    """Call the orchestrator's gateway.
 
     Raises:
-        AgentFailed: it is not there, or refused.
+        AgentFailed: the gateway is away, or refused.
     """
     execution = turn.execution
     try:
@@ -23,10 +23,10 @@ async def gateway_call(turn: Turn, route: str, body: dict[str, Any]) -> dict[str
 
 
 async def generate(turn: Turn, body: dict[str, Any]) -> None:
-    """Stream what `query.generate` answers, whether it comes in lines or whole.
+    """Stream the answer of `query.generate`, which may come in lines or whole.
 
     Raises:
-        AgentFailed: the gateway is not there, refused, or broke off.
+        AgentFailed: the gateway is away, refused, or broke off.
     """
     execution = turn.execution
     try:
@@ -55,7 +55,7 @@ async def generate(turn: Turn, body: dict[str, Any]) -> None:
 
 
 async def _take(turn: Turn, chunk: dict[str, Any]) -> bool:
-    """Take one line of the stream; true at its proper end."""
+    """Handle one line of the stream; returns true for the last one."""
     match chunk["type"]:
         case "chunk":
             await turn.say(chunk["content"])

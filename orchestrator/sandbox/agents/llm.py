@@ -1,4 +1,4 @@
-"""`llm`: a plain language model, reached as every agent must: through the orchestrator's gateway."""
+"""`llm`: a plain language model, called through the orchestrator's gateway."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from orchestrator.sandbox.agents.turn import AgentFailed, PlainAgent, Turn
 
 
 class LlmAgent(PlainAgent):
-    """Hands the conversation to the model, where one is configured."""
+    """Sends the conversation to the model, where one is configured."""
 
     async def start(self, turn: Turn) -> None:
-        """Stream what the model says."""
+        """Stream the model's answer."""
         if not turn.model.configured:
             raise AgentFailed(
                 "AGEX_LLM_001",

@@ -1,20 +1,19 @@
-"""`reporter`: has the Tool Registry write a report, which takes its time."""
+"""`reporter`: writes a report with a slow tool of the Tool Registry."""
 
 import re
 from typing import Final
 
 from orchestrator.sandbox.agents.turn import ToolCall, Turn
-from orchestrator.sandbox.serving.text import count_tokens
 
 _TIMED: Final = re.compile(r"(.+) in (\d{1,5}) ?ms[.!]?", re.IGNORECASE)
 LONGEST_MS: Final = 60_000
 
 
 class ReporterAgent:
-    """Asks for the tool `slow_report`, and says what it wrote; `tides in 300 ms` has it take so long."""
+    """Calls the tool `slow_report`, and passes its report on; `tides in 300 ms` sets the duration."""
 
     async def start(self, turn: Turn) -> None:
-        """Ask for the report."""
+        """Call the tool."""
         topic = turn.execution.query.strip()
         timed = _TIMED.fullmatch(topic)
         if timed is None:
@@ -23,9 +22,7 @@ class ReporterAgent:
             await turn.ask_tool("slow_report", {"topic": timed[1], "duration_ms": min(int(timed[2]), LONGEST_MS)})
 
     async def resume(self, turn: Turn, call: ToolCall) -> None:
-        """Say what was written."""
+        """Report the outcome."""
         result = (call.outcome or {}).get("result")
         text = f"There is no report: {call.failed}" if call.failed is not None else str((result or {}).get("report"))
-        turn.prompt_tokens = count_tokens(turn.execution.query)
-        turn.completion_tokens = count_tokens(text)
-        await turn.say(*re.findall(r"\S+\s*", text))
+        await turn.answer(text)

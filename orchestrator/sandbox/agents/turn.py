@@ -1,6 +1,7 @@
-"""What an agent works with: the question, its own state, and the stream that it speaks into."""
+"""One turn of a sandbox agent: the execution, its state, and the stream of its output."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any, Protocol
@@ -11,28 +12,29 @@ from attrs import define, field
 
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.model_server import ModelServer
+from orchestrator.sandbox.serving.text import count_tokens
 
 
 class ExecutionStatus(StrEnum):
-    """Where an execution stands."""
+    """State of an execution."""
 
     RUNNING = "running"
     WAITING = "waiting"
-    """For the result of a tool."""
+    """Waits for the result of a tool."""
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"
-    """Its client has gone."""
+    """Its client has disconnected."""
 
 
 class AgentFailed(Exception):
-    """An agent gives up.
+    """An agent has failed.
 
     Args:
         code: the service's own code.
         message: one sentence.
-        retryable: whether the same question may be answered later.
+        retryable: whether a later attempt may succeed.
     """
 
     def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
@@ -44,7 +46,7 @@ class AgentFailed(Exception):
 
 @define
 class ToolCall:
-    """A tool that an agent asked for, and what came of it."""
+    """A tool call of an agent, and its outcome."""
 
     tool_call_id: str
     tool_id: str
@@ -53,7 +55,7 @@ class ToolCall:
 
     @property
     def failed(self) -> str | None:
-        """Why there is no result; None where there is one."""
+        """Reason of the failure; None where there is a result."""
         outcome = self.outcome or {}
         if outcome.get("status") in {"success", "completed"}:
             return None
@@ -62,7 +64,7 @@ class ToolCall:
 
 @define
 class SandboxExecution:
-    """One run of an agent, from the question to the answer, over however many requests."""
+    """One execution of an agent, from the question to the answer, over several requests where it calls tools."""
 
     task_id: str
     tenant_id: str
@@ -75,21 +77,21 @@ class SandboxExecution:
     status: ExecutionStatus = ExecutionStatus.RUNNING
     tool_calls: list[ToolCall] = field(factory=list)
     continuations: dict[str, bytes] = field(factory=dict)
-    """What was streamed after a tool's result, by tool call."""
+    """Output that followed a tool's result, by tool call."""
     sequence: int = 0
     response: dict[str, Any] | None = None
     scope: trio.CancelScope | None = None
 
     @property
     def pending(self) -> ToolCall | None:
-        """The tool call whose result is waited for."""
+        """Tool call whose result the agent waits for."""
         last = self.tool_calls[-1] if self.tool_calls else None
         return last if last is not None and self.status is ExecutionStatus.WAITING else None
 
 
 @define
 class Turn:
-    """An agent's hold on its execution while it works."""
+    """Interface of an agent to its execution."""
 
     execution: SandboxExecution
     gateway: GatewayClient
@@ -101,7 +103,7 @@ class Turn:
     _said: list[str] = field(factory=list)
 
     async def say(self, *tokens: str, content_type: str = "response") -> None:
-        """Stream pieces of the answer, in one go."""
+        """Stream tokens of the answer, in one write."""
         self._said.extend(tokens)
         await self._send(
             b"".join(
@@ -110,14 +112,20 @@ class Turn:
             )
         )
 
+    async def answer(self, text: str) -> None:
+        """Stream a whole text word by word, and count its tokens and those of the question."""
+        self.prompt_tokens = count_tokens(self.execution.query)
+        self.completion_tokens = count_tokens(text)
+        await self.say(*re.findall(r"\S+\s*", text))
+
     async def status(self, text: str) -> None:
-        """Give a sign of life."""
+        """Stream a status."""
         await self._send(self._line("status", {"status": text}))
 
     async def ask_tool(self, tool_id: str, parameters: dict[str, Any]) -> None:
-        """Ask for a tool; the agent then returns, and is resumed with the outcome."""
+        """Call a tool; the agent then returns, and is resumed with the outcome."""
         execution = self.execution
-        # Derived, so that a repeated execution asks under the same id.
+        # Derived, so that a repeated execution uses the same id.
         seed = f"{execution.task_id}:{len(execution.tool_calls)}".encode()
         call = ToolCall(f"call_{hashlib.sha256(seed).hexdigest()[:20]}", tool_id, parameters)
         execution.tool_calls.append(call)
@@ -129,7 +137,7 @@ class Turn:
         )
 
     async def finish(self) -> None:
-        """End the answer with the whole of it."""
+        """End the stream with the whole answer."""
         execution = self.execution
         last = self._line("token", {"token": "", "content_type": "response", "is_last": True})
         execution.status = ExecutionStatus.COMPLETED
@@ -147,7 +155,7 @@ class Turn:
         await self._send(last + self._line("response", execution.response))
 
     async def fail(self, error: AgentFailed) -> None:
-        """End with an error."""
+        """End the stream with an error."""
         fields = {"code": error.code, "message": error.message, "retryable": error.retryable}
         await self._send(self._line("error", fields))
 
@@ -169,15 +177,15 @@ class Agent(Protocol):
     """An agent of the sandbox."""
 
     async def start(self, turn: Turn) -> None:
-        """Answer the question, or ask for a tool and return."""
+        """Answer the question, or call a tool and return."""
 
     async def resume(self, turn: Turn, call: ToolCall) -> None:
-        """Go on with what the tool said."""
+        """Continue with the outcome of the tool."""
 
 
 class PlainAgent:
-    """An agent that never asks for a tool."""
+    """An agent that calls no tools."""
 
     async def resume(self, turn: Turn, call: ToolCall) -> None:
-        """Refuse: there is nothing to go on with."""
+        """Fail: no tool was called."""
         raise AgentFailed("AGEX_EXEC_001", f"{turn.execution.agent_id} has asked for no tool.")

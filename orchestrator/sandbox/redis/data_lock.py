@@ -28,7 +28,7 @@ async def data_lock(data_dir: Path, *, patience: float = 1.0) -> AsyncIterator[i
         patience: how long to wait, in seconds: the Redis of a stack that was killed just now needs a moment to end.
 
     Raises:
-        DataDirInUse: somebody else holds it.
+        DataDirInUse: another stack holds it.
     """
     descriptor = open_lock(data_dir)
     try:

@@ -1,8 +1,8 @@
-"""How a local Redis is started: its arguments, its addresses, and what ties its life to ours.
+"""Launch of a local Redis: its arguments, its addresses, and a launcher that ends it with its parent.
 
-Redis runs under a launcher, a few lines of `sh` that hold the reading end of a pipe. Whoever started it holds the only
-writing end; when that process ends, however it ends, the pipe closes and the launcher kills Redis. This needs no
-signal that a dying process would still have to send, and does not depend on which thread started it.
+Redis runs under a launcher, a few lines of `sh` that hold the reading end of a pipe. The parent process holds the only
+writing end; when it ends, in any way, the pipe closes and the launcher kills Redis. This needs no signal from a dying
+process, and does not depend on the thread that started it.
 """
 
 import socket
@@ -32,7 +32,7 @@ SOCKET_PATH_BYTES: Final = 107 if sys.platform == "linux" else 103
 
 @frozen
 class RedisLaunch:
-    """Everything that is needed to start one local Redis, by whatever way of starting processes."""
+    """All that is needed to start one local Redis, with `subprocess` or with trio."""
 
     binary: RedisBinary
     data_dir: Path
@@ -52,7 +52,7 @@ class RedisLaunch:
 
     @property
     def log_path(self) -> Path:
-        """Where Redis writes its log."""
+        """Log file of Redis."""
         return self.data_dir / "redis.log"
 
     @property
@@ -109,8 +109,8 @@ def popen_options(lock: int) -> dict[str, Any]:
     """Return what `subprocess.Popen` needs beside the command and the pipes.
 
     Args:
-        lock: the descriptor that locks the data directory. Redis inherits it, so the lock is held for as long as
-            anything may still write there, even past the death of who took it.
+        lock: descriptor that locks the data directory. Redis inherits it, so that the lock is held for as long as Redis
+            may write there, even after the death of the parent.
     """
     # A session of its own: Ctrl-C on the terminal reaches us alone, and Redis outlives our orderly stop.
     return {"start_new_session": True, "pass_fds": (lock,)}

@@ -1,4 +1,4 @@
-"""A real Redis as a child process, that lives and dies with us."""
+"""A real Redis as a child process, which ends with its parent."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ STOP_PATIENCE: Final = 10.0
 
 
 class RedisDidNotStart(Exception):
-    """Redis ended, or stayed silent; the message has the end of its log."""
+    """Redis ended, or did not answer; the message has the end of its log."""
 
 
 class RedisServer:
@@ -82,11 +82,11 @@ class RedisServer:
         return 0 if self._launcher is None else await self._launcher.wait()
 
     async def kill(self) -> None:
-        """End the server as a power cut would: no goodbye, no last write."""
+        """Kill the server, as a power cut would: without a last write."""
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """End the server in order, with everything written; by force when that takes longer than ten seconds."""
+        """Stop the server with everything written; kill it where that takes longer than ten seconds."""
         with trio.move_on_after(STOP_PATIENCE):
             await self._end(signal.SIGTERM)
         await self._end(signal.SIGKILL)
@@ -129,7 +129,7 @@ async def run_redis(
 ) -> AsyncIterator[RedisServer]:
     """Run a local Redis inside the block.
 
-    It ends with the block, and also when this process is killed without a word.
+    It ends with the block, and also when this process is killed.
 
     Args:
         data_dir: holds its append-only files, log and lock; a server stopped there goes on where it was.

@@ -1,4 +1,4 @@
-"""An answer made of the passages themselves, for where there is no model."""
+"""Extractive answers: composed of passages, without a model."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,13 +7,13 @@ from orchestrator.sandbox.retrieval.index import Hit, words
 from orchestrator.sandbox.retrieval.passages import blocks
 
 LEAST_SCORE: Final = 0.06
-"""Passages that have less in common with the question are left out."""
+"""Least score of a passage that is used."""
 _LENGTH: Final = 900
 _EXCERPT: Final = 240
 
 
 def extract(question: str, hits: Sequence[Hit]) -> str:
-    """Compose an answer: the best passage's blocks that speak of the question, and what else there is."""
+    """Compose an answer of the relevant blocks of the best passage, and links to the next ones."""
     good = [hit for hit in hits if hit.score >= LEAST_SCORE]
     if not good:
         return "The documentation says nothing about that. Ask about sessions, queues, tenants, agents or the commands."
@@ -27,7 +27,7 @@ def extract(question: str, hits: Sequence[Hit]) -> str:
 
 
 def sources(hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """Return where passages come from, as an answer names it."""
+    """Return the sources of an answer."""
     return [
         {
             "title": hit.passage.title,
@@ -42,10 +42,10 @@ def sources(hits: Sequence[Hit]) -> list[dict[str, Any]]:
 
 
 def _relevant(question: str, content: str) -> str:
-    """Take the blocks with most in common with the question, in their order, up to a readable length."""
+    """Return the blocks with most words in common with the question, in their order, up to a readable length."""
     asked = set(words(question))
     parts = list(blocks(content))
-    # The first block explains the others, so that it wins over equals.
+    # Among equals the first block wins: it introduces the others.
     order = sorted(range(len(parts)), key=lambda index: (-len(asked & set(words(parts[index]))), index))
     taken: list[int] = []
     length = 0

@@ -30,13 +30,13 @@ def _stem(word: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text that say something, without their endings."""
+    """Return the words of a text without stop words and endings."""
     return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP]
 
 
 @frozen
 class Hit:
-    """A passage that was found."""
+    """A search result."""
 
     passage: Passage
     score: float
@@ -57,7 +57,7 @@ class PassageIndex:
         self.passages = list(passages)
         self._hashing = HashingVectorizer(n_features=DIMENSIONS, analyzer=words, alternate_sign=True)
         self._tfidf = TfidfVectorizer(analyzer=words, sublinear_tf=True)
-        # A heading says more of what a passage is about than any of its words.
+        # Headings count twice: they tell more about a passage than any word of it.
         texts = [f"{passage.title}\n{passage.heading}\n{passage.heading}\n{passage.content}" for passage in passages]
         texts = texts or ["nothing here"]
         self._embedded = self._hashing.transform(texts)
@@ -77,7 +77,7 @@ class PassageIndex:
     def search(
         self, tenant_id: str, collection_id: str, query: str, embedding: Sequence[float] | None, limit: int
     ) -> list[Hit]:
-        """Return the passages nearest to a question, best first; none that has nothing in common with it."""
+        """Return the passages nearest to a question, best first, without those of score 0."""
         scores: Any = (self._weighted @ self._tfidf.transform([query]).T).toarray().ravel()
         if embedding is not None:
             scores = (scores + self._embedded @ embedding) / 2

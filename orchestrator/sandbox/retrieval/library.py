@@ -1,4 +1,4 @@
-"""The index, made while everything else already answers."""
+"""The index, built in a thread while the server already answers."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ class NoRetrieval(Exception):
 
 
 class Library:
-    """Makes the index when it is first needed, or ahead of that, and gives it to whoever asks."""
+    """Builds the index at the first use, or ahead of it, once."""
 
     def __init__(self, docs: Path, documents: Path) -> None:
         self._docs = docs
@@ -23,7 +23,7 @@ class Library:
         self._index: PassageIndex | None = None
 
     async def prepare(self) -> None:
-        """Make the index ahead of the first question; where it can't be made, the question will be told so."""
+        """Build the index ahead of the first question; a failure is reported by the question."""
         with suppress(NoRetrieval):
             await self.index()
 
@@ -31,12 +31,12 @@ class Library:
         """Return the index.
 
         Raises:
-            NoRetrieval: it can't be made here.
+            NoRetrieval: scikit-learn is not installed.
         """
         async with self._making:
             if self._index is None:
                 try:
-                    # A second of importing and computing, in which the server goes on answering.
+                    # Importing and computing takes a second, in which the server must answer.
                     self._index = await trio.to_thread.run_sync(self._make)
                 except ModuleNotFoundError as error:
                     if error.name != "sklearn":

@@ -19,7 +19,7 @@ class Passage:
 
     collection_id: str
     tenant_id: str | None
-    """Whose it is; None is everybody's."""
+    """Owner; None: all tenants may read it."""
     title: str
     path: str
     heading: str

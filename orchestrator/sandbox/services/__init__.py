@@ -1,1 +1,1 @@
-"""Stand-ins of the seven services, one module each."""
+"""Stand-ins of the downstream services: a module each, with the name of its service."""

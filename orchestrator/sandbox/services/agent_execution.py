@@ -1,4 +1,4 @@
-"""Agent Execution: lets the sandbox's agents work, streams what they say, and waits for their tools."""
+"""Agent Execution: runs the sandbox's agents, streams their output, and waits for their tools."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import orjson
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
+from orchestrator.clients.agent_execution import CANCEL, EXECUTE, GET, TOOL_RESULT
 from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.agents.calculator import CalculatorAgent
 from orchestrator.sandbox.agents.confirm import ConfirmAgent
@@ -22,7 +23,8 @@ from orchestrator.sandbox.serving.callbacks import TaskCallback, callback_for
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.http_server import SandboxAnswer, SandboxReply, Stream, Writer, json_reply
 from orchestrator.sandbox.serving.model_server import ModelServer
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 
 KEPT_EXECUTIONS: Final = 10_000
 AGENTS: Final[dict[str, Agent]] = {
@@ -46,27 +48,13 @@ class AgentExecutionService:
     gateway: GatewayClient
     model: ModelServer
     nursery: trio.Nursery
-    executions: OrderedDict[tuple[str, str], SandboxExecution]
-    """The latest, by tenant and task."""
-
-    def service(self) -> Service:
-        """Return the routes."""
-        task = "/api/v1/tasks/{task_id}"
-        return Service(
-            "agent_execution",
-            "AGEX",
-            (
-                SandboxRoute("execute", "POST", "/api/v1/agents/{agent_id}/execute", self.execute),
-                SandboxRoute("tool_result", "POST", f"{task}/tool_result", self.tool_result),
-                SandboxRoute("cancel", "POST", f"{task}/cancel", self.cancel),
-                SandboxRoute("get", "GET", task, self.get),
-            ),
-        )
+    executions: OrderedDict[tuple[str, str], SandboxExecution] = field(factory=OrderedDict, init=False)
+    """The latest executions, by tenant and task."""
 
     async def execute(self, call: SandboxCall) -> SandboxAnswer:
-        """Let an agent answer: as a stream, whole, or later through the orchestrator's internal API.
+        """Run an agent, and answer as a stream, whole, or later through the orchestrator's internal API.
 
-        Later is where the request asks for it, or where the agent is configured so and there is a way back.
+        Later, where the request says so, or where the agent is configured so and the request has a callback token.
         """
         execution = self._begin(call)
         start = partial(AGENTS[execution.agent_id].start)
@@ -78,7 +66,7 @@ class AgentExecutionService:
         return await self._answer(call, execution, start)
 
     async def tool_result(self, call: SandboxCall) -> SandboxAnswer:
-        """Take the result that an agent waits for, and go on; a repeated result gets the same continuation."""
+        """Resume an agent with the result that it waits for; a repeated result gets the same continuation."""
         execution = self._find(call)
         tool_call_id = call.get("tool_call_id", str)
         replay = execution.continuations.get(tool_call_id)
@@ -110,7 +98,7 @@ class AgentExecutionService:
         return payload_reply({"task_id": execution.task_id, "status": execution.status, "cancelled": running})
 
     async def get(self, call: SandboxCall) -> SandboxReply:
-        """Return how an execution stands."""
+        """Return the state of an execution."""
         execution = self._find(call)
         return payload_reply(
             {
@@ -176,7 +164,7 @@ class AgentExecutionService:
         return _whole(bytes(said))
 
     async def _run(self, execution: SandboxExecution, work: Callable[[Turn], Awaitable[None]], send: Send) -> None:
-        """Have the agent work to its answer, its next tool, its failure or its cancellation."""
+        """Run the agent to its answer, its next tool call, its failure or its cancellation."""
         turn = Turn(execution, self.gateway, self.model, send)
         before = execution.status
         execution.status = ExecutionStatus.RUNNING
@@ -189,7 +177,7 @@ class AgentExecutionService:
             execution.status = ExecutionStatus.FAILED
             await turn.fail(error)
         except trio.Cancelled:
-            # Nobody reads any more. A continuation may be asked for again, everything else has to start over.
+            # The client has gone. A continuation can be requested again, anything else starts over.
             resumable = before is ExecutionStatus.WAITING
             execution.status = ExecutionStatus.WAITING if resumable else ExecutionStatus.ABANDONED
             raise
@@ -201,7 +189,7 @@ class AgentExecutionService:
     async def _deliver(
         self, callback: TaskCallback, execution: SandboxExecution, work: Callable[[Turn], Awaitable[None]]
     ) -> None:
-        """Do delegated work, and tell the orchestrator how it goes."""
+        """Run delegated work, and report its progress and result to the orchestrator."""
         said = bytearray()
 
         async def send(piece: bytes) -> None:
@@ -226,7 +214,7 @@ def _last(said: bytes) -> dict[str, Any]:
 
 
 def _whole(said: bytes) -> SandboxReply:
-    """Answer with the last message alone, as a client gets it that does not stream."""
+    """Answer with the last message alone, for a client that does not stream."""
     last = _last(said)
     if last["type"]["action"] == "error":
         return json_reply({"type": last["type"], "error": last["payload"]}, 422)
@@ -238,3 +226,17 @@ def _replayed(said: bytes) -> Stream:
         await writer.send(said)
 
     return Stream(run)
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = AgentExecutionService(resources.fixtures, resources.gateway, resources.model, resources.nursery)
+    return StandIn(
+        "AGEX",
+        (
+            SandboxRoute(EXECUTE, service.execute),
+            SandboxRoute(TOOL_RESULT, service.tool_result),
+            SandboxRoute(CANCEL, service.cancel),
+            SandboxRoute(GET, service.get),
+        ),
+    )

@@ -3,10 +3,12 @@
 from collections import deque
 from typing import Any, Final
 
+from orchestrator.clients.agent_management import FEEDBACK, GET, LIST
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.serving.http_server import SandboxReply
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 
 KEPT_FEEDBACK: Final = 1000
 
@@ -18,19 +20,6 @@ class AgentManagementService:
         self._fixtures = fixtures
         self.feedback_given: deque[dict[str, Any]] = deque(maxlen=KEPT_FEEDBACK)
         """The latest feedback, as it came, with tenant, agent and moment."""
-
-    def service(self) -> Service:
-        """Return the routes."""
-        one = "/api/v1/agents/{tenant_id}/{agent_id}"
-        return Service(
-            "agent_management",
-            "AMGT",
-            (
-                SandboxRoute("list", "GET", "/api/v1/agents/{tenant_id}", self.list_agents),
-                SandboxRoute("get", "GET", one, self.get),
-                SandboxRoute("feedback", "POST", f"{one}/feedback", self.feedback, creates=True),
-            ),
-        )
 
     async def list_agents(self, call: SandboxCall) -> SandboxReply:
         """Return the tenant's agents in their latest versions, without their prompts."""
@@ -49,7 +38,7 @@ class AgentManagementService:
         raise call.missing("version of this agent", 2)
 
     async def feedback(self, call: SandboxCall) -> SandboxReply:
-        """Keep what somebody thinks of an agent."""
+        """Store feedback on an agent."""
         self._find(call)
         given = {
             **call.payload,
@@ -73,3 +62,16 @@ class AgentManagementService:
 
     def _versions(self, agent_id: str) -> list[dict[str, Any]]:
         return [*self._fixtures.agents[agent_id].values()]
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = AgentManagementService(resources.fixtures)
+    return StandIn(
+        "AMGT",
+        (
+            SandboxRoute(LIST, service.list_agents),
+            SandboxRoute(GET, service.get),
+            SandboxRoute(FEEDBACK, service.feedback, creates=True),
+        ),
+    )

@@ -1,4 +1,4 @@
-"""Conversation: keeps what was said, in memory and, where there is a directory, in a file of JSON lines."""
+"""Conversation: stores messages in memory and, where there is a directory, in a file of JSON lines."""
 
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -6,10 +6,12 @@ from typing import Any, BinaryIO, Final
 import orjson
 from attrs import define, field
 
+from orchestrator.clients.conversation import APPEND, CONTEXT, CREATE, DELETE, MESSAGES
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.serving.http_server import SandboxReply
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 from orchestrator.sandbox.serving.text import count_tokens
 
 ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
@@ -27,7 +29,7 @@ class ConversationService:
     """The Conversation service.
 
     Args:
-        data_dir: where `conversations.jsonl` is kept; None keeps everything in memory.
+        data_dir: folder of `conversations.jsonl`; None: everything stays in memory.
     """
 
     def __init__(self, data_dir: Path | None = None) -> None:
@@ -42,23 +44,8 @@ class ConversationService:
         if self._file is not None:
             self._file.close()
 
-    def service(self) -> Service:
-        """Return the routes."""
-        one = "/api/v1/conversations/{conversation_id}/messages"
-        return Service(
-            "conversation",
-            "CONV",
-            (
-                SandboxRoute("create", "POST", "/api/v1/conversations", self.create, creates=True),
-                SandboxRoute("messages", "GET", one, self.messages),
-                SandboxRoute("append", "POST", one, self.append, creates=True),
-                SandboxRoute("delete", "DELETE", f"{one}/{{message_id}}", self.delete),
-                SandboxRoute("context", "GET", "/api/v1/internal/context/{conversation_id}", self.context),
-            ),
-        )
-
     async def create(self, call: SandboxCall) -> SandboxReply:
-        """Begin a conversation; one that is there already is answered as it is."""
+        """Create a conversation; one that exists is returned as it is."""
         conversation_id = call.get("conversation_id", str, new_id())
         found = self._conversations.get((call.tenant_id, conversation_id))
         if found is not None:
@@ -74,7 +61,7 @@ class ConversationService:
         return payload_reply(about, 201)
 
     async def append(self, call: SandboxCall) -> SandboxReply:
-        """Add a message; one with the id of an earlier one is answered with the earlier one."""
+        """Add a message; where its id exists, the earlier message is returned."""
         conversation = self._find(call)
         role = call.get("role", str)
         if role not in ROLES:
@@ -107,7 +94,7 @@ class ConversationService:
         return payload_reply({"messages": page, "has_more": more})
 
     async def delete(self, call: SandboxCall) -> SandboxReply:
-        """Take a message out."""
+        """Delete a message."""
         if call.params["message_id"] not in self._find(call).messages:
             raise call.missing("message", 2)
         self._record({"op": "delete", **self._name(call), "message_id": call.params["message_id"]})
@@ -145,7 +132,7 @@ class ConversationService:
         return found
 
     def _record(self, entry: dict[str, Any]) -> None:
-        """Do what an entry says, once it is in the file."""
+        """Apply an entry, after it was written to the file."""
         if self._file is not None:
             self._file.write(orjson.dumps(entry) + b"\n")
             self._file.flush()
@@ -163,7 +150,7 @@ class ConversationService:
             messages.pop(entry["message_id"], None)
 
     def _load(self, path: Path) -> BinaryIO:
-        """Read the file and open it for more; a last line that a kill has torn goes."""
+        """Read the file, and open it for appending; a torn last line is cut off."""
         good = 0
         if path.exists():
             for line in path.read_bytes().splitlines(keepends=True):
@@ -183,3 +170,19 @@ def _index(call: SandboxCall, name: str, ids: list[str], default: int) -> int:
     if message_id not in ids:
         raise call.missing("message", 2)
     return ids.index(message_id)
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = ConversationService(resources.data_dir)
+    resources.closing.callback(service.close)
+    return StandIn(
+        "CONV",
+        (
+            SandboxRoute(CREATE, service.create, creates=True),
+            SandboxRoute(MESSAGES, service.messages),
+            SandboxRoute(APPEND, service.append, creates=True),
+            SandboxRoute(DELETE, service.delete),
+            SandboxRoute(CONTEXT, service.context),
+        ),
+    )

@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from orchestrator.clients.embedding import CREATE
 from orchestrator.sandbox.retrieval.index import DIMENSIONS, MODEL
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
 from orchestrator.sandbox.serving.http_server import SandboxReply, json_reply
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn
 from orchestrator.sandbox.serving.text import count_tokens
 from orchestrator.sandbox.serving.usage import Spent
 
@@ -18,11 +20,6 @@ class EmbeddingService:
     def __init__(self, library: Library, spent: Spent) -> None:
         self._library = library
         self._spent = spent
-
-    def service(self) -> Service:
-        """Return the routes."""
-        routes = (SandboxRoute("create", "POST", "/api/v1/internal/enhanced_embed", self.create, creates=True),)
-        return Service("embedding", "EMB", routes, plain_bodies=True)
 
     async def create(self, call: SandboxCall) -> SandboxReply:
         """Embed texts."""
@@ -40,7 +37,7 @@ class EmbeddingService:
             raise SandboxRefusal(503, "EMB_SYS_001", str(error)) from error
         total = sum(map(count_tokens, texts))
         embeddings = index.embed(texts)
-        # Nothing is waited for from here on: what is counted is answered, and kept under its key.
+        # No checkpoint from here on: what is counted is also answered, and stored under its idempotency key.
         self._spent.count(call.tenant_id, "embedding", total)
         return json_reply(
             {
@@ -52,3 +49,12 @@ class EmbeddingService:
                 "metadata": {"collection_id": call.get("collection_id", str, None)},
             }
         )
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = EmbeddingService(resources.library, resources.spent)
+    return StandIn(
+        "EMB",
+        (SandboxRoute(CREATE, service.create, creates=True),),
+    )

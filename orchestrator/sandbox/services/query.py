@@ -1,4 +1,4 @@
-"""Query: finds passages, and has them answered: by a model where one is configured, else by extraction."""
+"""Query: finds passages and answers from them, by a model where one is configured, else by extraction."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -7,12 +7,14 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
+from orchestrator.clients.query import GENERATE, SEARCH
 from orchestrator.sandbox.retrieval.extraction import extract, sources
 from orchestrator.sandbox.retrieval.index import DIMENSIONS, Hit
 from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
 from orchestrator.sandbox.serving.http_server import SandboxAnswer, SandboxReply, Stream, Writer, json_reply
 from orchestrator.sandbox.serving.model_server import ModelFailed, ModelServer
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn
 from orchestrator.sandbox.serving.text import count_tokens
 from orchestrator.sandbox.serving.usage import Spent
 
@@ -28,14 +30,6 @@ class QueryService:
     library: Library
     model: ModelServer
     spent: Spent
-
-    def service(self) -> Service:
-        """Return the routes."""
-        routes = (
-            SandboxRoute("generate", "POST", "/api/v1/internal/query", self.query, creates=True),
-            SandboxRoute("search", "POST", "/api/v1/internal/search", self.search, creates=True),
-        )
-        return Service("query", "QRY", routes, plain_bodies=True)
 
     async def search(self, call: SandboxCall) -> SandboxReply:
         """Return the passages nearest to a question."""
@@ -78,7 +72,7 @@ class QueryService:
         return json_reply({"success": True, "data": {"response": text, "sources": sources(hits)}, "metadata": metadata})
 
     async def _stream(self, call: SandboxCall, question: str, hits: list[Hit], writer: Writer) -> bool:
-        """Stream an answer; returns whether it is one."""
+        """Stream an answer; returns whether it is complete."""
 
         async def on_text(text: str) -> None:
             await writer.send(_chunk(type="chunk", content=text))
@@ -113,7 +107,7 @@ class QueryService:
         return text, self._counted(call, EXTRACTION, usage)
 
     def _counted(self, call: SandboxCall, model: str, usage: dict[str, int]) -> dict[str, Any]:
-        """Count what an answer has cost, and write it down for its reader; nothing is waited for until it is kept."""
+        """Count the usage of an answer, and return it as `metadata`; no checkpoint until the answer is stored."""
         prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
         self.spent.count(call.tenant_id, "query", prompt, completion)
         return {"model": model, "token_usage": {**usage, "total_tokens": prompt + completion}}
@@ -137,11 +131,11 @@ class QueryService:
 
 
 async def _ignore(_: str) -> None:
-    """Take a piece of an answer that is wanted whole."""
+    """Ignore a piece of an answer that is not streamed."""
 
 
 def _prompt(call: SandboxCall, question: str, hits: list[Hit]) -> list[dict[str, str]]:
-    """Write the conversation for the model: instructions with the passages, what was said, the question."""
+    """Return the messages for the model: instructions with the passages, the conversation, the question."""
     system = call.get("system_prompt", str, None) or DEFAULT_PROMPT
     passages = "\n\n".join(f"[{hit.passage.path}: {hit.passage.heading}]\n{hit.passage.content}" for hit in hits)
     said = [
@@ -159,3 +153,15 @@ def _prompt(call: SandboxCall, question: str, hits: list[Hit]) -> list[dict[str,
 
 def _chunk(**fields: Any) -> bytes:
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = QueryService(resources.library, resources.model, resources.spent)
+    return StandIn(
+        "QRY",
+        (
+            SandboxRoute(GENERATE, service.query, creates=True),
+            SandboxRoute(SEARCH, service.search, creates=True),
+        ),
+    )

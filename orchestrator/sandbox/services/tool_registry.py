@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import trio
 
+from orchestrator.clients.tool_registry import ASYNC_EXECUTE, EXECUTE, GET, LIST
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.data_files import Fixtures
@@ -13,7 +14,8 @@ from orchestrator.sandbox.services.arithmetic import ArithmeticFault, evaluate
 from orchestrator.sandbox.serving.callbacks import TaskCallback, callback_for
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.http_server import SandboxReply
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 
 _TYPES: Final[dict[str, type]] = {"string": str, "integer": int}
 DEFAULT_DURATION_MS: Final = 500
@@ -56,27 +58,14 @@ class ToolRegistryService:
 
     Args:
         fixtures: the tools as they are described.
-        gateway: takes the results of what runs in the background.
-        nursery: what runs in the background runs there.
+        gateway: receives the results of background runs.
+        nursery: of background runs.
     """
 
     def __init__(self, fixtures: Fixtures, gateway: GatewayClient, nursery: trio.Nursery) -> None:
         self._tools = fixtures.tools
         self._gateway = gateway
         self._nursery = nursery
-
-    def service(self) -> Service:
-        """Return the routes."""
-        return Service(
-            "tool_registry",
-            "TOOL",
-            (
-                SandboxRoute("list", "GET", "/api/v1/tools", self.list_tools),
-                SandboxRoute("get", "GET", "/api/v1/tools/{tool_id}", self.get),
-                SandboxRoute("execute", "POST", "/api/v1/tools/execute", self.execute, creates=True),
-                SandboxRoute("async_execute", "POST", "/api/v1/tools/async-execute", self.async_execute, creates=True),
-            ),
-        )
 
     async def list_tools(self, call: SandboxCall) -> SandboxReply:
         """Return all tools, or those that an agent may use."""
@@ -89,7 +78,7 @@ class ToolRegistryService:
         return payload_reply(self._find(call.params["tool_id"]))
 
     async def execute(self, call: SandboxCall) -> SandboxReply:
-        """Run a tool; one that has no result is an answer too."""
+        """Run a tool; a failure of the tool is an answer too."""
         tool_id, parameters = self._check(call)
         started = perf_counter()
         outcome: dict[str, Any]
@@ -100,11 +89,11 @@ class ToolRegistryService:
         return payload_reply({"tool_id": tool_id, **outcome, "execution_time_ms": (perf_counter() - started) * 1000})
 
     async def async_execute(self, call: SandboxCall) -> SandboxReply:
-        """Start a tool; its result goes to the orchestrator."""
+        """Start a tool; its result is reported to the orchestrator."""
         tool_id, parameters = self._check(call)
         callback = callback_for(call, self._gateway)
         if not callback.task_id:
-            raise SandboxRefusal(400, "TOOL_VAL_001", "task_id is missing: nobody could be told of the result.")
+            raise SandboxRefusal(400, "TOOL_VAL_001", "task_id is missing: the result could not be reported.")
         self._nursery.start_soon(_run_for, callback, tool_id, parameters)
         return payload_reply({"execution_id": new_id(), "task_id": callback.task_id, "status": "accepted"}, 202)
 
@@ -134,7 +123,7 @@ async def _run_for(callback: TaskCallback, tool_id: str, parameters: dict[str, A
 
 
 def _check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> None:
-    """Hold parameters against the little of JSON Schema that the fixtures use."""
+    """Validate parameters against the subset of JSON Schema that the fixtures use."""
     for name in schema["required"]:
         if name not in parameters:
             raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is missing.")
@@ -146,3 +135,17 @@ def _check_parameters(schema: dict[str, Any], parameters: dict[str, Any]) -> Non
             raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is no {wanted['type']}.")
         if isinstance(value, int) and not wanted["minimum"] <= value <= wanted["maximum"]:
             raise SandboxRefusal(422, "TOOL_VAL_002", f"The parameter {name} is out of range.")
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = ToolRegistryService(resources.fixtures, resources.gateway, resources.nursery)
+    return StandIn(
+        "TOOL",
+        (
+            SandboxRoute(LIST, service.list_tools),
+            SandboxRoute(GET, service.get),
+            SandboxRoute(EXECUTE, service.execute, creates=True),
+            SandboxRoute(ASYNC_EXECUTE, service.async_execute, creates=True),
+        ),
+    )

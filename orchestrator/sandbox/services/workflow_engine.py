@@ -4,15 +4,17 @@ from collections import OrderedDict
 from typing import Any, Final
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
+from orchestrator.clients.workflow_engine import CANCEL, DEFINITION, DEFINITIONS, EXECUTE, EXECUTION, INPUT, VALIDATE
 from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.data_files import Fixtures
 from orchestrator.sandbox.services.workflows import WorkflowRun, faults_of
 from orchestrator.sandbox.serving.callbacks import callback_for
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.http_server import SandboxReply
-from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, Service, payload_reply
+from orchestrator.sandbox.serving.resources import SandboxResources
+from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn, payload_reply
 
 KEPT_RUNS: Final = 10_000
 
@@ -24,25 +26,8 @@ class WorkflowEngineService:
     fixtures: Fixtures
     gateway: GatewayClient
     nursery: trio.Nursery
-    runs: OrderedDict[tuple[str, str], WorkflowRun]
-    """The latest, by tenant and execution."""
-
-    def service(self) -> Service:
-        """Return the routes."""
-        top, one = "/api/v1/workflow", "/api/v1/workflow/executions/{execution_id}"
-        return Service(
-            "workflow_engine",
-            "WFLOW",
-            (
-                SandboxRoute("definitions", "GET", f"{top}/definitions", self.definitions),
-                SandboxRoute("definition", "GET", f"{top}/definitions/{{workflow_id}}", self.definition),
-                SandboxRoute("validate", "POST", f"{top}/validate", self.validate),
-                SandboxRoute("execute", "POST", f"{top}/execute", self.execute, creates=True),
-                SandboxRoute("get", "GET", one, self.get),
-                SandboxRoute("cancel", "POST", f"{one}/cancel", self.cancel),
-                SandboxRoute("input", "POST", f"{one}/input", self.input),
-            ),
-        )
+    runs: OrderedDict[tuple[str, str], WorkflowRun] = field(factory=OrderedDict, init=False)
+    """The latest runs, by tenant and execution."""
 
     async def definitions(self, call: SandboxCall) -> SandboxReply:
         """Return the tenant's workflows."""
@@ -54,16 +39,16 @@ class WorkflowEngineService:
         return payload_reply(self._definition(call, call.params["workflow_id"]))
 
     async def validate(self, call: SandboxCall) -> SandboxReply:
-        """Return what is wrong with a definition, all at once."""
+        """Return all faults of a definition."""
         faults = faults_of(call.payload)
         return payload_reply({"valid": not faults, "errors": faults})
 
     async def execute(self, call: SandboxCall) -> SandboxReply:
-        """Start a workflow; its progress goes to the orchestrator."""
+        """Start a workflow; its progress is reported to the orchestrator."""
         definition = self._definition(call, call.get("workflow_id", str))
         callback = callback_for(call, self.gateway)
         if not callback.task_id:
-            raise SandboxRefusal(400, "WFLOW_VAL_001", "task_id is missing: nobody could be told of the progress.")
+            raise SandboxRefusal(400, "WFLOW_VAL_001", "task_id is missing: the progress could not be reported.")
         run = WorkflowRun(new_id(), definition, call.get("input", dict, {}), callback)
         self.runs[call.tenant_id, run.execution_id] = run
         if len(self.runs) > KEPT_RUNS:
@@ -72,16 +57,16 @@ class WorkflowEngineService:
         return payload_reply({"execution_id": run.execution_id, "status": run.status}, 202)
 
     async def get(self, call: SandboxCall) -> SandboxReply:
-        """Return how an execution stands."""
+        """Return the state of an execution."""
         return payload_reply(self._find(call).view())
 
     async def cancel(self, call: SandboxCall) -> SandboxReply:
-        """Stop an execution; one that has ended stays as it is."""
+        """Cancel an execution; one that has ended stays as it is."""
         run = self._find(call)
         return payload_reply({"cancelled": run.cancel(), **run.view()})
 
     async def input(self, call: SandboxCall) -> SandboxReply:
-        """Hand a waiting step what its user answered."""
+        """Give a waiting step its input."""
         run = self._find(call)
         node_id = call.get("node_id", str)
         if "input" not in call.payload:
@@ -100,3 +85,20 @@ class WorkflowEngineService:
         if run is None:
             raise call.missing("execution", 2)
         return run
+
+
+def stand_in(resources: SandboxResources) -> StandIn:
+    """Make the stand-in."""
+    service = WorkflowEngineService(resources.fixtures, resources.gateway, resources.nursery)
+    return StandIn(
+        "WFLOW",
+        (
+            SandboxRoute(DEFINITIONS, service.definitions),
+            SandboxRoute(DEFINITION, service.definition),
+            SandboxRoute(VALIDATE, service.validate),
+            SandboxRoute(EXECUTE, service.execute, creates=True),
+            SandboxRoute(EXECUTION, service.get),
+            SandboxRoute(CANCEL, service.cancel),
+            SandboxRoute(INPUT, service.input),
+        ),
+    )

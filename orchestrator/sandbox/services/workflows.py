@@ -1,4 +1,4 @@
-"""Workflows of the sandbox: what a sound definition is, and one run of it."""
+"""Workflows of the sandbox: validation of a definition, and one run of it."""
 
 from collections import Counter
 from enum import StrEnum
@@ -11,9 +11,9 @@ from orchestrator.sandbox.serving.callbacks import TaskCallback
 from orchestrator.sandbox.serving.gateway import GatewayRefused
 
 INPUT_PATIENCE: Final = 3600.0
-"""How long a run waits for its user, in seconds."""
+"""Wait of a run for its user, in seconds."""
 MAX_STEPS: Final = 100
-"""Steps that one run may take; more is a definition that goes in circles."""
+"""Bound of steps of one run, against definitions with endless loops."""
 END: Final = "end"
 _FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "agent": ("agent_id", "query"),
@@ -24,7 +24,7 @@ _FIELDS: Final[dict[str, tuple[str, ...]]] = {
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """State of a run."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -77,17 +77,17 @@ class WorkflowRun:
     results: dict[str, Any] = field(factory=dict)
     """By step."""
     visits: Counter[str] = field(factory=Counter)
-    """How often the run has come by each step."""
+    """Number of visits of each step."""
     current_step: str | None = None
     input_request: dict[str, Any] | None = None
-    """What it asks its user, while it waits for that."""
+    """Request to the user, while the run waits for input."""
     error: str | None = None
     _scope: trio.CancelScope = field(factory=trio.CancelScope)
     _answered: trio.Event = field(factory=trio.Event)
     _answer: Any = None
 
     def view(self) -> dict[str, Any]:
-        """Return how the run stands, as its service shows it."""
+        """Return the state of the run, as the service answers it."""
         return {
             "execution_id": self.execution_id,
             "workflow_id": self.definition["workflow_id"],
@@ -102,7 +102,7 @@ class WorkflowRun:
         }
 
     def cancel(self) -> bool:
-        """Stop; false where the run has ended already."""
+        """Cancel; returns false where the run has ended."""
         if self.status not in {RunStatus.RUNNING, RunStatus.WAITING}:
             return False
         self.status = RunStatus.CANCELLED
@@ -110,7 +110,7 @@ class WorkflowRun:
         return True
 
     def give_input(self, step_id: str, answer: Any) -> bool:
-        """Hand a waiting step its answer; false where it does not wait."""
+        """Give a waiting step its input; returns false where the run does not wait there."""
         if self.status is not RunStatus.WAITING or self.current_step != step_id:
             return False
         self.status, self.input_request = RunStatus.RUNNING, None
@@ -119,7 +119,7 @@ class WorkflowRun:
         return True
 
     async def run(self) -> None:
-        """Take one step after the other, and tell the orchestrator of each."""
+        """Run the steps one by one, and report each to the orchestrator."""
         with self._scope:
             try:
                 await self._take_steps()
@@ -169,7 +169,7 @@ class WorkflowRun:
         with trio.move_on_after(INPUT_PATIENCE):
             await self._answered.wait()
             return self._answer
-        raise StepFailed(f"Nobody answered {step['step_id']} in time.")
+        raise StepFailed(f"{step['step_id']} got no input in time.")
 
     async def _ask_orchestrator(self, step: dict[str, Any], fields: dict[str, Any]) -> Any:
         body = {
@@ -204,7 +204,7 @@ class WorkflowRun:
         await self.callback.progress(**{**view, "progress": progress})
 
     def _resolve(self, value: Any) -> Any:
-        """Return a value, or what `$.input.x` or `$.steps.y.result` refers to."""
+        """Return a value, with `$.input.x` and `$.steps.y.result` resolved."""
         if not isinstance(value, str) or not value.startswith("$."):
             return value
         first, name, *rest = value[2:].split(".")

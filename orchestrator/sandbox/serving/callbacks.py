@@ -1,4 +1,4 @@
-"""Telling the orchestrator how delegated work goes: `task.progress`, `task.complete`, `task.fail`."""
+"""Task updates for delegated work: `task.progress`, `task.complete`, `task.fail`."""
 
 import sys
 from typing import Any, Final
@@ -10,16 +10,16 @@ from orchestrator.sandbox.serving.gateway import GatewayClient, GatewayRefused
 from orchestrator.sandbox.serving.routing import SandboxCall
 
 ATTEMPTS: Final = 5
-"""At telling progress, which nobody waits for."""
+"""Attempts at reporting progress."""
 LAST_ATTEMPTS: Final = 12
-"""At telling the end, for half a minute: the orchestrator may be starting again just now."""
+"""Attempts at reporting the end, for half a minute: the orchestrator may be restarting."""
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 4.0
 
 
 @frozen
 class TaskCallback:
-    """Where the news of one piece of delegated work go."""
+    """Reports the updates of one delegated call."""
 
     gateway: GatewayClient
     tenant_id: str
@@ -28,20 +28,20 @@ class TaskCallback:
     correlation_id: str | None
 
     async def progress(self, **fields: Any) -> None:
-        """Tell how far the work is."""
+        """Report progress."""
         await self._tell("progress", fields, ATTEMPTS)
 
     async def complete(self, result: Any) -> None:
-        """Tell that it is done."""
+        """Report the result."""
         await self._tell("complete", {"result": result}, LAST_ATTEMPTS)
 
     async def fail(self, code: str, message: str) -> None:
-        """Tell that it failed."""
+        """Report a failure."""
         error = {"code": code, "message": message, "retryable": False}
         await self._tell("fail", {"error": error}, LAST_ATTEMPTS)
 
     async def _tell(self, action: str, fields: dict[str, Any], attempts: int) -> None:
-        """Try a few times, unless it is refused for good; then give up and say so."""
+        """Retry unless the update is refused for good; a final failure is printed."""
         pause = FIRST_PAUSE
         for attempt in range(1, attempts + 1):
             try:

@@ -1,4 +1,4 @@
-"""The control routes: faults, counters of calls and usage, and where the orchestrator is."""
+"""Control routes: faults, counters of calls and usage, and the address of the orchestrator."""
 
 from collections import Counter
 from typing import Any
@@ -34,7 +34,7 @@ class Control:
         self._spent = spent
 
     def answer(self, request: Request) -> SandboxReply:
-        """Do what a control request says."""
+        """Handle a control request."""
         match request.method, "/".join(request.segments[1:]):
             case "GET", "health":
                 return json_reply({"status": "healthy", "services": sorted(self._services)})

@@ -1,4 +1,4 @@
-"""Misbehaviour on request: how the tests of the orchestrator make a service slow, broken or silent."""
+"""Fault injection: makes a service slow, broken or silent, for tests of the orchestrator."""
 
 from enum import StrEnum
 from typing import Final
@@ -19,7 +19,7 @@ CUT_AFTER_LINES: Final = 2
 
 
 class InjectedFaultKind(StrEnum):
-    """What goes wrong."""
+    """Kind of a fault."""
 
     LATENCY = "latency"
     """The answer comes late."""
@@ -30,12 +30,12 @@ class InjectedFaultKind(StrEnum):
     CUT = "cut"
     """The connection breaks in the middle of the answer."""
     GARBAGE = "garbage"
-    """The answer says 200, and is no JSON."""
+    """The answer has status 200, and a body that is not JSON."""
 
 
 @define
 class InjectedFault:
-    """A fault, and where and how often it strikes."""
+    """A fault: its kind, its scope, and its count."""
 
     kind: InjectedFaultKind
     service: str | None = None
@@ -45,7 +45,7 @@ class InjectedFault:
     retry_after: int | None = None
     """Seconds, for the header `Retry-After` of an error."""
     count: int | None = None
-    """How often it still strikes; None is always."""
+    """Calls that it still strikes; None: all."""
 
 
 def parse_fault(text: str) -> InjectedFault:
@@ -64,17 +64,17 @@ def parse_fault(text: str) -> InjectedFault:
 
 
 class Faults:
-    """The faults that were asked for; the last one that fits strikes."""
+    """The requested faults; of those that match a call the latest strikes."""
 
     def __init__(self) -> None:
         self._faults: list[InjectedFault] = []
 
     def add(self, fault: InjectedFault) -> None:
-        """Ask for a fault."""
+        """Add a fault."""
         self._faults.append(fault)
 
     def clear(self) -> None:
-        """Behave again."""
+        """Remove all faults."""
         self._faults.clear()
 
     def take(self, service: str, operation: str) -> InjectedFault | None:
@@ -88,7 +88,7 @@ class Faults:
 
 
 async def strike(fault: InjectedFault) -> SandboxReply | None:
-    """Do what a fault does in place of the operation; None lets the operation go on."""
+    """Inject a fault; returns an answer that replaces the operation's, or None: the operation runs."""
     match fault.kind:
         case InjectedFaultKind.HANG:
             await trio.sleep_forever()

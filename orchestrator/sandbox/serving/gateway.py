@@ -1,4 +1,4 @@
-"""The way back: what the stand-ins ask of the orchestrator's internal API, as the real services must."""
+"""Client of the orchestrator's internal API, for stand-ins, as real services use it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +13,11 @@ TIMEOUT = httpx.Timeout(10.0, read=120.0)
 
 
 class GatewayRefused(Exception):
-    """The orchestrator is not there, or did not do what it was asked.
+    """The orchestrator is away, or refused a request.
 
     Args:
-        message: what happened.
-        final: whether asking once more would be refused as well.
+        message: one sentence.
+        final: whether a retry would be refused too.
     """
 
     def __init__(self, message: str, *, final: bool = False) -> None:
@@ -45,7 +45,7 @@ class GatewayClient:
         """POST to `/internal/v1/{route}` and return `data` of the answer.
 
         Raises:
-            GatewayRefused: there is no orchestrator, or it refused.
+            GatewayRefused: the orchestrator is away, or refused.
         """
         async with self.stream(
             tenant_id, route, body, correlation_id=correlation_id, callback_token=callback_token
@@ -62,7 +62,7 @@ class GatewayClient:
         correlation_id: str | None = None,
         callback_token: str | None = None,
     ) -> AsyncIterator[httpx.Response]:
-        """POST to `/internal/v1/{route}` and give the answer while it arrives; raises as `ask` does."""
+        """POST to `/internal/v1/{route}`, and stream the answer; raises as `ask` does."""
         if not self.url:
             raise GatewayRefused("The sandbox knows no orchestrator to ask.")
         headers = {"X-Tenant-ID": tenant_id, "X-API-Key": self.api_key or ""}
@@ -87,7 +87,7 @@ def read_data(route: str, raw: bytes) -> dict[str, Any]:
         data = orjson.loads(raw)["data"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         raise GatewayRefused(f"{route} answered something else than an envelope.") from None
-    # What a service answered may come with its own envelope around it.
+    # An answer of a service may have an envelope of its own.
     if isinstance(data, dict) and isinstance(data.get("data"), dict):
         data = {**data, **data["data"]}
     if not isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""Asking others by httpx, and leaving everything in order wherever a cancellation strikes."""
+"""Requests by httpx that can be cancelled anywhere without warnings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -10,7 +10,7 @@ import trio
 
 
 class _Body(httpx.AsyncByteStream):
-    """A request's body. httpx' own is a generator, which complains when a cancelled send drops it half-way."""
+    """Body of a request. httpx would use a generator, and trio warns where a cancelled send leaves one unfinished."""
 
     def __init__(self, content: bytes) -> None:
         self._left = [content]
@@ -28,7 +28,7 @@ class _Body(httpx.AsyncByteStream):
 async def posted(
     client: httpx.AsyncClient, url: str, value: Any, headers: dict[str, str], timeout: httpx.Timeout
 ) -> AsyncIterator[httpx.Response]:
-    """POST JSON, and give the answer while it arrives; raises what httpx raises."""
+    """POST JSON, and stream the answer; raises httpx's exceptions."""
     content = orjson.dumps(value)
     needed = {
         "Host": httpx.URL(url).netloc.decode("ascii"),
@@ -51,13 +51,12 @@ async def posted(
 
 @asynccontextmanager
 async def streamed_lines(response: httpx.Response) -> AsyncIterator[AsyncIterator[str]]:
-    """Give the lines of a response; whoever is done with them early just leaves the block."""
+    """Give the lines of a response; the block may be left before the last one."""
     lines = response.aiter_lines()
     try:
         yield lines
     finally:
-        # httpx nests its generators, and complains of those that are dropped half-way: a cancelled read unwinds them
-        # all, innermost first.
+        # httpx nests generators, and trio warns of unfinished ones: a cancelled read unwinds them, innermost first.
         with trio.CancelScope() as scope, suppress(httpx.HTTPError):
             scope.cancel()
             async for _ in lines:

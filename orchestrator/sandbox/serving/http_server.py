@@ -1,7 +1,5 @@
-"""HTTP/1.1 on trio and h11, and nothing else: quick, and able to misbehave on request as no framework would."""
+"""An HTTP/1.1 server on trio and h11: fast, and able to misbehave on request."""
 
-import sys
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
@@ -14,14 +12,14 @@ from attrs import field, frozen
 MAX_BODY_BYTES: Final = 16 * 2**20
 MAX_PIPELINED_BYTES: Final = 2**20
 SEND_TIMEOUT: Final = 60.0
-"""How long a client may refuse to read, in seconds."""
+"""Deadline of a write to a client that does not read, in seconds."""
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 
 
 @frozen
 class Request:
-    """What a client asked."""
+    """A request."""
 
     method: str
     segments: tuple[str, ...]
@@ -44,26 +42,26 @@ class SandboxReply:
 
 
 class ConnectionCut(Exception):
-    """The connection is to be dropped in the middle of the answer."""
+    """Raised to drop the connection in the middle of an answer."""
 
 
 class Writer:
-    """Sends the pieces of a streamed answer as they are made."""
+    """Sends the pieces of a streamed answer."""
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         self._send = send
 
     async def send(self, piece: bytes) -> None:
-        """Send a piece; returns when the operating system has taken it."""
+        """Send a piece; returns when the operating system has accepted it."""
         await self._send(piece)
 
 
 @frozen
 class Stream:
-    """An answer that is made while it is sent."""
+    """A streamed answer."""
 
     run: Callable[[Writer], Awaitable[object]]
-    """Returns False where it failed: then it is made anew for whoever asks again."""
+    """Returns False where it failed: a repeated idempotency key then runs it again."""
     content_type: str = NDJSON
 
 
@@ -77,7 +75,7 @@ def json_reply(value: Any, status: int = 200, headers: tuple[tuple[str, str], ..
 
 
 class ServerConnection:
-    """One client's connection: one request after the other, until either side closes."""
+    """Connection of one client: requests one by one, until either side closes."""
 
     def __init__(self, stream: trio.SocketStream, handler: SandboxHandler) -> None:
         self._stream = stream
@@ -125,7 +123,7 @@ class ServerConnection:
         )
 
     async def _attend(self, request: Request) -> None:
-        """Answer a request, and stop working on it as soon as its client has gone."""
+        """Answer a request; the work is cancelled as soon as the client disconnects."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, nursery.cancel_scope)
             try:
@@ -149,11 +147,7 @@ class ServerConnection:
             self._http.receive_data(data)
 
     async def _answer(self, request: Request) -> None:
-        try:
-            answer = await self._handler(request)
-        except Exception:  # noqa: BLE001  # the boundary: a fault of one handler is reported and answered with 500
-            traceback.print_exc(file=sys.stderr)
-            answer = json_reply({"error": {"code": "SANDBOX_SYS_001", "message": "The sandbox has a fault."}}, 500)
+        answer = await self._handler(request)
         if isinstance(answer, Stream):
             await self._send(_head(200, answer.content_type, ()))
             await answer.run(Writer(lambda piece: self._send(h11.Data(data=piece))))

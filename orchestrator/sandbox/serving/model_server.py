@@ -1,4 +1,4 @@
-"""A real language model, where the environment names an OpenAI-compatible server."""
+"""Client of an OpenAI-compatible server, where the environment names one."""
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,12 +17,12 @@ TIMEOUT: Final = httpx.Timeout(10.0, read=60.0)
 
 
 class ModelFailed(Exception):
-    """The model's server is not there, refused, or answered nonsense."""
+    """The model's server is away, refused, or its answer is malformed."""
 
 
 @frozen
 class Completion:
-    """What a model said, and what it cost."""
+    """Answer of a model, and its usage."""
 
     text: str
     model: str
@@ -52,16 +52,16 @@ class ModelServer:
         model: str | None = None,
         max_tokens: int | None = None,
     ) -> Completion:
-        """Have the model go on with a conversation.
+        """Generate the next message of a conversation.
 
         Args:
             messages: `{role, content}` each.
-            on_text: gets each piece of the answer as it comes.
-            model: another model than the configured one.
+            on_text: called with each piece of the answer.
+            model: instead of the configured one.
             max_tokens: bound of the answer.
 
         Raises:
-            ModelFailed: there is no answer, or it broke off.
+            ModelFailed: there is no answer, or the answer broke off.
         """
         body: dict[str, Any] = {
             "model": model or self.model,
@@ -121,6 +121,6 @@ async def _read(
     if not ended:
         raise ModelFailed("The model's server broke off.")
     whole = "".join(said)
-    # Not every server tells what it counted.
+    # Not every server reports usage.
     prompt = usage.get("prompt_tokens", sum(count_tokens(message["content"]) for message in messages))
     return Completion(whole, model, prompt, usage.get("completion_tokens", count_tokens(whole)))

@@ -1,7 +1,6 @@
-"""The seven services behind their queues: what comes in as a message is led to where the same HTTP request would go."""
+"""Queues of the stand-ins: each message is handled as the HTTP request that it stands for."""
 
 import sys
-import traceback
 from collections.abc import Callable, Collection, Mapping
 from secrets import token_hex
 from typing import Any, Final
@@ -10,16 +9,15 @@ import orjson
 import trio
 from attrs import define, field
 
+from orchestrator.clients.registry import OPERATIONS
 from orchestrator.clients.transport.queue_transport import HEALTH_TENANT
-from orchestrator.models.plans.service_operations import OPERATIONS, Operation
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.serving.http_server import (
     ConnectionCut,
     Request,
-    SandboxAnswer,
     SandboxHandler,
     Stream,
     Writer,
-    json_reply,
 )
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
@@ -27,12 +25,12 @@ from orchestrator.store.redis.groups import ensure_group
 from orchestrator.store.redis.pubsub import Message
 
 AT_ONCE: Final = 256
-"""Requests of one service that are worked on at the same time."""
+"""Concurrent requests of one service."""
 BLOCK_MS: Final = 500
-"""How soon the first request of a new tenant is found."""
+"""Wait for new entries, after which new tenants are looked up, in ms."""
 PAUSE_SECONDS: Final = 0.2
 REPLIES: Final = 100_000
-"""What a stream of replies holds, if nobody reads it."""
+"""Bound of a stream of replies."""
 
 
 @define(eq=False)
@@ -40,11 +38,11 @@ class QueueServer:
     """Serves the queues of all services, of all tenants.
 
     Args:
-        redis: where the queues are.
-        keys: their names.
-        handler: answers requests as they would have come over HTTP, with the service as the first part of their path.
-        services: the names of services.
-        tenants: those that are known from the start; others are looked up.
+        redis: holds the queues.
+        keys: names of the queues.
+        handler: answers HTTP requests, with the name of the service as the first part of the path.
+        services: names of the services.
+        tenants: known from the start; others are looked up.
     """
 
     redis: Redis
@@ -56,7 +54,7 @@ class QueueServer:
     _running: dict[str, trio.CancelScope] = field(factory=dict, init=False)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; `started` when requests are taken."""
+        """Serve until cancelled; `started` when requests are accepted."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._watch_cancels)
             for service in self.services:
@@ -82,7 +80,7 @@ class QueueServer:
                     async with self.redis.dedicated() as own:
                         await self._take(service, own, limit, nursery)
                 except RedisAway as away:
-                    print(f"the queues of {service} are out of reach: {away.reason}", file=sys.stderr)  # noqa: T201  # a child process reports there
+                    print(f"the queues of {service} can't be read: {away.reason}", file=sys.stderr)  # noqa: T201  # a child process reports there
                 await trio.sleep(PAUSE_SECONDS)
 
     async def _take(self, service: str, own: Dedicated, limit: trio.CapacityLimiter, nursery: trio.Nursery) -> None:
@@ -116,7 +114,7 @@ class QueueServer:
     async def _work(
         self, service: str, queue: str, entry_id: bytes, values: Mapping[bytes, bytes], done: Callable[[], None]
     ) -> None:
-        """Answer one request, unless its time is over or it was taken back; either way it leaves the queue."""
+        """Answer one request, unless it has expired or was withdrawn; then delete it from the queue."""
         try:
             seconds, microseconds = await self.redis.time()
             left = int(values[b"deadline"]) / 1000 - seconds - microseconds / 1e6
@@ -131,17 +129,13 @@ class QueueServer:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await self.redis.gather([("XACK", queue, service, entry_id), ("XDEL", queue, entry_id)])
         except RedisAway as away:
-            print(f"a request of {service} is left: {away.reason}", file=sys.stderr)  # noqa: T201  # a child process reports there
+            print(f"a request to {service} is not answered: {away.reason}", file=sys.stderr)  # noqa: T201  # a child process reports there
         finally:
             done()
 
     async def _answer(self, service: str, message: dict[str, Any]) -> None:
         replies = _Replies(self.redis, message["metadata"]["reply_to"], message["message_id"])
-        try:
-            answer: SandboxAnswer = await self.handler(_request(service, message))
-        except Exception:  # noqa: BLE001  # the boundary: a fault of one handler is reported and answered with 500
-            traceback.print_exc(file=sys.stderr)
-            answer = json_reply({"error": {"code": "SANDBOX_SYS_001", "message": "The sandbox has a fault."}}, 500)
+        answer = await self.handler(_request(service, message))
         if isinstance(answer, Stream):
             try:
                 await answer.run(Writer(replies.send))
@@ -183,13 +177,12 @@ def _releasing(limit: trio.CapacityLimiter, holder: object) -> Callable[[], None
 
 
 def _request(service: str, message: dict[str, Any]) -> Request:
-    """Make the HTTP request that a message stands for."""
+    """Return the HTTP request that a message stands for."""
     metadata, parameters = message["metadata"], message["payload"]
     name = metadata["operation"]
     operation = OPERATIONS.get((service, name)) or Operation(service, name, "GET", f"/{name}")
     tenant_id = message["tenant_id"]
     rest = {name: value for name, value in parameters.items() if name not in operation.path_parameters}
-    reads = operation.method in {"GET", "DELETE"}
     body = {**message, "payload": rest} if operation.domain else rest
     headers = {
         "x-tenant-id": tenant_id,
@@ -204,7 +197,7 @@ def _request(service: str, message: dict[str, Any]) -> Request:
     return Request(
         method=operation.method,
         segments=(service, *path),
-        query={name: str(value) for name, value in rest.items() if value is not None} if reads else {},
+        query={name: str(value) for name, value in rest.items() if value is not None} if operation.reads else {},
         headers={name: value for name, value in headers.items() if value is not None},
-        body=b"" if reads else orjson.dumps(body),
+        body=b"" if operation.reads else orjson.dumps(body),
     )

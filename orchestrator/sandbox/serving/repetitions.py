@@ -1,4 +1,4 @@
-"""What is asked under an idempotency key is done once: whoever repeats the key gets the first answer again."""
+"""Idempotency: a repeated key gets the first answer again, and the work is done once."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from orchestrator.sandbox.serving.http_server import ConnectionCut, SandboxAnswe
 
 KEPT_ANSWERS: Final = 10_000
 LONGEST_SECONDS: Final = 60.0
-"""How long a stream goes on whose client has gone."""
+"""Time for which a stream without a client goes on, in seconds."""
 
 Name = tuple[str, ...]
 _CLIENT_GONE = (ConnectionCut, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
@@ -19,7 +19,7 @@ _CLIENT_GONE = (ConnectionCut, trio.BrokenResourceError, trio.ClosedResourceErro
 
 @frozen
 class _Lines:
-    """A stream as it was sent."""
+    """A recorded stream."""
 
     pieces: tuple[bytes, ...]
     content_type: str
@@ -34,13 +34,13 @@ class _Lines:
 
 @define(eq=False)
 class Repetitions:
-    """Remembers answers by name; two of the same name at once are done one after the other."""
+    """Stores answers by name; concurrent requests of one name run one by one."""
 
     _answers: OrderedDict[Name, SandboxReply | _Lines] = field(factory=OrderedDict, init=False)
     _locks: dict[Name, trio.Lock] = field(factory=dict, init=False)
 
     async def once(self, name: Name, make: Callable[[], Awaitable[SandboxAnswer]]) -> SandboxAnswer:
-        """Return the answer of this name; `make` makes it where there is none yet, and raises where it can't."""
+        """Return the stored answer of this name, else the one that `make` returns."""
         lock = self._lock(name)
         async with lock:
             known = self._answers.get(name)
@@ -53,7 +53,7 @@ class Repetitions:
         return answer.stream() if isinstance(answer, _Lines) else answer
 
     async def _stream(self, name: Name, stream: Stream, writer: Writer) -> None:
-        """Stream an answer, and go on to its end although the client goes: it is made once, and kept."""
+        """Stream an answer to its end even if the client disconnects, and store it."""
         lock = self._lock(name)
         async with lock:
             known = self._answers.get(name)
@@ -82,7 +82,7 @@ class Repetitions:
 
 
 class _Recorder(Writer):
-    """Passes pieces on while the client is there, and remembers all of them."""
+    """Sends pieces while the client is connected, and records all of them."""
 
     def __init__(self, inner: Writer) -> None:
         super().__init__(inner.send)

@@ -1,4 +1,4 @@
-"""From a path to the operation of a service, and how operations refuse."""
+"""Routing in a stand-in: from a path to an operation, and refusals."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -6,13 +6,14 @@ from typing import Any, Final
 import orjson
 from attrs import field, frozen
 
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, SandboxReply, json_reply
 
 REQUIRED: Final = object()
 
 
 class SandboxRefusal(Exception):
-    """An operation can't be done; becomes the service's error answer.
+    """Raised by an operation that refuses a call; becomes the service's error answer.
 
     Args:
         status: the HTTP status.
@@ -27,14 +28,14 @@ class SandboxRefusal(Exception):
         self.message = message
 
     def reply(self) -> SandboxReply:
-        """Write the error answer; level 2 reads `error`, level 3 `success` beside it."""
+        """Return the error answer; level 2 reads `error`, level 3 `success` too."""
         error = {"code": self.code, "message": self.message, "retryable": self.status in {429, 502, 503, 504}}
         return json_reply({"success": False, "error": error}, self.status)
 
 
 @frozen
 class SandboxCall:
-    """One request to an operation, checked and unpacked."""
+    """A request to an operation, checked and unpacked."""
 
     prefix: str
     tenant_id: str
@@ -49,7 +50,7 @@ class SandboxCall:
         """Return a field of the payload.
 
         Raises:
-            Refusal: it is missing and has no default, or is of another type.
+            SandboxRefusal: it is missing and has no default, or is of another type.
         """
         value = self.payload.get(name)
         if value is None:
@@ -70,28 +71,23 @@ class SandboxCall:
         return int(text)
 
     def missing(self, what: str, number: int = 1) -> SandboxRefusal:
-        """Make the refusal for something that is not there, or is another tenant's."""
+        """Return the refusal for something that does not exist, or belongs to another tenant."""
         return SandboxRefusal(404, f"{self.prefix}_NOTF_{number:03d}", f"There is no such {what}.")
-
-
-Operation = Callable[[SandboxCall], Awaitable[SandboxAnswer]]
 
 
 @frozen
 class SandboxRoute:
-    """An operation and where it is."""
+    """An operation, and its handler."""
 
-    operation: str
-    method: str
-    template: str
-    handler: Operation
+    operation: Operation
+    handler: Callable[[SandboxCall], Awaitable[SandboxAnswer]]
     creates: bool = False
     """Whether a repeated `Idempotency-Key` gets the first answer again."""
     segments: tuple[str, ...] = field(init=False)
 
     @segments.default
     def _split(self) -> tuple[str, ...]:
-        return tuple(self.template.split("/")[1:])
+        return tuple(self.operation.path.split("/")[1:])
 
     def match(self, segments: Sequence[str]) -> dict[str, str] | None:
         """Return the path parameters, or None where the path is another."""
@@ -107,45 +103,43 @@ class SandboxRoute:
 
 
 @frozen
-class Service:
-    """One of the seven services: its name, the prefix of its codes, its routes."""
+class StandIn:
+    """Stand-in of one downstream service."""
 
-    name: str
     prefix: str
+    """Of its error codes."""
     routes: tuple[SandboxRoute, ...]
-    plain_bodies: bool = False
-    """Whether bodies are fields (level 3) and not messages (level 2)."""
 
     def find(self, method: str, segments: Sequence[str]) -> tuple[SandboxRoute, dict[str, str]]:
         """Return the route of a path, with its parameters.
 
         Raises:
-            Refusal: there is no such path, or not for this method.
+            SandboxRefusal: there is no such path, or not for this method.
         """
         allowed = []
         for route in self.routes:
             params = route.match(segments)
             if params is None:
                 continue
-            if route.method == method:
+            if route.operation.method == method:
                 return route, params
-            allowed.append(route.method)
+            allowed.append(route.operation.method)
         if allowed:
             raise SandboxRefusal(405, f"{self.prefix}_VAL_002", f"This path takes {', '.join(allowed)}.")
         raise SandboxRefusal(404, f"{self.prefix}_NOTF_000", "There is no such path.")
 
-    def unpack(self, request: Request, params: dict[str, str]) -> SandboxCall:
-        """Check what every operation asks for: a tenant, and a body that is a message or a plain object.
+    def unpack(self, operation: Operation, request: Request, params: dict[str, str]) -> SandboxCall:
+        """Check what every operation asks for: a tenant, and a body that is a message (level 2) or a plain object.
 
         Raises:
-            Refusal: one of them is missing or malformed.
+            SandboxRefusal: one of them is missing or malformed.
         """
         tenant_id = request.headers.get("x-tenant-id", "")
         if not tenant_id:
             raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The header X-Tenant-ID is missing.")
         message = self._body(request)
         payload = message
-        if message and not self.plain_bodies:
+        if message and operation.domain:
             payload = message.get("payload")  # type: ignore[assignment]  # checked in the next line
             if not isinstance(payload, dict):
                 raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The message has no payload.")

@@ -1,4 +1,4 @@
-"""Counting what a model would count."""
+"""Token counts."""
 
 
 def count_tokens(text: str) -> int:

@@ -1,4 +1,4 @@
-"""What the stand-ins of Query and Embedding have spent, as the books of a real service would say."""
+"""Usage of Query and Embedding, as a real service would account it."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ FIELDS = ("requests", "prompt_tokens", "completion_tokens", "total_tokens")
 
 @frozen
 class Spent:
-    """Counts the work that was really done: a repeated idempotency key spends nothing."""
+    """Counts work that was done: a repeated idempotency key counts once."""
 
     _counted: Counter[tuple[str, str, str]] = field(factory=Counter)
 
@@ -20,7 +20,7 @@ class Spent:
             self._counted[tenant_id, service, name] += amount
 
     def of(self, tenant_id: str, service: str | None = None) -> dict[str, int]:
-        """Return what a tenant has spent, in one service or in all."""
+        """Return the usage of a tenant, in one service or in all."""
         sums = dict.fromkeys(FIELDS, 0)
         for (tenant, one, name), amount in self._counted.items():
             if tenant == tenant_id and service in {None, one}:
@@ -28,12 +28,12 @@ class Spent:
         return sums
 
     def all(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Return what was spent by tenant and service."""
+        """Return the usage by tenant and service."""
         told: dict[str, dict[str, dict[str, int]]] = {}
         for (tenant, service, name), amount in sorted(self._counted.items()):
             told.setdefault(tenant, {}).setdefault(service, {})[name] = amount
         return told
 
     def clear(self) -> None:
-        """Count anew."""
+        """Reset the counters."""
         self._counted.clear()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.codec import structure, unstructure
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse

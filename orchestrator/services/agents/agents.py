@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import asdict, frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.errors import NotFound, Unprocessable
 from orchestrator.models.agents.agent import AgentConfig

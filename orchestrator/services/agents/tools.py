@@ -5,7 +5,7 @@ from typing import Any, Final
 import trio
 from attrs import frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.errors import NotFound, ServiceRefused, Unprocessable
 from orchestrator.models.agents.tool import AT_ONCE_MS, TIMEOUT_MS, Tool, ToolKind, ToolRan, ToolRun

@@ -7,7 +7,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from orchestrator.clients.agent_execution import Execution, read_response
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFault, ServiceRefused
 from orchestrator.models.agents.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
 from orchestrator.models.common.call import CallContext

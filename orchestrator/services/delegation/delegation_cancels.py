@@ -5,7 +5,7 @@ from typing import Any, Final
 import structlog
 from attrs import frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.errors import NotFound, OrchestratorError
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, ServiceCall

@@ -1,1 +1,1 @@
-"""Guarded calls to the seven services, their fallbacks, and the agent catalog."""
+"""Guarded calls of downstream services, their fallbacks, and the agent catalog."""

@@ -1,7 +1,7 @@
-"""The configurations of agents and the lists of their tools, kept in memory for a short while.
+"""A cache in memory of agents' configurations and of lists of tools.
 
-Whoever changes an agent or a tool says so (`agent.updated`, `tool.updated`), and every process forgets what it kept of
-it (`services.catalog_notices`); a notice that is lost costs no more than `FRESH_SECONDS`.
+A change of an agent or a tool is announced (`agent.updated`, `tool.updated`), and every process drops its entry
+(`catalog_invalidation`); where an announcement is lost, an entry is stale for `FRESH_SECONDS` at most.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,37 +10,37 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 import trio
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients import agent_management, tool_registry
+from orchestrator.clients.registry import Clients
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
-from orchestrator.services.downstream.fallbacks import FALLBACKS
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 
 T = TypeVar("T")
 
 _log = structlog.get_logger("orchestrator.services.downstream.agent_catalog")
 Key = tuple[str, str, str]
-"""Tenant, agent or tool, version."""
+"""Tenant, id of agent or tool, version."""
 
 FRESH_SECONDS: Final = 30.0
 ENTRIES: Final = 4096
-"""Agents that are kept, of all tenants together; then the oldest entry goes."""
+"""Bound of each cache, of all tenants together; beyond it the oldest entry is dropped."""
 
-AGENT: Final = ServiceCall("agent_management", "get", HIGH, timeout_ms=5000)
-LOOK: Final = ServiceCall("agent_management", "get", ONCE, timeout_ms=1000)
-"""For those who go on without an answer rather than wait for it."""
-TOOLS: Final = ServiceCall("tool_registry", "list", ONCE, timeout_ms=2000)
+AGENT: Final = ServiceCall(*agent_management.GET.key, HIGH, timeout_ms=5000)
+LOOK: Final = ServiceCall(*agent_management.GET.key, ONCE, timeout_ms=1000)
+"""For callers that go on without an answer rather than wait for it."""
+TOOLS: Final = ServiceCall(*tool_registry.LIST.key, ONCE, timeout_ms=2000)
 """A turn goes on without the list rather than wait for it."""
-TOOL: Final = ServiceCall("tool_registry", "get", HIGH, timeout_ms=5000)
+TOOL: Final = ServiceCall(*tool_registry.GET.key, HIGH, timeout_ms=5000)
 
 
-class _Shelf(Generic[T]):
+class _Cache(Generic[T]):
     """Values by tenant, name and version, each fresh for `FRESH_SECONDS`.
 
     Args:
-        last_known_seconds: how old a value may be that is used where it can't be asked for again.
+        last_known_seconds: age up to which a value is used while its service is away.
     """
 
     def __init__(self, last_known_seconds: float = 0.0) -> None:
@@ -60,13 +60,13 @@ class _Shelf(Generic[T]):
                 raise
             _log.warning("catalog.last_known", tenant_id=key[0], name=key[1])
             return self._kept[key][1]
-        # What was asked for before a notice may be what the notice is about.
+        # A value that was requested before an announcement may be older than the change.
         if forgotten == self._forgotten:
             self._put(key, value)
         return value
 
     def knows(self, key: Key) -> bool:
-        """Say whether there is a value to go on with where it can't be asked for again."""
+        """Tell whether there is a value to use while the service is away."""
         kept = self._kept.get(key)
         return kept is not None and trio.current_time() - kept[0] < self._last_known_seconds
 
@@ -77,7 +77,7 @@ class _Shelf(Generic[T]):
             del self._kept[next(iter(self._kept))]
 
     def forget(self, tenant_id: str | None, name: str | None) -> None:
-        """Forget a name of a tenant in all its versions; None stands for all."""
+        """Drop a name of a tenant in all its versions; None stands for all."""
         self._forgotten += 1
         doomed = [key for key in self._kept if tenant_id in {None, key[0]} and name in {None, key[1]}]
         for key in doomed:
@@ -85,26 +85,26 @@ class _Shelf(Generic[T]):
 
 
 class AgentCatalog:
-    """Looks agents and their tools up. What it returns is shared between turns: nobody changes it."""
+    """Looks agents and their tools up. Its results are shared between turns, and must not be changed."""
 
     def __init__(self, clients: Clients, coordinator: ServiceCoordinator) -> None:
         self._clients = clients
         self._coordinator = coordinator
-        self._agents: _Shelf[AgentConfig] = _Shelf(FALLBACKS["agent_management", "get"].last_known_seconds)
-        self._tools: _Shelf[list[dict[str, Any]]] = _Shelf(FALLBACKS["tool_registry", "list"].last_known_seconds)
-        self._tool: _Shelf[dict[str, Any]] = _Shelf()
+        self._agents: _Cache[AgentConfig] = _Cache(agent_management.GET.last_known_seconds)
+        self._tools: _Cache[list[dict[str, Any]]] = _Cache(tool_registry.LIST.last_known_seconds)
+        self._tool: _Cache[dict[str, Any]] = _Cache()
 
     async def agent(self, call: CallContext, agent_id: str, version: str | None = None) -> AgentConfig:
         """Return an agent's configuration, in a version or in the latest.
 
         Raises:
             NotFound: the tenant has no such agent, or not in this version.
-            ServiceFault: Agent Management is away, stayed so, and the configuration was not known lately.
+            ServiceFault: Agent Management is away, and no configuration is cached that is young enough.
         """
         return await self._agent(AGENT, call, agent_id, version)
 
     async def look(self, call: CallContext, agent_id: str, version: str | None = None) -> AgentConfig:
-        """Return an agent's configuration, or fail at once where Agent Management does; raises as `agent` does."""
+        """Return an agent's configuration without retries; raises as `agent` does."""
         return await self._agent(LOOK, call, agent_id, version)
 
     async def tools(self, call: CallContext, agent_id: str | None) -> list[dict[str, Any]]:
@@ -120,8 +120,8 @@ class AgentCatalog:
         """Return one tool as the Tool Registry describes it.
 
         Raises:
-            NotFound: there is none.
-            ServiceFault: the Tool Registry is away, and stayed so.
+            NotFound: there is no such tool.
+            ServiceFault: the Tool Registry is away.
         """
         client = self._clients.tool_registry
 
@@ -134,19 +134,19 @@ class AgentCatalog:
             raise NotFound(f"There is no tool {tool_id!r}.", details=error.details, service=error.service) from None
 
     def forget_agent(self, tenant_id: str, agent_id: str) -> None:
-        """Forget an agent in all its versions, and the list of its tools."""
+        """Drop an agent in all its versions, and the list of its tools."""
         self._agents.forget(tenant_id, agent_id)
         self._tools.forget(tenant_id, agent_id)
 
     def forget_tools(self, tenant_id: str, *, tool_id: str | None, agent_id: str | None) -> None:
-        """Forget a tool and an agent's list of tools; where one is not named, all of the tenant's."""
+        """Drop a tool, and an agent's list of tools; None stands for all of the tenant's."""
         self._tool.forget(tenant_id, tool_id)
         self._tools.forget(tenant_id, agent_id)
         if agent_id is not None:
             self._tools.forget(tenant_id, "")
 
     def forget_all(self) -> None:
-        """Forget everything: notices may have been lost."""
+        """Drop everything: announcements may have been lost."""
         self._agents.forget(None, None)
         self._tools.forget(None, None)
         self._tool.forget(None, None)
@@ -155,7 +155,7 @@ class AgentCatalog:
         client, key = self._clients.agent_management, (call.tenant_id, agent_id, version or "")
 
         async def fetch() -> AgentConfig:
-            # Where there is something to go on with, nobody waits for long.
+            # No retries where a cached value can be used instead.
             patient = LOOK if self._agents.knows(key) else step
             return await self._coordinator.run(patient, call, lambda limited: client.get(limited, agent_id, version))
 

@@ -1,7 +1,7 @@
-"""Runs calls of downstream services: each under its deadline, its retry policy and its service's guard."""
+"""Calls of downstream services, each under its deadline, its retry policy and the guard of its service."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import SystemRandom
 from typing import TypeVar
@@ -10,7 +10,8 @@ import structlog
 import trio
 from attrs import evolve
 
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.clients.registry import settings_of
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.domain.downstream.breaker import FAIR_SECONDS
 from orchestrator.domain.downstream.retry import RetryBudget, retry_delay
 from orchestrator.errors import OrchestratorError
@@ -26,41 +27,41 @@ _log = structlog.get_logger("orchestrator.services.downstream.service_coordinato
 
 
 class ServiceCoordinator:
-    """Knows how every service is doing, and decides how each call of it is run.
+    """Runs calls of all services.
 
     Args:
-        metrics: where calls are counted; None: nowhere.
-        settings: how much depends on each service, and how many calls it gets at once.
-        notify: told when a breaker opens, closes or begins to probe: the service, the state, and seconds until it is
-            probed.
+        metrics: counts calls; None: they are not counted.
+        settings: criticality, timeout and concurrency, by service; one that is missing has the defaults of its record.
+        notify: called when a breaker opens, closes or begins to probe, with the service, the state, and the seconds
+            until a probe.
     """
 
     def __init__(
         self,
         metrics: Metrics | None = None,
-        settings: ServicesSettings | None = None,
+        settings: Mapping[str, ServiceSettings] | None = None,
         notify: Callable[[str, BreakerState, float], None] | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
-        self._settings = settings or ServicesSettings()
+        self._settings = settings or {}
         self._notify = notify
         self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
         self._guards: dict[str, ServiceGuard] = {}
         self._random = SystemRandom()
 
     async def run(self, step: ServiceCall, call: CallContext, operation: Callable[[CallContext], Awaitable[T]]) -> T:
-        """Run one call, again where that may help, and return its result.
+        """Run one call, with retries, and return its result.
 
-        A service that is left alone, or has no room, is not waited for by trying again: a task that can wait does so in
-        the queue, where it holds no slot.
+        A call that the guard rejects (breaker open, bulkhead full) is not retried here: a task waits in the queue,
+        where it holds no slot.
 
         Args:
-            step: what is called, and how it is retried.
-            call: on whose behalf, and until when: no try starts that can't finish by then.
+            step: the operation, and its retry policy.
+            call: tenant, correlation and deadline; no try starts that can't finish by then.
             operation: makes one try, under the deadline of the context that it is given.
 
         Raises:
-            CircuitOpen: the service is left alone, because it failed too often.
+            CircuitOpen: the breaker of the service is open.
             OrchestratorError: of the last try.
         """
         budget = self._budgets[step.service]
@@ -90,12 +91,12 @@ class ServiceCoordinator:
 
     @asynccontextmanager
     async def attempt(self, step: ServiceCall, call: CallContext) -> AsyncIterator[Attempt]:
-        """Make the block one try of a call: it enters when the service's guard lets it, and is counted.
+        """Make the block one try of a call, admitted by the guard of the service, and counted.
 
-        A try that is cancelled counts as one that did not fail. Streams give `attempt.heard` to their call's context.
+        A cancelled try counts as one that did not fail. Streams give `attempt.heard` to the context of their call.
 
         Raises:
-            CircuitOpen, CallTimeout, ServiceFault: it does not enter.
+            CircuitOpen, CallTimeout, ServiceFault: the guard rejects the call.
         """
         deadline = call.deadline
         if step.timeout_ms is not None:
@@ -111,10 +112,10 @@ class ServiceCoordinator:
                 self._metrics.call(step.service, step.operation, trio.current_time() - began, attempt.failure)
 
     def guard(self, service: str) -> ServiceGuard:
-        """Return what stands before a service."""
+        """Return the guard of a service."""
         guard = self._guards.get(service)
         if guard is None:
-            settings: ServiceSettings = getattr(self._settings, service, ServiceSettings())
+            settings = settings_of(service, self._settings)
             guard = self._guards[service] = ServiceGuard(
                 service,
                 Criticality(settings.criticality),
@@ -128,7 +129,7 @@ class ServiceCoordinator:
         return guard
 
     def breakers(self) -> dict[str, BreakerState]:
-        """Return the states of those breakers that are not closed, by service."""
+        """Return the states of the breakers that are not closed, by service."""
         return {
             name: guard.breaker.state
             for name, guard in self._guards.items()

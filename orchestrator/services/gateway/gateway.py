@@ -18,7 +18,7 @@ import structlog
 import trio
 from attrs import evolve, field, frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer, as_answer
 from orchestrator.clients.transport.responses import Pieces
 from orchestrator.config.gateway import GatewaySettings

@@ -13,7 +13,7 @@ import structlog
 import trio
 from attrs import define, field
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.outcomes import is_refusal
 from orchestrator.errors import OrchestratorError, StoreUnavailable

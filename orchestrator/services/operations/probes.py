@@ -4,9 +4,9 @@ from secrets import token_hex
 from typing import Final
 
 import trio
-from attrs import define, field, fields
+from attrs import define, field
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import SERVICES, Clients
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.call import CallContext
@@ -52,5 +52,5 @@ class Probe:
 
 def probes_of(clients: Clients) -> dict[str, HealthCheck]:
     """Return a check for each service that is set up."""
-    transports = {attribute.name: getattr(clients, attribute.name).transport for attribute in fields(Clients)}
+    transports = {name: clients.transport(name) for name in SERVICES}
     return {name: Probe(transport) for name, transport in transports.items() if transport.configured}

@@ -1,30 +1,28 @@
-"""The calls of users' plans, kept to what is the user's.
+"""Authorization of the calls of users' plans, by the record of each operation.
 
-A conversation is named like the session that it belongs to, so whose it is is asked of the session. What other services
-name themselves (executions, runs of the Workflow Engine) can't be guessed, and is told to nobody else. What an agent is
-told to be is not for users.
+The permission that a call needs is checked when the plan comes in (`domain.permissions`). What its parameters name may
+come from an earlier result, so its owner is checked here, right before the call.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from attrs import frozen
 
-from orchestrator.errors import NotFound
+from orchestrator.clients.registry import OPERATIONS
+from orchestrator.errors import NotFound, PermissionMissing
 from orchestrator.models.common.ids import is_id
+from orchestrator.models.downstream.operation import Owner
 from orchestrator.services.plans.call_executor import CallExecutor, PlannedCall
 from orchestrator.store.sessions.sessions import SessionStore, Viewer
-
-_OF_SESSIONS: Final = ("conversation_id", "session_id")
-_AGENT: Final = ("agent_management", "get")
 
 
 @frozen
 class CallAuthorization:
-    """Makes calls of plans that concern nobody else; what `services.performing.Performer` asks for.
+    """A `CallExecutor` that refuses calls which concern another user.
 
     Args:
-        calls: makes them.
-        sessions: knows whose conversations are.
+        calls: makes the calls.
+        sessions: knows the owners of sessions and their conversations.
     """
 
     calls: CallExecutor
@@ -34,20 +32,24 @@ class CallAuthorization:
         """Make a call, and return its result; see `CallExecutor.perform`.
 
         Raises:
-            NotFound: it names another user, or the conversation or session of one.
+            PermissionMissing: plans can't call the operation.
+            NotFound: a parameter names another user, or the session or conversation of one.
         """
-        message = call.run.message
-        viewer = Viewer(message.tenant_id, message.metadata.user_id, sees_whole_tenant=True)
-        user_id = call.step.parameters.get("user_id", viewer.user_id)
-        if user_id != viewer.user_id:
-            raise NotFound(f"There is no user {str(user_id)[:64]!r} for whom this plan could act.")
-        for name in _OF_SESSIONS:
-            named = str(call.step.parameters.get(name, ""))
-            session = await self.sessions.get(viewer, named) if is_id(named) else None
-            if session is not None and session.user_id != viewer.user_id:
-                raise NotFound(f"There is no {name.removesuffix('_id')} {named}.")
+        operation = OPERATIONS.get((call.step.service, call.step.operation))
+        if operation is None or operation.plan is None:
+            raise PermissionMissing(f"A plan can't call {call.step.service}.{call.step.operation}.")
+        for name, value in call.step.parameters.items():
+            await self._check(call, name, value, operation.plan.owners.get(name))
         result = await self.calls.perform(call)
-        if (call.step.service, call.step.operation) == _AGENT and isinstance(result, dict):
-            # As `agent.get` tells it to users.
-            return {**result, "system_prompt": None}
+        if operation.plan.hidden and isinstance(result, dict):
+            return {**result, **dict.fromkeys(operation.plan.hidden)}
         return result
+
+    async def _check(self, call: PlannedCall, name: str, value: Any, owner: Owner | None) -> None:
+        tenant_id, user_id = call.run.message.tenant_id, call.run.message.metadata.user_id
+        if owner is Owner.USER and value != user_id:
+            raise NotFound(f"There is no user {str(value)[:64]!r} for whom this plan could act.")
+        if owner is Owner.SESSION and is_id(str(value)):
+            session = await self.sessions.get(Viewer(tenant_id, user_id, sees_whole_tenant=True), str(value))
+            if session is not None and session.user_id != user_id:
+                raise NotFound(f"There is no {name.removesuffix('_id')} {value}.")

@@ -4,8 +4,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.clients.opening import Clients
-from orchestrator.clients.transport.messages import payload
+from orchestrator.clients.registry import Clients
 from orchestrator.clients.workflow_engine import EXECUTE
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, OrchestrationPlan, ServiceCall
@@ -56,17 +55,10 @@ class EngineExecutor:
             await call.run.delegations.sent(call.name, ENGINE, execution_id)
         raise CallWaits(Wait(call.name, WaitKind.DELEGATED, self.poll_ms))
 
-    async def abandon(self, call: PlannedCall) -> None:
-        """Do nothing: the end of the task tells the engine, wherever it happens."""
-
     async def _start(self, call: PlannedCall, callback: Callback) -> str:
-        transport = self.clients.transport(ENGINE)
-        asked = {**call.step.parameters, "task_id": callback.task_id}
+        client, workflow = self.clients.workflow_engine, call.step.parameters
 
         async def start(limited: CallContext) -> str:
-            answer = await transport.call(
-                limited, EXECUTE, asked, task_id=callback.task_id, callback_token=callback.token
-            )
-            return payload(answer).text("execution_id")
+            return await client.execute(limited, workflow["workflow_id"], workflow["input"], callback)
 
         return await self.coordinator.run(call.step, call.context, start)

@@ -1,4 +1,4 @@
-"""The calls of plans: any operation of the seven services, each in the way that is right for it.
+"""The calls of plans: any operation of the downstream services, each in the way that is right for it.
 
 - Query and Embedding are asked through the gateway, which reserves, shares and counts what they spend.
 - `agent_execution.execute` runs the agent to its end, with the tools that it asks for (`services.call_run`).
@@ -14,16 +14,17 @@ from typing import Any, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients import agent_execution, embedding, query, tool_registry
+from orchestrator.clients.registry import OPERATIONS, Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.messages import result
 from orchestrator.errors import CallTimeout, ServiceRefused, Unprocessable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.principal import Principal, RequestContext, Role
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
 from orchestrator.models.plans.orchestration import ONCE
-from orchestrator.models.plans.service_operations import OPERATIONS, Operation
 from orchestrator.models.tasks.waits import AnswerStatus, Wait, WaitKind
 from orchestrator.services.chat.turn_tools import DELEGATED_MS
 from orchestrator.services.delegation.delegations import answer_of, result_of
@@ -57,16 +58,16 @@ class PlanCalls:
         if call.step.idempotent is False:
             call = evolve(call, step=evolve(call.step, retry_policy=ONCE))
         operation = OPERATIONS[call.step.service, call.step.operation]
-        match operation.key:
-            case ("agent_execution", "execute"):
+        match operation:
+            case agent_execution.EXECUTE:
                 return await self._run_agent(call)
-            case ("tool_registry", "execute"):
+            case tool_registry.EXECUTE:
                 return await self._run_tool(call)
-            case ("query", "generate"):
+            case query.GENERATE:
                 return await _within(call, self.gateway.generate(_context(call), call.step.parameters))
-            case ("query", "search"):
+            case query.SEARCH:
                 return await _within(call, self.gateway.search(_context(call), call.step.parameters))
-            case ("embedding", "create"):
+            case embedding.CREATE:
                 return await _within(call, self.gateway.embed(_context(call), call.step.parameters))
         if operation.delegable:
             return await self._hand_on(call, operation)
@@ -158,9 +159,8 @@ def _context(call: PlannedCall) -> RequestContext:
 
 def _check_places(operation: Operation, parameters: dict[str, Any]) -> None:
     """See to it that what stands in a path or a query is one value; a reference may have brought something else."""
-    read = operation.method in {"GET", "DELETE"}
     for name, value in parameters.items():
-        if (read or name in operation.path_parameters) and isinstance(value, dict | list):
+        if (operation.reads or name in operation.path_parameters) and isinstance(value, dict | list):
             raise _misplaced(name, "must be one value")
 
 

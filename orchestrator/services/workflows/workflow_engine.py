@@ -5,7 +5,7 @@ from typing import Any, Final
 import trio
 from attrs import asdict, frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.codec import structure
 from orchestrator.errors import InvalidBody, NotFound, ServiceFault, ServiceRefused, WrongWorkflowState

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from orchestrator.clients.registry import OPERATIONS
 from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.codec import decode, encode, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
@@ -136,7 +137,7 @@ class WorkflowIntake:
             check_callback(request.callback.url, AddressGuard(self.settings.callback_allow))
         if request.plan is not None:
             plan = request.plan.plan("plan", ctx.tenant_id)
-            plans.check(plan)
+            plans.check(plan, OPERATIONS)
             _check_permissions(ctx, plan)
         if request.session_id is not None:
             session = await self.sessions.get(ctx, request.session_id)
@@ -167,7 +168,7 @@ def _check_permissions(ctx: RequestContext, plan: OrchestrationPlan) -> None:
     """Refuse a plan that does for its user what the user may not do."""
     faults = [
         FieldFault(f"$.data.plan.{place}", f"takes the permission '{permission}'")
-        for place, permission in permissions.needed_by(plan)
+        for place, permission in permissions.needed_by(plan, OPERATIONS)
         if not ctx.principal.may(permission)
     ]
     if faults:

@@ -7,7 +7,7 @@ import structlog
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.opening import Clients
+from orchestrator.clients.registry import Clients
 from orchestrator.codec import decode, encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.task_states import FINISHED

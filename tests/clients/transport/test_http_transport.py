@@ -28,7 +28,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.principal import TraceContext
-from orchestrator.models.plans.service_operations import Operation
+from orchestrator.models.downstream.operation import Operation
 from tests.support.eventually import PATIENCE
 from tests.support.scripted_server import Asked, Handler, begin_stream, reply, send_lines, serve, stream_all
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.domain.downstream.bulkhead import FLOOR_SHARE, LINE_LENGTH, Bulkhead, BulkheadVerdict
+from orchestrator.domain.downstream.bulkhead import FLOOR_SHARE, QUEUE_SHARE, Bulkhead, BulkheadVerdict
 from orchestrator.domain.downstream.latency import ENOUGH, RECENT_SECONDS, RecentLatency
 
 
@@ -29,7 +29,7 @@ class BulkheadMachine(RuleBasedStateMachine):
                 assert not room
                 self.line += 1
             case BulkheadVerdict.FULL:
-                assert self.line == 8 * LINE_LENGTH
+                assert self.line == 8 * QUEUE_SHARE
             case BulkheadVerdict.LATE:
                 raise AssertionError
 

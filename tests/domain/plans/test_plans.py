@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 
+from orchestrator.clients.registry import OPERATIONS, SERVICES
 from orchestrator.codec import structure
 from orchestrator.domain.plans.plans import MOST_FAULTS, check, faults
 from orchestrator.errors import InvalidBody, Unprocessable
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.models.plans.plan_request import PlanRequest
 
 
 def told(calls: dict[str, Any], **more: Any) -> dict[str, str]:
     """The faults of a plan, by path below it."""
     plan = structure({"calls": calls, **more}, PlanRequest, "$.data.plan").plan("p", "acme")
-    return {fault.path.removeprefix("$.data.plan."): fault.message for fault in faults(plan)}
+    return {fault.path.removeprefix("$.data.plan."): fault.message for fault in faults(plan, OPERATIONS)}
 
 
 def tool(tool_id: str = "clock", **more: Any) -> dict[str, Any]:
@@ -41,8 +43,7 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
         "l": tool(compensate=tool("$.calls.b.result")),
     }
     assert told(plan) == {
-        "calls.a.service": "is unknown; there are agent_execution, agent_management, conversation, embedding, query, "
-        "tool_registry, workflow_engine",
+        "calls.a.service": f"is unknown; there are {', '.join(sorted(SERVICES))}",
         "calls.b.operation": "is unknown; tool_registry has async_execute, execute, get, list",
         "calls.c.parameters.tenant_id": "can't be chosen: a plan acts for the tenant that runs it",
         "calls.c.parameters.tool_id": "required field is missing",
@@ -57,6 +58,13 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
         "calls.j:k": "is no name for a call: it must match ^[A-Za-z_][A-Za-z0-9_]{0,63}$",
         "calls.l.compensate.parameters.tool_id": "refers to 'b', but the call that it undoes does not depend on it",
     }
+
+
+def test_an_operation_is_refused_unless_its_record_says_what_a_plan_needs() -> None:
+    closed = Operation("billing", "close", "POST", "/accounts/{account_id}/close")
+    plan = structure({"calls": {"a": {"service": "billing", "operation": "close"}}}, PlanRequest).plan("p", "acme")
+    (fault,) = faults(plan, {closed.key: closed})
+    assert (fault.path, fault.message) == ("$.data.plan.calls.a.operation", "can't be called by a plan")
 
 
 def test_a_cycle_is_told_once_with_its_way() -> None:
@@ -90,7 +98,7 @@ def test_dependencies_must_fit_the_strategy() -> None:
 def test_a_plan_with_faults_is_refused_with_the_code_of_contradictions() -> None:
     plan = structure({"calls": {"a": tool(depends_on=["a", "b"])}}, PlanRequest).plan("p", "acme")
     with pytest.raises(Unprocessable, match=r"depends_on\[0\] is the call itself; and 1 more") as caught:
-        check(plan)
+        check(plan, OPERATIONS)
     assert caught.value.code == "ORCH_VAL_002"
     assert len(caught.value.details) == 2
 
@@ -98,7 +106,7 @@ def test_a_plan_with_faults_is_refused_with_the_code_of_contradictions() -> None
 def test_no_more_faults_are_told_than_anybody_reads() -> None:
     calls = {f"c{index}": tool(depends_on=["x", "y"]) for index in range(100)}
     with pytest.raises(Unprocessable, match="and 199 more") as caught:
-        check(structure({"calls": calls}, PlanRequest).plan("p", "acme"))
+        check(structure({"calls": calls}, PlanRequest).plan("p", "acme"), OPERATIONS)
     assert len(caught.value.details) == MOST_FAULTS
 
 

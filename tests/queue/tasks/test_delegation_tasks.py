@@ -8,7 +8,8 @@ import pytest
 import trio
 from attrs import define, evolve, field
 
-from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.clients.opening import open_clients
+from orchestrator.clients.registry import Clients
 from orchestrator.errors import IdempotencyKeyReused, OrchestratorError
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import Task, TaskStatus

@@ -6,7 +6,6 @@ import pytest
 import trio
 from attrs import evolve
 
-from orchestrator.config.settings import ServicesSettings
 from orchestrator.domain.tasks.wait_reasons import explain
 from orchestrator.models.operations.breakers import BreakerState
 from orchestrator.models.operations.system_events import SystemEvent
@@ -47,8 +46,8 @@ async def test_a_service_that_is_left_alone_shows_in_load_nodes_and_notices(redi
         await reply(stream, {}, 503)
 
     async with serve(broken) as url:
-        services: ServicesSettings = services_at(url)
-        critical = evolve(services, embedding=evolve(services.embedding, criticality="critical"))
+        services = services_at(url)
+        critical = {**services, "embedding": evolve(services["embedding"], criticality="critical")}
         async with service(redis_url, consuming=True, services=critical, node_timeout=0.6) as client:
             codes = []
             async with trio.open_nursery() as nursery:

@@ -7,7 +7,7 @@ from attrs import evolve
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.assembly import open_process
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import RateLimited
 from orchestrator.main import create_app
 from orchestrator.sandbox.platform import run_sandbox
@@ -66,7 +66,7 @@ async def test_refusals_because_of_a_limit_are_counted_by_code() -> None:
 async def test_a_turn_leaves_its_figures(redis_url: str) -> None:
     async with run_sandbox() as sandbox:
         urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
-        services = evolve(ServicesSettings(), **urls)
+        services = urls
         async with service(redis_url, consuming=True, services=services) as client:
             assert await turn(client, "echo") == 200
             sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "agent_execution", "execute", status=400))

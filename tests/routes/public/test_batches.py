@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.sandbox.platform import run_sandbox
 from tests.support.callback_receiver import open_receiver
 from tests.support.credentials import INTERNAL_KEY
@@ -20,7 +20,7 @@ API = "/api/v1"
 async def client(redis_url: str) -> AsyncIterator[Client]:
     async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox:
         urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
-        settings: Any = {"services": ServicesSettings(**urls), "max_body_bytes": 2**20}
+        settings: Any = {"services": urls, "max_body_bytes": 2**20}
         async with service(redis_url, consuming=True, **settings) as client:
             yield client
 
@@ -97,7 +97,7 @@ async def test_the_end_of_a_batch_is_told_to_a_server_and_a_bad_address_of_one_i
     batch: Any = {"agent_id": "echo", "items": [{"content": "one"}]}
     async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox, open_receiver() as receiver:
         urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
-        settings: Any = {"services": ServicesSettings(**urls), "callback_allow": ("127.0.0.1",)}
+        settings: Any = {"services": urls, "callback_allow": ("127.0.0.1",)}
         async with service(redis_url, consuming=True, **settings) as client:
             told = batch | {"callback": {"url": receiver.url()}}
             batch_id = (await client.call("POST", f"{API}/batch.create", told)).data["batch_id"]

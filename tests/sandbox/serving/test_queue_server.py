@@ -9,11 +9,10 @@ import pytest
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.opening import Clients, open_clients
+from orchestrator.clients.opening import open_clients
+from orchestrator.clients.registry import OPERATIONS, Clients
 from orchestrator.clients.transport.responses import Lines
-from orchestrator.config.settings import ServicesSettings
 from orchestrator.errors import BadGateway, CallTimeout, NotFound, OrchestratorError
-from orchestrator.models.plans.service_operations import OPERATIONS
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.downstream.replies import ReplyDesk
@@ -56,7 +55,7 @@ class House:
 
 @asynccontextmanager
 async def house(redis_url: str, timeout: float = 10.0) -> AsyncIterator[House]:
-    settings: ServicesSettings = services_at("", transport="queue", timeout=timeout)
+    settings = services_at("", transport="queue", timeout=timeout)
     async with (
         run_sandbox(redis_url=redis_url) as sandbox,
         open_redis(redis_url) as redis,

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.opening import open_clients
 from orchestrator.config.gateway import GatewaySettings, TiersSettings
-from orchestrator.config.settings import NonCriticalServiceSettings, ServiceSettings, ServicesSettings
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
@@ -81,11 +81,11 @@ async def gateway_at(
 ) -> AsyncIterator[Rig]:
     """Run a gateway to a service that is there already; several stand for several processes."""
     query = ServiceSettings(url=url, timeout=timeout)
-    embedding = NonCriticalServiceSettings(url=url, timeout=timeout)
+    embedding = ServiceSettings(url=url, timeout=timeout)
     own = GatewaySettings(**settings)
     async with (
         open_redis(redis_url) as redis,
-        open_clients(ServicesSettings(query=query, embedding=embedding)) as clients,
+        open_clients({"query": query, "embedding": embedding}) as clients,
     ):
         stores = (redis, Keys(), 1000)
         limits = GatewayLimits(own.tier, TiersSettings())

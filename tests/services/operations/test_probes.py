@@ -5,7 +5,7 @@ import trio
 
 from orchestrator.clients.opening import open_clients
 from orchestrator.clients.transport.http_transport import HttpTransport
-from orchestrator.config.settings import ServiceSettings, ServicesSettings
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.services.operations.probes import FRESH_SECONDS, Probe, probes_of
 from tests.support.eventually import PATIENCE
 from tests.support.scripted_server import Asked, Handler, reply, serve
@@ -64,7 +64,7 @@ async def test_a_service_is_asked_on_nobodys_behalf_and_once_in_a_while_however_
 
 
 async def test_only_services_that_are_set_up_are_asked() -> None:
-    async with open_clients(ServicesSettings(query=ServiceSettings(url="http://127.0.0.1:1"))) as clients:
+    async with open_clients({"query": ServiceSettings(url="http://127.0.0.1:1")}) as clients:
         probes = probes_of(clients)
         assert list(probes) == ["query"]
         assert "no connection" in (await probes["query"]() or "")

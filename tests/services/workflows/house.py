@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from hypercorn.config import Config
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSettings, ServicesSettings
+from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSettings
 from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
@@ -156,7 +156,7 @@ async def open_house(redis_url: str, **settings: Any) -> AsyncIterator[House]:
             redis_url=redis_url,
             max_body_bytes=2**20,
             drain_timeout=1,
-            **{"services": ServicesSettings(**urls), "task_retries": 0, **settings},
+            **{"services": urls, "task_retries": 0, **settings},
         )
         config, stop = Config(), trio.Event()
         config.bind, config.accesslog, config.errorlog = ["127.0.0.1:0"], None, None

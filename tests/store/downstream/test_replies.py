@@ -25,7 +25,7 @@ from orchestrator.errors import (
     ServiceRefused,
     StoreUnavailable,
 )
-from orchestrator.models.plans.service_operations import Operation
+from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.downstream import replies as replies_module
 from orchestrator.store.downstream.replies import ReplyDesk

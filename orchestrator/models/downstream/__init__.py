@@ -1,0 +1,1 @@
+"""Operations of downstream services, and what a user's plan needs to call them."""
