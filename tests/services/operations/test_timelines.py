@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import trio
 
 from orchestrator.errors import NotFound
 from orchestrator.models.common.ids import new_id
@@ -126,6 +127,7 @@ async def test_why_a_strangers_task_waits_is_not_told(stage: Stage) -> None:
 async def test_the_load_has_processes_tenants_and_waits(stage: Stage) -> None:
     session, other = await stage.session(), await stage.session(context("globex"))
     await stage.ended(other, await stage.say(other, "say a"))
+    stage.turns.running = trio.Event()
     await stage.say(session, "hold b")
     await stage.turns.running.wait()
     await beat(stage)
