@@ -140,7 +140,7 @@ async def test_a_paused_tenant_takes_tasks_in(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize(
-    "rates", [Rates(tenant=0.01, user=100, burst_seconds=100), Rates(tenant=100, user=0.01, burst_seconds=100)]
+    "rates", [Rates(tenant=0.01, user=0.02, burst_seconds=100), Rates(tenant=0.02, user=0.01, burst_seconds=100)]
 )
 async def test_the_rates_of_tenant_and_user_bound_admission(shelf: Shelf, rates: Rates) -> None:
     admitted = await shelf.admit(a_task(), rates=rates)
