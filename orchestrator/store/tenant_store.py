@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.script import Script
 
@@ -19,11 +20,13 @@ class TenantStore:
         redis: the shared connection.
         keys: the names of keys.
         log_length: how many events a log keeps.
+        limit_defaults: what bounds tenants without limits of their own; only stores that enforce limits need it.
     """
 
     redis: Redis
     keys: Keys
     log_length: int
+    limit_defaults: LimitDefaults = field(factory=LimitDefaults)
 
     async def run(self, script: Script, tenant_id: str, *args: object, keys: Sequence[str] = ()) -> Any:
         """Run `script` on the keys of `tenant_id`; `keys` and `args` follow those that every such script has."""

@@ -39,7 +39,7 @@ from orchestrator.services.tasks.new_tasks import new_task
 from orchestrator.services.tasks.task_kinds import TaskKind
 from orchestrator.services.workflows.workflow_task import WORKFLOW
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.scheduling.batches import ITEM, TASK, BatchBounds, BatchStore, Verdict, sees
+from orchestrator.store.scheduling.batches import ITEM, TASK, BatchStore, Verdict, sees
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 
@@ -101,7 +101,7 @@ class BatchService:
             progress=_progress_template(ctx, batch_id, len(request.items)),
             idempotency_key=ctx.idempotency_key or ctx.message_id or batch_id,
             digest=hashlib.sha256(b"batch.create" + encode(request)).hexdigest(),
-            bounds=BatchBounds(self.settings.queue_length, int(self.settings.retain_tasks)),
+            retain_seconds=int(self.settings.retain_tasks),
             callback=(
                 None
                 if request.callback is None

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 
-from orchestrator.config.gateway import TiersSettings
 from orchestrator.models.gateway.gateway import CallEnding, GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
@@ -22,6 +21,7 @@ from orchestrator.store.tenant_store import TenantStore
 MARK_SECONDS: Final = 25 * 3600
 """How long a settled call is known by its name: services answer a repetition for a day."""
 _DAY_SECONDS: Final = 86_400
+_LIMITS: Final = ("requests_minute", "tokens_minute", "tokens_day", "tokens_month")
 _RESERVE: Final = Script("gateway/reserve_call")
 _SETTLE: Final = Script("gateway/settle_call")
 _POSTPONE: Final = Script("gateway/postpone_calls")
@@ -52,36 +52,16 @@ class Refused:
 
 
 @frozen
-class GatewayLimits:
-    """What tenants may spend who have no limits of their own.
-
-    Args:
-        tier: that of tenants without one.
-        tiers: limits by tier.
-    """
-
-    tier: str
-    tiers: TiersSettings
-    packed: str = field(init=False)
-
-    @packed.default
-    def _pack(self) -> str:
-        return orjson.dumps(asdict(self.tiers)).decode()
-
-
-@frozen
 class GatewayCalls(TenantStore):
     """Opens calls, ends them, and hands out those in doubt.
 
     Args:
-        limits: what tenants may spend.
         lease_ms: how long a call is left to the process that makes it.
         give_up_ms: how long a call in doubt is asked for.
     """
 
-    limits: GatewayLimits
-    lease_ms: int
-    give_up_ms: int
+    lease_ms: int = field(kw_only=True)
+    give_up_ms: int = field(kw_only=True)
 
     async def reserve(self, call: GatewayCall) -> Reserved | Refused:
         """Open a call, if rates and budgets allow it.
@@ -105,8 +85,7 @@ class GatewayCalls(TenantStore):
             call.correlation_id,
             call.payer.user_id,
             call.payer.session_id,
-            self.limits.tier,
-            self.limits.packed,
+            *(self.limit_defaults[name] for name in _LIMITS),
             *_flat(record),
         )
         match reply[0]:

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any, Final
 
 import orjson
-from attrs import frozen
 
 from orchestrator.codec import decode, encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
@@ -63,14 +62,6 @@ class Verdict(StrEnum):
     UNSTAGED = "unstaged"
 
 
-@frozen
-class BatchBounds:
-    """How many tasks may wait in the tenant, and how long (s) records are kept."""
-
-    queue_length: int
-    retain: int
-
-
 class BatchStore(TenantStore):
     """The batches of tenants."""
 
@@ -105,7 +96,7 @@ class BatchStore(TenantStore):
         progress: bytes,
         idempotency_key: str,
         digest: str,
-        bounds: BatchBounds,
+        retain_seconds: int,
         callback: TaskMessage | None = None,
         item_record: Mapping[str, str | bytes | int],
         scheduled_ms: int | None = None,
@@ -124,7 +115,7 @@ class BatchStore(TenantStore):
             progress: body of `batch.progress`, with names in place of figures (`lib/tasks/batches.lua`).
             idempotency_key: a request with the same key and digest gets the same batch again.
             digest: of the request.
-            bounds: bounds of queues and records.
+            retain_seconds: how long records are kept.
             callback: the task that the end of the batch brings.
             item_record: further fields of the records of its tasks.
             scheduled_ms: the moment (ms) at which it begins; None: now.
@@ -149,7 +140,7 @@ class BatchStore(TenantStore):
             "head": head,
             "tail": tail,
             "progress": progress,
-            "retain": bounds.retain,
+            "retain": retain_seconds,
             "epoch": secrets.token_hex(4),
         }
         if callback is not None:
@@ -169,7 +160,7 @@ class BatchStore(TenantStore):
             batch_id,
             digest,
             total,
-            bounds.queue_length,
+            self.limit_defaults["queue_length"],
             max_concurrency,
             IDEMPOTENCY_SECONDS,
             "" if scheduled_ms is None else scheduled_ms,

@@ -33,10 +33,9 @@ class Verdict(StrEnum):
 
 @frozen
 class AdmissionBounds:
-    """How much may wait, and how long; how long records are kept, in seconds."""
+    """How many turns may wait in a session, and how long; how long records are kept, in seconds."""
 
     session_queue_length: int
-    queue_length: int
     retain_tasks: int
     expire_ms: int = 0
     """How long a turn may wait to be started; 0: for ever."""
@@ -112,7 +111,7 @@ class AdmissionStore(TenantStore):
             queued_body,
             state_body,
             bounds.session_queue_length,
-            bounds.queue_length,
+            self.limit_defaults["queue_length"],
             rates.tenant,
             rates.user,
             rates.burst_seconds,

@@ -23,9 +23,8 @@ _FINISH: Final = Script("attempts/finish_task")
 
 @frozen
 class TaskBounds:
-    """How many tasks may wait in the tenant, how long records are kept (s), how long a task may wait to begin (ms)."""
+    """How long records are kept (s), and how long a task may wait to begin (ms)."""
 
-    queue_length: int
     retain_tasks: int
     expire_ms: int = 0
     """0: for ever."""
@@ -121,7 +120,7 @@ class PlainTaskStore(TenantStore):
             message.priority,
             str(message.type),
             message.correlation_id,
-            bounds.queue_length,
+            self.limit_defaults["queue_length"],
             rates.tenant if rates else "",
             rates.user if rates else "",
             rates.burst_seconds if rates else "",

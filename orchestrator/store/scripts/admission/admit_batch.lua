@@ -1,6 +1,6 @@
 -- Create a batch whose items lie ready: idempotency, tenant, queue bound, record, first items: all of it or nothing.
 -- KEYS: 1 the tenant's queue, 2 the idempotency record
--- ARGV: 1 tenant, 2 events kept, 3 batch, 4 digest of the request, 5 items, 6 tasks that may wait in the tenant,
+-- ARGV: 1 tenant, 2 events kept, 3 batch, 4 digest of the request, 5 items, 6 default of queue_length,
 --       7 items that may be tasks at once, 8 seconds that idempotency is kept, 9 moment (ms) at which it begins, or '',
 --       10… field, value of the record
 -- Returns: {'ok'}, {'replayed', batch}, {'reused'}, {'tenant', state}, {'full'}, {'moment'} (it is past, or more than a year

@@ -4,7 +4,7 @@
 --       5 the record of the deduplication key
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 user, 5 digest of the request, or '' where nothing makes it the same as another,
 --       6 answer to keep for a repeated request, 7 task message (JSON), 8 lane, 9 priority, 10 type, 11 correlation id,
---       12 tasks that may wait in the tenant, 13 rate of the tenant, 14 of the user, or '' where no rate limits it, 15 burst (s),
+--       12 default of queue_length, 13 rate of the tenant, 14 of the user, or '' where no rate limits it, 15 burst (s),
 --       16 seconds that idempotency is kept, 17 seconds that records are kept, 18 ms in which it must be started, or '',
 --       19 moment (ms) at which it begins, or '', 20 '1' if it has a deduplication key, 21 epoch of its log, or '' where it has none,
 --       22 name and 23 body of its first event, 24… field, value of the record
@@ -34,18 +34,18 @@ end
 local moment = tonumber(ARGV[19])
 if moment and (moment <= NOW or moment > NOW + FARTHEST) then return {'moment'} end
 
-local config = redis.call('HMGET', CONFIG, 'state', 'rate', 'queue_length', 'fair_users')
+local config = redis.call('HMGET', CONFIG, 'state', 'rate', 'queue_length', 'fair_users', 'tier')
 if config[1] == 'draining' or config[1] == 'drained' then return {'tenant', config[1]} end
 local tenant_tat, user_tat, wait
 if ARGV[13] ~= '' then
-  tenant_tat, wait = gcra(KEYS[3], tonumber(config[2] or ARGV[13]), ARGV[15], 1)
+  tenant_tat, wait = gcra(KEYS[3], limit_from(config[2], ARGV[13]), ARGV[15], 1)
   if not tenant_tat then return {'rate', wait} end
   user_tat, wait = gcra(KEYS[4], ARGV[14], ARGV[15], 1)
   if not user_tat then return {'rate', wait} end
 end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
 local waiting = queue_length()
-if waiting + later >= tonumber(config[3] or ARGV[12]) then return {'full', 'tenant'} end
+if waiting + later >= limit_from(config[3], ARGV[12], config[5]) then return {'full', 'tenant'} end
 
 if tenant_tat then
   gcra_write(KEYS[3], tenant_tat)

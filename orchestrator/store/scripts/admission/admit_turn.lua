@@ -4,7 +4,7 @@
 -- ARGV: 1 tenant, 2 events kept, 3 session, 4 task, 5 message id, 6 user, 7 '1' if the user sees the whole tenant,
 --       8 digest of the request, 9 answer to keep for a repeated request, 10 task message (JSON), 11 lane, 12 priority,
 --       13 type, 14 if_busy, 15 correlation id, 16 body of chat.status_update, 17 body of session.state_update,
---       18 turns that may wait in the session, 19 tasks that may wait in the tenant, 20 rate of the tenant, 21 of the user,
+--       18 turns that may wait in the session, 19 default of queue_length, 20 rate of the tenant, 21 of the user,
 --       22 burst (s), 23 seconds that idempotency is kept, 24 seconds that records are kept,
 --       25 body of chat.status_update for an interrupted turn, with @task and @message,
 --       26 ms in which the turn must be started, or '', 27 moment (ms) at which it begins, or '',

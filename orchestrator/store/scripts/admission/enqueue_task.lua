@@ -3,7 +3,7 @@
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 session or '', 5 chat message or '', 6 user, 7 correlation id,
 --       8 seconds that records are kept, 9 body of chat.status_update, 10 body of session.state_update,
---       11 tasks that may wait in the tenant, or '' where it counts already, 12 moment (ms) at which it is due, or '',
+--       11 default of queue_length, or '' where it counts already, 12 moment (ms) at which it is due, or '',
 --       13 lane and 14 entry that stood for it without a record, or '', 15 turns that may wait in its session, or '',
 --       16… field, value of the record
 -- Returns: {'ok', 1 if it is claimable}, {'known'}, {'unknown'} or {'closed', state} of its session, {'tenant', state},

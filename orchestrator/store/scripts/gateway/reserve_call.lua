@@ -2,14 +2,15 @@
 -- KEYS: 1 the tenant's queue, 2 the call, 3 the tenant's open calls, 4 the mark of a call of this name that was settled,
 --       5 the models that services take where none is named
 -- ARGV: 1 tenant, 2 events kept, 3 call, 4 lease (ms), 5 record kept (ms), 6 estimate (tokens), 7 kind, 8 model or '',
---       9 correlation id, 10 user or '', 11 session or '', 12 the service's tier, 13 limits of all tiers (JSON),
---       then name, value of what else the record has
+--       9 correlation id, 10 user or '', 11 session or '', 12 default of requests_minute,
+--       13 of tokens_minute, 14 of tokens_day, 15 of tokens_month, 16… name, value of what else the record has
 -- Returns: {'reserved', moment (ms)}, {'joined', moment} where this very call is open already, {'settled'} where it was
 --          settled before; or {'rate', wait (ms), what} or {'budget', wait (ms), what, limit, left}
 -- Complexity: O(1)
 --!include common/tenant
 --!include common/moments
 --!include common/gcra
+--!include common/limits
 --!include common/trace
 --!include gateway/gateway
 local DAY_MS, BURST = 86400000, 60
@@ -27,13 +28,11 @@ local wanted = {'tier'}
 for _, name in ipairs(NAMES) do wanted[#wanted + 1] = name end
 for _, name in ipairs(NAMES) do wanted[#wanted + 1] = 'model:' .. name .. ':' .. model end
 local own = redis.call('HMGET', CONFIG, unpack(wanted))
-local tiers = cjson.decode(ARGV[13])
-local tier = tiers[own[1] or ARGV[12]] or tiers[ARGV[12]]
--- Limits of the tenant, then those of the model; 0 is none.
+-- Limits of the tenant, then those of the model.
 local limits = {}
-for at, name in ipairs(NAMES) do
-  limits[at] = tonumber(own[at + 1] or tier[name])
-  limits[at + 4] = model ~= '' and tonumber(own[at + 5] or 0) or 0
+for at in ipairs(NAMES) do
+  limits[at] = limit_from(own[at + 1], ARGV[at + 11], own[1])
+  limits[at + 4] = limit_from(model ~= '' and own[at + 5], '')
 end
 
 local function whose(of_model) return of_model and 'model ' .. model or 'the tenant' end
@@ -42,7 +41,7 @@ local LIMITS = 'orchestrator:limits:' .. TENANT .. ':gateway'
 local arrivals = {}
 for _, rate in ipairs({{1, ':requests', 1}, {2, ':tokens', estimate}, {5, ':requests:' .. model, 1}, {6, ':tokens:' .. model, estimate}}) do
   local limit, cost = limits[rate[1]], rate[3]
-  if limit > 0 and cost > 0 then
+  if limit < math.huge and cost > 0 then
     local tat, wait = gcra(LIMITS .. rate[2], limit / 60, BURST, cost)
     if not tat then
       return {'rate', wait, limit .. (rate[1] % 4 == 1 and ' requests' or ' tokens') .. ' a minute of ' .. whose(rate[1] > 4)}
@@ -62,7 +61,7 @@ end
 local refused
 for _, budget in ipairs({{3, day, ''}, {4, month, ''}, {7, day, '|' .. model}, {8, month, '|' .. model}}) do
   local limit = limits[budget[1]]
-  if limit > 0 then
+  if limit < math.huge then
     local spent = redis.call('HMGET', budget_key(budget[2]), 'used' .. budget[3], 'reserved' .. budget[3])
     local used, reserved = tonumber(spent[1] or 0), tonumber(spent[2] or 0)
     if used + reserved + estimate > limit then
@@ -91,7 +90,7 @@ for period, name in pairs({day = day, month = month}) do
   redis.call('EXPIRE', budget_key(name), BUDGET_SECONDS[period])
 end
 redis.call('HSET', KEYS[2], 'begun', NOW, 'day', day, 'month', month, 'estimate', estimate, 'kind', ARGV[7], 'model', model,
-  'asked', ARGV[8], 'correlation', ARGV[9], 'user', user, 'session', session, unpack(ARGV, 14))
+  'asked', ARGV[8], 'correlation', ARGV[9], 'user', user, 'session', session, unpack(ARGV, 16))
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
 redis.call('ZADD', KEYS[3], NOW + ARGV[4], ARGV[3])
 redis.call('PEXPIRE', KEYS[3], ARGV[5])

@@ -1,8 +1,5 @@
--- What is configured of a tenant. Needs tenant.lua and users.lua.
--- Returns the tenant's own figure, or the service's.
-local function limit_of(name, default)
-  return tonumber(redis.call('HGET', CONFIG, name) or default)
-end
+-- The limits of a tenant, and how much of its work is queued. Needs tenant.lua and users.lua.
+--!include common/limits
 
 -- How many of the tenant's tasks are in hand, from the groups themselves, so that the figure can't drift.
 local function tasks_in_hand()
