@@ -1,7 +1,8 @@
 """What all stores of tenants' data share."""
 
 from collections.abc import Sequence
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from attrs import field, frozen
 
@@ -10,6 +11,8 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.script import Script
+
+V = TypeVar("V", bound=StrEnum)
 
 
 @frozen
@@ -35,6 +38,11 @@ class TenantStore:
             keys=[self.keys.lane(tenant_id, Lane.NORMAL), *keys],
             args=[self.keys.tenant(tenant_id), self.log_length, *args],
         )
+
+
+def read_verdict(kind: type[V], reply: Sequence[Any]) -> tuple[V, str]:
+    """Read what a script has decided: its verdict, and the word that comes with it, or nothing."""
+    return kind(reply[0].decode()), reply[1].decode() if len(reply) > 1 else ""
 
 
 async def descending(redis: Redis, index: str, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:

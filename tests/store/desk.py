@@ -10,10 +10,10 @@ from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait, WaitKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
-from orchestrator.store.plans.delegations import DelegationStore, Taken
+from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim

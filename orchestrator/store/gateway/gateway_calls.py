@@ -5,6 +5,7 @@ call whose lease runs out is in doubt, and belongs to whoever takes it then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -29,6 +30,16 @@ _DOUBTS: Final = Script("gateway/take_in_doubt")
 _MARK: Final = Script("scheduling/mark_due")
 _TENANTS: Final = Script("gateway/take_in_doubt_tenants")
 _DROP: Final = Script("gateway/drop_in_doubt_tenant")
+
+
+class CallReserveVerdict(StrEnum):
+    """What `reserve` decided."""
+
+    RESERVED = "reserved"
+    JOINED = "joined"
+    SETTLED = "settled"
+    RATE = "rate"
+    BUDGET = "budget"
 
 
 @frozen
@@ -88,16 +99,18 @@ class GatewayCalls(TenantStore):
             *(self.limit_defaults[name] for name in _LIMITS),
             *_flat(record),
         )
-        match reply[0]:
-            case b"rate":
+        match verdict := CallReserveVerdict(reply[0].decode()):
+            case CallReserveVerdict.RATE:
                 return Refused(False, reply[1], f"{reply[2].decode()} are used up.")
-            case b"budget":
+            case CallReserveVerdict.BUDGET:
                 _, wait_ms, what, limit, left = reply
                 says = f"The tokens of the {what.decode()} are used up: {left} of {limit} are left, "
                 says += f"and the call may take {call.estimate}."
                 return Refused(True, wait_ms, says)
-            case how:
-                return Reserved(joined=how == b"joined", settled=how == b"settled")
+            case _:
+                return Reserved(
+                    joined=verdict is CallReserveVerdict.JOINED, settled=verdict is CallReserveVerdict.SETTLED
+                )
 
     async def settle(self, call: GatewayCall, spent: Spending) -> bool:
         """Count what a call has spent; returns whether it was counted now, and not before.

@@ -25,7 +25,7 @@ from orchestrator.models.tasks.batch import (
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
-from orchestrator.store.tenant_store import TenantStore, descending
+from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
 _STAGE: Final = Script("admission/stage_batch")
 _ADMIT: Final = Script("admission/admit_batch")
@@ -50,8 +50,8 @@ TASK: Final = "@task"
 """Stand in a template for what differs between items."""
 
 
-class Verdict(StrEnum):
-    """What admission decided."""
+class BatchAdmitVerdict(StrEnum):
+    """What `admit` decided."""
 
     OK = "ok"
     REPLAYED = "replayed"
@@ -60,6 +60,15 @@ class Verdict(StrEnum):
     FULL = "full"
     MOMENT = "moment"
     UNSTAGED = "unstaged"
+
+
+class BatchCancelVerdict(StrEnum):
+    """What `cancel` decided."""
+
+    DONE = "done"
+    ENDED = "ended"
+    """The batch had ended, or was being stopped."""
+    UNKNOWN = "unknown"
 
 
 class BatchStore(TenantStore):
@@ -100,7 +109,7 @@ class BatchStore(TenantStore):
         callback: TaskMessage | None = None,
         item_record: Mapping[str, str | bytes | int],
         scheduled_ms: int | None = None,
-    ) -> tuple[Verdict, str]:
+    ) -> tuple[BatchAdmitVerdict, str]:
         """Create a batch whose items lie ready, all of it or nothing.
 
         Args:
@@ -167,12 +176,12 @@ class BatchStore(TenantStore):
             *(part for pair in record.items() for part in pair),
             keys=[self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key)],
         )
-        verdict = Verdict(reply[0].decode())
-        if verdict is Verdict.OK:
+        verdict, detail = read_verdict(BatchAdmitVerdict, reply)
+        if verdict is BatchAdmitVerdict.OK:
             await self.redis.sadd(self.keys.tenants, tenant_id)
-        elif verdict is Verdict.UNSTAGED:
+        elif verdict is BatchAdmitVerdict.UNSTAGED:
             raise StoreUnavailable("Redis has lost a part of the batch before it was created; send it again.")
-        return verdict, reply[1].decode() if len(reply) > 1 else ""
+        return verdict, detail
 
     async def get(self, viewer: Viewer, batch_id: str) -> Batch | None:
         """Return a batch; None if there is none that `viewer` may see."""
@@ -188,10 +197,10 @@ class BatchStore(TenantStore):
         """List the (moment of acceptance in ms, id) of batches, the newest first."""
         return await descending(self.redis, self.keys.batches(tenant_id), before, count)
 
-    async def cancel(self, viewer: Viewer, batch_id: str) -> str:
-        """Cancel a batch; returns the verdict of `cancel_batch.lua`."""
+    async def cancel(self, viewer: Viewer, batch_id: str) -> BatchCancelVerdict:
+        """Cancel a batch."""
         verdict: bytes = await self.run(_CANCEL, viewer.tenant_id, batch_id, viewer.user_id, viewer.flag)
-        return verdict.decode()
+        return BatchCancelVerdict(verdict.decode())
 
     async def items(self, batch: Batch, first: int, count: int) -> list[ItemResult]:
         """Return items from the place `first` on, in their order, each with what became of it."""
@@ -212,7 +221,7 @@ class BatchStore(TenantStore):
             ]
         )
         reached = int(started[0] or batch.total)
-        stopped = started[1] != b"running"
+        stopped = started[1] != BatchStatus.RUNNING.encode()
         return [
             _read_item(batch_id, place, item, result, record, begun=place < reached, stopped=stopped)
             for place, item, result, record in zip(places, sent, ended, records, strict=True)

@@ -11,7 +11,7 @@ from orchestrator.models.sessions.chat import IfBusy
 from orchestrator.models.tasks.task import Lane, TaskMessage
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates, Viewer
-from orchestrator.store.tenant_store import TenantStore
+from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _ADMIT: Final = Script("admission/admit_turn")
 
@@ -133,4 +133,4 @@ class AdmissionStore(TenantStore):
             return Admission(verdict, turns_before=None if reply[1] < 0 else reply[1], wait_ms=reply[2])
         if verdict is Verdict.RATE:
             return Admission(verdict, wait_ms=reply[1])
-        return Admission(verdict, detail=reply[1].decode() if len(reply) > 1 else "")
+        return Admission(*read_verdict(Verdict, reply))

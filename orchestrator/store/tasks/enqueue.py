@@ -8,7 +8,7 @@ from attrs import frozen
 
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.script import Script
-from orchestrator.store.tenant_store import TenantStore
+from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _PLACE: Final = Script("admission/enqueue_task")
 _BURY: Final = Script("admission/dead_letter_entry")
@@ -104,7 +104,7 @@ class EnqueueStore(TenantStore):
         placed = Enqueued(reply[0].decode())
         if placed is Enqueued.OK:
             return placed, bool(reply[1])
-        return placed, reply[1].decode() if len(reply) > 1 else ""
+        return read_verdict(Enqueued, reply)
 
     async def dead_letter(self, external_entry: ExternalEntry, *, error: bytes, kept: bytes) -> None:
         """Move an entry to the dead letters.
