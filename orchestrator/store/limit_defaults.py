@@ -12,7 +12,7 @@ from orchestrator.config.tenant_limits import LIMITS, TenantLimit, Tier
 
 @frozen
 class LimitDefaults:
-    """What bounds tenants that have no limit of their own; `limit_of` in `lib/common/config.lua` reads it.
+    """What bounds tenants that have no limit of their own; `limit_of` in `lib/common/limits.lua` reads it.
 
     Args:
         packed: by limit: a number; numbers by tier as JSON, that of tenants without a tier under `""`; or nothing where

@@ -1,7 +1,8 @@
 -- The limits of a tenant: its own, else its tier's, else the service's. Needs tenant.lua.
--- Defaults come as store/limit_defaults.py packs them: a number, numbers by tier as JSON, or '' for none; 0 is any number.
--- Returns the limit that applies, math.huge where the tenant is unbounded.
--- own, tier: what the tenant's configuration holds, false or nil where it holds nothing
+-- A default comes as store/limit_defaults.py packs it: a number, numbers by tier as JSON, or '' for none; 0 is any number.
+
+-- Return the limit that applies, math.huge where the tenant is unbounded.
+-- `own` and `tier` are what the tenant's configuration holds, false or nil where it holds nothing.
 local function limit_from(own, default, tier)
   local limit = tonumber(own) or tonumber(default)
   if not limit and default ~= '' then
@@ -12,6 +13,6 @@ local function limit_from(own, default, tier)
 end
 
 local function limit_of(name, default)
-  local own = redis.call('HMGET', CONFIG, name, 'tier')
-  return limit_from(own[1], default, own[2])
+  local own, tier = unpack(redis.call('HMGET', CONFIG, name, 'tier'))
+  return limit_from(own, default, tier)
 end

@@ -1,7 +1,6 @@
--- The limits of a tenant, and how much of its work is queued. Needs tenant.lua and users.lua.
---!include common/limits
+-- How much of a tenant's work is queued, and how much of it runs. Needs tenant.lua and users.lua.
 
--- How many of the tenant's tasks are in hand, from the groups themselves, so that the figure can't drift.
+-- Count the tenant's running tasks from the consumer groups themselves, so that the figure can't drift.
 local function tasks_in_hand()
   local count = 0
   for _, lane in ipairs(LANES) do
