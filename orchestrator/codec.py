@@ -96,7 +96,7 @@ def _check(value: Any, meta: Meta) -> None:
         raise ValueError(_too_long(value, meta.max_length))
     if meta.pattern is not None and not _pattern(meta.pattern).match(value):
         raise ValueError(f"must match {meta.pattern}")
-    if meta.extra is not None and (fault := meta.extra["check"](value)) is not None:
+    if meta.extra is not None and "check" in meta.extra and (fault := meta.extra["check"](value)) is not None:
         raise ValueError(fault)
 
 

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
+from attrs import fields
 
 from cli.commands.transfers import must_be_writable, read_import, write_export
 from cli.core.client import AdminApi
@@ -15,22 +16,9 @@ from cli.core.failures import CliFailure, Exit
 from cli.core.options import limit_option, listing_options, tenant_argument, yes_option
 from cli.core.output import Column, note, note_changes, show_list, show_record
 from cli.core.values import json_value
+from orchestrator.models.operations.tenant import TenantSettings
 
 _LOOK_EVERY: Final = 0.5
-_SETTINGS: Final = (
-    "weight",
-    "concurrency",
-    "start_rate",
-    "rate",
-    "queue_length",
-    "fair_users",
-    "tier",
-    "tokens_day",
-    "tokens_month",
-    "requests_minute",
-    "tokens_minute",
-    "models",
-)
 _COLUMNS: Final = (
     Column("TENANT", "tenant_id"),
     Column("STATE", "state", whole=True),
@@ -42,6 +30,17 @@ _COLUMNS: Final = (
     Column("DLQ", "dead_letters"),
     Column("OLDEST", "oldest_waiting", age=True),
 )
+SETTINGS: Final[dict[str, str]] = {each.name: get_args(each.type)[1].description for each in fields(TenantSettings)}
+"""What `configure` sets, by name, and what each does."""
+
+
+class _ConfigureCommand(click.Command):
+    """Lists the settings in its help."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Settings"):
+            formatter.write_dl(list(SETTINGS.items()))
+        super().format_options(ctx, formatter)
 
 
 @click.group()
@@ -69,14 +68,12 @@ def list_tenants(limit: int) -> None:
         show_list(api.listed("tenant.list", limit), _COLUMNS, "No tenants found.")
 
 
-@tenants.command()
+@tenants.command(cls=_ConfigureCommand)
 @tenant_argument
 @click.argument("settings", metavar="NAME=VALUE...", nargs=-1, required=True)
 @listing_options
 def configure(tenant_id: str, settings: tuple[str, ...]) -> None:
-    """Change a tenant's weight, concurrency, start_rate, rate, queue_length or fair_users; no value removes its own.
-
-    What it may spend: tier, tokens_day, tokens_month, requests_minute, tokens_minute, and models, whose value is JSON.
+    """Change what is configured of a tenant. NAME= without a value (null) removes what is its own; models takes JSON.
 
     \b
     Example:
@@ -235,8 +232,8 @@ def _progress(first: int) -> Callable[[dict[str, Any]], None]:
 
 def _setting(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
-    if not sign or name not in _SETTINGS:
-        raise click.UsageError(f"'{text}' is not NAME=VALUE; the names are {', '.join(_SETTINGS)}.")
+    if not sign or name not in SETTINGS:
+        raise click.UsageError(f"'{text}' is not NAME=VALUE; the names are {', '.join(SETTINGS)}.")
     if not value:
         return name, None if name != "fair_users" else False
     if name == "tier":

@@ -19,8 +19,10 @@ from orchestrator.config.checks import (
     optional,
     redis_url,
 )
-from orchestrator.config.gateway import GatewaySettings, TiersSettings
+from orchestrator.config.gateway import GatewaySettings
 from orchestrator.config.setting import setting
+from orchestrator.config.tenant_limits import service_setting
+from orchestrator.config.tiers import TiersSettings
 
 
 @frozen
@@ -135,7 +137,7 @@ class AgentOrchestratorSettings:
     )
     drain_timeout: float = setting(25.0, says="How long a stop waits for running tasks.", check=between(0, 3600))
     session_queue_length: int = setting(100, says="Turns that may wait in one session.", check=between(1, 10_000))
-    queue_length: int = setting(100_000, says="Tasks that may wait in one tenant.", check=at_least(1))
+    queue_length: int = service_setting("queue_length")
     schedules: int = setting(1000, says="Schedules that one tenant may have.", check=between(0, 100_000))
     retain_tasks: float = setting(604_800.0, says="How long a finished task's record is kept.", check=at_least(60))
 
@@ -146,7 +148,7 @@ class AgentOrchestratorSettings:
     archive_after: float = setting(604_800.0, says="Idle time until a session is archived.", check=at_least(0.3))
     retain_sessions: float = setting(7_776_000.0, says="How long a closed session's record is kept.", check=at_least(1))
 
-    rate_tenant: float = setting(1000.0, says="Requests a second of one tenant.", check=at_least(0.01))
+    rate_tenant: float = service_setting("rate")
     rate_user: float = setting(200.0, says="Requests a second of one user.", check=at_least(0.01))
     rate_address: float = setting(
         2000.0,

@@ -9,10 +9,11 @@ from orchestrator.store.downstream.catalog_changes import CatalogChanges
 from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
 from orchestrator.store.events.notifications import NotificationLog, NotificationStore
 from orchestrator.store.gateway.answer_cache import AnswerCache
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
+from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.reservation_checks import ReservationChecks
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.dead_letters import DeadLetterStore
@@ -88,12 +89,12 @@ class Stores:
     def over(cls, redis: Redis, settings: AgentOrchestratorSettings) -> Self:
         """Make all stores over one connection."""
         keys, gateway = Keys(), settings.gateway
-        base = (redis, keys, settings.event_log_length)
+        base = (redis, keys, settings.event_log_length, LimitDefaults.of(settings))
         return cls(
             redis,
             keys,
             admission=AdmissionStore(*base),
-            answers=AnswerCache(*base, gateway.cache_bytes),
+            answers=AnswerCache(*base, most_bytes=gateway.cache_bytes),
             audit=AuditTrail(redis, keys),
             batch_events=BatchLog(redis, keys),
             batches=BatchStore(*base),
@@ -106,7 +107,6 @@ class Stores:
             events=EventLog(redis, keys),
             gateway_calls=GatewayCalls(
                 *base,
-                GatewayLimits(gateway.tier, settings.tiers),
                 lease_ms=round(settings.lease * 1000),
                 give_up_ms=round(gateway.give_up_after * 1000),
             ),

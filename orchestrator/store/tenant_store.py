@@ -1,14 +1,18 @@
 """What all stores of tenants' data share."""
 
 from collections.abc import Sequence
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.script import Script
+
+V = TypeVar("V", bound=StrEnum)
 
 
 @frozen
@@ -19,11 +23,13 @@ class TenantStore:
         redis: the shared connection.
         keys: the names of keys.
         log_length: how many events a log keeps.
+        limit_defaults: what bounds tenants without limits of their own; only stores that enforce limits need it.
     """
 
     redis: Redis
     keys: Keys
     log_length: int
+    limit_defaults: LimitDefaults = field(factory=LimitDefaults)
 
     async def run(self, script: Script, tenant_id: str, *args: object, keys: Sequence[str] = ()) -> Any:
         """Run `script` on the keys of `tenant_id`; `keys` and `args` follow those that every such script has."""
@@ -32,6 +38,11 @@ class TenantStore:
             keys=[self.keys.lane(tenant_id, Lane.NORMAL), *keys],
             args=[self.keys.tenant(tenant_id), self.log_length, *args],
         )
+
+
+def read_verdict(kind: type[V], reply: Sequence[Any]) -> tuple[V, str]:
+    """Read what a script has decided: its verdict, and the word that comes with it, or nothing."""
+    return kind(reply[0].decode()), reply[1].decode() if len(reply) > 1 else ""
 
 
 async def descending(redis: Redis, index: str, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:

@@ -46,6 +46,7 @@ from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.script import load_scripts
@@ -61,7 +62,8 @@ NOOP: Final = MessageType("test", "noop")
 TENANT: Final = "acme"
 WARM_UP: Final = 20
 _RATES: Final = Rates(1e9, 1e9, 5)
-_BOUNDS: Final = TaskBounds(queue_length=10**7, retain_tasks=600)
+_BOUNDS: Final = TaskBounds(retain_tasks=600)
+_DEFAULTS: Final = LimitDefaults({"queue_length": str(10**7)})
 _PAD: Final = "x" * 150
 
 
@@ -77,7 +79,9 @@ class Producer:
     def over(cls, redis: Redis, ready: ReadyTenants | None = None) -> "Producer":
         """Return a producer of its own, or one that wakes the scheduler of `ready`."""
         keys = Keys()
-        return cls(PlainTaskStore(redis, keys, 1000), ready or ReadyTenants(redis, keys), KnownTenants(redis, keys))
+        return cls(
+            PlainTaskStore(redis, keys, 1000, _DEFAULTS), ready or ReadyTenants(redis, keys), KnownTenants(redis, keys)
+        )
 
     async def admit(self, number: int) -> None:
         """Admit a task."""

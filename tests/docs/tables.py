@@ -6,6 +6,7 @@ from attrs import fields
 
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import origins, variable
+from orchestrator.config.tenant_limits import LIMITS, TenantLimit, Tier
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
 from orchestrator.models.tasks.task_updates import TASK_UPDATES, TaskUpdated
@@ -21,6 +22,26 @@ def settings_table() -> str:
         name = f"`{variable(origin.path)}`{' (secret)' if origin.secret else ''}"
         rows.append(f"| {name} | {_default(origin.default)} | {origin.says} |")
     return "\n".join(rows)
+
+
+def limits_table() -> str:
+    """Every limit of tenants, the bounds of a tenant's own, and what applies to a tenant without one."""
+    rows = ["| limit | unit | of its own | without | what is bounded |", "| --- | --- | --- | --- | --- |"]
+    for name, row in LIMITS.items():
+        bounds = f"{_number(row.least)} – {_number(row.most)}"  # noqa: RUF001 - as the pages write it
+        rows.append(f"| `{name}` | {row.unit} | {bounds} | {_without(row)} | {row.says} |")
+    return "\n".join(rows)
+
+
+def _without(row: TenantLimit) -> str:
+    if row.by_tier is not None:
+        figures = " · ".join(f"{tier} {_number(getattr(row.by_tier, tier) or 'any')}" for tier in Tier)
+        return f"{figures} (`ORCH_TIERS__…__{row.name.upper()}`)"
+    return "unbounded" if row.setting is None else f"`{variable(row.setting)}`"
+
+
+def _number(value: float | str) -> str:
+    return f"{value:,.16g}" if isinstance(value, float | int) else value
 
 
 def errors_table() -> str:
@@ -69,6 +90,7 @@ def _kinds(kind: type[OrchestratorError]) -> list[type[OrchestratorError]]:
 
 TABLES = {
     "settings": [settings_table()],
+    "tenant-limits": [limits_table()],
     "errors": [errors_table()],
     "metrics": [metrics_table()],
     "events": [

@@ -1,14 +1,19 @@
 """What operators work with, over a stage."""
 
+from typing import Any
+
 from attrs import frozen
 
+from orchestrator.codec import structure
 from orchestrator.models.common.principal import RequestContext, Role
+from orchestrator.models.operations.tenant import TenantSettings
 from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.services.operations.dead_letters import DeadLetterService
 from orchestrator.services.operations.replays import ReplayService
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.operations.transfers import TransferService
 from orchestrator.services.shared.rate_limiter import rates_of
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.tenants import TenantStates
@@ -31,7 +36,7 @@ class Desk:
 def open_desk(stage: Stage) -> Desk:
     """Build them beside a stage."""
     settings = stage.queue.settings
-    stores = (stage.redis, stage.keys, settings.event_log_length)
+    stores = (stage.redis, stage.keys, settings.event_log_length, LimitDefaults.of(settings))
     audit, ready = AuditTrail(stage.redis, stage.keys), stage.queue.ready
     tenants = TenantService(TenantStates(*stores), ready, audit, KNOWN_KINDS)
     letters, placement = DeadLetterStore(*stores), EnqueueStore(*stores)
@@ -51,3 +56,8 @@ def open_desk(stage: Stage) -> Desk:
 def operator() -> RequestContext:
     """A request of an operator of the tenant."""
     return context(user="op", role=Role.OPERATOR)
+
+
+def own(**settings: Any) -> TenantSettings:
+    """The body of a `tenant.configure` that sets these."""
+    return structure(settings, TenantSettings)

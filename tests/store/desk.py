@@ -10,16 +10,17 @@ from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
-from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait, WaitKind
 from orchestrator.store.keys import Keys
-from orchestrator.store.plans.delegations import DelegationStore, Taken
+from orchestrator.store.limit_defaults import LimitDefaults
+from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.plain_tasks import PlainTaskStore, TaskBounds
 from orchestrator.store.tasks.tasks import Retention, TaskStore
 
-BOUNDS = TaskBounds(queue_length=100, retain_tasks=600)
+BOUNDS = TaskBounds(retain_tasks=600)
 RETENTION = Retention(600, 1000, 10, 600)
 ANN = Viewer("acme", "ann", sees_whole_tenant=False)
 DONE = CallAnswer(AnswerStatus.COMPLETED, {"x": 1})
@@ -100,5 +101,5 @@ class Desk:
 async def open_desk(redis_url: str) -> AsyncIterator[Desk]:
     """Open the stores."""
     async with open_redis(redis_url) as redis:
-        shared = (redis, Keys(), 1000)
+        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "100"}))
         yield Desk(redis, PlainTaskStore(*shared), TaskStore(*shared), DelegationStore(*shared))

@@ -4,11 +4,19 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from importlib.resources import files
+from itertools import takewhile
 
 import pytest
 
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.script import Script, all_scripts, load_scripts
+
+ROOT = files("orchestrator.store") / "scripts"
+
+
+def text_of(name: str) -> str:
+    """A script, or a part that scripts include, as it is in its file."""
+    return (ROOT / f"{name}.lua").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -37,11 +45,9 @@ async def test_a_script_that_the_server_has_forgotten_is_sent_again(redis: Redis
 
 
 def test_included_text_stands_in_place_of_its_line() -> None:
-    root = files("orchestrator.store") / "scripts"
     for script in all_scripts():
-        text = (root / f"{script.name}.lua").read_text(encoding="utf-8")
-        for name in re.findall(r"^--!include (\w+)$", text, re.MULTILINE):
-            lines = (root / "lib" / f"{name}.lua").read_text(encoding="utf-8").splitlines()
+        for name in re.findall(r"^--!include ([\w/]+)$", text_of(script.name), re.MULTILINE):
+            lines = text_of(f"lib/{name}").splitlines()
             assert [line for line in lines if not line.startswith("--")][-1] in script.source
         assert "--!include" not in script.source
         assert script.digest == hashlib.sha1(script.source.encode(), usedforsecurity=False).hexdigest()
@@ -53,3 +59,24 @@ def test_every_script_says_what_it_is_for() -> None:
         assert lines[0].startswith("-- ")
         for part in ("KEYS:", "ARGV:", "Returns:", "Complexity:"):
             assert any(line.startswith(f"-- {part}") for line in lines), (script.name, part)
+
+
+def test_every_script_names_its_keys_and_arguments_before_it_uses_them() -> None:
+    for script in all_scripts():
+        lines = text_of(script.name).splitlines()
+        code = [line for line in lines if line and not line.startswith("--")]
+        used = [line for line in code if re.search(r"(ARGV|KEYS)\[\d+\]", line)]
+        leading = list(takewhile(lambda line: line.startswith("local "), code))
+        assert [line for line in used if line not in leading] == [], script.name
+        header = "\n".join(lines[: next(i for i, line in enumerate(lines) if line.startswith("-- Complexity:"))])
+        first = 3 if "common/tenant" in text_of(script.name) else 1
+        for number in {int(found) for line in used for found in re.findall(r"ARGV\[(\d+)\]", line)}:
+            assert number >= first
+            assert re.search(rf"\b{number}\b", header), (script.name, number)
+
+
+def test_a_part_that_scripts_include_takes_no_arguments_of_theirs() -> None:
+    for folder in (ROOT / "lib").iterdir():
+        for file in folder.iterdir():
+            if file.name != "tenant.lua":
+                assert not re.search(r"(ARGV|KEYS)", file.read_text(encoding="utf-8")), file.name

@@ -1,11 +1,12 @@
 """Tenants and their queues, as operators see them."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from attrs import field, frozen
 from msgspec import Meta
 
+from orchestrator.config.tenant_limits import SpendingLimits, TenantLimits, Tier, limits_of, with_fields
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp
 
@@ -33,35 +34,6 @@ class Depth:
     high: Annotated[int, Meta(ge=0)] = 0
     normal: Annotated[int, Meta(ge=0)] = 0
     low: Annotated[int, Meta(ge=0)] = 0
-
-
-class Tier(StrEnum):
-    """What a tenant may spend where it has no limits of its own; the settings say how much that is."""
-
-    FREE = "free"
-    ADVANCE = "advance"
-    PROFESSIONAL = "professional"
-    ENTERPRISE = "enterprise"
-
-
-@frozen
-class SpendingLimits:
-    """Bounds of what is spent through the gateway; null: the tier's, or none where it is a model's."""
-
-    tokens_day: Annotated[int | None, Meta(ge=1, description="Tokens a day (UTC).")] = None
-    tokens_month: Annotated[int | None, Meta(ge=1, description="Tokens a month (UTC).")] = None
-    requests_minute: Annotated[float | None, Meta(ge=0.01, description="Calls a minute.")] = None
-    tokens_minute: Annotated[float | None, Meta(ge=0.01, description="Tokens a minute, as they are reserved.")] = None
-
-
-@frozen
-class TenantLimits:
-    """Bounds of a tenant's own; null: the service's."""
-
-    concurrency: Annotated[int | None, Meta(description="Tasks that run at once.")] = None
-    start_rate: Annotated[float | None, Meta(description="Tasks that start a second.")] = None
-    rate: Annotated[float | None, Meta(description="Requests a second.")] = None
-    queue_length: Annotated[int | None, Meta(description="Tasks that may wait.")] = None
 
 
 _State = Annotated[
@@ -99,10 +71,10 @@ class Tenant:
     behind_users: _Behind = 0
     oldest_waiting: _Oldest = None
     weight: Annotated[float, Meta(description="Its share beside other tenants, of which each has 1.")] = 1.0
-    limits: TenantLimits = TenantLimits()
+    limits: TenantLimits = TenantLimits()  # noqa: RUF009 - frozen
     fair_users: Annotated[bool, Meta(description="Whether its users share fairly.")] = False
     tier: Annotated[Tier | None, Meta(description="Its own; null: the service's.")] = None
-    spending: SpendingLimits = SpendingLimits()
+    spending: SpendingLimits = SpendingLimits()  # noqa: RUF009 - frozen
     models: Annotated[
         dict[str, SpendingLimits], Meta(description="What it may spend on single models, beside what it may in all.")
     ] = field(factory=dict)
@@ -138,41 +110,24 @@ UNCHANGED = 0
 """What stands for a figure that `tenant.configure` is not to change; no limit can be that."""
 
 
+def _configured(section: type) -> dict[str, tuple[Any, Any]]:
+    """Return the fields of limits as `tenant.configure` takes them."""
+    return {row.name: (row.configured(), field(factory=lambda: UNCHANGED)) for row in limits_of(section)}
+
+
 @frozen
+@with_fields(_configured(SpendingLimits), before="models")
+@with_fields(_configured(TenantLimits), before="fair_users")
 class TenantSettings:
     """What `tenant.configure` takes; what is left out stays as it is, and null removes what is the tenant's own."""
 
     weight: Annotated[float | None, Meta(ge=0.001, le=1000, description="Its share beside other tenants; null: 1.")] = (
         field(factory=lambda: UNCHANGED)
     )
-    concurrency: Annotated[
-        int | None, Meta(ge=1, le=1_000_000, description="Tasks that run at once; null: unbounded.")
-    ] = field(factory=lambda: UNCHANGED)
-    start_rate: Annotated[
-        float | None, Meta(ge=0.001, le=1_000_000, description="Tasks that start a second; null: unbounded.")
-    ] = field(factory=lambda: UNCHANGED)
-    rate: Annotated[
-        float | None, Meta(ge=0.01, le=1_000_000, description="Requests a second; null: the service's.")
-    ] = field(factory=lambda: UNCHANGED)
-    queue_length: Annotated[
-        int | None, Meta(ge=1, le=100_000_000, description="Tasks that may wait; null: the service's.")
-    ] = field(factory=lambda: UNCHANGED)
     fair_users: Annotated[bool | None, Meta(description="Whether its users share fairly; null: as it is.")] = None
     tier: Annotated[
         Tier | None, Meta(description="What it may spend where nothing else is said; null: the service's.")
     ] = field(factory=lambda: UNCHANGED)  # type: ignore[assignment] # stands for no tier at all, as for no figure
-    tokens_day: Annotated[
-        int | None, Meta(ge=1, le=10**15, description="Tokens a day (UTC) through the gateway; null: the tier's.")
-    ] = field(factory=lambda: UNCHANGED)
-    tokens_month: Annotated[
-        int | None, Meta(ge=1, le=10**15, description="Tokens a month (UTC) through the gateway; null: the tier's.")
-    ] = field(factory=lambda: UNCHANGED)
-    requests_minute: Annotated[
-        float | None, Meta(ge=0.01, le=10**9, description="Calls of the gateway a minute; null: the tier's.")
-    ] = field(factory=lambda: UNCHANGED)
-    tokens_minute: Annotated[
-        float | None, Meta(ge=0.01, le=10**12, description="Tokens a minute, as they are reserved; null: the tier's.")
-    ] = field(factory=lambda: UNCHANGED)
     models: Annotated[
         dict[str, SpendingLimits | None] | None,
         Meta(

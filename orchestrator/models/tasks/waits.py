@@ -56,3 +56,15 @@ class Callback:
     task_id: str
     token: str
     """Named `callback_token` in the metadata; only its digest is kept here."""
+
+
+class Taken(StrEnum):
+    """What became of the answer to a call that a task waits for, or of a report how far it is."""
+
+    TAKEN = "taken"
+    LATE = "late"
+    """The call was answered before, or its task has ended: nothing has changed."""
+    REFUSED = "refused"
+    """The token is none of this task, or has expired."""
+    UNKNOWN = "unknown"
+    """There is no such task."""

@@ -72,11 +72,7 @@ class ToolRunService:
             message,
             lane=lane_of(message.priority),
             event=None,
-            bounds=TaskBounds(
-                self.settings.queue_length,
-                int(self.settings.retain_tasks),
-                round(self.settings.queue_timeout * 1000),
-            ),
+            bounds=TaskBounds(int(self.settings.retain_tasks), round(self.settings.queue_timeout * 1000)),
             repeat=Repeat(key, digest) if key else None,
             answer=message.task_id.encode(),
         )

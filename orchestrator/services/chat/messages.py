@@ -127,7 +127,6 @@ class ChatService:
             rates=self.rates,
             bounds=AdmissionBounds(
                 self.settings.session_queue_length,
-                self.settings.queue_length,
                 int(self.settings.retain_tasks),
                 round(self.settings.queue_timeout * 1000),
             ),

@@ -11,10 +11,10 @@ from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.task_updates import TaskFail, TaskProgress, TaskUpdate, TaskUpdated
-from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.plans.delegations import DelegationStore, Taken, Verdict
+from orchestrator.store.plans.delegations import DelegationStore, Receipt
 from orchestrator.store.scheduling.ready import ReadyTenants
 
 _UNTOLD: Final = frozenset({"callback_token", "task_id"})
@@ -55,21 +55,21 @@ class TaskUpdateService:
         if not presented:
             raise PermissionMissing("Present the callback token that came with the call: 'X-Callback-Token: …'.")
         if isinstance(update, TaskProgress):
-            verdict = await self._progress(ctx.tenant_id, task_id, presented, update)
+            receipt = await self._progress(ctx.tenant_id, task_id, presented, update)
         else:
-            verdict = await self._answer(ctx.tenant_id, task_id, presented, update)
-        if verdict.taken is Taken.UNKNOWN:
+            receipt = await self._answer(ctx.tenant_id, task_id, presented, update)
+        if receipt.taken is Taken.UNKNOWN:
             raise _not_found(task_id)
-        if verdict.taken is Taken.REFUSED:
+        if receipt.taken is Taken.REFUSED:
             raise PermissionMissing("The callback token is none of this task, or has expired.")
-        if verdict.claimable:
+        if receipt.claimable:
             await self.ready.mark(ctx.tenant_id)
-        return TaskUpdated(task_id, verdict.taken is Taken.TAKEN, TaskStatus(verdict.status))
+        return TaskUpdated(task_id, receipt.taken is Taken.TAKEN, TaskStatus(receipt.status))
 
-    async def _progress(self, tenant_id: str, task_id: str, token: str, update: TaskProgress) -> Verdict:
+    async def _progress(self, tenant_id: str, task_id: str, token: str, update: TaskProgress) -> Receipt:
         task = await self.store.reported(tenant_id, task_id)
         if task is None:
-            return Verdict(Taken.UNKNOWN)
+            return Receipt(Taken.UNKNOWN)
         tell = self.kinds.named(task.type).tell
         told = tell(task_id, task, update) if tell is not None else []
         kept = {name: value for name, value in asdict(update).items() if value is not None and name not in _UNTOLD}
@@ -86,7 +86,7 @@ class TaskUpdateService:
             ],
         )
 
-    async def _answer(self, tenant_id: str, task_id: str, token: str, update: Any) -> Verdict:
+    async def _answer(self, tenant_id: str, task_id: str, token: str, update: Any) -> Receipt:
         if isinstance(update, TaskFail):
             service = await self.store.service_of(tenant_id, task_id, token)
             error = told_error(service, asdict(update.error)).body()

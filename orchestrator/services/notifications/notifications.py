@@ -26,7 +26,7 @@ from orchestrator.models.events.notification import (
 from orchestrator.services.shared.paging import filtered_page
 from orchestrator.services.shared.views import key_reused
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.events.notifications import NotificationStore, Posted
+from orchestrator.store.events.notifications import NotificationSendVerdict, NotificationStore, Posted
 
 MOST_DATA: Final = 16 * 1024
 """Bytes that the free fields of a notification may take as JSON."""
@@ -66,12 +66,13 @@ class NotificationService:
             digest=hashlib.sha256(b"notification.send" + encode(request)).hexdigest(),
             wide=users is None,
         )
-        if verdict == "reused":
+        if verdict is NotificationSendVerdict.REUSED:
             raise key_reused()
         if users is not None:
             await self._notify(ctx.tenant_id, users, posted)
         told = None if users is None else len(users)
-        return NotificationSent(posted.notification_id, to_timestamp(posted.expires_ms), told), verdict == "replayed"
+        sent = NotificationSent(posted.notification_id, to_timestamp(posted.expires_ms), told)
+        return sent, verdict is NotificationSendVerdict.REPLAYED
 
     async def list(
         self, ctx: RequestContext, user_id: str, *, unacknowledged: bool, cursor: str | None, limit: int

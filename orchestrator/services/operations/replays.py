@@ -20,7 +20,7 @@ from orchestrator.store.operations.dead_letters import DeadLetterStore, TaskReco
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.sessions import Rates
-from orchestrator.store.tasks.enqueue import EnqueueBounds, Enqueued, EnqueueStore
+from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore
 
 
 @frozen
@@ -118,7 +118,7 @@ class ReplayService:
         placed, detail = await self.placement.place(
             new_entry_of(message, kind, {"replay_of": task_id, **expiry, **checkpoints}),
             retain_seconds=int(settings.retain_tasks),
-            bounds=EnqueueBounds(settings.queue_length, settings.session_queue_length),
+            session_queue_length=settings.session_queue_length,
         )
         if placed is not Enqueued.OK:
             raise _refusal(placed, str(detail), message)

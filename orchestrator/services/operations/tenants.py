@@ -4,8 +4,9 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from attrs import asdict, fields, frozen
+from attrs import asdict, frozen
 
+from orchestrator.config.tenant_limits import SpendingLimits, limits_of
 from orchestrator.domain.webhook_signatures import new_secret
 from orchestrator.errors import NotFound, TransitionRefused, Unprocessable
 from orchestrator.models.common.envelope import FieldFault
@@ -17,7 +18,6 @@ from orchestrator.models.operations.tenant import (
     DrainMode,
     DrainRequest,
     Queue,
-    SpendingLimits,
     Tenant,
     TenantSettings,
     TenantState,
@@ -182,9 +182,8 @@ class TenantService:
 
 def _model_limits(models: Mapping[str, Mapping[str, Any] | None] | None) -> dict[str, Any]:
     """Return what is configured of single models: each limit of each, None where it has none."""
-    names = [attribute.name for attribute in fields(SpendingLimits)]
     return {
-        f"model:{name}:{model}": None if limits is None else limits[name]
+        f"model:{row.name}:{model}": None if limits is None else limits[row.name]
         for model, limits in (models or {}).items()
-        for name in names
+        for row in limits_of(SpendingLimits)
     }

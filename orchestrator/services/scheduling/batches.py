@@ -39,7 +39,7 @@ from orchestrator.services.tasks.new_tasks import new_task
 from orchestrator.services.tasks.task_kinds import TaskKind
 from orchestrator.services.workflows.workflow_task import WORKFLOW
 from orchestrator.store.events.frames import make_body
-from orchestrator.store.scheduling.batches import ITEM, TASK, BatchBounds, BatchStore, Verdict, sees
+from orchestrator.store.scheduling.batches import ITEM, TASK, BatchAdmitVerdict, BatchCancelVerdict, BatchStore, sees
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 
@@ -101,7 +101,7 @@ class BatchService:
             progress=_progress_template(ctx, batch_id, len(request.items)),
             idempotency_key=ctx.idempotency_key or ctx.message_id or batch_id,
             digest=hashlib.sha256(b"batch.create" + encode(request)).hexdigest(),
-            bounds=BatchBounds(self.settings.queue_length, int(self.settings.retain_tasks)),
+            retain_seconds=int(self.settings.retain_tasks),
             callback=(
                 None
                 if request.callback is None
@@ -110,19 +110,19 @@ class BatchService:
             item_record=kind.record(template),
             scheduled_ms=scheduled_ms,
         )
-        if verdict is Verdict.REUSED:
+        if verdict is BatchAdmitVerdict.REUSED:
             raise key_reused()
-        if verdict is Verdict.TENANT:
+        if verdict is BatchAdmitVerdict.TENANT:
             raise tenant_refuses(detail)
-        if verdict is Verdict.FULL:
+        if verdict is BatchAdmitVerdict.FULL:
             raise QueueFull("The queue of the tenant has no room for so many items.", retry_after_ms=5000)
-        if verdict is Verdict.MOMENT:
+        if verdict is BatchAdmitVerdict.MOMENT:
             raise _wrong_moment()
-        if verdict is Verdict.OK and scheduled_ms is not None:
+        if verdict is BatchAdmitVerdict.OK and scheduled_ms is not None:
             await self.due.mark(ctx.tenant_id, scheduled_ms)
-        elif verdict is Verdict.OK:
+        elif verdict is BatchAdmitVerdict.OK:
             await self.ready.mark(ctx.tenant_id)
-        return await self.get(ctx, detail or batch_id), verdict is Verdict.REPLAYED
+        return await self.get(ctx, detail or batch_id), verdict is BatchAdmitVerdict.REPLAYED
 
     async def get(self, ctx: RequestContext, batch_id: str) -> Batch:
         """Return a batch.
@@ -190,11 +190,11 @@ class BatchService:
             NotFound: there is none that the caller may see.
         """
         verdict = await self.store.cancel(viewer_of(ctx), batch_id)
-        if verdict == "unknown":
+        if verdict is BatchCancelVerdict.UNKNOWN:
             raise _not_found(batch_id)
         # The end of a batch may bring its callback.
         await self.ready.mark(ctx.tenant_id)
-        return BatchCancelled(batch_id, cancelled=verdict == "done")
+        return BatchCancelled(batch_id, cancelled=verdict is BatchCancelVerdict.DONE)
 
     def _template(
         self, ctx: RequestContext, batch_id: str, kind: TaskKind, of: Mapping[str, str], priority: int

@@ -18,7 +18,7 @@ from orchestrator.services.shared.paging import Place, filtered_page
 from orchestrator.services.shared.views import key_reused, viewer_of
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.due import DueTenants
-from orchestrator.store.scheduling.schedules import ScheduleStore
+from orchestrator.store.scheduling.schedules import ScheduleChangeVerdict, ScheduleCreateVerdict, ScheduleStore
 
 _TIMING: Final = frozenset({"cron", "timezone", "enabled"})
 
@@ -57,13 +57,13 @@ class ScheduleService:
         verdict = await self.store.create(
             ctx.tenant_id, schedule_id, fields, next_ms=next_ms, limit=self.limit, digest=digest
         )
-        if verdict == "reused":
+        if verdict is ScheduleCreateVerdict.REUSED:
             raise key_reused()
-        if verdict == "full":
+        if verdict is ScheduleCreateVerdict.FULL:
             raise QueueFull(f"The tenant has {self.limit} schedules already; delete some first.")
-        if verdict == "ok":
+        if verdict is ScheduleCreateVerdict.OK:
             await self._changed(ctx, "schedule.create", schedule_id, next_ms)
-        return await self.get(ctx, schedule_id), verdict == "replayed"
+        return await self.get(ctx, schedule_id), verdict is ScheduleCreateVerdict.REPLAYED
 
     async def get(self, ctx: RequestContext, schedule_id: str) -> Schedule:
         """Return a schedule.
@@ -106,7 +106,8 @@ class ScheduleService:
         given = {name: value for name, value in asdict(request).items() if value is not None}
         timing = {name: given.get(name, getattr(before, name)) for name in _TIMING}
         next_ms = await self._next(timing["cron"], timing["timezone"], enabled=timing["enabled"])
-        if await self.store.change(ctx.tenant_id, schedule_id, _fields(given), next_ms=next_ms) == "unknown":
+        verdict = await self.store.change(ctx.tenant_id, schedule_id, _fields(given), next_ms=next_ms)
+        if verdict is ScheduleChangeVerdict.UNKNOWN:
             raise _not_found(schedule_id)
         await self._changed(ctx, "schedule.update", schedule_id, next_ms)
         return await self.get(ctx, schedule_id)

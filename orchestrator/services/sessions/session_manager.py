@@ -31,7 +31,16 @@ from orchestrator.services.shared.views import (
     viewer_of,
 )
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.sessions.sessions import Rates, SessionStore, Viewer
+from orchestrator.store.sessions.sessions import (
+    AgentAssignVerdict,
+    Rates,
+    SessionCloseVerdict,
+    SessionCreateVerdict,
+    SessionMoveVerdict,
+    SessionStore,
+    SessionUpdateVerdict,
+    Viewer,
+)
 from orchestrator.telemetry.metrics import Metrics
 
 
@@ -74,7 +83,7 @@ class SessionManager:
             fields["ttl_ms"] = str(request.ttl_seconds * 1000)
         viewer = viewer_of(ctx)
         await self._check_agent(ctx, viewer, request.agent_id)
-        verdict, detail = await self.store.create(
+        creation = await self.store.create(
             viewer,
             owner=owner,
             agent_id=request.agent_id,
@@ -84,16 +93,17 @@ class SessionManager:
             idempotency_key=ctx.idempotency_key or ctx.message_id,
             digest=hashlib.sha256(b"session.create" + encode(request)).hexdigest(),
         )
-        if verdict == "reused":
+        verdict = creation.verdict
+        if verdict is SessionCreateVerdict.REUSED:
             raise key_reused()
-        if verdict == "tenant":
-            raise tenant_refuses(detail)
-        if verdict == "rate":
-            raise rate_limited(detail)
-        if verdict == "ok":
+        if verdict is SessionCreateVerdict.TENANT:
+            raise tenant_refuses(creation.detail)
+        if verdict is SessionCreateVerdict.RATE:
+            raise rate_limited(creation.wait_ms)
+        if verdict is SessionCreateVerdict.OK:
             self.metrics.session_created(ctx.tenant_id)
-            await self.audit.done(ctx, "session.create", detail)
-        return await self.get(ctx, detail), verdict == "replayed"
+            await self.audit.done(ctx, "session.create", creation.detail)
+        return await self.get(ctx, creation.detail), verdict is SessionCreateVerdict.REPLAYED
 
     async def get(self, ctx: RequestContext, session_id: str) -> Session:
         """Return a session.
@@ -145,10 +155,10 @@ class SessionManager:
             if value is not None
         }
         verdict, state = await self.store.update(viewer_of(ctx), session_id, fields)
-        if verdict == "unknown":
+        if verdict is SessionUpdateVerdict.UNKNOWN:
             raise session_not_found(session_id)
-        if verdict == "closed":
-            raise session_closed(session_id, str(state))
+        if verdict is SessionUpdateVerdict.CLOSED:
+            raise session_closed(session_id, state)
         return await self.get(ctx, session_id)
 
     async def assign(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> Session:
@@ -166,11 +176,11 @@ class SessionManager:
             await must_exist(self.agents, ctx, request.agent_id, request.version)
         body = agent_body(ctx.tenant_id, session_id, request.agent_id, request.version, ctx.correlation_id)
         verdict, detail = await self.store.assign(viewer_of(ctx), session_id, request.agent_id, request.version, body)
-        if verdict == "unknown":
+        if verdict is AgentAssignVerdict.UNKNOWN:
             raise session_not_found(session_id)
-        if verdict == "closed":
-            raise session_closed(session_id, str(detail))
-        if verdict == "busy":
+        if verdict is AgentAssignVerdict.CLOSED:
+            raise session_closed(session_id, detail)
+        if verdict is AgentAssignVerdict.BUSY:
             raise SessionBusy(f"Session {session_id} is processing a message; its agent can't change meanwhile.")
         await self.audit.done(ctx, "agent.assign", f"{session_id}: {request.agent_id} {request.version or 'latest'}")
         return await self.get(ctx, session_id)
@@ -226,10 +236,10 @@ class SessionManager:
             retain_session=int(self.settings.retain_sessions),
             reason="closed",
         )
-        if verdict == "unknown":
+        if verdict is SessionCloseVerdict.UNKNOWN:
             raise session_not_found(session_id)
-        if verdict == "refused":
-            raise session_closed(session_id, str(state))
+        if verdict is SessionCloseVerdict.REFUSED:
+            raise session_closed(session_id, state)
         await self.audit.done(ctx, "session.close", session_id)
         return await self.get(ctx, session_id)
 
@@ -268,10 +278,10 @@ class SessionManager:
     ) -> Session:
         sources = sources_of(new) - not_from
         verdict, state = await self._try_move(viewer_of(ctx), session_id, new, sources, reason, ctx.correlation_id)
-        if verdict == "unknown":
+        if verdict is SessionMoveVerdict.UNKNOWN:
             raise session_not_found(session_id)
-        if verdict == "refused":
-            previous = SessionState(str(state))
+        if verdict is SessionMoveVerdict.REFUSED:
+            previous = SessionState(state)
             if previous in CLOSED:
                 raise session_closed(session_id, previous)
             raise TransitionRefused(refusal(previous, new))
@@ -287,7 +297,7 @@ class SessionManager:
         correlation_id: str,
         *,
         idle: bool = False,
-    ) -> tuple[str, str | None]:
+    ) -> tuple[SessionMoveVerdict, str]:
         following = self.idle_times.next_move(new)
         return await self.store.move(
             viewer,

@@ -9,7 +9,7 @@ from attrs import frozen
 from orchestrator.codec import decode, encode
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.shared.views import key_reused
-from orchestrator.store.sessions.idempotency import IdempotencyStore
+from orchestrator.store.sessions.idempotency import IdempotencyStore, KeyClaimVerdict
 
 T = TypeVar("T")
 
@@ -46,9 +46,9 @@ class Idempotency:
         tenant_id, user_id = ctx.tenant_id, ctx.principal.user_id
         digest = hashlib.sha256(name.encode() + encode(request)).hexdigest()
         verdict, answer = await self.store.claim(tenant_id, user_id, key, digest)
-        if verdict == "reused":
+        if verdict is KeyClaimVerdict.REUSED:
             raise key_reused()
-        if verdict == "replayed":
+        if verdict is KeyClaimVerdict.REPLAYED:
             return decode(answer, kind), True
         done = await work()
         await self.store.keep(tenant_id, user_id, key, encode(done))

@@ -15,7 +15,7 @@ from orchestrator.models.tasks.task import Task, TaskCancelled, TaskStatus
 from orchestrator.services.shared.paging import filtered_page
 from orchestrator.services.shared.views import state_body, status_template, viewer_of
 from orchestrator.store.scheduling.ready import ReadyTenants
-from orchestrator.store.tasks.tasks import Retention, TaskStore
+from orchestrator.store.tasks.tasks import Retention, TaskCancelVerdict, TaskStore
 
 
 def retention_of(settings: AgentOrchestratorSettings) -> Retention:
@@ -94,11 +94,11 @@ class TaskService:
             state_body=state_body(tenant_id, task.session_id or "", SessionState.ACTIVE, correlation_id),
             retention=self.retention,
         )
-        if verdict == "unknown":
+        if verdict is TaskCancelVerdict.UNKNOWN:
             raise _not_found(task_id)
         if more:
             await self.ready.mark(tenant_id)
-        return TaskCancelled(task_id, cancelled=verdict != "ended")
+        return TaskCancelled(task_id, cancelled=verdict is not TaskCancelVerdict.ENDED)
 
 
 def _not_found(task_id: str) -> NotFound:

@@ -105,11 +105,7 @@ class WorkflowIntake:
             message,
             lane=lane_of(message.priority),
             event=(STATUS_UPDATE, status_body(start, ctx.tenant_id, ctx.correlation_id)),
-            bounds=TaskBounds(
-                self.settings.queue_length,
-                int(self.settings.retain_tasks),
-                round(self.settings.queue_timeout * 1000),
-            ),
+            bounds=TaskBounds(int(self.settings.retain_tasks), round(self.settings.queue_timeout * 1000)),
             rates=self.rates,
             repeat=Repeat(key, _digest(request)) if key else None,
             answer=encode(accepted),

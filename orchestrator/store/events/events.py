@@ -1,7 +1,7 @@
 """The event log of a session, read side.
 
-Scripts append to it (see `scripts/lib/events.lua`): a stream whose entry ids are `0-offset`, and a channel on which
-each entry is published as it is appended.
+Scripts append to it (see `scripts/lib/common/events.lua`): a stream whose entry ids are `0-offset`, and a channel on
+which each entry is published as it is appended.
 """
 
 from functools import cached_property

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -26,6 +27,16 @@ EVERYBODY: Final = "*"
 _LOG: Final = "notifications:"
 
 
+class NotificationSendVerdict(StrEnum):
+    """What `send` decided."""
+
+    OK = "ok"
+    REPLAYED = "replayed"
+    """The same request has brought it before."""
+    REUSED = "reused"
+    """The idempotency key came with another request."""
+
+
 @frozen
 class Posted:
     """A notification as it was taken in."""
@@ -42,11 +53,11 @@ class NotificationStore(TenantStore):
 
     async def send(
         self, tenant_id: str, posted: Posted, *, sender: str, idempotency_key: str | None, digest: str, wide: bool
-    ) -> tuple[str, Posted]:
+    ) -> tuple[NotificationSendVerdict, Posted]:
         """Take a notification in; where it is for the whole tenant (`wide`), nothing more has to be done.
 
         Returns:
-            The verdict of `send_notification.lua`, and the notification: where it was taken in before, that one.
+            The verdict, and the notification: where it was taken in before, that one.
         """
         reply = await self.run(
             _SEND,
@@ -62,8 +73,8 @@ class NotificationStore(TenantStore):
             self.keys.notification_channel,
             keys=[self.keys.idempotency(tenant_id, sender, idempotency_key or "")],
         )
-        verdict = reply[0].decode()
-        if verdict == "reused":
+        verdict = NotificationSendVerdict(reply[0].decode())
+        if verdict is NotificationSendVerdict.REUSED:
             return verdict, posted
         notification_id, body, expires, created = reply[1:]
         return verdict, Posted(notification_id.decode(), body, int(created), int(expires))

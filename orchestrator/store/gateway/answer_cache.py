@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.store.redis.announcements import Announcements, follow_channel
@@ -41,7 +41,7 @@ class AnswerCache(TenantStore):
         most_bytes: what the answers of one tenant and kind may take.
     """
 
-    most_bytes: int
+    most_bytes: int = field(kw_only=True)
 
     async def seek(self, tenant_id: str, kind: UsageKind, digests: Sequence[str], holder: str) -> list[CacheLookup]:
         """Return each answer; or who is to ask for it, `holder` where nobody does yet."""

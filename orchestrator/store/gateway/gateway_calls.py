@@ -5,12 +5,12 @@ call whose lease runs out is in doubt, and belongs to whoever takes it then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 
-from orchestrator.config.gateway import TiersSettings
 from orchestrator.models.gateway.gateway import CallEnding, GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
@@ -22,6 +22,7 @@ from orchestrator.store.tenant_store import TenantStore
 MARK_SECONDS: Final = 25 * 3600
 """How long a settled call is known by its name: services answer a repetition for a day."""
 _DAY_SECONDS: Final = 86_400
+_LIMITS: Final = ("requests_minute", "tokens_minute", "tokens_day", "tokens_month")
 _RESERVE: Final = Script("gateway/reserve_call")
 _SETTLE: Final = Script("gateway/settle_call")
 _POSTPONE: Final = Script("gateway/postpone_calls")
@@ -29,6 +30,16 @@ _DOUBTS: Final = Script("gateway/take_in_doubt")
 _MARK: Final = Script("scheduling/mark_due")
 _TENANTS: Final = Script("gateway/take_in_doubt_tenants")
 _DROP: Final = Script("gateway/drop_in_doubt_tenant")
+
+
+class CallReserveVerdict(StrEnum):
+    """What `reserve` decided."""
+
+    RESERVED = "reserved"
+    JOINED = "joined"
+    SETTLED = "settled"
+    RATE = "rate"
+    BUDGET = "budget"
 
 
 @frozen
@@ -52,36 +63,16 @@ class Refused:
 
 
 @frozen
-class GatewayLimits:
-    """What tenants may spend who have no limits of their own.
-
-    Args:
-        tier: that of tenants without one.
-        tiers: limits by tier.
-    """
-
-    tier: str
-    tiers: TiersSettings
-    packed: str = field(init=False)
-
-    @packed.default
-    def _pack(self) -> str:
-        return orjson.dumps(asdict(self.tiers)).decode()
-
-
-@frozen
 class GatewayCalls(TenantStore):
     """Opens calls, ends them, and hands out those in doubt.
 
     Args:
-        limits: what tenants may spend.
         lease_ms: how long a call is left to the process that makes it.
         give_up_ms: how long a call in doubt is asked for.
     """
 
-    limits: GatewayLimits
-    lease_ms: int
-    give_up_ms: int
+    lease_ms: int = field(kw_only=True)
+    give_up_ms: int = field(kw_only=True)
 
     async def reserve(self, call: GatewayCall) -> Reserved | Refused:
         """Open a call, if rates and budgets allow it.
@@ -105,20 +96,21 @@ class GatewayCalls(TenantStore):
             call.correlation_id,
             call.payer.user_id,
             call.payer.session_id,
-            self.limits.tier,
-            self.limits.packed,
+            *(self.limit_defaults[name] for name in _LIMITS),
             *_flat(record),
         )
-        match reply[0]:
-            case b"rate":
+        match verdict := CallReserveVerdict(reply[0].decode()):
+            case CallReserveVerdict.RATE:
                 return Refused(False, reply[1], f"{reply[2].decode()} are used up.")
-            case b"budget":
+            case CallReserveVerdict.BUDGET:
                 _, wait_ms, what, limit, left = reply
                 says = f"The tokens of the {what.decode()} are used up: {left} of {limit} are left, "
                 says += f"and the call may take {call.estimate}."
                 return Refused(True, wait_ms, says)
-            case how:
-                return Reserved(joined=how == b"joined", settled=how == b"settled")
+            case _:
+                return Reserved(
+                    joined=verdict is CallReserveVerdict.JOINED, settled=verdict is CallReserveVerdict.SETTLED
+                )
 
     async def settle(self, call: GatewayCall, spent: Spending) -> bool:
         """Count what a call has spent; returns whether it was counted now, and not before.

@@ -1,25 +1,18 @@
 """Tenants in Redis."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from attrs import fields, frozen
+from attrs import frozen
 
+from orchestrator.config.tenant_limits import SpendingLimits, TenantLimits, Tier, limits_of
 from orchestrator.models.common.timestamps import to_timestamp
-from orchestrator.models.operations.tenant import (
-    Depth,
-    DrainMode,
-    Queue,
-    SpendingLimits,
-    Tenant,
-    TenantLimits,
-    TenantState,
-    Tier,
-)
+from orchestrator.models.operations.tenant import Depth, DrainMode, Queue, Tenant, TenantState
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
-_SPENDING: Final = [attribute.name for attribute in fields(SpendingLimits)]
+L = TypeVar("L")
+
 _STATE: Final = Script("operations/tenant_state")
 _ADVANCE: Final = Script("operations/advance_drain")
 _CONFIGURE: Final = Script("operations/configure_tenant")
@@ -133,23 +126,19 @@ def _written(value: float | int | str | None) -> str:
 
 def _models(config: Mapping[str, str]) -> dict[str, SpendingLimits]:
     """Return the limits of single models, whose fields are `model:tokens_day:name`."""
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, str]] = {}
     for name in sorted(config):
         kind, _, rest = name.partition(":")
         if kind == "model":
             limit, _, model = rest.partition(":")
-            figures.setdefault(model, {})[limit] = float(config[name])
-    return {model: _spending(found) for model, found in figures.items()}
+            figures.setdefault(model, {})[limit] = config[name]
+    return {model: _limits(SpendingLimits, found) for model, found in figures.items()}
 
 
-def _spending(found: Mapping[str, float]) -> SpendingLimits:
-    day, month = found.get("tokens_day"), found.get("tokens_month")
-    return SpendingLimits(
-        None if day is None else int(day),
-        None if month is None else int(month),
-        found.get("requests_minute"),
-        found.get("tokens_minute"),
-    )
+def _limits(section: type[L], found: Mapping[str, str]) -> L:
+    """Read a section of the table of limits."""
+    rows = {row.name: row.number for row in limits_of(section)}
+    return section(**{name: number(float(found[name])) for name, number in rows.items() if name in found})
 
 
 def _seen(tenant_id: str, reply: list[Any]) -> Seen:
@@ -157,13 +146,6 @@ def _seen(tenant_id: str, reply: list[Any]) -> Seen:
     config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
     drain = config.get("drain")
 
-    def figure(name: str) -> float | None:
-        return float(config[name]) if name in config else None
-
-    def count(name: str) -> int | None:
-        return int(config[name]) if name in config else None
-
-    deadline = count("drain_deadline")
     tenant = Tenant(
         tenant_id=tenant_id,
         state=TenantState(state.decode()),
@@ -175,13 +157,13 @@ def _seen(tenant_id: str, reply: list[Any]) -> Seen:
         depth=Depth(high, normal, low),
         behind_users=behind,
         oldest_waiting=to_timestamp(oldest) if oldest else None,
-        weight=figure("weight") or 1.0,
-        limits=TenantLimits(count("concurrency"), figure("start_rate"), figure("rate"), count("queue_length")),
+        weight=float(config.get("weight", 1)),
+        limits=_limits(TenantLimits, config),
         fair_users=config.get("fair_users") == "1",
         tier=Tier(config["tier"]) if config.get("tier") in set(Tier) else None,
-        spending=_spending({name: float(config[name]) for name in _SPENDING if name in config}),
+        spending=_limits(SpendingLimits, config),
         models=_models(config),
         drain=DrainMode(drain) if drain in set(DrainMode) else None,
-        drain_deadline=to_timestamp(deadline) if deadline is not None else None,
+        drain_deadline=to_timestamp(int(config["drain_deadline"])) if "drain_deadline" in config else None,
     )
     return Seen(tenant, accepted, TenantState(previous.decode()))

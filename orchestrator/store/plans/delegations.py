@@ -1,7 +1,6 @@
 """Calls that tasks have handed on: registered before they are sent, answered by whoever has their token."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ from attrs import frozen
 from orchestrator.codec import encode
 from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskMessage
-from orchestrator.models.tasks.waits import CallAnswer
+from orchestrator.models.tasks.waits import CallAnswer, Taken
 from orchestrator.store.script import Script
 from orchestrator.store.tasks.claims import Claim, held
 from orchestrator.store.tenant_store import TenantStore
@@ -23,21 +22,9 @@ _PROGRESS: Final = Script("plans/report_progress")
 _PREFIX: Final = "delegated:"
 
 
-class Taken(StrEnum):
-    """What became of an answer, or of news."""
-
-    TAKEN = "taken"
-    LATE = "late"
-    """The call was answered before, or its task has ended: nothing has changed."""
-    REFUSED = "refused"
-    """The token is none of this task, or has expired."""
-    UNKNOWN = "unknown"
-    """There is no such task."""
-
-
 @frozen
-class Verdict:
-    """What a script says of an answer, or of news."""
+class Receipt:
+    """What became of an answer, or of news."""
 
     taken: Taken
     status: str = ""
@@ -126,10 +113,10 @@ class DelegationStore(TenantStore):
         ending = (undo.task_id, encode(undo), undo.priority) if undo is not None else ("", "", "")
         held(await self.run(_NOTE, claim.tenant_id, claim.task_id, claim.attempt, call_id, execution_id, *ending))
 
-    async def answer(self, tenant_id: str, task_id: str, token: str, answer: CallAnswer) -> Verdict:
+    async def answer(self, tenant_id: str, task_id: str, token: str, answer: CallAnswer) -> Receipt:
         """Take a service's answer."""
         reply = await self.run(_ANSWER, tenant_id, task_id, "", "", digest(token), encode(answer), "", "")
-        return _verdict(reply)
+        return _receipt(reply)
 
     async def reported(self, tenant_id: str, task_id: str) -> Reported | None:
         """Return whose task some news are about; None: there is no such task."""
@@ -163,7 +150,7 @@ class DelegationStore(TenantStore):
         execution_id: str,
         session_id: str,
         events: Sequence[tuple[str, bytes]],
-    ) -> Verdict:
+    ) -> Receipt:
         """Take news of how far a service is.
 
         Args:
@@ -176,7 +163,7 @@ class DelegationStore(TenantStore):
             events: name and body of each.
         """
         flat = (part for event in events for part in event)
-        return _verdict(
+        return _receipt(
             await self.run(_PROGRESS, tenant_id, task_id, digest(token), progress, execution_id, session_id, *flat)
         )
 
@@ -205,8 +192,8 @@ def _delegation(call_id: str, fields: dict[str, Any]) -> Delegation:
     )
 
 
-def _verdict(reply: list[Any]) -> Verdict:
-    return Verdict(
+def _receipt(reply: list[Any]) -> Receipt:
+    return Receipt(
         Taken(reply[0].decode()),
         reply[1].decode() if len(reply) > 1 else "",
         len(reply) > 2 and bool(reply[2]),

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any, Final
 
 import orjson
-from attrs import frozen
 
 from orchestrator.codec import decode, encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
@@ -26,7 +25,7 @@ from orchestrator.models.tasks.batch import (
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
-from orchestrator.store.tenant_store import TenantStore, descending
+from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
 _STAGE: Final = Script("admission/stage_batch")
 _ADMIT: Final = Script("admission/admit_batch")
@@ -51,8 +50,8 @@ TASK: Final = "@task"
 """Stand in a template for what differs between items."""
 
 
-class Verdict(StrEnum):
-    """What admission decided."""
+class BatchAdmitVerdict(StrEnum):
+    """What `admit` decided."""
 
     OK = "ok"
     REPLAYED = "replayed"
@@ -63,12 +62,13 @@ class Verdict(StrEnum):
     UNSTAGED = "unstaged"
 
 
-@frozen
-class BatchBounds:
-    """How many tasks may wait in the tenant, and how long (s) records are kept."""
+class BatchCancelVerdict(StrEnum):
+    """What `cancel` decided."""
 
-    queue_length: int
-    retain: int
+    DONE = "done"
+    ENDED = "ended"
+    """The batch had ended, or was being stopped."""
+    UNKNOWN = "unknown"
 
 
 class BatchStore(TenantStore):
@@ -105,11 +105,11 @@ class BatchStore(TenantStore):
         progress: bytes,
         idempotency_key: str,
         digest: str,
-        bounds: BatchBounds,
+        retain_seconds: int,
         callback: TaskMessage | None = None,
         item_record: Mapping[str, str | bytes | int],
         scheduled_ms: int | None = None,
-    ) -> tuple[Verdict, str]:
+    ) -> tuple[BatchAdmitVerdict, str]:
         """Create a batch whose items lie ready, all of it or nothing.
 
         Args:
@@ -124,7 +124,7 @@ class BatchStore(TenantStore):
             progress: body of `batch.progress`, with names in place of figures (`lib/tasks/batches.lua`).
             idempotency_key: a request with the same key and digest gets the same batch again.
             digest: of the request.
-            bounds: bounds of queues and records.
+            retain_seconds: how long records are kept.
             callback: the task that the end of the batch brings.
             item_record: further fields of the records of its tasks.
             scheduled_ms: the moment (ms) at which it begins; None: now.
@@ -149,7 +149,7 @@ class BatchStore(TenantStore):
             "head": head,
             "tail": tail,
             "progress": progress,
-            "retain": bounds.retain,
+            "retain": retain_seconds,
             "epoch": secrets.token_hex(4),
         }
         if callback is not None:
@@ -169,19 +169,19 @@ class BatchStore(TenantStore):
             batch_id,
             digest,
             total,
-            bounds.queue_length,
+            self.limit_defaults["queue_length"],
             max_concurrency,
             IDEMPOTENCY_SECONDS,
             "" if scheduled_ms is None else scheduled_ms,
             *(part for pair in record.items() for part in pair),
             keys=[self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key)],
         )
-        verdict = Verdict(reply[0].decode())
-        if verdict is Verdict.OK:
+        verdict, detail = read_verdict(BatchAdmitVerdict, reply)
+        if verdict is BatchAdmitVerdict.OK:
             await self.redis.sadd(self.keys.tenants, tenant_id)
-        elif verdict is Verdict.UNSTAGED:
+        elif verdict is BatchAdmitVerdict.UNSTAGED:
             raise StoreUnavailable("Redis has lost a part of the batch before it was created; send it again.")
-        return verdict, reply[1].decode() if len(reply) > 1 else ""
+        return verdict, detail
 
     async def get(self, viewer: Viewer, batch_id: str) -> Batch | None:
         """Return a batch; None if there is none that `viewer` may see."""
@@ -197,10 +197,10 @@ class BatchStore(TenantStore):
         """List the (moment of acceptance in ms, id) of batches, the newest first."""
         return await descending(self.redis, self.keys.batches(tenant_id), before, count)
 
-    async def cancel(self, viewer: Viewer, batch_id: str) -> str:
-        """Cancel a batch; returns the verdict of `cancel_batch.lua`."""
+    async def cancel(self, viewer: Viewer, batch_id: str) -> BatchCancelVerdict:
+        """Cancel a batch."""
         verdict: bytes = await self.run(_CANCEL, viewer.tenant_id, batch_id, viewer.user_id, viewer.flag)
-        return verdict.decode()
+        return BatchCancelVerdict(verdict.decode())
 
     async def items(self, batch: Batch, first: int, count: int) -> list[ItemResult]:
         """Return items from the place `first` on, in their order, each with what became of it."""
@@ -221,7 +221,7 @@ class BatchStore(TenantStore):
             ]
         )
         reached = int(started[0] or batch.total)
-        stopped = started[1] != b"running"
+        stopped = started[1] != BatchStatus.RUNNING.encode()
         return [
             _read_item(batch_id, place, item, result, record, begun=place < reached, stopped=stopped)
             for place, item, result, record in zip(places, sent, ended, records, strict=True)

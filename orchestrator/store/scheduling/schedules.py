@@ -1,6 +1,7 @@
 """Schedules in Redis: kept, taken when they are due, and moved on by compare and set."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -21,6 +22,25 @@ _LEASE_MS: Final = 60_000
 _AT_ONCE: Final = 100
 
 
+class ScheduleCreateVerdict(StrEnum):
+    """What `create` decided."""
+
+    OK = "ok"
+    REPLAYED = "replayed"
+    """The same request has created it before."""
+    REUSED = "reused"
+    """Another request has created it."""
+    FULL = "full"
+    """The tenant has as many as it may have."""
+
+
+class ScheduleChangeVerdict(StrEnum):
+    """What `change` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+
+
 @frozen
 class DueSchedule:
     """A schedule whose moment has come."""
@@ -31,7 +51,7 @@ class DueSchedule:
 
 
 @frozen
-class Taken:
+class TakenSchedules:
     """What one look at the schedules of a tenant has found."""
 
     now_ms: int
@@ -58,14 +78,16 @@ class ScheduleStore(TenantStore):
         next_ms: int | None,
         limit: int,
         digest: str,
-    ) -> str:
-        """Create a schedule; see `put_schedule.lua` for the verdicts."""
+    ) -> ScheduleCreateVerdict:
+        """Create a schedule, of which the tenant may have `limit`."""
         await self.redis.sadd(self.keys.tenants, tenant_id)
-        return await self._put(tenant_id, schedule_id, fields, next_ms, str(limit), digest)
+        return ScheduleCreateVerdict(await self._put(tenant_id, schedule_id, fields, next_ms, str(limit), digest))
 
-    async def change(self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], *, next_ms: int | None) -> str:
-        """Change a schedule; see `put_schedule.lua` for the verdicts."""
-        return await self._put(tenant_id, schedule_id, fields, next_ms, "", "")
+    async def change(
+        self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], *, next_ms: int | None
+    ) -> ScheduleChangeVerdict:
+        """Change a schedule."""
+        return ScheduleChangeVerdict(await self._put(tenant_id, schedule_id, fields, next_ms, "", ""))
 
     async def _put(
         self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], next_ms: int | None, limit: str, digest: str
@@ -93,12 +115,12 @@ class ScheduleStore(TenantStore):
         """Delete a schedule; false if there was none."""
         return bool(await self.run(_DELETE, tenant_id, schedule_id))
 
-    async def take(self, tenant_id: str) -> Taken:
+    async def take(self, tenant_id: str) -> TakenSchedules:
         """Take the schedules that are due; for a while no other process takes the same ones."""
         now, following, *rows = await self.run(_TAKE, tenant_id, _AT_ONCE, _LEASE_MS)
         records = [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
         due = [DueSchedule(_read(tenant_id, one), int(one[b"next_at"])) for one in records]
-        return Taken(now, due, int(float(following)) if following else None)
+        return TakenSchedules(now, due, int(float(following)) if following else None)
 
     async def settle(
         self, tenant_id: str, schedule_id: str, moment_ms: int, following_ms: int | None, fields: Mapping[str, object]

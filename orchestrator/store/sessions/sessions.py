@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -13,7 +14,7 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.store.script import Script
-from orchestrator.store.tenant_store import TenantStore, descending
+from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
 _CREATE: Final = Script("sessions/create_session")
 _MOVE: Final = Script("sessions/move_session")
@@ -46,6 +47,65 @@ class Viewer:
         return "1" if self.sees_whole_tenant else "0"
 
 
+class SessionCreateVerdict(StrEnum):
+    """What `create` decided."""
+
+    OK = "ok"
+    REPLAYED = "replayed"
+    """The same request has created it before."""
+    REUSED = "reused"
+    """The idempotency key came with another request."""
+    TENANT = "tenant"
+    """The tenant drains, or is drained."""
+    RATE = "rate"
+
+
+@frozen
+class SessionCreation:
+    """The verdict, and what comes with it."""
+
+    verdict: SessionCreateVerdict
+    detail: str = ""
+    """The session (OK, REPLAYED), or the state of the tenant."""
+    wait_ms: int = 0
+    """How long to wait (RATE)."""
+
+
+class SessionMoveVerdict(StrEnum):
+    """What `move` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    """The session is in none of the states that it may leave."""
+
+
+class SessionUpdateVerdict(StrEnum):
+    """What `update` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+
+
+class AgentAssignVerdict(StrEnum):
+    """What `assign` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+    BUSY = "busy"
+
+
+class SessionCloseVerdict(StrEnum):
+    """What `close` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    """The session was closed before."""
+
+
 class SessionStore(TenantStore):
     """Sessions: their records, their states, their lists and tickets."""
 
@@ -60,12 +120,8 @@ class SessionStore(TenantStore):
         correlation_id: str,
         idempotency_key: str | None,
         digest: str,
-    ) -> tuple[str, Any]:
-        """Create a session; see `create_session.lua` for the verdicts.
-
-        Returns:
-            The verdict and what comes with it: for `ok` and `replayed` the session's id.
-        """
+    ) -> SessionCreation:
+        """Create a session, all of it or nothing."""
         session_id = new_id()
         record: dict[str, Any] = {"tenant_id": viewer.tenant_id, "user_id": owner, "agent_id": agent_id, **fields}
         record["epoch"] = secrets.token_hex(4)
@@ -88,11 +144,13 @@ class SessionStore(TenantStore):
                 self.keys.user_limit(viewer.tenant_id, viewer.user_id),
             ],
         )
-        verdict = reply[0].decode()
-        if verdict == "ok":
+        verdict = SessionCreateVerdict(reply[0].decode())
+        if verdict is SessionCreateVerdict.OK:
             await self.redis.sadd(self.keys.tenants, viewer.tenant_id)
-            return verdict, session_id
-        return verdict, _plain(reply[1]) if len(reply) > 1 else None
+            return SessionCreation(verdict, session_id)
+        if verdict is SessionCreateVerdict.RATE:
+            return SessionCreation(verdict, wait_ms=reply[1])
+        return SessionCreation(*read_verdict(SessionCreateVerdict, reply))
 
     async def get(self, viewer: Viewer, session_id: str) -> Session | None:
         """Return a session; None if there is none that `viewer` may see."""
@@ -139,8 +197,8 @@ class SessionStore(TenantStore):
         body: bytes,
         next_idle_ms: int | None,
         idle: bool = False,
-    ) -> tuple[str, str | None]:
-        """Move a session to another state, if it is in one of `sources`; see `move_session.lua` for the verdicts."""
+    ) -> tuple[SessionMoveVerdict, str]:
+        """Move a session to another state, if it is in one of `sources`; returns also the state before."""
         reply = await self.run(
             _MOVE,
             viewer.tenant_id,
@@ -156,24 +214,27 @@ class SessionStore(TenantStore):
             "1" if idle else "0",
             "0" if idle else "1",
         )
-        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+        return read_verdict(SessionMoveVerdict, reply)
 
     async def update(
         self, viewer: Viewer, session_id: str, fields: Mapping[str, str | bytes]
-    ) -> tuple[str, str | None]:
-        """Change fields of an open session; see `update_session.lua` for the verdicts."""
+    ) -> tuple[SessionUpdateVerdict, str]:
+        """Change fields of an open session; returns also the state of one that is closed."""
         pairs = (part for pair in fields.items() for part in pair)
         reply = await self.run(_UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, *pairs)
-        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+        return read_verdict(SessionUpdateVerdict, reply)
 
     async def assign(
         self, viewer: Viewer, session_id: str, agent_id: str, version: str | None, body: bytes
-    ) -> tuple[str, str | None]:
-        """Give a session another agent; see `assign_agent.lua` for the verdicts and for `body`."""
+    ) -> tuple[AgentAssignVerdict, str]:
+        """Give a session another agent; returns also its state, or the active task where that forbids it.
+
+        `assign_agent.lua` says what `body` is.
+        """
         reply = await self.run(
             _ASSIGN, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, agent_id, version or "", body
         )
-        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+        return read_verdict(AgentAssignVerdict, reply)
 
     async def knows_key(self, viewer: Viewer, idempotency_key: str) -> bool:
         """Tell whether a request came with this idempotency key."""
@@ -191,8 +252,8 @@ class SessionStore(TenantStore):
         retain_tasks: int,
         retain_session: int,
         reason: str,
-    ) -> tuple[str, str | None]:
-        """Close a session and cancel its turns; see `close_session.lua` for the verdicts."""
+    ) -> tuple[SessionCloseVerdict, str]:
+        """Close a session and cancel its turns; returns also the state before."""
         reply = await self.run(
             _CLOSE,
             viewer.tenant_id,
@@ -206,7 +267,7 @@ class SessionStore(TenantStore):
             retain_session,
             reason,
         )
-        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else None
+        return read_verdict(SessionCloseVerdict, reply)
 
     async def idle(self, tenant_id: str, limit: int) -> list[str]:
         """Return sessions whose idle timer has run out, by Redis' clock."""
@@ -260,7 +321,3 @@ def read_session(record: Mapping[bytes, bytes]) -> Session:
 
 def _digest(ticket: str) -> str:
     return hashlib.sha256(ticket.encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value

@@ -11,7 +11,7 @@ from orchestrator.models.sessions.chat import IfBusy
 from orchestrator.models.tasks.task import Lane, TaskMessage
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates, Viewer
-from orchestrator.store.tenant_store import TenantStore
+from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _ADMIT: Final = Script("admission/admit_turn")
 
@@ -33,10 +33,9 @@ class Verdict(StrEnum):
 
 @frozen
 class AdmissionBounds:
-    """How much may wait, and how long; how long records are kept, in seconds."""
+    """How many turns may wait in a session, and how long; how long records are kept, in seconds."""
 
     session_queue_length: int
-    queue_length: int
     retain_tasks: int
     expire_ms: int = 0
     """How long a turn may wait to be started; 0: for ever."""
@@ -112,7 +111,7 @@ class AdmissionStore(TenantStore):
             queued_body,
             state_body,
             bounds.session_queue_length,
-            bounds.queue_length,
+            self.limit_defaults["queue_length"],
             rates.tenant,
             rates.user,
             rates.burst_seconds,
@@ -134,4 +133,4 @@ class AdmissionStore(TenantStore):
             return Admission(verdict, turns_before=None if reply[1] < 0 else reply[1], wait_ms=reply[2])
         if verdict is Verdict.RATE:
             return Admission(verdict, wait_ms=reply[1])
-        return Admission(verdict, detail=reply[1].decode() if len(reply) > 1 else "")
+        return Admission(*read_verdict(Verdict, reply))

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.script import Script
-from orchestrator.store.tenant_store import TenantStore
+from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _PLACE: Final = Script("admission/enqueue_task")
 _BURY: Final = Script("admission/dead_letter_entry")
@@ -60,14 +60,6 @@ class NewEntry:
     """When it is due, by Redis' clock; None: now."""
 
 
-@frozen
-class EnqueueBounds:
-    """How many tasks may wait."""
-
-    tenant: int
-    session: int
-
-
 class EnqueueStore(TenantStore):
     """Takes tasks in."""
 
@@ -76,7 +68,7 @@ class EnqueueStore(TenantStore):
         task: NewEntry,
         *,
         retain_seconds: int,
-        bounds: EnqueueBounds | None = None,
+        session_queue_length: int | None = None,
         external_entry: ExternalEntry | None = None,
     ) -> tuple[Enqueued, str | bool]:
         """Take a task in.
@@ -84,7 +76,8 @@ class EnqueueStore(TenantStore):
         Args:
             task: the task.
             retain_seconds: how long records are kept.
-            bounds: how much may wait; None: it waits already, or was accepted elsewhere.
+            session_queue_length: how many turns may wait in its session; None: neither session nor tenant are asked,
+                because it waits already, or was accepted elsewhere.
             stray: the entry that it came as, which goes.
 
         Returns:
@@ -101,17 +94,17 @@ class EnqueueStore(TenantStore):
             retain_seconds,
             task.queued_body,
             task.state_body,
-            bounds.tenant if bounds else "",
+            "" if session_queue_length is None else self.limit_defaults["queue_length"],
             "" if task.due_ms is None else task.due_ms,
             external_entry.lane if external_entry else "",
             external_entry.entry if external_entry else "",
-            bounds.session if bounds else "",
+            "" if session_queue_length is None else session_queue_length,
             *(part for pair in task.record.items() for part in pair),
         )
         placed = Enqueued(reply[0].decode())
         if placed is Enqueued.OK:
             return placed, bool(reply[1])
-        return placed, reply[1].decode() if len(reply) > 1 else ""
+        return read_verdict(Enqueued, reply)
 
     async def dead_letter(self, external_entry: ExternalEntry, *, error: bytes, kept: bytes) -> None:
         """Move an entry to the dead letters.

@@ -15,7 +15,7 @@ from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Admission, Verdict
 from orchestrator.store.tasks.claims import Claim, held
-from orchestrator.store.tenant_store import TenantStore
+from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _ADMIT: Final = Script("admission/admit_task")
 _FINISH: Final = Script("attempts/finish_task")
@@ -23,9 +23,8 @@ _FINISH: Final = Script("attempts/finish_task")
 
 @frozen
 class TaskBounds:
-    """How many tasks may wait in the tenant, how long records are kept (s), how long a task may wait to begin (ms)."""
+    """How long records are kept (s), and how long a task may wait to begin (ms)."""
 
-    queue_length: int
     retain_tasks: int
     expire_ms: int = 0
     """0: for ever."""
@@ -121,7 +120,7 @@ class PlainTaskStore(TenantStore):
             message.priority,
             str(message.type),
             message.correlation_id,
-            bounds.queue_length,
+            self.limit_defaults["queue_length"],
             rates.tenant if rates else "",
             rates.user if rates else "",
             rates.burst_seconds if rates else "",
@@ -145,7 +144,7 @@ class PlainTaskStore(TenantStore):
             return Admission(verdict, turns_before=0 if reply[1] else None, wait_ms=reply[2])
         if verdict is Verdict.RATE:
             return Admission(verdict, wait_ms=reply[1])
-        return Admission(verdict, detail=reply[1].decode() if len(reply) > 1 else "")
+        return Admission(*read_verdict(Verdict, reply))
 
     async def finish(self, claim: Claim, end: TaskEnd, *, retain_seconds: int) -> bool:
         """End a task; its record and log go after `retain_seconds`. Returns whether work became claimable.

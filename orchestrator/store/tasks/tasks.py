@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -9,7 +10,7 @@ from attrs import field, frozen
 from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
@@ -40,6 +41,17 @@ _CLIENT_LATE: Final = encode(
 _SERVICE_LATE: Final = encode(
     CallAnswer(AnswerStatus.FAILED, error=CallTimeout("The service did not answer in time.").body())
 )
+
+
+class TaskCancelVerdict(StrEnum):
+    """What `cancel` decided."""
+
+    DONE = "done"
+    ASKED = "asked"
+    """The task runs: its worker is asked to stop it."""
+    ENDED = "ended"
+    """It had ended before."""
+    UNKNOWN = "unknown"
 
 
 @frozen
@@ -274,7 +286,7 @@ class TaskStore(TaskRecords):
             event: name and body of what the session is told.
         """
         reply = await self.run(_ANSWER, tenant_id, "", session_id, tool_call_id, "", encode(answer), *event)
-        return bool(reply[0] == b"taken")
+        return Taken(reply[0].decode()) is Taken.TAKEN
 
     async def release_due(
         self, tenant_id: str, count: int, *, state_template: bytes, cancelled_template: bytes, retention: Retention
@@ -317,8 +329,8 @@ class TaskStore(TaskRecords):
         status_template: bytes,
         state_body: bytes,
         retention: Retention,
-    ) -> tuple[str, bool]:
-        """Cancel a task; returns the verdict of `cancel_task.lua`, and whether another turn became claimable."""
+    ) -> tuple[TaskCancelVerdict, bool]:
+        """Cancel a task; returns also whether another turn became claimable."""
         reply = await self.run(
             _CANCEL,
             viewer.tenant_id,
@@ -331,4 +343,4 @@ class TaskStore(TaskRecords):
             retention.task_seconds,
             retention.pause_after_ms,
         )
-        return reply[0].decode(), len(reply) > 1 and bool(reply[1])
+        return TaskCancelVerdict(reply[0].decode()), len(reply) > 1 and bool(reply[1])

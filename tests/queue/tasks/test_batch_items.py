@@ -40,6 +40,7 @@ from orchestrator.models.tasks.batch import (
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.services.scheduling.batches import BatchService
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.scheduling.batches import BatchStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.support.eventually import eventually
@@ -126,7 +127,7 @@ async def open_batches(
     redis_url: str, settings: AgentOrchestratorSettings = SETTINGS, **fields: Any
 ) -> AsyncIterator[Batches]:
     async with open_stage(redis_url, settings, **fields) as stage:
-        store = BatchStore(stage.redis, stage.keys, settings.event_log_length)
+        store = BatchStore(stage.redis, stage.keys, settings.event_log_length, LimitDefaults.of(settings))
         yield Batches(stage, BatchService(store, stage.queue.ready, Agents(), settings, Workflows(), stage.queue.due))
 
 

@@ -9,7 +9,7 @@ from orchestrator.codec import structure
 from orchestrator.errors import InvalidBody, NotFound, QueueFull, TenantDraining, TransitionRefused
 from orchestrator.models.operations.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from tests.queue.operations import Desk, open_desk, operator
+from tests.queue.operations import Desk, open_desk, operator, own
 from tests.queue.stage import Stage, context, open_stage
 from tests.support.eventually import PATIENCE
 
@@ -34,7 +34,7 @@ async def test_a_discarding_drain_puts_aside_what_is_queued_and_a_resume_brings_
     sessions = [await stage.session() for _ in range(4)]
     await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
     await desk.tenants.change(operator(), "acme", TenantState.ACTIVE)
-    await desk.tenants.configure(operator(), "acme", TenantSettings(concurrency=1))
+    await desk.tenants.configure(operator(), "acme", own(concurrency=1))
     running = await stage.say(sessions[0], "hold 0")
     await stage.turns.running.wait()
     waiting = [await stage.say(session, f"say {n}") for n, session in enumerate(sessions[1:], start=1)]
@@ -68,7 +68,7 @@ async def test_what_is_put_aside_can_be_cancelled_and_does_not_come_back(stage: 
 
 async def test_a_deadline_puts_aside_what_it_overtakes(stage: Stage, desk: Desk) -> None:
     first, second = await stage.session(), await stage.session()
-    await desk.tenants.configure(operator(), "acme", TenantSettings(concurrency=1))
+    await desk.tenants.configure(operator(), "acme", own(concurrency=1))
     running = await stage.say(first, "hold a")
     await stage.turns.running.wait()
     await stage.say(second, "say b")
@@ -97,14 +97,14 @@ async def test_draining_twice_is_fine_and_a_drained_tenant_takes_and_starts_noth
 async def test_a_limit_of_its_own_takes_effect_at_once_and_null_removes_it(stage: Stage, desk: Desk) -> None:
     session = await stage.session()
     await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
-    tenant = await desk.tenants.configure(operator(), "acme", TenantSettings(queue_length=1, weight=4.0, rate=50.0))
+    tenant = await desk.tenants.configure(operator(), "acme", own(queue_length=1, weight=4.0, rate=50.0))
     assert (tenant.limits.queue_length, tenant.limits.rate, tenant.weight) == (1, 50.0, 4.0)
     assert await stage.redis.hget(stage.keys.weights, "acme") == b"4.0"
     await stage.say(session, "say a")
     other = await stage.session()
     with pytest.raises(QueueFull):
         await stage.say(other, "say b")
-    tenant = await desk.tenants.configure(operator(), "acme", TenantSettings(queue_length=None, weight=None))
+    tenant = await desk.tenants.configure(operator(), "acme", own(queue_length=None, weight=None))
     assert (tenant.limits.queue_length, tenant.limits.rate, tenant.weight) == (None, 50.0, 1.0)
     assert await stage.redis.hget(stage.keys.weights, "acme") is None
     await stage.say(other, "say b")
@@ -144,7 +144,7 @@ async def test_a_queue_shows_what_is_where(stage: Stage, desk: Desk) -> None:
 async def test_users_share_fairly_within_a_tenant_where_that_is_on(stage: Stage, desk: Desk) -> None:
     ann = [await stage.session() for _ in range(5)]
     bob = await stage.session(context(user="bob"))
-    await desk.tenants.configure(operator(), "acme", TenantSettings(fair_users=True, concurrency=1))
+    await desk.tenants.configure(operator(), "acme", own(fair_users=True, concurrency=1))
     await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
     turns = [(session, await stage.say(session, f"say ann {n}")) for n, session in enumerate(ann)]
     turns.append((bob, await stage.say(bob, "say bob")))

@@ -9,16 +9,17 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.opening import open_clients
-from orchestrator.config.gateway import GatewaySettings, TiersSettings
-from orchestrator.config.settings import ServiceSettings
+from orchestrator.config.gateway import GatewaySettings
+from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSettings
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.gateway.gateway import Gateway, open_gateway
 from orchestrator.store.gateway.answer_cache import AnswerCache
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
+from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.eventually import eventually
 from tests.support.scripted_server import Asked, Handler, reply, serve
@@ -87,10 +88,9 @@ async def gateway_at(
         open_redis(redis_url) as redis,
         open_clients({"query": query, "embedding": embedding}) as clients,
     ):
-        stores = (redis, Keys(), 1000)
-        limits = GatewayLimits(own.tier, TiersSettings())
-        calls = GatewayCalls(*stores, limits, round(lease * 1000), round(own.give_up_after * 1000))
-        cache, ledger = AnswerCache(*stores, own.cache_bytes), UsageLedger(*stores)
+        stores = (redis, Keys(), 1000, LimitDefaults.of(AgentOrchestratorSettings(gateway=own)))
+        calls = GatewayCalls(*stores, lease_ms=round(lease * 1000), give_up_ms=round(own.give_up_after * 1000))
+        cache, ledger = AnswerCache(*stores, most_bytes=own.cache_bytes), UsageLedger(*stores)
         gateway = open_gateway(clients, ServiceCoordinator(), calls, cache, ledger, own)
         async with trio.open_nursery() as nursery:
             await nursery.start(gateway.run)

@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from orchestrator.codec import unstructure
+from orchestrator.config.tenant_limits import SpendingLimits, Tier
 from orchestrator.errors import NotFound, TenantDraining
-from orchestrator.models.operations.tenant import SpendingLimits, TenantSettings, TenantState, Tier
+from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.tenants import TenantStates
+from tests.queue.operations import own
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 
@@ -72,13 +75,13 @@ async def test_what_a_tenant_may_spend_is_configured_shown_audited_and_taken_bac
 ) -> None:
     await stage.session()
     models = {"large": SpendingLimits(tokens_day=500), "a:b": SpendingLimits(requests_minute=2.5)}
-    settings = TenantSettings(tier=Tier.FREE, tokens_day=1000, requests_minute=60, models={**models})
+    settings = own(tier="free", tokens_day=1000, requests_minute=60, models=unstructure(models))
     shown = await tenants.configure(context(), "acme", settings)
     assert (shown.tier, shown.spending, shown.models) == (Tier.FREE, SpendingLimits(1000, None, 60.0), models)
     [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
     assert b"tier=free" in entry[b"detail"]
     assert b"model:tokens_day:large=500" in entry[b"detail"]
-    changes = TenantSettings(tier=None, tokens_day=None, models={"large": None, "a:b": SpendingLimits(tokens_month=9)})
+    changes = own(tier=None, tokens_day=None, models={"large": None, "a:b": {"tokens_month": 9}})
     shown = await tenants.configure(context(), "acme", changes)
     assert (shown.tier, shown.spending) == (None, SpendingLimits(requests_minute=60.0))
     assert shown.models == {"a:b": SpendingLimits(tokens_month=9)}

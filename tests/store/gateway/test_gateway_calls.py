@@ -7,13 +7,14 @@ from random import Random
 import pytest
 from attrs import define, field
 
-from orchestrator.config.gateway import TiersSettings
+from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Spending, UsageGroup, UsageKind
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits, Refused
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, Refused
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis, open_redis
 
 BUDGET = 1000
@@ -75,8 +76,8 @@ class Books:
 async def books(redis_url: str) -> AsyncIterator[Books]:
     async with open_redis(redis_url) as redis:
         await redis.hset(Keys().tenant_config("acme"), "tokens_day", BUDGET)
-        limits = GatewayLimits("enterprise", TiersSettings())
-        yield Books(GatewayCalls(redis, Keys(), 1000, limits, 3000, 3_600_000), redis)
+        stores = (redis, Keys(), 1000, LimitDefaults.of(AgentOrchestratorSettings()))
+        yield Books(GatewayCalls(*stores, lease_ms=3000, give_up_ms=3_600_000), redis)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 import pytest
 from attrs import frozen
 
-from orchestrator.config.gateway import TiersSettings
+from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import Spending, UsageKind
 from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits
+from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.reservation_checks import ReservationChecks
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.due import DueTenants
@@ -68,8 +69,8 @@ class House:
 @pytest.fixture
 async def house(redis_url: str) -> AsyncIterator[House]:
     async with open_redis(redis_url) as redis:
-        stores = (redis, KEYS, 1000)
-        calls = GatewayCalls(*stores, GatewayLimits("enterprise", TiersSettings()), 30_000, 3_600_000)
+        stores = (redis, KEYS, 1000, LimitDefaults.of(AgentOrchestratorSettings()))
+        calls = GatewayCalls(*stores, lease_ms=30_000, give_up_ms=3_600_000)
         yield House(
             redis,
             calls,

@@ -8,15 +8,16 @@ import pytest
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.config.gateway import TiersSettings
+from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.gateway.budgets import Price
 from orchestrator.errors import InvalidParameter
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageGroup, UsageItem, UsageKind
-from orchestrator.store.gateway.gateway_calls import GatewayCalls, GatewayLimits, Reserved
+from orchestrator.store.gateway.gateway_calls import GatewayCalls, Reserved
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import open_redis
 
 CALL = GatewayCall("x", "acme", UsageKind.GENERATE, {"query": "why?"}, estimate=20, payer=Payer("echo", "ann", "s-1"))
@@ -40,10 +41,8 @@ class Books:
 @pytest.fixture
 async def books(redis_url: str) -> AsyncIterator[Books]:
     async with open_redis(redis_url) as redis:
-        stores = (redis, Keys(), 1000)
-        yield Books(
-            GatewayCalls(*stores, GatewayLimits("enterprise", TiersSettings()), 3000, 3_600_000), UsageLedger(*stores)
-        )
+        stores = (redis, Keys(), 1000, LimitDefaults.of(AgentOrchestratorSettings()))
+        yield Books(GatewayCalls(*stores, lease_ms=3000, give_up_ms=3_600_000), UsageLedger(*stores))
 
 
 def today() -> date:

@@ -9,9 +9,8 @@ from orchestrator.errors import FencedOut
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
+from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait, WaitKind
 from orchestrator.store.keys import Keys
-from orchestrator.store.plans.delegations import Taken
 from orchestrator.store.tasks.plain_tasks import TaskEnd
 from tests.store.desk import DONE, Desk, a_task, a_wait, open_desk
 from tests.support.eventually import redis_clock_passes

@@ -24,6 +24,7 @@ from orchestrator.services.workflows.workflow_records import (
 from orchestrator.services.workflows.workflow_task import WORKFLOW
 from orchestrator.store.events.events import TaskLog
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.plans.workflows import Note, WorkflowStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.sessions.sessions import Viewer
@@ -65,7 +66,7 @@ class Shelf:
             message,
             lane=Lane.HIGH,
             event=event,
-            bounds=TaskBounds(10, 600, expire_ms=1),
+            bounds=TaskBounds(600, expire_ms=1),
             record={**workflow_record(message), **record},
         )
         assert admission.verdict is Verdict.OK
@@ -87,7 +88,7 @@ class Shelf:
 @pytest.fixture
 async def shelf(redis_url: str) -> AsyncIterator[Shelf]:
     async with open_redis(redis_url) as redis:
-        shared = (redis, Keys(), 1000)
+        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "10"}))
         yield Shelf(redis, PlainTaskStore(*shared), TaskStore(*shared), WorkflowStore(*shared))
 
 

@@ -13,6 +13,7 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.sessions.sessions import Rates, Viewer
 from orchestrator.store.tasks.admission import Admission, Verdict
@@ -20,7 +21,7 @@ from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds, TaskEnd
 from orchestrator.store.tasks.tasks import Retry, TaskStore
 
-BOUNDS = TaskBounds(queue_length=10, retain_tasks=600)
+BOUNDS = TaskBounds(retain_tasks=600)
 FIRST = ("workflow.status_update", b'{"first":1}')
 LAST = ("workflow.completed", b'{"last":1}')
 DONE = TaskEnd(TaskStatus.COMPLETED, result=b'{"x":1}', events=[LAST])
@@ -79,7 +80,7 @@ class Shelf:
 @pytest.fixture
 async def shelf(redis_url: str) -> AsyncIterator[Shelf]:
     async with open_redis(redis_url) as redis:
-        shared = (redis, Keys(), 1000)
+        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "10"}))
         yield Shelf(redis, PlainTaskStore(*shared), TaskStore(*shared))
 
 
@@ -161,11 +162,11 @@ async def test_a_tenants_own_rate_goes_before_the_services(shelf: Shelf) -> None
 
 
 async def test_a_full_queue_takes_nothing_more_in_delayed_ones_counted(shelf: Shelf) -> None:
-    bounds = evolve(BOUNDS, queue_length=2)
+    await shelf.redis.hset(shelf.generic.keys.tenant_config("acme"), "queue_length", 2)
     later = now_ms() + 60_000
-    assert (await shelf.admit(a_task(), bounds=bounds)).verdict is Verdict.OK
-    assert (await shelf.admit(a_task(), bounds=bounds, scheduled_ms=later)).verdict is Verdict.OK
-    refused = await shelf.admit(a_task(), bounds=bounds, scheduled_ms=later)
+    assert (await shelf.admit(a_task())).verdict is Verdict.OK
+    assert (await shelf.admit(a_task(), scheduled_ms=later)).verdict is Verdict.OK
+    refused = await shelf.admit(a_task(), scheduled_ms=later)
     assert (refused.verdict, refused.detail) == (Verdict.FULL, "tenant")
 
 

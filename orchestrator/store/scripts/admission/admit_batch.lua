@@ -1,6 +1,6 @@
--- Create a batch whose items lie ready: idempotency, tenant, queue bound, record, first items: all of it or nothing.
+-- Create a batch whose items are staged: idempotency, tenant, queue bound, record, first items: all of it or nothing.
 -- KEYS: 1 the tenant's queue, 2 the idempotency record
--- ARGV: 1 tenant, 2 events kept, 3 batch, 4 digest of the request, 5 items, 6 tasks that may wait in the tenant,
+-- ARGV: 1 tenant, 2 events kept, 3 batch, 4 digest of the request, 5 items, 6 default of queue_length,
 --       7 items that may be tasks at once, 8 seconds that idempotency is kept, 9 moment (ms) at which it begins, or '',
 --       10… field, value of the record
 -- Returns: {'ok'}, {'replayed', batch}, {'reused'}, {'tenant', state}, {'full'}, {'moment'} (it is past, or more than a year
@@ -9,23 +9,27 @@
 --!include common/tenant
 --!include common/events
 --!include tasks/queue
---!include common/config
-local batch_id, total = ARGV[3], tonumber(ARGV[5])
-local batch = batch_key(batch_id)
-local FARTHEST = 366 * 86400 * 1000
+--!include common/limits
+--!include tasks/depth
+local request = KEYS[2]
+local batch_id, digest, total, queue_length_default = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local window, idempotency_seconds, scheduled_for = tonumber(ARGV[7]), ARGV[8], ARGV[9]
+local FIRST_FIELD = 10
+local FARTHEST_MS = 366 * 86400 * 1000
 
+local batch = batch_key(batch_id)
 local function refusal()
-  local known = redis.call('HMGET', KEYS[2], 'digest', 'answer')
-  if known[1] == ARGV[4] then return {'replayed', known[2]} end
-  if known[1] then return {'reused'} end
-  local moment = tonumber(ARGV[9])
-  if moment and (moment <= NOW or moment > NOW + FARTHEST) then return {'moment'} end
+  local known, answer = unpack(redis.call('HMGET', request, 'digest', 'answer'))
+  if known == digest then return {'replayed', answer} end
+  if known then return {'reused'} end
+  local moment = tonumber(scheduled_for)
+  if moment and (moment <= NOW or moment > NOW + FARTHEST_MS) then return {'moment'} end
   local intake = redis.call('HGET', CONFIG, 'state')
   if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
   if redis.call('HLEN', batch .. ':items') ~= total then return {'unstaged'} end
   local waiting = queue_length()
   for _, count in ipairs(redis.call('HVALS', BATCHES .. ':waiting')) do waiting = waiting + count end
-  if waiting + total > limit_of('queue_length', ARGV[6]) then return {'full'} end
+  if waiting + total > limit_of('queue_length', queue_length_default) then return {'full'} end
 end
 
 local refused = refusal()
@@ -33,17 +37,17 @@ if refused then
   redis.call('DEL', batch .. ':items')
   return refused
 end
-redis.call('HSET', KEYS[2], 'digest', ARGV[4], 'answer', batch_id)
-redis.call('EXPIRE', KEYS[2], ARGV[8])
+redis.call('HSET', request, 'digest', digest, 'answer', batch_id)
+redis.call('EXPIRE', request, idempotency_seconds)
 redis.call('PERSIST', batch .. ':items')
 redis.call('HSET', batch, 'batch_id', batch_id, 'status', 'running', 'total', total, 'started', 0, 'completed', 0,
-  'failed', 0, 'cancelled', 0, 'offset', 0, 'told_at', NOW, 'created_at', NOW, unpack(ARGV, 10))
-if ARGV[9] ~= '' then redis.call('HSET', batch, 'scheduled_for', ARGV[9]) end
--- Batches whose records have gone leave the list, a few with each one that comes.
+  'failed', 0, 'cancelled', 0, 'offset', 0, 'told_at', NOW, 'created_at', NOW, unpack(ARGV, FIRST_FIELD))
+if scheduled_for ~= '' then redis.call('HSET', batch, 'scheduled_for', scheduled_for) end
+-- Batches whose records have expired leave the list, up to two with each one that comes.
 for _, old in ipairs(redis.call('ZRANGE', BATCHES, 0, 1)) do
   if redis.call('EXISTS', batch_key(old)) == 0 then redis.call('ZREM', BATCHES, old) end
 end
 redis.call('ZADD', BATCHES, NOW, batch_id)
 redis.call('HSET', BATCHES .. ':waiting', batch_id, total)
-for _ = 1, ARGV[7] do next_item(batch_id) end
+for _ = 1, window do next_item(batch_id) end
 return {'ok'}

@@ -2,90 +2,98 @@
 -- event of the task's own log: all of it or nothing.
 -- KEYS: 1 the tenant's queue, 2 the idempotency record, 3 the tenant's rate limit, 4 the user's rate limit,
 --       5 the record of the deduplication key
--- ARGV: 1 tenant, 2 events kept, 3 task, 4 user, 5 digest of the request, or '' where nothing makes it the same as another,
+-- ARGV: 1 tenant, 2 events kept, 3 task, 4 user, 5 digest of the request, or '' where it has no idempotency key,
 --       6 answer to keep for a repeated request, 7 task message (JSON), 8 lane, 9 priority, 10 type, 11 correlation id,
---       12 tasks that may wait in the tenant, 13 rate of the tenant, 14 of the user, or '' where no rate limits it, 15 burst (s),
+--       12 default of queue_length, 13 rate of the tenant, 14 of the user, or '' where no rate limits it, 15 burst (s),
 --       16 seconds that idempotency is kept, 17 seconds that records are kept, 18 ms in which it must be started, or '',
---       19 moment (ms) at which it begins, or '', 20 '1' if it has a deduplication key, 21 epoch of its log, or '' where it has none,
---       22 name and 23 body of its first event, 24… field, value of the record
+--       19 moment (ms) at which it begins, or '', 20 '1' if it has a deduplication key,
+--       21 epoch of its log, or '' where it has none, 22 name and 23 body of its first event, 24… field, value of the record
 -- Returns: {'ok', 1 if it is claimable now, arrival time of the narrower limit - now (ms)}, or {'replayed', answer},
---       {'reused'}, {'moment'} (it is past, or more than a year ahead), {'tenant', state}, {'rate', wait ms}, {'full', 'tenant'};
---       where it is refused nothing has changed
+--       {'reused'}, {'moment'} (it is past, or more than a year ahead), {'tenant', state}, {'rate', wait ms},
+--       {'full', 'tenant'}; where it is refused nothing has changed
 -- Complexity: O(fields)
 --!include common/tenant
 --!include common/events
 --!include tasks/entries
 --!include common/gcra
---!include common/config
-local task_id, user, answer, correlation = ARGV[3], ARGV[4], ARGV[6], ARGV[11]
-local FARTHEST = 366 * 86400 * 1000
-local task = task_key(task_id)
+--!include common/limits
+--!include tasks/depth
+local request, tenant_rate_key, user_rate_key, deduplication = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local task_id, user, digest, answer, message = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local lane, priority, kind, correlation, queue_length_default = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local tenant_rate, user_rate, burst_seconds = ARGV[13], ARGV[14], ARGV[15]
+local idempotency_seconds, retain_seconds, expire_ms = ARGV[16], ARGV[17], ARGV[18]
+local moment, has_deduplication_key = tonumber(ARGV[19]), ARGV[20] == '1'
+local epoch, event, body = ARGV[21], ARGV[22], ARGV[23]
+local FIRST_FIELD = 24
+local FARTHEST_MS = 366 * 86400 * 1000
 
-if ARGV[5] ~= '' then
-  local known = redis.call('HMGET', KEYS[2], 'digest', 'answer')
-  if known[1] == ARGV[5] then return {'replayed', known[2]} end
-  if known[1] then return {'reused'} end
+if digest ~= '' then
+  local known, first_answer = unpack(redis.call('HMGET', request, 'digest', 'answer'))
+  if known == digest then return {'replayed', first_answer} end
+  if known then return {'reused'} end
 end
-if ARGV[20] == '1' then
-  local first = redis.call('HMGET', KEYS[5], 'task_id', 'answer')
-  local status = first[1] and redis.call('HMGET', task_key(first[1]), 'status', 'finished_at') or {}
-  if status[1] and not status[2] then return {'replayed', first[2]} end
+if has_deduplication_key then
+  local first_task, first_answer = unpack(redis.call('HMGET', deduplication, 'task_id', 'answer'))
+  local status, finished_at
+  if first_task then status, finished_at = unpack(redis.call('HMGET', task_key(first_task), 'status', 'finished_at')) end
+  if status and not finished_at then return {'replayed', first_answer} end
 end
-local moment = tonumber(ARGV[19])
-if moment and (moment <= NOW or moment > NOW + FARTHEST) then return {'moment'} end
+if moment and (moment <= NOW or moment > NOW + FARTHEST_MS) then return {'moment'} end
 
-local config = redis.call('HMGET', CONFIG, 'state', 'rate', 'queue_length', 'fair_users')
-if config[1] == 'draining' or config[1] == 'drained' then return {'tenant', config[1]} end
+local intake, own_rate, own_queue_length, fair_users, tier =
+  unpack(redis.call('HMGET', CONFIG, 'state', 'rate', 'queue_length', 'fair_users', 'tier'))
+if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
 local tenant_tat, user_tat, wait
-if ARGV[13] ~= '' then
-  tenant_tat, wait = gcra(KEYS[3], tonumber(config[2] or ARGV[13]), ARGV[15], 1)
+if tenant_rate ~= '' then
+  tenant_tat, wait = gcra(tenant_rate_key, limit_from(own_rate, tenant_rate, tier), burst_seconds, 1)
   if not tenant_tat then return {'rate', wait} end
-  user_tat, wait = gcra(KEYS[4], ARGV[14], ARGV[15], 1)
+  user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
   if not user_tat then return {'rate', wait} end
 end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
 local waiting = queue_length()
-if waiting + later >= tonumber(config[3] or ARGV[12]) then return {'full', 'tenant'} end
+if waiting + later >= limit_from(own_queue_length, queue_length_default, tier) then return {'full', 'tenant'} end
 
 if tenant_tat then
-  gcra_write(KEYS[3], tenant_tat)
-  gcra_write(KEYS[4], user_tat)
+  gcra_write(tenant_rate_key, tenant_tat)
+  gcra_write(user_rate_key, user_tat)
 end
-if ARGV[5] ~= '' then
-  redis.call('HSET', KEYS[2], 'digest', ARGV[5], 'answer', answer)
-  redis.call('EXPIRE', KEYS[2], ARGV[16])
+if digest ~= '' then
+  redis.call('HSET', request, 'digest', digest, 'answer', answer)
+  redis.call('EXPIRE', request, idempotency_seconds)
 end
-if ARGV[20] == '1' then
-  redis.call('HSET', KEYS[5], 'task_id', task_id, 'answer', answer)
-  redis.call('EXPIRE', KEYS[5], ARGV[17])
+if has_deduplication_key then
+  redis.call('HSET', deduplication, 'task_id', task_id, 'answer', answer)
+  redis.call('EXPIRE', deduplication, retain_seconds)
 end
-local shares, own_log = config[4] == '1', ARGV[21] ~= ''
-local known = {'task_id', task_id, 'message', ARGV[7], 'status', 'pending', 'attempt', 0, 'lane', ARGV[8], 'priority', ARGV[9],
-  'type', ARGV[10], 'created_at', NOW, 'user_id', user, 'correlation_id', correlation,
-  'steps', with_step(nil, 'accepted', 0, nil, ARGV[10]), unpack(ARGV, 24)}
+local task, shares_fairly = task_key(task_id), fair_users == '1'
+local record = {'task_id', task_id, 'message', message, 'status', 'pending', 'attempt', 0, 'lane', lane, 'priority', priority,
+  'type', kind, 'created_at', NOW, 'user_id', user, 'correlation_id', correlation,
+  'steps', with_step(nil, 'accepted', 0, nil, kind), unpack(ARGV, FIRST_FIELD)}
 local function note(name, value)
-  known[#known + 1] = name
-  known[#known + 1] = value
+  record[#record + 1] = name
+  record[#record + 1] = value
 end
--- Nobody can follow the log before the id is told, so its first event needs no publishing. It lives as long as the record.
-if own_log then
-  redis.call('XADD', task .. ':events', '0-1', 'e', ARGV[21], 'n', ARGV[22], 'b', ARGV[23])
-  note('epoch', ARGV[21])
+-- The log has no follower before the id is returned, so its first event needs no publishing. It lives as long as the record.
+if epoch ~= '' then
+  redis.call('XADD', task .. ':events', '0-1', 'e', epoch, 'n', event, 'b', body)
+  note('epoch', epoch)
   note('offset', 1)
 end
-if ARGV[18] ~= '' then note('expires_at', (moment or NOW) + ARGV[18]) end
+if expire_ms ~= '' then note('expires_at', (moment or NOW) + expire_ms) end
 if moment then
   note('scheduled_for', moment)
   redis.call('ZADD', DELAYED, moment, task_id)
-elseif not shares then
-  -- Who has nothing to do hears of the first task at once; that the tenant has work is marked for all besides.
+elseif not shares_fairly then
+  -- The first task of a lane wakes idle processes at once; the tenant is marked as ready besides.
   if waiting == 0 then call_idle() end
-  note('entry', redis.call('XADD', lane_key(ARGV[8]), '*', 'task_id', task_id, 'message', ARGV[7]))
+  note('entry', redis.call('XADD', lane_key(lane), '*', 'task_id', task_id, 'message', message))
 end
-redis.call('HSET', task, unpack(known))
+redis.call('HSET', task, unpack(record))
 redis.call('ZADD', INDEX, NOW, task_id)
 trace_task(task_id, correlation)
-if shares and not moment then enqueue(task_id) end
-local told = #ARGV > 23 and redis.call('HGET', task, 'of_session')
-if told then append_event(told, ARGV[22], ARGV[23]) end
+if shares_fairly and not moment then enqueue(task_id) end
+local of_session = #ARGV >= FIRST_FIELD and redis.call('HGET', task, 'of_session')
+if of_session then append_event(of_session, event, body) end
 return {'ok', moment and 0 or 1, tenant_tat and math.ceil(math.max(tenant_tat, user_tat) - NOW) or 0}

@@ -1,16 +1,19 @@
--- Look at a batch.
+-- Read a batch.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 batch
--- Returns: {how many of its items run, field, value…, then such of its callback's task, with 'callback:' before}, or {} if there is no such batch
+-- Returns: {how many of its items run, field, value…, then those of its callback's task, with 'callback:' before each name}, or
+--          {} if there is no such batch
 -- Complexity: O(items that are tasks at once)
 --!include common/tenant
 --!include tasks/queue
-local batch = batch_key(ARGV[3])
+local batch_id = ARGV[3]
+
+local batch = batch_key(batch_id)
 local record = redis.call('HGETALL', batch)
 if #record == 0 then return {} end
 local running = 0
 for _, index in ipairs(redis.call('SMEMBERS', batch .. ':window')) do
-  if redis.call('HGET', task_key(ARGV[3] .. '.' .. index), 'status') ~= 'pending' then running = running + 1 end
+  if redis.call('HGET', task_key(batch_id .. '.' .. index), 'status') ~= 'pending' then running = running + 1 end
 end
 local callback = redis.call('HGET', batch, 'callback_task')
 for _, name in ipairs(callback and {'status', 'attempt', 'error', 'retry_error', 'claimed_at'} or {}) do

@@ -1,4 +1,4 @@
--- Cancel a task on a person's behalf.
+-- Cancel a task on behalf of a user.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 user, 5 '1' if the user sees the whole tenant, 6 correlation id,
 --       7 body of chat.status_update with @task and @message, 8 body of session.state_update for ACTIVE,
@@ -11,12 +11,14 @@
 --!include tasks/queue
 --!include tasks/cancel
 --!include sessions/turns
-local task_id = ARGV[3]
-local fields = redis.call('HMGET', task_key(task_id), 'status', 'user_id', 'session_id')
-if not fields[1] or (fields[2] ~= ARGV[4] and ARGV[5] ~= '1') then return {'unknown'} end
-local outcome, more = cancel_task(task_id, 'cancelled', ARGV[7], ARGV[9])
-if outcome == 'done' and fields[3] then
-  more = math.max(more, end_turn(fields[3], task_id, 'ACTIVE', 'cancelled', ARGV[6], ARGV[8], tonumber(ARGV[10])))
+local task_id, user, sees_all, correlation = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6]
+local status_body, state_body, retain_seconds, pause_after_ms = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
+
+local status, owner, session_id = unpack(redis.call('HMGET', task_key(task_id), 'status', 'user_id', 'session_id'))
+if not status or (owner ~= user and not sees_all) then return {'unknown'} end
+local outcome, more = cancel_task(task_id, 'cancelled', status_body, retain_seconds)
+if outcome == 'done' and session_id then
+  more = math.max(more, end_turn(session_id, task_id, 'ACTIVE', 'cancelled', correlation, state_body, pause_after_ms))
 end
 if users_moved_up then more = 1 end
 return {outcome, more}

@@ -5,9 +5,11 @@
 -- Complexity: O(1)
 --!include common/tenant
 --!include tasks/entries
-if not holds(ARGV[3], ARGV[4]) then return -1 end
-local task = task_key(ARGV[3])
-redis.call('HSET', task, 'checkpoint:' .. ARGV[5], ARGV[6])
-redis.call('HSETNX', task, 'order:' .. ARGV[5], redis.call('HINCRBY', task, 'calls', 1))
-trace_step(ARGV[3], 'checkpoint', nil, ARGV[5])
+local task_id, attempt, name, result = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+
+if not holds(task_id, attempt) then return -1 end
+local task = task_key(task_id)
+redis.call('HSET', task, 'checkpoint:' .. name, result)
+redis.call('HSETNX', task, 'order:' .. name, redis.call('HINCRBY', task, 'calls', 1))
+trace_step(task_id, 'checkpoint', nil, name)
 return 1

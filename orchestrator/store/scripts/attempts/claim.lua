@@ -2,43 +2,46 @@
 -- KEYS: 1 the tenant's queue, 2 the rate of starts (GCRA)
 -- ARGV: 1 tenant, 2 events kept, 3 node, 4 how many
 -- Returns: {1 if there may be more, ms until the rate allows the next or 0, entries read, {entry, lane, task record,
---          session record} or {entry, lane, fields of an entry without record}…}. A tenant at its bound of tasks in hand has no more; the end of one of them says so again.
+--          session record} or {entry, lane, fields of an external entry}…}. A tenant at its bound of running tasks has no more;
+--          the end of one of them says so again.
 -- Complexity: O(tasks claimed)
 --!include common/tenant
 --!include tasks/entries
 --!include common/gcra
---!include common/config
+--!include tasks/depth
 --!include tasks/lanes
 --!include tasks/hand_out
+local start_rate_key = KEYS[2]
 local node, wanted = ARGV[3], tonumber(ARGV[4])
-local config = redis.call('HMGET', CONFIG, 'state', 'concurrency', 'start_rate', 'drain', 'drain_deadline')
-local claimed = {0, 0, 0}
-if config[1] == 'paused' or config[1] == 'drained' then return claimed end
-if config[1] == 'draining' and (config[4] == 'discard' or config[4] == 'resuming' or NOW >= tonumber(config[5] or NOW + 1)) then
-  return claimed
+
+local state, concurrency, start_rate, drain, deadline =
+  unpack(redis.call('HMGET', CONFIG, 'state', 'concurrency', 'start_rate', 'drain', 'drain_deadline'))
+local reply = {0, 0, 0}
+if state == 'paused' or state == 'drained' then return reply end
+if state == 'draining' and (drain == 'discard' or drain == 'resuming' or NOW >= tonumber(deadline or NOW + 1)) then
+  return reply
 end
-local asked = wanted
-if config[2] then asked = math.min(asked, tonumber(config[2]) - tasks_in_hand()) end
-if asked <= 0 then return claimed end
-if config[3] then
-  -- One second's worth may start at once.
-  local allowed = 0
-  while allowed < asked do
-    local tat, wait = gcra(KEYS[2], config[3], 1, allowed + 1)
+local allowed = wanted
+if concurrency then allowed = math.min(allowed, tonumber(concurrency) - tasks_in_hand()) end
+if allowed <= 0 then return reply end
+local wait_ms = 0
+if start_rate then
+  -- The tasks of one second may start at once.
+  local starts = 0
+  while starts < allowed do
+    local tat, wait = gcra(start_rate_key, start_rate, 1, starts + 1)
     if not tat then
-      claimed[2] = wait
+      wait_ms = wait
       break
     end
-    allowed = allowed + 1
+    starts = starts + 1
   end
-  asked = allowed
+  allowed = starts
 end
-local read = asked == 0 and 0 or read_lanes(node, asked, function(lane, entry, fields)
-  local task = hand_out(lane, entry, fields, node, 'claimed')
-  if task then claimed[#claimed + 1] = task end
+local read = allowed == 0 and 0 or read_lanes(node, allowed, function(lane, entry, fields)
+  reply[#reply + 1] = hand_out(lane, entry, fields, node, 'claimed')
 end)
-if config[3] and read > 0 then gcra_write(KEYS[2], (gcra(KEYS[2], config[3], 1, read))) end
-claimed[3] = read
-if read == wanted or users_moved_up then claimed[1] = 1 end
-if read < asked then claimed[2] = 0 end
-return claimed
+if start_rate and read > 0 then gcra_write(start_rate_key, (gcra(start_rate_key, start_rate, 1, read))) end
+if read < allowed then wait_ms = 0 end
+reply[1], reply[2], reply[3] = (read == wanted or users_moved_up) and 1 or 0, wait_ms, read
+return reply

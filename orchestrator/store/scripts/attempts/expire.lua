@@ -1,60 +1,61 @@
--- Give up turns that nobody has started in time, where nobody claims them either: the tenant may be paused, or far behind.
+-- Fail tasks that were not started in time and are not claimed either: the tenant may be paused, or far behind.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 entries to look at in each lane, 4 error (JSON), 5 body of system.error,
 --       6 body of chat.status_update, 7 body of session.state_update, 8 seconds that records are kept;
---       in 4 to 7 stand @session, @task, @message and @correlation
--- Returns: {how many were given up, 1 if another turn became claimable}
--- Complexity: O(entries looked at + turns given up)
+--       4 to 7 have @session, @task, @message and @correlation
+-- Returns: {how many tasks have failed, 1 if another turn became claimable}
+-- Complexity: O(entries looked at + turns that fail)
 --!include common/tenant
 --!include common/events
 --!include sessions/sessions
 --!include tasks/queue
 --!include sessions/turns
+local count, error_template, trouble_template = ARGV[3], ARGV[4], ARGV[5]
+local status_template, state_template, retain_seconds = ARGV[6], ARGV[7], ARGV[8]
 local CURSORS = QUEUE .. ':cursors'
 
 local function is_over(task_id)
-  local fields = redis.call('HMGET', task_key(task_id), 'status', 'expires_at', 'started_at')
-  return fields[1] == 'pending' and not fields[3] and fields[2] and tonumber(fields[2]) <= NOW
+  local status, expires_at, started_at =
+    unpack(redis.call('HMGET', task_key(task_id), 'status', 'expires_at', 'started_at'))
+  return status == 'pending' and not started_at and expires_at and tonumber(expires_at) <= NOW
 end
 
-local function fill(template, session_id, task_id, message_id, correlation)
-  local places = {session = session_id, task = task_id, message = message_id, correlation = correlation}
-  return (string.gsub(template, '@(%l+)', places))
-end
+local failed, more = 0, 0
 
-local given_up, more = 0, 0
-
-local function give_up(task_id)
+-- Fail a task. Of a turn it returns the session, the correlation id and the body of session.state_update.
+local function fail(task_id)
   local task = task_key(task_id)
-  local fields = redis.call('HMGET', task, 'session_id', 'message_id', 'correlation_id')
-  local function filled(template) return fill(template, fields[1], task_id, fields[2], fields[3]) end
-  local err = filled(ARGV[4])
+  local session_id, message_id, correlation =
+    unpack(redis.call('HMGET', task, 'session_id', 'message_id', 'correlation_id'))
+  local places = {session = session_id, task = task_id, message = message_id, correlation = correlation}
+  local function filled(template) return (string.gsub(template, '@(%l+)', places)) end
+  local err = filled(error_template)
+  failed = failed + 1
   dequeue(task_id)
   redis.call('HSET', task, 'error', err)
-  if not fields[1] then tell_end(task_id, 'failed') end
+  if not session_id then tell_end(task_id, 'failed') end
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', 0, 'at', NOW)
-  if conclude(task_id, 'failed', ARGV[8]) == 1 then more = 1 end
-  if not fields[1] then return nil end
-  append_event(fields[1], 'system.error', filled(ARGV[5]))
-  append_event(fields[1], 'chat.status_update', filled(ARGV[6]))
-  return fields[1], fields[3], filled(ARGV[7])
+  if conclude(task_id, 'failed', retain_seconds) == 1 then more = 1 end
+  if not session_id then return nil end
+  append_event(session_id, 'system.error', filled(trouble_template))
+  append_event(session_id, 'chat.status_update', filled(status_template))
+  return session_id, correlation, filled(state_template)
 end
 
 for _, lane in ipairs(LANES) do
   local cursor = redis.call('HGET', CURSORS, lane)
-  local entries = redis.call('XRANGE', lane_key(lane), cursor and '(' .. cursor or '-', '+', 'COUNT', ARGV[3])
-  for _, entry in ipairs(entries) do
-    local task_id = entry[2][1] == 'task_id' and entry[2][2]
-    if task_id and redis.call('HGET', task_key(task_id), 'entry') == entry[1] and is_over(task_id) then
-      local session_id, correlation, state_body = give_up(task_id)
-      given_up = given_up + 1
-      -- The session's next turns have waited as long, or nearly: those that are over as well go with it.
+  local items = redis.call('XRANGE', lane_key(lane), cursor and '(' .. cursor or '-', '+', 'COUNT', count)
+  for _, item in ipairs(items) do
+    local entry, fields = unpack(item)
+    local task_id = fields[1] == 'task_id' and fields[2]
+    if task_id and redis.call('HGET', task_key(task_id), 'entry') == entry and is_over(task_id) then
+      local session_id, correlation, state_body = fail(task_id)
+      -- The session's next turns have waited nearly as long: those that are over fail with it.
       local turns = session_id and session_key(session_id) .. ':turns'
       local following = session_id and redis.call('LINDEX', turns, 0)
       while following and is_over(following) do
         redis.call('LPOP', turns)
-        give_up(following)
-        given_up = given_up + 1
+        fail(following)
         following = redis.call('LINDEX', turns, 0)
       end
       if session_id and end_turn(session_id, task_id, 'ERROR', 'expired', correlation, state_body, 0) == 1 then more = 1 end
@@ -62,4 +63,4 @@ for _, lane in ipairs(LANES) do
   end
 end
 if users_moved_up then more = 1 end
-return {given_up, more}
+return {failed, more}

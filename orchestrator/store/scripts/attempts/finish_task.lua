@@ -1,4 +1,5 @@
--- End a running task that is no turn: queue entry, record, and the last events of its own log, if it has one, and of the session that is told.
+-- End a running task that is no turn: queue entry, record, and the last events, of its own log, if it has one, and of the log of
+-- the session that its record names in `of_session`.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 status, 6 result (JSON) or '', 7 error (JSON) or '',
 --       8 seconds that records are kept, 9 '1' if it goes to the dead letters, 10… name, body of each event
@@ -7,34 +8,38 @@
 --!include common/tenant
 --!include common/events
 --!include tasks/entries
+local task_id, attempt, status, result, err = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local retain_seconds, is_dead_letter = ARGV[8], ARGV[9] == '1'
+local FIRST_EVENT = 10
 
--- What few ends need is made where it is needed.
+-- Few ends need these includes: inside functions they cost nothing where they are not called.
 local function after_this(...)
 --!include tasks/queue
   return after_end(...)
 end
 
--- A tenant at its bound of tasks in hand waits for this very moment.
+-- A tenant at its bound of running tasks has waited for this end.
 local function bounded_more()
---!include common/config
+--!include tasks/depth
   return queue_length() > tasks_in_hand() and 1 or 0
 end
 
-local task_id, status, result, err = ARGV[3], ARGV[5], ARGV[6], ARGV[7]
 local task = task_key(task_id)
-local known = redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'steps', 'created_at', 'status', 'lane',
-  'entry', 'turn_of_user', 'offset', 'of_session', 'callback_ends', 'delegations')
-local epoch, offset = known[4], tonumber(known[11])
-if known[2] ~= ARGV[4] or known[7] ~= 'processing' then return -1 end
-leave_lane(task_id, known[8], known[9], known[10])
-if ARGV[9] == '1' then
-  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', ARGV[4], 'at', NOW)
+local correlation, current, node, epoch, steps, created_at, recorded_status, lane, entry, turn_of_user, offset, of_session,
+  callback_ends, delegations = unpack(redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'steps',
+    'created_at', 'status', 'lane', 'entry', 'turn_of_user', 'offset', 'of_session', 'callback_ends', 'delegations'))
+if current ~= attempt or recorded_status ~= 'processing' then return -1 end
+leave_lane(task_id, lane, entry, turn_of_user)
+if is_dead_letter then
+  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end
-for i = 10, #ARGV, 2 do
-  if known[12] then append_event(known[12], ARGV[i], ARGV[i + 1]) end
+offset = tonumber(offset)
+for i = FIRST_EVENT, #ARGV, 2 do
+  local name, body = ARGV[i], ARGV[i + 1]
+  if of_session then append_event(of_session, name, body) end
   if epoch then
     offset = offset + 1
-    write_event(task, task_id, epoch, offset, ARGV[i], ARGV[i + 1])
+    write_event(task, task_id, epoch, offset, name, body)
   end
 end
 local changes = {}
@@ -45,9 +50,11 @@ end
 if result ~= '' then note('result', result) end
 if err ~= '' then note('error', err) end
 if epoch then note('offset', string.format('%d', offset)) end
-close(task_id, status, ARGV[8], known, unpack(changes))
-local calls_off = known[14] and known[14] ~= '0'
-if known[13] or calls_off or string.find(task_id, '.', 1, true) then
-  if after_this(task_id, status, known[13], known[14]) == 1 then return 1 end
+local record = {
+  correlation = correlation, attempt = attempt, node = node, epoch = epoch, steps = steps, created_at = created_at}
+close(task_id, status, retain_seconds, record, unpack(changes))
+local calls_off = delegations and delegations ~= '0'
+if callback_ends or calls_off or string.find(task_id, '.', 1, true) then
+  if after_this(task_id, status, callback_ends, delegations) == 1 then return 1 end
 end
 return redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and bounded_more() or 0

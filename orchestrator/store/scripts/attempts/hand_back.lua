@@ -5,9 +5,11 @@
 -- Complexity: O(1)
 --!include common/tenant
 --!include tasks/entries
-if not holds(ARGV[3], ARGV[4]) then return -1 end
-dequeue(ARGV[3])
-enqueue(ARGV[3])
-trace_step(ARGV[3], 'handed_back', redis.call('HGET', task_key(ARGV[3]), 'node'))
-redis.call('HDEL', task_key(ARGV[3]), 'node')
+local task_id, attempt = ARGV[3], ARGV[4]
+
+if not holds(task_id, attempt) then return -1 end
+dequeue(task_id)
+enqueue(task_id)
+trace_step(task_id, 'handed_back', redis.call('HGET', task_key(task_id), 'node'))
+redis.call('HDEL', task_key(task_id), 'node')
 return 1

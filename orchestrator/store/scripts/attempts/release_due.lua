@@ -1,9 +1,8 @@
--- Put delayed tasks whose moment has come back into their lanes; what was waited for in vain is answered by an error.
+-- Put delayed tasks whose moment has come back into their lanes; calls that have timed out are answered by an error.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 how many at most, 4 answer of a client's tool that timed out (JSON),
 --       5 body of session.state_update, 6 body of chat.status_update for a turn whose session is closed, both with
---       places to fill in as in begin_turn.lua, 7 seconds that records are kept, 8 answer of a
---       service that timed out (JSON)
+--       the places of begin_turn.lua, 7 seconds that records are kept, 8 answer of a service that timed out (JSON)
 -- Returns: {how many were released, the next moment (ms) or ''}
 -- Complexity: O(tasks released)
 --!include common/tenant
@@ -12,20 +11,25 @@
 --!include tasks/queue
 --!include sessions/begin_turn
 --!include tasks/waits
-local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', NOW, 'LIMIT', 0, ARGV[3])
+local count, late_client, state_body, status_body = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local retain_seconds, late_service = ARGV[7], ARGV[8]
+local late = {client_tool = late_client, delegated = late_service}
+
+local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', NOW, 'LIMIT', 0, count)
 for _, task_id in ipairs(due) do
   redis.call('ZREM', DELAYED, task_id)
-  local fields = redis.call('HMGET', task_key(task_id), 'status', 'waiting_for', 'entry', 'session_id')
-  if fields[1] == 'waiting' or fields[1] == 'retrying' then
-    if fields[2] then
-      give_up_waits(task_id, fields[2], {client_tool = ARGV[4], delegated = ARGV[8]})
+  local status, waiting_for, entry, session_id =
+    unpack(redis.call('HMGET', task_key(task_id), 'status', 'waiting_for', 'entry', 'session_id'))
+  if status == 'waiting' or status == 'retrying' then
+    if waiting_for then
+      give_up_waits(task_id, waiting_for, late)
     else
       wake(task_id)
     end
-  elseif fields[1] == 'pending' and not fields[3] then
+  elseif status == 'pending' and not entry then
     trace_step(task_id, 'begun')
-    if fields[4] then begin_turn(task_id, ARGV[5], ARGV[6], ARGV[7]) else enqueue(task_id) end
+    if session_id then begin_turn(task_id, state_body, status_body, retain_seconds) else enqueue(task_id) end
   end
 end
-local following = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
-return {#due, following[2] or ''}
+local next_due = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2]
+return {#due, next_due or ''}

@@ -6,28 +6,26 @@
 --!include common/tenant
 --!include tasks/entries
 --!include tasks/hand_out
-local node, wanted = ARGV[3], tonumber(ARGV[4])
-local taken = {0}
+local node, wanted, silence_ms, gone = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+
+local reply = {0}
 for _, lane in ipairs(LANES) do
   local stream = lane_key(lane)
   if wanted > 0 and redis.call('EXISTS', stream) == 1 then
     local pending
-    if ARGV[6] == '' then
-      pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', ARGV[5], '-', '+', wanted)
+    if gone == '' then
+      pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', silence_ms, '-', '+', wanted)
     else
-      pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', ARGV[5], '-', '+', wanted, ARGV[6])
+      pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', silence_ms, '-', '+', wanted, gone)
     end
-    if not pending.err then
-      for _, item in ipairs(pending) do
-        local entries = redis.call('XCLAIM', stream, GROUP, node, ARGV[5], item[1])
-        for _, entry in ipairs(entries) do
-          wanted = wanted - 1
-          local task = hand_out(lane, entry[1], entry[2], node, 'taken_over')
-          if task then taken[#taken + 1] = task end
-        end
+    for _, held in ipairs(pending.err and {} or pending) do
+      for _, item in ipairs(redis.call('XCLAIM', stream, GROUP, node, silence_ms, held[1])) do
+        local entry, fields = unpack(item)
+        wanted = wanted - 1
+        reply[#reply + 1] = hand_out(lane, entry, fields, node, 'taken_over')
       end
     end
   end
 end
-if wanted == 0 then taken[1] = 1 end
-return taken
+if wanted == 0 then reply[1] = 1 end
+return reply

@@ -1,29 +1,31 @@
--- Put a running task aside until one of the calls that it waits for is answered, or given up; it holds no slot meanwhile.
--- What has been answered already, or a cancel, releases it at once. A wait that it had before keeps its moment.
+-- Let a running task wait until one of its calls is answered, or times out; it holds no slot meanwhile.
+-- A call that has been answered already, or a cancel, wakes the task at once. A wait that it had before keeps its moment.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session, or '' for the task's own log,
---       6… of each wait: call, kind, ms until it is given up, name and body of the event that asks for its answer, or '', ''
--- Returns: -1 if the attempt is no longer the current one, 0 if it was released, else the moment (ms) at which it is
+--       6… of each wait: call, kind, ms until it times out, name and body of the event that asks for its answer, or '', ''
+-- Returns: -1 if the attempt is no longer the current one, 0 if it was woken, else the moment (ms) at which it is woken
 -- Complexity: O(waits + log of tasks delayed)
 --!include common/tenant
 --!include common/events
 --!include tasks/queue
 --!include tasks/waits
-local task_id, task = ARGV[3], task_key(ARGV[3])
-if not holds(task_id, ARGV[4]) then return -1 end
+local task_id, attempt, session_id = ARGV[3], ARGV[4], ARGV[5]
+
+if not holds(task_id, attempt) then return -1 end
+local task = task_key(task_id)
 dequeue(task_id)
 local calls, earliest, answered = {}, nil, redis.call('HEXISTS', task, 'cancel') == 1 and 'cancel'
 for i = 6, #ARGV, 5 do
-  local call_id = ARGV[i]
+  local call_id, kind, timeout_ms, event, body = unpack(ARGV, i, i + 4)
   calls[#calls + 1] = call_id
   if redis.call('HEXISTS', task, answer_field(call_id)) == 1 then
     answered = answered or call_id
   else
     local wait = redis.call('HGET', task, 'wait:' .. call_id)
-    local moment = wait and tonumber(string.match(wait, '%d+$')) or NOW + tonumber(ARGV[i + 2])
+    local moment = wait and tonumber(string.match(wait, '%d+$')) or NOW + tonumber(timeout_ms)
     if not wait then
-      redis.call('HSET', task, 'wait:' .. call_id, ARGV[i + 1] .. ' ' .. string.format('%d', moment))
-      if ARGV[i + 3] ~= '' then append_for(task_id, ARGV[5], ARGV[i + 3], ARGV[i + 4]) end
+      redis.call('HSET', task, 'wait:' .. call_id, kind .. ' ' .. string.format('%d', moment))
+      if event ~= '' then append_for(task_id, session_id, event, body) end
     end
     earliest = math.min(earliest or moment, moment)
   end

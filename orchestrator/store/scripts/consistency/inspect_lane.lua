@@ -1,17 +1,19 @@
--- Read a part of a lane for the audit, each entry beside the record of its task.
+-- Read a part of a lane for the consistency check, each entry with the record of its task.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 lane, 4 entry after which to go on or '', 5 how many
 -- Returns: of each entry {id, task, status, 1 if the task's record names the entry}
 -- Complexity: O(entries)
 --!include common/tenant
+local lane, after, count = ARGV[3], ARGV[4], ARGV[5]
+
 local found = {}
-local entries = redis.call('XRANGE', lane_key(ARGV[3]), ARGV[4] == '' and '-' or '(' .. ARGV[4], '+', 'COUNT', ARGV[5])
-for _, item in ipairs(entries) do
-  local task_id, record = '', {}
-  for i = 1, #item[2], 2 do
-    if item[2][i] == 'task_id' then task_id = item[2][i + 1] end
+for _, item in ipairs(redis.call('XRANGE', lane_key(lane), after == '' and '-' or '(' .. after, '+', 'COUNT', count)) do
+  local entry, fields = unpack(item)
+  local task_id, status, recorded_entry = '', nil, nil
+  for i = 1, #fields, 2 do
+    if fields[i] == 'task_id' then task_id = fields[i + 1] end
   end
-  if task_id ~= '' then record = redis.call('HMGET', task_key(task_id), 'status', 'entry') end
-  found[#found + 1] = {item[1], task_id, record[1] or '', record[2] == item[1] and 1 or 0}
+  if task_id ~= '' then status, recorded_entry = unpack(redis.call('HMGET', task_key(task_id), 'status', 'entry')) end
+  found[#found + 1] = {entry, task_id, status or '', recorded_entry == entry and 1 or 0}
 end
 return found

@@ -4,18 +4,21 @@
 -- Returns: 1 if it was mended, 0 if there was nothing to mend any more
 -- Complexity: O(1)
 --!include common/tenant
-local KEPT = 4096  -- bytes: what somebody wrote by hand may be of any length
-local lane = lane_key(ARGV[3])
-local item = redis.call('XRANGE', lane, ARGV[4], ARGV[4])[1]
+local lane, entry = ARGV[3], ARGV[4]
+local ID_BYTES, MESSAGE_BYTES = 200, 4096  -- the fields of an external entry may be of any length
+
+local stream = lane_key(lane)
+local item = redis.call('XRANGE', stream, entry, entry)[1]
 if not item then return 0 end
-local named = {}
-for i = 1, #item[2], 2 do named[item[2][i]] = item[2][i + 1] end
-local record = named.task_id and redis.call('HMGET', task_key(named.task_id), 'status', 'entry') or {}
-if record[1] and record[2] == ARGV[4] then return 0 end
-if not record[1] then
-  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', string.sub(named.task_id or '', 1, 200),
-    'message', string.sub(named.message or '', 1, KEPT), 'reason', 'the entry has no task record', 'at', NOW)
+local named, fields = {}, item[2]
+for i = 1, #fields, 2 do named[fields[i]] = fields[i + 1] end
+local status, recorded_entry
+if named.task_id then status, recorded_entry = unpack(redis.call('HMGET', task_key(named.task_id), 'status', 'entry')) end
+if status and recorded_entry == entry then return 0 end
+if not status then
+  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', string.sub(named.task_id or '', 1, ID_BYTES),
+    'message', string.sub(named.message or '', 1, MESSAGE_BYTES), 'reason', 'the entry has no task record', 'at', NOW)
 end
-redis.pcall('XACK', lane, GROUP, ARGV[4])
-redis.call('XDEL', lane, ARGV[4])
+redis.pcall('XACK', stream, GROUP, entry)
+redis.call('XDEL', stream, entry)
 return 1

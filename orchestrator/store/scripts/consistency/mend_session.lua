@@ -8,14 +8,15 @@
 --!include common/events
 --!include sessions/sessions
 --!include tasks/queue
-local session = session_key(ARGV[3])
-local fields = redis.call('HMGET', session, 'active_task_id', 'state')
-if not fields[2] then return 0 end
-local status = fields[1] and redis.call('HGET', task_key(fields[1]), 'status')
+local session_id, correlation, state_body, pause_after_ms = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+
+local active, state = unpack(redis.call('HMGET', session_key(session_id), 'active_task_id', 'state'))
+if not state then return 0 end
+local status = active and redis.call('HGET', task_key(active), 'status')
 if status == 'pending' or status == 'processing' or status == 'retrying' or status == 'waiting' then return 0 end
-local following = next_turn(ARGV[3])
-if not following and fields[2] == 'PROCESSING' then
-  move_session(ARGV[3], 'ACTIVE', 'mended', ARGV[4], ARGV[5])
-  redis.call('ZADD', TIMERS, NOW + ARGV[6], ARGV[3])
+local following = next_turn(session_id)
+if not following and state == 'PROCESSING' then
+  move_session(session_id, 'ACTIVE', 'mended', correlation, state_body)
+  redis.call('ZADD', TIMERS, NOW + pause_after_ms, session_id)
 end
-return (following or fields[1] or fields[2] == 'PROCESSING') and 1 or 0
+return (following or active or state == 'PROCESSING') and 1 or 0

@@ -1,4 +1,4 @@
--- Mend what the audit found of a task, if it is still so.
+-- Mend a violation of a task, if it is still there.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 'requeue', 'drop_delay', 'drop_entry', 'drop_turn', 'drop_index' or 'activate'
 -- Returns: 1 if it was mended, 0 if there was nothing to mend any more
@@ -7,17 +7,18 @@
 --!include tasks/queue
 --!include tasks/parked
 local task_id, mend = ARGV[3], ARGV[4]
-local record = redis.call('HMGET', task_key(task_id), 'status', 'lane', 'entry', 'session_id', 'parked', 'turn_of_user')
-local status = record[1]
+
+local status, lane, entry, session_id, parked, turn_of_user = unpack(redis.call('HMGET', task_key(task_id), 'status', 'lane',
+  'entry', 'session_id', 'parked', 'turn_of_user'))
 local live = status == 'pending' or status == 'processing' or status == 'retrying' or status == 'waiting'
-local there = record[3] and #redis.call('XRANGE', lane_key(record[2]), record[3], record[3]) > 0
-local turns = record[4] and session_key(record[4]) .. ':turns'
+local there = entry and #redis.call('XRANGE', lane_key(lane), entry, entry) > 0
+local session = session_id and session_key(session_id)
+local turns = session and session .. ':turns'
 
 if mend == 'drop_index' then return status and 0 or redis.call('ZREM', INDEX, task_id) end
 if mend == 'drop_delay' then return (not live or there) and redis.call('ZREM', DELAYED, task_id) or 0 end
 if mend == 'drop_turn' then return turns and not live and redis.call('LREM', turns, 0, task_id) or 0 end
 if mend == 'activate' then
-  local session = record[4] and session_key(record[4])
   local state = session and redis.call('HGET', session, 'state')
   if not live or not state or redis.call('HEXISTS', session, 'active_task_id') == 1 then return 0 end
   if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return 0 end
@@ -31,19 +32,17 @@ if mend == 'drop_entry' then
   return 1
 end
 local elsewhere = redis.call('ZSCORE', DELAYED, task_id) or (turns and redis.call('LPOS', turns, task_id)) or
-  (record[5] and #redis.call('XRANGE', PARKED, record[5], record[5]) > 0) or
-  (record[6] and redis.call('LPOS', user_list(record[6]), task_id))
+  (parked and #redis.call('XRANGE', PARKED, parked, parked) > 0) or
+  (turn_of_user and redis.call('LPOS', user_list(turn_of_user), task_id))
 if not live or there or elsewhere then return 0 end
--- Whoever still believes to have it in hand is fenced out by the status.
+-- The status fences out a worker that still takes the task for its own.
 redis.call('HDEL', task_key(task_id), 'node', 'waiting_for', 'parked')
 redis.call('HSET', task_key(task_id), 'status', 'pending')
-local active = record[4] and redis.call('HGET', session_key(record[4]), 'active_task_id')
+local active = session and redis.call('HGET', session, 'active_task_id')
 if active and active ~= task_id then
   redis.call('RPUSH', turns, task_id)
 else
-  if record[4] and redis.call('EXISTS', session_key(record[4])) == 1 then
-    redis.call('HSET', session_key(record[4]), 'active_task_id', task_id)
-  end
+  if session and redis.call('EXISTS', session) == 1 then redis.call('HSET', session, 'active_task_id', task_id) end
   enqueue(task_id)
 end
 trace_step(task_id, 'mended')

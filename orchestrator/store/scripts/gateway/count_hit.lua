@@ -8,14 +8,12 @@
 --!include common/moments
 --!include common/trace
 --!include gateway/gateway
+local kept_seconds, payer_seconds, kind, agent, model = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local user, session, correlation = ARGV[8], ARGV[9], ARGV[10]
+
 local day = string.gsub(string.sub(moment_of(NOW), 1, 10), '-', '')
-local user, session = ARGV[8], ARGV[9]
-local task = (user == '' or session == '') and task_of(ARGV[10])
-if task then
-  local known = redis.call('HMGET', task_key(task), 'user_id', 'session_id')
-  if user == '' then user = known[1] or '' end
-  if session == '' then session = known[2] or '' end
-end
-count_usage(day, {ARGV[3], ARGV[4]}, ARGV[5], ARGV[6], ARGV[7], user, session, {'requests', 1, 'cached', 1})
-trace_call(ARGV[10], ARGV[5] .. ' ' .. ARGV[7] .. ' from the cache')
+user, session = payer_of(correlation, user, session)
+local call = {kind = kind, agent = agent, model = model, user = user, session = session}
+count_usage(day, call, {'requests', 1, 'cached', 1}, kept_seconds, payer_seconds)
+trace_call(correlation, kind .. ' ' .. model .. ' from the cache')
 return 1

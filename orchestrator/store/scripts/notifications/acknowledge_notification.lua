@@ -1,4 +1,4 @@
--- Note that a user has read a notification; the first time counts, and is told to the user's sockets.
+-- Note that a user has read a notification; the first time counts, and is appended to the user's log.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 user, 4 epoch for a log that begins now, 5 notification, 6 moment (ms) of the request,
 --       7 body of notification.acknowledged
@@ -7,12 +7,13 @@
 --!include common/tenant
 --!include common/events
 --!include sessions/notifications
-local user, id = ARGV[3], ARGV[5]
+local user, epoch, id, moment, acknowledged_body = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+
 local reader = reader_key(user)
-collect_notifications(user, ARGV[4])
+collect_notifications(user, epoch)
 local body = redis.call('HGET', reader .. ':bodies', id)
-if body and redis.call('HSETNX', reader .. ':acks', id, ARGV[6]) == 1 then
-  append_to(reader, 'notifications:' .. user, 'notification.acknowledged', ARGV[7])
+if body and redis.call('HSETNX', reader .. ':acks', id, moment) == 1 then
+  append_to(reader, 'notifications:' .. user, 'notification.acknowledged', acknowledged_body)
 end
 prolong_reader(user)
 if not body then return {} end

@@ -6,7 +6,9 @@
 --!include common/tenant
 --!include common/events
 --!include sessions/notifications
-collect_notifications(ARGV[3], ARGV[4])
-prolong_reader(ARGV[3])
-local reader = reader_key(ARGV[3])
+local user, epoch = ARGV[3], ARGV[4]
+
+collect_notifications(user, epoch)
+prolong_reader(user)
+local reader = reader_key(user)
 return redis.call('ZCARD', reader .. ':order') - redis.call('HLEN', reader .. ':acks')

@@ -1,14 +1,17 @@
--- Set or remove what is a tenant's own.
+-- Set or remove what is configured of a tenant.
 -- KEYS: 1 the tenant's queue
--- ARGV: 1 tenant, 2 events kept, then name, value of each; an empty value removes
+-- ARGV: 1 tenant, 2 events kept, 3… name, value ('' removes it)
 -- Returns: 1
 -- Complexity: O(fields)
 --!include common/tenant
-for i = 3, #ARGV, 2 do
-  if ARGV[i + 1] == '' then
-    redis.call('HDEL', CONFIG, ARGV[i])
+local FIRST_FIELD = 3
+
+for i = FIRST_FIELD, #ARGV, 2 do
+  local name, value = ARGV[i], ARGV[i + 1]
+  if value == '' then
+    redis.call('HDEL', CONFIG, name)
   else
-    redis.call('HSET', CONFIG, ARGV[i], ARGV[i + 1])
+    redis.call('HSET', CONFIG, name, value)
   end
 end
 return 1

@@ -1,7 +1,7 @@
--- Take the news of how far a service is with a call that was handed on to it.
+-- Take a report how far a service is with a delegated call.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 digest of a callback token, 5 progress (JSON), 6 execution or '',
---       7 session whose log tells it, or '' for the task's own, 8… name, body of each event
+--       7 session whose log has the events, or '' for the task's own, 8… name, body of each event
 -- Returns: {'unknown'}, {'refused'} (the token is none of this task, or has expired), {'late', status} where nothing has
 --          changed, or {'taken', status}
 -- Complexity: O(events)
@@ -9,17 +9,20 @@
 --!include common/events
 --!include tasks/queue
 --!include tasks/waits
-local task_id, task = ARGV[3], task_key(ARGV[3])
-local record = redis.call('HMGET', task, 'status', 'finished_at')
-if not record[1] then return {'unknown'} end
-local call_id = call_of_token(task_id, ARGV[4])
+local task_id, digest, progress, execution_id, session_id = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local FIRST_EVENT = 8
+
+local task = task_key(task_id)
+local status, finished_at = unpack(redis.call('HMGET', task, 'status', 'finished_at'))
+if not status then return {'unknown'} end
+local call_id = call_of_token(task_id, digest)
 if not call_id then return {'refused'} end
 local delegation = read_delegation(task_id, call_id)
-if record[2] or delegation.ended or redis.call('HEXISTS', task, answer_field(call_id)) == 1 then return {'late', record[1]} end
-if ARGV[6] ~= '' and delegation.execution_id == '' then
-  delegation.execution_id = ARGV[6]
+if finished_at or delegation.ended or redis.call('HEXISTS', task, answer_field(call_id)) == 1 then return {'late', status} end
+if execution_id ~= '' and delegation.execution_id == '' then
+  delegation.execution_id = execution_id
   write_delegation(task_id, call_id, delegation)
 end
-redis.call('HSET', task, 'progress', ARGV[5])
-for i = 8, #ARGV, 2 do append_for(task_id, ARGV[7], ARGV[i], ARGV[i + 1]) end
-return {'taken', record[1]}
+redis.call('HSET', task, 'progress', progress)
+for i = FIRST_EVENT, #ARGV, 2 do append_for(task_id, session_id, ARGV[i], ARGV[i + 1]) end
+return {'taken', status}

@@ -5,6 +5,8 @@
 -- Complexity: O(log of schedules)
 --!include common/tenant
 --!include tasks/schedules
-redis.call('ZREM', SCHEDULES, ARGV[3])
-redis.call('ZREM', SCHEDULES_DUE, ARGV[3])
-return redis.call('DEL', schedule_key(ARGV[3]))
+local schedule_id = ARGV[3]
+
+redis.call('ZREM', SCHEDULES, schedule_id)
+redis.call('ZREM', SCHEDULES_DUE, schedule_id)
+return redis.call('DEL', schedule_key(schedule_id))

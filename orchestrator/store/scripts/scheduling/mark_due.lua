@@ -1,8 +1,11 @@
--- Say that a tenant has something due in so many ms from now, by Redis' own clock.
+-- Set when a tenant has something due, if that is earlier than what is set. By Redis' clock.
 -- KEYS: 1 tenants by the moment (ms) of what is due next
 -- ARGV: 1 tenant, 2 ms from now
 -- Returns: 1 if the tenant was not there yet
 -- Complexity: O(log of tenants)
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-return redis.call('ZADD', KEYS[1], 'LT', now + ARGV[2], ARGV[1])
+local due = KEYS[1]
+local tenant, delay_ms = ARGV[1], ARGV[2]
+
+local seconds, microseconds = unpack(redis.call('TIME'))
+local now = seconds * 1000 + math.floor(microseconds / 1000)
+return redis.call('ZADD', due, 'LT', now + delay_ms, tenant)

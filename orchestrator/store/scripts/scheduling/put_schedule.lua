@@ -6,17 +6,19 @@
 -- Complexity: O(log of schedules)
 --!include common/tenant
 --!include tasks/schedules
-local id, new = ARGV[3], ARGV[4] ~= ''
-local schedule = schedule_key(id)
-local digest = redis.call('HGET', schedule, 'digest')
-if new then
-  if digest then return digest == ARGV[5] and 'replayed' or 'reused' end
-  if redis.call('ZCARD', SCHEDULES) >= tonumber(ARGV[4]) then return 'full' end
-  redis.call('HSET', schedule, 'schedule_id', id, 'digest', ARGV[5], 'created_at', NOW)
-  redis.call('ZADD', SCHEDULES, NOW, id)
-elseif not digest then
+local schedule_id, limit, digest, next_ms = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local FIRST_FIELD = 7
+
+local schedule = schedule_key(schedule_id)
+local known = redis.call('HGET', schedule, 'digest')
+if limit ~= '' then
+  if known then return known == digest and 'replayed' or 'reused' end
+  if redis.call('ZCARD', SCHEDULES) >= tonumber(limit) then return 'full' end
+  redis.call('HSET', schedule, 'schedule_id', schedule_id, 'digest', digest, 'created_at', NOW)
+  redis.call('ZADD', SCHEDULES, NOW, schedule_id)
+elseif not known then
   return 'unknown'
 end
-redis.call('HSET', schedule, 'updated_at', NOW, unpack(ARGV, 7))
-set_next(id, ARGV[6])
+redis.call('HSET', schedule, 'updated_at', NOW, unpack(ARGV, FIRST_FIELD))
+set_next(schedule_id, next_ms)
 return 'ok'

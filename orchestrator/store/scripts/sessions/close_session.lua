@@ -10,20 +10,22 @@
 --!include sessions/sessions
 --!include tasks/queue
 --!include tasks/cancel
-local session_id = ARGV[3]
+local session_id, user, sees_all, correlation = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6]
+local state_body, status_template = ARGV[7], ARGV[8]
+local task_seconds, session_seconds, reason = ARGV[9], ARGV[10], ARGV[11]
+
 local session = session_key(session_id)
-local found = redis.call('HMGET', session, 'state', 'user_id', 'active_task_id')
-local state = found[1]
-if not state or (found[2] ~= ARGV[4] and ARGV[5] ~= '1') then return {'unknown'} end
+local state, owner, active = unpack(redis.call('HMGET', session, 'state', 'user_id', 'active_task_id'))
+if not state or (owner ~= user and not sees_all) then return {'unknown'} end
 if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return {'refused', state} end
 for _, task_id in ipairs(redis.call('LRANGE', session .. ':turns', 0, -1)) do
-  cancel_task(task_id, 'cancelled', ARGV[8], ARGV[9])
+  cancel_task(task_id, 'cancelled', status_template, task_seconds)
 end
-if found[3] then cancel_task(found[3], 'cancelled', ARGV[8], ARGV[9]) end
+if active then cancel_task(active, 'cancelled', status_template, task_seconds) end
 redis.call('HDEL', session, 'active_task_id')
 touch_session(session_id)
-move_session(session_id, 'TERMINATED', ARGV[11], ARGV[6], ARGV[7])
-expire_session(session_id, ARGV[10])
+move_session(session_id, 'TERMINATED', reason, correlation, state_body)
+expire_session(session_id, session_seconds)
 -- Another task of a user has moved up into the lanes.
 if users_moved_up then call_idle() end
 return {'ok', state}

@@ -4,4 +4,6 @@
 -- Returns: sessions, the longest idle first
 -- Complexity: O(log of sessions + sessions found)
 --!include common/tenant
-return redis.call('ZRANGEBYSCORE', TIMERS, '-inf', NOW, 'LIMIT', 0, ARGV[3])
+local count = ARGV[3]
+
+return redis.call('ZRANGEBYSCORE', TIMERS, '-inf', NOW, 'LIMIT', 0, count)

@@ -5,12 +5,15 @@
 -- Complexity: O(1)
 --!include common/tenant
 --!include common/gcra
---!include common/config
-local tenant_tat, wait = gcra(KEYS[2], limit_of('rate', ARGV[3]), ARGV[5], ARGV[6])
+--!include common/limits
+local tenant_rate_key, user_rate_key = KEYS[2], KEYS[3]
+local tenant_rate, user_rate, burst_seconds, cost = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+
+local tenant_tat, wait = gcra(tenant_rate_key, limit_of('rate', tenant_rate), burst_seconds, cost)
 if not tenant_tat then return {0, wait} end
 local user_tat
-user_tat, wait = gcra(KEYS[3], ARGV[4], ARGV[5], ARGV[6])
+user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, cost)
 if not user_tat then return {0, wait} end
-gcra_write(KEYS[2], tenant_tat)
-gcra_write(KEYS[3], user_tat)
+gcra_write(tenant_rate_key, tenant_tat)
+gcra_write(user_rate_key, user_tat)
 return {1, math.ceil(math.max(tenant_tat, user_tat) - NOW)}

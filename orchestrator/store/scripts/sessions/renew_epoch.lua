@@ -4,8 +4,9 @@
 -- Returns: 1 if the epoch was renewed, 0 if the log still has the offset, has another epoch already, or has no owner
 -- Complexity: O(1)
 local owner, known_offset, known_epoch, next_epoch = KEYS[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local found = redis.call('HMGET', owner, 'epoch', 'offset')
-if not found[1] or (known_epoch ~= '' and found[1] ~= known_epoch) then return 0 end
-if known_epoch ~= '' and tonumber(found[2] or 0) >= known_offset then return 0 end
+
+local epoch, offset = unpack(redis.call('HMGET', owner, 'epoch', 'offset'))
+if not epoch or (known_epoch ~= '' and epoch ~= known_epoch) then return 0 end
+if known_epoch ~= '' and tonumber(offset or 0) >= known_offset then return 0 end
 redis.call('HSET', owner, 'epoch', next_epoch)
 return 1

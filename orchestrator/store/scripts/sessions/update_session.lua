@@ -4,10 +4,12 @@
 -- Returns: {'unknown'}, {'closed', state} or {'ok'}
 -- Complexity: O(fields)
 --!include common/tenant
-local session = session_key(ARGV[3])
-local found = redis.call('HMGET', session, 'state', 'user_id')
-local state = found[1]
-if not state or (found[2] ~= ARGV[4] and ARGV[5] ~= '1') then return {'unknown'} end
+local session_id, user, sees_all = ARGV[3], ARGV[4], ARGV[5] == '1'
+local FIRST_FIELD = 6
+
+local session = session_key(session_id)
+local state, owner = unpack(redis.call('HMGET', session, 'state', 'user_id'))
+if not state or (owner ~= user and not sees_all) then return {'unknown'} end
 if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return {'closed', state} end
-redis.call('HSET', session, 'updated_at', NOW, unpack(ARGV, 6))
+redis.call('HSET', session, 'updated_at', NOW, unpack(ARGV, FIRST_FIELD))
 return {'ok'}

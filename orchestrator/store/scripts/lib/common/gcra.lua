@@ -1,5 +1,5 @@
--- Rate limits by the generic cell rate algorithm: a key holds the theoretical arrival time, in ms. Needs NOW from tenant.lua.
--- Returns the new arrival time, or nil and how long to wait (ms). Nothing is written, so several limits can be asked first.
+-- Rate limits by the generic cell rate algorithm: a key holds the theoretical arrival time, in ms. Needs NOW of tenant.lua.
+-- Returns the new arrival time; or nil, and how long to wait (ms). It writes nothing, so several limits can be asked first.
 local function gcra(key, rate, burst_seconds, cost)
   local tat = math.max(tonumber(redis.call('GET', key) or 0), NOW)
   local new = tat + cost * 1000 / rate

@@ -1,9 +1,9 @@
 -- The keys of one tenant, as store/keys.py names them, and the clock.
 -- Every script of a tenant takes KEYS[1] = the tenant's queue (which also tells Redis Cluster the slot),
--- ARGV[1] = the tenant as it stands in keys, ARGV[2] = how many events a log keeps.
+-- ARGV[1] = the tenant as keys spell it, ARGV[2] = how many events a log keeps.
+local QUEUE = KEYS[1]
 local TENANT, LOG_LENGTH = ARGV[1], ARGV[2]
 local LOG_SECONDS = 86400
-local QUEUE = KEYS[1]
 local GROUP = 'orchestrator'
 local LANES = {'high', 'normal', 'low'}
 
@@ -18,5 +18,5 @@ local INDEX = QUEUE .. ':index'
 local DEAD_LETTERS = 'orchestrator:dlq:' .. TENANT
 local CONFIG = 'orchestrator:tenant:' .. TENANT .. ':config'
 
-local clock = redis.call('TIME')
-local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local seconds, microseconds = unpack(redis.call('TIME'))
+local NOW = seconds * 1000 + math.floor(microseconds / 1000)

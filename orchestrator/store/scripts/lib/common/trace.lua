@@ -1,11 +1,11 @@
--- The request's timeline. Needs tenant.lua.
--- A task's steps stand in its record, in the field `steps`: a line each, its parts with tabs between; so a script that
--- writes the record anyhow writes them for nothing. The timeline of a request names its tasks.
+-- The timeline of a request. Needs tenant.lua.
+-- The steps of a task are lines of the field `steps` of its record, their parts separated by tabs, so a script that writes the
+-- record writes them with it. The timeline of a request is the list of its tasks.
 local TRACE_TASKS, TRACE_SECONDS, STEPS_BYTES = 1000, 86400, 65536
 
 local function trace_key(correlation) return 'orchestrator:trace:' .. TENANT .. ':' .. correlation end
 
--- Have a task found by its request, for a day from now on.
+-- List a task under its request, for a day from now on.
 local function trace_task(task_id, correlation)
   if not correlation or correlation == '' then return end
   local timeline = trace_key(correlation)
@@ -13,7 +13,7 @@ local function trace_task(task_id, correlation)
   redis.call('EXPIRE', timeline, TRACE_SECONDS)
 end
 
--- Return a record's `steps` (false or nil: none yet) with one more; `node` and `detail` may be nil.
+-- Return the `steps` of a record (false or nil: none yet) with one more; `attempt`, `node` and `detail` may be nil.
 local function with_step(steps, what, attempt, node, detail)
   local line = NOW .. '\t' .. what .. '\t' .. (attempt or 0) .. '\t' .. (node or '') .. '\t' ..
     (detail and string.gsub(detail, '[\t\n]', ' ') or '')
@@ -22,20 +22,22 @@ local function with_step(steps, what, attempt, node, detail)
   return steps .. '\n' .. line
 end
 
--- Note that a task has come so far. `task` holds its correlation id and attempt, in this order; `node` and `detail` may be nil.
-local function trace(task_id, what, task, node, detail)
-  if not task[1] or task[1] == '' then return end
-  local known = redis.call('HMGET', task_key(task_id), 'correlation_id', 'steps')
-  if not known[1] then return end
-  redis.call('HSET', task_key(task_id), 'steps', with_step(known[2], what, task[2], node, detail))
-  if not known[2] then trace_task(task_id, task[1]) end
+-- Add a step to a task of a request; `node` and `detail` may be nil.
+local function trace(task_id, correlation, attempt, what, node, detail)
+  if not correlation or correlation == '' then return end
+  local recorded, steps = unpack(redis.call('HMGET', task_key(task_id), 'correlation_id', 'steps'))
+  if not recorded then return end
+  redis.call('HSET', task_key(task_id), 'steps', with_step(steps, what, attempt, node, detail))
+  if not steps then trace_task(task_id, correlation) end
 end
 
+-- Add a step to a task, whose record names its request and attempt.
 local function trace_step(task_id, what, node, detail)
-  trace(task_id, what, redis.call('HMGET', task_key(task_id), 'correlation_id', 'attempt'), node, detail)
+  local correlation, attempt = unpack(redis.call('HMGET', task_key(task_id), 'correlation_id', 'attempt'))
+  trace(task_id, correlation, attempt, what, node, detail)
 end
 
--- A task that has waited for long is named again when it goes on, and when it ends.
+-- List a task under its request again where it was accepted (`since`, ms) so long ago that the list may have expired.
 local function trace_again(task_id, correlation, since)
   if NOW - (since or NOW) > TRACE_SECONDS * 500 then trace_task(task_id, correlation) end
 end

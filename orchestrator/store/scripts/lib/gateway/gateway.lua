@@ -1,29 +1,44 @@
--- Calls of the gateway: their records, what is reserved for them, and what they belong to. Needs tenant.lua and trace.lua.
+-- Calls of the gateway: their records, their budgets, their usage. Needs tenant.lua and trace.lua.
 -- A budget is a hash of a day or a month: `used` and `reserved` tokens, and the same by model (`used|model`).
 local function call_key(id) return 'orchestrator:call:' .. TENANT .. ':' .. id end
 local function budget_key(period) return 'orchestrator:budget:' .. TENANT .. ':' .. period end
 local BUDGET_SECONDS = {day = 3 * 86400, month = 40 * 86400}
 
--- The task that a request began with, which says whose it is; nil where the request has none.
+-- Return the task that a request began with, which says whose the request is; nil where it has none.
 local function task_of(correlation)
   return correlation ~= '' and redis.call('LINDEX', trace_key(correlation), 0) or nil
 end
 
-local function trace_call(correlation, what)
-  local task = task_of(correlation)
-  if task then trace(task, 'gateway', {correlation, redis.call('HGET', task_key(task), 'attempt') or 0}, nil, what) end
+-- Return the user and the session of a call; '' is filled in from the task that its request began with.
+local function payer_of(correlation, user, session)
+  local task_id = (user == '' or session == '') and task_of(correlation)
+  if not task_id then return user, session end
+  local task_user, task_session = unpack(redis.call('HMGET', task_key(task_id), 'user_id', 'session_id'))
+  if user == '' then user = task_user or '' end
+  if session == '' then session = task_session or '' end
+  return user, session
 end
 
--- Count in the ledger of a day: by agent and model, by user, and by session.
--- `counters` are pairs of a name and what is added to it; `kept` says for how many seconds each of the three is.
-local function count_usage(day, kept, kind, agent, model, user, session, counters)
-  local places = {
-    {'', kind .. '|' .. agent .. '|' .. model, kept[1]}, {':users', user, kept[2]}, {':sessions', session, kept[2]}}
-  for _, place in ipairs(places) do
-    local key = 'orchestrator:usage:' .. TENANT .. ':' .. day .. place[1]
+local function trace_call(correlation, what)
+  local task_id = task_of(correlation)
+  if not task_id then return end
+  trace(task_id, correlation, redis.call('HGET', task_key(task_id), 'attempt') or 0, 'gateway', nil, what)
+end
+
+-- Add a call to the ledger of a day: by kind, agent and model, by user, and by session.
+-- `call` has kind, agent, model, user and session; `counters` are pairs of a name and what is added to it;
+-- `kept_seconds` is how long the first of the three is kept, `payer_seconds` how long the others are.
+local function count_usage(day, call, counters, kept_seconds, payer_seconds)
+  local ledger = 'orchestrator:usage:' .. TENANT .. ':' .. day
+  local rows = {
+    {key = ledger, name = call.kind .. '|' .. call.agent .. '|' .. call.model, seconds = kept_seconds},
+    {key = ledger .. ':users', name = call.user, seconds = payer_seconds},
+    {key = ledger .. ':sessions', name = call.session, seconds = payer_seconds},
+  }
+  for _, row in ipairs(rows) do
     for at = 1, #counters, 2 do
-      redis.call('HINCRBY', key, counters[at] .. '|' .. place[2], counters[at + 1])
+      redis.call('HINCRBY', row.key, counters[at] .. '|' .. row.name, counters[at + 1])
     end
-    redis.call('EXPIRE', key, place[3])
+    redis.call('EXPIRE', row.key, row.seconds)
   end
 end

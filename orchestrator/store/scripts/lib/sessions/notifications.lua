@@ -1,7 +1,7 @@
 -- Notifications of a tenant's users. Needs tenant.lua and events.lua.
--- What is for the whole tenant stands once in the tenant's stream, and is handed to each user when that user is looked
--- at: `seen` in the user's hash says how far. The hash also owns the user's event log. Beside it stand the bodies of the
--- events (`:bodies`), their order and their ends (`:order`, `:expiry`), and what was acknowledged (`:acks`), all by id.
+-- A notification to the whole tenant stands once in the tenant's stream, and is delivered to a user when that user's
+-- notifications are read: `seen` in the user's hash says how far. The hash also owns the user's event log. Beside it, by id,
+-- are the bodies of the events (`:bodies`), their order (`:order`), their expiry (`:expiry`) and the acknowledgements (`:acks`).
 local MOST, KEPT_SECONDS = 500, 31 * 86400
 local WIDE = 'orchestrator:notifications:' .. TENANT
 
@@ -14,7 +14,7 @@ local function forget_notification(reader, id)
   redis.call('HDEL', reader .. ':acks', id)
 end
 
--- Keep a notification for a user, and tell the user's sockets; returns 0 where it is kept already.
+-- Keep a notification for a user, and append it to the user's log; returns 0 where it is kept already.
 local function deliver_notification(user, id, body, created, expires)
   local reader = reader_key(user)
   if redis.call('HSETNX', reader .. ':bodies', id, body) == 0 then return 0 end
@@ -27,20 +27,21 @@ local function deliver_notification(user, id, body, created, expires)
   return 1
 end
 
--- Bring a user up to date: what has expired goes, what is for the whole tenant comes. The log begins with `epoch`.
+-- Bring a user up to date: drop what has expired, deliver what the tenant's stream has. A log that begins has this `epoch`.
 local function collect_notifications(user, epoch)
   local reader = reader_key(user)
   if redis.call('HSETNX', reader, 'epoch', epoch) == 1 then redis.call('HSET', reader, 'offset', 0) end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', reader .. ':expiry', '-inf', NOW)) do forget_notification(reader, id) end
   local seen = redis.call('HGET', reader, 'seen')
-  for _, entry in ipairs(redis.call('XRANGE', WIDE, seen and '(' .. seen or '-', '+')) do
-    local said = entry[2]
-    if tonumber(said[8]) > NOW then deliver_notification(user, said[2], said[4], said[6], said[8]) end
-    redis.call('HSET', reader, 'seen', entry[1])
+  for _, item in ipairs(redis.call('XRANGE', WIDE, seen and '(' .. seen or '-', '+')) do
+    local entry, fields = unpack(item)
+    local _, id, _, body, _, created, _, expires = unpack(fields)
+    if tonumber(expires) > NOW then deliver_notification(user, id, body, created, expires) end
+    redis.call('HSET', reader, 'seen', entry)
   end
 end
 
--- Nothing is kept of a user for longer than any notification lives.
+-- Keep all of a user's keys for as long as any notification may live.
 local function prolong_reader(user)
   for _, suffix in ipairs({'', ':bodies', ':order', ':expiry', ':acks'}) do
     redis.call('EXPIRE', reader_key(user) .. suffix, KEPT_SECONDS)

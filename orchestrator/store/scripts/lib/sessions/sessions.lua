@@ -19,7 +19,7 @@ local function touch_session(session_id)
   redis.call('ZADD', SESSIONS .. ':user:' .. redis.call('HGET', session, 'user_id'), NOW, session_id)
 end
 
--- A session that ends keeps its record for a while; then all of it goes.
+-- Keep the record of a session that has ended for a while; its waiting turns and its timer go at once.
 local function expire_session(session_id, seconds)
   local session = session_key(session_id)
   for _, suffix in ipairs({'', ':events', ':history', ':states'}) do

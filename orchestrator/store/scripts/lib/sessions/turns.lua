@@ -2,13 +2,12 @@
 -- The next waiting turn becomes claimable; where none waits the session moves to `new` and its idle timer starts.
 -- Returns 1 if there is new work in the queue, else 0.
 local function end_turn(session_id, task_id, new, reason, correlation, body, pause_after_ms)
-  local session = session_key(session_id)
-  local fields = redis.call('HMGET', session, 'active_task_id', 'state')
-  if fields[1] ~= task_id then return 0 end
+  local active, state = unpack(redis.call('HMGET', session_key(session_id), 'active_task_id', 'state'))
+  if active ~= task_id then return 0 end
   local following = next_turn(session_id)
   touch_session(session_id)
   if following then return 1 end
-  if fields[2] == 'PROCESSING' then
+  if state == 'PROCESSING' then
     move_session(session_id, new, reason, correlation, body)
     if new == 'ACTIVE' then redis.call('ZADD', TIMERS, NOW + pause_after_ms, session_id) end
   end

@@ -1,9 +1,8 @@
--- Stop a task, and tell its session. Needs tenant.lua, events.lua and queue.lua.
+-- Stop a task, and append that to the log of its session. Needs tenant.lua, events.lua and queue.lua.
 -- `template` is the body of chat.status_update with @task and @message in place of the ids.
 -- Returns what `stop_task` does.
 local function cancel_task(task_id, reason, template, retain_seconds)
-  local fields = redis.call('HMGET', task_key(task_id), 'session_id', 'message_id')
-  local session_id, message_id = fields[1], fields[2]
+  local session_id, message_id = unpack(redis.call('HMGET', task_key(task_id), 'session_id', 'message_id'))
   local outcome, more = stop_task(task_id, reason, retain_seconds)
   if outcome == 'done' and session_id then
     redis.call('LREM', session_key(session_id) .. ':turns', 1, task_id)

@@ -1,6 +1,7 @@
--- Calls that a task has handed on to services, which answer later. Needs tenant.lua; `call_off` needs queue.lua.
--- `delegated:{call}` in the task's record says to whom (JSON: service, execution_id,
--- expires_at, sent, told: it is told of a cancel, ended), `token:{digest}` which call a callback token is good for, `delegations` how many services would have to be told of a cancel.
+-- Calls that a task has delegated to services, which answer later. Needs tenant.lua; `call_off` needs queue.lua.
+-- Fields of the task's record: `delegated:{call}` describes a delegation (JSON: service, execution_id, expires_at, sent,
+-- told: the service is told of a cancel, ended), `token:{digest}` names the call of a callback token, `delegations` counts the
+-- services that would have to be told of a cancel.
 
 local function read_delegation(task_id, call_id)
   local kept = redis.call('HGET', task_key(task_id), 'delegated:' .. call_id)
@@ -11,7 +12,7 @@ local function write_delegation(task_id, call_id, delegation)
   redis.call('HSET', task_key(task_id), 'delegated:' .. call_id, cjson.encode(delegation))
 end
 
--- Return the call that a token is good for; nil where it is none of the task's, or has expired.
+-- Return the call that a token is valid for; nil where it is none of the task's, or has expired.
 local function call_of_token(task_id, digest)
   local call_id = redis.call('HGET', task_key(task_id), 'token:' .. digest)
   local delegation = call_id and read_delegation(task_id, call_id)
@@ -19,7 +20,7 @@ local function call_of_token(task_id, digest)
   return call_id
 end
 
--- The service is done with the call.
+-- Note that the service is done with the call.
 local function end_delegation(task_id, call_id)
   local delegation = read_delegation(task_id, call_id)
   if delegation.ended then return end
@@ -28,18 +29,18 @@ local function end_delegation(task_id, call_id)
   if delegation.told then redis.call('HINCRBY', task_key(task_id), 'delegations', -1) end
 end
 
--- A task has ended, and services still work for it: a task of its own tells them. Returns 1 if it became claimable, else 0.
+-- Enqueue the task that tells services of the end of a task which they still work for. Returns 1 if it became claimable,
+-- else 0.
 local function call_off(task_id)
-  local fields = redis.call('HMGET', task_key(task_id), 'undo_task', 'undo_message', 'undo_priority', 'user_id',
-    'correlation_id')
-  local undo = fields[1]
+  local undo, message, priority, user, correlation = unpack(redis.call('HMGET', task_key(task_id), 'undo_task',
+    'undo_message', 'undo_priority', 'user_id', 'correlation_id'))
   if not undo or redis.call('EXISTS', task_key(undo)) == 1 then return 0 end
-  local named = type_of(fields[2])
-  redis.call('HSET', task_key(undo), 'task_id', undo, 'message', fields[2], 'status', 'pending', 'attempt', 0,
-    'lane', 'high', 'priority', fields[3], 'type', named, 'created_at', NOW, 'user_id', fields[4],
-    'correlation_id', fields[5])
+  local kind = type_of(message)
+  redis.call('HSET', task_key(undo), 'task_id', undo, 'message', message, 'status', 'pending', 'attempt', 0,
+    'lane', 'high', 'priority', priority, 'type', kind, 'created_at', NOW, 'user_id', user,
+    'correlation_id', correlation)
   redis.call('ZADD', INDEX, NOW, undo)
-  trace(undo, 'accepted', {fields[5], 0}, nil, named)
+  trace(undo, correlation, 0, 'accepted', nil, kind)
   enqueue(undo)
   -- Not every script that ends a task tells its caller that there is more to claim now.
   call_idle()

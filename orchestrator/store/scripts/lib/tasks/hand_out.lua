@@ -1,6 +1,6 @@
--- Give a claimed entry to a worker; `how` is what its timeline says of it. Needs tenant.lua and entries.lua.
--- Returns {entry, lane, task record, session record}; {entry, lane, its fields} where there is no record: somebody has
--- written it by hand; or nil where there is nothing to do: one whose task has ended is dropped.
+-- Assign a claimed entry to a worker; `how` is the step in its timeline. Needs tenant.lua and entries.lua.
+-- Returns {entry, lane, task record, session record}; {entry, lane, fields of the entry} where its task has no record: an
+-- external entry; or nil where the task has ended, or has another entry: then the entry is dropped.
 local function hand_out(lane, entry, fields, node, how)
   local task_id = nil
   for i = 1, #fields, 2 do
@@ -20,22 +20,23 @@ local function hand_out(lane, entry, fields, node, how)
   end
   local attempt = string.format('%d', (value('attempt') or 0) + 1)
   local steps = with_step(value('steps'), how, attempt, node)
-  local now = {'status', 'processing', 'attempt', attempt, 'node', node, 'claimed_at', NOW, 'steps', steps}
+  local changes = {'status', 'processing', 'attempt', attempt, 'node', node, 'claimed_at', NOW, 'steps', steps}
   if not place.started_at then
-    now[#now + 1] = 'started_at'
-    now[#now + 1] = NOW
+    changes[#changes + 1] = 'started_at'
+    changes[#changes + 1] = NOW
   end
-  redis.call('HSET', task, unpack(now))
+  redis.call('HSET', task, unpack(changes))
   if place.emitted then redis.call('HDEL', task, 'emitted') end
   if place.turn_of_user then leave_user(task_id, value('turn_of_user')) end
   trace_again(task_id, value('correlation_id'), value('created_at'))
-  for i = 1, #now, 2 do
-    local at = place[now[i]]
+  -- The record is returned as it is now, without a second HGETALL.
+  for i = 1, #changes, 2 do
+    local at = place[changes[i]]
     if not at then
       at = #flat + 2
-      flat[at - 1] = now[i]
+      flat[at - 1] = changes[i]
     end
-    flat[at] = tostring(now[i + 1])
+    flat[at] = tostring(changes[i + 1])
   end
   local session_id = value('session_id')
   return {entry, lane, flat, session_id and redis.call('HGETALL', session_key(session_id)) or {}}

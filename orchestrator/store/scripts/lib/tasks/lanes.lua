@@ -13,12 +13,13 @@ local function read_lane(lane, node, count)
   return read and read[1][2] or {}
 end
 
--- When the first unclaimed entry of a lane is entitled to its turn (ms); nil where there is none.
+-- Return the moment (ms) by which the first unclaimed entry of a lane is ordered; nil where there is none.
 local function turn_of(lane)
   local cursor = redis.call('HGET', CURSORS, lane)
-  local head = redis.call('XRANGE', lane_key(lane), cursor and '(' .. cursor or '-', '+', 'COUNT', 1)
-  if not head[1] then return nil end
-  return tonumber(string.match(head[1][1], '^%d+')) + HEAD_START[lane]
+  local head = redis.call('XRANGE', lane_key(lane), cursor and '(' .. cursor or '-', '+', 'COUNT', 1)[1]
+  if not head then return nil end
+  local entry = head[1]
+  return tonumber(string.match(entry, '^%d+')) + HEAD_START[lane]
 end
 
 -- Claim up to `wanted` entries; calls `take(lane, entry, fields)` for each, in the order of their turns.
@@ -40,11 +41,14 @@ local function read_lanes(node, wanted, take)
       if not best then return count end
     end
     local lane = lanes[best]
-    local entries = read_lane(lane, node, batch)
-    for _, item in ipairs(entries) do take(lane, item[1], item[2]) end
-    if #entries > 0 then redis.call('HSET', CURSORS, lane, entries[#entries][1]) end
-    count = count + #entries
-    if #entries < batch then table.remove(lanes, best) end
+    local items = read_lane(lane, node, batch)
+    for _, item in ipairs(items) do
+      local entry, fields = unpack(item)
+      take(lane, entry, fields)
+    end
+    if #items > 0 then redis.call('HSET', CURSORS, lane, items[#items][1]) end
+    count = count + #items
+    if #items < batch then table.remove(lanes, best) end
   end
   return count
 end

@@ -1,7 +1,7 @@
--- What a drain has put aside, in the order in which it was queued. Needs tenant.lua.
+-- Tasks that a drain has parked, in the order in which they were queued. Needs tenant.lua.
 local PARKED = QUEUE .. ':parked'
 
--- A task is no longer wanted, wherever it is.
+-- Drop a task from the parked ones, if it is there.
 local function unpark(task_id)
   local entry = redis.call('HGET', task_key(task_id), 'parked')
   if entry then

@@ -1,33 +1,35 @@
 -- The tenant's queue. Needs tenant.lua.
 --!include tasks/entries
 --!include tasks/parked
-
 --!include tasks/ends
-
 --!include tasks/delegations
 
--- What the end of a batch's item means for its batch; lib/tasks/batches.lua says it.
+-- What the end of an item means for its batch. batches.lua defines it: batches end tasks, and tasks end batches.
 local item_ended
 
--- What the end of a task brings, beside what its record says: the next item of its batch, its callback, and what tells its
--- services. Returns 1 if one of them became claimable, else 0.
+-- Do what the end of a task brings, beside what its record says: the next item of its batch, its callback, the task that calls
+-- off its delegations. Returns 1 if one of them became claimable, else 0.
 local function after_end(task_id, status, callback_ends, delegations)
-  -- Of all ids those of items alone have a dot: the batch's before it, the item's place behind it.
+  -- Of all ids only those of items have a dot: the batch's id before it, the item's place behind it.
   local batch_id, index = string.match(task_id, '^(.+)%.(%d+)$')
   local more = delegations and tonumber(delegations) > 0 and call_off(task_id) or 0
   if batch_id then return math.max(more, item_ended(batch_id, index, task_id, status)) end
   return math.max(more, call_back_task(task_id, status, callback_ends))
 end
 
--- End a task that is in no lane any more; further arguments are field, value of its record. Returns what `after_end` does.
+-- End a task that is in no lane any more; further arguments are pairs of field and value for its record. Returns what
+-- `after_end` does.
 local function conclude(task_id, status, retain_seconds, ...)
-  local fields = redis.call('HMGET', task_key(task_id), 'correlation_id', 'attempt', 'node', 'epoch', 'steps', 'created_at',
-    'callback_ends', 'delegations')
-  close(task_id, status, retain_seconds, fields, ...)
-  return after_end(task_id, status, fields[7], fields[8])
+  local correlation, attempt, node, epoch, steps, created_at, callback_ends, delegations =
+    unpack(redis.call('HMGET', task_key(task_id), 'correlation_id', 'attempt', 'node', 'epoch', 'steps', 'created_at',
+      'callback_ends', 'delegations'))
+  local record = {
+    correlation = correlation, attempt = attempt, node = node, epoch = epoch, steps = steps, created_at = created_at}
+  close(task_id, status, retain_seconds, record, ...)
+  return after_end(task_id, status, callback_ends, delegations)
 end
 
--- Stop a task: one that has not started, or that waits, ends at once; one that runs is asked to, by the channel that
+-- Stop a task: one that waits, in a lane or for an answer, ends at once; one that runs is asked to stop by the channel that
 -- every process listens to. Returns 'done', 'asked' or 'ended' (it had ended before), and what `conclude` does.
 local function stop_task(task_id, reason, retain_seconds)
   local task = task_key(task_id)

@@ -1,4 +1,4 @@
--- The entries of a lane that nobody has claimed yet. Needs tenant.lua.
+-- The unclaimed entries of a lane. Needs tenant.lua.
 local function unclaimed(lane, count)
   local groups = redis.pcall('XINFO', 'GROUPS', lane_key(lane))
   local from = '-'

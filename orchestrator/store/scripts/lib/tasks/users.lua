@@ -1,6 +1,7 @@
--- Users of a tenant that share fairly. Needs tenant.lua.
--- One task of each user is in the lanes, the others wait in the user's own list; the claim of the one puts the next into
--- its lane. A task in either place has `turn_of_user`; USERS names each user's task in the lanes, and under '' how many wait.
+-- Fair shares between the users of a tenant. Needs tenant.lua.
+-- One task of each user is in the lanes, the others wait in the user's own list; the claim of the one puts the next into its
+-- lane. A task in either place has `turn_of_user`. USERS names the task of each user that is in the lanes, and under '' how
+-- many wait in lists.
 local USERS = QUEUE .. ':users'
 local users_moved_up = false
 
@@ -11,7 +12,7 @@ local function put_into_lane(task_id, lane, message)
   redis.call('HSET', task_key(task_id), 'status', 'pending', 'entry', entry)
 end
 
--- Take the user's turn for a task, or let it wait; returns whether it waits.
+-- Take the user's turn for a task, or append the task to the user's list; returns whether it waits there.
 local function waits_for_user(task_id, user)
   local task = task_key(task_id)
   local first = redis.call('HGET', USERS, user)
@@ -26,7 +27,8 @@ local function waits_for_user(task_id, user)
   return false
 end
 
--- A task was claimed, or is no longer wanted: if it was in the lanes, the user's next one comes there.
+-- End a task's turn of its user, because it was claimed or stopped: if it was the one in the lanes, the next one takes its
+-- place.
 local function leave_user(task_id, user)
   redis.call('HDEL', task_key(task_id), 'turn_of_user')
   if redis.call('HGET', USERS, user) ~= task_id then
@@ -41,8 +43,8 @@ local function leave_user(task_id, user)
   end
   redis.call('HINCRBY', USERS, '', -1)
   redis.call('HSET', USERS, user, following)
-  local fields = redis.call('HMGET', task_key(following), 'lane', 'message')
-  put_into_lane(following, fields[1], fields[2])
+  local lane, message = unpack(redis.call('HMGET', task_key(following), 'lane', 'message'))
+  put_into_lane(following, lane, message)
   users_moved_up = true
 end
 

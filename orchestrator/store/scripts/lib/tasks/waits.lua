@@ -1,6 +1,6 @@
--- What a task waits for. Needs tenant.lua and queue.lua.
--- `wait:{call}` in its record holds the kind of the wait and the moment (ms) at which it is given up, until it is answered;
--- `waiting_for` names the calls (a JSON list) while the task is put aside for them. The answer is a checkpoint.
+-- The answers that a task waits for. Needs tenant.lua and queue.lua.
+-- `wait:{call}` in its record holds the kind of the wait and the moment (ms) at which it times out, until it is answered;
+-- `waiting_for` names the calls (a JSON list) while the task is off its lane because of them. An answer is a checkpoint.
 
 local function answer_field(call_id) return 'checkpoint:answer:' .. call_id end
 
@@ -12,13 +12,13 @@ local function keep_answer(task_id, call_id, answer)
   return true
 end
 
--- Tell whether a client is asked for the answer to a call: those of services come with their tokens.
+-- Return whether a client is asked for the answer to a call: answers of services come with their tokens.
 local function waits_for_client(task_id, call_id)
   local wait = redis.call('HGET', task_key(task_id), 'wait:' .. call_id)
   return wait and string.find(wait, 'client_tool ', 1, true) == 1
 end
 
--- Let a task that was put aside go on.
+-- Put a task that waits back into its lane.
 local function wake(task_id, detail)
   redis.call('ZREM', DELAYED, task_id)
   redis.call('HDEL', task_key(task_id), 'waiting_for')
@@ -26,11 +26,11 @@ local function wake(task_id, detail)
   trace_step(task_id, 'resumed', nil, detail)
 end
 
--- Let a task go on if it was put aside for this call; returns 1 if it does, else 0.
+-- Wake a task if it waits for this call; returns 1 if it does, else 0.
 local function wake_for(task_id, call_id)
-  local fields = redis.call('HMGET', task_key(task_id), 'status', 'waiting_for')
-  if fields[1] ~= 'waiting' or not fields[2] then return 0 end
-  for _, waited in ipairs(cjson.decode(fields[2])) do
+  local status, waiting_for = unpack(redis.call('HMGET', task_key(task_id), 'status', 'waiting_for'))
+  if status ~= 'waiting' or not waiting_for then return 0 end
+  for _, waited in ipairs(cjson.decode(waiting_for)) do
     if waited == call_id then
       wake(task_id, call_id)
       return 1
@@ -39,7 +39,7 @@ local function wake_for(task_id, call_id)
   return 0
 end
 
--- Answer what was waited for until now in vain, with the error of its kind; the task goes on.
+-- Answer the calls that have timed out with the error of their kind (`errors`), and wake the task.
 local function give_up_waits(task_id, waiting_for, errors)
   local task = task_key(task_id)
   local over = {}

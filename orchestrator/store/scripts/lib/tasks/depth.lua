@@ -1,10 +1,6 @@
--- What is configured of a tenant. Needs tenant.lua and users.lua.
--- Returns the tenant's own figure, or the service's.
-local function limit_of(name, default)
-  return tonumber(redis.call('HGET', CONFIG, name) or default)
-end
+-- How much of a tenant's work is queued, and how much of it runs. Needs tenant.lua and users.lua.
 
--- How many of the tenant's tasks are in hand, from the groups themselves, so that the figure can't drift.
+-- Count the tenant's running tasks from the consumer groups themselves, so that the figure can't drift.
 local function tasks_in_hand()
   local count = 0
   for _, lane in ipairs(LANES) do
