@@ -1,9 +1,8 @@
 """Putting a process together: its stores, clients and services, the consumer, and what runs beside them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from secrets import token_hex
-from typing import Any
 
 import trio
 from attrs import frozen
@@ -17,11 +16,14 @@ from orchestrator.queue.worker.consumer import Consumer
 from orchestrator.services.container import Services
 from orchestrator.services.core import Core
 from orchestrator.services.delegation.task_update_stream import TaskUpdateReader
-from orchestrator.services.operations.health import Health
-from orchestrator.services.operations.probes import probes_of
+from orchestrator.services.operations.health import Health, HealthCheck
+from orchestrator.services.operations.probes import WriteProbe, probes_of
+from orchestrator.store.background_loops import BackgroundLoops, Loop
 from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.downstream.task_update_stream import TaskUpdateStream
+from orchestrator.store.operations.probe import ProbeStore
 from orchestrator.store.redis.connection import open_redis
+from orchestrator.store.redis.unreadable import UnreadableInput
 from orchestrator.store.script import load_scripts
 from orchestrator.store.stores import Stores
 from orchestrator.telemetry.loop_lag import watch_loop
@@ -36,14 +38,19 @@ class Process:
     services: Services
     consumer: Consumer
     stopping: trio.Event
-    loops: Sequence[Callable[..., Awaitable[Any]]]
-    """What runs as long as the consumer does; each says when it has begun."""
+    background: BackgroundLoops
+    loops: Sequence[Loop]
+    """What runs as long as the consumer does."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Pump events and consume tasks until `stopping` is set and everything in hand has been settled."""
+        """Pump events and consume tasks until `stopping` is set and everything in hand has been settled.
+
+        Raises:
+            StoreUnavailable: a loop can't begin for what Redis says.
+        """
         async with trio.open_nursery() as nursery:
             for loop in self.loops:
-                await nursery.start(loop)
+                await self.background.start(nursery, loop)
             nursery.start_soon(watch_loop, self.services.metrics.loop_lag)
             async with trio.open_nursery() as consuming:
                 await consuming.start(self.consumer.run, self.stopping)
@@ -68,6 +75,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
         settings.redis_url,
         connect_timeout=settings.redis_connect_timeout,
         command_timeout=settings.redis_command_timeout,
+        unreadable=UnreadableInput(metrics.unreadable),
     ) as redis:
         await load_scripts(redis)
         stores = Stores.over(redis, settings)
@@ -78,22 +86,30 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
             services = Services.over(core, _health(core, consumer, stopping))
             updates = TaskUpdateReader(services.task_updates, stores.audit)
             loops = [
-                core.system_events.run,
-                core.event_hub.run,
-                services.revocations.run,
-                services.catalog_invalidation.run,
-                services.notification_hub.run,
-                services.gateway.run,
+                Loop("system_events", core.system_events.run),
+                Loop("event_hub", core.event_hub.run),
+                Loop("redis_generation", core.event_hub.watch_generation, "events.generation_unknown"),
+                Loop("revocations", services.revocations.run, "revocations.not_read"),
+                Loop("catalog", services.catalog_invalidation.run),
+                Loop("notification_hub", services.notification_hub.run),
+                *services.gateway.loops,
             ]
             if settings.uses_queues:
-                loops = [replies.run, TaskUpdateStream(redis, stores.keys, node, updates.take).run, *loops]
-            yield Process(stores, services, consumer, stopping, loops)
+                updates_stream = TaskUpdateStream(redis, stores.keys, node, updates.take)
+                loops = [
+                    Loop("replies", replies.run, "replies.away"),
+                    Loop("task_updates", updates_stream.run, "task_news.store_unavailable"),
+                    *loops,
+                ]
+            yield Process(stores, services, consumer, stopping, core.loops, loops)
 
 
 def _health(core: Core, consumer: Consumer, stopping: trio.Event) -> Health:
-    async def redis_answers() -> str | None:
-        await core.stores.redis.ping()
-        return None
+    writes = WriteProbe(ProbeStore(core.stores.redis, core.stores.keys, core.node).write)
+
+    async def loops_work() -> str | None:
+        failing = [f"{name}: {reason}" for name, reason in sorted(core.loops.outages.items())]
+        return "; ".join(failing) or None
 
     async def consumer_alive() -> str | None:
         return None if consumer.alive else "the consumer is not running"
@@ -101,5 +117,10 @@ def _health(core: Core, consumer: Consumer, stopping: trio.Event) -> Health:
     async def not_draining() -> str | None:
         return "the process is stopping" if stopping.is_set() else None
 
-    checks = {"redis": redis_answers, "consumer": consumer_alive, "draining": not_draining}
+    checks: dict[str, HealthCheck] = {
+        "redis": writes,
+        "background": loops_work,
+        "consumer": consumer_alive,
+        "draining": not_draining,
+    }
     return Health(checks, probes_of(core.clients))

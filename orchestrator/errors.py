@@ -277,6 +277,11 @@ class StoreUnavailable(ServiceFault):
         """Why, for logs: what Redis has said where it has said something."""
         return self.message
 
+    @property
+    def refusal(self) -> str | None:
+        """What Redis has said, in its own words, which name no address; None where it has said nothing."""
+        return None
+
 
 class CallTimeout(ServiceFault):
     """A call to a downstream service ran out of time."""

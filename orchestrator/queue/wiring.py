@@ -19,6 +19,7 @@ def build_consumer(core: Core) -> Consumer:
         sessions=core.sessions,
         kinds=core.kinds,
         metrics=core.metrics,
+        loops=core.loops,
         breakers=core.coordinator.breakers,
     )
     deps = TaskDeps(core, queue)

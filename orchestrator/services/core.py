@@ -19,6 +19,7 @@ from orchestrator.services.shared.rate_limiter import rates_of
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.services.tasks.tasks import TaskService, retention_of
 from orchestrator.services.workflows.workflow_engine import EngineService
+from orchestrator.store.background_loops import BackgroundLoops
 from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.stores import Stores
@@ -35,6 +36,7 @@ class Core:
     stores: Stores
     clients: Clients
     metrics: Metrics
+    loops: BackgroundLoops
     rates: Rates
     kinds: TaskKinds
     """The kinds of tasks that the process runs."""
@@ -88,6 +90,7 @@ class Core:
             stores,
             clients,
             metrics,
+            BackgroundLoops(metrics.loop_failed),
             rates,
             kinds,
             system_events,

@@ -119,6 +119,10 @@ class Keys:
         """Sorted set: schedules by their next run (ms)."""
         return f"{self.schedules(tenant_id)}:due"
 
+    def probe(self, node: str) -> str:
+        """String: written by a process to see whether it can; nothing reads it."""
+        return f"orchestrator:probe:{node}"
+
     @property
     def generation(self) -> str:
         """String: a random name of what Redis holds, which goes when Redis is emptied."""

@@ -10,6 +10,7 @@ from orchestrator.models.tasks.task import Lane
 from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 
 V = TypeVar("V", bound=StrEnum)
@@ -38,6 +39,11 @@ class TenantStore:
             keys=[self.keys.lane(tenant_id, Lane.NORMAL), *keys],
             args=[self.keys.tenant(tenant_id), self.log_length, *args],
         )
+
+    @on_shared_keys
+    async def note_tenant(self, tenant_id: str) -> None:
+        """Have a tenant in the list of all, where the sweep finds it."""
+        await self.redis.sadd(self.keys.tenants, tenant_id)
 
 
 def read_verdict(kind: type[V], reply: Sequence[Any]) -> tuple[V, str]:

@@ -51,6 +51,16 @@ class Metrics:
             "http_request_duration_seconds", "From a request to the end of its answer, by route.", _QUICK, "route"
         )
         self._sockets = self._gauge("websocket_connections_active", "Sockets that the process holds.")
+        self._loop_failures = self._counter(
+            "background_failures_total",
+            "How often a background loop could not go on because of what Redis said, and was run again, by loop.",
+            "loop",
+        )
+        self._unreadable = self._counter(
+            "unreadable_input_total",
+            "Messages of channels and members of shared keys that could not be read and were dropped, by source.",
+            "source",
+        )
         self._limited = self._counter(
             "rate_limited_total", "Refusals because of a limit, by door (`http`, `websocket`) and error code.",
             "door", "code",
@@ -161,6 +171,14 @@ class Metrics:
     def rate_limited(self, door: str, code: str) -> None:
         """Count a refusal because of a limit."""
         self._limited.labels(door, code).inc()
+
+    def loop_failed(self, loop: str) -> None:
+        """Count a background loop that was run again after an outage."""
+        self._loop_failures.labels(loop).inc()
+
+    def unreadable(self, source: str) -> None:
+        """Count an input that was dropped because it can't be read."""
+        self._unreadable.labels(source).inc()
 
     def loop_lag(self, seconds: float) -> None:
         """Note how late the event loop is."""

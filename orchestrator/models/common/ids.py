@@ -28,6 +28,18 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def read_id(raw: bytes) -> str:
+    """Read an identifier.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = raw.decode()
+    if not is_id(text):
+        raise ValueError("no identifier")
+    return text
+
+
 def is_idempotency_key(text: str) -> bool:
     """Tell whether `text` may be an idempotency key: printable ASCII; it ends the Redis key that has it."""
     return _IDEMPOTENCY_KEY.fullmatch(text) is not None

@@ -8,6 +8,7 @@ from attrs import field, frozen
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
+from orchestrator.store.background_loops import BackgroundLoops
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.delegations import DelegationStore
@@ -39,6 +40,7 @@ class QueueServices:
     sessions: SessionManager
     kinds: TaskKinds
     metrics: Metrics = field(factory=Metrics)
+    loops: BackgroundLoops = field(factory=BackgroundLoops)
     breakers: Callable[[], Mapping[str, str]] = dict
     """Says which services this process leaves alone."""
 
@@ -52,9 +54,10 @@ class QueueServices:
         sessions: SessionManager,
         kinds: TaskKinds,
         metrics: Metrics | None = None,
+        loops: BackgroundLoops | None = None,
         breakers: Callable[[], Mapping[str, str]] = dict,
     ) -> Self:
-        """Take from a process's stores those that the consumer works with; None: metrics of its own."""
+        """Take from a process's stores those that the consumer works with; None: metrics and loops of its own."""
         return cls(
             node=node,
             settings=settings,
@@ -70,5 +73,6 @@ class QueueServices:
             sessions=sessions,
             kinds=kinds,
             metrics=metrics or Metrics(),
+            loops=loops or BackgroundLoops(),
             breakers=breakers,
         )

@@ -25,6 +25,7 @@ from orchestrator.queue.worker.load_report import LoadReporter
 from orchestrator.queue.worker.scheduler import Scheduler
 from orchestrator.queue.worker.sweeper import Sweeper
 from orchestrator.queue.worker.timers import RunSchedules, run_timers
+from orchestrator.store.background_loops import Loop
 from orchestrator.store.tasks.claims import Claim
 
 _log = structlog.get_logger()
@@ -59,21 +60,24 @@ class Consumer:
 
     async def run(self, stopping: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Consume until `stopping` is set and everything in hand has been settled."""
-        services = self.services
+        services, loops = self.services, self.services.loops
+        timers = partial(run_timers, services, self.run_schedules)
         leases = Leases(services, self.running_tasks, self._take, self.meter)
         async with trio.open_nursery() as background:
-            await background.start(listen, services, self.running_tasks)
-            background.start_soon(run_timers, services, self.run_schedules)
+            await loops.start(background, Loop("listener", partial(listen, services, self.running_tasks)))
+            background.start_soon(loops.keep, Loop("timers", timers, "timers.store_unavailable"))
             async with trio.open_nursery() as workers:
                 leases.workers = workers
-                background.start_soon(leases.run)
-                background.start_soon(Sweeper(services, self._free_slots, leases.adopt).run)
+                sweeper = Sweeper(services, self._free_slots, leases.adopt)
+                background.start_soon(loops.keep, Loop("heartbeat", leases.beat, "node.heartbeat_failed"))
+                background.start_soon(loops.keep, Loop("leases", leases.renew, "lease.renewal_failed"))
+                background.start_soon(loops.keep, Loop("sweeper", sweeper.run, "sweeper.store_unavailable"))
                 scheduler = Scheduler(
                     services, self._free_slots, self._slot_freed, partial(self._take, workers=workers)
                 )
                 self._scheduler = scheduler
                 async with trio.open_nursery() as scheduling:
-                    scheduling.start_soon(scheduler.run)
+                    scheduling.start_soon(loops.keep, Loop("scheduler", scheduler.run, "scheduler.store_unavailable"))
                     self.alive = True
                     task_status.started()
                     await stopping.wait()

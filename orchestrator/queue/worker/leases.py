@@ -13,6 +13,7 @@ from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.external_entries import import_entry
 from orchestrator.queue.worker.load_report import LoadReporter
+from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.tasks.claims import Claim
 
@@ -34,41 +35,40 @@ class Leases:
     workers: trio.Nursery | None = field(default=None, init=False)
     _patient_until: float = field(default=0.0, init=False)
 
-    async def run(self) -> None:
-        """Beat, renew and adopt, for ever."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._beat)
-            nursery.start_soon(self._renew)
-
-    async def _beat(self) -> None:
-        timeout = self.services.settings.node_timeout
+    async def beat(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Beat, and adopt from processes without heartbeat, for ever; `started` after the first beat."""
+        timeout, begun = self.services.settings.node_timeout, False
         while True:
             began = trio.current_time()
             try:
                 load = self.meter.read(running.claim.tenant_id for running in self.running_tasks.values())
                 gone = await self.services.nodes.beat(self.services.node, round(timeout * 1000), load)
-                # After Redis was away every process looks silent: give all of them time to be heard again.
+                if not begun:
+                    begun = True
+                    task_status.started()
                 if gone and trio.current_time() >= self._patient_until:
                     for node in gone:
                         await self._adopt_from(node)
-            except StoreUnavailable as error:
-                _log.warning("node.heartbeat_failed", error=error.reason)
+            except StoreUnavailable:
+                # After Redis was away every process looks silent: give all of them time to be heard again.
                 self._patient_until = trio.current_time() + timeout
+                raise
             await trio.sleep_until(began + timeout / _BEATS_A_TIMEOUT)
 
-    async def _renew(self) -> None:
-        lease = self.services.settings.lease
+    async def renew(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Renew leases, for ever; `started` after the first time."""
+        begun = False
         while True:
-            await trio.sleep(lease / _RENEWALS_A_LEASE)
             by_tenant: dict[str, list[Claim]] = defaultdict(list)
             for running in self.running_tasks.values():
                 by_tenant[running.claim.tenant_id].append(running.claim)
-            try:
-                async with trio.open_nursery() as nursery:
-                    for tenant_id, claims in by_tenant.items():
-                        nursery.start_soon(self._renew_tenant, tenant_id, claims)
-            except* StoreUnavailable as group:
-                _log.warning("lease.renewal_failed", error=str(group.exceptions[0]))
+            async with open_joined_nursery() as nursery:
+                for tenant_id, claims in by_tenant.items():
+                    nursery.start_soon(self._renew_tenant, tenant_id, claims)
+            if not begun:
+                begun = True
+                task_status.started()
+            await trio.sleep(self.services.settings.lease / _RENEWALS_A_LEASE)
 
     async def _renew_tenant(self, tenant_id: str, claims: list[Claim]) -> None:
         lost: set[str] = set()

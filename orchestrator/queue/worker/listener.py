@@ -46,4 +46,5 @@ async def _stop(services: QueueServices, running_tasks: dict[str, RunningTask], 
         # Redis may be away again before it could be asked: what was cancelled is still so when it is back.
         reason = await outlast(lambda: services.tasks.cancel_reason(tenant_id, task_id))
         if reason is not None:
-            running.stop(StopReason(reason))
+            # A reason that no version of the service has written asks for a stop all the same.
+            running.stop(StopReason(reason) if reason in set(StopReason) else StopReason.CANCELLED)

@@ -7,7 +7,6 @@ them is claimed from, in parallel, by a script of its own. No more is claimed th
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import structlog
 import trio
 from attrs import define, field
 
@@ -20,11 +19,8 @@ from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.scheduling.ready import Settlement, Turn
 from orchestrator.store.tasks.claims import Claim, ClaimBatch
 
-_log = structlog.get_logger()
-
 TENANTS_A_ROUND: Final = 10
 """Few enough that a claim brings several tasks where there are many slots, whatever the number of tenants."""
-_RETRY_SECONDS: Final = 0.5
 _FEW: Final = 8
 _EVERY: Final = 0.002
 _AT_ONCE: Final = 0.02
@@ -50,18 +46,17 @@ class Scheduler:
     _settlements: list[Settlement] = field(factory=list, init=False)
     _begun: int = field(default=0, init=False)
     _paced: float = field(default=0.0, init=False)
+    _works: Callable[[], None] | None = field(default=None, init=False)
+    """Told, once, that turns could be taken."""
 
-    async def run(self) -> None:
-        """Schedule, for ever."""
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Schedule, for ever; `started` when turns could be taken."""
+        self._works = task_status.started
         while True:
             begun = self._begun
-            try:
-                await self._round()
-                if self._begun - begun < _FEW:
-                    await self._pace()
-            except StoreUnavailable as error:
-                _log.warning("scheduler.store_unavailable", error=error.reason)
-                await trio.sleep(_RETRY_SECONDS)
+            await self._round()
+            if self._begun - begun < _FEW:
+                await self._pace()
 
     async def _pace(self) -> None:
         now = trio.current_time()
@@ -87,6 +82,9 @@ class Scheduler:
                 self._settlements[:0] = settlements
                 raise
             await self._serve(turns, free)
+            if self._works is not None:
+                self._works()
+                self._works = None
         if not turns and not any(one.more for one in self._settlements):
             hint = await self.services.ready.wait()
             if hint is not None:

@@ -3,17 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
-import structlog
 import trio
 from attrs import frozen
 
-from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.drains import advance_drain
 from orchestrator.queue.worker.expiry import give_up_expired
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
-
-_log = structlog.get_logger()
 
 _EVERY: Final = 5.0
 
@@ -44,21 +40,20 @@ class Sweeper:
     free_slots: Callable[[], int]
     adopt: Adopt
 
-    async def run(self) -> None:
-        """Sweep every few seconds, for ever; the first time those are forgotten who have gone long ago."""
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Sweep every few seconds, for ever; `started` after the first round, which forgets processes of long ago."""
         forgotten = False
         while True:
-            try:
-                found: dict[str, SweptTenant] = {}
-                for tenant_id in await self.services.tenants.names():
-                    with isolate_tenant(tenant_id):
-                        found[tenant_id] = await self._sweep(tenant_id)
-                        if not forgotten:
-                            await self.services.tasks.forget_workers(tenant_id)
+            found: dict[str, SweptTenant] = {}
+            for tenant_id in await self.services.tenants.names():
+                with isolate_tenant(tenant_id):
+                    found[tenant_id] = await self._sweep(tenant_id)
+                    if not forgotten:
+                        await self.services.tasks.forget_workers(tenant_id)
+            self._show(found)
+            if not forgotten:
                 forgotten = True
-                self._show(found)
-            except StoreUnavailable as error:
-                _log.warning("sweeper.store_unavailable", error=error.reason)
+                task_status.started()
             await trio.sleep(_EVERY)
 
     def _show(self, found: Mapping[str, SweptTenant]) -> None:

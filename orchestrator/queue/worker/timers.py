@@ -3,18 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import structlog
 import trio
 
-from orchestrator.errors import StoreUnavailable
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.services.shared.views import state_body, status_template
 from orchestrator.services.tasks.tasks import retention_of
-
-_log = structlog.get_logger()
 
 _LONGEST_WAIT: Final = 5.0
 """Other processes delay tasks too; theirs are noticed at the latest after so many seconds."""
@@ -24,21 +20,26 @@ RunSchedules = Callable[[str], Awaitable[int | None]]
 """Runs the schedules of a tenant that are due; returns the moment (ms) at which to look again."""
 
 
-async def run_timers(services: QueueServices, run_schedules: RunSchedules | None) -> None:
-    """Release delayed tasks and run schedules, for ever."""
+async def run_timers(
+    services: QueueServices,
+    run_schedules: RunSchedules | None,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Release delayed tasks and run schedules, for ever; `started` after the first turn."""
+    begun = False
     while True:
-        try:
-            tenants, seconds = await services.due.take()
-            for tenant_id in tenants:
-                with isolate_tenant(tenant_id):
-                    await _release(services, tenant_id)
-                    if run_schedules is not None and (following := await run_schedules(tenant_id)) is not None:
-                        await services.due.mark(tenant_id, following)
-            if not tenants:
-                await services.due.wait(_LONGEST_WAIT if seconds is None else min(_LONGEST_WAIT, seconds))
-        except StoreUnavailable as error:
-            _log.warning("timers.store_unavailable", error=error.reason)
-            await trio.sleep(1)
+        tenants, seconds = await services.due.take()
+        for tenant_id in tenants:
+            with isolate_tenant(tenant_id):
+                await _release(services, tenant_id)
+                if run_schedules is not None and (following := await run_schedules(tenant_id)) is not None:
+                    await services.due.mark(tenant_id, following)
+        if not begun:
+            begun = True
+            task_status.started()
+        if not tenants:
+            await services.due.wait(_LONGEST_WAIT if seconds is None else min(_LONGEST_WAIT, seconds))
 
 
 async def _release(services: QueueServices, tenant_id: str) -> None:

@@ -46,12 +46,13 @@ class CatalogInvalidation:
         """Hear what others were told, for ever; whenever notices may have been lost, nothing is kept.
 
         Raises:
-            StoreUnavailable: Redis is away at the start.
+            StoreUnavailable: changes can't be followed.
         """
-        async with self.changes.follow() as announcements:
+        async with self.changes.follow(_read) as notices:
+            self.catalog.forget_all()
             task_status.started()
-            async for payload in announcements:
-                if payload is not None and (notice := _read(payload)) is not None:
+            async for notice in notices:
+                if notice is not None:
                     self._take(notice)
                 else:
                     self.catalog.forget_all()
@@ -68,11 +69,19 @@ class CatalogInvalidation:
             self.catalog.forget_tools(notice["tenant_id"], tool_id=notice["tool_id"], agent_id=notice["agent_id"])
 
 
-def _read(payload: bytes) -> dict[str, Any] | None:
-    """Read a notice; None where it is none of this version, so that anything may have changed."""
-    try:
-        notice = orjson.loads(payload)
-        known = {"tenant_id", "agent_id"} | ({"tool_id"} if notice["kind"] == _TOOL else set())
-        return notice if notice["kind"] in {_AGENT, _TOOL} and known <= notice.keys() else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+def _read(payload: bytes) -> dict[str, Any]:
+    """Read a notice.
+
+    Raises:
+        ValueError, LookupError, TypeError: it is none of this version, so that anything may have changed.
+    """
+    told = orjson.loads(payload)
+    kind, tenant_id, agent_id = told["kind"], told["tenant_id"], told["agent_id"]
+    tool_id = told["tool_id"] if kind == _TOOL else None
+    optional = (agent_id, tool_id) if kind == _TOOL else (tool_id,)
+    required = (tenant_id,) if kind == _TOOL else (tenant_id, agent_id)
+    if kind not in {_AGENT, _TOOL} or not all(isinstance(one, str) for one in required):
+        raise ValueError("no notice")
+    if not all(one is None or isinstance(one, str) for one in optional):
+        raise ValueError("no notice")
+    return {"kind": kind, "tenant_id": tenant_id, "agent_id": agent_id, "tool_id": tool_id}

@@ -44,6 +44,7 @@ from orchestrator.services.gateway.gateway_stream import GatewayStream, KeptPiec
 from orchestrator.services.gateway.reconciler import Reconciler
 from orchestrator.services.gateway.reservations import Reservations
 from orchestrator.services.gateway.single_flight import AnswerOrigin, Codec, SingleFlight
+from orchestrator.store.background_loops import Loop
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.usage import UsageLedger
@@ -79,13 +80,15 @@ class Gateway:
     def _solver(self) -> Reconciler:
         return Reconciler(self.calls, self.clients, self.coordinator, self.reader)
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Carry calls, keep their leases, and solve doubts, for ever."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.calls.keep_leases)
-            nursery.start_soon(self.solver.run)
-            await nursery.start(self.shared.run)
-            task_status.started()
+    @property
+    def loops(self) -> list[Loop]:
+        """What carries calls, keeps their leases and finds out about those in doubt, while it runs."""
+        return [
+            Loop("gateway_calls", self.shared.run),
+            Loop("gateway_leases", self.calls.keep_leases, "gateway.leases_not_renewed"),
+            Loop("gateway_doubts", self.solver.carry),
+            Loop("gateway_reconciler", self.solver.run, "gateway.doubts_not_taken"),
+        ]
 
     async def idle(self) -> None:
         """Wait until no call is under way."""
@@ -264,7 +267,7 @@ def open_gateway(
     settings: GatewaySettings,
     metrics: Metrics | None = None,
 ) -> Gateway:
-    """Put a gateway together; it serves while `Gateway.run` runs."""
+    """Put a gateway together; it serves while `Gateway.loops` run."""
     metrics = metrics or Metrics()
     return Gateway(clients, coordinator, Reservations(calls, metrics), SingleFlight(cache), ledger, settings, metrics)
 

@@ -54,26 +54,39 @@ class Reconciler:
     reader: RequestReader
     _changed: trio.Event = field(factory=trio.Event, init=False)
     _running: int = field(default=0, init=False)
+    _nursery: trio.Nursery | None = field(default=None, init=False)
 
     def wake(self) -> None:
         """Look soon: there is a new doubt, or room for one."""
         self._changed.set()
 
-    async def run(self) -> None:
-        """Solve doubts, for ever."""
-        self.calls.doubted = self.wake
+    async def carry(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry what `run` begins, for ever: what is under way goes on although nothing can be taken at present."""
         async with trio.open_nursery() as nursery:
-            while True:
-                self._changed = trio.Event()
-                try:
-                    wait_ms = await self._round(nursery)
-                except StoreUnavailable as error:
-                    _log.warning("gateway.doubts_not_taken", error=error.reason)
-                    wait_ms = 1000
-                with trio.move_on_after(wait_ms / 1000):
-                    await self._changed.wait()
-                # What was doubted just now is due in a moment; several are looked at together.
-                await trio.sleep(0.02)
+            self._nursery = nursery
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Solve doubts, for ever, while `carry` runs; `started` after the first round.
+
+        Raises:
+            StoreUnavailable: they can't be taken.
+        """
+        self.calls.doubted, begun = self.wake, False
+        while self._nursery is not None:
+            self._changed = trio.Event()
+            wait_ms = await self._round(self._nursery)
+            if not begun:
+                begun = True
+                task_status.started()
+            with trio.move_on_after(wait_ms / 1000):
+                await self._changed.wait()
+            # What was doubted just now is due in a moment; several are looked at together.
+            await trio.sleep(0.02)
 
     async def _round(self, nursery: trio.Nursery) -> int:
         """Take what is due as far as there is room; returns the ms until there may be more."""

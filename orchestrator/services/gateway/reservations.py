@@ -91,16 +91,21 @@ class Reservations:
         """Keep the lease of a call while the block runs."""
         return _Holding(self._running_tasks, call)
 
-    async def keep_leases(self) -> None:
-        """Renew the leases of the calls in hand, for ever."""
+    async def keep_leases(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Renew the leases of the calls in hand, for ever; `started` after the first time.
+
+        Raises:
+            StoreUnavailable: they are not renewed.
+        """
+        begun = False
         while True:
-            await trio.sleep(self.store.lease_ms / 3000)
             for tenant_id, calls in list(self._running_tasks.items()):
-                try:
-                    with isolate_tenant(tenant_id):
-                        await self.store.keep(tenant_id, list(calls))
-                except StoreUnavailable as error:
-                    _log.warning("gateway.leases_not_renewed", error=error.reason)
+                with isolate_tenant(tenant_id):
+                    await self.store.keep(tenant_id, list(calls))
+            if not begun:
+                begun = True
+                task_status.started()
+            await trio.sleep(self.store.lease_ms / 3000)
 
     async def settle(self, call: GatewayCall, spent: Spending) -> bool:
         """Count what a call has spent; returns whether that is done, by whomever."""

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import orjson
 import structlog
 import trio
 
 from orchestrator.errors import StoreUnavailable
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
-from orchestrator.store.events.notifications import EVERYBODY, NotificationStore
+from orchestrator.store.events.notifications import EVERYBODY, NotificationStore, Notified
 
 RETRY_SECONDS: Final = 1.0
 AT_ONCE: Final = 50
@@ -73,30 +72,29 @@ class NotificationHub:
         """Hear of notifications, for ever.
 
         Raises:
-            StoreUnavailable: Redis is away at the start.
+            StoreUnavailable: notifications can't be followed.
         """
         async with self._store.follow() as announcements, trio.open_nursery() as nursery:
+            self._collecting.clear()
+            self._look_at_all(nursery)
             task_status.started()
-            async for payload in announcements:
-                if payload is not None:
-                    self._take(payload, nursery)
+            async for notified in announcements:
+                if notified is not None:
+                    self._take(notified, nursery)
                 else:
                     # Some may have been missed; the tenants' streams have them.
-                    for tenant_id in [*self._followers]:
-                        self._look_at(tenant_id, nursery)
+                    self._look_at_all(nursery)
 
-    def _take(self, payload: bytes, nursery: trio.Nursery) -> None:
-        try:
-            head, _, body = payload.partition(b"\n")
-            user_id, tenant_id = head.decode(), orjson.loads(body)["tenant_id"]
-        except (ValueError, KeyError, TypeError):
-            _log.warning("notifications.unreadable")
-            return
-        listeners = self._told.get(tenant_id, {})
-        for reader in [*listeners] if user_id == EVERYBODY else [user_id]:
+    def _take(self, notified: Notified, nursery: trio.Nursery) -> None:
+        listeners = self._told.get(notified.tenant_id, {})
+        for reader in [*listeners] if notified.user_id == EVERYBODY else [notified.user_id]:
             for told in listeners.get(reader, ()):
-                told(body)
-        if user_id == EVERYBODY:
+                told(notified.body)
+        if notified.user_id == EVERYBODY:
+            self._look_at(notified.tenant_id, nursery)
+
+    def _look_at_all(self, nursery: trio.Nursery) -> None:
+        for tenant_id in [*self._followers]:
             self._look_at(tenant_id, nursery)
 
     def _look_at(self, tenant_id: str, nursery: trio.Nursery) -> None:

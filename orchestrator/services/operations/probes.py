@@ -1,5 +1,6 @@
-"""How the services downstream are: asked at most once in a while, however often somebody asks for it."""
+"""How Redis and the services downstream are: asked at most once in a while, however often it is asked for."""
 
+from collections.abc import Awaitable, Callable
 from secrets import token_hex
 from typing import Final
 
@@ -8,7 +9,7 @@ from attrs import define, field
 
 from orchestrator.clients.registry import SERVICES, Clients
 from orchestrator.clients.transport.transport import Transport
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import TraceContext
@@ -16,6 +17,8 @@ from orchestrator.services.operations.health import CHECK_SECONDS, HealthCheck
 
 FRESH_SECONDS: Final = 2.0
 """The route is open to everybody, so the services are shielded from it: what was found holds for so long."""
+WRITTEN_EVERY: Final = 1.0
+"""Seconds between two writes that show whether Redis takes any."""
 PROBE_SECONDS: Final = CHECK_SECONDS - 0.1
 """Less than a check may take, so that a silent service is found out before the check is given up."""
 
@@ -47,6 +50,35 @@ class Probe:
             )
         except OrchestratorError as error:
             return error.message
+        return None
+
+
+@define(eq=False)
+class WriteProbe:
+    """Finds out whether Redis takes writes.
+
+    Args:
+        write: writes something that is read nowhere.
+    """
+
+    write: Callable[[], Awaitable[None]]
+    _found: str | None = None
+    _fresh_until: float = field(default=-1.0)
+    _turn: trio.Lock = field(factory=trio.Lock)
+
+    async def __call__(self) -> str | None:
+        """Return None if it does, else why not, in Redis' own words where it has said something."""
+        async with self._turn:
+            if trio.current_time() >= self._fresh_until:
+                self._found = await self._try()
+                self._fresh_until = trio.current_time() + WRITTEN_EVERY
+        return self._found
+
+    async def _try(self) -> str | None:
+        try:
+            await self.write()
+        except StoreUnavailable as error:
+            return error.refusal or error.message
         return None
 
 

@@ -6,23 +6,17 @@ and what a token could newly do needs Redis too, which is how new work fails clo
 """
 
 from collections.abc import Callable
-from typing import Final
 
-import structlog
 import trio
 
 from orchestrator.domain.revocations import RevocationIndex
-from orchestrator.errors import StoreUnavailable, Unprocessable
+from orchestrator.errors import Unprocessable
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.revocation import Revocation, TokenRevoke, TokenRevoked
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.operations.revocations import RevocationStore, read_revocation
-
-RETRY_SECONDS: Final = 1.0
-"""Between two attempts to read them again."""
-_log = structlog.get_logger("orchestrator.services.shared.revocations")
+from orchestrator.store.operations.revocations import RevocationStore
 
 
 class Revocations:
@@ -72,27 +66,18 @@ class Revocations:
         """Keep up with what is revoked elsewhere, for ever; `started` as soon as all is known.
 
         Raises:
-            StoreUnavailable: Redis is away at the start.
+            StoreUnavailable: it is not known; what was known before goes on to count.
         """
         async with self._store.follow() as announcements:
             self._index.replace(await self._store.load())
+            self._tell()
             task_status.started()
-            async for payload in announcements:
-                if payload is not None:
-                    self._take(read_revocation(payload))
+            async for revocation in announcements:
+                if revocation is not None:
+                    self._take(revocation)
                 else:
-                    await self._load_again()
-
-    async def _load_again(self) -> None:
-        while True:
-            try:
-                self._index.replace(await self._store.load())
-            except StoreUnavailable as error:
-                _log.warning("revocations.not_read", reason=error.reason)
-                await trio.sleep(RETRY_SECONDS)
-            else:
-                self._tell()
-                return
+                    self._index.replace(await self._store.load())
+                    self._tell()
 
     def _take(self, revocation: Revocation) -> None:
         self._index.add(revocation)

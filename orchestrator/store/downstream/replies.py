@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-import structlog
 import trio
 from attrs import define, field, frozen
 
 from orchestrator.models.operations.queue_replies import QueueReply
 from orchestrator.store.keys import Keys
-from orchestrator.store.redis.backoff import Backoff
-from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
+from orchestrator.store.redis.connection import Dedicated, Redis
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.redis.wakeup import Wakeup
 from orchestrator.store.script import Script
 
@@ -31,7 +30,6 @@ _INBOX_BYTES: Final = 8 * 2**20
 
 _SEND: Final = Script("downstream/send_request")
 _WITHDRAW: Final = Script("downstream/withdraw_request")
-_log = structlog.get_logger()
 
 
 @define(eq=False)
@@ -91,6 +89,7 @@ class ReplyDesk:
         self._keys = keys
         self._dropped = dropped
         self._inboxes: dict[bytes, Inbox] = {}
+        self._position = b"0"
         self.address = keys.replies(node)
         """The stream that replies go to."""
 
@@ -134,43 +133,33 @@ class ReplyDesk:
         """Read replies until cancelled; `started` when they can be sent.
 
         Raises:
-            RedisAway: there is no connection at the start.
+            StoreUnavailable: there is no connection, or no more.
         """
-        backoff, position, started = Backoff(), b"0", False
-        while True:
-            try:
-                async with self._redis.dedicated() as own:
-                    await self._keep_open(own)
-                    if not started:
-                        task_status.started()
-                        started = True
-                    while True:
-                        position = await self._read(own, position)
-                        backoff = Backoff()
-            except RedisAway as away:
-                if not started:
-                    raise
-                _log.warning("replies.away", reason=away.reason)
-            await trio.sleep(backoff.next())
+        async with self._redis.dedicated() as own:
+            await self._keep_open(own)
+            task_status.started()
+            while True:
+                await self._read(own)
 
+    @on_shared_keys
     async def _keep_open(self, own: Dedicated) -> None:
         """Make sure that the stream is there, and stays for a while."""
         if not await own.execute_command("PEXPIRE", self.address, REPLIES_TTL_MS):
             await own.gather([("XADD", self.address, "*", "opened", "1"), ("PEXPIRE", self.address, REPLIES_TTL_MS)])
 
-    async def _read(self, own: Dedicated, position: bytes) -> bytes:
-        """Read what has come, or wait for it; returns the new position."""
+    @on_shared_keys
+    async def _read(self, own: Dedicated) -> None:
+        """Read what has come, or wait for it."""
         found = await own.execute_command(
-            "XREAD", "COUNT", _BATCH, "BLOCK", _BLOCK_MS, "STREAMS", self.address, position
+            "XREAD", "COUNT", _BATCH, "BLOCK", _BLOCK_MS, "STREAMS", self.address, self._position
         )
         batch = [entry for entries in found.values() for part in entries for entry in part]
         for place, values in batch:
             self._hand_out(values)
-            position = place
+            self._position = place
         if batch:
             await own.execute_command("XDEL", self.address, *(place for place, _ in batch))
         await self._keep_open(own)
-        return position
 
     def _hand_out(self, values: Mapping[bytes, bytes]) -> None:
         name = values.get(b"in_reply_to")

@@ -6,15 +6,13 @@ What was read stays with its process until it has been dealt with, and goes to a
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-import structlog
 import trio
 from attrs import define
 
-from orchestrator.errors import StoreUnavailable
 from orchestrator.store.keys import Keys
-from orchestrator.store.redis.backoff import Backoff
-from orchestrator.store.redis.connection import Dedicated, Redis, RedisAway
+from orchestrator.store.redis.connection import Dedicated, Redis
 from orchestrator.store.redis.groups import ensure_group
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 
 GROUP: Final = "orchestrator"
@@ -24,8 +22,10 @@ GONE_MS: Final = 3_600_000
 """After so long a process that has left nothing behind is forgotten: each start of a process is a new reader."""
 _BLOCK_MS: Final = 5000
 _BATCH: Final = 64
+_NEW: Final = ">"
+_DELIVERED: Final = "0"
+"""In place of an id: what no process has read, and what this one has read and not dealt with."""
 _FORGET: Final = Script("scheduling/forget_readers")
-_log = structlog.get_logger()
 
 Take = Callable[[Mapping[bytes, bytes]], Awaitable[bool]]
 """Deals with one entry, and returns whether it is done with; where it is not, it comes again after `LOST_MS`.
@@ -53,33 +53,26 @@ class TaskUpdateStream:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read until cancelled; `started` when news are heard.
 
-        Raises:
-            RedisAway: there is no connection at the start.
-        """
-        backoff, started = Backoff(), False
-        while True:
-            try:
-                async with self.redis.dedicated() as own:
-                    await self._prepare(own)
-                    if not started:
-                        task_status.started()
-                        started = True
-                    while True:
-                        await self._adopt(own)
-                        await self._read(own)
-                        backoff = Backoff()
-            except RedisAway as away:
-                if not started:
-                    raise
-                _log.warning("task_news.away", reason=away.reason)
-            except StoreUnavailable as error:
-                _log.warning("task_news.store_unavailable", reason=error.reason)
-            await trio.sleep(backoff.next())
+        What was delivered to this process before, and is not dealt with, comes first: the reply that brought it may
+        have been lost with its connection.
 
+        Raises:
+            StoreUnavailable: there is no connection, or no more; or an entry has to come again.
+        """
+        async with self.redis.dedicated() as own:
+            await self._prepare(own)
+            task_status.started()
+            await self._read(own, _DELIVERED)
+            while True:
+                await self._adopt(own)
+                await self._read(own, _NEW)
+
+    @on_shared_keys
     async def _prepare(self, own: Dedicated) -> None:
         await ensure_group(own, self.keys.task_update_stream, GROUP)
         await _FORGET(self.redis, keys=[self.keys.task_update_stream], args=[GROUP, GONE_MS])
 
+    @on_shared_keys
     async def _adopt(self, own: Dedicated) -> None:
         """Take over what lost processes have left."""
         _, entries, *_ = await own.execute_command(
@@ -87,10 +80,11 @@ class TaskUpdateStream:
         )
         await self._deal(own, entries)
 
-    async def _read(self, own: Dedicated) -> None:
+    @on_shared_keys
+    async def _read(self, own: Dedicated, after: str) -> None:
         found = await own.execute_command(
             "XREADGROUP", "GROUP", GROUP, self.node, "COUNT", _BATCH, "BLOCK", _BLOCK_MS,
-            "STREAMS", self.keys.task_update_stream, ">",
+            "STREAMS", self.keys.task_update_stream, after,
         )  # fmt: skip
         await self._deal(own, [entry for parts in found.values() for part in parts for entry in part])
 
@@ -108,4 +102,6 @@ class TaskUpdateStream:
 def _fields(values: Any) -> Mapping[bytes, bytes]:
     if isinstance(values, Mapping):
         return values
+    if values is None:  # the entry was deleted while it was pending
+        return {}
     return dict(zip(values[::2], values[1::2], strict=True))

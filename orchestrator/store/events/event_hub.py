@@ -19,12 +19,15 @@ from orchestrator.store.events.follower import Follower, FollowerTooSlow, HubSto
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.pubsub import Message, Subscriber
+from orchestrator.store.redis.shared_keys import on_shared_keys
 
 __all__ = ["EventHub", "Follower", "FollowerTooSlow", "HubStopped", "LogLost"]
 
 UNSUBSCRIBE_SECONDS: Final = 2.0
 GENERATION_SECONDS: Final = 2.0
 """So often it is looked whether Redis was emptied."""
+_CHANNELS: Final = "orchestrator:events"
+"""How the channels of sessions are called, all together, where something on one of them can't be read."""
 _log = structlog.get_logger("orchestrator.store.events")
 
 
@@ -62,10 +65,9 @@ class EventHub:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Pump until cancelled; `started` as soon as sessions can be followed. At the end all followers are told."""
-        async with self._redis.subscriber() as subscriber, trio.open_nursery() as nursery:
-            self._subscriber = subscriber
+        async with self._redis.subscriber() as subscriber:
+            self._subscriber, self._stopped = subscriber, False
             task_status.started()
-            nursery.start_soon(self._watch_generation)
             try:
                 async for message in subscriber:
                     if isinstance(message, Message):
@@ -80,24 +82,31 @@ class EventHub:
                     for follower in channel.followers:
                         follower.end()
 
-    async def _watch_generation(self) -> None:
-        """Have all followers look into their logs where Redis was emptied: nothing is published of that.
+    async def watch_generation(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Have all followers look into their logs where Redis was emptied, for ever: nothing is published of that.
 
-        A key without a life of its own stands for what Redis holds: when it is gone, everything is.
+        A key without a life of its own stands for what Redis holds: when it is gone, everything is. `started` after the
+        first look.
+
+        Raises:
+            StoreUnavailable: it is not known.
         """
+        begun = False
         while True:
-            try:
-                generation = await self._redis.set(self._keys.generation, token_hex(8), nx=True, get=True)
-            except StoreUnavailable as error:
-                _log.info("events.generation_unknown", reason=error.message)
-            else:
-                if generation is None:
-                    generation = await self._redis.get(self._keys.generation)
-                if self._generation is not None and generation != self._generation:
-                    _log.warning("events.redis_emptied")
-                    self._mark_all()
-                self._generation = generation
+            generation = await self._read_generation()
+            if self._generation is not None and generation != self._generation:
+                _log.warning("events.redis_emptied")
+                self._mark_all()
+            self._generation = generation
+            if not begun:
+                begun = True
+                task_status.started()
             await trio.sleep(GENERATION_SECONDS)
+
+    @on_shared_keys
+    async def _read_generation(self) -> bytes | None:
+        generation: bytes | None = await self._redis.set(self._keys.generation, token_hex(8), nx=True, get=True)
+        return await self._redis.get(self._keys.generation) if generation is None else generation
 
     @asynccontextmanager
     async def follow(
@@ -178,8 +187,9 @@ class EventHub:
             return
         try:
             event = LoggedEvent.from_message(payload)
-        except ValueError:
+        except ValueError as error:
             # Nothing of ours: whatever it was meant to be, the log has it or it does not count.
+            self._redis.unreadable.drop(_CHANNELS, payload, error)
             for follower in channel.followers:
                 follower.mark()
             return

@@ -48,6 +48,17 @@ class Posted:
     expires_ms: int
 
 
+@frozen
+class Notified:
+    """A notification as it is told to all processes."""
+
+    tenant_id: str
+    user_id: str
+    """Of the user, or `EVERYBODY`."""
+    body: bytes
+    """Of `system.notification`."""
+
+
 class NotificationStore(TenantStore):
     """Keeps notifications."""
 
@@ -99,12 +110,9 @@ class NotificationStore(TenantStore):
         unacknowledged: int = await self.run(_COLLECT, tenant_id, user_id, _epoch())
         return unacknowledged
 
-    def follow(self) -> AbstractAsyncContextManager[Announcements]:
-        """Follow notifications as they are given: a line with the user, or `EVERYBODY`, and the body of the event.
-
-        What is for everybody has to be collected for each user.
-        """
-        return follow_channel(self.redis, self.keys.notification_channel)
+    def follow(self) -> AbstractAsyncContextManager[Announcements[Notified]]:
+        """Follow notifications as they are given; what is for everybody has to be collected for each user."""
+        return follow_channel(self.redis, self.keys.notification_channel, _read_notified)
 
     async def acknowledge(
         self, tenant_id: str, user_id: str, notification_id: str, *, moment_ms: int, body: bytes
@@ -156,6 +164,19 @@ def _read(body: bytes, acknowledged: bytes | None) -> Notification:
     return (
         notification if acknowledged is None else evolve(notification, acknowledged_at=to_timestamp(int(acknowledged)))
     )
+
+
+def _read_notified(payload: bytes) -> Notified:
+    """Read what the scripts publish: a line with the user, and the body.
+
+    Raises:
+        ValueError, LookupError, TypeError: it is something else.
+    """
+    user_id, _, body = payload.partition(b"\n")
+    tenant_id = orjson.loads(body)["tenant_id"]
+    if not isinstance(tenant_id, str):
+        raise TypeError("no tenant")
+    return Notified(tenant_id, user_id.decode(), body)
 
 
 def _epoch() -> str:

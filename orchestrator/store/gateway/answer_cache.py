@@ -71,9 +71,9 @@ class AnswerCache(TenantStore):
             keys=[index, f"{index}:size", *pairs],
         )
 
-    def follow(self) -> AbstractAsyncContextManager[Announcements]:
+    def follow(self) -> AbstractAsyncContextManager[Announcements[bytes]]:
         """Follow the names of answers that are there now, or whose leases ended without one."""
-        return follow_channel(self.redis, self.keys.answer_channel)
+        return follow_channel(self.redis, self.keys.answer_channel, bytes)
 
     def name(self, tenant_id: str, kind: UsageKind, digest: str) -> bytes:
         """Return what is published where an answer was kept, or was not."""

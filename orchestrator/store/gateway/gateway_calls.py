@@ -11,11 +11,13 @@ from typing import Any, Final
 import orjson
 from attrs import field, frozen
 
+from orchestrator.models.common.ids import read_id
 from orchestrator.models.gateway.gateway import CallEnding, GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.gateway.usage import KEPT_DAYS, KEPT_DAYS_BY_USER
 from orchestrator.store.redis.errors import ScriptMissing
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -167,10 +169,12 @@ class GatewayCalls(TenantStore):
         await self.run(_POSTPONE, tenant_id, delay_ms, call_id, keys=[self.keys.calls(tenant_id)])
         await self.mark(tenant_id, delay_ms)
 
+    @on_shared_keys
     async def mark(self, tenant_id: str, delay_ms: int) -> None:
         """Say that somebody has to look after a tenant's calls in `delay_ms`, or earlier."""
         await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, delay_ms])
 
+    @on_shared_keys
     async def take_tenants(self, count: int, hold_ms: int) -> tuple[Sequence[str], int, int | None]:
         """Take the tenants whose calls somebody has to look after; nobody else gets them for `hold_ms`.
 
@@ -178,7 +182,8 @@ class GatewayCalls(TenantStore):
             The tenants; the moment that `drop` wants; and the ms until the next of the others is due, if any.
         """
         wait_ms, moment, *tenants = await _TENANTS(self.redis, keys=[self.keys.doubts], args=[count, hold_ms])
-        return [tenant.decode() for tenant in tenants], moment, None if wait_ms < 0 else wait_ms
+        names = self.redis.unreadable.read_all(self.keys.doubts, read_id, tenants)
+        return names, moment, None if wait_ms < 0 else wait_ms
 
     async def take_doubts(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[InDoubtCall], int | None]:
         """Take a tenant's calls in doubt; nobody else gets them for `hold_ms`.
@@ -190,6 +195,7 @@ class GatewayCalls(TenantStore):
         wait_ms, *taken = await self.run(_DOUBTS, tenant_id, count, hold_ms, keys=keys)
         return [_doubt(tenant_id, *one) for one in taken], None if wait_ms < 0 else wait_ms
 
+    @on_shared_keys
     async def drop(self, tenant_id: str, moment: int) -> None:
         """Look after a tenant no more that was taken, and has no open calls."""
         await _DROP(self.redis, keys=[self.keys.doubts], args=[tenant_id, moment])

@@ -6,9 +6,11 @@ from attrs import frozen
 
 from orchestrator.codec import decode, encode
 from orchestrator.errors import InvalidBody
+from orchestrator.models.common.ids import read_id
 from orchestrator.models.operations.load import Node, NodeLoad
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 
 _HEARTBEAT: Final = Script("scheduling/heartbeat")
@@ -21,17 +23,23 @@ class Nodes:
     redis: Redis
     keys: Keys
 
+    @on_shared_keys
     async def beat(self, node: str, timeout_ms: int, load: NodeLoad | None = None) -> list[str]:
         """Say that `node` lives, and what it has in hand; returns those that were silent for over `timeout_ms`."""
-        gone = await _HEARTBEAT(self.redis, keys=[self.keys.nodes], args=[node, timeout_ms])
-        if load is not None:
-            await self.redis.hset(self.keys.loads, node, encode(load))
-        return [name.decode() for name in gone]
+        keys, said = [self.keys.nodes, self.keys.loads], b"" if load is None else encode(load)
+        gone = await _HEARTBEAT(self.redis, keys=keys, args=[node, timeout_ms, said])
+        names = self.redis.unreadable.read_all(self.keys.nodes, read_id, gone)
+        if len(names) < len(gone):
+            # What is no name of a process has nothing that could be taken over.
+            await self.redis.zrem(self.keys.nodes, *(raw for raw in gone if raw.decode(errors="replace") not in names))
+        return names
 
+    @on_shared_keys
     async def leave(self, node: str) -> None:
         """Say that `node` is no more, and left nothing behind."""
         await self.redis.gather([("ZREM", self.keys.nodes, node), ("HDEL", self.keys.loads, node)])
 
+    @on_shared_keys
     async def list(self, timeout_ms: int) -> list[Node]:
         """Return the processes by name; one that was silent for over `timeout_ms` is not live."""
         beats, loads, (seconds, microseconds) = await self.redis.gather(
@@ -41,7 +49,8 @@ class Nodes:
         nodes = []
         for name, beat in beats:
             age = max(0, now - int(beat))
-            nodes.append(Node(name.decode(), age, age <= timeout_ms, _read(loads.get(name))))
+            if (node := self.redis.unreadable.read(self.keys.nodes, read_id, name)) is not None:
+                nodes.append(Node(node, age, age <= timeout_ms, _read(loads.get(name))))
         return sorted(nodes, key=lambda node: node.node)
 
 

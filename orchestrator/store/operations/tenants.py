@@ -6,8 +6,10 @@ from typing import Any, Final, TypeVar
 from attrs import frozen
 
 from orchestrator.config.tenant_limits import SpendingLimits, TenantLimits, Tier, limits_of
+from orchestrator.models.common.ids import read_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.tenant import Depth, DrainMode, Queue, Tenant, TenantState
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -38,13 +40,16 @@ class Seen:
 class TenantStates(TenantStore):
     """The states of tenants."""
 
+    @on_shared_keys
     async def known(self, tenant_id: str) -> bool:
         """Tell whether the tenant ever had a session."""
         return bool(await self.redis.sismember(self.keys.tenants, tenant_id))
 
+    @on_shared_keys
     async def names(self) -> list[str]:
         """Return all tenants, in order of their names."""
-        return sorted(tenant.decode() for tenant in await self.redis.smembers(self.keys.tenants))
+        members = await self.redis.smembers(self.keys.tenants)
+        return sorted(self.redis.unreadable.read_all(self.keys.tenants, read_id, members))
 
     async def look(
         self,

@@ -54,7 +54,7 @@ class TransferStore(TenantStore):
 
     async def welcome(self, tenant_id: str) -> str:
         """Make a tenant known, and return its state."""
-        await self.redis.sadd(self.keys.tenants, tenant_id)
+        await self.note_tenant(tenant_id)
         state = await self.redis.hget(self.keys.tenant_config(tenant_id), "state")
         return state.decode() if state else "active"
 

@@ -14,7 +14,7 @@ from orchestrator.frameworks.redis_inside import url_options
 from orchestrator.store.redis.errors import RedisAway, reason_of
 from orchestrator.store.redis.packing import pack
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies
-from orchestrator.store.redis.wire import Counters, Wire
+from orchestrator.store.redis.wire import Wire, Wires
 
 _KEEPALIVE_SECONDS = 15
 
@@ -88,13 +88,13 @@ async def open_wire(
     address: Address,
     limits: ConnectionLimits,
     name: str,
-    counters: Counters,
+    wires: Wires,
     on_push: Callable[[list[Any]], bool] = lambda _: False,
 ) -> AsyncIterator[Wire]:
     """Make a connection, say hello (RESP3, credentials, name, database), and serve it while the block runs.
 
     Raises:
-        RedisAway: the server can't be reached, does not let us in, or does not serve yet.
+        RedisAway: the server can't be reached, does not let us in, does not serve yet, or is a replica.
     """
     with trio.move_on_after(limits.connect_timeout) as connecting:
         try:
@@ -107,7 +107,7 @@ async def open_wire(
         sock,
         command_timeout=limits.command_timeout,
         max_pending_bytes=limits.max_pending_bytes,
-        counters=counters,
+        wires=wires,
         on_push=on_push,
     )
     result: outcome.Outcome[None] = outcome.Value(None)
@@ -169,3 +169,14 @@ async def _greet(wire: Wire, commands: list[tuple[str | int, ...]], timeout: flo
     for reply in replies:
         if isinstance(reply, Exception):
             raise RedisAway(reason_of(reply), sent=False)
+    check_master(replies[0])
+
+
+def check_master(hello: Any) -> None:
+    """Check by its reply to HELLO that a server is a master; one that does not say what it is passes.
+
+    Raises:
+        RedisAway: it is a replica.
+    """
+    if isinstance(hello, dict) and hello.get(b"role") in {b"replica", b"slave"}:
+        raise RedisAway("the server is a replica, which takes no writes (READONLY)", sent=False)

@@ -22,7 +22,8 @@ from orchestrator.store.redis.packing import pack
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies, PendingReply
 from orchestrator.store.redis.pubsub import RECONNECTED, Message, Subscriber
 from orchestrator.store.redis.response_callbacks import CALLBACKS, shape
-from orchestrator.store.redis.wire import Counters, Wire
+from orchestrator.store.redis.unreadable import UnreadableInput
+from orchestrator.store.redis.wire import Counters, Wire, Wires
 
 __all__ = ["RECONNECTED", "Counters", "Dedicated", "Message", "Redis", "RedisAway", "Subscriber", "open_redis"]
 
@@ -35,12 +36,13 @@ _ATTEMPTS: Final = 3
 class _Client(Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
     """Every command of redis-py, answered in bytes."""
 
-    def __init__(self, address: Address, limits: ConnectionLimits, name: str, counters: Counters) -> None:
+    def __init__(self, address: Address, limits: ConnectionLimits, name: str, wires: Wires) -> None:
         self._address = address
         self._limits = limits
         self._name = name
         self._wire: Wire | None = None
-        self.counters = counters
+        self._wires = wires
+        self.counters = wires.counters
 
     def get_encoder(self) -> Any:
         """Return how values are encoded; some commands of redis-py ask for it."""
@@ -164,8 +166,10 @@ class Dedicated(_Client):
 class Redis(_Client):
     """The client that everybody shares. It keeps itself connected; `counters` say what passed."""
 
-    def __init__(self, address: Address, limits: ConnectionLimits, name: str) -> None:
-        super().__init__(address, limits, name, Counters())
+    def __init__(self, address: Address, limits: ConnectionLimits, name: str, unreadable: UnreadableInput) -> None:
+        super().__init__(address, limits, name, Wires())
+        self.unreadable = unreadable
+        """What was read and could not be understood."""
         self._connected = trio.Event()
         self._reason = "not connected yet"
         self._closed = False
@@ -178,15 +182,15 @@ class Redis(_Client):
             RedisAway: Redis can't be reached.
         """
         limits = ConnectionLimits(self._limits.connect_timeout, None, 0.0, self._limits.max_pending_bytes)
-        own = Dedicated(self._address, limits, self._name, self.counters)
-        async with open_wire(self._address, limits, self._name, self.counters) as wire:
+        own = Dedicated(self._address, limits, self._name, self._wires)
+        async with open_wire(self._address, limits, self._name, self._wires) as wire:
             own._attach(wire)  # noqa: SLF001 - of this module
             yield own
 
     @asynccontextmanager
     async def subscriber(self) -> AsyncIterator[Subscriber]:
         """Open a connection for pub/sub, that keeps itself connected and subscribed."""
-        subscriber = Subscriber(self._address, self._limits, self._name, self.counters)
+        subscriber = Subscriber(self._address, self._limits, self._name, self._wires)
         result: outcome.Outcome[None] = outcome.Value(None)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(subscriber.run)
@@ -196,6 +200,11 @@ class Redis(_Client):
                 result = outcome.Error(error)
             nursery.cancel_scope.cancel()
         result.unwrap()
+
+    @property
+    def why_away(self) -> str | None:
+        """Why there is no connection at present; None where there is one."""
+        return self._reason if self._wire is None else None
 
     async def wait_lost(self) -> None:
         """Wait until the present connection is lost; returns at once where there is none."""
@@ -212,7 +221,7 @@ class Redis(_Client):
         backoff, ever = Backoff(), False
         while True:
             try:
-                async with open_wire(self._address, self._limits, self._name, self.counters) as wire:
+                async with open_wire(self._address, self._limits, self._name, self._wires) as wire:
                     self._wire = wire
                     self._connected.set()
                     backoff = Backoff()
@@ -259,6 +268,7 @@ async def open_redis(
     reconnect_wait: float = 1.0,
     max_pending_bytes: int = 4 * 2**20,
     name: str = "nooble-orch",
+    unreadable: UnreadableInput | None = None,
 ) -> AsyncIterator[Redis]:
     """Open a client that keeps itself connected.
 
@@ -269,13 +279,14 @@ async def open_redis(
         reconnect_wait: seconds that a command waits for a connection that is being made again.
         max_pending_bytes: unsent bytes beyond which callers wait, in the order in which they came.
         name: what the server's list of clients shows.
+        unreadable: counts what could not be understood; None: it is only logged.
 
     Raises:
         RedisAway: the server can't be reached.
         ValueError: the URL is none.
     """
     limits = ConnectionLimits(connect_timeout, command_timeout, reconnect_wait, max_pending_bytes)
-    client = Redis(Address.parse(url), limits, name)
+    client = Redis(Address.parse(url), limits, name, unreadable or UnreadableInput())
     result: outcome.Outcome[None] = outcome.Value(None)
     async with trio.open_nursery() as nursery:
         try:

@@ -8,6 +8,8 @@ from typing import Final
 
 from orchestrator.errors import StoreUnavailable, TenantDamaged
 
+REFUSES: Final = "the server refuses: "
+"""How a reason begins that goes on in Redis' own words."""
 OUTAGES: Final = frozenset(
     {
         "ASK",  # a node of a cluster names another one, which this client does not follow
@@ -31,6 +33,8 @@ OUTAGES: Final = frozenset(
     }
 )
 """Codes by which a server says that it can't serve, or not us."""
+ELSEWHERE: Final = frozenset({"MASTERDOWN", "NOAUTH", "READONLY"})
+"""Codes after which a new connection may be better: it leads to the present master, and brings its credentials."""
 _OUTAGE_WORDS: Final = (
     "ERR ACL failure in script",
     "ERR The user executing the script can't",  # as the line above, of Redis 7.0
@@ -52,6 +56,11 @@ class RedisAway(StoreUnavailable):
         super().__init__("The store is away; try again in a moment.", retry_after_ms=1000)
         self._reason = reason
         self.sent = sent
+
+    @property
+    def refusal(self) -> str | None:
+        """What Redis has said, in its own words; None where it has said nothing."""
+        return self._reason.removeprefix(REFUSES) if self._reason.startswith(REFUSES) else None
 
     def __str__(self) -> str:
         return f"{self.message} ({self.reason})"
@@ -78,7 +87,7 @@ def refusal(text: str) -> Exception:
     code, _, message = text.partition(" ")
     if code in OUTAGES or text.startswith(_OUTAGE_WORDS):
         kind = ScriptMissing if code == "NOSCRIPT" else RedisAway
-        return kind(f"the server refuses: {text}", sent="script:" in message)
+        return kind(f"{REFUSES}{text}", sent="script:" in message)
     if code == "BUSYGROUP":
         return GroupExists(message)
     return TenantDamaged(message if code == "ERR" else text)
@@ -86,4 +95,9 @@ def refusal(text: str) -> Exception:
 
 def reason_of(refused: Exception) -> str:
     """Return why a server refused, from what `refusal` made of it."""
-    return refused.reason if isinstance(refused, RedisAway) else f"the server refuses: {refused}"
+    return refused.reason if isinstance(refused, RedisAway) else f"{REFUSES}{refused}"
+
+
+def leads_elsewhere(text: str) -> bool:
+    """Tell whether an error reply means that the connection should be made anew."""
+    return text.partition(" ")[0] in ELSEWHERE

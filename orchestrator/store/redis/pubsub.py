@@ -13,17 +13,17 @@ from typing import Any, Final, Literal, Self
 import trio
 from attrs import frozen
 
-from orchestrator.store.redis.address import Address, ConnectionLimits, open_wire
+from orchestrator.store.redis.address import Address, ConnectionLimits, check_master, open_wire
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.errors import RedisAway, reason_of
 from orchestrator.store.redis.packing import pack
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies, PendingReply
 from orchestrator.store.redis.wakeup import Wakeup
-from orchestrator.store.redis.wire import Counters, Wire
+from orchestrator.store.redis.wire import Wire, Wires
 
 _BUFFER: Final = 4096
 _HEARTBEAT: Final = 15.0
-"""Seconds between PINGs, without which nobody would notice that a server is gone that has nothing to say."""
+"""Seconds between two looks at a server that has nothing to say: whether it is there, and still the master."""
 
 
 @frozen
@@ -51,17 +51,17 @@ class Subscriber:
         address: where the server is.
         limits: bounds of the connection.
         name: what the server's list of clients shows.
-        counters: where traffic is counted.
+        wires: the connections of the same client.
         buffer: how many messages may wait for the reader.
     """
 
     def __init__(
-        self, address: Address, limits: ConnectionLimits, name: str, counters: Counters, *, buffer: int = _BUFFER
+        self, address: Address, limits: ConnectionLimits, name: str, wires: Wires, *, buffer: int = _BUFFER
     ) -> None:
         self._address = address
         self._limits = limits
         self._name = name
-        self._counters = counters
+        self._wires = wires
         self._wanted: set[bytes] = set()
         self._wire: Wire | None = None
         self._connected = trio.Event()
@@ -109,7 +109,7 @@ class Subscriber:
         backoff, ever = Backoff(), False
         while True:
             try:
-                async with open_wire(self._address, self._limits, self._name, self._counters, self._pushed) as wire:
+                async with open_wire(self._address, self._limits, self._name, self._wires, self._pushed) as wire:
                     await self._follow_all(wire)
                     self._wire = wire
                     self._connected.set()
@@ -139,7 +139,12 @@ class Subscriber:
                 with trio.move_on_after(_HEARTBEAT):
                     await wire.lost.wait()
                 if wire.reason is None:
-                    await _wait(wire, pack(("PING",)), PendingReply(wire.now()), 1)
+                    hello = await _wait(wire, pack(("HELLO", 3)), PendingReply(wire.now()), 1)
+                    if isinstance(hello, Exception):
+                        raise RedisAway(reason_of(hello), sent=False)
+                    check_master(hello)
+        except RedisAway as away:
+            wire.fail(away.reason)
         finally:
             self._wire = None
             self._reason = wire.reason or "the subscriber was closed"

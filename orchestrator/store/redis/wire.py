@@ -18,7 +18,7 @@ import trio
 from attrs import define
 from redis.exceptions import InvalidResponse
 
-from orchestrator.store.redis.errors import RedisAway, refusal
+from orchestrator.store.redis.errors import REFUSES, RedisAway, leads_elsewhere, refusal
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReply
 from orchestrator.store.redis.wakeup import Wakeup
 
@@ -43,6 +43,31 @@ class Counters:
     reconnects: int = 0
 
 
+class Wires:
+    """The open connections of one client, and what has passed over them.
+
+    All are made anew where one of them finds that it leads to a replica: connections outlive a failover, and what is
+    published or blocked on at a server that is no longer the master comes late or never.
+    """
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self._open: set[Wire] = set()
+
+    def add(self, wire: "Wire") -> None:
+        """Note that a connection was made."""
+        self._open.add(wire)
+
+    def discard(self, wire: "Wire") -> None:
+        """Note that a connection is closed."""
+        self._open.discard(wire)
+
+    def fail(self, reason: str) -> None:
+        """Give up all connections."""
+        for wire in self._open:
+            wire.fail(reason)
+
+
 class Wire:
     """A connection.
 
@@ -50,7 +75,7 @@ class Wire:
         sock: the connected socket, not blocking.
         command_timeout: age of the oldest unanswered command, in seconds, at which the connection counts as dead.
         max_pending_bytes: unsent bytes beyond which callers shall wait.
-        counters: where traffic is counted.
+        wires: the connections of the same client; traffic is counted there.
         on_push: gets push messages (RESP3); says whether one is the answer to the oldest command.
     """
 
@@ -60,15 +85,18 @@ class Wire:
         *,
         command_timeout: float | None,
         max_pending_bytes: int,
-        counters: Counters,
+        wires: Wires,
         on_push: Callable[[list[Any]], bool] = lambda _: False,
     ) -> None:
         self._sock = sock
         self._command_timeout = command_timeout
         self._max_pending_bytes = max_pending_bytes
-        self._counters = counters
+        self._wires = wires
+        self._counters = wires.counters
         self._on_push = on_push
-        self._parser = hiredis.Reader(protocolError=InvalidResponse, replyError=refusal, notEnoughData=_NOT_YET)
+        self._elsewhere: str | None = None
+        """What Redis has said that a new connection may mend."""
+        self._parser = hiredis.Reader(protocolError=InvalidResponse, replyError=self._refused, notEnoughData=_NOT_YET)
         self._slots: deque[PendingReply] = deque()
         self._outbox: list[bytes] = []
         self._unsent_slots = 0
@@ -134,6 +162,7 @@ class Wire:
 
     async def run(self) -> None:
         """Keep the connection going; returns when it is broken, with every caller told and the socket closed."""
+        self._wires.add(self)
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -143,6 +172,7 @@ class Wire:
                         nursery.start_soon(self._watch, self._command_timeout)
         finally:
             self.fail("the connection was closed")
+            self._wires.discard(self)
             self._settle()
             self._sock.close()
 
@@ -226,6 +256,13 @@ class Wire:
             # A map whose keys are lists is well-formed, but no Redis sends it, and no dict takes it.
             self.fail(f"the peer does not speak Redis: {error}")
         self._crowd = crowd
+        if self._elsewhere is not None:
+            self._wires.fail(f"{REFUSES}{self._elsewhere}")
+
+    def _refused(self, text: str) -> Exception:
+        if leads_elsewhere(text):
+            self._elsewhere = text
+        return refusal(text)
 
     async def _watch(self, timeout: float) -> None:
         """Give the connection up when a reply is overdue; sleeps while none can be, and costs callers nothing."""

@@ -178,7 +178,7 @@ class BatchStore(TenantStore):
         )
         verdict, detail = read_verdict(BatchAdmitVerdict, reply)
         if verdict is BatchAdmitVerdict.OK:
-            await self.redis.sadd(self.keys.tenants, tenant_id)
+            await self.note_tenant(tenant_id)
         elif verdict is BatchAdmitVerdict.UNSTAGED:
             raise StoreUnavailable("Redis has lost a part of the batch before it was created; send it again.")
         return verdict, detail

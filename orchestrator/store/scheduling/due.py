@@ -5,8 +5,10 @@ from typing import Final
 import trio
 from attrs import define, field
 
+from orchestrator.models.common.ids import read_id
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 
 _TAKE: Final = Script("scheduling/take_due")
@@ -22,20 +24,24 @@ class DueTenants:
     keys: Keys
     _changed: trio.Event = field(factory=trio.Event, init=False)
 
+    @on_shared_keys
     async def mark(self, tenant_id: str, moment_ms: int) -> None:
         """Say that a tenant has something that is due at `moment_ms` by Redis' clock, or earlier."""
         await self.redis.zadd(self.keys.due, {tenant_id: moment_ms}, lt=True)
         self._changed.set()
 
+    @on_shared_keys
     async def mark_in(self, tenant_id: str, delay_ms: int) -> None:
         """Say that a tenant has something that is due in `delay_ms` from now, or earlier."""
         await _MARK(self.redis, keys=[self.keys.due], args=[tenant_id, delay_ms])
         self._changed.set()
 
+    @on_shared_keys
     async def take(self) -> tuple[list[str], float | None]:
         """Take out the tenants that have something due; returns them, and the seconds until the next, if any."""
         wait_ms, *tenants = await _TAKE(self.redis, keys=[self.keys.due], args=[_AT_ONCE])
-        return [tenant.decode() for tenant in tenants], None if wait_ms < 0 else wait_ms / 1000
+        names = self.redis.unreadable.read_all(self.keys.due, read_id, tenants)
+        return names, None if wait_ms < 0 else wait_ms / 1000
 
     async def wait(self, seconds: float) -> None:
         """Wait so long, or until something was delayed by this process."""

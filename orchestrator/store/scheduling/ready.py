@@ -6,8 +6,10 @@ from typing import Final
 import trio
 from attrs import define, field, frozen
 
+from orchestrator.models.common.ids import read_id
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 
 _MARK: Final = Script("scheduling/mark_ready")
@@ -102,6 +104,7 @@ class ReadyTenants:
                 return
         await self._mark(tenant_id, _Marking())
 
+    @on_shared_keys
     async def _mark(self, tenant_id: str, marking: _Marking) -> None:
         keys = self.keys
         if self._following.get(tenant_id) is marking:
@@ -118,6 +121,7 @@ class ReadyTenants:
         if added:
             self.wake()
 
+    @on_shared_keys
     async def take(self, count: int, settlements: Iterable[Settlement] = ()) -> list[Turn]:
         """Settle what was served, and take the tenants out whose turn is next."""
         keys = self.keys
@@ -132,16 +136,17 @@ class ReadyTenants:
             )
         )
         reply = await _TAKE(self.redis, keys=[keys.ready, keys.debts, keys.clock, keys.weights], args=[count, *settled])
-        fields = [part.decode() for part in reply]
-        return [
-            Turn(tenant_id, float(time), float(weight))
-            for tenant_id, time, weight in zip(fields[::3], fields[1::3], fields[2::3], strict=True)
-        ]
+        turns = []
+        for tenant, virtual_time, weight in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
+            if (tenant_id := self.redis.unreadable.read(keys.ready, read_id, tenant)) is not None:
+                turns.append(Turn(tenant_id, float(virtual_time), float(weight)))
+        return turns
 
+    @on_shared_keys
     async def first(self, count: int) -> tuple[int, list[str]]:
         """Return how many tenants are ready, and the first of them."""
         total, names = await self.redis.gather([("ZCARD", self.keys.ready), ("ZRANGE", self.keys.ready, 0, count - 1)])
-        return total, [name.decode() for name in names]
+        return total, self.redis.unreadable.read_all(self.keys.ready, read_id, names)
 
     def wake(self, tenant_id: str | None = None) -> None:
         """Wake the scheduler of this process; `tenant_id` is who has work, where that is known."""

@@ -80,7 +80,7 @@ class ScheduleStore(TenantStore):
         digest: str,
     ) -> ScheduleCreateVerdict:
         """Create a schedule, of which the tenant may have `limit`."""
-        await self.redis.sadd(self.keys.tenants, tenant_id)
+        await self.note_tenant(tenant_id)
         return ScheduleCreateVerdict(await self._put(tenant_id, schedule_id, fields, next_ms, str(limit), digest))
 
     async def change(

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.models.common.ids import read_id
 from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.tenant_store import TenantStore
 
@@ -72,7 +73,9 @@ class SessionTraces(TenantStore):
 
     async def tenant_of(self, session_id: str) -> str | None:
         """Return the tenant that has a session with this id, the first by name; None: there is none."""
-        tenants: list[str] = sorted(name.decode() for name in await self.redis.smembers(self.keys.tenants))
+        tenants: list[str] = sorted(
+            self.redis.unreadable.read_all(self.keys.tenants, read_id, await self.redis.smembers(self.keys.tenants))
+        )
         for start in range(0, len(tenants), _AT_ONCE):
             asked = tenants[start : start + _AT_ONCE]
             found = await self.redis.gather(

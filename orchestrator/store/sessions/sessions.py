@@ -146,7 +146,7 @@ class SessionStore(TenantStore):
         )
         verdict = SessionCreateVerdict(reply[0].decode())
         if verdict is SessionCreateVerdict.OK:
-            await self.redis.sadd(self.keys.tenants, viewer.tenant_id)
+            await self.note_tenant(viewer.tenant_id)
             return SessionCreation(verdict, session_id)
         if verdict is SessionCreateVerdict.RATE:
             return SessionCreation(verdict, wait_ms=reply[1])

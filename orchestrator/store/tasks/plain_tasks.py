@@ -11,6 +11,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Admission, Verdict
@@ -61,6 +62,7 @@ class KnownTenants:
     _known: set[str] = field(factory=set, init=False)
     _reconnects: int = field(default=0, init=False)
 
+    @on_shared_keys
     async def note(self, tenant_id: str) -> None:
         """Have a tenant in the list, where the sweep finds it."""
         if self._reconnects != self.redis.counters.reconnects:

@@ -7,9 +7,11 @@ from typing import Final, Literal, Self
 
 from attrs import frozen
 
+from orchestrator.models.common.ids import read_id
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Message, Redis
 from orchestrator.store.redis.pubsub import Subscriber
+from orchestrator.store.redis.unreadable import UnreadableInput
 
 
 @frozen
@@ -41,16 +43,19 @@ class Signals:
 
     _subscriber: Subscriber
     _cancel_channel: bytes
+    _unreadable: UnreadableInput
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> WorkerSignal:
-        received = await anext(self._subscriber)
-        if not isinstance(received, Message):
-            return MISSED
-        named = received.payload.decode(errors="replace")
-        return CancelAsked(named) if received.channel == self._cancel_channel else WorkAdded(named)
+        while True:
+            received = await anext(self._subscriber)
+            if not isinstance(received, Message):
+                return MISSED
+            named = self._unreadable.read(received.channel.decode(), read_id, received.payload)
+            if named is not None:
+                return CancelAsked(named) if received.channel == self._cancel_channel else WorkAdded(named)
 
 
 @frozen
@@ -74,4 +79,4 @@ class WorkerSignals:
         """
         async with self.redis.subscriber() as subscriber:
             await subscriber.subscribe(self.keys.wake_channel, self.keys.cancel_channel)
-            yield Signals(subscriber, self.keys.cancel_channel.encode())
+            yield Signals(subscriber, self.keys.cancel_channel.encode(), self.redis.unreadable)

@@ -11,6 +11,7 @@ import trio
 from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.services.delegation.task_update_stream import TaskUpdateReader
 from orchestrator.services.delegation.task_updates import TaskUpdateService
+from orchestrator.store.background_loops import BackgroundLoops, Loop
 from orchestrator.store.downstream.task_update_stream import GROUP, TaskUpdateStream
 from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
@@ -45,7 +46,8 @@ async def reading(desk: Desk, node: str = "node-1") -> AsyncIterator[list[Mappin
         return done
 
     async with trio.open_nursery() as nursery:
-        await nursery.start(TaskUpdateStream(desk.redis, keys, node, take).run)
+        stream = TaskUpdateStream(desk.redis, keys, node, take)
+        await BackgroundLoops().start(nursery, Loop("task_updates", stream.run))
         yield dealt
         nursery.cancel_scope.cancel()
 

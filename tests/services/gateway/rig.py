@@ -15,6 +15,7 @@ from orchestrator.models.common.principal import Principal, RequestContext, Role
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.gateway.gateway import Gateway, open_gateway
+from orchestrator.store.background_loops import BackgroundLoops
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.usage import UsageLedger
@@ -93,7 +94,9 @@ async def gateway_at(
         cache, ledger = AnswerCache(*stores, most_bytes=own.cache_bytes), UsageLedger(*stores)
         gateway = open_gateway(clients, ServiceCoordinator(), calls, cache, ledger, own)
         async with trio.open_nursery() as nursery:
-            await nursery.start(gateway.run)
+            loops = BackgroundLoops()
+            for loop in gateway.loops:
+                await loops.start(nursery, loop)
             yield Rig(gateway, redis, Keys())
             nursery.cancel_scope.cancel()
 

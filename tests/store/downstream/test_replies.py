@@ -27,6 +27,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.redis.redis_server import run_redis
+from orchestrator.store.background_loops import BackgroundLoops, Loop
 from orchestrator.store.downstream import replies as replies_module
 from orchestrator.store.downstream.replies import ReplyDesk
 from orchestrator.store.keys import Keys
@@ -78,7 +79,7 @@ async def house(redis_url: str, timeout: float = 5.0) -> AsyncIterator[House]:
     dropped: list[None] = []
     async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
         desk = ReplyDesk(redis, Keys(), "n1", lambda: dropped.append(None))
-        await nursery.start(desk.run)
+        await BackgroundLoops().start(nursery, Loop("replies", desk.run))
         transport = QueueTransport("tool_registry", ServiceSettings(timeout=timeout), desk)
         yield House(redis, desk, transport, dropped)
         nursery.cancel_scope.cancel()

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from orchestrator.errors import NotFound
 from orchestrator.sandbox.redis.redis_server import run_redis
+from orchestrator.store.background_loops import BackgroundLoops, Loop
 from orchestrator.store.events.event_hub import EventHub, Follower, FollowerTooSlow, HubStopped, LogLost
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
@@ -33,6 +34,7 @@ async def open_rig(url: str) -> AsyncIterator[Rig]:
     async with open_redis(url) as redis, trio.open_nursery() as nursery:
         hub = EventHub(redis, Keys(), EventLog(redis, Keys()))
         await nursery.start(hub.run)
+        nursery.start_soon(BackgroundLoops().keep, Loop("redis_generation", hub.watch_generation))
         log = LogWriter(redis)
         await log.begin()
         with trio.fail_after(PATIENCE):

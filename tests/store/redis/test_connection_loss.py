@@ -13,7 +13,7 @@ import trio.testing
 
 from orchestrator.errors import StoreUnavailable
 from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
-from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
+from orchestrator.store.redis.connection import RECONNECTED, Dedicated, Redis, RedisAway, open_redis
 from tests.store.redis.gate import Gate, open_gate
 from tests.support.eventually import PATIENCE, eventually
 
@@ -30,7 +30,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
         yield server
 
 
-async def away(redis: Redis, *command: object) -> RedisAway:
+async def away(redis: Redis | Dedicated, *command: object) -> RedisAway:
     """Give a command that shall fail; returns how it did."""
     with pytest.raises(RedisAway) as caught, trio.fail_after(PATIENCE):
         await redis.execute_command(*command)
@@ -178,10 +178,46 @@ async def test_a_server_that_refuses_to_serve_is_away(server: RedisServer) -> No
         assert fault.reason.startswith("the server refuses: OOM")
         assert not fault.sent
         await redis.config_set("maxmemory", "0")
-        await redis.execute_command("REPLICAOF", "127.0.0.1", "1")
-        assert "READONLY" in (await away(redis, "SET", "key", "value")).reason
-        await redis.config_set("replica-serve-stale-data", "no")
-        assert "MASTERDOWN" in (await away(redis, "GET", "key")).reason
+
+
+@pytest.mark.parametrize(
+    ("code", "stale", "command"),
+    [("READONLY", "yes", ("SET", "key", "value")), ("MASTERDOWN", "no", ("GET", "key"))],
+)
+async def test_all_connections_that_lead_to_a_replica_are_made_anew(
+    server: RedisServer, code: str, stale: str, command: tuple[str, ...]
+) -> None:
+    async with (
+        open_redis(server.url) as operator,
+        open_redis(server.url, reconnect_wait=0.05) as redis,
+        redis.subscriber() as subscriber,
+        redis.dedicated() as own,
+    ):
+        with trio.fail_after(PATIENCE):
+            await subscriber.subscribe("news")
+        await operator.config_set("replica-serve-stale-data", stale)
+        await operator.execute_command("REPLICAOF", "127.0.0.1", "1")
+        assert code in (await away(redis, *command)).reason
+        assert code in (await away(own, "PING")).reason
+        await eventually("a replica is refused", lambda: redis.why_away, lambda why: why and code in why)
+        await operator.execute_command("REPLICAOF", "NO", "ONE")
+        await eventually("the client is back", lambda: redis.why_away, lambda why: why is None)
+        await redis.set("key", "value")
+        with trio.fail_after(PATIENCE):
+            assert await anext(subscriber) is RECONNECTED
+
+
+async def test_a_connection_that_has_lost_its_login_is_made_anew(server: RedisServer) -> None:
+    async with open_redis(server.url) as redis:
+        await redis.config_set("requirepass", "secret")
+        try:
+            await redis.execute_command("RESET")
+            assert "NOAUTH" in (await away(redis, "PING")).reason
+            await eventually("the login fails", lambda: redis.why_away, lambda why: why and "NOAUTH" in why)
+        finally:
+            async with open_redis(f"unix://:secret@{server.url.removeprefix('unix://')}") as operator:
+                await operator.config_set("requirepass", "")
+        await eventually("the client is back", lambda: redis.why_away, lambda why: why is None)
 
 
 async def test_a_refusal_in_a_script_may_come_after_it_has_written(server: RedisServer) -> None:

@@ -7,7 +7,7 @@ local ready, debts, clock_key = KEYS[1], KEYS[2], KEYS[3]
 local tenant, channel = ARGV[1], ARGV[2]
 
 if redis.call('ZSCORE', ready, tenant) then return 0 end
-local clock = tonumber(redis.call('GET', clock_key) or 0)
+local clock = tonumber(redis.call('GET', clock_key) or 0) or 0
 local debt = tonumber(redis.call('ZSCORE', debts, tenant) or 0)
 redis.call('ZADD', ready, math.max(clock, debt), tenant)
 redis.call('ZREM', debts, tenant)

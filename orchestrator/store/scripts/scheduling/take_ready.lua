@@ -10,14 +10,21 @@ local ready, debts, clock_key, weights = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local wanted = tonumber(ARGV[1])
 local FIRST_SETTLEMENT = 2
 
-local clock = tonumber(redis.call('GET', clock_key) or 0)
+-- A value that is no number counts as absent: one tenant's odd weight must not keep all from their turns.
+local clock = tonumber(redis.call('GET', clock_key) or 0) or 0
+
+local function weight_of(tenant)
+  local weight = tonumber(redis.call('HGET', weights, tenant) or 1) or 1
+  return weight > 0 and weight or 1
+end
+
 for i = FIRST_SETTLEMENT, #ARGV, 4 do
   local tenant, kind, number, has_more = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3] == '1'
   local waiting = redis.call('ZSCORE', ready, tenant)
   local time = number
   if kind == 'by' then
     local reached = tonumber(waiting or redis.call('ZSCORE', debts, tenant) or clock)
-    time = math.max(0, reached + number / tonumber(redis.call('HGET', weights, tenant) or 1))
+    time = math.max(0, reached + number / weight_of(tenant))
   elseif waiting then
     time = math.max(number, tonumber(waiting))
   end
@@ -35,7 +42,7 @@ if wanted > 0 then
     local tenant, time = popped[i], popped[i + 1]
     taken[#taken + 1] = tenant
     taken[#taken + 1] = time
-    taken[#taken + 1] = redis.call('HGET', weights, tenant) or '1'
+    taken[#taken + 1] = tostring(weight_of(tenant))
     clock = math.max(clock, tonumber(time))
   end
   if #popped > 0 then
