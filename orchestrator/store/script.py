@@ -2,6 +2,9 @@
 
 A line `--!include folder/name` stands for `scripts/lib/folder/name.lua`, the first time it is there. A script is its
 content: two versions of the service have different digests, and run side by side on one server.
+
+A script whose first line is `#!lua flags=allow-oom` runs also where Redis is out of memory: it ends what is in hand, or
+hands it on. All others are refused then before they have written anything.
 """
 
 import hashlib

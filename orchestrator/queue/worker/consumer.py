@@ -54,6 +54,7 @@ class Consumer:
     meter: LoadReporter = field(init=False)
     _freed: trio.Event = field(factory=trio.Event, init=False)
     _scheduler: Scheduler | None = field(default=None, init=False)
+    _leases: Leases | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.meter = LoadReporter(self.services.node, self.services.settings.concurrency, self.services.breakers)
@@ -62,7 +63,7 @@ class Consumer:
         """Consume until `stopping` is set and everything in hand has been settled."""
         services, loops = self.services, self.services.loops
         timers = partial(run_timers, services, self.run_schedules)
-        leases = Leases(services, self.running_tasks, self._take, self.meter)
+        leases = self._leases = Leases(services, self.running_tasks, self._take, self.meter)
         async with trio.open_nursery() as background:
             await loops.start(background, Loop("listener", partial(listen, services, self.running_tasks)))
             background.start_soon(loops.keep, Loop("timers", timers, "timers.store_unavailable"))
@@ -73,7 +74,7 @@ class Consumer:
                 background.start_soon(loops.keep, Loop("leases", leases.renew, "lease.renewal_failed"))
                 background.start_soon(loops.keep, Loop("sweeper", sweeper.run, "sweeper.store_unavailable"))
                 scheduler = Scheduler(
-                    services, self._free_slots, self._slot_freed, partial(self._take, workers=workers)
+                    services, self._free_slots, self._slot_freed, partial(self._take, workers=workers), leases
                 )
                 self._scheduler = scheduler
                 async with trio.open_nursery() as scheduling:
@@ -115,14 +116,15 @@ class Consumer:
         workers.start_soon(self._work, running)
 
     async def _work(self, running: RunningTask) -> None:
-        claim, began = running.claim, trio.current_time()
+        claim, began, unsure = running.claim, trio.current_time(), False
         try:
             await self.handler(running)
         except FencedOut:
             self.services.metrics.fenced()
             _log_of(claim).warning("task.fenced")
         except StoreUnavailable as error:
-            # Whatever was to be written is not; the lease runs out, and the task is taken over.
+            # Whatever was to be written is not; the task is taken back as soon as Redis is there again.
+            unsure = True
             _log_of(claim).warning("task.store_unavailable", error=error.reason)
         except Exception:
             log = _log_of(claim)
@@ -135,6 +137,8 @@ class Consumer:
             self.meter.note_end()
             self._reckon(running, took)
             self._freed.set()
+            if unsure and self._leases is not None:
+                self._leases.doubt(claim.tenant_id)
 
     def _reckon(self, running: RunningTask, seconds: float) -> None:
         """Tell the scheduler what a task has really cost."""

@@ -1,7 +1,8 @@
 """The keeper: says that this process lives, renews its leases, and takes over the tasks of processes that are gone."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -15,7 +16,7 @@ from orchestrator.queue.worker.external_entries import import_entry
 from orchestrator.queue.worker.load_report import LoadReporter
 from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
-from orchestrator.store.tasks.claims import Claim
+from orchestrator.store.tasks.claims import Claim, Silence
 
 _log = structlog.get_logger()
 
@@ -33,6 +34,9 @@ class Leases:
     take: Callable[[Claim, trio.Nursery], None]
     meter: LoadReporter
     workers: trio.Nursery | None = field(default=None, init=False)
+    _taking: trio.Lock = field(factory=trio.Lock, init=False)
+    """Held while tasks are taken over or back, so that neither takes for lost what the other is being handed."""
+    _unsure: set[str] = field(factory=set, init=False)
     _patient_until: float = field(default=0.0, init=False)
 
     async def beat(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -92,12 +96,50 @@ class Leases:
     async def adopt(self, tenant_id: str, *, silence_ms: int, gone: str | None = None) -> bool:
         """Take over a tenant's silent tasks, as far as there are slots; says whether there may be more."""
         while self.workers is not None:
-            free = self.services.settings.concurrency - len(self.running_tasks)
-            if free <= 0:
+            if self._free_slots() <= 0:
                 return True
             with trio.CancelScope(shield=True):
+                more = await self._take_over(Silence(tenant_id, silence_ms, gone))
+            if not more:
+                return False
+        return True
+
+    async def take_back(self) -> None:
+        """Take tasks in hand that replies have handed to this process which were lost, as far as there are slots.
+
+        No claim of the scheduler may be under way meanwhile, for its tasks are not in hand yet either.
+        """
+        for tenant_id in [*self._unsure]:
+            if self._free_slots() <= 0:
+                return
+            more = False
+            with isolate_tenant(tenant_id):
+                more = await self._take_over(Silence(tenant_id, 0, self.services.node))
+            if not more:
+                self._unsure.discard(tenant_id)
+
+    @contextmanager
+    def doubting(self, tenant_id: str) -> Iterator[None]:
+        """Note, where the block is broken off, that tasks of a tenant may be this process's without its knowing."""
+        try:
+            yield
+        except (StoreUnavailable, trio.Cancelled):
+            self.doubt(tenant_id)
+            raise
+
+    def doubt(self, tenant_id: str) -> None:
+        """Have a tenant's tasks that are this process's by Redis' account held against those in hand."""
+        self._unsure.add(tenant_id)
+        self.services.ready.wake()
+
+    async def _take_over(self, silence: Silence) -> bool:
+        """Take over tasks once; says whether there may be more."""
+        tenant_id, node, count = silence.tenant_id, self.services.node, min(self._free_slots(), _TAKEN_AT_ONCE)
+        with self.doubting(tenant_id):
+            async with self._taking:
+                own = [one.claim for one in self.running_tasks.values() if one.claim.tenant_id == tenant_id]
                 claims, external_entries, more = await self.services.tasks.take_over(
-                    tenant_id, self.services.node, min(free, _TAKEN_AT_ONCE), silence_ms=silence_ms, gone=gone
+                    node, count, silence, own if silence.owner == node else ()
                 )
                 for claim in claims:
                     if stale := self.running_tasks.get(claim.task_id):
@@ -106,9 +148,10 @@ class Leases:
                     await self._begin(claim)
                 for external_entry in external_entries:
                     await import_entry(self.services, external_entry)
-            if not more:
-                return False
-        return True
+        return more
+
+    def _free_slots(self) -> int:
+        return self.services.settings.concurrency - len(self.running_tasks)
 
     async def _begin(self, claim: Claim) -> None:
         """Run a task that was taken over; if this process began to stop meanwhile, it goes on elsewhere."""

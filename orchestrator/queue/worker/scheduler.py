@@ -14,6 +14,7 @@ from orchestrator.domain.tasks.fairness import Contender, distribute
 from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.external_entries import import_entry
+from orchestrator.queue.worker.leases import Leases
 from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.scheduling.ready import Settlement, Turn
@@ -37,12 +38,14 @@ class Scheduler:
         free_slots: how many more tasks the process can run.
         slot_freed: waits until there may be one more.
         begin: runs a claimed task.
+        leases: takes back what was handed to the process by replies that were lost.
     """
 
     services: QueueServices
     free_slots: Callable[[], int]
     slot_freed: Callable[[], Awaitable[None]]
     begin: Callable[[Claim], None]
+    leases: Leases
     _settlements: list[Settlement] = field(factory=list, init=False)
     _begun: int = field(default=0, init=False)
     _paced: float = field(default=0.0, init=False)
@@ -74,6 +77,7 @@ class Scheduler:
             await self.slot_freed()
         # From here on nothing may be cancelled half-way: a claimed task must come into a worker's hands.
         with trio.CancelScope(shield=True):
+            await self.leases.take_back()
             free = self.free_slots()
             settlements, self._settlements = self._settlements, []
             try:
@@ -108,12 +112,13 @@ class Scheduler:
                 self._settlements.append(Settlement(tenant_id, correction=float(batch.read), more=batch.more))
 
     async def _begin(self, tenant_id: str, share: int) -> ClaimBatch:
-        batch = await self.services.tasks.claim(tenant_id, self.services.node, share)
-        self._begun += len(batch.claims)
-        for claim in batch.claims:
-            self.begin(claim)
-        for external_entry in batch.external_entries:
-            await import_entry(self.services, external_entry)
+        with self.leases.doubting(tenant_id):
+            batch = await self.services.tasks.claim(tenant_id, self.services.node, share)
+            self._begun += len(batch.claims)
+            for claim in batch.claims:
+                self.begin(claim)
+            for external_entry in batch.external_entries:
+                await import_entry(self.services, external_entry)
         if batch.wait_ms:
             await self.services.due.mark_in(tenant_id, batch.wait_ms)
         return batch

@@ -172,7 +172,7 @@ class GatewayCalls(TenantStore):
     @on_shared_keys
     async def mark(self, tenant_id: str, delay_ms: int) -> None:
         """Say that somebody has to look after a tenant's calls in `delay_ms`, or earlier."""
-        await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, delay_ms])
+        await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, "", delay_ms])
 
     @on_shared_keys
     async def take_tenants(self, count: int, hold_ms: int) -> tuple[Sequence[str], int, int | None]:
@@ -208,7 +208,7 @@ class GatewayCalls(TenantStore):
         keys, tenant_id = self._keys(call), call.tenant_id
         first = [self.keys.lane(tenant_id, Lane.NORMAL), *keys]
         script = ("EVALSHA", _RESERVE.digest, len(first), *first, self.keys.tenant(tenant_id), self.log_length, *args)
-        mark = ("EVAL", _MARK.source, 1, self.keys.doubts, tenant_id, self.lease_ms)
+        mark = ("EVAL", _MARK.source, 1, self.keys.doubts, tenant_id, "", self.lease_ms)
         reply, marked = await self.redis.gather([script, mark], raise_on_error=False)
         if isinstance(reply, ScriptMissing):
             reply = await self.run(_RESERVE, tenant_id, *args, keys=keys)

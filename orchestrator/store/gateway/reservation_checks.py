@@ -83,7 +83,7 @@ class ReservationChecks(TenantStore):
             args = (_MENDS[fault.kind], subject, name, fault.excess)
             mended = bool(await self.run(_MEND, tenant_id, *args, keys=[self.keys.calls(tenant_id)]))
         if mended and fault.kind is not ViolationKind.WRONG_SUM:
-            await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, 0])
+            await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, "", 0])
         return mended
 
 

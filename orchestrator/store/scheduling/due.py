@@ -27,13 +27,13 @@ class DueTenants:
     @on_shared_keys
     async def mark(self, tenant_id: str, moment_ms: int) -> None:
         """Say that a tenant has something that is due at `moment_ms` by Redis' clock, or earlier."""
-        await self.redis.zadd(self.keys.due, {tenant_id: moment_ms}, lt=True)
+        await _MARK(self.redis, keys=[self.keys.due], args=[tenant_id, moment_ms, ""])
         self._changed.set()
 
     @on_shared_keys
     async def mark_in(self, tenant_id: str, delay_ms: int) -> None:
         """Say that a tenant has something that is due in `delay_ms` from now, or earlier."""
-        await _MARK(self.redis, keys=[self.keys.due], args=[tenant_id, delay_ms])
+        await _MARK(self.redis, keys=[self.keys.due], args=[tenant_id, "", delay_ms])
         self._changed.set()
 
     @on_shared_keys

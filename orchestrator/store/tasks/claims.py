@@ -76,6 +76,15 @@ class Claim:
 
 
 @frozen
+class Silence:
+    """Tasks of a tenant that were not renewed for `least_ms`, of the process `owner` or of any."""
+
+    tenant_id: str
+    least_ms: int
+    owner: str | None = None
+
+
+@frozen
 class ClaimBatch:
     """What one claim has brought."""
 

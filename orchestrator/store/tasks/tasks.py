@@ -14,7 +14,7 @@ from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wai
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
-from orchestrator.store.tasks.claims import Claim, ClaimBatch, held, read_claims
+from orchestrator.store.tasks.claims import Claim, ClaimBatch, Silence, held, read_claims
 from orchestrator.store.tasks.enqueue import ExternalEntry
 from orchestrator.store.tasks.task_records import TaskRecords
 
@@ -127,11 +127,13 @@ class TaskStore(TaskRecords):
         return ClaimBatch(claims, bool(more), read, wait_ms, external_entries)
 
     async def take_over(
-        self, tenant_id: str, node: str, count: int, *, silence_ms: int, gone: str | None
+        self, node: str, count: int, silence: Silence, in_hand: Sequence[Claim] = ()
     ) -> tuple[list[Claim], list[ExternalEntry], bool]:
-        """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any; see `ClaimBatch`."""
-        reply = await self.run(_TAKE_OVER, tenant_id, node, count, silence_ms, gone or "")
-        return *read_claims(tenant_id, reply[1:]), bool(reply[0])
+        """Claim silent tasks for `node`, except those that it has in hand; see `ClaimBatch`."""
+        places = (part for claim in in_hand for part in (claim.record[b"lane"], claim.record[b"entry"]))
+        args = (node, count, silence.least_ms, silence.owner or "", *places)
+        reply = await self.run(_TAKE_OVER, silence.tenant_id, *args)
+        return *read_claims(silence.tenant_id, reply[1:]), bool(reply[0])
 
     async def renew(self, tenant_id: str, node: str, claims: Sequence[Claim]) -> set[str]:
         """Renew the leases of `claims`; returns the ids of those that somebody else has taken."""

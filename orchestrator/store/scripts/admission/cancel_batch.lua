@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Cancel a batch on behalf of a user: its waiting items never start, its running ones are asked to stop.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 batch, 4 user, 5 '1' if the user sees the whole tenant

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take the answer to a call that a task waits for, or has delegated, and wake the task. The first answer counts; it may come
 -- before the task waits. An answer without a token counts only for a call that a client is asked for.
 -- KEYS: 1 the tenant's queue

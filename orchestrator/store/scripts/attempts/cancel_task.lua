@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Cancel a task on behalf of a user.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 user, 5 '1' if the user sees the whole tenant, 6 correlation id,

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Keep the result of a finished step, so that a later attempt does not repeat it.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 name, 6 result (JSON)

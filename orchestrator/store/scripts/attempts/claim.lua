@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Claim the next tasks of a tenant. Every claim raises the task's attempt, which is its fencing token.
 -- KEYS: 1 the tenant's queue, 2 the rate of starts (GCRA)
 -- ARGV: 1 tenant, 2 events kept, 3 node, 4 how many

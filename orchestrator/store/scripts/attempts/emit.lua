@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Append an event on behalf of a running task.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session, or '' for the task's own log, 6 name, 7 body,

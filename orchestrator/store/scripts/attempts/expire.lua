@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Fail tasks that were not started in time and are not claimed either: the tenant may be paused, or far behind.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 entries to look at in each lane, 4 error (JSON), 5 body of system.error,

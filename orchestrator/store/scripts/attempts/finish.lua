@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- End a running turn: queue entry, record, history, events and session in one step.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session or '', 6 status, 7 result (JSON) or '', 8 error (JSON) or '',

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- End a running task that is no turn: queue entry, record, and the last events, of its own log, if it has one, and of the log of
 -- the session that its record names in `of_session`.
 -- KEYS: 1 the tenant's queue

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Put a running task back into its lane, for any process to go on from its checkpoints at once.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt

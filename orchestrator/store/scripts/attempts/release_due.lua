@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Put delayed tasks whose moment has come back into their lanes; calls that have timed out are answered by an error.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 how many at most, 4 answer of a client's tool that timed out (JSON),

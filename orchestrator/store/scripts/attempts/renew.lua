@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Renew the leases of running tasks; those that another process has taken over are left alone.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 node, 4… task, attempt of each

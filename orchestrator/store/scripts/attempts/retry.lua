@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Delay a failed task until its next attempt. It holds no slot meanwhile; its session's next turns wait on, so their order stays.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 session or '', 6 ms until it starts over, 7 ms that are left of its time,

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Let a running task wait until one of its calls is answered, or times out; it holds no slot meanwhile.
 -- A call that has been answered already, or a cancel, wakes the task at once. A wait that it had before keeps its moment.
 -- KEYS: 1 the tenant's queue

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Set when open calls of the gateway are looked at, if they have not ended by then.
 -- KEYS: 1 the tenant's queue, 2 the tenant's open calls
 -- ARGV: 1 tenant, 2 events kept, 3 in how many ms, 4… calls

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- End a call of the gateway: its reservation is given back, and what it has spent is counted, once however often the script is
 -- run for it.
 -- KEYS: 1 the tenant's queue, 2 the call, 3 the tenant's open calls, 4 the mark that it was settled,

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take open calls of the gateway whose lease has run out, for a while.
 -- KEYS: 1 the tenant's queue, 2 the tenant's open calls
 -- ARGV: 1 tenant, 2 events kept, 3 how many at most, 4 for how long (ms)

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take tenants whose open calls are to be looked at. They stay in the list, for later: the process that takes them may die.
 -- By Redis' clock.
 -- KEYS: 1 tenants by the moment (ms) at which their calls are looked at

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Advance a drain by one step: park queued tasks, or put parked ones back, or note that nothing is left.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 how many tasks at most, 4… types of tasks that hold up no drain while they wait for their

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Revoke tokens: keep the revocation, drop the expired ones, and publish it to all processes. By Redis' clock.
 -- KEYS: 1 the sorted set of revocations
 -- ARGV: 1 token, 2 user, 3 tenant ('' where not named), 4 ms to keep it, 5 the channel

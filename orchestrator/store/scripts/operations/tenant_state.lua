@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Read a tenant's state and how much of its work is where, or change the state.
 -- Turns that wait in a session need no look: while one waits, its session's active task is in a lane, delayed or parked;
 -- the same holds for the tasks that wait behind another of their user.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Register a call that is about to be delegated to a service, so that its answer is taken whenever it comes.
 -- A call that an earlier attempt has delegated stays as it is; one that may not have arrived gets a further token.
 -- KEYS: 1 the tenant's queue

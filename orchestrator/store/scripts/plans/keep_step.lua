@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Keep the result of a step that another process than the task's worker has done; the first result of a step is the valid one.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 name of the step's checkpoint, 5 result (JSON)

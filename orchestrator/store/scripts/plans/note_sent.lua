@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Note that a service has accepted a call, and the task that tells the service if the calling task ends first.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 call, 6 execution, or '' where the service names none, 7 id, 8 message and

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Keep the progress of a task that is no turn: a checkpoint, fields of its record, events of its log; all of it or nothing.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, or '' where another process than its worker reports it,

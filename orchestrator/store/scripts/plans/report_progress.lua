@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take a report how far a service is with a delegated call.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 digest of a callback token, 5 progress (JSON), 6 execution or '',

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Note that the user has answered the input request of a workflow: the request is no longer shown. Progress that was reported
 -- since the request was read stays.
 -- KEYS: 1 the tenant's queue

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Drop the answer of a call that has timed out, so that the service's own answer counts whenever it comes.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 attempt, 5 call

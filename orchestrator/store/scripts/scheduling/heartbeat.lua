@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Keep the heartbeat of a process and its load, and find the processes that have no heartbeat any more. By Redis' clock, so
 -- that those of the processes need not agree.
 -- KEYS: 1 the sorted set of processes, 2 the hash of their loads

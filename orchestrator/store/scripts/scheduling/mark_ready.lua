@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Mark a tenant as ready: it has work. Its listeners are woken if it was not ready before.
 -- KEYS: 1 ready tenants by virtual time, 2 virtual times of tenants without work that are ahead of the clock, 3 the clock
 -- ARGV: 1 tenant, 2 channel

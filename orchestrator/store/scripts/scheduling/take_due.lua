@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take the tenants out that have something due. By Redis' clock, so that those of the processes need not agree.
 -- KEYS: 1 tenants by the moment (ms) of what is due next
 -- ARGV: 1 how many at most

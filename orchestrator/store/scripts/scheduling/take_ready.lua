@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Settle what was served in the last round, and take out the tenants whose turn is next.
 -- A tenant that is taken out is served by one process alone; work that comes in meanwhile marks it as ready again.
 -- KEYS: 1 ready tenants by virtual time, 2 virtual times of tenants without work that are ahead of the clock, 3 the clock,

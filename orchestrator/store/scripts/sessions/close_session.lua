@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Close a session: its waiting turns and its running turn are cancelled, its record is kept for a while.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 session, 4 user, 5 '1' if the user sees the whole tenant, 6 correlation id,

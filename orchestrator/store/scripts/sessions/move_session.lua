@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Move a session to another state, if it is in one from which the move may begin (compare and set).
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 session, 4 user, 5 '1' if the user sees the whole tenant, 6 new state,

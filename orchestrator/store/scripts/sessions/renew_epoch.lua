@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Give the log of a session, a task or a batch another epoch: its tail was lost, so offsets that clients have may come again.
 -- KEYS: 1 the tenant's queue, 2 the log's owner
 -- ARGV: 1 tenant, 2 events kept, 3 an offset that the log once had, 4 the epoch of that offset, or '', 5 the next epoch
