@@ -20,9 +20,17 @@ from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import StoreUnavailable
 from orchestrator.frameworks.versions import untried
+from orchestrator.store.keys import Keys
 
 TIMEOUT: Final = 3.0
 CLOCK_SECONDS: Final = 1.0
+_CODES: Final[dict[type[Exception], str]] = {
+    redis.exceptions.BusyLoadingError: "LOADING",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+    redis.exceptions.NoPermissionError: "NOPERM",
+    redis.exceptions.OutOfMemoryError: "OOM",
+    redis.exceptions.ReadOnlyError: "READONLY",
+}
 _COLUMNS: Final = (Column("CHECK", "check", whole=True), Column("", "verdict", whole=True), Column("WHAT", "says"))
 
 
@@ -99,13 +107,33 @@ def _redis(url: str) -> Iterator[Check]:
             seconds, microseconds = client.time()
             middle = (started + time()) / 2
             info: dict[str, Any] = client.info()
+            writes = _write(client)
+    except redis.ResponseError as error:
+        yield Check("redis", "failed", f"refuses: {_words(error)}", "May the user of ORCH_REDIS_URL do everything?")
+        return
     except (redis.RedisError, ValueError) as error:
         hint = "Is ORCH_REDIS_URL right, and Redis running?"
-        yield Check("redis", "failed", f"can't be reached: {error}", hint, unreachable=True)
+        yield Check("redis", "failed", f"can't be reached: {_words(error)}", hint, unreachable=True)
         return
     yield Check("redis", "ok", "answers")
+    yield writes
     yield from (check(info) for check in (_version, _persistence, _eviction))
     yield _clock(seconds + microseconds / 1e6 - middle)
+
+
+def _words(error: Exception) -> str:
+    """Return what Redis has said with its code, which redis-py makes a type of exception and leaves out."""
+    code = _CODES.get(type(error))
+    return f"{code} {error}" if code else str(error)
+
+
+def _write(client: redis.Redis) -> Check:
+    try:
+        client.set(Keys().probe("doctor"), "1", px=round(TIMEOUT * 1000))
+    except redis.ResponseError as error:
+        hint = "The service refuses new work until Redis takes writes: what it says is the reason."
+        return Check("redis writes", "failed", _words(error), hint)
+    return Check("redis writes", "ok", "taken")
 
 
 def _version(info: dict[str, Any]) -> Check:

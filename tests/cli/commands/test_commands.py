@@ -171,12 +171,25 @@ async def test_doctor_looks_at_redis_and_all_services(fake: FakeService, redis_u
     )
     found = {record["check"]: record["verdict"] for record in map(json.loads, ended.out.splitlines())}
     assert found["settings"] == found["redis"] == found["redis version"] == found["redis clock"] == "ok"
+    assert found["redis writes"] == "ok"
     assert found["redis persistence"] == "warning"
     assert found["redis eviction"] == "ok"
     assert found["query"] == "failed"
     assert found["conversation"] == "warning"
     assert ended.code == 4
     assert ended.err == f"Of {len(found)} checks 1 failed: query.\n"
+
+
+async def test_doctor_says_in_redis_own_words_why_it_takes_no_writes(redis_url: str, tmp_path: Path) -> None:
+    async with open_redis(redis_url) as redis:
+        await redis.config_set("maxmemory", "1")
+        try:
+            ended = await run_cli(tmp_path, "doctor", "--redis-url", redis_url, ORCH_JWT__SECRET=SECRET)
+        finally:
+            await redis.config_set("maxmemory", "0")
+    found = {record["check"]: record for record in map(json.loads, ended.out.splitlines())}
+    assert found["redis"]["verdict"] == "ok"
+    assert (found["redis writes"]["verdict"], found["redis writes"]["says"].split()[0]) == ("failed", "OOM")
 
 
 async def test_doctor_names_a_tenant_whose_keys_are_damaged_and_goes_on(redis_url: str, tmp_path: Path) -> None:
