@@ -1,15 +1,34 @@
 """Records of tasks and of their messages, as they are read."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import orjson
+from attrs import frozen
 
 from orchestrator.codec import decode
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import Task, TaskStatus
+from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore, descending
+
+_OPEN_TURNS: Final = Script("sessions/open_turns")
+
+
+@frozen
+class OpenTurns:
+    """The turns of a session that have not ended."""
+
+    messages: list[bytes]
+    """The task message of each (JSON), the active one first."""
+    text: str
+    """What the active one has streamed so far."""
+    waits: frozenset[str]
+    """The calls that the active one waits for."""
+    log_from: int | None
+    """The offset behind which the events of the active one begin; None: there is no active one, or it is not known."""
 
 
 class TaskRecords(TenantStore):
@@ -36,6 +55,16 @@ class TaskRecords(TenantStore):
         """Return the session, user and task of a message; empty if it is unknown."""
         record = await self.redis.hgetall(self.keys.message(tenant_id, message_id))
         return {key.decode(): value.decode() for key, value in record.items()}
+
+    async def open_turns(self, tenant_id: str, session_id: str, count: int) -> OpenTurns:
+        """Return the turns of a session that have not ended, up to `count`, the active one first."""
+        log_from, text, waiting_for, *turns = await self.run(_OPEN_TURNS, tenant_id, session_id, count)
+        return OpenTurns(
+            [message for _, _, message in turns],
+            text.decode("utf-8", "replace"),
+            frozenset(orjson.loads(waiting_for)) if waiting_for else frozenset(),
+            int(log_from) if log_from else None,
+        )
 
     async def cancel_reason(self, tenant_id: str, task_id: str) -> str | None:
         """Return why a task was asked to stop: `cancelled` or `interrupted`; None: it was not."""

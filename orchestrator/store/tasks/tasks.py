@@ -146,17 +146,17 @@ class TaskStore(TaskRecords):
         lanes = [self.keys.lane(tenant_id, lane) for lane in Lane]
         return sum([await _FORGET(self.redis, keys=[lane], args=[GROUP, GONE_MS]) for lane in lanes])
 
-    async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes) -> int:
+    async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes, text: str = "") -> int:
         """Append an event to the session's log, or to the task's own where `session_id` is empty; returns its offset.
 
         `number` counts the events of the attempt (1, 2, 3…): an event that is sent again after Redis was away is not
-        appended twice.
+        appended twice. `text` is what the event adds to the answer that is being streamed.
 
         Raises:
             FencedOut: the task has been taken over.
         """
         offset = held(
-            await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number)
+            await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number, text)
         )
         if offset:
             await self._note_offset(claim, session_id, offset)

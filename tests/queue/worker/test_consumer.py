@@ -18,6 +18,7 @@ from orchestrator.store.tasks.claims import ClaimBatch
 from orchestrator.store.tasks.tasks import TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.support.eventually import PATIENCE
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -371,3 +372,46 @@ async def test_offsets_that_a_failover_gives_again_are_of_another_epoch(stage: S
     assert await stage.log.head("acme", session.session_id) == before
     await stage.ended(session, await stage.say(session, "say three"))
     assert (await stage.log.head("acme", session.session_id))[1] != before[1]
+
+
+async def test_a_message_is_part_of_what_was_said_from_its_acceptance_on(stage: Stage) -> None:
+    session = await stage.session()
+    accepted = await stage.say(session, "hold the door")
+    await stage.say(session, "say next")
+    page = await stage.chat.transcripts.history(context(), session.session_id, before=None, after=None, limit=10)
+    assert [(message.role, message.content) for message in page.items] == [
+        ("user", "hold the door"),
+        ("user", "say next"),
+    ]
+    assert page.items[0].message_id == accepted.message_id
+    stage.turns.release.set()
+
+
+async def test_a_snapshot_in_the_middle_of_a_turn_has_its_question_and_what_was_said_so_far(stage: Stage) -> None:
+    session = await stage.session()
+    accepted = await stage.say(session, "hold the door")
+    await eventually("it has said something", partial(stage.event_names, session), lambda names: "chat.stream" in names)
+    standing = await stage.sessions.get(context(), session.session_id)
+    snapshot, waits = await stage.chat.transcripts.snapshot(standing)
+    assert [message["content"] for message in snapshot.messages] == ["hold the door"]
+    assert (snapshot.active_task_id, snapshot.answer, waits) == (accepted.task_id, "the door", frozenset())
+    assert await stage.chat.transcripts.turn_begins(standing) == 0
+    stage.turns.release.set()
+    await stage.ended(session, accepted)
+    assert not await stage.redis.exists(f"{stage.keys.task('acme', accepted.task_id)}:text"), "nothing of it is left"
+
+
+async def test_a_snapshot_names_the_calls_that_a_turn_waits_for(stage: Stage) -> None:
+    session = await stage.session()
+    accepted = await stage.say(session, "tool")
+    await stage.becomes(session, accepted, TaskStatus.WAITING)
+    standing = await stage.sessions.get(context(), session.session_id)
+    assert (await stage.chat.transcripts.snapshot(standing))[1] == {"call-1"}
+
+
+async def test_a_snapshot_keeps_to_its_size(stage: Stage) -> None:
+    session = await stage.session()
+    for number in range(4):
+        await stage.ended(session, await stage.say(session, f"say {number}" + "x" * 70_000))
+    snapshot, _ = await stage.chat.transcripts.snapshot(session)
+    assert [message["content"][:5] for message in snapshot.messages] == ["2xxxx", "say 3", "3xxxx"]

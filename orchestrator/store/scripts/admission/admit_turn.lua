@@ -48,7 +48,7 @@ end
 if moment and (moment <= NOW or moment > NOW + FARTHEST_MS) then return {'moment'} end
 
 local session = session_key(session_id)
-local state, owner, expires_at = unpack(redis.call('HMGET', session, 'state', 'user_id', 'expires_at'))
+local state, owner, expires_at, log_from = unpack(redis.call('HMGET', session, 'state', 'user_id', 'expires_at', 'offset'))
 if not state or (owner ~= user and not sees_all) then return {'unknown'} end
 if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return {'closed', state} end
 if expires_at and tonumber(expires_at) <= NOW then return {'closed', 'expired'} end
@@ -75,7 +75,8 @@ gcra_write(tenant_rate_key, tenant_tat)
 gcra_write(user_rate_key, user_tat)
 local record = {'task_id', task_id, 'message', message, 'status', 'pending', 'attempt', 0, 'lane', lane,
   'priority', priority, 'type', kind, 'created_at', NOW, 'session_id', session_id, 'message_id', message_id,
-  'user_id', user, 'correlation_id', correlation, 'steps', with_step(nil, 'accepted', 0, nil, kind)}
+  'user_id', user, 'correlation_id', correlation, 'log_from', log_from or 0,
+  'steps', with_step(nil, 'accepted', 0, nil, kind)}
 local function note(name, value)
   record[#record + 1] = name
   record[#record + 1] = value

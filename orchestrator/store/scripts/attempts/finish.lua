@@ -51,6 +51,7 @@ end
 local record = {
   correlation = recorded_correlation, attempt = attempt, node = node, epoch = epoch, steps = steps, created_at = created_at}
 close(task_id, status, retain_seconds, record, unpack(changes))
+redis.call('DEL', task .. ':text')
 local more, calls_off = 0, delegations and delegations ~= '0'
 if callback_ends or calls_off or string.find(task_id, '.', 1, true) then
   more = after_this(task_id, status, callback_ends, delegations)

@@ -26,6 +26,7 @@ local function conclude(task_id, status, retain_seconds, ...)
   local record = {
     correlation = correlation, attempt = attempt, node = node, epoch = epoch, steps = steps, created_at = created_at}
   close(task_id, status, retain_seconds, record, ...)
+  redis.call('DEL', task_key(task_id) .. ':text')
   return after_end(task_id, status, callback_ends, delegations)
 end
 
