@@ -17,8 +17,7 @@ from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.store.tasks.claims import ClaimBatch
 from orchestrator.store.tasks.tasks import TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
-from tests.support.eventually import PATIENCE
-from tests.support.eventually import eventually
+from tests.support.eventually import PATIENCE, eventually
 
 
 @pytest.fixture
