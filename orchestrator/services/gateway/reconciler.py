@@ -16,7 +16,7 @@ from attrs import define, field
 from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.outcomes import is_refusal
-from orchestrator.errors import OrchestratorError, StoreUnavailable
+from orchestrator.errors import CircuitOpen, OrchestratorError, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import TraceContext
@@ -127,6 +127,9 @@ class Reconciler:
                 await self.calls.release(call)
                 return
             pause_ms = min(LONGEST_PAUSE_MS, 250 * 2 ** min(doubt.looks, 12))
+            if isinstance(error, CircuitOpen):
+                # The service was not asked, so there is no reason to wait for longer than its breaker is open.
+                pause_ms = min(pause_ms, error.retry_after_ms or pause_ms)
             _log.warning("gateway.doubt_remains", call_id=call.call_id, error=error.message, again_in_ms=pause_ms)
             await self.calls.doubt(call, pause_ms)
             return

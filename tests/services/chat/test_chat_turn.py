@@ -271,7 +271,7 @@ class StuckAttempt(FakeAttempt):
 async def test_a_log_that_takes_nothing_does_not_hold_a_turn_beyond_its_deadline() -> None:
     platform, run = Platform(), StuckAttempt(message=a_message(timeout_ms=200))
     async with turns_on(platform) as turns:
-        with trio.fail_after(5), pytest.raises(PlanTimeout, match="The turn was not finished within 200 ms"):
+        with trio.fail_after(PATIENCE), pytest.raises(PlanTimeout, match="The turn was not finished within 200 ms"):
             await turns.run(run, Partial())
     assert len(platform.calls("/cancel")) == 1
 

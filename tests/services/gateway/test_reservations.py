@@ -1,7 +1,7 @@
 """Budgets, rates, and calls whose outcome is not known: whatever happens, what is spent is counted once."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +9,18 @@ import pytest
 import trio
 from attrs import define, evolve, field
 
-from orchestrator.errors import BadGateway, BudgetExhausted, OrchestratorError, RateLimited, ServiceRefused
+from orchestrator.errors import (
+    BadGateway,
+    BudgetExhausted,
+    CircuitOpen,
+    OrchestratorError,
+    RateLimited,
+    ServiceRefused,
+)
+from orchestrator.models.common.call import CallContext
 from orchestrator.models.gateway.usage import UsageGroup, UsageKind
+from orchestrator.models.plans.orchestration import ServiceCall
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.store.gateway.gateway_calls import Reserved
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.timelines import TimelineStore
@@ -190,6 +200,28 @@ async def test_what_a_dead_process_left_open_is_counted_by_another_one(redis_url
         (item,) = (await up.usage(UsageGroup.AGENT)).items
         assert (item.key, item.requests, item.total_tokens) == ("echo", 1, 25)
     assert list(service.done) == [call.call_id]
+
+
+async def test_a_call_in_doubt_is_asked_for_as_soon_as_the_breaker_of_its_service_lets_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, attempt, refused = Service(), ServiceCoordinator.attempt, 0
+
+    @asynccontextmanager
+    async def open_at_first(self: ServiceCoordinator, step: ServiceCall, call: CallContext) -> AsyncIterator[Any]:
+        nonlocal refused
+        if refused < 9:  # after so many looks, an answer that failed would be asked for again in two minutes
+            refused += 1
+            raise CircuitOpen("Query is left alone.", retry_after_ms=1)
+        async with attempt(self, step, call) as attempted:
+            yield attempted
+
+    monkeypatch.setattr(ServiceCoordinator, "attempt", open_at_first)
+    async with rig(redis_url, service, lease=0.3) as up:
+        await up.gateway.calls.store.reserve(up.gateway.reader.call(CTX, UsageKind.GENERATE, QUESTION))
+        await up.settled()
+        assert (await up.usage()).totals.total_tokens == 25
+    assert (refused, len(service.done)) == (9, 1)
 
 
 async def test_a_process_that_stops_leaves_its_calls_to_the_others_at_once(redis_url: str) -> None:
