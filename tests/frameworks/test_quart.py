@@ -92,7 +92,7 @@ def test_a_proxy_gives_its_object(name: str) -> None:
     need(hasattr(LocalProxy, "_get_current_object"), "werkzeug", "a proxy does not give its object")
 
 
-async def test_messages_that_nobody_reads_wait_in_the_network() -> None:
+async def test_unread_messages_wait_in_the_network() -> None:
     asked, enough = 0, trio.Event()
 
     async def receive() -> Any:

@@ -113,7 +113,7 @@ async def test_a_socket_ends_with_its_session(stage: Stage) -> None:
         assert await client.close_code() == 1000
 
 
-async def test_a_client_that_never_reads_is_dropped_and_delays_nobody(
+async def test_a_client_that_never_reads_is_dropped_and_delays_no_other(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(closing, "CLOSE_SECONDS", 0.2)

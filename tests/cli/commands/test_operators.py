@@ -94,7 +94,7 @@ async def test_tables_fit_80_columns(fake: Operators, tmp_path: Path, command: s
     assert [json.loads(line)["tenant_id"] for line in piped.out.splitlines()] == ["acme", "a-tenant-with-a-name"]
 
 
-async def test_what_is_not_there_ends_with_3(fake: Operators, tmp_path: Path) -> None:
+async def test_what_is_not_found_exits_with_3(fake: Operators, tmp_path: Path) -> None:
     for command in ("queues show x", "tenants show x", "dlq list x", "dlq show x 1-0", "tasks replay x"):
         assert (await fake.run(tmp_path, *command.split())).code == 3, command
 
@@ -159,7 +159,7 @@ async def test_a_drain_that_puts_aside_at_once_and_later_is_wrong_usage(fake: Op
 
 
 @pytest.mark.parametrize(("code", "hint"), [("ORCH_TENANT_002", "drains"), ("ORCH_TENANT_001", "paused")])
-def test_who_is_refused_by_a_drained_tenant_hears_what_would_help(code: str, hint: str) -> None:
+def test_a_refusal_of_a_drained_tenant_suggests_a_resume(code: str, hint: str) -> None:
     error = {"message": "The tenant is draining and takes no new work.", "retry_after_ms": 30_000, "code": code}
     failure = failures.refusal(503, error)
     assert hint in failure.hint
@@ -242,7 +242,7 @@ async def test_a_number_that_json_does_not_have_is_wrong_usage(fake: Operators, 
     assert f"'{number}' is no value of weight" in ended.err
 
 
-async def test_processes_are_told_to_programs_as_the_service_tells_them(fake: Operators, tmp_path: Path) -> None:
+async def test_nodes_are_printed_for_programs_as_the_service_returns_them(fake: Operators, tmp_path: Path) -> None:
     load = {"in_hand": 1, "slots": 100, "ends_per_second": 0.5}
     node = {"node": "n1", "heartbeat_age_ms": 20, "live": True}
     fake.answers["orchestrator.nodes"] = [{"items": [node | {"load": load}]}]

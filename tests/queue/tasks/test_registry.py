@@ -67,7 +67,7 @@ async def ended(stage: Stage, message: dict[str, Any]) -> Task:
     return task
 
 
-async def test_a_task_that_is_no_turn_leaves_the_session_alone_that_its_message_names(redis_url: str) -> None:
+async def test_a_plain_task_leaves_the_session_of_its_message_alone(redis_url: str) -> None:
     async with open_stage(redis_url) as stage:
         session = await stage.session()
         payload = {"agent_id": "echo", "content": "say hello", "message_id": "m1"}
@@ -77,7 +77,7 @@ async def test_a_task_that_is_no_turn_leaves_the_session_alone_that_its_message_
         assert (await stage.ended(session, await stage.say(session, "say b"))).status is TaskStatus.COMPLETED
 
 
-async def test_a_session_hears_of_a_task_that_nothing_here_runs(redis_url: str) -> None:
+async def test_a_session_is_told_of_a_task_of_an_unknown_kind(redis_url: str) -> None:
     async with open_stage(redis_url) as stage:
         session = await stage.session()
         task = await ended(stage, written(session, "of.tomorrow", {}))

@@ -104,7 +104,7 @@ async def test_a_failed_turn_leaves_its_session_in_error_and_a_dead_letter(stage
     assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.ACTIVE
 
 
-async def test_a_bug_in_a_turn_fails_the_turn_and_says_nothing_of_itself(stage: Stage) -> None:
+async def test_a_bug_in_a_turn_fails_the_turn_and_shows_no_detail(stage: Stage) -> None:
     session = await stage.session()
     task = await stage.ended(session, await stage.say(session, "crash"))
     assert task.error is not None
@@ -159,7 +159,7 @@ async def test_a_running_turn_is_cancelled_and_cancelling_twice_is_fine(stage: S
     assert await queue_is_empty(stage)
 
 
-async def test_a_message_of_somebody_else_can_not_be_cancelled(stage: Stage) -> None:
+async def test_a_message_of_another_user_can_not_be_cancelled(stage: Stage) -> None:
     session = await stage.session()
     accepted = await stage.say(session, "hold a")
     for other in (context(user="bob"), context(tenant="globex")):
@@ -268,7 +268,7 @@ async def test_two_processes_share_the_work_and_keep_the_order_of_every_session(
             assert answers == sorted(answers, key=lambda text: int(text.split("-")[1]))
 
 
-async def test_an_entry_that_nobody_understands_becomes_a_dead_letter_and_blocks_nothing(stage: Stage) -> None:
+async def test_an_unreadable_entry_becomes_a_dead_letter_and_blocks_nothing(stage: Stage) -> None:
     await stage.redis.sadd(stage.keys.tenants, "acme")
     await stage.redis.xadd(stage.keys.lane("acme", Lane.HIGH), {"what": "is this"})
     await stage.redis.xadd(stage.keys.lane("acme", Lane.HIGH), {"task_id": "unknown", "message": "{"})
@@ -296,7 +296,7 @@ async def test_an_idle_session_pauses_and_wakes_up_with_the_next_message(redis_u
         assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.ACTIVE
 
 
-async def test_work_that_nobody_was_woken_for_is_found_by_the_sweep(redis_url: str) -> None:
+async def test_work_without_a_wake_up_is_found_by_the_sweep(redis_url: str) -> None:
     async with open_stage(redis_url, consume=False) as stage:
         session = await stage.session()
         accepted = await stage.say(session, "say a")
@@ -307,7 +307,7 @@ async def test_work_that_nobody_was_woken_for_is_found_by_the_sweep(redis_url: s
             nursery.cancel_scope.cancel()
 
 
-async def test_a_task_of_a_type_that_nobody_knows_becomes_a_dead_letter(redis_url: str) -> None:
+async def test_a_task_of_an_unknown_type_becomes_a_dead_letter(redis_url: str) -> None:
     async with open_stage(redis_url, consume=False) as stage:
         entry = await stage.redis.xadd(stage.keys.lane("acme", Lane.LOW), {"task_id": "t-1", "message": "{}"})
         record = _RECORD_OF_UNKNOWN_TYPE | {"entry": entry}
@@ -333,7 +333,7 @@ _RECORD_OF_UNKNOWN_TYPE = {
 }
 
 
-async def test_what_is_claimed_while_a_stop_begins_is_handed_back_with_the_rest(
+async def test_a_task_claimed_while_a_stop_begins_is_handed_back_with_the_rest(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = TaskStore.claim

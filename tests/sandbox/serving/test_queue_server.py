@@ -1,4 +1,4 @@
-"""The sandbox behind its queues: real requests, faults, repeated keys, and what nobody waits for."""
+"""The sandbox behind its queues: real requests, faults, repeated keys, and abandoned requests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -139,7 +139,7 @@ async def test_a_late_answer_comes(redis_url: str) -> None:
         assert (await here.ask("tool_registry", "list"))["payload"]["tools"]
 
 
-async def test_what_nobody_waits_for_is_stopped_and_leaves_the_queue(redis_url: str) -> None:
+async def test_an_abandoned_request_is_stopped_and_leaves_the_queue(redis_url: str) -> None:
     async with house(redis_url) as here:
         here.sandbox.faults.add(InjectedFault(InjectedFaultKind.HANG))
         with pytest.raises(CallTimeout):

@@ -190,7 +190,7 @@ async def test_a_call_whose_answer_is_lost_is_asked_for_again_until_its_usage_is
     assert len(service.done) == 1
 
 
-async def test_what_a_dead_process_left_open_is_counted_by_another_one(redis_url: str) -> None:
+async def test_a_call_left_open_by_a_dead_process_is_counted_by_another(redis_url: str) -> None:
     service = Service()
     async with rig(redis_url, service, lease=0.6) as up:
         call = up.gateway.reader.call(CTX, UsageKind.GENERATE, {**QUESTION, "agent_id": "echo"})
@@ -312,7 +312,7 @@ async def test_prices_tell_the_cost_where_the_service_does_not(redis_url: str) -
 
 
 @pytest.mark.parametrize("step", range(1, 14))
-async def test_whoever_leaves_at_whatever_moment_is_counted(redis_url: str, step: int) -> None:
+async def test_a_call_cancelled_at_any_moment_is_counted(redis_url: str, step: int) -> None:
     """The asker is cancelled when it runs for the n-th time; the call is made whole, or was never made."""
     service = Service()
     async with rig(redis_url, service) as up:
@@ -376,9 +376,7 @@ async def test_a_call_of_a_turn_belongs_to_its_user_and_session_and_stands_in_it
 
 
 @pytest.mark.parametrize("damaged", ["calls", "call", "budget"])
-async def test_a_tenant_whose_keys_are_damaged_keeps_no_others_from_being_looked_after(
-    redis_url: str, damaged: str
-) -> None:
+async def test_the_damaged_keys_of_one_tenant_do_not_stop_the_reconciler(redis_url: str, damaged: str) -> None:
     service = Service()
     async with serve(service) as url, gateway_at(redis_url, url, lease=0.3) as up:
         for tenant_id in ("acme", "globex"):

@@ -1,4 +1,4 @@
-"""Doing again what has ended, and taking queued work elsewhere."""
+"""Replays of ended tasks and dead letters, and transfers of queued work."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -87,6 +87,6 @@ async def test_what_a_tenant_may_spend_is_configured_shown_audited_and_taken_bac
     assert shown.models == {"a:b": SpendingLimits(tokens_month=9)}
 
 
-async def test_a_tenant_that_nobody_knows_is_not_found(tenants: TenantService) -> None:
+async def test_an_unknown_tenant_is_not_found(tenants: TenantService) -> None:
     with pytest.raises(NotFound):
         await tenants.get("nobody")

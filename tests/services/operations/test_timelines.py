@@ -117,7 +117,7 @@ async def test_a_task_at_its_tenants_bound_says_so(stage: Stage) -> None:
     await stage.ended(second, accepted)
 
 
-async def test_why_a_strangers_task_waits_is_not_told(stage: Stage) -> None:
+async def test_the_wait_reason_of_another_users_task_is_not_shown(stage: Stage) -> None:
     session = await stage.session()
     accepted = await stage.say(session, "say a")
     with pytest.raises(NotFound):
@@ -149,7 +149,7 @@ async def test_a_process_that_leaves_takes_its_load_with_it(redis_url: str) -> N
         assert await stage.redis.hlen(stage.keys.loads) == 0
 
 
-async def test_what_a_process_of_another_version_says_is_left_out(stage: Stage) -> None:
+async def test_the_load_of_a_process_of_another_version_is_left_out(stage: Stage) -> None:
     await stage.redis.zadd(stage.keys.nodes, {"future": 9e12})
     await stage.redis.hset(stage.keys.loads, "future", '{"unknown": 1}')
     nodes = await stage.queue.nodes.list(6000)

@@ -96,7 +96,7 @@ async def test_budgets_and_ledger_agree_with_what_was_done(books: Books, seed: i
     assert totals.unsettled_tokens == books.unsettled
 
 
-async def test_doubts_are_taken_when_their_lease_is_over_and_by_one_alone(books: Books) -> None:
+async def test_calls_in_doubt_are_taken_after_their_lease_by_one_process(books: Books) -> None:
     await books.reserve(Random(1))
     ((call_id, call),) = books.open.items()
     none, wait_ms = await books.calls.take_doubts("acme", 10, 60_000)

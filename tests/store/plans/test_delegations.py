@@ -1,4 +1,4 @@
-"""Waiting for answers: whenever they come, once, from whoever has the token, and to nobody's loss."""
+"""Waits for answers: each answer is taken once, from the holder of the token, and never lost."""
 
 from collections.abc import AsyncIterator
 
@@ -53,7 +53,7 @@ async def test_the_first_answer_counts(desk: Desk) -> None:
     assert await desk.idle()
 
 
-async def test_only_the_token_of_the_task_is_heard(desk: Desk) -> None:
+async def test_only_the_token_of_the_task_is_accepted(desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim)
     await desk.park(claim)
@@ -187,7 +187,7 @@ async def test_a_task_that_was_asked_to_stop_is_not_put_aside(desk: Desk) -> Non
     assert (await desk.claim()).cancel_reason == "cancelled"
 
 
-async def test_a_task_that_ends_before_its_service_leaves_word_for_it(desk: Desk) -> None:
+async def test_a_task_that_ends_before_its_service_leaves_a_cancel_for_it(desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim)
     undo = a_task(type=MessageType("delegation", "cancel"), payload={"task_id": claim.task_id}, priority=1)
@@ -200,7 +200,7 @@ async def test_a_task_that_ends_before_its_service_leaves_word_for_it(desk: Desk
     assert (delegation.service, delegation.execution_id, delegation.ended) == ("workflow_engine", "x1", False)
 
 
-async def test_a_task_whose_services_have_answered_leaves_no_word(desk: Desk) -> None:
+async def test_a_task_whose_services_have_answered_leaves_no_cancel(desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim)
     await desk.delegations.note_sent(claim, "a", "x1", a_task())

@@ -37,7 +37,7 @@ async def away(redis: Redis, *command: object) -> RedisAway:
     return caught.value
 
 
-async def test_a_server_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+async def test_a_missing_server_fails_at_once(tmp_path: Path) -> None:
     with pytest.raises(RedisAway) as caught:
         async with open_redis(f"unix://{tmp_path}/nobody.sock"):
             pytest.fail("it connected")
@@ -163,7 +163,7 @@ async def test_a_process_that_was_busy_does_not_blame_the_server(redis_url: str)
 @pytest.mark.parametrize(
     "nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n", b"$-7\r\n", b"\x00" * 100, b"%1\r\n*0\r\n+\r\n"]
 )
-async def test_a_peer_that_talks_nonsense_is_left(gate: Gate, nonsense: bytes) -> None:
+async def test_a_peer_with_malformed_replies_is_left(gate: Gate, nonsense: bytes) -> None:
     async with open_redis(gate.url) as redis:
         await redis.set("key", "value")
         await gate.say(nonsense)

@@ -16,7 +16,7 @@ async def clients_until(redis: Redis, count: int, command: str) -> None:
     await eventually(f"{count} clients are in {command}", blocked, lambda found: found == count)
 
 
-async def test_a_blocking_command_holds_nobody_else_up(redis_url: str) -> None:
+async def test_a_blocking_command_delays_no_other(redis_url: str) -> None:
     async with open_redis(redis_url) as redis, redis.dedicated() as own, trio.open_nursery() as nursery:
 
         async def push() -> None:

@@ -36,7 +36,7 @@ async def test_messages_come_in_order_from_what_is_followed(redis_url: str) -> N
         assert await anext(subscriber) == Message(b"b", b"\xff")
 
 
-async def test_what_is_left_is_confirmed_and_silent(redis_url: str) -> None:
+async def test_a_channel_that_is_left_is_confirmed_and_silent(redis_url: str) -> None:
     async with following(redis_url, "a", "b") as (redis, subscriber):
         await subscriber.unsubscribe("a", "never followed")
         assert await redis.publish("a", "no") == 0

@@ -7,7 +7,7 @@ from orchestrator.store.tasks.tasks import GROUP
 from tests.store.desk import open_desk
 
 
-async def test_who_is_gone_is_forgotten_once_nothing_is_left_in_hand(
+async def test_a_gone_consumer_is_removed_once_nothing_is_pending(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_desk(redis_url) as desk:
