@@ -6,7 +6,6 @@ and ours agree in the end.
 """
 
 from contextlib import AbstractContextManager
-from secrets import token_hex
 from typing import Final
 
 import structlog
@@ -137,7 +136,7 @@ class Reconciler:
             call.tenant_id,
             call.correlation_id,
             new_id(),
-            TraceContext(token_hex(16), token_hex(8)),
+            TraceContext.new(),
             trio.current_time() + ASK_SECONDS,
             call.call_id,
         )
