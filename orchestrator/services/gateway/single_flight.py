@@ -67,7 +67,7 @@ class Flight:
 
 
 @frozen
-class Codec:
+class AnswerCodec:
     """How answers of a kind are kept: `pack` gives None for one that is not."""
 
     pack: Callable[[Any], bytes | None]
@@ -121,7 +121,7 @@ class SingleFlight:
         return (await _landing([flight]))[0].value
 
     async def obtain(
-        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: Codec, fetch: Fetch
+        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: AnswerCodec, fetch: Fetch
     ) -> list[Shared]:
         """Return the answers with these digests.
 
@@ -150,7 +150,7 @@ class SingleFlight:
         ]
 
     async def anew(
-        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: Codec, fetch: Fetch
+        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: AnswerCodec, fetch: Fetch
     ) -> list[Shared]:
         """Ask for answers although they are kept, and keep them instead; as `obtain` does otherwise."""
 
@@ -162,7 +162,7 @@ class SingleFlight:
         return [Shared(answer, AnswerOrigin.ASKED) for answer in await self.apart(work)]
 
     async def keep(
-        self, tenant_id: str, kind: UsageKind, answers: Mapping[str, Any], codec: Codec, holder: str
+        self, tenant_id: str, kind: UsageKind, answers: Mapping[str, Any], codec: AnswerCodec, holder: str
     ) -> None:
         """Keep answers by their digests and end the leases of `holder`; where the store is away, they are not kept."""
         packed = [(digest, None if answer is None else codec.pack(answer)) for digest, answer in answers.items()]
@@ -241,7 +241,7 @@ class _Leader:
     shared: SingleFlight
     tenant_id: str
     kind: UsageKind
-    codec: Codec
+    codec: AnswerCodec
     fetch: Fetch
     flights: Mapping[str, Flight]
     _holder: str = field(factory=new_id)

@@ -185,7 +185,7 @@ async def test_what_a_dead_process_left_open_is_counted_by_another_one(redis_url
     async with rig(redis_url, service, lease=0.6) as up:
         call = up.gateway.reader.call(CTX, UsageKind.GENERATE, {**QUESTION, "agent_id": "echo"})
         # It was reserved, and then there is silence.
-        assert await up.gateway.calls.store.reserve(call) == Reserved()
+        assert await up.gateway.reservations.store.reserve(call) == Reserved()
         await up.settled()
         (item,) = (await up.usage(UsageGroup.AGENT)).items
         assert (item.key, item.requests, item.total_tokens) == ("echo", 1, 25)
@@ -352,7 +352,7 @@ async def test_a_tenant_whose_keys_are_damaged_keeps_no_others_from_being_looked
         for tenant_id in ("acme", "globex"):
             ctx = evolve(CTX, principal=evolve(CTX.principal, tenant_id=tenant_id))
             call = up.gateway.reader.call(ctx, UsageKind.GENERATE, {**QUESTION, "query": tenant_id})
-            await up.gateway.calls.store.reserve(call)
+            await up.gateway.reservations.store.reserve(call)
             if tenant_id == "acme":
                 today = f"{datetime.now(UTC):%Y%m%d}"
                 key = {
