@@ -369,7 +369,7 @@ async def test_a_tenant_whose_keys_are_damaged_keeps_no_others_from_being_looked
         )
         # As long as this one is up, it comes by again.
         call = up.gateway.reader.call(ctx, UsageKind.GENERATE, {**QUESTION, "query": "again"})
-        await up.gateway.calls.store.reserve(call)
+        await up.gateway.reservations.store.reserve(call)
         await eventually(
             "the other tenant's next call is settled too",
             lambda: up.redis.zcard(up.keys.calls("globex")),
