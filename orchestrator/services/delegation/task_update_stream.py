@@ -1,7 +1,6 @@
 """News of delegated work that come as messages of a queue, rather than as requests."""
 
 from collections.abc import Mapping
-from secrets import token_hex
 from typing import Any, Final
 
 import structlog
@@ -112,7 +111,7 @@ def _context(tenant_id: str, message: dict[str, Any]) -> RequestContext:
         principal=Principal(tenant_id, _SPEAKER, Role.SERVICE, frozenset(), float("inf")),
         request_id=new_id(),
         correlation_id=correlation_id if isinstance(correlation_id, str) and is_id(correlation_id) else new_id(),
-        trace=TraceContext(token_hex(16), token_hex(8)),
+        trace=TraceContext.new(),
     )
 
 

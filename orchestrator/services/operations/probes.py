@@ -1,6 +1,5 @@
 """How the services downstream are: asked at most once in a while, however often somebody asks for it."""
 
-from secrets import token_hex
 from typing import Final
 
 import trio
@@ -39,7 +38,7 @@ class Probe:
 
     async def _ask(self) -> str | None:
         request_id = new_id()
-        trace = TraceContext(token_hex(16), token_hex(8))
+        trace = TraceContext.new()
         try:
             # On nobody's behalf: there is no tenant.
             await self.transport.probe(

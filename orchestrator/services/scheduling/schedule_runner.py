@@ -5,7 +5,6 @@ and set. Session and message have idempotency keys made of schedule and moment: 
 another one does the same again, and finds what is there already.
 """
 
-from secrets import token_hex
 from typing import Final
 
 import structlog
@@ -103,7 +102,7 @@ def _context(schedule: Schedule, moment_ms: int) -> RequestContext:
         principal,
         request_id=new_id(),
         correlation_id=new_id(),
-        trace=TraceContext(token_hex(16), token_hex(8)),
+        trace=TraceContext.new(),
         idempotency_key=f"schedule:{schedule.schedule_id}:{moment_ms}",
         priority=PRIORITY,
     )

@@ -55,7 +55,7 @@ def result_of_agent(answer: ChatAnswer) -> dict[str, Any]:
 
 @frozen
 class CallAttempt:
-    """What `services.run.Run` asks for, within the run of a plan: without followers and past.
+    """An `Attempt` within an attempt at a plan: without followers and history.
 
     Args:
         plan: the run of the plan.

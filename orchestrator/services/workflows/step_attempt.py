@@ -28,7 +28,7 @@ class NoDelegations:
 
 @define
 class StepAttempt:
-    """What `services.run.Run` asks for, without followers, checkpoints and past.
+    """An `Attempt` without followers, checkpoints and history.
 
     Args:
         message: the question, as the message of a turn.

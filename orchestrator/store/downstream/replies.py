@@ -76,8 +76,8 @@ class Sent:
     entry_id: bytes
 
 
-class ReplyDesk:
-    """Sends requests, and hands out the replies; one serves the whole process.
+class RedisRequestQueues:
+    """Sends requests to the queues of services, and receives the replies; one object serves the whole process.
 
     Args:
         redis: the shared connection, which opens the one for replies too.

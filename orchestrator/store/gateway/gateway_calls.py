@@ -26,7 +26,7 @@ _LIMITS: Final = ("requests_minute", "tokens_minute", "tokens_day", "tokens_mont
 _RESERVE: Final = Script("gateway/reserve_call")
 _SETTLE: Final = Script("gateway/settle_call")
 _POSTPONE: Final = Script("gateway/postpone_calls")
-_DOUBTS: Final = Script("gateway/take_in_doubt")
+_TAKE: Final = Script("gateway/take_in_doubt")
 _MARK: Final = Script("scheduling/mark_due")
 _TENANTS: Final = Script("gateway/take_in_doubt_tenants")
 _DROP: Final = Script("gateway/drop_in_doubt_tenant")
@@ -162,7 +162,7 @@ class GatewayCalls(TenantStore):
         """Renew the leases of calls."""
         await self.run(_POSTPONE, tenant_id, self.lease_ms, *call_ids, keys=[self.keys.calls(tenant_id)])
 
-    async def doubt(self, tenant_id: str, call_id: str, delay_ms: int) -> None:
+    async def put_in_doubt(self, tenant_id: str, call_id: str, delay_ms: int) -> None:
         """Leave a call to whoever looks after it in `delay_ms`."""
         await self.run(_POSTPONE, tenant_id, delay_ms, call_id, keys=[self.keys.calls(tenant_id)])
         await self.mark(tenant_id, delay_ms)
@@ -180,15 +180,15 @@ class GatewayCalls(TenantStore):
         wait_ms, moment, *tenants = await _TENANTS(self.redis, keys=[self.keys.doubts], args=[count, hold_ms])
         return [tenant.decode() for tenant in tenants], moment, None if wait_ms < 0 else wait_ms
 
-    async def take_doubts(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[InDoubtCall], int | None]:
+    async def take_in_doubt(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[InDoubtCall], int | None]:
         """Take a tenant's calls in doubt; nobody else gets them for `hold_ms`.
 
         Returns:
             The calls; and the ms until the next one is due, None where no call is open.
         """
         keys = [self.keys.calls(tenant_id)]
-        wait_ms, *taken = await self.run(_DOUBTS, tenant_id, count, hold_ms, keys=keys)
-        return [_doubt(tenant_id, *one) for one in taken], None if wait_ms < 0 else wait_ms
+        wait_ms, *taken = await self.run(_TAKE, tenant_id, count, hold_ms, keys=keys)
+        return [_in_doubt(tenant_id, *one) for one in taken], None if wait_ms < 0 else wait_ms
 
     async def drop(self, tenant_id: str, moment: int) -> None:
         """Look after a tenant no more that was taken, and has no open calls."""
@@ -226,7 +226,7 @@ def _flat(record: Mapping[str, Any]) -> list[Any]:
     return [part for pair in record.items() for part in pair]
 
 
-def _doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> InDoubtCall:
+def _in_doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> InDoubtCall:
     fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
     text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
     call = GatewayCall(

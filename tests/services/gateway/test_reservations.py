@@ -195,7 +195,7 @@ async def test_a_call_left_open_by_a_dead_process_is_counted_by_another(redis_ur
     async with rig(redis_url, service, lease=0.6) as up:
         call = up.gateway.reader.call(CTX, UsageKind.GENERATE, {**QUESTION, "agent_id": "echo"})
         # It was reserved, and then there is silence.
-        assert await up.gateway.calls.store.reserve(call) == Reserved()
+        assert await up.gateway.reservations.store.reserve(call) == Reserved()
         await up.settled()
         (item,) = (await up.usage(UsageGroup.AGENT)).items
         assert (item.key, item.requests, item.total_tokens) == ("echo", 1, 25)
@@ -382,7 +382,7 @@ async def test_the_damaged_keys_of_one_tenant_do_not_stop_the_reconciler(redis_u
         for tenant_id in ("acme", "globex"):
             ctx = evolve(CTX, principal=evolve(CTX.principal, tenant_id=tenant_id))
             call = up.gateway.reader.call(ctx, UsageKind.GENERATE, {**QUESTION, "query": tenant_id})
-            await up.gateway.calls.store.reserve(call)
+            await up.gateway.reservations.store.reserve(call)
             if tenant_id == "acme":
                 today = f"{datetime.now(UTC):%Y%m%d}"
                 key = {
@@ -399,7 +399,7 @@ async def test_the_damaged_keys_of_one_tenant_do_not_stop_the_reconciler(redis_u
         )
         # As long as this one is up, it comes by again.
         call = up.gateway.reader.call(ctx, UsageKind.GENERATE, {**QUESTION, "query": "again"})
-        await up.gateway.calls.store.reserve(call)
+        await up.gateway.reservations.store.reserve(call)
         await eventually(
             "the other tenant's next call is settled too",
             lambda: up.redis.zcard(up.keys.calls("globex")),

@@ -28,7 +28,7 @@ from orchestrator.errors import (
 from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.downstream import replies as replies_module
-from orchestrator.store.downstream.replies import ReplyDesk
+from orchestrator.store.downstream.replies import RedisRequestQueues
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.calls import call_context
@@ -44,7 +44,7 @@ class House:
     """A desk, the transport of a service, and the service's own side."""
 
     redis: Redis
-    desk: ReplyDesk
+    desk: RedisRequestQueues
     transport: QueueTransport
     dropped: list[None]
 
@@ -77,7 +77,7 @@ class House:
 async def house(redis_url: str, timeout: float = 5.0) -> AsyncIterator[House]:
     dropped: list[None] = []
     async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
-        desk = ReplyDesk(redis, Keys(), "n1", lambda: dropped.append(None))
+        desk = RedisRequestQueues(redis, Keys(), "n1", lambda: dropped.append(None))
         await nursery.start(desk.run)
         transport = QueueTransport("tool_registry", ServiceSettings(timeout=timeout), desk)
         yield House(redis, desk, transport, dropped)

@@ -63,7 +63,7 @@ class House:
     async def doubts(self) -> list[InDoubtCall]:
         """What a process may take now."""
         tenants, _, _ = await self.calls.take_tenants(10, 1000)
-        return (await self.calls.take_doubts("acme", 10, 1000))[0] if "acme" in tenants else []
+        return (await self.calls.take_in_doubt("acme", 10, 1000))[0] if "acme" in tenants else []
 
 
 @pytest.fixture
