@@ -218,7 +218,7 @@ async def test_a_call_in_doubt_is_asked_for_as_soon_as_the_breaker_of_its_servic
 
     monkeypatch.setattr(ServiceCoordinator, "attempt", open_at_first)
     async with rig(redis_url, service, lease=0.3) as up:
-        await up.gateway.calls.store.reserve(up.gateway.reader.call(CTX, UsageKind.GENERATE, QUESTION))
+        await up.gateway.reservations.store.reserve(up.gateway.reader.call(CTX, UsageKind.GENERATE, QUESTION))
         await up.settled()
         assert (await up.usage()).totals.total_tokens == 25
     assert (refused, len(service.done)) == (9, 1)
