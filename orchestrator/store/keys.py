@@ -1,4 +1,4 @@
-"""The names of all keys in Redis. Nobody writes a key by hand.
+"""The names of all keys in Redis; no other module writes a key.
 
 With `hash_tags` the tenant stands in braces, so that Redis Cluster keeps all keys of a tenant in one slot.
 """
@@ -195,7 +195,7 @@ class Keys:
         return f"orchestrator:call:{self.tenant(tenant_id)}:{call_id}"
 
     def calls(self, tenant_id: str) -> str:
-        """Sorted set: the tenant's open calls by the moment (ms) at which somebody has to look after them."""
+        """Sorted set: the tenant's open calls by the moment (ms) at which they have to be looked after."""
         return f"orchestrator:calls:{self.tenant(tenant_id)}"
 
     def default_models(self, tenant_id: str) -> str:
@@ -217,7 +217,7 @@ class Keys:
         return f"{service}:tasks:{self.tenant(tenant_id)}"
 
     def service_cancel(self, service: str) -> str:
-        """Channel: requests of a service that nobody waits for any more."""
+        """Channel: requests of a service that were withdrawn."""
         return f"{service}:cancel"
 
     def replies(self, node: str) -> str:
@@ -265,7 +265,7 @@ class Keys:
     revocation_channel: str = "orchestrator:revoked"
     """Channel: every revocation as it is made."""
     answer_channel: str = "orchestrator:answered"
-    """Channel: the key of an answer that somebody waits for, and that is there now, or never will be."""
+    """Channel: the key of an answer that is waited for, and that is there now, or never will be."""
     notification_channel: str = "orchestrator:notified"
     """Channel: a user, or a tenant's every user, is notified."""
     catalog_channel: str = "orchestrator:catalog"

@@ -65,7 +65,7 @@ class PlanTasks:
     watch: EngineWatch
 
     async def __call__(self, running: RunningTask) -> None:
-        """Run a claimed workflow to its end, or until it waits for somebody.
+        """Run a claimed workflow to its end, or until it waits for an answer.
 
         Raises:
             FencedOut: another process has taken the task over.

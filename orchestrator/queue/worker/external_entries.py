@@ -1,4 +1,4 @@
-"""Entries that somebody has written into a lane by hand: a task where they are one, a dead letter otherwise."""
+"""Entries that other programs have written into a lane: a task where they are one, a dead letter otherwise."""
 
 from typing import Final
 

@@ -38,7 +38,7 @@ class SweptTenant:
 
 @frozen
 class Sweeper:
-    """Finds work that nobody was woken for, leases that ran out, delayed tasks without timer, and idle sessions."""
+    """Finds work whose wake-up was lost, leases that ran out, delayed tasks without timer, and idle sessions."""
 
     services: QueueServices
     free_slots: Callable[[], int]

@@ -65,7 +65,7 @@ class AgentService:
         return _details(agent, whole=ctx.principal.sees_whole_tenant)
 
     async def feedback(self, ctx: RequestContext, given: AgentFeedback) -> tuple[FeedbackTaken, bool]:
-        """Hand on what somebody thinks of an answer, or of a session.
+        """Pass on a user's rating of an answer, or of a session.
 
         Returns:
             What was handed on, and whether an earlier request with the same idempotency key had done so.

@@ -9,7 +9,7 @@ from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Ca
 from orchestrator.services.tasks.task_kinds import TaskKind
 
 CANCELLABLE: Final = frozenset({"agent_execution", "workflow_engine"})
-"""Services that can be told that nobody wants their work any more."""
+"""Services that can be told to stop their work."""
 CANCEL_TASK: Final = TaskKind(MessageType("delegation", "cancel"), priority=1)
 """Of the tasks that tell them."""
 GRACE_MS: Final = 600_000
@@ -66,4 +66,4 @@ def result_of(answer: CallAnswer) -> Any:
     """
     if answer.status is AnswerStatus.COMPLETED:
         return answer.result
-    raise InternalFault("The call failed, and nobody said why.") if answer.error is None else revive(answer.error)
+    raise InternalFault("The call failed without a reason.") if answer.error is None else revive(answer.error)

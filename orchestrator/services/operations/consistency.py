@@ -59,7 +59,7 @@ class ConsistencyChecker:
     Args:
         store: reads and mends them.
         reservations: reads and mends those of the gateway.
-        ready: wakes schedulers for work that nobody was woken for.
+        ready: wakes schedulers for work whose wake-up was lost.
         due: sets timers that are missing.
         pause_after_ms: idle time until a session is paused.
     """
@@ -117,7 +117,7 @@ class ConsistencyChecker:
             yield Violation(ViolationKind.NOT_TIMED, tenant_id, "has delayed tasks, but no timer is set for the next")
         if await _lasts(lambda: self.reservations.not_doubted(tenant_id)):
             yield Violation(
-                ViolationKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that nobody looks after"
+                ViolationKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that no process looks after"
             )
 
     async def _mend(self, tenant_id: str, fault: Violation) -> Violation:

@@ -35,7 +35,7 @@ _READ_AT_ONCE: Final = 200
 REPLAYED_AT_ONCE: Final = 100
 """Dead letters that one request replays at most."""
 REPLAY_SECONDS: Final = 10.0
-"""How long one request replays at most: whoever wants more asks again."""
+"""How long one request replays at most; the rest is replayed by another request."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""How the services downstream are: asked at most once in a while, however often somebody asks for it."""
+"""How the services downstream are: asked at most once in a while, however often it is requested."""
 
 from typing import Final
 
@@ -40,7 +40,7 @@ class Probe:
         request_id = new_id()
         trace = TraceContext.new()
         try:
-            # On nobody's behalf: there is no tenant.
+            # On behalf of no tenant.
             await self.transport.probe(
                 CallContext("", request_id, request_id, trace, trio.current_time() + PROBE_SECONDS)
             )

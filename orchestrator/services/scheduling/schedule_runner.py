@@ -24,7 +24,7 @@ from orchestrator.store.scheduling.schedules import DueSchedule, ScheduleStore
 _log = structlog.get_logger("orchestrator.services.scheduling.schedule_runner")
 
 PRIORITY: Final = 5
-"""Nobody sits and waits for a schedule: its turns queue in the normal lane, behind those of people."""
+"""No user waits for a schedule: its turns queue in the normal lane, behind those of users."""
 LATE_MS: Final = 60_000
 """A run that is later than this was missed."""
 

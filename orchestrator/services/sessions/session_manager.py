@@ -204,7 +204,7 @@ class SessionManager:
         )
 
     async def connected(self, ctx: RequestContext, session_id: str) -> Session:
-        """Note that somebody opened a socket: a new or suspended session becomes active.
+        """Note that a socket was opened: a new or suspended session becomes active.
 
         Raises:
             NotFound, SessionClosed

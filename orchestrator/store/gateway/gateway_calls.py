@@ -1,7 +1,7 @@
 """Open calls of the gateway: what is reserved for each, and what is needed to ask again.
 
 A call is open from its reservation until what it has spent is counted. Its process looks after it, under a lease; a
-call whose lease runs out is in doubt, and belongs to whoever takes it then.
+call whose lease runs out is in doubt, and belongs to the process that takes it then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ class Reserved:
     """A call may be made."""
 
     joined: bool = False
-    """It is open already: somebody else makes it too, or is about to ask for it."""
+    """It is open already: another caller makes it too, or is about to ask for it."""
     settled: bool = False
     """It was made and counted before: nothing is reserved, and nothing will be counted."""
 
@@ -78,7 +78,7 @@ class GatewayCalls(TenantStore):
         """Open a call, if rates and budgets allow it.
 
         Raises:
-            StoreUnavailable: it may or may not be open; whoever takes it as a doubt finds out.
+            StoreUnavailable: it may or may not be open; the reconciler finds out.
         """
         record = {
             "agent": call.payer.agent_id,
@@ -132,7 +132,7 @@ class GatewayCalls(TenantStore):
         return await self._end(call, CallEnding.RELEASED)
 
     async def give_up(self, call: GatewayCall) -> bool:
-        """End a call of which nobody knows what it has spent: its estimate is kept apart; raises as `settle` does."""
+        """End a call whose usage is unknown: its estimate is kept apart; raises as `settle` does."""
         return await self._end(call, CallEnding.GIVEN_UP)
 
     async def _end(
@@ -163,16 +163,16 @@ class GatewayCalls(TenantStore):
         await self.run(_POSTPONE, tenant_id, self.lease_ms, *call_ids, keys=[self.keys.calls(tenant_id)])
 
     async def put_in_doubt(self, tenant_id: str, call_id: str, delay_ms: int) -> None:
-        """Leave a call to whoever looks after it in `delay_ms`."""
+        """Leave a call to the reconciler in `delay_ms`."""
         await self.run(_POSTPONE, tenant_id, delay_ms, call_id, keys=[self.keys.calls(tenant_id)])
         await self.mark(tenant_id, delay_ms)
 
     async def mark(self, tenant_id: str, delay_ms: int) -> None:
-        """Say that somebody has to look after a tenant's calls in `delay_ms`, or earlier."""
+        """Have a tenant's calls looked after in `delay_ms`, or earlier."""
         await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, delay_ms])
 
     async def take_tenants(self, count: int, hold_ms: int) -> tuple[Sequence[str], int, int | None]:
-        """Take the tenants whose calls somebody has to look after; nobody else gets them for `hold_ms`.
+        """Take the tenants whose calls have to be looked after; no other process gets them for `hold_ms`.
 
         Returns:
             The tenants; the moment that `drop` wants; and the ms until the next of the others is due, if any.
@@ -181,7 +181,7 @@ class GatewayCalls(TenantStore):
         return [tenant.decode() for tenant in tenants], moment, None if wait_ms < 0 else wait_ms
 
     async def take_in_doubt(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[InDoubtCall], int | None]:
-        """Take a tenant's calls in doubt; nobody else gets them for `hold_ms`.
+        """Take a tenant's calls in doubt; no other process gets them for `hold_ms`.
 
         Returns:
             The calls; and the ms until the next one is due, None where no call is open.
@@ -197,7 +197,7 @@ class GatewayCalls(TenantStore):
     async def _open(self, call: GatewayCall, *args: object) -> Any:
         """Reserve, and have the tenant looked after when the lease of its call runs out.
 
-        Both are sent at once, the mark last: whoever drops the tenant meanwhile has seen the call, or sees the mark.
+        Both are sent at once, the mark last: a process that drops the tenant has seen the call, or sees the mark.
         """
         keys, tenant_id = self._keys(call), call.tenant_id
         first = [self.keys.lane(tenant_id, Lane.NORMAL), *keys]

@@ -1,4 +1,4 @@
-"""Calls that tasks have handed on: registered before they are sent, answered by whoever has their token."""
+"""Delegated calls: registered before they are sent, answered with their token."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -44,7 +44,7 @@ class Delegation:
     ended: bool
     """Whether the service is done with it."""
     cancellable: bool
-    """Whether the service can be told that nobody wants it any more."""
+    """Whether the service can be told to stop."""
 
 
 @frozen

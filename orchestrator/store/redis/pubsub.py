@@ -23,7 +23,7 @@ from orchestrator.store.redis.wire import Counters, Wire
 
 _BUFFER: Final = 4096
 _HEARTBEAT: Final = 15.0
-"""Seconds between PINGs, without which nobody would notice that a server is gone that has nothing to say."""
+"""Seconds between PINGs, without which a server that is gone would look like one that has nothing to say."""
 
 
 @frozen

@@ -32,7 +32,7 @@ class Enqueued(StrEnum):
 
 @frozen
 class ExternalEntry:
-    """An entry of a lane without a record: somebody has written it by hand."""
+    """An entry of a lane without a record: another program has written it."""
 
     tenant_id: str
     lane: Lane
@@ -114,7 +114,7 @@ class EnqueueStore(TenantStore):
             error: JSON: why.
             kept: what is kept of what it held.
         """
-        # Somebody wrote it by hand: it may be of any length.
+        # Another program wrote it: it may be of any length.
         task_id = external_entry.fields.get(b"task_id", b"")[:_ID_BYTES]
         await self.run(_BURY, external_entry.tenant_id, external_entry.lane, external_entry.entry, task_id, error, kept)
 

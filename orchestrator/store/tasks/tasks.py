@@ -88,7 +88,7 @@ class Retry:
     error: bytes
     """JSON: why it failed."""
     body: bytes
-    """Of the event that tells it; empty: nobody is told."""
+    """Of the event that tells it; empty: nothing is told."""
     event: str = "chat.status_update"
 
 
@@ -134,7 +134,7 @@ class TaskStore(TaskRecords):
         return *read_claims(tenant_id, reply[1:]), bool(reply[0])
 
     async def renew(self, tenant_id: str, node: str, claims: Sequence[Claim]) -> set[str]:
-        """Renew the leases of `claims`; returns the ids of those that somebody else has taken."""
+        """Renew the leases of `claims`; returns the ids of those that another process has taken."""
         pairs = (part for claim in claims for part in (claim.task_id, claim.attempt))
         return {task_id.decode() for task_id in await self.run(_RENEW, tenant_id, node, *pairs)}
 
@@ -225,7 +225,7 @@ class TaskStore(TaskRecords):
             requests: name and body of the event that asks for the answer, by call, where one does.
 
         Returns:
-            The moment (ms) at which the first is given up; 0 where one has been answered already, or somebody wants the
+            The moment (ms) at which the first is given up; 0 where one has been answered already, or a user wants the
             task stopped: then it is claimable.
 
         Raises:
@@ -257,7 +257,7 @@ class TaskStore(TaskRecords):
         return held(reply)
 
     async def expire(self, tenant_id: str, count: int, expiry: Expiry, retention: Retention) -> tuple[int, bool]:
-        """Give up turns that nobody has started in time, among the first `count` of each lane.
+        """Give up turns that were not started in time, among the first `count` of each lane.
 
         Returns how many, and whether another turn became claimable.
         """

@@ -144,7 +144,7 @@ def test_an_expression_is_found_in_a_sentence(text: str, expression: str | None)
         ({"status": "success"}, "Declined, so nothing was done: sell it"),
         (
             {"status": "error", "error_message": "The client did not answer in time."},
-            "Timed out: nobody confirmed in time, so nothing was done: sell it",
+            "Timed out: it was not confirmed in time, so nothing was done: sell it",
         ),
         ({"status": "error", "error_message": "No screen."}, "Not confirmed (No screen), so nothing was done: sell it"),
     ],
