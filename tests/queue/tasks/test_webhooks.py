@@ -351,11 +351,11 @@ async def test_a_receiver_that_is_gone_holds_up_no_drain_and_is_tried_on_after_a
         batch = await told.create("say 1")
         await told.batches.reaches(batch, lambda now: bool(now.callback and now.callback.last_error))
         stage = told.batches.stage
-        await told.tenants.look("acme", TenantState.DRAINING)
+        await told.tenants.change_state("acme", TenantState.DRAINING)
         assert await told.tenants.advance("acme", KNOWN_KINDS.passed_over_by_drains) is TenantState.DRAINED
         assert (await audit(stage)).faults == []
         [due] = [fields[b"due"] for _, fields in await stage.redis.xrange(stage.keys.parked("acme"))]
-        await told.tenants.look("acme", TenantState.ACTIVE)
+        await told.tenants.change_state("acme", TenantState.ACTIVE)
         assert await told.tenants.advance("acme", KNOWN_KINDS.passed_over_by_drains) is TenantState.ACTIVE
         [(_, again)] = await stage.redis.zrange(stage.keys.delayed("acme"), 0, -1, withscores=True)
         assert again == float(due)

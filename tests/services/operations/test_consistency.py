@@ -62,7 +62,7 @@ async def test_every_task_is_in_exactly_one_place_wherever_it_is(stage: Stage) -
     waiting = await stage.say(other, "tool")
     await stage.turns.have_begun("hold b", "tool")
     await stage.becomes(other, waiting, TaskStatus.WAITING)
-    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.PAUSED)
+    await TenantStates(stage.redis, stage.keys, 100).change_state("acme", TenantState.PAUSED)
     await stage.say(third, "say d")
     found = await audit(stage)
     assert found.faults == []
@@ -82,13 +82,13 @@ async def test_a_check_while_work_goes_on_finds_no_violation(stage: Stage) -> No
 
 
 async def test_a_task_that_is_nowhere_is_put_back_and_runs(stage: Stage) -> None:
-    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.PAUSED)
+    await TenantStates(stage.redis, stage.keys, 100).change_state("acme", TenantState.PAUSED)
     session = await stage.session()
     accepted = await stage.say(session, "say a")
     await stage.redis.delete(stage.keys.lane("acme", Lane.HIGH))
     assert await kinds(stage) == {ViolationKind.LOST}
     assert (await repair(stage)).balances
-    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.ACTIVE)
+    await TenantStates(stage.redis, stage.keys, 100).change_state("acme", TenantState.ACTIVE)
     await stage.queue.ready.mark("acme")
     assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
 

@@ -98,7 +98,7 @@ async def test_a_turn_behind_another_one_waits_for_its_session(stage: Stage) -> 
 
 async def test_a_task_of_a_paused_tenant_says_so_and_how_many_are_before_it(stage: Stage) -> None:
     first, second = await stage.session(), await stage.session()
-    await states_of(stage).look("acme", TenantState.PAUSED)
+    await states_of(stage).change_state("acme", TenantState.PAUSED)
     await stage.say(first, "say a")
     told = await why(stage, second, (await stage.say(second, "say b")).task_id)
     assert (told.reason, told.ahead) == (WaitReason.PAUSED, 1)
