@@ -337,11 +337,11 @@ async def test_a_stream_may_last_longer_than_one_silence() -> None:
     async def handler(_: Asked, stream: trio.SocketStream) -> None:
         await begin_stream(stream)
         for n in range(5):
-            await trio.sleep(0.08)
+            await trio.sleep(0.15)
             await send_lines(stream, {"n": n})
         await stream.send_all(b"0\r\n\r\n")
 
-    async with transport(handler, timeout=0.25) as under_test:
+    async with transport(handler, timeout=0.6) as under_test:
         assert len(await read(under_test)) == 5
         with pytest.raises(CallTimeout):
             await read(under_test, context(0.2))

@@ -228,7 +228,7 @@ async def test_a_stop_hands_back_what_does_not_finish_and_another_process_goes_o
 
 
 async def test_the_tasks_of_a_lost_process_are_taken_over_and_its_late_writes_do_not_count(redis_url: str) -> None:
-    settings = evolve(SETTINGS, node_timeout=0.3)
+    settings = evolve(SETTINGS, node_timeout=0.6)
     async with open_stage(redis_url, settings, consume=False) as zombie:
         session = await zombie.session()
         accepted = await zombie.say(session, "say a")
