@@ -12,8 +12,8 @@ from orchestrator.errors import NotFound, TransitionRefused, Unprocessable
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.unset import UNSET
 from orchestrator.models.operations.tenant import (
-    UNCHANGED,
     CallbackSecret,
     DrainMode,
     DrainRequest,
@@ -113,7 +113,7 @@ class TenantService:
             NotFound: it never had a session.
         """
         await self.must_be_known(tenant_id)
-        changes = {name: value for name, value in asdict(settings).items() if value != UNCHANGED or value is False}
+        changes = {name: value for name, value in asdict(settings).items() if value is not UNSET}
         changes |= _model_limits(changes.pop("models"))
         fair_users = changes.pop("fair_users")
         if fair_users is not None:
