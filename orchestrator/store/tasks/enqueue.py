@@ -28,6 +28,8 @@ class Enqueued(StrEnum):
     TENANT = "tenant"
     """The tenant drains, or is drained."""
     FULL = "full"
+    REPLAYED = "replayed"
+    """Another task has replayed the same one meanwhile."""
 
 
 @frozen
@@ -38,6 +40,15 @@ class ExternalEntry:
     lane: Lane
     entry: str
     fields: Mapping[bytes, bytes]
+
+
+@frozen
+class ReplayMark:
+    """The task that a new one replays: the script that takes the new one in marks it."""
+
+    replay_of: str
+    last_replay: str = "*"
+    """The task that must have replayed it last; empty: none may have; `*`: any."""
 
 
 @frozen
@@ -58,6 +69,7 @@ class NewEntry:
     """Of `session.state_update`."""
     due_ms: int | None = None
     """When it is due, by Redis' clock; None: now."""
+    replays: ReplayMark | None = None
 
 
 class EnqueueStore(TenantStore):
@@ -81,7 +93,8 @@ class EnqueueStore(TenantStore):
             stray: the entry that it came as, which goes.
 
         Returns:
-            What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it.
+            What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it, or the
+            task that has replayed the same one (REPLAYED).
         """
         reply = await self.run(
             _PLACE,
@@ -99,6 +112,8 @@ class EnqueueStore(TenantStore):
             external_entry.lane if external_entry else "",
             external_entry.entry if external_entry else "",
             "" if session_queue_length is None else session_queue_length,
+            task.replays.replay_of if task.replays else "",
+            task.replays.last_replay if task.replays else "",
             *(part for pair in task.record.items() for part in pair),
         )
         placed = Enqueued(reply[0].decode())

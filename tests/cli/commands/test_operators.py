@@ -184,6 +184,23 @@ async def test_dead_letters_are_replayed_part_by_part_with_progress(fake: Operat
     ]  # fmt: skip
 
 
+async def test_dead_letters_that_were_replayed_before_are_told_and_replayed_with_again(
+    fake: Operators, tmp_path: Path
+) -> None:
+    first, second = LETTER, LETTER | {"id": "3-0", "replayed_as": "t"}
+    before = {"id": LETTER["id"], "task_id": "t", "refusal": None, "replayed_before": True}
+    done = [{"id": one["id"], "task_id": "new", "refusal": None} for one in (first, second)]
+    fake.answers |= {
+        "dlq.list": [{"items": [first, second]}, {"items": [first, second]}],
+        "dlq.replay": [{"items": [before], "more": False}, {"items": done, "more": False}],
+    }
+    ended = await fake.run(tmp_path, "dlq", "replay", "acme", "--yes")
+    assert (ended.code, ended.err.splitlines()) == (0, ["1 of 1: 0 refused, 1 replayed before, by the tasks shown"])
+    assert (await fake.run(tmp_path, "dlq", "replay", "acme", "--again", "--yes")).code == 0
+    asked = [(body["ids"], body["again"]) for body in fake.bodies("dlq.replay")]
+    assert asked == [([first["id"]], False), ([first["id"], "3-0"], True)]
+
+
 async def test_paced_replays_are_asked_for_a_second_at_a_time(fake: Operators, tmp_path: Path) -> None:
     names = [f"{number}-0" for number in range(1, 6)]
     parts = [names[:2], names[2:4], names[4:]]
