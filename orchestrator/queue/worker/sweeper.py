@@ -1,7 +1,7 @@
 """The sweeper: slowly looks over all tenants for what a lost message, a lost worker or idleness left lying."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 import trio
@@ -16,12 +16,6 @@ from orchestrator.services.shared.tenant_isolation import isolate_tenant
 _log = structlog.get_logger()
 
 _EVERY: Final = 5.0
-
-
-class Adopt(Protocol):
-    """Takes over a tenant's silent tasks."""
-
-    def __call__(self, tenant_id: str, *, silence_ms: int) -> Awaitable[bool]: ...
 
 
 @frozen
@@ -42,7 +36,8 @@ class Sweeper:
 
     services: QueueServices
     free_slots: Callable[[], int]
-    adopt: Adopt
+    adopt: Callable[[str], Awaitable[None]]
+    """Takes over a tenant's tasks whose leases ran out."""
 
     async def run(self) -> None:
         """Sweep every few seconds, for ever; the first time those are forgotten who have gone long ago."""
@@ -76,7 +71,7 @@ class Sweeper:
             await services.ready.mark(tenant_id)
             await give_up_expired(services, tenant_id)
             if self.free_slots() > 0:
-                await self.adopt(tenant_id, silence_ms=round(services.settings.lease * 1000))
+                await self.adopt(tenant_id)
         for moment_ms in survey.due_ms:
             await services.due.mark(tenant_id, moment_ms)
         if survey.draining:

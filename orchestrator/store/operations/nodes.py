@@ -1,5 +1,6 @@
 """The processes that share the work."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
@@ -15,18 +16,28 @@ _HEARTBEAT: Final = Script("scheduling/heartbeat")
 
 
 @frozen
+class Heartbeats:
+    """The last heartbeat of each process, by Redis' clock."""
+
+    now_ms: int
+    moments: Mapping[str, int]
+    """Of each process (ms)."""
+
+
+@frozen
 class Nodes:
     """Live processes, by last heartbeat, and their loads."""
 
     redis: Redis
     keys: Keys
 
-    async def beat(self, node: str, timeout_ms: int, load: NodeLoad | None = None) -> list[str]:
-        """Say that `node` lives, and what it has in hand; returns those that were silent for over `timeout_ms`."""
-        gone = await _HEARTBEAT(self.redis, keys=[self.keys.nodes], args=[node, timeout_ms])
+    async def beat(self, node: str, load: NodeLoad | None = None) -> Heartbeats:
+        """Say that `node` lives, and what it has in hand; returns the heartbeats of all processes."""
+        now, *beats = await _HEARTBEAT(self.redis, keys=[self.keys.nodes], args=[node])
         if load is not None:
             await self.redis.hset(self.keys.loads, node, encode(load))
-        return [name.decode() for name in gone]
+        moments = {name.decode(): int(float(beat)) for name, beat in zip(beats[::2], beats[1::2], strict=True)}
+        return Heartbeats(int(now), moments)
 
     async def leave(self, node: str) -> None:
         """Say that `node` is no more, and left nothing behind."""

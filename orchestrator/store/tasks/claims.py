@@ -90,6 +90,25 @@ class ClaimBatch:
     """What was claimed and is no task yet."""
 
 
+@frozen
+class SilentLease:
+    """A lease that was not renewed for a while."""
+
+    lane: str
+    entry: str
+    holder: str
+    """The process."""
+    renewed_ms: int
+    """The moment of its last renewal, by Redis' clock."""
+    silence_ms: int
+    """How long ago that was by Redis' clock, when it was read."""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What it is a lease of, and whose."""
+        return self.lane, self.entry, self.holder
+
+
 def held(reply: int) -> int:
     """Return what a fenced script says.
 

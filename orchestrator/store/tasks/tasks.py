@@ -9,21 +9,15 @@ from attrs import field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
-from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim, ClaimBatch, held, read_claims
-from orchestrator.store.tasks.enqueue import ExternalEntry
-from orchestrator.store.tasks.task_records import TaskRecords
+from orchestrator.store.tasks.task_leases import TaskLeases
 
-GROUP: Final = "orchestrator"
-GONE_MS: Final = 3_600_000
 _CLAIM: Final = Script("attempts/claim")
-_TAKE_OVER: Final = Script("attempts/take_over")
-_RENEW: Final = Script("attempts/renew")
-_FORGET: Final = Script("scheduling/forget_readers")
 _EMIT: Final = Script("attempts/emit")
 _CHECKPOINT: Final = Script("attempts/checkpoint")
 _FINISH: Final = Script("attempts/finish")
@@ -113,7 +107,7 @@ class Retention:
 
 
 @frozen
-class TaskStore(TaskRecords):
+class TaskStore(TaskLeases):
     """The tasks of tenants, with their records."""
 
     _offsets: OrderedDict[tuple[str, str], int] = field(factory=OrderedDict, init=False)
@@ -125,26 +119,6 @@ class TaskStore(TaskRecords):
         more, wait_ms, read, *rows = reply
         claims, external_entries = read_claims(tenant_id, rows)
         return ClaimBatch(claims, bool(more), read, wait_ms, external_entries)
-
-    async def take_over(
-        self, tenant_id: str, node: str, count: int, *, silence_ms: int, gone: str | None
-    ) -> tuple[list[Claim], list[ExternalEntry], bool]:
-        """Claim tasks that were not renewed for `silence_ms`, of the process `gone` or of any; see `ClaimBatch`."""
-        reply = await self.run(_TAKE_OVER, tenant_id, node, count, silence_ms, gone or "")
-        return *read_claims(tenant_id, reply[1:]), bool(reply[0])
-
-    async def renew(self, tenant_id: str, node: str, claims: Sequence[Claim]) -> set[str]:
-        """Renew the leases of `claims`; returns the ids of those that another process has taken."""
-        pairs = (part for claim in claims for part in (claim.task_id, claim.attempt))
-        return {task_id.decode() for task_id in await self.run(_RENEW, tenant_id, node, *pairs)}
-
-    async def forget_workers(self, tenant_id: str) -> int:
-        """Forget the processes that were silent for `GONE_MS` and have nothing of a tenant in hand; returns how many.
-
-        Each start of a process is a new consumer of each lane that it claims from, which Redis keeps for ever.
-        """
-        lanes = [self.keys.lane(tenant_id, lane) for lane in Lane]
-        return sum([await _FORGET(self.redis, keys=[lane], args=[GROUP, GONE_MS]) for lane in lanes])
 
     async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes, text: str = "") -> int:
         """Append an event to the session's log, or to the task's own where `session_id` is empty; returns its offset.

@@ -321,7 +321,7 @@ async def test_a_dead_letter_is_sent_again_as_a_delivery_of_its_own(told: Told) 
     await told.settled(batch)
     first = await told.task()
     desk, told.receiver.came = open_desk(told.batches.stage), trio.Event()
-    replayed = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
+    replayed, _ = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
     with trio.fail_after(PATIENCE):
         await told.receiver.came.wait()
     before, again = told.receiver.deliveries
@@ -334,7 +334,7 @@ async def test_a_callback_never_tells_of_another_users_batch(told: Told) -> None
     await told.settled(batch)
     stage = told.batches.stage
     await stage.redis.hset(stage.keys.batch("acme", batch.batch_id), "user_id", "bob")
-    replayed = await open_desk(stage).replays.replay_own(operator(), (await told.task()).task_id, ReplayRequest())
+    replayed, _ = await open_desk(stage).replays.replay_own(operator(), (await told.task()).task_id, ReplayRequest())
     task = await eventually(
         "the delivery has failed",
         lambda: stage.tasks.get(operator(), str(replayed.task_id)),

@@ -232,7 +232,7 @@ async def test_the_tasks_of_a_lost_process_are_taken_over_and_its_late_writes_do
     async with open_stage(redis_url, settings, consume=False) as zombie:
         session = await zombie.session()
         accepted = await zombie.say(session, "say a")
-        await zombie.queue.nodes.beat("zombie", 300)
+        await zombie.queue.nodes.beat("zombie")
         [claim] = (await zombie.queue.tasks.claim("acme", "zombie", 1)).claims
         async with open_stage(redis_url, settings) as alive:
             task = await alive.ended(session, accepted)

@@ -39,7 +39,7 @@ def timelines_of(stage: Stage) -> TimelineService:
 async def beat(stage: Stage) -> None:
     """Have the process say what it has in hand now."""
     tenants = [running.claim.tenant_id for running in stage.consumer.running_tasks.values()]
-    await stage.queue.nodes.beat(stage.queue.node, 6000, stage.consumer.meter.read(tenants))
+    await stage.queue.nodes.beat(stage.queue.node, stage.consumer.meter.read(tenants))
 
 
 async def why(stage: Stage, session: Session, task_id: str) -> TaskWait:

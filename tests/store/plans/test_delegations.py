@@ -106,7 +106,7 @@ async def test_a_worker_that_was_lost_leaves_the_call_to_the_next_attempt(desk: 
     claim = await desk.begin()
     await desk.register(claim)
     await desk.delegations.note_sent(claim, "a", "x1")
-    (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, silence_ms=0, gone=None)
+    (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, gone="node-1")
     with pytest.raises(FencedOut):
         await desk.park(claim)
     with pytest.raises(FencedOut):
@@ -120,7 +120,7 @@ async def test_a_call_that_may_not_have_arrived_is_sent_again_and_either_token_i
     for presented in ("t", "u"):
         claim = await desk.begin()
         await desk.register(claim)
-        (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, silence_ms=0, gone=None)
+        (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, gone="node-1")
         assert await desk.register(again, presented="u")
         await desk.park(again)
         assert await desk.answer(again, presented) is Taken.TAKEN
@@ -131,7 +131,7 @@ async def test_the_answer_of_a_lost_worker_is_there_for_the_next_attempt(desk: D
     claim = await desk.begin()
     await desk.register(claim)
     assert await desk.answer(claim) is Taken.TAKEN
-    (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, silence_ms=0, gone=None)
+    (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, gone="node-1")
     assert await desk.register(again, presented="u") is False
     assert "answer:a" in again.checkpoints()
 

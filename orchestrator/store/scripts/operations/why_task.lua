@@ -4,6 +4,7 @@
 -- Returns: {} where the user may see no such task, else names and values
 -- Complexity: O(tasks counted + turns waiting in the session + tasks of the user)
 --!include common/tenant
+--!include common/gcra
 --!include tasks/users
 --!include tasks/depth
 --!include tasks/parked
@@ -33,7 +34,7 @@ say('parked', parked and 1)
 say('concurrency', concurrency)
 say('start_rate', start_rate)
 say('due_ms', redis.call('ZSCORE', DELAYED, task_id))
-if start_rate then say('start_wait_ms', math.max(0, math.ceil(tonumber(redis.call('GET', start_rate_key) or 0) - NOW))) end
+if start_rate then say('start_wait_ms', select(2, gcra(start_rate_key, start_rate, 1, 1)) or 0) end
 if session_id then
   say('turns_before', redis.call('LPOS', session_key(session_id) .. ':turns', task_id))
   say('active_task_id', redis.call('HGET', session_key(session_id), 'active_task_id'))
