@@ -57,8 +57,12 @@ class Keys:
         return f"orchestrator:events:{self.tenant(tenant_id)}:{session_id}"
 
     def message(self, tenant_id: str, message_id: str) -> str:
-        """Hash: the session, user and task that a message belongs to."""
+        """Hash: the session, user and task that a message belongs to; of the first user who had its id."""
         return f"orchestrator:message:{self.tenant(tenant_id)}:{message_id}"
+
+    def user_message(self, tenant_id: str, message_id: str, user_id: str) -> str:
+        """Hash: the same of a message whose id another user had before."""
+        return f"{self.message(tenant_id, message_id)}:{user_id}"
 
     def ticket(self, digest: str) -> str:
         """String: what a WebSocket ticket stands for; lives until it is used."""

@@ -105,7 +105,7 @@ class AgentService:
             session = await self.sessions.get(ctx, given.session_id)
             return session, session.agent_id, session.agent_version
         message_id = str(given.message_id)
-        place = await self.tasks.of_message(ctx.tenant_id, message_id)
+        place = await self.tasks.of_message(viewer_of(ctx), message_id)
         try:
             session = await self.sessions.get(ctx, place.get("session_id", ""))
         except NotFound:

@@ -18,6 +18,7 @@ from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.chat.conversations import Conversations
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.call_contexts import call_for
+from orchestrator.services.shared.views import viewer_of
 from orchestrator.store.tasks.task_records import OpenTurns
 from orchestrator.store.tasks.tasks import TaskStore
 
@@ -115,11 +116,11 @@ class Transcripts:
         Raises:
             NotFound, ServiceFault
         """
-        session, _ = await self.place_of(ctx, message_id)
+        session, place = await self._place(ctx, message_id)
         if session.conversation_id is None:
             raise _message_not_found(message_id)
         await self.conversations.delete(call_for(ctx, LOOKUP_SECONDS), session.conversation_id, message_id)
-        await self.tasks.forget_message(ctx.tenant_id, session.session_id, message_id)
+        await self.tasks.forget_message(ctx.tenant_id, session.session_id, message_id, place["user_id"])
         return ChatDeleted(message_id, deleted=True)
 
     async def place_of(self, ctx: RequestContext, message_id: str) -> tuple[Session, str]:
@@ -128,11 +129,15 @@ class Transcripts:
         Raises:
             NotFound: there is no such message that the caller may see.
         """
-        place = await self.tasks.of_message(ctx.tenant_id, message_id)
+        session, place = await self._place(ctx, message_id)
+        return session, place["task_id"]
+
+    async def _place(self, ctx: RequestContext, message_id: str) -> tuple[Session, dict[str, str]]:
+        place = await self.tasks.of_message(viewer_of(ctx), message_id)
         if not place:
             raise _message_not_found(message_id)
         try:
-            return await self.sessions.get(ctx, place["session_id"]), place["task_id"]
+            return await self.sessions.get(ctx, place["session_id"]), place
         except NotFound:
             raise _message_not_found(message_id) from None
 

@@ -51,10 +51,15 @@ class TaskRecords(TenantStore):
         records = await self.redis.gather([("HGETALL", self.keys.task(tenant_id, task_id)) for task_id in task_ids])
         return [read_task(tenant_id, record) for record in records if record]
 
-    async def of_message(self, tenant_id: str, message_id: str) -> dict[str, str]:
-        """Return the session, user and task of a message; empty if it is unknown."""
-        record = await self.redis.hgetall(self.keys.message(tenant_id, message_id))
-        return {key.decode(): value.decode() for key, value in record.items()}
+    async def of_message(self, viewer: Viewer, message_id: str) -> dict[str, str]:
+        """Return the session, user and task of a message, the viewer's own first; empty if it is unknown.
+
+        It may be another user's: whether the viewer may see it is for its session to say.
+        """
+        own, first = await self.redis.gather(
+            [("HGETALL", key) for key in self._message_keys(viewer.tenant_id, viewer.user_id, message_id)]
+        )
+        return {key.decode(): value.decode() for key, value in (own or first).items()}
 
     async def open_turns(self, tenant_id: str, session_id: str, count: int) -> OpenTurns:
         """Return the turns of a session that have not ended, up to `count`, the active one first."""
@@ -71,14 +76,21 @@ class TaskRecords(TenantStore):
         reason = await self.redis.hget(self.keys.task(tenant_id, task_id), "cancel")
         return reason.decode() if reason else None
 
-    async def forget_message(self, tenant_id: str, session_id: str, message_id: str) -> None:
-        """Take a message out of what is kept here of its conversation."""
+    async def forget_message(self, tenant_id: str, session_id: str, message_id: str, user_id: str) -> None:
+        """Take a user's message out of what is kept here of its conversation."""
         log = self.keys.history(tenant_id, session_id)
         entries = await self.redis.xrange(log)
         doomed = [entry for entry, fields in entries if orjson.loads(fields[b"m"])["message_id"] == message_id]
         if doomed:
             await self.redis.xdel(log, *doomed)
-        await self.redis.delete(self.keys.message(tenant_id, message_id))
+        keys = self._message_keys(tenant_id, user_id, message_id)
+        owners = await self.redis.gather([("HGET", key, "user_id") for key in keys])
+        mine = [key for key, owner in zip(keys, owners, strict=True) if owner == user_id.encode()]
+        if mine:
+            await self.redis.delete(*mine)
+
+    def _message_keys(self, tenant_id: str, user_id: str, message_id: str) -> tuple[str, str]:
+        return self.keys.user_message(tenant_id, message_id, user_id), self.keys.message(tenant_id, message_id)
 
     async def history(self, tenant_id: str, session_id: str, count: int) -> list[bytes]:
         """Return the last messages that are kept of a conversation (JSON each), oldest first."""

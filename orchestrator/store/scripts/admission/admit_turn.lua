@@ -18,6 +18,7 @@
 --!include common/tenant
 --!include common/events
 --!include sessions/sessions
+--!include sessions/messages
 --!include tasks/entries
 --!include common/gcra
 --!include common/limits
@@ -62,7 +63,8 @@ local user_tat
 user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
 if not user_tat then return {'rate', wait} end
 
-if redis.call('EXISTS', message_key(message_id)) == 1 then return {'reused'} end
+local message_record, has_message = place_of_message(message_id, user)
+if has_message then return {'reused'} end
 local waiting = redis.call('LLEN', session .. ':turns')
 if waiting >= session_queue_length then return {'full', 'session'} end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
@@ -90,8 +92,7 @@ if has_deduplication_key then
 end
 redis.call('ZADD', INDEX, NOW, task_id)
 trace_task(task_id, correlation)
-redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
-redis.call('EXPIRE', message_key(message_id), retain_seconds)
+note_message(message_record, user, session_id, task_id, retain_seconds)
 redis.call('HSET', request, 'digest', digest, 'answer', answer)
 redis.call('EXPIRE', request, idempotency_seconds)
 redis.call('HINCRBY', session, 'message_count', 1)

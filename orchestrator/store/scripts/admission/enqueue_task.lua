@@ -13,6 +13,7 @@
 --!include common/tenant
 --!include common/events
 --!include sessions/sessions
+--!include sessions/messages
 --!include tasks/queue
 --!include common/limits
 --!include tasks/depth
@@ -71,8 +72,7 @@ end
 redis.call('HSET', task, 'session_id', session_id)
 if message_id ~= '' then
   redis.call('HSET', task, 'message_id', message_id)
-  redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
-  redis.call('EXPIRE', message_key(message_id), retain_seconds)
+  note_message(place_of_message(message_id, user), user, session_id, task_id, retain_seconds)
 end
 if due ~= '' and redis.call('HGET', task, 'status') == 'pending' then
   -- A turn for later takes its place in the session only at its moment.
