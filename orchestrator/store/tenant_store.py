@@ -39,6 +39,11 @@ class TenantStore:
             args=[self.keys.tenant(tenant_id), self.log_length, *args],
         )
 
+    async def now_ms(self) -> int:
+        """Return the present moment (ms) by Redis' clock, which moments that scripts have written are compared with."""
+        seconds, microseconds = await self.redis.execute_command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
 
 def read_verdict(kind: type[V], reply: Sequence[Any]) -> tuple[V, str]:
     """Read what a script has decided: its verdict, and the word that comes with it, or nothing."""

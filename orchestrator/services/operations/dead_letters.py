@@ -15,7 +15,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.tasks.replay import (
     DeadLetter,
     DeadLetterChoice,
@@ -190,7 +190,7 @@ class DeadLetterService:
     async def _chosen(
         self, tenant_id: str, choice: DeadLetterChoice, before: str | None = None
     ) -> AsyncGenerator[DeadLetter, None]:
-        youngest = None if choice.older_than is None else now_ms() - choice.older_than * 1000
+        youngest = None if choice.older_than is None else await self.store.now_ms() - choice.older_than * 1000
         while True:
             if choice.ids is not None:
                 rows = await self.store.some(tenant_id, choice.ids)

@@ -151,10 +151,9 @@ class ReplayService:
         passed, wait_ms = await self.limits.count(tenant_id, user_id, self.rates)
         if not passed:
             raise rate_limited(wait_ms)
-        expiry = {"expires_at": now_ms() + round(settings.queue_timeout * 1000)} if settings.queue_timeout else {}
-        entry = new_entry_of(message, kind, {"replay_of": mark.replay_of, **expiry, **checkpoints})
+        entry = new_entry_of(message, kind, {"replay_of": mark.replay_of, **checkpoints})
         placed, detail = await self.placement.place(
-            evolve(entry, replays=mark),
+            evolve(entry, replays=mark, expire_ms=round(settings.queue_timeout * 1000)),
             retain_seconds=int(settings.retain_tasks),
             session_queue_length=settings.session_queue_length,
         )

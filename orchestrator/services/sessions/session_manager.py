@@ -14,7 +14,7 @@ from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, Transi
 from orchestrator.models.agents.agent_views import AgentAssign
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionUpdate
 from orchestrator.services.shared.agent_lookup import Agents, must_exist
@@ -170,7 +170,7 @@ class SessionManager:
             SessionBusy: a turn is queued or running.
         """
         session = await self.get(ctx, session_id)
-        if session.state in CLOSED or _expired(session):
+        if session.state in CLOSED or await self._expired(session):
             raise session_closed(session_id, session.state)
         if self.agents is not None:
             await must_exist(self.agents, ctx, request.agent_id, request.version)
@@ -210,7 +210,7 @@ class SessionManager:
             NotFound, SessionClosed
         """
         session = await self.get(ctx, session_id)
-        if session.state in CLOSED or _expired(session):
+        if session.state in CLOSED or await self._expired(session):
             raise session_closed(session_id, session.state)
         if session.state not in {SessionState.CREATED, SessionState.SUSPENDED}:
             return session
@@ -287,6 +287,9 @@ class SessionManager:
             raise TransitionRefused(refusal(previous, new))
         return await self.get(ctx, session_id)
 
+    async def _expired(self, session: Session) -> bool:
+        return session.expires_at is not None and from_timestamp(session.expires_at) <= await self.store.now_ms()
+
     async def _try_move(
         self,
         viewer: Viewer,
@@ -310,7 +313,3 @@ class SessionManager:
             next_idle_ms=following.after_ms if following else None,
             idle=idle,
         )
-
-
-def _expired(session: Session) -> bool:
-    return session.expires_at is not None and from_timestamp(session.expires_at) <= now_ms()

@@ -8,7 +8,6 @@ import orjson
 from attrs import frozen
 
 from orchestrator.codec import encode
-from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import CallAnswer, Taken
 from orchestrator.store.script import Script
@@ -138,7 +137,8 @@ class DelegationStore(TenantStore):
         call_id = await self.redis.hget(task, f"token:{digest(token)}")
         kept = await self.redis.hget(task, _PREFIX + call_id.decode()) if call_id else None
         delegation = orjson.loads(kept) if kept else {}
-        return str(delegation["service"]) if delegation.get("expires_at", 0) > now_ms() else ""
+        lives = delegation and delegation["expires_at"] > await self.now_ms()
+        return str(delegation["service"]) if lives else ""
 
     async def progress(
         self,

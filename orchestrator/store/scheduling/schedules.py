@@ -64,11 +64,6 @@ class TakenSchedules:
 class ScheduleStore(TenantStore):
     """The schedules of tenants."""
 
-    async def now_ms(self) -> int:
-        """Return the present moment by Redis' clock, in ms."""
-        seconds, microseconds = await self.redis.execute_command("TIME")
-        return int(seconds) * 1000 + int(microseconds) // 1000
-
     async def create(
         self,
         tenant_id: str,

@@ -70,6 +70,8 @@ class NewEntry:
     due_ms: int | None = None
     """When it is due, by Redis' clock; None: now."""
     replays: ReplayMark | None = None
+    expire_ms: int = 0
+    """How long it may wait to be started; 0: for ever, or as its record says."""
 
 
 class EnqueueStore(TenantStore):
@@ -114,6 +116,7 @@ class EnqueueStore(TenantStore):
             "" if session_queue_length is None else session_queue_length,
             task.replays.replay_of if task.replays else "",
             task.replays.last_replay if task.replays else "",
+            task.expire_ms or "",
             *(part for pair in task.record.items() for part in pair),
         )
         placed = Enqueued(reply[0].decode())

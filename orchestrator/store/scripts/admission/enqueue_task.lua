@@ -6,7 +6,7 @@
 --       11 default of queue_length, or '' where it counts already, 12 moment (ms) at which it is due, or '',
 --       13 lane and 14 entry that stood for it without a record, or '', 15 turns that may wait in its session, or '',
 --       16 task that it replays, or '', 17 the task that must have replayed that one last: '' for none, '*' for any,
---       18… field, value of the record
+--       18 ms in which it must be started, or '', 19… field, value of the record
 -- Returns: {'ok', 1 if it is claimable}, {'known'}, {'unknown'} or {'closed', state} of its session, {'tenant', state},
 --       {'full', 'session' | 'tenant'}, {'replayed', the task that replayed it last}; where it is refused nothing has changed
 -- Complexity: O(fields)
@@ -20,8 +20,8 @@
 local task_id, session_id, message_id, user, correlation = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local retain_seconds, queued_body, state_body, queue_length_default = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local due, external_lane, external_entry, session_queue_length = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local replay_of, last_replay = ARGV[16], ARGV[17]
-local FIRST_FIELD = 18
+local replay_of, last_replay, expire_ms = ARGV[16], ARGV[17], ARGV[18]
+local FIRST_FIELD = 19
 
 local session, task = session_key(session_id), task_key(task_id)
 local state, active
@@ -59,6 +59,7 @@ if replay_of ~= '' and redis.call('EXISTS', task_key(replay_of)) == 1 then
 end
 redis.call('HSET', task, 'task_id', task_id, 'status', 'pending', 'attempt', 0, 'created_at', NOW, 'user_id', user,
   'correlation_id', correlation, unpack(ARGV, FIRST_FIELD))
+if expire_ms ~= '' then redis.call('HSET', task, 'expires_at', NOW + expire_ms) end
 redis.call('ZADD', INDEX, redis.call('HGET', task, 'created_at'), task_id)
 trace(task_id, correlation, 0, 'accepted', nil, redis.call('HGET', task, 'type'))
 if session_id == '' then
