@@ -1,7 +1,7 @@
 -- Take over tasks whose worker is gone or has been silent for too long.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 node that takes, 4 how many, 5 least silence (ms), 6 node that is gone, or '' for any
--- Returns: {1 if there may be more, {entry, lane, task record, session record}…}
+-- Returns: {1 if there may be more, what hand_out.lua says of each…}
 -- Complexity: O(tasks taken) and a look at each lane's pending entries
 --!include common/tenant
 --!include tasks/entries
