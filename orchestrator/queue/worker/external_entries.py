@@ -50,10 +50,8 @@ async def _place(services: QueueServices, external_entry: ExternalEntry) -> None
     """
     message = read_task_message(_raw(external_entry), external_entry.tenant_id)
     kind = services.kinds.named(str(message.type))
-    message = kind.complete(message)
-    kind.check(message)
     placed, detail = await services.enqueue.place(
-        new_entry_of(message, kind),
+        new_entry_of(kind.complete(message), kind),
         retain_seconds=int(services.settings.retain_tasks),
         external_entry=external_entry,
     )
