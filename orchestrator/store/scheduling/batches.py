@@ -188,13 +188,13 @@ class BatchStore(TenantStore):
     async def get(self, viewer: Viewer, batch_id: str) -> Batch | None:
         """Return a batch; None if there is none that `viewer` may see."""
         reply = await self.run(_LOOK, viewer.tenant_id, batch_id)
-        batch = _read_batch(viewer.tenant_id, reply) if reply else None
+        batch = read_batch(viewer.tenant_id, reply) if reply else None
         return batch if batch and sees(viewer, batch) else None
 
     async def load(self, tenant_id: str, batch_ids: Sequence[str]) -> list[Batch]:
         """Return the batches that still have a record that can be read."""
         found = [await self._look(tenant_id, batch_id) for batch_id in batch_ids]
-        return readable(partial(_read_batch, tenant_id), found)
+        return readable(partial(read_batch, tenant_id), found)
 
     async def _look(self, tenant_id: str, batch_id: str) -> Any:
         try:
@@ -253,7 +253,8 @@ def sees(viewer: Viewer, batch: Batch) -> bool:
     return viewer.sees_whole_tenant or batch.user_id == viewer.user_id
 
 
-def _read_batch(tenant_id: str, reply: list[Any]) -> Batch:
+def read_batch(tenant_id: str, reply: list[Any]) -> Batch:
+    """Read what look_batch.lua says; RecordDamaged."""
     with reading("batch", "of the tenant"):
         running, *pairs = reply
         text = {key.decode(): value.decode() for key, value in zip(pairs[::2], pairs[1::2], strict=True)}

@@ -102,7 +102,7 @@ class ScheduleStore(TenantStore):
     async def get(self, tenant_id: str, schedule_id: str) -> Schedule | None:
         """Return a schedule; None if there is none."""
         record = await self.redis.hgetall(self.keys.schedule(tenant_id, schedule_id))
-        return _read(tenant_id, record) if record else None
+        return read_schedule(tenant_id, record) if record else None
 
     async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
         """List the (moment of creation in ms, id) of schedules, the newest first."""
@@ -113,7 +113,7 @@ class ScheduleStore(TenantStore):
         records = await self.redis.gather(
             [("HGETALL", self.keys.schedule(tenant_id, one)) for one in schedule_ids], raise_on_error=False
         )
-        return readable(partial(_read, tenant_id), records)
+        return readable(partial(read_schedule, tenant_id), records)
 
     async def delete(self, tenant_id: str, schedule_id: str) -> bool:
         """Delete a schedule; false if there was none."""
@@ -137,12 +137,17 @@ class ScheduleStore(TenantStore):
 
 def _read_due(tenant_id: str, row: list[bytes]) -> DueSchedule:
     record = dict(zip(row[::2], row[1::2], strict=True))
-    schedule = _read(tenant_id, record)
+    schedule = read_schedule(tenant_id, record)
     with reading("schedule", schedule.schedule_id):
         return DueSchedule(schedule, int(record[b"next_at"]))
 
 
-def _read(tenant_id: str, record: Mapping[bytes, bytes]) -> Schedule:
+def read_schedule(tenant_id: str, record: Mapping[bytes, bytes]) -> Schedule:
+    """Read a schedule's hash.
+
+    Raises:
+        RecordDamaged
+    """
     with reading("schedule", record.get(b"schedule_id", b"").decode(errors="replace")):
         text = {key.decode(): value.decode() for key, value in record.items()}
 

@@ -131,20 +131,29 @@ def read_claims(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[Exte
 
 def _claim(tenant_id: str, row: list[Any]) -> Claim:
     _, _, flat_task, flat_session, task_id = row
-    record = dict(zip(flat_task[::2], flat_task[1::2], strict=True))
     session = dict(zip(flat_session[::2], flat_session[1::2], strict=True))
+    return read_record(
+        tenant_id,
+        task_id,
+        dict(zip(flat_task[::2], flat_task[1::2], strict=True)),
+        session=read_session(session) if session else None,
+    )
+
+
+def read_record(
+    tenant_id: str, task_id: bytes, record: Mapping[bytes, bytes], *, session: Session | None = None
+) -> Claim:
+    """Read the record of a task as an attempt reads it.
+
+    Raises:
+        RecordDamaged: a field that every attempt reads is missing or of the wrong type.
+    """
     with reading("task", task_id.decode(errors="replace")):
         for name in _NUMBERS:
-            int(record.get(name) or 0)
+            int(record.get(name, 0))
         for name in _TEXTS:
             record.get(name, b"").decode()
-        return Claim(
-            tenant_id=tenant_id,
-            task_id=task_id.decode(),
-            attempt=int(record[b"attempt"]),
-            record=record,
-            session=read_session(session) if session else None,
-        )
+        return Claim(tenant_id, task_id.decode(), int(record[b"attempt"]), record, session)
 
 
 def _damaged(tenant_id: str, row: list[Any], reason: str) -> ExternalEntry:

@@ -21,9 +21,11 @@ local function named_fields(fields)
   return found
 end
 
--- Tell whether a task is anywhere else than in a lane.
+-- Tell whether a task is anywhere else than at this entry.
 local function is_elsewhere(task_id, value)
-  local session_id = value('session_id')
+  local session_id, lane, entry = value('session_id'), value('lane'), value('entry')
+  local found = lane and entry and redis.pcall('XRANGE', lane_key(lane), entry, entry)
+  if found and not found.err and #found > 0 then return true end
   return value('turn_of_user') or value('parked') or redis.call('ZSCORE', DELAYED, task_id) or
     (session_id and redis.call('LPOS', session_key(session_id) .. ':turns', task_id))
 end
@@ -37,7 +39,8 @@ local function hand_out_task(lane, entry, task_id, node, how)
   local status = value('status')
   if #flat == 0 then return 'external' end
   if not LIVE[status] and not ENDED[status] then error("the field 'status' says " .. tostring(status)) end
-  local is_ours = value('entry') == entry or (not place.entry and LIVE[status] and not is_elsewhere(task_id, value))
+  -- A record that names no entry, or one that is not there, is of this one.
+  local is_ours = value('entry') == entry or (LIVE[status] and not is_elsewhere(task_id, value))
   if not is_ours and LIVE[status] then return 'external' end
   if not is_ours or (status ~= 'pending' and status ~= 'processing') then
     redis.call('XACK', lane_key(lane), GROUP, entry)
@@ -49,6 +52,10 @@ local function hand_out_task(lane, entry, task_id, node, how)
   local changes = {'status', 'processing', 'attempt', attempt, 'node', node, 'claimed_at', NOW, 'steps', steps}
   if value('entry') ~= entry or value('lane') ~= lane then
     for _, part in ipairs({'entry', entry, 'lane', lane}) do changes[#changes + 1] = part end
+  end
+  if not place.task_id then
+    changes[#changes + 1] = 'task_id'
+    changes[#changes + 1] = task_id
   end
   if not place.started_at then
     changes[#changes + 1] = 'started_at'
