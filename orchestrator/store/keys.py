@@ -164,6 +164,10 @@ class Keys:
 
     # Tenants
 
+    def damaged(self, tenant_id: str, key: str) -> str:
+        """Any: what was found in the place of another key, and is of the wrong type for that."""
+        return f"orchestrator:damaged:{self.tenant(tenant_id)}:{key.partition(':')[2]}"
+
     def tenant_config(self, tenant_id: str) -> str:
         """Hash: state, limits and weights of a tenant."""
         return f"orchestrator:tenant:{self.tenant(tenant_id)}:config"

@@ -65,7 +65,7 @@ async def descending(redis: Redis, index: str, before: tuple[int, str] | None, c
     found: list[tuple[int, str]] = []
     while True:
         rows = await redis.zrevrangebyscore(index, highest, "-inf", skip, count + 1, withscores=True)
-        places = [(int(score), raw.decode()) for raw, score in rows]
+        places = [(int(score), raw.decode(errors="replace")) for raw, score in rows]
         found += [place for place in places if before is None or place < before]
         if len(found) >= count or len(rows) <= count:
             return found[:count]

@@ -32,7 +32,9 @@ async def read_or_dead_letter(services: QueueServices, running: RunningTask) -> 
         FencedOut: another process has taken the task over.
     """
     try:
-        return within_time_left(running.claim.message(), running.claim)
+        message = running.claim.message()
+        services.kinds.named(running.claim.record[b"type"].decode()).check(message)
+        return within_time_left(message, running.claim)
     except InvalidBody as error:
         await dead_letter(services, running, error)
         return None

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 from attrs import evolve, frozen
 
-from orchestrator.errors import NotFound, OrchestratorError, SessionClosed, StoreUnavailable
+from orchestrator.errors import NotFound, OrchestratorError, SessionClosed, StoreUnavailable, TenantDamaged
 from orchestrator.models.common.cron import next_moment
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
@@ -19,6 +19,7 @@ from orchestrator.models.sessions.session import SessionCreate
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
 from orchestrator.services.chat.messages import ChatService
 from orchestrator.services.sessions.session_manager import SessionManager
+from orchestrator.store.records import reading
 from orchestrator.store.scheduling.schedules import DueSchedule, ScheduleStore
 
 _log = structlog.get_logger("orchestrator.services.scheduling.schedule_runner")
@@ -46,14 +47,20 @@ class ScheduleRunner:
         taken = await self.store.take(tenant_id)
         following = [] if taken.following_ms is None else [taken.following_ms]
         for due in taken.due:
-            moment = await self._run(due, taken.now_ms)
+            try:
+                moment = await self._run(due, taken.now_ms)
+            except TenantDamaged as damage:
+                # The others run; this one is looked at again after its lease.
+                _log.error("schedule.damaged", tenant_id=tenant_id, error=damage.reason)
+                continue
             following += [] if moment is None else [moment]
         return min(following, default=None)
 
     async def _run(self, due: DueSchedule, now_ms: int) -> int | None:
         """Run one schedule, for all the moments that it has missed; returns its next moment (ms)."""
         schedule = due.schedule
-        following = next_moment(schedule.cron, schedule.timezone, max(due.moment_ms, now_ms))
+        with reading("schedule", schedule.schedule_id):
+            following = next_moment(schedule.cron, schedule.timezone, max(due.moment_ms, now_ms))
         fields: dict[str, object] = {}
         if schedule.missed is MissedRuns.RUN_ONCE or now_ms - due.moment_ms <= LATE_MS:
             fields = await self._send(schedule, due.moment_ms)

@@ -4,13 +4,14 @@ import hashlib
 from functools import partial
 
 import orjson
+import structlog
 from attrs import field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.session_states import CLOSED, IdleTimes, refusal, sources_of
-from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TransitionRefused
+from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TenantDamaged, TransitionRefused
 from orchestrator.models.agents.agent_views import AgentAssign
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
@@ -42,6 +43,8 @@ from orchestrator.store.sessions.sessions import (
     Viewer,
 )
 from orchestrator.telemetry.metrics import Metrics
+
+_log = structlog.get_logger(__name__)
 
 
 @frozen
@@ -248,7 +251,7 @@ class SessionManager:
         session_ids = await self.store.idle(tenant_id, limit)
         viewer = Viewer(tenant_id, "", sees_whole_tenant=True)
         for session_id in session_ids:
-            session = await self.store.get(viewer, session_id)
+            session = await self._legible(viewer, session_id)
             move = self.idle_times.next_move(session.state) if session else None
             if session and move:
                 sources = frozenset({session.state})
@@ -256,6 +259,14 @@ class SessionManager:
             else:
                 await self.store.drop_timer(tenant_id, session_id)
         return len(session_ids)
+
+    async def _legible(self, viewer: Viewer, session_id: str) -> Session | None:
+        """Return a session; None where there is none, or its record can't be read, which is logged."""
+        try:
+            return await self.store.get(viewer, session_id)
+        except TenantDamaged as damage:
+            _log.error("session.damaged", tenant_id=viewer.tenant_id, session_id=session_id, error=damage.reason)
+            return None
 
     async def _check_agent(self, ctx: RequestContext, viewer: Viewer, agent_id: str) -> None:
         if self.agents is None:

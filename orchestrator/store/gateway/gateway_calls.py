@@ -15,6 +15,7 @@ from orchestrator.models.gateway.gateway import CallEnding, GatewayCall, InDoubt
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.gateway.usage import KEPT_DAYS, KEPT_DAYS_BY_USER
+from orchestrator.store.records import reading
 from orchestrator.store.redis.errors import ScriptMissing
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
@@ -227,17 +228,18 @@ def _flat(record: Mapping[str, Any]) -> list[Any]:
 
 
 def _in_doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> InDoubtCall:
-    fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
-    text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
-    call = GatewayCall(
-        call_id=call_id.decode(),
-        tenant_id=tenant_id,
-        kind=UsageKind(text["kind"]),
-        body=orjson.loads(fields[b"body"]),
-        model=text["asked"],
-        estimate=int(text["estimate"]),
-        payer=Payer(text["agent"], text["user"], text["session"]),
-        correlation_id=text["correlation"],
-        named=bool(text["named"]),
-    )
-    return InDoubtCall(call, age_ms, int(text["looks"]))
+    with reading("call", call_id.decode(errors="replace")):
+        fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
+        text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
+        call = GatewayCall(
+            call_id=call_id.decode(),
+            tenant_id=tenant_id,
+            kind=UsageKind(text["kind"]),
+            body=orjson.loads(fields[b"body"]),
+            model=text["asked"],
+            estimate=int(text["estimate"]),
+            payer=Payer(text["agent"], text["user"], text["session"]),
+            correlation_id=text["correlation"],
+            named=bool(text["named"]),
+        )
+        return InDoubtCall(call, age_ms, int(text["looks"]))

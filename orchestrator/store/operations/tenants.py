@@ -9,6 +9,7 @@ from attrs import frozen
 from orchestrator.config.tenant_limits import SpendingLimits, TenantLimits, Tier, limits_of
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.tenant import Depth, DrainMode, Queue, Tenant, TenantState
+from orchestrator.store.records import reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, read_verdict
 
@@ -165,28 +166,29 @@ def _limits(section: type[L], found: Mapping[str, str]) -> L:
 
 
 def _read(tenant_id: str, reply: list[Any]) -> TenantReading:
-    state, high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
-    config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
-    drain = config.get("drain")
+    with reading("tenant", tenant_id):
+        state, high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
+        config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        drain = config.get("drain")
 
-    tenant = Tenant(
-        tenant_id=tenant_id,
-        state=TenantState(state.decode()),
-        queued=high + normal + low + behind,
-        in_hand=in_hand,
-        delayed=delayed,
-        dead_letters=dead,
-        parked=parked,
-        depth=Depth(high, normal, low),
-        behind_users=behind,
-        oldest_waiting=to_timestamp(oldest) if oldest else None,
-        weight=float(config.get("weight", 1)),
-        limits=_limits(TenantLimits, config),
-        fair_users=config.get("fair_users") == "1",
-        tier=Tier(config["tier"]) if config.get("tier") in set(Tier) else None,
-        spending=_limits(SpendingLimits, config),
-        models=_models(config),
-        drain=DrainMode(drain) if drain in set(DrainMode) else None,
-        drain_deadline=to_timestamp(int(config["drain_deadline"])) if "drain_deadline" in config else None,
-    )
-    return TenantReading(tenant, accepted)
+        tenant = Tenant(
+            tenant_id=tenant_id,
+            state=TenantState(state.decode()),
+            queued=high + normal + low + behind,
+            in_hand=in_hand,
+            delayed=delayed,
+            dead_letters=dead,
+            parked=parked,
+            depth=Depth(high, normal, low),
+            behind_users=behind,
+            oldest_waiting=to_timestamp(oldest) if oldest else None,
+            weight=float(config.get("weight", 1)),
+            limits=_limits(TenantLimits, config),
+            fair_users=config.get("fair_users") == "1",
+            tier=Tier(config["tier"]) if config.get("tier") in set(Tier) else None,
+            spending=_limits(SpendingLimits, config),
+            models=_models(config),
+            drain=DrainMode(drain) if drain in set(DrainMode) else None,
+            drain_deadline=to_timestamp(int(config["drain_deadline"])) if "drain_deadline" in config else None,
+        )
+        return TenantReading(tenant, accepted)

@@ -11,7 +11,8 @@ from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _PLACE: Final = Script("admission/enqueue_task")
-_BURY: Final = Script("admission/dead_letter_entry")
+_DEAD_LETTER: Final = Script("admission/dead_letter_entry")
+_BURY: Final = Script("attempts/bury")
 _ID_BYTES: Final = 200
 
 
@@ -34,12 +35,18 @@ class Enqueued(StrEnum):
 
 @frozen
 class ExternalEntry:
-    """An entry of a lane without a record: another program has written it."""
+    """An entry of a lane without a record: another program has written it; or one whose task can't be read."""
 
     tenant_id: str
     lane: Lane
     entry: str
     fields: Mapping[bytes, bytes]
+    damage: str = ""
+    """Why its task can't be read; empty: it has no record."""
+    attempt: str = ""
+    """Of such a task, where that is known."""
+    session_id: str = ""
+    """The same."""
 
 
 @frozen
@@ -72,6 +79,17 @@ class NewEntry:
     replays: ReplayMark | None = None
     expire_ms: int = 0
     """How long it may wait to be started; 0: for ever, or as its record says."""
+
+
+@frozen
+class Burial:
+    """What the end of a task that can't be run means for its session."""
+
+    session_id: str
+    """Empty: it has none, or it is unknown."""
+    correlation_id: str
+    state_body: bytes
+    """Of `session.state_update`."""
 
 
 class EnqueueStore(TenantStore):
@@ -134,12 +152,43 @@ class EnqueueStore(TenantStore):
         """
         # Another program wrote it: it may be of any length.
         task_id = external_entry.fields.get(b"task_id", b"")[:_ID_BYTES]
-        await self.run(_BURY, external_entry.tenant_id, external_entry.lane, external_entry.entry, task_id, error, kept)
+        await self.run(
+            _DEAD_LETTER, external_entry.tenant_id, external_entry.lane, external_entry.entry, task_id, error, kept
+        )
+
+    async def bury(
+        self, entry: ExternalEntry, ending: Burial, *, error: bytes, kept: bytes, retain_seconds: int
+    ) -> bool:
+        """Move a claimed task that can't be run to the dead letters; returns whether work became claimable.
+
+        Args:
+            entry: the entry of the task, with its attempt.
+            ending: whose turn ends with it.
+            error: JSON: why.
+            kept: what is kept of what the entry held.
+            retain_seconds: how long what is left of its record is kept.
+        """
+        reply = await self.run(
+            _BURY,
+            entry.tenant_id,
+            entry.lane,
+            entry.entry,
+            entry.fields.get(b"task_id", b""),
+            entry.attempt,
+            ending.session_id,
+            error,
+            kept,
+            ending.correlation_id,
+            ending.state_body,
+            retain_seconds,
+        )
+        return bool(reply == 1)
 
 
 def read_external_entry(tenant_id: str, row: list[Any]) -> ExternalEntry:
-    """Read what a claiming script says of an entry without record."""
-    entry, lane, fields = row
+    """Read what a claiming script says of an entry without record, or whose record can't be read."""
+    entry, lane, fields, *damage = row
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
     return ExternalEntry(
-        tenant_id, Lane(lane.decode()), entry.decode(), dict(zip(fields[::2], fields[1::2], strict=True))
+        tenant_id, Lane(lane.decode()), entry.decode(), named, damage[0].decode(errors="replace") if damage else ""
     )

@@ -1,9 +1,9 @@
 -- Claim the next tasks of a tenant. Every claim raises the task's attempt, which is its fencing token.
 -- KEYS: 1 the tenant's queue, 2 the rate of starts (GCRA)
 -- ARGV: 1 tenant, 2 events kept, 3 node, 4 how many
--- Returns: {1 if there may be more, ms until the rate allows the next or 0, entries read, {entry, lane, task record,
---          session record} or {entry, lane, fields of an external entry}…}. A tenant at its bound of running tasks has no more;
---          the end of one of them says so again.
+-- Returns: {1 if there may be more, ms until the rate allows the next or 0, entries read, what
+--          hand_out.lua says of each…}. A tenant at its bound of running tasks has no more; the end of one of them says so
+--          again.
 -- Complexity: O(tasks claimed)
 --!include common/tenant
 --!include tasks/entries

@@ -2,7 +2,7 @@
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 node that takes, 4 how many, 5 node that is gone and loses all that it holds, or '',
 --       6… lane, entry, process that holds it, moment of its last renewal (ms) of each lease that is lost
--- Returns: {1 if there may be more, {entry, lane, task record, session record}…}
+-- Returns: {1 if there may be more, what hand_out.lua says of each…}
 -- Complexity: O(tasks taken) and a look at each lane's pending entries
 --!include common/tenant
 --!include tasks/entries

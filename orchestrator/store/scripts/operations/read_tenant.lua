@@ -19,8 +19,8 @@ for _, lane in ipairs(LANES) do
   if head then
     local entry, fields = unpack(head)
     local task_id = field_of(fields, 'task_id')
-    local since = task_id and redis.call('HGET', task_key(task_id), 'created_at') or string.match(entry, '^%d+')
-    if oldest == 0 or tonumber(since) < oldest then oldest = tonumber(since) end
+    local since = task_id and number_of(task_id, 'created_at') or tonumber(string.match(entry, '^%d+'))
+    if oldest == 0 or since < oldest then oldest = since end
   end
 end
 return {

@@ -47,8 +47,8 @@ local ahead, oldest = 0, nil
 for _, lane in ipairs(LANES) do
   local items = unclaimed(lane, most - ahead + 1)
   local head = items[1] and field_of(items[1][2], 'task_id')
-  local since = head and redis.call('HGET', task_key(head), 'created_at')
-  if since and (not oldest or tonumber(since) < oldest) then oldest = tonumber(since) end
+  local since = head and number_of(head, 'created_at')
+  if since and (not oldest or since < oldest) then oldest = since end
   for _, item in ipairs(items) do
     if lane == lane_of_task and item[1] == entry then break end
     ahead = ahead + 1
@@ -60,7 +60,7 @@ say('ahead_is_more', ahead > most and 1)
 
 local first, last, starts = nil, nil, 0
 for _, id in ipairs(oldest and redis.call('ZREVRANGEBYSCORE', INDEX, oldest, '-inf', 'LIMIT', 0, 100) or {}) do
-  local started = tonumber(redis.call('HGET', task_key(id), 'started_at') or 0)
+  local started = number_of(id, 'started_at') or 0
   if started > NOW - 60000 then
     starts = starts + 1
     if not first or started < first then first = started end
