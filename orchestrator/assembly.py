@@ -19,7 +19,7 @@ from orchestrator.services.delegation.task_update_stream import TaskUpdateReader
 from orchestrator.services.operations.health import Health, HealthCheck
 from orchestrator.services.operations.probes import WriteProbe, probes_of
 from orchestrator.store.background_loops import BackgroundLoops, Loop
-from orchestrator.store.downstream.replies import ReplyDesk
+from orchestrator.store.downstream.replies import RedisRequestQueues
 from orchestrator.store.downstream.task_update_stream import TaskUpdateStream
 from orchestrator.store.operations.probe import ProbeStore
 from orchestrator.store.redis.connection import open_redis
@@ -79,7 +79,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
     ) as redis:
         await load_scripts(redis)
         stores = Stores.over(redis, settings)
-        replies = ReplyDesk(redis, stores.keys, node, metrics.reply_dropped)
+        replies = RedisRequestQueues(redis, stores.keys, node, metrics.reply_dropped)
         async with open_clients(settings.services, replies) as clients:
             core = Core.over(settings, node, stores, clients, metrics, KNOWN_KINDS)
             consumer, stopping = build_consumer(core), trio.Event()

@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.unset import without_unset
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -60,7 +61,7 @@ def _is_limited(kind: Any) -> bool:
 
 def _limited(kind: Any, converter: OrjsonConverter) -> Callable[[Any, Any], Any]:
     """Make the hook of an `Annotated` type: structure the base, then hold every limit of its `Meta`."""
-    base = get_args(kind)[0]
+    base = without_unset(get_args(kind)[0])
     metas = [note for note in kind.__metadata__ if isinstance(note, Meta)]
     inner = converter.get_structure_hook(base)
 

@@ -5,7 +5,7 @@ Three branches say who is to blame: `ClientFault` (the request), `ServiceFault` 
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from orchestrator.models.common.envelope import ErrorBody, FieldFault
 
@@ -145,9 +145,7 @@ class NotFound(ClientFault):
 class MethodNotAllowed(ClientFault):
     """The route is there, but not for this method."""
 
-    code = "ORCH_VAL_003"
-    type = "validation_error"
-    status = 405
+    code, type, status = "ORCH_VAL_003", "validation_error", 405
 
 
 class SessionClosed(ClientFault):
@@ -271,16 +269,13 @@ class StoreUnavailable(ServiceFault):
     """Redis is away, or refuses to serve."""
 
     code = "ORCH_SYS_002"
+    refusal: str | None = None
+    """What Redis has said, in its own words, which name no address; None where it has said nothing."""
 
     @property
     def reason(self) -> str:
         """Why, for logs: what Redis has said where it has said something."""
         return self.message
-
-    @property
-    def refusal(self) -> str | None:
-        """What Redis has said, in its own words, which name no address; None where it has said nothing."""
-        return None
 
 
 class CallTimeout(ServiceFault):
@@ -321,12 +316,18 @@ class InternalFault(OrchestratorError):
     """A fault of this service; what went wrong is in its logs, not in the answer."""
 
 
-class TenantDamaged(Exception):
-    """Redis refuses a command for what a key holds: the wrong type, or a value that the command can't work with.
+class TenantDamaged(InternalFault):
+    """What Redis holds of it is damaged, and can't be read; `nooble-orch doctor` says more.
 
-    Nearly every key belongs to one tenant, whose damage it is then: what serves many tenants reports it and goes on
-    with the others (`isolate_tenant`). A client is told no more than that the service failed.
+    A key, or a field of a record, is of the wrong type. Nearly every key belongs to one tenant, whose damage it is:
+    what serves many tenants reports it, and goes on with the others (`isolate_tenant`). Clients are not told `reason`.
     """
+
+    code, type, status = "ORCH_SYS_003", "conflict", 409
+
+    def __init__(self, reason: str, **told: Any) -> None:
+        super().__init__("What is kept of it is damaged, and can't be read; an operator can mend it.", **told)
+        self.args, self.reason = (reason,), reason
 
 
 class FencedOut(Exception):

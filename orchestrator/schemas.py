@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_
 from attrs import NOTHING, Factory, field, fields, frozen, has
 from msgspec import Meta
 
+from orchestrator.models.common.unset import UNSET, without_unset
+
 PREFIX: Final = "#/components/schemas/"
 _PLAIN: Final[dict[Any, dict[str, Any]]] = {
     Any: {},
@@ -51,7 +53,7 @@ class Schemas:
             return dict(_PLAIN[kind])
         origin, arguments = get_origin(kind), get_args(kind)
         if origin is Annotated:
-            schema = self.of(arguments[0], closed=closed)
+            schema = self.of(without_unset(arguments[0]), closed=closed)
             for note in arguments[1:]:
                 if isinstance(note, Meta):
                     schema = _limited(schema, note)
@@ -121,6 +123,8 @@ def _keyword(name: str, schema: dict[str, Any]) -> str:
 
 
 def _plain(default: Any) -> Any:
+    if default is UNSET:
+        return None
     if isinstance(default, Enum):
         return default.value
     if isinstance(default, Factory):  # type: ignore[arg-type] # attrs declares this class as a function

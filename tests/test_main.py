@@ -14,7 +14,7 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 
 
 async def told(load: Any) -> list[dict[str, Any]]:
-    """Run a lifespan that nobody ends, and return what the server was told."""
+    """Run a lifespan without an end, and return what the server was told."""
     said: list[dict[str, Any]] = []
     asked = iter([{"type": "lifespan.startup"}])
 

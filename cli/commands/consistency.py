@@ -7,8 +7,8 @@ from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.consistency import REMEDIES
-from orchestrator.errors import TenantDamaged
-from orchestrator.models.operations.consistency import Violation
+from orchestrator.errors import StoreUnavailable, TenantDamaged
+from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
 from orchestrator.store.redis.connection import open_redis
 from orchestrator.store.stores import Stores
@@ -48,11 +48,29 @@ async def _check_tenants(url: str, settings: AgentOrchestratorSettings, repair: 
         # Services may use the gateway for tenants that never had a session.
         names = {*await stores.tenants.names(), *await stores.reservation_checks.tenants()}
         for tenant_id in sorted(names):
-            try:
-                report = await checker.audit(tenant_id)
-                found += _findings(await checker.repair(report) if repair else report)
-            except TenantDamaged as damage:
-                found.append(Finding(f"books {tenant_id}", "failed", f"can't be read: {damage}"))
+            found += await _check_tenant(stores, checker, tenant_id, repair)
+    return found
+
+
+async def _check_tenant(stores: Stores, checker: ConsistencyChecker, tenant_id: str, repair: bool) -> list[Finding]:
+    subject = f"books {tenant_id}"
+    found: list[Finding] = []
+    try:
+        report = await checker.audit(tenant_id)
+        if repair:
+            report = await checker.repair(report)
+            if any(fault.kind is ViolationKind.KEY_DAMAGED for fault in report.faults):
+                # What needs those keys can be looked at now.
+                found += _findings(report)
+                report = await checker.repair(await checker.audit(tenant_id))
+        found += _findings(report)
+        await stores.tenants.read(tenant_id)
+    except TenantDamaged as damage:
+        found.append(Finding(subject, "failed", f"can't be read: {damage}"))
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary of one tenant: told, and the others are looked at
+        found.append(Finding(subject, "failed", f"can't be checked: {type(error).__name__}: {error}"))
     return found
 
 

@@ -23,7 +23,7 @@ _COLUMNS: Final = (
 )
 _OUTCOMES: Final = (
     Column("ENTRY", "id", whole=True),
-    Column("NEW TASK", "task_id", whole=True),
+    Column("REPLAYED AS", "task_id", whole=True),
     Column("REFUSED", "refusal.message"),
 )
 _EVERYTHING: Final = 1_000_000
@@ -84,6 +84,7 @@ def show(tenant_id: str, entry: str) -> None:
 @_code_option
 @_age_option
 @click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="Maximum number of replays a second.")
+@click.option("--again", is_flag=True, help="Replay also those that were replayed before.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @yes_option
 @listing_options
@@ -94,10 +95,11 @@ def replay(
     older_than: int | None,
     rate: float | None,
     *,
+    again: bool,
     dry_run: bool,
     yes: bool,
 ) -> None:
-    """Replay dead letters as new tasks. Those that were replayed before are replayed only if they are named.
+    """Replay dead letters as new tasks, each once; with --again also those that were replayed before.
 
     Exit code 5: some could not be replayed. Ctrl-C stops the replay; finished replays stay.
 
@@ -112,12 +114,12 @@ def replay(
         names = list(dict.fromkeys(entries))
         if not names:
             found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, error_code=error_code, older_than=older_than)
-            names = [letter["id"] for letter in found if not letter["replayed_as"]]
-        body = {"dry_run": dry_run} | ({"rate": rate} if rate else {})
+            names = [letter["id"] for letter in found if again or not letter["replayed_as"]]
+        body = {"dry_run": dry_run, "again": again} | ({"rate": rate} if rate else {})
         try:
             for answer in _answers(api, tenant_id, body, names):
                 outcomes += answer["items"]
-                note(f"{len(outcomes)} of {len(names)}: {_refused(outcomes)} refused")
+                note(f"{len(outcomes)} of {len(names)}: {_refused(outcomes)} refused{_before(outcomes)}")
         except KeyboardInterrupt:
             done = f"{len(outcomes)} of {len(names)}, and perhaps some of the next {_part_size(rate)}"
             note(f"Stopped after {done}; the same command continues with the rest.")
@@ -156,6 +158,11 @@ def _check_found(entries: tuple[str, ...], found: Collection[str]) -> None:
 
 def _refused(outcomes: list[dict[str, Any]]) -> int:
     return sum(bool(one["refusal"]) for one in outcomes)
+
+
+def _before(outcomes: list[dict[str, Any]]) -> str:
+    count = sum(bool(one.get("replayed_before")) for one in outcomes)
+    return f", {count} replayed before, by the tasks shown" if count else ""
 
 
 @dlq.command()

@@ -7,27 +7,29 @@ import trio
 
 from orchestrator.clients.registry import SERVICES, Clients, settings_of
 from orchestrator.clients.transport.http_transport import HttpTransport
-from orchestrator.clients.transport.queue_transport import Desk, QueueTransport
+from orchestrator.clients.transport.queue_transport import QueueTransport, RequestQueues
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.config.settings import ServiceSettings
 
 
 @asynccontextmanager
-async def open_clients(chosen: Mapping[str, ServiceSettings], desk: Desk | None = None) -> AsyncIterator[Clients]:
+async def open_clients(
+    chosen: Mapping[str, ServiceSettings], queues: RequestQueues | None = None
+) -> AsyncIterator[Clients]:
     """Open a client for each service; connections are made at the first call and closed at the end of the block.
 
     A service without a URL is allowed: each call to it raises ServiceUnreachable.
 
     Args:
         chosen: settings by service; one that is missing has the defaults of its record.
-        desk: sends requests to services whose transport is `queue`.
+        queues: sends requests to services whose transport is `queue`.
     """
     over_http: list[HttpTransport] = []
 
     def transport(name: str) -> Transport:
         service = settings_of(name, chosen)
-        if service.transport == "queue" and desk is not None:
-            return QueueTransport(name, service, desk)
+        if service.transport == "queue" and queues is not None:
+            return QueueTransport(name, service, queues)
         over_http.append(HttpTransport(name, service))
         return over_http[-1]
 

@@ -77,11 +77,9 @@ class TenantLimit:
             return "the tier's"
         return "unbounded" if self.setting is None else "the service's"
 
-    def configured(self) -> Any:
-        """Return the type of the limit in the body of `tenant.configure`."""
-        return Annotated[
-            self.number | None, Meta(ge=self.least, le=self.most, description=f"{self.says}; null: {self.otherwise}.")
-        ]
+    def bounds(self) -> Meta:
+        """Return what the limit may be in the body of `tenant.configure`."""
+        return Meta(ge=self.least, le=self.most, description=f"{self.says}; null: {self.otherwise}.")
 
     def tier_setting(self, tier: Tier) -> Any:
         """Declare the limit's setting of a tier."""

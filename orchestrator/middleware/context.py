@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from secrets import token_hex
 from typing import Any, Final
 
 from attrs import frozen
@@ -89,8 +88,7 @@ def read_trace(header: str | None) -> TraceContext:
         known = version != "ff" and (version != "00" or more is None)
         if known and trace_id.strip("0") and span_id.strip("0"):
             return TraceContext(trace_id, span_id, bool(int(flags, 16) & 1))
-    fresh = token_hex(24)
-    return TraceContext(fresh[:32], fresh[32:])
+    return TraceContext.new()
 
 
 def _id(headers: Mapping[str, str], name: str, faults: list[FieldFault]) -> str | None:

@@ -17,6 +17,7 @@ from orchestrator.errors import (
     OrchestratorError,
     PayloadTooLarge,
     StoreUnavailable,
+    TenantDamaged,
     Unauthorized,
     UnsupportedMediaType,
 )
@@ -48,6 +49,13 @@ def error_answer(exchange: Exchange, raised: BaseException) -> Response:
         error = InternalFault("The service failed; its log has the reason under this correlation id.")
     elif isinstance(error, StoreUnavailable):
         _log.warning("request.store_unavailable", reason=error.reason, correlation_id=exchange.correlation_id)
+    elif isinstance(error, TenantDamaged):
+        _log.error(
+            "request.tenant_damaged",
+            reason=error.reason,
+            tenant_id=exchange.tenant_id,
+            correlation_id=exchange.correlation_id,
+        )
     body = unstructure(error.body(exchange.correlation_id))
     headers = _headers(error, raised)
     if exchange.wants_problem:

@@ -42,13 +42,13 @@ class Platform:
 
     async def handle(self, request: Request) -> SandboxAnswer:
         """Answer a request."""
-        if request.segments[0] == "control":
-            return self.control.answer(request)
         name = request.segments[0]
-        if name not in self.services:
-            message = f"There is no such service; there are {', '.join(self.services)}."
-            return json_reply({"error": {"code": "SANDBOX_NOTF_001", "message": message}}, 404)
         try:
+            if name == "control":
+                return self.control.answer(request)
+            if name not in self.services:
+                message = f"There is no such service; there are {', '.join(self.services)}."
+                raise SandboxRefusal(404, "SANDBOX_NOTF_001", message)
             return await self._serve(name, self.services[name], request)
         except SandboxRefusal as refusal:
             return refusal.reply()

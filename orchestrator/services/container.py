@@ -101,7 +101,7 @@ class Services:
         load = LoadService(stores.nodes, ready, stores.tenants, node_timeout_ms, core.system_events)
         tenants = TenantService(stores.tenants, ready, audit, kinds, core.system_events)
         replays = ReplayService(
-            stores.dead_letters, stores.enqueue, stores.limits, ready, audit, settings, core.rates, kinds
+            stores.dead_letters, stores.enqueue, stores.limits, ready, audit, settings, core.rates, kinds, idempotency
         )
         return cls(
             settings=settings,
@@ -119,7 +119,7 @@ class Services:
             schedules=ScheduleService(stores.schedules, stores.due, audit, settings.schedules),
             tenants=tenants,
             replays=replays,
-            dead_letters=DeadLetterService(stores.dead_letters, replays, tenants, audit),
+            dead_letters=DeadLetterService(stores.dead_letters, replays, tenants, audit, idempotency),
             transfers=TransferService(
                 stores.transfers, stores.enqueue, tenants, ready, stores.due, audit, settings, kinds
             ),

@@ -1,4 +1,4 @@
-"""The names of all keys in Redis. Nobody writes a key by hand.
+"""The names of all keys in Redis; no other module writes a key.
 
 With `hash_tags` the tenant stands in braces, so that Redis Cluster keeps all keys of a tenant in one slot.
 """
@@ -57,8 +57,12 @@ class Keys:
         return f"orchestrator:events:{self.tenant(tenant_id)}:{session_id}"
 
     def message(self, tenant_id: str, message_id: str) -> str:
-        """Hash: the session, user and task that a message belongs to."""
+        """Hash: the session, user and task that a message belongs to; of the first user who had its id."""
         return f"orchestrator:message:{self.tenant(tenant_id)}:{message_id}"
+
+    def user_message(self, tenant_id: str, message_id: str, user_id: str) -> str:
+        """Hash: the same of a message whose id another user had before."""
+        return f"{self.message(tenant_id, message_id)}:{user_id}"
 
     def ticket(self, digest: str) -> str:
         """String: what a WebSocket ticket stands for; lives until it is used."""
@@ -164,6 +168,10 @@ class Keys:
 
     # Tenants
 
+    def damaged(self, tenant_id: str, key: str) -> str:
+        """Any: what was found in the place of another key, and is of the wrong type for that."""
+        return f"orchestrator:damaged:{self.tenant(tenant_id)}:{key.partition(':')[2]}"
+
     def tenant_config(self, tenant_id: str) -> str:
         """Hash: state, limits and weights of a tenant."""
         return f"orchestrator:tenant:{self.tenant(tenant_id)}:config"
@@ -199,7 +207,7 @@ class Keys:
         return f"orchestrator:call:{self.tenant(tenant_id)}:{call_id}"
 
     def calls(self, tenant_id: str) -> str:
-        """Sorted set: the tenant's open calls by the moment (ms) at which somebody has to look after them."""
+        """Sorted set: the tenant's open calls by the moment (ms) at which they have to be looked after."""
         return f"orchestrator:calls:{self.tenant(tenant_id)}"
 
     def default_models(self, tenant_id: str) -> str:
@@ -221,7 +229,7 @@ class Keys:
         return f"{service}:tasks:{self.tenant(tenant_id)}"
 
     def service_cancel(self, service: str) -> str:
-        """Channel: requests of a service that nobody waits for any more."""
+        """Channel: requests of a service that were withdrawn."""
         return f"{service}:cancel"
 
     def replies(self, node: str) -> str:
@@ -269,7 +277,7 @@ class Keys:
     revocation_channel: str = "orchestrator:revoked"
     """Channel: every revocation as it is made."""
     answer_channel: str = "orchestrator:answered"
-    """Channel: the key of an answer that somebody waits for, and that is there now, or never will be."""
+    """Channel: the key of an answer that is waited for, and that is there now, or never will be."""
     notification_channel: str = "orchestrator:notified"
     """Channel: a user, or a tenant's every user, is notified."""
     catalog_channel: str = "orchestrator:catalog"

@@ -45,6 +45,11 @@ class TenantStore:
         """Have a tenant in the list of all, where the sweep finds it."""
         await self.redis.sadd(self.keys.tenants, tenant_id)
 
+    async def now_ms(self) -> int:
+        """Return the present moment (ms) by Redis' clock, which moments that scripts have written are compared with."""
+        seconds, microseconds = await self.redis.execute_command("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
 
 def read_verdict(kind: type[V], reply: Sequence[Any]) -> tuple[V, str]:
     """Read what a script has decided: its verdict, and the word that comes with it, or nothing."""
@@ -66,7 +71,7 @@ async def descending(redis: Redis, index: str, before: tuple[int, str] | None, c
     found: list[tuple[int, str]] = []
     while True:
         rows = await redis.zrevrangebyscore(index, highest, "-inf", skip, count + 1, withscores=True)
-        places = [(int(score), raw.decode()) for raw, score in rows]
+        places = [(int(score), raw.decode(errors="replace")) for raw, score in rows]
         found += [place for place in places if before is None or place < before]
         if len(found) >= count or len(rows) <= count:
             return found[:count]

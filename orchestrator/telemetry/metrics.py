@@ -266,7 +266,7 @@ class Metrics:
         """Count a call of the gateway; `cache` says `hit`, `miss` or `bypass`."""
         self._gateway_calls.labels(kind, cache).inc()
 
-    def gateway_doubt(self) -> None:
+    def gateway_in_doubt(self) -> None:
         """Count a call whose outcome is not known."""
         self._doubts.inc()
 

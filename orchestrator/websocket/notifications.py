@@ -43,6 +43,9 @@ class NotificationSubject:
             raise NotFound("There are no notifications.")
         return [("notification.summary", evolve(self._summary, recovered=recovered))]
 
+    async def beginning(self) -> None:
+        """Begin at the end."""
+
     def over(self) -> str | None:
         """Say nothing: there may always be more."""
         return None

@@ -97,6 +97,8 @@ class SessionSocket:
             ) as follower:
                 # Asked only now, so that no transition falls between this state and the first event.
                 await subject.look(ctx)
+                if after is None and (begin := await subject.beginning()) is not None:
+                    await follower.resume(begin, None)
                 offered = websocket.requested_subprotocols
                 accepted.set()
                 await wire.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)

@@ -1,14 +1,16 @@
 """What a socket may follow: how it is greeted, and which event is the last one."""
 
+from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
 import orjson
+from attrs import evolve
 
-from orchestrator.codec import unstructure
+from orchestrator.codec import structure
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import NotFound
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.events.events import Event, Snapshot, StateUpdate
+from orchestrator.models.events.events import Event, StateUpdate, ToolExecute
 from orchestrator.models.plans.workflow import WorkflowStatus, WorkflowStatusUpdate
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.batch import ENDED, Batch, BatchProgress
@@ -16,6 +18,8 @@ from orchestrator.services.container import Services
 from orchestrator.store.events.events import EventLog
 from orchestrator.websocket.events import ends_session
 
+REQUESTS_WITHIN: Final = 200
+"""Events at the end of a log among which the requests of a waiting turn are."""
 _PROGRESS: Final = "batch.progress"
 _STATUS: Final = "workflow.status_update"
 _REQUEST: Final = "workflow.input_request"
@@ -41,6 +45,9 @@ class Subject(Protocol):
 
     async def greeting(self, *, recovered: bool) -> list[tuple[str, object]]:
         """Return the events (name, data) that say how it stood; where events are lost, with what replaces them."""
+
+    async def beginning(self) -> int | None:
+        """Return the offset behind which a client begins that names none; None: at the end of the log."""
 
     def over(self) -> str | None:
         """Say in a few words why nothing follows any more, as far as is known; None: something may."""
@@ -88,11 +95,28 @@ class SessionSubject:
         )
         events: list[tuple[str, object]] = [("session.state_update", state)]
         if not recovered:
-            kept = self._services.settings.history_length
-            messages = await self._services.transcripts.recent(session.tenant_id, session.session_id, kept)
-            snapshot = Snapshot([unstructure(message) for message in messages], session.active_task_id)
-            events.append(("session.snapshot", snapshot))
+            snapshot, waits = await self._services.transcripts.snapshot(session)
+            requests = [request async for request in self._tool_requests(session, waits)]
+            events.append(("session.snapshot", evolve(snapshot, tool_requests=requests)))
         return events
+
+    async def beginning(self) -> int | None:
+        """Return the place before the running turn: who comes in its middle sees it whole, from its acceptance on."""
+        session = self._session
+        if session is None or session.active_task_id is None:
+            return None
+        return await self._services.transcripts.turn_begins(session)
+
+    async def _tool_requests(self, session: Session, waits: frozenset[str]) -> AsyncIterator[ToolExecute]:
+        """Read what the client is asked to run from the end of the log: a turn that waits emits nothing more."""
+        if not waits:
+            return
+        head, _ = await self.log.head(session.tenant_id, session.session_id)
+        after = max(head - REQUESTS_WITHIN, 0)
+        for event in await self.log.read(session.tenant_id, session.session_id, after=after, limit=REQUESTS_WITHIN):
+            data = orjson.loads(event.body)["data"] if event.name == "tool.execute" else {}
+            if data.get("tool_call_id") in waits:
+                yield structure(data, ToolExecute)
 
     def over(self) -> str | None:
         """Say nothing: a closed session is refused at the door, and told by its last event."""
@@ -133,6 +157,9 @@ class BatchSubject:
             batch.batch_id, batch.completed, batch.failed, batch.total, batch.cancelled, batch.status
         )
         return [(_PROGRESS, progress)]
+
+    async def beginning(self) -> None:
+        """Begin at the end: the greeting says all that matters."""
 
     def over(self) -> str | None:
         """Return why, where the batch had ended when it was looked at."""
@@ -181,6 +208,9 @@ class WorkflowSubject:
         )
         events: list[tuple[str, object]] = [(_STATUS, update)]
         return events if workflow.input_request is None else [*events, (_REQUEST, workflow.input_request)]
+
+    async def beginning(self) -> None:
+        """Begin at the end: the greeting says all that matters."""
 
     def over(self) -> str | None:
         """Return why, where the workflow had ended when it was looked at."""

@@ -72,6 +72,9 @@ class _Nothing:
         """Say nothing."""
         return []
 
+    async def beginning(self) -> None:
+        """Begin at the end."""
+
     def over(self) -> str | None:
         """Say nothing: services may always have more to tell."""
         return None

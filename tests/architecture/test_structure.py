@@ -21,6 +21,14 @@ LARGE_FOLDERS: Final = {
 }
 """Folders that may hold more modules, each with the reason."""
 
+OWN_TESTS: Final = {
+    "architecture": "the structure of the code",
+    "docs": "documentation and code agree",
+    "end_to_end": "the whole service, in processes",
+    "support": "what other tests share",
+}
+"""Folders of tests that mirror none of the code, each with what it is about."""
+
 _SUPPRESSION: Final = re.compile(r"# *(?:noqa|type: *ignore)", re.IGNORECASE)
 _WITH_REASON: Final = re.compile(
     r"(?:# *(?:noqa: *[A-Z]+[0-9]+(?:, *[A-Z]+[0-9]+)*|type: *ignore\[[a-z, -]+\]) *)+(?:#|-) *(?P<reason>\w.*)"
@@ -49,6 +57,14 @@ def test_modules_have_at_most_350_lines() -> None:
 
 def test_the_assembly_has_at_most_200_lines() -> None:
     assert _lines(ROOT / "orchestrator" / "assembly.py") <= 200
+
+
+def test_folders_of_tests_mirror_the_code() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    places = {
+        folder: ROOT / folder if folder.parts[:1] == ("cli",) else ROOT / "orchestrator" / folder for folder in folders
+    }
+    assert {folder.as_posix() for folder, place in places.items() if not place.is_dir()} == set(OWN_TESTS)
 
 
 def test_every_exception_to_lint_and_types_says_why_on_its_line() -> None:

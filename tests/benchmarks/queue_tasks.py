@@ -8,7 +8,7 @@ and its answer, the record (message, status, attempts, moments, result), two eve
 in the tenant's index. Tenant and user pass their rate limits, the queue its bound, every write of the worker its fence,
 and the books stay provable. The body reads its message and counts itself.
 
-- admit: tasks a second that 32 callers get accepted while nobody consumes
+- admit: tasks a second that 32 callers get accepted without a consumer
 - drain: tasks a second of one consumer, from its start until nothing is left in the lanes
 - both: the same with the producer in a process beside, from its first call until nothing is left
 - latency: from the call that admits a task to the first line of its body, on an idle process

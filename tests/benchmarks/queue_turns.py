@@ -6,7 +6,7 @@ One process, one Redis without append-only file. A turn is admitted (idempotency
 queue entry, two events), claimed (fenced, with its session's record), and ended (record, result, kept history, three
 events, the session's state): nothing is left out but the agent, which answers at once.
 
-- admit: turns a second that 32 callers get accepted while nobody consumes
+- admit: turns a second that 32 callers get accepted without a consumer
 - drain: turns a second of one consumer, from the first claim to the last end
 - requests, executed, bytes: what passes between the process and Redis for one turn, and what Redis executes for it
 - latency: from the call that sends a message to the first line of its turn, on an idle process

@@ -49,7 +49,7 @@ class Names(trio.abc.HostnameResolver):
         *("::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe"),
     ],
 )
-async def test_addresses_that_are_nobodys_on_the_public_network_are_refused(address: str) -> None:
+async def test_addresses_outside_the_public_network_are_refused(address: str) -> None:
     guard = AddressGuard(())
     assert not guard.allows("receiver.example", ip_address(address))
     assert guard.refuses_literal(address)

@@ -7,7 +7,7 @@ from orchestrator.models.operations.breakers import Criticality
 
 
 def services_table() -> str:
-    """How each service is treated, as long as nobody sets it otherwise."""
+    """How each service is treated, unless it is set otherwise."""
     rows = [
         "| service | criticality | left alone | for | timeout | calls at once |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -25,6 +25,7 @@ from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.platform import run_sandbox
+from tests.support.http import loopback_client
 
 PACKAGE: Final = Path(str(orchestrator.__file__)).parent
 PAGE: Final = Path(__file__).parents[2] / "docs" / "explanation" / "architecture.md"
@@ -53,7 +54,7 @@ async def test_a_turn_passes_all_modules_of_the_walk(redis_url: str, walk: list[
         config, stop = Config(), trio.Event()
         config.bind = ["127.0.0.1:0"]
         [url] = await nursery.start(partial(serve, settings, config, watch_signals=False, stop=stop))
-        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+        async with loopback_client(base_url=url, headers=headers) as client:
             session = (await client.post("/api/v1/session.create", json={"agent_id": "echo"})).json()["data"]
             address = f"ws://{urlsplit(url).netloc}{urlsplit(session['websocket_url']).path}"
             async with open_websocket_url(

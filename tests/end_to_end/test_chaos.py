@@ -1,4 +1,4 @@
-"""Processes and Redis that die at random under load: books balance, nothing is lost, done twice or out of order.
+"""Processes and Redis that die at random under load: state is consistent, nothing lost, done twice or out of order.
 
 `CHAOS_TASKS=10000` makes the run long, `CHAOS_SEED` repeats one. The seed and what was done are printed.
 """
@@ -151,7 +151,7 @@ async def times_finished(redis: Redis, keys: Keys, turn: Turn) -> int:
 
 # A request that breaks off while it is sent leaves the client's own generator behind, which trio warns of.
 @pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
-async def test_whatever_dies_books_balance_and_every_turn_ends_once_and_in_order(chaos: Chaos) -> None:
+async def test_whatever_dies_state_is_consistent_and_every_turn_ends_once_and_in_order(chaos: Chaos) -> None:
     token = chaos.stack.token()
     sessions = [await chaos.stack.session() for _ in range(SESSIONS)]
     headers = {"Authorization": f"Bearer {token}"}
@@ -170,7 +170,7 @@ async def test_whatever_dies_books_balance_and_every_turn_ends_once_and_in_order
                     await trio.sleep(chaos.random.uniform(0.2, 1.0))
         nursery.cancel_scope.cancel()
     assert [node.process.poll() for node in chaos.alive] == [None] * PROCESSES, "a process ended by itself"
-    print(f"seed {SEED}: {TASKS} turns, {' '.join(chaos.done)}")  # noqa: T201 - whoever reads of a failure repeats it by this
+    print(f"seed {SEED}: {TASKS} turns, {' '.join(chaos.done)}")  # noqa: T201 - a failed run is repeated by this
     chaos.stack.sandbox.faults.clear()
 
     keys = Keys()

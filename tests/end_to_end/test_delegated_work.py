@@ -78,7 +78,7 @@ async def test_followers_hear_of_a_turn_that_is_answered_later(stack: Stack) -> 
     assert follower.names().count("chat.completed") == 1
 
 
-async def test_after_kill_9_another_process_ends_what_was_handed_on(stack: Stack) -> None:
+async def test_after_kill_9_another_process_ends_delegated_turns(stack: Stack) -> None:
     sessions = [await stack.session(agent) for agent in ("reporter", "delegate")]
     report = await stack.say(sessions[0], "tides in 1500 ms")
     words = await stack.say(sessions[1], "echo 15 words every 100 ms")
@@ -127,7 +127,7 @@ async def test_a_cancel_of_a_waiting_turn_reaches_the_service(stack: Stack) -> N
     assert told["result"] == {"cancelled": ["execute.0"]}
 
 
-async def test_only_who_has_the_token_is_heard(stack: Stack) -> None:
+async def test_only_the_holder_of_the_callback_token_may_answer(stack: Stack) -> None:
     message = (await stack.say(await stack.session("reporter"), "tides in 5000 ms"))["data"]
     task_id = message["task_id"]
     await until_status(stack, task_id, "waiting")

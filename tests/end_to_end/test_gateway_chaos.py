@@ -73,7 +73,7 @@ class Chaos:
         if kind == "fault":
             service = self.random.choice(["query", "embedding"])
             what = self.random.choice(FAULTS)
-            # Slower than the orchestrator waits: the work is done, and nobody hears of it.
+            # Slower than the orchestrator waits: the work is done, and its answer is lost.
             fault = InjectedFault(
                 what, service=service, status=self.random.choice([500, 503]), count=2, latency_ms=2100
             )
@@ -159,7 +159,7 @@ async def totals(chaos: Chaos, tenant_id: str, first: datetime) -> dict[str, int
 # A request that is left while it is sent leaves the client's own generator behind, which trio warns of.
 @pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
 @pytest.mark.filterwarnings("ignore:Async generator 'httpcore:ResourceWarning")
-async def test_whatever_dies_the_ledger_says_what_the_services_counted(chaos: Chaos) -> None:
+async def test_whatever_dies_the_ledger_agrees_with_the_services(chaos: Chaos) -> None:
     began, keys, stack = datetime.now(UTC), Keys(), chaos.stack
     async with open_redis(stack.redis.url) as redis:
         await redis.hset(keys.tenant_config("globex"), "tokens_day", BUDGET)
@@ -177,7 +177,7 @@ async def test_whatever_dies_the_ledger_says_what_the_services_counted(chaos: Ch
         await until_settled(redis, keys)
         for tenant_id in ("acme", "globex"):
             told, counted = await totals(chaos, tenant_id, began), stack.sandbox.spent.of(tenant_id)
-            print(f"seed {SEED}: {tenant_id} {told} {dict(chaos.done)}")  # noqa: T201 - whoever reads of a failure repeats it by this
+            print(f"seed {SEED}: {tenant_id} {told} {dict(chaos.done)}")  # noqa: T201 - a failed run is repeated by this
             assert told["unsettled_tokens"] == 0
             assert told["requests"] - told["cached"] == counted["requests"]
             assert [told[name] for name in FIELDS] == [counted[name] for name in FIELDS]

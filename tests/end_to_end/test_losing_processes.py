@@ -23,7 +23,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
 
 
 async def follow_turns(stack: Stack, nursery: trio.Nursery, count: int) -> tuple[list[Follower], list[str]]:
-    """Begin a turn in each of `count` sessions, with somebody who follows."""
+    """Begin a turn in each of `count` sessions, and follow each."""
     followers = []
     for _ in range(count):
         follower = Follower(await stack.session(), stack.token())
@@ -98,7 +98,7 @@ async def test_a_stop_that_can_not_wait_hands_turns_back_and_another_process_goe
         nursery.cancel_scope.cancel()
 
 
-async def test_who_waits_for_an_answer_is_told_at_once_that_it_will_come_elsewhere(stack: Stack) -> None:
+async def test_a_waiting_client_is_told_at_once_that_another_process_will_answer(stack: Stack) -> None:
     await stack.start(drain_timeout="0.1")
     answers: dict[str, Any] = {}
 

@@ -23,6 +23,7 @@ from orchestrator.frameworks.quart_inside import (
     whole_body,
 )
 from tests.frameworks.moved import need, takes
+from tests.support.eventually import PATIENCE
 
 SCOPE = cast(
     "HTTPScope",
@@ -91,7 +92,7 @@ def test_a_proxy_gives_its_object(name: str) -> None:
     need(hasattr(LocalProxy, "_get_current_object"), "werkzeug", "a proxy does not give its object")
 
 
-async def test_messages_that_nobody_reads_wait_in_the_network() -> None:
+async def test_unread_messages_wait_in_the_network() -> None:
     asked, enough = 0, trio.Event()
 
     async def receive() -> Any:
@@ -117,7 +118,7 @@ async def test_messages_that_nobody_reads_wait_in_the_network() -> None:
     scope: Any = {**SCOPE, "type": "websocket", "scheme": "ws", "subprotocols": []}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(WebsocketConnection(app, scope), receive, send)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE):
             await enough.wait()
         nursery.cancel_scope.cancel()
 
@@ -133,7 +134,7 @@ async def test_a_body_drops_what_goes_beyond_its_limit() -> None:
 
 
 async def test_a_body_that_says_to_be_too_long_is_refused_before_it_comes() -> None:
-    with trio.fail_after(1), pytest.raises(RequestEntityTooLarge):
+    with trio.fail_after(PATIENCE), pytest.raises(RequestEntityTooLarge):
         await RequestBody(11, 10)
 
 

@@ -1,4 +1,4 @@
-"""The limit of each address, before anybody asks who comes."""
+"""The limit of each address, which counts before credentials are looked at."""
 
 import pytest
 from attrs import evolve

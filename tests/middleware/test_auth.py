@@ -1,4 +1,4 @@
-"""Who may come in."""
+"""Authentication by tokens and API keys."""
 
 import json
 import time
@@ -96,7 +96,7 @@ async def test_issuer_and_audience_must_fit_where_they_are_set() -> None:
             await authenticator.principal_of(bad, tenant=None)
 
 
-async def test_a_token_for_somebody_else_is_good_where_nobody_is_named() -> None:
+async def test_a_token_with_an_audience_is_good_where_none_is_set() -> None:
     authenticator = Authenticator(SETTINGS)
     named = create_token(SECRET, "acme", "ann", issuer="https://id.example", audience="other")
     assert (await authenticator.principal_of(named, tenant=None)).tenant_id == "acme"

@@ -82,7 +82,7 @@ def test_a_frame_is_read_or_refused_as_the_index_says(entry: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("entry", [entry for entry in INDEX if "upgraded" in entry], ids=name)
-def test_what_an_old_message_becomes_is_a_message(entry: dict[str, Any]) -> None:
+def test_an_upgraded_message_is_a_valid_message(entry: dict[str, Any]) -> None:
     assert decode((GOLDEN / entry["upgraded"]).read_bytes(), TaskMessage).schema_version == "1.1"
 
 

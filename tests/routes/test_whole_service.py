@@ -34,7 +34,7 @@ async def test_a_session_lives_from_creation_to_its_end(redis_url: str) -> None:
         assert gone.fault[:2] == (410, "ORCH_SESS_001")
 
 
-async def test_what_belongs_to_others_is_not_there(redis_url: str) -> None:
+async def test_what_belongs_to_others_is_not_found(redis_url: str) -> None:
     async with service(redis_url) as client:
         session_id = await client.session()
         said = await client.say(session_id)
@@ -87,7 +87,7 @@ async def test_lists_go_on_where_they_stopped(redis_url: str) -> None:
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "eyJhIjoxfQ", "%2e%2e", "a%3Ab"])
 @pytest.mark.parametrize("listing", ["session.list", "task.list"])
-async def test_a_cursor_of_ones_own_making_is_refused(redis_url: str, listing: str, cursor: str) -> None:
+async def test_a_forged_cursor_is_refused(redis_url: str, listing: str, cursor: str) -> None:
     async with service(redis_url) as client:
         reply = await client.call("GET", f"/api/v1/{listing}?cursor={cursor}")
         assert reply.fault[:2] == (400, "ORCH_VAL_003")

@@ -56,7 +56,7 @@ async def test_it_says_where_it_is_and_stops_when_told(docs: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("asked", [True, False])
-async def test_it_ends_with_who_started_it_where_asked(docs: Path, asked: bool) -> None:
+async def test_it_ends_with_its_parent_where_asked(docs: Path, asked: bool) -> None:
     flags = ["--exit-with-stdin"] if asked else []
     async with running("--docs", str(docs), *flags) as (process, _):
         assert process.stdin is not None

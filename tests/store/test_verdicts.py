@@ -9,6 +9,7 @@ import pytest
 from orchestrator.models.tasks.waits import Taken
 from orchestrator.store.events.notifications import NotificationSendVerdict
 from orchestrator.store.gateway.gateway_calls import CallReserveVerdict
+from orchestrator.store.operations.tenants import TenantStateVerdict
 from orchestrator.store.scheduling.batches import BatchAdmitVerdict, BatchCancelVerdict
 from orchestrator.store.scheduling.schedules import ScheduleChangeVerdict, ScheduleCreateVerdict
 from orchestrator.store.sessions.idempotency import KeyClaimVerdict
@@ -49,6 +50,7 @@ def words_of(script: str) -> set[str]:
         ("attempts/cancel_task", [TaskCancelVerdict]),
         ("gateway/reserve_call", [CallReserveVerdict]),
         ("notifications/send_notification", [NotificationSendVerdict]),
+        ("operations/change_tenant_state", [TenantStateVerdict]),
         ("plans/report_progress", [Taken]),
         ("scheduling/put_schedule", [ScheduleCreateVerdict, ScheduleChangeVerdict]),
         ("sessions/assign_agent", [AgentAssignVerdict]),

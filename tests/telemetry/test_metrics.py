@@ -15,7 +15,7 @@ def test_each_process_counts_for_itself() -> None:
     assert (figure(one, "fenced_writes_total"), figure(another, "fenced_writes_total")) == (1, 0)
 
 
-def test_methods_and_tenants_that_anybody_can_make_up_make_no_series() -> None:
+def test_made_up_methods_and_tenants_make_no_series() -> None:
     metrics = Metrics(tenants=3)
     for number in range(500):
         metrics.request(f"X{number}", "unmatched", 405, 0.001)

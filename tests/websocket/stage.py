@@ -76,6 +76,7 @@ class Stage:
     batches: BatchRecorder
     notifications: NotificationService
     limiter: RateLimiterRecorder
+    transcripts: TranscriptRecorder
 
     def token(self, user: str = "ada", **options: Any) -> str:
         """Make a token of a user of acme."""
@@ -200,7 +201,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         batch_log = LogWriter(redis, session_id="b1", keys=BatchKeys())
         await batch_log.begin()
         sessions, audit, revocations = SessionRecorder(), AuditRecorder(), RevocationRecorder()
-        limiter = RateLimiterRecorder()
+        limiter, transcripts = RateLimiterRecorder(), TranscriptRecorder(sessions)
         sessions.keep(session_of("s1"), session_of("s2", SessionState.TERMINATED), session_of("s3", user_id="bob"))
         tickets, chat = TicketRecorder(sessions), ChatRecorder(sessions, partial(_log_accepted, log))
         batches = BatchRecorder({"b1": a_batch("b1", total=9, user_id="ada")})
@@ -213,7 +214,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
             tickets=tickets,
             batches=batches,
             chat=chat,
-            transcripts=TranscriptRecorder(sessions),
+            transcripts=transcripts,
             task_updates=TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys), KNOWN_KINDS),
             rate_limiter=limiter,
             event_log=event_log,
@@ -249,6 +250,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
                 batches,
                 services.notifications,
                 limiter,
+                transcripts,
             )
         stop.set()
         nursery.cancel_scope.cancel()

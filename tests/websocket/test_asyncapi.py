@@ -216,7 +216,7 @@ async def test_the_document_is_served_and_the_page_leads_to_it(redis_url: str) -
         assert b'href="/asyncapi.json"' in page.raw
 
 
-async def test_anybody_may_read_the_document(stage: Stage) -> None:
+async def test_the_document_needs_no_credentials(stage: Stage) -> None:
     async with loopback_client(base_url=f"http://{stage.host}:{stage.port}") as client:
         assert (await client.get("/asyncapi.json")).json() == document()
 

@@ -2,8 +2,9 @@
 
 import pytest
 import trio
+from attrs import evolve
 
-from orchestrator.models.events.events import SystemNotification
+from orchestrator.models.events.events import SystemNotification, ToolExecute
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.websocket import closing
 from tests.support.eventually import eventually
@@ -112,7 +113,7 @@ async def test_a_socket_ends_with_its_session(stage: Stage) -> None:
         assert await client.close_code() == 1000
 
 
-async def test_a_client_that_never_reads_is_dropped_and_delays_nobody(
+async def test_a_client_that_never_reads_is_dropped_and_delays_no_other(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(closing, "CLOSE_SECONDS", 0.2)
@@ -179,3 +180,25 @@ async def test_frames_of_the_sockets_own_never_carry_an_offset_that_the_client_h
         while len(seen) < 400:
             seen.append((await client.frame())["offset"])
     assert (seen == sorted(seen), seen[-1]) == (True, 300)
+
+
+async def test_a_client_that_comes_in_the_middle_of_a_turn_sees_it_from_its_acceptance_on(stage: Stage) -> None:
+    for number in range(1, 6):
+        await stage.log.chunk(number)
+    stage.sessions.keep(evolve(stage.sessions.kept["s1"], active_task_id="t1"))
+    stage.transcripts.begins = 2
+    async with stage.client() as client:
+        first = await client.next("session.state_update")
+        assert (first["offset"], first["data"]["recovered"]) == (2, True)
+        assert await offsets(client, 5) == [3, 4, 5]
+
+
+async def test_a_snapshot_has_what_the_running_turn_asks_of_the_client(stage: Stage) -> None:
+    for call_id in ("c1", "c2"):
+        await stage.log.append("tool.execute", ToolExecute(call_id, "m1", "clock", {"zone": "utc"}, 1000))
+    stage.transcripts.waits, stage.transcripts.streamed = frozenset({"c2"}), "It is"
+    async with stage.client("/ws/v1/chat/s1?last_offset=1&epoch=old") as client:
+        await client.next("session.state_update")
+        snapshot = (await client.next("session.snapshot"))["data"]
+    assert snapshot["answer"] == "It is"
+    assert [(one["tool_call_id"], one["params"]) for one in snapshot["tool_requests"]] == [("c2", {"zone": "utc"})]

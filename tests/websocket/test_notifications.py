@@ -29,7 +29,7 @@ async def titles(client: Client, count: int) -> list[tuple[int, str]]:
     return [(frame["offset"], frame["data"]["title"]) for frame in frames]
 
 
-async def test_what_waits_comes_first_and_then_whatever_comes(stage: Stage) -> None:
+async def test_waiting_notifications_come_first_and_then_new_ones(stage: Stage) -> None:
     await notify(stage, "before", "ada")
     async with stage.client(PATH) as client:
         first = await client.next("notification.summary")
@@ -45,7 +45,7 @@ async def test_what_waits_comes_first_and_then_whatever_comes(stage: Stage) -> N
         assert await titles(client, 1) == [(3, "everybody's")]
 
 
-async def test_everybody_of_a_tenant_hears_of_what_is_for_the_tenant_once(stage: Stage) -> None:
+async def test_every_user_gets_a_notification_of_the_tenant_once(stage: Stage) -> None:
     async with (
         stage.client(PATH) as ada,
         stage.client(PATH) as again,
@@ -102,10 +102,10 @@ async def test_the_sockets_of_sessions_hear_of_notifications_outside_of_their_lo
         assert await titles(bob, 1) == [(0, "everybody's")]
 
 
-async def test_what_a_process_has_not_heard_of_is_found_when_it_connects_again(redis_url: str) -> None:
+async def test_notifications_missed_by_a_process_are_found_when_it_reconnects(redis_url: str) -> None:
     async with open_stage(redis_url) as stage, stage.client(PATH) as client:
         await client.next("notification.summary")
-        # Every connection for pub/sub is lost, and what is said meanwhile is published to nobody.
+        # Every connection for pub/sub is lost, and what is published meanwhile is lost.
         await stage.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         await notify(stage, "meanwhile")
         assert await titles(client, 1) == [(1, "meanwhile")]
@@ -137,7 +137,7 @@ async def test_it_needs_the_permission_to_read_sessions(stage: Stage) -> None:
     assert refused.value.status_code == 403
 
 
-async def test_what_is_published_by_others_does_no_harm(stage: Stage) -> None:
+async def test_foreign_messages_on_the_channel_do_no_harm(stage: Stage) -> None:
     async with stage.client(PATH) as client, stage.client() as session:
         await client.next("notification.summary")
         await session.next("session.state_update")
@@ -148,7 +148,7 @@ async def test_what_is_published_by_others_does_no_harm(stage: Stage) -> None:
         assert await titles(session, 1) == [(0, "after")]
 
 
-async def test_the_damaged_keys_of_one_user_hold_up_nobody_else(stage: Stage) -> None:
+async def test_the_damaged_keys_of_one_user_delay_no_other(stage: Stage) -> None:
     async with stage.client(PATH, token=stage.token("bob")) as bob, stage.client(PATH) as client:
         for one in (bob, client):
             await one.next("notification.summary")

@@ -1,4 +1,4 @@
-"""The socket of services: news of delegated work, acknowledged one by one."""
+"""The socket of services: updates of delegated work, acknowledged one by one."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -42,7 +42,7 @@ async def told(client: Client, name: str, data: dict[str, Any]) -> dict[str, Any
     return answer
 
 
-async def test_news_are_taken_and_acknowledged(stage: Stage, desk: Desk) -> None:
+async def test_updates_are_accepted_and_acknowledged(stage: Stage, desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim)
     await desk.park(claim)

@@ -116,7 +116,9 @@ class HttpTransport:
             setting = variable(f"services.{self.service}.url")
             raise ServiceNotSetUp(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)
         url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=(self._base + path).encode())
-        request = httpcore.Request(method, url, headers=self._headers_of(call, len(content)), content=_Content(content))
+        request = httpcore.Request(
+            method, url, headers=self._headers_of(call, len(content)), content=RequestBody(content)
+        )
         try:
             return await self._connections.send(request)
         except (httpcore.NetworkError, httpcore.TimeoutException) as error:
@@ -152,8 +154,8 @@ class HttpTransport:
             raise CallTimeout(f"{title(self.service)} did not answer in time.", service=self.service)
 
 
-class _Content:
-    """Body of a request. httpcore would wrap bytes in an async generator; trio warns of one that is not finished."""
+class RequestBody:
+    """Body of a request. httpcore and httpx would use an async generator; trio warns of one that is not finished."""
 
     def __init__(self, content: bytes) -> None:
         self._rest = [content] if content else []

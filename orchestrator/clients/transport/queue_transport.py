@@ -37,7 +37,7 @@ class ReplySource(Protocol):
         """Return the next reply; None where replies were dropped because they were not read in time."""
 
 
-class Desk(Protocol):
+class RequestQueues(Protocol):
     """Sends requests to the queues of services, and receives their replies."""
 
     @property
@@ -60,15 +60,15 @@ class QueueTransport:
     Args:
         service: name of the service in the settings.
         settings: timeout in seconds.
-        desk: sends requests and receives replies.
+        queues: sends requests and receives replies.
     """
 
     configured: bool = True
 
-    def __init__(self, service: str, settings: ServiceSettings, desk: Desk) -> None:
+    def __init__(self, service: str, settings: ServiceSettings, queues: RequestQueues) -> None:
         self.service = service
         self.timeout = settings.timeout
-        self._desk = desk
+        self._queues = queues
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
@@ -120,7 +120,7 @@ class QueueTransport:
         left_ms = max(1, round((deadline - trio.current_time()) * 1000))
         request = self._message(call, operation, parameters, metadata, left_ms)
         message_id, tenant_id = request["message_id"], request["tenant_id"]
-        with self._desk.expect(message_id) as inbox:
+        with self._queues.expect(message_id) as inbox:
             sent = await self._send(tenant_id, message_id, orjson.dumps(request), left_ms, deadline)
             replies = Replies(self.service, inbox, deadline, idle)
             try:
@@ -133,7 +133,7 @@ class QueueTransport:
         # A request whose sending was cancelled may be in the queue: its deadline ends it.
         with trio.CancelScope(deadline=deadline) as scope:
             try:
-                sent = await self._desk.send(self.service, tenant_id, message_id, request, left_ms)
+                sent = await self._queues.send(self.service, tenant_id, message_id, request, left_ms)
             except StoreUnavailable as error:
                 raise StoreUnavailable(
                     f"There is no way to {title(self.service)}: the store that holds its queue is away.",
@@ -153,7 +153,7 @@ class QueueTransport:
     async def _withdraw(self, sent: Any) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + WITHDRAW_SECONDS):
             try:
-                await self._desk.withdraw(sent)
+                await self._queues.withdraw(sent)
             except StoreUnavailable:
                 return  # the request's deadline ends it
 
@@ -171,7 +171,7 @@ class QueueTransport:
             parameters,
             **metadata,
             operation=operation.name,
-            reply_to=self._desk.address,
+            reply_to=self._queues.address,
             timeout_ms=left_ms,
             request_id=call.request_id,
             traceparent=str(call.trace),

@@ -40,6 +40,11 @@ REMEDIES: Final[Mapping[ViolationKind, str]] = {
     _K.CALL_UNWATCHED: "put it back among the open calls, to be asked for again",
     _K.WRONG_SUM: "write down what the open calls add up to",
     _K.NOT_DOUBTED: "have them looked after",
+    _K.TASK_DAMAGED: "move it to the dead letters",
+    _K.SESSION_DAMAGED: "give the session and its waiting turns up, and keep what is left for a day",
+    _K.BATCH_DAMAGED: "give the batch up, and keep what is left for a day",
+    _K.SCHEDULE_DAMAGED: "give the schedule up, and keep what is left for a day",
+    _K.KEY_DAMAGED: "put what is in its place aside, and keep it for a day",
 }
 """What can be mended without losing anything, and how. The other faults are for a person to look at."""
 
@@ -144,6 +149,8 @@ def judge_session(session: SessionStanding) -> Iterator[Violation]:
 
 def judge_entry(entry: EntryStanding) -> Iterator[Violation]:
     """Say what is wrong with one entry of a lane."""
+    if entry.damaged:
+        return
     if entry.status is None:
         says = f"is in the lane {entry.lane}, but its task has no record"
         yield Violation(_K.ENTRY_UNRECORDED, entry.entry, says, entry.lane)

@@ -1,6 +1,7 @@
 """Who asks, and in what context."""
 
 from enum import StrEnum
+from secrets import token_hex
 
 from attrs import frozen
 
@@ -48,6 +49,11 @@ class TraceContext:
     trace_id: str
     span_id: str
     sampled: bool = True
+
+    @classmethod
+    def new(cls) -> "TraceContext":
+        """Begin a trace."""
+        return cls(token_hex(16), token_hex(8))
 
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"

@@ -71,6 +71,9 @@ class ChatStatusUpdate:
     status: MessageStatus
     progress: Annotated[float | None, Meta(ge=0, le=1)] = None
     queue_position: int | None = None
+    content: Annotated[
+        str | None, Meta(description="What was said, where the message was taken just now: other sockets show it.")
+    ] = None
 
 
 @frozen
@@ -164,8 +167,17 @@ class SystemNotification:
 class Snapshot:
     """What a follower needs where the log no longer reaches back."""
 
-    messages: list[dict[str, Any]]
+    messages: Annotated[
+        list[dict[str, Any]],
+        Meta(description="The last messages, the questions of turns that have not ended among them; 256 KiB at most."),
+    ]
     active_task_id: Id | None = None
+    answer: Annotated[
+        str, Meta(description="What the running turn has said so far; its last 256 KiB where it is longer.")
+    ] = ""
+    tool_requests: Annotated[
+        list[ToolExecute], Meta(description="What the running turn waits for the client to run.")
+    ] = field(factory=list)
 
 
 @frozen

@@ -81,6 +81,8 @@ class EntryStanding:
     """The task's; None: it has no record."""
     named: bool
     """Whether the task's record names this entry."""
+    damaged: bool = False
+    """Whether the task's record can't be read."""
 
 
 @frozen
@@ -136,6 +138,12 @@ class ViolationKind(StrEnum):
     WRONG_SUM = "wrong_sum"
     NOT_DOUBTED = "not_doubted"
     DOUBT_LEFT = "doubt_left"
+    TASK_DAMAGED = "task_damaged"
+    SESSION_DAMAGED = "session_damaged"
+    BATCH_DAMAGED = "batch_damaged"
+    SCHEDULE_DAMAGED = "schedule_damaged"
+    KEY_DAMAGED = "key_damaged"
+    UNREADABLE = "unreadable"
 
 
 @frozen

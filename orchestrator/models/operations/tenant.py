@@ -9,6 +9,7 @@ from msgspec import Meta
 from orchestrator.config.tenant_limits import SpendingLimits, TenantLimits, Tier, limits_of, with_fields
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp
+from orchestrator.models.common.unset import UNSET, Unset
 
 
 class TenantState(StrEnum):
@@ -106,13 +107,12 @@ class Queue:
     ] = None
 
 
-UNCHANGED = 0
-"""What stands for a figure that `tenant.configure` is not to change; no limit can be that."""
-
-
 def _configured(section: type) -> dict[str, tuple[Any, Any]]:
     """Return the fields of limits as `tenant.configure` takes them."""
-    return {row.name: (row.configured(), field(factory=lambda: UNCHANGED)) for row in limits_of(section)}
+    return {
+        row.name: (Annotated[row.number | Unset | None, row.bounds()], field(default=UNSET))
+        for row in limits_of(section)
+    }
 
 
 @frozen
@@ -121,13 +121,13 @@ def _configured(section: type) -> dict[str, tuple[Any, Any]]:
 class TenantSettings:
     """What `tenant.configure` takes; what is left out stays as it is, and null removes what is the tenant's own."""
 
-    weight: Annotated[float | None, Meta(ge=0.001, le=1000, description="Its share beside other tenants; null: 1.")] = (
-        field(factory=lambda: UNCHANGED)
-    )
+    weight: Annotated[
+        float | Unset | None, Meta(ge=0.001, le=1000, description="Its share beside other tenants; null: 1.")
+    ] = UNSET
     fair_users: Annotated[bool | None, Meta(description="Whether its users share fairly; null: as it is.")] = None
     tier: Annotated[
-        Tier | None, Meta(description="What it may spend where nothing else is said; null: the service's.")
-    ] = field(factory=lambda: UNCHANGED)  # type: ignore[assignment] # stands for no tier at all, as for no figure
+        Tier | Unset | None, Meta(description="What it may spend where nothing else is said; null: the service's.")
+    ] = UNSET
     models: Annotated[
         dict[str, SpendingLimits | None] | None,
         Meta(

@@ -68,10 +68,11 @@ class DeadLetterChoice:
 
 @frozen
 class DeadLetterReplay(DeadLetterChoice):
-    """What `dlq.replay` takes. Without `ids`, those that were replayed before are left out."""
+    """What `dlq.replay` takes."""
 
     rate: Annotated[float | None, Meta(ge=0.01, le=10_000, description="At most so many a second.")] = None
     dry_run: Annotated[bool, Meta(description="Only say what would be done.")] = False
+    again: Annotated[bool, Meta(description="Replay also those that were replayed before.")] = False
 
 
 @frozen
@@ -82,6 +83,9 @@ class DeadLetterOutcome:
     replay_of: str
     task_id: Id | None = None
     refusal: ErrorBody | None = None
+    replayed_before: Annotated[
+        bool, Meta(description="Whether an earlier request has replayed it; `task_id` is what that made.")
+    ] = False
 
 
 @frozen
@@ -89,7 +93,7 @@ class DeadLettersReplayed:
     """What a request has replayed; there may be more where `more` says so."""
 
     items: list[DeadLetterOutcome]
-    replayed: int
+    replayed: Annotated[int, Meta(description="How many new tasks there are.")]
     refused: int
     more: Annotated[bool, Meta(description="Whether the same request would find more.")]
     dry_run: bool = False

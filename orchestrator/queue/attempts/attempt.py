@@ -9,6 +9,7 @@ from attrs import define, field
 from orchestrator.codec import decode
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.events.events import ChatStream, StreamContent
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskMessage
@@ -105,8 +106,9 @@ class TurnAttempt(TaskAttempt):
             self._events += 1
             number = self._events
             body = make_body(name, data, tenant_id=self.message.tenant_id, correlation_id=self.message.correlation_id)
+            text = data.chunk if isinstance(data, ChatStream) and data.content_type is StreamContent.RESPONSE else ""
             await outlast(
-                lambda: self.services.tasks.emit(self.running.claim, self.session.session_id, number, name, body)
+                lambda: self.services.tasks.emit(self.running.claim, self.session.session_id, number, name, body, text)
             )
         if name == _STREAM and not self._streamed:
             self._streamed = True

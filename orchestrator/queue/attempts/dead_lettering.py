@@ -18,8 +18,8 @@ async def dead_letter(services: QueueServices, running: RunningTask, error: Orch
         FencedOut: another process has taken the task over.
     """
     claim = running.claim
-    correlation_id = claim.record.get(b"correlation_id", b"").decode()
-    session_id = claim.record.get(b"session_id", b"").decode()
+    correlation_id = claim.record.get(b"correlation_id", b"").decode(errors="replace")
+    session_id = claim.record.get(b"session_id", b"").decode(errors="replace")
     ending = TaskEnding(
         status=TaskStatus.FAILED,
         session_state=SessionState.ERROR,

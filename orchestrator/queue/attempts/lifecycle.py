@@ -32,7 +32,9 @@ async def read_or_dead_letter(services: QueueServices, running: RunningTask) -> 
         FencedOut: another process has taken the task over.
     """
     try:
-        return within_time_left(running.claim.message(), running.claim)
+        message = running.claim.message()
+        services.kinds.named(running.claim.record[b"type"].decode()).check(message)
+        return within_time_left(message, running.claim)
     except InvalidBody as error:
         await dead_letter(services, running, error)
         return None
@@ -50,7 +52,7 @@ async def carry(
         services: what the queue works with.
         hand: the task in hand.
         attempt: does the work, and ends the task or puts it off.
-        cancelled: ends the task as cancelled, where somebody does not want it any more.
+        cancelled: ends the task as cancelled, where its user or an operator has stopped it.
 
     Raises:
         FencedOut: another process has taken the task over.
@@ -96,7 +98,7 @@ async def outcome_of(work: Callable[[], Awaitable[T]], noun: str, task_id: str) 
 
 def lost_too_often(services: QueueServices, claim: Claim, noun: str) -> InternalFault | None:
     """Return what a task is given up with whose workers were lost again and again; None: it may be tried."""
-    # A failure, and a wait for somebody's answer, cost an attempt too, and have lost no worker.
+    # A failure, and a wait for an answer, cost an attempt too, and have lost no worker.
     if claim.attempt - claim.failures - claim.parks <= services.settings.max_attempts:
         return None
     return InternalFault(f"The {noun} was given up: its workers were lost again and again.")

@@ -61,7 +61,7 @@ async def try_later(
         message: the task, with what is left of its time.
         error: why it failed.
         session_id: whose log is told; empty: the task's own.
-        event: name and body of what is told; None: nobody is told.
+        event: name and body of what is told; None: nothing is told.
 
     Raises:
         FencedOut: another process has taken the task over.

@@ -1,4 +1,4 @@
-"""Putting tasks aside that wait for somebody's answer."""
+"""Puts tasks aside that wait for an answer."""
 
 from collections.abc import Mapping, Sequence
 

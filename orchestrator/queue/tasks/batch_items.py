@@ -26,7 +26,7 @@ class ItemAttempt(TurnAttempt):
     """An attempt at an item: what `services.run.Run` asks for, without a conversation and without followers."""
 
     async def emit(self, name: str, data: object) -> None:
-        """Tell nobody: who follows a batch hears how far it is, and reads its results."""
+        """Tell nothing: followers of a batch are told its progress, and read its results."""
 
     async def recent(self) -> list[HistoryMessage]:
         """Return nothing: an item has no past."""

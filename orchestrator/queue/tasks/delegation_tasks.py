@@ -1,4 +1,4 @@
-"""Tasks about delegated work: runs of tools that answer later, and word for services that nobody waits for."""
+"""Tasks about delegated work: runs of tools that answer later, and cancels that are passed on to services."""
 
 from typing import Any, Final
 

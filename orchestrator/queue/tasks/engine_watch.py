@@ -9,7 +9,6 @@ from attrs import evolve, frozen
 from orchestrator.codec import encode, unstructure
 from orchestrator.errors import CallTimeout, NotFound, PlanTimeout, ServiceFault, ServiceRefused
 from orchestrator.models.common.envelope import FieldFault
-from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Wait, WaitKind
 from orchestrator.queue.attempts.attempt import outlast
@@ -69,7 +68,8 @@ class EngineWatch:
         if answer is None or answer.error is None or answer.error.code != CallTimeout.code:
             return None
         lasts_ms = run.running.claim.message().metadata.timeout_ms
-        if now_ms() >= int(run.running.claim.record[b"started_at"]) + lasts_ms:
+        record = run.running.claim.record
+        if int(record[b"claimed_at"]) >= int(record[b"started_at"]) + lasts_ms:
             raise PlanTimeout(f"The workflow has not ended within {lasts_ms} ms.")
         # First of all, so that an end which the engine tells meanwhile counts.
         await outlast(lambda: self.store.wait_again(run.running.claim, CALL))

@@ -12,8 +12,7 @@ from attrs import evolve, frozen
 from orchestrator.clients.registry import OPERATIONS
 from orchestrator.codec import encode, structure
 from orchestrator.domain.plans import plans
-from orchestrator.errors import InvalidBody, OrchestratorError, PlanTimeout, TaskExpired
-from orchestrator.models.common.envelope import FieldFault
+from orchestrator.errors import OrchestratorError, PlanTimeout, TaskExpired
 from orchestrator.models.events.events import Trouble
 from orchestrator.models.plans.orchestration import OrchestrationPlan
 from orchestrator.models.plans.plan_request import PlanRequest
@@ -65,7 +64,7 @@ class PlanTasks:
     watch: EngineWatch
 
     async def __call__(self, running: RunningTask) -> None:
-        """Run a claimed workflow to its end, or until it waits for somebody.
+        """Run a claimed workflow to its end, or until it waits for an answer.
 
         Raises:
             FencedOut: another process has taken the task over.
@@ -92,15 +91,9 @@ class PlanTasks:
 
     async def _run(self, run: PlanTaskAttempt) -> PlanDone | PlanWaiting | PlanUndone:
         message = run.message
-        given = message.payload.get("input", {})
-        if not isinstance(given, dict):
-            fault = FieldFault("$.payload.input", "must be an object")
-            raise InvalidBody("The input of the workflow must be an object.", details=[fault])
+        given = message.payload.get("input") or {}
         if run.aloud:
             return await self.plans.run(plan_of(message), given, run)
-        if not isinstance(message.payload.get("workflow_id"), str):
-            fault = FieldFault("$.payload.workflow_id", "required field is missing")
-            raise InvalidBody("The task names neither a workflow nor a plan.", details=[fault])
         waiting = await self.watch.look(run)
         if waiting is not None:
             return PlanWaiting([waiting])

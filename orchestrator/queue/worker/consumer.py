@@ -17,6 +17,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import FencedOut, StoreUnavailable
+from orchestrator.queue.attempts.burial import settle_crash
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.leases import Leases
@@ -126,9 +127,9 @@ class Consumer:
             # Whatever was to be written is not; the task is taken back as soon as Redis is there again.
             unsure = True
             _log_of(claim).warning("task.store_unavailable", error=error.reason)
-        except Exception:
-            log = _log_of(claim)
-            log.exception("task.crashed")
+        except Exception:  # noqa: BLE001 - the boundary of one task: logged, and the task is tried again or given up
+            _log_of(claim).exception("task.crashed")
+            await settle_crash(self.services, running)
         finally:
             took = trio.current_time() - began
             self.services.metrics.task_processed(took)

@@ -1,4 +1,4 @@
-"""Drains that nobody watches still come to their end."""
+"""Drains come to their end without a caller that waits for them."""
 
 from orchestrator.models.operations.tenant import TenantState
 from orchestrator.queue.attempts.services import QueueServices

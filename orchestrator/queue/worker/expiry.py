@@ -1,4 +1,4 @@
-"""Expiry: turns that nobody has started in time are given up, also where nothing claims them."""
+"""Expiry: turns that were not started in time are given up, also where no process claims them."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """The keeper: says that this process lives, renews its leases, and takes over the tasks of processes that are gone."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -9,6 +9,7 @@ import structlog
 import trio
 from attrs import define, field
 
+from orchestrator.domain.tasks.silence import SilenceWatch
 from orchestrator.errors import FencedOut, StoreUnavailable
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
@@ -16,13 +17,19 @@ from orchestrator.queue.worker.external_entries import import_entry
 from orchestrator.queue.worker.load_report import LoadReporter
 from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
-from orchestrator.store.tasks.claims import Claim, Silence
+from orchestrator.store.operations.nodes import Heartbeats
+from orchestrator.store.tasks.claims import Claim, SilentLease
+from orchestrator.store.tasks.enqueue import ExternalEntry
 
 _log = structlog.get_logger()
 
 _BEATS_A_TIMEOUT: Final = 3
 _RENEWALS_A_LEASE: Final = 3
 _TAKEN_AT_ONCE: Final = 32
+_WATCHED: Final = 256
+"""Silent leases of a tenant's lane that are watched at once."""
+_SLACK_MS: Final = 100
+"""Two readings of the moment at which a lease was renewed may differ by less."""
 
 
 @define(eq=False)
@@ -34,10 +41,16 @@ class Leases:
     take: Callable[[Claim, trio.Nursery], None]
     meter: LoadReporter
     workers: trio.Nursery | None = field(default=None, init=False)
+    _heartbeats: SilenceWatch[str] = field(init=False)
+    _silent: dict[str, SilenceWatch[tuple[str, str, str]]] = field(factory=dict, init=False)
+    """By tenant: the leases that look lost."""
     _taking: trio.Lock = field(factory=trio.Lock, init=False)
     """Held while tasks are taken over or back, so that neither takes for lost what the other is being handed."""
     _unsure: set[str] = field(factory=set, init=False)
-    _patient_until: float = field(default=0.0, init=False)
+    """Tenants of which a reply was lost that may have handed out tasks."""
+
+    def __attrs_post_init__(self) -> None:
+        self._heartbeats = SilenceWatch(self.services.settings.node_timeout)
 
     async def beat(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Beat, and adopt from processes without heartbeat, for ever; `started` after the first beat."""
@@ -46,18 +59,24 @@ class Leases:
             began = trio.current_time()
             try:
                 load = self.meter.read(running.claim.tenant_id for running in self.running_tasks.values())
-                gone = await self.services.nodes.beat(self.services.node, round(timeout * 1000), load)
+                beats = await self.services.nodes.beat(self.services.node, load)
                 if not begun:
                     begun = True
                     task_status.started()
-                if gone and trio.current_time() >= self._patient_until:
-                    for node in gone:
-                        await self._adopt_from(node)
+                for node in self._gone(beats):
+                    await self._adopt_from(node)
             except StoreUnavailable:
-                # After Redis was away every process looks silent: give all of them time to be heard again.
-                self._patient_until = trio.current_time() + timeout
+                # While Redis was away no process could be heard.
+                self._heartbeats.begin_again(trio.current_time())
                 raise
             await trio.sleep_until(began + timeout / _BEATS_A_TIMEOUT)
+
+    def _gone(self, beats: Heartbeats) -> list[str]:
+        """Return the other processes that have had no heartbeat for too long, by the steady clock of this one."""
+        others = {node: moment for node, moment in beats.moments.items() if node != self.services.node}
+        oldest = beats.now_ms - self.services.settings.node_timeout * 1000
+        stale = frozenset(node for node, moment in others.items() if moment < oldest)
+        return self._heartbeats.look(trio.current_time(), others, stale=stale)
 
     async def renew(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Renew leases, for ever; `started` after the first time."""
@@ -88,18 +107,44 @@ class Leases:
         """Take over what a process left that is gone; when nothing is left, it is forgotten."""
         for tenant_id in await self.services.tenants.names():
             with isolate_tenant(tenant_id):
-                if await self.adopt(tenant_id, silence_ms=1, gone=gone):
+                if await self._take_over(tenant_id, gone=gone):
                     return
         await self.services.nodes.leave(gone)
         _log.warning("node.gone", gone=gone)
 
-    async def adopt(self, tenant_id: str, *, silence_ms: int, gone: str | None = None) -> bool:
-        """Take over a tenant's silent tasks, as far as there are slots; says whether there may be more."""
+    async def adopt(self, tenant_id: str) -> None:
+        """Take over the tasks of a tenant whose leases ran out, as far as there are slots.
+
+        The clock of Redis alone does not tell that, since it may be set: a lease has run out when its last renewal is
+        older than the lease by that clock, and stayed the same for half a lease by the steady clock of this process.
+        Half a lease is more than the time between two renewals.
+        """
+        lease = self.services.settings.lease
+        found = await self.services.tasks.silent_leases(tenant_id, _WATCHED, silence_ms=round(lease * 500))
+        if not found:
+            self._silent.pop(tenant_id, None)
+            return
+        watch = self._silent.setdefault(tenant_id, SilenceWatch(lease / 2, _SLACK_MS))
+        quiet = set(watch.look(trio.current_time(), {one.place: one.renewed_ms for one in found}))
+        lost = [one for one in found if one.place in quiet and one.silence_ms >= lease * 1000]
+        if lost:
+            await self._take_over(tenant_id, leases=lost)
+
+    async def _take_over(self, tenant_id: str, *, gone: str | None = None, leases: Sequence[SilentLease] = ()) -> bool:
+        """Take over a dead process's tasks, or those of lost leases; says whether there may be more."""
         while self.workers is not None:
             if self._free_slots() <= 0:
                 return True
-            with trio.CancelScope(shield=True):
-                more = await self._take_over(Silence(tenant_id, silence_ms, gone))
+            with trio.CancelScope(shield=True), self.doubting(tenant_id):
+                async with self._taking:
+                    taken = await self.services.tasks.take_over(
+                        tenant_id,
+                        self.services.node,
+                        min(self._free_slots(), _TAKEN_AT_ONCE),
+                        gone=gone,
+                        leases=leases,
+                    )
+                    more = await self._begin_all(taken)
             if not more:
                 return False
         return True
@@ -114,7 +159,11 @@ class Leases:
                 return
             more = False
             with isolate_tenant(tenant_id):
-                more = await self._take_over(Silence(tenant_id, 0, self.services.node))
+                async with self._taking:
+                    in_hand = [one.claim for one in self.running_tasks.values() if one.claim.tenant_id == tenant_id]
+                    count = min(self._free_slots(), _TAKEN_AT_ONCE)
+                    taken = await self.services.tasks.take_back(tenant_id, self.services.node, count, in_hand)
+                    more = await self._begin_all(taken)
             if not more:
                 self._unsure.discard(tenant_id)
 
@@ -132,22 +181,16 @@ class Leases:
         self._unsure.add(tenant_id)
         self.services.ready.wake()
 
-    async def _take_over(self, silence: Silence) -> bool:
-        """Take over tasks once; says whether there may be more."""
-        tenant_id, node, count = silence.tenant_id, self.services.node, min(self._free_slots(), _TAKEN_AT_ONCE)
-        with self.doubting(tenant_id):
-            async with self._taking:
-                own = [one.claim for one in self.running_tasks.values() if one.claim.tenant_id == tenant_id]
-                claims, external_entries, more = await self.services.tasks.take_over(
-                    node, count, silence, own if silence.owner == node else ()
-                )
-                for claim in claims:
-                    if stale := self.running_tasks.get(claim.task_id):
-                        stale.stop(StopReason.LOST)
-                    _log.info("task.taken_over", tenant_id=tenant_id, task_id=claim.task_id, attempt=claim.attempt)
-                    await self._begin(claim)
-                for external_entry in external_entries:
-                    await import_entry(self.services, external_entry)
+    async def _begin_all(self, taken: tuple[list[Claim], list[ExternalEntry], bool]) -> bool:
+        """Run what was taken; says whether there may be more."""
+        claims, external_entries, more = taken
+        for claim in claims:
+            if stale := self.running_tasks.get(claim.task_id):
+                stale.stop(StopReason.LOST)
+            _log.info("task.taken_over", tenant_id=claim.tenant_id, task_id=claim.task_id, attempt=claim.attempt)
+            await self._begin(claim)
+        for external_entry in external_entries:
+            await import_entry(self.services, external_entry)
         return more
 
     def _free_slots(self) -> int:

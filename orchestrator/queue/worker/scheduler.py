@@ -104,7 +104,7 @@ class Scheduler:
                 nursery.start_soon(self._claim, turn, shares.get(turn.tenant_id, 0))
 
     async def _serve_at_once(self, tenant_id: str) -> None:
-        """Serve a tenant whose work has just come in, while nobody else has any: its turn need not be asked for."""
+        """Serve a tenant whose work has just come in, while no other tenant has any: its turn need not be asked for."""
         free = self.free_slots()
         if free > 0:
             with trio.CancelScope(shield=True), isolate_tenant(tenant_id):

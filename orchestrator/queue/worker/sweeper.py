@@ -1,7 +1,7 @@
 """The sweeper: slowly looks over all tenants for what a lost message, a lost worker or idleness left lying."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 from attrs import frozen
@@ -12,12 +12,6 @@ from orchestrator.queue.worker.expiry import give_up_expired
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 _EVERY: Final = 5.0
-
-
-class Adopt(Protocol):
-    """Takes over a tenant's silent tasks."""
-
-    def __call__(self, tenant_id: str, *, silence_ms: int) -> Awaitable[bool]: ...
 
 
 @frozen
@@ -34,11 +28,12 @@ class SweptTenant:
 
 @frozen
 class Sweeper:
-    """Finds work that nobody was woken for, leases that ran out, delayed tasks without timer, and idle sessions."""
+    """Finds work whose wake-up was lost, leases that ran out, delayed tasks without timer, and idle sessions."""
 
     services: QueueServices
     free_slots: Callable[[], int]
-    adopt: Adopt
+    adopt: Callable[[str], Awaitable[None]]
+    """Takes over a tenant's tasks whose leases ran out."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Sweep every few seconds, for ever; `started` after the first round, which forgets processes of long ago."""
@@ -71,7 +66,7 @@ class Sweeper:
             await services.ready.mark(tenant_id)
             await give_up_expired(services, tenant_id)
             if self.free_slots() > 0:
-                await self.adopt(tenant_id, silence_ms=round(services.settings.lease * 1000))
+                await self.adopt(tenant_id)
         for moment_ms in survey.due_ms:
             await services.due.mark(tenant_id, moment_ms)
         if survey.draining:

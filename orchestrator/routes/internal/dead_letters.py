@@ -6,7 +6,7 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
-from orchestrator.errors import NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
+from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
 from orchestrator.models.common.page import Page
 from orchestrator.models.tasks.replay import (
     DeadLetter,
@@ -44,12 +44,14 @@ class DeadLetterQuery:
     body=ReplayRequest,
     answers="task.replayed",
     answer=Replayed,
+    idempotent=True,
     own_rate=True,
-    errors=(NotFound, TaskUnfinished, SessionClosed, QueueFull, TenantDraining),
+    errors=(NotFound, TaskUnfinished, IdempotencyKeyReused, SessionClosed, QueueFull, TenantDraining),
 )
 async def replay(call: RouteCall) -> RouteAnswer:
     """Do a task again that has ended; for operators and admins."""
-    return RouteAnswer(await call.services.replays.replay_own(call.ctx, call.id, call.body))
+    replayed, repeated = await call.services.replays.replay_own(call.ctx, call.id, call.body)
+    return RouteAnswer(replayed, replayed=repeated)
 
 
 @dead_letter_routes.add(
@@ -82,11 +84,13 @@ async def list_dead_letters(call: RouteCall) -> RouteAnswer:
     body=DeadLetterReplay,
     answers="dlq.replayed",
     answer=DeadLettersReplayed,
-    errors=(NotFound, QueueFull, TenantDraining),
+    idempotent=True,
+    errors=(NotFound, IdempotencyKeyReused, QueueFull, TenantDraining),
 )
 async def replay_dead_letters(call: RouteCall) -> RouteAnswer:
     """Do dead letters again, as new tasks: up to 100 a request, and for 10 seconds at most."""
-    return RouteAnswer(await call.services.dead_letters.replay(call.ctx, call.id, call.body))
+    outcome, repeated = await call.services.dead_letters.replay(call.ctx, call.id, call.body)
+    return RouteAnswer(outcome, replayed=repeated)
 
 
 @dead_letter_routes.add(
@@ -97,8 +101,10 @@ async def replay_dead_letters(call: RouteCall) -> RouteAnswer:
     body=DeadLetterChoice,
     answers="dlq.purged",
     answer=DeadLettersPurged,
-    errors=(NotFound,),
+    idempotent=True,
+    errors=(NotFound, IdempotencyKeyReused),
 )
 async def purge(call: RouteCall) -> RouteAnswer:
     """Delete dead letters; the records of their tasks stay."""
-    return RouteAnswer(await call.services.dead_letters.purge(call.ctx, call.id, call.body))
+    purged, repeated = await call.services.dead_letters.purge(call.ctx, call.id, call.body)
+    return RouteAnswer(purged, replayed=repeated)

@@ -23,7 +23,7 @@ def _verdict(call: ToolCall) -> str:
     if call.failed is not None:
         timed_out = re.search(r"time[d]?[ -]?out|in time", call.failed, re.IGNORECASE)
         if timed_out:
-            return f"Timed out: nobody confirmed in time, so nothing was done: {action}"
+            return f"Timed out: it was not confirmed in time, so nothing was done: {action}"
         return f"Not confirmed ({call.failed.rstrip('.')}), so nothing was done: {action}"
     if _agreed((call.outcome or {}).get("result")):
         return f"Confirmed: {action}"

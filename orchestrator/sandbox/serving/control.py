@@ -1,13 +1,11 @@
 """Control routes: faults, counters of calls and usage, and the address of the orchestrator."""
 
 from collections import Counter
-from typing import Any
-
-import orjson
 
 from orchestrator.sandbox.serving.faults import Faults, InjectedFault, InjectedFaultKind
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.http_server import Request, SandboxReply, json_reply
+from orchestrator.sandbox.serving.routing import SandboxRefusal, json_object
 from orchestrator.sandbox.serving.usage import Spent
 
 Calls = Counter[tuple[str, str]]
@@ -55,7 +53,7 @@ class Control:
                 return json_reply({"cleared": True})
             case "PUT", "orchestrator":
                 return self._connect(request)
-        return _refuse(404, "There is no such control route.")
+        raise SandboxRefusal(404, "SANDBOX_NOTF_001", "There is no such control route.")
 
     def _counted(self) -> dict[str, dict[str, int]]:
         counted: dict[str, dict[str, int]] = {service: {} for service in sorted(self._services)}
@@ -64,34 +62,26 @@ class Control:
         return counted
 
     def _add(self, request: Request) -> SandboxReply:
-        fields = _object(request.body)
-        if fields is None or fields.get("kind") not in list(InjectedFaultKind):
-            return _refuse(400, f"kind must be one of {', '.join(InjectedFaultKind)}.")
+        fields = json_object(request.body, "SANDBOX")
+        if fields.get("kind") not in list(InjectedFaultKind):
+            raise _malformed(f"kind must be one of {', '.join(InjectedFaultKind)}.")
         kind = InjectedFaultKind(fields.pop("kind"))
         for name, value in fields.items():
             if name not in _TYPES or type(value) is not _TYPES[name]:
-                return _refuse(400, f"{name} is no field of a fault, or of another type.")
+                raise _malformed(f"{name} is no field of a fault, or of another type.")
         if fields.get("service") not in {None, *self._services}:
-            return _refuse(400, f"service must be one of {', '.join(sorted(self._services))}.")
+            raise _malformed(f"service must be one of {', '.join(sorted(self._services))}.")
         self._faults.add(InjectedFault(kind, **fields))
         return json_reply({"kind": kind, **fields}, 201)
 
     def _connect(self, request: Request) -> SandboxReply:
-        fields = _object(request.body)
-        if fields is None or not isinstance(fields.get("url"), str):
-            return _refuse(400, "url is missing.")
+        fields = json_object(request.body, "SANDBOX")
+        if not isinstance(fields.get("url"), str):
+            raise _malformed("url is missing.")
         self._gateway.url = fields["url"]
         self._gateway.api_key = fields.get("api_key", self._gateway.api_key)
         return json_reply({"url": self._gateway.url})
 
 
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _refuse(status: int, message: str) -> SandboxReply:
-    return json_reply({"error": {"code": "SANDBOX_VAL_001", "message": message}}, status)
+def _malformed(message: str) -> SandboxRefusal:
+    return SandboxRefusal(400, "SANDBOX_VAL_001", message)

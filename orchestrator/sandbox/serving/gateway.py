@@ -33,23 +33,13 @@ class GatewayClient:
         self.url = url
         self.api_key = api_key
 
-    async def ask(
-        self,
-        tenant_id: str,
-        route: str,
-        body: dict[str, Any],
-        *,
-        correlation_id: str | None = None,
-        callback_token: str | None = None,
-    ) -> dict[str, Any]:
-        """POST to `/internal/v1/{route}` and return `data` of the answer.
+    async def ask(self, tenant_id: str, route: str, body: dict[str, Any], **belongs: str | None) -> dict[str, Any]:
+        """POST to `/internal/v1/{route}` and return `data` of the answer; `belongs` as in `stream`.
 
         Raises:
             GatewayRefused: the orchestrator is away, or refused.
         """
-        async with self.stream(
-            tenant_id, route, body, correlation_id=correlation_id, callback_token=callback_token
-        ) as response:
+        async with self.stream(tenant_id, route, body, **belongs) as response:
             return read_data(route, await response.aread())
 
     @asynccontextmanager

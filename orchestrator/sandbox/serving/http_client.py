@@ -2,26 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import orjson
 import trio
 
+from orchestrator.clients.transport.http_transport import RequestBody
 
-class _Body(httpx.AsyncByteStream):
-    """Body of a request. httpx would use a generator, and trio warns where a cancelled send leaves one unfinished."""
 
-    def __init__(self, content: bytes) -> None:
-        self._left = [content]
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
+class _Body(RequestBody, httpx.AsyncByteStream):
+    """Body of a request, as httpx takes it."""
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Client of an OpenAI-compatible server, where the environment names one."""
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import httpx
@@ -83,16 +83,11 @@ class ModelServer:
             raise ModelFailed("The model's server answered nonsense.") from error
 
 
-def model_from(environment: Mapping[str, str], client: httpx.AsyncClient) -> ModelServer:
-    """Read `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`; without the first two there is no model."""
-    key = environment.get("OPENAI_API_KEY", "")
-    url = environment.get("OPENAI_BASE_URL", "") or (DEFAULT_URL if key else "")
-    return ModelServer(client, url.rstrip("/"), key, environment.get("OPENAI_MODEL") or DEFAULT_MODEL)
-
-
 def model_from_environment(client: httpx.AsyncClient) -> ModelServer:
-    """Read the settings of this process."""
-    return model_from(os.environ, client)
+    """Read `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL`; without the first two there is no model."""
+    key = os.environ.get("OPENAI_API_KEY", "")
+    url = os.environ.get("OPENAI_BASE_URL", "") or (DEFAULT_URL if key else "")
+    return ModelServer(client, url.rstrip("/"), key, os.environ.get("OPENAI_MODEL") or DEFAULT_MODEL)
 
 
 async def _read(

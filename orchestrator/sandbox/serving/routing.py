@@ -137,7 +137,7 @@ class StandIn:
         tenant_id = request.headers.get("x-tenant-id", "")
         if not tenant_id:
             raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The header X-Tenant-ID is missing.")
-        message = self._body(request)
+        message = json_object(request.body, self.prefix)
         payload = message
         if message and operation.domain:
             payload = message.get("payload")  # type: ignore[assignment]  # checked in the next line
@@ -147,16 +147,20 @@ class StandIn:
             raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The body and X-Tenant-ID name different tenants.")
         return SandboxCall(self.prefix, tenant_id, params, request, message, payload)
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        if not request.body:
-            return {}
-        try:
-            message = orjson.loads(request.body)
-        except orjson.JSONDecodeError:
-            message = None
-        if not isinstance(message, dict):
-            raise SandboxRefusal(400, f"{self.prefix}_VAL_001", "The body is no JSON object.")
-        return message
+
+def json_object(body: bytes, prefix: str) -> dict[str, Any]:
+    """Parse a body; an empty one is an empty object.
+
+    Raises:
+        SandboxRefusal: the body is something else than a JSON object.
+    """
+    try:
+        value = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict):
+        raise SandboxRefusal(400, f"{prefix}_VAL_001", "The body is no JSON object.")
+    return value
 
 
 def payload_reply(payload: Any, status: int = 200) -> SandboxReply:

@@ -65,7 +65,7 @@ class AgentService:
         return _details(agent, whole=ctx.principal.sees_whole_tenant)
 
     async def feedback(self, ctx: RequestContext, given: AgentFeedback) -> tuple[FeedbackTaken, bool]:
-        """Hand on what somebody thinks of an answer, or of a session.
+        """Pass on a user's rating of an answer, or of a session.
 
         Returns:
             What was handed on, and whether an earlier request with the same idempotency key had done so.
@@ -105,7 +105,7 @@ class AgentService:
             session = await self.sessions.get(ctx, given.session_id)
             return session, session.agent_id, session.agent_version
         message_id = str(given.message_id)
-        place = await self.tasks.of_message(ctx.tenant_id, message_id)
+        place = await self.tasks.of_message(viewer_of(ctx), message_id)
         try:
             session = await self.sessions.get(ctx, place.get("session_id", ""))
         except NotFound:

@@ -8,19 +8,30 @@ from attrs import frozen
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.task_states import lane_of
+from orchestrator.models.agents.tool import LONGEST_MS
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import Task
 from orchestrator.services.chat.turn_tools import DELEGATED_MS
 from orchestrator.services.shared.views import admission_refused
 from orchestrator.services.tasks.new_tasks import new_task
+from orchestrator.services.tasks.payloads import PayloadField
 from orchestrator.services.tasks.task_kinds import TaskKind
 from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.tasks.admission import Verdict
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds
 
-TOOL_RUN: Final = TaskKind(MessageType("tool", "execute"), priority=2)
+TOOL_RUN: Final = TaskKind(
+    MessageType("tool", "execute"),
+    payload={
+        "tool_id": PayloadField(str),
+        "parameters": PayloadField(dict),
+        "timeout_ms": PayloadField(int, least=1, most=LONGEST_MS),
+        "session_id": PayloadField(str, required=False),
+    },
+    priority=2,
+)
 
 
 @frozen

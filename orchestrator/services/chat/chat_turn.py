@@ -55,7 +55,7 @@ class ChatTurnRunner:
     async def run(self, run: Attempt, partial: Partial) -> TurnDone | TurnWaiting:
         """Run one attempt at a chat turn.
 
-        When it is cancelled, Agent Execution is told so. Where somebody has stopped the turn (`run.stopped`), what
+        When it is cancelled, Agent Execution is told so. Where the turn was stopped (`run.stopped`), what
         was said so far is stored in Conversation, marked as interrupted, and left in `partial`. Both happen within
         `GOODBYE_SECONDS`.
 
@@ -63,7 +63,7 @@ class ChatTurnRunner:
             NotFound: there is no such agent.
             ServiceFault: a service that the turn can't do without is away, and stayed so.
             PlanTimeout: the turn's time was over (`metadata.timeout_ms`).
-            FencedOut: another worker has taken the turn over; nothing more is said to anybody.
+            FencedOut: another worker has taken the turn over; no more events are emitted.
         """
         timeout_ms = run.message.metadata.timeout_ms
         deadline = trio.current_time() + timeout_ms / 1000

@@ -12,7 +12,7 @@ from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 
 MESSAGES: Final = ServiceCall("conversation", "messages", ONCE)
-"""Somebody looks at the screen: what is kept here is shown rather than waited for more."""
+"""A user looks at the screen: what is kept here is shown rather than waited for more."""
 CONTEXT: Final = ServiceCall("conversation", "context", MEDIUM)
 DELETE: Final = ServiceCall("conversation", "delete", MEDIUM)
 SUMMARY_TOKENS: Final = 4000

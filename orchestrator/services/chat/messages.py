@@ -111,7 +111,7 @@ class ChatService:
         message_id = str(message.metadata.message_id)
         accepted = ChatAccepted(message.task_id, message_id, session_id)
         tenant_id, correlation_id = ctx.tenant_id, ctx.correlation_id
-        queued = ChatStatusUpdate(message_id, message.task_id, MessageStatus.QUEUED)
+        queued = ChatStatusUpdate(message_id, message.task_id, MessageStatus.QUEUED, content=turn.content)
         expected = scheduled_ms is None and self.ready.expect(tenant_id)
         admission = await self.admission.admit_turn(
             viewer_of(ctx),

@@ -1,21 +1,30 @@
 """Transcripts: what was said in a session, as its people read it, and take it back."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from attrs import frozen
 
-from orchestrator.codec import decode
+from orchestrator.codec import decode, encode, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.errors import NotFound, ServiceFault
+from orchestrator.errors import InvalidBody, NotFound, ServiceFault
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.sessions.chat import ChatDeleted, ChatSummary, HistoryMessage
+from orchestrator.models.events.events import Snapshot
+from orchestrator.models.sessions.chat import ChatDeleted, ChatSummary, HistoryMessage, Speaker
 from orchestrator.models.sessions.session import Session
+from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.chat.conversations import Conversations
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.call_contexts import call_for
+from orchestrator.services.shared.views import viewer_of
+from orchestrator.store.tasks.task_records import OpenTurns
 from orchestrator.store.tasks.tasks import TaskStore
 
+MOST_QUESTIONS: Final = 20
+"""Questions of turns that have not ended; of more turns the last ones are not shown."""
+SNAPSHOT_BYTES: Final = 262_144
 LOOKUP_SECONDS: Final = 10.0
 """Deadline of history, summary and deletion."""
 
@@ -49,9 +58,13 @@ class Transcripts:
             return Page(await self.recent(ctx.tenant_id, session_id, limit))
         try:
             call = call_for(ctx, LOOKUP_SECONDS)
-            return await self.conversations.messages(
+            page = await self.conversations.messages(
                 call, session.conversation_id, before=before, after=after, limit=limit
             )
+            if before is not None or page.next_cursor is not None:
+                return page
+            said = _with_questions(page.items, await self._open_turns(session))
+            return Page(said[-limit:] if after is None else said[:limit])
         except ServiceFault:
             # The Conversation service is away: what is kept here still shows the end of the conversation.
             if before is not None or after is not None:
@@ -59,8 +72,29 @@ class Transcripts:
             return Page(await self.recent(ctx.tenant_id, session_id, limit))
 
     async def recent(self, tenant_id: str, session_id: str, limit: int) -> list[HistoryMessage]:
-        """Return the last messages that are kept here, oldest first."""
-        return [decode(raw, HistoryMessage) for raw in await self.tasks.history(tenant_id, session_id, limit)]
+        """Return the last messages that are kept here, oldest first; behind them the questions of open turns."""
+        kept = [decode(raw, HistoryMessage) for raw in await self.tasks.history(tenant_id, session_id, limit)]
+        open_turns = await self.tasks.open_turns(tenant_id, session_id, MOST_QUESTIONS)
+        return _with_questions(kept, open_turns)[-limit:]
+
+    async def snapshot(self, session: Session) -> tuple[Snapshot, frozenset[str]]:
+        """Return what a follower needs that has no events to go on from, and the calls that the running turn waits for.
+
+        The tools that the client is to run are left to the reader of the event log.
+        """
+        limit = self.settings.history_length
+        raw = await self.tasks.history(session.tenant_id, session.session_id, limit)
+        open_turns = await self.tasks.open_turns(session.tenant_id, session.session_id, MOST_QUESTIONS)
+        said = _with_questions([decode(one, HistoryMessage) for one in raw], open_turns)[-limit:]
+        messages = [unstructure(message) for message in _within(said, SNAPSHOT_BYTES)]
+        return Snapshot(messages, session.active_task_id, open_turns.text[-SNAPSHOT_BYTES:]), open_turns.waits
+
+    async def turn_begins(self, session: Session) -> int | None:
+        """Return the offset before the first event of the running turn; None: there is none, or it is unknown."""
+        return (await self._open_turns(session, 1)).log_from
+
+    async def _open_turns(self, session: Session, count: int = MOST_QUESTIONS) -> OpenTurns:
+        return await self.tasks.open_turns(session.tenant_id, session.session_id, count)
 
     async def summary(self, ctx: RequestContext, session_id: str) -> ChatSummary:
         """Say what a conversation was about.
@@ -82,11 +116,11 @@ class Transcripts:
         Raises:
             NotFound, ServiceFault
         """
-        session, _ = await self.place_of(ctx, message_id)
+        session, place = await self._place(ctx, message_id)
         if session.conversation_id is None:
             raise _message_not_found(message_id)
         await self.conversations.delete(call_for(ctx, LOOKUP_SECONDS), session.conversation_id, message_id)
-        await self.tasks.forget_message(ctx.tenant_id, session.session_id, message_id)
+        await self.tasks.forget_message(ctx.tenant_id, session.session_id, message_id, place["user_id"])
         return ChatDeleted(message_id, deleted=True)
 
     async def place_of(self, ctx: RequestContext, message_id: str) -> tuple[Session, str]:
@@ -95,13 +129,49 @@ class Transcripts:
         Raises:
             NotFound: there is no such message that the caller may see.
         """
-        place = await self.tasks.of_message(ctx.tenant_id, message_id)
+        session, place = await self._place(ctx, message_id)
+        return session, place["task_id"]
+
+    async def _place(self, ctx: RequestContext, message_id: str) -> tuple[Session, dict[str, str]]:
+        place = await self.tasks.of_message(viewer_of(ctx), message_id)
         if not place:
             raise _message_not_found(message_id)
         try:
-            return await self.sessions.get(ctx, place["session_id"]), place["task_id"]
+            return await self.sessions.get(ctx, place["session_id"]), place
         except NotFound:
             raise _message_not_found(message_id) from None
+
+
+def _with_questions(said: Sequence[HistoryMessage], turns: OpenTurns) -> list[HistoryMessage]:
+    """Add the questions of turns that have not ended: they are part of the conversation from their acceptance on."""
+    known = {message.message_id for message in said}
+    return [*said, *(question for question in _questions(turns) if question.message_id not in known)]
+
+
+def _questions(turns: OpenTurns) -> Iterator[HistoryMessage]:
+    for raw in turns.messages:
+        with suppress(InvalidBody, KeyError):  # what can't be read is told where its task is claimed
+            message = decode(raw, TaskMessage)
+            payload = message.payload
+            yield HistoryMessage(
+                payload["message_id"],
+                Speaker.USER,
+                payload["content"],
+                message.created_at,
+                payload.get("content_type", "text/plain"),
+                payload.get("metadata") or {},
+            )
+
+
+def _within(messages: Sequence[HistoryMessage], size: int) -> list[HistoryMessage]:
+    """Return the last messages that have no more than `size` bytes together, and the last one in any case."""
+    kept: list[HistoryMessage] = []
+    for message in reversed(messages):
+        size -= len(encode(message))
+        if size < 0 and kept:
+            break
+        kept.append(message)
+    return kept[::-1]
 
 
 def _message_not_found(message_id: str) -> NotFound:

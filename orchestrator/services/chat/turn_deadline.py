@@ -1,4 +1,4 @@
-"""The time of a turn: when it is over, or the turn is stopped before, whoever is still at work is told."""
+"""The time of a turn: when it is over, or the turn is stopped before, the services that are still at work are told."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

@@ -130,7 +130,7 @@ class TurnExecution:
         return response
 
     async def cancel(self) -> None:
-        """Tell Agent Execution, if it is still at work, that nobody waits any more; within `_CANCEL_SECONDS`."""
+        """Tell Agent Execution, if it is still at work, to stop; within `_CANCEL_SECONDS`."""
         if not self.execution_id:
             return
         deadline = trio.current_time() + _CANCEL_SECONDS

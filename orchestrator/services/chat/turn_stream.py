@@ -52,7 +52,7 @@ class TurnStream:
 
         Raises:
             OrchestratorError: the stream broke; the leg may be tried again.
-            FencedOut: the turn is somebody else's.
+            FencedOut: another worker has taken the turn over.
         """
         await self._announced.wait()
         if self._dirty:

@@ -13,6 +13,7 @@ from orchestrator.models.sessions.chat import ChatTurn, MessageStatus
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.services.chat.turn_checkpoints import EXECUTED
+from orchestrator.services.tasks.payloads import GIVEN_ALONG, PayloadField
 from orchestrator.services.tasks.task_kinds import TaskKind, ToldEvents
 from orchestrator.store.operations.dead_letters import TaskRecord
 from orchestrator.store.plans.delegations import Reported
@@ -53,5 +54,17 @@ def _tell(task_id: str, task: Reported, progress: TaskProgress) -> ToldEvents:
 
 
 CHAT_TURN: Final = TaskKind(
-    MessageType("chat", "message"), priority=1, complete=complete_turn, reused=_reused, tell=_tell, in_session=True
+    MessageType("chat", "message"),
+    payload={
+        "content": PayloadField(str),
+        "content_type": PayloadField(str),
+        "message_id": PayloadField(str),
+        "metadata": PayloadField(dict),
+        **GIVEN_ALONG,
+    },
+    priority=1,
+    complete=complete_turn,
+    reused=_reused,
+    tell=_tell,
+    in_session=True,
 )

@@ -1,4 +1,4 @@
-"""Telling services that nobody wants their work any more: a task has ended before they have."""
+"""Passes cancels on to services that still work for a task that has ended."""
 
 from typing import Any, Final
 

@@ -6,11 +6,12 @@ from orchestrator.codec import structure
 from orchestrator.errors import InternalFault, revive
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Callback
+from orchestrator.services.tasks.payloads import PayloadField
 from orchestrator.services.tasks.task_kinds import TaskKind
 
 CANCELLABLE: Final = frozenset({"agent_execution", "workflow_engine"})
-"""Services that can be told that nobody wants their work any more."""
-CANCEL_TASK: Final = TaskKind(MessageType("delegation", "cancel"), priority=1)
+"""Services that can be told to stop their work."""
+CANCEL_TASK: Final = TaskKind(MessageType("delegation", "cancel"), payload={"task_id": PayloadField(str)}, priority=1)
 """Of the tasks that tell them."""
 GRACE_MS: Final = 600_000
 """How much longer than its wait a callback token lives: an answer that comes too late is still told so."""
@@ -66,4 +67,4 @@ def result_of(answer: CallAnswer) -> Any:
     """
     if answer.status is AnswerStatus.COMPLETED:
         return answer.result
-    raise InternalFault("The call failed, and nobody said why.") if answer.error is None else revive(answer.error)
+    raise InternalFault("The call failed without a reason.") if answer.error is None else revive(answer.error)

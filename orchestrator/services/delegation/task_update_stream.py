@@ -1,14 +1,13 @@
 """News of delegated work that come as messages of a queue, rather than as requests."""
 
 from collections.abc import Mapping
-from secrets import token_hex
 from typing import Any, Final
 
 import structlog
 from attrs import frozen
 
 from orchestrator.codec import parse_request, structure
-from orchestrator.errors import InvalidBody, OrchestratorError, PermissionMissing, StoreUnavailable
+from orchestrator.errors import InvalidBody, OrchestratorError, PermissionMissing, StoreUnavailable, TenantDamaged
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import is_id, new_id
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
@@ -52,7 +51,7 @@ class TaskUpdateReader:
     async def _take(self, ctx: RequestContext, task_id: str, token: str | None, update: TaskUpdate) -> None:
         try:
             taken = await self.updates.take(ctx, task_id, token, update)
-        except StoreUnavailable:
+        except (StoreUnavailable, TenantDamaged):
             raise
         except OrchestratorError as error:
             await self._refused(ctx, error)
@@ -112,7 +111,7 @@ def _context(tenant_id: str, message: dict[str, Any]) -> RequestContext:
         principal=Principal(tenant_id, _SPEAKER, Role.SERVICE, frozenset(), float("inf")),
         request_id=new_id(),
         correlation_id=correlation_id if isinstance(correlation_id, str) and is_id(correlation_id) else new_id(),
-        trace=TraceContext(token_hex(16), token_hex(8)),
+        trace=TraceContext.new(),
     )
 
 

@@ -1,4 +1,4 @@
-"""What services tell of work that was handed on to them: whoever presents the call's token is heard, once."""
+"""What services tell of work that was handed on to them: an update with the call's token is taken, once."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Notices that an agent or a tool has changed: told to all processes, each of which forgets what it kept of it."""
+"""Cache invalidation: a change of an agent or a tool is announced to all processes, which drop their entries."""
 
 from typing import Any, Final
 
@@ -17,33 +17,33 @@ _TOOL: Final = "tool"
 
 @frozen
 class CatalogInvalidation:
-    """Takes notices of changes, and passes them on.
+    """Announces changes, and applies those of other processes.
 
     Args:
-        changes: where notices are told.
-        catalog: what this process keeps.
+        changes: channel of announcements.
+        catalog: cache of this process.
     """
 
     changes: CatalogChanges
     catalog: AgentCatalog
 
     async def agent_updated(self, ctx: RequestContext, notice: AgentUpdated) -> Forgotten:
-        """Have every process look an agent of the request's tenant up anew.
+        """Drop an agent of the request's tenant from the caches of all processes.
 
         Raises:
-            StoreUnavailable: Redis is away; other processes may keep the agent for their short while.
+            StoreUnavailable: Redis is away; other processes may use the old agent until it expires.
         """
         await self._tell({"kind": _AGENT, "tenant_id": ctx.tenant_id, "agent_id": notice.agent_id})
         return Forgotten(agent_id=notice.agent_id)
 
     async def tool_updated(self, ctx: RequestContext, notice: ToolUpdated) -> Forgotten:
-        """Have every process look tools of the request's tenant up anew; raises as `agent_updated` does."""
+        """Drop tools of the request's tenant from the caches of all processes; raises as `agent_updated` does."""
         told = {"tool_id": notice.tool_id, "agent_id": notice.agent_id}
         await self._tell({"kind": _TOOL, "tenant_id": ctx.tenant_id, **told})
         return Forgotten(agent_id=notice.agent_id, tool_id=notice.tool_id)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Hear what others were told, for ever; whenever notices may have been lost, nothing is kept.
+        """Follow announcements until cancelled; where some may have been lost, the whole cache is dropped.
 
         Raises:
             StoreUnavailable: changes can't be followed.
@@ -58,7 +58,7 @@ class CatalogInvalidation:
                     self.catalog.forget_all()
 
     async def _tell(self, notice: dict[str, Any]) -> None:
-        # Here at once: whoever is answered may rely on this process.
+        # Applied here at once: the client may rely on it after the answer.
         self._take(notice)
         await self.changes.publish(orjson.dumps(notice))
 

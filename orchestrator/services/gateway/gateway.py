@@ -1,12 +1,12 @@
-"""The gateway to Query and Embedding: the only way of agents and services to language models, hence the truth of usage.
+"""The gateway to Query and Embedding: the only way of agents and services to language models, and the source of usage.
 
-    request ── cache ──▶ given again                     services/gateway/single_flight.py
+    request ── cache ──▶ cached answer                   services/gateway/single_flight.py
                 └─ budget and rates reserved             services/gateway/reservations.py
-                    └─ the service is asked, and what it has spent is settled
-                        └─ where nobody knows: in doubt  services/gateway/reconciler.py
+                    └─ call of the service, usage settled
+                        └─ outcome unknown: in doubt     services/gateway/reconciler.py
 
-What an answer of a chat turn says of tokens is for its reader: those tokens were spent through here, were counted here,
-and are counted nowhere else. A call goes on when who asked for it has gone: it is paid for anyway.
+The token counts in the answer of a chat turn are for its reader: the same tokens were spent, and counted, here. A call
+goes on when its client disconnects: it is paid for anyway.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,12 +38,12 @@ from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.services.gateway.gateway_answers import embedded, texts_of, told
+from orchestrator.services.gateway.gateway_answers import embedded, embedding_of, texts_of, with_origin
 from orchestrator.services.gateway.gateway_requests import EMBED, GENERATE, SEARCH, RequestReader
-from orchestrator.services.gateway.gateway_stream import GatewayStream, KeptPieces
+from orchestrator.services.gateway.gateway_stream import CachedPieces, GatewayStream
 from orchestrator.services.gateway.reconciler import Reconciler
 from orchestrator.services.gateway.reservations import Reservations
-from orchestrator.services.gateway.single_flight import AnswerOrigin, Codec, SingleFlight
+from orchestrator.services.gateway.single_flight import AnswerCodec, AnswerOrigin, SingleFlight
 from orchestrator.store.background_loops import Loop
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls
@@ -53,52 +53,52 @@ from orchestrator.telemetry.metrics import Metrics
 CALL_SECONDS: Final = 120.0
 """Deadline of a call with all its tries; of a stream as a whole."""
 DRAIN_SECONDS: Final = 10.0
-"""How long a stream whose reader has gone is read on, until it says what it has cost."""
+"""Time for which a stream is read after its reader has disconnected, for the usage at its end, in seconds."""
 _log = structlog.get_logger("orchestrator.services.gateway.gateway")
 Ask = Callable[[CallContext, dict[str, Any]], Awaitable[ServiceAnswer]]
 
 
 @frozen
 class Gateway:
-    """Passes requests on, and counts what they cost."""
+    """Passes requests to Query and Embedding, and accounts for their usage."""
 
     clients: Clients
     coordinator: ServiceCoordinator
-    calls: Reservations
-    shared: SingleFlight
+    reservations: Reservations
+    flights: SingleFlight
     ledger: UsageLedger
     settings: GatewaySettings
     metrics: Metrics
     reader: RequestReader = field(init=False)
-    solver: Reconciler = field(init=False)
+    reconciler: Reconciler = field(init=False)
 
     @reader.default
     def _reader(self) -> RequestReader:
         return RequestReader(self.settings, read_prices(self.settings.prices))
 
-    @solver.default
-    def _solver(self) -> Reconciler:
-        return Reconciler(self.calls, self.clients, self.coordinator, self.reader)
+    @reconciler.default
+    def _reconciler(self) -> Reconciler:
+        return Reconciler(self.reservations, self.clients, self.coordinator, self.reader)
 
     @property
     def loops(self) -> list[Loop]:
-        """What carries calls, keeps their leases and finds out about those in doubt, while it runs."""
+        """Shared calls, the renewal of leases, and the reconciliation of calls in doubt."""
         return [
-            Loop("gateway_calls", self.shared.run),
-            Loop("gateway_leases", self.calls.keep_leases, "gateway.leases_not_renewed"),
-            Loop("gateway_doubts", self.solver.carry),
-            Loop("gateway_reconciler", self.solver.run, "gateway.doubts_not_taken"),
+            Loop("gateway_calls", self.flights.run),
+            Loop("gateway_leases", self.reservations.keep_leases, "gateway.leases_not_renewed"),
+            Loop("gateway_doubts", self.reconciler.carry),
+            Loop("gateway_reconciler", self.reconciler.run, "gateway.doubts_not_taken"),
         ]
 
     async def idle(self) -> None:
-        """Wait until no call is under way."""
-        await self.shared.idle()
+        """Wait until no call is running."""
+        await self.flights.idle()
 
     async def generate(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
-        """Ask Query, and return its answer: `data`, `metadata`.
+        """Generate an answer with Query, and return it: `data`, `metadata`.
 
         Raises:
-            BudgetExhausted, RateLimited: the tenant may not spend so much now.
+            BudgetExhausted, RateLimited: the tenant has no budget or rate left for it.
             OrchestratorError: what `Transport.call` raises.
         """
         call = self.reader.call(ctx, UsageKind.GENERATE, body)
@@ -112,14 +112,14 @@ class Gateway:
     async def embed(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
         """Embed texts, and return `embeddings`, `model`, `dimensions`, `total_tokens`; raises as `generate` does.
 
-        Each text that was embedded before is taken from the cache, and `total_tokens` says what the others have spent.
+        Texts that were embedded before are taken from the cache; `total_tokens` is the usage of the others.
         """
         texts = texts_of(body)
         call = self.reader.call(ctx, UsageKind.EMBED, body)
         if not may_share(UsageKind.EMBED, body) or self.settings.embedding_ttl <= 0:
             self.metrics.gateway_call(call.kind, "bypass")
-            given: ServiceAnswer = (await self.shared.apart(lambda: self._embed(ctx, call, texts)))[0]
-            return told(given, "miss")
+            given: ServiceAnswer = (await self.flights.apart(lambda: self._embed(ctx, call, texts)))[0]
+            return with_origin(given, "miss")
         digests = text_digests(body, texts)
         by_digest = dict(zip(digests, texts, strict=True))
         answers: list[ServiceAnswer] = []
@@ -132,44 +132,44 @@ class Gateway:
             return vectors
 
         unique = list(by_digest)
-        codec = Codec(self._vector_packer, unpack_vector, _ms(self.settings.embedding_ttl))
-        shared = await self.shared.obtain(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
+        codec = AnswerCodec(self._vector_packer, unpack_vector, _ms(self.settings.embedding_ttl))
+        shared = await self.flights.obtain(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
         if len({one.value.model for one in shared}) > 1:
-            # The service has changed its model: vectors of two models can't be compared.
-            shared = await self.shared.anew(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
+            # The service has changed its model, and vectors of two models can't be compared.
+            shared = await self.flights.anew(ctx.tenant_id, UsageKind.EMBED, unique, codec, fetch)
         cached = sum(one.origin is AnswerOrigin.KEPT for one in shared)
         vectors_of = {digest: one.value for digest, one in zip(unique, shared, strict=True)}
-        await self._note_use(ctx, call, shared[0].value.model, hit=cached == len(unique))
+        await self._count_use(ctx, call, shared[0].value.model, hit=cached == len(unique))
         return embedded([vectors_of[digest] for digest in digests], answers, cached)
 
     @asynccontextmanager
     async def stream(self, ctx: RequestContext, body: dict[str, Any]) -> AsyncIterator[GatewayStream]:
-        """Ask Query, and hand out its answer as it comes; usage is counted also where its reader goes away.
+        """Generate an answer with Query, and stream it; usage is counted also where the reader disconnects.
 
-        With `cache: true` an answer that was streamed before is handed out again, in one piece.
+        With `cache: true` an answer that was streamed before is given again, in one piece.
         """
         body = {**body, "stream": True}
         call = self.reader.call(ctx, UsageKind.GENERATE, body)
         keeps = may_share(UsageKind.GENERATE, body) and self.settings.generate_ttl > 0
         digest = request_digest(body)
-        cache = self.shared.cache
+        cache = self.flights.cache
         found = (await cache.seek(ctx.tenant_id, call.kind, [digest], call.call_id))[0] if keeps else None
         if isinstance(found, bytes):
-            await self._note_kept(ctx, call, found)
-            yield GatewayStream(KeptPieces(found))
+            await self._count_cached(ctx, call, found)
+            yield GatewayStream(CachedPieces(found))
             return
         self.metrics.gateway_call(call.kind, "miss" if keeps else "bypass")
         async with self._passing(ctx, call, self.settings.cache_answer_bytes if keeps else 0) as passing:
             yield passing
         if passing.whole is not None:
-            codec = Codec(lambda whole: whole, bytes, _ms(self.settings.generate_ttl))
-            await self.shared.keep(ctx.tenant_id, call.kind, {digest: passing.whole}, codec, call.call_id)
+            codec = AnswerCodec(lambda whole: whole, bytes, _ms(self.settings.generate_ttl))
+            await self.flights.keep(ctx.tenant_id, call.kind, {digest: passing.whole}, codec, call.call_id)
 
     @asynccontextmanager
     async def _passing(self, ctx: RequestContext, call: GatewayCall, keep_bytes: int) -> AsyncIterator[GatewayStream]:
         context = _context(ctx, call)
         async with (
-            self.calls.open(call) as held,
+            self.reservations.open(call) as held,
             self.coordinator.attempt(GENERATE, context) as attempt,
             AsyncExitStack() as stack,
         ):
@@ -190,25 +190,25 @@ class Gateway:
     async def _whole(
         self, ctx: RequestContext, call: GatewayCall, body: dict[str, Any], step: ServiceCall, ask: Ask, ttl: float
     ) -> dict[str, Any]:
-        """Return the answer of a call that is not streamed."""
+        """Return the answer of a call that is not streamed, from the cache or the service."""
 
         async def fetch(_: list[str]) -> list[ServiceAnswer]:
             return [await self._spend(ctx, call, step, ask)]
 
         if not may_share(call.kind, body) or ttl <= 0:
             self.metrics.gateway_call(call.kind, "bypass")
-            (answer,) = await self.shared.apart(lambda: fetch([]))
-            return told(answer, "miss")
-        codec = Codec(self._answer_packer, lambda raw: as_answer(step.service, orjson.loads(raw)), _ms(ttl))
-        (found,) = await self.shared.obtain(ctx.tenant_id, call.kind, [request_digest(body)], codec, fetch)
+            (answer,) = await self.flights.apart(lambda: fetch([]))
+            return with_origin(answer, "miss")
+        codec = AnswerCodec(self._answer_packer, lambda raw: as_answer(step.service, orjson.loads(raw)), _ms(ttl))
+        (found,) = await self.flights.obtain(ctx.tenant_id, call.kind, [request_digest(body)], codec, fetch)
         hit = found.origin is AnswerOrigin.KEPT
         model = self.reader.spent(call, found.value).model if hit else ""
-        await self._note_use(ctx, call, model, hit=hit)
-        return told(found.value, "hit" if hit else "miss")
+        await self._count_use(ctx, call, model, hit=hit)
+        return with_origin(found.value, "hit" if hit else "miss")
 
     async def _spend(self, ctx: RequestContext, call: GatewayCall, step: ServiceCall, ask: Ask) -> ServiceAnswer:
-        """Make a call, and count what it has spent."""
-        async with self.calls.open(call) as held:
+        """Make a call, and settle its usage."""
+        async with self.reservations.open(call) as held:
             answer = await self.coordinator.run(
                 step,
                 _context(ctx, call),
@@ -216,7 +216,7 @@ class Gateway:
             )
             await held.settle(self.reader.spent(call, answer))
         if call.kind is UsageKind.GENERATE:
-            # It was paid for; it is no answer all the same.
+            # Checked after settling: a malformed answer is paid for too.
             answer.inner("data").text("response")
         return answer
 
@@ -224,7 +224,7 @@ class Gateway:
         self, ctx: RequestContext, call: GatewayCall, texts: list[str]
     ) -> tuple[ServiceAnswer, list[Vector]]:
         answer = await self._spend(ctx, call, EMBED, self.clients.embedding.embed)
-        inner = answer if "embeddings" in answer.fields else answer.inner("data")
+        inner = embedding_of(answer)
         rows = inner.items("embeddings")
         if len(rows) != len(texts):
             message = f"Embedding answered {len(rows)} embeddings for {len(texts)} texts."
@@ -242,14 +242,14 @@ class Gateway:
     def _small(self, packed: bytes | None) -> bytes | None:
         return packed if packed is not None and len(packed) <= self.settings.cache_answer_bytes else None
 
-    async def _note_kept(self, ctx: RequestContext, call: GatewayCall, stream: bytes) -> None:
-        kept = GatewayStream(KeptPieces(stream))
-        await kept.drain()
-        model = "" if kept.usage is None else self.reader.spent(call, kept.usage).model
-        await self._note_use(ctx, call, model, hit=True)
+    async def _count_cached(self, ctx: RequestContext, call: GatewayCall, stream: bytes) -> None:
+        cached = GatewayStream(CachedPieces(stream))
+        await cached.drain()
+        model = "" if cached.usage is None else self.reader.spent(call, cached.usage).model
+        await self._count_use(ctx, call, model, hit=True)
 
-    async def _note_use(self, ctx: RequestContext, call: GatewayCall, model: str, *, hit: bool) -> None:
-        """Count whether the cache had an answer; a hit is in the ledger too, or in the log where that is away."""
+    async def _count_use(self, ctx: RequestContext, call: GatewayCall, model: str, *, hit: bool) -> None:
+        """Count a hit or a miss of the cache; hits are in the ledger too, where Redis is there."""
         self.metrics.gateway_call(call.kind, "hit" if hit else "miss")
         if hit:
             try:
@@ -267,7 +267,7 @@ def open_gateway(
     settings: GatewaySettings,
     metrics: Metrics | None = None,
 ) -> Gateway:
-    """Put a gateway together; it serves while `Gateway.loops` run."""
+    """Build a gateway; it serves while `Gateway.loops` run."""
     metrics = metrics or Metrics()
     return Gateway(clients, coordinator, Reservations(calls, metrics), SingleFlight(cache), ledger, settings, metrics)
 

@@ -1,4 +1,4 @@
-"""What a request to the gateway says: who pays, what is sent on, and what it has spent by its answer."""
+"""Requests to the gateway: the call that a request becomes, and the usage in the answer."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
+from orchestrator.clients import embedding, query
 from orchestrator.clients.transport.answers import ServiceAnswer, title
 from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.gateway.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
@@ -16,12 +17,13 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
+from orchestrator.services.gateway.gateway_answers import embedding_of
 
 LONGEST_MODEL: Final = 128
-"""Characters of a model's name that it is known by here."""
-GENERATE: Final = ServiceCall("query", "generate", MEDIUM)
-SEARCH: Final = ServiceCall("query", "search", MEDIUM)
-EMBED: Final = ServiceCall("embedding", "create", MEDIUM)
+"""Characters of a model's name that are stored."""
+GENERATE: Final = ServiceCall(*query.GENERATE.key, MEDIUM)
+SEARCH: Final = ServiceCall(*query.SEARCH.key, MEDIUM)
+EMBED: Final = ServiceCall(*embedding.CREATE.key, MEDIUM)
 STEPS: Final = {UsageKind.GENERATE: GENERATE, UsageKind.SEARCH: SEARCH, UsageKind.EMBED: EMBED}
 _MODEL_FIELDS: Final = {UsageKind.GENERATE: "llm_model", UsageKind.SEARCH: "llm_model", UsageKind.EMBED: "model"}
 
@@ -32,17 +34,17 @@ class RequestReader:
 
     Args:
         settings: of the gateway.
-        prices: what models cost where services tell no cost.
+        prices: of models, for services that tell no cost.
     """
 
     settings: GatewaySettings
     prices: Mapping[str, Price]
 
     def call(self, ctx: RequestContext, kind: UsageKind, body: dict[str, Any]) -> GatewayCall:
-        """Make the call of a request.
+        """Return the call of a request.
 
-        Its name is the service's idempotency key. Where the caller gave a key, it is made of that key and of what is
-        sent: the same again is the same call, anything else is another one.
+        Its id is the idempotency key at the service. Where the client gave a key, the id is derived from that key and
+        the body: the same request again is the same call, another body is another call.
 
         Raises:
             TenantNotGranted: the body names another tenant.
@@ -63,21 +65,21 @@ class RequestReader:
         )
 
     def spent(self, call: GatewayCall, answer: ServiceAnswer) -> Spending:
-        """Read from an answer what the call has spent.
+        """Read the usage of a call from its answer.
 
         Raises:
-            BadGateway: it says so wrongly, or beyond all bounds, or an embedding does not say so at all.
+            BadGateway: the usage is malformed or out of bounds, or missing in an answer of Embedding.
         """
         spent = self._told(call, answer)
         tokens = max(spent.prompt_tokens, spent.completion_tokens, spent.total_tokens)
         if tokens > MOST_TOKENS or spent.cost_nano > MOST_NANO:
-            message = f"{title(answer.service)} says to have spent more than any call can."
+            message = f"{title(answer.service)} claims more usage than any call can have."
             raise BadGateway(message, service=answer.service)
         return spent
 
     def _told(self, call: GatewayCall, answer: ServiceAnswer) -> Spending:
         if call.kind is UsageKind.EMBED:
-            inner = answer if "embeddings" in answer.fields else answer.inner("data")
+            inner = embedding_of(answer)
             total = inner.whole("total_tokens")
             return self._priced(inner.text("model"), total, 0, total, inner.fields.get("cost"))
         metadata = ServiceAnswer(answer.service, answer.mapping("metadata", {}), "$.metadata")

@@ -1,74 +1,62 @@
-"""A streamed answer of Query on its way through."""
+"""Streamed answers of Query, passed through."""
 
-from typing import Any, Protocol
+from typing import Any
 
-import orjson
 import structlog
 import trio
 
-from orchestrator.clients.transport.answers import ServiceAnswer
-from orchestrator.clients.transport.responses import MAX_LINE_BYTES, too_large
+from orchestrator.clients.transport.answers import ServiceAnswer, parse_json
+from orchestrator.clients.transport.responses import MAX_LINE_BYTES, Pieces, too_large
 from orchestrator.errors import BadGateway, ServiceFault
 
 _log = structlog.get_logger("orchestrator.services.gateway.gateway")
 
 
-class Source(Protocol):
-    """Where the pieces come from."""
-
-    @property
-    def service(self) -> str:
-        """Who answers."""
-
-    async def receive(self) -> bytes | None:
-        """Return the next piece; None at the end."""
-
-
 class GatewayStream:
-    """Hands every piece on as it comes, and reads it along for what the call has spent.
+    """Passes pieces on, and reads the usage in them.
 
     Args:
-        pieces: where they come from.
-        keep_bytes: how much of it is kept to be given again; what is longer is not kept.
+        pieces: of the service.
+        keep_bytes: size up to which the stream is collected for the cache; 0: it is not.
     """
 
-    def __init__(self, pieces: Source, keep_bytes: int = 0) -> None:
+    def __init__(self, pieces: Pieces, keep_bytes: int = 0) -> None:
         self._pieces = pieces
         self._rest = b""
         self._over = False
         self._kept: list[bytes] | None = [] if keep_bytes else None
         self._room = keep_bytes
         self.failure: str | None = None
-        """The code of the error that broke the stream."""
+        """Code of the error that broke the stream."""
         self.metadata: dict[str, Any] | None = None
         """The last `metadata` with `token_usage`."""
 
     @property
     def whole(self) -> bytes | None:
-        """The whole of it, where it ended well and was to be kept."""
+        """The whole stream, where it was collected and is complete."""
         ended_well = self._over and self.failure is None and self.metadata is not None
         return b"".join(self._kept) if ended_well and self._kept is not None else None
 
     @property
     def usage(self) -> ServiceAnswer | None:
-        """What the stream says of what it has spent; None: it broke before it did."""
+        """The metadata with the usage; None: the stream broke before."""
         return None if self.metadata is None else ServiceAnswer("query", {"metadata": self.metadata})
 
     async def receive(self) -> bytes | None:
         """Return the next piece, as the service sent it; None at the end.
 
         Raises:
-            BadGateway: the stream is malformed, or ends without its usage: it was cut.
-            CallTimeout, ServiceUnreachable: it broke.
+            BadGateway: the stream is malformed, or ends without usage: it was cut off.
+            CallTimeout, ServiceUnreachable: the stream broke.
         """
-        # A reader that goes away while a piece is on its way must not break the stream: it is still to be drained.
+        # A reader that disconnects during a read must not break the stream, which is drained afterwards.
         with trio.CancelScope(shield=True):
             piece = await self._next()
         await trio.lowlevel.checkpoint_if_cancelled()
         return piece
 
     async def drain(self) -> None:
-        """Read what nobody waits for any more, for its usage."""
+        """Read the rest of the stream, for its usage."""
         try:
             while not self._over:
                 await self._next()
@@ -106,17 +94,14 @@ class GatewayStream:
     def _note(self, line: bytes) -> None:
         if not line.strip():
             return
-        try:
-            chunk = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raise BadGateway("Query streamed something else than JSON.", service=self._pieces.service) from None
+        chunk = parse_json(self._pieces.service, line, "streamed")
         metadata = chunk.get("metadata") if isinstance(chunk, dict) else None
         if isinstance(metadata, dict) and isinstance(metadata.get("token_usage"), dict):
             self.metadata = metadata
 
 
-class KeptPieces:
-    """A stream that was kept: all of it in one piece."""
+class CachedPieces:
+    """A cached stream, in one piece."""
 
     service = "query"
 
@@ -124,7 +109,7 @@ class KeptPieces:
         self._left: bytes | None = whole
 
     async def receive(self) -> bytes | None:
-        """Return it, then None."""
+        """Return the whole, then None."""
         piece, self._left = self._left, None
         await trio.lowlevel.checkpoint()
         return piece

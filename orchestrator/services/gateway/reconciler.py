@@ -1,12 +1,11 @@
-"""Finding out what calls of the gateway have spent that nobody looks after any more.
+"""Reconciles gateway calls whose outcome is unknown (in doubt).
 
-A process died, an answer was cut, retries were used up, or a settlement could not be written: the call is made again
-under its name, by whichever process takes it, and the service answers what it answered first. So the service's books
-and ours agree in the end.
+A process died, an answer was cut off, retries were used up, or a settlement could not be written: one of the processes
+repeats the call under its idempotency key, and the service repeats its first answer. So the usage that the service has
+counted and the ledger agree in the end.
 """
 
 from contextlib import AbstractContextManager
-from secrets import token_hex
 from typing import Final
 
 import structlog
@@ -16,7 +15,7 @@ from attrs import define, field
 from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.outcomes import is_refusal
-from orchestrator.errors import OrchestratorError, StoreUnavailable
+from orchestrator.errors import CircuitOpen, OrchestratorError, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import TraceContext
@@ -29,9 +28,9 @@ from orchestrator.services.gateway.reservations import Reservations
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 ASK_SECONDS: Final = 60.0
-"""Deadline of asking once."""
+"""Deadline of one repeated call."""
 AT_ONCE: Final = 16
-"""Calls that one process asks for at once: they must not get in the way of those that somebody waits for."""
+"""Calls that one process reconciles at once: calls with a waiting client go first."""
 LONGEST_PAUSE_MS: Final = 300_000
 _TENANTS_AT_ONCE: Final = 100
 _log = structlog.get_logger("orchestrator.services.gateway.gateway")
@@ -39,16 +38,16 @@ _log = structlog.get_logger("orchestrator.services.gateway.gateway")
 
 @define(eq=False)
 class Reconciler:
-    """Takes calls in doubt, asks for them again, and ends them.
+    """Takes calls in doubt, repeats them, and settles or releases them.
 
     Args:
-        calls: the calls of this process, and their store.
-        clients: whom to ask.
-        coordinator: whether they may be asked now.
-        reader: reads what was spent.
+        reservations: of this process, with the store.
+        clients: of Query and Embedding.
+        coordinator: guards the repeated calls.
+        reader: reads the usage.
     """
 
-    calls: Reservations
+    reservations: Reservations
     clients: Clients
     coordinator: ServiceCoordinator
     reader: RequestReader
@@ -57,11 +56,11 @@ class Reconciler:
     _nursery: trio.Nursery | None = field(default=None, init=False)
 
     def wake(self) -> None:
-        """Look soon: there is a new doubt, or room for one."""
+        """Start a round soon: there is a new call in doubt, or room for one."""
         self._changed.set()
 
     async def carry(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Carry what `run` begins, for ever: what is under way goes on although nothing can be taken at present."""
+        """Carry what `run` begins, until cancelled: it goes on although no more calls can be taken at present."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
@@ -71,12 +70,12 @@ class Reconciler:
                 self._nursery = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Solve doubts, for ever, while `carry` runs; `started` after the first round.
+        """Reconcile, until cancelled, while `carry` runs; `started` after the first round.
 
         Raises:
-            StoreUnavailable: they can't be taken.
+            StoreUnavailable: no calls can be taken.
         """
-        self.calls.doubted, begun = self.wake, False
+        self.reservations.on_doubt, begun = self.wake, False
         while self._nursery is not None:
             self._changed = trio.Event()
             wait_ms = await self._round(self._nursery)
@@ -85,12 +84,12 @@ class Reconciler:
                 task_status.started()
             with trio.move_on_after(wait_ms / 1000):
                 await self._changed.wait()
-            # What was doubted just now is due in a moment; several are looked at together.
+            # Calls that were put in doubt just now are due in a moment: several make one round.
             await trio.sleep(0.02)
 
     async def _round(self, nursery: trio.Nursery) -> int:
-        """Take what is due as far as there is room; returns the ms until there may be more."""
-        store = self.calls.store
+        """Take the calls that are due, as far as there is room; returns the ms until the next round."""
+        store = self.reservations.store
         hold_ms = 2 * store.lease_ms
         if self._running >= AT_ONCE:
             return store.lease_ms
@@ -102,55 +101,58 @@ class Reconciler:
                 continue
             # A tenant whose keys are damaged is looked at again after `hold_ms`.
             with isolate_tenant(tenant_id):
-                doubts, following = await store.take_doubts(tenant_id, room, hold_ms)
-                for doubt in doubts:
+                taken, following = await store.take_in_doubt(tenant_id, room, hold_ms)
+                for one in taken:
                     self._running += 1
-                    nursery.start_soon(self._solve, doubt, self.calls.holding(doubt.call))
+                    nursery.start_soon(self._reconcile, one, self.reservations.holding(one.call))
                 if following is None:
                     await store.drop(tenant_id, moment)
                 else:
                     await store.mark(tenant_id, following)
                     wait_ms = following if wait_ms is None else min(wait_ms, following)
-        # Calls of other processes are due after a lease at the soonest, or are theirs.
+        # Calls of other processes are due after a lease at the soonest.
         return store.lease_ms if wait_ms is None else min(wait_ms, store.lease_ms)
 
-    async def _solve(self, doubt: InDoubtCall, holding: AbstractContextManager[None]) -> None:
+    async def _reconcile(self, in_doubt: InDoubtCall, holding: AbstractContextManager[None]) -> None:
         try:
-            with holding, isolate_tenant(doubt.call.tenant_id):
-                await self._ask_again(doubt)
+            with holding, isolate_tenant(in_doubt.call.tenant_id):
+                await self._repeat(in_doubt)
         except StoreUnavailable as error:
-            # The lease of the call runs out, and somebody takes it again.
-            _log.warning("gateway.doubt_not_settled", call_id=doubt.call.call_id, error=error.reason)
+            # The lease of the call runs out, and the call is taken again.
+            _log.warning("gateway.doubt_not_settled", call_id=in_doubt.call.call_id, error=error.reason)
         finally:
             self._running -= 1
             self.wake()
 
-    async def _ask_again(self, doubt: InDoubtCall) -> None:
-        call, store = doubt.call, self.calls.store
-        if doubt.age_ms > store.give_up_ms:
+    async def _repeat(self, in_doubt: InDoubtCall) -> None:
+        call, store = in_doubt.call, self.reservations.store
+        if in_doubt.age_ms > store.give_up_ms:
             await store.give_up(call)
-            self.calls.metrics.gateway_given_up(call.tenant_id, call.estimate)
+            self.reservations.metrics.gateway_given_up(call.tenant_id, call.estimate)
             _log.error("gateway.given_up", tenant_id=call.tenant_id, call_id=call.call_id, estimate=call.estimate)
             return
         try:
             spent = self.reader.spent(call, await self._answer(call))
         except OrchestratorError as error:
             if is_refusal(error):
-                # The service answers a name as it did first: it has never done what it refuses.
-                await self.calls.release(call)
+                # The service repeats its first answer: it has never done what it refuses.
+                await self.reservations.release(call)
                 return
-            pause_ms = min(LONGEST_PAUSE_MS, 250 * 2 ** min(doubt.looks, 12))
+            pause_ms = min(LONGEST_PAUSE_MS, 250 * 2 ** min(in_doubt.looks, 12))
+            if isinstance(error, CircuitOpen):
+                # The service was not asked, so there is no reason to wait for longer than its breaker is open.
+                pause_ms = min(pause_ms, error.retry_after_ms or pause_ms)
             _log.warning("gateway.doubt_remains", call_id=call.call_id, error=error.message, again_in_ms=pause_ms)
-            await self.calls.doubt(call, pause_ms)
+            await self.reservations.put_in_doubt(call, pause_ms)
             return
-        await self.calls.settle(call, spent)
+        await self.reservations.settle(call, spent)
 
     async def _answer(self, call: GatewayCall) -> ServiceAnswer:
         context = CallContext(
             call.tenant_id,
             call.correlation_id,
             new_id(),
-            TraceContext(token_hex(16), token_hex(8)),
+            TraceContext.new(),
             trio.current_time() + ASK_SECONDS,
             call.call_id,
         )

@@ -1,7 +1,8 @@
-"""The gateway's calls of this process: reserved before, counted after, and left to others where that fails."""
+"""Reservations of the gateway's calls in this process: opened, held by a lease, settled, released, or put in doubt."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeVar
 
 import structlog
@@ -20,86 +21,98 @@ from orchestrator.telemetry.metrics import Metrics
 T = TypeVar("T")
 
 SETTLE_SECONDS: Final = 5.0
-"""How long a call waits for a store that is away until its settlement is left to whoever takes its lease."""
+"""Time for which a settlement is retried while Redis is away; then the call is left to the reconciler, in seconds."""
 RESERVE_SECONDS: Final = 6.0
 FIRST_LOOK_MS: Final = 250
-"""When a call is asked for again whose outcome is not known."""
+"""Delay of the first reconciliation of a call in doubt."""
 _PAUSE: Final = 0.2
 _log = structlog.get_logger("orchestrator.services.gateway.gateway")
 
 
 @define(eq=False)
 class Reservation:
-    """A call in hand."""
+    """An open call."""
 
     call: GatewayCall
-    calls: "Reservations"
+    reservations: "Reservations"
     joined: bool = False
-    counted: bool = False
-    """Whether nothing is left to be counted."""
-    doubtful: bool = False
-    """Whether the service may have done it although no answer is there."""
+    """Whether another call with the same id was open."""
+    settled: bool = False
+    """Whether the usage is counted."""
+    in_doubt: bool = False
+    """Whether the service may have done the work although there is no answer."""
 
     async def attempt(self, ask: Callable[[CallContext], Awaitable[T]], context: CallContext) -> T:
-        """Ask the service once, and remember whether it may have done the work."""
-        before, self.doubtful = self.doubtful, True
+        """Call the service once, and note whether it may have done the work."""
+        before, self.in_doubt = self.in_doubt, True
         try:
             return await ask(context)
         except OrchestratorError as error:
-            self.doubtful = before or may_have_run(error)
+            self.in_doubt = before or may_have_run(error)
             raise
 
     async def settle(self, spent: Spending) -> None:
-        """Count what the call has spent."""
-        if not self.counted:
-            self.counted = await self.calls.settle(self.call, spent)
+        """Settle the usage of the call."""
+        if not self.settled:
+            self.settled = await self.reservations.settle(self.call, spent)
 
 
 @define(eq=False)
 class Reservations:
-    """Opens calls, keeps their leases, and ends them.
+    """Opens calls, renews their leases, and ends them.
 
     Args:
-        store: where they are.
-        metrics: where they are counted.
+        store: of open calls and usage.
+        metrics: counts them.
     """
 
     store: GatewayCalls
     metrics: Metrics
-    doubted: Callable[[], None] = field(default=lambda: None, init=False)
-    """Told of every call that is in doubt."""
-    _running_tasks: dict[str, dict[str, int]] = field(factory=dict, init=False)
+    on_doubt: Callable[[], None] = field(default=lambda: None, init=False)
+    """Called for each call that is put in doubt."""
+    _held: dict[str, Counter[str]] = field(factory=dict, init=False)
+    """Holders of each call's lease, by tenant and call."""
 
     @asynccontextmanager
     async def open(self, call: GatewayCall) -> AsyncIterator[Reservation]:
-        """Reserve what a call may spend, and see to it that what it has spent is counted, whatever happens inside.
+        """Reserve budget for a call; at the end of the block the call is settled, released, or in doubt.
 
         Raises:
-            BudgetExhausted, RateLimited: the tenant may not spend so much now.
-            StoreUnavailable: nobody can tell.
+            BudgetExhausted, RateLimited: the tenant has no budget or rate left for it.
+            StoreUnavailable: Redis is away.
         """
         with self.holding(call):
             reserved = await self._reserve(call)
-            held = Reservation(call, self, joined=reserved.joined, counted=reserved.settled)
+            held = Reservation(call, self, joined=reserved.joined, settled=reserved.settled)
             try:
                 yield held
             finally:
-                if not held.counted:
+                if not held.settled:
                     await self._leave(held)
 
-    def holding(self, call: GatewayCall) -> "_Holding":
-        """Keep the lease of a call while the block runs."""
-        return _Holding(self._running_tasks, call)
+    @contextmanager
+    def holding(self, call: GatewayCall) -> Iterator[None]:
+        """Hold the lease of a call while the block runs; several holders of one call are allowed."""
+        holders = self._held.setdefault(call.tenant_id, Counter())
+        holders[call.call_id] += 1
+        try:
+            yield
+        finally:
+            holders[call.call_id] -= 1
+            if not holders[call.call_id]:
+                del holders[call.call_id]
+            if not holders:
+                del self._held[call.tenant_id]
 
     async def keep_leases(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Renew the leases of the calls in hand, for ever; `started` after the first time.
+        """Renew the leases that are held, until cancelled; `started` after the first time.
 
         Raises:
             StoreUnavailable: they are not renewed.
         """
         begun = False
         while True:
-            for tenant_id, calls in list(self._running_tasks.items()):
+            for tenant_id, calls in list(self._held.items()):
                 with isolate_tenant(tenant_id):
                     await self.store.keep(tenant_id, list(calls))
             if not begun:
@@ -108,26 +121,26 @@ class Reservations:
             await trio.sleep(self.store.lease_ms / 3000)
 
     async def settle(self, call: GatewayCall, spent: Spending) -> bool:
-        """Count what a call has spent; returns whether that is done, by whomever."""
-        counted = await self._insist(lambda: self.store.settle(call, spent))
-        if counted is None:
+        """Settle the usage of a call; returns whether it is settled, by this process or another one."""
+        settled = await self._persist(lambda: self.store.settle(call, spent))
+        if settled is None:
             _log.error("gateway.not_settled", tenant_id=call.tenant_id, call_id=call.call_id, spent=spent)
             return False
-        if counted:
+        if settled:
             self.metrics.tokens(call.tenant_id, prompt=spent.prompt_tokens, completion=spent.completion_tokens)
         return True
 
     async def release(self, call: GatewayCall) -> None:
-        """Give back what was reserved for a call that has spent nothing."""
-        await self._insist(lambda: self.store.release(call))
+        """Release the reservation of a call that has no usage."""
+        await self._persist(lambda: self.store.release(call))
 
-    async def doubt(self, call: GatewayCall, delay_ms: int = FIRST_LOOK_MS) -> None:
-        """Have a call asked for again, by whichever process."""
-        await self._insist(lambda: self.store.doubt(call.tenant_id, call.call_id, delay_ms))
-        self.doubted()
+    async def put_in_doubt(self, call: GatewayCall, delay_ms: int = FIRST_LOOK_MS) -> None:
+        """Leave a call to the reconciler of any process, after a delay."""
+        await self._persist(lambda: self.store.put_in_doubt(call.tenant_id, call.call_id, delay_ms))
+        self.on_doubt()
 
     async def _reserve(self, call: GatewayCall) -> Reserved:
-        # Cancelled half-way, nobody would know of the reservation before its lease runs out.
+        # Cancelled half-way, the reservation would last until its lease runs out.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + RESERVE_SECONDS):
             reserved = await self.store.reserve(call)
             if isinstance(reserved, Refused):
@@ -137,43 +150,23 @@ class Reservations:
         raise StoreUnavailable("Redis does not answer in time.")
 
     async def _leave(self, held: Reservation) -> None:
-        """End a call that was not counted: it has spent nothing, or nobody knows."""
-        # Another one with the same name may have spent what this one has not.
-        if held.doubtful or held.joined:
-            self.metrics.gateway_doubt()
-            await self.doubt(held.call)
+        """End a call that was not settled: its usage is nothing, or unknown."""
+        # A joined call with the same id may have usage where this one has none.
+        if held.in_doubt or held.joined:
+            self.metrics.gateway_in_doubt()
+            await self.put_in_doubt(held.call)
         else:
             await self.release(held.call)
 
-    async def _insist(self, do: Callable[[], Awaitable[T]]) -> T | None:
-        """Do something in the store, again while that is away; None: it stayed away.
+    async def _persist(self, write: Callable[[], Awaitable[T]]) -> T | None:
+        """Retry a write while Redis is away; None: it stayed away.
 
-        What is not written then is not lost: the lease of the call runs out, and whoever takes it finds out again.
+        A write that fails is not lost: the lease of the call runs out, and the reconciler finds its usage out.
         """
         with trio.CancelScope(shield=True, deadline=trio.current_time() + SETTLE_SECONDS):
             while True:
                 try:
-                    return await do()
+                    return await write()
                 except StoreUnavailable:
                     await trio.sleep(_PAUSE)
         return None
-
-
-class _Holding:
-    """A call is in hand, as often as it is entered."""
-
-    def __init__(self, running_tasks: dict[str, dict[str, int]], call: GatewayCall) -> None:
-        self._running_tasks = running_tasks
-        self._call = call
-
-    def __enter__(self) -> None:
-        calls = self._running_tasks.setdefault(self._call.tenant_id, {})
-        calls[self._call.call_id] = calls.get(self._call.call_id, 0) + 1
-
-    def __exit__(self, *_: object) -> None:
-        calls = self._running_tasks[self._call.tenant_id]
-        calls[self._call.call_id] -= 1
-        if not calls[self._call.call_id]:
-            del calls[self._call.call_id]
-        if not calls:
-            del self._running_tasks[self._call.tenant_id]

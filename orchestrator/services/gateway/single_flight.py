@@ -1,9 +1,8 @@
-"""Answers that several ask for: looked up once, asked for once, and given to all.
+"""Single flight: equal requests at once share one call, and its answer is cached.
 
 Within a process all join the flight of the first one. Across processes the first one holds a lease in Redis; the others
-wait for its notice, and at the longest for the end of the lease: then the next of them takes the lead. A flight goes on
-although all who waited for it have gone, and what breaks it is told to all who waited in its process; those in other
-processes try for themselves.
+wait for its announcement, at most until the lease ends: then the next of them leads. A flight goes on although all its
+requests were cancelled; its error is raised in all requests of its process, and other processes try for themselves.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,24 +19,24 @@ from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.store.gateway.answer_cache import LEASE_MS, AnswerCache, Elsewhere, Ours
 
 FLIGHT_SECONDS: Final = 130.0
-"""Deadline of a flight as a whole: a little more than that of a call."""
+"""Deadline of a flight: a little more than that of a call."""
 STOPPING: Final = "The process stops; another one takes the request."
 _GOODBYE_SECONDS: Final = 2.0
 _log = structlog.get_logger("orchestrator.services.gateway.gateway")
 
 
 class AnswerOrigin(StrEnum):
-    """Where an answer came from."""
+    """Origin of an answer."""
 
     KEPT = "kept"
     """From the cache."""
     ASKED = "asked"
-    """From the service, for whoever asked first."""
+    """From the service."""
 
 
 @frozen
 class Shared:
-    """An answer that may have been shared."""
+    """An answer, and its origin."""
 
     value: Any
     origin: AnswerOrigin
@@ -45,21 +44,21 @@ class Shared:
 
 @define(eq=False)
 class Flight:
-    """An answer on its way."""
+    """A running call that requests share."""
 
     over: trio.Event = field(factory=trio.Event)
     noticed: trio.Event = field(factory=trio.Event)
-    """Another process has it now, or has failed."""
+    """Set when another process has cached the answer, or has failed."""
     landed: Shared | OrchestratorError | None = None
 
     def land(self, with_what: Shared | OrchestratorError) -> None:
-        """End it; the first end counts."""
+        """End the flight; only the first end counts."""
         if self.landed is None:
             self.landed = with_what
             self.over.set()
 
     def value(self) -> Shared:
-        """Return what it brought, or raise what broke it."""
+        """Return the answer, or raise the error of the flight."""
         if isinstance(self.landed, OrchestratorError):
             raise _another(self.landed) from self.landed
         assert self.landed is not None  # noqa: S101 - a flight ends by landing
@@ -67,8 +66,8 @@ class Flight:
 
 
 @frozen
-class Codec:
-    """How answers of a kind are kept: `pack` gives None for one that is not."""
+class AnswerCodec:
+    """Encoding of cached answers: `pack` gives None for an answer that is not cached."""
 
     pack: Callable[[Any], bytes | None]
     unpack: Callable[[bytes], Any]
@@ -76,15 +75,15 @@ class Codec:
 
 
 Fetch = Callable[[list[str]], Awaitable[list[Any]]]
-"""Asks the service for the answers with these digests, all at once."""
+"""Calls the service for the answers with these digests, all at once."""
 
 
 @define(eq=False)
 class SingleFlight:
-    """Gives answers out.
+    """Shares calls between equal requests.
 
     Args:
-        cache: where they are kept.
+        cache: of answers, and leases of flights.
     """
 
     cache: AnswerCache
@@ -94,7 +93,7 @@ class SingleFlight:
     _idle: trio.Event = field(factory=trio.Event, init=False)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Carry flights, and hear of those of other processes, for ever."""
+        """Run flights, and follow the announcements of other processes, until cancelled."""
         async with trio.open_nursery() as nursery, self.cache.follow() as announcements:
             self._nursery = nursery
             task_status.started()
@@ -110,30 +109,30 @@ class SingleFlight:
                 self._flights[name].noticed.set()
 
     async def idle(self) -> None:
-        """Wait until no flight is under way."""
+        """Wait until no flight is running."""
         while self._under_way:
             await self._idle.wait()
 
     async def apart(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        """Do something that goes on when who asked for it has gone; returns or raises what came of it."""
+        """Run work that goes on when its caller is cancelled; returns its result, or raises its error."""
         flight = Flight()
         self._start(self._carry, flight, work)
         return (await _landing([flight]))[0].value
 
     async def obtain(
-        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: Codec, fetch: Fetch
+        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: AnswerCodec, fetch: Fetch
     ) -> list[Shared]:
         """Return the answers with these digests.
 
         Args:
-            tenant_id: whose they are; nobody else gets them.
-            kind: what they are.
-            digests: which; each counts once.
-            codec: how they are kept.
-            fetch: asks for those that nobody has and nobody asks for.
+            tenant_id: their owner; answers are never shared between tenants.
+            kind: of the requests.
+            digests: of the requests, without duplicates.
+            codec: encodes answers for the cache.
+            fetch: calls the service for answers that are neither cached nor in flight.
 
         Raises:
-            OrchestratorError: what broke the call for one of them.
+            OrchestratorError: of the call for one of them.
         """
         names = {digest: self.cache.name(tenant_id, kind, digest) for digest in digests}
         ours = {digest: Flight() for digest, name in names.items() if name not in self._flights}
@@ -143,16 +142,16 @@ class SingleFlight:
         self._flights |= {names[digest]: flight for digest, flight in ours.items()}
         flights = [self._flights[names[digest]] for digest in digests]
         landed = await _landing(flights)
-        # Who did not ask itself has spent nothing.
+        # A request that joined a flight has no usage of its own.
         return [
             shared if digest in ours else Shared(shared.value, AnswerOrigin.KEPT)
             for digest, shared in zip(digests, landed, strict=True)
         ]
 
     async def anew(
-        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: Codec, fetch: Fetch
+        self, tenant_id: str, kind: UsageKind, digests: Sequence[str], codec: AnswerCodec, fetch: Fetch
     ) -> list[Shared]:
-        """Ask for answers although they are kept, and keep them instead; as `obtain` does otherwise."""
+        """Call the service although answers are cached, and replace them; otherwise as `obtain`."""
 
         async def work() -> list[Any]:
             answers = await fetch(list(digests))
@@ -162,9 +161,9 @@ class SingleFlight:
         return [Shared(answer, AnswerOrigin.ASKED) for answer in await self.apart(work)]
 
     async def keep(
-        self, tenant_id: str, kind: UsageKind, answers: Mapping[str, Any], codec: Codec, holder: str
+        self, tenant_id: str, kind: UsageKind, answers: Mapping[str, Any], codec: AnswerCodec, holder: str
     ) -> None:
-        """Keep answers by their digests and end the leases of `holder`; where the store is away, they are not kept."""
+        """Cache answers by their digests, and end the leases of `holder`; nothing is cached while Redis is away."""
         packed = [(digest, None if answer is None else codec.pack(answer)) for digest, answer in answers.items()]
         try:
             await self.cache.keep(tenant_id, kind, packed, holder, codec.ttl_ms)
@@ -198,7 +197,7 @@ class SingleFlight:
 
 
 def _another(error: OrchestratorError) -> OrchestratorError:
-    """Return the same error once more: an exception collects the frames that it passes, so each asker gets its own."""
+    """Return a copy of an error: an exception collects the frames that it passes, so that each caller needs its own."""
     kind = type(error)
     twin = kind.__new__(kind, *error.args)
     twin.__dict__.update(error.__dict__)
@@ -216,7 +215,7 @@ async def _landing(flights: Sequence[Flight]) -> list[Shared]:
 
 
 async def _bring(flights: Sequence[Flight], work: Callable[[], Awaitable[None]]) -> None:
-    """Do the work of flights; whatever happens, they end."""
+    """Do the work of flights, and end them in any case."""
     end: OrchestratorError = CallTimeout("The answer did not come in time.")
     try:
         with trio.move_on_after(FLIGHT_SECONDS):
@@ -226,7 +225,7 @@ async def _bring(flights: Sequence[Flight], work: Callable[[], Awaitable[None]])
     except trio.Cancelled:
         end = StoreUnavailable(STOPPING)
         raise
-    except Exception:  # noqa: BLE001 - the boundary of the flight: who waits is told, and the log has it
+    except Exception:  # noqa: BLE001 - the boundary of the flight: its requests fail, and the log has the reason
         _log.exception("gateway.flight_crashed")
         end = InternalFault("The gateway failed; its log has the reason.")
     finally:
@@ -236,18 +235,18 @@ async def _bring(flights: Sequence[Flight], work: Callable[[], Awaitable[None]])
 
 @define(eq=False)
 class _Leader:
-    """Brings the answers of some flights that began together."""
+    """Leads flights that began together."""
 
     shared: SingleFlight
     tenant_id: str
     kind: UsageKind
-    codec: Codec
+    codec: AnswerCodec
     fetch: Fetch
     flights: Mapping[str, Flight]
     _holder: str = field(factory=new_id)
 
     async def run(self) -> None:
-        """Look up, ask for what nobody asks for, and wait for what others ask for, until all are there."""
+        """Look up, fetch what no process fetches, and wait for the rest, until all flights have landed."""
         missing = list(self.flights)
         while missing:
             found = await self.shared.cache.seek(self.tenant_id, self.kind, missing, self._holder)

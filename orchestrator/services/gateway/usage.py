@@ -1,4 +1,4 @@
-"""Usage, as those see it who spend."""
+"""Usage of a tenant, as the API shows it."""
 
 from datetime import UTC, date, datetime
 from typing import Final
@@ -21,17 +21,17 @@ class UsageService:
     ledger: UsageLedger
 
     async def get(self, ctx: RequestContext, first: str | None, last: str | None, group_by: UsageGroup) -> UsageReport:
-        """Add up what a tenant has spent; who does not see the whole tenant is shown no other user's part.
+        """Sum the usage of a tenant; a user sees only their own part of it.
 
         Args:
-            ctx: who asks.
+            ctx: of the request.
             first: the first day, `yyyy-mm-dd` in UTC; None: 29 days before the last.
             last: the last day; None: today.
-            group_by: what the items are.
+            group_by: grouping of the items.
 
         Raises:
-            InvalidParameter: a day is none, or the range is too long.
-            PermissionMissing: sessions are for those who see the whole tenant.
+            InvalidParameter: a day is malformed, or the range is too long.
+            PermissionMissing: usage by session needs the permission to see the whole tenant.
         """
         whole = ctx.principal.sees_whole_tenant
         if group_by is UsageGroup.SESSION and not whole:

@@ -42,7 +42,7 @@ class NotificationHub:
 
     @contextmanager
     def following(self, tenant_id: str, user_id: str) -> Iterator[None]:
-        """Keep a user's log up to date while somebody follows it here."""
+        """Keep a user's log up to date while it is followed here."""
         users = self._followers.setdefault(tenant_id, {})
         users[user_id] = users.get(user_id, 0) + 1
         try:

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Final
 
 import trio
 from attrs import evolve, field, frozen
 
+from orchestrator.codec import encode
 from orchestrator.domain.tasks.consistency import (
     REMEDIES,
     judge_entry,
@@ -15,6 +17,8 @@ from orchestrator.domain.tasks.consistency import (
     judge_task,
     place_of,
 )
+from orchestrator.errors import TenantDamaged
+from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.operations.consistency import Place, Violation, ViolationKind
 from orchestrator.models.sessions.session import SessionState
@@ -59,7 +63,7 @@ class ConsistencyChecker:
     Args:
         store: reads and mends them.
         reservations: reads and mends those of the gateway.
-        ready: wakes schedulers for work that nobody was woken for.
+        ready: wakes schedulers for work whose wake-up was lost.
         due: sets timers that are missing.
         pause_after_ms: idle time until a session is paused.
     """
@@ -72,6 +76,10 @@ class ConsistencyChecker:
 
     async def audit(self, tenant_id: str) -> Report:
         """Look whether every accepted task is in exactly one place, and whether the rest agrees with that."""
+        wrong = await self.store.wrong_keys(tenant_id)
+        if wrong:
+            # Nothing that needs them can be looked at before they are mended.
+            return Report(tenant_id, faults=wrong)
         dead, seen = await self.store.dead(tenant_id), set[str]()
         places: Counter[Place] = Counter()
         faults: list[Violation] = []
@@ -80,33 +88,68 @@ class ConsistencyChecker:
         async def look_at(task_ids: Iterable[str]) -> None:
             fresh = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in seen]
             seen.update(fresh)
-            for task in await self.store.inspect_tasks(tenant_id, fresh) if fresh else ():
-                faults.extend(judge_task(task))
+            if not fresh:
+                return
+            tasks, unread = await self.store.inspect_tasks(tenant_id, fresh)
+            unread += await self.store.unreadable(tenant_id, ViolationKind.TASK_DAMAGED, fresh)
+            damaged = {fault.subject: fault for fault in unread}
+            for task in tasks:
+                if task.task_id not in damaged:
+                    faults.extend(judge_task(task))
                 if (place := place_of(task, dead=task.task_id in dead)) is not None:
                     places[place] += 1
+            # What expires has ended, or was told among the dead letters.
+            faults.extend(damaged[task_id] for task_id in await self.store.lasting(tenant_id, list(damaged)))
 
         async for entries in self.store.entries(tenant_id):
             faults += [fault for entry in entries for fault in judge_entry(entry)]
             await look_at(entry.task_id for entry in entries if entry.status is not None)
-        async for part in self.store.sessions(tenant_id):
-            sessions += len(part)
-            for session in part:
-                faults += judge_session(session)
-                if session.turns:
-                    await look_at(await self.store.turns(tenant_id, session.session_id))
+        async with aclosing(self.store.listed(tenant_id, ViolationKind.SESSION_DAMAGED)) as listed:
+            async for names in listed:
+                part, unread = await self.store.inspect_sessions(tenant_id, names)
+                unread += await self.store.unreadable(tenant_id, ViolationKind.SESSION_DAMAGED, names)
+                damaged = {fault.subject: fault for fault in unread}
+                faults += damaged.values()
+                sessions += len(names)
+                for session in part:
+                    if session.session_id not in damaged:
+                        faults += judge_session(session)
+                    if session.turns:
+                        await look_at(await self.store.turns(tenant_id, session.session_id))
+        for kind in (ViolationKind.BATCH_DAMAGED, ViolationKind.SCHEDULE_DAMAGED):
+            async with aclosing(self.store.listed(tenant_id, kind)) as listed:
+                async for names in listed:
+                    faults += await self.store.unreadable(tenant_id, kind, names)
         async for task_ids in self.store.task_ids(tenant_id):
             await look_at(task_ids)
-        reserved = await self.reservations.inspect(tenant_id)
-        faults += judge_reservations(tenant_id, reserved)
+        reserved = await self._reserved(tenant_id, faults)
         faults += [fault async for fault in self._clockwork(tenant_id)]
-        return Report(tenant_id, len(seen), sessions, reserved.reservations, dict(places), faults)
+        return Report(tenant_id, len(seen), sessions, reserved, dict(places), faults)
+
+    async def _reserved(self, tenant_id: str, faults: list[Violation]) -> int:
+        """Look at the reservations of the gateway; returns how many there are."""
+        try:
+            reserved = await self.reservations.inspect(tenant_id)
+        except TenantDamaged as damage:
+            says = f"has reservations of the gateway that can't be read: {damage.reason}"
+            faults.append(Violation(ViolationKind.UNREADABLE, tenant_id, says))
+            return 0
+        faults += judge_reservations(tenant_id, reserved)
+        return reserved.reservations
 
     async def repair(self, audit: Report) -> Report:
         """Mend what an audit has found, as far as that is safe; faults that were mended say so."""
         # A session may seem to wait for nothing because it has lost its active task, and a sum may lack a call that is
         # not among the open ones: those come first.
         ordered = sorted(audit.faults, key=lambda fault: fault.kind not in _FIRST)
-        return evolve(audit, faults=[await self._mend(audit.tenant_id, fault) for fault in ordered])
+        return evolve(audit, faults=[await self._try_to_mend(audit.tenant_id, fault) for fault in ordered])
+
+    async def _try_to_mend(self, tenant_id: str, fault: Violation) -> Violation:
+        """Mend a fault; one that stands beside something damaged stays as it is."""
+        try:
+            return await self._mend(tenant_id, fault)
+        except TenantDamaged as damage:
+            return evolve(fault, says=f"{fault.says}, and can't be mended: {damage.reason}")
 
     async def _clockwork(self, tenant_id: str) -> AsyncIterator[Violation]:
         if await _lasts(lambda: self.store.not_woken(tenant_id)):
@@ -117,12 +160,27 @@ class ConsistencyChecker:
             yield Violation(ViolationKind.NOT_TIMED, tenant_id, "has delayed tasks, but no timer is set for the next")
         if await _lasts(lambda: self.reservations.not_doubted(tenant_id)):
             yield Violation(
-                ViolationKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that nobody looks after"
+                ViolationKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that no process looks after"
             )
+
+    async def _bury(self, tenant_id: str, fault: Violation) -> bool:
+        correlation_id = new_id()
+        error = TenantDamaged(fault.says, details=[FieldFault("$", fault.says)]).body(correlation_id)
+        await self.store.bury(
+            tenant_id,
+            fault.subject,
+            error=encode(error),
+            correlation_id=correlation_id,
+            state_body=state_body(tenant_id, "@session", SessionState.ERROR, correlation_id),
+        )
+        await self.ready.mark(tenant_id)
+        return True
 
     async def _mend(self, tenant_id: str, fault: Violation) -> Violation:
         if fault.kind not in REMEDIES:
             return fault
+        if fault.kind is ViolationKind.TASK_DAMAGED:
+            return evolve(fault, mended=await self._bury(tenant_id, fault))
         if fault.kind in _RESERVED:
             return evolve(fault, mended=await self.reservations.mend(tenant_id, fault))
         if fault.kind is ViolationKind.NOT_WOKEN:

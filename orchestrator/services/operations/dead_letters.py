@@ -15,7 +15,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.tasks.replay import (
     DeadLetter,
     DeadLetterChoice,
@@ -25,9 +25,10 @@ from orchestrator.models.tasks.replay import (
     DeadLettersReplayed,
     ReplayRequest,
 )
-from orchestrator.services.operations.replays import ReplayService
+from orchestrator.services.operations.replays import ReplayedMeanwhile, ReplayService
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
+from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 
@@ -35,7 +36,7 @@ _READ_AT_ONCE: Final = 200
 REPLAYED_AT_ONCE: Final = 100
 """Dead letters that one request replays at most."""
 REPLAY_SECONDS: Final = 10.0
-"""How long one request replays at most: whoever wants more asks again."""
+"""How long one request replays at most; the rest is replayed by another request."""
 
 
 @frozen
@@ -46,6 +47,7 @@ class DeadLetterService:
     replays: ReplayService
     tenants: TenantService
     audit: AuditTrail
+    repeats: Idempotency
 
     async def list(
         self, tenant_id: str, *, error_code: str | None, older_than: float | None, cursor: str | None, limit: int
@@ -81,28 +83,47 @@ class DeadLetterService:
             raise NotFound(f"There is no dead letter {entry}.")
         return found[0]
 
-    async def replay(self, ctx: RequestContext, tenant_id: str, request: DeadLetterReplay) -> DeadLettersReplayed:
+    async def replay(
+        self, ctx: RequestContext, tenant_id: str, request: DeadLetterReplay
+    ) -> tuple[DeadLettersReplayed, bool]:
         """Do dead letters again, the latest first, as many as one request does.
+
+        Each is done once, however many requests replay it at the same time, unless `again` is set.
+
+        Returns:
+            What was done, and whether an earlier request with the same idempotency key had done it.
 
         Raises:
             NotFound: there is no such tenant.
             TenantDraining: it takes nothing in.
             RateLimited: its queue is full, or too many come, before the first of them was replayed.
+            IdempotencyKeyReused
         """
         await self.tenants.must_be_known(tenant_id)
+        return await self.repeats.once(
+            ctx,
+            f"dlq.replay/{tenant_id}",
+            request,
+            DeadLettersReplayed,
+            lambda: self._replay_chosen(ctx, tenant_id, request),
+        )
+
+    async def _replay_chosen(
+        self, ctx: RequestContext, tenant_id: str, request: DeadLetterReplay
+    ) -> DeadLettersReplayed:
         outcomes: list[DeadLetterOutcome] = []
         more = False
         deadline = trio.current_time() + REPLAY_SECONDS
         async with aclosing(self._chosen(tenant_id, request)) as letters:
             async for letter in letters:
-                if letter.replayed_as is not None and request.ids is None:
+                if letter.replayed_as is not None and request.ids is None and not request.again:
                     continue
                 if len(outcomes) == REPLAYED_AT_ONCE or trio.current_time() >= deadline:
                     more = True
                     break
                 began = trio.current_time()
                 try:
-                    outcomes.append(await self._replay_one(ctx, tenant_id, letter, dry_run=request.dry_run))
+                    outcomes.append(await self._replay_one(ctx, tenant_id, letter, request))
                 except (TenantDraining, RateLimited):
                     # None of the others would fare better at the moment.
                     if not outcomes:
@@ -111,16 +132,32 @@ class DeadLetterService:
                     break
                 if request.rate is not None and not request.dry_run:
                     await trio.sleep_until(min(began + 1 / request.rate, deadline))
-        replayed = sum(one.refusal is None for one in outcomes)
-        return DeadLettersReplayed(outcomes, replayed, len(outcomes) - replayed, more, request.dry_run)
+        refused = sum(one.refusal is not None for one in outcomes)
+        before = sum(one.replayed_before for one in outcomes)
+        return DeadLettersReplayed(outcomes, len(outcomes) - refused - before, refused, more, request.dry_run)
 
-    async def purge(self, ctx: RequestContext, tenant_id: str, choice: DeadLetterChoice) -> DeadLettersPurged:
+    async def purge(
+        self, ctx: RequestContext, tenant_id: str, choice: DeadLetterChoice
+    ) -> tuple[DeadLettersPurged, bool]:
         """Delete dead letters; the records of their tasks stay.
+
+        Returns:
+            How many, and whether an earlier request with the same idempotency key had deleted them.
 
         Raises:
             NotFound: there is no such tenant.
+            IdempotencyKeyReused
         """
         await self.tenants.must_be_known(tenant_id)
+        return await self.repeats.once(
+            ctx,
+            f"dlq.purge/{tenant_id}",
+            choice,
+            DeadLettersPurged,
+            lambda: self._purge_chosen(ctx, tenant_id, choice),
+        )
+
+    async def _purge_chosen(self, ctx: RequestContext, tenant_id: str, choice: DeadLetterChoice) -> DeadLettersPurged:
         purged, doomed = 0, []
         async for letter in self._chosen(tenant_id, choice):  # to its end, so it needs no closing
             doomed.append(letter.id)
@@ -132,10 +169,18 @@ class DeadLetterService:
         return DeadLettersPurged(purged)
 
     async def _replay_one(
-        self, ctx: RequestContext, tenant_id: str, letter: DeadLetter, *, dry_run: bool
+        self, ctx: RequestContext, tenant_id: str, letter: DeadLetter, request: DeadLetterReplay
     ) -> DeadLetterOutcome:
+        # With `again` the replay that was last when the letter was read must still be: two at once make one.
+        last = (letter.replayed_as or "") if request.again else ""
+        if request.dry_run and letter.replayed_as and not request.again:
+            return _replayed_before(letter, letter.replayed_as)
         try:
-            replayed = await self.replays.replay(ctx, tenant_id, letter.task_id, ReplayRequest(dry_run=dry_run))
+            replayed = await self.replays.replay(
+                ctx, tenant_id, letter.task_id, ReplayRequest(dry_run=request.dry_run), last_replay=last
+            )
+        except ReplayedMeanwhile as meanwhile:
+            return _replayed_before(letter, meanwhile.args[0])
         except (TenantDraining, RateLimited):
             raise
         except ClientFault as error:
@@ -145,7 +190,7 @@ class DeadLetterService:
     async def _chosen(
         self, tenant_id: str, choice: DeadLetterChoice, before: str | None = None
     ) -> AsyncGenerator[DeadLetter, None]:
-        youngest = None if choice.older_than is None else now_ms() - choice.older_than * 1000
+        youngest = None if choice.older_than is None else await self.store.now_ms() - choice.older_than * 1000
         while True:
             if choice.ids is not None:
                 rows = await self.store.some(tenant_id, choice.ids)
@@ -160,3 +205,7 @@ class DeadLetterService:
             if choice.ids is not None or len(rows) < _READ_AT_ONCE:
                 return
             before = rows[-1][0]
+
+
+def _replayed_before(letter: DeadLetter, task_id: str) -> DeadLetterOutcome:
+    return DeadLetterOutcome(letter.id, letter.task_id, task_id=task_id, replayed_before=True)

@@ -27,7 +27,7 @@ class LoadService:
         ready: the tenants whose turn is to come.
         tenants: their queues.
         node_timeout_ms: after so long without heartbeat a process is not live.
-        notices: what happened to the service; None: nobody says.
+        notices: what happened to the service; None: unknown.
     """
 
     nodes: Nodes

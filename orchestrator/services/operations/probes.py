@@ -1,7 +1,6 @@
-"""How Redis and the services downstream are: asked at most once in a while, however often it is asked for."""
+"""How Redis and the services downstream are: asked at most once in a while, however often it is requested."""
 
 from collections.abc import Awaitable, Callable
-from secrets import token_hex
 from typing import Final
 
 import trio
@@ -42,9 +41,9 @@ class Probe:
 
     async def _ask(self) -> str | None:
         request_id = new_id()
-        trace = TraceContext(token_hex(16), token_hex(8))
+        trace = TraceContext.new()
         try:
-            # On nobody's behalf: there is no tenant.
+            # On behalf of no tenant.
             await self.transport.probe(
                 CallContext("", request_id, request_id, trace, trio.current_time() + PROBE_SECONDS)
             )

@@ -1,8 +1,10 @@
 """Doing tasks again."""
 
+import hashlib
+
 from attrs import evolve, frozen
 
-from orchestrator.codec import decode, structure, unstructure
+from orchestrator.codec import decode, encode, structure, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.replays import changed
 from orchestrator.domain.tasks.task_states import FINISHED
@@ -13,6 +15,7 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.replay import Replayed, ReplayRequest
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.services.operations.enqueue import new_entry_of
+from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.services.shared.views import rate_limited, session_closed, session_not_found, tenant_refuses
 from orchestrator.services.tasks.task_kinds import TaskKind, TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
@@ -20,7 +23,11 @@ from orchestrator.store.operations.dead_letters import DeadLetterStore, TaskReco
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.sessions import Rates
-from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore
+from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore, ReplayMark
+
+
+class ReplayedMeanwhile(Exception):
+    """Another task has replayed the same one; `args` names it."""
 
 
 @frozen
@@ -35,32 +42,56 @@ class ReplayService:
     settings: AgentOrchestratorSettings
     rates: Rates
     kinds: TaskKinds
+    repeats: Idempotency
 
-    async def replay_own(self, ctx: RequestContext, task_id: str, request: ReplayRequest) -> Replayed:
+    async def replay_own(self, ctx: RequestContext, task_id: str, request: ReplayRequest) -> tuple[Replayed, bool]:
         """Do a task of the caller's tenant again; see `replay`.
+
+        Returns:
+            What was made, and whether an earlier request with the same idempotency key had made it.
 
         Raises:
             PermissionMissing: the caller is neither operator nor admin.
+            IdempotencyKeyReused
         """
         if not ctx.principal.sees_whole_tenant:
             raise PermissionMissing("Only operators and admins replay tasks.")
-        return await self.replay(ctx, ctx.tenant_id, task_id, request)
+        return await self.repeats.once(
+            ctx,
+            f"task.replay/{task_id}",
+            request,
+            Replayed,
+            lambda: self.replay(ctx, ctx.tenant_id, task_id, request),
+        )
 
-    async def replay(self, ctx: RequestContext, tenant_id: str, task_id: str, request: ReplayRequest) -> Replayed:
+    async def replay(
+        self, ctx: RequestContext, tenant_id: str, task_id: str, request: ReplayRequest, *, last_replay: str = "*"
+    ) -> Replayed:
         """Do a task again: a new task with the same input, on behalf of the same user.
+
+        The script that takes the new task in marks the old one with it. With an idempotency key the ids of the new task
+        are made of the key, so that the same request makes it once, however often and wherever it is repeated.
+
+        Args:
+            ctx: the request.
+            tenant_id: whose task it is.
+            task_id: the task.
+            request: what changes.
+            last_replay: the task that must have replayed it last; empty: none may have; `*`: any.
 
         Raises:
             NotFound: there is no such task, or its session is gone.
             TaskUnfinished: it has not ended.
             InvalidBody: it can't be changed so, or has no such call.
             SessionClosed, TenantDraining, QueueFull, RateLimited
+            ReplayedMeanwhile: another task than `last_replay` has replayed it last.
         """
         record = await self.store.record(tenant_id, task_id)
         if record is None:
             raise NotFound(f"There is no task {task_id}.")
         if TaskStatus(record.status) not in FINISHED:
             raise TaskUnfinished(f"Task {task_id} is {record.status}: it can be replayed when it has ended.")
-        message = self._message(ctx, record, request)
+        message = self._message(ctx, record, request, _new_ids(ctx, tenant_id, task_id, request))
         kind = self.kinds.named(str(message.type))
         reused = [] if request.from_call is None else kind.reused(record, request.from_call)
         replayed = Replayed(
@@ -73,23 +104,26 @@ class ReplayService:
         )
         if request.dry_run:
             return replayed
-        await self._place(message, kind, task_id, {f"checkpoint:{name}": record.checkpoints[name] for name in reused})
-        await self.store.note_replay(tenant_id, task_id, message.task_id)
-        await self.audit.done(
-            ctx,
-            "task.replay",
-            f"{task_id} as {message.task_id}; changed: {', '.join(request.changes) or 'nothing'}",
-            tenant_id=tenant_id,
-        )
+        mark = ReplayMark(task_id, last_replay)
+        checkpoints = {f"checkpoint:{name}": record.checkpoints[name] for name in reused}
+        if await self._place(message, kind, mark, checkpoints):
+            await self.audit.done(
+                ctx,
+                "task.replay",
+                f"{task_id} as {message.task_id}; changed: {', '.join(request.changes) or 'nothing'}",
+                tenant_id=tenant_id,
+            )
         return evolve(replayed, task_id=message.task_id, message_id=message.metadata.message_id)
 
-    def _message(self, ctx: RequestContext, record: TaskRecord, request: ReplayRequest) -> TaskMessage:
+    def _message(
+        self, ctx: RequestContext, record: TaskRecord, request: ReplayRequest, ids: tuple[str, str]
+    ) -> TaskMessage:
+        task_id, message_id = ids
         before = decode(record.message, TaskMessage)
         message = structure(changed(unstructure(before), request.changes), TaskMessage)
-        message_id = new_id() if message.metadata.message_id else None
         metadata = evolve(
             message.metadata,
-            message_id=message_id,
+            message_id=message_id if message.metadata.message_id else None,
             retry_count=0,
             deduplication_key=None,
             trace_id=ctx.trace.trace_id,
@@ -100,7 +134,7 @@ class ReplayService:
             evolve(
                 message,
                 message_id=new_id(),
-                task_id=new_id(),
+                task_id=task_id,
                 correlation_id=ctx.correlation_id,
                 created_at=to_timestamp(now_ms()),
                 expires_at=None,
@@ -109,21 +143,39 @@ class ReplayService:
             )
         )
 
-    async def _place(self, message: TaskMessage, kind: TaskKind, task_id: str, checkpoints: dict[str, bytes]) -> None:
+    async def _place(
+        self, message: TaskMessage, kind: TaskKind, mark: ReplayMark, checkpoints: dict[str, bytes]
+    ) -> bool:
+        """Take a replay in; returns whether it is new, and not the same request's once more."""
         tenant_id, user_id, settings = message.tenant_id, message.metadata.user_id, self.settings
         passed, wait_ms = await self.limits.count(tenant_id, user_id, self.rates)
         if not passed:
             raise rate_limited(wait_ms)
-        expiry = {"expires_at": now_ms() + round(settings.queue_timeout * 1000)} if settings.queue_timeout else {}
+        entry = new_entry_of(message, kind, {"replay_of": mark.replay_of, **checkpoints})
         placed, detail = await self.placement.place(
-            new_entry_of(message, kind, {"replay_of": task_id, **expiry, **checkpoints}),
+            evolve(entry, replays=mark, expire_ms=round(settings.queue_timeout * 1000)),
             retain_seconds=int(settings.retain_tasks),
             session_queue_length=settings.session_queue_length,
         )
+        if placed is Enqueued.REPLAYED:
+            raise ReplayedMeanwhile(detail)
+        if placed is Enqueued.KNOWN:
+            return False
         if placed is not Enqueued.OK:
             raise _refusal(placed, str(detail), message)
         if detail is True:
             await self.ready.mark(tenant_id)
+        return True
+
+
+def _new_ids(ctx: RequestContext, tenant_id: str, task_id: str, request: ReplayRequest) -> tuple[str, str]:
+    """Return the ids of a replay and of its message: those that its idempotency key has, or new ones."""
+    key = ctx.idempotency_key or ctx.message_id
+    if key is None:
+        return new_id(), new_id()
+    seed = encode([tenant_id, ctx.principal.user_id, key, task_id, unstructure(request)])
+    digest = hashlib.sha256(seed).hexdigest()
+    return digest[:32], digest[32:]
 
 
 def _refusal(placed: Enqueued, detail: str, message: TaskMessage) -> OrchestratorError:

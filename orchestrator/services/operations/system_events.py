@@ -1,4 +1,4 @@
-"""Notices on their way to their stream: whoever has one does not wait until it is written."""
+"""System events on their way to their stream: the code that publishes one does not wait until it is written."""
 
 from collections import deque
 from typing import Final

@@ -12,8 +12,8 @@ from orchestrator.errors import NotFound, TransitionRefused, Unprocessable
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.unset import UNSET
 from orchestrator.models.operations.tenant import (
-    UNCHANGED,
     CallbackSecret,
     DrainMode,
     DrainRequest,
@@ -27,7 +27,7 @@ from orchestrator.services.shared.cursors import read_cursor, write_cursor
 from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.operations.tenants import TenantStates
+from orchestrator.store.operations.tenants import TenantStates, TenantStateVerdict
 from orchestrator.store.scheduling.ready import ReadyTenants
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class TenantService:
             NotFound: it never had a session.
         """
         await self.must_be_known(tenant_id)
-        return await self._look(tenant_id)
+        return await self._current(tenant_id)
 
     async def list(self, *, cursor: str | None, limit: int) -> Page[Tenant]:
         """List tenants by name.
@@ -58,7 +58,7 @@ class TenantService:
         Raises:
             InvalidParameter: the cursor is none of this list.
         """
-        return await self._page(self._look, cursor, limit)
+        return await self._page(self._current, cursor, limit)
 
     async def queue(self, tenant_id: str) -> Queue:
         """Show a tenant's queue.
@@ -93,19 +93,18 @@ class TenantService:
         if drain.mode is DrainMode.DISCARD and deadline is not None:
             says = "does not go with the mode 'discard', which puts everything aside at once"
             raise Unprocessable(f"A deadline {says}.", details=[FieldFault("$.deadline_seconds", says)])
-        seen = await self.store.look(
-            tenant_id, new, drain=drain.mode, deadline_ms=None if deadline is None else round(deadline * 1000)
-        )
-        if seen is None:
+        deadline_ms = None if deadline is None else round(deadline * 1000)
+        verdict, previous = await self.store.change_state(tenant_id, new, drain=drain.mode, deadline_ms=deadline_ms)
+        if verdict is TenantStateVerdict.REFUSED:
             raise TransitionRefused(f"Tenant {tenant_id} is drained, or about to be: resume it before it is paused.")
         if new is not TenantState.PAUSED:
             await self._advance(tenant_id)
         if new is TenantState.ACTIVE:
             await self.ready.mark(tenant_id)
         how = f", {drain.mode}" if new is TenantState.DRAINING else ""
-        await self.audit.done(ctx, f"tenant.{new}", f"was {seen.previous}{how}", tenant_id=tenant_id)
+        await self.audit.done(ctx, f"tenant.{new}", f"was {previous}{how}", tenant_id=tenant_id)
         self._tell(f"tenant.{new}", tenant_id)
-        return await self._look(tenant_id)
+        return await self._current(tenant_id)
 
     async def configure(self, ctx: RequestContext, tenant_id: str, settings: TenantSettings) -> Tenant:
         """Change what is a tenant's own; takes effect with the next admission and claim.
@@ -114,7 +113,7 @@ class TenantService:
             NotFound: it never had a session.
         """
         await self.must_be_known(tenant_id)
-        changes = {name: value for name, value in asdict(settings).items() if value != UNCHANGED or value is False}
+        changes = {name: value for name, value in asdict(settings).items() if value is not UNSET}
         changes |= _model_limits(changes.pop("models"))
         fair_users = changes.pop("fair_users")
         if fair_users is not None:
@@ -126,7 +125,7 @@ class TenantService:
         said = ", ".join(f"{name}={value}" for name, value in changes.items())
         await self.audit.done(ctx, "tenant.configure", said or "nothing changed", tenant_id=tenant_id)
         self._tell("tenant.configured", tenant_id)
-        return await self._look(tenant_id)
+        return await self._current(tenant_id)
 
     async def callback_secret(self, ctx: RequestContext, tenant_id: str, *, rotate: bool = False) -> CallbackSecret:
         """Show what signs a tenant's callbacks, or replace it; both sign for a day then.
@@ -148,13 +147,12 @@ class TenantService:
         if not await self.store.known(tenant_id):
             raise NotFound(f"There is no tenant {tenant_id}.")
 
-    async def _look(self, tenant_id: str) -> Tenant:
-        seen = await self.store.look(tenant_id)
-        assert seen is not None  # noqa: S101 - only a change can be refused
-        if seen.tenant.state is TenantState.DRAINING and await self._advance(tenant_id) is not seen.tenant.state:
-            seen = await self.store.look(tenant_id)
-            assert seen is not None  # noqa: S101 - only a change can be refused
-        return seen.tenant
+    async def _current(self, tenant_id: str) -> Tenant:
+        """Return a tenant; one that drains is taken on first, as far as it goes at the moment."""
+        tenant = (await self.store.read(tenant_id)).tenant
+        if tenant.state is TenantState.DRAINING and await self._advance(tenant_id) is not tenant.state:
+            tenant = (await self.store.read(tenant_id)).tenant
+        return tenant
 
     async def _advance(self, tenant_id: str) -> TenantState:
         return await self.store.advance(tenant_id, self.kinds.passed_over_by_drains)

@@ -34,7 +34,7 @@ class Attempt(Protocol):
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody stopped the turn (`chat.cancel`, `interrupt`), so that no later attempt will end it."""
+        """Whether the turn was stopped (`chat.cancel`, `interrupt`), so that no later attempt will end it."""
 
     async def emit(self, name: str, data: object) -> None:
         """Append an event to the session's log; FencedOut where another worker has taken over."""
@@ -63,7 +63,7 @@ class PlanAttempt(Protocol):
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody stopped the task, so that no later attempt will end it."""
+        """Whether the task was stopped, so that no later attempt will end it."""
 
     @property
     def delegations(self) -> Delegating:

@@ -122,7 +122,8 @@ class PlanJournal:
         kept = self._run.checkpoints.get(WAIT + key)
         if kept is None:
             return None
-        left_ms = max(1, kept["until_ms"] - now_ms())
+        # Processes' clocks may differ, or be set: a wait is never longer than it was at first.
+        left_ms = min(kept["timeout_ms"], max(1, kept["until_ms"] - now_ms()))
         return Wait(kept["call_id"], WaitKind(kept["kind"]), left_ms, kept["request"])
 
     def is_answered(self, wait: Wait) -> bool:

@@ -171,7 +171,7 @@ class _Attempt:
 
         Args:
             fault: why; the first one counts.
-            unsure: calls of which nobody knows whether they have been done.
+            unsure: calls of which it is unknown whether they have been done.
         """
         self._unsure += [name for name in unsure if self._plan.calls[name].compensate is not None]
         self._fault = self._fault or fault
@@ -181,7 +181,7 @@ class _Attempt:
     async def _turn_back(self, fault: OrchestratorError) -> PlanWaiting | PlanUndone:
         """Undo what is done, the last first; what can't be undone is left, and the rest undone nevertheless."""
         deadline = trio.current_time() + self._plan.deadline_ms / 1000
-        unknown = CallTimeout("Nobody knows whether it was done: its answer did not come in time.")
+        unknown = CallTimeout("It is unknown whether it was done: its answer did not come in time.")
         left = {name: unknown.body(self._run.message.correlation_id) for name in self._unsure}
         undone = []
         for name, step in self._schedule.to_undo(self._record.done):

@@ -36,6 +36,7 @@ from orchestrator.services.shared.paging import SCAN_BOUND, filtered_page
 from orchestrator.services.shared.views import key_reused, tenant_refuses, viewer_of
 from orchestrator.services.tasks.callbacks import callback_task, check_callback
 from orchestrator.services.tasks.new_tasks import new_task
+from orchestrator.services.tasks.payloads import GIVEN_ALONG, PayloadField
 from orchestrator.services.tasks.task_kinds import TaskKind
 from orchestrator.services.workflows.workflow_task import WORKFLOW
 from orchestrator.store.events.frames import make_body
@@ -43,7 +44,17 @@ from orchestrator.store.scheduling.batches import ITEM, TASK, BatchAdmitVerdict,
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 
-BATCH_ITEM: Final = TaskKind(MessageType("batch", "item"), priority=PRIORITY)
+BATCH_ITEM: Final = TaskKind(
+    MessageType("batch", "item"),
+    payload={
+        "agent_id": PayloadField(str),
+        "content": PayloadField(str),
+        "message_id": PayloadField(str),
+        "metadata": PayloadField(dict, required=False),
+        **GIVEN_ALONG,
+    },
+    priority=PRIORITY,
+)
 MOST_FAULTS: Final = 100
 _GOES: Final = {"content": "a workflow", "input": "an agent"}
 

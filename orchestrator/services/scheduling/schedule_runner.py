@@ -5,13 +5,12 @@ and set. Session and message have idempotency keys made of schedule and moment: 
 another one does the same again, and finds what is there already.
 """
 
-from secrets import token_hex
 from typing import Final
 
 import structlog
 from attrs import evolve, frozen
 
-from orchestrator.errors import NotFound, OrchestratorError, SessionClosed, StoreUnavailable
+from orchestrator.errors import NotFound, OrchestratorError, SessionClosed, StoreUnavailable, TenantDamaged
 from orchestrator.models.common.cron import next_moment
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
@@ -20,12 +19,13 @@ from orchestrator.models.sessions.session import SessionCreate
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
 from orchestrator.services.chat.messages import ChatService
 from orchestrator.services.sessions.session_manager import SessionManager
+from orchestrator.store.records import reading
 from orchestrator.store.scheduling.schedules import DueSchedule, ScheduleStore
 
 _log = structlog.get_logger("orchestrator.services.scheduling.schedule_runner")
 
 PRIORITY: Final = 5
-"""Nobody sits and waits for a schedule: its turns queue in the normal lane, behind those of people."""
+"""No user waits for a schedule: its turns queue in the normal lane, behind those of users."""
 LATE_MS: Final = 60_000
 """A run that is later than this was missed."""
 
@@ -47,14 +47,20 @@ class ScheduleRunner:
         taken = await self.store.take(tenant_id)
         following = [] if taken.following_ms is None else [taken.following_ms]
         for due in taken.due:
-            moment = await self._run(due, taken.now_ms)
+            try:
+                moment = await self._run(due, taken.now_ms)
+            except TenantDamaged as damage:
+                # The others run; this one is looked at again after its lease.
+                _log.error("schedule.damaged", tenant_id=tenant_id, error=damage.reason)
+                continue
             following += [] if moment is None else [moment]
         return min(following, default=None)
 
     async def _run(self, due: DueSchedule, now_ms: int) -> int | None:
         """Run one schedule, for all the moments that it has missed; returns its next moment (ms)."""
         schedule = due.schedule
-        following = next_moment(schedule.cron, schedule.timezone, max(due.moment_ms, now_ms))
+        with reading("schedule", schedule.schedule_id):
+            following = next_moment(schedule.cron, schedule.timezone, max(due.moment_ms, now_ms))
         fields: dict[str, object] = {}
         if schedule.missed is MissedRuns.RUN_ONCE or now_ms - due.moment_ms <= LATE_MS:
             fields = await self._send(schedule, due.moment_ms)
@@ -103,7 +109,7 @@ def _context(schedule: Schedule, moment_ms: int) -> RequestContext:
         principal,
         request_id=new_id(),
         correlation_id=new_id(),
-        trace=TraceContext(token_hex(16), token_hex(8)),
+        trace=TraceContext.new(),
         idempotency_key=f"schedule:{schedule.schedule_id}:{moment_ms}",
         priority=PRIORITY,
     )

@@ -1,7 +1,7 @@
 """Everything known of a session.
 
 Operators see what users and agents have said, for that is often what went wrong; it is written down who looked. What
-nobody is shown here is what opens something: tokens, keys and the secrets of callbacks are not part of any of this.
+is never shown is what opens something: tokens, keys and the secrets of callbacks are not part of any of this.
 """
 
 from typing import Final
@@ -66,7 +66,7 @@ class SessionDebugger:
         try:
             return None if task_id is None else await self.tasks.get(ctx, task_id)
         except NotFound:
-            # A session that names a task without record is the very thing that somebody is looking for.
+            # A session that names a task without record is the very thing that an operator is looking for.
             return None
 
     async def _tenant_of(self, session_id: str) -> str:

@@ -4,17 +4,18 @@ import hashlib
 from functools import partial
 
 import orjson
+import structlog
 from attrs import field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.session_states import CLOSED, IdleTimes, refusal, sources_of
-from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TransitionRefused
+from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TenantDamaged, TransitionRefused
 from orchestrator.models.agents.agent_views import AgentAssign
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionUpdate
 from orchestrator.services.shared.agent_lookup import Agents, must_exist
@@ -42,6 +43,8 @@ from orchestrator.store.sessions.sessions import (
     Viewer,
 )
 from orchestrator.telemetry.metrics import Metrics
+
+_log = structlog.get_logger(__name__)
 
 
 @frozen
@@ -170,7 +173,7 @@ class SessionManager:
             SessionBusy: a turn is queued or running.
         """
         session = await self.get(ctx, session_id)
-        if session.state in CLOSED or _expired(session):
+        if session.state in CLOSED or await self._expired(session):
             raise session_closed(session_id, session.state)
         if self.agents is not None:
             await must_exist(self.agents, ctx, request.agent_id, request.version)
@@ -204,13 +207,13 @@ class SessionManager:
         )
 
     async def connected(self, ctx: RequestContext, session_id: str) -> Session:
-        """Note that somebody opened a socket: a new or suspended session becomes active.
+        """Note that a socket was opened: a new or suspended session becomes active.
 
         Raises:
             NotFound, SessionClosed
         """
         session = await self.get(ctx, session_id)
-        if session.state in CLOSED or _expired(session):
+        if session.state in CLOSED or await self._expired(session):
             raise session_closed(session_id, session.state)
         if session.state not in {SessionState.CREATED, SessionState.SUSPENDED}:
             return session
@@ -248,7 +251,7 @@ class SessionManager:
         session_ids = await self.store.idle(tenant_id, limit)
         viewer = Viewer(tenant_id, "", sees_whole_tenant=True)
         for session_id in session_ids:
-            session = await self.store.get(viewer, session_id)
+            session = await self._legible(viewer, session_id)
             move = self.idle_times.next_move(session.state) if session else None
             if session and move:
                 sources = frozenset({session.state})
@@ -256,6 +259,14 @@ class SessionManager:
             else:
                 await self.store.drop_timer(tenant_id, session_id)
         return len(session_ids)
+
+    async def _legible(self, viewer: Viewer, session_id: str) -> Session | None:
+        """Return a session; None where there is none, or its record can't be read, which is logged."""
+        try:
+            return await self.store.get(viewer, session_id)
+        except TenantDamaged as damage:
+            _log.error("session.damaged", tenant_id=viewer.tenant_id, session_id=session_id, error=damage.reason)
+            return None
 
     async def _check_agent(self, ctx: RequestContext, viewer: Viewer, agent_id: str) -> None:
         if self.agents is None:
@@ -287,6 +298,9 @@ class SessionManager:
             raise TransitionRefused(refusal(previous, new))
         return await self.get(ctx, session_id)
 
+    async def _expired(self, session: Session) -> bool:
+        return session.expires_at is not None and from_timestamp(session.expires_at) <= await self.store.now_ms()
+
     async def _try_move(
         self,
         viewer: Viewer,
@@ -310,7 +324,3 @@ class SessionManager:
             next_idle_ms=following.after_ms if following else None,
             idle=idle,
         )
-
-
-def _expired(session: Session) -> bool:
-    return session.expires_at is not None and from_timestamp(session.expires_at) <= now_ms()

@@ -1,4 +1,4 @@
-"""Whether an agent is there, asked by those who need not know: they go on where nobody can tell in time."""
+"""Whether an agent is there, asked by those who need not know: they go on where the answer does not come in time."""
 
 from typing import Final, Protocol
 

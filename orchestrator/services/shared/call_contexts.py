@@ -1,7 +1,5 @@
 """What the calls of a task, or of a request, carry with them."""
 
-from secrets import token_hex
-
 import trio
 
 from orchestrator.models.common.call import CallContext
@@ -17,7 +15,7 @@ def call_of(message: TaskMessage, deadline: float) -> CallContext:
         message.tenant_id,
         message.correlation_id,
         message.metadata.request_id or message.task_id,
-        trace or TraceContext(token_hex(16), token_hex(8)),
+        trace or TraceContext.new(),
         deadline,
     )
 

@@ -12,7 +12,7 @@ from orchestrator.errors import FencedOut, OrchestratorError
 async def open_joined_nursery() -> AsyncIterator[trio.Nursery]:
     """Open a nursery for tasks that succeed or fail together.
 
-    Where several fail at once, the one that says most is raised: that the task is somebody else's now, then a fault
+    Where several fail at once, the one that says most is raised: that another worker has the task, then a fault
     of our own program, then the first fault of a service; a cancellation from outside where there is nothing else.
     """
     try:

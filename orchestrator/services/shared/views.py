@@ -28,7 +28,7 @@ def viewer_of(ctx: RequestContext) -> Viewer:
 
 
 def session_not_found(session_id: str) -> ClientFault:
-    """Say that a session is unknown, or somebody else's: the two look the same."""
+    """Say that a session is unknown, or another user's: the two look the same."""
     return NotFound(f"There is no session {session_id}.")
 
 

@@ -8,10 +8,28 @@ from orchestrator.models.common.envelope import FieldFault, MessageType
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.tasks.new_tasks import new_task
+from orchestrator.services.tasks.payloads import PayloadField
 from orchestrator.services.tasks.task_kinds import TaskKind
 
+
+def _names_an_end(message: TaskMessage) -> None:
+    if message.payload.get("task_id") is None and message.payload.get("batch_id") is None:
+        missing = FieldFault("$.payload.batch_id", "required field is missing")
+        raise InvalidBody("The callback names neither a batch nor a task.", details=[missing])
+
+
 # A receiver that does not answer is tried for a day.
-WEBHOOK: Final = TaskKind(MessageType("webhook", "deliver"), priority=9, holds_up_drain=False)
+WEBHOOK: Final = TaskKind(
+    MessageType("webhook", "deliver"),
+    payload={
+        "url": PayloadField(str),
+        "task_id": PayloadField(str, required=False),
+        "batch_id": PayloadField(str, required=False),
+    },
+    also=_names_an_end,
+    priority=9,
+    holds_up_drain=False,
+)
 
 
 def check_callback(url: str, guard: AddressGuard) -> None:

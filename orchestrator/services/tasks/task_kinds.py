@@ -12,11 +12,14 @@ from orchestrator.domain.tasks.replays import calls_before
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
+from orchestrator.services.tasks.payloads import PayloadField, check_payload
 from orchestrator.store.operations.dead_letters import TaskRecord
 from orchestrator.store.plans.delegations import Reported
 
 Complete = Callable[[TaskMessage], TaskMessage]
 """Fills in what the payload of a message may leave out that no service has made; InvalidBody where it does not fit."""
+Check = Callable[[TaskMessage], None]
+"""Refuses what no task of the kind is; InvalidBody."""
 RecordFields = Callable[[TaskMessage], dict[str, str | bytes | int]]
 """Returns what the record of a task has beside the fields that every task has."""
 Reused = Callable[[TaskRecord, str], list[str]]
@@ -29,6 +32,10 @@ Teller = Callable[[str, Reported, TaskProgress], ToldEvents]
 
 def _unchanged(message: TaskMessage) -> TaskMessage:
     return message
+
+
+def _anything(_: TaskMessage) -> None:
+    return
 
 
 def _no_fields(_: TaskMessage) -> dict[str, str | bytes | int]:
@@ -45,6 +52,10 @@ class TaskKind:
 
     type: MessageType
     """What its tasks are named by: `domain.action`."""
+    payload: Mapping[str, PayloadField] = field(factory=dict)
+    """The fields of a payload that what runs such tasks reads."""
+    also: Check = _anything
+    """What is to be checked beside."""
     priority: int = 5
     """From 0 (highest) to 9: of a task whose maker asks for none."""
     complete: Complete = _unchanged
@@ -60,6 +71,15 @@ class TaskKind:
 
     def __str__(self) -> str:
         return str(self.type)
+
+    def check(self, message: TaskMessage) -> None:
+        """Refuse a message that what runs such tasks could not read.
+
+        Raises:
+            InvalidBody: with every fault and its path.
+        """
+        check_payload(message, self.payload)
+        self.also(message)
 
 
 @frozen

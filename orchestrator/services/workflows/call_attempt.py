@@ -55,7 +55,7 @@ def result_of_agent(answer: ChatAnswer) -> dict[str, Any]:
 
 @frozen
 class CallAttempt:
-    """What `services.run.Run` asks for, within the run of a plan: without followers and past.
+    """An `Attempt` within an attempt at a plan: without followers and history.
 
     Args:
         plan: the run of the plan.
@@ -99,7 +99,7 @@ class CallAttempt:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody stopped the plan."""
+        """Whether the plan was stopped."""
         return self.plan.stopped
 
     @property
@@ -108,7 +108,7 @@ class CallAttempt:
         return _Inner(self.plan.delegations, self.name)
 
     async def emit(self, name: str, data: object) -> None:
-        """Tell nobody: who follows the plan hears how far it is."""
+        """Tell nothing: followers of the plan are told its progress."""
 
     async def checkpoint(self, name: str, result: Any) -> None:
         """Keep something for later attempts; the answer itself is kept as the call's result."""

@@ -31,7 +31,7 @@ def engine_plan(message: TaskMessage) -> OrchestrationPlan:
 
 @frozen
 class EngineExecutor:
-    """Starts workflows; what `services.performing.Performer` asks for.
+    """Starts workflows; a `CallExecutor`.
 
     Args:
         clients: the services.

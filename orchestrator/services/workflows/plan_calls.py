@@ -1,7 +1,7 @@
 """The calls of plans: any operation of the downstream services, each in the way that is right for it.
 
 - Query and Embedding are asked through the gateway, which reserves, shares and counts what they spend.
-- `agent_execution.execute` runs the agent to its end, with the tools that it asks for (`services.call_run`).
+- `agent_execution.execute` runs the agent to its end, with the tools that it asks for (`call_attempt`).
 - `tool_registry.execute` fails where the tool does.
 - What a service may answer later is handed on with a callback, and waited for without a slot.
 - All others are one request: their result is the payload, or the plain fields, of the answer.
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @frozen
 class PlanCalls:
-    """Makes the calls of plans; what `services.performing.Performer` asks for.
+    """Makes the calls of plans; a `CallExecutor`.
 
     Args:
         clients: the services.

@@ -13,7 +13,7 @@ from orchestrator.services.workflows.ephemeral_session import ephemeral_session
 
 
 class NoDelegations:
-    """Hands calls on whose later answers nobody takes: who asked for the step waits for it here and now."""
+    """Delegates no calls: the caller of the step waits for its result here and now."""
 
     def __init__(self, task_id: str) -> None:
         self._task_id = task_id
@@ -28,7 +28,7 @@ class NoDelegations:
 
 @define
 class StepAttempt:
-    """What `services.run.Run` asks for, without followers, checkpoints and past.
+    """An `Attempt` without followers, checkpoints and history.
 
     Args:
         message: the question, as the message of a turn.
@@ -51,7 +51,7 @@ class StepAttempt:
         return ephemeral_session(self.message, self.agent_id)
 
     async def emit(self, name: str, data: object) -> None:
-        """Tell nobody: the step's result is told by whom it is for."""
+        """Tell nothing: the engine is told the step's result."""
 
     async def checkpoint(self, name: str, result: Any) -> None:
         """Keep nothing: a step that is lost is asked for again."""

@@ -128,7 +128,7 @@ class WorkflowIntake:
             raise InvalidBody(f"The request {fault.message}.", details=[fault])
         if request.scheduled_for is not None and request.mode is not WorkflowMode.ASYNC:
             fault = FieldFault("$.data.mode", "must be 'async' where the workflow is scheduled")
-            raise Unprocessable("Nobody can wait here for a workflow that is scheduled.", details=[fault])
+            raise Unprocessable("A request can't wait for a workflow that is scheduled.", details=[fault])
         if request.callback is not None:
             check_callback(request.callback.url, AddressGuard(self.settings.callback_allow))
         if request.plan is not None:

@@ -21,7 +21,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.plans.workflow import StepResult, StepStatus, StepType, WorkflowStep
@@ -105,7 +105,7 @@ class StepService:
 
     async def _run(self, step: WorkflowStep, name: str, workflow: WorkflowRecord) -> StepResult:
         message = decode(workflow.fields["message"], TaskMessage)
-        seconds = self._seconds_left(message, workflow.task.started_at)
+        seconds = await self._seconds_left(message, workflow.task.started_at)
         deadline = trio.current_time() + seconds
         try:
             if seconds <= 0:
@@ -124,10 +124,10 @@ class StepService:
             return StepResult(StepStatus.ERROR, error_message=f"{error.message} {said}".strip())
         return result
 
-    def _seconds_left(self, message: TaskMessage, started_at: str | None) -> float:
+    async def _seconds_left(self, message: TaskMessage, started_at: str | None) -> float:
         """Return how long a step may take: as a turn, and not beyond the workflow's time."""
         ends_ms = from_timestamp(started_at or message.created_at) + message.metadata.timeout_ms
-        return min(self.settings.turn_timeout, (ends_ms - now_ms()) / 1000)
+        return min(self.settings.turn_timeout, (ends_ms - await self.store.now_ms()) / 1000)
 
     async def _tool(self, step: WorkflowStep, name: str, message: TaskMessage, deadline: float) -> StepResult:
         call = call_of(message, deadline).keyed(f"{message.task_id}:{name}")

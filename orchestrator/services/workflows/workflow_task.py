@@ -3,11 +3,13 @@
 from typing import Final
 
 from orchestrator.domain.tasks.replays import calls_before
-from orchestrator.models.common.envelope import MessageType
+from orchestrator.errors import InvalidBody
+from orchestrator.models.common.envelope import FieldFault, MessageType
 from orchestrator.models.plans.workflow import PRIORITY
-from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.services.plans.plan_journal import UNDO
+from orchestrator.services.tasks.payloads import PayloadField
 from orchestrator.services.tasks.task_kinds import TaskKind, ToldEvents
 from orchestrator.services.workflows.workflow_records import (
     INPUT_REQUEST,
@@ -37,6 +39,22 @@ def _tell(task_id: str, task: Reported, progress: TaskProgress) -> ToldEvents:
     return events if asked is None else [*events, (INPUT_REQUEST, asked)]
 
 
+def _names_a_workflow(message: TaskMessage) -> None:
+    if message.payload.get("plan") is None and message.payload.get("workflow_id") is None:
+        missing = FieldFault("$.payload.workflow_id", "required field is missing")
+        raise InvalidBody("The task names neither a workflow nor a plan.", details=[missing])
+
+
 WORKFLOW: Final = TaskKind(
-    MessageType("workflow", "execute"), priority=PRIORITY, record=logged_record, reused=_reused, tell=_tell
+    MessageType("workflow", "execute"),
+    payload={
+        "workflow_id": PayloadField(str, required=False),
+        "plan": PayloadField(dict, required=False),
+        "input": PayloadField(dict, required=False),
+    },
+    also=_names_a_workflow,
+    priority=PRIORITY,
+    record=logged_record,
+    reused=_reused,
+    tell=_tell,
 )

@@ -26,7 +26,7 @@ REPLIES_TTL_MS: Final = 60_000
 _BLOCK_MS: Final = 5000
 _BATCH: Final = 256
 _INBOX_BYTES: Final = 8 * 2**20
-"""What may wait for one reader; whoever is slower loses the answer."""
+"""What may wait for one reader; a slower reader loses the answer."""
 
 _SEND: Final = Script("downstream/send_request")
 _WITHDRAW: Final = Script("downstream/withdraw_request")
@@ -74,14 +74,14 @@ class Sent:
     entry_id: bytes
 
 
-class ReplyDesk:
-    """Sends requests, and hands out the replies; one serves the whole process.
+class RedisRequestQueues:
+    """Sends requests to the queues of services, and receives the replies; one object serves the whole process.
 
     Args:
         redis: the shared connection, which opens the one for replies too.
         keys: the names of keys.
         node: the name of this process.
-        dropped: told of each reply that nobody waits for any more.
+        dropped: told of each reply whose caller no longer waits.
     """
 
     def __init__(self, redis: Redis, keys: Keys, node: str, dropped: Callable[[], None] = lambda: None) -> None:
@@ -111,7 +111,7 @@ class ReplyDesk:
         return None if entry_id is None else Sent(service, tenant_id, message_id, entry_id)
 
     async def withdraw(self, sent: Sent) -> None:
-        """Say that nobody waits for an answer any more.
+        """Withdraw a request: its caller no longer waits.
 
         Raises:
             StoreUnavailable: Redis is away; the request's deadline ends it then.

@@ -1,6 +1,6 @@
 """Hands every published event to those who follow its session in this process.
 
-One pub/sub connection a process; a session's channel is subscribed while somebody follows it. The pump never waits for
+One pub/sub connection a process; a session's channel is subscribed while it is followed. The hub never waits for
 a reader.
 """
 
@@ -169,7 +169,7 @@ class EventHub:
                 channel.confirmed = True
 
     async def _unsubscribe(self, channel: _Channel) -> None:
-        """Leave a channel that nobody follows, unless somebody came meanwhile."""
+        """Leave a channel without followers, unless one came meanwhile."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + UNSUBSCRIBE_SECONDS):
             async with channel.turn:
                 if channel.followers:

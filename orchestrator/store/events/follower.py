@@ -3,7 +3,7 @@
 The pump pushes what is published. As long as it comes without a gap, it goes into the outbox. After a gap, a reconnect,
 or where the reader starts behind the head, the follower is *behind*: it reads the log, which holds everything that was
 ever published, and takes pushed events again from the moment it has caught up with them. Nothing the pump calls here
-waits, so a slow reader delays nobody else.
+waits, so a slow reader delays no other.
 """
 
 from collections.abc import Callable, Collection

@@ -27,7 +27,7 @@ class Elsewhere:
 
 @frozen
 class Ours:
-    """Nobody has the answer: it is to be asked for here."""
+    """The answer is not there: it is to be asked for here."""
 
 
 CacheLookup = bytes | Ours | Elsewhere
@@ -44,7 +44,7 @@ class AnswerCache(TenantStore):
     most_bytes: int = field(kw_only=True)
 
     async def seek(self, tenant_id: str, kind: UsageKind, digests: Sequence[str], holder: str) -> list[CacheLookup]:
-        """Return each answer; or who is to ask for it, `holder` where nobody does yet."""
+        """Return each answer; or which holder asks for it, `holder` where none does yet."""
         keys = [key for digest in digests for key in self._pair(tenant_id, kind, digest)]
         found = await self.run(_SEEK, tenant_id, holder, LEASE_MS, keys=keys)
         return [_found(one) for one in found]

@@ -1,7 +1,7 @@
 """Open calls of the gateway: what is reserved for each, and what is needed to ask again.
 
 A call is open from its reservation until what it has spent is counted. Its process looks after it, under a lease; a
-call whose lease runs out is in doubt, and belongs to whoever takes it then.
+call whose lease runs out is in doubt, and belongs to the process that takes it then.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ from orchestrator.models.gateway.gateway import CallEnding, GatewayCall, InDoubt
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.gateway.usage import KEPT_DAYS, KEPT_DAYS_BY_USER
+from orchestrator.store.records import reading
 from orchestrator.store.redis.errors import ScriptMissing
 from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
@@ -28,7 +29,7 @@ _LIMITS: Final = ("requests_minute", "tokens_minute", "tokens_day", "tokens_mont
 _RESERVE: Final = Script("gateway/reserve_call")
 _SETTLE: Final = Script("gateway/settle_call")
 _POSTPONE: Final = Script("gateway/postpone_calls")
-_DOUBTS: Final = Script("gateway/take_in_doubt")
+_TAKE: Final = Script("gateway/take_in_doubt")
 _MARK: Final = Script("scheduling/mark_due")
 _TENANTS: Final = Script("gateway/take_in_doubt_tenants")
 _DROP: Final = Script("gateway/drop_in_doubt_tenant")
@@ -49,7 +50,7 @@ class Reserved:
     """A call may be made."""
 
     joined: bool = False
-    """It is open already: somebody else makes it too, or is about to ask for it."""
+    """It is open already: another caller makes it too, or is about to ask for it."""
     settled: bool = False
     """It was made and counted before: nothing is reserved, and nothing will be counted."""
 
@@ -80,7 +81,7 @@ class GatewayCalls(TenantStore):
         """Open a call, if rates and budgets allow it.
 
         Raises:
-            StoreUnavailable: it may or may not be open; whoever takes it as a doubt finds out.
+            StoreUnavailable: it may or may not be open; the reconciler finds out.
         """
         record = {
             "agent": call.payer.agent_id,
@@ -134,7 +135,7 @@ class GatewayCalls(TenantStore):
         return await self._end(call, CallEnding.RELEASED)
 
     async def give_up(self, call: GatewayCall) -> bool:
-        """End a call of which nobody knows what it has spent: its estimate is kept apart; raises as `settle` does."""
+        """End a call whose usage is unknown: its estimate is kept apart; raises as `settle` does."""
         return await self._end(call, CallEnding.GIVEN_UP)
 
     async def _end(
@@ -164,19 +165,19 @@ class GatewayCalls(TenantStore):
         """Renew the leases of calls."""
         await self.run(_POSTPONE, tenant_id, self.lease_ms, *call_ids, keys=[self.keys.calls(tenant_id)])
 
-    async def doubt(self, tenant_id: str, call_id: str, delay_ms: int) -> None:
-        """Leave a call to whoever looks after it in `delay_ms`."""
+    async def put_in_doubt(self, tenant_id: str, call_id: str, delay_ms: int) -> None:
+        """Leave a call to the reconciler in `delay_ms`."""
         await self.run(_POSTPONE, tenant_id, delay_ms, call_id, keys=[self.keys.calls(tenant_id)])
         await self.mark(tenant_id, delay_ms)
 
     @on_shared_keys
     async def mark(self, tenant_id: str, delay_ms: int) -> None:
-        """Say that somebody has to look after a tenant's calls in `delay_ms`, or earlier."""
+        """Have a tenant's calls looked after in `delay_ms`, or earlier."""
         await _MARK(self.redis, keys=[self.keys.doubts], args=[tenant_id, "", delay_ms])
 
     @on_shared_keys
     async def take_tenants(self, count: int, hold_ms: int) -> tuple[Sequence[str], int, int | None]:
-        """Take the tenants whose calls somebody has to look after; nobody else gets them for `hold_ms`.
+        """Take the tenants whose calls have to be looked after; no other process gets them for `hold_ms`.
 
         Returns:
             The tenants; the moment that `drop` wants; and the ms until the next of the others is due, if any.
@@ -185,15 +186,15 @@ class GatewayCalls(TenantStore):
         names = self.redis.unreadable.read_all(self.keys.doubts, read_id, tenants)
         return names, moment, None if wait_ms < 0 else wait_ms
 
-    async def take_doubts(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[InDoubtCall], int | None]:
-        """Take a tenant's calls in doubt; nobody else gets them for `hold_ms`.
+    async def take_in_doubt(self, tenant_id: str, count: int, hold_ms: int) -> tuple[list[InDoubtCall], int | None]:
+        """Take a tenant's calls in doubt; no other process gets them for `hold_ms`.
 
         Returns:
             The calls; and the ms until the next one is due, None where no call is open.
         """
         keys = [self.keys.calls(tenant_id)]
-        wait_ms, *taken = await self.run(_DOUBTS, tenant_id, count, hold_ms, keys=keys)
-        return [_doubt(tenant_id, *one) for one in taken], None if wait_ms < 0 else wait_ms
+        wait_ms, *taken = await self.run(_TAKE, tenant_id, count, hold_ms, keys=keys)
+        return [_in_doubt(tenant_id, *one) for one in taken], None if wait_ms < 0 else wait_ms
 
     @on_shared_keys
     async def drop(self, tenant_id: str, moment: int) -> None:
@@ -203,7 +204,7 @@ class GatewayCalls(TenantStore):
     async def _open(self, call: GatewayCall, *args: object) -> Any:
         """Reserve, and have the tenant looked after when the lease of its call runs out.
 
-        Both are sent at once, the mark last: whoever drops the tenant meanwhile has seen the call, or sees the mark.
+        Both are sent at once, the mark last: a process that drops the tenant has seen the call, or sees the mark.
         """
         keys, tenant_id = self._keys(call), call.tenant_id
         first = [self.keys.lane(tenant_id, Lane.NORMAL), *keys]
@@ -232,18 +233,19 @@ def _flat(record: Mapping[str, Any]) -> list[Any]:
     return [part for pair in record.items() for part in pair]
 
 
-def _doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> InDoubtCall:
-    fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
-    text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
-    call = GatewayCall(
-        call_id=call_id.decode(),
-        tenant_id=tenant_id,
-        kind=UsageKind(text["kind"]),
-        body=orjson.loads(fields[b"body"]),
-        model=text["asked"],
-        estimate=int(text["estimate"]),
-        payer=Payer(text["agent"], text["user"], text["session"]),
-        correlation_id=text["correlation"],
-        named=bool(text["named"]),
-    )
-    return InDoubtCall(call, age_ms, int(text["looks"]))
+def _in_doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> InDoubtCall:
+    with reading("call", call_id.decode(errors="replace")):
+        fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
+        text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
+        call = GatewayCall(
+            call_id=call_id.decode(),
+            tenant_id=tenant_id,
+            kind=UsageKind(text["kind"]),
+            body=orjson.loads(fields[b"body"]),
+            model=text["asked"],
+            estimate=int(text["estimate"]),
+            payer=Payer(text["agent"], text["user"], text["session"]),
+            correlation_id=text["correlation"],
+            named=bool(text["named"]),
+        )
+        return InDoubtCall(call, age_ms, int(text["looks"]))

@@ -29,7 +29,7 @@ class ReservationChecks(TenantStore):
     """Reads and mends what open calls of the gateway have reserved."""
 
     async def tenants(self) -> list[str]:
-        """Return the tenants whose open calls somebody looks after."""
+        """Return the tenants whose open calls are looked after."""
         members = await self.redis.zrange(self.keys.doubts, 0, -1)
         return self.redis.unreadable.read_all(self.keys.doubts, read_id, members)
 
@@ -65,7 +65,7 @@ class ReservationChecks(TenantStore):
                 return sorted(found)
 
     async def not_doubted(self, tenant_id: str) -> bool:
-        """Tell whether the tenant has open calls, and nobody would look whether one is in doubt."""
+        """Tell whether the tenant has open calls, and no process would look whether one is in doubt."""
         first, looked = await self.redis.gather(
             [
                 ("ZRANGE", self.keys.calls(tenant_id), 0, 0, "WITHSCORES"),

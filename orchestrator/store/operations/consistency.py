@@ -4,9 +4,10 @@ Tasks, sessions and lane entries are read in parts, each part by one script at o
 for long, and work that goes on meanwhile is seen either before or after each of its steps.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, TypeVar
 
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.operations.consistency import (
     EntryStanding,
     SessionStanding,
@@ -15,8 +16,9 @@ from orchestrator.models.operations.consistency import (
     ViolationKind,
 )
 from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.store.operations.damage import KINDS, DamageChecks
+from orchestrator.store.records import reading
 from orchestrator.store.script import Script
-from orchestrator.store.tenant_store import TenantStore
 
 _TASKS: Final = Script("consistency/inspect_tasks")
 _SESSIONS: Final = Script("consistency/inspect_sessions")
@@ -26,6 +28,8 @@ _MEND_SESSION: Final = Script("consistency/mend_session")
 _MEND_ENTRY: Final = Script("consistency/mend_entry")
 
 _PART: Final = 200
+_DAMAGED_PARTS: Final = 2
+T = TypeVar("T")
 
 _K = ViolationKind
 _TASK_MENDS: Final = {
@@ -41,7 +45,7 @@ _SESSION_MENDS: Final = frozenset({_K.ACTIVE_ENDED, _K.STUCK_PROCESSING, _K.TURN
 _ENTRY_MENDS: Final = frozenset({_K.ENTRY_UNRECORDED, _K.ENTRY_STRAY})
 
 
-class ConsistencyStore(TenantStore):
+class ConsistencyStore(DamageChecks):
     """Reads and mends the books of tenants."""
 
     async def task_ids(self, tenant_id: str) -> AsyncIterator[list[str]]:
@@ -51,28 +55,30 @@ class ConsistencyStore(TenantStore):
             while True:
                 cursor, rows = await self.redis.zscan(key, cursor, count=_PART)
                 if rows:
-                    yield [name.decode() for name, _ in rows]
+                    yield [name.decode(errors="replace") for name, _ in rows]
                 if cursor == 0:
                     break
 
-    async def inspect_tasks(self, tenant_id: str, task_ids: Sequence[str]) -> list[TaskStanding]:
-        """Read all that there is of tasks, at one moment."""
-        return [_task(row) for row in await self.run(_TASKS, tenant_id, *task_ids)]
+    async def inspect_tasks(
+        self, tenant_id: str, task_ids: Sequence[str]
+    ) -> tuple[list[TaskStanding], list[Violation]]:
+        """Read all that there is of tasks, at one moment; and say which of them can't be read."""
+        rows = await self.run(_TASKS, tenant_id, *task_ids)
+        return _standings(rows, _task, _K.TASK_DAMAGED)
 
-    async def sessions(self, tenant_id: str) -> AsyncIterator[list[SessionStanding]]:
-        """Yield the tenant's sessions, in parts that are read at one moment each."""
-        cursor = 0
-        while True:
-            cursor, rows = await self.redis.zscan(self.keys.sessions(tenant_id), cursor, count=_PART)
-            if rows:
-                found = await self.run(_SESSIONS, tenant_id, *(name for name, _ in rows))
-                yield [_session(row) for row in found]
-            if cursor == 0:
-                return
+    async def inspect_sessions(
+        self, tenant_id: str, session_ids: Sequence[str]
+    ) -> tuple[list[SessionStanding], list[Violation]]:
+        """Read all that there is of sessions, at one moment; and say which of them can't be read."""
+        rows = await self.run(_SESSIONS, tenant_id, *session_ids)
+        return _standings(rows, _session, _K.SESSION_DAMAGED)
 
     async def turns(self, tenant_id: str, session_id: str) -> list[str]:
         """Return the tasks that wait for their turn in a session."""
-        return [raw.decode() for raw in await self.redis.lrange(self.keys.turns(tenant_id, session_id), 0, -1)]
+        return [
+            raw.decode(errors="replace")
+            for raw in await self.redis.lrange(self.keys.turns(tenant_id, session_id), 0, -1)
+        ]
 
     async def entries(self, tenant_id: str) -> AsyncIterator[list[EntryStanding]]:
         """Yield the entries of all lanes, in parts that are read at one moment each."""
@@ -89,7 +95,7 @@ class ConsistencyStore(TenantStore):
     async def dead(self, tenant_id: str) -> set[str]:
         """Return the ids of the tasks among the dead letters."""
         letters = await self.redis.xrange(self.keys.dead_letters(tenant_id))
-        return {fields.get(b"task_id", b"").decode() for _, fields in letters}
+        return {fields.get(b"task_id", b"").decode(errors="replace") for _, fields in letters}
 
     async def not_woken(self, tenant_id: str) -> bool:
         """Tell whether something of the tenant waits in a lane that no scheduler would look into."""
@@ -130,6 +136,8 @@ class ConsistencyStore(TenantStore):
             state_body: `session.state_update` for a session that becomes ACTIVE.
             pause_after_ms: idle time until a session is paused.
         """
+        if fault.kind in KINDS or fault.kind is _K.KEY_DAMAGED:
+            return await self.set_aside(tenant_id, fault)
         if fault.kind in _TASK_MENDS:
             return bool(await self.run(_MEND_TASK, tenant_id, fault.subject, _TASK_MENDS[fault.kind]))
         if fault.kind in _SESSION_MENDS:
@@ -138,6 +146,23 @@ class ConsistencyStore(TenantStore):
         if fault.kind in _ENTRY_MENDS:
             return bool(await self.run(_MEND_ENTRY, tenant_id, fault.lane, fault.subject))
         return False
+
+
+def _standings(
+    rows: Sequence[list[Any]], read: Callable[[list[Any]], T], kind: ViolationKind
+) -> tuple[list[T], list[Violation]]:
+    """Read the rows of an inspecting script, those of two parts excepted: they say what can't be read, and why."""
+    standings, damaged = [], []
+    for row in rows:
+        name = row[0].decode(errors="replace")
+        try:
+            if len(row) == _DAMAGED_PARTS:
+                raise TenantDamaged(row[1].decode(errors="replace"))
+            with reading("subject", name):
+                standings.append(read(row))
+        except TenantDamaged as damage:
+            damaged.append(Violation(kind, name, f"can't be read: {damage.reason}"))
+    return standings, damaged
 
 
 def _status(raw: bytes) -> TaskStatus | None:
@@ -181,4 +206,7 @@ def _session(row: list[Any]) -> SessionStanding:
 
 def _entry(lane: Lane, row: list[Any]) -> EntryStanding:
     entry, task_id, status, named = row
-    return EntryStanding(lane, entry.decode(), task_id.decode(), _status(status), bool(named))
+    name = task_id.decode(errors="replace")
+    known = {one.encode(): one for one in TaskStatus}
+    is_damaged = bool(status) and status not in known
+    return EntryStanding(lane, entry.decode(), name, known.get(status), bool(named), is_damaged)

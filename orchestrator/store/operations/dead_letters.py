@@ -10,10 +10,8 @@ from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.replay import DeadLetter
-from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
-_NOTE: Final = Script("operations/note_replay")
 _TASK_FIELDS: Final = ("type", "session_id", "replayed_as")
 _CHECKPOINT: Final = b"checkpoint:"
 _ORDER: Final = b"order:"
@@ -75,10 +73,6 @@ class DeadLetterStore(TenantStore):
             user_id=fields.get(b"user_id", b"").decode(),
             checkpoints={name.decode(): fields[_CHECKPOINT + name] for name in done},
         )
-
-    async def note_replay(self, tenant_id: str, task_id: str, replay: str) -> None:
-        """Note at a task that another one does it again."""
-        await self.run(_NOTE, tenant_id, task_id, replay)
 
 
 def _pairs(flat: Any) -> dict[bytes, bytes]:

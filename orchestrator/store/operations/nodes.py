@@ -1,5 +1,6 @@
 """The processes that share the work."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
@@ -17,6 +18,15 @@ _HEARTBEAT: Final = Script("scheduling/heartbeat")
 
 
 @frozen
+class Heartbeats:
+    """The last heartbeat of each process, by Redis' clock."""
+
+    now_ms: int
+    moments: Mapping[str, int]
+    """Of each process (ms)."""
+
+
+@frozen
 class Nodes:
     """Live processes, by last heartbeat, and their loads."""
 
@@ -24,15 +34,21 @@ class Nodes:
     keys: Keys
 
     @on_shared_keys
-    async def beat(self, node: str, timeout_ms: int, load: NodeLoad | None = None) -> list[str]:
-        """Say that `node` lives, and what it has in hand; returns those that were silent for over `timeout_ms`."""
+    async def beat(self, node: str, load: NodeLoad | None = None) -> Heartbeats:
+        """Say that `node` lives, and what it has in hand; returns the heartbeats of all processes."""
         keys, said = [self.keys.nodes, self.keys.loads], b"" if load is None else encode(load)
-        gone = await _HEARTBEAT(self.redis, keys=keys, args=[node, timeout_ms, said])
-        names = self.redis.unreadable.read_all(self.keys.nodes, read_id, gone)
-        if len(names) < len(gone):
+        now, *beats = await _HEARTBEAT(self.redis, keys=keys, args=[node, said])
+        moments, unreadable = dict[str, int](), list[bytes]()
+        for raw, moment in zip(beats[::2], beats[1::2], strict=True):
+            name = self.redis.unreadable.read(self.keys.nodes, read_id, raw)
+            if name is None:
+                unreadable.append(raw)
+            else:
+                moments[name] = int(float(moment))
+        if unreadable:
             # What is no name of a process has nothing that could be taken over.
-            await self.redis.zrem(self.keys.nodes, *(raw for raw in gone if raw.decode(errors="replace") not in names))
-        return names
+            await self.redis.zrem(self.keys.nodes, *unreadable)
+        return Heartbeats(int(now), moments)
 
     @on_shared_keys
     async def leave(self, node: str) -> None:

@@ -1,6 +1,7 @@
 """Tenants in Redis."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from attrs import frozen
@@ -9,13 +10,15 @@ from orchestrator.config.tenant_limits import SpendingLimits, TenantLimits, Tier
 from orchestrator.models.common.ids import read_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.tenant import Depth, DrainMode, Queue, Tenant, TenantState
+from orchestrator.store.records import reading
 from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
-from orchestrator.store.tenant_store import TenantStore
+from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 L = TypeVar("L")
 
-_STATE: Final = Script("operations/tenant_state")
+_READ: Final = Script("operations/read_tenant")
+_CHANGE: Final = Script("operations/change_tenant_state")
 _ADVANCE: Final = Script("operations/advance_drain")
 _CONFIGURE: Final = Script("operations/configure_tenant")
 _SECRET: Final = Script("operations/callback_secret")
@@ -28,13 +31,20 @@ MOVED_AT_ONCE: Final = 500
 
 
 @frozen
-class Seen:
+class TenantReading:
     """A tenant as it was found."""
 
     tenant: Tenant
     accepted_per_minute: int
-    previous: TenantState
-    """The state it was in before."""
+    """Tasks accepted within the last minute."""
+
+
+class TenantStateVerdict(StrEnum):
+    """What became of a change of a tenant's state."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    """A tenant that drains, or is drained, can't be paused."""
 
 
 class TenantStates(TenantStore):
@@ -51,18 +61,33 @@ class TenantStates(TenantStore):
         members = await self.redis.smembers(self.keys.tenants)
         return sorted(self.redis.unreadable.read_all(self.keys.tenants, read_id, members))
 
-    async def look(
+    async def read(self, tenant_id: str) -> TenantReading:
+        """Read a tenant's state, its configuration, and how much of its work is where."""
+        return _read(tenant_id, await self.run(_READ, tenant_id))
+
+    async def change_state(
         self,
         tenant_id: str,
-        new: TenantState | None = None,
+        new: TenantState,
         *,
         drain: DrainMode = DrainMode.WORK_OFF,
         deadline_ms: int | None = None,
-    ) -> Seen | None:
-        """Return a tenant, after changing its state to `new` if that is given; None: the change is refused."""
+    ) -> tuple[TenantStateVerdict, TenantState]:
+        """Change a tenant's state; doing it twice is fine.
+
+        Args:
+            tenant_id: the tenant.
+            new: active, paused or draining. A tenant that drains becomes active when its parked tasks are back in
+                their places (`advance`).
+            drain: what a drain does with what is queued.
+            deadline_ms: the time until a drain parks what is still queued; None: it never does.
+
+        Returns:
+            The verdict, and the state that the tenant was in.
+        """
         deadline = "" if deadline_ms is None else deadline_ms
-        reply = await self.run(_STATE, tenant_id, new or "", drain, deadline)
-        return None if reply[0] == b"refused" else _seen(tenant_id, reply)
+        verdict, previous = read_verdict(TenantStateVerdict, await self.run(_CHANGE, tenant_id, new, drain, deadline))
+        return verdict, TenantState(previous)
 
     async def advance(self, tenant_id: str, passed_over: Sequence[str]) -> TenantState:
         """Take a drain on as far as it goes at the moment; returns the state that the tenant is in then.
@@ -100,12 +125,11 @@ class TenantStates(TenantStore):
 
     async def queue(self, tenant_id: str) -> Queue:
         """Return a tenant's queue."""
-        seen = await self.look(tenant_id)
-        assert seen is not None  # noqa: S101 - only a change can be refused
+        reading = await self.read(tenant_id)
         waiting, owing = await self.redis.gather(
             [("ZSCORE", self.keys.ready, tenant_id), ("ZSCORE", self.keys.debts, tenant_id)]
         )
-        tenant = seen.tenant
+        tenant = reading.tenant
         return Queue(
             tenant_id=tenant_id,
             state=tenant.state,
@@ -117,7 +141,7 @@ class TenantStates(TenantStore):
             dead_letters=tenant.dead_letters,
             behind_users=tenant.behind_users,
             oldest_waiting=tenant.oldest_waiting,
-            accepted_per_minute=seen.accepted_per_minute,
+            accepted_per_minute=reading.accepted_per_minute,
             weight=tenant.weight,
             virtual_time=next((float(score) for score in (waiting, owing) if score is not None), None),
         )
@@ -146,29 +170,30 @@ def _limits(section: type[L], found: Mapping[str, str]) -> L:
     return section(**{name: number(float(found[name])) for name, number in rows.items() if name in found})
 
 
-def _seen(tenant_id: str, reply: list[Any]) -> Seen:
-    state, previous, high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
-    config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
-    drain = config.get("drain")
+def _read(tenant_id: str, reply: list[Any]) -> TenantReading:
+    with reading("tenant", tenant_id):
+        state, high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
+        config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        drain = config.get("drain")
 
-    tenant = Tenant(
-        tenant_id=tenant_id,
-        state=TenantState(state.decode()),
-        queued=high + normal + low + behind,
-        in_hand=in_hand,
-        delayed=delayed,
-        dead_letters=dead,
-        parked=parked,
-        depth=Depth(high, normal, low),
-        behind_users=behind,
-        oldest_waiting=to_timestamp(oldest) if oldest else None,
-        weight=float(config.get("weight", 1)),
-        limits=_limits(TenantLimits, config),
-        fair_users=config.get("fair_users") == "1",
-        tier=Tier(config["tier"]) if config.get("tier") in set(Tier) else None,
-        spending=_limits(SpendingLimits, config),
-        models=_models(config),
-        drain=DrainMode(drain) if drain in set(DrainMode) else None,
-        drain_deadline=to_timestamp(int(config["drain_deadline"])) if "drain_deadline" in config else None,
-    )
-    return Seen(tenant, accepted, TenantState(previous.decode()))
+        tenant = Tenant(
+            tenant_id=tenant_id,
+            state=TenantState(state.decode()),
+            queued=high + normal + low + behind,
+            in_hand=in_hand,
+            delayed=delayed,
+            dead_letters=dead,
+            parked=parked,
+            depth=Depth(high, normal, low),
+            behind_users=behind,
+            oldest_waiting=to_timestamp(oldest) if oldest else None,
+            weight=float(config.get("weight", 1)),
+            limits=_limits(TenantLimits, config),
+            fair_users=config.get("fair_users") == "1",
+            tier=Tier(config["tier"]) if config.get("tier") in set(Tier) else None,
+            spending=_limits(SpendingLimits, config),
+            models=_models(config),
+            drain=DrainMode(drain) if drain in set(DrainMode) else None,
+            drain_deadline=to_timestamp(int(config["drain_deadline"])) if "drain_deadline" in config else None,
+        )
+        return TenantReading(tenant, accepted)

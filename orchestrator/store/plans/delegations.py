@@ -1,4 +1,4 @@
-"""Calls that tasks have handed on: registered before they are sent, answered by whoever has their token."""
+"""Delegated calls: registered before they are sent, answered with their token."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -8,9 +8,9 @@ import orjson
 from attrs import frozen
 
 from orchestrator.codec import encode
-from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import CallAnswer, Taken
+from orchestrator.store.records import reading
 from orchestrator.store.script import Script
 from orchestrator.store.tasks.claims import Claim, held
 from orchestrator.store.tenant_store import TenantStore
@@ -44,7 +44,7 @@ class Delegation:
     ended: bool
     """Whether the service is done with it."""
     cancellable: bool
-    """Whether the service can be told that nobody wants it any more."""
+    """Whether the service can be told to stop."""
 
 
 @frozen
@@ -121,7 +121,8 @@ class DelegationStore(TenantStore):
     async def reported(self, tenant_id: str, task_id: str) -> Reported | None:
         """Return whose task some news are about; None: there is no such task."""
         values = await self.redis.hmget(self.keys.task(tenant_id, task_id), _REPORTED)
-        found = {name: value.decode() for name, value in zip(_REPORTED, values, strict=True) if value is not None}
+        with reading("task", task_id):
+            found = {name: value.decode() for name, value in zip(_REPORTED, values, strict=True) if value is not None}
         if "type" not in found:
             return None
         return Reported(
@@ -136,9 +137,11 @@ class DelegationStore(TenantStore):
         """Return the service that a token was given to; empty where it is none of the task's, or has expired."""
         task = self.keys.task(tenant_id, task_id)
         call_id = await self.redis.hget(task, f"token:{digest(token)}")
-        kept = await self.redis.hget(task, _PREFIX + call_id.decode()) if call_id else None
-        delegation = orjson.loads(kept) if kept else {}
-        return str(delegation["service"]) if delegation.get("expires_at", 0) > now_ms() else ""
+        kept = await self.redis.hget(task, _PREFIX.encode() + call_id) if call_id else None
+        with reading("task", task_id):
+            delegation = orjson.loads(kept) if kept else {}
+            lives = delegation and delegation.get("expires_at", 0) > await self.now_ms()
+            return str(delegation["service"]) if lives else ""
 
     async def progress(
         self,
@@ -171,7 +174,7 @@ class DelegationStore(TenantStore):
         """Return everything that a task has handed on."""
         record = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
         return [
-            _delegation(name.decode().removeprefix(_PREFIX), orjson.loads(value))
+            _delegation(name.decode(errors="replace").removeprefix(_PREFIX), value)
             for name, value in record.items()
             if name.startswith(_PREFIX.encode())
         ]
@@ -182,14 +185,16 @@ def digest(token: str) -> str:
     return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _delegation(call_id: str, fields: dict[str, Any]) -> Delegation:
-    return Delegation(
-        call_id=call_id,
-        service=fields["service"],
-        execution_id=fields["execution_id"],
-        ended=fields.get("ended", False),
-        cancellable=fields.get("told", False),
-    )
+def _delegation(call_id: str, kept: bytes) -> Delegation:
+    with reading("call", call_id):
+        fields = orjson.loads(kept)
+        return Delegation(
+            call_id=call_id,
+            service=fields["service"],
+            execution_id=fields["execution_id"],
+            ended=fields.get("ended", False),
+            cancellable=fields.get("told", False),
+        )
 
 
 def _receipt(reply: list[Any]) -> Receipt:

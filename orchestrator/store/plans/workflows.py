@@ -9,6 +9,7 @@ from attrs import asdict, evolve, field, frozen
 from orchestrator.codec import decode
 from orchestrator.models.tasks.task import Task
 from orchestrator.models.tasks.task_updates import TaskProgress
+from orchestrator.store.records import reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim, held
@@ -67,18 +68,18 @@ class WorkflowStore(TenantStore):
 
     async def get(self, viewer: Viewer, task_id: str) -> WorkflowRecord | None:
         """Return a workflow; None if there is none that `viewer` may see."""
-        found = await self.load(viewer.tenant_id, task_id)
-        if found is None or not (viewer.sees_whole_tenant or found.task.user_id == viewer.user_id):
-            return None
-        return found
+        record = await self.redis.hgetall(self.keys.task(viewer.tenant_id, task_id))
+        return await self._whole(viewer.tenant_id, record) if viewer.may_see(record) else None
 
     async def load(self, tenant_id: str, task_id: str) -> WorkflowRecord | None:
         """Return a workflow; None if there is none."""
-        record: dict[bytes, bytes] = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
+        return await self._whole(tenant_id, await self.redis.hgetall(self.keys.task(tenant_id, task_id)))
+
+    async def _whole(self, tenant_id: str, record: Mapping[bytes, bytes]) -> WorkflowRecord | None:
         if b"workflow_id" not in record:
             return None
         told = record.get(b"callback_task")
-        callback = await self.redis.hgetall(self.keys.task(tenant_id, told.decode())) if told else {}
+        callback = await self.redis.hgetall(self.keys.task(tenant_id, told.decode(errors="replace"))) if told else {}
         return _read(tenant_id, record, callback)
 
     async def note(self, claim: Claim, number: int, note: Note) -> None:
@@ -137,23 +138,25 @@ class WorkflowStore(TenantStore):
 
 
 def _read(tenant_id: str, record: Mapping[bytes, bytes], callback: Mapping[bytes, bytes]) -> WorkflowRecord:
-    text = _named(record)
-    order = {name.removeprefix("order:"): int(place) for name, place in text.items() if name.startswith("order:")}
-    names = [name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")]
-    last = len(order) + 1
-    return WorkflowRecord(
-        task=read_task(tenant_id, record),
-        workflow_id=text["workflow_id"].decode(),
-        progress=read_progress(record),
-        news=decode(text.get(PROGRESS, b"{}"), TaskProgress),
-        offset=int(text.get("offset", 0)),
-        payload=orjson.loads(text["message"])["payload"],
-        checkpoints={
-            name: orjson.loads(text[f"checkpoint:{name}"]) for name in sorted(names, key=lambda n: order.get(n, last))
-        },
-        fields=text,
-        callback=_named(callback),
-    )
+    with reading("workflow", record.get(b"task_id", b"").decode(errors="replace")):
+        text = _named(record)
+        order = {name.removeprefix("order:"): int(place) for name, place in text.items() if name.startswith("order:")}
+        names = [name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")]
+        last = len(order) + 1
+        return WorkflowRecord(
+            task=read_task(tenant_id, record),
+            workflow_id=text["workflow_id"].decode(),
+            progress=read_progress(record),
+            news=decode(text.get(PROGRESS, b"{}"), TaskProgress),
+            offset=int(text.get("offset", 0)),
+            payload=orjson.loads(text["message"])["payload"],
+            checkpoints={
+                name: orjson.loads(text[f"checkpoint:{name}"])
+                for name in sorted(names, key=lambda n: order.get(n, last))
+            },
+            fields=text,
+            callback=_named(callback),
+        )
 
 
 def read_progress(record: Mapping[bytes, bytes]) -> TaskProgress:

@@ -56,11 +56,8 @@ class RedisAway(StoreUnavailable):
         super().__init__("The store is away; try again in a moment.", retry_after_ms=1000)
         self._reason = reason
         self.sent = sent
-
-    @property
-    def refusal(self) -> str | None:
-        """What Redis has said, in its own words; None where it has said nothing."""
-        return self._reason.removeprefix(REFUSES) if self._reason.startswith(REFUSES) else None
+        if reason.startswith(REFUSES):
+            self.refusal = reason.removeprefix(REFUSES)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.reason})"

@@ -65,6 +65,7 @@ class Subscriber:
         self._wanted: set[bytes] = set()
         self._wire: Wire | None = None
         self._connected = trio.Event()
+        self._tried = trio.Event()
         self._reason = "not connected yet"
         self._buffer: deque[Received] = deque()
         self._capacity = buffer
@@ -113,12 +114,14 @@ class Subscriber:
                     await self._follow_all(wire)
                     self._wire = wire
                     self._connected.set()
+                    self._tried.set()
                     if ever:
                         self._put(RECONNECTED)
                     ever, backoff = True, Backoff()
                     await self._stay(wire)
             except RedisAway as away:
                 self._reason = away.reason
+                self._tried.set()
             await trio.sleep(backoff.next())
 
     async def _follow_all(self, wire: Wire) -> None:
@@ -152,6 +155,8 @@ class Subscriber:
 
     async def _ask(self, command: str, names: list[bytes]) -> None:
         """Have a change confirmed, by this connection or by the next one, which follows all that is wanted."""
+        # The first connection has a longer deadline, its own: a process that starts is busy, and so may the server be.
+        await self._tried.wait()
         deadline = trio.current_time() + self._limits.reconnect_wait
         while True:
             wire = self._wire

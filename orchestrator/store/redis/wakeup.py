@@ -6,7 +6,7 @@ import trio
 
 
 class Wakeup:
-    """One task waits; anybody rings. Ringing while nobody waits does nothing: who waits looks first."""
+    """One task waits; any other rings. Ringing while no task waits does nothing: a task looks before it waits."""
 
     __slots__ = ("_waiting",)
 

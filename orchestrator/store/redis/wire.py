@@ -110,14 +110,14 @@ class Wire:
         self._scope = trio.CancelScope()
         self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self.ready = True
-        """Whether a command may be submitted at once: the connection is whole, and nobody waits for room."""
+        """Whether a command may be submitted at once: the connection is whole, and no caller waits for room."""
         self.reason: str | None = None
         """Why the connection is broken, if it is."""
         self.lost = trio.Event()
         """Set when it is broken and every caller has been told."""
 
     def submit(self, packed: bytes, slot: PendingReply, count: int = 1) -> None:
-        """Put packed commands in line; whoever calls must go on to wait in `slot`, without a checkpoint between.
+        """Put packed commands in line; the caller must go on to wait in `slot`, without a checkpoint between.
 
         Args:
             packed: the commands.
@@ -249,7 +249,7 @@ class Wire:
                 if type(reply) is hiredis.PushNotification and not self._on_push(reply):
                     continue
                 if not slots:
-                    raise InvalidResponse(f"a reply that nobody asked for: {reply!r:.100}")
+                    raise InvalidResponse(f"a reply without a request: {reply!r:.100}")
                 slots.popleft().resolve(reply)
                 crowd += 1
         except (InvalidResponse, TypeError) as error:

@@ -3,13 +3,14 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from orchestrator.codec import decode, encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
-from orchestrator.errors import StoreUnavailable
+from orchestrator.errors import StoreUnavailable, TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.batch import (
@@ -23,6 +24,7 @@ from orchestrator.models.tasks.batch import (
     OnItemError,
 )
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
+from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
@@ -185,13 +187,20 @@ class BatchStore(TenantStore):
 
     async def get(self, viewer: Viewer, batch_id: str) -> Batch | None:
         """Return a batch; None if there is none that `viewer` may see."""
-        batches = await self.load(viewer.tenant_id, [batch_id])
-        return batches[0] if batches and sees(viewer, batches[0]) else None
+        reply = await self.run(_LOOK, viewer.tenant_id, batch_id)
+        batch = read_batch(viewer.tenant_id, reply) if reply else None
+        return batch if batch and sees(viewer, batch) else None
 
     async def load(self, tenant_id: str, batch_ids: Sequence[str]) -> list[Batch]:
-        """Return the batches that still have a record."""
-        found = [await self.run(_LOOK, tenant_id, batch_id) for batch_id in batch_ids]
-        return [_read_batch(tenant_id, reply) for reply in found if reply]
+        """Return the batches that still have a record that can be read."""
+        found = [await self._look(tenant_id, batch_id) for batch_id in batch_ids]
+        return readable(partial(read_batch, tenant_id), found)
+
+    async def _look(self, tenant_id: str, batch_id: str) -> Any:
+        try:
+            return await self.run(_LOOK, tenant_id, batch_id)
+        except TenantDamaged as damage:
+            return damage
 
     async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
         """List the (moment of acceptance in ms, id) of batches, the newest first."""
@@ -220,7 +229,8 @@ class BatchStore(TenantStore):
                 ),
             ]
         )
-        reached = int(started[0] or batch.total)
+        with reading("batch", batch_id):
+            reached = int(started[0] or batch.total)
         stopped = started[1] != BatchStatus.RUNNING.encode()
         return [
             _read_item(batch_id, place, item, result, record, begun=place < reached, stopped=stopped)
@@ -243,32 +253,36 @@ def sees(viewer: Viewer, batch: Batch) -> bool:
     return viewer.sees_whole_tenant or batch.user_id == viewer.user_id
 
 
-def _read_batch(tenant_id: str, reply: list[Any]) -> Batch:
-    running, *pairs = reply
-    text = {key.decode(): value.decode() for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
-    total, completed, failed, cancelled = (int(text[name]) for name in ("total", "completed", "failed", "cancelled"))
-    return Batch(
-        batch_id=text["batch_id"],
-        tenant_id=tenant_id,
-        user_id=text["user_id"],
-        agent_id=text.get("agent_id"),
-        status=BatchStatus(text["status"]),
-        total=total,
-        pending=total - completed - failed - cancelled - running,
-        running=running,
-        completed=completed,
-        failed=failed,
-        cancelled=cancelled,
-        max_concurrency=int(text["max_concurrency"]),
-        on_item_error=OnItemError(text["on_item_error"]),
-        priority=int(text["priority"]),
-        created_at=to_timestamp(int(text["created_at"])),
-        correlation_id=text["correlation_id"],
-        finished_at=to_timestamp(int(text["finished_at"])) if "finished_at" in text else None,
-        callback=_read_callback(text) if "callback_url" in text else None,
-        workflow_id=text.get("workflow_id"),
-        scheduled_for=to_timestamp(int(text["scheduled_for"])) if "scheduled_for" in text else None,
-    )
+def read_batch(tenant_id: str, reply: list[Any]) -> Batch:
+    """Read what look_batch.lua says; RecordDamaged."""
+    with reading("batch", "of the tenant"):
+        running, *pairs = reply
+        text = {key.decode(): value.decode() for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        total, completed, failed, cancelled = (
+            int(text[name]) for name in ("total", "completed", "failed", "cancelled")
+        )
+        return Batch(
+            batch_id=text["batch_id"],
+            tenant_id=tenant_id,
+            user_id=text["user_id"],
+            agent_id=text.get("agent_id"),
+            status=BatchStatus(text["status"]),
+            total=total,
+            pending=total - completed - failed - cancelled - running,
+            running=running,
+            completed=completed,
+            failed=failed,
+            cancelled=cancelled,
+            max_concurrency=int(text["max_concurrency"]),
+            on_item_error=OnItemError(text["on_item_error"]),
+            priority=int(text["priority"]),
+            created_at=to_timestamp(int(text["created_at"])),
+            correlation_id=text["correlation_id"],
+            finished_at=to_timestamp(int(text["finished_at"])) if "finished_at" in text else None,
+            callback=_read_callback(text) if "callback_url" in text else None,
+            workflow_id=text.get("workflow_id"),
+            scheduled_for=to_timestamp(int(text["scheduled_for"])) if "scheduled_for" in text else None,
+        )
 
 
 def _read_callback(text: Mapping[str, str]) -> BatchCallback:
@@ -295,29 +309,30 @@ def _read_item(
     begun: bool,
     stopped: bool,
 ) -> ItemResult:
-    metadata = orjson.loads(b"{%b}" % item)["metadata"] if item else {}
-    task_id = f"{batch_id}.{place}"
-    if result is not None:
-        told: Mapping[str, Any] = orjson.loads(result)
+    with reading("item", f"{batch_id}.{place}"):
+        metadata = orjson.loads(b"{%b}" % item)["metadata"] if item else {}
+        task_id = f"{batch_id}.{place}"
+        if result is not None:
+            told: Mapping[str, Any] = orjson.loads(result)
+            return ItemResult(
+                place,
+                task_id,
+                TaskStatus(told["status"]),
+                metadata,
+                told["attempt"],
+                _moment(told["started_at"]),
+                _moment(told["finished_at"]),
+                told["result"],
+                decode(orjson.dumps(told["error"]), ErrorBody) if told["error"] else None,
+            )
+        if not begun:
+            return ItemResult(place, None, TaskStatus.CANCELLED if stopped else TaskStatus.PENDING, metadata)
+        status, attempt, started_at = record
+        if status is None:
+            return ItemResult(place, task_id, TaskStatus.PENDING, metadata)
         return ItemResult(
-            place,
-            task_id,
-            TaskStatus(told["status"]),
-            metadata,
-            told["attempt"],
-            _moment(told["started_at"]),
-            _moment(told["finished_at"]),
-            told["result"],
-            decode(orjson.dumps(told["error"]), ErrorBody) if told["error"] else None,
+            place, task_id, _unended(TaskStatus(status.decode())), metadata, int(attempt or 0), _moment(started_at)
         )
-    if not begun:
-        return ItemResult(place, None, TaskStatus.CANCELLED if stopped else TaskStatus.PENDING, metadata)
-    status, attempt, started_at = record
-    if status is None:
-        return ItemResult(place, task_id, TaskStatus.PENDING, metadata)
-    return ItemResult(
-        place, task_id, _unended(TaskStatus(status.decode())), metadata, int(attempt or 0), _moment(started_at)
-    )
 
 
 def _unended(status: TaskStatus) -> TaskStatus:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -9,6 +10,7 @@ from attrs import frozen
 
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
+from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
 
@@ -64,11 +66,6 @@ class TakenSchedules:
 class ScheduleStore(TenantStore):
     """The schedules of tenants."""
 
-    async def now_ms(self) -> int:
-        """Return the present moment by Redis' clock, in ms."""
-        seconds, microseconds = await self.redis.execute_command("TIME")
-        return int(seconds) * 1000 + int(microseconds) // 1000
-
     async def create(
         self,
         tenant_id: str,
@@ -100,7 +97,7 @@ class ScheduleStore(TenantStore):
     async def get(self, tenant_id: str, schedule_id: str) -> Schedule | None:
         """Return a schedule; None if there is none."""
         record = await self.redis.hgetall(self.keys.schedule(tenant_id, schedule_id))
-        return _read(tenant_id, record) if record else None
+        return read_schedule(tenant_id, record) if record else None
 
     async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
         """List the (moment of creation in ms, id) of schedules, the newest first."""
@@ -108,8 +105,10 @@ class ScheduleStore(TenantStore):
 
     async def load(self, tenant_id: str, schedule_ids: Sequence[str]) -> list[Schedule]:
         """Return those schedules that are still there."""
-        records = await self.redis.gather([("HGETALL", self.keys.schedule(tenant_id, one)) for one in schedule_ids])
-        return [_read(tenant_id, record) for record in records if record]
+        records = await self.redis.gather(
+            [("HGETALL", self.keys.schedule(tenant_id, one)) for one in schedule_ids], raise_on_error=False
+        )
+        return readable(partial(read_schedule, tenant_id), records)
 
     async def delete(self, tenant_id: str, schedule_id: str) -> bool:
         """Delete a schedule; false if there was none."""
@@ -118,9 +117,9 @@ class ScheduleStore(TenantStore):
     async def take(self, tenant_id: str) -> TakenSchedules:
         """Take the schedules that are due; for a while no other process takes the same ones."""
         now, following, *rows = await self.run(_TAKE, tenant_id, _AT_ONCE, _LEASE_MS)
-        records = [dict(zip(row[::2], row[1::2], strict=True)) for row in rows]
-        due = [DueSchedule(_read(tenant_id, one), int(one[b"next_at"])) for one in records]
-        return TakenSchedules(now, due, int(float(following)) if following else None)
+        return TakenSchedules(
+            now, readable(partial(_read_due, tenant_id), rows), int(float(following)) if following else None
+        )
 
     async def settle(
         self, tenant_id: str, schedule_id: str, moment_ms: int, following_ms: int | None, fields: Mapping[str, object]
@@ -131,30 +130,43 @@ class ScheduleStore(TenantStore):
         return bool(await self.run(_SETTLE, tenant_id, schedule_id, moment_ms, following, *pairs))
 
 
-def _read(tenant_id: str, record: Mapping[bytes, bytes]) -> Schedule:
-    text = {key.decode(): value.decode() for key, value in record.items()}
+def _read_due(tenant_id: str, row: list[bytes]) -> DueSchedule:
+    record = dict(zip(row[::2], row[1::2], strict=True))
+    schedule = read_schedule(tenant_id, record)
+    with reading("schedule", schedule.schedule_id):
+        return DueSchedule(schedule, int(record[b"next_at"]))
 
-    def moment(name: str) -> str | None:
-        return to_timestamp(int(text[name])) if name in text else None
 
-    metadata: dict[str, Any] | None = orjson.loads(text["metadata"]) if "metadata" in text else None
-    return Schedule(
-        schedule_id=text["schedule_id"],
-        tenant_id=tenant_id,
-        user_id=text["user_id"],
-        cron=text["cron"],
-        agent_id=text["agent_id"],
-        content=text["content"],
-        timezone=text["timezone"],
-        session=SessionPolicy(text["session"]),
-        missed=MissedRuns(text["missed"]),
-        enabled=text["enabled"] == "1",
-        created_at=to_timestamp(int(text["created_at"])),
-        updated_at=to_timestamp(int(text["updated_at"])),
-        next_at=moment("next_at"),
-        last_run_at=moment("last_run_at"),
-        last_task_id=text.get("last_task_id"),
-        last_error=text.get("last_error"),
-        session_id=text.get("session_id"),
-        metadata=metadata,
-    )
+def read_schedule(tenant_id: str, record: Mapping[bytes, bytes]) -> Schedule:
+    """Read a schedule's hash.
+
+    Raises:
+        RecordDamaged
+    """
+    with reading("schedule", record.get(b"schedule_id", b"").decode(errors="replace")):
+        text = {key.decode(): value.decode() for key, value in record.items()}
+
+        def moment(name: str) -> str | None:
+            return to_timestamp(int(text[name])) if name in text else None
+
+        metadata: dict[str, Any] | None = orjson.loads(text["metadata"]) if "metadata" in text else None
+        return Schedule(
+            schedule_id=text["schedule_id"],
+            tenant_id=tenant_id,
+            user_id=text["user_id"],
+            cron=text["cron"],
+            agent_id=text["agent_id"],
+            content=text["content"],
+            timezone=text["timezone"],
+            session=SessionPolicy(text["session"]),
+            missed=MissedRuns(text["missed"]),
+            enabled=text["enabled"] == "1",
+            created_at=to_timestamp(int(text["created_at"])),
+            updated_at=to_timestamp(int(text["updated_at"])),
+            next_at=moment("next_at"),
+            last_run_at=moment("last_run_at"),
+            last_task_id=text.get("last_task_id"),
+            last_error=text.get("last_error"),
+            session_id=text.get("session_id"),
+            metadata=metadata,
+        )

@@ -59,11 +59,15 @@ class TenantSurveys(TenantStore):
         Raises:
             TenantDamaged, StoreUnavailable
         """
-        heads = await self.redis.gather(
+        (seconds, microseconds), *heads = await self.redis.gather(
             [
-                ("XRANGE", self.keys.lane(tenant_id, lane), b"(" + cursor if cursor else "-", "+", "COUNT", 1)
-                for lane, cursor in zip(Lane, survey.cursors, strict=True)
+                ("TIME",),
+                *(
+                    ("XRANGE", self.keys.lane(tenant_id, lane), b"(" + cursor if cursor else "-", "+", "COUNT", 1)
+                    for lane, cursor in zip(Lane, survey.cursors, strict=True)
+                ),
             ]
         )
         since = [int(entries[0][0].partition(b"-")[0]) for entries in heads if entries]
-        return max(0, now_ms() - min(since)) / 1000 if since else 0.0
+        now = int(seconds) * 1000 + int(microseconds) // 1000
+        return max(0, now - min(since)) / 1000 if since else 0.0

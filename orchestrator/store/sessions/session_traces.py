@@ -7,6 +7,7 @@ from attrs import frozen
 
 from orchestrator.models.common.ids import read_id
 from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.records import reading
 from orchestrator.store.tenant_store import TenantStore
 
 _AT_ONCE: Final = 500
@@ -59,17 +60,18 @@ class SessionTraces(TenantStore):
                 ("TTL", record),
             ]
         )
-        return SessionTrace(
-            epoch=marks[0].decode(),
-            offset=int(marks[1]),
-            events_kept=kept,
-            last_events=[_event(entry) for entry in reversed(last)],
-            states=states,
-            waiting_tasks=[task_id.decode() for task_id in waiting],
-            messages_kept=messages,
-            idle_move_ms=None if due is None else int(float(due)),
-            forgotten_in_seconds=None if ttl < 0 else ttl,
-        )
+        with reading("session", session_id):
+            return SessionTrace(
+                epoch=marks[0].decode(),
+                offset=int(marks[1]),
+                events_kept=kept,
+                last_events=[_event(entry) for entry in reversed(last)],
+                states=states,
+                waiting_tasks=[task_id.decode() for task_id in waiting],
+                messages_kept=messages,
+                idle_move_ms=None if due is None else int(float(due)),
+                forgotten_in_seconds=None if ttl < 0 else ttl,
+            )
 
     async def tenant_of(self, session_id: str) -> str | None:
         """Return the tenant that has a session with this id, the first by name; None: there is none."""

@@ -13,6 +13,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS, TICKET_SECONDS
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.session import Session, SessionState
+from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
@@ -45,6 +46,10 @@ class Viewer:
     def flag(self) -> str:
         """`sees_whole_tenant` as scripts take it."""
         return "1" if self.sees_whole_tenant else "0"
+
+    def may_see(self, record: Mapping[bytes, bytes]) -> bool:
+        """Tell whether what has this record exists for the viewer, by the field `user_id`."""
+        return self.sees_whole_tenant or record.get(b"user_id") == self.user_id.encode()
 
 
 class SessionCreateVerdict(StrEnum):
@@ -155,10 +160,7 @@ class SessionStore(TenantStore):
     async def get(self, viewer: Viewer, session_id: str) -> Session | None:
         """Return a session; None if there is none that `viewer` may see."""
         record = await self.redis.hgetall(self.keys.session(viewer.tenant_id, session_id))
-        session = read_session(record) if record else None
-        if session is None or not (viewer.sees_whole_tenant or session.user_id == viewer.user_id):
-            return None
-        return session
+        return read_session(record) if record and viewer.may_see(record) else None
 
     async def page(self, viewer: Viewer, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
         """List sessions, the last active first.
@@ -181,9 +183,9 @@ class SessionStore(TenantStore):
     async def load(self, tenant_id: str, session_ids: list[str]) -> list[Session]:
         """Return the sessions that still have a record; the others leave the lists."""
         records = await self.redis.gather(
-            [("HGETALL", self.keys.session(tenant_id, session_id)) for session_id in session_ids]
+            [("HGETALL", self.keys.session(tenant_id, session_id)) for session_id in session_ids], raise_on_error=False
         )
-        return [read_session(record) for record in records if record]
+        return readable(read_session, records)
 
     async def move(
         self,
@@ -296,27 +298,28 @@ class SessionStore(TenantStore):
 
 def read_session(record: Mapping[bytes, bytes]) -> Session:
     """Read a session's hash."""
-    text = {key.decode(): value.decode() for key, value in record.items()}
-    state = SessionState(text["state"])
-    return Session(
-        session_id=text["session_id"],
-        tenant_id=text["tenant_id"],
-        user_id=text["user_id"],
-        agent_id=text["agent_id"],
-        state=state,
-        state_code=state.code,
-        metadata=orjson.loads(text["metadata"]),
-        context=orjson.loads(text["context"]),
-        message_count=int(text["message_count"]),
-        created_at=to_timestamp(int(text["created_at"])),
-        updated_at=to_timestamp(int(text["updated_at"])),
-        last_activity_at=to_timestamp(int(text["last_activity_at"])),
-        expires_at=to_timestamp(int(text["expires_at"])) if "expires_at" in text else None,
-        agent_version=text.get("agent_version"),
-        conversation_id=text.get("conversation_id"),
-        active_task_id=text.get("active_task_id"),
-        pinned_version=text.get("pinned_version"),
-    )
+    with reading("session", record.get(b"session_id", b"").decode(errors="replace")):
+        text = {key.decode(): value.decode() for key, value in record.items()}
+        state = SessionState(text["state"])
+        return Session(
+            session_id=text["session_id"],
+            tenant_id=text["tenant_id"],
+            user_id=text["user_id"],
+            agent_id=text["agent_id"],
+            state=state,
+            state_code=state.code,
+            metadata=orjson.loads(text["metadata"]),
+            context=orjson.loads(text["context"]),
+            message_count=int(text["message_count"]),
+            created_at=to_timestamp(int(text["created_at"])),
+            updated_at=to_timestamp(int(text["updated_at"])),
+            last_activity_at=to_timestamp(int(text["last_activity_at"])),
+            expires_at=to_timestamp(int(text["expires_at"])) if "expires_at" in text else None,
+            agent_version=text.get("agent_version"),
+            conversation_id=text.get("conversation_id"),
+            active_task_id=text.get("active_task_id"),
+            pinned_version=text.get("pinned_version"),
+        )
 
 
 def _digest(ticket: str) -> str:

@@ -7,15 +7,21 @@ import orjson
 from attrs import field, frozen
 
 from orchestrator.codec import decode
-from orchestrator.errors import FencedOut
+from orchestrator.errors import FencedOut, InvalidBody, TenantDamaged
+from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.sessions.session import Session
-from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.task import Lane, TaskMessage
+from orchestrator.store.records import reading
 from orchestrator.store.sessions.sessions import read_session
 from orchestrator.store.tasks.enqueue import ExternalEntry, read_external_entry
 from orchestrator.store.tasks.fast_decode import quick_reader
 
 _read_message: Final = quick_reader(TaskMessage)
 _CHECKPOINT_FIELD: Final = b"checkpoint:"
+_CLAIM_PARTS: Final = 5
+_NUMBERS: Final = (b"failures", b"parks", b"expires_at", b"claimed_at", b"created_at", b"started_at", b"time_left")
+_TEXTS: Final = (b"type", b"correlation_id", b"session_id", b"user_id", b"cancel")
+"""Fields of a record that an attempt reads, where they are there: a damaged one shows before it begins."""
 
 
 @frozen
@@ -35,16 +41,24 @@ class Claim:
         Raises:
             InvalidBody: it can't be read; with every fault and its path.
         """
-        raw = self.record[b"message"]
+        raw = self.record.get(b"message")
+        if raw is None:
+            missing = FieldFault("$", "has no field 'message'")
+            raise InvalidBody("The record of the task has no field 'message'.", details=[missing])
         return _read_message(raw) or decode(raw, TaskMessage)
 
     def checkpoints(self) -> dict[str, Any]:
-        """Return the results of finished steps, by name."""
-        return {
-            field.removeprefix(_CHECKPOINT_FIELD).decode(): orjson.loads(value)
-            for field, value in self.record.items()
-            if field.startswith(_CHECKPOINT_FIELD)
-        }
+        """Return the results of finished steps, by name.
+
+        Raises:
+            RecordDamaged: one of them can't be read.
+        """
+        with reading("task", self.task_id):
+            return {
+                field.removeprefix(_CHECKPOINT_FIELD).decode(): orjson.loads(value)
+                for field, value in self.record.items()
+                if field.startswith(_CHECKPOINT_FIELD)
+            }
 
     @property
     def failures(self) -> int:
@@ -76,15 +90,6 @@ class Claim:
 
 
 @frozen
-class Silence:
-    """Tasks of a tenant that were not renewed for `least_ms`, of the process `owner` or of any."""
-
-    tenant_id: str
-    least_ms: int
-    owner: str | None = None
-
-
-@frozen
 class ClaimBatch:
     """What one claim has brought."""
 
@@ -96,7 +101,26 @@ class ClaimBatch:
     wait_ms: int
     """How long the tenant's rate makes it wait; 0: it does not."""
     external_entries: list[ExternalEntry] = field(factory=list)
-    """What was claimed and is no task yet."""
+    """What was claimed and is no task yet, or can't be read."""
+
+
+@frozen
+class SilentLease:
+    """A lease that was not renewed for a while."""
+
+    lane: str
+    entry: str
+    holder: str
+    """The process."""
+    renewed_ms: int
+    """The moment of its last renewal, by Redis' clock."""
+    silence_ms: int
+    """How long ago that was by Redis' clock, when it was read."""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What it is a lease of, and whose."""
+        return self.lane, self.entry, self.holder
 
 
 def held(reply: int) -> int:
@@ -111,19 +135,55 @@ def held(reply: int) -> int:
 
 
 def read_claims(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[ExternalEntry]]:
-    """Read the rows of a claiming script: tasks, and what is no task yet."""
-    claims = [_claim(tenant_id, row) for row in rows if len(row) == 4]
-    return claims, [read_external_entry(tenant_id, row) for row in rows if len(row) == 3]
+    """Read the rows of a claiming script: tasks, and what is no task yet, or can't be read as one."""
+    claims, entries = [], []
+    for row in rows:
+        if len(row) < _CLAIM_PARTS:
+            entries.append(read_external_entry(tenant_id, row))
+            continue
+        try:
+            claims.append(_claim(tenant_id, row))
+        except TenantDamaged as damage:
+            entries.append(_damaged(tenant_id, row, damage.reason))
+    return claims, entries
 
 
 def _claim(tenant_id: str, row: list[Any]) -> Claim:
-    _, _, flat_task, flat_session = row
-    record = dict(zip(flat_task[::2], flat_task[1::2], strict=True))
+    _, _, flat_task, flat_session, task_id = row
     session = dict(zip(flat_session[::2], flat_session[1::2], strict=True))
-    return Claim(
-        tenant_id=tenant_id,
-        task_id=record[b"task_id"].decode(),
-        attempt=int(record[b"attempt"]),
-        record=record,
+    return read_record(
+        tenant_id,
+        task_id,
+        dict(zip(flat_task[::2], flat_task[1::2], strict=True)),
         session=read_session(session) if session else None,
+    )
+
+
+def read_record(
+    tenant_id: str, task_id: bytes, record: Mapping[bytes, bytes], *, session: Session | None = None
+) -> Claim:
+    """Read the record of a task as an attempt reads it.
+
+    Raises:
+        RecordDamaged: a field that every attempt reads is missing or of the wrong type.
+    """
+    with reading("task", task_id.decode(errors="replace")):
+        for name in _NUMBERS:
+            int(record.get(name, 0))
+        for name in _TEXTS:
+            record.get(name, b"").decode()
+        return Claim(tenant_id, task_id.decode(), int(record[b"attempt"]), record, session)
+
+
+def _damaged(tenant_id: str, row: list[Any], reason: str) -> ExternalEntry:
+    entry, lane, flat_task, _, task_id = row
+    record = dict(zip(flat_task[::2], flat_task[1::2], strict=True))
+    return ExternalEntry(
+        tenant_id,
+        Lane(lane.decode()),
+        entry.decode(),
+        {b"task_id": task_id, b"message": record.get(b"message", b"")},
+        damage=reason,
+        attempt=record[b"attempt"].decode(),
+        session_id=record.get(b"session_id", b"").decode(errors="replace"),
     )

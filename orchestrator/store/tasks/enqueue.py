@@ -11,7 +11,8 @@ from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _PLACE: Final = Script("admission/enqueue_task")
-_BURY: Final = Script("admission/dead_letter_entry")
+_DEAD_LETTER: Final = Script("admission/dead_letter_entry")
+_BURY: Final = Script("attempts/bury")
 _ID_BYTES: Final = 200
 
 
@@ -28,16 +29,33 @@ class Enqueued(StrEnum):
     TENANT = "tenant"
     """The tenant drains, or is drained."""
     FULL = "full"
+    REPLAYED = "replayed"
+    """Another task has replayed the same one meanwhile."""
 
 
 @frozen
 class ExternalEntry:
-    """An entry of a lane without a record: somebody has written it by hand."""
+    """An entry of a lane without a record: another program has written it; or one whose task can't be read."""
 
     tenant_id: str
     lane: Lane
     entry: str
     fields: Mapping[bytes, bytes]
+    damage: str = ""
+    """Why its task can't be read; empty: it has no record."""
+    attempt: str = ""
+    """Of such a task, where that is known."""
+    session_id: str = ""
+    """The same."""
+
+
+@frozen
+class ReplayMark:
+    """The task that a new one replays: the script that takes the new one in marks it."""
+
+    replay_of: str
+    last_replay: str = "*"
+    """The task that must have replayed it last; empty: none may have; `*`: any."""
 
 
 @frozen
@@ -58,6 +76,20 @@ class NewEntry:
     """Of `session.state_update`."""
     due_ms: int | None = None
     """When it is due, by Redis' clock; None: now."""
+    replays: ReplayMark | None = None
+    expire_ms: int = 0
+    """How long it may wait to be started; 0: for ever, or as its record says."""
+
+
+@frozen
+class Burial:
+    """What the end of a task that can't be run means for its session."""
+
+    session_id: str
+    """Empty: it has none, or it is unknown."""
+    correlation_id: str
+    state_body: bytes
+    """Of `session.state_update`."""
 
 
 class EnqueueStore(TenantStore):
@@ -81,7 +113,8 @@ class EnqueueStore(TenantStore):
             stray: the entry that it came as, which goes.
 
         Returns:
-            What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it.
+            What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it, or the
+            task that has replayed the same one (REPLAYED).
         """
         reply = await self.run(
             _PLACE,
@@ -99,6 +132,9 @@ class EnqueueStore(TenantStore):
             external_entry.lane if external_entry else "",
             external_entry.entry if external_entry else "",
             "" if session_queue_length is None else session_queue_length,
+            task.replays.replay_of if task.replays else "",
+            task.replays.last_replay if task.replays else "",
+            task.expire_ms or "",
             *(part for pair in task.record.items() for part in pair),
         )
         placed = Enqueued(reply[0].decode())
@@ -114,14 +150,45 @@ class EnqueueStore(TenantStore):
             error: JSON: why.
             kept: what is kept of what it held.
         """
-        # Somebody wrote it by hand: it may be of any length.
+        # Another program wrote it: it may be of any length.
         task_id = external_entry.fields.get(b"task_id", b"")[:_ID_BYTES]
-        await self.run(_BURY, external_entry.tenant_id, external_entry.lane, external_entry.entry, task_id, error, kept)
+        await self.run(
+            _DEAD_LETTER, external_entry.tenant_id, external_entry.lane, external_entry.entry, task_id, error, kept
+        )
+
+    async def bury(
+        self, entry: ExternalEntry, ending: Burial, *, error: bytes, kept: bytes, retain_seconds: int
+    ) -> bool:
+        """Move a claimed task that can't be run to the dead letters; returns whether work became claimable.
+
+        Args:
+            entry: the entry of the task, with its attempt.
+            ending: whose turn ends with it.
+            error: JSON: why.
+            kept: what is kept of what the entry held.
+            retain_seconds: how long what is left of its record is kept.
+        """
+        reply = await self.run(
+            _BURY,
+            entry.tenant_id,
+            entry.lane,
+            entry.entry,
+            entry.fields.get(b"task_id", b""),
+            entry.attempt,
+            ending.session_id,
+            error,
+            kept,
+            ending.correlation_id,
+            ending.state_body,
+            retain_seconds,
+        )
+        return bool(reply == 1)
 
 
 def read_external_entry(tenant_id: str, row: list[Any]) -> ExternalEntry:
-    """Read what a claiming script says of an entry without record."""
-    entry, lane, fields = row
+    """Read what a claiming script says of an entry without record, or whose record can't be read."""
+    entry, lane, fields, *damage = row
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
     return ExternalEntry(
-        tenant_id, Lane(lane.decode()), entry.decode(), dict(zip(fields[::2], fields[1::2], strict=True))
+        tenant_id, Lane(lane.decode()), entry.decode(), named, damage[0].decode(errors="replace") if damage else ""
     )

@@ -95,7 +95,7 @@ class PlainTaskStore(TenantStore):
             message: the task. Its `metadata.user_id` owns it; `metadata.deduplication_key` is held; a `session_id` is
                 noted, but the task takes no turn of that session.
             lane: where it queues.
-            event: name and body of the first event of its log; None: it has none, and tells nobody.
+            event: name and body of the first event of its log; None: it has none, and tells nothing.
             bounds: bounds of queue and record.
             rates: rate limits; None: the request was counted already, or is the service's own.
             repeat: what makes the request the same as another; None: nothing does.

@@ -9,21 +9,15 @@ from attrs import field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
-from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
-from orchestrator.store.tasks.claims import Claim, ClaimBatch, Silence, held, read_claims
-from orchestrator.store.tasks.enqueue import ExternalEntry
-from orchestrator.store.tasks.task_records import TaskRecords
+from orchestrator.store.tasks.claims import Claim, ClaimBatch, held, read_claims
+from orchestrator.store.tasks.task_leases import TaskLeases
 
-GROUP: Final = "orchestrator"
-GONE_MS: Final = 3_600_000
 _CLAIM: Final = Script("attempts/claim")
-_TAKE_OVER: Final = Script("attempts/take_over")
-_RENEW: Final = Script("attempts/renew")
-_FORGET: Final = Script("scheduling/forget_readers")
 _EMIT: Final = Script("attempts/emit")
 _CHECKPOINT: Final = Script("attempts/checkpoint")
 _FINISH: Final = Script("attempts/finish")
@@ -88,7 +82,7 @@ class Retry:
     error: bytes
     """JSON: why it failed."""
     body: bytes
-    """Of the event that tells it; empty: nobody is told."""
+    """Of the event that tells it; empty: nothing is told."""
     event: str = "chat.status_update"
 
 
@@ -113,7 +107,7 @@ class Retention:
 
 
 @frozen
-class TaskStore(TaskRecords):
+class TaskStore(TaskLeases):
     """The tasks of tenants, with their records."""
 
     _offsets: OrderedDict[tuple[str, str], int] = field(factory=OrderedDict, init=False)
@@ -126,39 +120,17 @@ class TaskStore(TaskRecords):
         claims, external_entries = read_claims(tenant_id, rows)
         return ClaimBatch(claims, bool(more), read, wait_ms, external_entries)
 
-    async def take_over(
-        self, node: str, count: int, silence: Silence, in_hand: Sequence[Claim] = ()
-    ) -> tuple[list[Claim], list[ExternalEntry], bool]:
-        """Claim silent tasks for `node`, except those that it has in hand; see `ClaimBatch`."""
-        places = (part for claim in in_hand for part in (claim.record[b"lane"], claim.record[b"entry"]))
-        args = (node, count, silence.least_ms, silence.owner or "", *places)
-        reply = await self.run(_TAKE_OVER, silence.tenant_id, *args)
-        return *read_claims(silence.tenant_id, reply[1:]), bool(reply[0])
-
-    async def renew(self, tenant_id: str, node: str, claims: Sequence[Claim]) -> set[str]:
-        """Renew the leases of `claims`; returns the ids of those that somebody else has taken."""
-        pairs = (part for claim in claims for part in (claim.task_id, claim.attempt))
-        return {task_id.decode() for task_id in await self.run(_RENEW, tenant_id, node, *pairs)}
-
-    async def forget_workers(self, tenant_id: str) -> int:
-        """Forget the processes that were silent for `GONE_MS` and have nothing of a tenant in hand; returns how many.
-
-        Each start of a process is a new consumer of each lane that it claims from, which Redis keeps for ever.
-        """
-        lanes = [self.keys.lane(tenant_id, lane) for lane in Lane]
-        return sum([await _FORGET(self.redis, keys=[lane], args=[GROUP, GONE_MS]) for lane in lanes])
-
-    async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes) -> int:
+    async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes, text: str = "") -> int:
         """Append an event to the session's log, or to the task's own where `session_id` is empty; returns its offset.
 
         `number` counts the events of the attempt (1, 2, 3…): an event that is sent again after Redis was away is not
-        appended twice.
+        appended twice. `text` is what the event adds to the answer that is being streamed.
 
         Raises:
             FencedOut: the task has been taken over.
         """
         offset = held(
-            await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number)
+            await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number, text)
         )
         if offset:
             await self._note_offset(claim, session_id, offset)
@@ -227,7 +199,7 @@ class TaskStore(TaskRecords):
             requests: name and body of the event that asks for the answer, by call, where one does.
 
         Returns:
-            The moment (ms) at which the first is given up; 0 where one has been answered already, or somebody wants the
+            The moment (ms) at which the first is given up; 0 where one has been answered already, or a user wants the
             task stopped: then it is claimable.
 
         Raises:
@@ -259,7 +231,7 @@ class TaskStore(TaskRecords):
         return held(reply)
 
     async def expire(self, tenant_id: str, count: int, expiry: Expiry, retention: Retention) -> tuple[int, bool]:
-        """Give up turns that nobody has started in time, among the first `count` of each lane.
+        """Give up turns that were not started in time, among the first `count` of each lane.
 
         Returns how many, and whether another turn became claimable.
         """

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from attrs import frozen
+
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.timeline import TraceStep, WaitFacts
+from orchestrator.store.records import reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore
@@ -32,21 +35,21 @@ class TimelineStore(TenantStore):
         """Return the steps of a request that `viewer` may see, in order; empty: there are none."""
         tenant_id = viewer.tenant_id
         listed = await self.redis.execute_command("LRANGE", self.keys.trace(tenant_id, correlation_id), 0, -1)
-        task_ids = list(dict.fromkeys(raw.decode() for raw in listed))
+        task_ids = list(dict.fromkeys(raw.decode(errors="replace") for raw in listed))
         records = await self.redis.gather(
             [("HMGET", self.keys.task(tenant_id, task_id), "user_id", "steps") for task_id in task_ids]
         )
         rows = []
         for task_id, (owner, steps) in zip(task_ids, records, strict=True):
             if steps and (viewer.sees_whole_tenant or owner == viewer.user_id.encode()):
-                rows += [(task_id, *line.split("\t")) for line in steps.decode().split("\n")]
+                rows += _lines(task_id, steps)
         # Steps of the same millisecond stay as they were found: those of a task in their order.
-        rows.sort(key=lambda row: int(row[1]))
+        rows.sort(key=lambda row: row.at)
         rows = rows[-_NEWEST:]
-        start = int(rows[0][1]) if rows else 0
+        start = rows[0].at if rows else 0
         return [
-            TraceStep(to_timestamp(int(at)), int(at) - start, what, task_id, int(attempt), node, detail)
-            for task_id, at, what, attempt, node, detail in rows
+            TraceStep(to_timestamp(row.at), row.at - start, row.what, row.task_id, row.attempt, row.node, row.detail)
+            for row in rows
         ]
 
     async def wait_facts(self, viewer: Viewer, task_id: str) -> WaitFacts | None:
@@ -56,10 +59,34 @@ class TimelineStore(TenantStore):
         if not reply:
             return None
         facts = {}
-        for raw, value in zip(reply[::2], reply[1::2], strict=True):
-            name, text = raw.decode(), value.decode() if isinstance(value, bytes) else str(value)
-            facts[name] = _READERS.get(name, _number)(text)
-        return WaitFacts(task_id=task_id, **facts)
+        with reading("task", task_id):
+            for raw, value in zip(reply[::2], reply[1::2], strict=True):
+                name, text = raw.decode(), value.decode() if isinstance(value, bytes) else str(value)
+                facts[name] = _READERS.get(name, _number)(text)
+            return WaitFacts(task_id=task_id, **facts)
+
+
+@frozen
+class _Line:
+    """A line of a record's steps."""
+
+    task_id: str
+    at: int
+    what: str
+    attempt: int
+    node: str
+    detail: str
+
+
+def _lines(task_id: str, steps: bytes) -> list[_Line]:
+    """Read the steps of a task."""
+    with reading("timeline of task", task_id):
+        lines = []
+        for line in steps.decode().split("\n"):
+            at, what, attempt, node, detail = line.split("\t")
+            to_timestamp(int(at))
+            lines.append(_Line(task_id, int(at), what, int(attempt), node, detail))
+        return lines
 
 
 def _number(text: str) -> int:

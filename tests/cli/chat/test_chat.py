@@ -53,7 +53,7 @@ async def test_a_failed_turn_fails_the_command(fake: FakeService, tmp_path: Path
 
 
 @pytest.mark.parametrize(("options", "confirmed"), [((), False), (("--yes",), True)])
-async def test_where_nobody_is_asked_only_yes_confirms(
+async def test_without_a_terminal_only_the_option_yes_confirms(
     options: tuple[str, ...], confirmed: bool, fake: FakeService, tmp_path: Path
 ) -> None:
     ended = await run_cli(tmp_path, "chat", *options, "-m", "confirm", **target(fake))

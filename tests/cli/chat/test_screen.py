@@ -24,19 +24,19 @@ def a_turn() -> Turn:
     return turn
 
 
-def test_paragraphs_settle_once_a_blank_line_follows() -> None:
+def test_a_paragraph_is_final_once_a_blank_line_follows() -> None:
     assert settled("one") == ""
     assert settled("one\n\ntwo") == "one\n\n"
     assert settled("one\n\ntwo\n\nthr") == "one\n\ntwo\n\n"
 
 
-def test_a_blank_line_within_code_settles_nothing_of_it() -> None:
+def test_a_blank_line_within_code_does_not_end_the_block() -> None:
     assert settled("text\n\n```\na\n\nb") == "text\n\n"
     assert settled("text\n\n```\na\n\nb\n```\n\nend") == "text\n\n```\na\n\nb\n```\n\n"
 
 
 @given(st.lists(st.sampled_from(["word ", "\n", "\n\n", "```", "~~~", "- "])))
-def test_what_has_settled_never_changes_while_the_text_grows(pieces: list[str]) -> None:
+def test_final_text_never_changes_while_more_comes(pieces: list[str]) -> None:
     text, before = "", ""
     for piece in pieces:
         text += piece
@@ -88,7 +88,7 @@ def test_nothing_that_a_terminal_obeys_is_printed() -> None:
         (None, ""),
     ],
 )
-def test_ages_are_said_in_one_unit(moment: str | None, said: str) -> None:
+def test_ages_are_shown_in_one_unit(moment: str | None, said: str) -> None:
     assert age(moment, datetime(2026, 1, 2, tzinfo=UTC)) == said
 
 

@@ -47,7 +47,7 @@ async def test_following_draws_a_bar_on_a_terminal(fake: FakeService, tmp_path: 
         assert await terminal.end() == 0
 
 
-async def test_a_batch_that_was_done_in_part_ends_the_command_so(fake: FakeService, tmp_path: Path) -> None:
+async def test_a_partial_batch_fails_the_command(fake: FakeService, tmp_path: Path) -> None:
     ended = await run_cli(tmp_path, "batches", "show", "partial", "--follow", **target(fake))
     assert ended.code == 5
     assert "1 of 4 items were not answered." in ended.err

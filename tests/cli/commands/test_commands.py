@@ -60,7 +60,7 @@ async def test_a_table_fits_80_columns_and_keeps_ids_whole(fake: FakeService, tm
     assert max(map(len, ended.out.splitlines())) <= 80
 
 
-async def test_a_profile_says_where_to_go(fake: FakeService, tmp_path: Path) -> None:
+async def test_a_profile_names_the_service(fake: FakeService, tmp_path: Path) -> None:
     config = tmp_path / ".config" / "nooble-orch" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(f'[profiles.here]\napi_url = "{fake.url}"\ntoken = "{TOKEN}"\n')
@@ -82,13 +82,13 @@ async def test_a_running_dev_stack_is_found_from_a_directory_below(fake: FakeSer
     below.mkdir(parents=True)
     ended = await run_cli(below, "tasks", "list")
     assert (ended.code, ended.err) == (0, "")
-    stack["pid"] = 2**22 + 1  # beyond the largest pid of Linux: nobody's
+    stack["pid"] = 2**22 + 1  # beyond the largest pid of Linux
     (tmp_path / ".nooble" / "dev.json").write_text(json.dumps(stack))
     ended = await run_cli(below, "tasks", "list")
     assert (ended.code, ended.err.splitlines()[0]) == (4, "There is no service to talk to.")
 
 
-async def test_what_destroys_refuses_without_a_terminal_unless_told_yes(fake: FakeService, tmp_path: Path) -> None:
+async def test_a_destructive_command_needs_a_terminal_or_the_option_yes(fake: FakeService, tmp_path: Path) -> None:
     refused = await run_cli(tmp_path, "sessions", "close", "session-1", **target(fake))
     assert (refused.code, fake.closed) == (2, False)
     assert refused.err == "This needs a confirmation, and there is no terminal.\nHint: Add --yes.\n"
@@ -136,7 +136,7 @@ async def test_a_token_is_signed_with_the_secret_of_the_dev_stack(tmp_path: Path
     assert (elsewhere.code, elsewhere.err.splitlines()[0]) == (1, "There is no secret to sign with.")
 
 
-async def test_config_says_what_is_in_force_and_whence_but_no_secret(tmp_path: Path) -> None:
+async def test_config_shows_each_value_and_its_source_but_no_secret(tmp_path: Path) -> None:
     url = "redis://somebody:hidden@127.0.0.1:1/0"
     ended = await run_cli(tmp_path, "config", "--redis-url", url, ORCH_JWT__SECRET=SECRET, ORCH_CONCURRENCY="7")
     found = {record["setting"]: record for record in map(json.loads, ended.out.splitlines())}

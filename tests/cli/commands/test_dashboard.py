@@ -51,7 +51,7 @@ def test_an_older_service_that_reports_no_breakers_gets_no_line_for_them() -> No
     assert not any(line.startswith("breakers") for line in drawn(load([node("a")])))
 
 
-def test_a_screen_holds_it_all() -> None:
+def test_the_dashboard_fits_one_screen() -> None:
     lines = drawn(load([node(str(number)) for number in range(9)], breakers={}))
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80

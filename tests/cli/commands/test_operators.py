@@ -94,7 +94,7 @@ async def test_tables_fit_80_columns(fake: Operators, tmp_path: Path, command: s
     assert [json.loads(line)["tenant_id"] for line in piped.out.splitlines()] == ["acme", "a-tenant-with-a-name"]
 
 
-async def test_what_is_not_there_ends_with_3(fake: Operators, tmp_path: Path) -> None:
+async def test_what_is_not_found_exits_with_3(fake: Operators, tmp_path: Path) -> None:
     for command in ("queues show x", "tenants show x", "dlq list x", "dlq show x 1-0", "tasks replay x"):
         assert (await fake.run(tmp_path, *command.split())).code == 3, command
 
@@ -159,7 +159,7 @@ async def test_a_drain_that_puts_aside_at_once_and_later_is_wrong_usage(fake: Op
 
 
 @pytest.mark.parametrize(("code", "hint"), [("ORCH_TENANT_002", "drains"), ("ORCH_TENANT_001", "paused")])
-def test_who_is_refused_by_a_drained_tenant_hears_what_would_help(code: str, hint: str) -> None:
+def test_a_refusal_of_a_drained_tenant_suggests_a_resume(code: str, hint: str) -> None:
     error = {"message": "The tenant is draining and takes no new work.", "retry_after_ms": 30_000, "code": code}
     failure = failures.refusal(503, error)
     assert hint in failure.hint
@@ -182,6 +182,23 @@ async def test_dead_letters_are_replayed_part_by_part_with_progress(fake: Operat
     assert ended.err.splitlines()[:3] == [
         "1 of 2: 0 refused", "2 of 2: 1 refused", "1 of 2 dead letters could not be replayed.",
     ]  # fmt: skip
+
+
+async def test_dead_letters_that_were_replayed_before_are_told_and_replayed_with_again(
+    fake: Operators, tmp_path: Path
+) -> None:
+    first, second = LETTER, LETTER | {"id": "3-0", "replayed_as": "t"}
+    before = {"id": LETTER["id"], "task_id": "t", "refusal": None, "replayed_before": True}
+    done = [{"id": one["id"], "task_id": "new", "refusal": None} for one in (first, second)]
+    fake.answers |= {
+        "dlq.list": [{"items": [first, second]}, {"items": [first, second]}],
+        "dlq.replay": [{"items": [before], "more": False}, {"items": done, "more": False}],
+    }
+    ended = await fake.run(tmp_path, "dlq", "replay", "acme", "--yes")
+    assert (ended.code, ended.err.splitlines()) == (0, ["1 of 1: 0 refused, 1 replayed before, by the tasks shown"])
+    assert (await fake.run(tmp_path, "dlq", "replay", "acme", "--again", "--yes")).code == 0
+    asked = [(body["ids"], body["again"]) for body in fake.bodies("dlq.replay")]
+    assert asked == [([first["id"]], False), ([first["id"], "3-0"], True)]
 
 
 async def test_paced_replays_are_asked_for_a_second_at_a_time(fake: Operators, tmp_path: Path) -> None:
@@ -242,7 +259,7 @@ async def test_a_number_that_json_does_not_have_is_wrong_usage(fake: Operators, 
     assert f"'{number}' is no value of weight" in ended.err
 
 
-async def test_processes_are_told_to_programs_as_the_service_tells_them(fake: Operators, tmp_path: Path) -> None:
+async def test_nodes_are_printed_for_programs_as_the_service_returns_them(fake: Operators, tmp_path: Path) -> None:
     load = {"in_hand": 1, "slots": 100, "ends_per_second": 0.5}
     node = {"node": "n1", "heartbeat_age_ms": 20, "live": True}
     fake.answers["orchestrator.nodes"] = [{"items": [node | {"load": load}]}]

@@ -51,7 +51,7 @@ async def test_what_is_named_is_revoked(tmp_path: Path, options: Sequence[str], 
     assert house.revocations.asked == [asked]
 
 
-async def test_nothing_is_revoked_unasked_or_without_the_right_key(tmp_path: Path) -> None:
+async def test_a_token_is_revoked_only_after_confirmation_and_with_the_right_key(tmp_path: Path) -> None:
     house = House()
     async with served(house) as url:
         environ = {"ORCH_API_URL": url, "ORCH_API_KEY": ADMIN_KEY}

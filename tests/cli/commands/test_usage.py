@@ -43,7 +43,7 @@ async def test_where_nothing_was_spent_that_is_said(fake: FakeService, tmp_path:
     assert (ended.code, ended.out, ended.err) == (0, "", "Nothing was spent.\n")
 
 
-async def test_what_is_no_day_is_told(fake: FakeService, tmp_path: Path) -> None:
+async def test_a_malformed_day_is_named(fake: FakeService, tmp_path: Path) -> None:
     ended = await run_cli(tmp_path, "usage", "--from", "yesterday", **target(fake))
     assert ended.code == 2
     assert "yesterday" in ended.err

@@ -160,7 +160,7 @@ def test_the_secret_of_a_stack_stays_the_same(tmp_path: Path) -> None:
     assert make_plan(tmp_path, 0, 1).secret == make_plan(tmp_path, 0, 1).secret
 
 
-def test_a_stack_takes_no_foreign_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stack_does_not_use_a_foreign_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCH_REDIS_URL", "redis://127.0.0.1:1/0")
     assert "ORCH_REDIS_URL" not in make_plan(tmp_path, 0, 1).environ
 

@@ -162,7 +162,7 @@ async def test_a_service_without_a_url_is_named_with_its_setting() -> None:
         await HttpTransport("workflow_engine", ServiceSettings()).call(context(), READ, {})
 
 
-async def test_nobody_listening_is_unreachable() -> None:
+async def test_a_port_without_listener_is_unreachable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -212,7 +212,7 @@ async def test_a_reset_is_unreachable() -> None:
         (b"HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n", "answered 302"),
     ],
 )
-async def test_nonsense_is_never_taken_for_an_answer(answer: bytes, words: str) -> None:
+async def test_a_malformed_body_is_never_taken_for_an_answer(answer: bytes, words: str) -> None:
     error = await failure(raw(answer))
     assert isinstance(error, BadGateway | ServiceRefused)
     assert words in error.message
@@ -337,11 +337,11 @@ async def test_a_stream_may_last_longer_than_one_silence() -> None:
     async def handler(_: Asked, stream: trio.SocketStream) -> None:
         await begin_stream(stream)
         for n in range(5):
-            await trio.sleep(0.08)
+            await trio.sleep(0.15)
             await send_lines(stream, {"n": n})
         await stream.send_all(b"0\r\n\r\n")
 
-    async with transport(handler, timeout=0.25) as under_test:
+    async with transport(handler, timeout=0.6) as under_test:
         assert len(await read(under_test)) == 5
         with pytest.raises(CallTimeout):
             await read(under_test, context(0.2))
@@ -356,7 +356,7 @@ async def test_a_refused_stream_is_an_error_like_any_other() -> None:
             await read(under_test)
 
 
-async def test_work_that_was_put_off_is_no_stream() -> None:
+async def test_work_accepted_for_later_is_no_stream() -> None:
     async def handler(_: Asked, stream: trio.SocketStream) -> None:
         await reply(stream, {"payload": {}}, 202)
 
@@ -391,7 +391,7 @@ async def test_a_call_can_be_cancelled_at_each_of_its_awaits(steps: int) -> None
                 assert answer.whole("asked") == n
 
 
-async def test_a_deadline_that_is_over_sends_nothing_for_long() -> None:
+async def test_a_call_past_its_deadline_times_out_at_once() -> None:
     async def handler(_: Asked, stream: trio.SocketStream) -> None:
         await trio.sleep_forever()
 

@@ -61,7 +61,7 @@ def test_it_opens_exactly_when_too_many_of_the_last_calls_failed(policy: Breaker
 
 
 @given(POLICY, st.lists(st.none(), max_size=100))
-def test_ends_that_say_nothing_change_nothing(policy: BreakerPolicy, ends: list[None]) -> None:
+def test_neutral_outcomes_change_nothing(policy: BreakerPolicy, ends: list[None]) -> None:
     breaker = Breaker(policy)
     for end in ends:
         call(breaker, end)

@@ -91,7 +91,7 @@ def test_calls_that_time_out_together_shrink_it_once() -> None:
     assert bulkhead.limit == 75
 
 
-def test_nobody_waits_who_would_come_too_late() -> None:
+def test_a_call_that_would_be_late_does_not_wait() -> None:
     bulkhead = Bulkhead(1)
     assert bulkhead.admit(10, 1.0) is BulkheadVerdict.ENTER
     assert bulkhead.admit(1.5, 1.0) is BulkheadVerdict.LATE
@@ -110,7 +110,7 @@ def test_a_call_is_refused_only_where_almost_all_took_longer(samples: list[float
 
 
 @given(st.lists(st.floats(1, 100), max_size=ENOUGH - 1))
-def test_few_calls_say_nothing(samples: list[float]) -> None:
+def test_too_few_calls_refuse_nothing(samples: list[float]) -> None:
     latency = RecentLatency()
     for seconds in samples:
         latency.add(seconds, 0)

@@ -56,7 +56,7 @@ def test_the_policies_are_those_of_the_reference(policy: RetryPolicy, delays: li
         (Unauthorized("Who?"), False),
     ],
 )
-def test_only_what_may_pass_is_tried_again(error: OrchestratorError, again: bool) -> None:
+def test_only_transient_failures_are_retried(error: OrchestratorError, again: bool) -> None:
     assert (retry_delay(HIGH, 1, error, remaining=100, chance=0) is not None) is again
 
 
@@ -78,7 +78,7 @@ def test_jitter_stays_within_its_share(policy: RetryPolicy, failed: int, chance:
 
 
 @given(POLICIES, st.integers(0, 60_000), CHANCE)
-def test_what_a_service_asks_for_is_waited_out(policy: RetryPolicy, asked_ms: int, chance: float) -> None:
+def test_the_retry_after_of_a_service_is_waited_out(policy: RetryPolicy, asked_ms: int, chance: float) -> None:
     error = ServiceFault("Full.", retry_after_ms=asked_ms)
     delay = retry_delay(policy, 1, error, remaining=1e12, chance=chance)
     assert delay is None or delay >= asked_ms / 1000

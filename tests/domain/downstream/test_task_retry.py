@@ -33,11 +33,11 @@ def test_each_delay_is_twice_the_one_before_up_to_the_cap() -> None:
 @pytest.mark.parametrize(
     "error", [NotFound("x"), ServiceRefused("x"), InternalFault("x"), TaskExpired("x")], ids=lambda one: one.code
 )
-def test_what_does_not_pass_is_given_up(error: OrchestratorError) -> None:
+def test_a_permanent_failure_is_given_up(error: OrchestratorError) -> None:
     assert task_retry_delay(task_policy(5, 1.0), 1, error, remaining=600, chance=0) is None
 
 
 @pytest.mark.parametrize(("asked_ms", "delay"), [(500, 1.0), (5000, 5.0), (30_000, 30.0), (30_001, None)])
-def test_a_service_that_asks_for_patience_gets_it_up_to_the_cap(asked_ms: int, delay: float | None) -> None:
+def test_a_retry_after_is_waited_out_up_to_the_cap(asked_ms: int, delay: float | None) -> None:
     error = BadGateway("later", retry_after_ms=asked_ms)
     assert task_retry_delay(task_policy(5, 1.0), 1, error, remaining=600, chance=0) == delay

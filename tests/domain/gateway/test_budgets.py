@@ -58,7 +58,7 @@ def test_a_cost_that_a_service_tells_is_taken_as_it_meant_it(nano: int) -> None:
 
 
 @pytest.mark.parametrize("cost", [None, True, "0.1", -0.1, float("nan"), float("inf")])
-def test_what_is_no_cost_is_none(cost: object) -> None:
+def test_an_invalid_cost_counts_as_none(cost: object) -> None:
     assert told_nano(cost) is None
 
 
@@ -73,5 +73,5 @@ def test_a_price_table_is_read() -> None:
 
 
 @pytest.mark.parametrize("row", ["large", "=1", "large=-1", "large=1/x", "large=1e3"])
-def test_what_is_no_price_is_refused(row: str) -> None:
+def test_an_invalid_price_is_refused(row: str) -> None:
     assert model_price(row) is not None

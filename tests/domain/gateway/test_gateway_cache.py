@@ -36,7 +36,7 @@ def test_the_order_of_fields_and_who_asks_make_no_difference(
 
 
 @given(bodies, st.text(max_size=8).filter(lambda name: name not in ABOUT_THE_ASKER), plain)
-def test_anything_else_does(body: dict[str, Any], name: str, value: Any) -> None:
+def test_any_other_difference_makes_another_digest(body: dict[str, Any], name: str, value: Any) -> None:
     changed = {**body, name: value}
     different = name not in body or repr(body[name]) != repr(value)
     assert (request_digest(changed) != request_digest(body)) == different
@@ -61,7 +61,7 @@ def test_the_very_same_numbers_are_read_again(model: str, numbers: list[float]) 
 
 
 @pytest.mark.parametrize("odd", [2**53 + 1, "0.5", None, True, [0.5]])
-def test_what_has_no_exact_float_is_not_kept(odd: Any) -> None:
+def test_numbers_without_an_exact_float_are_not_cached(odd: Any) -> None:
     assert pack_vector(Vector("small", [0.5, odd])) is None
 
 
@@ -79,7 +79,5 @@ def test_what_has_no_exact_float_is_not_kept(odd: Any) -> None:
         (UsageKind.EMBED, {"cache": "no"}, True),
     ],
 )
-def test_streams_and_what_is_drawn_by_chance_are_asked_anew(
-    kind: UsageKind, body: dict[str, Any], shares: bool
-) -> None:
+def test_streams_and_random_answers_are_not_cached(kind: UsageKind, body: dict[str, Any], shares: bool) -> None:
     assert may_share(kind, body) is shares

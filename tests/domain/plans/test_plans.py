@@ -22,7 +22,7 @@ def tool(tool_id: str = "clock", **more: Any) -> dict[str, Any]:
     return {"service": "tool_registry", "operation": "get", "parameters": {"tool_id": tool_id}, **more}
 
 
-def test_a_plan_without_faults_is_let_pass() -> None:
+def test_a_plan_without_faults_passes() -> None:
     calls = {"a": tool(), "b": tool("$.calls.a.result.tool_id", depends_on=["a"], when={"exists": "$.input.x"})}
     assert told(calls) == {}
     assert told({"a": tool(), "b": tool("$.calls.a.result.tool_id")}, strategy="sequential") == {}
@@ -103,7 +103,7 @@ def test_a_plan_with_faults_is_refused_with_the_code_of_contradictions() -> None
     assert len(caught.value.details) == 2
 
 
-def test_no_more_faults_are_told_than_anybody_reads() -> None:
+def test_of_many_faults_only_the_first_are_reported() -> None:
     calls = {f"c{index}": tool(depends_on=["x", "y"]) for index in range(100)}
     with pytest.raises(Unprocessable, match="and 199 more") as caught:
         check(structure({"calls": calls}, PlanRequest).plan("p", "acme"), OPERATIONS)

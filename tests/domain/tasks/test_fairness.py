@@ -19,12 +19,12 @@ CONTENDERS = st.lists(
 
 
 @given(CONTENDERS, st.integers(0, 200))
-def test_every_slot_is_given_out_once_there_is_anybody(contenders: list[Contender], slots: int) -> None:
+def test_every_slot_is_assigned_while_a_tenant_waits(contenders: list[Contender], slots: int) -> None:
     assert sum(distribute(contenders, slots).values()) == (slots if contenders else 0)
 
 
 @given(CONTENDERS, st.integers(0, 200))
-def test_nobody_is_served_beyond_the_next_tenants_virtual_time(contenders: list[Contender], slots: int) -> None:
+def test_no_tenant_is_served_beyond_the_next_tenants_virtual_time(contenders: list[Contender], slots: int) -> None:
     shares = distribute(contenders, slots)
     ends = {one.tenant_id: one.virtual_time + shares.get(one.tenant_id, 0) / one.weight for one in contenders}
     for one in contenders:

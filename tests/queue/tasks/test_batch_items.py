@@ -176,7 +176,7 @@ async def test_an_item_that_fails_does_not_stop_the_others(batches: Batches) -> 
     assert await batches.stage.redis.xlen(batches.stage.keys.dead_letters("acme")) == 2
 
 
-async def test_an_item_whose_failure_may_pass_starts_over_before_it_counts(redis_url: str) -> None:
+async def test_an_item_is_retried_after_a_transient_failure_before_it_counts(redis_url: str) -> None:
     settings = evolve(SETTINGS, task_retries=2, task_retry_delay=0.01)
     async with open_batches(redis_url, settings) as batches:
         batches.stage.turns.failures = [ServiceUnreachable("away"), ServiceUnreachable("away")]
@@ -383,7 +383,7 @@ async def test_a_batch_needs_an_agent(
         await batches.service.create(context(), request_)
 
 
-async def test_an_unknown_agent_is_not_found_and_one_that_nobody_can_tell_of_is_taken(batches: Batches) -> None:
+async def test_an_unknown_agent_is_not_found_and_any_is_accepted_while_its_service_is_away(batches: Batches) -> None:
     with pytest.raises(NotFound):
         await batches.service.create(context(), BatchCreate([BatchItem("say a")], "nobody"))
     batch, _ = await batches.service.create(context(), BatchCreate([BatchItem("say a")], "away"))

@@ -1,4 +1,4 @@
-"""Runs of tools that answer later, and word for services whose task has ended before them."""
+"""Runs of tools that answer later, and cancels for services whose task has ended before them."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -99,7 +99,7 @@ async def house(redis_url: str) -> AsyncIterator[House]:
         yield house
 
 
-async def test_a_run_ends_with_what_the_registry_tells(house: House) -> None:
+async def test_a_run_ends_with_the_result_that_the_registry_reports(house: House) -> None:
     task = await house.start(topic="tides")
     await house.until(task, TaskStatus.WAITING)
     asked = house.platform.asked[-1].body
@@ -155,7 +155,7 @@ async def test_the_same_message_is_the_same_run(redis_url: str) -> None:
         assert (await house.start(topic="tides")).task_id == first.task_id
 
 
-async def test_a_cancel_ends_a_waiting_run_and_what_is_told_later_changes_nothing(house: House) -> None:
+async def test_a_cancel_ends_a_waiting_run_and_a_later_result_changes_nothing(house: House) -> None:
     task = await house.start()
     await house.until(task, TaskStatus.WAITING)
     await house.stage.tasks.cancel(house.ctx, task.task_id)
@@ -177,7 +177,9 @@ async def cancelling(platform: Platform) -> AsyncIterator[tuple[Clients, Service
     ],
 )
 @pytest.mark.parametrize("status", [200, 404])
-async def test_each_service_is_told_in_its_own_way(redis_url: str, service: str, path: str, status: int) -> None:
+async def test_each_service_is_sent_its_own_kind_of_cancel(
+    redis_url: str, service: str, path: str, status: int
+) -> None:
     platform = Platform(status=status)
     async with open_desk(redis_url) as desk, cancelling(platform) as (clients, coordinator):
         claim = await desk.begin()
@@ -188,7 +190,7 @@ async def test_each_service_is_told_in_its_own_way(redis_url: str, service: str,
         assert [asked.path for asked in platform.asked] == [path]
 
 
-async def test_a_service_that_can_not_be_told_does_not_keep_others_from_being_told(redis_url: str) -> None:
+async def test_a_service_that_is_away_does_not_keep_others_from_their_cancels(redis_url: str) -> None:
     platform, metrics = Platform(status=400), Metrics()
     async with open_desk(redis_url) as desk, cancelling(platform) as (clients, coordinator):
         claim = await desk.begin()
@@ -202,7 +204,7 @@ async def test_a_service_that_can_not_be_told_does_not_keep_others_from_being_to
     assert figure(metrics, "delegation_cancels_total", service="workflow_engine", outcome="failed") == 1
 
 
-async def test_services_that_are_done_are_not_told(redis_url: str) -> None:
+async def test_services_that_are_done_get_no_cancel(redis_url: str) -> None:
     platform = Platform()
     async with open_desk(redis_url) as desk, cancelling(platform) as (clients, coordinator):
         claim = await desk.begin()

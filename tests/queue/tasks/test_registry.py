@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 import pytest
-import trio
 from attrs import evolve
 
 from orchestrator.models.common.envelope import MessageType
@@ -17,6 +16,7 @@ from orchestrator.queue.tasks.batch_items import batch_item
 from orchestrator.services.chat.turn_task import CHAT_TURN
 from orchestrator.services.tasks.task_kinds import TaskKind, TaskKinds
 from tests.queue.stage import Stage, context, open_stage
+from tests.support.eventually import eventually
 
 
 def test_every_kind_has_a_type_of_its_own_and_a_priority() -> None:
@@ -59,15 +59,15 @@ async def ended(stage: Stage, message: dict[str, Any]) -> Task:
     await stage.redis.xadd(stage.keys.lane("acme", Lane.NORMAL), {"message": orjson.dumps(message)})
     await stage.queue.ready.mark("acme")
     ends = {TaskStatus.COMPLETED, TaskStatus.FAILED}
-    with trio.fail_after(5):
-        while True:
-            found = await stage.tasks.store.load("acme", [message["task_id"]])
-            if found and found[0].status in ends:
-                return found[0]
-            await stage.redis.ping()
+    [task] = await eventually(
+        "the task has ended",
+        lambda: stage.tasks.store.load("acme", [message["task_id"]]),
+        lambda found: found and found[0].status in ends,
+    )
+    return task
 
 
-async def test_a_task_that_is_no_turn_leaves_the_session_alone_that_its_message_names(redis_url: str) -> None:
+async def test_a_plain_task_leaves_the_session_of_its_message_alone(redis_url: str) -> None:
     async with open_stage(redis_url) as stage:
         session = await stage.session()
         payload = {"agent_id": "echo", "content": "say hello", "message_id": "m1"}
@@ -77,7 +77,7 @@ async def test_a_task_that_is_no_turn_leaves_the_session_alone_that_its_message_
         assert (await stage.ended(session, await stage.say(session, "say b"))).status is TaskStatus.COMPLETED
 
 
-async def test_a_session_hears_of_a_task_that_nothing_here_runs(redis_url: str) -> None:
+async def test_a_session_is_told_of_a_task_of_an_unknown_kind(redis_url: str) -> None:
     async with open_stage(redis_url) as stage:
         session = await stage.session()
         task = await ended(stage, written(session, "of.tomorrow", {}))

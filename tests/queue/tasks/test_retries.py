@@ -1,4 +1,4 @@
-"""Turns that fail and start over, and turns that nobody starts in time."""
+"""Turns that fail and are retried, and turns that expire in the queue."""
 
 from collections.abc import AsyncIterator
 
@@ -31,7 +31,7 @@ async def stage(redis_url: str) -> AsyncIterator[Stage]:
         yield stage
 
 
-async def test_a_failure_that_may_pass_is_tried_again_and_the_client_sees_it_queued_meanwhile(stage: Stage) -> None:
+async def test_a_transient_failure_is_retried_and_the_client_sees_the_turn_queued(stage: Stage) -> None:
     turns = play(stage, BadGateway("nonsense"), BadGateway("nonsense"))
     session = await stage.session()
     task = await stage.ended(session, await stage.say(session, "flaky"))
@@ -81,7 +81,7 @@ async def test_out_of_retries_the_turn_fails_once_and_becomes_a_dead_letter(stag
 @pytest.mark.parametrize(
     "error", [ServiceRefused("no"), BadGateway("later", retry_after_ms=60_000)], ids=["refused", "too long to wait"]
 )
-async def test_what_does_not_pass_is_not_tried_again(stage: Stage, error: OrchestratorError) -> None:
+async def test_a_permanent_failure_is_not_retried(stage: Stage, error: OrchestratorError) -> None:
     turns = play(stage, error)
     session = await stage.session()
     task = await stage.ended(session, await stage.say(session, "flaky"))
@@ -126,7 +126,7 @@ async def test_a_retry_outlives_the_process_that_decided_it(redis_url: str) -> N
         assert (await second.ended(session, accepted)).status is TaskStatus.COMPLETED
 
 
-async def test_a_zombie_starts_nothing_over(redis_url: str) -> None:
+async def test_a_fenced_attempt_schedules_no_retry(redis_url: str) -> None:
     async with open_stage(redis_url, consume=False) as stage:
         session = await stage.session()
         await stage.say(session, "say a")
@@ -136,7 +136,7 @@ async def test_a_zombie_starts_nothing_over(redis_url: str) -> None:
             await stage.queue.tasks.retry(claim, session.session_id, Retry(1, 1, b"{}", b'{"data":{}}'))
 
 
-async def test_one_that_was_cancelled_as_it_failed_is_settled_at_once(redis_url: str) -> None:
+async def test_a_turn_cancelled_as_it_failed_ends_at_once(redis_url: str) -> None:
     async with open_stage(redis_url, consume=False) as stage:
         session = await stage.session()
         accepted = await stage.say(session, "say a")
@@ -163,7 +163,7 @@ async def test_a_turn_that_was_not_started_in_time_is_refused_when_it_is_claimed
             assert await stage.redis.xlen(stage.keys.dead_letters("acme")) == 1
 
 
-async def test_what_waits_for_too_long_in_a_paused_tenant_is_given_up_with_its_whole_row(redis_url: str) -> None:
+async def test_a_turn_that_waits_too_long_in_a_paused_tenant_expires_with_those_behind_it(redis_url: str) -> None:
     async with open_stage(redis_url, consume=False) as stage:
         session, other = await stage.session(), await stage.session()
         await stage.redis.hset(stage.keys.tenant_config("acme"), mapping={"state": "paused"})
@@ -204,7 +204,7 @@ async def test_a_turn_that_still_has_time_follows_the_ones_that_are_given_up(red
             assert (await other.ended(session, last)).status is TaskStatus.COMPLETED
 
 
-async def test_without_a_time_to_start_a_turn_waits_for_ever(redis_url: str) -> None:
+async def test_without_a_queue_timeout_a_turn_waits_for_ever(redis_url: str) -> None:
     async with open_stage(redis_url, evolve(SETTINGS, queue_timeout=0), consume=False) as stage:
         accepted = await stage.say(await stage.session(), "say a")
         record = await stage.redis.hgetall(stage.keys.task("acme", accepted.task_id))

@@ -17,7 +17,7 @@ from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.store.tasks.claims import ClaimBatch
 from orchestrator.store.tasks.tasks import TaskStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
-from tests.support.eventually import PATIENCE
+from tests.support.eventually import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ async def test_a_failed_turn_leaves_its_session_in_error_and_a_dead_letter(stage
     assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.ACTIVE
 
 
-async def test_a_bug_in_a_turn_fails_the_turn_and_says_nothing_of_itself(stage: Stage) -> None:
+async def test_a_bug_in_a_turn_fails_the_turn_and_shows_no_detail(stage: Stage) -> None:
     session = await stage.session()
     task = await stage.ended(session, await stage.say(session, "crash"))
     assert task.error is not None
@@ -159,7 +159,7 @@ async def test_a_running_turn_is_cancelled_and_cancelling_twice_is_fine(stage: S
     assert await queue_is_empty(stage)
 
 
-async def test_a_message_of_somebody_else_can_not_be_cancelled(stage: Stage) -> None:
+async def test_a_message_of_another_user_can_not_be_cancelled(stage: Stage) -> None:
     session = await stage.session()
     accepted = await stage.say(session, "hold a")
     for other in (context(user="bob"), context(tenant="globex")):
@@ -228,11 +228,11 @@ async def test_a_stop_hands_back_what_does_not_finish_and_another_process_goes_o
 
 
 async def test_the_tasks_of_a_lost_process_are_taken_over_and_its_late_writes_do_not_count(redis_url: str) -> None:
-    settings = evolve(SETTINGS, node_timeout=0.3)
+    settings = evolve(SETTINGS, node_timeout=0.6)
     async with open_stage(redis_url, settings, consume=False) as zombie:
         session = await zombie.session()
         accepted = await zombie.say(session, "say a")
-        await zombie.queue.nodes.beat("zombie", 300)
+        await zombie.queue.nodes.beat("zombie")
         [claim] = (await zombie.queue.tasks.claim("acme", "zombie", 1)).claims
         async with open_stage(redis_url, settings) as alive:
             task = await alive.ended(session, accepted)
@@ -268,7 +268,7 @@ async def test_two_processes_share_the_work_and_keep_the_order_of_every_session(
             assert answers == sorted(answers, key=lambda text: int(text.split("-")[1]))
 
 
-async def test_an_entry_that_nobody_understands_becomes_a_dead_letter_and_blocks_nothing(stage: Stage) -> None:
+async def test_an_unreadable_entry_becomes_a_dead_letter_and_blocks_nothing(stage: Stage) -> None:
     await stage.redis.sadd(stage.keys.tenants, "acme")
     await stage.redis.xadd(stage.keys.lane("acme", Lane.HIGH), {"what": "is this"})
     await stage.redis.xadd(stage.keys.lane("acme", Lane.HIGH), {"task_id": "unknown", "message": "{"})
@@ -296,7 +296,7 @@ async def test_an_idle_session_pauses_and_wakes_up_with_the_next_message(redis_u
         assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.ACTIVE
 
 
-async def test_work_that_nobody_was_woken_for_is_found_by_the_sweep(redis_url: str) -> None:
+async def test_work_without_a_wake_up_is_found_by_the_sweep(redis_url: str) -> None:
     async with open_stage(redis_url, consume=False) as stage:
         session = await stage.session()
         accepted = await stage.say(session, "say a")
@@ -307,7 +307,7 @@ async def test_work_that_nobody_was_woken_for_is_found_by_the_sweep(redis_url: s
             nursery.cancel_scope.cancel()
 
 
-async def test_a_task_of_a_type_that_nobody_knows_becomes_a_dead_letter(redis_url: str) -> None:
+async def test_a_task_of_an_unknown_type_becomes_a_dead_letter(redis_url: str) -> None:
     async with open_stage(redis_url, consume=False) as stage:
         entry = await stage.redis.xadd(stage.keys.lane("acme", Lane.LOW), {"task_id": "t-1", "message": "{}"})
         record = _RECORD_OF_UNKNOWN_TYPE | {"entry": entry}
@@ -333,7 +333,7 @@ _RECORD_OF_UNKNOWN_TYPE = {
 }
 
 
-async def test_what_is_claimed_while_a_stop_begins_is_handed_back_with_the_rest(
+async def test_a_task_claimed_while_a_stop_begins_is_handed_back_with_the_rest(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = TaskStore.claim
@@ -371,3 +371,46 @@ async def test_offsets_that_a_failover_gives_again_are_of_another_epoch(stage: S
     assert await stage.log.head("acme", session.session_id) == before
     await stage.ended(session, await stage.say(session, "say three"))
     assert (await stage.log.head("acme", session.session_id))[1] != before[1]
+
+
+async def test_a_message_is_part_of_what_was_said_from_its_acceptance_on(stage: Stage) -> None:
+    session = await stage.session()
+    accepted = await stage.say(session, "hold the door")
+    await stage.say(session, "say next")
+    page = await stage.chat.transcripts.history(context(), session.session_id, before=None, after=None, limit=10)
+    assert [(message.role, message.content) for message in page.items] == [
+        ("user", "hold the door"),
+        ("user", "say next"),
+    ]
+    assert page.items[0].message_id == accepted.message_id
+    stage.turns.release.set()
+
+
+async def test_a_snapshot_in_the_middle_of_a_turn_has_its_question_and_what_was_said_so_far(stage: Stage) -> None:
+    session = await stage.session()
+    accepted = await stage.say(session, "hold the door")
+    await eventually("it has said something", partial(stage.event_names, session), lambda names: "chat.stream" in names)
+    standing = await stage.sessions.get(context(), session.session_id)
+    snapshot, waits = await stage.chat.transcripts.snapshot(standing)
+    assert [message["content"] for message in snapshot.messages] == ["hold the door"]
+    assert (snapshot.active_task_id, snapshot.answer, waits) == (accepted.task_id, "the door", frozenset())
+    assert await stage.chat.transcripts.turn_begins(standing) == 0
+    stage.turns.release.set()
+    await stage.ended(session, accepted)
+    assert not await stage.redis.exists(f"{stage.keys.task('acme', accepted.task_id)}:text"), "nothing of it is left"
+
+
+async def test_a_snapshot_names_the_calls_that_a_turn_waits_for(stage: Stage) -> None:
+    session = await stage.session()
+    accepted = await stage.say(session, "tool")
+    await stage.becomes(session, accepted, TaskStatus.WAITING)
+    standing = await stage.sessions.get(context(), session.session_id)
+    assert (await stage.chat.transcripts.snapshot(standing))[1] == {"call-1"}
+
+
+async def test_a_snapshot_keeps_to_its_size(stage: Stage) -> None:
+    session = await stage.session()
+    for number in range(4):
+        await stage.ended(session, await stage.say(session, f"say {number}" + "x" * 70_000))
+    snapshot, _ = await stage.chat.transcripts.snapshot(session)
+    assert [message["content"][:5] for message in snapshot.messages] == ["2xxxx", "say 3", "3xxxx"]

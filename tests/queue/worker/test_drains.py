@@ -115,7 +115,7 @@ async def test_a_limit_of_its_own_takes_effect_at_once_and_null_removes_it(stage
 @pytest.mark.parametrize(
     "body", [{"weight": 0}, {"concurrency": 0}, {"rate": -1}, {"queue_length": "many"}, {"colour": 1}], ids=str
 )
-def test_a_limit_that_makes_no_sense_is_refused(body: dict[str, object]) -> None:
+def test_an_impossible_limit_is_refused(body: dict[str, object]) -> None:
     with pytest.raises(InvalidBody):
         structure(body, TenantSettings)
 

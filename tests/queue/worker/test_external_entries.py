@@ -122,7 +122,7 @@ async def test_a_poisoned_message_is_a_dead_letter_with_its_reason_and_blocks_no
     assert (await stage.ended(session, await stage.say(session, "say b"))).status is TaskStatus.COMPLETED
 
 
-async def test_what_is_no_message_at_all_is_a_dead_letter(stage: Stage) -> None:
+async def test_an_entry_without_a_message_is_a_dead_letter(stage: Stage) -> None:
     session = await stage.session()
     await write(stage, b"{torn")
     await write(stage, [1, 2])

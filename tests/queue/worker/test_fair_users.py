@@ -1,4 +1,4 @@
-"""Users that share fairly: whoever takes a task out of the lanes has the next one of its user started."""
+"""Users that share fairly: where a task leaves the lanes, the next one of its user is started."""
 
 from collections.abc import AsyncIterator
 

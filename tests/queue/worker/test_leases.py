@@ -1,4 +1,4 @@
-"""Leases: who has lost one is stopped, and nobody else."""
+"""Leases: an attempt that has lost its own is stopped, and no other."""
 
 from collections.abc import AsyncIterator
 

@@ -55,7 +55,7 @@ async def test_a_reply_that_is_lost_while_it_hands_them_back_is_no_more_harm(
     async with open_stage(redis_url) as stage:
         monkeypatch.setattr(TaskStore, "claim", losing(TaskStore.claim, []))
         lost: list[Any] = []
-        monkeypatch.setattr(TaskStore, "take_over", losing(TaskStore.take_over, lost, times=2))
+        monkeypatch.setattr(TaskStore, "take_back", losing(TaskStore.take_back, lost, times=2))
         session = await stage.session()
         accepted = await stage.say(session, "say a")
         assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED

@@ -97,7 +97,7 @@ async def test_a_tenant_in_debt_keeps_its_debt_when_it_comes_back(redis_url: str
         assert await serve(stage, 10, 1) == Counter(other=10)
 
 
-async def test_the_bound_of_tasks_in_hand_holds_and_the_next_start_when_one_ends(redis_url: str) -> None:
+async def test_the_bound_of_running_tasks_holds_and_the_next_start_when_one_ends(redis_url: str) -> None:
     async with open_stage(redis_url, PLENTY) as stage:
         await configure(stage, "acme", concurrency=2)
         holding = [(await stage.session(), f"hold {number}") for number in range(5)]

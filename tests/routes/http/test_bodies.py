@@ -193,7 +193,7 @@ async def test_a_body_for_another_tenant_is_audited_with_who_sent_it() -> None:
     assert (entry["action"], entry["tenant_id"], entry["user_id"]) == ("auth.refused", "acme", "ann")
 
 
-async def test_what_is_no_route_answers_in_the_same_form() -> None:
+async def test_an_unknown_route_answers_in_the_same_form() -> None:
     house = House()
     unknown = await house.call("GET", "/api/v1/nothing.here")
     assert unknown.fault == (404, "ORCH_NOTF_001", "")

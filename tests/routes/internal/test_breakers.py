@@ -80,7 +80,7 @@ async def test_what_is_done_to_a_tenant_is_told(redis_url: str) -> None:
         assert load["notices"][0]["about"] == {"tenant_id": "acme"}
 
 
-async def test_notices_are_posted_in_their_order_and_the_last_one_says_goodbye(redis_url: str) -> None:
+async def test_system_events_are_stored_in_order_and_the_last_one_says_goodbye(redis_url: str) -> None:
     async with open_redis(redis_url) as redis:
         board = SystemEvents(SystemEventStore(redis, Keys()), "n1")
         async with trio.open_nursery() as nursery:
@@ -95,7 +95,7 @@ async def test_notices_are_posted_in_their_order_and_the_last_one_says_goodbye(r
         assert len(await board.last(10)) == 3
 
 
-async def test_who_has_a_notice_never_waits(redis_url: str) -> None:
+async def test_telling_a_system_event_never_waits(redis_url: str) -> None:
     async with open_redis(redis_url) as redis:
         board = SystemEvents(SystemEventStore(redis, Keys()), "n1")
         for number in range(WAITING + 10):

@@ -21,7 +21,7 @@ from tests.telemetry.figures import figure
 METRICS = "/metrics"
 
 
-async def test_only_keys_for_it_open_the_figures() -> None:
+async def test_only_metrics_keys_open_the_metrics() -> None:
     house = House()
     for key in (METRICS_KEY, ADMIN_KEY):
         reply = await house.call("GET", METRICS, headers={"X-API-Key": key})
@@ -32,7 +32,7 @@ async def test_only_keys_for_it_open_the_figures() -> None:
     assert (await house.call("GET", METRICS)).status == 401
 
 
-async def test_the_settings_may_open_the_figures_to_all() -> None:
+async def test_the_settings_may_open_the_metrics_to_all() -> None:
     house = House(settings=evolve(SETTINGS, metrics_public=True))
     assert (await house.call("GET", METRICS, headers={})).status == 200
     openmetrics = await house.call("GET", METRICS, headers={"Accept": "application/openmetrics-text; version=1.0.0"})
@@ -63,7 +63,7 @@ async def test_refusals_because_of_a_limit_are_counted_by_code() -> None:
     assert figure(house.metrics, "rate_limited_total", door="http", code="ORCH_RATE_001") == 1
 
 
-async def test_a_turn_leaves_its_figures(redis_url: str) -> None:
+async def test_a_turn_is_counted_in_the_metrics(redis_url: str) -> None:
     async with run_sandbox() as sandbox:
         urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
         services = urls

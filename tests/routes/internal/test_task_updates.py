@@ -1,4 +1,4 @@
-"""The routes by which services tell of delegated work."""
+"""The routes by which services report on delegated work."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ DONE = {"result": {"x": 1}}
         ("fail", {"error": {"code": "X_1", "message": "No."}}),
     ],
 )
-async def test_news_reach_their_service_with_the_token_of_the_header(action: str, body: dict[str, Any]) -> None:
+async def test_updates_reach_their_service_with_the_token_of_the_header(action: str, body: dict[str, Any]) -> None:
     house = House()
     headers = keyed() | {"X-Callback-Token": "secret"}
     reply = await house.call("POST", f"/internal/v1/task.{action}/t1", body, headers)
@@ -39,7 +39,7 @@ async def test_news_reach_their_service_with_the_token_of_the_header(action: str
         ("fail", {"error": "No."}, "$.error"),
     ],
 )
-async def test_malformed_news_are_refused_with_their_paths(action: str, body: dict[str, Any], path: str) -> None:
+async def test_malformed_updates_are_refused_with_their_paths(action: str, body: dict[str, Any], path: str) -> None:
     house = House()
     reply = await house.call("POST", f"/internal/v1/task.{action}/t1", body, keyed())
     assert reply.status == 400
@@ -47,7 +47,7 @@ async def test_malformed_news_are_refused_with_their_paths(action: str, body: di
     assert house.task_updates.taken == []
 
 
-async def test_only_services_are_heard() -> None:
+async def test_only_services_may_send_updates() -> None:
     house = House()
     assert (await house.call("POST", "/internal/v1/task.complete/t1", DONE, bearer())).status == 401
     assert (await house.call("POST", "/internal/v1/task.complete/t1", DONE, keyed("wrong"))).status == 401

@@ -27,7 +27,7 @@ async def titles(client: Client, headers: dict[str, str] | None = None, query: s
     return names(await client.call("GET", f"{LIST}{query}", headers=headers), "title")
 
 
-async def test_a_notification_reaches_those_it_is_for_and_nobody_else(redis_url: str) -> None:
+async def test_a_notification_reaches_its_users_alone(redis_url: str) -> None:
     async with service(redis_url) as client:
         await send(client, "for ann", user_ids=["ann"])
         await send(client, "for both", user_ids=["bob", "ann", "bob"], level="warning", data={"a": [1]})
@@ -68,7 +68,7 @@ async def test_what_is_acknowledged_waits_no_longer(redis_url: str) -> None:
             assert (await client.call("PUT", other, headers=headers)).fault[:2] == (404, "ORCH_NOTF_001")
 
 
-async def test_nobody_acknowledges_what_is_for_others(redis_url: str) -> None:
+async def test_a_notification_of_another_user_can_not_be_acknowledged(redis_url: str) -> None:
     async with service(redis_url) as client:
         private = await send(client, user_ids=["ann"])
         refused = await client.call("PUT", f"/api/v1/notification.acknowledge/{private}", headers=BOB)
@@ -141,7 +141,7 @@ async def test_no_more_is_kept_of_a_user_than_there_is_room_for(redis_url: str) 
         {"title": "x", "message": "x", "data": {"large": "x" * 20_000}},
     ],
 )
-async def test_what_is_no_notification_is_refused(redis_url: str, body: dict[str, Any]) -> None:
+async def test_a_malformed_notification_is_refused(redis_url: str, body: dict[str, Any]) -> None:
     async with service(redis_url) as client:
         refused = await client.call("POST", "/internal/v1/notification.send", {"data": body}, keyed())
         assert refused.fault[:2] == (400, "ORCH_VAL_001")

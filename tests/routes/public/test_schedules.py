@@ -25,7 +25,7 @@ GOOD = {"cron": "0 8 * * *", "agent_id": "echo", "content": "hi"}
         ({"every": "day"}, "every"),
     ],
 )
-async def test_a_schedule_that_makes_no_sense_is_refused_with_the_path(fault: dict[str, Any], path: str) -> None:
+async def test_a_malformed_schedule_is_refused_with_the_path(fault: dict[str, Any], path: str) -> None:
     house = House()
     for body, prefix in (({**GOOD, **fault}, "$"), ({"data": {**GOOD, **fault}}, "$.data")):
         reply = await house.call("POST", "/api/v1/schedule.create", body)
@@ -43,7 +43,7 @@ async def test_a_token_that_may_only_read_creates_no_schedule() -> None:
 
 
 @pytest.mark.parametrize("moment", ["tomorrow", "2026-01-01", "2026-01-01T08:00:00", 1_767_225_600, ""])
-async def test_a_moment_that_is_none_is_refused_with_its_path(moment: Any) -> None:
+async def test_a_malformed_moment_is_refused_with_its_path(moment: Any) -> None:
     house = House()
     body = {"session_id": await house.session(), "content": "hi", "scheduled_for": moment}
     reply = await house.call("POST", "/api/v1/chat.message", body)
@@ -52,7 +52,7 @@ async def test_a_moment_that_is_none_is_refused_with_its_path(moment: Any) -> No
 
 
 @pytest.mark.parametrize("mode", ["wait", "stream"])
-async def test_nobody_waits_for_a_message_for_later(mode: str) -> None:
+async def test_a_delayed_message_can_not_be_waited_for(mode: str) -> None:
     house = House()
     body = {"session_id": await house.session(), "content": "hi", "mode": mode, "scheduled_for": "2030-01-01T00:00:00Z"}
     assert (await house.call("POST", "/api/v1/chat.message", body)).fault[:2] == (422, "ORCH_VAL_002")

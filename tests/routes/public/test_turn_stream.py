@@ -224,7 +224,7 @@ async def test_a_stream_lasts_as_long_as_its_turn_however_silent_it_is(autojump_
     assert text.startswith(b": keep-alive\n" * 8 + b"id: e1-1\n"), "a comment is no event of its own"
 
 
-async def test_what_is_not_taken_is_no_stream_but_an_error() -> None:
+async def test_a_refused_message_is_an_error_and_no_stream() -> None:
     house = House()
     body = {"session_id": "unknown", "content": "hi", "mode": "stream"}
     reply = await house.call("POST", "/api/v1/chat.message", body)

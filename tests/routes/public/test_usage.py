@@ -64,7 +64,7 @@ async def test_sessions_are_for_those_who_see_the_whole_tenant(house: House) -> 
     ("query", "path"),
     [("from=yesterday", "$.query.from"), ("to=2026-02-30", "$.query.to"), ("group_by=mood", "$.query.group_by")],
 )
-async def test_what_is_no_day_or_group_is_refused(house: House, query: str, path: str) -> None:
+async def test_a_malformed_day_or_group_is_refused(house: House, query: str, path: str) -> None:
     assert (await house.call("GET", f"{ROUTE}?{query}")).fault == (400, "ORCH_VAL_003", path)
 
 

@@ -144,7 +144,7 @@ def test_an_expression_is_found_in_a_sentence(text: str, expression: str | None)
         ({"status": "success"}, "Declined, so nothing was done: sell it"),
         (
             {"status": "error", "error_message": "The client did not answer in time."},
-            "Timed out: nobody confirmed in time, so nothing was done: sell it",
+            "Timed out: it was not confirmed in time, so nothing was done: sell it",
         ),
         ({"status": "error", "error_message": "No screen."}, "Not confirmed (No screen), so nothing was done: sell it"),
     ],
@@ -171,7 +171,7 @@ async def test_a_repeated_tool_result_gets_the_same_continuation(client: Client)
     ("task_id", "call", "status", "code"),
     [("t9", "x", 404, "AGEX_NOTF_001"), ("t1", "x", 409, "AGEX_CONF_001")],
 )
-async def test_a_tool_result_that_nobody_waits_for_is_refused(
+async def test_an_unexpected_tool_result_is_refused(
     client: Client, task_id: str, call: str, status: int, code: str
 ) -> None:
     await client.execute("confirm", "sell it", "t1")

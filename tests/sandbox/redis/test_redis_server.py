@@ -1,4 +1,4 @@
-"""The embedded Redis: a real server that lives exactly as long as who started it."""
+"""The embedded Redis: a real server that lives exactly as long as its parent."""
 
 import importlib.util
 import os
@@ -43,7 +43,7 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     status = Path(f"/proc/{pid}/stat")
-    # An orphan that nobody has reaped yet is dead all the same.
+    # An orphan that is not reaped yet is dead all the same.
     return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
 
 
@@ -89,7 +89,7 @@ async def test_a_killed_server_starts_again_at_the_same_addresses(tmp_path: Path
         assert ask(server.url, "GET", "kept") == "yes"
 
 
-async def test_who_waits_for_it_learns_that_it_died(tmp_path: Path) -> None:
+async def test_a_waiter_learns_that_the_server_died(tmp_path: Path) -> None:
     async with run_redis(tmp_path) as server:
         os.kill(server.pid, signal.SIGKILL)
         with trio.fail_after(PATIENCE):

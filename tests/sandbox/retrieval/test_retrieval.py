@@ -56,7 +56,7 @@ async def test_equal_texts_have_equal_vectors_and_alike_ones_are_near(client: Cl
         ({"texts": ["x"], "model": "big"}, 422),
     ],
 )
-async def test_texts_that_make_no_sense_are_refused(client: Client, body: dict[str, Any], status: int) -> None:
+async def test_malformed_texts_are_refused(client: Client, body: dict[str, Any], status: int) -> None:
     answer = await client.ask("POST", "embedding", EMBED, body)
     assert (answer.status_code, answer.json()["success"]) == (status, False)
     assert answer.json()["error"]["code"].startswith("EMB_VAL_")
@@ -92,9 +92,7 @@ async def test_a_tenant_finds_its_own_documents_alone(client: Client, globex: Cl
         ({"collection_id": None}, 400, "QRY_VAL_001"),
     ],
 )
-async def test_a_search_that_makes_no_sense_is_refused(
-    client: Client, fields: dict[str, Any], status: int, code: str
-) -> None:
+async def test_a_malformed_search_is_refused(client: Client, fields: dict[str, Any], status: int, code: str) -> None:
     answer = await client.ask("POST", "query", SEARCH, {"query": "x", "collection_id": "docs", **fields})
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
@@ -143,7 +141,7 @@ def test_endings_do_not_matter(one: str, other: str) -> None:
     assert words(one) == words(other)
 
 
-def test_words_that_say_nothing_are_left_out() -> None:
+def test_stop_words_are_left_out() -> None:
     assert words("How do I drain a tenant?") == words("drain tenant")
 
 

@@ -19,7 +19,7 @@ async def test_each_tenant_has_its_own_agents(client: Client, globex: Client) ->
     assert {agent["agent_id"] for agent in other["agents"]} == {"docs-guide", "echo"}
 
 
-async def test_a_tenant_that_nobody_listed_has_echo(client: Client) -> None:
+async def test_an_unlisted_tenant_has_echo(client: Client) -> None:
     stranger = Client(client.http, client.urls, "initech")
     agents = await stranger.get("agent_management", "/api/v1/agents/initech")
     assert [agent["agent_id"] for agent in agents["agents"]] == ["echo"]
@@ -97,9 +97,7 @@ async def test_a_tool_that_fails_is_an_answer_too(client: Client) -> None:
         ({}, 400, "TOOL_VAL_001"),
     ],
 )
-async def test_a_call_that_makes_no_sense_is_refused(
-    client: Client, payload: dict[str, Any], status: int, code: str
-) -> None:
+async def test_a_malformed_call_is_refused(client: Client, payload: dict[str, Any], status: int, code: str) -> None:
     response = await client.ask("POST", "tool_registry", EXECUTE, {"payload": payload})
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 

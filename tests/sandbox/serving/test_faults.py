@@ -174,7 +174,7 @@ async def test_a_cut_stream_ends_in_the_middle_of_a_line(client: Client, query: 
         {"kind": "cut", "x": 1},
     ],
 )
-async def test_a_fault_that_makes_no_sense_is_refused(sandbox: Sandbox, client: Client, fields: dict[str, Any]) -> None:
+async def test_a_malformed_fault_is_refused(sandbox: Sandbox, client: Client, fields: dict[str, Any]) -> None:
     answer = await client.http.post(f"{sandbox.url}/control/faults", json=fields)
     assert answer.status_code == 400
 

@@ -1,4 +1,4 @@
-"""The sandbox behind its queues: real requests, faults, repeated keys, and what nobody waits for."""
+"""The sandbox behind its queues: real requests, faults, repeated keys, and abandoned requests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from orchestrator.clients.transport.responses import Lines
 from orchestrator.errors import BadGateway, CallTimeout, NotFound, OrchestratorError
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
-from orchestrator.store.downstream.replies import ReplyDesk
+from orchestrator.store.downstream.replies import RedisRequestQueues
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.calls import call_context, services_at
@@ -31,7 +31,7 @@ class House:
     redis: Redis
     sandbox: Sandbox
     clients: Clients
-    desk: ReplyDesk
+    desk: RedisRequestQueues
 
     async def ask(self, service: str, name: str, seconds: float = 10.0, key: str | None = None, **more: Any) -> Any:
         """Ask for an operation, and return the fields of the answer."""
@@ -61,7 +61,7 @@ async def house(redis_url: str, timeout: float = 10.0) -> AsyncIterator[House]:
         open_redis(redis_url) as redis,
         trio.open_nursery() as nursery,
     ):
-        desk = ReplyDesk(redis, Keys(), "n1")
+        desk = RedisRequestQueues(redis, Keys(), "n1")
         await nursery.start(desk.run)
         async with open_clients(settings, desk) as clients:
             yield House(redis, sandbox, clients, desk)
@@ -139,7 +139,7 @@ async def test_a_late_answer_comes(redis_url: str) -> None:
         assert (await here.ask("tool_registry", "list"))["payload"]["tools"]
 
 
-async def test_what_nobody_waits_for_is_stopped_and_leaves_the_queue(redis_url: str) -> None:
+async def test_an_abandoned_request_is_stopped_and_leaves_the_queue(redis_url: str) -> None:
     async with house(redis_url) as here:
         here.sandbox.faults.add(InjectedFault(InjectedFaultKind.HANG))
         with pytest.raises(CallTimeout):
@@ -150,7 +150,7 @@ async def test_what_nobody_waits_for_is_stopped_and_leaves_the_queue(redis_url: 
 async def test_a_request_whose_time_is_over_is_not_begun(redis_url: str) -> None:
     async with open_redis(redis_url) as redis:
         message = {"message_id": "m1", "tenant_id": "acme", "metadata": {"operation": "list", "reply_to": "nowhere"}}
-        await ReplyDesk(redis, Keys(), "n2").send("tool_registry", "acme", "m1", orjson.dumps(message), -1)
+        await RedisRequestQueues(redis, Keys(), "n2").send("tool_registry", "acme", "m1", orjson.dumps(message), -1)
     async with house(redis_url) as here:
         await here.ask("tool_registry", "list")
         assert here.sandbox.calls["tool_registry", "list"] == 1

@@ -1,4 +1,4 @@
-"""What is asked of Query and Embedding under one key is done and counted once, whoever goes away meanwhile."""
+"""What is asked of Query and Embedding under one key is done and counted once, though clients go away meanwhile."""
 
 from typing import Any
 
@@ -44,9 +44,7 @@ async def test_a_repeated_key_gets_the_first_answer_and_spends_nothing(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_cut_answer_is_there_for_whoever_repeats_the_key(
-    client: Client, sandbox: Sandbox, stream: bool
-) -> None:
+async def test_a_cut_answer_is_returned_for_a_repeated_key(client: Client, sandbox: Sandbox, stream: bool) -> None:
     body = {**QUESTION, "stream": stream}
     whole = await ask(client, "query", QUERY, body, "other")
     sandbox.spent.clear()

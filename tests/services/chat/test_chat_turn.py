@@ -162,7 +162,7 @@ async def test_an_answer_that_was_not_streamed_is_streamed_in_one_piece(messages
     checked_numbers(run)
 
 
-async def test_last_words_do_not_wait_for_long() -> None:
+async def test_the_last_token_is_not_held_for_long() -> None:
     run = FakeAttempt()
 
     async def leg(_: Asked, stream: trio.SocketStream) -> None:
@@ -271,7 +271,7 @@ class StuckAttempt(FakeAttempt):
 async def test_a_log_that_takes_nothing_does_not_hold_a_turn_beyond_its_deadline() -> None:
     platform, run = Platform(), StuckAttempt(message=a_message(timeout_ms=200))
     async with turns_on(platform) as turns:
-        with trio.fail_after(5), pytest.raises(PlanTimeout, match="The turn was not finished within 200 ms"):
+        with trio.fail_after(PATIENCE), pytest.raises(PlanTimeout, match="The turn was not finished within 200 ms"):
             await turns.run(run, Partial())
     assert len(platform.calls("/cancel")) == 1
 
@@ -300,7 +300,7 @@ async def test_an_executed_answer_is_stored_once_and_never_executed_again() -> N
     assert [name for name, _ in second_run.events] == ["chat.status_update"]
 
 
-async def test_a_fenced_turn_says_nothing_more_to_anybody() -> None:
+async def test_a_fenced_turn_emits_nothing_more() -> None:
     platform = Platform(legs=[cut])
     async with turns_on(platform) as turns:
         with pytest.raises(FencedOut):
@@ -381,7 +381,7 @@ def asks_client() -> Platform:
     )
 
 
-async def test_a_clients_tool_parks_the_turn_and_its_result_continues_it() -> None:
+async def test_a_turn_waits_for_a_client_tool_and_its_result_continues_it() -> None:
     platform, run = asks_client(), FakeAttempt()
     async with turns_on(platform) as turns:
         waiting = await turns.run(run, Partial())
@@ -400,7 +400,7 @@ async def test_a_clients_tool_parks_the_turn_and_its_result_continues_it() -> No
     assert len(platform.calls("/messages")) == 2
 
 
-async def test_a_worker_lost_before_the_turn_was_parked_asks_the_client_again() -> None:
+async def test_a_worker_lost_before_the_turn_waited_asks_the_client_again() -> None:
     platform, run = asks_client(), FakeAttempt()
     async with turns_on(platform) as turns:
         waiting = await turns.run(run, Partial())

@@ -98,7 +98,7 @@ async def test_a_turn_that_starts_over_after_such_a_failure_asks_anew() -> None:
     assert len(platform.calls("/execute")) == 2
 
 
-async def test_an_answer_that_is_none_is_a_fault_of_the_service() -> None:
+async def test_a_malformed_later_answer_is_a_fault_of_the_service() -> None:
     run = FakeAttempt()
     async with turns_on(Platform(legs=[later])) as turns:
         await turns.run(run, Partial())

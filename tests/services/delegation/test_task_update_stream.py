@@ -1,4 +1,4 @@
-"""News of delegated work that come through a stream: none lost, none taken twice, and nothing stops the stream."""
+"""Updates of delegated work through a stream: none is lost, none is taken twice, and nothing stops the stream."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -84,7 +84,7 @@ async def test_a_service_may_answer_through_the_stream(desk: Desk) -> None:
     assert again.record[b"progress"] == b'{"progress":0.5}'
 
 
-async def test_what_can_not_be_read_or_is_refused_is_dropped_and_stops_nothing(desk: Desk) -> None:
+async def test_unreadable_and_refused_updates_are_dropped_and_the_stream_goes_on(desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim)
     await desk.park(claim)
@@ -110,7 +110,7 @@ async def test_what_can_not_be_read_or_is_refused_is_dropped_and_stops_nothing(d
     assert [entry[b"action"] for _, entry in audited] == [b"auth.refused"] * 2
 
 
-async def test_what_a_lost_process_has_read_goes_to_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_updates_that_a_lost_process_has_read_go_to_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.store.downstream.task_update_stream.LOST_MS", 0)
     claim = await desk.begin()
     await desk.register(claim)
@@ -164,7 +164,7 @@ async def readers(desk: Desk) -> set[bytes]:
     return {reader[b"name"] for reader in await desk.redis.execute_command("XINFO", "CONSUMERS", STREAM, GROUP)}
 
 
-async def test_processes_that_are_gone_are_forgotten_once_they_have_left_nothing(
+async def test_consumers_of_gone_processes_are_removed_once_nothing_is_pending(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with reading(desk, "node-1"):

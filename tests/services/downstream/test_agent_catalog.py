@@ -55,7 +55,7 @@ async def test_a_changed_tool_is_asked_for_again_with_the_lists_it_may_stand_in(
         assert await look() == 3
 
 
-async def test_what_was_asked_for_before_a_notice_is_not_kept() -> None:
+async def test_a_lookup_begun_before_an_invalidation_is_not_cached() -> None:
     platform = Platform()
     asked_for, goes_on = trio.Event(), trio.Event()
 

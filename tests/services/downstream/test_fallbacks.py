@@ -43,7 +43,7 @@ async def test_an_agent_is_served_as_it_was_known_last_while_its_service_is_away
             await catalog.agent(call_context(0.5), "echo")
 
 
-async def test_what_was_known_too_long_ago_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stale_agent_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_catalog, "FRESH_SECONDS", 0.0)
     platform = Platform()
     async with catalog_on(platform) as catalog:
@@ -54,7 +54,7 @@ async def test_what_was_known_too_long_ago_is_not_used(monkeypatch: pytest.Monke
             await catalog.tools(call_context(), "echo")
 
 
-async def test_an_agent_that_is_gone_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unknown_agent_has_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_catalog, "FRESH_SECONDS", 0.0)
     platform = Platform()
     async with catalog_on(platform) as catalog:

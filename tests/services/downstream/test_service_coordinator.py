@@ -31,7 +31,7 @@ async def test_a_call_is_tried_as_often_as_its_policy_says(autojump_clock: MockC
     assert tries == [pytest.approx(moment, rel=0.11, abs=1e-6) for moment in (0, 0.2, 0.5, 0.95, 1.625)]
 
 
-async def test_what_cannot_pass_is_tried_once(autojump_clock: MockClock) -> None:
+async def test_a_permanent_failure_is_tried_once(autojump_clock: MockClock) -> None:
     assert await failing(ServiceCall("query", "query", HIGH), NotFound("Nothing.")) == [0]
 
 

@@ -42,7 +42,7 @@ async def fail(coordinator: ServiceCoordinator, times: int, step: ServiceCall = 
             await coordinator.run(step, call_context(), broken)
 
 
-async def test_a_service_that_fails_is_left_alone_and_recovers_by_itself(autojump_clock: MockClock) -> None:
+async def test_the_breaker_opens_on_failures_and_closes_by_itself(autojump_clock: MockClock) -> None:
     told: list[tuple[str, BreakerState, float]] = []
     coordinator = ServiceCoordinator(notify=lambda *what: told.append(what))
     await fail(coordinator, 20)
@@ -97,7 +97,7 @@ async def test_a_probe_without_outcome_is_not_waited_for_long(autojump_clock: Mo
         assert caught.value.retry_after_ms == 2000
 
 
-async def test_a_probe_that_fails_leaves_the_service_alone_again(autojump_clock: MockClock) -> None:
+async def test_a_probe_that_fails_opens_the_breaker_again(autojump_clock: MockClock) -> None:
     coordinator = ServiceCoordinator()
     await fail(coordinator, 20)
     await trio.sleep(30)
@@ -115,7 +115,7 @@ async def test_a_probe_that_is_cancelled_makes_way_for_the_next(autojump_clock: 
     assert await coordinator.run(STEP, call_context(), well) == "done"
 
 
-async def test_refusals_and_cancelled_calls_never_open_it(autojump_clock: MockClock) -> None:
+async def test_refusals_and_cancelled_calls_never_open_the_breaker(autojump_clock: MockClock) -> None:
     coordinator = ServiceCoordinator()
 
     async def refused(_: CallContext) -> None:
@@ -138,7 +138,7 @@ async def test_an_open_breaker_is_not_waited_for_by_trying_again(autojump_clock:
     assert trio.current_time() == begun
 
 
-async def test_how_soon_depends_on_the_criticality(autojump_clock: MockClock) -> None:
+async def test_how_soon_the_breaker_opens_depends_on_the_criticality(autojump_clock: MockClock) -> None:
     coordinator = ServiceCoordinator()
     await fail(coordinator, 10, ServiceCall("agent_execution", "execute", ONCE))
     with pytest.raises(CircuitOpen) as caught:
@@ -168,7 +168,7 @@ async def test_a_service_gets_no_more_calls_at_once_than_its_limit(autojump_cloc
     assert trio.current_time() - begun == pytest.approx(0.4)
 
 
-async def test_who_waits_is_served_in_the_order_of_coming(autojump_clock: MockClock) -> None:
+async def test_waiting_calls_are_served_in_the_order_of_coming(autojump_clock: MockClock) -> None:
     coordinator, order = narrow(1), []
 
     def numbered(number: int) -> Callable[[CallContext], Awaitable[None]]:
@@ -204,7 +204,7 @@ async def test_the_line_is_bounded_and_leaving_it_makes_no_gap(autojump_clock: M
     assert await coordinator.run(STEP, call_context(), well) == "done"
 
 
-async def test_nobody_waits_in_line_beyond_the_deadline(autojump_clock: MockClock) -> None:
+async def test_no_call_waits_in_line_beyond_its_deadline(autojump_clock: MockClock) -> None:
     coordinator = narrow(1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_quietly, coordinator, 50)
@@ -230,7 +230,7 @@ async def test_a_limit_shrinks_where_calls_run_out_of_time(autojump_clock: MockC
     assert coordinator.guard("tool_registry").bulkhead.limit == int(100 * 0.75**3)
 
 
-async def test_those_in_line_are_told_when_the_service_is_left_alone(autojump_clock: MockClock) -> None:
+async def test_waiting_calls_fail_when_the_breaker_opens(autojump_clock: MockClock) -> None:
     coordinator = narrow(20)
     ends: list[tuple[str, float]] = []
     begun = trio.current_time()
@@ -269,9 +269,7 @@ async def test_a_call_that_cannot_be_done_in_time_is_not_begun(autojump_clock: M
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.05, 0.1, 0.15, 0.2, 0.25])
-async def test_a_caller_that_leaves_at_any_moment_leaves_nothing_behind(
-    moment: float, autojump_clock: MockClock
-) -> None:
+async def test_a_call_cancelled_at_any_moment_leaves_nothing_behind(moment: float, autojump_clock: MockClock) -> None:
     coordinator = narrow(2)
 
     async def operation(_: CallContext) -> None:

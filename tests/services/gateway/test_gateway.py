@@ -121,7 +121,7 @@ async def test_a_broken_stream_is_never_taken_for_a_whole_one(redis_url: str, la
             await read(up)
 
 
-async def test_what_a_reader_that_went_away_has_caused_is_counted(redis_url: str) -> None:
+async def test_the_usage_of_a_reader_that_left_is_counted(redis_url: str) -> None:
     gone = trio.Event()
 
     async def handler(_: Asked, stream: trio.SocketStream) -> None:
@@ -164,7 +164,7 @@ async def test_a_service_that_tells_numbers_beyond_all_bounds_is_not_believed(
         for _ in range(2):
             with pytest.raises(BadGateway):
                 await up.gateway.generate(CTX, {"query": "x", "cache": False})
-        # Nobody knows what they have spent: their reservations stay, and they are asked for again.
+        # What they have spent is unknown: their reservations stay, and they are asked for again.
         assert await up.reservations() == 2
         assert (await up.usage()).items == []
 

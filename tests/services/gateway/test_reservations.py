@@ -1,7 +1,7 @@
 """Budgets, rates, and calls whose outcome is not known: whatever happens, what is spent is counted once."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,8 +9,18 @@ import pytest
 import trio
 from attrs import define, evolve, field
 
-from orchestrator.errors import BadGateway, BudgetExhausted, OrchestratorError, RateLimited, ServiceRefused
+from orchestrator.errors import (
+    BadGateway,
+    BudgetExhausted,
+    CircuitOpen,
+    OrchestratorError,
+    RateLimited,
+    ServiceRefused,
+)
+from orchestrator.models.common.call import CallContext
 from orchestrator.models.gateway.usage import UsageGroup, UsageKind
+from orchestrator.models.plans.orchestration import ServiceCall
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.store.gateway.gateway_calls import Reserved
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.timelines import TimelineStore
@@ -180,16 +190,38 @@ async def test_a_call_whose_answer_is_lost_is_asked_for_again_until_its_usage_is
     assert len(service.done) == 1
 
 
-async def test_what_a_dead_process_left_open_is_counted_by_another_one(redis_url: str) -> None:
+async def test_a_call_left_open_by_a_dead_process_is_counted_by_another(redis_url: str) -> None:
     service = Service()
     async with rig(redis_url, service, lease=0.6) as up:
         call = up.gateway.reader.call(CTX, UsageKind.GENERATE, {**QUESTION, "agent_id": "echo"})
         # It was reserved, and then there is silence.
-        assert await up.gateway.calls.store.reserve(call) == Reserved()
+        assert await up.gateway.reservations.store.reserve(call) == Reserved()
         await up.settled()
         (item,) = (await up.usage(UsageGroup.AGENT)).items
         assert (item.key, item.requests, item.total_tokens) == ("echo", 1, 25)
     assert list(service.done) == [call.call_id]
+
+
+async def test_a_call_in_doubt_is_asked_for_as_soon_as_the_breaker_of_its_service_lets_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, attempt, refused = Service(), ServiceCoordinator.attempt, 0
+
+    @asynccontextmanager
+    async def open_at_first(self: ServiceCoordinator, step: ServiceCall, call: CallContext) -> AsyncIterator[Any]:
+        nonlocal refused
+        if refused < 9:  # after so many looks, an answer that failed would be asked for again in two minutes
+            refused += 1
+            raise CircuitOpen("Query is left alone.", retry_after_ms=1)
+        async with attempt(self, step, call) as attempted:
+            yield attempted
+
+    monkeypatch.setattr(ServiceCoordinator, "attempt", open_at_first)
+    async with rig(redis_url, service, lease=0.3) as up:
+        await up.gateway.reservations.store.reserve(up.gateway.reader.call(CTX, UsageKind.GENERATE, QUESTION))
+        await up.settled()
+        assert (await up.usage()).totals.total_tokens == 25
+    assert (refused, len(service.done)) == (9, 1)
 
 
 async def test_a_process_that_stops_leaves_its_calls_to_the_others_at_once(redis_url: str) -> None:
@@ -280,7 +312,7 @@ async def test_prices_tell_the_cost_where_the_service_does_not(redis_url: str) -
 
 
 @pytest.mark.parametrize("step", range(1, 14))
-async def test_whoever_leaves_at_whatever_moment_is_counted(redis_url: str, step: int) -> None:
+async def test_a_call_cancelled_at_any_moment_is_counted(redis_url: str, step: int) -> None:
     """The asker is cancelled when it runs for the n-th time; the call is made whole, or was never made."""
     service = Service()
     async with rig(redis_url, service) as up:
@@ -344,15 +376,13 @@ async def test_a_call_of_a_turn_belongs_to_its_user_and_session_and_stands_in_it
 
 
 @pytest.mark.parametrize("damaged", ["calls", "call", "budget"])
-async def test_a_tenant_whose_keys_are_damaged_keeps_no_others_from_being_looked_after(
-    redis_url: str, damaged: str
-) -> None:
+async def test_the_damaged_keys_of_one_tenant_do_not_stop_the_reconciler(redis_url: str, damaged: str) -> None:
     service = Service()
     async with serve(service) as url, gateway_at(redis_url, url, lease=0.3) as up:
         for tenant_id in ("acme", "globex"):
             ctx = evolve(CTX, principal=evolve(CTX.principal, tenant_id=tenant_id))
             call = up.gateway.reader.call(ctx, UsageKind.GENERATE, {**QUESTION, "query": tenant_id})
-            await up.gateway.calls.store.reserve(call)
+            await up.gateway.reservations.store.reserve(call)
             if tenant_id == "acme":
                 today = f"{datetime.now(UTC):%Y%m%d}"
                 key = {
@@ -369,7 +399,7 @@ async def test_a_tenant_whose_keys_are_damaged_keeps_no_others_from_being_looked
         )
         # As long as this one is up, it comes by again.
         call = up.gateway.reader.call(ctx, UsageKind.GENERATE, {**QUESTION, "query": "again"})
-        await up.gateway.calls.store.reserve(call)
+        await up.gateway.reservations.store.reserve(call)
         await eventually(
             "the other tenant's next call is settled too",
             lambda: up.redis.zcard(up.keys.calls("globex")),

@@ -9,7 +9,7 @@ import trio
 from orchestrator.domain.gateway.gateway_cache import request_digest
 from orchestrator.errors import BadGateway, StoreUnavailable
 from orchestrator.models.gateway.usage import UsageKind
-from orchestrator.services.gateway.single_flight import Codec
+from orchestrator.services.gateway.single_flight import AnswerCodec
 from orchestrator.store.gateway.answer_cache import LEASE_MS
 from orchestrator.store.redis.connection import RedisAway
 from tests.services.gateway.rig import ANSWER, CTX, USAGE, answering, embedding, gateway_at, rig
@@ -18,7 +18,7 @@ from tests.support.scripted_server import Asked, reply, serve, stream_all
 QUESTION = {"query": "Really?", "user_id": "ann", "correlation_id": "c-1"}
 
 
-async def test_an_answer_is_given_again_to_whoever_asks_the_same(redis_url: str) -> None:
+async def test_the_same_request_gets_the_cached_answer(redis_url: str) -> None:
     handler, seen = answering(ANSWER)
     async with rig(redis_url, handler) as up:
         first = await up.gateway.generate(CTX, QUESTION)
@@ -40,9 +40,7 @@ async def test_an_answer_is_given_again_to_whoever_asks_the_same(redis_url: str)
         ({"llm_model": "small"}, 1),
     ],
 )
-async def test_what_is_drawn_by_chance_is_asked_anew_unless_wanted_otherwise(
-    redis_url: str, more: dict[str, Any], calls: int
-) -> None:
+async def test_random_answers_are_not_cached_unless_asked_for(redis_url: str, more: dict[str, Any], calls: int) -> None:
     handler, seen = answering(ANSWER)
     async with rig(redis_url, handler) as up:
         for _ in range(2):
@@ -116,7 +114,7 @@ async def test_equal_requests_of_several_processes_are_one_call(redis_url: str) 
 async def test_when_a_leader_dies_the_next_process_takes_the_lead(redis_url: str) -> None:
     handler, seen = answering(ANSWER)
     async with rig(redis_url, handler) as up:
-        cache, digest = up.gateway.shared.cache, request_digest(QUESTION)
+        cache, digest = up.gateway.flights.cache, request_digest(QUESTION)
         await cache.seek("acme", UsageKind.GENERATE, [digest], "somebody who will never answer")
         await up.redis.pexpire(cache.name("acme", UsageKind.GENERATE, digest) + b":lease", 300)
         with trio.fail_after(LEASE_MS / 1000):
@@ -124,7 +122,7 @@ async def test_when_a_leader_dies_the_next_process_takes_the_lead(redis_url: str
     assert len(seen) == 1
 
 
-async def test_what_breaks_a_call_is_told_to_all_who_waited_for_it(redis_url: str) -> None:
+async def test_a_failed_call_fails_for_every_caller_that_waits_for_it(redis_url: str) -> None:
     handler, seen = answering({"success": True, "data": {}, "metadata": USAGE})
     told = []
 
@@ -188,7 +186,7 @@ async def test_answers_are_kept_for_their_time_and_tenant(redis_url: str) -> Non
     handler, seen = answering(ANSWER)
     async with rig(redis_url, handler, generate_ttl=60, search_ttl=0) as up:
         await up.gateway.generate(CTX, QUESTION)
-        cache, digest = up.gateway.shared.cache, request_digest(QUESTION)
+        cache, digest = up.gateway.flights.cache, request_digest(QUESTION)
         assert 0 < await up.redis.pttl(cache.name("acme", UsageKind.GENERATE, digest)) <= 60_000
         assert not await up.redis.exists(cache.name("globex", UsageKind.GENERATE, digest))
         for _ in range(2):
@@ -220,7 +218,7 @@ async def test_a_stream_is_given_again_byte_by_byte_where_that_is_wanted(redis_u
     assert (totals.requests, totals.cached, totals.total_tokens) == (3, 1, 50)
 
 
-async def test_when_the_store_is_away_all_who_wait_are_told(redis_url: str) -> None:
+async def test_when_redis_is_away_every_waiting_caller_fails(redis_url: str) -> None:
     handler, seen = answering(ANSWER)
     told = []
     async with rig(redis_url, handler) as up:
@@ -232,7 +230,9 @@ async def test_when_the_store_is_away_all_who_wait_are_told(redis_url: str) -> N
 
         async def ask() -> None:
             with pytest.raises(RedisAway) as caught:
-                await up.gateway.shared.obtain("acme", UsageKind.SEARCH, ["0" * 64], Codec(bytes, bytes, 1), fetch)
+                await up.gateway.flights.obtain(
+                    "acme", UsageKind.SEARCH, ["0" * 64], AnswerCodec(bytes, bytes, 1), fetch
+                )
             told.append(caught.value)
 
         async with trio.open_nursery() as nursery:

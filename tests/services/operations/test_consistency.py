@@ -1,4 +1,4 @@
-"""Books that balance, and what the audit finds and mends where they do not."""
+"""Consistency: every task is in exactly one place, and what the checker finds and repairs where it is not."""
 
 from collections.abc import AsyncIterator
 
@@ -62,7 +62,7 @@ async def test_every_task_is_in_exactly_one_place_wherever_it_is(stage: Stage) -
     waiting = await stage.say(other, "tool")
     await stage.turns.have_begun("hold b", "tool")
     await stage.becomes(other, waiting, TaskStatus.WAITING)
-    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.PAUSED)
+    await TenantStates(stage.redis, stage.keys, 100).change_state("acme", TenantState.PAUSED)
     await stage.say(third, "say d")
     found = await audit(stage)
     assert found.faults == []
@@ -72,7 +72,7 @@ async def test_every_task_is_in_exactly_one_place_wherever_it_is(stage: Stage) -
     assert (found.tasks, found.sessions) == (6, 3)
 
 
-async def test_an_audit_while_work_goes_on_finds_nothing(stage: Stage) -> None:
+async def test_a_check_while_work_goes_on_finds_no_violation(stage: Stage) -> None:
     sessions = [await stage.session() for _ in range(8)]
     async with trio.open_nursery() as nursery:
         for session in sessions:
@@ -82,13 +82,13 @@ async def test_an_audit_while_work_goes_on_finds_nothing(stage: Stage) -> None:
 
 
 async def test_a_task_that_is_nowhere_is_put_back_and_runs(stage: Stage) -> None:
-    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.PAUSED)
+    await TenantStates(stage.redis, stage.keys, 100).change_state("acme", TenantState.PAUSED)
     session = await stage.session()
     accepted = await stage.say(session, "say a")
     await stage.redis.delete(stage.keys.lane("acme", Lane.HIGH))
     assert await kinds(stage) == {ViolationKind.LOST}
     assert (await repair(stage)).balances
-    await TenantStates(stage.redis, stage.keys, 100).look("acme", TenantState.ACTIVE)
+    await TenantStates(stage.redis, stage.keys, 100).change_state("acme", TenantState.ACTIVE)
     await stage.queue.ready.mark("acme")
     assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
 
@@ -163,7 +163,7 @@ async def test_a_queued_task_that_its_session_has_forgotten_becomes_its_active_o
         assert stage.turns.began == turns
 
 
-async def test_a_second_task_beside_the_active_one_is_for_a_person_to_look_at(idle: Stage) -> None:
+async def test_a_second_task_beside_the_active_one_is_left_to_an_operator(idle: Stage) -> None:
     session, other = await idle.session(), await idle.session()
     await idle.say(session, "say a")
     stranger = await idle.say(other, "say b")
@@ -191,7 +191,7 @@ async def test_an_entry_without_record_goes_to_the_dead_letters(idle: Stage) -> 
     assert await idle.redis.xlen(idle.keys.dead_letters("acme")) == 1
 
 
-async def test_a_dead_letter_keeps_but_the_beginning_of_what_somebody_wrote(idle: Stage) -> None:
+async def test_a_dead_letter_keeps_only_the_beginning_of_a_large_entry(idle: Stage) -> None:
     await idle.session()
     written = {"task_id": "a" * 1_000_000, "message": "b" * 1_000_000}
     await idle.redis.xadd(idle.keys.lane("acme", Lane.NORMAL), dict(written))
@@ -201,7 +201,7 @@ async def test_a_dead_letter_keeps_but_the_beginning_of_what_somebody_wrote(idle
     assert (letter[b"task_id"], letter[b"message"]) == (b"a" * 200, b"b" * 4096)
 
 
-async def test_an_offset_that_is_not_the_last_of_the_log_is_for_a_person_to_look_at(idle: Stage) -> None:
+async def test_an_offset_that_is_not_the_last_of_the_log_is_left_to_an_operator(idle: Stage) -> None:
     session = await idle.session()
     await idle.say(session, "say a")
     await idle.redis.hincrby(idle.keys.session("acme", session.session_id), "offset", 3)
@@ -209,7 +209,7 @@ async def test_an_offset_that_is_not_the_last_of_the_log_is_for_a_person_to_look
     assert [(fault.kind, fault.mended) for fault in found.faults] == [(ViolationKind.WRONG_OFFSET, False)]
 
 
-async def test_what_was_found_is_mended_only_if_it_is_still_so(idle: Stage) -> None:
+async def test_a_violation_is_repaired_only_if_it_still_holds(idle: Stage) -> None:
     session = await idle.session()
     await idle.say(session, "say a")
     await idle.redis.hset(idle.keys.session("acme", session.session_id), "active_task_id", "gone")

@@ -42,7 +42,7 @@ async def test_a_probe_says_what_is_wrong_with_a_service(handler: Handler, found
     assert said is None or said.startswith("Query")
 
 
-async def test_a_service_is_asked_on_nobodys_behalf_and_once_in_a_while_however_often_somebody_asks() -> None:
+async def test_a_probe_has_no_tenant_and_its_outcome_is_shared_for_a_while() -> None:
     seen: list[Asked] = []
 
     async def handler(asked: Asked, stream: trio.SocketStream) -> None:

@@ -1,4 +1,4 @@
-"""Doing again what has ended, and taking queued work elsewhere."""
+"""Replays of ended tasks and dead letters, and transfers of queued work."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +12,7 @@ from orchestrator.codec import encode
 from orchestrator.domain.tasks.replays import calls_before, changed
 from orchestrator.domain.tasks.transfers import DamagedFile, check_file, header_of
 from orchestrator.errors import (
+    IdempotencyKeyReused,
     InvalidBody,
     InvalidParameter,
     NotFound,
@@ -24,7 +25,14 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
 from orchestrator.models.operations.transfer import Imported, TransferItem, TransferKind
 from orchestrator.models.sessions.chat import ChatAccepted, ChatTurn
-from orchestrator.models.tasks.replay import DeadLetterChoice, DeadLetterReplay, ReplayRequest
+from orchestrator.models.tasks.replay import (
+    DeadLetterChoice,
+    DeadLetterReplay,
+    DeadLettersPurged,
+    DeadLettersReplayed,
+    Replayed,
+    ReplayRequest,
+)
 from orchestrator.models.tasks.task import TaskStatus
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
@@ -50,7 +58,7 @@ async def finished(stage: Stage, task_id: str) -> TaskStatus:
 async def test_a_replay_is_a_new_task_with_the_same_input_and_the_original_stays(stage: Stage, desk: Desk) -> None:
     session = await stage.session()
     first = await stage.ended(session, await stage.say(session, "say a"))
-    replayed = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
+    replayed, _ = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
     assert await finished(stage, str(replayed.task_id)) is TaskStatus.COMPLETED
     again = await stage.tasks.get(context(), str(replayed.task_id))
     assert (again.replay_of, again.user_id, again.session_id) == (first.task_id, "ann", session.session_id)
@@ -65,7 +73,8 @@ async def test_a_replay_can_be_replayed(stage: Stage, desk: Desk) -> None:
     session = await stage.session()
     task_id = (await stage.ended(session, await stage.say(session, "say a"))).task_id
     for _ in range(2):
-        task_id = str((await desk.replays.replay_own(operator(), task_id, ReplayRequest())).task_id)
+        replayed, _ = await desk.replays.replay_own(operator(), task_id, ReplayRequest())
+        task_id = str(replayed.task_id)
         assert await finished(stage, task_id) is TaskStatus.COMPLETED
     assert stage.turns.ended == ["say a"] * 3
 
@@ -74,10 +83,10 @@ async def test_a_replay_may_change_its_input_and_a_dry_run_only_tells(stage: Sta
     session = await stage.session()
     first = await stage.ended(session, await stage.say(session, "say a"))
     request = ReplayRequest({"payload.content": "say b", "priority": 5}, dry_run=True)
-    dry = await desk.replays.replay_own(operator(), first.task_id, request)
+    dry, _ = await desk.replays.replay_own(operator(), first.task_id, request)
     assert (dry.task_id, dry.input["content"], dry.priority) == (None, "say b", 5)
     assert stage.turns.began == ["say a"]
-    done = await desk.replays.replay_own(operator(), first.task_id, evolve(request, dry_run=False))
+    done, _ = await desk.replays.replay_own(operator(), first.task_id, evolve(request, dry_run=False))
     assert await finished(stage, str(done.task_id)) is TaskStatus.COMPLETED
     assert stage.turns.ended == ["say a", "say b"]
 
@@ -88,7 +97,7 @@ async def test_a_replay_takes_its_place_behind_the_turns_of_its_session(stage: S
     stage.turns.running = trio.Event()
     running = await stage.say(session, "hold b")
     await stage.turns.running.wait()
-    replayed = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
+    replayed, _ = await desk.replays.replay_own(operator(), first.task_id, ReplayRequest())
     assert stage.turns.began == ["say a", "hold b"]
     with pytest.raises(TaskUnfinished):
         await desk.replays.replay_own(operator(), running.task_id, ReplayRequest())
@@ -162,22 +171,86 @@ async def test_dead_letters_are_listed_by_code_and_age_in_pages(stage: Stage, de
         await desk.letters.list("acme", error_code=None, older_than=None, cursor="nonsense", limit=5)
 
 
-async def test_dead_letters_are_replayed_once_unless_they_are_named(stage: Stage, desk: Desk) -> None:
+async def test_dead_letters_are_replayed_once_unless_again_is_asked_for(stage: Stage, desk: Desk) -> None:
     await letters_of(stage, 2)
-    dry = await desk.letters.replay(operator(), "acme", DeadLetterReplay(dry_run=True))
+    dry, _ = await desk.letters.replay(operator(), "acme", DeadLetterReplay(dry_run=True))
     assert (dry.replayed, dry.dry_run, stage.turns.began.count("fail 0")) == (2, True, 1)
-    outcome = await desk.letters.replay(operator(), "acme", DeadLetterReplay(rate=1000.0))
+    outcome, _ = await desk.letters.replay(operator(), "acme", DeadLetterReplay(rate=1000.0))
     assert (outcome.replayed, outcome.refused, outcome.more) == (2, 0, False)
     for one in outcome.items:
         assert await finished(stage, str(one.task_id)) is TaskStatus.FAILED
     named = DeadLetterReplay([outcome.items[0].id])
-    assert (await desk.letters.replay(operator(), "acme", named)).replayed == 1
+    before, _ = await desk.letters.replay(operator(), "acme", named)
+    assert (before.replayed, before.items[0].replayed_before) == (0, True)
+    assert before.items[0].task_id == outcome.items[0].task_id
+    again, _ = await desk.letters.replay(operator(), "acme", evolve(named, again=True))
+    assert (again.replayed, again.items[0].replayed_before) == (1, False)
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_two_replays_of_the_same_dead_letters_at_once_make_one_task_of_each(
+    stage: Stage, desk: Desk, again: bool
+) -> None:
+    tasks = await letters_of(stage, 8)
+    page = await desk.letters.list("acme", error_code=None, older_than=None, cursor=None, limit=10)
+    request = DeadLetterReplay([one.id for one in page.items], again=again)
+    outcomes: list[DeadLettersReplayed] = []
+
+    async def replay() -> None:
+        outcomes.append((await desk.letters.replay(operator(), "acme", request))[0])
+
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(replay)
+    assert sum(one.replayed for one in outcomes) == len(tasks)
+    made = {one.task_id for outcome in outcomes for one in outcome.items}
+    assert len(made) == len(tasks)
+    for outcome in outcomes:
+        assert outcome.replayed + sum(one.replayed_before for one in outcome.items) == len(tasks)
+    assert await stage.redis.zcard(stage.keys.task_index("acme")) == 2 * len(tasks)
+
+
+async def test_a_replay_that_is_repeated_with_its_idempotency_key_makes_one_task(stage: Stage, desk: Desk) -> None:
+    session = await stage.session()
+    task = await stage.ended(session, await stage.say(session, "say a"))
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    ctx = evolve(operator(), idempotency_key="order:1")
+    given: list[tuple[Replayed, bool]] = []
+
+    async def replay() -> None:
+        given.append(await desk.replays.replay_own(ctx, task.task_id, ReplayRequest()))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(replay)
+    await replay()
+    assert given[-1][1]
+    assert len({(one.task_id, one.message_id) for one, _ in given}) == 1
+    assert await stage.redis.zcard(stage.keys.task_index("acme")) == 2
+    with pytest.raises(IdempotencyKeyReused):
+        await desk.replays.replay_own(ctx, task.task_id, ReplayRequest({"priority": 5}))
+
+
+async def test_dead_letters_are_replayed_and_purged_once_for_each_idempotency_key(stage: Stage, desk: Desk) -> None:
+    await letters_of(stage, 2)
+    ctx, request = evolve(operator(), idempotency_key="nightly"), DeadLetterReplay(again=True)
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    first, again = [await desk.letters.replay(ctx, "acme", request) for _ in range(2)]
+    assert (first[1], again[1], first[0]) == (False, True, again[0])
+    with pytest.raises(IdempotencyKeyReused):
+        await desk.letters.purge(ctx, "acme", DeadLetterChoice())
+    clean = evolve(operator(), idempotency_key="clean")
+    assert [await desk.letters.purge(clean, "acme", DeadLetterChoice()) for _ in range(2)] == [
+        (DeadLettersPurged(2), False),
+        (DeadLettersPurged(2), True),
+    ]
 
 
 async def test_a_dead_letter_that_can_not_be_replayed_says_why_and_holds_up_no_other(stage: Stage, desk: Desk) -> None:
     await letters_of(stage, 1)
     await stage.redis.xadd(stage.keys.dead_letters("acme"), {"task_id": "", "reason": "no task", "at": 1})
-    outcome = await desk.letters.replay(operator(), "acme", DeadLetterReplay())
+    outcome, _ = await desk.letters.replay(operator(), "acme", DeadLetterReplay())
     assert (outcome.replayed, outcome.refused) == (1, 1)
     [refused] = [one for one in outcome.items if one.refusal]
     assert refused.refusal is not None
@@ -186,8 +259,9 @@ async def test_a_dead_letter_that_can_not_be_replayed_says_why_and_holds_up_no_o
 
 async def test_purging_deletes_what_is_chosen(stage: Stage, desk: Desk) -> None:
     await letters_of(stage, 2)
-    assert (await desk.letters.purge(operator(), "acme", DeadLetterChoice(error_code="ORCH_X"))).purged == 0
-    assert (await desk.letters.purge(operator(), "acme", DeadLetterChoice())).purged == 2
+    for choice, count in ((DeadLetterChoice(error_code="ORCH_X"), 0), (DeadLetterChoice(), 2)):
+        purged, _ = await desk.letters.purge(operator(), "acme", choice)
+        assert purged.purged == count
     assert (await desk.letters.list("acme", error_code=None, older_than=None, cursor=None, limit=5)).items == []
 
 

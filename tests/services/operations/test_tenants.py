@@ -87,6 +87,18 @@ async def test_what_a_tenant_may_spend_is_configured_shown_audited_and_taken_bac
     assert shown.models == {"a:b": SpendingLimits(tokens_month=9)}
 
 
-async def test_a_tenant_that_nobody_knows_is_not_found(tenants: TenantService) -> None:
+async def test_an_unknown_tenant_is_not_found(tenants: TenantService) -> None:
     with pytest.raises(NotFound):
         await tenants.get("nobody")
+
+
+async def test_what_is_left_out_of_a_change_stays_and_null_removes(stage: Stage, tenants: TenantService) -> None:
+    await stage.session()
+    await tenants.configure(context(), "acme", own(weight=4.0, tier="free", concurrency=2, rate=50.0, fair_users=True))
+    shown = await tenants.configure(context(), "acme", own())
+    assert (shown.weight, shown.tier, shown.limits.concurrency, shown.limits.rate) == (4.0, Tier.FREE, 2, 50.0)
+    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
+    assert entry[b"detail"] == b"nothing changed"
+    shown = await tenants.configure(context(), "acme", own(tier=None, concurrency=None, fair_users=False))
+    assert (shown.weight, shown.tier, shown.limits.concurrency, shown.limits.rate) == (4.0, None, None, 50.0)
+    assert not shown.fair_users

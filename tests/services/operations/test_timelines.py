@@ -39,7 +39,7 @@ def timelines_of(stage: Stage) -> TimelineService:
 async def beat(stage: Stage) -> None:
     """Have the process say what it has in hand now."""
     tenants = [running.claim.tenant_id for running in stage.consumer.running_tasks.values()]
-    await stage.queue.nodes.beat(stage.queue.node, 6000, stage.consumer.meter.read(tenants))
+    await stage.queue.nodes.beat(stage.queue.node, stage.consumer.meter.read(tenants))
 
 
 async def why(stage: Stage, session: Session, task_id: str) -> TaskWait:
@@ -98,7 +98,7 @@ async def test_a_turn_behind_another_one_waits_for_its_session(stage: Stage) -> 
 
 async def test_a_task_of_a_paused_tenant_says_so_and_how_many_are_before_it(stage: Stage) -> None:
     first, second = await stage.session(), await stage.session()
-    await states_of(stage).look("acme", TenantState.PAUSED)
+    await states_of(stage).change_state("acme", TenantState.PAUSED)
     await stage.say(first, "say a")
     told = await why(stage, second, (await stage.say(second, "say b")).task_id)
     assert (told.reason, told.ahead) == (WaitReason.PAUSED, 1)
@@ -117,7 +117,7 @@ async def test_a_task_at_its_tenants_bound_says_so(stage: Stage) -> None:
     await stage.ended(second, accepted)
 
 
-async def test_why_a_strangers_task_waits_is_not_told(stage: Stage) -> None:
+async def test_the_wait_reason_of_another_users_task_is_not_shown(stage: Stage) -> None:
     session = await stage.session()
     accepted = await stage.say(session, "say a")
     with pytest.raises(NotFound):
@@ -149,7 +149,7 @@ async def test_a_process_that_leaves_takes_its_load_with_it(redis_url: str) -> N
         assert await stage.redis.hlen(stage.keys.loads) == 0
 
 
-async def test_what_a_process_of_another_version_says_is_left_out(stage: Stage) -> None:
+async def test_the_load_of_a_process_of_another_version_is_left_out(stage: Stage) -> None:
     await stage.redis.zadd(stage.keys.nodes, {"future": 9e12})
     await stage.redis.hset(stage.keys.loads, "future", '{"unknown": 1}')
     nodes = await stage.queue.nodes.list(6000)

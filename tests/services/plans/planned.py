@@ -31,7 +31,7 @@ class FakePlanAttempt:
     writes_left: int | None = None
     """How many checkpoints are written before the process is lost; None: all."""
     lost_after: bool = False
-    """Whether the last of them is written, though nobody hears of it."""
+    """Whether the last of them is written, though the plan does not hear of it."""
     fenced: bool = False
     delegations: FakeDelegations = field(factory=FakeDelegations)
     kept: dict[str, Any] = field(factory=dict)

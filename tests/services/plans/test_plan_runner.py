@@ -110,7 +110,7 @@ async def test_a_condition_that_is_too_costly_fails_its_call_and_names_the_path(
     assert executor.ended == ["b"]
 
 
-async def test_others_come_in_between_the_conditions_of_a_plan() -> None:
+async def test_other_tasks_run_between_the_conditions_of_a_plan() -> None:
     many: dict[str, Any] = {f"c{number}": step(when={"contains": ["$.input.many", -1]}) for number in range(20)}
     turns = 0
 
@@ -195,7 +195,7 @@ async def test_parameters_are_bounded_with_what_their_references_stand_for() -> 
         await run(a_plan(a=step(parameters={"x": "y" * 600_000}), b=twice), FakeExecutor())
 
 
-async def test_who_was_fenced_out_says_nothing_more() -> None:
+async def test_a_fenced_attempt_tells_nothing_more() -> None:
     with pytest.raises(FencedOut):
         await run(a_plan(a=step(), b=step()), FakeExecutor(), FakePlanAttempt(fenced=True))
 
@@ -224,7 +224,7 @@ async def test_a_call_that_waits_lets_the_rest_run_and_is_asked_again_with_its_a
     assert executor.parameters("c") == {"late": True}
 
 
-async def test_of_several_waits_one_answer_is_enough_to_go_on() -> None:
+async def test_one_of_several_answers_is_enough_to_go_on() -> None:
     plan = a_plan(a=step(), b=step(), c=step("a"))
     executor = FakeExecutor(waits=frozenset({"a", "b"}))
     first = FakePlanAttempt()
@@ -271,7 +271,7 @@ async def test_what_can_t_be_undone_is_left_and_told_and_the_rest_is_undone() ->
     assert attempt.states("b")[-1] is CallState.LEFT
 
 
-async def test_a_plan_that_was_turning_back_goes_on_turning_back(autojump_clock: MockClock) -> None:
+async def test_an_interrupted_compensation_goes_on(autojump_clock: MockClock) -> None:
     plan = a_plan(OnFailure.COMPENSATE, a=step(undo=True), b=step("a", undo=True), c=step("b"))
     first = FakePlanAttempt()
     executor = FakeExecutor(fails={"c": BadGateway("x")}, takes={"undo:a": math.inf})
@@ -285,7 +285,7 @@ async def test_a_plan_that_was_turning_back_goes_on_turning_back(autojump_clock:
     assert isinstance(outcome.error, BadGateway)
 
 
-async def test_a_late_plan_is_undone_and_tells_what_nobody_knows_of(autojump_clock: MockClock) -> None:
+async def test_a_late_plan_is_undone_and_names_calls_of_unknown_outcome(autojump_clock: MockClock) -> None:
     executor = FakeExecutor(takes={"b": math.inf})
     outcome = await run(a_plan(OnFailure.COMPENSATE, a=step(undo=True), b=step("a", undo=True)), executor)
     assert isinstance(outcome, PlanUndone)

@@ -132,7 +132,7 @@ def test_a_plan_ends_the_same_however_often_its_workers_are_lost(story: Story) -
 
 @given(stories())
 @settings(max_examples=200)
-def test_what_was_done_is_undone_or_told_to_be_left(story: Story) -> None:
+def test_completed_calls_are_undone_or_reported_as_left(story: Story) -> None:
     outcome, attempt = end(story, story.crashes)
     kept = {**attempt.checkpoints, **attempt.kept}
     done = [name for name in story.plan.calls if kept.get(name, {}).get("state") == "done"]

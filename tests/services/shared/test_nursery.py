@@ -29,12 +29,12 @@ async def test_one_failure_is_raised_as_itself() -> None:
         await fail_together(BadGateway("Broken."))
 
 
-async def test_of_several_failures_the_one_that_says_most_is_raised() -> None:
+async def test_of_several_failures_the_most_specific_is_raised() -> None:
     with pytest.raises(FencedOut):
         await fail_together(BadGateway("Broken."), FencedOut(), ValueError("a bug"))
 
 
-async def test_a_bug_is_not_hidden_behind_a_service() -> None:
+async def test_a_bug_is_not_hidden_behind_the_fault_of_a_service() -> None:
     with pytest.raises(ValueError, match="a bug"):
         await fail_together(BadGateway("Broken."), ValueError("a bug"))
 

@@ -144,7 +144,7 @@ async def test_a_call_through_the_gateway_keeps_to_its_time(redis_url: str) -> N
             await calls.perform(evolve(call, step=evolve(call.step, timeout_ms=100)))
 
 
-async def test_work_that_is_taken_on_is_waited_for_and_its_answer_is_the_result(redis_url: str) -> None:
+async def test_an_accepted_call_is_waited_for_and_its_answer_is_the_result(redis_url: str) -> None:
     service = Scripted({"payload": {"execution_id": "e-1"}}, 202)
     run = FakePlanAttempt()
     call = planned("workflow_engine", "execute", run, workflow_id="triage", input={"a": 1})
@@ -281,7 +281,7 @@ async def test_an_agent_that_answers_later_is_waited_for(redis_url: str) -> None
     assert len(platform.calls("/execute")) == 1
 
 
-async def test_an_agent_that_nobody_waits_for_any_more_is_told_so(redis_url: str) -> None:
+async def test_an_agent_that_its_plan_no_longer_waits_for_is_cancelled(redis_url: str) -> None:
     platform = Platform()
     begun = trio.Event()
 

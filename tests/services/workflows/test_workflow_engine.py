@@ -18,7 +18,7 @@ async def house(redis_url: str) -> AsyncIterator[House]:
         yield house
 
 
-async def test_a_sequence_runs_and_whoever_waits_gets_its_results(house: House) -> None:
+async def test_a_sequence_runs_and_a_waiting_client_gets_its_results(house: House) -> None:
     asked = {"workflow_id": "arithmetic", "input": {"expression": "12 * 7"}, "mode": "wait"}
     done = await house.call("POST", "workflow.execute", asked)
     assert (done.status, done.json["type"]) == (200, {"domain": "workflow", "action": "results"})

@@ -90,7 +90,7 @@ async def test_a_plan_is_told_all_its_faults_at_once(house: House) -> None:
     assert "$.data.plan.calls.d.parameters.query" in refused.paths
 
 
-async def test_a_workflow_is_taken_in_while_nobody_can_tell_whether_it_is_there(house: House) -> None:
+async def test_a_workflow_is_accepted_while_the_engine_can_not_be_asked_for_it(house: House) -> None:
     for kind in (InjectedFaultKind.ERROR, InjectedFaultKind.HANG, InjectedFaultKind.GARBAGE):
         house.sandbox.faults.clear()
         house.sandbox.faults.add(InjectedFault(kind, "workflow_engine", "definition", status=503))
@@ -147,9 +147,7 @@ async def test_each_route_needs_its_permission(house: House) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "ORCH_AUTH_003"), route
 
 
-async def test_what_others_write_into_the_queue_is_refused_where_it_is_no_workflow(
-    house: House, redis_url: str
-) -> None:
+async def test_a_foreign_entry_that_is_no_workflow_is_refused(house: House, redis_url: str) -> None:
     keys = Keys()
     payloads: list[Any] = [
         {"plan": [1]},
@@ -196,7 +194,7 @@ async def test_a_plan_does_nothing_that_its_user_may_not_do(house: House) -> Non
     assert (await house.call("GET", "task.list")).data["items"] == []
 
 
-async def test_a_plan_acts_for_nobody_but_its_user(house: House) -> None:
+async def test_a_plan_acts_only_for_its_user(house: House) -> None:
     begin = {"service": "conversation", "operation": "create", "parameters": {"user_id": "bob", "agent_id": "echo"}}
     reply = await house.call("POST", "workflow.execute", {"plan": {"calls": {"begin": begin}}, "mode": "wait"})
     assert reply.fault == (404, "ORCH_NOTF_001")

@@ -22,7 +22,7 @@ def test_the_result_of_a_call_is_found_whatever_its_name_is(name: str) -> None:
 
 
 @given(NAMES)
-def test_what_the_engine_of_plans_notes_is_no_result_whatever_its_calls_are_named(name: str) -> None:
+def test_notes_of_the_plan_engine_are_no_results_whatever_the_calls_are_named(name: str) -> None:
     noted = [UNDO, UNDO + name, WAIT + name, ANSWER + name, WAIT + UNDO + name, f"{name}.agent_version"]
     noted += [f"{UNDO}{name}.streamed", f"{ANSWER}{name}.call-1"]
     assert not any(is_result(one) for one in noted)

@@ -63,7 +63,7 @@ async def test_tools_and_agents_run_and_a_repeated_step_gets_the_first_answer(en
     assert {"step:sum", "step:sum:2", "step:say"} <= {*task["checkpoints"]}
 
 
-async def test_no_step_is_taken_for_a_visit_of_another(engine: Engine) -> None:
+async def test_a_step_is_never_confused_with_a_visit_of_another(engine: Engine) -> None:
     results: dict[tuple[str, int], int] = {}
     for step_id, visit in (("a", 1), ("a", 2), ("a:2", 1), ("a:2", 2), ("a:2:1", 1), ("a:2:2", 1)):
         expression = f"{len(results)} + 0"

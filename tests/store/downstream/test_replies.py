@@ -29,7 +29,7 @@ from orchestrator.models.downstream.operation import Operation
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.background_loops import BackgroundLoops, Loop
 from orchestrator.store.downstream import replies as replies_module
-from orchestrator.store.downstream.replies import ReplyDesk
+from orchestrator.store.downstream.replies import RedisRequestQueues
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.calls import call_context
@@ -45,7 +45,7 @@ class House:
     """A desk, the transport of a service, and the service's own side."""
 
     redis: Redis
-    desk: ReplyDesk
+    desk: RedisRequestQueues
     transport: QueueTransport
     dropped: list[None]
 
@@ -78,7 +78,7 @@ class House:
 async def house(redis_url: str, timeout: float = 5.0) -> AsyncIterator[House]:
     dropped: list[None] = []
     async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
-        desk = ReplyDesk(redis, Keys(), "n1", lambda: dropped.append(None))
+        desk = RedisRequestQueues(redis, Keys(), "n1", lambda: dropped.append(None))
         await BackgroundLoops().start(nursery, Loop("replies", desk.run))
         transport = QueueTransport("tool_registry", ServiceSettings(timeout=timeout), desk)
         yield House(redis, desk, transport, dropped)
@@ -170,7 +170,7 @@ async def test_an_answer_may_come_in_parts(redis_url: str) -> None:
     assert (await answered(redis_url, b'{"payload": ', b'{"a": 1}', b"}")).fields == {"payload": {"a": 1}}
 
 
-async def test_work_that_was_put_off_is_marked(redis_url: str) -> None:
+async def test_work_accepted_for_later_is_marked(redis_url: str) -> None:
     assert (await answered(redis_url, {"payload": {}}, status=202)).accepted
     assert not (await answered(redis_url, {"payload": {}})).accepted
 
@@ -196,7 +196,7 @@ async def test_each_status_becomes_its_error_as_over_http(
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
-async def test_nonsense_is_never_taken_for_an_answer(redis_url: str, body: bytes) -> None:
+async def test_a_malformed_body_is_never_taken_for_an_answer(redis_url: str, body: bytes) -> None:
     assert isinstance(await answered(redis_url, body), BadGateway)
 
 
@@ -261,7 +261,7 @@ async def read_all(pieces: Pieces) -> None:
         pass
 
 
-async def test_a_reader_that_is_too_slow_loses_the_stream_and_nobody_else(
+async def test_a_reader_that_is_too_slow_loses_its_stream_alone(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replies_module, "_INBOX_BYTES", 100)
@@ -281,7 +281,7 @@ async def test_a_reader_that_is_too_slow_loses_the_stream_and_nobody_else(
 
 
 @pytest.mark.parametrize("how", ["cancelled", "late"])
-async def test_who_waits_no_longer_takes_the_request_back(redis_url: str, how: str) -> None:
+async def test_a_caller_that_gives_up_withdraws_its_request(redis_url: str, how: str) -> None:
     async with house(redis_url) as here, here.redis.subscriber() as subscriber:
         await subscriber.subscribe("tool_registry:cancel")
         if how == "cancelled":
@@ -320,7 +320,7 @@ async def test_a_full_queue_takes_no_more_and_loses_nothing(redis_url: str, monk
         nursery.cancel_scope.cancel()
 
 
-async def test_a_full_queue_clears_what_nobody_waits_for(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_queue_drops_expired_requests(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies_module, "QUEUE_LENGTH", 2)
     async with house(redis_url) as here, trio.open_nursery() as nursery:
         for _ in range(2):
@@ -352,7 +352,7 @@ async def succeeds(here: House) -> bool:
     return True
 
 
-async def test_a_service_is_asked_for_its_health_in_nobodys_name(redis_url: str) -> None:
+async def test_a_health_check_has_no_tenant(redis_url: str) -> None:
     queue = f"tool_registry:tasks:{queue_transport.HEALTH_TENANT}"
     async with house(redis_url) as here, trio.open_nursery() as nursery:
         nursery.start_soon(here.transport.probe, call_context())

@@ -56,7 +56,7 @@ async def offsets(follower: Follower, until: int) -> list[int]:
     return seen
 
 
-async def until_nobody_follows(log: LogWriter) -> None:
+async def until_unfollowed(log: LogWriter) -> None:
     await eventually("nothing follows", log.followers, lambda count: count == 0)
 
 
@@ -130,7 +130,7 @@ async def test_an_unknown_session_is_not_found_and_leaves_no_subscription(rig: R
     with pytest.raises(NotFound):
         async with rig.hub.follow("acme", "unknown"):
             pass
-    await until_nobody_follows(LogWriter(rig.redis, session_id="unknown"))
+    await until_unfollowed(LogWriter(rig.redis, session_id="unknown"))
 
 
 async def test_what_was_never_published_is_read_from_the_log(rig: Rig) -> None:
@@ -155,7 +155,7 @@ async def test_what_is_published_twice_comes_once(rig: Rig) -> None:
         assert await offsets(follower, 2) == [1, 2]
 
 
-async def test_a_slow_reader_overflows_and_delays_nobody(rig: Rig) -> None:
+async def test_a_slow_reader_overflows_and_delays_no_other(rig: Rig) -> None:
     told: list[bool] = []
     async with (
         rig.hub.follow("acme", "s1", capacity=8, on_overflow=lambda: told.append(True)) as slow,
@@ -215,7 +215,7 @@ async def test_followers_share_a_subscription_and_the_last_one_ends_it(rig: Rig)
             assert await rig.log.followers() == 1
         await rig.log.chunk(1)
         assert await offsets(one, 1) == [1]
-    await until_nobody_follows(rig.log)
+    await until_unfollowed(rig.log)
 
 
 async def test_a_cancelled_follower_leaves_no_subscription(rig: Rig) -> None:
@@ -231,7 +231,7 @@ async def test_a_cancelled_follower_leaves_no_subscription(rig: Rig) -> None:
             nursery.start_soon(follow)
         await following.wait()
         nursery.cancel_scope.cancel()
-    await until_nobody_follows(rig.log)
+    await until_unfollowed(rig.log)
     async with rig.hub.follow("acme", "s1") as follower:
         await rig.log.chunk(1)
         assert await offsets(follower, 1) == [1]
@@ -247,7 +247,7 @@ async def test_followers_that_come_and_go_at_once_get_their_events(rig: Rig) -> 
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(come_and_go)
-    await until_nobody_follows(rig.log)
+    await until_unfollowed(rig.log)
 
 
 async def test_following_goes_on_after_redis_was_restarted(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ async def test_following_goes_on_after_redis_was_restarted(tmp_path: Path) -> No
             assert await offsets(one, 3) == [3]
 
 
-async def test_when_the_pump_stops_followers_get_what_is_in_the_log_and_then_the_end(redis_url: str) -> None:
+async def test_when_the_hub_stops_followers_get_what_is_in_the_log_and_then_the_end(redis_url: str) -> None:
     async with open_redis(redis_url) as redis, trio.open_nursery() as nursery:
         hub = EventHub(redis, Keys(), EventLog(redis, Keys()))
         pumping = trio.CancelScope()

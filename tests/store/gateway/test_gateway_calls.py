@@ -96,21 +96,21 @@ async def test_budgets_and_ledger_agree_with_what_was_done(books: Books, seed: i
     assert totals.unsettled_tokens == books.unsettled
 
 
-async def test_doubts_are_taken_when_their_lease_is_over_and_by_one_alone(books: Books) -> None:
+async def test_calls_in_doubt_are_taken_after_their_lease_by_one_process(books: Books) -> None:
     await books.reserve(Random(1))
     ((call_id, call),) = books.open.items()
-    none, wait_ms = await books.calls.take_doubts("acme", 10, 60_000)
+    none, wait_ms = await books.calls.take_in_doubt("acme", 10, 60_000)
     assert none == []
     assert 2000 < (wait_ms or 0) <= 3000
-    await books.calls.doubt("acme", call_id, 0)
+    await books.calls.put_in_doubt("acme", call_id, 0)
     tenants, moment, _ = await books.calls.take_tenants(10, 60_000)
     assert tenants == ["acme"]
-    (doubt,), _ = await books.calls.take_doubts("acme", 10, 60_000)
+    (doubt,), _ = await books.calls.take_in_doubt("acme", 10, 60_000)
     assert (doubt.call, doubt.looks) == (call, 1)
-    assert (await books.calls.take_doubts("acme", 10, 60_000))[0] == []
+    assert (await books.calls.take_in_doubt("acme", 10, 60_000))[0] == []
     assert (await books.calls.take_tenants(10, 60_000))[0] == []
     await books.calls.release(call)
-    assert await books.calls.take_doubts("acme", 10, 60_000) == ([], None)
+    assert await books.calls.take_in_doubt("acme", 10, 60_000) == ([], None)
     await books.calls.drop("acme", moment)
     assert await books.redis.zcard(Keys().doubts) == 0
 

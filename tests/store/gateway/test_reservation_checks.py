@@ -1,4 +1,4 @@
-"""What the audit finds and mends of the reservations of the gateway."""
+"""What the consistency check finds and repairs of the reservations of the gateway."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -61,9 +61,9 @@ class House:
         return day
 
     async def doubts(self) -> list[InDoubtCall]:
-        """What somebody may take now."""
+        """What a process may take now."""
         tenants, _, _ = await self.calls.take_tenants(10, 1000)
-        return (await self.calls.take_doubts("acme", 10, 1000))[0] if "acme" in tenants else []
+        return (await self.calls.take_in_doubt("acme", 10, 1000))[0] if "acme" in tenants else []
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def test_a_reservation_without_record_is_given_back(house: House) -> None:
     assert await house.redis.zrange(KEYS.calls("acme"), 0, -1) == [kept.call_id.encode()]
 
 
-async def test_a_call_that_nobody_would_ask_for_again_is_asked_for_again_and_its_sum_is_right(house: House) -> None:
+async def test_a_call_missing_from_the_index_is_put_back_and_its_sum_is_right(house: House) -> None:
     call = await house.reserve(100)
     await house.redis.delete(KEYS.calls("acme"), KEYS.doubts)
     await house.reserve(7)
@@ -138,14 +138,14 @@ async def test_a_call_that_nobody_would_ask_for_again_is_asked_for_again_and_its
     assert await house.redis.pttl(KEYS.calls("acme")) > 3_600_000
 
 
-async def test_a_tenant_that_is_not_looked_after_is_looked_after_at_once(house: House) -> None:
+async def test_a_tenant_missing_from_the_index_of_doubts_is_put_back(house: House) -> None:
     await house.reserve()
     await house.redis.delete(KEYS.doubts)
     assert await house.repaired() == [(ViolationKind.NOT_DOUBTED, True)]
     assert (await house.calls.take_tenants(10, 1000))[0] == ["acme"]
 
 
-async def test_a_doubt_that_no_process_takes_is_told_to_a_person(house: House) -> None:
+async def test_a_call_in_doubt_that_no_process_takes_is_left_to_an_operator(house: House) -> None:
     call = await house.reserve()
     moment = round(datetime.now(UTC).timestamp() * 1000) - 400_000
     await house.redis.zadd(KEYS.calls("acme"), {call.call_id: moment})
@@ -153,7 +153,7 @@ async def test_a_doubt_that_no_process_takes_is_told_to_a_person(house: House) -
     assert await house.repaired() == [(ViolationKind.DOUBT_LEFT, False)]
 
 
-async def test_what_was_found_of_a_sum_is_mended_only_if_it_is_still_as_large(house: House) -> None:
+async def test_a_sum_is_repaired_only_if_it_has_not_changed(house: House) -> None:
     await house.reserve(100)
     await house.shift(40)
     seen = await house.audit()

@@ -101,7 +101,7 @@ async def test_tiny_costs_are_not_rounded_away(books: Books) -> None:
     assert (await books.ledger.read("acme", today(), today(), UsageGroup.DAY)).totals.cost == 1e-7
 
 
-async def test_many_at_once_lose_nothing(books: Books) -> None:
+async def test_concurrent_settlements_lose_nothing(books: Books) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(100):
             nursery.start_soon(books.spend, spent())

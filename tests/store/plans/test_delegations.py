@@ -1,4 +1,4 @@
-"""Waiting for answers: whenever they come, once, from whoever has the token, and to nobody's loss."""
+"""Waits for answers: each answer is taken once, from the holder of the token, and never lost."""
 
 from collections.abc import AsyncIterator
 
@@ -11,7 +11,6 @@ from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait, WaitKind
 from orchestrator.store.keys import Keys
-from orchestrator.store.tasks.claims import Silence
 from orchestrator.store.tasks.plain_tasks import TaskEnd
 from tests.store.desk import DONE, Desk, a_task, a_wait, open_desk
 from tests.support.eventually import redis_clock_passes
@@ -54,7 +53,7 @@ async def test_the_first_answer_counts(desk: Desk) -> None:
     assert await desk.idle()
 
 
-async def test_only_the_token_of_the_task_is_heard(desk: Desk) -> None:
+async def test_only_the_token_of_the_task_is_accepted(desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim)
     await desk.park(claim)
@@ -107,7 +106,7 @@ async def test_a_worker_that_was_lost_leaves_the_call_to_the_next_attempt(desk: 
     claim = await desk.begin()
     await desk.register(claim)
     await desk.delegations.note_sent(claim, "a", "x1")
-    (again,), _, _ = await desk.tasks.take_over("node-2", 10, Silence("acme", 0))
+    (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, gone="node-1")
     with pytest.raises(FencedOut):
         await desk.park(claim)
     with pytest.raises(FencedOut):
@@ -121,7 +120,7 @@ async def test_a_call_that_may_not_have_arrived_is_sent_again_and_either_token_i
     for presented in ("t", "u"):
         claim = await desk.begin()
         await desk.register(claim)
-        (again,), _, _ = await desk.tasks.take_over("node-2", 10, Silence("acme", 0))
+        (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, gone="node-1")
         assert await desk.register(again, presented="u")
         await desk.park(again)
         assert await desk.answer(again, presented) is Taken.TAKEN
@@ -132,7 +131,7 @@ async def test_the_answer_of_a_lost_worker_is_there_for_the_next_attempt(desk: D
     claim = await desk.begin()
     await desk.register(claim)
     assert await desk.answer(claim) is Taken.TAKEN
-    (again,), _, _ = await desk.tasks.take_over("node-2", 10, Silence("acme", 0))
+    (again,), _, _ = await desk.tasks.take_over("acme", "node-2", 10, gone="node-1")
     assert await desk.register(again, presented="u") is False
     assert "answer:a" in again.checkpoints()
 
@@ -188,7 +187,7 @@ async def test_a_task_that_was_asked_to_stop_is_not_put_aside(desk: Desk) -> Non
     assert (await desk.claim()).cancel_reason == "cancelled"
 
 
-async def test_a_task_that_ends_before_its_service_leaves_word_for_it(desk: Desk) -> None:
+async def test_a_task_that_ends_before_its_service_leaves_a_cancel_for_it(desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim)
     undo = a_task(type=MessageType("delegation", "cancel"), payload={"task_id": claim.task_id}, priority=1)
@@ -201,7 +200,7 @@ async def test_a_task_that_ends_before_its_service_leaves_word_for_it(desk: Desk
     assert (delegation.service, delegation.execution_id, delegation.ended) == ("workflow_engine", "x1", False)
 
 
-async def test_a_task_whose_services_have_answered_leaves_no_word(desk: Desk) -> None:
+async def test_a_task_whose_services_have_answered_leaves_no_cancel(desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim)
     await desk.delegations.note_sent(claim, "a", "x1", a_task())

@@ -1,4 +1,4 @@
-"""What the record and the log of a workflow's task hold, whoever ends it."""
+"""What the record and the log of a workflow's task hold, however it ends."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -113,7 +113,7 @@ async def test_an_end_without_a_worker_is_told_with_how_far_it_was(shelf: Shelf,
     assert (last.current_step, last.status_message) == (None, 'say "%1" to @task')
 
 
-async def test_a_workflow_that_nobody_starts_in_time_fails_and_its_followers_hear_of_it(shelf: Shelf) -> None:
+async def test_a_workflow_not_started_in_time_fails_and_its_followers_are_told(shelf: Shelf) -> None:
     message = a_message(workflow_id="w")
     await shelf.admit(message)
     given_up, _ = await eventually(
@@ -130,7 +130,7 @@ async def test_a_workflow_that_nobody_starts_in_time_fails_and_its_followers_hea
     assert await shelf.redis.xlen(shelf.generic.keys.dead_letters("acme")) == 1
 
 
-async def test_what_is_told_from_outside_counts_until_the_end(shelf: Shelf) -> None:
+async def test_notes_from_outside_the_worker_count_until_the_end(shelf: Shelf) -> None:
     message = a_message(workflow_id="w")
     await shelf.admit(message)
     assert not await shelf.workflows.tell("acme", "unknown", Note({"a": b"1"}))

@@ -92,7 +92,7 @@ async def test_a_user_logs_in_and_is_held_to_its_rights(redis_server: RedisLaunc
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "unix://", "localhost:6379"])
-async def test_an_address_that_is_none_is_refused(url: str) -> None:
+async def test_a_malformed_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"unix|scheme"):
         async with open_redis(url):
             pytest.fail("it connected")

@@ -37,7 +37,7 @@ async def away(redis: Redis | Dedicated, *command: object) -> RedisAway:
     return caught.value
 
 
-async def test_a_server_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+async def test_a_missing_server_fails_at_once(tmp_path: Path) -> None:
     with pytest.raises(RedisAway) as caught:
         async with open_redis(f"unix://{tmp_path}/nobody.sock"):
             pytest.fail("it connected")
@@ -121,13 +121,13 @@ async def test_a_command_waits_for_the_server_no_longer_than_it_may(server: Redi
 
 
 async def test_a_server_that_hangs_is_given_up(server: RedisServer) -> None:
-    async with open_redis(server.url, command_timeout=0.2, connect_timeout=0.2, reconnect_wait=0.3) as redis:
+    async with open_redis(server.url, command_timeout=0.5, connect_timeout=0.5, reconnect_wait=0.6) as redis:
         await redis.ping()
         os.kill(server.pid, signal.SIGSTOP)
         try:
             fault = await away(redis, "PING")
             assert fault.sent
-            assert "no reply within 0.2 s" in fault.reason
+            assert "no reply within 0.5 s" in fault.reason
             assert not (await away(redis, "PING")).sent
         finally:
             os.kill(server.pid, signal.SIGCONT)
@@ -142,10 +142,10 @@ async def test_a_server_that_hangs_is_given_up(server: RedisServer) -> None:
 
 
 async def test_an_idle_connection_does_not_run_out_of_time(redis_url: str) -> None:
-    async with open_redis(redis_url, command_timeout=0.05) as redis:
-        for _ in range(4):
+    async with open_redis(redis_url, command_timeout=0.2) as redis:
+        for _ in range(2):
             await redis.ping()
-            await trio.sleep(0.06)
+            await trio.sleep(0.25)
         assert redis.counters.reconnects == 0
 
 
@@ -163,7 +163,7 @@ async def test_a_process_that_was_busy_does_not_blame_the_server(redis_url: str)
 @pytest.mark.parametrize(
     "nonsense", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+OK\r\n", b"$-7\r\n", b"\x00" * 100, b"%1\r\n*0\r\n+\r\n"]
 )
-async def test_a_peer_that_talks_nonsense_is_left(gate: Gate, nonsense: bytes) -> None:
+async def test_a_peer_with_malformed_replies_is_left(gate: Gate, nonsense: bytes) -> None:
     async with open_redis(gate.url) as redis:
         await redis.set("key", "value")
         await gate.say(nonsense)

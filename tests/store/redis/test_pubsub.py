@@ -10,7 +10,7 @@ import trio.testing
 
 from orchestrator.store.redis.connection import RECONNECTED, Message, Redis, RedisAway, Subscriber, open_redis
 from tests.store.redis.gate import Gate, open_gate
-from tests.support.eventually import PATIENCE
+from tests.support.eventually import PATIENCE, eventually
 
 
 @asynccontextmanager
@@ -36,7 +36,7 @@ async def test_messages_come_in_order_from_what_is_followed(redis_url: str) -> N
         assert await anext(subscriber) == Message(b"b", b"\xff")
 
 
-async def test_what_is_left_is_confirmed_and_silent(redis_url: str) -> None:
+async def test_a_channel_that_is_left_is_confirmed_and_silent(redis_url: str) -> None:
     async with following(redis_url, "a", "b") as (redis, subscriber):
         await subscriber.unsubscribe("a", "never followed")
         assert await redis.publish("a", "no") == 0
@@ -94,6 +94,20 @@ async def test_a_subscription_does_not_wait_for_ever_for_a_server_that_is_away(r
         with trio.fail_after(PATIENCE):
             assert await anext(subscriber) is RECONNECTED
             assert await redis.pubsub_channels() == [b"a"]
+
+
+async def test_the_first_connection_may_take_longer_than_a_later_one(redis_url: str, tmp_path: Path) -> None:
+    async with (
+        open_gate(redis_url, tmp_path) as gate,
+        open_redis(gate.url, reconnect_wait=0.01) as redis,
+        open_redis(redis_url) as direct,
+    ):
+        gate.hold()
+        async with redis.subscriber() as subscriber, trio.open_nursery() as nursery:
+            nursery.start_soon(subscriber.subscribe, "a")
+            await trio.sleep(0.1)  # ten times as long as a later one may take
+            gate.let_go()
+            await eventually("the channel is followed", direct.pubsub_channels, lambda found: found == [b"a"])
 
 
 async def test_a_full_buffer_is_dropped_for_one_marker(redis_url: str) -> None:

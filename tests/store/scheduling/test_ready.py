@@ -1,4 +1,4 @@
-"""Who has work: said once for many, and never less than once after the work came in."""
+"""Tenants with work: marked once for many callers, and never before the work is there."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -48,7 +48,7 @@ async def ready_of(redis: Redis) -> list[bytes]:
     return names
 
 
-async def test_many_marks_at_once_are_one_and_one_that_follows_it(redis: Redis) -> None:
+async def test_concurrent_marks_become_one_and_one_that_follows_it(redis: Redis) -> None:
     gate, ready = gated(redis)
     async with trio.open_nursery() as nursery:
         for _ in range(10):
@@ -82,7 +82,7 @@ async def test_tenants_do_not_wait_for_each_others_marks(redis: Redis) -> None:
     assert sorted(await ready_of(redis)) == [b"acme", b"globex"]
 
 
-async def test_who_relied_on_a_mark_that_failed_marks_itself(redis: Redis) -> None:
+async def test_a_caller_that_relied_on_a_failed_mark_marks_again(redis: Redis) -> None:
     gate, ready = gated(redis)
     gate.failures = 2
     failed = 0
@@ -103,7 +103,7 @@ async def test_who_relied_on_a_mark_that_failed_marks_itself(redis: Redis) -> No
     assert await ready_of(redis) == [b"acme"]
 
 
-async def test_who_relied_on_a_mark_that_was_cancelled_marks_itself(redis: Redis) -> None:
+async def test_a_caller_that_relied_on_a_cancelled_mark_marks_again(redis: Redis) -> None:
     gate, ready = gated(redis)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ready.mark, "acme")

@@ -33,7 +33,7 @@ async def test_work_moments_and_sessions_in_use_are_seen(surveys: TenantSurveys,
     async with open_desk(redis_url) as desk:
         for _ in range(2):
             await desk.generic.admit(a_task(), lane=Lane.NORMAL, event=("x.y", b"{}"), bounds=BOUNDS)
-    await TenantStates(redis, keys, 1000).look("acme", TenantState.DRAINING)
+    await TenantStates(redis, keys, 1000).change_state("acme", TenantState.DRAINING)
     survey = await surveys.look("acme", used_within_ms=HOUR_MS)
     assert (survey.sessions, survey.due_ms, survey.draining) == (1, [1000, 3000], True)
     assert survey.depth == 2

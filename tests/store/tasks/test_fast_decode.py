@@ -1,4 +1,4 @@
-"""The quick reader takes nothing that the strict one refuses, and makes the same of what it takes."""
+"""The fast decoder reads nothing that the strict one refuses, and reads the same as that one."""
 
 from typing import Any
 

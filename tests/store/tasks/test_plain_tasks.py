@@ -1,4 +1,4 @@
-"""Tasks that are no turns: admitted whole or not at all, ended once, each with an event log of its own."""
+"""Plain tasks: admitted whole or not at all, ended once, each with an event log of its own."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -193,7 +193,7 @@ async def test_a_tasks_session_is_noted_and_its_turns_stay_as_they_are(shelf: Sh
     assert not await shelf.redis.exists(shelf.generic.keys.session("acme", "session-1"))
 
 
-async def test_a_zombie_ends_nothing(shelf: Shelf) -> None:
+async def test_a_fenced_attempt_ends_nothing(shelf: Shelf) -> None:
     await shelf.admit(a_task())
     zombie = await shelf.claim()
     await shelf.tasks.hand_back(zombie)
@@ -224,7 +224,7 @@ async def test_a_task_that_starts_over_says_so_in_its_own_log(shelf: Shelf) -> N
     assert (await shelf.events(message.task_id))[-1] == (2, "workflow.status_update", b"again")
 
 
-async def test_what_failed_for_good_is_among_the_dead_letters(shelf: Shelf) -> None:
+async def test_a_permanent_failure_is_a_dead_letter(shelf: Shelf) -> None:
     message = a_task()
     await shelf.admit(message)
     await shelf.finish(await shelf.claim(), TaskEnd(TaskStatus.FAILED, error=b'{"code":"x"}', dead_letter=True))

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable
 
 from attrs import define, field, frozen
 
+from orchestrator.codec import unstructure
 from orchestrator.errors import NotFound, OrchestratorError
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.limits import RateState
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.events.events import ToolResult
+from orchestrator.models.events.events import Snapshot, ToolResult
 from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
@@ -21,6 +22,7 @@ from orchestrator.models.sessions.chat import (
     MessageStatus,
     Speaker,
 )
+from orchestrator.models.sessions.session import Session
 from orchestrator.services.chat.messages import Admitted
 from tests.support.recorders.sessions import NOW, SessionRecorder
 
@@ -95,6 +97,12 @@ class TranscriptRecorder:
     """Knows of one message in every session."""
 
     sessions: SessionRecorder
+    streamed: str = ""
+    """What the running turn has said."""
+    waits: frozenset[str] = frozenset()
+    """What the running turn waits for."""
+    begins: int | None = None
+    """Where the events of the running turn begin."""
     messages: list[HistoryMessage] = field(factory=lambda: [HistoryMessage("m0", Speaker.USER, "hello", NOW)])
 
     async def history(
@@ -105,6 +113,13 @@ class TranscriptRecorder:
 
     async def recent(self, tenant_id: str, session_id: str, limit: int) -> list[HistoryMessage]:
         return self.messages[:limit]
+
+    async def snapshot(self, session: Session) -> tuple[Snapshot, frozenset[str]]:
+        said = [unstructure(message) for message in self.messages]
+        return Snapshot(said, session.active_task_id, self.streamed), self.waits
+
+    async def turn_begins(self, session: Session) -> int | None:
+        return self.begins
 
     async def summary(self, ctx: RequestContext, session_id: str) -> ChatSummary:
         await self.sessions.get(ctx, session_id)

@@ -1,4 +1,4 @@
-"""What services tell, taken by a list; and runs of tools that never end."""
+"""Updates of services, kept in a list; and runs of tools that never end."""
 
 from typing import Any
 

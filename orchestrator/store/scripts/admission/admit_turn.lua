@@ -18,6 +18,7 @@
 --!include common/tenant
 --!include common/events
 --!include sessions/sessions
+--!include sessions/messages
 --!include tasks/entries
 --!include common/gcra
 --!include common/limits
@@ -48,7 +49,7 @@ end
 if moment and (moment <= NOW or moment > NOW + FARTHEST_MS) then return {'moment'} end
 
 local session = session_key(session_id)
-local state, owner, expires_at = unpack(redis.call('HMGET', session, 'state', 'user_id', 'expires_at'))
+local state, owner, expires_at, log_from = unpack(redis.call('HMGET', session, 'state', 'user_id', 'expires_at', 'offset'))
 if not state or (owner ~= user and not sees_all) then return {'unknown'} end
 if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return {'closed', state} end
 if expires_at and tonumber(expires_at) <= NOW then return {'closed', 'expired'} end
@@ -62,7 +63,8 @@ local user_tat
 user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
 if not user_tat then return {'rate', wait} end
 
-if redis.call('EXISTS', message_key(message_id)) == 1 then return {'reused'} end
+local message_record, has_message = place_of_message(message_id, user)
+if has_message then return {'reused'} end
 local waiting = redis.call('LLEN', session .. ':turns')
 if waiting >= session_queue_length then return {'full', 'session'} end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
@@ -75,7 +77,8 @@ gcra_write(tenant_rate_key, tenant_tat)
 gcra_write(user_rate_key, user_tat)
 local record = {'task_id', task_id, 'message', message, 'status', 'pending', 'attempt', 0, 'lane', lane,
   'priority', priority, 'type', kind, 'created_at', NOW, 'session_id', session_id, 'message_id', message_id,
-  'user_id', user, 'correlation_id', correlation, 'steps', with_step(nil, 'accepted', 0, nil, kind)}
+  'user_id', user, 'correlation_id', correlation, 'log_from', log_from or 0,
+  'steps', with_step(nil, 'accepted', 0, nil, kind)}
 local function note(name, value)
   record[#record + 1] = name
   record[#record + 1] = value
@@ -89,8 +92,7 @@ if has_deduplication_key then
 end
 redis.call('ZADD', INDEX, NOW, task_id)
 trace_task(task_id, correlation)
-redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
-redis.call('EXPIRE', message_key(message_id), retain_seconds)
+note_message(message_record, user, session_id, task_id, retain_seconds)
 redis.call('HSET', request, 'digest', digest, 'answer', answer)
 redis.call('EXPIRE', request, idempotency_seconds)
 redis.call('HINCRBY', session, 'message_count', 1)

@@ -5,20 +5,23 @@
 --       8 seconds that records are kept, 9 body of chat.status_update, 10 body of session.state_update,
 --       11 default of queue_length, or '' where it counts already, 12 moment (ms) at which it is due, or '',
 --       13 lane and 14 entry that stood for it without a record, or '', 15 turns that may wait in its session, or '',
---       16… field, value of the record
+--       16 task that it replays, or '', 17 the task that must have replayed that one last: '' for none, '*' for any,
+--       18 ms in which it must be started, or '', 19… field, value of the record
 -- Returns: {'ok', 1 if it is claimable}, {'known'}, {'unknown'} or {'closed', state} of its session, {'tenant', state},
---       {'full', 'session' | 'tenant'}; where it is refused nothing has changed
+--       {'full', 'session' | 'tenant'}, {'replayed', the task that replayed it last}; where it is refused nothing has changed
 -- Complexity: O(fields)
 --!include common/tenant
 --!include common/events
 --!include sessions/sessions
+--!include sessions/messages
 --!include tasks/queue
 --!include common/limits
 --!include tasks/depth
 local task_id, session_id, message_id, user, correlation = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local retain_seconds, queued_body, state_body, queue_length_default = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local due, external_lane, external_entry, session_queue_length = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local FIRST_FIELD = 16
+local replay_of, last_replay, expire_ms = ARGV[16], ARGV[17], ARGV[18]
+local FIRST_FIELD = 19
 
 local session, task = session_key(session_id), task_key(task_id)
 local state, active
@@ -27,6 +30,10 @@ local function refusal()
   -- An entry of a lane was accepted before the drain.
   if external_entry == '' and (intake == 'draining' or intake == 'drained') then return {'tenant', intake} end
   if redis.call('EXISTS', task) == 1 then return {'known'} end
+  if replay_of ~= '' and last_replay ~= '*' then
+    local mark = redis.call('HGET', task_key(replay_of), 'replayed_as')
+    if (mark or '') ~= last_replay then return {'replayed', mark or ''} end
+  end
   if session_id ~= '' then
     state, active = unpack(redis.call('HMGET', session, 'state', 'active_task_id'))
     if not state then return {'unknown'} end
@@ -47,8 +54,12 @@ if external_entry ~= '' then
   if redis.call('XDEL', lane_key(external_lane), external_entry) == 0 then return {'known'} end
   redis.pcall('XACK', lane_key(external_lane), GROUP, external_entry)
 end
+if replay_of ~= '' and redis.call('EXISTS', task_key(replay_of)) == 1 then
+  redis.call('HSET', task_key(replay_of), 'replayed_as', task_id)
+end
 redis.call('HSET', task, 'task_id', task_id, 'status', 'pending', 'attempt', 0, 'created_at', NOW, 'user_id', user,
   'correlation_id', correlation, unpack(ARGV, FIRST_FIELD))
+if expire_ms ~= '' then redis.call('HSET', task, 'expires_at', NOW + expire_ms) end
 redis.call('ZADD', INDEX, redis.call('HGET', task, 'created_at'), task_id)
 trace(task_id, correlation, 0, 'accepted', nil, redis.call('HGET', task, 'type'))
 if session_id == '' then
@@ -62,8 +73,7 @@ end
 redis.call('HSET', task, 'session_id', session_id)
 if message_id ~= '' then
   redis.call('HSET', task, 'message_id', message_id)
-  redis.call('HSET', message_key(message_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
-  redis.call('EXPIRE', message_key(message_id), retain_seconds)
+  note_message(place_of_message(message_id, user), user, session_id, task_id, retain_seconds)
 end
 if due ~= '' and redis.call('HGET', task, 'status') == 'pending' then
   -- A turn for later takes its place in the session only at its moment.

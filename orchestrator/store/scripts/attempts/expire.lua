@@ -38,9 +38,25 @@ local function fail(task_id)
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', 0, 'at', NOW)
   if conclude(task_id, 'failed', retain_seconds) == 1 then more = 1 end
   if not session_id then return nil end
-  append_event(session_id, 'system.error', filled(trouble_template))
-  append_event(session_id, 'chat.status_update', filled(status_template))
+  isolate(append_event, session_id, 'system.error', filled(trouble_template))
+  isolate(append_event, session_id, 'chat.status_update', filled(status_template))
   return session_id, correlation, filled(state_template)
+end
+
+local function look_at(entry, fields)
+  local task_id = fields[1] == 'task_id' and fields[2]
+  if task_id and redis.call('HGET', task_key(task_id), 'entry') == entry and is_over(task_id) then
+    local session_id, correlation, state_body = fail(task_id)
+    -- The session's next turns have waited nearly as long: those that are over fail with it.
+    local turns = session_id and session_key(session_id) .. ':turns'
+    local following = session_id and redis.call('LINDEX', turns, 0)
+    while following and is_over(following) do
+      redis.call('LPOP', turns)
+      fail(following)
+      following = redis.call('LINDEX', turns, 0)
+    end
+    if session_id and end_turn(session_id, task_id, 'ERROR', 'expired', correlation, state_body, 0) == 1 then more = 1 end
+  end
 end
 
 for _, lane in ipairs(LANES) do
@@ -48,19 +64,8 @@ for _, lane in ipairs(LANES) do
   local items = redis.call('XRANGE', lane_key(lane), cursor and '(' .. cursor or '-', '+', 'COUNT', count)
   for _, item in ipairs(items) do
     local entry, fields = unpack(item)
-    local task_id = fields[1] == 'task_id' and fields[2]
-    if task_id and redis.call('HGET', task_key(task_id), 'entry') == entry and is_over(task_id) then
-      local session_id, correlation, state_body = fail(task_id)
-      -- The session's next turns have waited nearly as long: those that are over fail with it.
-      local turns = session_id and session_key(session_id) .. ':turns'
-      local following = session_id and redis.call('LINDEX', turns, 0)
-      while following and is_over(following) do
-        redis.call('LPOP', turns)
-        fail(following)
-        following = redis.call('LINDEX', turns, 0)
-      end
-      if session_id and end_turn(session_id, task_id, 'ERROR', 'expired', correlation, state_body, 0) == 1 then more = 1 end
-    end
+    -- A task whose record can't be read is left to its claim.
+    isolate(look_at, entry, fields)
   end
 end
 if users_moved_up then more = 1 end

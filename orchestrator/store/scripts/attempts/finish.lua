@@ -52,22 +52,30 @@ end
 local record = {
   correlation = recorded_correlation, attempt = attempt, node = node, epoch = epoch, steps = steps, created_at = created_at}
 close(task_id, status, retain_seconds, record, unpack(changes))
+redis.call('DEL', task .. ':text')
 local more, calls_off = 0, delegations and delegations ~= '0'
 if callback_ends or calls_off or string.find(task_id, '.', 1, true) then
   more = after_this(task_id, status, callback_ends, delegations)
 end
 -- The task may have no session, or the session's record may have expired while the task ran: nothing more is to be written.
 if redis.call('EXISTS', session) == 0 then return more == 1 and 1 or bounded_more() end
-if conversation_id ~= '' then redis.call('HSET', session, 'conversation_id', conversation_id) end
-if agent_version ~= '' then redis.call('HSET', session, 'agent_version', agent_version) end
-if answer_id ~= '' then
-  redis.call('HSET', message_key(answer_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
-  redis.call('EXPIRE', message_key(answer_id), history_seconds)
+local function tell_session()
+  if conversation_id ~= '' then redis.call('HSET', session, 'conversation_id', conversation_id) end
+  if agent_version ~= '' then redis.call('HSET', session, 'agent_version', agent_version) end
+  if answer_id ~= '' then
+    redis.call('HSET', message_key(answer_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
+    redis.call('EXPIRE', message_key(answer_id), history_seconds)
+  end
+  for i = FIRST_HISTORY, FIRST_EVENT - 1 do
+    redis.call('XADD', session .. ':history', 'MAXLEN', '~', history_length, '*', 'm', ARGV[i])
+  end
+  if history_entries > 0 then redis.call('EXPIRE', session .. ':history', history_seconds) end
+  for i = FIRST_EVENT, #ARGV, 2 do append_event(session_id, ARGV[i], ARGV[i + 1]) end
 end
-for i = FIRST_HISTORY, FIRST_EVENT - 1 do
-  redis.call('XADD', session .. ':history', 'MAXLEN', '~', history_length, '*', 'm', ARGV[i])
-end
-if history_entries > 0 then redis.call('EXPIRE', session .. ':history', history_seconds) end
-for i = FIRST_EVENT, #ARGV, 2 do append_event(session_id, ARGV[i], ARGV[i + 1]) end
-more = math.max(more, end_turn(session_id, task_id, new_state, status, correlation, state_body, pause_after_ms))
+
+-- The task has ended: what is wrong with its session's record must not have it run again.
+isolate(tell_session)
+local is_sound, follows =
+  isolate(end_turn, session_id, task_id, new_state, status, correlation, state_body, pause_after_ms)
+if not is_sound or follows == 1 then more = 1 end
 return more == 1 and 1 or bounded_more()

@@ -34,13 +34,13 @@ leave_lane(task_id, lane, entry, turn_of_user)
 if is_dead_letter then
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end
-offset = tonumber(offset)
+offset = tonumber(offset) or 0
 for i = FIRST_EVENT, #ARGV, 2 do
   local name, body = ARGV[i], ARGV[i + 1]
-  if of_session then append_event(of_session, name, body) end
+  if of_session then isolate(append_event, of_session, name, body) end
   if epoch then
     offset = offset + 1
-    write_event(task, task_id, epoch, offset, name, body)
+    isolate(write_event, task, task_id, epoch, offset, name, body)
   end
 end
 local changes = {}

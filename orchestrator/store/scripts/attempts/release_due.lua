@@ -17,8 +17,7 @@ local retain_seconds, late_service = ARGV[7], ARGV[8]
 local late = {client_tool = late_client, delegated = late_service}
 
 local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', NOW, 'LIMIT', 0, count)
-for _, task_id in ipairs(due) do
-  redis.call('ZREM', DELAYED, task_id)
+local function release(task_id)
   local status, waiting_for, entry, session_id =
     unpack(redis.call('HMGET', task_key(task_id), 'status', 'waiting_for', 'entry', 'session_id'))
   if status == 'waiting' or status == 'retrying' then
@@ -31,6 +30,12 @@ for _, task_id in ipairs(due) do
     trace_step(task_id, 'begun')
     if session_id then begin_turn(task_id, state_body, status_body, retain_seconds) else enqueue(task_id) end
   end
+end
+
+for _, task_id in ipairs(due) do
+  redis.call('ZREM', DELAYED, task_id)
+  -- A task whose record can't be read is claimed all the same: the claim moves it to the dead letters.
+  if not isolate(release, task_id) then put_into_lane(task_id) end
 end
 local next_due = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2]
 return {#due, next_due or ''}

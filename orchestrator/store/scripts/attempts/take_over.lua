@@ -1,38 +1,39 @@
 #!lua flags=allow-oom
--- Take over tasks whose worker is gone or has been silent for too long; or those of the node itself that it does not have in
--- hand, because the reply that handed them out was lost.
+-- Take over tasks whose worker is gone, or has not renewed their leases.
 -- KEYS: 1 the tenant's queue
--- ARGV: 1 tenant, 2 events kept, 3 node that takes, 4 how many, 5 least silence (ms), 6 node whose they are, or '' for
---       any, 7… lane and entry of each task that it has in hand: those are left alone
--- Returns: {1 if there may be more, {entry, lane, task record, session record}…}
--- Complexity: O(tasks taken + tasks in hand) and a look at each lane's pending entries
+-- ARGV: 1 tenant, 2 events kept, 3 node that takes, 4 how many, 5 node that is gone and loses all that it holds, or '',
+--       6… lane, entry, process that holds it, moment of its last renewal (ms) of each lease that is lost
+-- Returns: {1 if there may be more, what hand_out.lua says of each…}
+-- Complexity: O(tasks taken) and a look at each lane's pending entries
 --!include common/tenant
 --!include tasks/entries
 --!include tasks/hand_out
-local node, wanted, silence_ms, owner = ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local FIRST_IN_HAND = 7
+local node, wanted, gone = ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local FIRST_LEASE = 6
+-- A renewal moves the moment by seconds; the clock of a reply and that of a lease may differ by less.
+local SLACK_MS = 100
 
-local in_hand, most = {}, wanted + (#ARGV - FIRST_IN_HAND + 1) / 2
-for at = FIRST_IN_HAND, #ARGV, 2 do in_hand[ARGV[at] .. ' ' .. ARGV[at + 1]] = true end
 local reply = {0}
-for _, lane in ipairs(LANES) do
-  local stream = lane_key(lane)
-  if wanted > 0 and redis.call('EXISTS', stream) == 1 then
-    local pending
-    if owner == '' then
-      pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', silence_ms, '-', '+', most)
-    else
-      pending = redis.pcall('XPENDING', stream, GROUP, 'IDLE', silence_ms, '-', '+', most, owner)
-    end
-    for _, held in ipairs(pending.err and {} or pending) do
-      local is_left = wanted == 0 or in_hand[lane .. ' ' .. held[1]]
-      for _, item in ipairs(is_left and {} or redis.call('XCLAIM', stream, GROUP, node, silence_ms, held[1])) do
-        local entry, fields = unpack(item)
-        wanted = wanted - 1
-        reply[#reply + 1] = hand_out(lane, entry, fields, node, 'taken_over')
-      end
-    end
+local function take(lane, entry)
+  -- A dead process is silent whatever the clock says: no idleness is asked for.
+  for _, item in ipairs(redis.call('XCLAIM', lane_key(lane), GROUP, node, 0, entry)) do
+    local claimed, fields = unpack(item)
+    wanted = wanted - 1
+    reply[#reply + 1] = hand_out(lane, claimed, fields, node, 'taken_over')
   end
+end
+
+if gone ~= '' then
+  for _, lane in ipairs(LANES) do
+    local pending = wanted > 0 and redis.pcall('XPENDING', lane_key(lane), GROUP, '-', '+', wanted, gone) or {}
+    for _, held in ipairs(pending.err and {} or pending) do take(lane, held[1]) end
+  end
+end
+for i = FIRST_LEASE, #ARGV, 4 do
+  local lane, entry, holder, renewed_at = unpack(ARGV, i, i + 3)
+  local held = wanted > 0 and redis.pcall('XPENDING', lane_key(lane), GROUP, entry, entry, 1) or {}
+  local lease = not held.err and held[1]
+  if lease and lease[2] == holder and math.abs(NOW - lease[3] - renewed_at) <= SLACK_MS then take(lane, entry) end
 end
 if wanted == 0 then reply[1] = 1 end
 return reply

@@ -12,7 +12,7 @@ local session_id, correlation, state_body, pause_after_ms = ARGV[3], ARGV[4], AR
 
 local active, state = unpack(redis.call('HMGET', session_key(session_id), 'active_task_id', 'state'))
 if not state then return 0 end
-local status = active and redis.call('HGET', task_key(active), 'status')
+local status = active and redis.pcall('HGET', task_key(active), 'status')
 if status == 'pending' or status == 'processing' or status == 'retrying' or status == 'waiting' then return 0 end
 local following = next_turn(session_id)
 if not following and state == 'PROCESSING' then

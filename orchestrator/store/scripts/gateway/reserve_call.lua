@@ -46,7 +46,8 @@ local function ask_rate(limit, key, cost, what, whose)
   if limit == math.huge or cost <= 0 then return nil end
   local tat, wait = gcra(key, limit / 60, BURST_SECONDS, cost)
   if not tat then return {'rate', wait, limit .. ' ' .. what .. ' a minute of ' .. whose} end
-  arrivals[#arrivals + 1] = {key = key, tat = tat}
+  local cost_ms = cost * 60000 / limit
+  arrivals[#arrivals + 1] = {key = key, tat = tat, debt_ms = cost_ms > BURST_SECONDS * 1000 and cost_ms or nil}
 end
 local refused =
   ask_rate(tenant_limit(requests_minute, default_requests_minute), RATES .. ':requests', 1, 'requests', TENANTS) or
@@ -85,7 +86,7 @@ ask_budget(model_limit(model_tokens_month), 'month', month, '|' .. model, MODELS
 if refused then return refused end
 
 user, session = payer_of(correlation, user, session)
-for _, arrival in ipairs(arrivals) do gcra_write(arrival.key, arrival.tat) end
+for _, arrival in ipairs(arrivals) do gcra_write(arrival.key, arrival.tat, arrival.debt_ms) end
 for period, name in pairs({day = day, month = month}) do
   redis.call('HINCRBY', budget_key(name), 'reserved', estimate)
   redis.call('HINCRBY', budget_key(name), 'reserved|' .. model, estimate)

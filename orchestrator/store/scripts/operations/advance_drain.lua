@@ -20,16 +20,19 @@ local function park(task_id, ...)
   redis.call('HDEL', task_key(task_id), 'entry')
 end
 
+-- Park what is a task only when its claim says so: an external entry, or a task whose record can't be read.
+local function park_unread(lane, task_id, message)
+  redis.call('XADD', PARKED, '*', 'by_hand', lane, 'task_id', task_id or '', 'message', message or '')
+end
+
 local function park_entry(lane, entry, fields)
   local task_id = field_of(fields, 'task_id')
   local queued = task_id and redis.call('HGET', task_key(task_id), 'entry')
   if queued == entry then
     park(task_id, 'lane', lane)
   elseif not queued then
-    -- An external entry; whether it is a task is decided when it is claimed.
-    redis.call('XADD', PARKED, '*', 'by_hand', lane, unpack(fields))
+    park_unread(lane, task_id, field_of(fields, 'message'))
   end
-  redis.call('XDEL', lane_key(lane), entry)
 end
 
 local function put_back(parked, fields)
@@ -55,7 +58,7 @@ if drain == 'resuming' then
   local items = redis.call('XRANGE', PARKED, '-', '+', 'COUNT', count)
   for _, item in ipairs(items) do
     local parked, fields = unpack(item)
-    put_back(parked, fields)
+    isolate(put_back, parked, fields)
   end
   if #items == count then return {'draining', 1} end
   redis.call('HSET', CONFIG, 'state', 'active')
@@ -69,7 +72,10 @@ if drain == 'discard' or NOW >= tonumber(deadline or NOW + 1) then
     local items = left > 0 and unclaimed(lane, left) or {}
     for _, item in ipairs(items) do
       local entry, fields = unpack(item)
-      park_entry(lane, entry, fields)
+      if not isolate(park_entry, lane, entry, fields) then
+        park_unread(lane, field_of(fields, 'task_id'), field_of(fields, 'message'))
+      end
+      redis.call('XDEL', lane_key(lane), entry)
     end
     left = left - #items
   end
@@ -77,7 +83,7 @@ if drain == 'discard' or NOW >= tonumber(deadline or NOW + 1) then
   for i = 1, #delayed, 2 do
     local task_id, due = delayed[i], delayed[i + 1]
     redis.call('ZREM', DELAYED, task_id)
-    park(task_id, 'due', due)
+    if not isolate(park, task_id, 'due', due) then park_unread('normal', task_id) end
   end
   if left - #delayed / 2 <= 0 then return {'draining', 1} end
 end
@@ -88,7 +94,8 @@ for i = FIRST_TYPE, #ARGV do passed_over[ARGV[i]] = true end
 local delayed = redis.call('ZRANGE', DELAYED, 0, count - 1, 'WITHSCORES')
 for i = 1, #delayed, 2 do
   local task_id, due = delayed[i], delayed[i + 1]
-  local kind, status = unpack(redis.call('HMGET', task_key(task_id), 'type', 'status'))
+  local record = redis.pcall('HMGET', task_key(task_id), 'type', 'status')
+  local kind, status = unpack(record.err and {} or record)
   if passed_over[kind] and status == 'retrying' then
     redis.call('ZREM', DELAYED, task_id)
     park(task_id, 'due', due)

@@ -4,6 +4,7 @@
 -- Returns: {} where the user may see no such task, else names and values
 -- Complexity: O(tasks counted + turns waiting in the session + tasks of the user)
 --!include common/tenant
+--!include common/gcra
 --!include tasks/users
 --!include tasks/depth
 --!include tasks/parked
@@ -33,7 +34,7 @@ say('parked', parked and 1)
 say('concurrency', concurrency)
 say('start_rate', start_rate)
 say('due_ms', redis.call('ZSCORE', DELAYED, task_id))
-if start_rate then say('start_wait_ms', math.max(0, math.ceil(tonumber(redis.call('GET', start_rate_key) or 0) - NOW))) end
+if start_rate then say('start_wait_ms', select(2, gcra(start_rate_key, start_rate, 1, 1)) or 0) end
 if session_id then
   say('turns_before', redis.call('LPOS', session_key(session_id) .. ':turns', task_id))
   say('active_task_id', redis.call('HGET', session_key(session_id), 'active_task_id'))
@@ -46,8 +47,8 @@ local ahead, oldest = 0, nil
 for _, lane in ipairs(LANES) do
   local items = unclaimed(lane, most - ahead + 1)
   local head = items[1] and field_of(items[1][2], 'task_id')
-  local since = head and redis.call('HGET', task_key(head), 'created_at')
-  if since and (not oldest or tonumber(since) < oldest) then oldest = tonumber(since) end
+  local since = head and number_of(head, 'created_at')
+  if since and (not oldest or since < oldest) then oldest = since end
   for _, item in ipairs(items) do
     if lane == lane_of_task and item[1] == entry then break end
     ahead = ahead + 1
@@ -59,7 +60,7 @@ say('ahead_is_more', ahead > most and 1)
 
 local first, last, starts = nil, nil, 0
 for _, id in ipairs(oldest and redis.call('ZREVRANGEBYSCORE', INDEX, oldest, '-inf', 'LIMIT', 0, 100) or {}) do
-  local started = tonumber(redis.call('HGET', task_key(id), 'started_at') or 0)
+  local started = number_of(id, 'started_at') or 0
   if started > NOW - 60000 then
     starts = starts + 1
     if not first or started < first then first = started end

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- Keep the heartbeat of a process and its load, and find the processes that have no heartbeat any more. By Redis' clock, so
--- that those of the processes need not agree.
+-- Keep the heartbeat of a process and its load, and return the heartbeats of all. By Redis' clock: two heartbeats of a process
+-- differ, and whether one has changed is what the others go by; how long ago it was says little where the clock is set.
 -- KEYS: 1 the sorted set of processes, 2 the hash of their loads
--- ARGV: 1 node, 2 ms without heartbeat after which a process counts as gone, 3 its load (JSON) or ''
--- Returns: the processes that are gone
--- Complexity: O(log of processes)
+-- ARGV: 1 node, 2 its load (JSON) or ''
+-- Returns: {now (ms), process, moment of its heartbeat (ms)…}
+-- Complexity: O(processes)
 local nodes, loads = KEYS[1], KEYS[2]
-local node, timeout_ms, load = ARGV[1], ARGV[2], ARGV[3]
+local node, load = ARGV[1], ARGV[2]
 
 local seconds, microseconds = unpack(redis.call('TIME'))
 local now = seconds * 1000 + math.floor(microseconds / 1000)
 redis.call('ZADD', nodes, now, node)
 if load ~= '' then redis.call('HSET', loads, node, load) end
-return redis.call('ZRANGEBYSCORE', nodes, '-inf', now - timeout_ms)
+return {now, unpack(redis.call('ZRANGE', nodes, 0, -1, 'WITHSCORES'))}

@@ -9,8 +9,11 @@ local count, lease_ms = ARGV[3], ARGV[4]
 
 local reply = {NOW, ''}
 for _, schedule_id in ipairs(redis.call('ZRANGEBYSCORE', SCHEDULES_DUE, '-inf', NOW, 'LIMIT', 0, count)) do
-  local record = redis.call('HGETALL', schedule_key(schedule_id))
-  if #record == 0 then
+  local record = redis.pcall('HGETALL', schedule_key(schedule_id))
+  if record.err then
+    -- A record of the wrong type keeps the others waiting no longer than the lease.
+    redis.call('ZADD', SCHEDULES_DUE, NOW + lease_ms, schedule_id)
+  elseif #record == 0 then
     redis.call('ZREM', SCHEDULES_DUE, schedule_id)
   else
     redis.call('ZADD', SCHEDULES_DUE, NOW + lease_ms, schedule_id)

@@ -1,13 +1,28 @@
 -- Rate limits by the generic cell rate algorithm: a key holds the theoretical arrival time, in ms. Needs NOW of tenant.lua.
+-- No request puts it further ahead of the clock than a burst, or than its own cost where that is more (a debt). So a time
+-- beyond that says that the clock was set back: it is taken as a full burst that lets the next request pass.
+
+-- Return the arrival time from which a request counts.
+local function arrival(key, rate, burst_seconds, cost)
+  local tat = math.max(tonumber(redis.call('GET', key) or 0), NOW)
+  local most = math.max(burst_seconds, 1 / rate) * 1000
+  if tat <= NOW + most + 1 then return tat end
+  most = math.max(most, tonumber(redis.call('GET', key .. ':debt') or 0))
+  if tat <= NOW + most + 1 then return tat end
+  return math.max(NOW, NOW + most - cost * 1000 / rate)
+end
+
 -- Returns the new arrival time; or nil, and how long to wait (ms). It writes nothing, so several limits can be asked first.
 local function gcra(key, rate, burst_seconds, cost)
-  local tat = math.max(tonumber(redis.call('GET', key) or 0), NOW)
-  local new = tat + cost * 1000 / rate
+  local new = arrival(key, rate, burst_seconds, cost) + cost * 1000 / rate
   local allowed_at = new - math.max(burst_seconds, cost / rate) * 1000
   if allowed_at > NOW then return nil, math.ceil(allowed_at - NOW) end
   return new
 end
 
-local function gcra_write(key, tat)
-  redis.call('SET', key, tostring(tat), 'PX', math.ceil(math.max(1, tat - NOW)))
+-- Keep an arrival time; `debt_ms` is what a request costs that is more than a burst.
+local function gcra_write(key, tat, debt_ms)
+  local left_ms = math.ceil(math.max(1, tat - NOW))
+  redis.call('SET', key, tostring(tat), 'PX', left_ms)
+  if debt_ms then redis.call('SET', key .. ':debt', tostring(debt_ms), 'PX', left_ms) end
 end

@@ -10,6 +10,8 @@ local LANES = {'high', 'normal', 'low'}
 local function session_key(id) return 'orchestrator:session:' .. TENANT .. ':' .. id end
 local function task_key(id) return 'orchestrator:task:' .. TENANT .. ':' .. id end
 local function message_key(id) return 'orchestrator:message:' .. TENANT .. ':' .. id end
+-- Message ids are their users' own: the second user who has the same one gets a record apart from the first one's.
+local function user_message_key(id, user) return message_key(id) .. ':' .. user end
 local function lane_key(lane) return lane == 'normal' and QUEUE or QUEUE .. ':' .. lane end
 local SESSIONS = 'orchestrator:sessions:' .. TENANT
 local TIMERS = SESSIONS .. ':timers'

@@ -39,5 +39,5 @@ end
 
 -- List a task under its request again where it was accepted (`since`, ms) so long ago that the list may have expired.
 local function trace_again(task_id, correlation, since)
-  if NOW - (since or NOW) > TRACE_SECONDS * 500 then trace_task(task_id, correlation) end
+  if NOW - (tonumber(since) or NOW) > TRACE_SECONDS * 500 then trace_task(task_id, correlation) end
 end

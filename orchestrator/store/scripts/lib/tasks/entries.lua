@@ -1,4 +1,5 @@
 -- Tasks and their entries in the lanes. Needs tenant.lua.
+--!include common/isolate
 --!include common/trace
 --!include tasks/users
 
@@ -10,9 +11,9 @@ end
 
 -- Put a task into its lane, where any process may claim it; where users share fairly, behind the other tasks of its user.
 local function enqueue(task_id)
-  local lane, message, user = unpack(redis.call('HMGET', task_key(task_id), 'lane', 'message', 'user_id'))
-  if user and redis.call('HGET', CONFIG, 'fair_users') == '1' and waits_for_user(task_id, user) then return end
-  put_into_lane(task_id, lane, message)
+  local user = redis.call('HGET', CONFIG, 'fair_users') == '1' and redis.pcall('HGET', task_key(task_id), 'user_id')
+  if type(user) == 'string' and waits_for_user(task_id, user) then return end
+  put_into_lane(task_id)
 end
 
 -- Wake idle processes: they claim of the tenant at once, whether it is marked as ready yet or not.
@@ -61,7 +62,7 @@ local function next_turn(session_id)
   if task_id then
     redis.call('HSET', session, 'active_task_id', task_id)
     enqueue(task_id)
-    trace_step(task_id, 'its_turn')
+    isolate(trace_step, task_id, 'its_turn')
   else
     redis.call('HDEL', session, 'active_task_id')
   end

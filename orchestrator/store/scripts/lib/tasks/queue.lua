@@ -8,13 +8,21 @@
 local item_ended
 
 -- Do what the end of a task brings, beside what its record says: the next item of its batch, its callback, the task that calls
--- off its delegations. Returns 1 if one of them became claimable, else 0.
+-- off its delegations. What is wrong with the record of one of them does not hold up this end. Returns 1 if one of them became
+-- claimable, else 0.
 local function after_end(task_id, status, callback_ends, delegations)
   -- Of all ids only those of items have a dot: the batch's id before it, the item's place behind it.
   local batch_id, index = string.match(task_id, '^(.+)%.(%d+)$')
-  local more = delegations and tonumber(delegations) > 0 and call_off(task_id) or 0
-  if batch_id then return math.max(more, item_ended(batch_id, index, task_id, status)) end
-  return math.max(more, call_back_task(task_id, status, callback_ends))
+  local _, called_off = isolate(function()
+    return delegations and tonumber(delegations) > 0 and call_off(task_id) or 0
+  end)
+  local _, more
+  if batch_id then
+    _, more = isolate(item_ended, batch_id, index, task_id, status)
+  else
+    _, more = isolate(call_back_task, task_id, status, callback_ends)
+  end
+  return (called_off == 1 or more == 1) and 1 or 0
 end
 
 -- End a task that is in no lane any more; further arguments are pairs of field and value for its record. Returns what
@@ -26,6 +34,7 @@ local function conclude(task_id, status, retain_seconds, ...)
   local record = {
     correlation = correlation, attempt = attempt, node = node, epoch = epoch, steps = steps, created_at = created_at}
   close(task_id, status, retain_seconds, record, ...)
+  redis.call('DEL', task_key(task_id) .. ':text')
   return after_end(task_id, status, callback_ends, delegations)
 end
 

@@ -10,6 +10,12 @@ local function unclaimed(lane, count)
   return redis.call('XRANGE', lane_key(lane), from, '+', 'COUNT', count)
 end
 
+-- Return a number of a task's record; nil where there is none, or it can't be read: that is for its claim to tell.
+local function number_of(task_id, field)
+  local value = redis.pcall('HGET', task_key(task_id), field)
+  return type(value) == 'string' and tonumber(value) or nil
+end
+
 local function field_of(fields, name)
   for i = 1, #fields, 2 do
     if fields[i] == name then return fields[i + 1] end

@@ -7,9 +7,13 @@ local users_moved_up = false
 
 local function user_list(user) return QUEUE .. ':user:' .. user end
 
-local function put_into_lane(task_id, lane, message)
-  local entry = redis.call('XADD', lane_key(lane), '*', 'task_id', task_id, 'message', message)
-  redis.call('HSET', task_key(task_id), 'status', 'pending', 'entry', entry)
+-- Append a task to its lane. Whatever is wrong with its record, the entry is appended: the claim says what is wrong.
+local function put_into_lane(task_id)
+  local record = redis.pcall('HMGET', task_key(task_id), 'lane', 'message')
+  local lane, message = unpack(record.err and {} or record)
+  if lane ~= 'high' and lane ~= 'low' then lane = 'normal' end
+  local entry = redis.call('XADD', lane_key(lane), '*', 'task_id', task_id, 'message', message or '')
+  redis.pcall('HSET', task_key(task_id), 'status', 'pending', 'entry', entry)
 end
 
 -- Take the user's turn for a task, or append the task to the user's list; returns whether it waits there.
@@ -43,8 +47,7 @@ local function leave_user(task_id, user)
   end
   redis.call('HINCRBY', USERS, '', -1)
   redis.call('HSET', USERS, user, following)
-  local lane, message = unpack(redis.call('HMGET', task_key(following), 'lane', 'message'))
-  put_into_lane(following, lane, message)
+  put_into_lane(following)
   users_moved_up = true
 end
 
