@@ -121,6 +121,16 @@ async def test_the_rate_of_starts_holds_and_the_rest_start_later(redis_url: str)
         assert trio.current_time() - began >= 0.45
 
 
+async def test_one_claim_starts_no_more_tasks_than_those_of_a_second(redis_url: str) -> None:
+    async with open_stage(redis_url, PLENTY, consume=False) as stage:
+        await configure(stage, "acme", start_rate=2)
+        await fill(stage, "acme", 6)
+        batch = await stage.queue.tasks.claim("acme", "node", 10)
+        assert len(batch.claims) == 2
+        assert 0 < batch.wait_ms <= 500
+        assert (await stage.queue.tasks.claim("acme", "node", 10)).claims == []
+
+
 async def test_the_high_lane_goes_first(redis_url: str) -> None:
     async with open_stage(redis_url, evolve(PLENTY, concurrency=1), consume=False) as stage:
         for priority in (9, 5, 0):

@@ -33,7 +33,7 @@ from orchestrator.models.tasks.replay import (
     Replayed,
     ReplayRequest,
 )
-from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
@@ -292,6 +292,28 @@ async def test_exported_work_is_done_elsewhere_in_its_order_and_once(stage: Stag
         assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
     assert [name for name in stage.turns.began if name in {"say 0", "say 3"}] == ["say 0", "say 3"]
     assert await desk.transfers.take_in(operator(), "acme", items) == Imported(0, 6, 0)
+
+
+async def test_two_imports_of_the_same_work_at_once_bring_it_once(stage: Stage, desk: Desk) -> None:
+    sessions = [await stage.session() for _ in range(4)]
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    for number, session in enumerate(sessions):
+        await stage.say(session, f"say {number}")
+    await desk.tenants.change(operator(), "acme", TenantState.DRAINING, DrainRequest(DrainMode.DISCARD))
+    items = await exported(desk)
+    await stage.redis.flushall()
+    await stage.redis.sadd(stage.keys.tenants, "acme")
+    await stage.redis.hset(stage.keys.tenant_config("acme"), "state", "paused")
+    imported: list[Imported] = []
+
+    async def take_in() -> None:
+        imported.append(await desk.transfers.take_in(operator(), "acme", items))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(take_in)
+    assert sum(one.imported for one in imported) == sum(one.sessions for one in imported) == 4
+    assert await stage.redis.xlen(stage.keys.lane("acme", Lane.HIGH)) == 4
 
 
 async def test_a_turn_that_begins_later_does_so_elsewhere_too(stage: Stage, desk: Desk) -> None:
