@@ -187,6 +187,17 @@ async def test_dead_letters_are_replayed_once_unless_again_is_asked_for(stage: S
     assert (again.replayed, again.items[0].replayed_before) == (1, False)
 
 
+async def test_a_request_that_is_sent_again_goes_on_where_the_first_one_ended(
+    stage: Stage, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.services.operations.dead_letters.REPLAYED_AT_ONCE", 2)
+    await letters_of(stage, 3)
+    page = await desk.letters.list("acme", error_code=None, older_than=None, cursor=None, limit=5)
+    request = DeadLetterReplay([one.id for one in page.items])
+    told = [(await desk.letters.replay(operator(), "acme", request))[0] for _ in range(3)]
+    assert [(one.replayed, one.more) for one in told] == [(2, True), (1, False), (0, False)]
+
+
 @pytest.mark.parametrize("again", [False, True])
 async def test_two_replays_of_the_same_dead_letters_at_once_make_one_task_of_each(
     stage: Stage, desk: Desk, again: bool
