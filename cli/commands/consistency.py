@@ -52,9 +52,7 @@ async def _check_tenants(url: str, settings: AgentOrchestratorSettings, repair: 
     return found
 
 
-async def _check_tenant(
-    stores: Stores, checker: ConsistencyChecker, tenant_id: str, repair: bool
-) -> list[Finding]:
+async def _check_tenant(stores: Stores, checker: ConsistencyChecker, tenant_id: str, repair: bool) -> list[Finding]:
     subject = f"books {tenant_id}"
     found: list[Finding] = []
     try:
@@ -66,7 +64,8 @@ async def _check_tenant(
                 found += _findings(report)
                 report = await checker.repair(await checker.audit(tenant_id))
         found += _findings(report)
-        await stores.tenants.look(tenant_id)
+        if all(fault.mended or fault.kind is not ViolationKind.KEY_DAMAGED for fault in report.faults):
+            await stores.tenants.look(tenant_id)
     except TenantDamaged as damage:
         found.append(Finding(subject, "failed", f"can't be read: {damage}"))
     except StoreUnavailable:
