@@ -234,6 +234,10 @@ class ServiceUnreachable(ServiceFault):
     """No connection to a downstream service."""
 
 
+class ConnectionBroken(ServiceUnreachable):
+    """The connection to a downstream service broke after the call was sent."""
+
+
 class ServiceNotSetUp(ServiceUnreachable):
     """There is no way to a downstream service: its setting is empty."""
 
@@ -246,6 +250,10 @@ class BadGateway(ServiceFault):
     code = "ORCH_CONN_002"
     type = "bad_gateway"
     status = 502
+
+
+class ReportedFailure(BadGateway):
+    """An agent or a tool answered that it failed, and that a later try may succeed."""
 
 
 class CircuitOpen(ServiceFault):
@@ -310,6 +318,15 @@ class ServiceRefused(ServiceFault):
 
 class ServiceFailed(ServiceRefused):
     """A downstream service failed (500), and the call is not safe to repeat."""
+
+
+class InvalidAnswer(ServiceFault):
+    """The answer of an agent, a tool or a service came, and is wrong in itself: a repetition would be no better."""
+
+    code = "ORCH_CONN_002"
+    type = "bad_gateway"
+    status = 502
+    retryable = False
 
 
 class InternalFault(OrchestratorError):

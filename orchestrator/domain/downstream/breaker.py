@@ -1,27 +1,19 @@
-"""The circuit breaker: stops calls to a service that fails too often, and probes until the service has recovered.
+"""The circuit breaker: stops calls to what fails too often, and probes until it has recovered.
 
     closed ── too many failed ──▶ open ── its time is over ──▶ half-open ── a probe succeeded ──▶ closed
                                    ▲                              │
                                    └────── a probe failed ────────┘
 
-It decides and counts; it has no clock, and does no I/O.
+Failures that are attributed to a tenant open it only where several tenants have them; those that are attributed to
+none, such as a refused connection, open it by themselves. It decides and counts; it has no clock, and does no I/O.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Final
 
 from attrs import define, field, frozen
 
-from orchestrator.errors import (
-    BadGateway,
-    CallTimeout,
-    OrchestratorError,
-    ServiceFailed,
-    ServiceNotSetUp,
-    ServiceUnreachable,
-    StoreUnavailable,
-)
 from orchestrator.models.operations.breakers import BreakerState, Criticality
 
 
@@ -41,8 +33,8 @@ POLICIES: Final[Mapping[Criticality, BreakerPolicy]] = {
     Criticality.STANDARD: BreakerPolicy(0.5, 20, 30.0),
     Criticality.NON_CRITICAL: BreakerPolicy(0.7, 30, 60.0),
 }
-FAIR_SECONDS: Final = 1.0
-"""A timeout sooner than this is not counted as a failure of the service."""
+OTHERS: Final = 2
+"""Failures beside those of the tenant that failed most often, without which a breaker stays closed."""
 
 
 @frozen
@@ -56,70 +48,80 @@ class Permit:
 
 @define
 class Breaker:
-    """Breaker of one service; moments are those of any clock, in seconds."""
+    """One breaker; moments are those of any clock, in seconds.
+
+    Calls and outcomes are attributed to a tenant, or by an empty id to none.
+    """
 
     policy: BreakerPolicy
     state: BreakerState = field(default=BreakerState.CLOSED, init=False)
-    _failures: deque[bool] = field(init=False)
+    _latest: deque[tuple[bool, str]] = field(init=False)
+    """Of each of the latest calls whether it failed, and its tenant."""
     _era: int = field(default=0, init=False)
     _reopens_at: float = field(default=0.0, init=False)
     _probing: bool = field(default=False, init=False)
+    _suspect: str = field(default="", init=False)
+    """Tenant whose probe has failed: it does not probe again until `_suspect_until`, so that others can."""
+    _suspect_until: float = field(default=0.0, init=False)
 
-    @_failures.default
-    def _no_failures(self) -> deque[bool]:
+    @_latest.default
+    def _none(self) -> deque[tuple[bool, str]]:
         return deque(maxlen=self.policy.window)
 
-    def ask(self, now: float) -> Permit | None:
-        """Return a permit for one call; None: calls are rejected now."""
+    def ask(self, now: float, tenant_id: str = "") -> Permit | None:
+        """Return a permit for one call; None: the call is rejected now."""
         if self.state is BreakerState.OPEN and now >= self._reopens_at:
             self._become(BreakerState.HALF_OPEN)
         if self.state is BreakerState.CLOSED:
             return Permit(self._era)
-        if self.state is BreakerState.OPEN or self._probing:
+        if self._probing or self.seconds_left(now, tenant_id) > 0:
             return None
         self._probing = True
         return Permit(self._era, probe=True)
 
-    def seconds_left(self, now: float) -> float:
-        """Return the time until a probe; 0 where the breaker is not open."""
-        return max(0.0, self._reopens_at - now) if self.state is BreakerState.OPEN else 0.0
+    def seconds_left(self, now: float, tenant_id: str = "") -> float:
+        """Return the time until a probe for a tenant; 0 where it need not be waited for."""
+        if self.state is BreakerState.OPEN:
+            return max(0.0, self._reopens_at - now)
+        return max(0.0, self._suspect_until - now) if tenant_id and tenant_id == self._suspect else 0.0
 
-    def report(self, permit: Permit, failed: bool | None, now: float) -> None:
-        """Record the outcome of a call; `failed` is None where it says nothing about the service."""
+    def report(self, permit: Permit, failed: bool | None, now: float, tenant_id: str = "") -> None:
+        """Record the outcome of a call; `failed` is None where it says nothing of what is called."""
         if permit.era != self._era:
             return
         if permit.probe:
             self._probing = False
             if failed is not None:
-                self._become(BreakerState.OPEN if failed else BreakerState.CLOSED, now)
+                self._end_probe(failed, now, tenant_id)
         elif failed is not None:
-            self._failures.append(failed)
-            full = len(self._failures) == self.policy.window
-            if failed and full and sum(self._failures) >= self.policy.share * self.policy.window:
+            self._latest.append((failed, tenant_id))
+            if failed and self._too_many():
                 self._become(BreakerState.OPEN, now)
+
+    def _end_probe(self, failed: bool, now: float, tenant_id: str) -> None:
+        if not failed:
+            self._become(BreakerState.CLOSED)
+        elif not tenant_id or self._suspect not in {"", tenant_id}:
+            self._become(BreakerState.OPEN, now)
+        else:
+            self._suspect, self._suspect_until = tenant_id, now + self.policy.open_seconds
+
+    def _too_many(self) -> bool:
+        """Tell whether too many calls failed: of all, and of those that are not the worst tenant's."""
+        failures = Counter(tenant for failed, tenant in self._latest if failed)
+        if len(self._latest) < self.policy.window or failures.total() < self.policy.share * self.policy.window:
+            return False
+        worst = max((tenant for tenant in failures if tenant), key=failures.__getitem__, default=None)
+        if worst is None:
+            return True
+        others = [failed for failed, tenant in self._latest if tenant != worst]
+        return sum(others) >= max(OTHERS, self.policy.share * len(others))
 
     def _become(self, state: BreakerState, now: float = 0.0) -> None:
         self.state = state
         self._era += 1
         self._probing = False
-        self._failures.clear()
+        self._suspect = ""
+        self._latest.clear()
         if state is BreakerState.OPEN:
             self._reopens_at = now + self.policy.open_seconds
-
-
-def speaks_of_failure(error: OrchestratorError, seconds: float, fair_seconds: float = FAIR_SECONDS) -> bool | None:
-    """Tell whether an error of a call is a failure of its service.
-
-    Refusals (4xx) come from services that work. None, where the error says nothing about the service: the call had too
-    little time, or failed on this side.
-
-    Args:
-        error: of the call.
-        seconds: duration of the call.
-        fair_seconds: duration from which on a timeout is a failure.
-    """
-    if isinstance(error, CallTimeout):
-        return True if seconds >= fair_seconds else None
-    if isinstance(error, ServiceNotSetUp | StoreUnavailable):
-        return None
-    return isinstance(error, BadGateway | ServiceFailed | ServiceUnreachable)

@@ -110,6 +110,8 @@ class AgentCatalog:
     async def tools(self, call: CallContext, agent_id: str | None) -> list[dict[str, Any]]:
         """Return the tools that an agent may use, or all; ServiceFault where the Tool Registry is away."""
         client = self._clients.tool_registry
+        if agent_id is not None:
+            call = call.to("agent", agent_id)
 
         async def fetch() -> list[dict[str, Any]]:
             return await self._coordinator.run(TOOLS, call, lambda limited: client.list(limited, agent_id))
@@ -123,7 +125,7 @@ class AgentCatalog:
             NotFound: there is no such tool.
             ServiceFault: the Tool Registry is away.
         """
-        client = self._clients.tool_registry
+        client, call = self._clients.tool_registry, call.to("tool", tool_id)
 
         async def fetch() -> dict[str, Any]:
             return await self._coordinator.run(TOOL, call, lambda limited: client.get(limited, tool_id))
@@ -153,6 +155,7 @@ class AgentCatalog:
 
     async def _agent(self, step: ServiceCall, call: CallContext, agent_id: str, version: str | None) -> AgentConfig:
         client, key = self._clients.agent_management, (call.tenant_id, agent_id, version or "")
+        call = call.to("agent", agent_id)
 
         async def fetch() -> AgentConfig:
             # No retries where a cached value can be used instead.

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from orchestrator.config.settings import ServiceSettings
-from orchestrator.errors import BadGateway, CallTimeout, CircuitOpen, NotFound, ServiceFault
+from orchestrator.errors import CallTimeout, CircuitOpen, NotFound, ServiceFault, ServiceUnreachable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.operations.breakers import BreakerState
 from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
@@ -22,8 +22,8 @@ def narrow(calls: int) -> ServiceCoordinator:
     return ServiceCoordinator(settings={"tool_registry": ServiceSettings(max_concurrency=calls)})
 
 
-async def broken(_: CallContext) -> None:
-    raise BadGateway("503.")
+async def away(_: CallContext) -> None:
+    raise ServiceUnreachable("Away.")
 
 
 async def hanging(call: CallContext) -> None:
@@ -38,8 +38,8 @@ async def well(_: CallContext) -> str:
 
 async def fail(coordinator: ServiceCoordinator, times: int, step: ServiceCall = STEP) -> None:
     for _ in range(times):
-        with pytest.raises(BadGateway):
-            await coordinator.run(step, call_context(), broken)
+        with pytest.raises(ServiceUnreachable):
+            await coordinator.run(step, call_context(), away)
 
 
 async def test_the_breaker_opens_on_failures_and_closes_by_itself(autojump_clock: MockClock) -> None:
