@@ -33,8 +33,9 @@ POLICIES: Final[Mapping[Criticality, BreakerPolicy]] = {
     Criticality.STANDARD: BreakerPolicy(0.5, 20, 30.0),
     Criticality.NON_CRITICAL: BreakerPolicy(0.7, 30, 60.0),
 }
-OTHERS: Final = 2
-"""Failures beside those of the tenant that failed most often, without which a breaker stays closed."""
+OTHERS: Final = 3
+"""Least failures beside those of the tenant that failed most often, without which a breaker stays closed; with a large
+window it is half of those that open it."""
 
 
 @frozen
@@ -109,13 +110,14 @@ class Breaker:
     def _too_many(self) -> bool:
         """Tell whether too many calls failed: of all, and of those that are not the worst tenant's."""
         failures = Counter(tenant for failed, tenant in self._latest if failed)
-        if len(self._latest) < self.policy.window or failures.total() < self.policy.share * self.policy.window:
+        enough = self.policy.share * self.policy.window
+        if len(self._latest) < self.policy.window or failures.total() < enough:
             return False
         worst = max((tenant for tenant in failures if tenant), key=failures.__getitem__, default=None)
         if worst is None:
             return True
         others = [failed for failed, tenant in self._latest if tenant != worst]
-        return sum(others) >= max(OTHERS, self.policy.share * len(others))
+        return sum(others) >= max(OTHERS, enough / 2, self.policy.share * len(others))
 
     def _become(self, state: BreakerState, now: float = 0.0) -> None:
         self.state = state

@@ -126,13 +126,14 @@ def test_the_failures_of_one_tenant_alone_never_open_it(policy: BreakerPolicy, c
         assert breaker.state is BreakerState.CLOSED
 
 
-@given(st.sampled_from(list(POLICIES.values())), TENANT, st.integers(0, 29))
-def test_a_stray_failure_of_another_beside_those_of_one_tenant_does_not_open_it(
-    policy: BreakerPolicy, stray: str, at: int
+@given(st.sampled_from(list(POLICIES.values())), TENANT, st.integers(0, 60), st.integers(0, 60))
+def test_stray_failures_of_another_beside_those_of_one_tenant_do_not_open_it(
+    policy: BreakerPolicy, stray: str, first: int, second: int
 ) -> None:
     breaker = Breaker(policy)
     calls = [("umbrella", True)] * 60
-    calls.insert(at, (stray, True))
+    for at in (first, second):
+        calls.insert(at, (stray, True))
     report(breaker, *calls)
     assert breaker.state is BreakerState.CLOSED
 
@@ -159,7 +160,6 @@ def test_failures_without_a_tenant_open_it_whoever_called(policy: BreakerPolicy,
 def test_a_probe_that_one_tenant_fails_leaves_the_next_probe_to_the_others(policy: BreakerPolicy) -> None:
     breaker, now = opened(policy), policy.open_seconds
     report(breaker, ("acme", True), now=now)
-    assert breaker.state is BreakerState.HALF_OPEN
     assert breaker.ask(now, "acme") is None
     assert breaker.seconds_left(now, "acme") == policy.open_seconds
     assert breaker.seconds_left(now, "globex") == 0
