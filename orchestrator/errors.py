@@ -245,7 +245,7 @@ class ServiceNotSetUp(ServiceUnreachable):
 
 
 class BadGateway(ServiceFault):
-    """A downstream service answered nonsense, or failed."""
+    """A downstream service failed, or broke its answer off."""
 
     code = "ORCH_CONN_002"
     type = "bad_gateway"
@@ -257,7 +257,7 @@ class ReportedFailure(BadGateway):
 
 
 class CircuitOpen(ServiceFault):
-    """A downstream service has failed too often and is left alone for a while."""
+    """A downstream service, or one agent or tool of it, has failed too often and is left alone for a while."""
 
     code = "ORCH_CONN_003"
     type = "circuit_open"
@@ -321,7 +321,7 @@ class ServiceFailed(ServiceRefused):
 
 
 class InvalidAnswer(ServiceFault):
-    """The answer of an agent, a tool or a service came, and is wrong in itself: a repetition would be no better."""
+    """The answer of an agent, a tool or a service is wrong in itself; a repetition would be no better."""
 
     code = "ORCH_CONN_002"
     type = "bad_gateway"

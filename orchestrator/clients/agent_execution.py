@@ -276,7 +276,7 @@ def _token(said: ServiceAnswer) -> AgentToken | UnknownPiece:
 
 def _printable(kind: str) -> str:
     """Return a kind as it may stand in a log: agents may give any text for one."""
-    return kind[:LONGEST_KIND].encode("ascii", "backslashreplace").decode()
+    return kind[:LONGEST_KIND].encode("unicode_escape").decode()
 
 
 def _response(said: ServiceAnswer) -> AgentResponse:

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 from attrs import evolve
 
 from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, parse_halves, title
-from orchestrator.errors import InvalidAnswer
+from orchestrator.errors import BadGateway, InvalidAnswer
 
 MAX_STREAM_BYTES: Final = 64 * 2**20
 MAX_LINE_BYTES: Final = 2**20
@@ -47,19 +47,29 @@ class Lines:
         """Return the next objects, at least one; None at the end.
 
         Raises:
+            BadGateway: the last line was cut off, where the answer is not framed.
             InvalidAnswer: a line is no JSON object or too long; and what `Pieces.receive` raises.
         """
         while True:
             piece = await self._pieces.receive()
             if piece is None:
                 last, self._rest = self._rest, b""
-                return [self._parse(last)] if last.strip() else None
+                return [self._parse_last(last)] if last.strip() else None
             *lines, self._rest = (self._rest + piece).split(b"\n")
             if len(self._rest) > MAX_LINE_BYTES:
                 raise too_large(self._pieces.service)
             batch = [self._parse(line) for line in lines if line.strip()]
             if batch:
                 return batch
+
+    def _parse_last(self, line: bytes) -> ServiceAnswer:
+        try:
+            return self._parse(line)
+        except InvalidAnswer:
+            if self._pieces.framed:
+                raise
+        service = self._pieces.service
+        raise BadGateway(f"{title(service)} broke its answer off.", service=service)
 
     def _parse(self, line: bytes) -> ServiceAnswer:
         service = self._pieces.service

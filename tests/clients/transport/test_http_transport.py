@@ -302,7 +302,28 @@ async def test_a_stream_may_be_cut_anywhere_into_pieces() -> None:
         await stream.send_all(b"0\r\n\r\n")
 
     async with transport(handler) as under_test:
-        assert [line["n"] for line in await read(under_test)] == [0, 1, 2, 3]
+        found = await read(under_test)
+    assert [line["n"] for line in found] == [0, 1, 2, 3]
+    assert {line.get("text") for line in found[:3]} == {"ü€😀"}
+
+
+async def test_half_a_character_is_no_reason_to_lose_an_answer() -> None:
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await reply(
+            stream, b'{"result": {"text": "a\\ud83d", "\\ude00": ["\\ud83d\\ude00", 1e3, 18446744073709551616]}}'
+        )
+
+    async with transport(handler) as under_test:
+        answer = await under_test.call(context(), READ, {})
+    assert answer.mapping("result") == {"text": "a�", "�": ["😀", 1000.0, 2.0**64]}
+
+
+async def test_bytes_that_are_no_characters_are_replaced() -> None:
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await reply(stream, b'{"text": "a\xf0\x9f"}')
+
+    async with transport(handler) as under_test:
+        assert (await under_test.call(context(), READ, {})).text("text") == "a�"
 
 
 @pytest.mark.parametrize(
