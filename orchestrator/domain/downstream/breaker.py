@@ -56,9 +56,13 @@ class Breaker:
 
     policy: BreakerPolicy
     state: BreakerState = field(default=BreakerState.CLOSED, init=False)
+    told: BreakerState = field(default=BreakerState.CLOSED, init=False)
+    """The state that was told last; set by the code that tells of changes."""
     _latest: deque[tuple[bool, str]] = field(init=False)
     """Of each of the latest calls whether it failed, and its tenant."""
     _era: int = field(default=0, init=False)
+    _permit: Permit = field(default=Permit(0), init=False)
+    """For calls while it is closed."""
     _reopens_at: float = field(default=0.0, init=False)
     _probing: bool = field(default=False, init=False)
     _suspect: str = field(default="", init=False)
@@ -74,7 +78,7 @@ class Breaker:
         if self.state is BreakerState.OPEN and now >= self._reopens_at:
             self._become(BreakerState.HALF_OPEN)
         if self.state is BreakerState.CLOSED:
-            return Permit(self._era)
+            return self._permit
         if self._probing or self.seconds_left(now, tenant_id) > 0:
             return None
         self._probing = True
@@ -122,6 +126,7 @@ class Breaker:
     def _become(self, state: BreakerState, now: float = 0.0) -> None:
         self.state = state
         self._era += 1
+        self._permit = Permit(self._era)
         self._probing = False
         self._suspect = ""
         self._latest.clear()

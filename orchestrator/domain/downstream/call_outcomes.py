@@ -44,6 +44,8 @@ def outcome_of(error: OrchestratorError | None, seconds: float, fair_seconds: fl
         seconds: duration of the call.
         fair_seconds: duration from which on a timeout is a failure.
     """
+    if error is None:
+        return CallOutcome.WELL
     if isinstance(error, CallTimeout):
         return CallOutcome.FAILED if seconds >= fair_seconds else CallOutcome.UNKNOWN
     if isinstance(error, InvalidAnswer | ReportedFailure | ServiceNotSetUp | StoreUnavailable):

@@ -157,12 +157,10 @@ class ServiceGuard:
     async def _ask(self, deadline: float, callee: Callee) -> Permits:
         """Ask the breakers; while another call probes, wait for its outcome."""
         patience = min(deadline, trio.current_time() + PROBE_SECONDS)
-        own = self.breakers.own(callee)
         while True:
-            before = self.breaker.state, own.state
             now = trio.current_time()
             asked = self.breakers.ask(callee, now)
-            self._tell(before, callee, own)
+            self._tell(callee, asked.own_breaker if isinstance(asked, Permits) else self.breakers.own(callee))
             if isinstance(asked, Permits):
                 return asked
             if asked.seconds_left(now, callee[0]) > 0 or now >= patience:
@@ -223,20 +221,22 @@ class ServiceGuard:
         self._report(permits, outcome)
 
     def _report(self, permits: Permits, outcome: CallOutcome) -> None:
-        before = self.breaker.state, permits.own_breaker.state
         self.breakers.report(permits, outcome, trio.current_time())
         if permits.probe or permits.own.probe:
             self._probed.set()
             self._probed = trio.Event()
-        self._tell(before, permits.callee, permits.own_breaker)
+        self._tell(permits.callee, permits.own_breaker)
 
-    def _tell(self, before: tuple[BreakerState, BreakerState], callee: Callee, own: Breaker) -> None:
-        """Tell which breakers are in another state than before."""
-        if own.state is not before[1]:
+    def _tell(self, callee: Callee, own: Breaker) -> None:
+        """Tell which breakers are in another state than was told last."""
+        if own.state is not own.told:
+            own.told = own.state
             self.callee_changed(self, callee, own)
-        if self.breaker.state is not before[0]:
+        service = self.breakers.service
+        if service.state is not service.told:
+            service.told = service.state
             self.changed(self)
-            if self.breaker.state is BreakerState.OPEN:
+            if service.state is BreakerState.OPEN:
                 self._reject_waiters()
 
     def _reject_waiters(self) -> None:
