@@ -4,8 +4,9 @@
                                    ▲                              │
                                    └────── a probe failed ────────┘
 
-Failures that are attributed to a tenant open it only where several tenants have them; those that are attributed to
-none, such as a refused connection, open it by themselves. It decides and counts; it has no clock, and does no I/O.
+Failures that are attributed to a tenant open it only where other tenants have them too; where no other tenant has
+called lately, only those of calls that ran no callee's code open it. Failures that are attributed to no tenant, such as
+a refused connection, open it by themselves. It decides and counts; it has no clock, and does no I/O.
 """
 
 from collections import Counter, deque
@@ -33,9 +34,9 @@ POLICIES: Final[Mapping[Criticality, BreakerPolicy]] = {
     Criticality.STANDARD: BreakerPolicy(0.5, 20, 30.0),
     Criticality.NON_CRITICAL: BreakerPolicy(0.7, 30, 60.0),
 }
-OTHERS: Final = 3
-"""Least failures beside those of the tenant that failed most often, without which a breaker stays closed; with a large
-window it is half of those that open it."""
+WITNESSES: Final = 3
+"""Least failures of calls that bear witness against the service (`Breaker._witnesses`), without which a breaker stays
+closed; with a large window it is half of those that open it."""
 
 
 @frozen
@@ -58,8 +59,8 @@ class Breaker:
     state: BreakerState = field(default=BreakerState.CLOSED, init=False)
     told: BreakerState = field(default=BreakerState.CLOSED, init=False)
     """The state that was told last; set by the code that tells of changes."""
-    _latest: deque[tuple[bool, str]] = field(init=False)
-    """Of each of the latest calls whether it failed, and its tenant."""
+    _latest: deque[tuple[bool, str, bool]] = field(init=False)
+    """Of each of the latest calls whether it failed, its tenant, and whether it ran a callee's code."""
     _era: int = field(default=0, init=False)
     _permit: Permit = field(default=Permit(0), init=False)
     """For calls while it is closed."""
@@ -70,7 +71,7 @@ class Breaker:
     _suspect_until: float = field(default=0.0, init=False)
 
     @_latest.default
-    def _none(self) -> deque[tuple[bool, str]]:
+    def _none(self) -> deque[tuple[bool, str, bool]]:
         return deque(maxlen=self.policy.window)
 
     def ask(self, now: float, tenant_id: str = "") -> Permit | None:
@@ -90,8 +91,18 @@ class Breaker:
             return max(0.0, self._reopens_at - now)
         return max(0.0, self._suspect_until - now) if tenant_id and tenant_id == self._suspect else 0.0
 
-    def report(self, permit: Permit, failed: bool | None, now: float, tenant_id: str = "") -> None:
-        """Record the outcome of a call; `failed` is None where it says nothing of what is called."""
+    def report(
+        self, permit: Permit, failed: bool | None, now: float, tenant_id: str = "", *, runs_callee: bool = False
+    ) -> None:
+        """Record the outcome of a call; `failed` is None where it says nothing of what is called.
+
+        Args:
+            permit: of the call.
+            failed: whether it failed.
+            now: the moment of its end.
+            tenant_id: to which the outcome is attributed; empty: to none.
+            runs_callee: whether the call ran the code of an agent, a tool or a workflow.
+        """
         if permit.era != self._era:
             return
         if permit.probe:
@@ -99,7 +110,7 @@ class Breaker:
             if failed is not None:
                 self._end_probe(failed, now, tenant_id)
         elif failed is not None:
-            self._latest.append((failed, tenant_id))
+            self._latest.append((failed, tenant_id, runs_callee))
             if failed and self._too_many():
                 self._become(BreakerState.OPEN, now)
 
@@ -112,16 +123,21 @@ class Breaker:
             self._suspect, self._suspect_until = tenant_id, now + self.policy.open_seconds
 
     def _too_many(self) -> bool:
-        """Tell whether too many calls failed: of all, and of those that are not the worst tenant's."""
-        failures = Counter(tenant for failed, tenant in self._latest if failed)
+        """Tell whether too many calls failed: of all, and of those that bear witness against the service."""
+        failures = Counter(tenant for failed, tenant, _ in self._latest if failed)
         enough = self.policy.share * self.policy.window
         if len(self._latest) < self.policy.window or failures.total() < enough:
             return False
         worst = max((tenant for tenant in failures if tenant), key=failures.__getitem__, default=None)
         if worst is None:
             return True
-        others = [failed for failed, tenant in self._latest if tenant != worst]
-        return sum(others) >= max(OTHERS, enough / 2, self.policy.share * len(others))
+        witnesses = self._witnesses(worst)
+        return sum(witnesses) >= max(WITNESSES, enough / 2, self.policy.share * len(witnesses))
+
+    def _witnesses(self, worst: str) -> list[bool]:
+        """Return which calls of other tenants failed; without any, which of those that ran no callee's code."""
+        others = [failed for failed, tenant, _ in self._latest if tenant != worst]
+        return others or [failed for failed, _, runs_callee in self._latest if not runs_callee]
 
     def _become(self, state: BreakerState, now: float = 0.0) -> None:
         self.state = state

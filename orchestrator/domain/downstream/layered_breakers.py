@@ -1,7 +1,7 @@
 """The breakers of one service: one for each callee, and one for the service.
 
 A call needs the permit of its callee's breaker and then that of the service's. A failure counts in both, but opens the
-service's only where several tenants have failures, or where there is no connection (`breaker`).
+service's only where that can't be the fault of one tenant or its callees (`breaker`).
 """
 
 from attrs import define, field, frozen
@@ -78,7 +78,8 @@ class LayeredBreakers:
             case CallOutcome.WELL | CallOutcome.FAILED:
                 failed = outcome is CallOutcome.FAILED
                 permits.own_breaker.report(permits.own, failed, now)
-                self.service.report(permits.service, failed, now, permits.callee[0])
+                tenant_id, name = permits.callee
+                self.service.report(permits.service, failed, now, tenant_id, runs_callee=bool(name))
             case CallOutcome.AWAY:
                 permits.own_breaker.report(permits.own, None, now)
                 self.service.report(permits.service, True, now)

@@ -110,8 +110,6 @@ class AgentCatalog:
     async def tools(self, call: CallContext, agent_id: str | None) -> list[dict[str, Any]]:
         """Return the tools that an agent may use, or all; ServiceFault where the Tool Registry is away."""
         client = self._clients.tool_registry
-        if agent_id is not None:
-            call = call.to("agent", agent_id)
 
         async def fetch() -> list[dict[str, Any]]:
             return await self._coordinator.run(TOOLS, call, lambda limited: client.list(limited, agent_id))

@@ -229,15 +229,15 @@ class ServiceGuard:
 
     def _tell(self, callee: Callee, own: Breaker) -> None:
         """Tell which breakers are in another state than was told last."""
-        if own.state is not own.told:
-            own.told = own.state
-            self.callee_changed(self, callee, own)
         service = self.breakers.service
         if service.state is not service.told:
             service.told = service.state
             self.changed(self)
             if service.state is BreakerState.OPEN:
                 self._reject_waiters()
+        if own.state is not own.told:
+            own.told = own.state
+            self.callee_changed(self, callee, own)
 
     def _reject_waiters(self) -> None:
         """Reject all waiting calls: the breaker of the service has opened."""

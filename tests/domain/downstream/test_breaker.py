@@ -112,14 +112,16 @@ def report(breaker: Breaker, *outcomes: tuple[str, bool], now: float = 0.0) -> N
     for tenant_id, failed in outcomes:
         leave = breaker.ask(now, tenant_id)
         if leave is not None:
-            breaker.report(leave, failed, now, tenant_id)
+            breaker.report(leave, failed, now, tenant_id, runs_callee=True)
 
 
 TENANT = st.sampled_from(["acme", "globex", "initech"])
 
 
 @given(POLICY, st.lists(st.tuples(TENANT, st.booleans()), max_size=200))
-def test_the_failures_of_one_tenant_alone_never_open_it(policy: BreakerPolicy, calls: list[tuple[str, bool]]) -> None:
+def test_the_failures_of_one_tenants_callees_alone_never_open_it(
+    policy: BreakerPolicy, calls: list[tuple[str, bool]]
+) -> None:
     breaker = Breaker(policy)
     for tenant_id, failed in calls:
         report(breaker, (tenant_id, failed and tenant_id == "acme"))
@@ -144,6 +146,19 @@ def test_failures_of_several_tenants_open_it(policy: BreakerPolicy, tenants: lis
     calls = [(tenant_id, True) for tenant_id in tenants] + [("acme", True), ("globex", True)] * policy.window
     report(breaker, *calls)
     assert breaker.state is BreakerState.OPEN
+
+
+@given(st.sampled_from(list(POLICIES.values())), st.booleans())
+def test_a_service_that_fails_its_only_tenant_in_its_own_work_is_left_alone_unless_others_do_well(
+    policy: BreakerPolicy, others: bool
+) -> None:
+    breaker = Breaker(policy)
+    for at in range(2 * policy.window):
+        leave = breaker.ask(0)
+        if leave is not None:
+            well = others and at % 5 == 0
+            breaker.report(leave, not well, 0, "globex" if well else "acme")
+    assert breaker.state is (BreakerState.CLOSED if others else BreakerState.OPEN)
 
 
 @given(POLICY, TENANT)
