@@ -108,7 +108,7 @@ class Metrics:
         )  # fmt: skip
         self._refused_calls = self._counter(
             "service_call_refused_total",
-            "Calls that were not made, by service and reason (`breaker`, `bulkhead`, `deadline`).",
+            "Calls that were not made, by service and reason (`breaker`, `callee`, `bulkhead`, `deadline`).",
             "service", "reason",
         )  # fmt: skip
         self._dropped_replies = self._counter(
@@ -120,6 +120,13 @@ class Metrics:
             "service",
         )  # fmt: skip
         self._opened = self._counter("circuit_opened_total", "How often a service began to be left alone.", "service")
+        self._callees_opened = self._counter(
+            "callee_circuit_opened_total",
+            "How often one agent, tool or tenant of a service began to be left alone, by service.", "service",
+        )  # fmt: skip
+        self._passed_over = self._counter(
+            "messages_passed_over_total", "Messages and tokens of unknown kinds in answers, by service.", "service"
+        )
         self._in_flight = self._gauge("service_calls_in_flight", "Calls that are under way, by service.", "service")
         self._call_limit = self._gauge(
             "service_call_limit", "Calls that a service gets at once, as it is now.", "service"
@@ -232,6 +239,15 @@ class Metrics:
         self._breakers.labels(service).set(_BREAKER_STATES.index(state))
         if state == "open":
             self._opened.labels(service).inc()
+
+    def callee_breaker(self, service: str, state: str) -> None:
+        """Count the breakers of single agents, tools and tenants that open."""
+        if state == "open":
+            self._callees_opened.labels(service).inc()
+
+    def messages_passed_over(self, service: str, count: int) -> None:
+        """Count messages of unknown kinds in an answer."""
+        self._passed_over.labels(service).inc(count)
 
     def watch_bulkhead(self, service: str, in_flight: Callable[[], int], limit: Callable[[], int]) -> None:
         """Count a service's calls and their limit at each scrape."""
