@@ -7,7 +7,7 @@ import structlog
 from attrs import frozen
 
 from orchestrator.codec import parse_request, structure
-from orchestrator.errors import InvalidBody, OrchestratorError, PermissionMissing, StoreUnavailable
+from orchestrator.errors import InvalidBody, OrchestratorError, PermissionMissing, StoreUnavailable, TenantDamaged
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import is_id, new_id
 from orchestrator.models.common.principal import Principal, RequestContext, Role, TraceContext
@@ -51,7 +51,7 @@ class TaskUpdateReader:
     async def _take(self, ctx: RequestContext, task_id: str, token: str | None, update: TaskUpdate) -> None:
         try:
             taken = await self.updates.take(ctx, task_id, token, update)
-        except StoreUnavailable:
+        except (StoreUnavailable, TenantDamaged):
             raise
         except OrchestratorError as error:
             await self._refused(ctx, error)
