@@ -49,7 +49,7 @@ def test_anything_else_is_about_the_keys_and_says_what(text: str) -> None:
     damage = refusal(text)
     assert type(damage) is TenantDamaged
     assert str(damage) == text.removeprefix("ERR ")
-    # A client must not be told of it.
+    # A client is not told what Redis has said.
     assert str(damage) not in damage.body().message
 
 
