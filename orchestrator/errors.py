@@ -289,9 +289,7 @@ class StoreUnavailable(ServiceFault):
 class CallTimeout(ServiceFault):
     """A call to a downstream service ran out of time."""
 
-    code = "ORCH_EXEC_001"
-    type = "timeout"
-    status = 504
+    code, type, status = "ORCH_EXEC_001", "timeout", 504
 
 
 class PlanTimeout(CallTimeout):
@@ -303,8 +301,7 @@ class PlanTimeout(CallTimeout):
 class TaskExpired(CallTimeout):
     """A task's time was over before it started."""
 
-    code = "ORCH_EXEC_003"
-    retryable = False
+    code, retryable = "ORCH_EXEC_003", False
 
 
 class ServiceRefused(ServiceFault):
