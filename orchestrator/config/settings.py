@@ -105,6 +105,11 @@ class AgentOrchestratorSettings:
     max_body_bytes: int = setting(1_048_576, says="Largest request body, in bytes.", check=between(1024, 64 * 2**20))
 
     concurrency: int = setting(100, says="Tasks that one process runs at once.", check=between(1, 10_000))
+    tenant_share: float = setting(
+        0.9,
+        says="Share of these that one tenant may have while no other has any; the rest is kept free for others. 1: all.",
+        check=between(0.1, 1),
+    )
     fairness_cost: str = setting(
         "tasks",
         says="What tenants share fairly: `tasks`, the `seconds` that these run, or `tokens` (in thousands).",
