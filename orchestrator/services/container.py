@@ -116,7 +116,7 @@ class Services:
             workflow_steps=StepService(
                 stores.workflows, stores.delegations, clients, coordinator, core.questions, settings
             ),
-            schedules=ScheduleService(stores.schedules, stores.due, audit, settings.schedules),
+            schedules=ScheduleService(stores.schedules, stores.due, audit),
             tenants=tenants,
             replays=replays,
             dead_letters=DeadLetterService(stores.dead_letters, replays, tenants, audit, idempotency),

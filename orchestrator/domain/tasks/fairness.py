@@ -50,8 +50,8 @@ def distribute(contenders: Iterable[Contender], slots: int) -> dict[str, int]:
 def room(in_hand: int, free: int, share: float, weight: float = 1.0) -> int:
     """Return how many more tasks a tenant may have in hand.
 
-    Afterwards it has at most `share / (1 - share) * weight` tasks for each slot that is still free. One that has nothing in
-    hand may always have one.
+    Afterwards it has at most `share / (1 - share) * weight` tasks for each slot that is still free. One that has
+    nothing in hand may always have one.
 
     Args:
         in_hand: its tasks that run.

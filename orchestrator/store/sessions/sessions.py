@@ -63,6 +63,8 @@ class SessionCreateVerdict(StrEnum):
     TENANT = "tenant"
     """The tenant drains, or is drained."""
     RATE = "rate"
+    FULL = "full"
+    """A quota of the tenant is reached."""
 
 
 @frozen
@@ -71,7 +73,7 @@ class SessionCreation:
 
     verdict: SessionCreateVerdict
     detail: str = ""
-    """The session (OK, REPLAYED), or the state of the tenant."""
+    """The session (OK, REPLAYED), the state of the tenant, or the name of the quota."""
     wait_ms: int = 0
     """How long to wait (RATE)."""
 
@@ -91,6 +93,8 @@ class SessionUpdateVerdict(StrEnum):
     OK = "ok"
     UNKNOWN = "unknown"
     CLOSED = "closed"
+    FULL = "full"
+    """A quota of the tenant is reached."""
 
 
 class AgentAssignVerdict(StrEnum):
@@ -109,6 +113,18 @@ class SessionCloseVerdict(StrEnum):
     UNKNOWN = "unknown"
     REFUSED = "refused"
     """The session was closed before."""
+    EARLY = "early"
+    """It is not to be closed yet."""
+
+
+@frozen
+class DueSessions:
+    """Sessions that something is to be done with, by Redis' clock."""
+
+    idle: list[str]
+    """Their idle timer has run out; the longest idle first."""
+    over: list[str]
+    """Their time is over."""
 
 
 class SessionStore(TenantStore):
@@ -125,8 +141,9 @@ class SessionStore(TenantStore):
         correlation_id: str,
         idempotency_key: str | None,
         digest: str,
+        unused_ms: int,
     ) -> SessionCreation:
-        """Create a session, all of it or nothing."""
+        """Create a session, all of it or nothing; one that is not used within `unused_ms` is closed."""
         session_id = new_id()
         record: dict[str, Any] = {"tenant_id": viewer.tenant_id, "user_id": owner, "agent_id": agent_id, **fields}
         record["epoch"] = secrets.token_hex(4)
@@ -142,6 +159,9 @@ class SessionStore(TenantStore):
             rates.user,
             rates.burst_seconds,
             IDEMPOTENCY_SECONDS,
+            self.limit_defaults["sessions"],
+            self.limit_defaults["bytes"],
+            unused_ms,
             *(part for pair in record.items() for part in pair),
             keys=[
                 self.keys.idempotency(viewer.tenant_id, viewer.user_id, idempotency_key or ""),
@@ -198,6 +218,7 @@ class SessionStore(TenantStore):
         correlation_id: str,
         body: bytes,
         next_idle_ms: int | None,
+        retain_seconds: int,
         idle: bool = False,
     ) -> tuple[SessionMoveVerdict, str]:
         """Move a session to another state, if it is in one of `sources`; returns also the state before."""
@@ -215,15 +236,18 @@ class SessionStore(TenantStore):
             "" if next_idle_ms is None else next_idle_ms,
             "1" if idle else "0",
             "0" if idle else "1",
+            retain_seconds,
         )
         return read_verdict(SessionMoveVerdict, reply)
 
     async def update(
         self, viewer: Viewer, session_id: str, fields: Mapping[str, str | bytes]
     ) -> tuple[SessionUpdateVerdict, str]:
-        """Change fields of an open session; returns also the state of one that is closed."""
+        """Change fields of an open session; returns also the state of a closed one, or the quota that is reached."""
         pairs = (part for pair in fields.items() for part in pair)
-        reply = await self.run(_UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, *pairs)
+        reply = await self.run(
+            _UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, self.limit_defaults["bytes"], *pairs
+        )
         return read_verdict(SessionUpdateVerdict, reply)
 
     async def assign(
@@ -254,8 +278,23 @@ class SessionStore(TenantStore):
         retain_tasks: int,
         retain_session: int,
         reason: str,
+        if_over: bool = False,
+        idle_ms: int | None = None,
     ) -> tuple[SessionCloseVerdict, str]:
-        """Close a session and cancel its turns; returns also the state before."""
+        """Close a session and cancel its turns; returns also the state before.
+
+        Args:
+            viewer: who closes it.
+            session_id: which.
+            correlation_id: of the request.
+            state_body: body of `session.state_update`.
+            status_template: body of `chat.status_update`.
+            retain_tasks: seconds that records of tasks are kept.
+            retain_session: seconds that the session's record is kept.
+            reason: why, for the history of its states.
+            if_over: close it only if its `expires_at` has come.
+            idle_ms: close it only if it was last active so long ago.
+        """
         reply = await self.run(
             _CLOSE,
             viewer.tenant_id,
@@ -268,12 +307,21 @@ class SessionStore(TenantStore):
             retain_tasks,
             retain_session,
             reason,
+            "1" if if_over else "0",
+            "" if idle_ms is None else idle_ms,
         )
         return read_verdict(SessionCloseVerdict, reply)
 
-    async def idle(self, tenant_id: str, limit: int) -> list[str]:
-        """Return sessions whose idle timer has run out, by Redis' clock."""
-        return [session_id.decode() for session_id in await self.run(_IDLE, tenant_id, limit)]
+    async def due(self, tenant_id: str, limit: int, *, retain_seconds: int) -> DueSessions:
+        """Return sessions that something is to be done with; those whose records have gone leave the lists.
+
+        Args:
+            tenant_id: whose.
+            limit: how many at most of each kind.
+            retain_seconds: how long records of closed sessions are kept.
+        """
+        idle, over = await self.run(_IDLE, tenant_id, limit, retain_seconds)
+        return DueSessions([one.decode() for one in idle], [one.decode() for one in over])
 
     async def drop_timer(self, tenant_id: str, session_id: str) -> None:
         """Drop the idle timer of a session that is gone, or has no further idle transition."""

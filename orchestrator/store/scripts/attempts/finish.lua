@@ -39,6 +39,7 @@ local recorded_correlation, current, node, epoch, steps, created_at, recorded_st
     'created_at', 'status', 'lane', 'entry', 'turn_of_user', 'user_id', 'callback_ends', 'delegations'))
 if current ~= attempt or recorded_status ~= 'processing' then return -1 end
 leave_lane(task_id, lane, entry, turn_of_user)
+keep_bytes(#result + #err, retain_seconds)
 if is_dead_letter then
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end

@@ -1,0 +1,78 @@
+"""Quotas: what a tenant may have."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.loading import load_settings
+from orchestrator.errors import QueueFull
+from orchestrator.models.sessions.session import SessionCreate, SessionUpdate
+from tests.queue.stage import SETTINGS, Stage, context, open_stage
+
+
+async def own(stage: Stage, **limits: Any) -> None:
+    await stage.redis.hset(stage.keys.tenant_config("acme"), mapping=limits)
+
+
+def named(caught: pytest.ExceptionInfo[QueueFull]) -> list[str]:
+    """The quotas that a refusal names."""
+    assert (caught.value.code, caught.value.status) == ("ORCH_RATE_004", 429)
+    return [fault.path for fault in caught.value.details]
+
+
+async def test_a_tenant_has_so_many_open_sessions_and_no_more(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        await own(stage, sessions=2)
+        first, _ = [await stage.session() for _ in range(2)]
+        with pytest.raises(QueueFull) as caught:
+            await stage.session()
+        assert named(caught) == ["sessions"]
+        await stage.session(context("globex"))
+        await stage.sessions.close(context(), first.session_id)
+        await stage.session()
+
+
+async def test_a_refused_session_leaves_nothing_behind(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        await own(stage, sessions=1)
+        await stage.session()
+        before = await stage.redis.keys("orchestrator:session*")
+        with pytest.raises(QueueFull):
+            await stage.session()
+        assert sorted(await stage.redis.keys("orchestrator:session*")) == sorted(before)
+
+
+async def test_large_sessions_end_at_the_quota_of_bytes(redis_url: str) -> None:
+    large = SessionCreate("echo", context={"notes": "x" * 100_000})
+    async with open_stage(redis_url, consume=False) as stage:
+        await own(stage, bytes=450_000)
+        sessions = [(await stage.sessions.create(context(), large))[0] for _ in range(4)]
+        with pytest.raises(QueueFull) as caught:
+            await stage.sessions.create(context(), large)
+        assert named(caught) == ["bytes"]
+        with pytest.raises(QueueFull):
+            await stage.sessions.update(context(), sessions[0].session_id, SessionUpdate(context={"n": "y" * 200_000}))
+        await stage.sessions.update(context(), sessions[0].session_id, SessionUpdate(context={}))
+        await stage.sessions.create(context(), large)
+
+
+async def test_messages_end_at_the_quota_of_bytes(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        session = await stage.session()
+        await own(stage, bytes=350_000)
+        await stage.say(session, "say " + "x" * 100_000)
+        with pytest.raises(QueueFull) as caught:
+            await stage.say(session, "say " + "x" * 100_000)
+        assert named(caught) == ["bytes"]
+
+
+async def test_a_tier_bounds_its_tenants(redis_url: str) -> None:
+    tiers = load_settings(DEFAULTS, {"ORCH_JWT__SECRET": "s" * 32, "ORCH_TIERS__FREE__SESSIONS": "1"}).tiers
+    async with open_stage(redis_url, evolve(SETTINGS, tiers=tiers), consume=False) as stage:
+        await stage.session()
+        await stage.session()
+        await own(stage, tier="free")
+        with pytest.raises(QueueFull):
+            await stage.session()
