@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from structlog.testing import capture_logs
 
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import load_settings
 from orchestrator.errors import QueueFull
+from orchestrator.models.operations.tenant import Quota
 from orchestrator.models.sessions.session import SessionCreate, SessionUpdate
+from orchestrator.queue.worker.quota_watch import watch_quotas
+from tests.queue.operations import open_desk
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 
@@ -76,3 +80,48 @@ async def test_a_tier_bounds_its_tenants(redis_url: str) -> None:
         await own(stage, tier="free")
         with pytest.raises(QueueFull):
             await stage.session()
+
+
+async def test_a_tenant_shows_how_much_of_its_quotas_it_uses(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        await own(stage, sessions=5, concurrency=3)
+        session = await stage.session()
+        await stage.say(session, "say a")
+        shown = (await open_desk(stage).tenants.get("acme")).quotas
+        assert (shown["sessions"], shown["concurrency"]) == (Quota(1, 5), Quota(0, 3))
+        assert (shown["queue_length"], shown["schedules"].used, shown["batches"].used) == (Quota(1, 100_000), 0, 0)
+        assert shown["bytes"].used > 1000
+
+
+async def test_operators_are_told_once_of_a_quota_that_is_nearly_reached(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        await own(stage, sessions=5)
+        sessions = [await stage.session() for _ in range(3)]
+        assert (await stage.stores.quotas.watch("acme")).nearly_reached == {}
+        sessions.append(await stage.session())
+        with capture_logs() as logs:
+            await watch_quotas(stage.queue, "acme")
+            await watch_quotas(stage.queue, "acme")
+        assert [(one["event"], one["quota"], one["used"], one["limit"]) for one in logs] == [
+            ("quota.nearly_reached", "sessions", 4, 5)
+        ]
+        for session in sessions[:2]:
+            await stage.sessions.close(context(), session.session_id)
+        assert (await stage.stores.quotas.watch("acme")).nearly_reached == {}
+        for _ in range(2):
+            await stage.session()
+        assert list((await stage.stores.quotas.watch("acme")).nearly_reached) == ["sessions"]
+
+
+async def test_dead_letters_beyond_what_is_kept_are_counted_and_told_of(redis_url: str) -> None:
+    async with open_stage(redis_url) as stage:
+        letters = stage.keys.dead_letters("acme")
+        await stage.redis.gather([("XADD", letters, "*", "task_id", str(one)) for one in range(10_099)])
+        session = await stage.session()
+        await stage.ended(session, await stage.say(session, "fail"))
+        assert await stage.redis.xlen(letters) == 10_000
+        with capture_logs() as logs:
+            await watch_quotas(stage.queue, "acme")
+        [told] = [one for one in logs if one["event"] == "records.dropped"]
+        assert (told["kind"], told["count"]) == ("dead_letters", 100)
+        assert (await stage.stores.quotas.watch("acme")).dropped == {}

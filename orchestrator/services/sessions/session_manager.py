@@ -33,15 +33,13 @@ from orchestrator.services.shared.views import (
     viewer_of,
 )
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.sessions.sessions import (
+from orchestrator.store.sessions.sessions import Rates, SessionStore, Viewer
+from orchestrator.store.sessions.verdicts import (
     AgentAssignVerdict,
-    Rates,
     SessionCloseVerdict,
     SessionCreateVerdict,
     SessionMoveVerdict,
-    SessionStore,
     SessionUpdateVerdict,
-    Viewer,
 )
 from orchestrator.telemetry.metrics import Metrics
 

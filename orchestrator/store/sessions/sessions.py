@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -15,6 +14,15 @@ from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
+from orchestrator.store.sessions.verdicts import (
+    AgentAssignVerdict,
+    DueSessions,
+    SessionCloseVerdict,
+    SessionCreateVerdict,
+    SessionCreation,
+    SessionMoveVerdict,
+    SessionUpdateVerdict,
+)
 from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
 _CREATE: Final = Script("sessions/create_session")
@@ -50,81 +58,6 @@ class Viewer:
     def may_see(self, record: Mapping[bytes, bytes]) -> bool:
         """Tell whether what has this record exists for the viewer, by the field `user_id`."""
         return self.sees_whole_tenant or record.get(b"user_id") == self.user_id.encode()
-
-
-class SessionCreateVerdict(StrEnum):
-    """What `create` decided."""
-
-    OK = "ok"
-    REPLAYED = "replayed"
-    """The same request has created it before."""
-    REUSED = "reused"
-    """The idempotency key came with another request."""
-    TENANT = "tenant"
-    """The tenant drains, or is drained."""
-    RATE = "rate"
-    FULL = "full"
-    """A quota of the tenant is reached."""
-
-
-@frozen
-class SessionCreation:
-    """The verdict, and what comes with it."""
-
-    verdict: SessionCreateVerdict
-    detail: str = ""
-    """The session (OK, REPLAYED), the state of the tenant, or the name of the quota."""
-    wait_ms: int = 0
-    """How long to wait (RATE)."""
-
-
-class SessionMoveVerdict(StrEnum):
-    """What `move` decided."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    REFUSED = "refused"
-    """The session is in none of the states that it may leave."""
-
-
-class SessionUpdateVerdict(StrEnum):
-    """What `update` decided."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    CLOSED = "closed"
-    FULL = "full"
-    """A quota of the tenant is reached."""
-
-
-class AgentAssignVerdict(StrEnum):
-    """What `assign` decided."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    CLOSED = "closed"
-    BUSY = "busy"
-
-
-class SessionCloseVerdict(StrEnum):
-    """What `close` decided."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    REFUSED = "refused"
-    """The session was closed before."""
-    EARLY = "early"
-    """It is not to be closed yet."""
-
-
-@frozen
-class DueSessions:
-    """Sessions that something is to be done with, by Redis' clock."""
-
-    idle: list[str]
-    """Their idle timer has run out; the longest idle first."""
-    over: list[str]
-    """Their time is over."""
 
 
 class SessionStore(TenantStore):

@@ -1,0 +1,47 @@
+"""How much of their quotas tenants use, and what was dropped because a list was full."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from orchestrator.models.operations.tenant import Quota
+from orchestrator.store.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+_READ: Final = Script("operations/read_quotas")
+_WATCH: Final = Script("operations/watch_quotas")
+
+QUOTAS: Final = ("concurrency", "sessions", "queue_length", "batches", "schedules", "bytes")
+"""The limits that count what is there, in the order in which the scripts have them."""
+
+
+@frozen
+class QuotaNews:
+    """What operators are to be told of a tenant."""
+
+    nearly_reached: Mapping[str, Quota]
+    """Quotas of which 80% or more is used, and that were not told of yet."""
+    dropped: Mapping[str, int]
+    """How much was dropped because a list was full, by kind."""
+
+
+class QuotaStore(TenantStore):
+    """Counts what tenants have."""
+
+    async def read(self, tenant_id: str) -> dict[str, Quota]:
+        """Return how much of each quota a tenant uses."""
+        return _quotas(await self.run(_READ, tenant_id, *self._defaults()))
+
+    async def watch(self, tenant_id: str) -> QuotaNews:
+        """Return what operators were not told of yet; they are told once."""
+        nearly, dropped = await self.run(_WATCH, tenant_id, *self._defaults())
+        counts = {kind.decode(): int(count) for kind, count in zip(dropped[::2], dropped[1::2], strict=True)}
+        return QuotaNews(_quotas(nearly), counts)
+
+    def _defaults(self) -> Sequence[str]:
+        return [self.limit_defaults[name] for name in QUOTAS]
+
+
+def _quotas(rows: Sequence[Any]) -> dict[str, Quota]:
+    return {name.decode(): Quota(int(used), int(limit) if limit else None) for name, used, limit in rows}
