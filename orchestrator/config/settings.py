@@ -110,6 +110,11 @@ class AgentOrchestratorSettings:
         says="Share of these that one tenant may have at most; the rest is kept free for others. 1: all.",
         check=between(0.1, 1),
     )
+    tenant_memory: float = setting(
+        0.25,
+        says="Share of Redis' `maxmemory` (or of its machine's memory) that one tenant may keep by default.",
+        check=between(0.01, 1),
+    )
     fairness_cost: str = setting(
         "tasks",
         says="What tenants share fairly: `tasks`, the `seconds` that these run, or `tokens` (in thousands).",

@@ -125,3 +125,19 @@ async def test_dead_letters_beyond_what_is_kept_are_counted_and_told_of(redis_ur
         [told] = [one for one in logs if one["event"] == "records.dropped"]
         assert (told["kind"], told["count"]) == ("dead_letters", 100)
         assert (await stage.stores.quotas.watch("acme")).dropped == {}
+
+
+async def test_no_tenant_keeps_more_than_its_share_of_the_memory_of_redis(redis_url: str) -> None:
+    large = SessionCreate("echo", context={"notes": "x" * 900_000})
+    async with open_stage(redis_url, consume=False) as stage:
+        await stage.redis.config_set("maxmemory", 40_000_000)
+        try:
+            await stage.stores.quotas.fit_memory(0.25)
+            for _ in range(11):
+                await stage.sessions.create(context(), large)
+            with pytest.raises(QueueFull) as caught:
+                await stage.sessions.create(context(), large)
+            assert named(caught) == ["bytes"]
+            await stage.sessions.create(context("globex"), large)
+        finally:
+            await stage.redis.config_set("maxmemory", 0)

@@ -46,6 +46,7 @@ class Sweeper:
         while True:
             try:
                 found: dict[str, SweptTenant] = {}
+                await self.services.quotas.fit_memory(self.services.settings.tenant_memory)
                 for tenant_id in await self.services.tenants.names():
                     with isolate_tenant(tenant_id):
                         found[tenant_id] = await self._sweep(tenant_id)

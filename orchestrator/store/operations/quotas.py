@@ -39,6 +39,16 @@ class QuotaStore(TenantStore):
         counts = {kind.decode(): int(count) for kind, count in zip(dropped[::2], dropped[1::2], strict=True)}
         return QuotaNews(_quotas(nearly), counts)
 
+    async def fit_memory(self, share: float) -> None:
+        """Let no tenant without a limit of its own keep more than a share of what Redis may take.
+
+        Args:
+            share: of Redis' `maxmemory`, or of the memory of its machine where none is set.
+        """
+        memory = await self.redis.info("memory")
+        most = int(memory.get("maxmemory") or 0) or int(memory.get("total_system_memory") or 0)
+        self.limit_defaults.cap("bytes", int(most * share))
+
     def _defaults(self) -> Sequence[str]:
         return [self.limit_defaults[name] for name in QUOTAS]
 
