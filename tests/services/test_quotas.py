@@ -97,7 +97,7 @@ async def test_operators_are_told_once_of_a_quota_that_is_nearly_reached(redis_u
     async with open_stage(redis_url, consume=False) as stage:
         await own(stage, sessions=5)
         sessions = [await stage.session() for _ in range(3)]
-        assert (await stage.stores.quotas.watch("acme")).nearly_reached == {}
+        assert (await stage.stores.quotas.watch("acme", retain_seconds=3600)).nearly_reached == {}
         sessions.append(await stage.session())
         with capture_logs() as logs:
             await watch_quotas(stage.queue, "acme")
@@ -107,10 +107,10 @@ async def test_operators_are_told_once_of_a_quota_that_is_nearly_reached(redis_u
         ]
         for session in sessions[:2]:
             await stage.sessions.close(context(), session.session_id)
-        assert (await stage.stores.quotas.watch("acme")).nearly_reached == {}
+        assert (await stage.stores.quotas.watch("acme", retain_seconds=3600)).nearly_reached == {}
         for _ in range(2):
             await stage.session()
-        assert list((await stage.stores.quotas.watch("acme")).nearly_reached) == ["sessions"]
+        assert list((await stage.stores.quotas.watch("acme", retain_seconds=3600)).nearly_reached) == ["sessions"]
 
 
 async def test_dead_letters_beyond_what_is_kept_are_counted_and_told_of(redis_url: str) -> None:
@@ -124,7 +124,7 @@ async def test_dead_letters_beyond_what_is_kept_are_counted_and_told_of(redis_ur
             await watch_quotas(stage.queue, "acme")
         [told] = [one for one in logs if one["event"] == "records.dropped"]
         assert (told["kind"], told["count"]) == ("dead_letters", 100)
-        assert (await stage.stores.quotas.watch("acme")).dropped == {}
+        assert (await stage.stores.quotas.watch("acme", retain_seconds=3600)).dropped == {}
 
 
 async def test_no_tenant_keeps_more_than_its_share_of_the_memory_of_redis(redis_url: str) -> None:

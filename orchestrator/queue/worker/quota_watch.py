@@ -9,7 +9,7 @@ _log = structlog.get_logger()
 
 async def watch_quotas(services: QueueServices, tenant_id: str) -> None:
     """Tell what has come to be known of a tenant since any process looked: by the log, a metric and a notice."""
-    news = await services.quotas.watch(tenant_id)
+    news = await services.quotas.watch(tenant_id, retain_seconds=int(services.settings.retain_tasks))
     for name, quota in news.nearly_reached.items():
         _log.warning("quota.nearly_reached", tenant_id=tenant_id, quota=name, used=quota.used, limit=quota.limit)
         services.metrics.quota_nearly_reached(name)

@@ -33,9 +33,14 @@ class QuotaStore(TenantStore):
         """Return how much of each quota a tenant uses."""
         return _quotas(await self.run(_READ, tenant_id, *self._defaults()))
 
-    async def watch(self, tenant_id: str) -> QuotaNews:
-        """Return what operators were not told of yet; they are told once."""
-        nearly, dropped = await self.run(_WATCH, tenant_id, *self._defaults())
+    async def watch(self, tenant_id: str, *, retain_seconds: int) -> QuotaNews:
+        """Return what operators were not told of yet; they are told once. What has expired leaves the lists.
+
+        Args:
+            tenant_id: whose.
+            retain_seconds: how long records of tasks are kept.
+        """
+        nearly, dropped = await self.run(_WATCH, tenant_id, retain_seconds, *self._defaults())
         counts = {kind.decode(): int(count) for kind, count in zip(dropped[::2], dropped[1::2], strict=True)}
         return QuotaNews(_quotas(nearly), counts)
 
