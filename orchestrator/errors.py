@@ -215,7 +215,7 @@ class TooManyConnections(RateLimited):
 
 
 class QueueFull(RateLimited):
-    """The queue of the session or the tenant is full."""
+    """The queue of the session is full, or a quota of the tenant is reached; `details` names it."""
 
     code = "ORCH_RATE_004"
 

@@ -20,6 +20,7 @@ def build_consumer(core: Core) -> Consumer:
         kinds=core.kinds,
         metrics=core.metrics,
         breakers=core.coordinator.breakers,
+        notices=core.system_events,
     )
     deps = TaskDeps(core, queue)
     dispatcher = Dispatcher(queue, {str(one.kind): one.handler(deps) for one in TASK_KINDS})

@@ -75,6 +75,12 @@ class Metrics:
             _QUICK,
         )  # fmt: skip
         self._fenced = self._counter("fenced_writes_total", "Attempts that ended because another worker has the task.")
+        self._nearly = self._counter(
+            "quota_nearly_reached_total", "Tenants that came to use 80% of a quota, by its name.", "quota"
+        )
+        self._dropped = self._counter(
+            "records_dropped_total", "Records that were dropped because a list was full, by kind.", "kind"
+        )
         self._depth = self._gauge(
             "queue_depth", "Tasks in a tenant's lanes, those in hand included; of the whole service.", "tenant"
         )
@@ -196,6 +202,14 @@ class Metrics:
     def fenced(self) -> None:
         """Count an attempt that another worker has taken over."""
         self._fenced.inc()
+
+    def quota_nearly_reached(self, name: str) -> None:
+        """Count a tenant that uses 80% of a quota."""
+        self._nearly.labels(name).inc()
+
+    def records_dropped(self, kind: str, count: int) -> None:
+        """Count what was dropped because a list was full."""
+        self._dropped.labels(kind).inc(count)
 
     def queue_depths(self, depths: Mapping[str, int]) -> None:
         """Set the depths of all tenants' queues; the deepest ones are shown by name."""

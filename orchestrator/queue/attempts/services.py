@@ -6,9 +6,11 @@ from typing import Self
 from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.operations.quotas import QuotaStore
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.scheduling.due import DueTenants
@@ -34,6 +36,7 @@ class QueueServices:
     due: DueTenants
     tenants: TenantStates
     surveys: TenantSurveys
+    quotas: QuotaStore
     signals: WorkerSignals
     nodes: Nodes
     sessions: SessionManager
@@ -41,6 +44,8 @@ class QueueServices:
     metrics: Metrics = field(factory=Metrics)
     breakers: Callable[[], Mapping[str, str]] = dict
     """Says which services this process leaves alone."""
+    notices: SystemEvents | None = None
+    """Where operators are told what happens; None: nowhere."""
 
     @classmethod
     def over(
@@ -53,6 +58,7 @@ class QueueServices:
         kinds: TaskKinds,
         metrics: Metrics | None = None,
         breakers: Callable[[], Mapping[str, str]] = dict,
+        notices: SystemEvents | None = None,
     ) -> Self:
         """Take from a process's stores those that the consumer works with; None: metrics of its own."""
         return cls(
@@ -65,10 +71,12 @@ class QueueServices:
             due=stores.due,
             tenants=stores.tenants,
             surveys=stores.surveys,
+            quotas=stores.quotas,
             signals=stores.signals,
             nodes=stores.nodes,
             sessions=sessions,
             kinds=kinds,
             metrics=metrics or Metrics(),
             breakers=breakers,
+            notices=notices,
         )

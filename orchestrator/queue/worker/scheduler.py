@@ -11,7 +11,7 @@ import structlog
 import trio
 from attrs import define, field
 
-from orchestrator.domain.tasks.fairness import Contender, distribute
+from orchestrator.domain.tasks.fairness import Contender, distribute, room
 from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.external_entries import import_entry
@@ -39,15 +39,19 @@ class Scheduler:
     Args:
         services: what it works with.
         free_slots: how many more tasks the process can run.
+        in_hand: how many tasks of a tenant it runs.
         slot_freed: waits until there may be one more.
         begin: runs a claimed task.
     """
 
     services: QueueServices
     free_slots: Callable[[], int]
+    in_hand: Callable[[str], int]
     slot_freed: Callable[[], Awaitable[None]]
     begin: Callable[[Claim], None]
     _settlements: list[Settlement] = field(factory=list, init=False)
+    _full: dict[str, float] = field(factory=dict, init=False)
+    """Weights of tenants that have as many slots as they may at the moment; they may have work."""
     _begun: int = field(default=0, init=False)
     _paced: float = field(default=0.0, init=False)
 
@@ -73,6 +77,14 @@ class Scheduler:
         """Note that a task has cost more, or less, than the 1 that was reckoned when it was claimed."""
         self._settlements.append(Settlement(tenant_id, correction=cost - 1))
 
+    def note_end(self) -> None:
+        """Note that a slot is free again: a tenant that was at its share may have room."""
+        if self._full:
+            self.services.ready.wake()
+
+    def _room(self, tenant_id: str, free: int, weight: float) -> int:
+        return room(self.in_hand(tenant_id), free, self.services.settings.tenant_share, weight)
+
     async def _round(self) -> None:
         """Serve the tenants whose turn it is; waits where there is nothing to do, or no slot."""
         while self.free_slots() <= 0:
@@ -81,8 +93,11 @@ class Scheduler:
         with trio.CancelScope(shield=True):
             free = self.free_slots()
             settlements, self._settlements = self._settlements, []
+            self._full = {one: weight for one, weight in self._full.items() if self._room(one, free, weight) <= 0}
             try:
-                turns = await self.services.ready.take(min(free, TENANTS_A_ROUND), settlements)
+                turns = await self.services.ready.take(
+                    min(free, TENANTS_A_ROUND), settlements, passed_over=self._full.keys()
+                )
             except StoreUnavailable:
                 self._settlements[:0] = settlements
                 raise
@@ -94,19 +109,25 @@ class Scheduler:
 
     async def _serve(self, turns: list[Turn], free: int) -> None:
         shares = distribute([Contender(one.tenant_id, one.virtual_time, one.weight) for one in turns], free)
+        for turn in turns:
+            allowed = self._room(turn.tenant_id, free, turn.weight)
+            share = shares[turn.tenant_id] = min(allowed, shares.get(turn.tenant_id, 0))
+            free -= share
+            if allowed <= share:
+                self._full[turn.tenant_id] = turn.weight
         if len(turns) == 1:
-            await self._claim(turns[0], free)
+            await self._claim(turns[0], shares[turns[0].tenant_id])
             return
         async with open_joined_nursery() as nursery:
             for turn in turns:
-                nursery.start_soon(self._claim, turn, shares.get(turn.tenant_id, 0))
+                nursery.start_soon(self._claim, turn, shares[turn.tenant_id])
 
     async def _serve_at_once(self, tenant_id: str) -> None:
         """Serve a tenant whose work has just come in, while no other tenant has any: its turn need not be asked for."""
-        free = self.free_slots()
-        if free > 0:
+        share = self._room(tenant_id, self.free_slots(), 1.0)
+        if share > 0:
             with trio.CancelScope(shield=True), isolate_tenant(tenant_id):
-                batch = await self._begin(tenant_id, free)
+                batch = await self._begin(tenant_id, share)
                 self._settlements.append(Settlement(tenant_id, correction=float(batch.read), more=batch.more))
 
     async def _begin(self, tenant_id: str, share: int) -> ClaimBatch:

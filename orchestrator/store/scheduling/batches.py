@@ -76,14 +76,14 @@ class BatchCancelVerdict(StrEnum):
 class BatchStore(TenantStore):
     """The batches of tenants."""
 
-    async def stage(self, tenant_id: str, batch_id: str, items: Sequence[BatchItem]) -> None:
-        """Lay the items of a batch ready, in chunks; without `admit` they are gone after a while.
+    async def stage(self, tenant_id: str, batch_id: str, items: Sequence[BatchItem]) -> int:
+        """Lay the items of a batch ready, in chunks; without `admit` they are gone after a while. Returns their bytes.
 
         Raises:
             StoreUnavailable: Redis is away.
         """
         chunk: list[object] = []
-        size = 0
+        size = total = 0
         for index, item in enumerate(items):
             inner = _inner(item)
             if chunk and (size + len(inner) > CHUNK_BYTES or len(chunk) >= 2 * CHUNK_ITEMS):
@@ -91,7 +91,9 @@ class BatchStore(TenantStore):
                 chunk, size = [], 0
             chunk += [index, inner]
             size += len(inner)
+            total += len(inner)
         await self.run(_STAGE, tenant_id, batch_id, STAGED_SECONDS, *chunk)
+        return total
 
     async def admit(
         self,
@@ -101,6 +103,7 @@ class BatchStore(TenantStore):
         *,
         of: Mapping[str, str],
         total: int,
+        item_bytes: int,
         max_concurrency: int,
         on_item_error: OnItemError,
         lane: Lane,
@@ -120,6 +123,7 @@ class BatchStore(TenantStore):
             template: the message of its tasks, with `TASK` for its ids and `ITEM` as the last key of its payload.
             of: `agent_id` of who answers, or `workflow_id` of what runs.
             total: how many items were laid ready.
+            item_bytes: how many bytes they have together.
             max_concurrency: how many may be tasks at once.
             on_item_error: what a failed item means for the others.
             lane: where the tasks queue.
@@ -132,7 +136,7 @@ class BatchStore(TenantStore):
             scheduled_ms: the moment (ms) at which it begins; None: now.
 
         Returns:
-            The verdict; and the batch's id (REPLAYED) or the tenant's state (TENANT).
+            The verdict; and the batch's id (REPLAYED), the tenant's state (TENANT) or the quota (FULL).
 
         Raises:
             StoreUnavailable: Redis is away, or has lost what was laid ready.
@@ -175,6 +179,10 @@ class BatchStore(TenantStore):
             max_concurrency,
             IDEMPOTENCY_SECONDS,
             "" if scheduled_ms is None else scheduled_ms,
+            self.limit_defaults["batches"],
+            self.limit_defaults["bytes"],
+            item_bytes,
+            retain_seconds,
             *(part for pair in record.items() for part in pair),
             keys=[self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key)],
         )

@@ -1,6 +1,6 @@
 """Which tenants have work, whose turn it is, and who is told of it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import trio
@@ -118,8 +118,16 @@ class ReadyTenants:
         if added:
             self.wake()
 
-    async def take(self, count: int, settlements: Iterable[Settlement] = ()) -> list[Turn]:
-        """Settle what was served, and take the tenants out whose turn is next."""
+    async def take(
+        self, count: int, settlements: Iterable[Settlement] = (), *, passed_over: Collection[str] = ()
+    ) -> list[Turn]:
+        """Settle what was served, and take the tenants out whose turn is next.
+
+        Args:
+            count: how many to take.
+            settlements: what was served.
+            passed_over: tenants that stay, for other processes to take.
+        """
         keys = self.keys
         settled = (
             part
@@ -131,7 +139,11 @@ class ReadyTenants:
                 "1" if one.more else "0",
             )
         )
-        reply = await _TAKE(self.redis, keys=[keys.ready, keys.debts, keys.clock, keys.weights], args=[count, *settled])
+        reply = await _TAKE(
+            self.redis,
+            keys=[keys.ready, keys.debts, keys.clock, keys.weights],
+            args=[count, keys.wake_channel, len(passed_over), *passed_over, *settled],
+        )
         fields = [part.decode() for part in reply]
         return [
             Turn(tenant_id, float(time), float(weight))
