@@ -1,8 +1,8 @@
 """One connection: what comes in, what goes out, and how it ends.
 
 One task reads, and is the only one that gives the protocol what has come. The tasks of the application write, one at a
-time, each write with a deadline; a write is never cut short by a cancellation, which would leave half a frame on the
-wire, but the connection may be dropped under it. However a connection ends, its descriptor is closed at once.
+time; a write is never cut short by a cancellation, which would leave half a frame on the wire, but the connection is
+dropped under a write that takes too long. However a connection ends, its descriptor is closed at once.
 """
 
 import socket
@@ -159,7 +159,7 @@ class Connection:
     async def protocol_send(self, event: Event) -> None:
         """Write bytes, close, or take note that the connection is idle or busy."""
         if isinstance(event, RawData):
-            await self._write(event.data)
+            await self.write(event.data)
         elif isinstance(event, Closed):
             await self._finish()
         elif isinstance(event, Updated) and not self._finishing:
@@ -174,21 +174,21 @@ class Connection:
             self._connections.busy(self)
             self._set_deadline(inf)
 
-    async def _write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
         """Write; a client that does not read in time is dropped, and what is written afterwards is lost."""
         if self._finishing:
+            await trio.lowlevel.checkpoint()
             return
-        with trio.CancelScope(shield=True) as scope:
+        with trio.CancelScope(shield=True):
             async with self._sending:
                 try:
                     for start in range(0, len(data), WRITE_BYTES):
-                        scope.deadline = trio.current_time() + self._limits.write_seconds
+                        self._connections.writing(self)
                         await self._stream.send_all(data[start : start + WRITE_BYTES])
                 except _GONE:
                     self.close()
-        if scope.cancelled_caught:
-            _log.warning("connection.unread", client=self.client)
-            self.abort()
+                finally:
+                    self._connections.written(self)
 
     # The end
 

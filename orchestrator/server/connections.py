@@ -1,7 +1,7 @@
 """The open connections of the process: how many there may be, which are idle, and how all of them end."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, Protocol
 
 import structlog
@@ -10,7 +10,9 @@ from attrs import define, field
 
 _EASED: Final = 0.9
 """The share of the bound below which a shortage counts as over."""
-_RETRY_SECONDS: Final = 0.5
+_LOOKS: Final = 8
+"""Within the time of a write; by an eighth it may take longer."""
+_RETRY_SECONDS: Final = 0.1
 _log = structlog.get_logger("orchestrator.server")
 
 
@@ -35,7 +37,8 @@ class _Group:
     """Some connections, the idle ones in the order in which they became it."""
 
     open: int = 0
-    idle: OrderedDict[Held, None] = field(factory=OrderedDict)
+    idle: OrderedDict[Held, float] = field(factory=OrderedDict)
+    """Since when."""
 
 
 class Connections:
@@ -47,14 +50,17 @@ class Connections:
     Args:
         limit: how many there may be.
         address_limit: how many of them one address may hold.
+        spared_seconds: for so long a connection is spared although it is idle; the next request may be on its way.
     """
 
-    def __init__(self, limit: int, address_limit: int) -> None:
+    def __init__(self, limit: int, address_limit: int, spared_seconds: float) -> None:
         self._limit = limit
         self._address_limit = address_limit
+        self._spared_seconds = spared_seconds
         self._all = _Group()
         self._held: set[Held] = set()
         self._addresses: dict[str, _Group] = {}
+        self._writing: dict[Held, float] = {}
         self._changed = trio.Event()
         self._exhausted = False
 
@@ -64,12 +70,18 @@ class Connections:
     def __iter__(self) -> Iterator[Held]:
         return iter(tuple(self._held))
 
-    async def room(self) -> None:
-        """Wait until one more connection may be accepted."""
+    async def room(self, arrival: Callable[[], Awaitable[object]]) -> None:
+        """Wait until one more connection may be accepted; make room for it where there is none.
+
+        Args:
+            arrival: waits until a connection has come, and returns at once while it waits to be accepted.
+        """
         while self._all.open >= self._limit:
+            await arrival()
             self._report_exhausted("connections")
             self._evict(self._all)
-            await self._changed.wait()
+            with trio.move_on_after(_RETRY_SECONDS):
+                await self._changed.wait()
 
     async def out_of_descriptors(self, error: OSError) -> None:
         """Make room after the system has refused a connection for want of descriptors or memory, and wait a little."""
@@ -107,12 +119,32 @@ class Connections:
     def idle(self, held: Held) -> None:
         """Take note that nothing is being answered on a connection."""
         for group in self._groups(held):
-            group.idle[held] = None
+            group.idle[held] = trio.current_time()
 
     def busy(self, held: Held) -> None:
         """Take note that a request is being answered on a connection, or a WebSocket served."""
         for group in self._groups(held):
             group.idle.pop(held, None)
+
+    def writing(self, held: Held) -> None:
+        """Take note that a write has begun, or got on."""
+        self._writing[held] = trio.current_time()
+
+    def written(self, held: Held) -> None:
+        """Take note that a write has ended."""
+        self._writing.pop(held, None)
+
+    async def watch_writes(self, seconds: float) -> None:
+        """Drop the connections whose clients have taken nothing for so many seconds; to run for ever.
+
+        One task looks after all of them, since a deadline for each write would cost more than the write.
+        """
+        while True:
+            await trio.sleep(seconds / _LOOKS)
+            latest = trio.current_time() - seconds
+            for held in [held for held, since in self._writing.items() if since <= latest]:
+                _log.warning("connection.unread", address=held.address)
+                held.abort()
 
     def stop(self, seconds: float) -> None:
         """Close every connection that is idle, unless a request arrives on it within so many seconds."""
@@ -139,8 +171,8 @@ class Connections:
 
     def _evict(self, group: _Group) -> bool:
         """Close the connection that has been idle for longest; returns whether there was one."""
-        held = next(iter(group.idle), None)
-        if held is None:
+        held, since = next(iter(group.idle.items()), (None, 0.0))
+        if held is None or trio.current_time() < since + self._spared_seconds:
             return False
         self.busy(held)
         held.close()

@@ -43,6 +43,9 @@ class Transport(Protocol):
     async def protocol_send(self, event: Event) -> None:
         """Write bytes, close, or take note that the connection is idle or busy."""
 
+    async def write(self, data: bytes) -> None:
+        """Write bytes."""
+
     def resume(self) -> None:
         """Let the reader call `HttpProtocol.resume`."""
 

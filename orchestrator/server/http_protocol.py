@@ -37,6 +37,10 @@ EVENTS_AT_ONCE: Final = 64
 """Pieces of a request that are read before other tasks have their turn: chunks may be of one byte."""
 _ANSWERABLE: Final = frozenset({h11.IDLE, h11.SEND_RESPONSE})
 _ENDED: Final = frozenset({h11.MUST_CLOSE, h11.CLOSED, h11.ERROR})
+_JOINED_BYTES: Final = 65_536
+"""A longer body is not copied behind the head of its answer."""
+_EMPTY_LINES: Final = b"\r\n"
+"""Before a request they are to be passed over (RFC 9112, section 2.2)."""
 _LENGTH: Final = b"content-length"
 _CLOSE: Final = (b"connection", b"close")
 
@@ -46,7 +50,9 @@ class RequestStream(HTTPStream):
 
     async def app_send(self, message: Any) -> None:
         """Take a message of the application; None: it has ended."""
-        if not self.closed:
+        if self.closed:
+            await trio.lowlevel.checkpoint()  # an application that sends on and on must not keep the others waiting
+        else:
             await super().app_send(message)
 
 
@@ -122,8 +128,7 @@ class HttpProtocol(H11Protocol):
             return  # the client's last request has come: nothing can follow
         if state is h11.IDLE:
             if not self._head:
-                # Empty lines before a request are to be passed over (RFC 9112, section 2.2).
-                data = data.lstrip(b"\r\n")
+                data = data.lstrip(_EMPTY_LINES)
             self._head += data
         if data:
             self.connection.receive_data(data)
@@ -135,8 +140,8 @@ class HttpProtocol(H11Protocol):
         for count in itertools.count(1):
             if not count % EVENTS_AT_ONCE:
                 await trio.lowlevel.checkpoint()
-            if self.connection.they_are_waiting_for_100_continue:
-                await self.send(RawData(data=self._encode(h11.InformationalResponse(status_code=100, headers=[]))))
+            if self.connection.their_state in _ENDED:
+                return
             try:
                 event = self.connection.next_event()
             except h11.RemoteProtocolError as error:
@@ -154,11 +159,16 @@ class HttpProtocol(H11Protocol):
             elif isinstance(event, h11.EndOfMessage):
                 await self._pass_on(EndBody(stream_id=STREAM_ID))
             elif event is not h11.PAUSED or not await self._overfull():
+                await self._ask_for_body()
                 return
 
     async def _pass_on(self, event: StreamEvent) -> None:
         if self.stream is not None:
             await self.stream.handle(event)
+
+    async def _ask_for_body(self) -> None:
+        if self.connection.they_are_waiting_for_100_continue:
+            await self.send(RawData(data=self._encode(h11.InformationalResponse(status_code=100, headers=[]))))
 
     async def _overfull(self) -> bool:
         """Wait for the answer to the last request if too much has come behind it; tell whether there was a wait."""
@@ -251,9 +261,10 @@ class HttpProtocol(H11Protocol):
         return self.context.terminated.is_set() or self.keep_alive_requests >= self.config.keep_alive_max_requests
 
     async def _flush(self, data: bytes) -> None:
-        data, self._held = self._held + data, b""
-        if data:
-            await self.send(RawData(data=data))
+        held, self._held = self._held, b""
+        for part in (held, data) if len(data) > _JOINED_BYTES else (held + data,):
+            if part:
+                await self.send(RawData(data=part))
 
     def _encode(self, event: Any) -> bytes:
         """Return an event's bytes, or none where an error has ended the conversation already."""
@@ -272,7 +283,11 @@ class HttpProtocol(H11Protocol):
             await self.send(Closed())
             return
         self.connection.start_next_cycle()
-        self._head += self.connection.trailing_data[0]
+        waiting = self.connection.trailing_data[0]
+        self._head += waiting.lstrip(_EMPTY_LINES)
+        if len(self._head) < len(waiting):
+            self.connection = h11.Connection(h11.SERVER, self.config.h11_max_incomplete_size)
+            self.connection.receive_data(bytes(self._head))
         await self.can_read.set()
         await self.send(Updated(idle=True))
         if self._head:

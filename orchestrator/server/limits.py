@@ -34,6 +34,8 @@ class Limits:
     """Open at once, at most; fewer where the descriptors of the process are fewer."""
     address_connections: int = 0
     """Of one address, at most; 0: half of all."""
+    spared_seconds: float = 0.5
+    """For which an idle connection is not closed to make room for another."""
     head_seconds: float = 20.0
     """Until the head of a request is there, from the connection's opening or from the head's first byte."""
     head_lines: int = 128

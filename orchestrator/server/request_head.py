@@ -105,7 +105,7 @@ def handshake_fault(request: h11.Request) -> Refusal | None:
 
 
 def joined(headers: Iterable[Header]) -> list[Header]:
-    """Return headers with the lists of a handshake in one line each, whose lines Hypercorn would not join."""
+    """Return a handshake's headers as Hypercorn reads them: lists in one line, `Upgrade` without other tokens."""
     plain: list[Header] = []
     lists: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -113,6 +113,7 @@ def joined(headers: Iterable[Header]) -> list[Header]:
             lists.setdefault(name.lower(), []).append(value)
         else:
             plain.append((name, value))
+    lists[b"upgrade"] = [b"websocket"]
     return plain + [(name, b", ".join(values)) for name, values in lists.items()]
 
 

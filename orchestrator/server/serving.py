@@ -3,10 +3,14 @@
 import errno
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from socket import socket
+from ssl import SSLContext
 from typing import Any, Final
 
 import structlog
 import trio
+from attrs import frozen
 from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.worker_context import WorkerContext
@@ -20,7 +24,15 @@ from orchestrator.server.descriptors import descriptors, reserved
 from orchestrator.server.limits import HTTP_ONLY, Limits
 from orchestrator.server.refusals import RefusalBody, plain_body
 
-Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
+
+@frozen
+class Listener:
+    """Where connections come in."""
+
+    streams: trio.SocketListener | trio.SSLListener[trio.SocketStream]
+    socket: trio.socket.SocketType
+    url: str
+
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _log = structlog.get_logger("orchestrator.server")
@@ -61,8 +73,8 @@ async def serve(
     async with trio.open_nursery() as living:
         await living.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
-        with _listening(config) as (listeners, urls):
-            task_status.started(urls)
+        with _listening(config) as listeners:
+            task_status.started([listener.url for listener in listeners])
             await _accept_until(shutdown_trigger, context, listeners, count_by)
         await lifespan.wait_for_shutdown()
         living.cancel_scope.cancel()
@@ -77,9 +89,10 @@ async def _accept_until(
     limits = context.limits
     most = descriptors()
     most = max(1, min(limits.connections, most - reserved(most)))
-    connections = Connections(most, limits.address_connections or max(1, most // 2))
+    connections = Connections(most, limits.address_connections or max(1, most // 2), limits.spared_seconds)
     async with trio.open_nursery() as serving:
         serving.start_soon(connections.abort_when_cancelled)
+        serving.start_soon(connections.watch_writes, limits.write_seconds)
         async with trio.open_nursery() as accepting:
             for listener in listeners:
                 accepting.start_soon(_accept, listener, context, connections, count_by, serving)
@@ -89,7 +102,7 @@ async def _accept_until(
             await trio.sleep(limits.arriving_seconds)
             accepting.cancel_scope.cancel()
         for listener in listeners:
-            await trio.aclose_forcefully(listener)
+            listener.socket.close()
         with trio.move_on_after(context.config.graceful_timeout):
             await connections.gone()
         serving.cancel_scope.cancel()
@@ -98,10 +111,11 @@ async def _accept_until(
 async def _accept(
     listener: Listener, context: ServerContext, connections: Connections, count_by: CountBy, serving: trio.Nursery
 ) -> None:
+    arrival = partial(trio.lowlevel.wait_readable, listener.socket)
     while True:
-        await connections.room()
+        await connections.room(arrival)
         try:
-            stream: Stream = await listener.accept()
+            stream: Stream = await listener.streams.accept()
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
@@ -116,27 +130,26 @@ async def _accept(
 
 
 @contextmanager
-def _listening(config: Config) -> Iterator[tuple[list[Listener], list[str]]]:
-    """Listen where the configuration says; gives the listeners, and their URLs."""
+def _listening(config: Config) -> Iterator[list[Listener]]:
+    """Listen where the configuration says."""
     sockets = config.create_sockets()
+    everything = [*sockets.secure_sockets, *sockets.insecure_sockets, *sockets.quic_sockets]
     encryption = config.create_ssl_context()
     if encryption is not None:
         encryption.set_alpn_protocols(HTTP_ONLY)
-    listeners: list[Listener] = []
-    urls: list[str] = []
-    everything = [*sockets.secure_sockets, *sockets.insecure_sockets]
     try:
-        for sock in everything:
-            sock.listen(config.backlog)
-            plain = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
-            bind = repr_socket_addr(sock.family, sock.getsockname())
-            if encryption is not None and sock in sockets.secure_sockets:
-                listeners.append(trio.SSLListener(plain, encryption, https_compatible=True))
-                urls.append(f"https://{bind}")
-            else:
-                listeners.append(plain)
-                urls.append(f"http://{bind}")
-        yield listeners, urls
+        secure = [_listen(sock, config, encryption) for sock in sockets.secure_sockets]
+        yield secure + [_listen(sock, config, None) for sock in sockets.insecure_sockets]
     finally:
-        for sock in (*everything, *sockets.quic_sockets):
+        for sock in everything:
             sock.close()
+
+
+def _listen(sock: socket, config: Config, encryption: SSLContext | None) -> Listener:
+    sock.listen(config.backlog)
+    bind = repr_socket_addr(sock.family, sock.getsockname())
+    bound = trio.socket.from_stdlib_socket(sock)
+    plain = trio.SocketListener(bound)
+    if encryption is None:
+        return Listener(plain, bound, f"http://{bind}")
+    return Listener(trio.SSLListener(plain, encryption, https_compatible=True), bound, f"https://{bind}")

@@ -17,7 +17,9 @@ from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.typing import AppWrapper
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import CloseConnection, Message, Ping, Pong
+from wsproto.events import Event as WSProtoEvent
 from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import LocalProtocolError
 
 from orchestrator.config.constants import WEBSOCKET_EXTENSION
 from orchestrator.server.context import Transport
@@ -30,6 +32,9 @@ _REASONS: Final = {
     CloseReason.INVALID_FRAME_PAYLOAD_DATA: "the text is not UTF-8",
     CloseReason.MESSAGE_TOO_BIG: "the message is too large",
 }
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+"""First bytes of whole messages."""
 _OPEN: Final = frozenset({ASGIWebsocketState.CONNECTED, ASGIWebsocketState.CLOSED})
 """States in which frames are read; in the second one only for the client's close frame."""
 
@@ -63,7 +68,7 @@ class WebsocketStream(WSStream):
             payloads: each a whole message, in UTF-8.
         """
         if self._sends:
-            await self.send(Data(stream_id=self.stream_id, data=_text_messages(payloads)))
+            await self._transport.write(_messages(_TEXT, payloads))
 
     async def ping(self) -> None:
         """Ask the client for a pong; nothing once the socket is closing."""
@@ -141,7 +146,7 @@ class WebsocketStream(WSStream):
         if frames:
             data = bytes(frames)
             frames.clear()
-            await self.send(Data(stream_id=self.stream_id, data=data))
+            await self._transport.write(data)
 
     async def _end(self, event: CloseConnection) -> None:
         """Answer the client's close frame, or close on its error; then close the connection."""
@@ -157,9 +162,25 @@ class WebsocketStream(WSStream):
 
     async def app_send(self, message: Any) -> None:
         """Take a message of the application; None: it has ended."""
+        if self.closed:
+            await trio.lowlevel.checkpoint()  # an application that sends on and on must not keep the others waiting
+            return
+        if message is not None and message["type"] == "websocket.send" and self._sends:
+            text = message.get("text")
+            payload = message["bytes"] if text is None else text.encode()
+            await self._transport.write(_messages(_BINARY if text is None else _TEXT, (payload,)))
+            return
         await super().app_send(message)
         if message is not None and message["type"] == "websocket.close" and not self.closed:
             self._transport.end_within(self._close_seconds)
+
+    async def _send_wsproto_event(self, event: WSProtoEvent) -> None:
+        try:
+            data = self.connection.send(event)
+        except LocalProtocolError:
+            await trio.lowlevel.checkpoint()  # the socket is closing: nothing can be sent any more
+        else:
+            await self._transport.write(data)
 
     async def _accept(self, message: Any) -> None:
         self.handshake.extensions = None
@@ -172,16 +193,16 @@ class WebsocketStream(WSStream):
             self._transport.resume()
 
 
-def _text_messages(payloads: Iterable[bytes]) -> bytes:
-    """Write text messages as a server does: whole, unmasked, uncompressed (RFC 6455, section 5.2)."""
+def _messages(opcode: int, payloads: Iterable[bytes]) -> bytes:
+    """Write messages as a server does: whole, unmasked, uncompressed (RFC 6455, section 5.2)."""
     parts: list[bytes] = []
     for payload in payloads:
         size = len(payload)
         if size < 126:
-            parts.append(bytes((0x81, size)))
+            parts.append(bytes((opcode, size)))
         elif size < 0x10000:
-            parts.append(b"\x81\x7e" + size.to_bytes(2, "big"))
+            parts.append(bytes((opcode, 126)) + size.to_bytes(2, "big"))
         else:
-            parts.append(b"\x81\x7f" + size.to_bytes(8, "big"))
+            parts.append(bytes((opcode, 127)) + size.to_bytes(8, "big"))
         parts.append(payload)
     return b"".join(parts)
