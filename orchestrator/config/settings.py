@@ -165,6 +165,11 @@ class AgentOrchestratorSettings:
         says="Requests a second of one address to one process, counted before credentials; 0: any.",
         check=at_least(0),
     )
+    address_connections: int = setting(
+        0,
+        says="Open connections of one address to one process, trusted proxies apart; 0: half of all that it takes.",
+        check=at_least(0),
+    )
     rate_burst: float = setting(5.0, says="Seconds' worth of requests that may come at once.", check=between(0.1, 3600))
 
     ws_outbox: int = setting(256, says="Frames that may wait for one slow socket.", check=between(8, 65_536))
