@@ -235,10 +235,9 @@ class SessionManager:
             SessionClosed: it was closed before.
         """
         verdict, state = await self._try_close(viewer_of(ctx), session_id, ctx.correlation_id, "closed")
-        if verdict is SessionCloseVerdict.UNKNOWN:
-            raise session_not_found(session_id)
-        if verdict is SessionCloseVerdict.REFUSED:
-            raise session_closed(session_id, state)
+        if verdict in {SessionCloseVerdict.UNKNOWN, SessionCloseVerdict.REFUSED}:
+            unknown = verdict is SessionCloseVerdict.UNKNOWN
+            raise session_not_found(session_id) if unknown else session_closed(session_id, state)
         await self.audit.done(ctx, "session.close", session_id)
         return await self.get(ctx, session_id)
 

@@ -10,7 +10,7 @@ from orchestrator.models.common.cron import cron_fault, timezone_fault
 from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.records import reading
-from orchestrator.store.scheduling.batches import read_batch
+from orchestrator.store.scheduling.batch_records import read_batch
 from orchestrator.store.scheduling.schedules import read_schedule
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import read_session
