@@ -213,7 +213,7 @@ class TooManyConnections(RateLimited):
 
 
 class QueueFull(RateLimited):
-    """The queue of the session or the tenant is full."""
+    """The queue of the session is full, or a quota of the tenant is reached; `details` names it."""
 
     code = "ORCH_RATE_004"
 
@@ -232,6 +232,10 @@ class ServiceUnreachable(ServiceFault):
     """No connection to a downstream service."""
 
 
+class ConnectionBroken(ServiceUnreachable):
+    """The connection to a downstream service broke after the call was sent."""
+
+
 class ServiceNotSetUp(ServiceUnreachable):
     """There is no way to a downstream service: its setting is empty."""
 
@@ -239,15 +243,19 @@ class ServiceNotSetUp(ServiceUnreachable):
 
 
 class BadGateway(ServiceFault):
-    """A downstream service answered nonsense, or failed."""
+    """A downstream service failed, or broke its answer off."""
 
     code = "ORCH_CONN_002"
     type = "bad_gateway"
     status = 502
 
 
+class ReportedFailure(BadGateway):
+    """An agent or a tool answered that it failed, and that a later try may succeed."""
+
+
 class CircuitOpen(ServiceFault):
-    """A downstream service has failed too often and is left alone for a while."""
+    """A downstream service, or one agent or tool of it, has failed too often and is left alone for a while."""
 
     code = "ORCH_CONN_003"
     type = "circuit_open"
@@ -281,9 +289,7 @@ class StoreUnavailable(ServiceFault):
 class CallTimeout(ServiceFault):
     """A call to a downstream service ran out of time."""
 
-    code = "ORCH_EXEC_001"
-    type = "timeout"
-    status = 504
+    code, type, status = "ORCH_EXEC_001", "timeout", 504
 
 
 class PlanTimeout(CallTimeout):
@@ -295,8 +301,7 @@ class PlanTimeout(CallTimeout):
 class TaskExpired(CallTimeout):
     """A task's time was over before it started."""
 
-    code = "ORCH_EXEC_003"
-    retryable = False
+    code, retryable = "ORCH_EXEC_003", False
 
 
 class ServiceRefused(ServiceFault):
@@ -310,6 +315,15 @@ class ServiceRefused(ServiceFault):
 
 class ServiceFailed(ServiceRefused):
     """A downstream service failed (500), and the call is not safe to repeat."""
+
+
+class InvalidAnswer(ServiceFault):
+    """The answer of an agent, a tool or a service is wrong in itself; a repetition would be no better."""
+
+    code = "ORCH_CONN_002"
+    type = "bad_gateway"
+    status = 502
+    retryable = False
 
 
 class InternalFault(OrchestratorError):
@@ -332,19 +346,3 @@ class TenantDamaged(InternalFault):
 
 class FencedOut(Exception):
     """Another worker has taken the task over: what this worker still writes is refused."""
-
-
-def revive(body: ErrorBody) -> OrchestratorError:
-    """Make a stored error an exception again, of the class that its code and its word on retries name."""
-    kind = _BY_CODE.get((body.code, body.retryable)) or _BY_CODE.get((body.code, not body.retryable), InternalFault)
-    return kind(body.message, details=body.details, retry_after_ms=body.retry_after_ms, service=body.service)
-
-
-def _kinds(kind: type[OrchestratorError]) -> dict[tuple[str, bool], type[OrchestratorError]]:
-    found = {(kind.code, kind.retryable): kind}
-    for narrower in kind.__subclasses__():
-        found = _kinds(narrower) | found
-    return found
-
-
-_BY_CODE: dict[tuple[str, bool], type[OrchestratorError]] = _kinds(OrchestratorError)

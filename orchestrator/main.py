@@ -2,7 +2,7 @@
 
     run ── trio.run ── nursery ─┬─ event pump
                                 ├─ consumer          until everything in hand is settled
-                                ├─ Hypercorn         until `serving` ends
+                                ├─ server            until `serving` is set and everything is answered
                                 └─ signal watcher
 
 A crash of any of them takes the process down. Order of a stop: readiness red and no new claims; sockets told to come
@@ -14,20 +14,21 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-import hypercorn.trio
 import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart_trio import QuartTrio
 
-from orchestrator import routes, websocket
+from orchestrator import routes, server, websocket
 from orchestrator.assembly import open_process
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
-from orchestrator.in_flight import InFlight
+from orchestrator.middleware.address_limit import network_of
+from orchestrator.middleware.context import RemoteAddress
+from orchestrator.middleware.errors import refusal_body
 from orchestrator.services.container import Services
 from orchestrator.telemetry.logs import configure_logs
 
@@ -36,8 +37,8 @@ _log = structlog.get_logger()
 _CLOSE_SOCKETS_SECONDS: Final = 5.0
 _GRACE_SECONDS: Final = 2.0
 """What a server may take beyond the drain timeout to end its last answers."""
-_ARRIVING_SECONDS: Final = 0.2
-"""For requests that were on their way when the server stopped accepting."""
+_LEAST_CONNECTIONS: Final = 1024
+"""That a process takes, however few sockets it may have."""
 
 
 def create_app(services: Services) -> QuartTrio:
@@ -79,30 +80,38 @@ async def serve(
         nursery.start_soon(_stop_serving, process.stopping, serving, app)
         async with trio.open_nursery() as siblings:
             await siblings.start(process.run)
-            binds = await siblings.start(_serve_http, app, config, serving)
+            binds = await siblings.start(_serve_http, app, config, settings, serving)
             task_status.started(binds)
             _log.info("service.ready", binds=binds)
         nursery.cancel_scope.cancel()
 
 
 async def _serve_http(
-    app: QuartTrio, config: Config, serving: trio.Event, *, task_status: trio.TaskStatus[list[str]]
+    app: QuartTrio,
+    config: Config,
+    settings: AgentOrchestratorSettings,
+    serving: trio.Event,
+    *,
+    task_status: trio.TaskStatus[list[str]],
 ) -> None:
-    counted = InFlight(app)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_end_serving, serving, counted, nursery.cancel_scope)
-        await hypercorn.trio.serve(counted, config, shutdown_trigger=serving.wait, task_status=task_status)
-        nursery.cancel_scope.cancel()
-    if not serving.is_set():
-        raise RuntimeError("the server ended by itself")
+    proxies = RemoteAddress(settings.trusted_proxies)
+    await server.serve(
+        app,
+        config,
+        connection_limits(settings),
+        shutdown_trigger=serving.wait,
+        refusal_body=refusal_body,
+        count_by=lambda address: None if proxies.trusts(address) else network_of(address),
+        task_status=task_status,
+    )
 
 
-async def _end_serving(serving: trio.Event, counted: InFlight, server: trio.CancelScope) -> None:
-    """End the server as soon as it has answered everything; it would wait for connections without requests too."""
-    await serving.wait()
-    await trio.sleep(_ARRIVING_SECONDS)
-    await counted.idle()
-    server.cancel()
+def connection_limits(settings: AgentOrchestratorSettings) -> server.Limits:
+    """Return what the process takes: as many sockets as are allowed, and as many connections beside them."""
+    return server.Limits(
+        connections=max(_LEAST_CONNECTIONS, 2 * settings.ws_max_connections),
+        address_connections=settings.address_connections,
+    )
 
 
 async def _stop_serving(stopping: trio.Event, serving: trio.Event, app: QuartTrio) -> None:

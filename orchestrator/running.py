@@ -12,7 +12,9 @@ from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
-from orchestrator.main import serve
+from orchestrator.main import connection_limits, serve
+from orchestrator.server import ServerConfig
+from orchestrator.server.descriptors import raise_limit
 from orchestrator.supervisor import reserve_port, supervise
 from orchestrator.telemetry.logs import configure_logs
 
@@ -56,9 +58,8 @@ def run(
 def _hypercorn_config(config_file: Path | None, bind: str | None, workers: int | None) -> Config:
     default = Path("hypercorn.toml")
     file = config_file or (default if default.is_file() else None)
-    config = Config.from_toml(file) if file else Config()
+    config = ServerConfig.from_toml(file) if file else ServerConfig()
     config.accesslog = None
-    config.loglevel = "WARNING"
     if bind is not None:
         config.bind = [bind]
     if workers is not None:
@@ -78,6 +79,7 @@ def _run_one(settings: AgentOrchestratorSettings, config: Config, *, exit_with_s
             nursery.cancel_scope.cancel()
 
     code = 0
+    raise_limit(connection_limits(settings).connections)
     try:
         trio.run(main)
     except* (OrchestratorError, OSError) as group:

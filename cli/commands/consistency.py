@@ -64,7 +64,8 @@ async def _check_tenant(stores: Stores, checker: ConsistencyChecker, tenant_id: 
                 found += _findings(report)
                 report = await checker.repair(await checker.audit(tenant_id))
         found += _findings(report)
-        await stores.tenants.read(tenant_id)
+        if all(fault.mended or fault.kind is not ViolationKind.KEY_DAMAGED for fault in report.faults):
+            await stores.tenants.read(tenant_id)
     except TenantDamaged as damage:
         found.append(Finding(subject, "failed", f"can't be read: {damage}"))
     except StoreUnavailable:

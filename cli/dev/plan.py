@@ -16,6 +16,7 @@ from orchestrator.clients.registry import DEFAULTS, SERVICES
 from orchestrator.config.loading import SettingsFault, load_settings, variable
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
+from orchestrator.sandbox.ports import free_port
 
 HOST: Final = "127.0.0.1"
 TENANTS: Final = ("acme", "globex")
@@ -75,8 +76,8 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     Raises:
         CliFailure: the port is taken, or a setting is invalid.
     """
-    port = _check_port(port) if port else _free_port()
-    sandbox_port = _free_port()
+    port = _check_port(port) if port else free_port()
+    sandbox_port = free_port()
     secret = os.environ.get("ORCH_JWT__SECRET") or _kept_secret(data_dir)
     api_keys = {scope: secrets.token_urlsafe(32) for scope in ("internal", "admin")}
     environ = dict(os.environ)
@@ -114,15 +115,3 @@ def _check_port(port: int) -> int:
             message = f"Port {port} can't be used: {error.strerror}."
             raise CliFailure(message, "Choose another with --port; 0 takes a free one.") from None
     return port
-
-
-def _free_port() -> int:
-    # Below the range of ephemeral ports, so that no outgoing connection takes the port before the service does.
-    while True:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-        return port

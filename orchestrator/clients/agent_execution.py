@@ -6,16 +6,17 @@ from functools import partial
 from typing import Any, Final
 
 import trio
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from orchestrator.clients.service_record import ServiceRecord
-from orchestrator.clients.transport.answers import ServiceAnswer, as_answer
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, whole_characters
 from orchestrator.clients.transport.http_errors import told_error
+from orchestrator.clients.transport.json_text import REPLACEMENT, split_half
 from orchestrator.clients.transport.messages import kind, payload
 from orchestrator.clients.transport.responses import Lines, Pieces
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.config.settings import ServiceSettings
-from orchestrator.errors import BadGateway, ServiceFault
+from orchestrator.errors import BadGateway, InvalidAnswer, ServiceFault
 from orchestrator.models.agents.agent import (
     AgentAccepted,
     AgentConfig,
@@ -42,6 +43,7 @@ EXECUTE: Final = _operation(
     "/api/v1/agents/{agent_id}/execute",
     required=("query",),
     optional=("agent_config", "context", "stream", "tools", "max_tokens", "task_id"),
+    callee="agent_id",
     streams=True,
     delegable=True,
     plan=PlanAccess("workflow:execute", {"agent_id": Owner.TENANT}),
@@ -60,6 +62,17 @@ CANCEL: Final = _operation("cancel", "POST", f"{_TASK}/cancel", idempotent=True,
 GET: Final = _operation("get", "GET", _TASK, idempotent=True, plan=_PLAN)
 LINGER_SECONDS: Final = 0.05
 """Wait for the end of a stream after its last message, in seconds."""
+KINDS: Final = 8
+"""Unknown kinds of messages that are told apart in one stream."""
+LONGEST_KIND: Final = 50
+_CONTENTS: Final = {content.value: content for content in StreamContent}
+
+
+@frozen
+class UnknownPiece:
+    """A message or a token of a kind that is not known here."""
+
+    kind: str
 
 
 @frozen
@@ -80,25 +93,37 @@ class Execution:
 
 
 class AgentStream:
-    """Output of an agent, in the batches in which it arrives."""
+    """Output of an agent, in the batches in which it arrives.
+
+    Messages and tokens of kinds that are not known here are passed over, and counted in `passed_over`.
+    """
 
     def __init__(self, pieces: Pieces) -> None:
         self._lines = Lines(pieces)
+        self._pieces = pieces
         self._service = pieces.service
         self._ended = False
+        self._halves: dict[StreamContent, str] = {}
+        """First half of a character that a token ended with, until the next token of its kind."""
+        self.passed_over: dict[str, int] = {}
+        """Number of unknown messages and tokens, by their kind; kinds beyond `KINDS` count as `other`."""
 
     async def receive(self) -> list[AgentPiece]:
         """Return the next messages, at least one; the last of all is an `AgentOutcome`.
 
         Raises:
-            BadGateway: the stream was cut off or is malformed.
-            ServiceRefused: the agent failed (`agent.error`).
-            CallTimeout: no message came in time. ServiceUnreachable: the connection broke.
+            BadGateway: the stream was cut off.
+            InvalidAnswer: it is malformed.
+            ServiceRefused, ReportedFailure: the agent failed (`agent.error`).
+            CallTimeout: no message came in time. ConnectionBroken: the connection broke.
         """
-        batch = await self._lines.receive()
-        if batch is None:
-            raise BadGateway("Agent Execution ended its stream without an answer.", service=self._service)
-        return self._checked([_piece(said) for said in batch])
+        while True:
+            batch = await self._lines.receive()
+            if batch is None:
+                raise self._unfinished()
+            pieces = self._read(batch)
+            if pieces:
+                return pieces
 
     async def finish(self) -> None:
         """Read to the end of the stream after the last message, so that the connection can be reused.
@@ -106,7 +131,7 @@ class AgentStream:
         Where the stream ends late or breaks, only the connection is lost.
 
         Raises:
-            BadGateway: more messages follow the last one.
+            InvalidAnswer: more messages follow the last one.
         """
         batch = None
         with trio.move_on_after(LINGER_SECONDS):
@@ -114,14 +139,41 @@ class AgentStream:
                 batch = await self._lines.receive()
             except ServiceFault:
                 return
-        self._checked([_piece(said) for said in batch or ()])
+        self._read(batch or [])
 
-    def _checked(self, pieces: list[AgentPiece]) -> list[AgentPiece]:
-        for piece in pieces:
+    def _unfinished(self) -> ServiceFault:
+        # Without a frame, the end of a stream is also that of a service which has just died.
+        fault = InvalidAnswer if self._pieces.framed else BadGateway
+        return fault("Agent Execution ended its stream without an answer.", service=self._service)
+
+    def _read(self, batch: list[ServiceAnswer]) -> list[AgentPiece]:
+        pieces: list[AgentPiece] = []
+        for said in batch:
+            piece = _piece(said)
+            if isinstance(piece, UnknownPiece):
+                name = piece.kind if piece.kind in self.passed_over or len(self.passed_over) < KINDS else "other"
+                self.passed_over[name] = self.passed_over.get(name, 0) + 1
+                continue
             if self._ended and not isinstance(piece, AgentStatus):
-                raise BadGateway("Agent Execution went on after the end of its stream.", service=self._service)
-            self._ended = self._ended or isinstance(piece, AgentOutcome)
+                raise InvalidAnswer("Agent Execution went on after the end of its stream.", service=self._service)
+            if isinstance(piece, AgentToken):
+                if said.halves or self._halves:
+                    piece = self._joined(piece)
+            elif isinstance(piece, AgentOutcome):
+                self._ended = True
+                pieces += [AgentToken(REPLACEMENT, content_type) for content_type in self._halves]
+                self._halves.clear()
+            pieces.append(piece)
         return pieces
+
+    def _joined(self, token: AgentToken) -> AgentToken:
+        """Join a token with the half character before it, and keep back the one that it ends with."""
+        text, half = split_half(self._halves.pop(token.content_type, "") + token.text)
+        if half and token.is_last:
+            return evolve(token, text=text + REPLACEMENT)
+        if half:
+            self._halves[token.content_type] = half
+        return evolve(token, text=text)
 
 
 @frozen
@@ -189,39 +241,42 @@ def read_response(result: Any) -> AgentResponse:
     """Read the result of a delegated execution: the payload of `agent.response`.
 
     Raises:
-        BadGateway: the result is something else.
+        InvalidAnswer: the result is something else.
     """
     return _response(as_answer(EXECUTE.service, result))
 
 
-def _piece(said: ServiceAnswer) -> AgentPiece:
+def _piece(said: ServiceAnswer) -> AgentPiece | UnknownPiece:
     if "type" not in said.fields and said.mapping("payload", {}).get("status") == "accepted":
         return AgentAccepted(said.inner("payload").text("task_id", ""))
     name = kind(said)
     if name == "agent.token":
         return _token(said.inner("payload"))
+    if said.halves:
+        said = evolve(said, fields=whole_characters(said.service, said.fields))
     if name == "agent.response":
-        return _response(payload(said))
+        return _response(payload(said, own=True))
     if name == "agent.tool_request":
-        asked = payload(said)
+        asked = payload(said, own=True)
         return ToolRequest(asked.text("tool_call_id"), asked.text("tool_id"), asked.mapping("parameters", {}))
     if name == "agent.status":
         return AgentStatus(said.inner("payload").text("status", ""))
     if name == "agent.error":
         error = said.fields.get("error")
-        raise told_error(said.service, error if isinstance(error, dict) else said.mapping("payload", {}))
-    raise BadGateway(f"Agent Execution streamed a message of unknown type {name[:50]!r}.", service=said.service)
+        raise told_error(said.service, error if isinstance(error, dict) else said.mapping("payload", {}), own=True)
+    return UnknownPiece(_printable(name))
 
 
-def _token(said: ServiceAnswer) -> AgentToken:
+def _token(said: ServiceAnswer) -> AgentToken | UnknownPiece:
     name = said.text("content_type", StreamContent.RESPONSE.value)
-    try:
-        content_type = StreamContent(name)
-    except ValueError:
-        raise BadGateway(
-            f"Agent Execution streamed a token of unknown content type {name[:50]!r}.", service=said.service
-        ) from None
-    return AgentToken(said.text("token"), content_type, said.truth("is_last", default=False))
+    if name not in _CONTENTS:
+        return UnknownPiece(_printable(f"agent.token:{name}"))
+    return AgentToken(said.text("token"), _CONTENTS[name], said.truth("is_last", default=False))
+
+
+def _printable(kind: str) -> str:
+    """Return a kind as it may stand in a log: agents may give any text for one."""
+    return kind[:LONGEST_KIND].encode("unicode_escape").decode()
 
 
 def _response(said: ServiceAnswer) -> AgentResponse:

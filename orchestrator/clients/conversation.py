@@ -12,7 +12,7 @@ from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.codec import structure
 from orchestrator.config.settings import ServiceSettings
-from orchestrator.errors import BadGateway, InvalidBody
+from orchestrator.errors import InvalidAnswer, InvalidBody
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.page import Page
 from orchestrator.models.downstream.operation import Fallback, Operation, Owner, PlanAccess
@@ -156,4 +156,4 @@ def _said(service: str, fields: dict[str, Any]) -> HistoryMessage:
     try:
         return structure(known, HistoryMessage, "$.messages")
     except InvalidBody as error:
-        raise BadGateway(f"{title(service)} answered wrongly: {error.message}", service=service) from None
+        raise InvalidAnswer(f"{title(service)} answered wrongly: {error.message}", service=service) from None

@@ -31,6 +31,7 @@ EXECUTE: Final = _operation(
     "POST",
     "/api/v1/tools/execute",
     required=("tool_id", "parameters"),
+    callee="tool_id",
     plan=PlanAccess("tool:execute", _OWNERS),
     fallback=Fallback("the agent is told, and decides"),
 )
@@ -39,6 +40,7 @@ ASYNC_EXECUTE: Final = _operation(
     "POST",
     "/api/v1/tools/async-execute",
     required=("tool_id", "parameters"),
+    callee="tool_id",
     optional=("task_id",),
     delegable=True,
     plan=PlanAccess("tool:execute", _OWNERS),
@@ -62,7 +64,7 @@ class ToolRegistryClient:
     async def execute(self, call: CallContext, tool_id: str, parameters: dict[str, Any]) -> ToolOutcome:
         """Run a tool and wait for its outcome; a failure of the tool is an outcome too."""
         asked = {"tool_id": tool_id, "parameters": parameters}
-        answer = payload(await self.transport.call(call, EXECUTE, asked))
+        answer = payload(await self.transport.call(call, EXECUTE, asked), own=True)
         status = answer.text("status")
         if status in {"success", "completed"}:
             return ToolOutcome(ToolStatus.SUCCESS, data=answer.fields.get("result"))
@@ -78,7 +80,7 @@ class ToolRegistryClient:
         answer = await self.transport.call(
             call, ASYNC_EXECUTE, asked, task_id=callback.task_id, callback_token=callback.token
         )
-        return payload(answer).text("execution_id", "")
+        return payload(answer, own=True).text("execution_id", "")
 
 
 TOOL_REGISTRY: Final = ServiceRecord("tool_registry", ToolRegistryClient, (LIST, GET, EXECUTE, ASYNC_EXECUTE))

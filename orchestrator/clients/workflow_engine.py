@@ -36,6 +36,7 @@ EXECUTE: Final = _operation(
     "/api/v1/workflow/execute",
     required=("workflow_id", "input"),
     optional=("task_id",),
+    callee="workflow_id",
     delegable=True,
 )
 EXECUTION: Final = _operation("get", "GET", _EXECUTION, idempotent=True)

@@ -8,5 +8,7 @@ IDEMPOTENCY_SECONDS: Final = 24 * 3600
 PAGE_LIMIT: Final = 20
 PAGE_LIMIT_MAX: Final = 200
 MAX_FRAME_BYTES: Final = 1024 * 1024
+WEBSOCKET_EXTENSION: Final = "orchestrator.websocket"
+"""Under this name a socket's ASGI scope holds what the server offers beyond ASGI."""
 BAD_FRAMES_PER_MINUTE: Final = 20
 """So many bad frames within a minute close a socket with 4400."""

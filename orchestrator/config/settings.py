@@ -105,6 +105,16 @@ class AgentOrchestratorSettings:
     max_body_bytes: int = setting(1_048_576, says="Largest request body, in bytes.", check=between(1024, 64 * 2**20))
 
     concurrency: int = setting(100, says="Tasks that one process runs at once.", check=between(1, 10_000))
+    tenant_share: float = setting(
+        0.9,
+        says="Share of these that one tenant may have at most; the rest is kept free for others. 1: all.",
+        check=between(0.1, 1),
+    )
+    tenant_memory: float = setting(
+        0.25,
+        says="Share of Redis' `maxmemory` (or of its machine's memory) that one tenant may keep by default.",
+        check=between(0.01, 1),
+    )
     fairness_cost: str = setting(
         "tasks",
         says="What tenants share fairly: `tasks`, the `seconds` that these run, or `tokens` (in thousands).",
@@ -138,7 +148,7 @@ class AgentOrchestratorSettings:
     drain_timeout: float = setting(25.0, says="How long a stop waits for running tasks.", check=between(0, 3600))
     session_queue_length: int = setting(100, says="Turns that may wait in one session.", check=between(1, 10_000))
     queue_length: int = service_setting("queue_length")
-    schedules: int = setting(1000, says="Schedules that one tenant may have.", check=between(0, 100_000))
+    schedules: int = service_setting("schedules")
     retain_tasks: float = setting(604_800.0, says="How long a finished task's record is kept.", check=at_least(60))
 
     event_log_length: int = setting(1000, says="Events kept for resuming a socket.", check=between(10, 100_000))
@@ -153,6 +163,11 @@ class AgentOrchestratorSettings:
     rate_address: float = setting(
         2000.0,
         says="Requests a second of one address to one process, counted before credentials; 0: any.",
+        check=at_least(0),
+    )
+    address_connections: int = setting(
+        0,
+        says="Open connections of one address to one process, trusted proxies apart; 0: half of all that it takes.",
         check=at_least(0),
     )
     rate_burst: float = setting(5.0, says="Seconds' worth of requests that may come at once.", check=between(0.1, 3600))

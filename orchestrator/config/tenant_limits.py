@@ -24,6 +24,8 @@ from orchestrator.config.setting import setting
 
 T = TypeVar("T")
 
+MIB: Final = 2**20
+
 
 class Tier(StrEnum):
     """What a tenant may spend where it has no limits of its own; the settings say how much that is."""
@@ -109,6 +111,48 @@ class TenantLimits:
     ] = None
     queue_length: Annotated[
         int | None, _limit("Tasks that may wait", "tasks", 1, 100_000_000, setting="queue_length", default=100_000)
+    ] = None
+    sessions: Annotated[
+        int | None,
+        _limit(
+            "Open sessions",
+            "sessions",
+            1,
+            100_000_000,
+            by_tier=ByTier(free=1000, advance=20_000, professional=200_000, enterprise=2_000_000),
+        ),
+    ] = None
+    batches: Annotated[
+        int | None,
+        _limit(
+            "Batches that have not ended",
+            "batches",
+            1,
+            100_000,
+            by_tier=ByTier(free=5, advance=50, professional=500, enterprise=1000),
+        ),
+    ] = None
+    schedules: Annotated[
+        int | None,
+        _limit(
+            "Schedules",
+            "schedules",
+            1,
+            100_000,
+            setting="schedules",
+            default=1000,
+            by_tier=ByTier(free=10, advance=100),
+        ),
+    ] = None
+    bytes: Annotated[
+        int | None,
+        _limit(
+            "Bytes kept of sessions, tasks, batches and schedules, as they came in",
+            "bytes",
+            1,
+            10**15,
+            by_tier=ByTier(free=64 * MIB, advance=512 * MIB, professional=4096 * MIB, enterprise=16_384 * MIB),
+        ),
     ] = None
 
 

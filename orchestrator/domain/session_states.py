@@ -76,4 +76,6 @@ class IdleTimes:
             return IdleMove(_S.SUSPENDED, round(self.suspend_after * 1000))
         if state is _S.SUSPENDED:
             return IdleMove(_S.ARCHIVED, round(self.archive_after * 1000))
+        if state in {_S.CREATED, _S.ERROR}:
+            return IdleMove(_S.TERMINATED, round(self.archive_after * 1000))
         return None

@@ -5,11 +5,10 @@ without a bound. So both are read here. Of the framework's connections it needs 
 and `send`, make a request or a websocket of the scope, and run the application on it.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, Final
 
 import trio
-from attrs import frozen
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import Request, Response, Websocket, request, websocket
 from quart.wrappers.response import DataBody
@@ -18,7 +17,7 @@ from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-_SERVER_END: Final = "orchestrator.server_end"
+_MESSAGES_OF_CLIENT: Final = "orchestrator.messages"
 _MESSAGES: Final = 10
 """Messages of a socket that wait to be read; the client's next ones wait in the network."""
 
@@ -134,24 +133,14 @@ class HTTPConnection(TrioASGIHTTPConnection):
                 return
 
 
-@frozen
-class ServerEnd:
-    """What the server gave for one websocket."""
-
-    send: Callable[..., Any]
-    """As the server gave it; Quart wraps it."""
-    messages: trio.MemoryReceiveChannel[str | bytes]
-    """What the client sends."""
-
-
 class WebsocketConnection(TrioASGIWebsocketConnection):
-    """One websocket of the application; `server_end` finds what it keeps for it."""
+    """One websocket of the application; `messages_of` finds what its client sends."""
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve the socket; it is cancelled when the client has left."""
         arriving, messages = trio.open_memory_channel[str | bytes](_MESSAGES)
         scope: Any = self.scope
-        scope.setdefault("state", {})[_SERVER_END] = ServerEnd(send, messages)
+        scope.setdefault("state", {})[_MESSAGES_OF_CLIENT] = messages
         websocket = self._create_websocket_from_scope(send)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._take_in, arriving, receive, nursery.cancel_scope)
@@ -171,8 +160,8 @@ class WebsocketConnection(TrioASGIWebsocketConnection):
                 return
 
 
-def server_end(websocket: Websocket) -> ServerEnd:
-    """Return what the server gave for a websocket of a `WebsocketConnection`."""
+def messages_of(websocket: Websocket) -> trio.MemoryReceiveChannel[str | bytes]:
+    """Return what the client of a websocket of a `WebsocketConnection` sends."""
     scope: Any = websocket.scope
-    found: ServerEnd = scope["state"][_SERVER_END]
+    found: trio.MemoryReceiveChannel[str | bytes] = scope["state"][_MESSAGES_OF_CLIENT]
     return found

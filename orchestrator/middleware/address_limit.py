@@ -45,8 +45,7 @@ class AddressLimiter:
         """
         if not self._cost:
             return
-        if ":" in address:
-            address = _network_of(address)
+        address = network_of(address)
         now, arrivals = self._clock(), self._arrivals
         arrival = max(arrivals.get(address, now), now) + self._cost
         wait = arrival - self._burst - now
@@ -59,6 +58,11 @@ class AddressLimiter:
         arrivals.move_to_end(address)
         if len(arrivals) > ADDRESSES:
             arrivals.popitem(last=False)
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one address: of IPv6 a /64 network."""
+    return _network_of(address) if ":" in address else address
 
 
 @lru_cache(4096)

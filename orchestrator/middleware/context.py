@@ -28,8 +28,12 @@ class Marks:
 
 
 def header_map(scope: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers of an ASGI scope, names in lower case."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """Return the headers of an ASGI scope, names in lower case; several lines of one name are one list (RFC 9110)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def read_marks(headers: Mapping[str, str]) -> Marks:
@@ -138,7 +142,7 @@ class RemoteAddress:
         """Return the nearest address that is no trusted proxy."""
         client = scope.get("client")
         address = str(client[0]) if client else ""
-        if not self._trusted or not self._is_trusted(address):
+        if not self.trusts(address):
             return address
         for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
             if not _is_address(hop.strip()):
@@ -147,6 +151,10 @@ class RemoteAddress:
             if not self._is_trusted(address):
                 return address
         return address
+
+    def trusts(self, address: str) -> bool:
+        """Tell whether an address is a trusted proxy."""
+        return bool(self._trusted) and self._is_trusted(address)
 
     def _check(self, address: str) -> bool:
         return _is_address(address) and any(ip_address(address) in network for network in self._trusted)

@@ -12,16 +12,19 @@ from orchestrator.codec import unstructure
 from orchestrator.errors import (
     InternalFault,
     InvalidBody,
+    InvalidParameter,
     MethodNotAllowed,
     NotFound,
     OrchestratorError,
     PayloadTooLarge,
     StoreUnavailable,
     TenantDamaged,
+    TooManyConnections,
     Unauthorized,
     UnsupportedMediaType,
 )
-from orchestrator.middleware.exchange import PROBLEM, Exchange, answer, respond
+from orchestrator.middleware.exchange import JSON, PROBLEM, Exchange, answer, envelope, respond
+from orchestrator.models.common.ids import new_id
 
 _ERROR: Final = {"domain": "system", "action": "error"}
 _FRAMEWORK: Final[dict[int, tuple[type[OrchestratorError], str]]] = {
@@ -32,6 +35,14 @@ _FRAMEWORK: Final[dict[int, tuple[type[OrchestratorError], str]]] = {
     415: (UnsupportedMediaType, "The body must be JSON."),
 }
 """What the framework raises, by HTTP status."""
+_SERVER: Final[dict[int, type[OrchestratorError]]] = {
+    404: NotFound,
+    405: MethodNotAllowed,
+    426: InvalidParameter,
+    429: TooManyConnections,
+    431: PayloadTooLarge,
+}
+"""What the server refuses before the application sees it, by HTTP status; all else is malformed."""
 _log = structlog.get_logger("orchestrator.middleware.errors")
 
 
@@ -61,6 +72,22 @@ def error_answer(exchange: Exchange, raised: BaseException) -> Response:
     if exchange.wants_problem:
         return respond(exchange, orjson.dumps(_problem(error, body)), error.status, PROBLEM, headers)
     return answer(exchange, _ERROR, None, status=error.status, error=body, headers=headers)
+
+
+def refusal_body(status: int, message: str) -> tuple[bytes, bytes]:
+    """Make the body of what the server answers by itself.
+
+    Args:
+        status: the HTTP status.
+        message: one sentence.
+
+    Returns:
+        The media type, and the envelope.
+    """
+    exchange = Exchange({}, new_id())
+    error = _SERVER.get(status, InvalidBody)(message)
+    body = unstructure(error.body(exchange.correlation_id))
+    return JSON.encode(), envelope(exchange, _ERROR, None, status=status, error=body)
 
 
 def translate(raised: BaseException) -> OrchestratorError | None:

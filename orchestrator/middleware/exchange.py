@@ -73,13 +73,28 @@ def answer(
         error: the error object; `data` is then None.
         headers: more headers.
     """
+    body = envelope(exchange, kind, data, status=status, message_id=message_id, pagination=pagination, error=error)
+    return respond(exchange, body, status, JSON, headers)
+
+
+def envelope(
+    exchange: Exchange,
+    kind: Mapping[str, str],
+    data: Any,
+    *,
+    status: int,
+    message_id: str | None = None,
+    pagination: Mapping[str, Any] | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Return an answer's envelope, encoded; the arguments are those of `answer`."""
     meta: dict[str, Any] = {
         "request_id": exchange.request_id,
         "processing_time_ms": round((perf_counter() - exchange.started) * 1000, 3),
     }
     if pagination is not None:
         meta["pagination"] = pagination
-    envelope: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "message_id": message_id or new_id(),
         "correlation_id": exchange.correlation_id,
         "type": kind,
@@ -92,8 +107,8 @@ def answer(
         "meta": meta,
     }
     if error is not None:
-        envelope["error"] = error
-    return respond(exchange, orjson.dumps(envelope), status, JSON, headers)
+        fields["error"] = error
+    return orjson.dumps(fields)
 
 
 def respond(

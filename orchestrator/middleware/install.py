@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from quart import Response, request
+from quart import Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 
 from orchestrator.config.settings import AgentOrchestratorSettings
@@ -45,7 +45,8 @@ def install(
     app.extensions["answer_headers"] = headers
 
     async def answer_exception(raised: Exception) -> Response:
-        return error_answer(Exchange.begin(request.scope), raised)
+        scope = websocket.scope if has_websocket_context() else request.scope
+        return error_answer(Exchange.begin(scope), raised)
 
     async def complete(response: Response) -> Response:
         return headers.add(request.scope, response)

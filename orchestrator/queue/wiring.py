@@ -21,6 +21,7 @@ def build_consumer(core: Core) -> Consumer:
         metrics=core.metrics,
         loops=core.loops,
         breakers=core.coordinator.breakers,
+        notices=core.system_events,
     )
     deps = TaskDeps(core, queue)
     dispatcher = Dispatcher(queue, {str(one.kind): one.handler(deps) for one in TASK_KINDS})

@@ -99,7 +99,7 @@ class Services:
         kinds, idempotency = core.kinds, Idempotency(stores.idempotency)
         node_timeout_ms = round(settings.node_timeout * 1000)
         load = LoadService(stores.nodes, ready, stores.tenants, node_timeout_ms, core.system_events)
-        tenants = TenantService(stores.tenants, ready, audit, kinds, core.system_events)
+        tenants = TenantService(stores.tenants, ready, audit, kinds, stores.quotas, core.system_events)
         replays = ReplayService(
             stores.dead_letters, stores.enqueue, stores.limits, ready, audit, settings, core.rates, kinds, idempotency
         )
@@ -116,7 +116,7 @@ class Services:
             workflow_steps=StepService(
                 stores.workflows, stores.delegations, clients, coordinator, core.questions, settings
             ),
-            schedules=ScheduleService(stores.schedules, stores.due, audit, settings.schedules),
+            schedules=ScheduleService(stores.schedules, stores.due, audit),
             tenants=tenants,
             replays=replays,
             dead_letters=DeadLetterService(stores.dead_letters, replays, tenants, audit, idempotency),

@@ -52,6 +52,18 @@ class Keys:
         """Sorted set: sessions by the moment (ms) of their next idle transition."""
         return f"orchestrator:sessions:{self.tenant(tenant_id)}:timers"
 
+    def open_sessions(self, tenant_id: str) -> str:
+        """Sorted set: open sessions by the moment (ms) at which their time is over."""
+        return f"orchestrator:sessions:{self.tenant(tenant_id)}:open"
+
+    def ended_sessions(self, tenant_id: str) -> str:
+        """Sorted set: ended sessions, each with its user, by the moment (ms) at which their records go."""
+        return f"orchestrator:sessions:{self.tenant(tenant_id)}:ended"
+
+    def kept(self, tenant_id: str) -> str:
+        """Hash: how many bytes are kept of the tenant, an estimate."""
+        return f"orchestrator:kept:{self.tenant(tenant_id)}"
+
     def event_channel(self, tenant_id: str, session_id: str) -> str:
         """Channel: every event of the session as it is appended."""
         return f"orchestrator:events:{self.tenant(tenant_id)}:{session_id}"

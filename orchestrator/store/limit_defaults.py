@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Self
 
 import orjson
-from attrs import field, frozen
+from attrs import define, field
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.config.tenant_limits import LIMITS, TenantLimit, Tier
 
 
-@frozen
+@define
 class LimitDefaults:
     """What bounds tenants that have no limit of their own; `limit_of` in `lib/common/limits.lua` reads it.
 
@@ -20,6 +20,7 @@ class LimitDefaults:
     """
 
     packed: Mapping[str, str] = field(factory=dict)
+    _capped: dict[str, str] = field(factory=dict, init=False)
 
     @classmethod
     def of(cls, settings: AgentOrchestratorSettings) -> Self:
@@ -32,7 +33,17 @@ class LimitDefaults:
         Raises:
             KeyError: there is no such limit, or the store was made without defaults.
         """
-        return self.packed[name]
+        return self._capped.get(name) or self.packed[name]
+
+    def cap(self, name: str, most: int) -> None:
+        """Let no default of a limit be more than `most`, whatever the settings say; 0: they hold as they are."""
+        if most <= 0:
+            self._capped.pop(name, None)
+            return
+        defaults = orjson.loads(self.packed[name] or b"0")
+        by_tier = defaults if isinstance(defaults, dict) else {"": defaults}
+        capped = {tier: min(number or most, most) for tier, number in by_tier.items()}
+        self._capped[name] = orjson.dumps(capped).decode()
 
 
 def _pack(row: TenantLimit, settings: AgentOrchestratorSettings) -> str:

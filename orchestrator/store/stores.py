@@ -18,6 +18,7 @@ from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.operations.quotas import QuotaStore
 from orchestrator.store.operations.revocations import RevocationStore
 from orchestrator.store.operations.system_events import SystemEventStore
 from orchestrator.store.operations.tenants import TenantStates
@@ -70,6 +71,7 @@ class Stores:
     notices: SystemEventStore
     notification_events: NotificationLog
     notifications: NotificationStore
+    quotas: QuotaStore
     ready: ReadyTenants
     reservation_checks: ReservationChecks
     revocations: RevocationStore
@@ -119,6 +121,7 @@ class Stores:
             notices=SystemEventStore(redis, keys),
             notification_events=NotificationLog(redis, keys),
             notifications=NotificationStore(*base),
+            quotas=QuotaStore(*base),
             ready=ReadyTenants(redis, keys),
             reservation_checks=ReservationChecks(*base),
             revocations=RevocationStore(redis, keys, settings.jwt.max_lifetime),

@@ -85,6 +85,12 @@ class Metrics:
             _QUICK,
         )  # fmt: skip
         self._fenced = self._counter("fenced_writes_total", "Attempts that ended because another worker has the task.")
+        self._nearly = self._counter(
+            "quota_nearly_reached_total", "Tenants that came to use 80% of a quota, by its name.", "quota"
+        )
+        self._dropped = self._counter(
+            "records_dropped_total", "Records that were dropped because a list was full, by kind.", "kind"
+        )
         self._depth = self._gauge(
             "queue_depth", "Tasks in a tenant's lanes, those in hand included; of the whole service.", "tenant"
         )
@@ -118,7 +124,7 @@ class Metrics:
         )  # fmt: skip
         self._refused_calls = self._counter(
             "service_call_refused_total",
-            "Calls that were not made, by service and reason (`breaker`, `bulkhead`, `deadline`).",
+            "Calls that were not made, by service and reason (`breaker`, `callee`, `bulkhead`, `deadline`).",
             "service", "reason",
         )  # fmt: skip
         self._dropped_replies = self._counter(
@@ -130,6 +136,13 @@ class Metrics:
             "service",
         )  # fmt: skip
         self._opened = self._counter("circuit_opened_total", "How often a service began to be left alone.", "service")
+        self._callees_opened = self._counter(
+            "callee_circuit_opened_total",
+            "How often one agent, tool or tenant of a service began to be left alone, by service.", "service",
+        )  # fmt: skip
+        self._passed_over = self._counter(
+            "messages_passed_over_total", "Messages and tokens of unknown kinds in answers, by service.", "service"
+        )
         self._in_flight = self._gauge("service_calls_in_flight", "Calls that are under way, by service.", "service")
         self._call_limit = self._gauge(
             "service_call_limit", "Calls that a service gets at once, as it is now.", "service"
@@ -208,6 +221,14 @@ class Metrics:
         """Count an attempt that another worker has taken over."""
         self._fenced.inc()
 
+    def quota_nearly_reached(self, name: str) -> None:
+        """Count a tenant that uses 80% of a quota."""
+        self._nearly.labels(name).inc()
+
+    def records_dropped(self, kind: str, count: int) -> None:
+        """Count what was dropped because a list was full."""
+        self._dropped.labels(kind).inc(count)
+
     def queue_depths(self, depths: Mapping[str, int]) -> None:
         """Set the depths of all tenants' queues; the deepest ones are shown by name."""
         self._show(self._depth, depths, sum)
@@ -250,6 +271,15 @@ class Metrics:
         self._breakers.labels(service).set(_BREAKER_STATES.index(state))
         if state == "open":
             self._opened.labels(service).inc()
+
+    def callee_breaker(self, service: str, state: str) -> None:
+        """Count the breakers of single agents, tools and tenants that open."""
+        if state == "open":
+            self._callees_opened.labels(service).inc()
+
+    def messages_passed_over(self, service: str, count: int) -> None:
+        """Count messages of unknown kinds in an answer."""
+        self._passed_over.labels(service).inc(count)
 
     def watch_bulkhead(self, service: str, in_flight: Callable[[], int], limit: Callable[[], int]) -> None:
         """Count a service's calls and their limit at each scrape."""

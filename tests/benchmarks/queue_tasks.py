@@ -63,7 +63,7 @@ TENANT: Final = "acme"
 WARM_UP: Final = 20
 _RATES: Final = Rates(1e9, 1e9, 5)
 _BOUNDS: Final = TaskBounds(retain_tasks=600)
-_DEFAULTS: Final = LimitDefaults({"queue_length": str(10**7)})
+_DEFAULTS: Final = LimitDefaults({"queue_length": str(10**7), "bytes": ""})
 _PAD: Final = "x" * 150
 
 

@@ -63,7 +63,7 @@ async def serve_ours(redis_url: str, sockets: int) -> None:
         for number in range(sockets):
             stage.sessions.keep(session_of(f"b{number}"))
         print(stage.port, flush=True)  # noqa: T201 # what the parent waits for
-        await _until_stdin_ends()
+        await until_stdin_ends()
 
 
 async def serve_bare() -> None:
@@ -84,18 +84,19 @@ async def serve_bare() -> None:
         server: Any = app
         binds = await nursery.start(partial(hypercorn.trio.serve, server, config))
         print(binds[0].rpartition(":")[2], flush=True)  # noqa: T201 # what the parent waits for
-        await _until_stdin_ends()
+        await until_stdin_ends()
         nursery.cancel_scope.cancel()
 
 
-async def _until_stdin_ends() -> None:
+async def until_stdin_ends() -> None:
+    """Wait until the parent has gone."""
     await trio.lowlevel.wait_readable(sys.stdin.fileno())
 
 
 @contextmanager
-def server(kind: str, *args: str) -> Iterator[tuple[int, int]]:
+def server(kind: str, *args: str, module: str = "tests.benchmarks.websocket_push") -> Iterator[tuple[int, int]]:
     """Run a server as a process; gives its port and its process id."""
-    command = [sys.executable, "-m", "tests.benchmarks.websocket_push", "--serve", kind, *args]
+    command = [sys.executable, "-m", module, "--serve", kind, *args]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

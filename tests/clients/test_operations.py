@@ -10,7 +10,7 @@ from orchestrator.clients.conversation import ConversationContext
 from orchestrator.clients.opening import open_clients
 from orchestrator.clients.registry import Clients
 from orchestrator.codec import unstructure
-from orchestrator.errors import BadGateway, ServiceRefused, ServiceUnreachable
+from orchestrator.errors import BadGateway, InvalidAnswer, ServiceRefused, ServiceUnreachable
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.page import Page
@@ -154,11 +154,11 @@ async def test_each_operation_asks_as_its_service_expects(
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        ({"payload": {"agent_id": "echo", "name": "Echo"}}, BadGateway, r"\$\.payload\.version is missing"),
-        ({"payload": {"agent_id": "echo", "version": [], "name": "Echo"}}, BadGateway, "version must be a string"),
-        ({"payload": {"agent_id": 5}}, BadGateway, r"agent_id must be a string"),
-        ({"payload": []}, BadGateway, "payload must be an object"),
-        ({"agent_id": "echo"}, BadGateway, "payload is missing"),
+        ({"payload": {"agent_id": "echo", "name": "Echo"}}, InvalidAnswer, r"\$\.payload\.version is missing"),
+        ({"payload": {"agent_id": "echo", "version": [], "name": "Echo"}}, InvalidAnswer, "version must be a string"),
+        ({"payload": {"agent_id": 5}}, InvalidAnswer, r"agent_id must be a string"),
+        ({"payload": []}, InvalidAnswer, "payload must be an object"),
+        ({"agent_id": "echo"}, InvalidAnswer, "payload is missing"),
         ({"error": {"code": "AMGT_1", "message": "No."}}, ServiceRefused, "could not do it"),
         ({"error": {"code": "AMGT_1", "retryable": True}}, BadGateway, "could not do it"),
     ],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.session_states import CLOSED, MOVES, IdleTimes, may_move, refusal, sources_of
+from orchestrator.domain.session_states import CLOSED, MOVES, IdleMove, IdleTimes, may_move, refusal, sources_of
 from orchestrator.models.sessions.session import SessionState
 
 states = st.sampled_from(list(SessionState))
@@ -57,3 +57,9 @@ def test_an_idle_session_pauses_then_is_suspended_then_archived() -> None:
         (SessionState.SUSPENDED, 3_600_000),
         (SessionState.ARCHIVED, 604_800_000),
     ]
+
+
+def test_a_session_that_is_not_used_or_has_failed_is_closed_in_the_end() -> None:
+    times = IdleTimes(600, 3600, 604_800)
+    for state in (SessionState.CREATED, SessionState.ERROR):
+        assert times.next_move(state) == IdleMove(SessionState.TERMINATED, 604_800_000)

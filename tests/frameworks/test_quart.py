@@ -19,7 +19,7 @@ from orchestrator.frameworks.quart_inside import (
     RequestBody,
     WebsocketConnection,
     current_websocket,
-    server_end,
+    messages_of,
     whole_body,
 )
 from tests.frameworks.moved import need, takes
@@ -107,7 +107,7 @@ async def test_unread_messages_wait_in_the_network() -> None:
     app = QuartTrio("x")
 
     async def reader() -> None:
-        messages = server_end(current_websocket()).messages
+        messages = messages_of(current_websocket())
         await trio.testing.wait_all_tasks_blocked()
         assert asked == 11
         assert [await messages.receive() for _ in range(3)] == ["1", "2", "3"]

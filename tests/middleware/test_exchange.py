@@ -145,11 +145,11 @@ async def test_an_outage_is_logged_in_the_words_of_redis_and_told_without_them()
     assert (entry["reason"], entry["correlation_id"]) == ("NOPERM of key 'secret'", reply.json["correlation_id"])
 
 
-async def test_a_damaged_tenant_is_a_fault_inside_for_its_client() -> None:
+async def test_damage_is_told_its_client_without_the_words_of_redis() -> None:
     house = House()
     house.limiter.error = TenantDamaged("WRONGTYPE secret")
     reply = await house.call("GET", "/api/v1/session.list")
-    assert reply.fault == (500, "ORCH_SYS_001", "")
+    assert reply.fault == (409, "ORCH_SYS_003", "")
     assert "secret" not in reply.raw.decode()
 
 

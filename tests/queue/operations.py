@@ -40,7 +40,7 @@ def open_desk(stage: Stage) -> Desk:
     settings = stage.queue.settings
     stores = (stage.redis, stage.keys, settings.event_log_length, LimitDefaults.of(settings))
     audit, ready = AuditTrail(stage.redis, stage.keys), stage.queue.ready
-    tenants = TenantService(TenantStates(*stores), ready, audit, KNOWN_KINDS)
+    tenants = TenantService(TenantStates(*stores), ready, audit, KNOWN_KINDS, stage.stores.quotas)
     letters, placement = DeadLetterStore(*stores), EnqueueStore(*stores)
     repeats = Idempotency(IdempotencyStore(*stores))
     replays = ReplayService(

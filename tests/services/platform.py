@@ -12,6 +12,7 @@ from orchestrator.clients.registry import Clients
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.telemetry.metrics import Metrics
 from tests.support.calls import services_at
 from tests.support.scripted_server import Asked, Handler, reply, response, serve, stream_all, token
 
@@ -103,14 +104,14 @@ class Platform:
 
 
 @asynccontextmanager
-async def turns_on(platform: Platform) -> AsyncIterator[ChatTurnRunner]:
+async def turns_on(platform: Platform, metrics: Metrics | None = None) -> AsyncIterator[ChatTurnRunner]:
     """Run chat turns against `platform`."""
     async with serve(platform) as url, open_clients(services_at(url, timeout=2)) as clients:
-        yield runner(clients)
+        yield runner(clients, metrics)
 
 
-def runner(clients: Clients) -> ChatTurnRunner:
-    coordinator = ServiceCoordinator()
+def runner(clients: Clients, metrics: Metrics | None = None) -> ChatTurnRunner:
+    coordinator = ServiceCoordinator(metrics)
     return ChatTurnRunner(clients, coordinator, AgentCatalog(clients, coordinator))
 
 

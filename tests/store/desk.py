@@ -101,5 +101,5 @@ class Desk:
 async def open_desk(redis_url: str) -> AsyncIterator[Desk]:
     """Open the stores."""
     async with open_redis(redis_url) as redis:
-        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "100"}))
+        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "100", "bytes": ""}))
         yield Desk(redis, PlainTaskStore(*shared), TaskStore(*shared), DelegationStore(*shared))

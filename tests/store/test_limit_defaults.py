@@ -92,3 +92,21 @@ def test_every_limit_has_a_default_that_scripts_can_read() -> None:
 def test_a_store_without_defaults_enforces_no_limit_in_silence() -> None:
     with pytest.raises(KeyError):
         LimitDefaults()["queue_length"]
+
+
+async def test_a_cap_bounds_every_default_and_no_limit_of_a_tenants_own(acme: Acme) -> None:
+    defaults = LimitDefaults.of(evolve(SETTINGS, schedules=50))
+
+    async def limit(name: str) -> float:
+        reply: bytes = await acme.redis.execute_command("EVAL", LIMIT_OF, 1, "queue", "acme", 100, name, defaults[name])
+        return float(reply)
+
+    for name, most in (("bytes", 1000), ("tokens_day", 70), ("concurrency", 5), ("queue_length", 20)):
+        defaults.cap(name, most)
+        assert await limit(name) == most
+    await acme.configure(tier="free")
+    assert await limit("bytes") == 1000
+    await acme.configure(bytes=5000)
+    assert await limit("bytes") == 5000
+    defaults.cap("queue_length", 0)
+    assert await limit("queue_length") == SETTINGS.queue_length

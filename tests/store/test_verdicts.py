@@ -13,7 +13,7 @@ from orchestrator.store.operations.tenants import TenantStateVerdict
 from orchestrator.store.scheduling.batches import BatchAdmitVerdict, BatchCancelVerdict
 from orchestrator.store.scheduling.schedules import ScheduleChangeVerdict, ScheduleCreateVerdict
 from orchestrator.store.sessions.idempotency import KeyClaimVerdict
-from orchestrator.store.sessions.sessions import (
+from orchestrator.store.sessions.verdicts import (
     AgentAssignVerdict,
     SessionCloseVerdict,
     SessionCreateVerdict,

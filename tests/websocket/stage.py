@@ -3,21 +3,18 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
-import hypercorn.trio
 import orjson
 import trio
 import trio_websocket
-from hypercorn.config import Config
 from quart_trio import QuartTrio
 from trio_websocket import ConnectionRejected, WebSocketConnection
 from wsproto.utilities import LocalProtocolError
 
-from orchestrator import websocket
-from orchestrator.config.constants import MAX_FRAME_BYTES
+from orchestrator import server, websocket
 from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
 from orchestrator.middleware.install import install
 from orchestrator.middleware.tokens import create_token
@@ -229,8 +226,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
         install(app, chosen, services.metrics, revocations.covers)
         manager = websocket.register(app, services)
         stop = trio.Event()
-        serve = partial(hypercorn.trio.serve, cast("Any", app), _config(), shutdown_trigger=stop.wait)
-        binds = await nursery.start(serve)
+        binds = await nursery.start(partial(server.serve, app, _config(), shutdown_trigger=stop.wait))
         url = urlsplit(binds[0])
         assert url.hostname is not None
         assert url.port is not None
@@ -267,10 +263,8 @@ async def _log_accepted(log: LogWriter, ctx: RequestContext, accepted: ChatAccep
     await log.append_body("chat.status_update", body)
 
 
-def _config() -> Config:
-    config = Config()
+def _config() -> server.ServerConfig:
+    config = server.ServerConfig()
     config.bind = ["127.0.0.1:0"]
-    config.websocket_max_message_size = MAX_FRAME_BYTES
-    config.accesslog = None
     config.errorlog = None
     return config

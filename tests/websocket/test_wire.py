@@ -1,4 +1,4 @@
-"""The server's end of a WebSocket, beneath ASGI; `tests/frameworks/test_hypercorn.py` looks at what it builds on."""
+"""The server's end of a WebSocket, beneath ASGI."""
 
 import pytest
 import trio
@@ -7,7 +7,7 @@ from orchestrator.websocket import wire
 from tests.websocket.stage import Stage
 
 
-async def test_the_wire_finds_the_stream(stage: Stage) -> None:
+async def test_the_wire_finds_what_the_server_offers(stage: Stage) -> None:
     async with stage.client() as client:
         await client.next("session.state_update")
         [connection] = stage.manager
@@ -22,8 +22,8 @@ async def test_frames_of_every_size_arrive(stage: Stage) -> None:
             assert len((await client.next("chat.stream"))["data"]["chunk"]) == size
 
 
-async def test_without_the_stream_frames_go_through_asgi(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "_stream_behind", lambda _: None)
+async def test_on_another_server_frames_go_through_asgi(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "server_socket", lambda _: None)
     async with stage.client() as client, trio.open_nursery() as nursery:
         await client.next("session.state_update")
         for number in range(1, 4):

@@ -1,11 +1,11 @@
-"""Reading of answers: each field by name and type; a wrong one is a `BadGateway` that names it."""
+"""Reading of answers: each field by name and type; a wrong one is an `InvalidAnswer` that names it."""
 
 from typing import Any, NoReturn
 
-import orjson
 from attrs import frozen
 
-from orchestrator.errors import BadGateway
+from orchestrator.clients.transport.json_text import loads, replace_halves
+from orchestrator.errors import InvalidAnswer
 
 _NAMES = {str: "a string", bool: "true or false", dict: "an object", list: "a list", int: "a whole number"}
 
@@ -24,6 +24,8 @@ class ServiceAnswer:
     path: str = "$"
     accepted: bool = False
     """Whether the service has only accepted the work (202): the result comes later, as `task.*`."""
+    halves: bool = False
+    """Whether its texts may have half characters (`json_text`)."""
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a string; without a default the field is required."""
@@ -80,32 +82,48 @@ class ServiceAnswer:
         return value
 
     def _wrong(self, name: str, fault: str) -> NoReturn:
-        raise BadGateway(f"{title(self.service)} answered wrongly: {self.path}.{name} {fault}.", service=self.service)
+        raise InvalidAnswer(
+            f"{title(self.service)} answered wrongly: {self.path}.{name} {fault}.", service=self.service
+        )
 
 
 def read_answer(service: str, status: int, raw: bytes) -> ServiceAnswer:
     """Read the body of an answer of status 2xx.
 
     Raises:
-        BadGateway: the body is not a JSON object.
+        InvalidAnswer: the body is not a JSON object.
     """
     return as_answer(service, parse_json(service, raw) if raw or status != 204 else {}, accepted=status == 202)
 
 
 def parse_json(service: str, raw: bytes, verb: str = "answered") -> Any:
-    """Parse JSON; BadGateway where it is something else."""
+    """Parse JSON; half characters are replaced, and InvalidAnswer is raised where it is something else."""
+    value, halves = parse_halves(service, raw, verb)
+    return whole_characters(service, value) if halves else value
+
+
+def parse_halves(service: str, raw: bytes, verb: str = "answered") -> tuple[Any, bool]:
+    """Parse JSON; returns the value, and whether it may have half characters. Raises as `parse_json` does."""
     try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise BadGateway(f"{title(service)} {verb} something else than JSON.", service=service) from None
+        return loads(raw)
+    except ValueError:
+        raise InvalidAnswer(f"{title(service)} {verb} something else than JSON.", service=service) from None
+
+
+def whole_characters(service: str, value: Any) -> Any:
+    """Replace the half characters of a parsed value; InvalidAnswer where it is nested too deeply."""
+    try:
+        return replace_halves(value)
+    except ValueError as error:
+        raise InvalidAnswer(f"{title(service)} answered wrongly: {error}.", service=service) from None
 
 
 def as_answer(service: str, value: Any, *, accepted: bool = False) -> ServiceAnswer:
     """Wrap a parsed body.
 
     Raises:
-        BadGateway: the body is not an object.
+        InvalidAnswer: the body is not an object.
     """
     if not isinstance(value, dict):
-        raise BadGateway(f"{title(service)} answered wrongly: the body is no object.", service=service)
+        raise InvalidAnswer(f"{title(service)} answered wrongly: the body is no object.", service=service)
     return ServiceAnswer(service, value, accepted=accepted)

@@ -6,7 +6,15 @@ from typing import Any, Final
 import orjson
 
 from orchestrator.clients.transport.answers import title
-from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFailed, ServiceFault, ServiceRefused
+from orchestrator.errors import (
+    BadGateway,
+    NotFound,
+    OrchestratorError,
+    ReportedFailure,
+    ServiceFailed,
+    ServiceFault,
+    ServiceRefused,
+)
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.downstream.operation import Operation
@@ -84,9 +92,16 @@ def _sentence(name: str, status: int) -> str:
     return f"{name} answered {status}, which is no answer to this call."
 
 
-def told_error(service: str, error: dict[str, Any]) -> ServiceFault:
-    """Return the error for an `error` object in an answer of status 200, or in a stream."""
-    kind = BadGateway if error.get("retryable") is True else ServiceRefused
+def told_error(service: str, error: dict[str, Any], *, own: bool = False) -> ServiceFault:
+    """Return the error for an `error` object in an answer of status 200, or in a stream.
+
+    Args:
+        service: name of the service that answered.
+        error: the object.
+        own: whether an agent or a tool speaks of itself: it is then a `ReportedFailure` that may pass.
+    """
+    passing = ReportedFailure if own else BadGateway
+    kind = passing if error.get("retryable") is True else ServiceRefused
     return kind(f"{title(service)} could not do it.", details=_faults(service, error), service=service)
 
 

@@ -11,7 +11,7 @@ import trio
 from orchestrator.clients.transport.answers import title
 from orchestrator.clients.transport.connections import HTTPExchange
 from orchestrator.clients.transport.responses import MAX_STREAM_BYTES, too_large
-from orchestrator.errors import BadGateway, CallTimeout, ServiceUnreachable
+from orchestrator.errors import BadGateway, CallTimeout, ConnectionBroken
 
 MAX_ANSWER_BYTES: Final = 8 * 2**20
 
@@ -50,19 +50,26 @@ class HttpPieces:
                     await self._next()
         await self._exchange.end()
 
+    @property
+    def framed(self) -> bool:
+        """Whether the head gives the length of the body, or its chunks do; else the connection's end is the body's."""
+        names = {name.lower() for name, _ in self._exchange.response.headers}
+        return b"content-length" in names or b"transfer-encoding" in names
+
     async def receive(self) -> bytes | None:
         """Return the next piece; None at the end.
 
         Raises:
             CallTimeout: no piece came in the idle time, or the deadline has passed.
-            ServiceUnreachable: the connection broke.
-            BadGateway: the body was cut off, or is too large.
+            ConnectionBroken: the connection broke.
+            BadGateway: the body was cut off.
+            InvalidAnswer: it is too large.
         """
         with trio.CancelScope(deadline=min(self._deadline, trio.current_time() + self._idle)) as scope:
             try:
                 part = await self._next()
             except httpcore.NetworkError as error:
-                raise ServiceUnreachable(
+                raise ConnectionBroken(
                     f"The connection to {title(self.service)} broke in the middle of an answer.", service=self.service
                 ) from error
             except httpcore.RemoteProtocolError as error:
@@ -88,7 +95,7 @@ async def read_whole(pieces: HttpPieces) -> bytes:
     """Return a whole body.
 
     Raises:
-        BadGateway: the body is larger than `MAX_ANSWER_BYTES`; and what `HttpPieces.receive` raises.
+        InvalidAnswer: the body is larger than `MAX_ANSWER_BYTES`; and what `HttpPieces.receive` raises.
     """
     raw = await pieces.receive() or b""
     while piece := await pieces.receive():

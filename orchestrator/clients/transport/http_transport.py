@@ -25,6 +25,7 @@ from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,
+    ConnectionBroken,
     InvalidParameter,
     ServiceNotSetUp,
     ServiceUnreachable,
@@ -121,9 +122,14 @@ class HttpTransport:
         )
         try:
             return await self._connections.send(request)
-        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
             raise ServiceUnreachable(
                 f"There is no connection to {title(self.service)}: {_cause(error)}.", service=self.service
+            ) from error
+        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+            raise ConnectionBroken(
+                f"The connection to {title(self.service)} broke before it answered: {_cause(error)}.",
+                service=self.service,
             ) from error
         except httpcore.RemoteProtocolError as error:
             raise BadGateway(

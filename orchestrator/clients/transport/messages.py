@@ -32,16 +32,21 @@ def message(call: CallContext, operation: Operation, payload: dict[str, Any], /,
     }
 
 
-def payload(answer: ServiceAnswer) -> ServiceAnswer:
+def payload(answer: ServiceAnswer, *, own: bool = False) -> ServiceAnswer:
     """Return the payload of an answer of level 2.
+
+    Args:
+        answer: the whole of it.
+        own: whether its error would be one of an agent's or a tool's own.
 
     Raises:
         ServiceRefused: the answer has an `error` instead.
-        BadGateway: the same, where the error is retryable; or there is no payload.
+        BadGateway: the same, where the error is retryable.
+        InvalidAnswer: there is no payload.
     """
     error = answer.fields.get("error")
     if isinstance(error, dict):
-        raise told_error(answer.service, error)
+        raise told_error(answer.service, error, own=own)
     return answer.inner("payload")
 
 
@@ -63,11 +68,12 @@ def result(operation: Operation, answer: ServiceAnswer) -> ServiceAnswer:
     An answer without any body is an empty result.
 
     Raises:
-        ServiceRefused, BadGateway: the answer has an error, or no payload.
+        ServiceRefused, BadGateway: the answer has an error.
+        InvalidAnswer: it has no payload.
     """
     if not answer.fields:
         return answer
-    return payload(answer) if operation.domain else successful(answer)
+    return payload(answer, own=bool(operation.callee)) if operation.domain else successful(answer)
 
 
 def kind(answer: ServiceAnswer) -> str:

@@ -1,10 +1,9 @@
 """Outcomes of failed calls: whether the service may have done the work."""
 
-import httpcore
-
 from orchestrator.errors import (
     CircuitOpen,
     ClientFault,
+    ConnectionBroken,
     OrchestratorError,
     ServiceFailed,
     ServiceFault,
@@ -12,8 +11,6 @@ from orchestrator.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
-
-_NEVER_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout)
 
 
 def is_refusal(error: OrchestratorError) -> bool:
@@ -29,4 +26,4 @@ def may_have_run(error: OrchestratorError) -> bool:
     """
     if is_refusal(error) or isinstance(error, CircuitOpen | ServiceNotSetUp) or type(error) is ServiceFault:
         return False
-    return not (isinstance(error, ServiceUnreachable) and isinstance(error.__cause__, _NEVER_SENT))
+    return isinstance(error, ConnectionBroken) or not isinstance(error, ServiceUnreachable)

@@ -200,6 +200,8 @@ class Replies:
         idle: longest silence before each reply, in seconds.
     """
 
+    framed: bool = True
+
     def __init__(self, service: str, inbox: ReplySource, deadline: float, idle: float) -> None:
         self.service = service
         self.ended = False
@@ -233,7 +235,8 @@ class Replies:
 
         Raises:
             CallTimeout: none came in time.
-            BadGateway: replies are missing, or exceed `MAX_STREAM_BYTES`.
+            BadGateway: replies are missing.
+            InvalidAnswer: they exceed `MAX_STREAM_BYTES`.
         """
         with trio.CancelScope(deadline=min(self._deadline, trio.current_time() + self._idle)) as scope:
             reply = await self._inbox.receive()

@@ -33,11 +33,13 @@ class Transport(Protocol):
                 carry it.
 
         Raises:
-            ServiceUnreachable: the service has no address, or the connection broke.
+            ServiceUnreachable: the service has no address, or there is no connection to it.
+            ConnectionBroken: the connection broke after the call was sent.
             CallTimeout: the answer was not complete in time.
             NotFound: the service answered 404.
             ServiceRefused: it refused the call; a retry would be refused too.
-            BadGateway: it failed, or its answer is malformed.
+            BadGateway: it failed, or broke its answer off.
+            InvalidAnswer: its answer is malformed.
         """
 
     def stream(

@@ -4,12 +4,17 @@ from typing import Final
 
 from attrs import define, field
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.domain.downstream.callees import CALLEES, ByCallee, Callee
+from orchestrator.errors import OrchestratorError, ReportedFailure
 from orchestrator.models.plans.orchestration import RetryPolicy
 
 LEAST_SECONDS: Final = 0.01
 """A try that has less time than this can't finish: it is not started."""
 LONGEST_TASK_DELAY_MS: Final = 30_000.0
+CALLEE_RESERVE: Final = 6.0
+"""Retries that a callee has from the start."""
+TENANT_RESERVE: Final = 10.0
+"""Retries that all callees of a tenant have together from the start."""
 
 
 def backoff_seconds(policy: RetryPolicy, failed: int) -> float:
@@ -45,6 +50,11 @@ def retry_delay(
     return delay if delay + LEAST_SECONDS <= remaining else None
 
 
+def repeats_call(error: OrchestratorError) -> bool:
+    """Tell whether a call is repeated after an error; a failure that an agent or tool reports is one of its own."""
+    return error.retryable and not isinstance(error, ReportedFailure)
+
+
 def task_policy(retries: int, first_seconds: float) -> RetryPolicy:
     """Return how a task is retried whose calls have had their own retries: rarely, and each time twice as late.
 
@@ -77,17 +87,22 @@ def task_retry_delay(
 
 @define
 class RetryBudget:
-    """Keeps the retries of one service under a share of its calls, so that they never become the overload.
+    """Keeps retries under a share of the calls, so that they never become the overload.
 
-    Each call earns `share` of a retry; a few are there from the start, or a quiet service could never be retried.
+    Each call earns `share` of a retry; a few are there from the start, or what is seldom called could never be retried.
     """
 
     share: float = 0.2
-    reserve: float = 10.0
+    reserve: float = 20.0
     _saved: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._saved = self.reserve
+
+    @property
+    def left(self) -> bool:
+        """Whether there is a retry to spend."""
+        return self._saved >= 1
 
     def earn(self) -> None:
         """Count a call."""
@@ -95,7 +110,41 @@ class RetryBudget:
 
     def spend(self) -> bool:
         """Take a retry; False where the budget is used up."""
-        if self._saved < 1:
+        if not self.left:
             return False
         self._saved -= 1
         return True
+
+
+@define
+class RetryBudgets:
+    """The retry budgets of one service: of each callee, of each tenant, and of the service.
+
+    A retry is taken from all three. A callee that fails for ever has no more than its own reserve and a share of its
+    own calls, and leaves the rest of the service's budget to others.
+
+    Args:
+        callees: number of callees that are remembered, and of tenants.
+    """
+
+    callees: int = CALLEES
+    service: RetryBudget = field(factory=RetryBudget, init=False)
+    _tenants: ByCallee[RetryBudget] = field(init=False)
+    _own: ByCallee[RetryBudget] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tenants = ByCallee(lambda: RetryBudget(reserve=TENANT_RESERVE), self.callees)
+        self._own = ByCallee(lambda: RetryBudget(reserve=CALLEE_RESERVE), self.callees)
+
+    def earn(self, callee: Callee) -> None:
+        """Count a call."""
+        for budget in self._of(callee):
+            budget.earn()
+
+    def spend(self, callee: Callee) -> bool:
+        """Take a retry; False where one of the budgets is used up."""
+        budgets = self._of(callee)
+        return all(budget.left for budget in budgets) and all(budget.spend() for budget in budgets)
+
+    def _of(self, callee: Callee) -> tuple[RetryBudget, RetryBudget, RetryBudget]:
+        return self._own.of(callee), self._tenants.of((callee[0], "")), self.service

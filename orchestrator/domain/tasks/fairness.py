@@ -3,9 +3,14 @@
 Every tenant with work has a virtual time: what it was given so far, divided by its weight. The tenant with the smallest
 one is served next, and what is served advances it. A tenant that comes back after a pause starts at the clock (the
 largest virtual time that was ever served from), so that it can't save up, and one that leaves in debt keeps its debt.
+
+Tasks that run long would defeat that: a tenant that is alone takes all slots, and the next one waits until a task ends.
+So what a tenant has in hand is bounded by what is free (`room`). The bound moves: alone, a tenant may have nearly all
+slots; the more tenants have work, the less is free, and the less each of them may have, down to equal shares.
 """
 
 import heapq
+import math
 from collections.abc import Iterable
 
 from attrs import frozen
@@ -40,3 +45,28 @@ def distribute(contenders: Iterable[Contender], slots: int) -> dict[str, int]:
         shares[tenant_id] = shares.get(tenant_id, 0) + 1
         heapq.heapreplace(heap, (virtual_time + 1 / weight, tenant_id, weight))
     return shares
+
+
+def room(in_hand: int, free: int, share: float, weight: float = 1.0) -> int:
+    """Return how many more tasks a tenant may have in hand.
+
+    Afterwards it has at most `share / (1 - share) * weight` tasks for each slot that is still free. One that has
+    nothing in hand may always have one.
+
+    Args:
+        in_hand: its tasks that run.
+        free: slots that no tenant has.
+        share: what part of all slots a tenant of weight 1 may have while no other tenant has any, 0 < share <= 1.
+        weight: of the tenant.
+
+    Returns:
+        At most `free`, and never less than 0.
+    """
+    if free <= 0:
+        return 0
+    if share >= 1:
+        return free
+    # The largest k with in_hand + k <= each * (free - k).
+    each = share / (1 - share) * weight
+    most = math.floor((each * free - in_hand) / (1 + each) + 1e-9)
+    return min(free, max(most, 0 if in_hand else 1))

@@ -67,6 +67,8 @@ class Operation:
     """Whether its answer may come as newline-delimited messages."""
     delegable: bool = False
     """Whether the service may answer 202 and send the result later, as `task.*`."""
+    callee: str = ""
+    """Parameter that names the agent, tool or workflow whose code it runs, such as `agent_id`; empty: it runs none."""
     plan: PlanAccess | None = None
     """What a user's plan needs to call it; None: plans can't."""
     fallback: Fallback | None = None

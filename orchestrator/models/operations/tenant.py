@@ -58,6 +58,14 @@ _Behind = Annotated[int, Meta(ge=0, description="Of those that wait: behind anot
 
 
 @frozen
+class Quota:
+    """How much of a quota is used."""
+
+    used: Annotated[int, Meta(ge=0, description="How much there is; of bytes an estimate.")]
+    limit: Annotated[int | None, Meta(description="How much there may be; null: any number.")] = None
+
+
+@frozen
 class Tenant:
     """A tenant's state, what is configured of it, and how much of its work is there."""
 
@@ -83,6 +91,9 @@ class Tenant:
     drain_deadline: Annotated[
         Timestamp | None, Meta(description="When what is still queued is put aside, where it drains.")
     ] = None
+    quotas: Annotated[
+        dict[str, Quota], Meta(description="How much of its quotas it uses, by the name of the limit.")
+    ] = field(factory=dict)
 
 
 @frozen

@@ -6,10 +6,12 @@ from typing import Self
 from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.background_loops import BackgroundLoops
 from orchestrator.store.operations.nodes import Nodes
+from orchestrator.store.operations.quotas import QuotaStore
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.scheduling.due import DueTenants
@@ -35,6 +37,7 @@ class QueueServices:
     due: DueTenants
     tenants: TenantStates
     surveys: TenantSurveys
+    quotas: QuotaStore
     signals: WorkerSignals
     nodes: Nodes
     sessions: SessionManager
@@ -43,6 +46,8 @@ class QueueServices:
     loops: BackgroundLoops = field(factory=BackgroundLoops)
     breakers: Callable[[], Mapping[str, str]] = dict
     """Says which services this process leaves alone."""
+    notices: SystemEvents | None = None
+    """Where operators are told what happens; None: nowhere."""
 
     @classmethod
     def over(
@@ -56,6 +61,7 @@ class QueueServices:
         metrics: Metrics | None = None,
         loops: BackgroundLoops | None = None,
         breakers: Callable[[], Mapping[str, str]] = dict,
+        notices: SystemEvents | None = None,
     ) -> Self:
         """Take from a process's stores those that the consumer works with; None: metrics and loops of its own."""
         return cls(
@@ -68,6 +74,7 @@ class QueueServices:
             due=stores.due,
             tenants=stores.tenants,
             surveys=stores.surveys,
+            quotas=stores.quotas,
             signals=stores.signals,
             nodes=stores.nodes,
             sessions=sessions,
@@ -75,4 +82,5 @@ class QueueServices:
             metrics=metrics or Metrics(),
             loops=loops or BackgroundLoops(),
             breakers=breakers,
+            notices=notices,
         )

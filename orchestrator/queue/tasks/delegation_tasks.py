@@ -49,7 +49,11 @@ class ToolRuns:
                 client = self.clients.tool_registry
                 return await client.async_execute(limited, payload["tool_id"], payload["parameters"], callback)
 
-            call = call_of(run.message, run.deadline).keyed(f"{run.message.task_id}:{call_id}")
+            call = (
+                call_of(run.message, run.deadline)
+                .keyed(f"{run.message.task_id}:{call_id}")
+                .to("tool", payload["tool_id"])
+            )
             name = await self.coordinator.run(_RUN, call, start)
             await run.delegations.sent(call_id, _RUN.service, name)
         raise CallWaits(Wait(call_id, WaitKind.DELEGATED, payload["timeout_ms"]))

@@ -8,6 +8,7 @@ On a stop the scheduler ends first; what runs may finish until the drain timeout
 handed back to its lane, for any process to go on with at once.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
@@ -56,6 +57,8 @@ class Consumer:
     _freed: trio.Event = field(factory=trio.Event, init=False)
     _scheduler: Scheduler | None = field(default=None, init=False)
     _leases: Leases | None = field(default=None, init=False)
+    _by_tenant: Counter[str] = field(factory=Counter, init=False)
+    """How many tasks of each tenant are in hand."""
 
     def __attrs_post_init__(self) -> None:
         self.meter = LoadReporter(self.services.node, self.services.settings.concurrency, self.services.breakers)
@@ -75,7 +78,12 @@ class Consumer:
                 background.start_soon(loops.keep, Loop("leases", leases.renew, "lease.renewal_failed"))
                 background.start_soon(loops.keep, Loop("sweeper", sweeper.run, "sweeper.store_unavailable"))
                 scheduler = Scheduler(
-                    services, self._free_slots, self._slot_freed, partial(self._take, workers=workers), leases
+                    services,
+                    self._free_slots,
+                    self._by_tenant.__getitem__,
+                    self._slot_freed,
+                    partial(self._take, workers=workers),
+                    leases,
                 )
                 self._scheduler = scheduler
                 async with trio.open_nursery() as scheduling:
@@ -113,6 +121,7 @@ class Consumer:
     def _take(self, claim: Claim, workers: trio.Nursery) -> None:
         running = RunningTask(claim)
         self.running_tasks[claim.task_id] = running
+        self._by_tenant[claim.tenant_id] += 1
         self.meter.note_claim(claim)
         workers.start_soon(self._work, running)
 
@@ -136,10 +145,19 @@ class Consumer:
             if self.running_tasks.get(claim.task_id) is running:
                 del self.running_tasks[claim.task_id]
             self.meter.note_end()
+            self._forget(claim.tenant_id)
             self._reckon(running, took)
             self._freed.set()
             if unsure and self._leases is not None:
                 self._leases.doubt(claim.tenant_id)
+
+    def _forget(self, tenant_id: str) -> None:
+        """Count a task as gone."""
+        self._by_tenant[tenant_id] -= 1
+        if not self._by_tenant[tenant_id]:
+            del self._by_tenant[tenant_id]
+        if self._scheduler is not None:
+            self._scheduler.note_end()
 
     def _reckon(self, running: RunningTask, seconds: float) -> None:
         """Tell the scheduler what a task has really cost."""

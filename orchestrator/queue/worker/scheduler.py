@@ -10,7 +10,7 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from orchestrator.domain.tasks.fairness import Contender, distribute
+from orchestrator.domain.tasks.fairness import Contender, distribute, room
 from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.external_entries import import_entry
@@ -36,6 +36,7 @@ class Scheduler:
     Args:
         services: what it works with.
         free_slots: how many more tasks the process can run.
+        in_hand: how many tasks of a tenant it runs.
         slot_freed: waits until there may be one more.
         begin: runs a claimed task.
         leases: takes back what was handed to the process by replies that were lost.
@@ -43,10 +44,13 @@ class Scheduler:
 
     services: QueueServices
     free_slots: Callable[[], int]
+    in_hand: Callable[[str], int]
     slot_freed: Callable[[], Awaitable[None]]
     begin: Callable[[Claim], None]
     leases: Leases
     _settlements: list[Settlement] = field(factory=list, init=False)
+    _full: dict[str, float] = field(factory=dict, init=False)
+    """Weights of tenants that have as many slots as they may at the moment; they may have work."""
     _begun: int = field(default=0, init=False)
     _paced: float = field(default=0.0, init=False)
     _works: Callable[[], None] | None = field(default=None, init=False)
@@ -71,17 +75,27 @@ class Scheduler:
         """Note that a task has cost more, or less, than the 1 that was reckoned when it was claimed."""
         self._settlements.append(Settlement(tenant_id, correction=cost - 1))
 
+    def note_end(self) -> None:
+        """Note that a slot is free again: a tenant that was at its share may have room."""
+        if self._full:
+            self.services.ready.wake()
+
+    def _room(self, tenant_id: str, free: int, weight: float) -> int:
+        return room(self.in_hand(tenant_id), free, self.services.settings.tenant_share, weight)
+
     async def _round(self) -> None:
         """Serve the tenants whose turn it is; waits where there is nothing to do, or no slot."""
         while self.free_slots() <= 0:
             await self.slot_freed()
         # From here on nothing may be cancelled half-way: a claimed task must come into a worker's hands.
         with trio.CancelScope(shield=True):
-            await self.leases.take_back()
             free = self.free_slots()
             settlements, self._settlements = self._settlements, []
+            self._full = {one: weight for one, weight in self._full.items() if self._room(one, free, weight) <= 0}
             try:
-                turns = await self.services.ready.take(min(free, TENANTS_A_ROUND), settlements)
+                turns = await self.services.ready.take(
+                    min(free, TENANTS_A_ROUND), settlements, passed_over=self._full.keys()
+                )
             except StoreUnavailable:
                 self._settlements[:0] = settlements
                 raise
@@ -89,6 +103,8 @@ class Scheduler:
             if self._works is not None:
                 self._works()
                 self._works = None
+            # Last, so that what can't be taken back at present keeps no tenant from its turn.
+            await self.leases.take_back()
         if not turns and not any(one.more for one in self._settlements):
             hint = await self.services.ready.wait()
             if hint is not None:
@@ -96,19 +112,25 @@ class Scheduler:
 
     async def _serve(self, turns: list[Turn], free: int) -> None:
         shares = distribute([Contender(one.tenant_id, one.virtual_time, one.weight) for one in turns], free)
+        for turn in turns:
+            allowed = self._room(turn.tenant_id, free, turn.weight)
+            share = shares[turn.tenant_id] = min(allowed, shares.get(turn.tenant_id, 0))
+            free -= share
+            if allowed <= share:
+                self._full[turn.tenant_id] = turn.weight
         if len(turns) == 1:
-            await self._claim(turns[0], free)
+            await self._claim(turns[0], shares[turns[0].tenant_id])
             return
         async with open_joined_nursery() as nursery:
             for turn in turns:
-                nursery.start_soon(self._claim, turn, shares.get(turn.tenant_id, 0))
+                nursery.start_soon(self._claim, turn, shares[turn.tenant_id])
 
     async def _serve_at_once(self, tenant_id: str) -> None:
         """Serve a tenant whose work has just come in, while no other tenant has any: its turn need not be asked for."""
-        free = self.free_slots()
-        if free > 0:
+        share = self._room(tenant_id, self.free_slots(), 1.0)
+        if share > 0:
             with trio.CancelScope(shield=True), isolate_tenant(tenant_id):
-                batch = await self._begin(tenant_id, free)
+                batch = await self._begin(tenant_id, share)
                 self._settlements.append(Settlement(tenant_id, correction=float(batch.read), more=batch.more))
 
     async def _begin(self, tenant_id: str, share: int) -> ClaimBatch:

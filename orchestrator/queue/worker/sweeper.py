@@ -9,6 +9,7 @@ from attrs import frozen
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.drains import advance_drain
 from orchestrator.queue.worker.expiry import give_up_expired
+from orchestrator.queue.worker.quota_watch import watch_quotas
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 _EVERY: Final = 5.0
@@ -40,6 +41,7 @@ class Sweeper:
         forgotten = False
         while True:
             found: dict[str, SweptTenant] = {}
+            await self.services.quotas.fit_memory(self.services.settings.tenant_memory)
             for tenant_id in await self.services.tenants.names():
                 with isolate_tenant(tenant_id):
                     found[tenant_id] = await self._sweep(tenant_id)
@@ -72,5 +74,6 @@ class Sweeper:
         if survey.draining:
             await advance_drain(services, tenant_id)
         await services.sessions.idle_moves(tenant_id)
+        await watch_quotas(services, tenant_id)
         lag = await services.surveys.lag_seconds(tenant_id, survey) if survey.depth else 0.0
         return SweptTenant(survey.depth, lag, survey.sessions)

@@ -5,7 +5,6 @@ writing end; when it ends, in any way, the pipe closes and the launcher kills Re
 process, and does not depend on the thread that started it.
 """
 
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.sandbox.ports import free_port
 from orchestrator.sandbox.redis.redis_binary import RedisBinary
 
 # $1 is the log, the rest the command. Prints the pid of Redis, and ends with its status.
@@ -93,7 +93,7 @@ def prepare_launch(
         binary=binary,
         data_dir=data_dir,
         socket_path=socket_path,
-        port=port or _free_port(),
+        port=port or free_port(),
         options=("--appendonly", "yes" if appendonly else "no", "--appendfsync", fsync, *extra),
     )
 
@@ -114,9 +114,3 @@ def popen_options(lock: int) -> dict[str, Any]:
     """
     # A session of its own: Ctrl-C on the terminal reaches us alone, and Redis outlives our orderly stop.
     return {"start_new_session": True, "pass_fds": (lock,)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

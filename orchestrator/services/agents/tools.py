@@ -85,7 +85,7 @@ class ToolService:
     async def _execute(self, ctx: RequestContext, run: ToolRun) -> ToolRan:
         named = ctx.idempotency_key or ctx.message_id or new_id()
         timeout_ms = min(run.timeout_ms or TIMEOUT_MS, AT_ONCE_MS)
-        call = call_for(ctx, timeout_ms / 1000).keyed(f"tool:{ctx.principal.user_id}:{named}")
+        call = call_for(ctx, timeout_ms / 1000).keyed(f"tool:{ctx.principal.user_id}:{named}").to("tool", run.tool_id)
         client, begun = self.clients.tool_registry, trio.current_time()
 
         async def execute(limited: CallContext) -> ToolOutcome:

@@ -15,7 +15,6 @@ from orchestrator.errors import (
     OrchestratorError,
     SessionBusy,
     Unprocessable,
-    revive,
 )
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import new_id
@@ -55,6 +54,7 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Admission, AdmissionBounds, AdmissionStore, Verdict
 from orchestrator.store.tasks.tasks import TaskStore
+from orchestrator.stored_errors import revive
 
 _STANDING: Final = {
     TaskStatus.PENDING: MessageStatus.QUEUED,

@@ -6,7 +6,7 @@ import structlog
 import trio
 from attrs import define, evolve, field, frozen
 
-from orchestrator.clients.agent_execution import Execution, read_response
+from orchestrator.clients.agent_execution import AgentStream, Execution, read_response
 from orchestrator.clients.registry import Clients
 from orchestrator.errors import BadGateway, NotFound, OrchestratorError, ServiceFault, ServiceRefused
 from orchestrator.models.agents.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
@@ -94,9 +94,14 @@ class TurnExecution:
             answer = answer_of(run.checkpoints, self._executing)
             return service_wait(self._executing) if answer is None else await self._answered(answer)
 
+        begun = True
+
         async def leg(limited: CallContext) -> AgentOutcome:
-            # A broken stream can't be gone on with: each try is an execution of its own.
-            self.execution_id = new_id()
+            # A broken stream can't be gone on with: the next try is an execution of its own. Where no answer had begun,
+            # it is the same one, under the same key.
+            nonlocal begun
+            if begun:
+                self.execution_id, begun = new_id(), False
             execution = Execution(
                 self.execution_id,
                 run.message.payload["content"],
@@ -110,9 +115,11 @@ class TurnExecution:
             )
             client = self.clients.agent_execution
             async with client.execute(limited.keyed(self.execution_id), execution) as stream:
-                return await self.stream.relay(stream)
+                begun = True
+                return await self._relay(stream, limited)
 
-        return await self._go_on(inputs.agent, await self.coordinator.run(EXECUTE, self.call, leg))
+        call = self.call.to("agent", inputs.agent.agent_id)
+        return await self._go_on(inputs.agent, await self.coordinator.run(EXECUTE, call, leg))
 
     async def resume(self, agent: AgentConfig, wait: Wait, answer: CallAnswer) -> AgentResponse | Wait:
         """Go on with what was waited for: the result of a tool, or the agent's whole answer."""
@@ -121,7 +128,7 @@ class TurnExecution:
         outcome = outcome_of(wait.kind, answer)
         if wait.request is None:
             await self._show(wait.call_id, outcome)
-        return await self._go_on(agent, await self._hand_over(wait.call_id, outcome))
+        return await self._go_on(agent, await self._hand_over(agent, wait.call_id, outcome))
 
     async def _answered(self, answer: CallAnswer) -> AgentResponse:
         response = read_response(result_of(answer))
@@ -152,7 +159,7 @@ class TurnExecution:
             used = await self._use(outcome)
             if isinstance(used, Wait):
                 return used
-            outcome = await self._hand_over(outcome.tool_call_id, used)
+            outcome = await self._hand_over(agent, outcome.tool_call_id, used)
         if isinstance(outcome, AgentAccepted):
             self.execution_id = outcome.execution_id or self.execution_id
             await self.run.delegations.sent(self._executing, EXECUTE.service, self.execution_id)
@@ -160,15 +167,21 @@ class TurnExecution:
         self.execution_id = ""
         return outcome
 
-    async def _hand_over(self, tool_call_id: str, outcome: ToolOutcome) -> AgentOutcome:
+    async def _relay(self, stream: AgentStream, call: CallContext) -> AgentOutcome:
+        try:
+            return await self.stream.relay(stream)
+        finally:
+            self.coordinator.passed_over(EXECUTE.service, stream.passed_over, call.callee)
+
+    async def _hand_over(self, agent: AgentConfig, tool_call_id: str, outcome: ToolOutcome) -> AgentOutcome:
         execution_id = self.execution_id
 
         async def leg(limited: CallContext) -> AgentOutcome:
             client = self.clients.agent_execution
             async with client.tool_result(limited, execution_id, tool_call_id, outcome) as stream:
-                return await self.stream.relay(stream)
+                return await self._relay(stream, limited)
 
-        call = self.call.keyed(f"{execution_id}:{tool_call_id}")
+        call = self.call.keyed(f"{execution_id}:{tool_call_id}").to("agent", agent.agent_id)
         try:
             return await self.coordinator.run(TOOL_RESULT, call, leg)
         except NotFound as error:
@@ -184,7 +197,7 @@ class TurnExecution:
         One that answers later is started, and waited for.
         """
         begun = trio.current_time()
-        call = self.call.keyed(f"{self.execution_id}:{request.tool_call_id}:run")
+        call = self.call.keyed(f"{self.execution_id}:{request.tool_call_id}:run").to("tool", request.tool_id)
 
         async def execute(limited: CallContext) -> ToolOutcome:
             return await self.clients.tool_registry.execute(limited, request.tool_id, request.parameters)

@@ -3,11 +3,12 @@
 from typing import Any, Final, Protocol
 
 from orchestrator.codec import structure
-from orchestrator.errors import InternalFault, revive
+from orchestrator.errors import InternalFault
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Callback
 from orchestrator.services.tasks.payloads import PayloadField
 from orchestrator.services.tasks.task_kinds import TaskKind
+from orchestrator.stored_errors import revive
 
 CANCELLABLE: Final = frozenset({"agent_execution", "workflow_engine"})
 """Services that can be told to stop their work."""

@@ -123,7 +123,7 @@ class AgentCatalog:
             NotFound: there is no such tool.
             ServiceFault: the Tool Registry is away.
         """
-        client = self._clients.tool_registry
+        client, call = self._clients.tool_registry, call.to("tool", tool_id)
 
         async def fetch() -> dict[str, Any]:
             return await self._coordinator.run(TOOL, call, lambda limited: client.get(limited, tool_id))
@@ -153,6 +153,7 @@ class AgentCatalog:
 
     async def _agent(self, step: ServiceCall, call: CallContext, agent_id: str, version: str | None) -> AgentConfig:
         client, key = self._clients.agent_management, (call.tenant_id, agent_id, version or "")
+        call = call.to("agent", agent_id)
 
         async def fetch() -> AgentConfig:
             # No retries where a cached value can be used instead.

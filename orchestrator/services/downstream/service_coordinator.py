@@ -12,8 +12,10 @@ from attrs import evolve
 
 from orchestrator.clients.registry import settings_of
 from orchestrator.config.settings import ServiceSettings
-from orchestrator.domain.downstream.breaker import FAIR_SECONDS
-from orchestrator.domain.downstream.retry import RetryBudget, retry_delay
+from orchestrator.domain.downstream.breaker import Breaker
+from orchestrator.domain.downstream.call_outcomes import FAIR_SECONDS
+from orchestrator.domain.downstream.callees import Callee
+from orchestrator.domain.downstream.retry import RetryBudgets, repeats_call, retry_delay
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.operations.breakers import BreakerState, Criticality
@@ -45,7 +47,7 @@ class ServiceCoordinator:
         self._metrics = metrics or Metrics()
         self._settings = settings or {}
         self._notify = notify
-        self._budgets: defaultdict[str, RetryBudget] = defaultdict(RetryBudget)
+        self._budgets: defaultdict[str, RetryBudgets] = defaultdict(RetryBudgets)
         self._guards: dict[str, ServiceGuard] = {}
         self._random = SystemRandom()
 
@@ -57,15 +59,15 @@ class ServiceCoordinator:
 
         Args:
             step: the operation, and its retry policy.
-            call: tenant, correlation and deadline; no try starts that can't finish by then.
+            call: tenant, callee, correlation and deadline; no try starts that can't finish by then.
             operation: makes one try, under the deadline of the context that it is given.
 
         Raises:
-            CircuitOpen: the breaker of the service is open.
+            CircuitOpen: the breaker of the service or of the callee is open.
             OrchestratorError: of the last try.
         """
-        budget = self._budgets[step.service]
-        budget.earn()
+        budgets, callee = self._budgets[step.service], (call.tenant_id, call.callee)
+        budgets.earn(callee)
         failed = 0
         while True:
             entered = False
@@ -74,7 +76,7 @@ class ServiceCoordinator:
                     entered = True
                     return await operation(evolve(call.until(attempt.deadline), heard=attempt.heard))
             except OrchestratorError as error:
-                if not entered:
+                if not entered or not repeats_call(error):
                     raise
                 failed += 1
                 delay = retry_delay(
@@ -84,7 +86,7 @@ class ServiceCoordinator:
                     remaining=call.deadline - trio.current_time(),
                     chance=self._random.uniform(-1, 1),
                 )
-                if delay is None or not budget.spend():
+                if delay is None or not budgets.spend(callee):
                     raise
             self._metrics.retry(step.service)
             await trio.sleep(delay)
@@ -101,15 +103,16 @@ class ServiceCoordinator:
         deadline = call.deadline
         if step.timeout_ms is not None:
             deadline = min(deadline, trio.current_time() + step.timeout_ms / 1000)
-        async with self.guard(step.service).attempt(step, deadline) as attempt:
+        async with self.guard(step.service).attempt(step, deadline, (call.tenant_id, call.callee)) as attempt:
             began = trio.current_time()
             try:
                 yield attempt
             except OrchestratorError as error:
-                attempt.failure = error.code
+                attempt.failure = error
                 raise
             finally:
-                self._metrics.call(step.service, step.operation, trio.current_time() - began, attempt.failure)
+                failure = attempt.failure.code if attempt.failure is not None else None
+                self._metrics.call(step.service, step.operation, trio.current_time() - began, failure)
 
     def guard(self, service: str) -> ServiceGuard:
         """Return the guard of a service."""
@@ -122,11 +125,18 @@ class ServiceCoordinator:
                 settings.max_concurrency,
                 min(FAIR_SECONDS, settings.timeout * 0.9),
                 self._changed,
+                self._callee_changed,
                 self._metrics.call_refused,
             )
             self._metrics.watch_bulkhead(service, lambda: guard.bulkhead.in_flight, lambda: guard.bulkhead.limit)
             self._metrics.breaker(service, guard.breaker.state)
         return guard
+
+    def passed_over(self, service: str, kinds: Mapping[str, int], callee: str) -> None:
+        """Count and log messages of unknown kinds in an answer, by kind."""
+        if kinds:
+            self._metrics.messages_passed_over(service, sum(kinds.values()))
+            _log.info("answer.passed_over", downstream=service, callee=callee, kinds=dict(kinds))
 
     def breakers(self) -> dict[str, BreakerState]:
         """Return the states of the breakers that are not closed, by service."""
@@ -142,3 +152,14 @@ class ServiceCoordinator:
         _log.warning(f"breaker.{state}", downstream=guard.service, seconds=round(seconds, 3))
         if self._notify is not None:
             self._notify(guard.service, state, seconds)
+
+    def _callee_changed(self, guard: ServiceGuard, callee: Callee, breaker: Breaker) -> None:
+        seconds = breaker.seconds_left(trio.current_time())
+        self._metrics.callee_breaker(guard.service, breaker.state)
+        _log.warning(
+            f"callee_breaker.{breaker.state}",
+            downstream=guard.service,
+            tenant_id=callee[0],
+            callee=callee[1],
+            seconds=round(seconds, 3),
+        )

@@ -1,4 +1,4 @@
-"""The guard of one service: its breaker, its bulkhead, and its recent latencies."""
+"""The guard of one service: its breakers, its bulkhead, and its recent latencies."""
 
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
@@ -9,17 +9,13 @@ import trio
 from attrs import define, field
 
 from orchestrator.clients.transport.answers import title
-from orchestrator.domain.downstream.breaker import FAIR_SECONDS, POLICIES, Breaker, Permit, speaks_of_failure
+from orchestrator.domain.downstream.breaker import POLICIES, Breaker
 from orchestrator.domain.downstream.bulkhead import Bulkhead, BulkheadVerdict
+from orchestrator.domain.downstream.call_outcomes import FAIR_SECONDS, CallOutcome, outcome_of
+from orchestrator.domain.downstream.callees import Callee
 from orchestrator.domain.downstream.latency import RecentLatency
-from orchestrator.errors import (
-    BadGateway,
-    CallTimeout,
-    CircuitOpen,
-    OrchestratorError,
-    ServiceFault,
-    ServiceUnreachable,
-)
+from orchestrator.domain.downstream.layered_breakers import LayeredBreakers, Permits
+from orchestrator.errors import CallTimeout, CircuitOpen, OrchestratorError, ServiceFault
 from orchestrator.models.operations.breakers import BreakerState, Criticality
 from orchestrator.models.plans.orchestration import ServiceCall
 
@@ -27,7 +23,6 @@ PROBE_SECONDS = 2.0
 """Wait of other calls for the outcome of a probe; also `Retry-After` where it has none by then."""
 FULL_SECONDS = 1.0
 """`Retry-After` where too many calls wait for the bulkhead."""
-_FAILURES = frozenset({BadGateway.code, CallTimeout.code, ServiceUnreachable.code})
 
 
 @define(eq=False)
@@ -38,8 +33,8 @@ class Attempt:
     """On trio's clock."""
     began: float
     _answered: Callable[[], None]
-    failure: str | None = None
-    """Code of its error; set by the caller where the error does not leave the block."""
+    failure: OrchestratorError | None = None
+    """Its error; set by the caller where the error does not leave the block."""
     heard_at: float | None = None
 
     def heard(self) -> None:
@@ -66,11 +61,12 @@ class ServiceGuard:
 
     Args:
         service: name of the service in the settings.
-        criticality: chooses the policy of the breaker.
+        criticality: chooses the policy of the breakers.
         max_concurrency: upper bound of the bulkhead's limit.
         fair_seconds: a timeout sooner than this is not counted as a failure of the service.
-        changed: called when the state of the breaker has changed.
-        refused: called with the reason why a call was rejected: `breaker`, `bulkhead` or `deadline`.
+        changed: called when the state of the service's breaker has changed.
+        callee_changed: called when the state of a callee's breaker has changed.
+        refused: called with the reason why a call was rejected: `breaker`, `callee`, `bulkhead` or `deadline`.
     """
 
     service: str
@@ -78,8 +74,9 @@ class ServiceGuard:
     max_concurrency: int
     fair_seconds: float = FAIR_SECONDS
     changed: Callable[["ServiceGuard"], None] = lambda _: None
+    callee_changed: Callable[["ServiceGuard", Callee, Breaker], None] = lambda *_: None
     refused: Callable[[str, str], None] = lambda _, __: None
-    breaker: Breaker = field(init=False)
+    breakers: LayeredBreakers = field(init=False)
     bulkhead: Bulkhead = field(init=False)
     _latencies: defaultdict[str, RecentLatency] = field(factory=lambda: defaultdict(RecentLatency), init=False)
     _waiters: deque[_Waiter] = field(factory=deque, init=False)
@@ -91,68 +88,83 @@ class ServiceGuard:
     def _titled(self) -> str:
         return title(self.service)
 
-    @breaker.default
-    def _breaker(self) -> Breaker:
-        return Breaker(POLICIES[self.criticality])
+    @breakers.default
+    def _breakers(self) -> LayeredBreakers:
+        return LayeredBreakers(POLICIES[self.criticality])
 
     @bulkhead.default
     def _bulkhead(self) -> Bulkhead:
         return Bulkhead(self.max_concurrency)
 
+    @property
+    def breaker(self) -> Breaker:
+        """The breaker of the service."""
+        return self.breakers.service
+
     @asynccontextmanager
-    async def attempt(self, step: ServiceCall, deadline: float) -> AsyncIterator[Attempt]:
+    async def attempt(self, step: ServiceCall, deadline: float, callee: Callee) -> AsyncIterator[Attempt]:
         """Make the block one try of a call, as soon as the bulkhead has room.
 
         Args:
             step: the operation.
             deadline: of the wait and the try together, on trio's clock.
+            callee: whose code it runs.
 
         Raises:
-            CircuitOpen: the breaker is open.
+            CircuitOpen: the breaker of the callee or of the service is open.
             CallTimeout: the call can't finish in time.
             ServiceFault: too many calls wait already.
         """
-        permit = await self._enter(step, deadline)
+        permits = await self._enter(step, deadline, callee)
         # A probe has succeeded when its stream begins: other calls need not wait for the end of the stream.
-        answered = partial(self._report, permit, False) if permit.probe else _nothing
+        probes = permits.probe or permits.own.probe
+        answered = partial(self._report, permits, CallOutcome.WELL) if probes else _nothing
         attempt = Attempt(deadline, trio.current_time(), answered)
-        failed: bool | None = None
+        outcome = CallOutcome.UNKNOWN
         try:
             yield attempt
-            failed = attempt.failure in _FAILURES
+            outcome = self._outcome(attempt)
         except OrchestratorError as error:
-            attempt.failure = error.code
-            failed = speaks_of_failure(error, trio.current_time() - attempt.began, self.fair_seconds)
+            attempt.failure = error
+            outcome = self._outcome(attempt)
             raise
         finally:
-            self._learn(step, permit, attempt, failed)
+            self._learn(step, permits, attempt, outcome)
 
-    async def _enter(self, step: ServiceCall, deadline: float) -> Permit:
+    def _outcome(self, attempt: Attempt) -> CallOutcome:
+        return outcome_of(attempt.failure, trio.current_time() - attempt.began, self.fair_seconds)
+
+    async def _enter(self, step: ServiceCall, deadline: float, callee: Callee) -> Permits:
         now = trio.current_time()
         if not self._latencies[step.operation].can_finish(deadline - now, now):
             raise self._rejection("deadline", CallTimeout(f"{self._name} can't answer in the time that is left."))
-        permit = await self._ask(deadline)
-        if permit.probe:
+        permits = await self._ask(deadline, callee)
+        if permits.probe:
             self.bulkhead.let_in()
-        else:
+            return permits
+        try:
             await self._find_room(step, deadline)
-            if self.breaker.state is not BreakerState.CLOSED:
-                self._make_room()
-                raise self._circuit_open()
-        return permit
+        except BaseException:
+            self._report(permits, CallOutcome.UNKNOWN)
+            raise
+        breaker = self.breakers.rejecting(permits)
+        if breaker is not None:
+            self._report(permits, CallOutcome.UNKNOWN)
+            self._make_room()
+            raise self._circuit_open(breaker, callee)
+        return permits
 
-    async def _ask(self, deadline: float) -> Permit:
-        """Ask the breaker; while another call probes the service, wait for its outcome."""
+    async def _ask(self, deadline: float, callee: Callee) -> Permits:
+        """Ask the breakers; while another call probes, wait for its outcome."""
         patience = min(deadline, trio.current_time() + PROBE_SECONDS)
         while True:
-            before = self.breaker.state
-            permit = self.breaker.ask(trio.current_time())
-            if self.breaker.state is not before:
-                self.changed(self)
-            if permit is not None:
-                return permit
-            if self.breaker.state is BreakerState.OPEN or trio.current_time() >= patience:
-                raise self._circuit_open()
+            now = trio.current_time()
+            asked = self.breakers.ask(callee, now)
+            self._tell(callee, asked.own_breaker if isinstance(asked, Permits) else self.breakers.own(callee))
+            if isinstance(asked, Permits):
+                return asked
+            if asked.seconds_left(now, callee[0]) > 0 or now >= patience:
+                raise self._circuit_open(asked, callee)
             with trio.move_on_at(patience):
                 await self._probed.wait()
 
@@ -185,7 +197,7 @@ class ServiceGuard:
                 self.bulkhead.give_up()
         if not waiter.inside:
             if waiter.turn.is_set():
-                raise self._circuit_open()
+                raise self._circuit_open(self.breaker)
             raise self._rejection("bulkhead", CallTimeout(f"{self._name} had no room for the call in time."))
 
     def _make_room(self) -> None:
@@ -195,46 +207,66 @@ class ServiceGuard:
             waiter.inside = True
             waiter.turn.set()
 
-    def _learn(self, step: ServiceCall, permit: Permit, attempt: Attempt, failed: bool | None) -> None:
+    def _learn(self, step: ServiceCall, permits: Permits, attempt: Attempt, outcome: CallOutcome) -> None:
         now = trio.current_time()
-        if failed and attempt.failure == CallTimeout.code:
+        if outcome is CallOutcome.FAILED and isinstance(attempt.failure, CallTimeout):
             self.bulkhead.ran_out_of_time(attempt.began, now)
-        elif failed is False:
+        elif outcome is CallOutcome.WELL:
             self.bulkhead.went_well()
             if attempt.failure is None:
                 # The latency of a stream is the time until it begins: its duration depends on its length.
                 answered = now if attempt.heard_at is None else attempt.heard_at
                 self._latencies[step.operation].add(answered - attempt.began, now)
         self._make_room()
-        self._report(permit, failed)
+        self._report(permits, outcome)
 
-    def _report(self, permit: Permit, failed: bool | None) -> None:
-        before = self.breaker.state
-        self.breaker.report(permit, failed, trio.current_time())
-        if permit.probe:
+    def _report(self, permits: Permits, outcome: CallOutcome) -> None:
+        self.breakers.report(permits, outcome, trio.current_time())
+        if permits.probe or permits.own.probe:
             self._probed.set()
             self._probed = trio.Event()
-        if self.breaker.state is not before:
+        self._tell(permits.callee, permits.own_breaker)
+
+    def _tell(self, callee: Callee, own: Breaker) -> None:
+        """Tell which breakers are in another state than was told last."""
+        service = self.breakers.service
+        if service.state is not service.told:
+            service.told = service.state
             self.changed(self)
-            if self.breaker.state is BreakerState.OPEN:
+            if service.state is BreakerState.OPEN:
                 self._reject_waiters()
+        if own.state is not own.told:
+            own.told = own.state
+            self.callee_changed(self, callee, own)
 
     def _reject_waiters(self) -> None:
-        """Reject all waiting calls: the breaker has opened."""
+        """Reject all waiting calls: the breaker of the service has opened."""
         while self._waiters:
             self.bulkhead.give_up()
             self._waiters.popleft().turn.set()
 
-    def _circuit_open(self) -> CircuitOpen:
-        seconds = self.breaker.seconds_left(trio.current_time()) or PROBE_SECONDS
-        error = CircuitOpen(
-            f"The circuit breaker of {self._name} is open: too many calls failed.",
-            retry_after_ms=max(1, round(seconds * 1000)),
-        )
-        self._rejection("breaker", error)
+    def _circuit_open(self, breaker: Breaker, callee: Callee = ("", "")) -> CircuitOpen:
+        seconds = breaker.seconds_left(trio.current_time(), callee[0]) or PROBE_SECONDS
+        wait_ms = max(1, round(seconds * 1000))
+        if breaker is self.breaker:
+            error = CircuitOpen(
+                f"The circuit breaker of {self._name} is open: too many calls failed.", retry_after_ms=wait_ms
+            )
+            self._rejection("breaker", error)
+        else:
+            error = CircuitOpen(
+                f"The circuit breaker of {self._name} is open {_for(callee)}: too many of these calls failed.",
+                retry_after_ms=wait_ms,
+            )
+            self._rejection("callee", error)
         return error
 
     def _rejection(self, reason: str, error: ServiceFault) -> ServiceFault:
         self.refused(self.service, reason)
         error.service = self.service
         return error
+
+
+def _for(callee: Callee) -> str:
+    kind, _, name = callee[1].partition(":")
+    return f"for the {kind} {name!r}" if name else "for this tenant"

@@ -31,7 +31,7 @@ from orchestrator.domain.gateway.gateway_cache import (
     text_digests,
     unpack_vector,
 )
-from orchestrator.errors import BadGateway, StoreUnavailable
+from orchestrator.errors import InvalidAnswer, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.gateway.gateway import GatewayCall
@@ -228,9 +228,9 @@ class Gateway:
         rows = inner.items("embeddings")
         if len(rows) != len(texts):
             message = f"Embedding answered {len(rows)} embeddings for {len(texts)} texts."
-            raise BadGateway(message, service="embedding")
+            raise InvalidAnswer(message, service="embedding")
         if not all(isinstance(row, list) for row in rows):
-            raise BadGateway("Embedding answered something else than lists of numbers.", service="embedding")
+            raise InvalidAnswer("Embedding answered something else than lists of numbers.", service="embedding")
         return inner, [Vector(inner.text("model"), row) for row in rows]
 
     def _vector_packer(self, vector: Vector) -> bytes | None:
@@ -273,7 +273,7 @@ def open_gateway(
 
 
 def _context(ctx: RequestContext, call: GatewayCall) -> CallContext:
-    return CallContext(
+    context = CallContext(
         ctx.tenant_id,
         ctx.correlation_id,
         ctx.request_id,
@@ -281,6 +281,7 @@ def _context(ctx: RequestContext, call: GatewayCall) -> CallContext:
         trio.current_time() + CALL_SECONDS,
         call.call_id,
     )
+    return context.to("agent", call.payer.agent_id) if call.payer.agent_id else context
 
 
 def _ms(seconds: float) -> int:

@@ -11,7 +11,7 @@ from orchestrator.clients import embedding, query
 from orchestrator.clients.transport.answers import ServiceAnswer, title
 from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.gateway.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
-from orchestrator.errors import BadGateway, TenantNotGranted
+from orchestrator.errors import InvalidAnswer, TenantNotGranted
 from orchestrator.models.common.ids import is_id, new_id
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.gateway.gateway import GatewayCall
@@ -68,13 +68,13 @@ class RequestReader:
         """Read the usage of a call from its answer.
 
         Raises:
-            BadGateway: the usage is malformed or out of bounds, or missing in an answer of Embedding.
+            InvalidAnswer: the usage is malformed or out of bounds, or missing in an answer of Embedding.
         """
         spent = self._told(call, answer)
         tokens = max(spent.prompt_tokens, spent.completion_tokens, spent.total_tokens)
         if tokens > MOST_TOKENS or spent.cost_nano > MOST_NANO:
             message = f"{title(answer.service)} claims more usage than any call can have."
-            raise BadGateway(message, service=answer.service)
+            raise InvalidAnswer(message, service=answer.service)
         return spent
 
     def _told(self, call: GatewayCall, answer: ServiceAnswer) -> Spending:

@@ -26,8 +26,8 @@ class GatewayStream:
         self._over = False
         self._kept: list[bytes] | None = [] if keep_bytes else None
         self._room = keep_bytes
-        self.failure: str | None = None
-        """Code of the error that broke the stream."""
+        self.failure: ServiceFault | None = None
+        """The error that broke the stream."""
         self.metadata: dict[str, Any] | None = None
         """The last `metadata` with `token_usage`."""
 
@@ -46,8 +46,9 @@ class GatewayStream:
         """Return the next piece, as the service sent it; None at the end.
 
         Raises:
-            BadGateway: the stream is malformed, or ends without usage: it was cut off.
-            CallTimeout, ServiceUnreachable: the stream broke.
+            BadGateway: the stream ends without usage: it was cut off.
+            InvalidAnswer: the stream is malformed.
+            CallTimeout, ConnectionBroken: the stream broke.
         """
         # A reader that disconnects during a read must not break the stream, which is drained afterwards.
         with trio.CancelScope(shield=True):
@@ -68,7 +69,7 @@ class GatewayStream:
             return await self._take()
         except ServiceFault as error:
             self._over = True
-            self.failure = error.code
+            self.failure = error
             raise
 
     async def _take(self) -> bytes | None:
@@ -104,6 +105,7 @@ class CachedPieces:
     """A cached stream, in one piece."""
 
     service = "query"
+    framed = True
 
     def __init__(self, whole: bytes) -> None:
         self._left: bytes | None = whole

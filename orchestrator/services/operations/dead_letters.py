@@ -112,13 +112,13 @@ class DeadLetterService:
         self, ctx: RequestContext, tenant_id: str, request: DeadLetterReplay
     ) -> DeadLettersReplayed:
         outcomes: list[DeadLetterOutcome] = []
-        more = False
+        more, made = False, 0
         deadline = trio.current_time() + REPLAY_SECONDS
         async with aclosing(self._chosen(tenant_id, request)) as letters:
             async for letter in letters:
                 if letter.replayed_as is not None and request.ids is None and not request.again:
                     continue
-                if len(outcomes) == REPLAYED_AT_ONCE or trio.current_time() >= deadline:
+                if made == REPLAYED_AT_ONCE or trio.current_time() >= deadline:
                     more = True
                     break
                 began = trio.current_time()
@@ -130,6 +130,9 @@ class DeadLetterService:
                         raise
                     more = True
                     break
+                if outcomes[-1].replayed_before:
+                    continue
+                made += 1
                 if request.rate is not None and not request.dry_run:
                     await trio.sleep_until(min(began + 1 / request.rate, deadline))
         refused = sum(one.refusal is not None for one in outcomes)
@@ -173,7 +176,7 @@ class DeadLetterService:
     ) -> DeadLetterOutcome:
         # With `again` the replay that was last when the letter was read must still be: two at once make one.
         last = (letter.replayed_as or "") if request.again else ""
-        if request.dry_run and letter.replayed_as and not request.again:
+        if letter.replayed_as and not request.again:
             return _replayed_before(letter, letter.replayed_as)
         try:
             replayed = await self.replays.replay(

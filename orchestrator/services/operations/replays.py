@@ -8,7 +8,7 @@ from orchestrator.codec import decode, encode, structure, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.replays import changed
 from orchestrator.domain.tasks.task_states import FINISHED
-from orchestrator.errors import NotFound, OrchestratorError, PermissionMissing, QueueFull, TaskUnfinished
+from orchestrator.errors import NotFound, OrchestratorError, PermissionMissing, TaskUnfinished
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
@@ -16,7 +16,13 @@ from orchestrator.models.tasks.replay import Replayed, ReplayRequest
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.services.shared.idempotency import Idempotency
-from orchestrator.services.shared.views import rate_limited, session_closed, session_not_found, tenant_refuses
+from orchestrator.services.shared.views import (
+    quota_reached,
+    rate_limited,
+    session_closed,
+    session_not_found,
+    tenant_refuses,
+)
 from orchestrator.services.tasks.task_kinds import TaskKind, TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore, TaskRecord
@@ -187,5 +193,5 @@ def _refusal(placed: Enqueued, detail: str, message: TaskMessage) -> Orchestrato
         case Enqueued.CLOSED:
             return session_closed(str(message.session_id), detail)
         case Enqueued.FULL:
-            return QueueFull(f"The queue of the {detail} is full; wait for answers.", retry_after_ms=1000)
+            return quota_reached(detail)
     raise AssertionError(f"unexpected verdict {placed}")

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from orchestrator.config.tenant_limits import SpendingLimits, limits_of
 from orchestrator.domain.webhook_signatures import new_secret
@@ -27,6 +27,7 @@ from orchestrator.services.shared.cursors import read_cursor, write_cursor
 from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.quotas import QuotaStore
 from orchestrator.store.operations.tenants import TenantStates, TenantStateVerdict
 from orchestrator.store.scheduling.ready import ReadyTenants
 
@@ -41,6 +42,7 @@ class TenantService:
     ready: ReadyTenants
     audit: AuditTrail
     kinds: TaskKinds
+    quotas: QuotaStore
     notices: SystemEvents | None = None
 
     async def get(self, tenant_id: str) -> Tenant:
@@ -152,7 +154,7 @@ class TenantService:
         tenant = (await self.store.read(tenant_id)).tenant
         if tenant.state is TenantState.DRAINING and await self._advance(tenant_id) is not tenant.state:
             tenant = (await self.store.read(tenant_id)).tenant
-        return tenant
+        return evolve(tenant, quotas=await self.quotas.read(tenant_id))
 
     async def _advance(self, tenant_id: str) -> TenantState:
         return await self.store.advance(tenant_id, self.kinds.passed_over_by_drains)

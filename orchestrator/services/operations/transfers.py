@@ -74,7 +74,9 @@ class TransferService:
         imported = skipped = sessions = 0
         for item, message in zip(items, messages, strict=True):
             if message is None:
-                sessions += await self.store.import_session(tenant_id, item)
+                sessions += await self.store.import_session(
+                    tenant_id, item, retain_seconds=int(self.settings.retain_sessions)
+                )
             elif await self._place(item, message):
                 imported += 1
             else:

@@ -10,7 +10,7 @@ from attrs import frozen
 from orchestrator.codec import structure, unstructure
 from orchestrator.domain.plans import conditions, references
 from orchestrator.domain.plans.plan_schedule import PlanSchedule
-from orchestrator.errors import CallTimeout, OrchestratorError, PlanTimeout, Unprocessable, revive
+from orchestrator.errors import CallTimeout, OrchestratorError, PlanTimeout, Unprocessable
 from orchestrator.models.common.envelope import ErrorBody, FieldFault
 from orchestrator.models.plans.orchestration import OnFailure, OrchestrationPlan, ServiceCall
 from orchestrator.models.plans.plan_state import CallState
@@ -20,6 +20,7 @@ from orchestrator.services.plans.call_executor import CallExecutor, PlanDone, Pl
 from orchestrator.services.plans.plan_journal import UNDO, WAIT, PlanJournal, kept_wait
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.shared.nursery import open_joined_nursery
+from orchestrator.stored_errors import revive
 
 _log = structlog.get_logger("orchestrator.services.plans.plan_runner")
 

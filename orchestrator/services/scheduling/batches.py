@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, QueueFull, Unprocessable
+from orchestrator.errors import InvalidBody, InvalidParameter, NotFound, Unprocessable
 from orchestrator.models.common.envelope import FieldFault, MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.page import Page
@@ -33,7 +33,7 @@ from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.services.shared.agent_lookup import Agents, must_exist
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
 from orchestrator.services.shared.paging import SCAN_BOUND, filtered_page
-from orchestrator.services.shared.views import key_reused, tenant_refuses, viewer_of
+from orchestrator.services.shared.views import key_reused, quota_reached, tenant_refuses, viewer_of
 from orchestrator.services.tasks.callbacks import callback_task, check_callback
 from orchestrator.services.tasks.new_tasks import new_task
 from orchestrator.services.tasks.payloads import GIVEN_ALONG, PayloadField
@@ -99,13 +99,14 @@ class BatchService:
         kind = WORKFLOW if "workflow_id" in of else BATCH_ITEM
         template = self._template(ctx, batch_id, kind, of, request.priority)
         scheduled_ms = None if request.scheduled_for is None else from_timestamp(request.scheduled_for)
-        await self.store.stage(ctx.tenant_id, batch_id, request.items)
+        item_bytes = await self.store.stage(ctx.tenant_id, batch_id, request.items)
         verdict, detail = await self.store.admit(
             viewer,
             batch_id,
             template,
             of=of,
             total=len(request.items),
+            item_bytes=item_bytes,
             max_concurrency=request.max_concurrency,
             on_item_error=request.on_item_error,
             lane=Lane.LOW if request.priority >= PRIORITY else Lane.NORMAL,
@@ -126,7 +127,7 @@ class BatchService:
         if verdict is BatchAdmitVerdict.TENANT:
             raise tenant_refuses(detail)
         if verdict is BatchAdmitVerdict.FULL:
-            raise QueueFull("The queue of the tenant has no room for so many items.", retry_after_ms=5000)
+            raise quota_reached(detail)
         if verdict is BatchAdmitVerdict.MOMENT:
             raise _wrong_moment()
         if verdict is BatchAdmitVerdict.OK and scheduled_ms is not None:

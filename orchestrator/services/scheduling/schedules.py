@@ -8,14 +8,14 @@ import orjson
 from attrs import asdict, frozen
 
 from orchestrator.codec import encode
-from orchestrator.errors import NotFound, QueueFull
+from orchestrator.errors import NotFound
 from orchestrator.models.common.cron import next_moment
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
 from orchestrator.services.shared.paging import Place, filtered_page
-from orchestrator.services.shared.views import key_reused, viewer_of
+from orchestrator.services.shared.views import key_reused, quota_reached, viewer_of
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.schedules import ScheduleChangeVerdict, ScheduleCreateVerdict, ScheduleStore
@@ -37,7 +37,6 @@ class ScheduleService:
     store: ScheduleStore
     due: DueTenants
     audit: AuditTrail
-    limit: int
 
     async def create(self, ctx: RequestContext, request: ScheduleCreate) -> tuple[Schedule, bool]:
         """Create a schedule for the caller.
@@ -54,13 +53,11 @@ class ScheduleService:
         next_ms = await self._next(request.cron, request.timezone, enabled=request.enabled)
         fields = {**_fields(asdict(request)), "user_id": ctx.principal.user_id}
         digest = hashlib.sha256(encode(request)).hexdigest()
-        verdict = await self.store.create(
-            ctx.tenant_id, schedule_id, fields, next_ms=next_ms, limit=self.limit, digest=digest
-        )
+        verdict, quota = await self.store.create(ctx.tenant_id, schedule_id, fields, next_ms=next_ms, digest=digest)
         if verdict is ScheduleCreateVerdict.REUSED:
             raise key_reused()
         if verdict is ScheduleCreateVerdict.FULL:
-            raise QueueFull(f"The tenant has {self.limit} schedules already; delete some first.")
+            raise quota_reached(quota)
         if verdict is ScheduleCreateVerdict.OK:
             await self._changed(ctx, "schedule.create", schedule_id, next_ms)
         return await self.get(ctx, schedule_id), verdict is ScheduleCreateVerdict.REPLAYED
@@ -106,7 +103,9 @@ class ScheduleService:
         given = {name: value for name, value in asdict(request).items() if value is not None}
         timing = {name: given.get(name, getattr(before, name)) for name in _TIMING}
         next_ms = await self._next(timing["cron"], timing["timezone"], enabled=timing["enabled"])
-        verdict = await self.store.change(ctx.tenant_id, schedule_id, _fields(given), next_ms=next_ms)
+        verdict, quota = await self.store.change(ctx.tenant_id, schedule_id, _fields(given), next_ms=next_ms)
+        if verdict is ScheduleChangeVerdict.FULL:
+            raise quota_reached(quota)
         if verdict is ScheduleChangeVerdict.UNKNOWN:
             raise _not_found(schedule_id)
         await self._changed(ctx, "schedule.update", schedule_id, next_ms)

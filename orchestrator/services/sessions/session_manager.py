@@ -23,6 +23,7 @@ from orchestrator.services.shared.paging import filtered_page
 from orchestrator.services.shared.views import (
     agent_body,
     key_reused,
+    quota_reached,
     rate_limited,
     session_closed,
     session_not_found,
@@ -32,15 +33,13 @@ from orchestrator.services.shared.views import (
     viewer_of,
 )
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.sessions.sessions import (
+from orchestrator.store.sessions.sessions import Rates, SessionStore, Viewer
+from orchestrator.store.sessions.verdicts import (
     AgentAssignVerdict,
-    Rates,
     SessionCloseVerdict,
     SessionCreateVerdict,
     SessionMoveVerdict,
-    SessionStore,
     SessionUpdateVerdict,
-    Viewer,
 )
 from orchestrator.telemetry.metrics import Metrics
 
@@ -73,6 +72,7 @@ class SessionManager:
         Raises:
             PermissionMissing: it is for another user, and the token does not see the whole tenant.
             NotFound: there is no such agent.
+            QueueFull: a quota of the tenant is reached.
             IdempotencyKeyReused, TenantDraining, RateLimited
         """
         owner = request.user_id or ctx.principal.user_id
@@ -95,6 +95,7 @@ class SessionManager:
             correlation_id=ctx.correlation_id,
             idempotency_key=ctx.idempotency_key or ctx.message_id,
             digest=hashlib.sha256(b"session.create" + encode(request)).hexdigest(),
+            unused_ms=round(self.settings.archive_after * 1000),
         )
         verdict = creation.verdict
         if verdict is SessionCreateVerdict.REUSED:
@@ -103,6 +104,8 @@ class SessionManager:
             raise tenant_refuses(creation.detail)
         if verdict is SessionCreateVerdict.RATE:
             raise rate_limited(creation.wait_ms)
+        if verdict is SessionCreateVerdict.FULL:
+            raise quota_reached(creation.detail)
         if verdict is SessionCreateVerdict.OK:
             self.metrics.session_created(ctx.tenant_id)
             await self.audit.done(ctx, "session.create", creation.detail)
@@ -151,6 +154,7 @@ class SessionManager:
 
         Raises:
             NotFound, SessionClosed
+            QueueFull: the tenant's quota of bytes is reached.
         """
         fields: dict[str, str | bytes] = {
             name: orjson.dumps(value)
@@ -162,6 +166,8 @@ class SessionManager:
             raise session_not_found(session_id)
         if verdict is SessionUpdateVerdict.CLOSED:
             raise session_closed(session_id, state)
+        if verdict is SessionUpdateVerdict.FULL:
+            raise quota_reached(state)
         return await self.get(ctx, session_id)
 
     async def assign(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> Session:
@@ -228,37 +234,30 @@ class SessionManager:
             NotFound
             SessionClosed: it was closed before.
         """
-        tenant_id = ctx.tenant_id
-        verdict, state = await self.store.close(
-            viewer_of(ctx),
-            session_id,
-            correlation_id=ctx.correlation_id,
-            state_body=state_body(tenant_id, session_id, SessionState.TERMINATED, ctx.correlation_id),
-            status_template=status_template(tenant_id, MessageStatus.CANCELLED, ctx.correlation_id),
-            retain_tasks=int(self.settings.retain_tasks),
-            retain_session=int(self.settings.retain_sessions),
-            reason="closed",
-        )
-        if verdict is SessionCloseVerdict.UNKNOWN:
-            raise session_not_found(session_id)
-        if verdict is SessionCloseVerdict.REFUSED:
-            raise session_closed(session_id, state)
+        verdict, state = await self._try_close(viewer_of(ctx), session_id, ctx.correlation_id, "closed")
+        if verdict in {SessionCloseVerdict.UNKNOWN, SessionCloseVerdict.REFUSED}:
+            unknown = verdict is SessionCloseVerdict.UNKNOWN
+            raise session_not_found(session_id) if unknown else session_closed(session_id, state)
         await self.audit.done(ctx, "session.close", session_id)
         return await self.get(ctx, session_id)
 
     async def idle_moves(self, tenant_id: str, limit: int = 100) -> int:
-        """Make the moves that idleness leads to; returns how many sessions were looked at."""
-        session_ids = await self.store.idle(tenant_id, limit)
+        """Make the moves that idleness leads to, and close sessions whose time is over; returns how many were due."""
+        due = await self.store.due(tenant_id, limit, retain_seconds=int(self.settings.retain_sessions))
         viewer = Viewer(tenant_id, "", sees_whole_tenant=True)
-        for session_id in session_ids:
+        for session_id in due.over:
+            await self._try_close(viewer, session_id, "session-timer", "expired", if_over=True)
+        for session_id in due.idle:
             session = await self._legible(viewer, session_id)
             move = self.idle_times.next_move(session.state) if session else None
-            if session and move:
+            if session and move and move.new is SessionState.TERMINATED:
+                await self._try_close(viewer, session_id, "idle-timer", "unused", idle_ms=move.after_ms)
+            elif session and move:
                 sources = frozenset({session.state})
                 await self._try_move(viewer, session_id, move.new, sources, "idle", "idle-timer", idle=True)
             else:
                 await self.store.drop_timer(tenant_id, session_id)
-        return len(session_ids)
+        return len(due.idle) + len(due.over)
 
     async def _legible(self, viewer: Viewer, session_id: str) -> Session | None:
         """Return a session; None where there is none, or its record can't be read, which is logged."""
@@ -301,6 +300,30 @@ class SessionManager:
     async def _expired(self, session: Session) -> bool:
         return session.expires_at is not None and from_timestamp(session.expires_at) <= await self.store.now_ms()
 
+    async def _try_close(
+        self,
+        viewer: Viewer,
+        session_id: str,
+        correlation_id: str,
+        reason: str,
+        *,
+        if_over: bool = False,
+        idle_ms: int | None = None,
+    ) -> tuple[SessionCloseVerdict, str]:
+        tenant_id = viewer.tenant_id
+        return await self.store.close(
+            viewer,
+            session_id,
+            correlation_id=correlation_id,
+            state_body=state_body(tenant_id, session_id, SessionState.TERMINATED, correlation_id),
+            status_template=status_template(tenant_id, MessageStatus.CANCELLED, correlation_id),
+            retain_tasks=int(self.settings.retain_tasks),
+            retain_session=int(self.settings.retain_sessions),
+            reason=reason,
+            if_over=if_over,
+            idle_ms=idle_ms,
+        )
+
     async def _try_move(
         self,
         viewer: Viewer,
@@ -322,5 +345,6 @@ class SessionManager:
             correlation_id=correlation_id,
             body=state_body(viewer.tenant_id, session_id, new, correlation_id),
             next_idle_ms=following.after_ms if following else None,
+            retain_seconds=int(self.settings.retain_sessions),
             idle=idle,
         )

@@ -11,6 +11,7 @@ from orchestrator.errors import (
     SessionClosed,
     TenantDraining,
 )
+from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.limits import RateState
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.events.events import ChatStatusUpdate, StateUpdate
@@ -52,6 +53,14 @@ def rate_limited(wait_ms: int) -> RateLimited:
     return RateLimited("Too many requests; wait before the next one.", retry_after_ms=max(1, wait_ms))
 
 
+def quota_reached(name: str) -> QueueFull:
+    """Say that a tenant has as much of something as it may have."""
+    if name == "session":
+        return QueueFull("The queue of the session is full; wait for answers.", retry_after_ms=1000)
+    says = f"The tenant has as much as its quota '{name}' allows; end, close or delete some, or have the quota raised."
+    return QueueFull(says, details=[FieldFault(name, "this quota of the tenant is reached")], retry_after_ms=1000)
+
+
 def admission_refused(admission: Admission) -> OrchestratorError:
     """Say why a task was not taken, as far as the reason is the same for tasks of all kinds."""
     match admission.verdict:
@@ -62,7 +71,7 @@ def admission_refused(admission: Admission) -> OrchestratorError:
         case Verdict.RATE:
             return rate_limited(admission.wait_ms)
         case Verdict.FULL:
-            return QueueFull(f"The queue of the {admission.detail} is full; wait for answers.", retry_after_ms=1000)
+            return quota_reached(admission.detail)
     raise AssertionError(f"unexpected verdict {admission.verdict}")
 
 

@@ -61,4 +61,5 @@ class EngineExecutor:
         async def start(limited: CallContext) -> str:
             return await client.execute(limited, workflow["workflow_id"], workflow["input"], callback)
 
-        return await self.coordinator.run(call.step, call.context, start)
+        context = call.context.to("workflow", str(workflow["workflow_id"]))
+        return await self.coordinator.run(call.step, context, start)

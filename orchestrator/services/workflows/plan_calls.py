@@ -85,7 +85,10 @@ class PlanCalls:
             answer = await transport.call(limited, operation, parameters, **belongs)
             return evolve(result(operation, answer), accepted=answer.accepted)
 
-        return await self.coordinator.run(call.step, call.context, ask)
+        context = call.context
+        if operation.callee:
+            context = context.to(operation.callee.removesuffix("_id"), str(parameters[operation.callee]))
+        return await self.coordinator.run(call.step, context, ask)
 
     async def _hand_on(self, call: PlannedCall, operation: Operation) -> Any:
         """Have a service take a call on; it may also answer at once.
@@ -129,7 +132,7 @@ class PlanCalls:
         async def execute(limited: CallContext) -> ToolOutcome:
             return await self.clients.tool_registry.execute(limited, tool_id, parameters)
 
-        outcome = await self.coordinator.run(call.step, call.context, execute)
+        outcome = await self.coordinator.run(call.step, call.context.to("tool", tool_id), execute)
         if outcome.status is ToolStatus.ERROR:
             raise ServiceRefused(outcome.error_message or "The tool failed.", service=call.step.service)
         return {"status": outcome.status, "result": outcome.data}

@@ -130,7 +130,7 @@ class StepService:
         return min(self.settings.turn_timeout, (ends_ms - await self.store.now_ms()) / 1000)
 
     async def _tool(self, step: WorkflowStep, name: str, message: TaskMessage, deadline: float) -> StepResult:
-        call = call_of(message, deadline).keyed(f"{message.task_id}:{name}")
+        call = call_of(message, deadline).keyed(f"{message.task_id}:{name}").to("tool", str(step.tool_id))
 
         async def execute(limited: Any) -> ToolOutcome:
             return await self.clients.tool_registry.execute(limited, str(step.tool_id), step.parameters)

@@ -12,7 +12,6 @@ from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import (
     NotFound,
     WrongWorkflowState,
-    revive,
 )
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
@@ -42,6 +41,7 @@ from orchestrator.services.workflows.workflow_views import results_of, status_of
 from orchestrator.store.events.event_hub import EventHub, HubStopped
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, WorkflowRecord, WorkflowStore
+from orchestrator.stored_errors import revive
 
 _ENDS: Final = frozenset({STATUS_UPDATE})
 

@@ -5,13 +5,12 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.cron import cron_fault, timezone_fault
 from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.records import reading
-from orchestrator.store.scheduling.batches import read_batch
+from orchestrator.store.scheduling.batch_records import read_batch
 from orchestrator.store.scheduling.schedules import read_schedule
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import read_session
@@ -65,7 +64,7 @@ class _Kind:
 
 def _check_task(tenant_id: str, task_id: str, record: Any) -> object:
     task = read_task(tenant_id, record)
-    if task.status not in FINISHED:
+    if task.finished_at is None:
         claim = read_record(tenant_id, task_id.encode(), record)
         claim.message(), claim.checkpoints()
     return task

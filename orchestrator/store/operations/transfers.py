@@ -42,13 +42,13 @@ class TransferStore(TenantStore):
             return items, (phase, following)
         return items, (phase + 1, "") if phase + 1 < PHASES else None
 
-    async def import_session(self, tenant_id: str, item: TransferItem) -> bool:
-        """Create a session; false if it was there."""
+    async def import_session(self, tenant_id: str, item: TransferItem, *, retain_seconds: int) -> bool:
+        """Create a session; false if it was there. The record of a closed one is kept for `retain_seconds`."""
         fields = {**item.fields, "epoch": secrets.token_hex(4), "tenant_id": tenant_id}
         if fields["state"] == "PROCESSING":
             fields["state"] = "ACTIVE"
         created = await self.run(
-            _IMPORT_SESSION, tenant_id, item.id, *(part for pair in fields.items() for part in pair)
+            _IMPORT_SESSION, tenant_id, item.id, retain_seconds, *(part for pair in fields.items() for part in pair)
         )
         return bool(created)
 

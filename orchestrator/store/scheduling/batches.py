@@ -8,23 +8,19 @@ from typing import Any, Final
 
 import orjson
 
-from orchestrator.codec import decode, encode
+from orchestrator.codec import encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.errors import StoreUnavailable, TenantDamaged
-from orchestrator.models.common.envelope import ErrorBody
-from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.batch import (
     Batch,
-    BatchCallback,
     BatchItem,
     BatchStatus,
-    CallbackEvent,
-    CallbackStatus,
     ItemResult,
     OnItemError,
 )
-from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
+from orchestrator.models.tasks.task import Lane, TaskMessage
 from orchestrator.store.records import readable, reading
+from orchestrator.store.scheduling.batch_records import read_batch, read_item
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
@@ -33,14 +29,6 @@ _STAGE: Final = Script("admission/stage_batch")
 _ADMIT: Final = Script("admission/admit_batch")
 _LOOK: Final = Script("admission/look_batch")
 _CANCEL: Final = Script("admission/cancel_batch")
-
-_DELIVERY: Final = {
-    "": CallbackStatus.WAITING,
-    TaskStatus.COMPLETED: CallbackStatus.DELIVERED,
-    TaskStatus.FAILED: CallbackStatus.FAILED,
-    TaskStatus.CANCELLED: CallbackStatus.CANCELLED,
-}
-"""Where a callback stands, by the status of its task."""
 
 CHUNK_BYTES: Final = 524_288
 CHUNK_ITEMS: Final = 1000
@@ -76,14 +64,14 @@ class BatchCancelVerdict(StrEnum):
 class BatchStore(TenantStore):
     """The batches of tenants."""
 
-    async def stage(self, tenant_id: str, batch_id: str, items: Sequence[BatchItem]) -> None:
-        """Lay the items of a batch ready, in chunks; without `admit` they are gone after a while.
+    async def stage(self, tenant_id: str, batch_id: str, items: Sequence[BatchItem]) -> int:
+        """Lay the items of a batch ready, in chunks; without `admit` they are gone after a while. Returns their bytes.
 
         Raises:
             StoreUnavailable: Redis is away.
         """
         chunk: list[object] = []
-        size = 0
+        size = total = 0
         for index, item in enumerate(items):
             inner = _inner(item)
             if chunk and (size + len(inner) > CHUNK_BYTES or len(chunk) >= 2 * CHUNK_ITEMS):
@@ -91,7 +79,9 @@ class BatchStore(TenantStore):
                 chunk, size = [], 0
             chunk += [index, inner]
             size += len(inner)
+            total += len(inner)
         await self.run(_STAGE, tenant_id, batch_id, STAGED_SECONDS, *chunk)
+        return total
 
     async def admit(
         self,
@@ -101,6 +91,7 @@ class BatchStore(TenantStore):
         *,
         of: Mapping[str, str],
         total: int,
+        item_bytes: int,
         max_concurrency: int,
         on_item_error: OnItemError,
         lane: Lane,
@@ -120,6 +111,7 @@ class BatchStore(TenantStore):
             template: the message of its tasks, with `TASK` for its ids and `ITEM` as the last key of its payload.
             of: `agent_id` of who answers, or `workflow_id` of what runs.
             total: how many items were laid ready.
+            item_bytes: how many bytes they have together.
             max_concurrency: how many may be tasks at once.
             on_item_error: what a failed item means for the others.
             lane: where the tasks queue.
@@ -132,7 +124,7 @@ class BatchStore(TenantStore):
             scheduled_ms: the moment (ms) at which it begins; None: now.
 
         Returns:
-            The verdict; and the batch's id (REPLAYED) or the tenant's state (TENANT).
+            The verdict; and the batch's id (REPLAYED), the tenant's state (TENANT) or the quota (FULL).
 
         Raises:
             StoreUnavailable: Redis is away, or has lost what was laid ready.
@@ -175,6 +167,10 @@ class BatchStore(TenantStore):
             max_concurrency,
             IDEMPOTENCY_SECONDS,
             "" if scheduled_ms is None else scheduled_ms,
+            self.limit_defaults["batches"],
+            self.limit_defaults["bytes"],
+            item_bytes,
+            retain_seconds,
             *(part for pair in record.items() for part in pair),
             keys=[self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key)],
         )
@@ -233,7 +229,7 @@ class BatchStore(TenantStore):
             reached = int(started[0] or batch.total)
         stopped = started[1] != BatchStatus.RUNNING.encode()
         return [
-            _read_item(batch_id, place, item, result, record, begun=place < reached, stopped=stopped)
+            read_item(batch_id, place, item, result, record, begun=place < reached, stopped=stopped)
             for place, item, result, record in zip(places, sent, ended, records, strict=True)
         ]
 
@@ -251,95 +247,3 @@ def _flat(fields: Mapping[str, str | bytes | int]) -> Iterator[str | bytes | int
 def sees(viewer: Viewer, batch: Batch) -> bool:
     """Tell whether a batch exists for `viewer`."""
     return viewer.sees_whole_tenant or batch.user_id == viewer.user_id
-
-
-def read_batch(tenant_id: str, reply: list[Any]) -> Batch:
-    """Read what look_batch.lua says; RecordDamaged."""
-    with reading("batch", "of the tenant"):
-        running, *pairs = reply
-        text = {key.decode(): value.decode() for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
-        total, completed, failed, cancelled = (
-            int(text[name]) for name in ("total", "completed", "failed", "cancelled")
-        )
-        return Batch(
-            batch_id=text["batch_id"],
-            tenant_id=tenant_id,
-            user_id=text["user_id"],
-            agent_id=text.get("agent_id"),
-            status=BatchStatus(text["status"]),
-            total=total,
-            pending=total - completed - failed - cancelled - running,
-            running=running,
-            completed=completed,
-            failed=failed,
-            cancelled=cancelled,
-            max_concurrency=int(text["max_concurrency"]),
-            on_item_error=OnItemError(text["on_item_error"]),
-            priority=int(text["priority"]),
-            created_at=to_timestamp(int(text["created_at"])),
-            correlation_id=text["correlation_id"],
-            finished_at=to_timestamp(int(text["finished_at"])) if "finished_at" in text else None,
-            callback=_read_callback(text) if "callback_url" in text else None,
-            workflow_id=text.get("workflow_id"),
-            scheduled_for=to_timestamp(int(text["scheduled_for"])) if "scheduled_for" in text else None,
-        )
-
-
-def _read_callback(text: Mapping[str, str]) -> BatchCallback:
-    status = _DELIVERY.get(text.get("callback:status", ""), CallbackStatus.DELIVERING)
-    fault = text.get("callback:error", text.get("callback:retry_error"))
-    claimed_at = text.get("callback:claimed_at")
-    return BatchCallback(
-        url=text["callback_url"],
-        events=[CallbackEvent.COMPLETED],
-        status=status,
-        attempts=int(text.get("callback:attempt", 0)),
-        last_attempt_at=to_timestamp(int(claimed_at)) if claimed_at else None,
-        last_error=decode(fault.encode(), ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
-    )
-
-
-def _read_item(
-    batch_id: str,
-    place: int,
-    item: bytes | None,
-    result: bytes | None,
-    record: Sequence[bytes | None],
-    *,
-    begun: bool,
-    stopped: bool,
-) -> ItemResult:
-    with reading("item", f"{batch_id}.{place}"):
-        metadata = orjson.loads(b"{%b}" % item)["metadata"] if item else {}
-        task_id = f"{batch_id}.{place}"
-        if result is not None:
-            told: Mapping[str, Any] = orjson.loads(result)
-            return ItemResult(
-                place,
-                task_id,
-                TaskStatus(told["status"]),
-                metadata,
-                told["attempt"],
-                _moment(told["started_at"]),
-                _moment(told["finished_at"]),
-                told["result"],
-                decode(orjson.dumps(told["error"]), ErrorBody) if told["error"] else None,
-            )
-        if not begun:
-            return ItemResult(place, None, TaskStatus.CANCELLED if stopped else TaskStatus.PENDING, metadata)
-        status, attempt, started_at = record
-        if status is None:
-            return ItemResult(place, task_id, TaskStatus.PENDING, metadata)
-        return ItemResult(
-            place, task_id, _unended(TaskStatus(status.decode())), metadata, int(attempt or 0), _moment(started_at)
-        )
-
-
-def _unended(status: TaskStatus) -> TaskStatus:
-    """Return the status of an item without result: where it has ended since, it still runs for this page."""
-    finished = {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.PARTIAL}
-    return TaskStatus.PROCESSING if status in finished else status
-
-
-def _moment(value: bytes | int | None) -> str | None:
-    return None if value is None else to_timestamp(int(value))

@@ -1,6 +1,6 @@
 """Which tenants have work, whose turn it is, and who is told of it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import trio
@@ -122,8 +122,16 @@ class ReadyTenants:
             self.wake()
 
     @on_shared_keys
-    async def take(self, count: int, settlements: Iterable[Settlement] = ()) -> list[Turn]:
-        """Settle what was served, and take the tenants out whose turn is next."""
+    async def take(
+        self, count: int, settlements: Iterable[Settlement] = (), *, passed_over: Collection[str] = ()
+    ) -> list[Turn]:
+        """Settle what was served, and take the tenants out whose turn is next.
+
+        Args:
+            count: how many to take.
+            settlements: what was served.
+            passed_over: tenants that stay, for other processes to take.
+        """
         keys = self.keys
         settled = (
             part
@@ -135,7 +143,11 @@ class ReadyTenants:
                 "1" if one.more else "0",
             )
         )
-        reply = await _TAKE(self.redis, keys=[keys.ready, keys.debts, keys.clock, keys.weights], args=[count, *settled])
+        reply = await _TAKE(
+            self.redis,
+            keys=[keys.ready, keys.debts, keys.clock, keys.weights],
+            args=[count, keys.wake_channel, len(passed_over), *passed_over, *settled],
+        )
         turns = []
         for tenant, virtual_time, weight in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
             if (tenant_id := self.redis.unreadable.read(keys.ready, read_id, tenant)) is not None:

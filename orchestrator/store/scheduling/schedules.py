@@ -12,7 +12,7 @@ from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
-from orchestrator.store.tenant_store import TenantStore, descending
+from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
 _PUT: Final = Script("scheduling/put_schedule")
 _TAKE: Final = Script("scheduling/take_schedules")
@@ -41,6 +41,8 @@ class ScheduleChangeVerdict(StrEnum):
 
     OK = "ok"
     UNKNOWN = "unknown"
+    FULL = "full"
+    """It would be more than the tenant's quota of bytes allows."""
 
 
 @frozen
@@ -73,26 +75,28 @@ class ScheduleStore(TenantStore):
         fields: Mapping[str, str],
         *,
         next_ms: int | None,
-        limit: int,
         digest: str,
-    ) -> ScheduleCreateVerdict:
-        """Create a schedule, of which the tenant may have `limit`."""
+    ) -> tuple[ScheduleCreateVerdict, str]:
+        """Create a schedule; returns also the quota that is reached (FULL)."""
         await self.note_tenant(tenant_id)
-        return ScheduleCreateVerdict(await self._put(tenant_id, schedule_id, fields, next_ms, str(limit), digest))
+        reply = await self._put(tenant_id, schedule_id, fields, next_ms, new="1", digest=digest)
+        return read_verdict(ScheduleCreateVerdict, reply)
 
     async def change(
         self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], *, next_ms: int | None
-    ) -> ScheduleChangeVerdict:
-        """Change a schedule."""
-        return ScheduleChangeVerdict(await self._put(tenant_id, schedule_id, fields, next_ms, "", ""))
+    ) -> tuple[ScheduleChangeVerdict, str]:
+        """Change a schedule; returns also the quota that is reached (FULL)."""
+        reply = await self._put(tenant_id, schedule_id, fields, next_ms, new="0", digest="")
+        return read_verdict(ScheduleChangeVerdict, reply)
 
     async def _put(
-        self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], next_ms: int | None, limit: str, digest: str
-    ) -> str:
+        self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], next_ms: int | None, *, new: str, digest: str
+    ) -> Sequence[Any]:
         pairs = (part for pair in fields.items() for part in pair)
         moment = "" if next_ms is None else next_ms
-        verdict: bytes = await self.run(_PUT, tenant_id, schedule_id, limit, digest, moment, *pairs)
-        return verdict.decode()
+        defaults = (self.limit_defaults["schedules"], self.limit_defaults["bytes"])
+        reply: Sequence[Any] = await self.run(_PUT, tenant_id, schedule_id, new, digest, moment, *defaults, *pairs)
+        return reply
 
     async def get(self, tenant_id: str, schedule_id: str) -> Schedule | None:
         """Return a schedule; None if there is none."""

@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, Final
 
 import orjson
@@ -15,6 +14,15 @@ from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
+from orchestrator.store.sessions.verdicts import (
+    AgentAssignVerdict,
+    DueSessions,
+    SessionCloseVerdict,
+    SessionCreateVerdict,
+    SessionCreation,
+    SessionMoveVerdict,
+    SessionUpdateVerdict,
+)
 from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
 _CREATE: Final = Script("sessions/create_session")
@@ -52,65 +60,6 @@ class Viewer:
         return self.sees_whole_tenant or record.get(b"user_id") == self.user_id.encode()
 
 
-class SessionCreateVerdict(StrEnum):
-    """What `create` decided."""
-
-    OK = "ok"
-    REPLAYED = "replayed"
-    """The same request has created it before."""
-    REUSED = "reused"
-    """The idempotency key came with another request."""
-    TENANT = "tenant"
-    """The tenant drains, or is drained."""
-    RATE = "rate"
-
-
-@frozen
-class SessionCreation:
-    """The verdict, and what comes with it."""
-
-    verdict: SessionCreateVerdict
-    detail: str = ""
-    """The session (OK, REPLAYED), or the state of the tenant."""
-    wait_ms: int = 0
-    """How long to wait (RATE)."""
-
-
-class SessionMoveVerdict(StrEnum):
-    """What `move` decided."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    REFUSED = "refused"
-    """The session is in none of the states that it may leave."""
-
-
-class SessionUpdateVerdict(StrEnum):
-    """What `update` decided."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    CLOSED = "closed"
-
-
-class AgentAssignVerdict(StrEnum):
-    """What `assign` decided."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    CLOSED = "closed"
-    BUSY = "busy"
-
-
-class SessionCloseVerdict(StrEnum):
-    """What `close` decided."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    REFUSED = "refused"
-    """The session was closed before."""
-
-
 class SessionStore(TenantStore):
     """Sessions: their records, their states, their lists and tickets."""
 
@@ -125,8 +74,9 @@ class SessionStore(TenantStore):
         correlation_id: str,
         idempotency_key: str | None,
         digest: str,
+        unused_ms: int,
     ) -> SessionCreation:
-        """Create a session, all of it or nothing."""
+        """Create a session, all of it or nothing; one that is not used within `unused_ms` is closed."""
         session_id = new_id()
         record: dict[str, Any] = {"tenant_id": viewer.tenant_id, "user_id": owner, "agent_id": agent_id, **fields}
         record["epoch"] = secrets.token_hex(4)
@@ -142,6 +92,9 @@ class SessionStore(TenantStore):
             rates.user,
             rates.burst_seconds,
             IDEMPOTENCY_SECONDS,
+            self.limit_defaults["sessions"],
+            self.limit_defaults["bytes"],
+            unused_ms,
             *(part for pair in record.items() for part in pair),
             keys=[
                 self.keys.idempotency(viewer.tenant_id, viewer.user_id, idempotency_key or ""),
@@ -198,6 +151,7 @@ class SessionStore(TenantStore):
         correlation_id: str,
         body: bytes,
         next_idle_ms: int | None,
+        retain_seconds: int,
         idle: bool = False,
     ) -> tuple[SessionMoveVerdict, str]:
         """Move a session to another state, if it is in one of `sources`; returns also the state before."""
@@ -215,15 +169,18 @@ class SessionStore(TenantStore):
             "" if next_idle_ms is None else next_idle_ms,
             "1" if idle else "0",
             "0" if idle else "1",
+            retain_seconds,
         )
         return read_verdict(SessionMoveVerdict, reply)
 
     async def update(
         self, viewer: Viewer, session_id: str, fields: Mapping[str, str | bytes]
     ) -> tuple[SessionUpdateVerdict, str]:
-        """Change fields of an open session; returns also the state of one that is closed."""
+        """Change fields of an open session; returns also the state of a closed one, or the quota that is reached."""
         pairs = (part for pair in fields.items() for part in pair)
-        reply = await self.run(_UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, *pairs)
+        reply = await self.run(
+            _UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, self.limit_defaults["bytes"], *pairs
+        )
         return read_verdict(SessionUpdateVerdict, reply)
 
     async def assign(
@@ -254,8 +211,23 @@ class SessionStore(TenantStore):
         retain_tasks: int,
         retain_session: int,
         reason: str,
+        if_over: bool = False,
+        idle_ms: int | None = None,
     ) -> tuple[SessionCloseVerdict, str]:
-        """Close a session and cancel its turns; returns also the state before."""
+        """Close a session and cancel its turns; returns also the state before.
+
+        Args:
+            viewer: who closes it.
+            session_id: which.
+            correlation_id: of the request.
+            state_body: body of `session.state_update`.
+            status_template: body of `chat.status_update`.
+            retain_tasks: seconds that records of tasks are kept.
+            retain_session: seconds that the session's record is kept.
+            reason: why, for the history of its states.
+            if_over: close it only if its `expires_at` has come.
+            idle_ms: close it only if it was last active so long ago.
+        """
         reply = await self.run(
             _CLOSE,
             viewer.tenant_id,
@@ -268,12 +240,21 @@ class SessionStore(TenantStore):
             retain_tasks,
             retain_session,
             reason,
+            "1" if if_over else "0",
+            "" if idle_ms is None else idle_ms,
         )
         return read_verdict(SessionCloseVerdict, reply)
 
-    async def idle(self, tenant_id: str, limit: int) -> list[str]:
-        """Return sessions whose idle timer has run out, by Redis' clock."""
-        return [session_id.decode() for session_id in await self.run(_IDLE, tenant_id, limit)]
+    async def due(self, tenant_id: str, limit: int, *, retain_seconds: int) -> DueSessions:
+        """Return sessions that something is to be done with; those whose records have gone leave the lists.
+
+        Args:
+            tenant_id: whose.
+            limit: how many at most of each kind.
+            retain_seconds: how long records of closed sessions are kept.
+        """
+        idle, over = await self.run(_IDLE, tenant_id, limit, retain_seconds)
+        return DueSessions([one.decode() for one in idle], [one.decode() for one in over])
 
     async def drop_timer(self, tenant_id: str, session_id: str) -> None:
         """Drop the idle timer of a session that is gone, or has no further idle transition."""

@@ -121,6 +121,7 @@ class AdmissionStore(TenantStore):
             bounds.expire_ms or "",
             "" if scheduled_ms is None else scheduled_ms,
             "1" if message.metadata.deduplication_key else "0",
+            self.limit_defaults["bytes"],
             keys=[
                 self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key),
                 self.keys.tenant_limit(tenant_id),

@@ -133,6 +133,7 @@ class PlainTaskStore(TenantStore):
             "1" if metadata.deduplication_key else "0",
             secrets.token_hex(4) if event else "",
             *(event or ("", b"")),
+            self.limit_defaults["bytes"],
             *(part for pair in fields.items() for part in pair),
             keys=[
                 self.keys.idempotency(tenant_id, metadata.user_id, repeat.key if repeat else ""),

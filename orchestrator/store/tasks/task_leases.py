@@ -11,9 +11,9 @@ from orchestrator.store.tasks.task_records import TaskRecords
 
 GROUP: Final = "orchestrator"
 GONE_MS: Final = 3_600_000
-_FIND_SILENT: Final = Script("attempts/find_silent")
-_TAKE_OVER: Final = Script("attempts/take_over")
-_RENEW: Final = Script("attempts/renew")
+_FIND_SILENT: Final = Script("leases/find_silent")
+_TAKE_OVER: Final = Script("leases/take_over")
+_RENEW: Final = Script("leases/renew")
 _FORGET: Final = Script("scheduling/forget_readers")
 
 

@@ -18,6 +18,8 @@ from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,
+    ConnectionBroken,
+    InvalidAnswer,
     InvalidParameter,
     NotFound,
     OrchestratorError,
@@ -196,7 +198,7 @@ async def test_a_reset_is_unreachable() -> None:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         await stream.aclose()
 
-    assert isinstance(await failure(handler), ServiceUnreachable)
+    assert isinstance(await failure(handler), ConnectionBroken)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ async def test_a_reset_is_unreachable() -> None:
 )
 async def test_a_malformed_body_is_never_taken_for_an_answer(answer: bytes, words: str) -> None:
     error = await failure(raw(answer))
-    assert isinstance(error, BadGateway | ServiceRefused)
+    assert isinstance(error, BadGateway | InvalidAnswer | ServiceRefused)
     assert words in error.message
 
 
@@ -226,7 +228,7 @@ async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
 
     with trio.fail_after(PATIENCE):
         error = await failure(handler)
-    assert isinstance(error, BadGateway)
+    assert isinstance(error, InvalidAnswer)
     assert "more than is taken" in error.message
 
 
@@ -300,7 +302,28 @@ async def test_a_stream_may_be_cut_anywhere_into_pieces() -> None:
         await stream.send_all(b"0\r\n\r\n")
 
     async with transport(handler) as under_test:
-        assert [line["n"] for line in await read(under_test)] == [0, 1, 2, 3]
+        found = await read(under_test)
+    assert [line["n"] for line in found] == [0, 1, 2, 3]
+    assert {line.get("text") for line in found[:3]} == {"ü€😀"}
+
+
+async def test_half_a_character_is_no_reason_to_lose_an_answer() -> None:
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await reply(
+            stream, b'{"result": {"text": "a\\ud83d", "\\ude00": ["\\ud83d\\ude00", 1e3, 18446744073709551616]}}'
+        )
+
+    async with transport(handler) as under_test:
+        answer = await under_test.call(context(), READ, {})
+    assert answer.mapping("result") == {"text": "a�", "�": ["😀", 1000.0, 2.0**64]}
+
+
+async def test_bytes_that_are_no_characters_are_replaced() -> None:
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await reply(stream, b'{"text": "a\xf0\x9f"}')
+
+    async with transport(handler) as under_test:
+        assert (await under_test.call(context(), READ, {})).text("text") == "a�"
 
 
 @pytest.mark.parametrize(
@@ -318,7 +341,7 @@ async def test_a_stream_of_nonsense_is_refused(sent: bytes, words: str) -> None:
         await trio.sleep_forever()
 
     async with transport(handler) as under_test:
-        with pytest.raises(BadGateway, match=words):
+        with pytest.raises(InvalidAnswer, match=words):
             await read(under_test)
 
 

@@ -4,19 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.downstream.breaker import POLICIES, Breaker, BreakerPolicy, speaks_of_failure
-from orchestrator.errors import (
-    BadGateway,
-    CallTimeout,
-    NotFound,
-    OrchestratorError,
-    ServiceFailed,
-    ServiceFault,
-    ServiceNotSetUp,
-    ServiceRefused,
-    ServiceUnreachable,
-    StoreUnavailable,
-)
+from orchestrator.domain.downstream.breaker import POLICIES, Breaker, BreakerPolicy
 from orchestrator.models.operations.breakers import BreakerState, Criticality
 
 POLICY = st.sampled_from(sorted(POLICIES.values(), key=lambda policy: policy.window))
@@ -119,22 +107,91 @@ def test_calls_that_began_before_it_opened_no_longer_count(policy: BreakerPolicy
     assert breaker.ask(policy.open_seconds) is None
 
 
-@pytest.mark.parametrize(
-    ("error", "seconds", "speaks"),
-    [
-        (ServiceUnreachable("Away."), 0, True),
-        (BadGateway("503."), 0, True),
-        (ServiceFailed("500."), 0, True),
-        (CallTimeout("Slow."), 1.0, True),
-        (CallTimeout("Slow."), 0.2, None),
-        (ServiceRefused("422."), 0, False),
-        (NotFound("404."), 0, False),
-        (ServiceFault("429."), 0, False),
-        (ServiceNotSetUp("No URL."), 0, None),
-        (StoreUnavailable("Redis is away."), 0, None),
-    ],
-)
-def test_only_some_errors_speak_of_a_failing_service(
-    error: OrchestratorError, seconds: float, speaks: bool | None
+def report(breaker: Breaker, *outcomes: tuple[str, bool], now: float = 0.0) -> None:
+    """Make calls of tenants that failed or not, as long as the breaker lets them through."""
+    for tenant_id, failed in outcomes:
+        leave = breaker.ask(now, tenant_id)
+        if leave is not None:
+            breaker.report(leave, failed, now, tenant_id, runs_callee=True)
+
+
+TENANT = st.sampled_from(["acme", "globex", "initech"])
+
+
+@given(POLICY, st.lists(st.tuples(TENANT, st.booleans()), max_size=200))
+def test_the_failures_of_one_tenants_callees_alone_never_open_it(
+    policy: BreakerPolicy, calls: list[tuple[str, bool]]
 ) -> None:
-    assert speaks_of_failure(error, seconds) is speaks
+    breaker = Breaker(policy)
+    for tenant_id, failed in calls:
+        report(breaker, (tenant_id, failed and tenant_id == "acme"))
+        assert breaker.state is BreakerState.CLOSED
+
+
+@given(st.sampled_from(list(POLICIES.values())), TENANT, st.integers(0, 60), st.integers(0, 60))
+def test_stray_failures_of_another_beside_those_of_one_tenant_do_not_open_it(
+    policy: BreakerPolicy, stray: str, first: int, second: int
+) -> None:
+    breaker = Breaker(policy)
+    calls = [("umbrella", True)] * 60
+    for at in (first, second):
+        calls.insert(at, (stray, True))
+    report(breaker, *calls)
+    assert breaker.state is BreakerState.CLOSED
+
+
+@given(st.sampled_from(list(POLICIES.values())), st.lists(TENANT, min_size=60, max_size=60))
+def test_failures_of_several_tenants_open_it(policy: BreakerPolicy, tenants: list[str]) -> None:
+    breaker = Breaker(policy)
+    calls = [(tenant_id, True) for tenant_id in tenants] + [("acme", True), ("globex", True)] * policy.window
+    report(breaker, *calls)
+    assert breaker.state is BreakerState.OPEN
+
+
+@given(st.sampled_from(list(POLICIES.values())), st.booleans())
+def test_a_service_that_fails_its_only_tenant_in_its_own_work_is_left_alone_unless_others_do_well(
+    policy: BreakerPolicy, others: bool
+) -> None:
+    breaker = Breaker(policy)
+    for at in range(2 * policy.window):
+        leave = breaker.ask(0)
+        if leave is not None:
+            well = others and at % 5 == 0
+            breaker.report(leave, not well, 0, "globex" if well else "acme")
+    assert breaker.state is (BreakerState.CLOSED if others else BreakerState.OPEN)
+
+
+@given(POLICY, TENANT)
+def test_failures_without_a_tenant_open_it_whoever_called(policy: BreakerPolicy, tenant_id: str) -> None:
+    breaker = Breaker(policy)
+    for _ in range(policy.window):
+        leave = breaker.ask(0, tenant_id)
+        assert leave is not None
+        breaker.report(leave, True, 0)
+    assert breaker.state is BreakerState.OPEN
+
+
+@given(st.sampled_from(list(POLICIES.values())))
+def test_a_probe_that_one_tenant_fails_leaves_the_next_probe_to_the_others(policy: BreakerPolicy) -> None:
+    breaker, now = opened(policy), policy.open_seconds
+    report(breaker, ("acme", True), now=now)
+    assert breaker.ask(now, "acme") is None
+    assert breaker.seconds_left(now, "acme") == policy.open_seconds
+    assert breaker.seconds_left(now, "globex") == 0
+    report(breaker, ("globex", False), now=now)
+    assert breaker.state is BreakerState.CLOSED
+
+
+@given(st.sampled_from(list(POLICIES.values())))
+def test_probes_that_two_tenants_fail_open_it_again(policy: BreakerPolicy) -> None:
+    breaker, now = opened(policy), policy.open_seconds
+    report(breaker, ("acme", True), ("globex", True), now=now)
+    assert breaker.state is BreakerState.OPEN
+
+
+@given(st.sampled_from(list(POLICIES.values())))
+def test_the_only_tenant_probes_again_after_the_time_of_an_open_breaker(policy: BreakerPolicy) -> None:
+    breaker, now = opened(policy), policy.open_seconds
+    report(breaker, ("acme", True), now=now)
+    report(breaker, ("acme", False), now=now + policy.open_seconds)
+    assert breaker.state is BreakerState.CLOSED

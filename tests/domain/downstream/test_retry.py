@@ -1,16 +1,29 @@
 """The retry schedule, by its properties."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.downstream.retry import RetryBudget, backoff_seconds, retry_delay
+from orchestrator.domain.downstream.callees import Callee
+from orchestrator.domain.downstream.retry import (
+    CALLEE_RESERVE,
+    TENANT_RESERVE,
+    RetryBudget,
+    RetryBudgets,
+    backoff_seconds,
+    repeats_call,
+    retry_delay,
+)
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,
     CircuitOpen,
+    InvalidAnswer,
     NotFound,
     OrchestratorError,
+    ReportedFailure,
     ServiceFault,
     ServiceRefused,
     ServiceUnreachable,
@@ -54,6 +67,7 @@ def test_the_policies_are_those_of_the_reference(policy: RetryPolicy, delays: li
         (ServiceRefused("No."), False),
         (NotFound("Nothing."), False),
         (Unauthorized("Who?"), False),
+        (InvalidAnswer("Nonsense."), False),
     ],
 )
 def test_only_transient_failures_are_retried(error: OrchestratorError, again: bool) -> None:
@@ -98,3 +112,43 @@ def test_retries_stay_under_their_share_of_the_calls(calls: list[bool]) -> None:
         while fails and budget.spend():
             retries += 1
         assert retries <= budget.reserve + budget.share * count + 1e-6
+
+
+def test_a_failure_that_an_agent_reports_is_for_the_task_to_repeat_not_for_the_call() -> None:
+    error = ReportedFailure("Its model is overloaded.")
+    assert not repeats_call(error)
+    assert retry_delay(HIGH, 1, error, remaining=100, chance=0) is not None
+    assert repeats_call(BadGateway("503."))
+
+
+CALLEES = st.sampled_from([("acme", "agent:a"), ("acme", "agent:b"), ("globex", "agent:a"), ("globex", "")])
+
+
+@given(st.lists(st.tuples(CALLEES, st.booleans()), max_size=400))
+def test_retries_stay_under_the_share_of_each_callee_tenant_and_service(calls: list[tuple[Callee, bool]]) -> None:
+    budgets, made, retries = RetryBudgets(), Counter[object](), Counter[object]()
+    for callee, fails in calls:
+        made.update([callee, callee[0], "all"])
+        budgets.earn(callee)
+        while fails and budgets.spend(callee):
+            retries.update([callee, callee[0], "all"])
+        assert retries["all"] <= budgets.service.reserve + 0.2 * made["all"] + 1e-6
+        assert retries[callee[0]] <= TENANT_RESERVE + 0.2 * made[callee[0]] + 1e-6
+        assert retries[callee] <= CALLEE_RESERVE + 0.2 * made[callee] + 1e-6
+
+
+@given(st.lists(st.sampled_from(["agent:a", "agent:b", "agent:c"]), max_size=400))
+def test_a_tenant_whose_calls_always_fail_leaves_retries_to_the_others(agents: list[str]) -> None:
+    budgets = RetryBudgets()
+    for agent in agents:
+        budgets.earn(("acme", agent))
+        while budgets.spend(("acme", agent)):
+            pass
+    assert all(budgets.spend(("globex", "agent:a")) for _ in range(HIGH.attempts - 1))
+
+
+def test_an_agent_whose_calls_always_fail_leaves_retries_to_the_other_agents_of_its_tenant() -> None:
+    budgets = RetryBudgets()
+    while budgets.spend(("acme", "agent:buggy")):
+        pass
+    assert all(budgets.spend(("acme", "agent:echo")) for _ in range(HIGH.attempts - 1))

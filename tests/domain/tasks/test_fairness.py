@@ -1,10 +1,12 @@
 """Fair shares."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.tasks.fairness import Contender, distribute
+from orchestrator.domain.tasks.fairness import Contender, distribute, room
 
 CONTENDERS = st.lists(
     st.builds(
@@ -50,3 +52,41 @@ def test_weights_are_met_within_five_percent_over_a_thousand_claims(slots_a_roun
 
 def test_a_tenant_with_little_work_is_served_at_once_beside_one_with_much() -> None:
     assert distribute([Contender("flood", 50_000.0), Contender("small", 3.0)], 3) == {"small": 3}
+
+
+SHARES = st.floats(0.1, 1)
+SLOTS = st.integers(1, 300)
+
+
+@given(st.integers(0, 300), st.integers(-3, 300), SHARES, st.floats(0.1, 50))
+def test_room_is_never_more_than_what_is_free(in_hand: int, free: int, share: float, weight: float) -> None:
+    assert 0 <= room(in_hand, free, share, weight) <= max(0, free)
+
+
+@given(SLOTS, SHARES)
+def test_a_tenant_without_any_task_in_hand_may_always_have_a_free_slot(free: int, share: float) -> None:
+    assert room(0, free, share) >= 1
+
+
+@given(SLOTS, SHARES)
+def test_a_tenant_that_is_alone_has_its_share_of_all_slots_however_it_gets_there(slots: int, share: float) -> None:
+    in_hand = 0
+    while more := room(in_hand, slots - in_hand, share):
+        in_hand += min(more, 3)
+    assert in_hand == max(1, math.floor(share * slots + 1e-9))
+
+
+@given(st.integers(2, 300), st.floats(0.1, 0.9))
+def test_a_tenant_that_comes_next_finds_a_free_slot(slots: int, share: float) -> None:
+    assert slots - room(0, slots, share) >= 1
+
+
+@given(st.integers(2, 6), st.integers(20, 200))
+def test_tenants_with_much_work_end_up_with_equal_shares(tenants: int, slots: int) -> None:
+    in_hand = [room(0, slots, 0.9)] + [0] * (tenants - 1)
+    for _ in range(slots):
+        for one in sorted(range(tenants), key=in_hand.__getitem__):
+            in_hand[one] += min(1, room(in_hand[one], slots - sum(in_hand), 0.9))
+        largest = in_hand.index(max(in_hand))
+        in_hand[largest] -= 1
+    assert max(in_hand) - min(in_hand) <= 3

@@ -121,6 +121,16 @@ async def test_the_rate_of_starts_holds_and_the_rest_start_later(redis_url: str)
         assert trio.current_time() - began >= 0.45
 
 
+async def test_one_claim_starts_no_more_tasks_than_those_of_a_second(redis_url: str) -> None:
+    async with open_stage(redis_url, PLENTY, consume=False) as stage:
+        await configure(stage, "acme", start_rate=2)
+        await fill(stage, "acme", 6)
+        batch = await stage.queue.tasks.claim("acme", "node", 10)
+        assert len(batch.claims) == 2
+        assert 0 < batch.wait_ms <= 500
+        assert (await stage.queue.tasks.claim("acme", "node", 10)).claims == []
+
+
 async def test_the_high_lane_goes_first(redis_url: str) -> None:
     async with open_stage(redis_url, evolve(PLENTY, concurrency=1), consume=False) as stage:
         for priority in (9, 5, 0):
@@ -146,8 +156,45 @@ async def test_a_low_lane_is_not_starved_by_a_high_one(redis_url: str) -> None:
         assert [claim.task_id for claim in batch.claims] == [old.task_id]
 
 
+async def begun(stage: Stage, count: int) -> None:
+    await eventually(
+        f"{count} turns have begun",
+        lambda: len(stage.turns.began),
+        lambda found: found == count,
+        changed=lambda: stage.turns.noted,
+    )
+
+
+async def test_a_flood_of_long_tasks_leaves_slots_for_other_tenants(redis_url: str) -> None:
+    async with open_stage(redis_url, evolve(PLENTY, concurrency=10)) as stage:
+        sessions = [await stage.session() for _ in range(20)]
+        accepted = [await stage.say(session, f"hold {number}") for number, session in enumerate(sessions)]
+        await begun(stage, 9)
+        for tenant in ("globex", "initech"):
+            other = await stage.session(context(tenant))
+            with trio.fail_after(2):
+                await stage.ended(other, await stage.say(other, "say x"))
+        assert len(stage.consumer.running_tasks) == 9
+        stage.turns.release.set()
+        for session, one in zip(sessions, accepted, strict=True):
+            await stage.ended(session, one)
+
+
+async def test_a_tenant_at_its_share_of_one_process_goes_on_in_another(redis_url: str) -> None:
+    small = evolve(PLENTY, concurrency=2)
+    async with open_stage(redis_url, small) as stage, open_stage(redis_url, small) as other:
+        sessions = [await stage.session() for _ in range(4)]
+        for number, session in enumerate(sessions):
+            await stage.say(session, f"hold {number}")
+        with trio.fail_after(3):
+            await begun(stage, 1)
+            await begun(other, 1)
+        stage.turns.release.set()
+        other.turns.release.set()
+
+
 async def test_nothing_is_claimed_beyond_the_free_slots(redis_url: str) -> None:
-    async with open_stage(redis_url, evolve(PLENTY, concurrency=3)) as stage:
+    async with open_stage(redis_url, evolve(PLENTY, concurrency=3, tenant_share=1.0)) as stage:
         sessions = [await stage.session() for _ in range(6)]
         accepted = [await stage.say(session, f"hold {number}") for number, session in enumerate(sessions)]
         other = await stage.session(context("globex"))

@@ -1,15 +1,14 @@
-"""The API behind a real Hypercorn: what only shows on a socket."""
+"""The API behind the real server: what only shows on a socket."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-import hypercorn.trio
 import orjson
 import pytest
 import trio
-from hypercorn.config import Config
 
+from orchestrator import server
 from tests.support.credentials import bearer
 from tests.support.eventually import PATIENCE, eventually
 from tests.support.house import House
@@ -20,14 +19,14 @@ CREATE = "/api/v1/session.create"
 
 @asynccontextmanager
 async def serving(house: House) -> AsyncIterator[str]:
-    config = Config()
+    config = server.ServerConfig()
     config.bind = ["127.0.0.1:0"]
-    config.accesslog = config.errorlog = None
+    config.errorlog = None
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
 
         async def serve(*, task_status: trio.TaskStatus[list[str]]) -> None:
-            await hypercorn.trio.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
+            await server.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
 
         [url] = await nursery.start(serve)
         with trio.fail_after(10):
@@ -156,15 +155,15 @@ async def _followers(house: House, count: int) -> None:
 
 async def test_an_idle_connection_does_not_hold_up_a_stop() -> None:
     house = House()
-    config = Config()
+    config = server.ServerConfig()
     config.bind = ["127.0.0.1:0"]
-    config.accesslog = config.errorlog = None
+    config.errorlog = None
     config.graceful_timeout = 60
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
 
         async def serve(*, task_status: trio.TaskStatus[list[str]]) -> None:
-            await hypercorn.trio.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
+            await server.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
             nursery.cancel_scope.cancel()
 
         [url] = await nursery.start(serve)

@@ -1,6 +1,5 @@
 """The sandbox's agents, as Agent Execution streams them."""
 
-import socket
 from typing import Any
 
 import orjson
@@ -9,6 +8,7 @@ import trio
 
 from orchestrator.sandbox.agents.calculator import find_expression
 from orchestrator.sandbox.platform import Sandbox
+from orchestrator.sandbox.ports import free_port
 from orchestrator.sandbox.serving.http_client import streamed_lines
 from orchestrator.sandbox.serving.http_server import Request, Stream, Writer, listen
 from tests.sandbox.conftest import Client, actions
@@ -309,9 +309,7 @@ class FakeModel:
 @pytest.fixture
 def model_port(monkeypatch: pytest.MonkeyPatch, _without_model: None) -> int:
     """Where sandboxes look for a model: named before any of them is started."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{port}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     monkeypatch.setenv("OPENAI_MODEL", "tiny")

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from orchestrator.clients.opening import open_clients
 from orchestrator.clients.registry import OPERATIONS, Clients
 from orchestrator.clients.transport.responses import Lines
-from orchestrator.errors import BadGateway, CallTimeout, NotFound, OrchestratorError
+from orchestrator.errors import BadGateway, CallTimeout, InvalidAnswer, NotFound, OrchestratorError
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.downstream.replies import RedisRequestQueues
@@ -118,8 +118,8 @@ async def test_a_repeated_key_does_it_once(redis_url: str) -> None:
     [
         (InjectedFault(InjectedFaultKind.ERROR, status=503), False, BadGateway),
         (InjectedFault(InjectedFaultKind.ERROR, status=404), False, NotFound),
-        (InjectedFault(InjectedFaultKind.GARBAGE), False, BadGateway),
-        (InjectedFault(InjectedFaultKind.CUT), False, BadGateway),
+        (InjectedFault(InjectedFaultKind.GARBAGE), False, InvalidAnswer),
+        (InjectedFault(InjectedFaultKind.CUT), False, InvalidAnswer),
         (InjectedFault(InjectedFaultKind.HANG), False, CallTimeout),
         (InjectedFault(InjectedFaultKind.ERROR, status=503), True, BadGateway),
         (InjectedFault(InjectedFaultKind.CUT), True, BadGateway),

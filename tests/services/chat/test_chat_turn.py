@@ -6,11 +6,21 @@ import pytest
 import trio
 from attrs import evolve
 
-from orchestrator.errors import BadGateway, FencedOut, NotFound, PlanTimeout, ServiceRefused
+from orchestrator.errors import (
+    BadGateway,
+    FencedOut,
+    InvalidAnswer,
+    NotFound,
+    PlanTimeout,
+    ReportedFailure,
+    ServiceFault,
+    ServiceRefused,
+)
 from orchestrator.models.sessions.chat import HistoryMessage, Speaker
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnWaiting
+from orchestrator.telemetry.metrics import Metrics
 from tests.services.platform import Platform, says, turns_on
 from tests.support.calls import FakeAttempt, a_busy_session, a_message
 from tests.support.eventually import PATIENCE
@@ -184,6 +194,101 @@ async def cut(_: Asked, stream: trio.SocketStream) -> None:
     await stream.aclose()
 
 
+async def failing(_: Asked, stream: trio.SocketStream) -> None:
+    await reply(stream, {"error": {"code": "AGEX_5"}}, 500)
+
+
+async def test_tries_before_an_answer_begins_are_one_execution_under_one_key() -> None:
+    async def broken(_: Asked, stream: trio.SocketStream) -> None:
+        await stream.aclose()
+
+    platform = Platform(legs=[failing, broken, cut, failing, says(response("Whole"))])
+    async with turns_on(platform) as turns:
+        await done(turns, FakeAttempt())
+    executions = [
+        (asked.headers["idempotency-key"], asked.body["payload"]["task_id"]) for asked in platform.calls("/execute")
+    ]
+    assert len(executions) == 5
+    assert all(key == execution_id for key, execution_id in executions)
+    assert executions[0] == executions[1] == executions[2]
+    assert executions[2] != executions[3]
+    assert executions[3] == executions[4]
+
+
+async def test_messages_and_tokens_of_unknown_kinds_are_passed_over() -> None:
+    platform = Platform(
+        legs=[
+            says(
+                {"type": "agent.mood", "payload": 5},
+                token("Hel"),
+                token("la la", "song"),
+                {"type": {"domain": "agent", "action": "mood"}},
+                token("lo"),
+                {"type": "agent.token", "payload": {"content_type": "picture", "url": "x"}},
+                response("Hello"),
+            )
+        ]
+    )
+    run, metrics = FakeAttempt(), Metrics()
+    async with turns_on(platform, metrics) as turns:
+        outcome = await done(turns, run)
+    assert outcome.answer.content == run.streamed == "Hello"
+    assert 'messages_passed_over_total{service="agent_execution"} 4.0' in metrics.render("")[0].decode()
+    checked_numbers(run)
+
+
+async def test_an_unknown_message_may_follow_the_last_one() -> None:
+    run = FakeAttempt()
+    async with turns_on(Platform(legs=[says(response("Hello"), {"type": "agent.mood"})])) as turns:
+        await done(turns, run)
+    assert run.streamed == "Hello"
+
+
+async def test_an_answer_all_in_unknown_tokens_is_streamed_as_a_whole() -> None:
+    run = FakeAttempt()
+    async with turns_on(Platform(legs=[says(token("la", "song"), response("All at once"))])) as turns:
+        await done(turns, run)
+    assert run.streamed == "All at once"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "shown"),
+    [
+        ([r"Hi \ud83d", r"\ude00!"], "Hi 😀!"),
+        ([r"\ud83d", "", r"\ude00\ud83d", r"\ude01"], "😀😁"),
+        ([r"a\ud83d", "b"], "a�b"),
+        ([r"a\ude00", "b"], "a�b"),
+        ([r"a\ud83d\ud83d", r"\ude00"], "a�😀"),
+        ([r"a\ud83d"], "a�"),
+        (["a\\\\ud83d"], r"a\ud83d"),
+    ],
+)
+async def test_a_character_that_is_split_between_tokens_is_joined(tokens: list[str], shown: str) -> None:
+    lines = [b'{"type": "agent.token", "payload": {"token": "%b"}}\n' % text.encode() for text in tokens]
+    run = FakeAttempt()
+    async with turns_on(Platform(legs=[says(*lines, response("x"))])) as turns:
+        await done(turns, run)
+    assert run.streamed == shown
+    checked_numbers(run)
+
+
+async def test_halves_of_characters_are_no_reason_to_lose_any_other_message() -> None:
+    lines = [
+        b'{"type": "agent.token", "payload": {"token": "\\ud83d", "content_type": "thinking"}}\n',
+        b'{"type": "agent.status", "payload": {"status": "\\ude00"}}\n',
+        b'{"type": "agent.token", "payload": {"token": "\\ude00", "is_last": true, "x\\ud83d": "\\ud83d"}}\n',
+        b'{"type": "agent.response", "payload": {"response": "a\\ud83d", "sources": [{"\\ud83d": ["\\ude00"]}]}}\n',
+    ]
+    run = FakeAttempt()
+    async with turns_on(Platform(legs=[says(*lines)])) as turns:
+        outcome = await done(turns, run)
+    assert outcome.answer.content == "a�"
+    assert outcome.answer.sources == [{"�": ["�"]}]
+    assert run.streamed == "�"
+    thought = [data["chunk"] for data in run.named("chat.stream") if data["content_type"] == "thinking"]
+    assert "".join(thought) == "�"
+
+
 async def test_a_cut_stream_is_tried_again_after_a_reset() -> None:
     platform = Platform(legs=[cut, says(token("Whole"), response("Whole"))])
     run = FakeAttempt()
@@ -213,13 +318,16 @@ async def test_without_agent_execution_the_turn_fails_with_what_was_wrong() -> N
             await turns.run(FakeAttempt(), Partial())
 
 
-async def test_an_agent_that_gives_up_is_not_asked_again() -> None:
-    platform = Platform(
-        legs=[says(token("Er"), {"type": "agent.error", "error": {"code": "AGEX_9", "message": "No model."}})]
-    )
+@pytest.mark.parametrize(("passing", "kind"), [(False, ServiceRefused), (True, ReportedFailure)])
+async def test_an_agent_that_gives_up_is_not_asked_again_in_the_same_attempt(
+    passing: bool, kind: type[ServiceFault]
+) -> None:
+    error = {"code": "AGEX_9", "message": "No model.", "retryable": passing}
+    platform = Platform(legs=[says(token("Er"), {"type": "agent.error", "error": error})])
     async with turns_on(platform) as turns:
-        with pytest.raises(ServiceRefused) as caught:
+        with pytest.raises(kind) as caught:
             await turns.run(FakeAttempt(), Partial())
+    assert caught.value.retryable is passing
     assert [fault.message for fault in caught.value.details] == ["AGEX_9: No model."]
     assert len(platform.calls("/execute")) == 1
 
@@ -240,10 +348,13 @@ async def test_an_agent_that_gives_up_is_not_asked_again() -> None:
         [b"not JSON\n"],
     ],
 )
-async def test_a_malformed_stream_is_a_bad_gateway(messages: list[object]) -> None:
-    async with turns_on(Platform(legs=[says(*messages)])) as turns:
-        with pytest.raises(BadGateway):
+async def test_a_malformed_stream_is_the_agents_fault_and_not_repeated(messages: list[object]) -> None:
+    platform = Platform(legs=[says(*messages)])
+    async with turns_on(platform) as turns:
+        with pytest.raises(InvalidAnswer) as caught:
             await turns.run(FakeAttempt(), Partial())
+    assert not caught.value.retryable
+    assert len(platform.calls("/execute")) == 1
 
 
 async def test_a_turn_has_a_deadline() -> None:
@@ -523,7 +634,7 @@ async def test_a_turn_can_be_cancelled_at_each_of_its_awaits(block: int) -> None
 
 
 async def test_a_turn_that_begins_again_stays_with_the_version_it_began_with() -> None:
-    platform, first = Platform(legs=[says(), says(response("Hello"))]), FakeAttempt()
+    platform, first = Platform(legs=[cut, says(response("Hello"))]), FakeAttempt()
     async with turns_on(platform) as turns:
         await done(turns, first)
         assert first.kept["agent_version"] == {"agent_id": "echo", "version": "3"}

@@ -8,7 +8,7 @@ import trio
 from attrs import evolve
 
 from orchestrator.codec import encode
-from orchestrator.errors import BadGateway, CallTimeout, ServiceRefused
+from orchestrator.errors import BadGateway, CallTimeout, InvalidAnswer, ServiceRefused
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.chat.turn_tools import DELEGATED_MS
@@ -103,7 +103,7 @@ async def test_a_malformed_later_answer_is_a_fault_of_the_service() -> None:
     async with turns_on(Platform(legs=[later])) as turns:
         await turns.run(run, Partial())
         for nonsense in ({"text": "Hello"}, "Hello", None):
-            with pytest.raises(BadGateway):
+            with pytest.raises(InvalidAnswer):
                 await turns.run(run.next_attempt(**answered(EXECUTING, nonsense)), Partial())
 
 

@@ -4,14 +4,27 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import MockClock
 
 from orchestrator.config.settings import ServiceSettings
-from orchestrator.errors import BadGateway, CallTimeout, CircuitOpen, NotFound, ServiceFault
+from orchestrator.domain.downstream.retry import TENANT_RESERVE
+from orchestrator.errors import (
+    BadGateway,
+    CallTimeout,
+    CircuitOpen,
+    InvalidAnswer,
+    NotFound,
+    OrchestratorError,
+    ReportedFailure,
+    ServiceFault,
+    ServiceUnreachable,
+)
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.operations.breakers import BreakerState
 from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.telemetry.metrics import Metrics
 from tests.support.calls import call_context
 
 STEP = ServiceCall("tool_registry", "execute", ONCE)
@@ -22,8 +35,8 @@ def narrow(calls: int) -> ServiceCoordinator:
     return ServiceCoordinator(settings={"tool_registry": ServiceSettings(max_concurrency=calls)})
 
 
-async def broken(_: CallContext) -> None:
-    raise BadGateway("503.")
+async def away(_: CallContext) -> None:
+    raise ServiceUnreachable("Away.")
 
 
 async def hanging(call: CallContext) -> None:
@@ -38,8 +51,8 @@ async def well(_: CallContext) -> str:
 
 async def fail(coordinator: ServiceCoordinator, times: int, step: ServiceCall = STEP) -> None:
     for _ in range(times):
-        with pytest.raises(BadGateway):
-            await coordinator.run(step, call_context(), broken)
+        with pytest.raises(ServiceUnreachable):
+            await coordinator.run(step, call_context(), away)
 
 
 async def test_the_breaker_opens_on_failures_and_closes_by_itself(autojump_clock: MockClock) -> None:
@@ -313,3 +326,149 @@ async def test_how_long_streams_last_does_not_refuse_calls(autojump_clock: MockC
         for _ in range(30):
             nursery.start_soon(coordinator.run, STEP, call_context(), stream)
     assert await coordinator.run(STEP, call_context(1), well) == "done"
+
+
+def of(tenant_id: str, callee: str = "", seconds: float = 10.0) -> CallContext:
+    return evolve(call_context(seconds), tenant_id=tenant_id, callee=callee)
+
+
+async def failing(_: CallContext) -> None:
+    raise BadGateway("500.")
+
+
+async def fail_for(coordinator: ServiceCoordinator, tenant_id: str, callee: str, times: int = 20) -> None:
+    for _ in range(times):
+        with pytest.raises(BadGateway):
+            await coordinator.run(STEP, of(tenant_id, callee), failing)
+
+
+async def test_an_agent_that_fails_is_left_alone_and_no_other_agent_or_tenant(autojump_clock: MockClock) -> None:
+    told: list[tuple[str, BreakerState, float]] = []
+    metrics = Metrics()
+    coordinator = ServiceCoordinator(metrics, notify=lambda *what: told.append(what))
+    await fail_for(coordinator, "acme", "agent:buggy")
+    with pytest.raises(CircuitOpen, match="is open for the agent 'buggy'") as caught:
+        await coordinator.run(STEP, of("acme", "agent:buggy"), well)
+    assert caught.value.retry_after_ms == 30_000
+    assert caught.value.service == "tool_registry"
+    for tenant_id, callee in [("acme", "agent:echo"), ("acme", ""), ("globex", "agent:buggy")]:
+        assert await coordinator.run(STEP, of(tenant_id, callee), well) == "done"
+    assert coordinator.breakers() == {}
+    assert told == []
+    counted = metrics.render("")[0].decode()
+    assert 'callee_circuit_opened_total{service="tool_registry"} 1.0' in counted
+    assert 'service_call_refused_total{reason="callee",service="tool_registry"} 1.0' in counted
+    await trio.sleep(30)
+    assert await coordinator.run(STEP, of("acme", "agent:buggy"), well) == "done"
+
+
+async def test_all_agents_of_one_tenant_may_fail_without_harm_to_the_others(autojump_clock: MockClock) -> None:
+    coordinator = ServiceCoordinator()
+    for number in range(10):
+        await fail_for(coordinator, "acme", f"agent:{number}", 10)
+    assert await coordinator.run(STEP, of("globex"), well) == "done"
+    assert coordinator.breakers() == {}
+
+
+async def test_a_service_that_fails_several_tenants_is_left_alone_for_all(autojump_clock: MockClock) -> None:
+    coordinator = ServiceCoordinator()
+    for tenant_id in ("acme", "globex"):
+        await fail_for(coordinator, tenant_id, "agent:echo", 10)
+    with pytest.raises(CircuitOpen, match="The circuit breaker of Tool Registry is open: "):
+        await coordinator.run(STEP, of("initech"), well)
+
+
+async def test_an_agent_that_hangs_as_a_probe_does_not_hold_the_service_up_for_others(
+    autojump_clock: MockClock,
+) -> None:
+    coordinator = ServiceCoordinator()
+    await fail(coordinator, 20)
+    await trio.sleep(30)
+    with pytest.raises(CallTimeout):
+        await coordinator.run(STEP, of("acme", "agent:slow", 5), hanging)
+    with pytest.raises(CircuitOpen) as caught:
+        await coordinator.run(STEP, of("acme", "agent:slow"), well)
+    assert caught.value.retry_after_ms == 30_000
+    assert await coordinator.run(STEP, of("globex"), well) == "done"
+    assert coordinator.breakers() == {}
+    assert await coordinator.run(STEP, of("acme", "agent:slow"), well) == "done"
+
+
+@pytest.mark.parametrize("error", [InvalidAnswer("Nonsense."), ReportedFailure("No model.")])
+async def test_faults_of_an_agents_own_are_tried_once_and_open_nothing(
+    error: OrchestratorError, autojump_clock: MockClock
+) -> None:
+    coordinator, tries = ServiceCoordinator(), 0
+
+    async def wrong(_: CallContext) -> None:
+        nonlocal tries
+        tries += 1
+        raise error
+
+    for _ in range(100):
+        with pytest.raises(type(error)):
+            await coordinator.run(evolve(STEP, retry_policy=HIGH), of("acme", "agent:buggy"), wrong)
+    assert tries == 100
+    assert await coordinator.run(STEP, of("acme", "agent:buggy"), well) == "done"
+
+
+async def test_one_probe_at_a_time_finds_out_about_an_agent_too(autojump_clock: MockClock) -> None:
+    coordinator = ServiceCoordinator()
+    await fail_for(coordinator, "acme", "agent:buggy")
+    await trio.sleep(30)
+    running = peak = 0
+
+    async def counted(call: CallContext) -> None:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        await trio.sleep(0.1)
+        running -= 1
+        raise BadGateway("Still.")
+
+    async def caller() -> None:
+        with pytest.raises((BadGateway, CircuitOpen)):
+            await coordinator.run(STEP, of("acme", "agent:buggy"), counted)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(caller)
+    assert peak == 1
+
+
+async def test_a_probe_of_an_agent_that_finds_no_room_makes_way_for_the_next(autojump_clock: MockClock) -> None:
+    coordinator = narrow(1)
+    await fail_for(coordinator, "acme", "agent:buggy")
+    await trio.sleep(30)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_quietly, coordinator, 20)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(CallTimeout, match="no room"):
+            await coordinator.run(STEP, of("acme", "agent:buggy", 5), well)
+        with trio.move_on_after(1):
+            await coordinator.run(STEP, of("acme", "agent:buggy", 5), well)
+    assert await coordinator.run(STEP, of("acme", "agent:buggy"), well) == "done"
+
+
+async def test_retries_of_an_agent_that_fails_leave_those_of_others(autojump_clock: MockClock) -> None:
+    coordinator = ServiceCoordinator()
+    step = evolve(STEP, retry_policy=HIGH)
+    tries = 0
+
+    async def counted(_: CallContext) -> None:
+        nonlocal tries
+        tries += 1
+        raise BadGateway("500.")
+
+    for number in range(100):
+        with pytest.raises((BadGateway, CircuitOpen)):
+            await coordinator.run(step, of("acme", f"agent:{number % 10}"), counted)
+    assert tries <= 100 * 1.2 + TENANT_RESERVE
+    errors = [BadGateway("500."), BadGateway("500.")]
+
+    async def passing(_: CallContext) -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert await coordinator.run(step, of("globex", "agent:echo"), passing) == "done"

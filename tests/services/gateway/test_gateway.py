@@ -6,7 +6,7 @@ import orjson
 import pytest
 import trio
 
-from orchestrator.errors import BadGateway, ServiceRefused, TenantNotGranted
+from orchestrator.errors import BadGateway, InvalidAnswer, ServiceFault, ServiceRefused, TenantNotGranted
 from orchestrator.models.gateway.usage import UsageGroup
 from tests.services.gateway.rig import ANSWER, CTX, USAGE, Rig, answering, rig
 from tests.support.scripted_server import Asked, begin_stream, end_stream, reply, send_lines, stream_all
@@ -71,7 +71,7 @@ async def test_what_a_service_could_not_do_keeps_its_own_code(redis_url: str) ->
 async def test_an_answer_without_response_is_none(redis_url: str, answer: dict[str, Any]) -> None:
     handler, _ = answering(answer)
     async with rig(redis_url, handler) as up:
-        with pytest.raises(BadGateway):
+        with pytest.raises(InvalidAnswer):
             await up.gateway.generate(CTX, {"query": "x"})
 
 
@@ -111,13 +111,15 @@ async def test_a_stream_is_not_held_back(redis_url: str) -> None:
         assert await passing.receive() is None
 
 
-@pytest.mark.parametrize("last", [b"not JSON\n", b'{"chunk": "half"}\n'])
-async def test_a_broken_stream_is_never_taken_for_a_whole_one(redis_url: str, last: bytes) -> None:
+@pytest.mark.parametrize(("last", "kind"), [(b"not JSON\n", InvalidAnswer), (b'{"chunk": "half"}\n', BadGateway)])
+async def test_a_broken_stream_is_never_taken_for_a_whole_one(
+    redis_url: str, last: bytes, kind: type[ServiceFault]
+) -> None:
     async def handler(_: Asked, stream: trio.SocketStream) -> None:
         await stream_all(stream, {"chunk": "Yes"}, last)
 
     async with rig(redis_url, handler) as up:
-        with pytest.raises(BadGateway):
+        with pytest.raises(kind):
             await read(up)
 
 
@@ -162,7 +164,7 @@ async def test_a_service_that_tells_numbers_beyond_all_bounds_is_not_believed(
     handler, _ = answering({**ANSWER, "metadata": metadata})
     async with rig(redis_url, handler) as up:
         for _ in range(2):
-            with pytest.raises(BadGateway):
+            with pytest.raises(InvalidAnswer):
                 await up.gateway.generate(CTX, {"query": "x", "cache": False})
         # What they have spent is unknown: their reservations stay, and they are asked for again.
         assert await up.reservations() == 2

@@ -13,6 +13,7 @@ from orchestrator.errors import (
     BadGateway,
     BudgetExhausted,
     CircuitOpen,
+    InvalidAnswer,
     OrchestratorError,
     RateLimited,
     ServiceRefused,
@@ -296,7 +297,7 @@ async def test_a_stream_that_breaks_is_asked_for_again_and_counted_once(redis_ur
 async def test_after_its_time_a_call_is_given_up_and_its_estimate_kept_apart(redis_url: str) -> None:
     handler, _ = answering({"success": True, "embeddings": [[1.0]], "model": "small", "dimensions": 1})
     async with rig(redis_url, handler, give_up_after=1.0) as up:
-        with pytest.raises(BadGateway):
+        with pytest.raises(InvalidAnswer):
             await up.gateway.embed(CTX, {"texts": ["four words of text"]})
         await up.settled()
         totals = (await up.usage()).totals

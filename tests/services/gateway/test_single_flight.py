@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from orchestrator.domain.gateway.gateway_cache import request_digest
-from orchestrator.errors import BadGateway, StoreUnavailable
+from orchestrator.errors import InvalidAnswer, StoreUnavailable
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.services.gateway.single_flight import AnswerCodec
 from orchestrator.store.gateway.answer_cache import LEASE_MS
@@ -129,7 +129,7 @@ async def test_a_failed_call_fails_for_every_caller_that_waits_for_it(redis_url:
     async with rig(redis_url, handler) as up:
 
         async def ask() -> None:
-            with pytest.raises(BadGateway) as caught:
+            with pytest.raises(InvalidAnswer) as caught:
                 await up.gateway.generate(CTX, QUESTION)
             told.append(caught.value)
 

@@ -33,7 +33,7 @@ from orchestrator.models.tasks.replay import (
     Replayed,
     ReplayRequest,
 )
-from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
@@ -187,6 +187,17 @@ async def test_dead_letters_are_replayed_once_unless_again_is_asked_for(stage: S
     assert (again.replayed, again.items[0].replayed_before) == (1, False)
 
 
+async def test_a_request_that_is_sent_again_goes_on_where_the_first_one_ended(
+    stage: Stage, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.services.operations.dead_letters.REPLAYED_AT_ONCE", 2)
+    await letters_of(stage, 3)
+    page = await desk.letters.list("acme", error_code=None, older_than=None, cursor=None, limit=5)
+    request = DeadLetterReplay([one.id for one in page.items])
+    told = [(await desk.letters.replay(operator(), "acme", request))[0] for _ in range(3)]
+    assert [(one.replayed, one.more) for one in told] == [(2, True), (1, False), (0, False)]
+
+
 @pytest.mark.parametrize("again", [False, True])
 async def test_two_replays_of_the_same_dead_letters_at_once_make_one_task_of_each(
     stage: Stage, desk: Desk, again: bool
@@ -292,6 +303,28 @@ async def test_exported_work_is_done_elsewhere_in_its_order_and_once(stage: Stag
         assert (await stage.ended(session, accepted)).status is TaskStatus.COMPLETED
     assert [name for name in stage.turns.began if name in {"say 0", "say 3"}] == ["say 0", "say 3"]
     assert await desk.transfers.take_in(operator(), "acme", items) == Imported(0, 6, 0)
+
+
+async def test_two_imports_of_the_same_work_at_once_bring_it_once(stage: Stage, desk: Desk) -> None:
+    sessions = [await stage.session() for _ in range(4)]
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    for number, session in enumerate(sessions):
+        await stage.say(session, f"say {number}")
+    await desk.tenants.change(operator(), "acme", TenantState.DRAINING, DrainRequest(DrainMode.DISCARD))
+    items = await exported(desk)
+    await stage.redis.flushall()
+    await stage.redis.sadd(stage.keys.tenants, "acme")
+    await stage.redis.hset(stage.keys.tenant_config("acme"), "state", "paused")
+    imported: list[Imported] = []
+
+    async def take_in() -> None:
+        imported.append(await desk.transfers.take_in(operator(), "acme", items))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(take_in)
+    assert sum(one.imported for one in imported) == sum(one.sessions for one in imported) == 4
+    assert await stage.redis.xlen(stage.keys.lane("acme", Lane.HIGH)) == 4
 
 
 async def test_a_turn_that_begins_later_does_so_elsewhere_too(stage: Stage, desk: Desk) -> None:

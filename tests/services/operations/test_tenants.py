@@ -26,7 +26,9 @@ async def stage(redis_url: str) -> AsyncIterator[Stage]:
 @pytest.fixture
 def tenants(stage: Stage) -> TenantService:
     store = TenantStates(stage.redis, stage.keys, SETTINGS.event_log_length)
-    return TenantService(store, stage.queue.ready, AuditTrail(stage.redis, stage.keys), KNOWN_KINDS)
+    return TenantService(
+        store, stage.queue.ready, AuditTrail(stage.redis, stage.keys), KNOWN_KINDS, stage.stores.quotas
+    )
 
 
 async def test_a_paused_tenant_takes_work_in_and_starts_nothing_until_it_is_resumed(

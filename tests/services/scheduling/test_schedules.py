@@ -17,6 +17,7 @@ from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.worker.timers import run_timers
 from orchestrator.services.scheduling.schedule_runner import ScheduleRunner
 from orchestrator.services.scheduling.schedules import ScheduleService
+from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.schedules import ScheduleStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
@@ -60,8 +61,9 @@ class Planned:
 
 
 def plan(stage: Stage, limit: int = 1000) -> Planned:
-    store = ScheduleStore(stage.redis, stage.keys, SETTINGS.event_log_length)
-    service = ScheduleService(store, stage.queue.due, AuditTrail(stage.redis, stage.keys), limit)
+    limits = LimitDefaults.of(evolve(SETTINGS, schedules=limit))
+    store = ScheduleStore(stage.redis, stage.keys, SETTINGS.event_log_length, limits)
+    service = ScheduleService(store, stage.queue.due, AuditTrail(stage.redis, stage.keys))
     return Planned(stage, store, service, ScheduleRunner(store, stage.sessions, stage.chat))
 
 
@@ -215,8 +217,9 @@ async def test_a_tenant_has_so_many_schedules_and_no_more(planned: Planned) -> N
     narrow = plan(planned.stage, limit=2)
     await narrow.create()
     await narrow.create()
-    with pytest.raises(QueueFull):
+    with pytest.raises(QueueFull) as caught:
         await narrow.create()
+    assert [fault.path for fault in caught.value.details] == ["schedules"]
 
 
 async def test_the_timers_run_what_is_due(planned: Planned) -> None:

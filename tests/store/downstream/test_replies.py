@@ -18,6 +18,7 @@ from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import (
     BadGateway,
     CallTimeout,
+    InvalidAnswer,
     NotFound,
     OrchestratorError,
     ServiceFailed,
@@ -197,7 +198,7 @@ async def test_each_status_becomes_its_error_as_over_http(
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
 async def test_a_malformed_body_is_never_taken_for_an_answer(redis_url: str, body: bytes) -> None:
-    assert isinstance(await answered(redis_url, body), BadGateway)
+    assert isinstance(await answered(redis_url, body), InvalidAnswer)
 
 
 @pytest.mark.parametrize("more", [{"sequence": 1}, {"sequence": "x"}, {"last": 0, "sequence": -1}])
@@ -232,21 +233,28 @@ async def test_several_replies_make_a_stream(redis_url: str) -> None:
         assert await stream(here, sent) == [{"n": 1}, {"n": 2}]
 
 
+async def test_a_character_may_be_cut_between_two_replies(redis_url: str) -> None:
+    line = '{"text": "é😀"}\n'.encode()
+    async with house(redis_url) as here:
+        pieces = [(at, int(at == len(line) - 1), line[at : at + 1]) for at in range(len(line))]
+        assert await stream(here, pieces) == [{"text": "é😀"}]
+
+
 @pytest.mark.parametrize(
-    ("sent", "words"),
+    ("sent", "kind", "words"),
     [
-        ([(0, 0, b'{"n": 1}\n'), (2, 1, b'{"n": 2}\n')], "gap"),
-        ([(0, 0, b'{"n": 1}\n'), (0, 0, b'{"n": 1}\n')], "gap"),
-        ([(0, 0, b'{"n": 1}\n'), (1, 1, b'{"n')], "else than JSON"),
+        ([(0, 0, b'{"n": 1}\n'), (2, 1, b'{"n": 2}\n')], BadGateway, "gap"),
+        ([(0, 0, b'{"n": 1}\n'), (0, 0, b'{"n": 1}\n')], BadGateway, "gap"),
+        ([(0, 0, b'{"n": 1}\n'), (1, 1, b'{"n')], InvalidAnswer, "else than JSON"),
     ],
 )
 async def test_a_stream_that_is_cut_or_has_gaps_is_broken(
-    redis_url: str, sent: list[tuple[int, int, bytes]], words: str
+    redis_url: str, sent: list[tuple[int, int, bytes]], kind: type[ServiceFault], words: str
 ) -> None:
     async with house(redis_url) as here:
         with pytest.raises(ExceptionGroup) as caught:
             await stream(here, sent)
-        assert caught.group_contains(BadGateway, match=words)
+        assert caught.group_contains(kind, match=words)
 
 
 async def test_a_stream_that_falls_silent_is_a_timeout(redis_url: str) -> None:

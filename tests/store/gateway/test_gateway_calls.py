@@ -128,3 +128,28 @@ async def test_a_server_that_has_forgotten_its_scripts_takes_reservations(books:
     await books.reserve(Random(1))
     assert await books.redis.zcard(Keys().doubts) == 1
     await books.check()
+
+
+def a_call(estimate: int) -> GatewayCall:
+    return GatewayCall(new_id(), "acme", UsageKind.GENERATE, {"query": "x"}, "small", estimate)
+
+
+async def wait_of(books: Books, estimate: int) -> int:
+    """Reserve a call; returns the ms that it has to wait, 0 where it may begin."""
+    reserved = await books.calls.reserve(a_call(estimate))
+    return reserved.wait_ms if isinstance(reserved, Refused) else 0
+
+
+async def test_a_call_beyond_a_minutes_tokens_holds_up_the_next_ones_for_all_that_it_cost(books: Books) -> None:
+    await books.redis.hset(books.calls.keys.tenant_config("acme"), "tokens_minute", 60)
+    assert await wait_of(books, 300) == 0
+    assert 235_000 < await wait_of(books, 1) <= 241_000
+
+
+async def test_a_rate_of_tokens_lets_the_next_call_pass_after_the_clock_was_set_back(books: Books) -> None:
+    await books.redis.hset(books.calls.keys.tenant_config("acme"), "tokens_minute", 60)
+    assert await wait_of(books, 1) == 0
+    rate = f"{books.calls.keys.tenant_limit('acme')}:gateway:tokens"
+    await books.redis.incrbyfloat(rate, 600_000)
+    assert await wait_of(books, 1) == 0
+    assert 0 < await wait_of(books, 1) <= 1000

@@ -88,7 +88,7 @@ class Shelf:
 @pytest.fixture
 async def shelf(redis_url: str) -> AsyncIterator[Shelf]:
     async with open_redis(redis_url) as redis:
-        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "10"}))
+        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "10", "bytes": ""}))
         yield Shelf(redis, PlainTaskStore(*shared), TaskStore(*shared), WorkflowStore(*shared))
 
 

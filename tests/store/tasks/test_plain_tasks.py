@@ -80,7 +80,7 @@ class Shelf:
 @pytest.fixture
 async def shelf(redis_url: str) -> AsyncIterator[Shelf]:
     async with open_redis(redis_url) as redis:
-        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "10"}))
+        shared = (redis, Keys(), 1000, LimitDefaults({"queue_length": "10", "bytes": ""}))
         yield Shelf(redis, PlainTaskStore(*shared), TaskStore(*shared))
 
 
@@ -167,7 +167,7 @@ async def test_a_full_queue_takes_nothing_more_in_delayed_ones_counted(shelf: Sh
     assert (await shelf.admit(a_task())).verdict is Verdict.OK
     assert (await shelf.admit(a_task(), scheduled_ms=later)).verdict is Verdict.OK
     refused = await shelf.admit(a_task(), scheduled_ms=later)
-    assert (refused.verdict, refused.detail) == (Verdict.FULL, "tenant")
+    assert (refused.verdict, refused.detail) == (Verdict.FULL, "queue_length")
 
 
 async def test_a_task_begins_at_its_moment(shelf: Shelf) -> None:

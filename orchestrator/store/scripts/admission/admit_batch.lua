@@ -2,8 +2,9 @@
 -- KEYS: 1 the tenant's queue, 2 the idempotency record
 -- ARGV: 1 tenant, 2 events kept, 3 batch, 4 digest of the request, 5 items, 6 default of queue_length,
 --       7 items that may be tasks at once, 8 seconds that idempotency is kept, 9 moment (ms) at which it begins, or '',
---       10… field, value of the record
--- Returns: {'ok'}, {'replayed', batch}, {'reused'}, {'tenant', state}, {'full'}, {'moment'} (it is past, or more than a year
+--       10 default of batches, 11 of bytes, 12 bytes of the items, 13 seconds that records are kept,
+--       14… field, value of the record
+-- Returns: {'ok'}, {'replayed', batch}, {'reused'}, {'tenant', state}, {'full', name of the quota}, {'moment'} (it is past, or more than a year
 --       ahead), or {'unstaged'} where items are missing
 -- Complexity: O(items that become tasks, open batches)
 --!include common/tenant
@@ -11,13 +12,18 @@
 --!include tasks/queue
 --!include common/limits
 --!include tasks/depth
+--!include common/kept
 local request = KEYS[2]
 local batch_id, digest, total, queue_length_default = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local window, idempotency_seconds, scheduled_for = tonumber(ARGV[7]), ARGV[8], ARGV[9]
-local FIRST_FIELD = 10
+local batches_default, bytes_default, item_bytes, retain_seconds = ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13]
+local FIRST_FIELD = 14
 local FARTHEST_MS = 366 * 86400 * 1000
 
 local batch = batch_key(batch_id)
+-- Each item stands in the batch, and as a task of its own.
+local bytes = 2 * item_bytes + total * OVERHEAD
+for i = FIRST_FIELD, #ARGV do bytes = bytes + #ARGV[i] end
 local function refusal()
   local known, answer = unpack(redis.call('HMGET', request, 'digest', 'answer'))
   if known == digest then return {'replayed', answer} end
@@ -29,7 +35,10 @@ local function refusal()
   if redis.call('HLEN', batch .. ':items') ~= total then return {'unstaged'} end
   local waiting = queue_length()
   for _, count in ipairs(redis.call('HVALS', BATCHES .. ':waiting')) do waiting = waiting + count end
-  if waiting + total > limit_of('queue_length', queue_length_default) then return {'full'} end
+  if waiting + total > limit_of('queue_length', queue_length_default) then return {'full', 'queue_length'} end
+  -- All that have not ended are listed there, a batch whose items all run among them.
+  if redis.call('HLEN', BATCHES .. ':waiting') >= limit_of('batches', batches_default) then return {'full', 'batches'} end
+  if kept_bytes() + bytes > limit_of('bytes', bytes_default) then return {'full', 'bytes'} end
 end
 
 local refused = refusal()
@@ -49,5 +58,6 @@ for _, old in ipairs(redis.call('ZRANGE', BATCHES, 0, 1)) do
 end
 redis.call('ZADD', BATCHES, NOW, batch_id)
 redis.call('HSET', BATCHES .. ':waiting', batch_id, total)
+keep_bytes(bytes, retain_seconds)
 for _ = 1, window do next_item(batch_id) end
 return {'ok'}

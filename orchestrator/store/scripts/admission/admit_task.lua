@@ -7,16 +7,18 @@
 --       12 default of queue_length, 13 rate of the tenant, 14 of the user, or '' where no rate limits it, 15 burst (s),
 --       16 seconds that idempotency is kept, 17 seconds that records are kept, 18 ms in which it must be started, or '',
 --       19 moment (ms) at which it begins, or '', 20 '1' if it has a deduplication key,
---       21 epoch of its log, or '' where it has none, 22 name and 23 body of its first event, 24… field, value of the record
+--       21 epoch of its log, or '' where it has none, 22 name and 23 body of its first event, 24 default of bytes,
+--       25… field, value of the record
 -- Returns: {'ok', 1 if it is claimable now, arrival time of the narrower limit - now (ms)}, or {'replayed', answer},
 --       {'reused'}, {'moment'} (it is past, or more than a year ahead), {'tenant', state}, {'rate', wait ms},
---       {'full', 'tenant'}; where it is refused nothing has changed
+--       {'full', name of the quota}; where it is refused nothing has changed
 -- Complexity: O(fields)
 --!include common/tenant
 --!include common/events
 --!include tasks/entries
 --!include common/gcra
 --!include common/limits
+--!include common/kept
 --!include tasks/depth
 local request, tenant_rate_key, user_rate_key, deduplication = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local task_id, user, digest, answer, message = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -24,8 +26,8 @@ local lane, priority, kind, correlation, queue_length_default = ARGV[8], ARGV[9]
 local tenant_rate, user_rate, burst_seconds = ARGV[13], ARGV[14], ARGV[15]
 local idempotency_seconds, retain_seconds, expire_ms = ARGV[16], ARGV[17], ARGV[18]
 local moment, has_deduplication_key = tonumber(ARGV[19]), ARGV[20] == '1'
-local epoch, event, body = ARGV[21], ARGV[22], ARGV[23]
-local FIRST_FIELD = 24
+local epoch, event, body, bytes_default = ARGV[21], ARGV[22], ARGV[23], ARGV[24]
+local FIRST_FIELD = 25
 local FARTHEST_MS = 366 * 86400 * 1000
 
 if digest ~= '' then
@@ -53,7 +55,12 @@ if tenant_rate ~= '' then
 end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
 local waiting = queue_length()
-if waiting + later >= limit_from(own_queue_length, queue_length_default, tier) then return {'full', 'tenant'} end
+if waiting + later >= limit_from(own_queue_length, queue_length_default, tier) then
+  return {'full', 'queue_length'}
+end
+local bytes = OVERHEAD + #message + #answer + #body
+for i = FIRST_FIELD, #ARGV do bytes = bytes + #ARGV[i] end
+if kept_bytes() + bytes > limit_of('bytes', bytes_default) then return {'full', 'bytes'} end
 
 if tenant_tat then
   gcra_write(tenant_rate_key, tenant_tat)
@@ -91,6 +98,7 @@ elseif not shares_fairly then
   note('entry', redis.call('XADD', lane_key(lane), '*', 'task_id', task_id, 'message', message))
 end
 redis.call('HSET', task, unpack(record))
+keep_bytes(bytes, retain_seconds)
 redis.call('ZADD', INDEX, NOW, task_id)
 trace_task(task_id, correlation)
 if shares_fairly and not moment then enqueue(task_id) end

@@ -9,10 +9,10 @@
 --       22 burst (s), 23 seconds that idempotency is kept, 24 seconds that records are kept,
 --       25 body of chat.status_update for an interrupted turn, with @task and @message,
 --       26 ms in which the turn must be started, or '', 27 moment (ms) at which it begins, or '',
---       28 '1' if the turn has a deduplication key
+--       28 '1' if the turn has a deduplication key, 29 default of bytes
 -- Returns: {'ok', turns before this one, arrival time of the narrower limit - now (ms), task to interrupt or ''}, or
 --       {'replayed', answer}, {'reused'}, {'unknown'}, {'closed', state}, {'tenant', state}, {'rate', wait ms},
---       {'full', 'session' | 'tenant'}, {'busy', active task}, {'moment'} (it is past, or more than a year ahead);
+--       {'full', 'session' | name of the quota}, {'busy', active task}, {'moment'} (it is past, or more than a year ahead);
 --       a turn that begins later has -1 turns before it
 -- Complexity: O(1), or O(turns waiting) where a turn is interrupted
 --!include common/tenant
@@ -30,7 +30,7 @@ local if_busy, correlation, queued_body, state_body = ARGV[14], ARGV[15], ARGV[1
 local session_queue_length, queue_length_default = tonumber(ARGV[18]), ARGV[19]
 local tenant_rate, user_rate, burst_seconds = ARGV[20], ARGV[21], ARGV[22]
 local idempotency_seconds, retain_seconds, interrupted_template = ARGV[23], ARGV[24], ARGV[25]
-local expire_ms, moment, has_deduplication_key = ARGV[26], tonumber(ARGV[27]), ARGV[28] == '1'
+local expire_ms, moment, has_deduplication_key, bytes_default = ARGV[26], tonumber(ARGV[27]), ARGV[28] == '1', ARGV[29]
 local FARTHEST_MS = 366 * 86400 * 1000
 
 local known, first_answer = unpack(redis.call('HMGET', request, 'digest', 'answer'))
@@ -68,7 +68,11 @@ if has_message then return {'reused'} end
 local waiting = redis.call('LLEN', session .. ':turns')
 if waiting >= session_queue_length then return {'full', 'session'} end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
-if queue_length() + later >= limit_of('queue_length', queue_length_default) then return {'full', 'tenant'} end
+if queue_length() + later >= limit_of('queue_length', queue_length_default) then
+  return {'full', 'queue_length'}
+end
+local bytes = OVERHEAD + #message + #answer + #queued_body
+if kept_bytes() + bytes > limit_of('bytes', bytes_default) then return {'full', 'bytes'} end
 
 local active = redis.call('HGET', session, 'active_task_id')
 if active and if_busy == 'reject' then return {'busy', active} end
@@ -86,6 +90,7 @@ end
 if expire_ms ~= '' then note('expires_at', (moment or NOW) + expire_ms) end
 if moment then note('scheduled_for', moment) end
 redis.call('HSET', task_key(task_id), unpack(record))
+keep_bytes(bytes, retain_seconds)
 if has_deduplication_key then
   redis.call('HSET', deduplication, 'task_id', task_id, 'answer', answer)
   redis.call('EXPIRE', deduplication, retain_seconds)

@@ -8,7 +8,8 @@
 --       16 task that it replays, or '', 17 the task that must have replayed that one last: '' for none, '*' for any,
 --       18 ms in which it must be started, or '', 19… field, value of the record
 -- Returns: {'ok', 1 if it is claimable}, {'known'}, {'unknown'} or {'closed', state} of its session, {'tenant', state},
---       {'full', 'session' | 'tenant'}, {'replayed', the task that replayed it last}; where it is refused nothing has changed
+--       {'full', 'session' | name of the quota}, {'replayed', the task that replayed it last}; where it is refused nothing has
+--       changed
 -- Complexity: O(fields)
 --!include common/tenant
 --!include common/events
@@ -44,7 +45,7 @@ local function refusal()
     end
   end
   if queue_length_default ~= '' and queue_length() >= limit_of('queue_length', queue_length_default) then
-    return {'full', 'tenant'}
+    return {'full', 'queue_length'}
   end
 end
 local refused = refusal()
@@ -60,6 +61,9 @@ end
 redis.call('HSET', task, 'task_id', task_id, 'status', 'pending', 'attempt', 0, 'created_at', NOW, 'user_id', user,
   'correlation_id', correlation, unpack(ARGV, FIRST_FIELD))
 if expire_ms ~= '' then redis.call('HSET', task, 'expires_at', NOW + expire_ms) end
+local bytes = OVERHEAD
+for i = FIRST_FIELD, #ARGV do bytes = bytes + #ARGV[i] end
+keep_bytes(bytes, retain_seconds)
 redis.call('ZADD', INDEX, redis.call('HGET', task, 'created_at'), task_id)
 trace(task_id, correlation, 0, 'accepted', nil, redis.call('HGET', task, 'type'))
 if session_id == '' then

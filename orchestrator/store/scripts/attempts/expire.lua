@@ -11,6 +11,7 @@
 --!include sessions/sessions
 --!include tasks/queue
 --!include sessions/turns
+--!include common/dead_letters
 local count, error_template, trouble_template = ARGV[3], ARGV[4], ARGV[5]
 local status_template, state_template, retain_seconds = ARGV[6], ARGV[7], ARGV[8]
 local CURSORS = QUEUE .. ':cursors'
@@ -35,7 +36,7 @@ local function fail(task_id)
   dequeue(task_id)
   redis.call('HSET', task, 'error', err)
   if not session_id then tell_end(task_id, 'failed') end
-  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', 0, 'at', NOW)
+  bury('task_id', task_id, 'error', err, 'attempts', 0, 'at', NOW)
   if conclude(task_id, 'failed', retain_seconds) == 1 then more = 1 end
   if not session_id then return nil end
   isolate(append_event, session_id, 'system.error', filled(trouble_template))

@@ -13,6 +13,7 @@
 --!include sessions/sessions
 --!include tasks/entries
 --!include sessions/turns
+--!include common/dead_letters
 local task_id, attempt, session_id, status, result, err = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local new_state, correlation, state_body = ARGV[9], ARGV[10], ARGV[11]
 local retain_seconds, pause_after_ms, history_length, history_seconds = ARGV[12], tonumber(ARGV[13]), ARGV[14], ARGV[15]
@@ -40,8 +41,9 @@ local recorded_correlation, current, node, epoch, steps, created_at, recorded_st
     'created_at', 'status', 'lane', 'entry', 'turn_of_user', 'user_id', 'callback_ends', 'delegations'))
 if current ~= attempt or recorded_status ~= 'processing' then return -1 end
 leave_lane(task_id, lane, entry, turn_of_user)
+keep_bytes(#result + #err, retain_seconds)
 if is_dead_letter then
-  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
+  bury('task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end
 local changes = {}
 if result ~= '' then changes = {'result', result} end

@@ -9,6 +9,8 @@
 --!include common/tenant
 --!include common/events
 --!include tasks/entries
+--!include common/kept
+--!include common/dead_letters
 local task_id, attempt, status, result, err = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local retain_seconds, is_dead_letter = ARGV[8], ARGV[9] == '1'
 local FIRST_EVENT = 10
@@ -31,8 +33,9 @@ local correlation, current, node, epoch, steps, created_at, recorded_status, lan
     'created_at', 'status', 'lane', 'entry', 'turn_of_user', 'offset', 'of_session', 'callback_ends', 'delegations'))
 if current ~= attempt or recorded_status ~= 'processing' then return -1 end
 leave_lane(task_id, lane, entry, turn_of_user)
+keep_bytes(#result + #err, retain_seconds)
 if is_dead_letter then
-  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', 10000, '*', 'task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
+  bury('task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end
 offset = tonumber(offset) or 0
 for i = FIRST_EVENT, #ARGV, 2 do

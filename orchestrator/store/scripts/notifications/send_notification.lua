@@ -23,6 +23,7 @@ if has_key then
   redis.call('EXPIRE', request, idempotency_seconds)
 end
 if is_wide then
+  if redis.call('XLEN', WIDE) >= MOST then note_dropped('notifications', 1) end
   redis.call('XADD', WIDE, 'MAXLEN', MOST, '*', 'id', id, 'body', body, 'created', created, 'expires', expires)
   redis.call('EXPIRE', WIDE, KEPT_SECONDS)
   redis.call('PUBLISH', channel, '*\n' .. body)

@@ -3,13 +3,18 @@
 -- A tenant that is taken out is served by one process alone; work that comes in meanwhile marks it as ready again.
 -- KEYS: 1 ready tenants by virtual time, 2 virtual times of tenants without work that are ahead of the clock, 3 the clock,
 --       4 weights
--- ARGV: 1 how many to take, then of each settlement: tenant, kind, number, '1' if it has more work.
+-- ARGV: 1 how many to take, 2 channel, 3 how many tenants are passed over, then these, then of each settlement: tenant, kind,
+--       number, '1' if it has more work.
 --       Kind 'at' sets the virtual time that the tenant has reached; 'by' adds a cost, which its weight divides.
 -- Returns: tenant, virtual time, weight of each tenant taken
--- Complexity: O((settlements + taken) · log of ready tenants)
+-- Complexity: O((settlements + taken + passed over) · log of ready tenants)
 local ready, debts, clock_key, weights = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local wanted = tonumber(ARGV[1])
-local FIRST_SETTLEMENT = 2
+local wanted, channel, passed = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local FIRST_PASSED = 4
+local FIRST_SETTLEMENT = FIRST_PASSED + passed
+
+local passed_over = {}
+for i = FIRST_PASSED, FIRST_SETTLEMENT - 1 do passed_over[ARGV[i]] = true end
 
 -- A value that is no number counts as absent: one tenant's odd weight must not keep all from their turns.
 local clock = tonumber(redis.call('GET', clock_key) or 0) or 0
@@ -32,21 +37,26 @@ for i = FIRST_SETTLEMENT, #ARGV, 4 do
   if waiting or has_more then
     redis.call('ZADD', ready, time, tenant)
     redis.call('ZREM', debts, tenant)
+    -- The process that gives it back has no room for it: another one may have.
+    if not waiting and passed_over[tenant] then redis.call('PUBLISH', channel, tenant) end
   elseif time > clock then
     redis.call('ZADD', debts, time, tenant)
   end
 end
 local taken = {}
 if wanted > 0 then
-  local popped = redis.call('ZPOPMIN', ready, wanted)
-  for i = 1, #popped, 2 do
-    local tenant, time = popped[i], popped[i + 1]
-    taken[#taken + 1] = tenant
-    taken[#taken + 1] = time
-    taken[#taken + 1] = tostring(weight_of(tenant))
-    clock = math.max(clock, tonumber(time))
+  local first = redis.call('ZRANGE', ready, 0, wanted + passed - 1, 'WITHSCORES')
+  for i = 1, #first, 2 do
+    local tenant, time = first[i], first[i + 1]
+    if #taken < 3 * wanted and not passed_over[tenant] then
+      redis.call('ZREM', ready, tenant)
+      taken[#taken + 1] = tenant
+      taken[#taken + 1] = time
+      taken[#taken + 1] = tostring(weight_of(tenant))
+      clock = math.max(clock, tonumber(time))
+    end
   end
-  if #popped > 0 then
+  if #taken > 0 then
     redis.call('SET', clock_key, tostring(clock))
     redis.call('ZREMRANGEBYSCORE', debts, '-inf', clock)
   end

@@ -3,8 +3,9 @@
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 session, 4 user, 5 '1' if the user sees the whole tenant, 6 correlation id,
 --       7 body of session.state_update, 8 body of chat.status_update with @task and @message,
---       9 seconds that task records are kept, 10 seconds that the session's record is kept, 11 reason
--- Returns: {'unknown'}, {'refused', state} or {'ok', previous state}
+--       9 seconds that task records are kept, 10 seconds that the session's record is kept, 11 reason,
+--       12 '1' if it is closed only if its time is over, 13 ms since its last activity after which alone it is closed, or ''
+-- Returns: {'unknown'}, {'refused', state}, {'early', state} (it is not closed yet) or {'ok', previous state}
 -- Complexity: O(turns waiting²), which is bounded by the session's queue
 --!include common/tenant
 --!include common/events
@@ -14,11 +15,24 @@
 local session_id, user, sees_all, correlation = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6]
 local state_body, status_template = ARGV[7], ARGV[8]
 local task_seconds, session_seconds, reason = ARGV[9], ARGV[10], ARGV[11]
+local if_over, idle_ms = ARGV[12] == '1', tonumber(ARGV[13])
 
 local session = session_key(session_id)
-local state, owner, active = unpack(redis.call('HMGET', session, 'state', 'user_id', 'active_task_id'))
+local state, owner, active, expires_at, last_activity =
+  unpack(redis.call('HMGET', session, 'state', 'user_id', 'active_task_id', 'expires_at', 'last_activity_at'))
 if not state or (owner ~= user and not sees_all) then return {'unknown'} end
 if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return {'refused', state} end
+if if_over and not (expires_at and tonumber(expires_at) <= NOW) then
+  open_session(session_id)
+  return {'early', state}
+end
+if idle_ms then
+  local due = tonumber(last_activity) + idle_ms
+  if due > NOW then
+    redis.call('ZADD', TIMERS, due, session_id)
+    return {'early', state}
+  end
+end
 for _, task_id in ipairs(redis.call('LRANGE', session .. ':turns', 0, -1)) do
   cancel_task(task_id, 'cancelled', status_template, task_seconds)
 end

@@ -1,11 +1,16 @@
 -- Create a session from an export, with an event log of its own; one that is there already stays as it is.
 -- KEYS: 1 the tenant's queue
--- ARGV: 1 tenant, 2 events kept, 3 session, 4… field, value of the session's hash
+-- ARGV: 1 tenant, 2 events kept, 3 session, 4 seconds that the record of a closed one is kept,
+--       5… field, value of the session's hash
 -- Returns: 1, or 0 if it was there
 -- Complexity: O(fields)
 --!include common/tenant
-local session_id = ARGV[3]
-local FIRST_FIELD = 4
+--!include common/events
+--!include sessions/sessions
+local session_id, closed_seconds = ARGV[3], tonumber(ARGV[4])
+local FIRST_FIELD = 5
+-- A session that stays idle is looked at after so long.
+local LOOK_MS = 600000
 
 local session = session_key(session_id)
 if redis.call('EXISTS', session) == 1 then return 0 end
@@ -16,4 +21,14 @@ redis.call('HSETNX', session, 'created_at', NOW)
 redis.call('HSETNX', session, 'message_count', 0)
 redis.call('ZADD', SESSIONS, NOW, session_id)
 redis.call('ZADD', SESSIONS .. ':user:' .. redis.call('HGET', session, 'user_id'), NOW, session_id)
+local bytes, state = OVERHEAD, redis.call('HGET', session, 'state')
+for i = FIRST_FIELD, #ARGV do bytes = bytes + #ARGV[i] end
+redis.call('HSET', session, 'bytes', bytes)
+keep_open(bytes)
+if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then
+  expire_session(session_id, closed_seconds)
+else
+  open_session(session_id)
+  redis.call('ZADD', TIMERS, NOW + LOOK_MS, session_id)
+end
 return 1

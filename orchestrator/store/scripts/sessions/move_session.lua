@@ -4,7 +4,7 @@
 -- ARGV: 1 tenant, 2 events kept, 3 session, 4 user, 5 '1' if the user sees the whole tenant, 6 new state,
 --       7 states that lead to it, separated by commas, 8 reason, 9 correlation id, 10 body of session.state_update,
 --       11 ms from the last activity to the next idle move, or '', 12 '1' if the move is due to idleness,
---       13 '1' if the user acted
+--       13 '1' if the user acted, 14 seconds that the record of a closed session is kept
 -- Returns: {'unknown'}, {'refused', state} or {'ok', previous state}
 -- Complexity: O(1)
 --!include common/tenant
@@ -12,7 +12,7 @@
 --!include sessions/sessions
 local session_id, user, sees_all, new, sources = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 local reason, correlation, body = ARGV[8], ARGV[9], ARGV[10]
-local idle_ms, is_idle_move, is_activity = ARGV[11], ARGV[12] == '1', ARGV[13] == '1'
+local idle_ms, is_idle_move, is_activity, closed_seconds = ARGV[11], ARGV[12] == '1', ARGV[13] == '1', ARGV[14]
 
 local session = session_key(session_id)
 local state, owner = unpack(redis.call('HMGET', session, 'state', 'user_id'))
@@ -25,7 +25,9 @@ if is_idle_move then
 end
 move_session(session_id, new, reason, correlation, body)
 if is_activity then touch_session(session_id) end
-if idle_ms == '' then
+if new == 'ARCHIVED' or new == 'FAILED' then
+  expire_session(session_id, closed_seconds)
+elseif idle_ms == '' then
   redis.call('ZREM', TIMERS, session_id)
 else
   redis.call('ZADD', TIMERS, redis.call('HGET', session, 'last_activity_at') + idle_ms, session_id)

@@ -2,6 +2,7 @@
 -- A notification to the whole tenant stands once in the tenant's stream, and is delivered to a user when that user's
 -- notifications are read: `seen` in the user's hash says how far. The hash also owns the user's event log. Beside it, by id,
 -- are the bodies of the events (`:bodies`), their order (`:order`), their expiry (`:expiry`) and the acknowledgements (`:acks`).
+--!include common/dropped
 local MOST, KEPT_SECONDS = 500, 31 * 86400
 local WIDE = 'orchestrator:notifications:' .. TENANT
 
@@ -21,6 +22,7 @@ local function deliver_notification(user, id, body, created, expires)
   redis.call('ZADD', reader .. ':order', created, id)
   redis.call('ZADD', reader .. ':expiry', expires, id)
   if redis.call('ZCARD', reader .. ':order') > MOST then
+    note_dropped('notifications', 1)
     forget_notification(reader, redis.call('ZRANGE', reader .. ':order', 0, 0)[1])
   end
   append_to(reader, 'notifications:' .. user, 'system.notification', body)

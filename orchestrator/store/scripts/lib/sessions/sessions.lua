@@ -1,5 +1,8 @@
 -- Moves of a session. Needs tenant.lua and events.lua. The callers have checked that the move is in the table.
+--!include common/kept
 local STATES_KEPT = 50
+-- Open sessions by the moment (ms) at which their time is over, and records of ended ones by the moment at which they go.
+local OPEN, ENDED = SESSIONS .. ':open', SESSIONS .. ':ended'
 
 local function move_session(session_id, new, reason, correlation, body)
   local session = session_key(session_id)
@@ -19,12 +22,34 @@ local function touch_session(session_id)
   redis.call('ZADD', SESSIONS .. ':user:' .. redis.call('HGET', session, 'user_id'), NOW, session_id)
 end
 
+-- Count a session as open.
+local function open_session(session_id)
+  redis.call('ZADD', OPEN, redis.call('HGET', session_key(session_id), 'expires_at') or '+inf', session_id)
+end
+
 -- Keep the record of a session that has ended for a while; its waiting turns and its timer go at once.
 local function expire_session(session_id, seconds)
   local session = session_key(session_id)
+  local user, bytes = unpack(redis.call('HMGET', session, 'user_id', 'bytes'))
+  redis.call('ZREM', OPEN, session_id)
+  redis.call('ZADD', ENDED, NOW + seconds * 1000, session_id .. ' ' .. user)
+  if bytes then
+    keep_open(-bytes)
+    keep_bytes(bytes, seconds)
+  end
   for _, suffix in ipairs({'', ':events', ':history', ':states'}) do
     redis.call('EXPIRE', session .. suffix, seconds)
   end
   redis.call('DEL', session .. ':turns')
   redis.call('ZREM', TIMERS, session_id)
+end
+
+-- Delete what is left of a session, and its places in the lists.
+local function forget_session(session_id, user)
+  local session = session_key(session_id)
+  redis.call('ZREM', SESSIONS, session_id)
+  redis.call('ZREM', SESSIONS .. ':user:' .. user, session_id)
+  redis.call('ZREM', TIMERS, session_id)
+  redis.call('ZREM', OPEN, session_id)
+  redis.call('DEL', session, session .. ':events', session .. ':history', session .. ':states', session .. ':turns')
 end

@@ -9,7 +9,7 @@ local function end_turn(session_id, task_id, new, reason, correlation, body, pau
   if following then return 1 end
   if state == 'PROCESSING' then
     move_session(session_id, new, reason, correlation, body)
-    if new == 'ACTIVE' then redis.call('ZADD', TIMERS, NOW + pause_after_ms, session_id) end
+    redis.call('ZADD', TIMERS, NOW + pause_after_ms, session_id)
   end
   return 0
 end

@@ -1,0 +1,121 @@
+"""Records of batches and of their items, as they are read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from orchestrator.codec import decode
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.tasks.batch import (
+    Batch,
+    BatchCallback,
+    BatchStatus,
+    CallbackEvent,
+    CallbackStatus,
+    ItemResult,
+    OnItemError,
+)
+from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.store.records import reading
+
+_DELIVERY: Final = {
+    "": CallbackStatus.WAITING,
+    TaskStatus.COMPLETED: CallbackStatus.DELIVERED,
+    TaskStatus.FAILED: CallbackStatus.FAILED,
+    TaskStatus.CANCELLED: CallbackStatus.CANCELLED,
+}
+"""Where a callback stands, by the status of its task."""
+
+
+def read_batch(tenant_id: str, reply: list[Any]) -> Batch:
+    """Read what look_batch.lua says; RecordDamaged."""
+    with reading("batch", "of the tenant"):
+        running, *pairs = reply
+        text = {key.decode(): value.decode() for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        total, completed, failed, cancelled = (
+            int(text[name]) for name in ("total", "completed", "failed", "cancelled")
+        )
+        return Batch(
+            batch_id=text["batch_id"],
+            tenant_id=tenant_id,
+            user_id=text["user_id"],
+            agent_id=text.get("agent_id"),
+            status=BatchStatus(text["status"]),
+            total=total,
+            pending=total - completed - failed - cancelled - running,
+            running=running,
+            completed=completed,
+            failed=failed,
+            cancelled=cancelled,
+            max_concurrency=int(text["max_concurrency"]),
+            on_item_error=OnItemError(text["on_item_error"]),
+            priority=int(text["priority"]),
+            created_at=to_timestamp(int(text["created_at"])),
+            correlation_id=text["correlation_id"],
+            finished_at=to_timestamp(int(text["finished_at"])) if "finished_at" in text else None,
+            callback=_read_callback(text) if "callback_url" in text else None,
+            workflow_id=text.get("workflow_id"),
+            scheduled_for=to_timestamp(int(text["scheduled_for"])) if "scheduled_for" in text else None,
+        )
+
+
+def _read_callback(text: Mapping[str, str]) -> BatchCallback:
+    status = _DELIVERY.get(text.get("callback:status", ""), CallbackStatus.DELIVERING)
+    fault = text.get("callback:error", text.get("callback:retry_error"))
+    claimed_at = text.get("callback:claimed_at")
+    return BatchCallback(
+        url=text["callback_url"],
+        events=[CallbackEvent.COMPLETED],
+        status=status,
+        attempts=int(text.get("callback:attempt", 0)),
+        last_attempt_at=to_timestamp(int(claimed_at)) if claimed_at else None,
+        last_error=decode(fault.encode(), ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
+    )
+
+
+def read_item(
+    batch_id: str,
+    place: int,
+    item: bytes | None,
+    result: bytes | None,
+    record: Sequence[bytes | None],
+    *,
+    begun: bool,
+    stopped: bool,
+) -> ItemResult:
+    with reading("item", f"{batch_id}.{place}"):
+        metadata = orjson.loads(b"{%b}" % item)["metadata"] if item else {}
+        task_id = f"{batch_id}.{place}"
+        if result is not None:
+            told: Mapping[str, Any] = orjson.loads(result)
+            return ItemResult(
+                place,
+                task_id,
+                TaskStatus(told["status"]),
+                metadata,
+                told["attempt"],
+                _moment(told["started_at"]),
+                _moment(told["finished_at"]),
+                told["result"],
+                decode(orjson.dumps(told["error"]), ErrorBody) if told["error"] else None,
+            )
+        if not begun:
+            return ItemResult(place, None, TaskStatus.CANCELLED if stopped else TaskStatus.PENDING, metadata)
+        status, attempt, started_at = record
+        if status is None:
+            return ItemResult(place, task_id, TaskStatus.PENDING, metadata)
+        return ItemResult(
+            place, task_id, _unended(TaskStatus(status.decode())), metadata, int(attempt or 0), _moment(started_at)
+        )
+
+
+def _unended(status: TaskStatus) -> TaskStatus:
+    """Return the status of an item without result: where it has ended since, it still runs for this page."""
+    finished = {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.PARTIAL}
+    return TaskStatus.PROCESSING if status in finished else status
+
+
+def _moment(value: bytes | int | None) -> str | None:
+    return None if value is None else to_timestamp(int(value))

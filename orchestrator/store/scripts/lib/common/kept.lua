@@ -1,0 +1,50 @@
+-- How many bytes are kept of a tenant: an estimate, by what came in. Needs tenant.lua.
+-- What goes after a known time counts in a bucket, which is named by the moment (ms) from which on it counts no more: a 24th of
+-- that time later at most. `open` counts what stays until it is given back, `total` is the sum of the buckets, `next` the
+-- moment of the first one. The sum is made anew whenever a bucket ends, so it can't drift.
+local KEPT = 'orchestrator:kept:' .. TENANT
+local KEPT_SECONDS, OVERHEAD, SHORTEST_MS = 400 * 86400, 1024, 60000
+
+local function count_buckets()
+  local flat, total, first = redis.call('HGETALL', KEPT), 0, nil
+  for i = 1, #flat, 2 do
+    local ends = tonumber(flat[i])
+    if ends and ends <= NOW then
+      redis.call('HDEL', KEPT, flat[i])
+    elseif ends then
+      total = total + tonumber(flat[i + 1])
+      if not first or ends < first then first = ends end
+    end
+  end
+  redis.call('HSET', KEPT, 'total', string.format('%d', total))
+  if first then
+    redis.call('HSET', KEPT, 'next', string.format('%d', first))
+  else
+    redis.call('HDEL', KEPT, 'next')
+  end
+  return total
+end
+
+local function kept_bytes()
+  local total, open, first = unpack(redis.call('HMGET', KEPT, 'total', 'open', 'next'))
+  if first and tonumber(first) <= NOW then total = count_buckets() end
+  return tonumber(total or 0) + tonumber(open or 0)
+end
+
+-- Count what is kept for so many seconds.
+local function keep_bytes(bytes, seconds)
+  local life = seconds * 1000
+  local width = math.max(SHORTEST_MS, math.floor(life / 24))
+  local ends = (math.floor((NOW + life) / width) + 1) * width
+  redis.call('HINCRBY', KEPT, string.format('%d', ends), bytes)
+  redis.call('HINCRBY', KEPT, 'total', bytes)
+  local first = redis.call('HGET', KEPT, 'next')
+  if not first or ends < tonumber(first) then redis.call('HSET', KEPT, 'next', string.format('%d', ends)) end
+  redis.call('EXPIRE', KEPT, KEPT_SECONDS)
+end
+
+-- Count what is kept until it is given back, by a negative number.
+local function keep_open(bytes)
+  if redis.call('HINCRBY', KEPT, 'open', bytes) < 0 then redis.call('HSET', KEPT, 'open', 0) end
+  redis.call('EXPIRE', KEPT, KEPT_SECONDS)
+end

@@ -1,0 +1,80 @@
+"""What the scripts of sessions decide."""
+
+from enum import StrEnum
+
+from attrs import frozen
+
+
+class SessionCreateVerdict(StrEnum):
+    """What `create` decided."""
+
+    OK = "ok"
+    REPLAYED = "replayed"
+    """The same request has created it before."""
+    REUSED = "reused"
+    """The idempotency key came with another request."""
+    TENANT = "tenant"
+    """The tenant drains, or is drained."""
+    RATE = "rate"
+    FULL = "full"
+    """A quota of the tenant is reached."""
+
+
+@frozen
+class SessionCreation:
+    """The verdict, and what comes with it."""
+
+    verdict: SessionCreateVerdict
+    detail: str = ""
+    """The session (OK, REPLAYED), the state of the tenant, or the name of the quota."""
+    wait_ms: int = 0
+    """How long to wait (RATE)."""
+
+
+class SessionMoveVerdict(StrEnum):
+    """What `move` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    """The session is in none of the states that it may leave."""
+
+
+class SessionUpdateVerdict(StrEnum):
+    """What `update` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+    FULL = "full"
+    """A quota of the tenant is reached."""
+
+
+class AgentAssignVerdict(StrEnum):
+    """What `assign` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+    BUSY = "busy"
+
+
+class SessionCloseVerdict(StrEnum):
+    """What `close` decided."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+    """The session was closed before."""
+    EARLY = "early"
+    """It is not to be closed yet."""
+
+
+@frozen
+class DueSessions:
+    """Sessions that something is to be done with, by Redis' clock."""
+
+    idle: list[str]
+    """Their idle timer has run out; the longest idle first."""
+    over: list[str]
+    """Their time is over."""

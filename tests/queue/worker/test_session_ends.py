@@ -1,0 +1,111 @@
+"""Sessions that end by themselves, and what is left of them."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from attrs import evolve
+
+from orchestrator.models.sessions.session import Session, SessionCreate, SessionState
+from orchestrator.models.tasks.task import TaskStatus
+from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.eventually import PATIENCE
+
+
+@pytest.fixture
+async def stage(redis_url: str) -> AsyncIterator[Stage]:
+    async with open_stage(redis_url, evolve(SETTINGS, retain_sessions=3600.0)) as opened:
+        yield opened
+
+
+async def short_lived(stage: Stage, seconds: int = 60) -> Session:
+    session, _ = await stage.sessions.create(context(), SessionCreate("echo", ttl_seconds=seconds))
+    return session
+
+
+async def let_it_be_over(stage: Stage, session: Session) -> None:
+    """Put the end of a session's time into the past."""
+    await stage.redis.hset(stage.keys.session("acme", session.session_id), "expires_at", 1)
+    await stage.redis.zadd(stage.keys.open_sessions("acme"), {session.session_id: 1})
+
+
+async def state_of(stage: Stage, session: Session) -> SessionState:
+    return (await stage.sessions.get(context(), session.session_id)).state
+
+
+async def test_a_session_whose_time_is_over_is_closed_and_its_followers_are_told(stage: Stage) -> None:
+    session = await short_lived(stage)
+    await stage.ended(session, await stage.say(session, "say a"))
+    async with stage.hub.follow("acme", session.session_id) as follower:
+        await let_it_be_over(stage, session)
+        await stage.sessions.idle_moves("acme")
+        with trio.fail_after(PATIENCE):
+            await follower.receive()
+    assert await state_of(stage, session) is SessionState.TERMINATED
+    assert await stage.redis.zcard(stage.keys.open_sessions("acme")) == 0
+    assert 0 < await stage.redis.ttl(stage.keys.session("acme", session.session_id)) <= 3600
+
+
+async def test_a_session_whose_time_is_over_cancels_its_running_turn(stage: Stage) -> None:
+    session = await short_lived(stage)
+    held = await stage.say(session, "hold a")
+    await stage.turns.running.wait()
+    await let_it_be_over(stage, session)
+    await stage.sessions.idle_moves("acme")
+    assert (await stage.ended(session, held)).status is TaskStatus.CANCELLED
+
+
+async def test_a_session_whose_time_was_prolonged_stays_open(stage: Stage) -> None:
+    session = await short_lived(stage)
+    await stage.redis.zadd(stage.keys.open_sessions("acme"), {session.session_id: 1})
+    await stage.sessions.idle_moves("acme")
+    assert await state_of(stage, session) is SessionState.CREATED
+    assert await stage.redis.zscore(stage.keys.open_sessions("acme"), session.session_id) > 1
+
+
+async def test_a_session_that_was_never_used_is_closed_in_the_end(stage: Stage) -> None:
+    session = await stage.session()
+    timers = stage.keys.session_timers("acme")
+    await stage.redis.zadd(timers, {session.session_id: 1})
+    await stage.sessions.idle_moves("acme")
+    assert await state_of(stage, session) is SessionState.CREATED
+    await stage.redis.hset(stage.keys.session("acme", session.session_id), "last_activity_at", 1)
+    await stage.redis.zadd(timers, {session.session_id: 1})
+    await stage.sessions.idle_moves("acme")
+    assert await state_of(stage, session) is SessionState.TERMINATED
+
+
+async def test_an_archived_session_is_kept_for_a_while(stage: Stage) -> None:
+    session = await stage.session()
+    await stage.ended(session, await stage.say(session, "say a"))
+    for _ in range(3):
+        await stage.idles(session)
+        await stage.sessions.idle_moves("acme")
+    assert await state_of(stage, session) is SessionState.ARCHIVED
+    for suffix in ("", ":events", ":history", ":states"):
+        assert 0 < await stage.redis.ttl(stage.keys.session("acme", session.session_id) + suffix) <= 3600
+
+
+async def test_the_places_in_lists_go_with_the_record(stage: Stage) -> None:
+    session, other = await stage.session(), await stage.session()
+    await stage.sessions.close(context(), session.session_id)
+    [member] = await stage.redis.zrange(stage.keys.ended_sessions("acme"), 0, -1)
+    await stage.redis.zadd(stage.keys.ended_sessions("acme"), {member: 1})
+    await stage.sessions.idle_moves("acme")
+    for index in (stage.keys.sessions("acme"), stage.keys.user_sessions("acme", "ann")):
+        assert await stage.redis.zrange(index, 0, -1) == [other.session_id.encode()]
+    assert await stage.redis.keys(stage.keys.session("acme", session.session_id) + "*") == []
+    assert await stage.redis.zcard(stage.keys.ended_sessions("acme")) == 0
+
+
+async def test_sessions_of_an_older_version_get_timers_and_ends(stage: Stage) -> None:
+    unused, archived, gone = [await stage.session() for _ in range(3)]
+    await stage.redis.hset(stage.keys.session("acme", archived.session_id), "state", "ARCHIVED")
+    await stage.redis.delete(stage.keys.session("acme", gone.session_id))
+    await stage.redis.delete(stage.keys.session_timers("acme"), stage.keys.open_sessions("acme"))
+    await stage.sessions.idle_moves("acme")
+    await stage.sessions.idle_moves("acme")
+    assert await stage.redis.zrange(stage.keys.session_timers("acme"), 0, -1) == [unused.session_id.encode()]
+    assert await stage.redis.zrange(stage.keys.open_sessions("acme"), 0, -1) == [unused.session_id.encode()]
+    assert await stage.redis.ttl(stage.keys.session("acme", archived.session_id)) > 0
+    assert await stage.redis.zscore(stage.keys.sessions("acme"), gone.session_id) is None
