@@ -72,8 +72,7 @@ class SessionManager:
         Raises:
             PermissionMissing: it is for another user, and the token does not see the whole tenant.
             NotFound: there is no such agent.
-            QueueFull: a quota of the tenant is reached.
-            IdempotencyKeyReused, TenantDraining, RateLimited
+            IdempotencyKeyReused, TenantDraining, RateLimited, QueueFull
         """
         owner = request.user_id or ctx.principal.user_id
         if owner != ctx.principal.user_id and not ctx.principal.sees_whole_tenant:
@@ -153,8 +152,7 @@ class SessionManager:
         """Change a session's metadata or context.
 
         Raises:
-            NotFound, SessionClosed
-            QueueFull: the tenant's quota of bytes is reached.
+            NotFound, SessionClosed, QueueFull
         """
         fields: dict[str, str | bytes] = {
             name: orjson.dumps(value)
@@ -246,7 +244,8 @@ class SessionManager:
         due = await self.store.due(tenant_id, limit, retain_seconds=int(self.settings.retain_sessions))
         viewer = Viewer(tenant_id, "", sees_whole_tenant=True)
         for session_id in due.over:
-            await self._try_close(viewer, session_id, "session-timer", "expired", if_over=True)
+            if await self._legible(viewer, session_id):
+                await self._try_close(viewer, session_id, "session-timer", "expired", if_over=True)
         for session_id in due.idle:
             session = await self._legible(viewer, session_id)
             move = self.idle_times.next_move(session.state) if session else None

@@ -78,8 +78,7 @@ class BatchStore(TenantStore):
                 await self.run(_STAGE, tenant_id, batch_id, STAGED_SECONDS, *chunk)
                 chunk, size = [], 0
             chunk += [index, inner]
-            size += len(inner)
-            total += len(inner)
+            size, total = size + len(inner), total + len(inner)
         await self.run(_STAGE, tenant_id, batch_id, STAGED_SECONDS, *chunk)
         return total
 
@@ -167,10 +166,8 @@ class BatchStore(TenantStore):
             max_concurrency,
             IDEMPOTENCY_SECONDS,
             "" if scheduled_ms is None else scheduled_ms,
-            self.limit_defaults["batches"],
-            self.limit_defaults["bytes"],
+            *(self.limit_defaults[name] for name in ("batches", "bytes")),
             item_bytes,
-            retain_seconds,
             *(part for pair in record.items() for part in pair),
             keys=[self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key)],
         )

@@ -2,8 +2,7 @@
 -- KEYS: 1 the tenant's queue, 2 the idempotency record
 -- ARGV: 1 tenant, 2 events kept, 3 batch, 4 digest of the request, 5 items, 6 default of queue_length,
 --       7 items that may be tasks at once, 8 seconds that idempotency is kept, 9 moment (ms) at which it begins, or '',
---       10 default of batches, 11 of bytes, 12 bytes of the items, 13 seconds that records are kept,
---       14… field, value of the record
+--       10 default of batches, 11 of bytes, 12 bytes of the items, 13… field, value of the record
 -- Returns: {'ok'}, {'replayed', batch}, {'reused'}, {'tenant', state}, {'full', name of the quota}, {'moment'} (it is past, or more than a year
 --       ahead), or {'unstaged'} where items are missing
 -- Complexity: O(items that become tasks, open batches)
@@ -16,8 +15,8 @@
 local request = KEYS[2]
 local batch_id, digest, total, queue_length_default = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local window, idempotency_seconds, scheduled_for = tonumber(ARGV[7]), ARGV[8], ARGV[9]
-local batches_default, bytes_default, item_bytes, retain_seconds = ARGV[10], ARGV[11], tonumber(ARGV[12]), ARGV[13]
-local FIRST_FIELD = 14
+local batches_default, bytes_default, item_bytes = ARGV[10], ARGV[11], tonumber(ARGV[12])
+local FIRST_FIELD = 13
 local FARTHEST_MS = 366 * 86400 * 1000
 
 local batch = batch_key(batch_id)
@@ -58,6 +57,6 @@ for _, old in ipairs(redis.call('ZRANGE', BATCHES, 0, 1)) do
 end
 redis.call('ZADD', BATCHES, NOW, batch_id)
 redis.call('HSET', BATCHES .. ':waiting', batch_id, total)
-keep_bytes(bytes, retain_seconds)
+keep_bytes(bytes, redis.call('HGET', batch, 'retain'))
 for _ = 1, window do next_item(batch_id) end
 return {'ok'}

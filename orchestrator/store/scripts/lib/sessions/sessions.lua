@@ -32,7 +32,7 @@ local function expire_session(session_id, seconds)
   local session = session_key(session_id)
   local user, bytes = unpack(redis.call('HMGET', session, 'user_id', 'bytes'))
   redis.call('ZREM', OPEN, session_id)
-  redis.call('ZADD', ENDED, NOW + seconds * 1000, session_id .. ' ' .. user)
+  redis.call('ZADD', ENDED, NOW + seconds * 1000, session_id .. ' ' .. (user or ''))
   if bytes then
     keep_open(-bytes)
     keep_bytes(bytes, seconds)
