@@ -9,7 +9,7 @@ import trio
 
 from orchestrator.server import Limits
 from tests.server.stage import TEXT, Client, Stage, close_frame, frame, handshake, open_stage, request
-from tests.store.test_tls import make_certificate
+from tests.store.redis.test_tls import make_certificate
 
 
 @pytest.fixture
