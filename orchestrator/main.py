@@ -180,6 +180,8 @@ class Application:
         async with open_process(settings) as process, trio.open_nursery() as nursery:
             await nursery.start(process.run)
             self._app = create_app(process.services)
+            # Its limits are not ours: docs/how-to/run-in-production.md says what is not in force.
+            _log.warning("server.foreign")
             await send({"type": "lifespan.startup.complete"})
             await receive()
             process.stopping.set()

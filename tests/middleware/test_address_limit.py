@@ -6,6 +6,7 @@ from attrs import evolve
 from orchestrator.errors import RateLimited
 from orchestrator.middleware import address_limit
 from orchestrator.middleware.address_limit import AddressLimiter
+from orchestrator.middleware.context import RemoteAddress, header_map
 from tests.support.credentials import METRICS_KEY, SETTINGS
 from tests.support.house import House
 from tests.telemetry.figures import figure
@@ -88,3 +89,17 @@ async def test_a_proxy_that_is_trusted_speaks_for_its_clients() -> None:
     scope = {"client": ("127.0.0.1", 1)}
     seen = [addresses.of(scope, {"x-forwarded-for": f"192.0.2.{number}"}) for number in (1, 2, 1)]
     assert [passed(limiter, address, 1) for address in seen] == [1, 1, 0]
+
+
+def test_the_lines_of_a_header_count_together() -> None:
+    lines = [(b"x-forwarded-for", b"203.0.113.9"), (b"accept", b"*/*"), (b"x-forwarded-for", b"192.0.2.1, 10.0.0.2")]
+    headers = header_map({"headers": lines})
+    assert headers["x-forwarded-for"] == "203.0.113.9, 192.0.2.1, 10.0.0.2"
+    addresses = RemoteAddress(["10.0.0.0/8"])
+    assert addresses.of({"client": ("10.0.0.1", 1)}, headers) == "192.0.2.1"
+
+
+def test_only_proxies_that_are_named_are_trusted() -> None:
+    addresses = RemoteAddress(["10.0.0.0/8"])
+    assert [addresses.trusts(address) for address in ("10.0.0.1", "192.0.2.1", "", "nonsense")] == [True, *[False] * 3]
+    assert not RemoteAddress([]).trusts("10.0.0.1")

@@ -4,8 +4,10 @@ from typing import Any
 
 import orjson
 import pytest
+import trio
 from trio_websocket import ConnectionRejected
 
+from tests.server.stage import TEXT, frame, handshake
 from tests.websocket.stage import Stage, open_stage
 
 PROTOCOL = "nooble.v1"
@@ -154,3 +156,30 @@ async def test_a_refused_socket_leaves_no_subscription(stage: Stage) -> None:
         channel = f"orchestrator:events:acme:{session_id}"
         reply: Any = await stage.redis.execute_command("PUBSUB", "CHANNELS", channel)
         assert not reply
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_frame_that_comes_while_the_handshake_is_refused_harms_no_other(stage: Stage, turns: int) -> None:
+    async with stage.client() as other:
+        await other.next("session.state_update")
+        async with await trio.open_tcp_stream(stage.host, stage.port) as stream:
+            await stream.send_all(handshake("/ws/v1/chat/s1"))
+            for _ in range(turns):
+                await trio.lowlevel.checkpoint()
+            await stream.send_all(frame(TEXT, b"{}"))
+            answer = b""
+            while chunk := await stream.receive_some():
+                answer += chunk
+            assert answer.startswith(b"HTTP/1.1 401 ")
+        await stage.log.chunk(1)
+        await other.next("chat.stream")
+
+
+async def test_several_lines_of_subprotocols_count_together(stage: Stage) -> None:
+    async with await trio.open_tcp_stream(stage.host, stage.port) as stream:
+        offered = [PROTOCOL, f"bearer.{stage.token()}"]
+        await stream.send_all(handshake("/ws/v1/chat/s1", sec_websocket_protocol=offered))
+        answer = b""
+        while b"session_id" not in answer:
+            answer += await stream.receive_some()
+        assert b"sec-websocket-protocol: nooble.v1" in answer.lower()

@@ -9,6 +9,8 @@ import pytest
 import trio
 
 from orchestrator import server
+from orchestrator.middleware.errors import refusal_body
+from tests.server.stage import handshake
 from tests.support.credentials import bearer
 from tests.support.eventually import PATIENCE, eventually
 from tests.support.house import House
@@ -26,7 +28,9 @@ async def serving(house: House) -> AsyncIterator[str]:
     async with trio.open_nursery() as nursery:
 
         async def serve(*, task_status: trio.TaskStatus[list[str]]) -> None:
-            await server.serve(house.app, config, shutdown_trigger=stop.wait, task_status=task_status)
+            await server.serve(
+                house.app, config, shutdown_trigger=stop.wait, refusal_body=refusal_body, task_status=task_status
+            )
 
         [url] = await nursery.start(serve)
         with trio.fail_after(10):
@@ -56,6 +60,47 @@ async def connected(url: str) -> AsyncIterator[trio.SocketStream]:
     parts = httpx.URL(url)
     async with await trio.open_tcp_stream(parts.host, parts.port or 80) as stream:
         yield stream
+
+
+async def test_what_the_server_refuses_by_itself_is_an_envelope_too() -> None:
+    async with serving(House()) as url, connected(url) as stream:
+        await stream.send_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
+        top, body = await read_answer(stream)
+        assert top.startswith(b"HTTP/1.1 400")
+        assert b"content-type: application/json" in top.lower()
+        answer = orjson.loads(body)
+        assert answer["data"] is None
+        assert answer["status"] == {"code": 400, "message": "Bad Request"}
+        assert answer["error"]["code"] == "ORCH_VAL_001"
+        assert answer["error"]["message"] == "The request is malformed: Found multiple Host."
+
+
+REFUSALS = {404: "NOTF_001", 405: "VAL_003", 408: "VAL_001", 426: "VAL_003", 429: "RATE_003", 431: "VAL_005"}
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS.items())
+def test_each_refusal_of_the_server_has_its_code(status: int, code: str) -> None:
+    media_type, body = refusal_body(status, "No.")
+    assert media_type == b"application/json"
+    answer = orjson.loads(body)
+    assert answer["status"]["code"] == status
+    assert (answer["error"]["code"], answer["error"]["message"]) == (f"ORCH_{code}", "No.")
+
+
+async def test_a_websocket_to_an_unknown_path_is_not_found() -> None:
+    async with serving(House()) as url, connected(url) as stream:
+        await stream.send_all(handshake("/ws/v1/nowhere"))
+        top, body = await read_answer(stream)
+        assert top.startswith(b"HTTP/1.1 404")
+        assert orjson.loads(body)["error"]["code"] == "ORCH_NOTF_001"
+
+
+@pytest.mark.parametrize("target", ["", "?a=b", "http://[x/", "*", "//", "/%ff%00", "http://x"])
+async def test_no_target_is_a_fault_of_the_service(target: str) -> None:
+    async with serving(House()) as url, connected(url) as stream:
+        await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        top, _ = await read_answer(stream)
+        assert top[9:12] in {b"400", b"404"}
 
 
 async def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes() -> None:
