@@ -1,4 +1,4 @@
-"""Burying: a claimed task that can't even be begun is given up, and goes to the dead letters."""
+"""Dead lettering: a claimed task that can't even be begun is given up, and goes to the dead letters."""
 
 from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError

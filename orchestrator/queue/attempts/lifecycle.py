@@ -26,7 +26,7 @@ _SETTLE_SECONDS: Final = 10.0
 
 
 async def read_or_dead_letter(services: QueueServices, running: RunningTask) -> TaskMessage | None:
-    """Return a task's message, with what is left of its time; None: it can't be read, and the task is buried.
+    """Return a task's message, with what is left of its time; None: it was unreadable, and is a dead letter.
 
     Raises:
         FencedOut: another process has taken the task over.

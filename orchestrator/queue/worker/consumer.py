@@ -18,7 +18,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import FencedOut, StoreUnavailable
-from orchestrator.queue.attempts.burial import settle_crash
+from orchestrator.queue.attempts.damaged_tasks import settle_crash
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.leases import Leases

@@ -8,7 +8,7 @@ from orchestrator.codec import encode
 from orchestrator.domain.tasks.task_messages import read_task_message
 from orchestrator.errors import InternalFault, InvalidBody, OrchestratorError, StoreUnavailable
 from orchestrator.models.common.envelope import FieldFault
-from orchestrator.queue.attempts.burial import KEPT, bury_damaged
+from orchestrator.queue.attempts.damaged_tasks import KEPT, dead_letter_damaged
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.store.tasks.enqueue import Enqueued, ExternalEntry
@@ -27,7 +27,7 @@ _REFUSED: Final = {
 async def import_entry(services: QueueServices, external_entry: ExternalEntry) -> None:
     """Make an entry without record a task, or a dead letter that says why it is none, or can't be read."""
     if external_entry.damage:
-        await bury_damaged(services, external_entry)
+        await dead_letter_damaged(services, external_entry)
         return
     try:
         await _place(services, external_entry)

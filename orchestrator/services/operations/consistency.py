@@ -163,10 +163,10 @@ class ConsistencyChecker:
                 ViolationKind.NOT_DOUBTED, tenant_id, "has open calls of the gateway that no process looks after"
             )
 
-    async def _bury(self, tenant_id: str, fault: Violation) -> bool:
+    async def _dead_letter(self, tenant_id: str, fault: Violation) -> bool:
         correlation_id = new_id()
         error = TenantDamaged(fault.says, details=[FieldFault("$", fault.says)]).body(correlation_id)
-        await self.store.bury(
+        await self.store.dead_letter_task(
             tenant_id,
             fault.subject,
             error=encode(error),
@@ -180,7 +180,7 @@ class ConsistencyChecker:
         if fault.kind not in REMEDIES:
             return fault
         if fault.kind is ViolationKind.TASK_DAMAGED:
-            return evolve(fault, mended=await self._bury(tenant_id, fault))
+            return evolve(fault, mended=await self._dead_letter(tenant_id, fault))
         if fault.kind in _RESERVED:
             return evolve(fault, mended=await self.reservations.mend(tenant_id, fault))
         if fault.kind is ViolationKind.NOT_WOKEN:

@@ -18,7 +18,7 @@ from orchestrator.store.tasks.claims import read_record
 from orchestrator.store.tasks.task_records import read_task
 from orchestrator.store.tenant_store import TenantStore
 
-_BURY: Final = Script("attempts/bury")
+_DEAD_LETTER_TASK: Final = Script("attempts/dead_letter_task")
 _SET_ASIDE: Final = Script("consistency/set_aside")
 
 KEPT_SECONDS: Final = 86_400
@@ -153,7 +153,9 @@ class DamageChecks(TenantStore):
             if cursor == 0:
                 return
 
-    async def bury(self, tenant_id: str, task_id: str, *, error: bytes, correlation_id: str, state_body: bytes) -> None:
+    async def dead_letter_task(
+        self, tenant_id: str, task_id: str, *, error: bytes, correlation_id: str, state_body: bytes
+    ) -> None:
         """Move a task that can't be read to the dead letters, wherever it is.
 
         Args:
@@ -163,7 +165,9 @@ class DamageChecks(TenantStore):
             correlation_id: of who does it.
             state_body: `session.state_update` for its session, which `@session` stands for.
         """
-        await self.run(_BURY, tenant_id, "", "", task_id, "", "", error, b"", correlation_id, state_body, KEPT_SECONDS)
+        await self.run(
+            _DEAD_LETTER_TASK, tenant_id, "", "", task_id, "", "", error, b"", correlation_id, state_body, KEPT_SECONDS
+        )
 
     async def set_aside(self, tenant_id: str, violation: Violation) -> bool:
         """Take what can't be read out of the way of the rest; it is kept for a day. Tells whether it was there."""

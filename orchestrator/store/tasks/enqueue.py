@@ -12,7 +12,7 @@ from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _PLACE: Final = Script("admission/enqueue_task")
 _DEAD_LETTER: Final = Script("admission/dead_letter_entry")
-_BURY: Final = Script("attempts/bury")
+_DEAD_LETTER_TASK: Final = Script("attempts/dead_letter_task")
 _ID_BYTES: Final = 200
 
 
@@ -82,7 +82,7 @@ class NewEntry:
 
 
 @frozen
-class Burial:
+class DamagedTaskEnd:
     """What the end of a task that can't be run means for its session."""
 
     session_id: str
@@ -156,8 +156,8 @@ class EnqueueStore(TenantStore):
             _DEAD_LETTER, external_entry.tenant_id, external_entry.lane, external_entry.entry, task_id, error, kept
         )
 
-    async def bury(
-        self, entry: ExternalEntry, ending: Burial, *, error: bytes, kept: bytes, retain_seconds: int
+    async def dead_letter_task(
+        self, entry: ExternalEntry, ending: DamagedTaskEnd, *, error: bytes, kept: bytes, retain_seconds: int
     ) -> bool:
         """Move a claimed task that can't be run to the dead letters; returns whether work became claimable.
 
@@ -169,7 +169,7 @@ class EnqueueStore(TenantStore):
             retain_seconds: how long what is left of its record is kept.
         """
         reply = await self.run(
-            _BURY,
+            _DEAD_LETTER_TASK,
             entry.tenant_id,
             entry.lane,
             entry.entry,

@@ -10,6 +10,6 @@ local lane, entry, task_id, err, kept = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV
 
 if redis.call('XDEL', lane_key(lane), entry) == 0 then return 0 end
 redis.pcall('XACK', lane_key(lane), GROUP, entry)
-bury('task_id', task_id, 'error', err, 'message', kept,
+dead_letter('task_id', task_id, 'error', err, 'message', kept,
   'attempts', 0, 'at', NOW)
 return 1

@@ -36,7 +36,7 @@ local function fail(task_id)
   dequeue(task_id)
   redis.call('HSET', task, 'error', err)
   if not session_id then tell_end(task_id, 'failed') end
-  bury('task_id', task_id, 'error', err, 'attempts', 0, 'at', NOW)
+  dead_letter('task_id', task_id, 'error', err, 'attempts', 0, 'at', NOW)
   if conclude(task_id, 'failed', retain_seconds) == 1 then more = 1 end
   if not session_id then return nil end
   isolate(append_event, session_id, 'system.error', filled(trouble_template))

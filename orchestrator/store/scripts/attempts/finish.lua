@@ -43,7 +43,7 @@ if current ~= attempt or recorded_status ~= 'processing' then return -1 end
 leave_lane(task_id, lane, entry, turn_of_user)
 keep_bytes(#result + #err, retain_seconds)
 if is_dead_letter then
-  bury('task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
+  dead_letter('task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end
 local changes = {}
 if result ~= '' then changes = {'result', result} end

@@ -35,7 +35,7 @@ if current ~= attempt or recorded_status ~= 'processing' then return -1 end
 leave_lane(task_id, lane, entry, turn_of_user)
 keep_bytes(#result + #err, retain_seconds)
 if is_dead_letter then
-  bury('task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
+  dead_letter('task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end
 offset = tonumber(offset) or 0
 for i = FIRST_EVENT, #ARGV, 2 do

@@ -17,7 +17,7 @@ local status, recorded_entry
 if named.task_id then status, recorded_entry = unpack(redis.call('HMGET', task_key(named.task_id), 'status', 'entry')) end
 if status and recorded_entry == entry then return 0 end
 if not status then
-  bury('task_id', string.sub(named.task_id or '', 1, ID_BYTES),
+  dead_letter('task_id', string.sub(named.task_id or '', 1, ID_BYTES),
     'message', string.sub(named.message or '', 1, MESSAGE_BYTES), 'reason', 'the entry has no task record', 'at', NOW)
 end
 redis.pcall('XACK', stream, GROUP, entry)

@@ -1,4 +1,4 @@
-"""Burial: a claimed task that can't be run goes to the dead letters, whatever is wrong with its record."""
+"""Damaged tasks: a claimed task that can't be run goes to the dead letters, whatever is wrong with its record."""
 
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.views import state_body
 from orchestrator.store.tasks.claims import Claim
-from orchestrator.store.tasks.enqueue import Burial, ExternalEntry
+from orchestrator.store.tasks.enqueue import DamagedTaskEnd, ExternalEntry
 
 _log = structlog.get_logger()
 
@@ -23,10 +23,10 @@ KEPT: Final = 4096
 """So many bytes of an entry are kept among the dead letters."""
 
 
-async def bury_damaged(services: QueueServices, entry: ExternalEntry) -> None:
+async def dead_letter_damaged(services: QueueServices, entry: ExternalEntry) -> None:
     """Move a task whose record can't be read to the dead letters; its session goes on."""
     error = TenantDamaged(entry.damage, details=[FieldFault("$", entry.damage)])
-    await _bury(services, entry, error)
+    await _dead_letter(services, entry, error)
 
 
 async def settle_crash(services: QueueServices, running: RunningTask) -> None:
@@ -39,7 +39,7 @@ async def settle_crash(services: QueueServices, running: RunningTask) -> None:
         # A failure, and a wait for an answer, cost an attempt too, and are no crash.
         if claim.attempt - claim.failures - claim.parks >= services.settings.max_attempts:
             fault = InternalFault("The task was given up: each attempt at it failed for a reason inside the service.")
-            await _bury(services, _entry_of(claim), fault)
+            await _dead_letter(services, _entry_of(claim), fault)
         else:
             await services.tasks.hand_back(claim)
             await services.ready.mark(claim.tenant_id)
@@ -59,21 +59,21 @@ def _entry_of(claim: Claim) -> ExternalEntry:
     )
 
 
-async def _bury(services: QueueServices, entry: ExternalEntry, error: OrchestratorError) -> None:
+async def _dead_letter(services: QueueServices, entry: ExternalEntry, error: OrchestratorError) -> None:
     message = entry.fields.get(b"message", b"")
     told = _told(message)
     correlation_id = told.get("correlation_id") or new_id()
     session_id = entry.session_id or told.get("session_id", "")
     _log.error(
-        "task.buried",
+        "task.dead_lettered",
         tenant_id=entry.tenant_id,
         task_id=entry.fields.get(b"task_id", b"").decode(errors="replace"),
         reason=str(error),
     )
-    ending = Burial(
+    ending = DamagedTaskEnd(
         session_id, correlation_id, state_body(entry.tenant_id, session_id, SessionState.ERROR, correlation_id)
     )
-    more = await services.enqueue.bury(
+    more = await services.enqueue.dead_letter_task(
         entry,
         ending,
         error=encode(error.body(correlation_id)),
