@@ -61,8 +61,8 @@ async def test_the_turns_of_one_tenants_agent_fail_alone(redis_url: str, tmp_pat
         async with service(redis_url, consuming=True, services=services, task_retry_delay=0.05) as client:
             acme, globex = bearer(), bearer("globex")
             for number in range(1, TURNS + 1):
-                # 202: it waits in the queue until the agent is no longer left alone.
-                assert (await turn(client, acme, 1000)).status in {202, 502}
+                # 202: it waits in the queue until the agent is no longer left alone; 503: that is too long to wait for.
+                assert (await turn(client, acme, 1000)).status in {202, 502, 503}
                 answered = await turn(client, globex)
                 assert answered.status == 200, answered.raw
                 assert executions["globex"] == number
