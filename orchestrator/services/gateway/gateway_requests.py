@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
+from orchestrator.clients import embedding, query
 from orchestrator.clients.transport.answers import ServiceAnswer, title
 from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.gateway.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
@@ -16,6 +17,7 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
+from orchestrator.services.gateway.callers_faults import check_required
 
 LONGEST_MODEL: Final = 128
 """Characters of a model's name that it is known by here."""
@@ -23,6 +25,11 @@ GENERATE: Final = ServiceCall("query", "generate", MEDIUM)
 SEARCH: Final = ServiceCall("query", "search", MEDIUM)
 EMBED: Final = ServiceCall("embedding", "create", MEDIUM)
 STEPS: Final = {UsageKind.GENERATE: GENERATE, UsageKind.SEARCH: SEARCH, UsageKind.EMBED: EMBED}
+_OPERATIONS: Final = {
+    UsageKind.GENERATE: query.GENERATE,
+    UsageKind.SEARCH: query.SEARCH,
+    UsageKind.EMBED: embedding.CREATE,
+}
 _MODEL_FIELDS: Final = {UsageKind.GENERATE: "llm_model", UsageKind.SEARCH: "llm_model", UsageKind.EMBED: "model"}
 
 
@@ -45,8 +52,10 @@ class RequestReader:
         sent: the same again is the same call, anything else is another one.
 
         Raises:
-            TenantNotGranted: the body names another tenant.
+            InvalidBody: the body lacks what the service must have.
+            TenantNotGranted: it names another tenant.
         """
+        check_required(_OPERATIONS[kind], body)
         if body.get("tenant_id") not in {None, ctx.tenant_id}:
             raise TenantNotGranted("The body names another tenant than the request.")
         sent = {**{name: value for name, value in body.items() if name != "cache"}, "tenant_id": ctx.tenant_id}
