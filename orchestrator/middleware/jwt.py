@@ -1,10 +1,12 @@
 """Verifying users' tokens (RFC 7519)."""
 
+import json
 import time
+from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import sha256
-from math import isfinite
+from math import inf, isfinite
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ from orchestrator.models.common.principal import Principal, Role
 CACHE_TOKENS: Final = 10_000
 MAX_TOKEN_BYTES: Final = 8192
 MAX_TENANTS: Final = 1000
+_EXTENSIONS: Final = frozenset({"crit", "b64"})
+"""Members of a header that change how the rest is to be read (RFC 7515, RFC 7797)."""
 
 
 @frozen
@@ -70,8 +74,12 @@ class TokenVerifier:
         try:
             header = jwt.get_unverified_header(token)
             algorithm, kid = header.get("alg"), header.get("kid")
+            for part in token.split(".")[:2]:
+                _check_json(part)
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise Unauthorized("The token is malformed.") from None
+        if _EXTENSIONS & header.keys():
+            raise Unauthorized("The token needs an extension that is not known here.")
         key = await self._key(algorithm, kid)
         return _grant(self._claims(token, key, str(algorithm)), self._settings)
 
@@ -112,15 +120,53 @@ class TokenVerifier:
             raise Unauthorized("The token is not valid.") from None
 
 
+def _check_json(part: str) -> None:
+    """Refuse a part of a token that readers may understand differently; ValueError or RecursionError.
+
+    RFC 8725, 2.6 and 3.1: of two members of one name each reader may take another one; `NaN` is no JSON.
+    """
+    raw = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_number)
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(members)
+    if len(names) < len(members):
+        raise ValueError("a name stands there twice")
+    return names
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> float | None:
+    """Return a claim that is a moment, in seconds since the Unix epoch; None where it is not there."""
+    moment = claims.get(name)
+    if moment is None:
+        return None
+    # RFC 7519, 2: a NumericDate is a number. The library reads numbers out of strings, too.
+    if isinstance(moment, bool) or not isinstance(moment, int | float):
+        raise Unauthorized(f"The token's claim {name!r} is no number.")
+    try:
+        seconds = float(moment)
+    except OverflowError:
+        seconds = inf
+    if not isfinite(seconds):
+        raise Unauthorized("The token's times are no moments.")
+    return seconds
+
+
 def _grant(claims: dict[str, Any], settings: JwtSettings) -> Grant:
-    user_id, expires_at, token_id = claims["sub"], float(claims["exp"]), claims.get("jti")
+    user_id, token_id = claims["sub"], claims.get("jti")
+    expires_at, issued_at = _moment(claims, "exp"), _moment(claims, "iat") or 0.0
+    _moment(claims, "nbf")
+    if expires_at is None:
+        raise Unauthorized("The token lacks the claim 'exp'.")
     if not isinstance(user_id, str) or not is_id(user_id):
         raise Unauthorized("The token's claim 'sub' is no acceptable id.")
     if token_id is not None and not isinstance(token_id, str):
         raise Unauthorized("The token's claim 'jti' is no string.")
-    issued_at = float(claims.get("iat", 0))
-    if not isfinite(expires_at) or not isfinite(issued_at):
-        raise Unauthorized("The token's times are no moments.")
     # Revocations are kept for as long as a token may live: one that lived longer would be good again afterwards.
     if expires_at - (issued_at or time.time()) > settings.max_lifetime + settings.leeway:
         raise Unauthorized("The token lives longer than tokens may here.")

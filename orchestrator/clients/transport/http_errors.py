@@ -24,7 +24,13 @@ _LONGEST: Final = 500
 _LONGEST_WAIT_MS: Final = 3_600_000
 """Upper bound of a service's `Retry-After`."""
 _DIGITS: Final = 9
+_INPUT: Final = frozenset({400, 413, 422})
+"""Statuses by which a service says that what it was sent is wrong."""
 Headers = Sequence[tuple[bytes, bytes]]
+
+
+class InputRefused(ServiceRefused):
+    """A service refused what it was sent: the fault of whoever wrote that."""
 
 
 def check_status(call: CallContext, operation: Operation, status: int, headers: Headers, raw: bytes) -> None:
@@ -81,7 +87,8 @@ def _status_error(service: str, status: int, headers: Headers, raw: bytes, *, id
     if status >= 500:
         words = f"{name} failed with {status}, and the call is not safe to repeat."
         return ServiceFailed(words, details=details, service=service)
-    return ServiceRefused(_sentence(name, status), details=details, service=service)
+    kind = InputRefused if status in _INPUT else ServiceRefused
+    return kind(_sentence(name, status), details=details, service=service)
 
 
 def _sentence(name: str, status: int) -> str:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.errors import OrchestratorError, PermissionMissing, Unauthorized
 from orchestrator.services.operations.health import HealthReport
 
 
@@ -23,6 +24,7 @@ class OpenRoute:
     statuses: tuple[int, ...] = (200,)
     media_type: str = "application/json"
     model: Any = None
+    errors: tuple[type[OrchestratorError], ...] = ()
     security: tuple[str, ...] = ()
     """The schemes that it takes where the settings do not open it."""
 
@@ -31,7 +33,13 @@ OPEN_ROUTES: Final = {
     "/health": OpenRoute("health.summary", "How the process and what it needs are.", (200, 503), model=HealthReport),
     "/health/live": OpenRoute("health.live", "Whether the process answers.", model=Alive),
     "/health/ready": OpenRoute("health.ready", "Whether new work may come here.", (200, 503), model=HealthReport),
-    "/metrics": OpenRoute("metrics", "Figures for Prometheus.", (200, 401, 403), "text/plain", security=("apiKey",)),
+    "/metrics": OpenRoute(
+        "metrics",
+        "Figures for Prometheus.",
+        media_type="text/plain",
+        errors=(Unauthorized, PermissionMissing),
+        security=("apiKey",),
+    ),
     "/openapi.json": OpenRoute("openapi", "This document."),
     "/asyncapi.json": OpenRoute("asyncapi", "The document of the WebSockets."),
     "/docs": OpenRoute("docs", "This document, to be read by people.", media_type="text/html"),

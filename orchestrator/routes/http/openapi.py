@@ -26,6 +26,7 @@ _ALWAYS: Final = (
     faults.RateLimited,
     faults.InternalFault,
     faults.StoreUnavailable,
+    faults.TenantDamaged,
 )
 _WITH_BODY: Final = (
     faults.InvalidBody,
@@ -44,6 +45,8 @@ _HEADERS_IN: Final = {
     "Idempotency-Key": "The same key with the same body is done once within 24 hours.",
     "Last-Event-ID": "Of a stream that was cut off: the last event that arrived.",
 }
+_VERSION_PATTERN: Final = r"^1(\.[\s\S]*)?$"
+"""Of an envelope: what is added to version 1 changes nothing of what it is read by."""
 _ID_SCHEMA: Final = {"type": "string", "pattern": ID_PATTERN}
 _HEADER_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "X-Correlation-ID": _ID_SCHEMA,
@@ -179,11 +182,13 @@ class _Writer:
                 "correlation_id": self.schemas.of(Id),
                 "tenant_id": self.schemas.of(Id),
                 "created_at": self.schemas.of(Timestamp),
-                "schema_version": words,
+                "schema_version": {"type": "string", "pattern": _VERSION_PATTERN},
                 "source_service": words,
             },
         }
-        return {"required": True, "content": {_JSON: {"schema": {"anyOf": [data, envelope]}}}}
+        # Where every field may be left out, so may the body.
+        is_required = bool(self.schemas.components.get(route.body.__name__, {}).get("required"))
+        return {"required": is_required, "content": {_JSON: {"schema": {"anyOf": [data, envelope]}}}}
 
     def operation(self, route: Route, request: dict[str, Any] | None) -> dict[str, Any]:
         """Describe a route."""
@@ -213,7 +218,7 @@ class _Writer:
             "summary": route.summary,
             "tags": ["service"],
             "security": [{scheme: []} for scheme in route.security],
-            "responses": responses,
+            "responses": {**responses, **self._told(route.errors)},
         }
 
     def _parameters(self, route: Route) -> list[dict[str, Any]]:
@@ -267,6 +272,9 @@ class _Writer:
             kinds.add(faults.ServiceUnreachable)
         if route.method != "GET":
             kinds.update(_WITH_BODY)
+        return self._told(kinds)
+
+    def _told(self, kinds: Iterable[type[OrchestratorError]]) -> dict[str, Any]:
         by_status: dict[int, list[type[OrchestratorError]]] = {}
         for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code, kind.__name__)):
             by_status.setdefault(kind.status, []).append(kind)

@@ -15,6 +15,7 @@ from orchestrator.errors import (
     BudgetExhausted,
     CallTimeout,
     CircuitOpen,
+    NotFound,
     OrchestratorError,
     ServiceRefused,
     ServiceUnreachable,
@@ -26,7 +27,7 @@ from orchestrator.services.gateway.gateway_stream import GatewayStream
 gateway_routes = Routes()
 
 NDJSON: Final = "application/x-ndjson"
-_FAULTS: Final = (BadGateway, BudgetExhausted, CallTimeout, CircuitOpen, ServiceRefused, ServiceUnreachable)
+_FAULTS: Final = (BadGateway, BudgetExhausted, CallTimeout, CircuitOpen, NotFound, ServiceRefused, ServiceUnreachable)
 
 
 @gateway_routes.add(

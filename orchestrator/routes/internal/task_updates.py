@@ -1,12 +1,12 @@
 """Internal routes by which services tell of work that was handed on to them."""
 
-from orchestrator.errors import PermissionMissing, Unprocessable
+from orchestrator.errors import NotFound, PermissionMissing, Unprocessable
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 task_update_routes = Routes()
 
-_ERRORS = (PermissionMissing, Unprocessable)
+_ERRORS = (NotFound, PermissionMissing, Unprocessable)
 
 
 @task_update_routes.add(

@@ -7,6 +7,7 @@ from attrs import frozen
 
 from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
+from orchestrator.clients.transport.http_errors import InputRefused
 from orchestrator.errors import NotFound, ServiceRefused, Unprocessable
 from orchestrator.models.agents.tool import AT_ONCE_MS, TIMEOUT_MS, Tool, ToolKind, ToolRan, ToolRun
 from orchestrator.models.common.call import CallContext
@@ -115,7 +116,8 @@ def _tool(told: dict[str, Any]) -> Tool:
 
 def _refused(run: ToolRun, error: ServiceRefused) -> ServiceRefused | Unprocessable:
     """Blame the right party: what the registry says of parameters is for the client that sent them."""
-    if not any(fault.message.startswith("TOOL_VAL_") for fault in error.details):
+    told = any(fault.message.startswith("TOOL_VAL_") for fault in error.details)
+    if not told and not isinstance(error, InputRefused):
         return error
     details = [FieldFault("$.data.parameters", fault.message) for fault in error.details]
     return Unprocessable(f"The tool {run.tool_id!r} does not take these parameters.", details=details)

@@ -38,6 +38,7 @@ from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.services.gateway.callers_faults import blaming_the_caller
 from orchestrator.services.gateway.gateway_answers import embedded, embedding_of, texts_of, with_origin
 from orchestrator.services.gateway.gateway_requests import EMBED, GENERATE, SEARCH, RequestReader
 from orchestrator.services.gateway.gateway_stream import CachedPieces, GatewayStream
@@ -99,21 +100,28 @@ class Gateway:
 
         Raises:
             BudgetExhausted, RateLimited: the tenant has no budget or rate left for it.
+            InvalidBody, Unprocessable: the body lacks something, or Query refuses it.
             OrchestratorError: what `Transport.call` raises.
         """
         call = self.reader.call(ctx, UsageKind.GENERATE, body)
-        return await self._whole(ctx, call, body, GENERATE, self.clients.query.query, self.settings.generate_ttl)
+        with blaming_the_caller():
+            return await self._whole(ctx, call, body, GENERATE, self.clients.query.query, self.settings.generate_ttl)
 
     async def search(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
         """Search through Query, and return its answer; raises as `generate` does."""
         call = self.reader.call(ctx, UsageKind.SEARCH, body)
-        return await self._whole(ctx, call, body, SEARCH, self.clients.query.search, self.settings.search_ttl)
+        with blaming_the_caller():
+            return await self._whole(ctx, call, body, SEARCH, self.clients.query.search, self.settings.search_ttl)
 
     async def embed(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
         """Embed texts, and return `embeddings`, `model`, `dimensions`, `total_tokens`; raises as `generate` does.
 
         Texts that were embedded before are taken from the cache; `total_tokens` is the usage of the others.
         """
+        with blaming_the_caller():
+            return await self._embed_all(ctx, body)
+
+    async def _embed_all(self, ctx: RequestContext, body: dict[str, Any]) -> dict[str, Any]:
         texts = texts_of(body)
         call = self.reader.call(ctx, UsageKind.EMBED, body)
         if not may_share(UsageKind.EMBED, body) or self.settings.embedding_ttl <= 0:
@@ -159,8 +167,9 @@ class Gateway:
             yield GatewayStream(CachedPieces(found))
             return
         self.metrics.gateway_call(call.kind, "miss" if keeps else "bypass")
-        async with self._passing(ctx, call, self.settings.cache_answer_bytes if keeps else 0) as passing:
-            yield passing
+        with blaming_the_caller():
+            async with self._passing(ctx, call, self.settings.cache_answer_bytes if keeps else 0) as passing:
+                yield passing
         if passing.whole is not None:
             codec = AnswerCodec(lambda whole: whole, bytes, _ms(self.settings.generate_ttl))
             await self.flights.keep(ctx.tenant_id, call.kind, {digest: passing.whole}, codec, call.call_id)

@@ -17,6 +17,7 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
+from orchestrator.services.gateway.callers_faults import check_required
 from orchestrator.services.gateway.gateway_answers import embedding_of
 
 LONGEST_MODEL: Final = 128
@@ -25,6 +26,11 @@ GENERATE: Final = ServiceCall(*query.GENERATE.key, MEDIUM)
 SEARCH: Final = ServiceCall(*query.SEARCH.key, MEDIUM)
 EMBED: Final = ServiceCall(*embedding.CREATE.key, MEDIUM)
 STEPS: Final = {UsageKind.GENERATE: GENERATE, UsageKind.SEARCH: SEARCH, UsageKind.EMBED: EMBED}
+_OPERATIONS: Final = {
+    UsageKind.GENERATE: query.GENERATE,
+    UsageKind.SEARCH: query.SEARCH,
+    UsageKind.EMBED: embedding.CREATE,
+}
 _MODEL_FIELDS: Final = {UsageKind.GENERATE: "llm_model", UsageKind.SEARCH: "llm_model", UsageKind.EMBED: "model"}
 
 
@@ -47,8 +53,10 @@ class RequestReader:
         the body: the same request again is the same call, another body is another call.
 
         Raises:
-            TenantNotGranted: the body names another tenant.
+            InvalidBody: the body lacks what the service must have.
+            TenantNotGranted: it names another tenant.
         """
+        check_required(_OPERATIONS[kind], body)
         if body.get("tenant_id") not in {None, ctx.tenant_id}:
             raise TenantNotGranted("The body names another tenant than the request.")
         sent = {**{name: value for name, value in body.items() if name != "cache"}, "tenant_id": ctx.tenant_id}

@@ -8,7 +8,7 @@ from attrs import frozen
 from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.cron import cron_fault, timezone_fault
 from orchestrator.models.operations.consistency import Violation, ViolationKind
-from orchestrator.models.tasks.task import Lane
+from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.records import reading
 from orchestrator.store.scheduling.batch_records import read_batch
 from orchestrator.store.scheduling.schedules import read_schedule
@@ -24,6 +24,7 @@ _SET_ASIDE: Final = Script("consistency/set_aside")
 KEPT_SECONDS: Final = 86_400
 """How long what was set aside is kept."""
 _PART: Final = 200
+_LIVE: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING, TaskStatus.RETRYING, TaskStatus.WAITING})
 _ZSET, _HASH, _STREAM, _STRING = b"zset", b"hash", b"stream", b"string"
 _TYPES: Final = {
     "sessions": _ZSET,
@@ -64,7 +65,7 @@ class _Kind:
 
 def _check_task(tenant_id: str, task_id: str, record: Any) -> object:
     task = read_task(tenant_id, record)
-    if task.finished_at is None:
+    if task.status in _LIVE:
         claim = read_record(tenant_id, task_id.encode(), record)
         claim.message(), claim.checkpoints()
     return task
