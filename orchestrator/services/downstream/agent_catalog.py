@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 import trio
+from attrs import define
 
 from orchestrator.clients import agent_management, tool_registry
 from orchestrator.clients.registry import Clients
@@ -25,6 +26,8 @@ Key = tuple[str, str, str]
 """Tenant, id of agent or tool, version."""
 
 FRESH_SECONDS: Final = 30.0
+PAUSE_SECONDS: Final = 5.0
+"""Time for which a value is used whose service was found away, before the service is asked for it again."""
 ENTRIES: Final = 4096
 """Bound of each cache, of all tenants together; beyond it the oldest entry is dropped."""
 
@@ -36,6 +39,15 @@ TOOLS: Final = ServiceCall(*tool_registry.LIST.key, ONCE, timeout_ms=2000)
 TOOL: Final = ServiceCall(*tool_registry.GET.key, HIGH, timeout_ms=5000)
 
 
+@define
+class _Entry(Generic[T]):
+    """A cached value; moments are on trio's clock."""
+
+    value: T
+    fetched_at: float
+    fresh_until: float
+
+
 class _Cache(Generic[T]):
     """Values by tenant, name and version, each fresh for `FRESH_SECONDS`.
 
@@ -45,13 +57,13 @@ class _Cache(Generic[T]):
 
     def __init__(self, last_known_seconds: float = 0.0) -> None:
         self._last_known_seconds = last_known_seconds
-        self._kept: dict[Key, tuple[float, T]] = {}
+        self._kept: dict[Key, _Entry[T]] = {}
         self._forgotten = 0
 
     async def get(self, key: Key, fetch: Callable[[], Awaitable[T]]) -> T:
         kept = self._kept.get(key)
-        if kept is not None and trio.current_time() - kept[0] < FRESH_SECONDS:
-            return kept[1]
+        if kept is not None and trio.current_time() < kept.fresh_until:
+            return kept.value
         forgotten = self._forgotten
         try:
             value = await fetch()
@@ -59,7 +71,9 @@ class _Cache(Generic[T]):
             if not self.knows(key):
                 raise
             _log.warning("catalog.last_known", tenant_id=key[0], name=key[1])
-            return self._kept[key][1]
+            kept = self._kept[key]
+            kept.fresh_until = trio.current_time() + PAUSE_SECONDS
+            return kept.value
         # A value that was requested before an announcement may be older than the change.
         if forgotten == self._forgotten:
             self._put(key, value)
@@ -68,11 +82,12 @@ class _Cache(Generic[T]):
     def knows(self, key: Key) -> bool:
         """Tell whether there is a value to use while the service is away."""
         kept = self._kept.get(key)
-        return kept is not None and trio.current_time() - kept[0] < self._last_known_seconds
+        return kept is not None and trio.current_time() - kept.fetched_at < self._last_known_seconds
 
     def _put(self, key: Key, value: T) -> None:
         self._kept.pop(key, None)
-        self._kept[key] = (trio.current_time(), value)
+        now = trio.current_time()
+        self._kept[key] = _Entry(value, now, now + FRESH_SECONDS)
         if len(self._kept) > ENTRIES:
             del self._kept[next(iter(self._kept))]
 

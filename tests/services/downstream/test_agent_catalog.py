@@ -1,7 +1,15 @@
 """What is kept of agents and tools, and when it is asked for again."""
 
-import trio
+from types import SimpleNamespace
+from typing import Any
 
+import trio
+from trio.testing import MockClock
+
+from orchestrator.errors import ServiceUnreachable
+from orchestrator.models.common.call import CallContext
+from orchestrator.services.downstream.agent_catalog import FRESH_SECONDS, PAUSE_SECONDS, AgentCatalog
+from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from tests.services.platform import Platform, catalog_on
 from tests.support.calls import call_context
 from tests.support.scripted_server import Asked, reply
@@ -78,3 +86,36 @@ async def test_a_lookup_begun_before_an_invalidation_is_not_cached() -> None:
         platform.agent_version = 4
         await look()
     assert versions == ["3", "4"]
+
+
+async def test_a_service_that_is_away_is_asked_again_only_after_a_pause(autojump_clock: MockClock) -> None:
+    asked, away = 0, False
+
+    async def list_tools(_: CallContext, __: str | None) -> list[dict[str, Any]]:
+        nonlocal asked
+        asked += 1
+        if away:
+            raise ServiceUnreachable("Away.")
+        return [{"tool_id": "calculator"}]
+
+    clients: Any = SimpleNamespace(tool_registry=SimpleNamespace(list=list_tools))
+    catalog = AgentCatalog(clients, ServiceCoordinator())
+
+    async def look() -> int:
+        nonlocal asked
+        asked = 0
+        for _ in range(3):
+            assert await catalog.tools(call_context(), "echo") == [{"tool_id": "calculator"}]
+        return asked
+
+    assert await look() == 1
+    away = True
+    await trio.sleep(FRESH_SECONDS)
+    assert await look() == 1
+    await trio.sleep(PAUSE_SECONDS)
+    assert await look() == 1
+    away = False
+    await trio.sleep(PAUSE_SECONDS)
+    assert await look() == 1
+    await trio.sleep(PAUSE_SECONDS)
+    assert await look() == 0
