@@ -195,7 +195,7 @@ class Connection:
     async def _finish(self) -> None:
         """Close in order: everything is written, the client hears of the end, and may close too (RFC 6455, 7.1.1).
 
-        What it still sends is thrown away: bytes that nobody reads would reset the connection, and the client lose what
+        What it still sends is thrown away: unread bytes would reset the connection, and the client would lose what
         was written last.
         """
         if self._finishing:
