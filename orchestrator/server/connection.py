@@ -98,11 +98,13 @@ class Connection:
     async def _serve(self) -> None:
         async with ApplicationTasks() as tasks:
             self._protocol = HttpProtocol(self._context, self, tasks)
-            with self._reading:
-                if not self._allowed:
-                    await self._protocol.refuse(TOO_MANY_CONNECTIONS)
-                await self._read()
-            self.close()
+            try:
+                with self._reading:
+                    if not self._allowed:
+                        await self._protocol.refuse(TOO_MANY_CONNECTIONS)
+                    await self._read()
+            finally:
+                self.close()
             await self._protocol.handle(Closed())
 
     # Reading
