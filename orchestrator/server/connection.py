@@ -98,11 +98,13 @@ class Connection:
     async def _serve(self) -> None:
         async with ApplicationTasks() as tasks:
             self._protocol = HttpProtocol(self._context, self, tasks)
-            with self._reading:
-                if not self._allowed:
-                    await self._protocol.refuse(TOO_MANY_CONNECTIONS)
-                await self._read()
-            self.close()
+            try:
+                with self._reading:
+                    if not self._allowed:
+                        await self._protocol.refuse(TOO_MANY_CONNECTIONS)
+                    await self._read()
+            finally:
+                self.close()
             await self._protocol.handle(Closed())
 
     # Reading
@@ -195,7 +197,7 @@ class Connection:
     async def _finish(self) -> None:
         """Close in order: everything is written, the client hears of the end, and may close too (RFC 6455, 7.1.1).
 
-        What it still sends is thrown away: bytes that nobody reads would reset the connection, and the client lose what
+        What it still sends is thrown away: unread bytes would reset the connection, and the client would lose what
         was written last.
         """
         if self._finishing:

@@ -29,6 +29,7 @@ from orchestrator.server.request_head import (
     head_fault,
     is_handshake,
     joined,
+    size_fault,
     target_path,
 )
 from orchestrator.server.websocket_stream import WebsocketStream
@@ -142,6 +143,10 @@ class HttpProtocol(H11Protocol):
                 await trio.lowlevel.checkpoint()
             if self.connection.their_state in _ENDED:
                 return
+            fault = self._size_fault() if self.connection.their_state is h11.IDLE else None
+            if fault is not None:
+                await self.refuse(fault)
+                return
             try:
                 event = self.connection.next_event()
             except h11.RemoteProtocolError as error:
@@ -161,6 +166,9 @@ class HttpProtocol(H11Protocol):
             elif event is not h11.PAUSED or not await self._overfull():
                 await self._ask_for_body()
                 return
+
+    def _size_fault(self) -> Refusal | None:
+        return size_fault(self._head, self.config.h11_max_incomplete_size, self._context.limits.head_lines)
 
     async def _pass_on(self, event: StreamEvent) -> None:
         if self.stream is not None:
@@ -185,7 +193,7 @@ class HttpProtocol(H11Protocol):
         head = bytes(self._head[: len(self._head) - len(self.connection.trailing_data[0])])
         self._head.clear()
         opens = is_handshake(request)
-        fault = framing_fault(head) or head_fault(request, self._context.limits.head_lines)
+        fault = framing_fault(head) or head_fault(request)
         if fault is None and opens:
             fault = handshake_fault(request)
         if fault is None and not self._answers_for(request.headers):

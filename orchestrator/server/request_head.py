@@ -40,15 +40,21 @@ def framing_fault(head: bytes) -> Refusal | None:
     return None
 
 
-def head_fault(request: h11.Request, most_lines: int) -> Refusal | None:
-    """Refuse a head that h11 takes, and that no application should see.
+def size_fault(received: bytearray, most_bytes: int, most_lines: int) -> Refusal | None:
+    """Refuse a head that is too large, before it is parsed: each of its lines costs.
 
     Args:
-        request: the request.
+        received: the head, as far as it has come, and maybe what came behind it.
+        most_bytes: that it may have.
         most_lines: header lines that it may have.
     """
-    if len(request.headers) > most_lines:
-        return HEAD_TOO_LARGE
+    ends = [end for end in (received.find(b"\n\r\n"), received.find(b"\n\n")) if end >= 0]
+    end = min(ends, default=len(received))
+    return HEAD_TOO_LARGE if end > most_bytes or received.count(b"\n", 0, end) > most_lines else None
+
+
+def head_fault(request: h11.Request) -> Refusal | None:
+    """Refuse a head that h11 takes, and that no application should see."""
     if request.http_version not in {b"1.0", b"1.1"}:
         return Refusal(400, "The server speaks HTTP/1.1.")
     if request.http_version == b"1.0" and _values(request.headers, b"transfer-encoding"):

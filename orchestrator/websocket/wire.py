@@ -1,6 +1,6 @@
 """The server's end of one WebSocket, beneath what ASGI shows of it.
 
-ASGI knows one message a call, no pong, and no way out of a `send` that waits for a reader who does not read. The
+ASGI knows one message a call, no pong, and no way out of a `send` whose client does not read. The
 service's own server offers that as an extension of the ASGI scope, and this is the only module that uses it:
 
 - many frames in one write; the same bytes for every socket, since no compression is agreed on;

@@ -2,15 +2,18 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import orjson
 import pytest
 import trio
 
 from tests.end_to_end.stack import Node, Stack, open_stack
+from tests.server.stage import TEXT, frame, handshake
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +84,37 @@ async def test_another_server_may_carry_the_application(stack: Stack, tmp_path: 
     session_id = await stack.session()
     assert (await stack.say(session_id, "hello", mode="wait"))["data"]["content"] == "hello"
     assert await node.stop() == 0
+
+
+async def test_a_client_that_does_not_read_its_answer_does_not_hold_up_a_stop(stack: Stack) -> None:
+    node = await stack.start()
+    body = {"session_id": await stack.session(), "content": "漢" * 262_144, "mode": "stream"}
+    sent = orjson.dumps(body)
+    head = (
+        f"POST /api/v1/chat.message HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {stack.token()}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n"
+    )
+    host, port = node.url.removeprefix("http://").split(":")
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    await sock.connect((host, int(port)))
+    async with trio.SocketStream(sock) as stream:
+        await stream.send_all(head.encode() + sent)
+        assert (await stream.receive_some(12)) == b"HTTP/1.1 200"
+        assert await node.stop() == 0
+
+
+async def test_a_frame_behind_a_handshake_that_is_refused_ends_no_process(stack: Stack) -> None:
+    node = await stack.start()
+    host, port = node.url.removeprefix("http://").split(":")
+    for pause in (0.0, 0.0005, 0.001, 0.002, 0.003, 0.005) * 5:
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(handshake("/ws/v1/chat/x"))
+            await trio.sleep(pause)
+            await stream.send_all(frame(TEXT, b"{}"))
+            assert (await stream.receive_some(12)) == b"HTTP/1.1 401"
+    async with stack.client() as client:
+        assert (await client.get("/health/live")).status_code == 200
 
 
 async def test_without_redis_the_service_says_so_and_ends(stack: Stack) -> None:

@@ -43,7 +43,7 @@ class App:
         try:
             name = scope["path"].strip("/").replace("-", "_")
             kind = "socket" if scope["type"] == "websocket" else "http"
-            await getattr(self, f"{kind}_{name}")(scope, receive, send)
+            await getattr(self, f"{kind}_{name}", getattr(self, f"{kind}_unknown"))(scope, receive, send)
         finally:
             self.running -= 1
 
@@ -63,6 +63,10 @@ class App:
                 await answer(send, 200, scope["method"].encode() + b" " + body)
                 return
         self.disconnects.append(scope["path"])
+
+    async def http_unknown(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Refuse."""
+        await answer(send, 404, b"unknown")
 
     async def http_early(self, scope: Any, receive: Receive, send: Send) -> None:
         """Refuse without reading the body."""
@@ -136,6 +140,10 @@ class App:
     async def socket_refuse_plainly(self, scope: Any, receive: Receive, send: Send) -> None:
         """Refuse by a close before the upgrade."""
         await self.decide.wait()
+        await send({"type": "websocket.close"})
+
+    async def socket_unknown(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Refuse."""
         await send({"type": "websocket.close"})
 
     async def socket_close(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -374,7 +382,10 @@ def close_frame(code: int | None = 1000, reason: bytes = b"", **options: Any) ->
 
 @asynccontextmanager
 async def open_stage(
-    limits: server.Limits | None = None, count_by: CountBy = str, config: Mapping[str, Any] | None = None
+    limits: server.Limits | None = None,
+    count_by: CountBy = str,
+    config: Mapping[str, Any] | None = None,
+    patience: float = 60,
 ) -> AsyncIterator[Stage]:
     """Serve the application on loopback; `config` is set on Hypercorn's configuration."""
     chosen = server.ServerConfig()
@@ -408,7 +419,7 @@ async def open_stage(
                 await trio.lowlevel.checkpoint()
             stage = Stage(app, url, int(url.rpartition(":")[2]), stop, ended, made[0], scopes[0])
             try:
-                with trio.fail_after(60):
+                with trio.fail_after(patience):
                     yield stage
             finally:
                 for opened in stage.opened:

@@ -48,7 +48,7 @@ async def test_requests_and_sockets_are_served_in_http_1_1(secured: Stage, tmp_p
     await secured.until_idle()
 
 
-async def test_who_speaks_no_tls_or_nothing_is_closed(secured: Stage) -> None:
+async def test_a_client_that_speaks_no_tls_or_nothing_is_closed(secured: Stage) -> None:
     for sent in (request("/echo"), b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"):
         async with await secured.open(sent) as client:
             await client.rest()

@@ -94,7 +94,7 @@ def control() -> Iterator[Case]:
     pings = b"".join(frame(PING, payload) for payload in ten)
     yield Case("ten pings", pings, tuple((PONG, payload) for payload in ten))
     yield Case("ten pings byte by byte", pings, tuple((PONG, payload) for payload in ten), bytewise=True)
-    yield Case("a pong that nobody asked for", frame(PONG, b"here") + frame(PING), ((PONG, b""),))
+    yield Case("an unsolicited pong", frame(PONG, b"here") + frame(PING), ((PONG, b""),))
     for name, opcode in (("ping", PING), ("pong", PONG), ("close", CLOSE)):
         yield refused(f"a {name} of 126 bytes", frame(opcode, b"\x03\xe8" + b"x" * 124))
         yield refused(f"a fragmented {name}", frame(opcode, fin=False) + frame(CONTINUATION))

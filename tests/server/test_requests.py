@@ -204,7 +204,7 @@ async def test_a_body_is_asked_for_where_the_client_waits(stage: Stage) -> None:
         await client.send(b"body")
         assert await client.answer() == (200, b"POST body")
         await client.send(head + b"body")
-        assert await client.answer() == (200, b"POST body"), "whoever does not wait needs no word"
+        assert await client.answer() == (200, b"POST body"), "a client that does not wait needs no word"
 
 
 async def test_a_body_that_is_refused_is_not_waited_for(stage: Stage) -> None:
