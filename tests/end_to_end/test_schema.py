@@ -111,7 +111,7 @@ async def test_every_answer_is_one_that_the_document_knows_and_none_is_a_fault_o
         ]
         with trio.fail_after(SECONDS):
             ended = await trio.run_process(
-                command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path
+                command, check=False, capture_stdout=True, stderr=subprocess.STDOUT, cwd=tmp_path
             )
         assert ended.returncode == 0, ended.stdout.decode(errors="replace")
         async with stack.client() as client:

@@ -16,6 +16,7 @@ from wsproto.utilities import LocalProtocolError
 
 from orchestrator import server, websocket
 from orchestrator.config.settings import AgentOrchestratorSettings, JwtSettings
+from orchestrator.errors import NotFound
 from orchestrator.middleware.install import install
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import RequestContext
@@ -179,6 +180,19 @@ class Client:
                 return int(closed.reason.code) if closed.reason is not None else 1006
 
 
+class UnknownWorkflows:
+    """Knows no workflow."""
+
+    async def asking(self, ctx: RequestContext, session_id: str, node_id: str) -> str | None:
+        return None
+
+    async def input(self, ctx: RequestContext, task_id: str, *_: object, **__: object) -> None:
+        raise NotFound(f"There is no workflow {task_id}.")
+
+    async def cancel(self, ctx: RequestContext, task_id: str, **_: object) -> None:
+        raise NotFound(f"There is no workflow {task_id}.")
+
+
 @asynccontextmanager
 async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings: Any) -> AsyncIterator[Stage]:
     """Serve sockets on loopback."""
@@ -207,6 +221,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
             batch_log=BatchLog(redis, keys),
             task_log=TaskLog(redis, keys),
             notification_log=NotificationLog(redis, keys),
+            workflows=UnknownWorkflows(),
             sessions=sessions,
             tickets=tickets,
             batches=batches,

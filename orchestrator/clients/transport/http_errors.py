@@ -30,7 +30,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class InputRefused(ServiceRefused):
-    """A service refused what it was sent: the fault of whoever wrote that."""
+    """A service refused what it was sent: the fault of the caller that wrote it."""
 
 
 def check_status(call: CallContext, operation: Operation, status: int, headers: Headers, raw: bytes) -> None:

@@ -170,20 +170,19 @@ class _Writer:
         data = self.schemas.of(route.body, closed=True)
         domain, _, action = route.name.partition(".")
         kind = {"domain": {"const": domain}, "action": {"const": action}}
-        words = {"type": "string"}
         envelope = {
             "type": "object",
             "required": ["data"],
             "additionalProperties": False,
             "properties": {
                 "data": data,
-                "type": {"type": "object", "required": list(kind), "properties": kind},
-                "message_id": self.schemas.of(Id),
-                "correlation_id": self.schemas.of(Id),
-                "tenant_id": self.schemas.of(Id),
-                "created_at": self.schemas.of(Timestamp),
+                "type": _or_null({"type": "object", "required": list(kind), "properties": kind}),
+                "message_id": _or_null(self.schemas.of(Id)),
+                "correlation_id": _or_null(self.schemas.of(Id)),
+                "tenant_id": _or_null(self.schemas.of(Id)),
+                "created_at": _or_null(self.schemas.of(Timestamp)),
                 "schema_version": {"type": "string", "pattern": _VERSION_PATTERN},
-                "source_service": words,
+                "source_service": _or_null({"type": "string"}),
             },
         }
         # Where every field may be left out, so may the body.
@@ -303,6 +302,10 @@ class _Writer:
 
 def _header_refs(names: Iterable[str]) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 import trio
 from attrs import evolve
 
+from orchestrator.clients.transport.http_errors import InputRefused
 from orchestrator.clients.transport.http_pieces import MAX_ANSWER_BYTES
 from orchestrator.clients.transport.http_transport import HttpTransport
 from orchestrator.clients.transport.responses import MAX_LINE_BYTES, Lines
@@ -245,12 +246,12 @@ async def test_an_answer_that_is_just_not_too_large_is_read() -> None:
 @pytest.mark.parametrize(
     ("status", "key", "kind", "retryable"),
     [
-        (400, None, ServiceRefused, False),
+        (400, None, InputRefused, False),
         (401, None, ServiceRefused, False),
         (403, None, ServiceRefused, False),
         (404, None, NotFound, False),
         (409, None, ServiceRefused, False),
-        (422, None, ServiceRefused, False),
+        (422, None, InputRefused, False),
         (429, None, ServiceFault, True),
         (500, None, ServiceFailed, False),
         (500, "key", BadGateway, True),

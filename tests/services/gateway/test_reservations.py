@@ -16,7 +16,7 @@ from orchestrator.errors import (
     InvalidAnswer,
     OrchestratorError,
     RateLimited,
-    ServiceRefused,
+    Unprocessable,
 )
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.gateway.usage import UsageGroup, UsageKind
@@ -172,7 +172,7 @@ async def test_a_tier_limits_who_has_no_limits_of_its_own(redis_url: str) -> Non
 async def test_a_call_that_is_refused_for_good_spends_nothing(redis_url: str) -> None:
     handler, seen = answering({"error": {"code": "QRY_1", "message": "No."}}, status=422)
     async with rig(redis_url, handler) as up:
-        with pytest.raises(ServiceRefused):
+        with pytest.raises(Unprocessable):
             await up.gateway.generate(CTX, QUESTION)
         assert await up.reservations() == 0
         assert (await up.budget())["reserved"] == 0

@@ -12,6 +12,7 @@ import trio.lowlevel
 from attrs import frozen
 
 from orchestrator.clients.transport import queue_transport
+from orchestrator.clients.transport.http_errors import InputRefused
 from orchestrator.clients.transport.queue_transport import QueueTransport
 from orchestrator.clients.transport.responses import Lines, Pieces
 from orchestrator.config.settings import ServiceSettings
@@ -23,7 +24,6 @@ from orchestrator.errors import (
     OrchestratorError,
     ServiceFailed,
     ServiceFault,
-    ServiceRefused,
     StoreUnavailable,
 )
 from orchestrator.models.downstream.operation import Operation
@@ -180,7 +180,7 @@ async def test_work_accepted_for_later_is_marked(redis_url: str) -> None:
     ("status", "kind"),
     [
         (404, NotFound),
-        (422, ServiceRefused),
+        (422, InputRefused),
         (429, ServiceFault),
         (500, ServiceFailed),
         (503, BadGateway),
