@@ -147,19 +147,21 @@ class ServiceCoordinator:
         }
 
     def _changed(self, guard: ServiceGuard) -> None:
-        state, seconds = guard.breaker.state, guard.breaker.seconds_left(trio.current_time())
+        state = guard.breaker.state
+        # It has changed just now: its whole time is left, whatever has passed since on the clock.
+        seconds = guard.breaker.policy.open_seconds if state is BreakerState.OPEN else 0.0
         self._metrics.breaker(guard.service, state)
-        _log.warning(f"breaker.{state}", downstream=guard.service, seconds=round(seconds, 3))
+        _log.warning(f"breaker.{state}", downstream=guard.service, seconds=seconds)
         if self._notify is not None:
             self._notify(guard.service, state, seconds)
 
     def _callee_changed(self, guard: ServiceGuard, callee: Callee, breaker: Breaker) -> None:
-        seconds = breaker.seconds_left(trio.current_time())
+        seconds = breaker.policy.open_seconds if breaker.state is BreakerState.OPEN else 0.0
         self._metrics.callee_breaker(guard.service, breaker.state)
         _log.warning(
             f"callee_breaker.{breaker.state}",
             downstream=guard.service,
             tenant_id=callee[0],
             callee=callee[1],
-            seconds=round(seconds, 3),
+            seconds=seconds,
         )
