@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from orchestrator.sandbox.redis.data_lock import open_lock
 from orchestrator.sandbox.redis.redis_binary import find_redis_binary
 from orchestrator.sandbox.redis.redis_launch import RedisLaunch, clean_up, popen_options, prepare_launch
+from tests.support.browser import MARKER, missing_for_browser
 
 START_TIMEOUT = 20.0
 LONG_TESTS = "tests/end_to_end/"
@@ -33,9 +34,22 @@ structlog.configure(
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take longest, so that no worker is left alone with one at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the machine has no browser for.
+
+    Begin with the tests that take longest, so that no worker is left alone with one at the end.
+    """
+    if missing_for_browser() is not None:
+        left_out = [item for item in items if item.get_closest_marker(MARKER)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker(MARKER)]
     items.sort(key=lambda item: not item.nodeid.startswith(LONG_TESTS))
+
+
+def pytest_report_header() -> str | None:
+    """Say that tests are left out."""
+    missing = missing_for_browser()
+    return None if missing is None else f"tests in a browser are left out: {missing}"
 
 
 @pytest.fixture(scope="session")
