@@ -41,7 +41,6 @@ def main(
                 internal_api_key=key,
                 data_dir=data_dir,
                 docs=docs,
-                prepare=True,
                 redis_url=os.environ.get("SANDBOX_REDIS_URL"),
             ) as sandbox,
             trio.open_nursery() as nursery,

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from orchestrator.clients.registry import SERVICES
 from orchestrator.sandbox.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
-from orchestrator.sandbox.retrieval.library import Library
+from orchestrator.sandbox.retrieval.index import open_index
 from orchestrator.sandbox.serving.control import Calls, Control
 from orchestrator.sandbox.serving.faults import Faults, InjectedFault, InjectedFaultKind, cut, parse_fault, strike
 from orchestrator.sandbox.serving.gateway import GatewayClient
@@ -129,7 +129,6 @@ async def run_sandbox(
     internal_api_key: str | None = None,
     data_dir: Path | None = None,
     docs: Path | None = None,
-    prepare: bool = False,
     redis_url: str | None = None,
 ) -> AsyncIterator[Sandbox]:
     """Run a stand-in of every service inside the block.
@@ -141,7 +140,6 @@ async def run_sandbox(
         internal_api_key: presented there as `X-API-Key`.
         data_dir: conversations are stored there; None: in memory.
         docs: the collection `docs`; default: the project's own documentation.
-        prepare: whether to index the documents at the start, not at the first question; it takes a second of a thread.
         redis_url: the services read their queues there too; None: they have no queues.
 
     Raises:
@@ -149,7 +147,7 @@ async def run_sandbox(
         StoreUnavailable: there is no Redis there.
     """
     known = load_fixtures(fixtures)
-    library = Library(docs or data_folder("docs"), known.folder / "documents")
+    index = open_index(docs or data_folder("docs"), known.folder / "documents")
     listener = await listen(port)
     faults, calls, spent = Faults(), Calls(), Spent()
     async with httpx.AsyncClient(verify=_trusted()) as client, AsyncExitStack() as stack:
@@ -158,11 +156,9 @@ async def run_sandbox(
             redis = await stack.enter_async_context(open_redis(redis_url, name="nooble-sandbox"))
         gateway, model = GatewayClient(client, orchestrator_url, internal_api_key), model_from_environment(client)
         async with trio.open_nursery() as nursery:
-            resources = SandboxResources(known, library, model, gateway, nursery, stack, data_dir, spent)
+            resources = SandboxResources(known, index, model, gateway, nursery, stack, data_dir, spent)
             services = {name: _stand_in(name, resources) for name in SERVICES}
             control = Control(faults, calls, gateway, frozenset(services), spent)
-            if prepare:
-                nursery.start_soon(library.prepare)
             platform = Platform(services, control, faults, calls)
             nursery.start_soon(listener.serve, platform.handle)
             if redis is not None:

@@ -84,7 +84,7 @@ async def measure(rounds: int, requests: int, hits: int) -> dict[str, list[float
     """Measure all, in turn."""
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        async with run_redis(Path(folder)) as store, run_sandbox(prepare=True) as sandbox:
+        async with run_redis(Path(folder)) as store, run_sandbox() as sandbox:
             url = sandbox.urls["embedding"]
             async with (
                 gateway_at(store.url, url, timeout=30) as up,

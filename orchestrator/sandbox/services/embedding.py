@@ -3,8 +3,7 @@
 from typing import Final
 
 from orchestrator.clients.embedding import CREATE
-from orchestrator.sandbox.retrieval.index import DIMENSIONS, MODEL
-from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
+from orchestrator.sandbox.retrieval.index import DIMENSIONS, MODEL, PassageIndex
 from orchestrator.sandbox.serving.http_server import SandboxReply, json_reply
 from orchestrator.sandbox.serving.resources import SandboxResources
 from orchestrator.sandbox.serving.routing import SandboxCall, SandboxRefusal, SandboxRoute, StandIn
@@ -17,8 +16,8 @@ MAX_TEXTS: Final = 256
 class EmbeddingService:
     """The Embedding service."""
 
-    def __init__(self, library: Library, spent: Spent) -> None:
-        self._library = library
+    def __init__(self, index: PassageIndex, spent: Spent) -> None:
+        self._index = index
         self._spent = spent
 
     async def create(self, call: SandboxCall) -> SandboxReply:
@@ -31,12 +30,8 @@ class EmbeddingService:
         model = call.get("model", str, MODEL)
         if model != MODEL:
             raise SandboxRefusal(422, "EMB_VAL_002", f"There is no model {model}; there is {MODEL}.")
-        try:
-            index = await self._library.index()
-        except NoRetrieval as error:
-            raise SandboxRefusal(503, "EMB_SYS_001", str(error)) from error
         total = sum(map(count_tokens, texts))
-        embeddings = index.embed(texts)
+        embeddings = self._index.embed(texts)
         # No checkpoint from here on: what is counted is also answered, and stored under its idempotency key.
         self._spent.count(call.tenant_id, "embedding", total)
         return json_reply(
@@ -53,7 +48,7 @@ class EmbeddingService:
 
 def stand_in(resources: SandboxResources) -> StandIn:
     """Make the stand-in."""
-    service = EmbeddingService(resources.library, resources.spent)
+    service = EmbeddingService(resources.index, resources.spent)
     return StandIn(
         "EMB",
         (SandboxRoute(CREATE, service.create, creates=True),),

@@ -9,8 +9,7 @@ from attrs import frozen
 
 from orchestrator.clients.query import GENERATE, SEARCH
 from orchestrator.sandbox.retrieval.extraction import extract, sources
-from orchestrator.sandbox.retrieval.index import DIMENSIONS, Hit
-from orchestrator.sandbox.retrieval.library import Library, NoRetrieval
+from orchestrator.sandbox.retrieval.index import DIMENSIONS, Hit, PassageIndex
 from orchestrator.sandbox.serving.http_server import SandboxAnswer, SandboxReply, Stream, Writer, json_reply
 from orchestrator.sandbox.serving.model_server import ModelFailed, ModelServer
 from orchestrator.sandbox.serving.resources import SandboxResources
@@ -27,14 +26,14 @@ OnText = Callable[[str], Awaitable[None]]
 class QueryService:
     """The Query service."""
 
-    library: Library
+    index: PassageIndex
     model: ModelServer
     spent: Spent
 
     async def search(self, call: SandboxCall) -> SandboxReply:
         """Return the passages nearest to a question."""
         question = call.get("query", str)
-        hits = await self._find(call, question, call.get("collection_id", str))
+        hits = self._find(call, question, call.get("collection_id", str))
         results = [
             {
                 "content": hit.passage.content,
@@ -58,7 +57,7 @@ class QueryService:
             raise SandboxRefusal(
                 422, "QRY_LLM_001", "No language model is configured, and no collection to extract from."
             )
-        hits = [] if collection_id is None else await self._find(call, question, collection_id)
+        hits = [] if collection_id is None else self._find(call, question, collection_id)
         if call.get("stream", bool, False):
 
             async def run(writer: Writer) -> bool:
@@ -112,7 +111,7 @@ class QueryService:
         self.spent.count(call.tenant_id, "query", prompt, completion)
         return {"model": model, "token_usage": {**usage, "total_tokens": prompt + completion}}
 
-    async def _find(self, call: SandboxCall, question: str, collection_id: str) -> list[Hit]:
+    def _find(self, call: SandboxCall, question: str, collection_id: str) -> list[Hit]:
         limit = call.get("similarity_top_k", int, 4)
         if not 1 <= limit <= 50:
             raise SandboxRefusal(400, "QRY_VAL_001", "similarity_top_k must be a number from 1 to 50.")
@@ -121,13 +120,9 @@ class QueryService:
             len(embedding) != DIMENSIONS or not all(isinstance(value, int | float) for value in embedding)
         ):
             raise SandboxRefusal(422, "QRY_VAL_002", f"query_embedding must hold {DIMENSIONS} numbers.")
-        try:
-            index = await self.library.index()
-        except NoRetrieval as error:
-            raise SandboxRefusal(503, "QRY_SYS_001", str(error)) from error
-        if collection_id not in index.collections(call.tenant_id):
+        if collection_id not in self.index.collections(call.tenant_id):
             raise call.missing("collection")
-        return index.search(call.tenant_id, collection_id, question, embedding, limit)
+        return self.index.search(call.tenant_id, collection_id, question, embedding, limit)
 
 
 async def _ignore(_: str) -> None:
@@ -157,7 +152,7 @@ def _chunk(**fields: Any) -> bytes:
 
 def stand_in(resources: SandboxResources) -> StandIn:
     """Make the stand-in."""
-    service = QueryService(resources.library, resources.model, resources.spent)
+    service = QueryService(resources.index, resources.model, resources.spent)
     return StandIn(
         "QRY",
         (

@@ -7,7 +7,7 @@ import trio
 from attrs import field, frozen
 
 from orchestrator.sandbox.data_files import Fixtures
-from orchestrator.sandbox.retrieval.library import Library
+from orchestrator.sandbox.retrieval.index import PassageIndex
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.model_server import ModelServer
 from orchestrator.sandbox.serving.usage import Spent
@@ -18,7 +18,7 @@ class SandboxResources:
     """Resources of one sandbox, shared by its stand-ins."""
 
     fixtures: Fixtures
-    library: Library
+    index: PassageIndex
     model: ModelServer
     gateway: GatewayClient
     """Client of the orchestrator's internal API."""
