@@ -96,7 +96,8 @@ def _tenants(tenants: Sequence[Mapping[str, Any]]) -> Table:
     for one in tenants:
         depth = one["depth"]
         figures = (depth["high"], depth["normal"], depth["low"], one["in_hand"], one["delayed"], one["dead_letters"])
-        cells = (one["tenant_id"][:20], one["state"], *map(str, figures), age(one["oldest_waiting"]))
+        state = "damaged" if one.get("damage") else one["state"]
+        cells = (one["tenant_id"][:20], state, *map(str, figures), age(one["oldest_waiting"]))
         table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 

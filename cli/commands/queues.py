@@ -20,6 +20,7 @@ _COLUMNS = (
     Column("OLDEST", "oldest_waiting", age=True),
     Column("/MIN", "accepted_per_minute"),
     Column("VTIME", "virtual_time"),
+    Column("DAMAGE", "damage", style="red", sparse=True),
 )
 
 

@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     Column("ASIDE", "parked"),
     Column("DLQ", "dead_letters"),
     Column("OLDEST", "oldest_waiting", age=True),
+    Column("DAMAGE", "damage", style="red", sparse=True),
 )
 SETTINGS: Final[dict[str, str]] = {each.name: get_args(each.type)[1].description for each in fields(TenantSettings)}
 """What `configure` sets, by name, and what each does."""

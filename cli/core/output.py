@@ -40,6 +40,8 @@ class Column:
     """Whether the field is a timestamp, shown to the minute in UTC."""
     whole: bool = False
     """Whether values are never wrapped, such as ids, which users copy."""
+    sparse: bool = False
+    """Whether the column is left out where no record has a value for it."""
 
 
 def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], nothing: str = "") -> None:
@@ -125,10 +127,11 @@ def plain_table(*, pad_edge: bool = True) -> Table:
 
 def _table(records: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
     table = plain_table()
-    for column in columns:
+    shown = [one for one in columns if not one.sparse or any(_cell(record, one) for record in records)]
+    for column in shown:
         table.add_column(column.title, style=column.style, no_wrap=column.whole, overflow="fold")
     for record in records:
-        table.add_row(*(Text(_cell(record, column)) for column in columns))
+        table.add_row(*(Text(_cell(record, column)) for column in shown))
     return table
 
 

@@ -43,12 +43,15 @@ def sum_up(
         waits=_worst(load.waits for load in live),
         tenants_ready=ready,
         tenants_seen=len(queues),
-        tenants=sorted(queues, key=lambda queue: (-queue.queued - queue.in_hand - queue.delayed, queue.tenant_id))[
-            :top
-        ],
+        tenants=sorted(queues, key=_place)[:top],
         breakers=dict(Counter(service for load in live for service in sorted(load.breakers))),
         notices=list(notices),
     )
+
+
+def _place(queue: Queue) -> tuple[bool, int, str]:
+    """Sort tenants by their work; those that are damaged come first, for their work can't be told."""
+    return queue.damage is None, -queue.queued - queue.in_hand - queue.delayed, queue.tenant_id
 
 
 def _worst(waits: Iterable[Waits]) -> Waits:

@@ -44,6 +44,7 @@ REMEDIES: Final[Mapping[ViolationKind, str]] = {
     _K.SESSION_DAMAGED: "give the session and its waiting turns up, and keep what is left for a day",
     _K.BATCH_DAMAGED: "give the batch up, and keep what is left for a day",
     _K.SCHEDULE_DAMAGED: "give the schedule up, and keep what is left for a day",
+    _K.CONFIG_DAMAGED: "remove the field, so that its default applies",
     _K.KEY_DAMAGED: "put what is in its place aside, and keep it for a day",
 }
 """What can be mended without losing anything, and how. The other faults are for a person to look at."""

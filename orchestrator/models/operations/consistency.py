@@ -143,6 +143,7 @@ class ViolationKind(StrEnum):
     BATCH_DAMAGED = "batch_damaged"
     SCHEDULE_DAMAGED = "schedule_damaged"
     KEY_DAMAGED = "key_damaged"
+    CONFIG_DAMAGED = "config_damaged"
     UNREADABLE = "unreadable"
 
 

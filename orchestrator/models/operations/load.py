@@ -70,7 +70,9 @@ class Load:
     waits: Waits
     tenants_ready: Annotated[int, Meta(description="Tenants whose turn is to come.")]
     tenants_seen: Annotated[int, Meta(description="Tenants that were looked at, at most 500 with work.")]
-    tenants: Annotated[list[Queue], Meta(description="Those with most work, the most first.")]
+    tenants: Annotated[
+        list[Queue], Meta(description="Those that are damaged, then those with most work, the most first.")
+    ]
     breakers: Annotated[
         dict[str, int], Meta(description="Services that are left alone or probed, with the number of processes.")
     ] = field(factory=dict)

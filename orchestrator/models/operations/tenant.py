@@ -54,6 +54,9 @@ _DeadLetters = Annotated[int, Meta(ge=0, description="Tasks that could not be do
 _Oldest = Annotated[
     Timestamp | None, Meta(description="When the task was taken in that waits at the head of a lane for longest.")
 ]
+_Damage = Annotated[
+    str | None, Meta(description="What of it can't be read, which is shown as its default here. Null: nothing.")
+]
 _Behind = Annotated[int, Meta(ge=0, description="Of those that wait: behind another task of the same user.")]
 
 
@@ -94,6 +97,7 @@ class Tenant:
     quotas: Annotated[
         dict[str, Quota], Meta(description="How much of its quotas it uses, by the name of the limit.")
     ] = field(factory=dict)
+    damage: _Damage = None
 
 
 @frozen
@@ -116,6 +120,7 @@ class Queue:
         float | None,
         Meta(description="Where it stands among the tenants: the smallest is next. Null: it waits for nothing."),
     ] = None
+    damage: _Damage = None
 
 
 def _configured(section: type) -> dict[str, tuple[Any, Any]]:

@@ -6,7 +6,6 @@ from typing import Any, Final, TypeVar
 import trio
 from attrs import define, field
 
-from orchestrator.codec import decode
 from orchestrator.errors import StoreUnavailable
 from orchestrator.models.common.timestamps import from_timestamp, now_ms
 from orchestrator.models.events.events import ChatStream, StreamContent
@@ -117,7 +116,6 @@ class TurnAttempt(TaskAttempt):
 
     async def recent(self) -> list[HistoryMessage]:
         """Return the kept window of the conversation, oldest first."""
-        raw = await self.services.tasks.history(
+        return await self.services.tasks.history(
             self.message.tenant_id, self.session.session_id, self.services.settings.history_length
         )
-        return [decode(one, HistoryMessage) for one in raw]

@@ -73,7 +73,7 @@ class Transcripts:
 
     async def recent(self, tenant_id: str, session_id: str, limit: int) -> list[HistoryMessage]:
         """Return the last messages that are kept here, oldest first; behind them the questions of open turns."""
-        kept = [decode(raw, HistoryMessage) for raw in await self.tasks.history(tenant_id, session_id, limit)]
+        kept = await self.tasks.history(tenant_id, session_id, limit)
         open_turns = await self.tasks.open_turns(tenant_id, session_id, MOST_QUESTIONS)
         return _with_questions(kept, open_turns)[-limit:]
 
@@ -83,9 +83,9 @@ class Transcripts:
         The tools that the client is to run are left to the reader of the event log.
         """
         limit = self.settings.history_length
-        raw = await self.tasks.history(session.tenant_id, session.session_id, limit)
+        kept = await self.tasks.history(session.tenant_id, session.session_id, limit)
         open_turns = await self.tasks.open_turns(session.tenant_id, session.session_id, MOST_QUESTIONS)
-        said = _with_questions([decode(one, HistoryMessage) for one in raw], open_turns)[-limit:]
+        said = _with_questions(kept, open_turns)[-limit:]
         messages = [unstructure(message) for message in _within(said, SNAPSHOT_BYTES)]
         return Snapshot(messages, session.active_task_id, open_turns.text[-SNAPSHOT_BYTES:]), open_turns.waits
 

@@ -82,7 +82,7 @@ class ConsistencyChecker:
             return Report(tenant_id, faults=wrong)
         dead, seen = await self.store.dead(tenant_id), set[str]()
         places: Counter[Place] = Counter()
-        faults: list[Violation] = []
+        faults = await self.store.wrong_config(tenant_id)
         sessions = 0
 
         async def look_at(task_ids: Iterable[str]) -> None:

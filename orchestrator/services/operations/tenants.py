@@ -8,7 +8,7 @@ from attrs import asdict, evolve, frozen
 
 from orchestrator.config.tenant_limits import SpendingLimits, limits_of
 from orchestrator.domain.webhook_signatures import new_secret
-from orchestrator.errors import NotFound, TransitionRefused, Unprocessable
+from orchestrator.errors import NotFound, TenantDamaged, TransitionRefused, Unprocessable
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
@@ -151,10 +151,14 @@ class TenantService:
 
     async def _current(self, tenant_id: str) -> Tenant:
         """Return a tenant; one that drains is taken on first, as far as it goes at the moment."""
-        tenant = (await self.store.read(tenant_id)).tenant
-        if tenant.state is TenantState.DRAINING and await self._advance(tenant_id) is not tenant.state:
-            tenant = (await self.store.read(tenant_id)).tenant
-        return evolve(tenant, quotas=await self.quotas.read(tenant_id))
+        tenant = await self.store.show(tenant_id)
+        try:
+            if tenant.state is TenantState.DRAINING and await self._advance(tenant_id) is not tenant.state:
+                tenant = await self.store.show(tenant_id)
+            return evolve(tenant, quotas=await self.quotas.read(tenant_id))
+        except TenantDamaged as damage:
+            # An operator has to see it among the others to mend it.
+            return evolve(tenant, damage=tenant.damage or damage.reason)
 
     async def _advance(self, tenant_id: str) -> TenantState:
         return await self.store.advance(tenant_id, self.kinds.passed_over_by_drains)

@@ -14,6 +14,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.events.notification import Notification
 from orchestrator.store.events.events import EventLog
+from orchestrator.store.records import readable, reading
 from orchestrator.store.redis.announcements import Announcements, follow_channel
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending
@@ -143,7 +144,8 @@ class NotificationStore(TenantStore):
         reader = self.keys.user_notifications(tenant_id, user_id)
         commands = [("HMGET", f"{reader}:{part}", *ids) for part in ("bodies", "acks")]
         bodies, acks = await self.redis.gather(commands)
-        return {name: _read(body, ack) for name, body, ack in zip(ids, bodies, acks, strict=True) if body}
+        rows = [(name, body, ack) for name, body, ack in zip(ids, bodies, acks, strict=True) if body]
+        return dict(readable(_read_row, rows))
 
 
 class NotificationLog(EventLog):
@@ -164,6 +166,12 @@ def _read(body: bytes, acknowledged: bytes | None) -> Notification:
     return (
         notification if acknowledged is None else evolve(notification, acknowledged_at=to_timestamp(int(acknowledged)))
     )
+
+
+def _read_row(row: tuple[str, bytes, bytes | None]) -> tuple[str, Notification]:
+    name, body, acknowledged = row
+    with reading("notification", name):
+        return name, _read(body, acknowledged)
 
 
 def _read_notified(payload: bytes) -> Notified:

@@ -7,12 +7,14 @@ written by the script that ends them (`store.gateway_calls`).
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
+from functools import partial
 from typing import Final
 
 from orchestrator.errors import InvalidParameter
 from orchestrator.models.gateway.usage import Payer, UsageGroup, UsageItem, UsageKind, UsageReport, UsageTotals
+from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -69,29 +71,34 @@ class UsageLedger(TenantStore):
         days = [first + timedelta(days=offset) for offset in range(span)]
         part = f":{group_by}s" if by_user else ""
         replies = await self.redis.gather(
-            [("HGETALL", self.keys.usage(tenant_id, f"{day:%Y%m%d}") + part) for day in days]
+            [("HGETALL", self.keys.usage(tenant_id, f"{day:%Y%m%d}") + part) for day in days], raise_on_error=False
         )
         groups: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         totals: defaultdict[str, int] = defaultdict(int)
-        for day, reply in zip(days, replies, strict=True):
-            for counter, group, amount in _entries(reply, day, group_by):
-                if only is not None and group != only:
-                    continue
+        rows = [
+            (day, entry)
+            for day, reply in zip(days, replies, strict=True)
+            for fields in readable(dict[bytes, bytes], [reply])
+            for entry in fields.items()
+        ]
+        for counter, group, amount in readable(partial(_entry, group_by), rows):
+            if only is None or group == only:
                 groups[group][counter] += amount
                 totals[counter] += amount
         items = [UsageItem(key, *_figures(groups[key])) for key in sorted(groups)]
         return UsageReport(items, UsageTotals(*_figures(totals)))
 
 
-def _entries(reply: dict[bytes, bytes], day: date, group_by: UsageGroup) -> Iterator[tuple[str, str, int]]:
-    for field, amount in reply.items():
+def _entry(group_by: UsageGroup, row: tuple[date, tuple[bytes, bytes]]) -> tuple[str, str, int]:
+    day, (field, amount) = row
+    with reading("usage", day.isoformat()):
         counter, rest = field.decode().split("|", 1)
         if group_by in {UsageGroup.USER, UsageGroup.SESSION}:
             group = rest
         else:
             _, agent_id, model = rest.split("|", 2)
             group = {UsageGroup.MODEL: model, UsageGroup.AGENT: agent_id, UsageGroup.DAY: day.isoformat()}[group_by]
-        yield counter, group, int(amount)
+        return counter, group, int(amount)
 
 
 def _figures(counters: Mapping[str, int]) -> tuple[int, int, int, int, int, int, float]:

@@ -136,7 +136,7 @@ class ConsistencyStore(DamageChecks):
             state_body: `session.state_update` for a session that becomes ACTIVE.
             pause_after_ms: idle time until a session is paused.
         """
-        if fault.kind in KINDS or fault.kind is _K.KEY_DAMAGED:
+        if fault.kind in KINDS or fault.kind in {_K.KEY_DAMAGED, _K.CONFIG_DAMAGED}:
             return await self.set_aside(tenant_id, fault)
         if fault.kind in _TASK_MENDS:
             return bool(await self.run(_MEND_TASK, tenant_id, fault.subject, _TASK_MENDS[fault.kind]))

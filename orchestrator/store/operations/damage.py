@@ -9,6 +9,7 @@ from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.cron import cron_fault, timezone_fault
 from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.store.operations.tenant_config import read_config
 from orchestrator.store.records import reading
 from orchestrator.store.scheduling.batch_records import read_batch
 from orchestrator.store.scheduling.schedules import read_schedule
@@ -121,6 +122,16 @@ class DamageChecks(TenantStore):
                 found.append(Violation(ViolationKind.KEY_DAMAGED, key, says))
         return found
 
+    async def wrong_config(self, tenant_id: str) -> list[Violation]:
+        """Return the fields of a tenant's configuration that can't be read; their defaults apply."""
+        config = read_config(await self.redis.hgetall(self.keys.tenant_config(tenant_id)))
+        weight = await self.redis.hget(self.keys.weights, tenant_id)
+        faults = [*config.faults, *read_config({b"weight": weight} if weight is not None else {}).faults]
+        return [
+            Violation(ViolationKind.CONFIG_DAMAGED, name, f"in the configuration {says}")
+            for name, says in {fault.name: fault.says for fault in faults}.items()
+        ]
+
     async def unreadable(self, tenant_id: str, kind: ViolationKind, ids: Sequence[str]) -> list[Violation]:
         """Return which of some records can't be read, and why; those that are gone are passed over."""
         of = KINDS[kind]
@@ -176,5 +187,10 @@ class DamageChecks(TenantStore):
             aside = self.keys.damaged(tenant_id, violation.subject)
             await self.redis.execute_command("RENAME", violation.subject, aside)
             return bool(await self.redis.expire(aside, KEPT_SECONDS))
+        if violation.kind is ViolationKind.CONFIG_DAMAGED:
+            dropped = await self.redis.hdel(self.keys.tenant_config(tenant_id), violation.subject)
+            if violation.subject == "weight":
+                dropped += await self.redis.hdel(self.keys.weights, tenant_id)
+            return bool(dropped)
         noun = KINDS[violation.kind].key
         return bool(await self.run(_SET_ASIDE, tenant_id, noun, violation.subject, KEPT_SECONDS))

@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.codec import decode
-from orchestrator.errors import InvalidBody
+from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.replay import DeadLetter
@@ -47,7 +47,9 @@ class DeadLetterStore(TenantStore):
         """Return dead letters with what is known of their tasks."""
         names = [fields.get(b"task_id", b"").decode(errors="replace") for _, fields in rows]
         known = (
-            await self.redis.gather([("HMGET", self.keys.task(tenant_id, name), *_TASK_FIELDS) for name in names])
+            await self.redis.gather(
+                [("HMGET", self.keys.task(tenant_id, name), *_TASK_FIELDS) for name in names], raise_on_error=False
+            )
             if names
             else []
         )
@@ -79,21 +81,34 @@ def _pairs(flat: Any) -> dict[bytes, bytes]:
     return dict(flat) if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _dead_letter(entry: str, task_id: str, fields: Mapping[bytes, bytes], task: Sequence[bytes | None]) -> DeadLetter:
-    kind, session_id, replayed_as = (part.decode() if part is not None else None for part in task)
+def _dead_letter(
+    entry: str, task_id: str, fields: Mapping[bytes, bytes], task: Sequence[bytes | None] | TenantDamaged
+) -> DeadLetter:
+    # A letter is shown whatever has become of the record of its task.
+    known = [None] * len(_TASK_FIELDS) if isinstance(task, TenantDamaged) else task
+    kind, session_id, replayed_as = (part.decode(errors="replace") if part is not None else None for part in known)
     kept = fields.get(b"message")
-    moment = int(fields[b"at"]) if fields.get(b"at", b"").isdigit() else int(entry.partition("-")[0])
     return DeadLetter(
         id=entry,
         task_id=task_id,
         error=_error(fields),
-        attempts=int(fields.get(b"attempts", 0)),
-        at=to_timestamp(moment),
+        attempts=int(attempts) if (attempts := fields.get(b"attempts", b"")).isdigit() else 0,
+        at=_moment(fields.get(b"at", b""), entry.partition("-")[0].encode()),
         type=kind,
         session_id=session_id,
         replayed_as=replayed_as,
         message=kept.decode(errors="replace") if kept is not None else None,
     )
+
+
+def _moment(*written: bytes) -> str:
+    """Return the first moment that can be read."""
+    for one in written:
+        try:
+            return to_timestamp(int(one))
+        except (ValueError, ArithmeticError, OSError):
+            continue
+    return to_timestamp(0)
 
 
 def _error(fields: Mapping[bytes, bytes]) -> ErrorBody:

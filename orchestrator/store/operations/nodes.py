@@ -64,7 +64,7 @@ class Nodes:
         now = int(seconds) * 1000 + int(microseconds) // 1000
         nodes = []
         for name, beat in beats:
-            age = max(0, now - int(beat))
+            age = max(0, now - int(max(0.0, min(float(beat), now))))
             if (node := self.redis.unreadable.read(self.keys.nodes, read_id, name)) is not None:
                 nodes.append(Node(node, age, age <= timeout_ms, _read(loads.get(name))))
         return sorted(nodes, key=lambda node: node.node)

@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.config.tenant_limits import SpendingLimits, TenantLimits, Tier, limits_of
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.ids import read_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.tenant import Depth, DrainMode, Queue, Tenant, TenantState
+from orchestrator.store.operations.tenant_config import read_config, state_of
 from orchestrator.store.records import reading
 from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, read_verdict
-
-L = TypeVar("L")
 
 _READ: Final = Script("operations/read_tenant")
 _CHANGE: Final = Script("operations/change_tenant_state")
@@ -62,8 +61,16 @@ class TenantStates(TenantStore):
         return sorted(self.redis.unreadable.read_all(self.keys.tenants, read_id, members))
 
     async def read(self, tenant_id: str) -> TenantReading:
-        """Read a tenant's state, its configuration, and how much of its work is where."""
+        """Read a tenant's state, its configuration, and how much of its work is where.
+
+        Raises:
+            TenantDamaged: a key is of the wrong type.
+        """
         return _read(tenant_id, await self.run(_READ, tenant_id))
+
+    async def show(self, tenant_id: str) -> Tenant:
+        """Read a tenant as far as it can be read; `damage` says what can't."""
+        return (await self._read_or_damaged(tenant_id)).tenant
 
     async def change_state(
         self,
@@ -87,7 +94,7 @@ class TenantStates(TenantStore):
         """
         deadline = "" if deadline_ms is None else deadline_ms
         verdict, previous = read_verdict(TenantStateVerdict, await self.run(_CHANGE, tenant_id, new, drain, deadline))
-        return verdict, TenantState(previous)
+        return verdict, state_of(previous)
 
     async def advance(self, tenant_id: str, passed_over: Sequence[str]) -> TenantState:
         """Take a drain on as far as it goes at the moment; returns the state that the tenant is in then.
@@ -99,7 +106,7 @@ class TenantStates(TenantStore):
         while True:
             state, more = await self.run(_ADVANCE, tenant_id, MOVED_AT_ONCE, *passed_over)
             if not more:
-                return TenantState(state.decode())
+                return state_of(state.decode())
 
     async def configure(self, tenant_id: str, changes: Mapping[str, float | int | str | None]) -> None:
         """Set what is a tenant's own; None removes it."""
@@ -124,12 +131,12 @@ class TenantStates(TenantStore):
         return [secret.decode() for secret in reply]
 
     async def queue(self, tenant_id: str) -> Queue:
-        """Return a tenant's queue."""
-        reading = await self.read(tenant_id)
+        """Return a tenant's queue as far as it can be read; `damage` says what can't."""
+        found = await self._read_or_damaged(tenant_id)
         waiting, owing = await self.redis.gather(
             [("ZSCORE", self.keys.ready, tenant_id), ("ZSCORE", self.keys.debts, tenant_id)]
         )
-        tenant = reading.tenant
+        tenant = found.tenant
         return Queue(
             tenant_id=tenant_id,
             state=tenant.state,
@@ -141,10 +148,22 @@ class TenantStates(TenantStore):
             dead_letters=tenant.dead_letters,
             behind_users=tenant.behind_users,
             oldest_waiting=tenant.oldest_waiting,
-            accepted_per_minute=reading.accepted_per_minute,
+            accepted_per_minute=found.accepted_per_minute,
             weight=tenant.weight,
             virtual_time=next((float(score) for score in (waiting, owing) if score is not None), None),
+            damage=tenant.damage,
         )
+
+    async def _read_or_damaged(self, tenant_id: str) -> TenantReading:
+        try:
+            return await self.read(tenant_id)
+        except TenantDamaged as damage:
+            try:
+                state = state_of((await self.redis.hget(self.keys.tenant_config(tenant_id), "state") or b"").decode())
+            except (TenantDamaged, UnicodeDecodeError):
+                state = TenantState.ACTIVE
+            tenant = Tenant(tenant_id, state, queued=0, in_hand=0, delayed=0, dead_letters=0, damage=damage.reason)
+            return TenantReading(tenant, accepted_per_minute=0)
 
 
 def _written(value: float | int | str | None) -> str:
@@ -153,32 +172,13 @@ def _written(value: float | int | str | None) -> str:
     return str(value) if isinstance(value, str) else repr(value)
 
 
-def _models(config: Mapping[str, str]) -> dict[str, SpendingLimits]:
-    """Return the limits of single models, whose fields are `model:tokens_day:name`."""
-    figures: dict[str, dict[str, str]] = {}
-    for name in sorted(config):
-        kind, _, rest = name.partition(":")
-        if kind == "model":
-            limit, _, model = rest.partition(":")
-            figures.setdefault(model, {})[limit] = config[name]
-    return {model: _limits(SpendingLimits, found) for model, found in figures.items()}
-
-
-def _limits(section: type[L], found: Mapping[str, str]) -> L:
-    """Read a section of the table of limits."""
-    rows = {row.name: row.number for row in limits_of(section)}
-    return section(**{name: number(float(found[name])) for name, number in rows.items() if name in found})
-
-
 def _read(tenant_id: str, reply: list[Any]) -> TenantReading:
     with reading("tenant", tenant_id):
-        state, high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
-        config = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
-        drain = config.get("drain")
-
+        high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
+        config = read_config(dict(zip(flat[::2], flat[1::2], strict=True)))
         tenant = Tenant(
             tenant_id=tenant_id,
-            state=TenantState(state.decode()),
+            state=config.state,
             queued=high + normal + low + behind,
             in_hand=in_hand,
             delayed=delayed,
@@ -187,13 +187,14 @@ def _read(tenant_id: str, reply: list[Any]) -> TenantReading:
             depth=Depth(high, normal, low),
             behind_users=behind,
             oldest_waiting=to_timestamp(oldest) if oldest else None,
-            weight=float(config.get("weight", 1)),
-            limits=_limits(TenantLimits, config),
-            fair_users=config.get("fair_users") == "1",
-            tier=Tier(config["tier"]) if config.get("tier") in set(Tier) else None,
-            spending=_limits(SpendingLimits, config),
-            models=_models(config),
-            drain=DrainMode(drain) if drain in set(DrainMode) else None,
-            drain_deadline=to_timestamp(int(config["drain_deadline"])) if "drain_deadline" in config else None,
+            weight=config.weight,
+            limits=config.limits,
+            fair_users=config.fair_users,
+            tier=config.tier,
+            spending=config.spending,
+            models=config.models,
+            drain=config.drain,
+            drain_deadline=config.drain_deadline,
+            damage="; ".join(f"{fault.name} {fault.says}" for fault in config.faults) or None,
         )
         return TenantReading(tenant, accepted)

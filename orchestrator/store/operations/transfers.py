@@ -2,10 +2,11 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.models.operations.transfer import TransferItem, TransferKind
 from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -64,29 +65,28 @@ class TransferStore(TenantStore):
         keys = self.keys
         stream = keys.parked(tenant_id) if phase == _PARKED else keys.lane(tenant_id, _LANES[phase])
         rows = await self.redis.xrange(stream, f"({position}" if position else "-", "+", count)
-        found = [
-            (fields[b"task_id"].decode(), int(float(fields[b"due"])) if b"due" in fields else None)
-            for _, fields in rows
-            if b"task_id" in fields
-        ]
+        found = readable(_row, [fields for _, fields in rows if b"task_id" in fields])
         return found, rows[-1][0].decode() if len(rows) == count else None
 
     async def _delayed(self, tenant_id: str, start: int, count: int) -> tuple[list[TransferRow], str | None]:
         rows = await self.redis.zrange(self.keys.delayed(tenant_id), start, start + count - 1, withscores=True)
-        found: list[TransferRow] = [(task_id.decode(), int(score)) for task_id, score in rows]
+        found: list[TransferRow] = [(task_id.decode(errors="replace"), int(score)) for task_id, score in rows]
         return found, str(start + count) if len(rows) == count else None
 
     async def _lists(self, tenant_id: str, phase: int, start: int) -> tuple[list[TransferRow], str | None]:
         """Read the lists of a hundred users, or sessions."""
         keys, at_once = self.keys, 100
         if phase == _USERS:
-            users = sorted(name.decode() for name in await self.redis.hkeys(keys.users(tenant_id)) if name)
+            users = sorted(
+                name.decode(errors="replace") for name in await self.redis.hkeys(keys.users(tenant_id)) if name
+            )
             names = [keys.user_tasks(tenant_id, user) for user in users[start : start + at_once]]
         else:
             sessions = await self.redis.zrange(keys.sessions(tenant_id), start, start + at_once - 1)
-            names = [keys.turns(tenant_id, session.decode()) for session in sessions]
-        lists = await self.redis.gather([("LRANGE", name, 0, -1) for name in names]) if names else []
-        found: list[TransferRow] = [(task_id.decode(), None) for tasks in lists for task_id in tasks]
+            names = [keys.turns(tenant_id, session.decode(errors="replace")) for session in sessions]
+        commands = [("LRANGE", name, 0, -1) for name in names]
+        lists = readable(list, await self.redis.gather(commands, raise_on_error=False) if names else [])
+        found: list[TransferRow] = [(task_id.decode(errors="replace"), None) for tasks in lists for task_id in tasks]
         return found, str(start + at_once) if len(names) == at_once else None
 
     async def _items(self, tenant_id: str, found: Sequence[TransferRow]) -> list[TransferItem]:
@@ -110,12 +110,21 @@ class TransferStore(TenantStore):
         ]
 
     async def _records(self, keys: Sequence[str]) -> list[dict[str, str]]:
-        replies: list[Any] = await self.redis.gather([("HGETALL", key) for key in keys]) if keys else []
-        return [_text(reply) for reply in replies]
+        """Read records; one that can't be read is empty here, as one that is gone, and logged."""
+        if not keys:
+            return []
+        replies = await self.redis.gather([("HGETALL", key) for key in keys], raise_on_error=False)
+        return [next(iter(readable(_text, [reply])), {}) for reply in replies]
+
+
+def _row(fields: Mapping[bytes, bytes]) -> TransferRow:
+    with reading("entry of task", fields[b"task_id"].decode(errors="replace")):
+        return fields[b"task_id"].decode(), int(float(fields[b"due"])) if b"due" in fields else None
 
 
 def _text(record: Mapping[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in record.items()}
+    with reading("task", record.get(b"task_id", b"").decode(errors="replace")):
+        return {name.decode(): value.decode() for name, value in record.items()}
 
 
 def _portable(record: Mapping[str, str]) -> dict[str, str]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from orchestrator.codec import decode
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.batch import (
@@ -20,6 +22,7 @@ from orchestrator.models.tasks.batch import (
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.store.records import reading
 
+_log = structlog.get_logger(__name__)
 _DELIVERY: Final = {
     "": CallbackStatus.WAITING,
     TaskStatus.COMPLETED: CallbackStatus.DELIVERED,
@@ -80,7 +83,25 @@ def read_item(
     place: int,
     item: bytes | None,
     result: bytes | None,
-    record: Sequence[bytes | None],
+    record: Sequence[bytes | None] | TenantDamaged,
+    *,
+    begun: bool,
+    stopped: bool,
+) -> ItemResult:
+    """Read an item and what became of it; one that can't be read is shown as failed, with the damage as its error."""
+    try:
+        return _read_item(batch_id, place, item, result, record, begun=begun, stopped=stopped)
+    except TenantDamaged as damage:
+        _log.error("record.damaged", error=damage.reason)
+        return ItemResult(place, f"{batch_id}.{place}", TaskStatus.FAILED, {}, error=damage.body())
+
+
+def _read_item(
+    batch_id: str,
+    place: int,
+    item: bytes | None,
+    result: bytes | None,
+    record: Sequence[bytes | None] | TenantDamaged,
     *,
     begun: bool,
     stopped: bool,
@@ -103,6 +124,8 @@ def read_item(
             )
         if not begun:
             return ItemResult(place, None, TaskStatus.CANCELLED if stopped else TaskStatus.PENDING, metadata)
+        if isinstance(record, TenantDamaged):
+            raise record
         status, attempt, started_at = record
         if status is None:
             return ItemResult(place, task_id, TaskStatus.PENDING, metadata)

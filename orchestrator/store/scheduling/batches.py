@@ -220,8 +220,12 @@ class BatchStore(TenantStore):
                     ("HMGET", self.keys.task(tenant_id, f"{batch_id}.{place}"), "status", "attempt", "started_at")
                     for place in places
                 ),
-            ]
+            ],
+            raise_on_error=False,
         )
+        for reply in (sent, ended, started):
+            if isinstance(reply, TenantDamaged):
+                raise reply
         with reading("batch", batch_id):
             reached = int(started[0] or batch.total)
         stopped = started[1] != BatchStatus.RUNNING.encode()

@@ -10,6 +10,7 @@ from attrs import frozen
 from orchestrator.codec import decode
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.tasks.task import Task, TaskStatus
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
@@ -82,8 +83,7 @@ class TaskRecords(TenantStore):
         """Take a user's message out of what is kept here of its conversation."""
         log = self.keys.history(tenant_id, session_id)
         entries = await self.redis.xrange(log)
-        with reading("history of session", session_id):
-            doomed = [entry for entry, fields in entries if orjson.loads(fields[b"m"])["message_id"] == message_id]
+        doomed = [entry for entry, fields in entries if _message_id(fields) == message_id]
         if doomed:
             await self.redis.xdel(log, *doomed)
         keys = self._message_keys(tenant_id, user_id, message_id)
@@ -95,11 +95,20 @@ class TaskRecords(TenantStore):
     def _message_keys(self, tenant_id: str, user_id: str, message_id: str) -> tuple[str, str]:
         return self.keys.user_message(tenant_id, message_id, user_id), self.keys.message(tenant_id, message_id)
 
-    async def history(self, tenant_id: str, session_id: str, count: int) -> list[bytes]:
-        """Return the last messages that are kept of a conversation (JSON each), oldest first."""
+    async def history(self, tenant_id: str, session_id: str, count: int) -> list[HistoryMessage]:
+        """Return the last messages that are kept of a conversation and can be read, oldest first."""
         entries = await self.redis.xrevrange(self.keys.history(tenant_id, session_id), count=count)
-        with reading("history of session", session_id):
-            return [fields[b"m"] for _, fields in reversed(entries)]
+        return readable(_read_message, [fields for _, fields in reversed(entries)])
+
+
+def _message_id(fields: Mapping[bytes, bytes]) -> str | None:
+    """Return the id of a kept message; None: it can't be read."""
+    return next((message.message_id for message in readable(_read_message, [fields])), None)
+
+
+def _read_message(fields: Mapping[bytes, bytes]) -> HistoryMessage:
+    with reading("message", "of a history"):
+        return decode(fields[b"m"], HistoryMessage)
 
 
 def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:

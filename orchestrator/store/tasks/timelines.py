@@ -1,14 +1,16 @@
 """Timelines of requests, and what decides when a task starts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.timeline import TraceStep, WaitFacts
-from orchestrator.store.records import reading
+from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore
@@ -37,12 +39,10 @@ class TimelineStore(TenantStore):
         listed = await self.redis.execute_command("LRANGE", self.keys.trace(tenant_id, correlation_id), 0, -1)
         task_ids = list(dict.fromkeys(raw.decode(errors="replace") for raw in listed))
         records = await self.redis.gather(
-            [("HMGET", self.keys.task(tenant_id, task_id), "user_id", "steps") for task_id in task_ids]
+            [("HMGET", self.keys.task(tenant_id, task_id), "user_id", "steps") for task_id in task_ids],
+            raise_on_error=False,
         )
-        rows = []
-        for task_id, (owner, steps) in zip(task_ids, records, strict=True):
-            if steps and (viewer.sees_whole_tenant or owner == viewer.user_id.encode()):
-                rows += _lines(task_id, steps)
+        rows = [row for rows in readable(partial(_steps, viewer), zip(task_ids, records, strict=True)) for row in rows]
         # Steps of the same millisecond stay as they were found: those of a task in their order.
         rows.sort(key=lambda row: row.at)
         rows = rows[-_NEWEST:]
@@ -76,6 +76,16 @@ class _Line:
     attempt: int
     node: str
     detail: str
+
+
+def _steps(viewer: Viewer, found: tuple[str, Sequence[bytes | None] | TenantDamaged]) -> list[_Line]:
+    """Read the steps of a task, as far as `viewer` may see it."""
+    task_id, record = found
+    if isinstance(record, TenantDamaged):
+        raise record
+    owner, steps = record
+    may_see = viewer.sees_whole_tenant or owner == viewer.user_id.encode()
+    return _lines(task_id, steps) if steps and may_see else []
 
 
 def _lines(task_id: str, steps: bytes) -> list[_Line]:

@@ -94,6 +94,17 @@ async def test_tables_fit_80_columns(fake: Operators, tmp_path: Path, command: s
     assert [json.loads(line)["tenant_id"] for line in piped.out.splitlines()] == ["acme", "a-tenant-with-a-name"]
 
 
+@pytest.mark.parametrize(("command", "route"), [("queues", "queue.list"), ("tenants list", "tenant.list")])
+async def test_a_damaged_tenant_is_listed_with_its_damage(
+    fake: Operators, tmp_path: Path, command: str, route: str
+) -> None:
+    fake.answers[route] = [{"items": [TENANT, TENANT | {"tenant_id": "globex", "damage": "odd"}]}]
+    shown = (await fake.run(tmp_path, *command.split(), "-o", "table")).out.splitlines()
+    assert [line.endswith(" odd") for line in shown] == [False, False, True]
+    fake.answers[route] = [{"items": [TENANT]}]
+    assert "DAMAGE" not in (await fake.run(tmp_path, *command.split(), "-o", "table")).out
+
+
 async def test_what_is_not_found_exits_with_3(fake: Operators, tmp_path: Path) -> None:
     for command in ("queues show x", "tenants show x", "dlq list x", "dlq show x 1-0", "tasks replay x"):
         assert (await fake.run(tmp_path, *command.split())).code == 3, command

@@ -108,6 +108,55 @@ async def test_a_task_that_waits_for_an_answer_and_has_no_moment_is_put_back_and
     assert await kinds(stage) == set()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("concurrency", b"many"),
+        ("concurrency", b"-3"),
+        ("start_rate", b"\xff"),
+        ("rate", b"inf"),
+        ("sessions", b"1e999"),
+        ("state", b"sleeping"),
+        ("tier", b"gold"),
+        ("fair_users", b"yes"),
+        ("drain_deadline", b"soon"),
+        ("model:tokens_day:large", b"x"),
+        ("weight", b"0"),
+    ],
+)
+async def test_a_wrong_value_of_a_configuration_counts_as_absent_is_told_and_removed(
+    stage: Stage, field: str, value: bytes
+) -> None:
+    session = await stage.session()
+    await stage.redis.hset(stage.keys.tenant_config("acme"), mapping={field: value, "queue_length": b"50"})
+    if field == "weight":
+        await stage.redis.hset(stage.keys.weights, "acme", value)
+    states = TenantStates(stage.redis, stage.keys, 100)
+    shown = await states.show("acme")
+    assert (shown.state, shown.limits.queue_length, shown.weight) == (TenantState.ACTIVE, 50, 1.0)
+    assert str(shown.damage).startswith(field)
+    assert (await stage.ended(session, await stage.say(session, "say a"))).status is TaskStatus.COMPLETED
+    [fault] = (await audit(stage)).faults
+    assert (fault.kind, fault.subject) == (ViolationKind.CONFIG_DAMAGED, field)
+    assert (await repair(stage)).balances
+    assert await stage.redis.hgetall(stage.keys.tenant_config("acme")) == {b"queue_length": b"50"}
+    assert (await states.show("acme")).damage is None
+
+
+async def test_a_weight_that_the_scheduler_can_not_read_is_told_and_removed(idle: Stage) -> None:
+    await idle.session()
+    await idle.redis.hset(idle.keys.weights, "acme", "heavy")
+    assert await kinds(idle) == {ViolationKind.CONFIG_DAMAGED}
+    assert (await repair(idle)).balances
+    assert not await idle.redis.hexists(idle.keys.weights, "acme")
+
+
+async def test_fields_of_a_newer_version_are_no_damage(idle: Stage) -> None:
+    await idle.session()
+    await idle.redis.hset(idle.keys.tenant_config("acme"), mapping={"colour": "blue", "model:colour:large": "red"})
+    assert await kinds(idle) == set()
+
+
 async def test_a_lost_turn_of_a_busy_session_goes_behind_the_active_one(idle: Stage) -> None:
     session = await idle.session()
     await idle.say(session, "say a")

@@ -13,12 +13,13 @@ local record = redis.call('HGETALL', batch)
 if #record == 0 then return {} end
 local running = 0
 for _, index in ipairs(redis.call('SMEMBERS', batch .. ':window')) do
-  if redis.call('HGET', task_key(batch_id .. '.' .. index), 'status') ~= 'pending' then running = running + 1 end
+  -- An item that can't be read is told where it is claimed.
+  if redis.pcall('HGET', task_key(batch_id .. '.' .. index), 'status') ~= 'pending' then running = running + 1 end
 end
 local callback = redis.call('HGET', batch, 'callback_task')
 for _, name in ipairs(callback and {'status', 'attempt', 'error', 'retry_error', 'claimed_at'} or {}) do
-  local value = redis.call('HGET', task_key(callback), name)
-  if value then
+  local value = redis.pcall('HGET', task_key(callback), name)
+  if type(value) == 'string' then
     record[#record + 1] = 'callback:' .. name
     record[#record + 1] = value
   end

@@ -9,6 +9,7 @@
 --!include common/tenant
 --!include tasks/entries
 --!include common/gcra
+--!include common/limits
 --!include tasks/depth
 --!include tasks/lanes
 --!include tasks/hand_out
@@ -17,13 +18,14 @@ local node, wanted = ARGV[3], tonumber(ARGV[4])
 
 local state, concurrency, start_rate, drain, deadline =
   unpack(redis.call('HMGET', CONFIG, 'state', 'concurrency', 'start_rate', 'drain', 'drain_deadline'))
+concurrency, start_rate = configured(concurrency), configured(start_rate)
 local reply = {0, 0, 0}
 if state == 'paused' or state == 'drained' then return reply end
-if state == 'draining' and (drain == 'discard' or drain == 'resuming' or NOW >= tonumber(deadline or NOW + 1)) then
+if state == 'draining' and (drain == 'discard' or drain == 'resuming' or NOW >= (tonumber(deadline) or NOW + 1)) then
   return reply
 end
 local allowed = wanted
-if concurrency then allowed = math.min(allowed, tonumber(concurrency) - tasks_in_hand()) end
+if concurrency then allowed = math.min(allowed, concurrency - tasks_in_hand()) end
 if allowed <= 0 then return reply end
 local wait_ms, tat = 0, nil
 if start_rate then

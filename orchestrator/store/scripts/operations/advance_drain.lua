@@ -66,7 +66,7 @@ if drain == 'resuming' then
   return {'active', 0}
 end
 
-if drain == 'discard' or NOW >= tonumber(deadline or NOW + 1) then
+if drain == 'discard' or NOW >= (tonumber(deadline) or NOW + 1) then
   local left = count
   for _, lane in ipairs(LANES) do
     local items = left > 0 and unclaimed(lane, left) or {}

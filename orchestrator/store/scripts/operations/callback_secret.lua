@@ -15,6 +15,6 @@ end
 local secret, before, signs_until =
   unpack(redis.call('HMGET', CONFIG, 'callback_secret', 'callback_secret_before', 'callback_secret_until'))
 if not signs_until then return {secret} end
-if tonumber(signs_until) > NOW then return {secret, before} end
+if (tonumber(signs_until) or 0) > NOW then return {secret, before} end
 redis.call('HDEL', CONFIG, 'callback_secret_before', 'callback_secret_until')
 return {secret}

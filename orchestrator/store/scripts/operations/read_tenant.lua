@@ -3,7 +3,7 @@
 -- the same holds for the tasks that wait behind another of their user.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept
--- Returns: {state, waiting in the high, normal, low lane, in hand, delayed, parked, behind others of their user, dead
+-- Returns: {waiting in the high, normal, low lane, in hand, delayed, parked, behind others of their user, dead
 --          letters, moment (ms) of the oldest that waits or 0, tasks accepted within the last minute,
 --          {field, value of the configuration…}}
 -- Complexity: O(log of the tenant's tasks)
@@ -24,7 +24,7 @@ for _, lane in ipairs(LANES) do
   end
 end
 return {
-  redis.call('HGET', CONFIG, 'state') or 'active', waiting.high, waiting.normal, waiting.low, tasks_in_hand(),
+  waiting.high, waiting.normal, waiting.low, tasks_in_hand(),
   redis.call('ZCARD', DELAYED), redis.call('XLEN', PARKED), tasks_behind_users(), redis.call('XLEN', DEAD_LETTERS), oldest,
   redis.call('ZCOUNT', INDEX, NOW - 60000, '+inf'), redis.call('HGETALL', CONFIG),
 }

@@ -5,6 +5,7 @@
 -- Complexity: O(tasks counted + turns waiting in the session + tasks of the user)
 --!include common/tenant
 --!include common/gcra
+--!include common/limits
 --!include tasks/users
 --!include tasks/depth
 --!include tasks/parked
@@ -17,6 +18,7 @@ local status, owner, lane_of_task, entry, session_id, node, claimed_at, waiting_
     'waiting_for', 'parked', 'turn_of_user'))
 if not status or (owner ~= user and not sees_all) then return {} end
 local state, concurrency, start_rate = unpack(redis.call('HMGET', CONFIG, 'state', 'concurrency', 'start_rate'))
+concurrency, start_rate = configured(concurrency), configured(start_rate)
 local known = {'status', status, 'now_ms', NOW, 'tenant_state', state or 'active', 'in_hand', tasks_in_hand()}
 local function say(name, value)
   if value then
@@ -31,8 +33,8 @@ say('waiting_for', calls and table.concat(calls, ', '))
 local wait = calls and redis.call('HGET', task_key(task_id), 'wait:' .. calls[1])
 say('waiting_kind', wait and string.match(wait, '^%S+'))
 say('parked', parked and 1)
-say('concurrency', concurrency)
-say('start_rate', start_rate)
+say('concurrency', concurrency and string.format('%d', concurrency))
+say('start_rate', start_rate and tostring(start_rate))
 say('due_ms', redis.call('ZSCORE', DELAYED, task_id))
 if start_rate then say('start_wait_ms', select(2, gcra(start_rate_key, start_rate, 1, 1)) or 0) end
 if session_id then
