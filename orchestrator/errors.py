@@ -76,17 +76,13 @@ class InvalidParameter(ClientFault):
 class Unprocessable(ClientFault):
     """The body is well-formed, but contradicts itself or its route."""
 
-    code = "ORCH_VAL_002"
-    type = "unprocessable_content"
-    status = 422
+    code, type, status = "ORCH_VAL_002", "unprocessable_content", 422
 
 
 class IdempotencyKeyReused(ClientFault):
     """The same idempotency key came with another body."""
 
-    code = "ORCH_VAL_004"
-    type = "conflict"
-    status = 409
+    code, type, status = "ORCH_VAL_004", "conflict", 409
 
 
 class PayloadTooLarge(ClientFault):
@@ -101,9 +97,7 @@ class PayloadTooLarge(ClientFault):
 class UnsupportedMediaType(ClientFault):
     """The body is not JSON."""
 
-    code = "ORCH_VAL_006"
-    type = "unsupported_media_type"
-    status = 415
+    code, type, status = "ORCH_VAL_006", "unsupported_media_type", 415
 
 
 class Unauthorized(ClientFault):
@@ -113,6 +107,12 @@ class Unauthorized(ClientFault):
     type = "unauthorized"
     status = 401
     close_code = 4003
+
+
+class CredentialsMissing(Unauthorized):
+    """There are no credentials at all."""
+
+    close_code = 4001
 
 
 class TenantNotGranted(ClientFault):

@@ -22,6 +22,11 @@ HOST: Final = "127.0.0.1"
 TENANTS: Final = ("acme", "globex")
 TOKEN_SECONDS: Final = 30 * 86_400.0
 DRAIN_SECONDS: Final = "1"
+ORIGINS: Final = ("http://localhost:*", "http://127.0.0.1:*", "null")
+"""Pages of any server on this machine may call; `null` is what browsers call the origin of a page from a file.
+
+Any page can have the origin `null`, but none gets anywhere without a token, which only a person can give it.
+"""
 
 
 @frozen
@@ -87,6 +92,7 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     environ["ORCH_API_KEYS"] = ",".join(filter(None, [environ.get("ORCH_API_KEYS", ""), *own_keys]))
     environ["ORCH_JWT__SECRET"] = secret
     environ.setdefault("ORCH_DRAIN_TIMEOUT", DRAIN_SECONDS)
+    environ.setdefault("ORCH_ALLOWED_ORIGINS", ",".join(ORIGINS))
     # The stack has a Redis of its own; the variable is for other commands.
     environ.pop("ORCH_REDIS_URL", None)
     environ.pop("ORCH_REDIS_URL_FILE", None)

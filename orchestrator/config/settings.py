@@ -93,7 +93,9 @@ class AgentOrchestratorSettings:
         secret=True,
     )
     allowed_origins: tuple[str, ...] = setting(
-        (), says="Origins of browsers that may call; `*`: all. Empty: only the service's own."
+        (),
+        says="Origins of browsers that may call; `*`: all, `http://localhost:*`: those of every port. Empty: only the "
+        "service's own.",
     )
     trusted_proxies: tuple[str, ...] = setting((), says="Addresses of proxies whose `X-Forwarded-For` is believed.")
     callback_allow: tuple[str, ...] = setting(

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.errors import InvalidParameter, PermissionMissing, TenantNotGranted, Unauthorized
+from orchestrator.errors import (
+    CredentialsMissing,
+    InvalidParameter,
+    PermissionMissing,
+    TenantNotGranted,
+    Unauthorized,
+)
 from orchestrator.middleware.api_keys import ApiKeys, Scope
 from orchestrator.middleware.jwt import TokenVerifier
 from orchestrator.models.common.envelope import FieldFault
@@ -46,7 +52,7 @@ class Authenticator:
         """
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise Unauthorized("Send a token in the header 'Authorization: Bearer …'.")
+            raise CredentialsMissing("Send a token in the header 'Authorization: Bearer …'.")
         return await self.principal_of(token.strip(), tenant=tenant)
 
     async def principal_of(self, token: str, *, tenant: str | None) -> Principal:
@@ -92,7 +98,7 @@ class Authenticator:
         """
         presented = headers.get("x-api-key")
         if not presented:
-            raise Unauthorized("Send a key in the header 'X-API-Key'.")
+            raise CredentialsMissing("Send a key in the header 'X-API-Key'.")
         key = self._api_keys.find(presented)
         if not key.opens(scope):
             raise PermissionMissing(f"The API key has not the scope '{scope}'.")

@@ -48,6 +48,16 @@ _log = structlog.get_logger("orchestrator.middleware.errors")
 
 def error_answer(exchange: Exchange, raised: BaseException) -> Response:
     """Turn an exception into an answer; an unknown one is logged, and told without details."""
+    error = told_error(exchange, raised)
+    body = unstructure(error.body(exchange.correlation_id))
+    headers = _headers(error, raised)
+    if exchange.wants_problem:
+        return respond(exchange, orjson.dumps(_problem(error, body)), error.status, PROBLEM, headers)
+    return answer(exchange, _ERROR, None, status=error.status, error=body, headers=headers)
+
+
+def told_error(exchange: Exchange, raised: BaseException) -> OrchestratorError:
+    """Turn an exception into what the client is told; what is no fault of the client's is logged."""
     error = translate(raised)
     if error is None:
         _log.error(
@@ -67,11 +77,7 @@ def error_answer(exchange: Exchange, raised: BaseException) -> Response:
             tenant_id=exchange.tenant_id,
             correlation_id=exchange.correlation_id,
         )
-    body = unstructure(error.body(exchange.correlation_id))
-    headers = _headers(error, raised)
-    if exchange.wants_problem:
-        return respond(exchange, orjson.dumps(_problem(error, body)), error.status, PROBLEM, headers)
-    return answer(exchange, _ERROR, None, status=error.status, error=body, headers=headers)
+    return error
 
 
 def refusal_body(status: int, message: str) -> tuple[bytes, bytes]:

@@ -8,13 +8,14 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES, SUBPROTOCOL, TICKET_SECONDS
+from orchestrator.errors import CredentialsMissing, RateLimited, ServiceFault
 from orchestrator.models.common.envelope import SCHEMA_VERSION, MessageType, RequestEnvelope
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
 from orchestrator.models.tasks.task_updates import TaskUpdated
 from orchestrator.schemas import Schemas
-from orchestrator.websocket import connection, connection_manager, handlers
+from orchestrator.websocket import connection, connection_manager, handlers, refusals
 from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.opening import PERMISSION, WORKFLOW_PERMISSION
 from orchestrator.websocket.task_updates import ANSWER, UPDATES
@@ -25,21 +26,25 @@ WORKFLOW_CHANNEL: Final = "workflow"
 NOTIFICATION_CHANNEL: Final = "notifications"
 UPDATE_CHANNEL: Final = "task_updates"
 _SYSTEM_FRAMES: Final = ("system.error", "system.pong", "system.reconnect")
-_BATCH_FRAMES: Final = (*BATCH_EVENTS, *_SYSTEM_FRAMES)
+_AUTHENTICATED: Final = "system.authenticated"
+_BATCH_FRAMES: Final = (*BATCH_EVENTS, *_SYSTEM_FRAMES, _AUTHENTICATED)
 _BATCH_SAYS: Final = ("system.auth", "system.ping", "session.sync")
-_WORKFLOW_FRAMES: Final = (*WORKFLOW_EVENTS, *_SYSTEM_FRAMES)
+_WORKFLOW_FRAMES: Final = (*WORKFLOW_EVENTS, *_SYSTEM_FRAMES, _AUTHENTICATED)
 _WORKFLOW_SAYS: Final = ("workflow.input", "workflow.cancel", *_BATCH_SAYS)
-_NOTIFICATION_FRAMES: Final = (*NOTIFICATION_EVENTS, *_SYSTEM_FRAMES)
+_NOTIFICATION_FRAMES: Final = (*NOTIFICATION_EVENTS, *_SYSTEM_FRAMES, _AUTHENTICATED)
 _UPDATE_FRAMES: Final = (ANSWER, *_SYSTEM_FRAMES)
 _CLOSE_CODES: Final = {
     connection.NORMAL: "The session was closed, or the workflow or batch has ended.",
     connection_manager.GOING_AWAY: "The server is going away; `system.reconnect` came before.",
     handlers.TOO_BIG: f"A frame was over {MAX_FRAME_BYTES} bytes.",
     connection.INTERNAL: "No pong came in time, or the service failed.",
-    connection.TOKEN: "The token has expired, or was revoked.",
-    connection.UNKNOWN: "The session, workflow or batch is not there any more.",
+    ServiceFault.close_code: "Refused: the service is going away, or something that it depends on is.",
+    CredentialsMissing.close_code: "Refused: no credentials came.",
+    connection.TOKEN: "The token has expired, was revoked, is none or does not suffice.",
+    connection.UNKNOWN: "The session, workflow or batch is not there, or not any more.",
     connection.TOO_SLOW: "The client reads too slowly; it may resume by offset.",
-    handlers.TOO_MANY_BAD: f"{BAD_FRAMES_PER_MINUTE} bad frames came within a minute.",
+    RateLimited.close_code: "Refused: too many requests or sockets; `retry_after_ms` says how long to wait.",
+    handlers.TOO_MANY_BAD: f"{BAD_FRAMES_PER_MINUTE} bad frames came within a minute; or refused: a bad parameter.",
 }
 _UPDATE_CLOSE_CODES: Final = {
     code: _CLOSE_CODES[code]
@@ -55,6 +60,15 @@ _QUERY: Final[dict[str, Any]] = {
     "ticket": {
         "type": "string",
         "description": f"Instead of a token: what `session.ticket` gave, once, within {TICKET_SECONDS} seconds.",
+    },
+    refusals.TOKEN: {
+        "type": "string",
+        "description": "The token, where no better way is open; proxies may log it. Refusals are told as by `close=1`.",
+    },
+    refusals.CLOSE: {
+        "const": "1",
+        "description": "Refusals are told in a way that browsers show: the socket opens, `system.error` says why, and "
+        "it closes with one of the codes below.",
     },
 }
 _HEADERS: Final[dict[str, Any]] = {
@@ -77,6 +91,12 @@ _SERVICE_SECURITY: Final[dict[str, Any]] = {
 _SECURITY: Final[dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "ticket": {"type": "httpApiKey", "in": "query", "name": "ticket", "description": "A ticket that is used once."},
+    "token": {
+        "type": "httpApiKey",
+        "in": "query",
+        "name": refusals.TOKEN,
+        "description": "The token, where no better way is open.",
+    },
     "subprotocol": {
         "type": "httpApiKey",
         "in": "header",
@@ -215,7 +235,8 @@ def _channel() -> dict[str, Any]:
         "address": "/ws/v1/chat/{session_id}",
         "title": "One session",
         "description": "Several sockets may follow one session; all see the same events. Refusals are HTTP answers "
-        f"before the upgrade, as those of the HTTP API. Opening it needs `{PERMISSION}`.",
+        f"before the upgrade, as those of the HTTP API, unless `?{refusals.CLOSE}=1` or `?{refusals.TOKEN}=` asks for "
+        f"a close code. Opening it needs `{PERMISSION}`.",
         "parameters": {"session_id": {"description": "The session."}},
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
         "bindings": {

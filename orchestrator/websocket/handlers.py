@@ -34,6 +34,7 @@ from orchestrator.models.events.events import (
     ChatStatusUpdate,
     SessionSync,
     SystemAuth,
+    SystemAuthenticated,
     SystemPing,
     SystemPong,
     ToolResult,
@@ -130,6 +131,8 @@ async def _auth(said: ClientFrame) -> None:
     if principal.user_id != holder.user_id:
         raise Unauthorized("The token belongs to another user; open another socket for it.")
     said.connection.renew(principal)
+    expires_at = to_timestamp(round(principal.expires_at * 1000))
+    await said.connection.reply("system.authenticated", SystemAuthenticated(expires_at), said.ctx.correlation_id)
 
 
 async def _ping(said: ClientFrame) -> None:

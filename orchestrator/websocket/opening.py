@@ -11,17 +11,17 @@ from quart import Response, Websocket
 
 from orchestrator.config.constants import SUBPROTOCOL
 from orchestrator.errors import (
+    CredentialsMissing,
     InvalidParameter,
     NotFound,
     OrchestratorError,
     PermissionMissing,
     RateLimited,
-    Unauthorized,
 )
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import RemoteAddress, make_context, read_marks
-from orchestrator.middleware.errors import error_answer
+from orchestrator.middleware.errors import error_answer, told_error
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.headers import AnswerHeaders
 from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
@@ -31,12 +31,15 @@ from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.services.container import Services
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.connection_manager import ConnectionManager
+from orchestrator.websocket.refusals import TOKEN, asks_to_be_told, tell_refusal
 from orchestrator.websocket.subjects import SessionSubject, Subject, batch_or_task
 from orchestrator.websocket.wire import Wire
 
 PERMISSION: Final = "session:read"
 WORKFLOW_PERMISSION: Final = "workflow:read"
 _BEARER: Final = "bearer."
+_ORIGIN_SHOWN: Final = 200
+"""Characters of an origin that its refusal repeats."""
 _log = structlog.get_logger("orchestrator.websocket")
 
 
@@ -66,6 +69,9 @@ class SessionSocket:
                 await self._audit(websocket, exchange, error)
             elif isinstance(error, RateLimited):
                 self.services.metrics.rate_limited("websocket", error.code)
+            if asks_to_be_told(websocket.args):
+                await tell_refusal(Wire(websocket), told_error(exchange, error), exchange)
+                return None
             return error_answer(exchange, error)
         return None
 
@@ -99,9 +105,8 @@ class SessionSocket:
                 await subject.look(ctx)
                 if after is None and (begin := await subject.beginning()) is not None:
                     await follower.resume(begin, None)
-                offered = websocket.requested_subprotocols
                 accepted.set()
-                await wire.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+                await wire.accept(SUBPROTOCOL if SUBPROTOCOL in wire.offered else None)
                 with self.manager.keep(connection):
                     await connection.run(follower)
 
@@ -118,17 +123,20 @@ class SessionSocket:
         return hub.listening(connection.tenant_id, connection.principal.user_id, connection.notify)
 
     async def _principal(self, websocket: Websocket, exchange: Exchange, session_id: str | None) -> Principal:
-        """Find out who comes: by header, by ticket (of this session; None: of any), or by subprotocol."""
+        """Find out who comes: by header, by ticket (of this session; None: of any), by parameter, or by subprotocol."""
         tenant = exchange.headers.get("x-tenant-id")
         if "authorization" in exchange.headers:
             return await self.authenticator.principal(exchange.headers, tenant=tenant)
         ticket = websocket.args.get("ticket")
         if ticket is not None:
             return self.authenticator.unrevoked(await self.services.tickets.redeem(ticket, session_id))
+        token = websocket.args.get(TOKEN)
+        if token is not None:
+            return await self.authenticator.principal_of(token, tenant=tenant)
         for offered in websocket.requested_subprotocols:
             if offered.startswith(_BEARER):
                 return await self.authenticator.principal_of(offered.removeprefix(_BEARER), tenant=tenant)
-        raise Unauthorized(
+        raise CredentialsMissing(
             "Send a token in the header 'Authorization: Bearer …', as subprotocol 'bearer.…', or use '?ticket='."
         )
 
@@ -143,7 +151,12 @@ class SessionSocket:
             self.services.settings.public_url.partition("://")[2].partition("/")[0],
         }:
             return
-        raise PermissionMissing("Pages of this origin may not connect.")
+        self.origins.report(origin)
+        fault = FieldFault("$.headers.Origin", f"{origin[:_ORIGIN_SHOWN]!r} is not in ORCH_ALLOWED_ORIGINS")
+        raise PermissionMissing(
+            "Pages of this origin may not connect; the setting ORCH_ALLOWED_ORIGINS names those that may.",
+            details=[fault],
+        )
 
     def _context(self, websocket: Websocket, exchange: Exchange, principal: Principal) -> RequestContext:
         return make_context(

@@ -50,6 +50,11 @@ class Wire:
         self._socket = server_socket(websocket)
 
     @property
+    def offered(self) -> list[str]:
+        """The subprotocols that the client offers."""
+        return self._websocket.requested_subprotocols
+
+    @property
     def pings(self) -> bool:
         """Whether pings can be sent, and pongs seen."""
         return self._socket is not None

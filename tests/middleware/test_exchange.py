@@ -188,6 +188,30 @@ async def test_only_origins_that_are_named_may_read() -> None:
     assert "Access-Control-Allow-Origin" not in nobody.headers
 
 
+async def test_an_origin_may_be_named_for_every_port() -> None:
+    house = House(settings=evolve(SETTINGS, allowed_origins=("http://localhost:*",)))
+    for origin, allowed in (
+        ("http://localhost:5173", True),
+        ("http://localhost", True),
+        ("http://localhost.x:80", False),
+    ):
+        reply = await house.call("GET", "/health", headers={"Origin": origin})
+        assert ("Access-Control-Allow-Origin" in reply.headers) == allowed
+
+
+@pytest.mark.parametrize("allowed", [(), ("https://other.example",)])
+async def test_the_log_says_once_which_setting_keeps_a_page_out(allowed: tuple[str, ...]) -> None:
+    house = House(settings=evolve(SETTINGS, allowed_origins=allowed))
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+    with capture_logs() as logs:
+        for _ in range(3):
+            reply = await house.call("OPTIONS", CREATE, headers=asked)
+            assert "Access-Control-Allow-Origin" not in reply.headers
+        await house.call("OPTIONS", CREATE, headers={"Access-Control-Request-Method": "POST"})
+    assert [(entry["event"], entry["origin"]) for entry in logs] == [("origin.refused", ORIGIN)]
+    assert "ORCH_ALLOWED_ORIGINS" in logs[0]["hint"]
+
+
 async def test_a_preflight_is_answered_without_a_token() -> None:
     house = House(settings=evolve(SETTINGS, allowed_origins=("*",)))
     asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}

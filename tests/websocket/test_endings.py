@@ -1,5 +1,8 @@
 """How sockets end: expired tokens, silent clients, a server that goes away."""
 
+from datetime import datetime
+from time import time
+
 import orjson
 import pytest
 import trio
@@ -20,7 +23,11 @@ async def test_a_token_that_expires_closes_its_socket(stage: Stage) -> None:
 async def test_a_renewed_token_keeps_the_socket_open(stage: Stage) -> None:
     async with stage.client(token=stage.token(ttl=0.3)) as client:
         await client.next("session.state_update")
-        await client.say("system.auth", {"token": stage.token(ttl=60)})
+        await client.say("system.auth", {"token": stage.token(ttl=60)}, correlation_id="renewal")
+        answer = await client.next("system.authenticated")
+        assert answer["correlation_id"] == "renewal"
+        expires_at = datetime.fromisoformat(answer["data"]["expires_at"]).timestamp()
+        assert 50 < expires_at - time() < 70
         with trio.move_on_after(1.5) as waiting:
             await client.frame()
         assert waiting.cancelled_caught
@@ -32,6 +39,7 @@ async def test_a_token_that_expires_sooner_than_the_last_counts_too(stage: Stage
     async with stage.client() as client:
         await client.next("session.state_update")
         await client.say("system.auth", {"token": stage.token(ttl=0.3)})
+        await client.next("system.authenticated")
         assert await client.close_code() == 4003
 
 

@@ -120,6 +120,9 @@ async def test_a_bad_offset_is_refused_with_its_path(stage: Stage, offset: str) 
 async def test_pages_of_other_sites_are_refused(stage: Stage) -> None:
     status, body, _ = await refusal(stage, headers=[("Origin", "https://evil.example")])
     assert (status, body["error"]["code"]) == (403, "ORCH_AUTH_003")
+    assert "ORCH_ALLOWED_ORIGINS" in body["error"]["message"]
+    detail = {"path": "$.headers.Origin", "message": "'https://evil.example' is not in ORCH_ALLOWED_ORIGINS"}
+    assert body["error"]["details"] == [detail]
     assert (await refusal(stage, headers=[("Origin", "null")]))[0] == 403
 
 
@@ -134,6 +137,15 @@ async def test_pages_of_allowed_origins_may_connect(redis_url: str) -> None:
         stage.client(headers=[("Origin", "https://app.example")]) as client,
     ):
         await client.next("session.state_update")
+
+
+async def test_pages_of_every_port_may_connect_where_the_setting_says_so(redis_url: str) -> None:
+    async with open_stage(redis_url, allowed_origins=("http://localhost:*", "null")) as stage:
+        for origin in ("http://localhost:5173", "http://localhost", "null"):
+            async with stage.client(headers=[("Origin", origin)]) as client:
+                await client.next("session.state_update")
+        for origin in ("https://localhost:5173", "http://localhost.evil.example:80", "http://localhost:", "http://x"):
+            assert (await refusal(stage, headers=[("Origin", origin)]))[0] == 403
 
 
 @pytest.mark.parametrize("limits", [{"ws_connections": 1}, {"ws_max_connections": 1}])

@@ -203,6 +203,13 @@ class SystemAuth:
 
 
 @frozen
+class SystemAuthenticated:
+    """The answer to `system.auth`: the new token counts from now on."""
+
+    expires_at: Annotated[Timestamp, Meta(description="When the new token expires, and the socket with it.")]
+
+
+@frozen
 class SystemPing:
     """Are you there?"""
 
@@ -238,6 +245,7 @@ SERVER_EVENTS: dict[str, type] = {
     "system.notification": SystemNotification,
     "system.error": Trouble,
     "system.pong": SystemPong,
+    "system.authenticated": SystemAuthenticated,
     "system.reconnect": SystemReconnect,
 }
 """Every event that the server sends to those who follow a session, by name."""

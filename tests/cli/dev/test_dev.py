@@ -156,6 +156,14 @@ def test_a_service_with_a_url_of_its_own_is_not_replaced(tmp_path: Path, monkeyp
     assert plan.environ["ORCH_SERVICES__EMBEDDING__URL"] == f"{plan.sandbox_url}/embedding"
 
 
+def test_pages_of_this_machine_may_call_unless_others_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make_plan(tmp_path, 0, 1).environ["ORCH_ALLOWED_ORIGINS"] == "http://localhost:*,http://127.0.0.1:*,null"
+    monkeypatch.setenv("ORCH_ALLOWED_ORIGINS", "https://app.example")
+    assert make_plan(tmp_path, 0, 1).environ["ORCH_ALLOWED_ORIGINS"] == "https://app.example"
+
+
 def test_the_secret_of_a_stack_stays_the_same(tmp_path: Path) -> None:
     assert make_plan(tmp_path, 0, 1).secret == make_plan(tmp_path, 0, 1).secret
 
