@@ -27,8 +27,8 @@ from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.address_limit import network_of
-from orchestrator.middleware.context import RemoteAddress
 from orchestrator.middleware.errors import refusal_body
+from orchestrator.middleware.guards.forwarded import RemoteAddress
 from orchestrator.services.container import Services
 from orchestrator.telemetry.logs import configure_logs
 

@@ -49,13 +49,20 @@ def redis_url(value: str) -> str | None:
     return None if known else "a redis://, rediss:// or unix:// URL"
 
 
-def network_or_host(value: str) -> str | None:
-    """Expect a network, an address, or the name of a host."""
+def network(value: str) -> str | None:
+    """Expect a network or an address."""
     try:
         ip_network(value, strict=False)
     except ValueError:
-        return None if _HOST.fullmatch(value) else "a network such as 10.0.0.0/8, an address, or the name of a host"
+        return "a network such as 10.0.0.0/8, or an address"
     return None
+
+
+def network_or_host(value: str) -> str | None:
+    """Expect a network, an address, or the name of a host."""
+    if network(value) is None or _HOST.fullmatch(value):
+        return None
+    return "a network such as 10.0.0.0/8, an address, or the name of a host"
 
 
 def api_key(value: str) -> str | None:

@@ -14,6 +14,7 @@ from orchestrator.config.checks import (
     between,
     each,
     http_url,
+    network,
     network_or_host,
     one_of,
     optional,
@@ -97,7 +98,11 @@ class AgentOrchestratorSettings:
         says="Origins of browsers that may call; `*`: all, `http://localhost:*`: those of every port. Empty: only the "
         "service's own.",
     )
-    trusted_proxies: tuple[str, ...] = setting((), says="Addresses of proxies whose `X-Forwarded-For` is believed.")
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        says="Addresses and networks of proxies whose `X-Forwarded-*` and `Forwarded` are believed.",
+        check=each(network),
+    )
     callback_allow: tuple[str, ...] = setting(
         (),
         says="Networks, addresses and hosts that callbacks may go to although they are not public.",

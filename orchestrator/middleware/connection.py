@@ -20,6 +20,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.frameworks import quart_inside
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
+from orchestrator.middleware.guards.forwarded import RemoteAddress
 from orchestrator.telemetry.metrics import UNMATCHED, Metrics
 
 CLIENT_GONE: Final = 499
@@ -34,6 +35,11 @@ class HTTPConnection(quart_inside.HTTPConnection):
     async def _serve(self, request: Request, send: ASGISendCallable) -> None:
         """Answer the request, within the time that the answer may take."""
         began = perf_counter()
+        scope: Any = self.scope
+        addresses: RemoteAddress = self.app.extensions["remote_address"]
+        exchange = Exchange.begin(scope)
+        addresses.complete(scope, exchange.headers)
+        exchange.scheme = scope["scheme"]
         try:
             response: Any = await self.app.handle_request(request)
             seconds = getattr(response, "timeout", ...)

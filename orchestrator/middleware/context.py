@@ -1,9 +1,7 @@
-"""What a request's headers say about it: ids, priority, idempotency, trace, and where it came from."""
+"""What a request's headers say about it: ids, priority, idempotency and trace."""
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import frozen
@@ -123,46 +121,3 @@ def _priority(headers: Mapping[str, str], faults: list[FieldFault]) -> int | Non
         return int(value)
     faults.append(FieldFault("$.headers.X-Request-Priority", "must be a digit, 0 (highest) to 9"))
     return None
-
-
-class RemoteAddress:
-    """Finds the address that a request really came from.
-
-    Args:
-        trusted: addresses and networks of proxies whose `X-Forwarded-For` is believed.
-    """
-
-    def __init__(self, trusted: Iterable[str]) -> None:
-        self._trusted: tuple[IPv4Network | IPv6Network, ...] = tuple(
-            ip_network(entry, strict=False) for entry in trusted
-        )
-        self._is_trusted = lru_cache(4096)(self._check)
-
-    def of(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
-        """Return the nearest address that is no trusted proxy."""
-        client = scope.get("client")
-        address = str(client[0]) if client else ""
-        if not self.trusts(address):
-            return address
-        for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
-            if not _is_address(hop.strip()):
-                return address
-            address = hop.strip()
-            if not self._is_trusted(address):
-                return address
-        return address
-
-    def trusts(self, address: str) -> bool:
-        """Tell whether an address is a trusted proxy."""
-        return bool(self._trusted) and self._is_trusted(address)
-
-    def _check(self, address: str) -> bool:
-        return _is_address(address) and any(ip_address(address) in network for network in self._trusted)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

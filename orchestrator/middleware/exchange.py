@@ -21,6 +21,7 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
+_BEGUN: Final = "orchestrator.exchange"
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -28,7 +29,7 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 class Exchange:
     """What is known of a request while it is answered."""
 
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     """Names in lower case."""
     correlation_id: str
     scheme: str = "http"
@@ -38,11 +39,19 @@ class Exchange:
     rate: RateState | None = None
 
     @classmethod
-    def begin(cls, scope: Mapping[str, Any]) -> "Exchange":
-        """Begin with what every request has; a correlation id that is missing or malformed is made."""
+    def begin(cls, scope: Any) -> "Exchange":
+        """Begin with what every request has; a correlation id that is missing or malformed is made.
+
+        A second call for the same ASGI scope returns the same.
+        """
+        begun: Exchange | None = scope.get(_BEGUN)
+        if begun is not None:
+            return begun
         headers = header_map(scope)
         named = headers.get("x-correlation-id")
-        return cls(headers, named if named is not None and is_id(named) else new_id(), scope["scheme"])
+        exchange = cls(headers, named if named is not None and is_id(named) else new_id(), scope["scheme"])
+        scope[_BEGUN] = exchange
+        return exchange
 
     @property
     def wants_problem(self) -> bool:

@@ -10,9 +10,9 @@ from orchestrator.frameworks.quart_inside import BoundedRequest
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.auth import Authenticator, never_revoked
 from orchestrator.middleware.connection import HTTPConnection
-from orchestrator.middleware.context import RemoteAddress
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
+from orchestrator.middleware.guards.forwarded import RemoteAddress
 from orchestrator.middleware.headers import AnswerHeaders
 from orchestrator.models.common.principal import Principal
 from orchestrator.telemetry.metrics import Metrics

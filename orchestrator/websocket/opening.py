@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import trio
@@ -20,9 +20,10 @@ from orchestrator.errors import (
 )
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.auth import Authenticator
-from orchestrator.middleware.context import RemoteAddress, make_context, read_marks
+from orchestrator.middleware.context import make_context, read_marks
 from orchestrator.middleware.errors import error_answer, told_error
 from orchestrator.middleware.exchange import Exchange
+from orchestrator.middleware.guards.forwarded import RemoteAddress
 from orchestrator.middleware.headers import AnswerHeaders
 from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
 from orchestrator.models.common.envelope import FieldFault
@@ -57,7 +58,9 @@ class SessionSocket:
 
     async def serve(self, websocket: Websocket, session_id: str) -> Response | None:
         """Serve a socket to its end; returns the answer that refuses it, if it is refused."""
-        exchange = Exchange.begin(websocket.scope)
+        scope: Any = websocket.scope
+        exchange = Exchange.begin(scope)
+        self.remote_address.complete(scope, exchange.headers)
         accepted = trio.Event()
         try:
             await self._serve(websocket, session_id, exchange, accepted)

@@ -6,7 +6,8 @@ from attrs import evolve
 from orchestrator.errors import RateLimited
 from orchestrator.middleware import address_limit
 from orchestrator.middleware.address_limit import AddressLimiter
-from orchestrator.middleware.context import RemoteAddress, header_map
+from orchestrator.middleware.context import header_map
+from orchestrator.middleware.guards.forwarded import RemoteAddress
 from tests.support.credentials import METRICS_KEY, SETTINGS
 from tests.support.house import House
 from tests.telemetry.figures import figure

@@ -19,9 +19,10 @@ from orchestrator.frameworks.quart_inside import current_request
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.auth import Authenticator
-from orchestrator.middleware.context import Marks, RemoteAddress, make_context, read_marks
+from orchestrator.middleware.context import Marks, make_context, read_marks
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, answer
+from orchestrator.middleware.guards.forwarded import RemoteAddress
 from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
