@@ -100,7 +100,7 @@ async def test_a_damaged_tenant_is_listed_with_its_damage(
 ) -> None:
     fake.answers[route] = [{"items": [TENANT, TENANT | {"tenant_id": "globex", "damage": "odd"}]}]
     shown = (await fake.run(tmp_path, *command.split(), "-o", "table")).out.splitlines()
-    assert [line.endswith(" odd") for line in shown] == [False, False, True]
+    assert [line.rstrip().endswith(" odd") for line in shown] == [False, False, True]
     fake.answers[route] = [{"items": [TENANT]}]
     assert "DAMAGE" not in (await fake.run(tmp_path, *command.split(), "-o", "table")).out
 
