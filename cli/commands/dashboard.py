@@ -46,7 +46,11 @@ def _totals(load: Mapping[str, Any]) -> list[Text]:
             ("nooble-orch top", load["at"][11:19]), ("nodes", _live(load)), ("slots", slots), ("ready tenants", ready)
         ),
         _figures(
-            ("queued", load["queued"]), ("delayed", load["delayed"]), ("dead", load["dead_letters"]), ("oldest", oldest)
+            ("backlog", load.get("backlog", load["queued"])),
+            ("queued", load["queued"]),
+            ("delayed", load["delayed"]),
+            ("dead", load["dead_letters"]),
+            ("oldest", oldest),
         ),
         _figures(("claims/s", claims), ("ends/s", ends), ("wait p50", p50), ("p99", p99)),
     ]
@@ -92,10 +96,11 @@ def _processes(nodes: Sequence[Mapping[str, Any]], total: int) -> Table:
 
 
 def _tenants(tenants: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("TENANT", "STATE", "HIGH", "NORMAL", "LOW", "IN HAND", "DELAYED", "DEAD", "OLDEST")
+    table = _table("TENANT", "STATE", "BACKLOG", "HIGH", "NORMAL", "LOW", "IN HAND", "DELAYED", "DEAD", "OLDEST")
     for one in tenants:
         depth = one["depth"]
-        figures = (depth["high"], depth["normal"], depth["low"], one["in_hand"], one["delayed"], one["dead_letters"])
+        in_lanes = (depth["high"], depth["normal"], depth["low"])
+        figures = (one.get("backlog", ""), *in_lanes, one["in_hand"], one["delayed"], one["dead_letters"])
         state = "damaged" if one.get("damage") else one["state"]
         cells = (one["tenant_id"][:20], state, *map(str, figures), age(one["oldest_waiting"]))
         table.add_row(*(Text(printable(cell)) for cell in cells))

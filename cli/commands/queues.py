@@ -10,6 +10,7 @@ from cli.core.output import Column, show_list, show_record
 _COLUMNS = (
     Column("TENANT", "tenant_id"),
     Column("STATE", "state", whole=True),
+    Column("BACKLOG", "backlog"),
     Column("HIGH", "depth.high"),
     Column("NORM", "depth.normal"),
     Column("LOW", "depth.low"),
@@ -32,7 +33,8 @@ def queues(context: click.Context, limit: int) -> None:
     """List the queues of all tenants. Needs an API key with the scope admin (ORCH_API_KEY).
 
     \b
-    Columns: queued tasks in the high, normal and low lane, running tasks,
+    Columns: all that was accepted and is not done (the backlog), of that
+    queued tasks in the high, normal and low lane, running tasks,
     delayed tasks, tasks parked by a drain, dead letters, age of the oldest
     queued task, tasks accepted in the last minute, virtual time (the tenant
     with the smallest is next).

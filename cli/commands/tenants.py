@@ -23,6 +23,7 @@ _COLUMNS: Final = (
     Column("TENANT", "tenant_id"),
     Column("STATE", "state", whole=True),
     Column("WEIGHT", "weight"),
+    Column("BACKLOG", "backlog"),
     Column("QUEUED", "queued"),
     Column("RUN", "in_hand"),
     Column("LATER", "delayed"),
@@ -224,7 +225,10 @@ def _progress(first: int) -> Callable[[dict[str, Any]], None]:
         left, elapsed = _left(state), time.monotonic() - began
         done = first - left
         eta = f", about {elapsed / done * left:.0f} s to go" if done > 0 and left else ""
-        counts = f"{state['queued']} queued, {state['in_hand']} running, {state['delayed']} delayed"
+        behind = left - state["queued"] - state["in_hand"] - state["delayed"]
+        counts = (
+            f"{state['queued']} queued, {behind} behind others, {state['in_hand']} running, {state['delayed']} delayed"
+        )
         if state["state"] == "draining":
             changed(left, f"{left} left: {counts}{eta}")
 
@@ -250,4 +254,6 @@ def _has_ended(state: dict[str, Any]) -> bool:
 
 
 def _left(state: dict[str, Any]) -> int:
-    return int(state["queued"] + state["in_hand"] + state["delayed"])
+    # What is parked is left for later, and a service of an older version tells no backlog.
+    counted = int(state["queued"] + state["in_hand"] + state["delayed"])
+    return int(state["backlog"] - state["parked"]) if "backlog" in state else counted

@@ -34,6 +34,7 @@ def sum_up(
         slots=sum(load.slots for load in live),
         in_hand=sum(load.in_hand for load in live),
         queued=sum(queue.queued for queue in queues),
+        backlog=sum(queue.backlog for queue in queues),
         delayed=sum(queue.delayed for queue in queues),
         dead_letters=sum(queue.dead_letters for queue in queues),
         # Moments are written so that their order is that of their letters.
@@ -51,7 +52,7 @@ def sum_up(
 
 def _place(queue: Queue) -> tuple[bool, int, str]:
     """Sort tenants by their work; those that are damaged come first, for their work can't be told."""
-    return queue.damage is None, -queue.queued - queue.in_hand - queue.delayed, queue.tenant_id
+    return queue.damage is None, -queue.backlog, queue.tenant_id
 
 
 def _worst(waits: Iterable[Waits]) -> Waits:

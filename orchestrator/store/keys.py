@@ -52,6 +52,10 @@ class Keys:
         """Sorted set: sessions by the moment (ms) of their next idle transition."""
         return f"orchestrator:sessions:{self.tenant(tenant_id)}:timers"
 
+    def turns_waiting(self, tenant_id: str) -> str:
+        """Hash: how many turns wait behind the active one of each session; under the empty name, how many in all."""
+        return f"orchestrator:sessions:{self.tenant(tenant_id)}:turns"
+
     def open_sessions(self, tenant_id: str) -> str:
         """Sorted set: open sessions by the moment (ms) at which their time is over."""
         return f"orchestrator:sessions:{self.tenant(tenant_id)}:open"

@@ -92,7 +92,9 @@ class Metrics:
             "records_dropped_total", "Records that were dropped because a list was full, by kind.", "kind"
         )
         self._depth = self._gauge(
-            "queue_depth", "Tasks in a tenant's lanes, those in hand included; of the whole service.", "tenant"
+            "queue_depth",
+            "Tasks that were accepted and are not done, wherever they stand; of the whole service.",
+            "tenant",
         )
         self._queue_lag = self._gauge(
             "queue_lag_seconds",

@@ -76,6 +76,7 @@ class Load:
     breakers: Annotated[
         dict[str, int], Meta(description="Services that are left alone or probed, with the number of processes.")
     ] = field(factory=dict)
+    backlog: Annotated[int, Meta(description="All that was accepted and is not done, of the tenants looked at.")] = 0
     notices: Annotated[list[SystemEvent], Meta(description="What happened to the service last, the newest first.")] = (
         field(factory=list)
     )

@@ -47,6 +47,7 @@ _State = Annotated[
     ),
 ]
 _Queued = Annotated[int, Meta(ge=0, description="Tasks that wait for a worker.")]
+_Backlog = Annotated[int, Meta(ge=0, description="All that was accepted and is not done, wherever it stands.")]
 _InHand = Annotated[int, Meta(ge=0, description="Tasks that run.")]
 _Delayed = Annotated[int, Meta(ge=0, description="Tasks that wait for a moment, or for a client's tool.")]
 _Parked = Annotated[int, Meta(ge=0, description="Tasks that a drain has put aside.")]
@@ -58,6 +59,8 @@ _Damage = Annotated[
     str | None, Meta(description="What of it can't be read, which is shown as its default here. Null: nothing.")
 ]
 _Behind = Annotated[int, Meta(ge=0, description="Of those that wait: behind another task of the same user.")]
+_BehindSessions = Annotated[int, Meta(ge=0, description="Turns that wait behind another one of their session.")]
+_BatchItems = Annotated[int, Meta(ge=0, description="Items of batches that become tasks when earlier ones have ended.")]
 
 
 @frozen
@@ -79,8 +82,11 @@ class Tenant:
     delayed: _Delayed
     dead_letters: _DeadLetters
     parked: _Parked = 0
+    backlog: _Backlog = 0
     depth: Depth = Depth()
     behind_users: _Behind = 0
+    behind_sessions: _BehindSessions = 0
+    batch_items: _BatchItems = 0
     oldest_waiting: _Oldest = None
     weight: Annotated[float, Meta(description="Its share beside other tenants, of which each has 1.")] = 1.0
     limits: TenantLimits = TenantLimits()  # noqa: RUF009 - frozen
@@ -112,7 +118,10 @@ class Queue:
     delayed: _Delayed
     parked: _Parked
     dead_letters: _DeadLetters
+    backlog: _Backlog = 0
     behind_users: _Behind = 0
+    behind_sessions: _BehindSessions = 0
+    batch_items: _BatchItems = 0
     oldest_waiting: _Oldest = None
     accepted_per_minute: Annotated[int, Meta(ge=0, description="Tasks taken in within the last minute.")] = 0
     weight: float = 1.0

@@ -19,8 +19,8 @@ _EVERY: Final = 5.0
 class SweptTenant:
     """What a look at a tenant has shown."""
 
-    depth: int
-    """Tasks in its lanes, those in hand included."""
+    backlog: int
+    """All that was accepted and is not done, wherever it stands."""
     lag_seconds: float
     """How long the first one that waits has been there."""
     sessions: int
@@ -55,7 +55,7 @@ class Sweeper:
 
     def _show(self, found: Mapping[str, SweptTenant]) -> None:
         metrics = self.services.metrics
-        metrics.queue_depths({tenant_id: one.depth for tenant_id, one in found.items()})
+        metrics.queue_depths({tenant_id: one.backlog for tenant_id, one in found.items()})
         metrics.queue_lags({tenant_id: one.lag_seconds for tenant_id, one in found.items()})
         metrics.active_sessions({tenant_id: one.sessions for tenant_id, one in found.items()})
 
@@ -76,4 +76,4 @@ class Sweeper:
         await services.sessions.idle_moves(tenant_id)
         await watch_quotas(services, tenant_id)
         lag = await services.surveys.lag_seconds(tenant_id, survey) if survey.depth else 0.0
-        return SweptTenant(survey.depth, lag, survey.sessions)
+        return SweptTenant(survey.backlog, lag, survey.sessions)

@@ -30,6 +30,7 @@ _ZSET, _HASH, _STREAM, _STRING = b"zset", b"hash", b"stream", b"string"
 _TYPES: Final = {
     "sessions": _ZSET,
     "session_timers": _ZSET,
+    "turns_waiting": _HASH,
     "cursors": _HASH,
     "delayed": _ZSET,
     "task_index": _ZSET,

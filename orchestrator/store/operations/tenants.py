@@ -142,11 +142,14 @@ class TenantStates(TenantStore):
             state=tenant.state,
             depth=tenant.depth,
             queued=tenant.queued,
+            backlog=tenant.backlog,
             in_hand=tenant.in_hand,
             delayed=tenant.delayed,
             parked=tenant.parked,
             dead_letters=tenant.dead_letters,
             behind_users=tenant.behind_users,
+            behind_sessions=tenant.behind_sessions,
+            batch_items=tenant.batch_items,
             oldest_waiting=tenant.oldest_waiting,
             accepted_per_minute=found.accepted_per_minute,
             weight=tenant.weight,
@@ -174,18 +177,22 @@ def _written(value: float | int | str | None) -> str:
 
 def _read(tenant_id: str, reply: list[Any]) -> TenantReading:
     with reading("tenant", tenant_id):
-        high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat = reply
+        high, normal, low, in_hand, delayed, parked, behind, dead, oldest, accepted, flat, turns, items = reply
         config = read_config(dict(zip(flat[::2], flat[1::2], strict=True)))
+        queued = high + normal + low + behind
         tenant = Tenant(
             tenant_id=tenant_id,
             state=config.state,
-            queued=high + normal + low + behind,
+            queued=queued,
+            backlog=queued + turns + items + in_hand + delayed + parked,
             in_hand=in_hand,
             delayed=delayed,
             dead_letters=dead,
             parked=parked,
             depth=Depth(high, normal, low),
             behind_users=behind,
+            behind_sessions=turns,
+            batch_items=items,
             oldest_waiting=to_timestamp(oldest) if oldest else None,
             weight=config.weight,
             limits=config.limits,

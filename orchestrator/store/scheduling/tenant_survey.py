@@ -16,6 +16,8 @@ class TenantSurvey:
 
     depth: int
     """Tasks in its lanes, those that run included."""
+    backlog: int
+    """All that was accepted and is not done, wherever it stands."""
     sessions: int
     """Those in use."""
     due_ms: Sequence[int]
@@ -40,7 +42,19 @@ class TenantSurveys(TenantStore):
             StoreUnavailable
         """
         keys = self.keys
-        *lengths, sessions, cursors, delayed, scheduled, state = await self.redis.gather(
+        (
+            *lengths,
+            sessions,
+            cursors,
+            delayed,
+            scheduled,
+            state,
+            later,
+            parked,
+            users,
+            turns,
+            items,
+        ) = await self.redis.gather(
             [
                 *(("XLEN", keys.lane(tenant_id, lane)) for lane in Lane),
                 ("ZCOUNT", keys.sessions(tenant_id), now_ms() - used_within_ms, "+inf"),
@@ -48,10 +62,16 @@ class TenantSurveys(TenantStore):
                 ("ZRANGE", keys.delayed(tenant_id), 0, 0, "WITHSCORES"),
                 ("ZRANGE", keys.schedules_due(tenant_id), 0, 0, "WITHSCORES"),
                 ("HGET", keys.tenant_config(tenant_id), "state"),
+                ("ZCARD", keys.delayed(tenant_id)),
+                ("XLEN", keys.parked(tenant_id)),
+                ("HGET", keys.users(tenant_id), ""),
+                ("HGET", keys.turns_waiting(tenant_id), ""),
+                ("HVALS", keys.batches_waiting(tenant_id)),
             ]
         )
         due_ms = [int(float(moment)) for _, moment in (*delayed, *scheduled)]
-        return TenantSurvey(sum(lengths), sessions, due_ms, state == TenantState.DRAINING.encode(), cursors)
+        backlog = sum(lengths) + later + parked + sum(max(0, int(count or 0)) for count in (users, turns, *items))
+        return TenantSurvey(sum(lengths), backlog, sessions, due_ms, state == TenantState.DRAINING.encode(), cursors)
 
     async def lag_seconds(self, tenant_id: str, survey: TenantSurvey) -> float:
         """Return how long the first entry that was not claimed yet has been in its lane; 0 where there is none.

@@ -164,6 +164,14 @@ async def test_items_start_in_their_order_and_no_more_than_wanted_are_in_the_que
         assert await batches.queue_is_empty()
 
 
+async def test_items_that_are_no_tasks_yet_are_counted_in_the_backlog(redis_url: str) -> None:
+    async with open_batches(redis_url, consume=False) as batches:
+        for _ in range(2):
+            await batches.create([f"say {number}" for number in range(20)], max_concurrency=3)
+        tenant = (await batches.stage.stores.tenants.read("acme")).tenant
+        assert (tenant.backlog, tenant.queued, tenant.batch_items, tenant.depth.low) == (40, 6, 34, 6)
+
+
 async def test_an_item_that_fails_does_not_stop_the_others(batches: Batches) -> None:
     batch = await batches.create(["say a", "fail", "say b", "fail"])
     ended = await batches.ended(batch)

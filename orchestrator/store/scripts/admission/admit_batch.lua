@@ -32,9 +32,7 @@ local function refusal()
   local intake = redis.call('HGET', CONFIG, 'state')
   if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
   if redis.call('HLEN', batch .. ':items') ~= total then return {'unstaged'} end
-  local waiting = queue_length()
-  for _, count in ipairs(redis.call('HVALS', BATCHES .. ':waiting')) do waiting = waiting + count end
-  if waiting + total > limit_of('queue_length', queue_length_default) then return {'full', 'queue_length'} end
+  if queue_length() + items_waiting() + total > limit_of('queue_length', queue_length_default) then return {'full', 'queue_length'} end
   -- All that have not ended are listed there, a batch whose items all run among them.
   if redis.call('HLEN', BATCHES .. ':waiting') >= limit_of('batches', batches_default) then return {'full', 'batches'} end
   if kept_bytes() + bytes > limit_of('bytes', bytes_default) then return {'full', 'bytes'} end

@@ -125,9 +125,11 @@ if active then
   before = waiting + 1
   if if_busy == 'interrupt' then
     redis.call('LPUSH', session .. ':turns', task_id)
+    count_turns(session_id)
     interrupted, before = interrupt(active)
   else
     redis.call('RPUSH', session .. ':turns', task_id)
+    count_turns(session_id)
   end
 else
   redis.call('HSET', session, 'active_task_id', task_id)

@@ -88,6 +88,7 @@ touch_session(session_id)
 local claimable, before = 0, 0
 if active then
   before = redis.call('RPUSH', session .. ':turns', task_id)
+  count_turns(session_id)
 else
   redis.call('HSET', session, 'active_task_id', task_id)
   redis.call('ZREM', TIMERS, session_id)

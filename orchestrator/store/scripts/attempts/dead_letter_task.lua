@@ -47,6 +47,7 @@ if session_id == '' then return more end
 
 state_body = string.gsub(state_body, '@session', function() return session_id end)
 redis.pcall('LREM', session .. ':turns', 0, task_id)
+isolate(count_turns, session_id)
 local is_sound, follows = isolate(end_turn, session_id, task_id, 'ERROR', 'damaged', correlation, state_body, 0)
 if not is_sound or follows == 1 then more = 1 end
 local kind = type_at(session)
@@ -58,5 +59,6 @@ if kind ~= 'hash' and kind ~= 'none' then
     put_into_lane(following)
     more = 1
   end
+  isolate(count_turns, session_id)
 end
 return more

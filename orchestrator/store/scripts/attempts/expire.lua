@@ -53,6 +53,7 @@ local function look_at(entry, fields)
     local following = session_id and redis.call('LINDEX', turns, 0)
     while following and is_over(following) do
       redis.call('LPOP', turns)
+      count_turns(session_id)
       fail(following)
       following = redis.call('LINDEX', turns, 0)
     end

@@ -17,7 +17,11 @@ local turns = session and session .. ':turns'
 
 if mend == 'drop_index' then return status and 0 or redis.call('ZREM', INDEX, task_id) end
 if mend == 'drop_delay' then return (not live or there) and redis.call('ZREM', DELAYED, task_id) or 0 end
-if mend == 'drop_turn' then return turns and not live and redis.call('LREM', turns, 0, task_id) or 0 end
+if mend == 'drop_turn' then
+  local dropped = turns and not live and redis.call('LREM', turns, 0, task_id) or 0
+  if dropped > 0 then count_turns(session_id) end
+  return dropped
+end
 if mend == 'activate' then
   local state = session and redis.call('HGET', session, 'state')
   if not live or not state or redis.call('HEXISTS', session, 'active_task_id') == 1 then return 0 end
@@ -41,6 +45,7 @@ redis.call('HSET', task_key(task_id), 'status', 'pending')
 local active = session and redis.call('HGET', session, 'active_task_id')
 if active and active ~= task_id then
   redis.call('RPUSH', turns, task_id)
+  count_turns(session_id)
 else
   if session and redis.call('EXISTS', session) == 1 then redis.call('HSET', session, 'active_task_id', task_id) end
   enqueue(task_id)

@@ -35,4 +35,6 @@ while true do
   if type(following) ~= 'string' then break end
   put_into_lane(following)
 end
+redis.pcall('DEL', session .. ':turns')
+isolate(count_turns, id)
 return expire(session, {'', ':events', ':history', ':states', ':turns'})

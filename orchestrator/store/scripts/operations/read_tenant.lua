@@ -1,12 +1,11 @@
 -- Read a tenant's state, its configuration, and how much of its work is where.
--- Turns that wait in a session need no look: while one waits, its session's active task is in a lane, delayed or parked;
--- the same holds for the tasks that wait behind another of their user.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept
 -- Returns: {waiting in the high, normal, low lane, in hand, delayed, parked, behind others of their user, dead
 --          letters, moment (ms) of the oldest that waits or 0, tasks accepted within the last minute,
---          {field, value of the configuration…}}
--- Complexity: O(log of the tenant's tasks)
+--          {field, value of the configuration…}, turns behind another of their session, items of batches that are no
+--          tasks yet}
+-- Complexity: O(log of the tenant's tasks + open batches)
 --!include common/tenant
 --!include tasks/queue
 --!include tasks/depth
@@ -26,5 +25,5 @@ end
 return {
   waiting.high, waiting.normal, waiting.low, tasks_in_hand(),
   redis.call('ZCARD', DELAYED), redis.call('XLEN', PARKED), tasks_behind_users(), redis.call('XLEN', DEAD_LETTERS), oldest,
-  redis.call('ZCOUNT', INDEX, NOW - 60000, '+inf'), redis.call('HGETALL', CONFIG),
+  redis.call('ZCOUNT', INDEX, NOW - 60000, '+inf'), redis.call('HGETALL', CONFIG), turns_waiting(), items_waiting(),
 }

@@ -8,8 +8,7 @@ local QUOTAS = {'concurrency', 'sessions', 'queue_length', 'batches', 'schedules
 -- Return how much of each quota is used. `defaults` has the default of each limit, in the order of QUOTAS.
 -- The figures come from the collections themselves, but for `bytes`.
 local function quotas_of(defaults)
-  local waiting = queue_length() + redis.call('ZCARD', DELAYED)
-  for _, count in ipairs(redis.call('HVALS', BATCHES .. ':waiting')) do waiting = waiting + count end
+  local waiting = queue_length() + redis.call('ZCARD', DELAYED) + items_waiting()
   local used = {
     concurrency = tasks_in_hand(), sessions = redis.call('ZCARD', OPEN), queue_length = waiting,
     batches = redis.call('HLEN', BATCHES .. ':waiting'), schedules = redis.call('ZCARD', SCHEDULES), bytes = kept_bytes()}

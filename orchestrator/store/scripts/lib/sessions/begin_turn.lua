@@ -18,6 +18,7 @@ local function begin_turn(task_id, state_body, status_body, retain_seconds)
   -- An imported turn may be the active one already.
   if active and active ~= task_id then
     redis.call('RPUSH', session .. ':turns', task_id)
+    count_turns(session_id)
   else
     redis.call('HSET', session, 'active_task_id', task_id)
     redis.call('ZREM', TIMERS, session_id)

@@ -1,5 +1,6 @@
 -- Moves of a session. Needs tenant.lua and events.lua. The callers have checked that the move is in the table.
 --!include common/kept
+--!include sessions/waiting
 local STATES_KEPT = 50
 -- Open sessions by the moment (ms) at which their time is over, and records of ended ones by the moment at which they go.
 local OPEN, ENDED = SESSIONS .. ':open', SESSIONS .. ':ended'
@@ -40,7 +41,7 @@ local function expire_session(session_id, seconds)
   for _, suffix in ipairs({'', ':events', ':history', ':states'}) do
     redis.call('EXPIRE', session .. suffix, seconds)
   end
-  redis.call('DEL', session .. ':turns')
+  if redis.call('DEL', session .. ':turns') > 0 then count_turns(session_id) end
   redis.call('ZREM', TIMERS, session_id)
 end
 
@@ -52,4 +53,5 @@ local function forget_session(session_id, user)
   redis.call('ZREM', TIMERS, session_id)
   redis.call('ZREM', OPEN, session_id)
   redis.call('DEL', session, session .. ':events', session .. ':history', session .. ':states', session .. ':turns')
+  count_turns(session_id)
 end

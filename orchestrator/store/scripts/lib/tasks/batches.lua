@@ -6,6 +6,13 @@ local PROGRESS_MS = 250
 
 local function batch_key(id) return 'orchestrator:batch:' .. TENANT .. ':' .. id end
 
+-- Count the items of open batches that are no tasks yet.
+local function items_waiting()
+  local waiting = 0
+  for _, count in ipairs(redis.call('HVALS', BATCHES .. ':waiting')) do waiting = waiting + math.max(0, count) end
+  return waiting
+end
+
 -- Append how far a batch is to its log.
 local function tell_progress(batch_id)
   local batch = batch_key(batch_id)

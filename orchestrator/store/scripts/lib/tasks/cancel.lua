@@ -5,7 +5,7 @@ local function cancel_task(task_id, reason, template, retain_seconds)
   local session_id, message_id = unpack(redis.call('HMGET', task_key(task_id), 'session_id', 'message_id'))
   local outcome, more = stop_task(task_id, reason, retain_seconds)
   if outcome == 'done' and session_id then
-    redis.call('LREM', session_key(session_id) .. ':turns', 1, task_id)
+    if redis.call('LREM', session_key(session_id) .. ':turns', 1, task_id) > 0 then count_turns(session_id) end
     local body = string.gsub(string.gsub(template, '@task', task_id, 1), '@message', message_id, 1)
     append_event(session_id, 'chat.status_update', body)
   end

@@ -2,6 +2,7 @@
 --!include common/isolate
 --!include common/trace
 --!include tasks/users
+--!include sessions/waiting
 
 -- Return the type of a task, `domain.action`, as its message (JSON) has it.
 local function type_of(message)
@@ -61,6 +62,7 @@ local function next_turn(session_id)
   local task_id = redis.call('LPOP', session .. ':turns')
   if task_id then
     redis.call('HSET', session, 'active_task_id', task_id)
+    count_turns(session_id)
     enqueue(task_id)
     isolate(trace_step, task_id, 'its_turn')
   else
