@@ -32,8 +32,9 @@ ROLE_PERMISSIONS: Final[dict[Role, frozenset[str]]] = {
     Role.ADMIN: frozenset({"*"}),
     Role.MONITOR: frozenset({"*:read"}),
     Role.SERVICE: _USER,
+    Role.READER: frozenset(permission for permission in _USER if permission.endswith(":read")),
 }
-"""The permissions of a token that carries a `role` but no `permissions`."""
+"""The permissions of a token that carries a role but no `permissions`; of several roles, those of all of them."""
 
 
 def needed_by(plan: OrchestrationPlan, operations: Operations) -> Iterator[tuple[str, str]]:

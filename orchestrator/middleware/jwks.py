@@ -1,11 +1,20 @@
-"""The signing keys of an identity provider (RFC 7517): fetched, kept, and fetched again for a key not seen before."""
+"""The signing keys of an identity provider (RFC 7517): fetched, kept for some minutes, and fetched again.
 
+In use they are fetched at least every five minutes, so a withdrawn key stops counting by then, also for tokens that
+were verified with it before. While the provider is away the last keys go on to count for an hour, no longer.
+"""
+
+from hashlib import sha256
 from typing import Any, Final
 
 import httpx
 import jwt
+import orjson
 import structlog
 import trio
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from orchestrator.codec import parse_json
 from orchestrator.errors import InvalidBody, ServiceUnreachable, Unauthorized
@@ -18,12 +27,21 @@ FETCH_SECONDS: Final = 5.0
 WAIT_SECONDS: Final = 6.0
 """Deadline of a request that waits for a fetch, its own or another's."""
 REFRESH_SECONDS: Final = 30.0
-"""Least time between two fetches for the sake of an unknown key."""
+"""Least time between two fetches for the sake of an unknown key, or after one that failed."""
 RETRY_SECONDS: Final = 2.0
 """Least time between two fetches while there are no keys at all."""
-MAX_AGE_SECONDS: Final = 3600.0
-"""Keys older than this are fetched again, so that a withdrawn key stops counting."""
+RENEW_SECONDS: Final = 240.0
+"""Keys older than this are fetched again by one request, while the others go on with them."""
+MAX_AGE_SECONDS: Final = 300.0
+"""Keys older than this are used only after a fetch has been tried: a withdrawn key stops counting by then."""
+STALE_SECONDS: Final = 3600.0
+"""Keys older than this count no more, however long the provider is away."""
 MAX_BYTES: Final = 1_048_576
+_PUBLIC: Final = frozenset({"kty", "kid", "alg", "n", "e", "crv", "x", "y"})
+"""The members of a key that say which one it is; all that is read of it."""
+_RSA_BITS: Final = range(2048, 16_385)
+_ASKED: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+"""Uncompressed: of a few bytes a compressed answer could make gigabytes."""
 
 _log = structlog.get_logger("orchestrator.middleware.jwks")
 
@@ -46,7 +64,7 @@ class JwksKeys:
         self._url = url
         self._tls = httpx.create_ssl_context() if url.startswith("https://") else False
         self._lock = trio.Lock()
-        self._keys: list[jwt.PyJWK] = []
+        self._keys: dict[bytes, jwt.PyJWK] = {}
         self._fetched = -float("inf")
         self._tried = -float("inf")
 
@@ -58,33 +76,55 @@ class JwksKeys:
             algorithm: the token's algorithm, one of `ALGORITHMS`.
 
         Raises:
-            Unauthorized: the provider has no such key.
+            Unauthorized: the provider has no such key, or several of that name.
             ServiceUnreachable: the keys could not be fetched.
         """
         found = self._find(kid, algorithm)
-        if found is not None and trio.current_time() < self._fetched + MAX_AGE_SECONDS:
+        if found is not None and self._recent:
             return found
-        with trio.move_on_after(WAIT_SECONDS):
-            async with self._lock:
-                await self._refresh()
+        await self._renew()
         found = self._find(kid, algorithm)
         if found is not None:
             return found
-        if self._tried > self._fetched or not self._keys:
+        if not self._usable:
             raise ServiceUnreachable(
                 "The keys of the identity provider cannot be fetched at the moment.",
                 retry_after_ms=round(self._pause() * 1000),
             )
         raise Unauthorized("The token is signed with a key that the identity provider does not publish.")
 
+    async def publishes(self, key: jwt.PyJWK) -> bool:
+        """Tell whether a key that was found here before still counts; fetches the keys where they are too old."""
+        if not self._recent:
+            await self._renew()
+        return self._usable and any(published is key for published in self._keys.values())
+
+    @property
+    def _recent(self) -> bool:
+        """Whether the keys may be used without a fetch; the first request that finds them old fetches them anew."""
+        age = trio.current_time() - self._fetched
+        return age < RENEW_SECONDS or (age < MAX_AGE_SECONDS and self._lock.locked())
+
+    @property
+    def _usable(self) -> bool:
+        return bool(self._keys) and trio.current_time() < self._fetched + STALE_SECONDS
+
     def _find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
-        fitting = [key for key in self._keys if key.algorithm_name == algorithm]
-        if kid is None:
-            return fitting[0] if len(fitting) == 1 else None
-        return next((key for key in fitting if key.key_id == kid), None)
+        if not self._usable:
+            return None
+        fitting = [
+            key for key in self._keys.values() if key.algorithm_name == algorithm and (kid is None or key.key_id == kid)
+        ]
+        # Which of several is meant can't be told, and trying all of them would let one stand in for another.
+        return fitting[0] if len(fitting) == 1 else None
 
     def _pause(self) -> float:
-        return REFRESH_SECONDS if self._keys else RETRY_SECONDS
+        return REFRESH_SECONDS if self._usable else RETRY_SECONDS
+
+    async def _renew(self) -> None:
+        with trio.move_on_after(WAIT_SECONDS):
+            async with self._lock:
+                await self._refresh()
 
     async def _refresh(self) -> None:
         now = trio.current_time()
@@ -97,21 +137,25 @@ class JwksKeys:
             self._tried = trio.current_time()
             _log.warning("jwks.failed", reason=str(error) or type(error).__name__)
         else:
-            self._keys = keys
+            # A key that is published again stays the same object, by which tokens that are remembered know it.
+            withdrawn = self._keys.keys() - keys.keys()
+            self._keys = {print_: self._keys.get(print_, key) for print_, key in keys.items()}
             self._fetched = self._tried = trio.current_time()
-            _log.info("jwks.fetched", keys=len(keys))
+            _log.info("jwks.fetched", keys=len(keys), withdrawn=len(withdrawn))
 
     async def _fetch(self) -> bytes:
         body = bytearray()
         async with (
             httpx.AsyncClient(verify=self._tls, timeout=FETCH_SECONDS) as client,
-            client.stream("GET", self._url, headers={"Accept": "application/json"}) as response,
+            client.stream("GET", self._url, headers=_ASKED) as response,
         ):
             if response.status_code != 200:
                 raise _FetchFailed(f"HTTP {response.status_code}")
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise _FetchFailed("the answer is compressed, although that was not asked for")
             # Read to its end, or to the deadline, even where it is too large: the client's own
             # generators are closed properly only then. What is kept stays bounded.
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 if len(body) <= MAX_BYTES:
                     body += chunk
         if len(body) > MAX_BYTES:
@@ -119,8 +163,8 @@ class JwksKeys:
         return bytes(body)
 
 
-def _signing_keys(raw: bytes) -> list[jwt.PyJWK]:
-    """Read a key set; what is no public signing key of an algorithm that is taken is left out."""
+def _signing_keys(raw: bytes) -> dict[bytes, jwt.PyJWK]:
+    """Read a key set, by the keys' fingerprints; what is no public signing key of an algorithm taken is left out."""
     try:
         document = parse_json(raw)
     except InvalidBody:
@@ -128,18 +172,54 @@ def _signing_keys(raw: bytes) -> list[jwt.PyJWK]:
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise _FetchFailed("the answer is no key set")
-    keys = [key for entry in entries if (key := _signing_key(entry)) is not None]
+    keys = {_fingerprint(entry): key for entry in entries if (key := _signing_key(entry)) is not None}
     if not keys:
         raise _FetchFailed("the key set has no signing key of RS256, ES256 or EdDSA")
     return keys
 
 
+def _fingerprint(entry: dict[str, Any]) -> bytes:
+    return sha256(orjson.dumps(_public(entry), option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def _public(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name in _PUBLIC}
+
+
 def _signing_key(entry: Any) -> jwt.PyJWK | None:
+    """Return the public key of an entry, or None where it is none that signatures are to be verified with."""
     # A symmetric key (`oct`) never comes from a public place: taking it would let anyone sign.
-    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
+    algorithm = _algorithm(entry) if isinstance(entry, dict) else None
+    if algorithm is None or entry.get("use", "sig") != "sig" or "verify" not in _list(entry.get("key_ops", ["verify"])):
+        return None
+    if "d" in entry:
+        # With its private half in public, anyone may sign with it.
+        _log.error("jwks.private_key_published", kid=str(entry.get("kid"))[:64])
+        return None
+    public = _public(entry)
+    if not all(isinstance(value, str) for value in public.values()):
         return None
     try:
-        key = jwt.PyJWK(entry)
-    except (jwt.PyJWTError, AttributeError):
+        key = jwt.PyJWK(public, algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError):
         return None
-    return key if ALGORITHMS.get(key.algorithm_name) == entry.get("kty") else None
+    return key if _is_strong(key.key) else None
+
+
+def _algorithm(entry: dict[str, Any]) -> str | None:
+    """Return the algorithm that a key is for; None where it is none that is taken."""
+    fitting = [algorithm for algorithm, kind in ALGORITHMS.items() if kind == entry.get("kty")]
+    return fitting[0] if fitting and entry.get("alg", fitting[0]) == fitting[0] else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_strong(key: Any) -> bool:
+    """Tell whether a key is of a size and on a curve that its algorithm asks for (RFC 7518, RFC 8037)."""
+    if isinstance(key, RSAPublicKey):
+        return key.key_size in _RSA_BITS
+    if isinstance(key, EllipticCurvePublicKey):
+        return isinstance(key.curve, SECP256R1)
+    return isinstance(key, Ed25519PublicKey)

@@ -102,6 +102,11 @@ class Connection:
         return self.principal.tenant_id
 
     @property
+    def opened_by(self) -> Principal:
+        """The holder of the token with which the socket was opened."""
+        return self._ctx.principal
+
+    @property
     def converses(self) -> bool:
         """Whether clients may talk with what they follow, as with a session."""
         return self._subject.converses

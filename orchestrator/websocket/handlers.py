@@ -130,6 +130,9 @@ async def _auth(said: ClientFrame) -> None:
     principal = await said.authenticator.principal_of(said.data.token, tenant=holder.tenant_id)
     if principal.user_id != holder.user_id:
         raise Unauthorized("The token belongs to another user; open another socket for it.")
+    # Compared with the first token: one that gave more in between is no reason to refuse what was good at the start.
+    if not principal.covers(said.connection.opened_by):
+        raise PermissionMissing("The token gives less than the one with which the socket was opened.")
     said.connection.renew(principal)
     expires_at = to_timestamp(round(principal.expires_at * 1000))
     await said.connection.reply("system.authenticated", SystemAuthenticated(expires_at), said.ctx.correlation_id)

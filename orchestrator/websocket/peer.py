@@ -18,6 +18,10 @@ class Peer(Protocol):
     remote_address: str
 
     @property
+    def opened_by(self) -> Principal:
+        """The holder of the token with which the socket was opened."""
+
+    @property
     def converses(self) -> bool:
         """Whether the socket follows a session, which takes messages."""
 

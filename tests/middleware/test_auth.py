@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from orchestrator.config.settings import JwtSettings
-from orchestrator.errors import StoreUnavailable
+from orchestrator.errors import StoreUnavailable, Unauthorized
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.jwt import Grant, TokenVerifier
@@ -126,7 +126,8 @@ async def test_a_remembered_token_is_examined_again_only_when_it_has_expired(
     assert (examined, grants[0] is grants[2]) == (1, True)
     later = time.time() + 2 * DAY
     monkeypatch.setattr("time.time", lambda: later)
-    await verifier.verify(good)
+    with pytest.raises(Unauthorized, match="expired"):
+        await verifier.verify(good)
     assert examined == 2
 
 
@@ -205,3 +206,37 @@ def test_an_api_key_opens_what_its_scope_says(key: str, scope: Scope, opens: boo
 def test_an_api_key_needs_a_tenant_that_can_be_one(tenant: str) -> None:
     with pytest.raises(Exception, match="X-Tenant-ID"):
         Authenticator(SETTINGS).service({"x-api-key": INTERNAL_KEY, "x-tenant-id": tenant}, Scope.INTERNAL)
+
+
+@pytest.mark.parametrize(
+    ("named", "role", "may", "may_not"),
+    [
+        ({"role": "reader"}, Role.READER, "chat:read", "chat:write"),
+        ({"roles": ["reader"]}, Role.READER, "workflow:read", "workflow:execute"),
+        ({"roles": ["reader", "operator"]}, Role.OPERATOR, "session:admin", "metrics:read"),
+        ({"role": "user", "roles": ["monitor"]}, Role.MONITOR, "metrics:read", "session:admin"),
+        ({"role": "reader", "roles": []}, Role.READER, "chat:read", "chat:write"),
+        ({"roles": ["monitor", "user"], "permissions": ["chat:read"]}, Role.MONITOR, "chat:read", "chat:write"),
+        ({}, Role.USER, "chat:write", "session:admin"),
+    ],
+)
+async def test_roles_add_up(named: dict[str, Any], role: Role, may: str, may_not: str) -> None:
+    principal = await Authenticator(SETTINGS).principal_of(token(**named), tenant=None)
+    assert (principal.role, principal.may(may), principal.may(may_not)) == (role, True, False)
+
+
+@pytest.mark.parametrize("late", [0.4, 9.4])
+async def test_one_leeway_counts_for_the_first_look_and_for_the_remembered_token(
+    monkeypatch: pytest.MonkeyPatch, late: float
+) -> None:
+    expires_at = int(time.time()) + 60.5
+    text = token(exp=expires_at)
+    monkeypatch.setattr("time.time", lambda: expires_at + late)
+    authenticator = Authenticator(SETTINGS)
+    for _ in range(2):
+        principal = await authenticator.principal_of(text, tenant=None)
+    assert principal.expires_at == expires_at + SETTINGS.jwt.leeway
+    monkeypatch.setattr("time.time", lambda: expires_at + SETTINGS.jwt.leeway)
+    for one in (authenticator, Authenticator(SETTINGS)):
+        with pytest.raises(Unauthorized, match="expired"):
+            await one.principal_of(text, tenant=None)

@@ -4,79 +4,27 @@ import hmac
 import json
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
-import jwt
 import pytest
 import trio
-from attrs import define, evolve, field
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import RSAAlgorithm
 from trio.testing import MockClock
 
-from orchestrator.config.settings import JwtSettings
 from orchestrator.errors import ServiceUnreachable, Unauthorized
 from orchestrator.middleware.auth import Authenticator
-from orchestrator.middleware.jwks import FETCH_SECONDS, REFRESH_SECONDS, RETRY_SECONDS
-from tests.support.credentials import SECRET, SETTINGS
-
-RSA = generate_rsa(65537, 2048)
-EC = generate_private_key(SECP256R1())
-ED = Ed25519PrivateKey.generate()
-PRIVATE: dict[str, Any] = {"RS256": RSA, "ES256": EC, "EdDSA": ED}
-WRITERS: dict[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
-
-
-def public(algorithm: str, kid: str, **more: Any) -> dict[str, Any]:
-    written = json.loads(WRITERS[algorithm].to_jwk(PRIVATE[algorithm].public_key()))
-    return {**written, "kid": kid, "use": "sig", **more}
-
-
-def token(algorithm: str, kid: str | None, key: Any = None, **claims: Any) -> str:
-    good = {"sub": "ann", "tenant_id": "acme", "exp": time.time() + 60, **claims}
-    headers = {"kid": kid} if kid is not None else None
-    return jwt.encode(good, key or PRIVATE[algorithm], algorithm=algorithm, headers=headers)
-
-
-@define
-class Provider:
-    """An identity provider of one document, over bare HTTP."""
-
-    body: bytes = b""
-    hangs: bool = False
-    status: str = "200 OK"
-    fetches: int = 0
-    url: str = ""
-    asked: trio.Event = field(factory=trio.Event)
-
-    def publish(self, *keys: dict[str, Any]) -> None:
-        self.body = json.dumps({"keys": keys}).encode()
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        await stream.receive_some()
-        self.fetches += 1
-        self.asked.set()
-        if self.hangs:
-            await trio.sleep_forever()
-        head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.body)}\r\nConnection: close\r\n\r\n"
-        await stream.send_all(head.encode() + self.body)
-        await stream.aclose()
-
-
-@asynccontextmanager
-async def running() -> AsyncIterator[tuple[Provider, Authenticator]]:
-    provider = Provider()
-    async with trio.open_nursery() as nursery:
-        [listener] = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), provider.serve, 0)
-        provider.url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/keys"
-        yield provider, Authenticator(evolve(SETTINGS, jwt=JwtSettings(jwks_url=provider.url)))
-        nursery.cancel_scope.cancel()
+from orchestrator.middleware.jwks import (
+    FETCH_SECONDS,
+    MAX_AGE_SECONDS,
+    REFRESH_SECONDS,
+    RENEW_SECONDS,
+    RETRY_SECONDS,
+    STALE_SECONDS,
+)
+from tests.support.credentials import SECRET
+from tests.support.identity_provider import PRIVATE, RSA, Provider, public, running, token
 
 
 @pytest.mark.parametrize("algorithm", list(PRIVATE))
@@ -215,3 +163,86 @@ async def test_known_keys_go_on_counting_while_the_provider_is_away() -> None:
         await authenticator.principal_of(token("RS256", "rsa"), tenant=None)
         provider.status = "500 Oops"
         assert (await authenticator.principal_of(token("RS256", "rsa", sub="bob"), tenant=None)).user_id == "bob"
+
+
+async def test_a_withdrawn_key_stops_counting_within_five_minutes_also_for_a_token_that_is_remembered(
+    autojump_clock: MockClock,
+) -> None:
+    autojump_clock.autojump_threshold = 0.2  # real sockets join in
+    async with running() as (provider, authenticator):
+        provider.publish(public("RS256", "old"), public("ES256", "new"))
+        withdrawn = token("RS256", "old", exp=time.time() + 3600)
+        kept = token("ES256", "new", exp=time.time() + 3600)
+        for one in (withdrawn, kept):
+            await authenticator.principal_of(one, tenant=None)
+        provider.publish(public("ES256", "new"))
+        await trio.sleep(RENEW_SECONDS - 1)
+        await authenticator.principal_of(withdrawn, tenant=None)
+        assert provider.fetches == 1
+        await trio.sleep(MAX_AGE_SECONDS - RENEW_SECONDS + 1)
+        with pytest.raises(Unauthorized, match="does not publish"):
+            await authenticator.principal_of(withdrawn, tenant=None)
+        assert (await authenticator.principal_of(kept, tenant=None)).user_id == "ann"
+        assert provider.fetches == 2
+        provider.publish(public("RS256", "old"))
+        await trio.sleep(MAX_AGE_SECONDS)
+        await authenticator.principal_of(withdrawn, tenant=None)
+
+
+async def test_a_key_of_the_same_name_with_other_numbers_does_not_vouch_for_remembered_tokens(
+    autojump_clock: MockClock,
+) -> None:
+    autojump_clock.autojump_threshold = 0.2  # real sockets join in
+    async with running() as (provider, authenticator):
+        provider.publish(public("RS256", "rsa"))
+        remembered = token("RS256", "rsa", exp=time.time() + 3600)
+        await authenticator.principal_of(remembered, tenant=None)
+        provider.publish({**public("RS256", "rsa"), "n": public_of(generate_rsa(65537, 2048))["n"]})
+        await trio.sleep(MAX_AGE_SECONDS)
+        with pytest.raises(Unauthorized):
+            await authenticator.principal_of(remembered, tenant=None)
+
+
+def public_of(key: Any) -> Any:
+    return json.loads(RSAAlgorithm.to_jwk(key.public_key()))
+
+
+async def test_the_last_keys_count_for_an_hour_while_the_provider_is_away(autojump_clock: MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.2  # real sockets join in
+    async with running() as (provider, authenticator):
+        provider.publish(public("RS256", "rsa"))
+        remembered = token("RS256", "rsa", exp=time.time() + 7200)
+        await authenticator.principal_of(remembered, tenant=None)
+        provider.status = "500 Oops"
+        await trio.sleep(STALE_SECONDS - 60)
+        for _ in range(3):
+            await authenticator.principal_of(remembered, tenant=None)
+        assert provider.fetches == 2
+        await trio.sleep(60)
+        with pytest.raises(ServiceUnreachable):
+            await authenticator.principal_of(remembered, tenant=None)
+        provider.status = "200 OK"
+        await trio.sleep(RETRY_SECONDS)
+        assert (await authenticator.principal_of(remembered, tenant=None)).user_id == "ann"
+
+
+async def test_while_one_request_renews_the_keys_the_others_go_on_with_them(autojump_clock: MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.2  # real sockets join in
+    async with running() as (provider, authenticator):
+        provider.publish(public("RS256", "rsa"))
+        remembered = token("RS256", "rsa", exp=time.time() + 3600)
+        await authenticator.principal_of(remembered, tenant=None)
+        await trio.sleep(RENEW_SECONDS)
+        provider.hangs, provider.asked = True, trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_ask, authenticator, remembered)
+            await provider.asked.wait()
+            began = trio.current_time()
+            await authenticator.principal_of(remembered, tenant=None)
+            await authenticator.principal_of(token("RS256", "rsa", sub="bob"), tenant=None)
+            assert trio.current_time() == began
+        assert trio.current_time() - began >= FETCH_SECONDS - 1
+
+
+async def _ask(authenticator: Authenticator, token: str) -> None:
+    await authenticator.principal_of(token, tenant=None)

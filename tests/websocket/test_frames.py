@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import RateLimited
+from orchestrator.models.common.principal import Role
 from orchestrator.websocket import closing
+from tests.support.eventually import eventually
 from tests.websocket.stage import Client, Stage
 
 
@@ -181,6 +183,48 @@ async def test_a_token_is_renewed_for_the_same_user_alone(stage: Stage) -> None:
             await client.say("system.auth", {"token": token})
             assert (await complaint(client))["error"]["code"] in {"ORCH_AUTH_001", "ORCH_AUTH_002"}
         assert await client.close_code() == 4003
+
+
+@pytest.mark.parametrize(
+    "narrower",
+    [
+        {"permissions": ["session:read"]},
+        {"permissions": ["chat:write", "chat:read"]},
+        {"permissions": []},
+        {"role": Role.READER},
+    ],
+)
+async def test_a_token_that_gives_less_than_the_first_is_refused_and_the_socket_stays_as_it_was(
+    stage: Stage, narrower: dict[str, Any]
+) -> None:
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        await client.say("system.auth", {"token": stage.token(**narrower)})
+        data = await complaint(client)
+        assert (data["error"]["code"], data["severity"]) == ("ORCH_AUTH_003", "warning")
+        await client.say("chat.message", {"content": "hi"})
+        await eventually("the message is sent", lambda: len(stage.chat.sent), lambda sent: sent == 1)
+
+
+async def test_a_socket_that_sees_the_whole_tenant_is_not_renewed_by_a_users_token(stage: Stage) -> None:
+    async with stage.client(token=stage.token(role=Role.OPERATOR)) as client:
+        await client.next("session.state_update")
+        await client.say("system.auth", {"token": stage.token()})
+        assert (await complaint(client))["error"]["code"] == "ORCH_AUTH_003"
+        for role in (Role.ADMIN, Role.OPERATOR):
+            await client.say("system.auth", {"token": stage.token(role=role)})
+            await client.next("system.authenticated")
+
+
+async def test_a_token_that_gives_more_may_follow_and_the_first_again_after_it(stage: Stage) -> None:
+    async with stage.client(token=stage.token(ttl=1.0, permissions=["session:read"])) as client:
+        await client.next("session.state_update")
+        for wider in ({}, {"permissions": ["session:read"]}):
+            await client.say("system.auth", {"token": stage.token(**wider)})
+            await client.next("system.authenticated")
+        await client.say("chat.message", {"content": "hi"})
+        assert (await complaint(client))["error"]["code"] == "ORCH_AUTH_003"
+        assert not stage.chat.sent
 
 
 async def test_a_large_frame_is_not_read_beyond_the_rate_limit(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from secrets import token_hex
+from typing import Final
 
 from attrs import frozen
 
@@ -14,6 +15,13 @@ class Role(StrEnum):
     ADMIN = "admin"
     MONITOR = "monitor"
     SERVICE = "service"
+    READER = "reader"
+
+
+RANKS: Final = (Role.ADMIN, Role.OPERATOR, Role.SERVICE, Role.MONITOR, Role.USER, Role.READER)
+"""All roles, the one that sees most first."""
+_ADMINISTRATION: Final = "admin"
+"""The action of every domain that reaches beyond what is one's own, such as `session:admin`."""
 
 
 @frozen
@@ -24,7 +32,7 @@ class Principal:
     user_id: str
     role: Role
     permissions: frozenset[str]
-    """`domain:action` each; `domain:*`, `*:action` and `*` stand for many."""
+    """`domain:action` each; `domain:*`, `*:action` and `*` stand for many, but not for `domain:admin`."""
     expires_at: float
     """Seconds since the Unix epoch, leeway included; `inf` for an API key."""
     token_id: str | None = None
@@ -32,14 +40,23 @@ class Principal:
     """Seconds since the Unix epoch; 0 where the token does not say."""
 
     def may(self, permission: str) -> bool:
-        """Tell whether `permission` (`domain:action`) was granted."""
+        """Tell whether `permission` (`domain:action`) was granted; administration only by its name, or to an admin."""
         domain, _, action = permission.partition(":")
+        if action == _ADMINISTRATION and self.role is not Role.ADMIN:
+            return permission in self.permissions
         return not self.permissions.isdisjoint((permission, f"{domain}:*", f"*:{action}", "*", "*:*"))
 
     @property
     def sees_whole_tenant(self) -> bool:
         """Whether sessions and tasks of the tenant's other users are visible."""
         return self.role in {Role.OPERATOR, Role.ADMIN} or self.may("session:admin")
+
+    def covers(self, other: "Principal") -> bool:
+        """Tell whether `other` may do nothing, and sees nothing, that this principal of the same user may not."""
+        same_holder = (self.tenant_id, self.user_id) == (other.tenant_id, other.user_id)
+        if not same_holder or (other.sees_whole_tenant and not self.sees_whole_tenant):
+            return False
+        return all(permission in self.permissions or self.may(permission) for permission in other.permissions)
 
 
 @frozen
