@@ -29,6 +29,10 @@ START_SECONDS = 60
 FOLLOW_SECONDS = 60
 
 
+class DidNotStart(Exception):
+    """A process ended while it started."""
+
+
 @define(eq=False)
 class Node:
     """A process of the service."""
@@ -58,7 +62,8 @@ class Node:
         with trio.fail_after(START_SECONDS):
             while not line.endswith(b"\n"):
                 chunk = await self.process.stdout.receive_some()
-                assert chunk, "the service ended while it started"
+                if not chunk:
+                    raise DidNotStart("the service ended while it started")
                 line += chunk
         return line.decode()
 

@@ -1,5 +1,6 @@
 """Every kind of work is done, its time passes, and Redis holds what docs/reference/redis.md says that stays."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.services.workflows.house import House, open_house
 from tests.support.credentials import ADMIN_KEY, keyed
 from tests.support.eventually import eventually
+from tests.support.settable_clock import SettableClock
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "redis.md"
 ADMIN = keyed(ADMIN_KEY)
@@ -28,6 +31,12 @@ EMPTIED = {
 }
 """Lists of what has ended by then."""
 LONGEST_SECONDS = 400 * 86_400
+DAYS = 5
+HOUR = 3600.0
+OF_WORK = ":(session|task|batch|message|idempotency|trace|call|ticket|limits|deduplication|cache):"
+"""Records of work, which Redis lets go when their time is over."""
+OF_A_DAY = re.compile(r"orchestrator:(usage|budget):acme:\d{8}.*")
+"""What is kept of each day, up to 400 of them."""
 
 
 def patterns() -> list[re.Pattern[str]]:
@@ -55,6 +64,7 @@ async def do_everything(house: House, redis: Redis) -> None:
         assert answer.status_code < 300, (path, answer.text)
         return answer.json()["data"]
 
+    letters = await redis.xlen("orchestrator:dlq:acme")
     turn = {"mode": "wait", "timeout_ms": 20_000}
     for agent, said in (("docs-guide", "How do I drain a tenant?"), ("calculator", "6 * 7"), ("echo", "hello")):
         session_id = (await call("session.create", {"agent_id": agent}))["session_id"]
@@ -93,7 +103,7 @@ async def do_everything(house: House, redis: Redis) -> None:
     session_id = (await call("session.create", {"agent_id": "echo"}))["session_id"]
     await house.call("POST", "chat.message", {"session_id": session_id, "content": "hello", **turn})
     assert (await operate("dlq.replay/acme", {}))["replayed"] == 1
-    assert await redis.xlen("orchestrator:dlq:acme") == 2
+    assert await redis.xlen("orchestrator:dlq:acme") == letters + 2
     await operate("tenant.drain/acme", {"mode": "discard"})
     await operate("tenant.resume/acme")
     await eventually(
@@ -136,3 +146,36 @@ async def test_what_is_done_leaves_nothing_but_what_the_page_lists(
 
         await eventually("nothing else is left", left, lambda names: names == [], within=20)
         assert unlisted([name for name, seconds in ttls.items() if seconds == -1 and ":session:" not in name]) == []
+
+
+async def test_the_number_of_keys_is_flat_over_days_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SettableClock.make(tmp_path / "clock")
+    if clock is None:
+        pytest.skip("Redis' clock can't be set here")
+    monkeypatch.setenv("PATH", f"{clock.folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("orchestrator.queue.worker.sweeper._EVERY", 0.1)
+    short = {"retain_tasks": HOUR, "retain_sessions": HOUR, "pause_after": HOUR / 6, "archive_after": HOUR}
+    async with (
+        run_redis(tmp_path / "redis", fsync="no") as server,
+        open_house(server.url, **short) as house,
+        open_redis(server.url) as redis,
+    ):
+
+        async def kept() -> list[str]:
+            names = sorted(name.decode() for name in await redis.keys("*"))
+            return [name for name in names if not OF_A_DAY.fullmatch(name)]
+
+        async def left() -> list[str]:
+            clock.step(6 * HOUR)
+            return [name for name in await kept() if name in EMPTIED or re.search(OF_WORK, name)]
+
+        days = []
+        for _ in range(DAYS):
+            await do_everything(house, redis)
+            for schedule in (await house.call("GET", "schedule.list")).data["items"]:
+                await house.call("DELETE", f"schedule.delete/{schedule['schedule_id']}")
+            clock.step(24 * HOUR)
+            await eventually("what was done has gone", left, lambda names: names == [], within=30)
+            days.append(await kept())
+        assert [len(names) for names in days[1:]] == [len(days[1])] * (DAYS - 1), days
+        assert await redis.ttl("orchestrator:notifications:acme:ann") > 0
