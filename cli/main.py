@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "tenants": ("cli.commands.tenants", "List, configure, pause, resume, drain and import tenants."),
     "token": ("cli.commands.token", "Create tokens for development."),
     "tokens": ("cli.commands.tokens", "Revoke tokens."),
+    "audit": ("cli.commands.audit", "Read, follow and export the audit trail."),
     "config": ("cli.commands.config", "Show the settings in force and their sources."),
     "doctor": ("cli.commands.doctor", "Check settings, Redis, services and the consistency of tenants."),
 }

@@ -90,6 +90,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 Loop("event_hub", core.event_hub.run),
                 Loop("redis_generation", core.event_hub.watch_generation, "events.generation_unknown"),
                 Loop("revocations", services.revocations.run, "revocations.not_read"),
+                Loop("audit", stores.audit.run),
                 Loop("catalog", services.catalog_invalidation.run),
                 Loop("notification_hub", services.notification_hub.run),
                 *services.gateway.loops,

@@ -28,7 +28,7 @@ _USER: Final = frozenset(
 
 ROLE_PERMISSIONS: Final[dict[Role, frozenset[str]]] = {
     Role.USER: _USER,
-    Role.OPERATOR: _USER | {"session:admin"},
+    Role.OPERATOR: _USER | {"session:admin", "audit:read"},
     Role.ADMIN: frozenset({"*"}),
     Role.MONITOR: frozenset({"*:read"}),
     Role.SERVICE: _USER,

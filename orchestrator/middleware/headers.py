@@ -20,7 +20,9 @@ _TAKEN: Final = (
     "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-API-Key, X-Correlation-ID, X-Message-ID, "
     "X-Request-Priority, X-Tenant-ID, traceparent"
 )
-_SHOWN: Final = "Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Correlation-ID, X-Request-ID"
+_SHOWN: Final = (
+    "Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Correlation-ID, X-Next-Cursor, X-Request-ID"
+)
 
 
 _ANY_PORT: Final = ":*"

@@ -6,6 +6,7 @@ from orchestrator.middleware.install import install
 from orchestrator.routes.http.documents import document_views
 from orchestrator.routes.http.endpoint import Endpoint, EndpointDeps
 from orchestrator.routes.http.registry import Route
+from orchestrator.routes.internal.audit import internal_audit_routes
 from orchestrator.routes.internal.dead_letters import dead_letter_routes
 from orchestrator.routes.internal.debugging import debug_routes
 from orchestrator.routes.internal.gateway import gateway_routes
@@ -16,6 +17,7 @@ from orchestrator.routes.internal.task_updates import task_update_routes
 from orchestrator.routes.internal.tenants import tenant_routes
 from orchestrator.routes.internal.tokens import token_routes
 from orchestrator.routes.public.agents import agent_routes
+from orchestrator.routes.public.audit import audit_routes
 from orchestrator.routes.public.batches import batch_routes
 from orchestrator.routes.public.chat import chat_routes
 from orchestrator.routes.public.notifications import notification_routes
@@ -39,12 +41,14 @@ ROUTES: tuple[Route, ...] = (
     *notification_routes,
     *gateway_routes,
     *usage_routes,
+    *audit_routes,
     *task_update_routes,
     *tenant_routes,
     *dead_letter_routes,
     *token_routes,
     *load_routes,
     *debug_routes,
+    *internal_audit_routes,
 )
 """Every route with an envelope."""
 
@@ -66,8 +70,8 @@ def register(app: QuartTrio, services: Services) -> None:
     for route in ROUTES:
         endpoint = Endpoint(route, deps)
         # A dot in its name would make the framework look for a blueprint, at every request.
-        app.add_url_rule(route.rule, route.name.replace(".", "_"), endpoint.view(), methods=[route.method])
+        app.add_url_rule(route.rule, route.operation.replace(".", "_"), endpoint.view(), methods=[route.method])
     open_views = health_views(services) | document_views(app, ROUTES, services.settings.public_url)
-    open_views |= metrics_views(services, deps.authenticator)
+    open_views |= metrics_views(services, deps.authenticator, deps.remote_address)
     for path, view in open_views.items():
         app.add_url_rule(path, path, view, methods=["GET"])

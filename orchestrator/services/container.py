@@ -18,6 +18,7 @@ from orchestrator.services.gateway.gateway import Gateway
 from orchestrator.services.gateway.usage import UsageService
 from orchestrator.services.notifications.notification_hub import NotificationHub
 from orchestrator.services.notifications.notifications import NotificationService
+from orchestrator.services.operations.audit import AuditService
 from orchestrator.services.operations.dead_letters import DeadLetterService
 from orchestrator.services.operations.health import Health
 from orchestrator.services.operations.load import LoadService
@@ -82,6 +83,7 @@ class Services:
     notification_log: NotificationLog
     event_hub: EventHub
     audit: AuditTrail
+    audit_log: AuditService
     health: Health
     metrics: Metrics
     revocations: Revocations
@@ -95,6 +97,7 @@ class Services:
             health: whether the process is fit for work.
         """
         settings, stores, clients, coordinator = core.settings, core.stores, core.clients, core.coordinator
+        stores.audit.report = core.metrics.audited
         audit, ready, catalog, sessions, tasks = stores.audit, stores.ready, core.catalog, core.sessions, core.tasks
         kinds, idempotency = core.kinds, Idempotency(stores.idempotency)
         node_timeout_ms = round(settings.node_timeout * 1000)
@@ -142,6 +145,7 @@ class Services:
             notification_log=stores.notification_events,
             event_hub=core.event_hub,
             audit=audit,
+            audit_log=AuditService(stores.audit_reader),
             health=health,
             metrics=core.metrics,
             revocations=Revocations(stores.revocations, audit),

@@ -192,6 +192,10 @@ class Keys:
         """Hash: state, limits and weights of a tenant."""
         return f"orchestrator:tenant:{self.tenant(tenant_id)}:config"
 
+    def tenant_audit(self, tenant_id: str, kind: str) -> str:
+        """Stream: what is audited of a tenant, of one kind: `administration`, `activity` or `refusals`."""
+        return f"orchestrator:audit:tenant:{self.tenant(tenant_id)}:{kind}"
+
     def tenant_limit(self, tenant_id: str) -> str:
         """String: the tenant's rate limit (GCRA)."""
         return f"orchestrator:limits:{self.tenant(tenant_id)}"
@@ -287,7 +291,13 @@ class Keys:
     notices: str = "orchestrator:system:notifications"
     """Stream: what processes tell each other and operators: breakers, processes, tenants."""
     audit: str = "orchestrator:audit:events"
-    """Stream: the audit trail."""
+    """Stream: what is audited of administration that concerns no tenant; of older versions, everything."""
+    audit_refusals: str = "orchestrator:audit:refusals"
+    """Stream: audited refusals of those who have not shown whose they are."""
+    audit_keys: str = "orchestrator:audit:keys"
+    """Stream: audited uses of API keys."""
+    audit_tenants: str = "orchestrator:audit:tenants"
+    """Sorted set: tenants by the moment (ms) of about their last audited entry."""
     wake_channel: str = "orchestrator:wake"
     """Channel: a tenant has work."""
     revocation_channel: str = "orchestrator:revoked"

@@ -15,6 +15,7 @@ from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.audit_reader import AuditReader
 from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.nodes import Nodes
@@ -52,6 +53,7 @@ class Stores:
     admission: AdmissionStore
     answers: AnswerCache
     audit: AuditTrail
+    audit_reader: AuditReader
     batch_events: BatchLog
     batches: BatchStore
     catalog_changes: CatalogChanges
@@ -98,6 +100,7 @@ class Stores:
             admission=AdmissionStore(*base),
             answers=AnswerCache(*base, most_bytes=gateway.cache_bytes),
             audit=AuditTrail(redis, keys),
+            audit_reader=AuditReader(redis, keys),
             batch_events=BatchLog(redis, keys),
             batches=BatchStore(*base),
             catalog_changes=CatalogChanges(redis, keys),

@@ -65,6 +65,11 @@ class Metrics:
             "rate_limited_total", "Refusals because of a limit, by door (`http`, `websocket`) and error code.",
             "door", "code",
         )  # fmt: skip
+        self._audited = self._counter(
+            "audit_entries_total",
+            "Entries of the audit trail: `written`, `sampled` (counted alone), `cut` (early), `logged` (only so).",
+            "outcome",
+        )
         self._lag = self._histogram(
             "event_loop_lag_seconds", "How late the event loop is, looked at twice a second.", _QUICK
         )
@@ -186,6 +191,10 @@ class Metrics:
     def rate_limited(self, door: str, code: str) -> None:
         """Count a refusal because of a limit."""
         self._limited.labels(door, code).inc()
+
+    def audited(self, outcome: str, count: int) -> None:
+        """Count entries of the audit trail."""
+        self._audited.labels(outcome).inc(count)
 
     def loop_failed(self, loop: str) -> None:
         """Count a background loop that was run again after an outage."""

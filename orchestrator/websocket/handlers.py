@@ -25,6 +25,7 @@ from orchestrator.errors import (
 )
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import read_trace
+from orchestrator.middleware.refusal_audit import AUDITED, FOREIGN, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import RequestContext
@@ -205,6 +206,8 @@ class Frames:
                 _log.warning(
                     "frame.store_unavailable", frame=name, session_id=self._connection.session_id, reason=error.reason
                 )
+            elif isinstance(error, (*AUDITED, *FOREIGN)):
+                await self._audit(error, envelope, name)
             await self._complain(error, envelope)
         except trio.TooSlowError:
             await self._complain(CallTimeout("The service was too slow; try again."), envelope)
@@ -245,6 +248,19 @@ class Frames:
         if handler.counted:
             await connection.services.rate_limiter.check(principal)
         await handler.act(ClientFrame(connection, self._authenticator, ctx, data))
+
+    async def _audit(self, error: OrchestratorError, envelope: RequestEnvelope, name: str) -> None:
+        connection = self._connection
+        await record_refusal(
+            connection.services.audit,
+            error,
+            door=name,
+            tenant_id=connection.principal.tenant_id,
+            user_id=connection.principal.user_id,
+            remote_address=connection.remote_address,
+            correlation_id=envelope.correlation_id or "",
+            frame=True,
+        )
 
     async def _complain(self, error: OrchestratorError, envelope: RequestEnvelope | None) -> None:
         message_id = envelope.message_id if envelope else None

@@ -11,10 +11,10 @@ import trio
 from attrs import frozen
 from quart import Response, Websocket
 
-from orchestrator.errors import NotFound, PermissionMissing
+from orchestrator.errors import NotFound
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.exchange import Exchange
-from orchestrator.middleware.refusal_audit import record_refusal
+from orchestrator.middleware.refusal_audit import record_key_use
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
@@ -33,19 +33,7 @@ async def _take(said: ClientFrame) -> None:
     connection, update = said.connection, said.data
     if update.task_id is None:
         raise NotFound("The frame names no task: 'task_id' is missing.")
-    try:
-        taken: TaskUpdated = await connection.services.task_updates.take(said.ctx, update.task_id, None, update)
-    except PermissionMissing as error:
-        await record_refusal(
-            connection.services.audit,
-            error,
-            door=_NAME,
-            tenant_id=said.ctx.tenant_id,
-            user_id=said.ctx.principal.user_id,
-            remote_address=said.ctx.remote_address,
-            correlation_id=said.ctx.correlation_id,
-        )
-        raise
+    taken: TaskUpdated = await connection.services.task_updates.take(said.ctx, update.task_id, None, update)
     await connection.reply(ANSWER, taken, said.ctx.correlation_id)
 
 
@@ -113,6 +101,13 @@ class UpdateSocket(SessionSocket):
         principal: Principal = self.authenticator.service(exchange.headers, Scope.INTERNAL)
         exchange.tenant_id = principal.tenant_id
         ctx = self._context(websocket, exchange, principal)
+        await record_key_use(
+            self.services.audit,
+            name=principal.user_id,
+            door=_NAME,
+            remote_address=ctx.remote_address,
+            correlation_id=ctx.correlation_id,
+        )
         wire = Wire(websocket)
         connection = UpdateConnection(
             wire, self.services, ctx, session_id, _Nothing(self.services.event_log), self.authenticator

@@ -9,6 +9,7 @@ from orchestrator.config.loading import origins, variable
 from orchestrator.config.tenant_limits import LIMITS, TenantLimit, Tier
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
+from orchestrator.models.operations.audit import ACTIONS
 from orchestrator.models.tasks.task_updates import TASK_UPDATES, TaskUpdated
 from orchestrator.telemetry.metrics import NAMESPACE, Metrics
 from orchestrator.websocket.handlers import HANDLERS
@@ -73,6 +74,14 @@ def metrics_table() -> str:
     return "\n".join(rows)
 
 
+def audit_table() -> str:
+    """Every audited action, its kind, and for how long its entries are kept."""
+    rows = ["| action | kind | kept | what has happened |", "| --- | --- | --- | --- |"]
+    for name, row in ACTIONS.items():
+        rows.append(f"| `{name}` | {row.kind} | {row.kind.retention_ms // 86_400_000} days | {row.says} |")
+    return "\n".join(rows)
+
+
 def _default(value: Any) -> str:
     if value in {"", ()}:
         return "–"  # noqa: RUF001 - as the pages write it
@@ -93,6 +102,7 @@ TABLES = {
     "tenant-limits": [limits_table()],
     "errors": [errors_table()],
     "metrics": [metrics_table()],
+    "audit": [audit_table()],
     "events": [
         events_table(SERVER_EVENTS),
         events_table(WORKFLOW_EVENTS),

@@ -23,7 +23,7 @@ from orchestrator.middleware.context import Marks, make_context, read_marks
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, answer
 from orchestrator.middleware.guards.forwarded import RemoteAddress
-from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
+from orchestrator.middleware.refusal_audit import AUDITED, record_key_use, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
 from orchestrator.models.common.principal import Principal, RequestContext
@@ -69,6 +69,14 @@ class Endpoint:
         try:
             self._deps.address_limiter.check(self._deps.remote_address.of(request.scope, exchange.headers))
             principal = await self._authenticate(exchange, ids)
+            if self._route.access is not Access.BEARER:
+                await record_key_use(
+                    self._deps.services.audit,
+                    name=principal.user_id,
+                    door=self._route.name,
+                    remote_address=self._deps.remote_address.of(request.scope, exchange.headers),
+                    correlation_id=exchange.correlation_id,
+                )
             exchange.tenant_id = principal.tenant_id or None
             return await self._serve(request, exchange, principal, ids)
         except Exception as error:  # noqa: BLE001 # the boundary: each becomes an answer, unknown ones are logged

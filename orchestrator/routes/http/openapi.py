@@ -62,6 +62,7 @@ _HEADERS_OUT: Final = {
     "RateLimit": "What is left of the rate limit (IETF draft).",
     "RateLimit-Policy": "The rate limit (IETF draft).",
     "Retry-After": "Seconds until a retry makes sense.",
+    "X-Next-Cursor": "Where the next page begins; missing on the last one.",
     "Idempotent-Replayed": "`true` where this is the answer to an earlier request with the same key.",
 }
 _SECURITY: Final = {Access.BEARER: "bearer", Access.INTERNAL: "apiKey", Access.ADMIN: "apiKey"}
@@ -193,7 +194,7 @@ class _Writer:
         """Describe a route."""
         needs = f"Needs `{route.permission}`." if route.permission else f"Needs an API key ({route.access})."
         described: dict[str, Any] = {
-            "operationId": route.name,
+            "operationId": route.operation,
             "summary": route.summary,
             "description": needs,
             "tags": [route.name.partition(".")[0]],
@@ -251,7 +252,12 @@ class _Writer:
                 "required": ["items"],
                 "properties": {"items": {"type": "array", "items": answer}},
             }
-        successes = {str(route.status): self._success(HTTPStatus(route.status).phrase, data, headers, ())}
+        phrase = HTTPStatus(route.status).phrase
+        successes = {str(route.status): self._success(phrase, data, headers, ())}
+        if route.media_type is not None:
+            plain = {route.media_type: {"schema": {"type": "string"}}}
+            headers |= _header_refs(["X-Next-Cursor"])
+            successes = {str(route.status): {"description": phrase, "headers": headers, "content": plain}}
         for status, (words, model, media_types) in route.also.items():
             successes[str(status)] = self._success(words, self.schemas.of(model), headers, media_types)
         return successes

@@ -87,6 +87,15 @@ class Route:
     errors: tuple[type[OrchestratorError], ...]
     also: dict[int, tuple[str, Any, tuple[str, ...]]]
     """Other successful answers, by status: a description, the model of the data, media types beside JSON."""
+    also_public: bool
+    """Whether a public route has the same name."""
+    media_type: str | None
+    """Of an answer without envelope; None: it has one."""
+
+    @property
+    def operation(self) -> str:
+        """What OpenAPI calls it: its name, unless a public route has that too."""
+        return f"internal.{self.name}" if self.also_public else self.name
 
     @property
     def rule(self) -> str:
@@ -126,6 +135,8 @@ class Routes:
         own_rate: bool = False,
         errors: tuple[type[OrchestratorError], ...] = (),
         also: dict[int, tuple[str, Any, tuple[str, ...]]] | None = None,
+        also_public: bool = False,
+        media_type: str | None = None,
     ) -> Callable[[RouteHandler], RouteHandler]:
         """Register the decorated handler; the first line of its docstring is the route's summary.
 
@@ -145,6 +156,8 @@ class Routes:
             own_rate: whether its service limits the rate itself.
             errors: what it raises beyond what every route does.
             also: other successful answers.
+            also_public: whether a public route has the same name.
+            media_type: of an answer without envelope; None: it has one.
         """
         domain, _, action = answers.partition(".")
 
@@ -168,6 +181,8 @@ class Routes:
                     own_rate=own_rate,
                     errors=errors,
                     also=also or {},
+                    also_public=also_public,
+                    media_type=media_type,
                 )
             )
             return handler

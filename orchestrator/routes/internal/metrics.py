@@ -9,20 +9,38 @@ from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, respond
+from orchestrator.middleware.guards.forwarded import RemoteAddress
+from orchestrator.middleware.refusal_audit import AUDITED, record_key_use, record_refusal
 from orchestrator.services.container import Services
 
 View = Callable[[], Awaitable[Response]]
 
 
-def metrics_views(services: Services, authenticator: Authenticator) -> dict[str, View]:
+def metrics_views(services: Services, authenticator: Authenticator, addresses: RemoteAddress) -> dict[str, View]:
     """Return the view, by path."""
 
     async def metrics() -> Response:
         exchange = Exchange.begin(request.scope)
         try:
             if not services.settings.metrics_public:
-                authenticator.service(exchange.headers, Scope.METRICS, tenant_needed=False)
+                principal = authenticator.service(exchange.headers, Scope.METRICS, tenant_needed=False)
+                await record_key_use(
+                    services.audit,
+                    name=principal.user_id,
+                    door="metrics",
+                    remote_address=addresses.of(request.scope, exchange.headers),
+                    correlation_id=exchange.correlation_id,
+                )
         except OrchestratorError as error:
+            if isinstance(error, AUDITED):
+                await record_refusal(
+                    services.audit,
+                    error,
+                    door="metrics",
+                    tenant_id="",
+                    remote_address=addresses.of(request.scope, exchange.headers),
+                    correlation_id=exchange.correlation_id,
+                )
             return error_answer(exchange, error)
         figures, media_type = services.metrics.render(exchange.headers.get("accept", ""))
         return respond(exchange, figures, 200, media_type)

@@ -146,6 +146,8 @@ async def export(call: RouteCall) -> RouteAnswer:
     """Show a tenant's queued work, in the order in which it is to be imported elsewhere."""
     query: PageQuery = call.query
     page = await call.services.transfers.export(call.id, cursor=query.cursor, limit=query.limit)
+    if query.cursor is None:
+        await call.services.audit.done(call.ctx, "tenant.export", "from the start", tenant_id=call.id)
     return page_answer(page, query.limit)
 
 

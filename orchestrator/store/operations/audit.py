@@ -1,30 +1,74 @@
-"""The audit trail."""
+"""Writing the audit trail.
 
+Each tenant has a stream for each kind of entry; what belongs to no tenant has streams of its own. Refusals and uses of
+keys, which clients can cause without end, are sampled (`audit_sampling`). An entry that can't be written goes to
+the log: the operation that it tells of has happened, and goes on.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from attrs import frozen
+import structlog
+import trio
+from attrs import define, field
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.operations.audit import AuditKind, kind_of
 from orchestrator.store.keys import Keys
+from orchestrator.store.operations.audit_sampling import Sampler
 from orchestrator.store.redis.connection import Redis
+from orchestrator.store.script import Script
 
-_ENTRIES_KEPT: Final = 100_000
+ENTRIES_KEPT: Final = 100_000
+"""Entries of one stream."""
+WRITE_SECONDS: Final = 1.0
+"""How long an operation waits for its entry to be written."""
+FLUSH_SECONDS: Final = 5.0
+"""Between two looks for samples whose window is over."""
+KEY_SECONDS: Final = 600.0
+"""The window in which uses of a key are told together."""
+CUT_TOLD_SECONDS: Final = 3600.0
+"""A stream that is cut says so once in this time."""
+_NOTED_SECONDS: Final = 60.0
+_NOTED_TENANTS: Final = 10_000
+_LONGEST: Final = 512
+"""Characters of a field; the names of what is asked for are clients' own."""
+_RECORD: Final = Script("operations/record_audit")
+_log = structlog.get_logger("orchestrator.audit")
 
 
-@frozen
+@define(eq=False)
 class AuditTrail:
-    """Who did what, when, from where, and how it ended."""
+    """Who did what, when, from where, and how it ended.
+
+    Args:
+        redis: the connection.
+        keys: the names of keys.
+        most: entries of one stream.
+        clock: seconds, monotonic.
+    """
 
     redis: Redis
     keys: Keys
+    most: int = ENTRIES_KEPT
+    clock: Callable[[], float] = time.monotonic
+    report: Callable[[str, int], None] = lambda _outcome, _count: None
+    """Counts entries, by what became of them: `written`, `sampled`, `cut`, `logged`."""
+    _refusals: Sampler = field(factory=Sampler, init=False)
+    _key_uses: Sampler = field(factory=lambda: Sampler(KEY_SECONDS, per_source=1), init=False)
+    _noted: OrderedDict[str, float] = field(factory=OrderedDict, init=False)
+    _cuts_told: dict[str, float] = field(factory=dict, init=False)
 
     async def done(self, ctx: RequestContext, action: str, detail: str, *, tenant_id: str | None = None) -> None:
         """Append what a request has done.
 
         Args:
             ctx: the request.
-            action: what was done, such as `session.close`.
+            action: what was done, such as `session.close`; a row of `ACTIONS`.
             detail: one sentence without content and secrets.
             tenant_id: the tenant that it concerns; None: the caller's.
         """
@@ -49,10 +93,10 @@ class AuditTrail:
         correlation_id: str = "",
         detail: str = "",
     ) -> None:
-        """Append an entry.
+        """Append an entry, or count it where it is one of too many; one that can't be written is logged.
 
         Args:
-            action: what was done or tried, such as `session.close` or `auth.token`.
+            action: what was done or tried, such as `session.close` or `auth.failed`; a row of `ACTIONS`.
             outcome: `ok` or `refused`.
             tenant_id: of the tenant that it concerns.
             user_id: who did it.
@@ -60,8 +104,14 @@ class AuditTrail:
             correlation_id: of the request.
             detail: one sentence without content and secrets.
         """
-        await self.redis.xadd(
-            self.keys.audit,
+        kind = kind_of(action)
+        if kind.sampled and not self._sampler(kind).take(
+            self.clock(), tenant_id, f"{user_id}@{remote_address}", f"{action}|{outcome}|{detail}"
+        ):
+            self.report("sampled", 1)
+            return
+        await self._write(
+            kind,
             {
                 "action": action,
                 "outcome": outcome,
@@ -70,8 +120,99 @@ class AuditTrail:
                 "remote_address": remote_address,
                 "correlation_id": correlation_id,
                 "detail": detail,
-                "at": to_timestamp(now_ms()),
             },
-            maxlen=_ENTRIES_KEPT,
-            approximate=True,
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write what was counted when its window is over, for ever; what is left at the end is written then."""
+        task_status.started()
+        try:
+            while True:
+                await trio.sleep(FLUSH_SECONDS)
+                await self.flush(self.clock())
+        finally:
+            with trio.CancelScope(deadline=trio.current_time() + 2 * WRITE_SECONDS, shield=True):
+                await self.flush(float("inf"))
+
+    async def flush(self, now: float) -> None:
+        """Write what was counted in windows that are over at a moment."""
+        for kind in (AuditKind.REFUSALS, AuditKind.KEYS):
+            for counted in self._sampler(kind).ended(now):
+                action, outcome, detail = [*counted.what.split("|", 2), "", ""][:3]
+                entry = {
+                    "action": action,
+                    "outcome": outcome or "refused",
+                    "tenant_id": counted.scope,
+                    "detail": f"{counted.count} more, of {counted.sources} sources: {detail}",
+                    "count": str(counted.count),
+                }
+                await self._write(kind, entry)
+
+    def stream(self, tenant_id: str, kind: AuditKind) -> str:
+        """Return the stream of a tenant's entries of a kind; without a tenant, that of what belongs to none."""
+        if kind is AuditKind.KEYS:
+            return self.keys.audit_keys
+        if tenant_id:
+            return self.keys.tenant_audit(tenant_id, kind)
+        return self.keys.audit_refusals if kind is AuditKind.REFUSALS else self.keys.audit
+
+    def _sampler(self, kind: AuditKind) -> Sampler:
+        return self._key_uses if kind is AuditKind.KEYS else self._refusals
+
+    async def _write(self, kind: AuditKind, entry: Mapping[str, str]) -> None:
+        entry = {name: value[:_LONGEST] for name, value in entry.items()} | {"at": to_timestamp(now_ms())}
+        tenant_id = entry["tenant_id"]
+        stream = self.stream(tenant_id, kind)
+        with trio.move_on_after(WRITE_SECONDS) as waiting:
+            try:
+                cut = await _RECORD(
+                    self.redis,
+                    keys=[stream],
+                    args=[kind.retention_ms, self.most, *(part for pair in entry.items() for part in pair)],
+                )
+                self.report("written", 1)
+                await self._note(tenant_id)
+            except OrchestratorError as error:
+                self._logged(entry, getattr(error, "reason", error.message))
+                return
+        if waiting.cancelled_caught:
+            self._logged(entry, f"no answer within {WRITE_SECONDS:g} s; it may have been written")
+        elif cut:
+            await self._cut(stream, tenant_id, kind, cut)
+
+    def _logged(self, entry: Mapping[str, str], reason: str) -> None:
+        self.report("logged", 1)
+        _log.error("audit.not_written", reason=reason, **{f"entry_{name}": value for name, value in entry.items()})
+
+    async def _note(self, tenant_id: str) -> None:
+        """Have a tenant in the list of those with entries, where readers of all of them find it."""
+        now = self.clock()
+        if not tenant_id or now < self._noted.get(tenant_id, 0.0):
+            return
+        self._noted[tenant_id] = now + _NOTED_SECONDS
+        self._noted.move_to_end(tenant_id)
+        if len(self._noted) > _NOTED_TENANTS:
+            self._noted.popitem(last=False)
+        moment, oldest = now_ms(), now_ms() - AuditKind.ADMINISTRATION.retention_ms
+        await self.redis.gather(
+            [
+                ("ZADD", self.keys.audit_tenants, "GT", moment, tenant_id),
+                ("ZREMRANGEBYSCORE", self.keys.audit_tenants, "-inf", oldest),
+            ]
+        )
+
+    async def _cut(self, stream: str, tenant_id: str, kind: AuditKind, count: int) -> None:
+        self.report("cut", count)
+        now = self.clock()
+        if now < self._cuts_told.get(stream, 0.0):
+            return
+        if len(self._cuts_told) >= _NOTED_TENANTS:
+            self._cuts_told.clear()
+        self._cuts_told[stream] = now + CUT_TOLD_SECONDS
+        _log.warning("audit.cut", tenant_id=tenant_id, kind=kind, entries=count, most=self.most)
+        await self.record(
+            "audit.cut",
+            outcome="ok",
+            tenant_id=tenant_id,
+            detail=f"the oldest entries of '{kind}' are removed before their time: there are more than {self.most}",
         )

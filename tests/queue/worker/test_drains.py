@@ -11,6 +11,7 @@ from orchestrator.models.operations.tenant import DrainMode, DrainRequest, Tenan
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.operations import Desk, open_desk, operator, own
 from tests.queue.stage import Stage, context, open_stage
+from tests.support.audited import audited
 from tests.support.eventually import PATIENCE
 
 
@@ -108,8 +109,8 @@ async def test_a_limit_of_its_own_takes_effect_at_once_and_null_removes_it(stage
     assert (tenant.limits.queue_length, tenant.limits.rate, tenant.weight) == (None, 50.0, 1.0)
     assert await stage.redis.hget(stage.keys.weights, "acme") is None
     await stage.say(other, "say b")
-    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
-    assert (entry[b"action"], entry[b"detail"]) == (b"tenant.configure", b"weight=None, queue_length=None")
+    entry = (await audited(stage.redis, "tenant.configure"))[0]
+    assert entry.detail == "weight=None, queue_length=None"
 
 
 @pytest.mark.parametrize(

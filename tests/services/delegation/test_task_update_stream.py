@@ -17,6 +17,7 @@ from orchestrator.store.keys import Keys
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.ready import ReadyTenants
 from tests.store.desk import Desk, open_desk
+from tests.support.audited import audited
 from tests.support.eventually import eventually
 
 STREAM = Keys().task_update_stream
@@ -106,8 +107,7 @@ async def test_unreadable_and_refused_updates_are_dropped_and_the_stream_goes_on
         await tell(desk, news("complete", claim.task_id, {"result": 1}, "t"))
         await until_dealt(desk)
     assert (await desk.claim()).checkpoints()["answer:a"]["result"] == 1
-    audited = await desk.redis.xrange(Keys().audit)
-    assert [entry[b"action"] for _, entry in audited] == [b"auth.refused"] * 2
+    assert [entry.action for entry in await audited(desk.redis)] == ["auth.refused"] * 2
 
 
 async def test_updates_that_a_lost_process_has_read_go_to_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

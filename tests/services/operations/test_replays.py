@@ -36,6 +36,7 @@ from orchestrator.models.tasks.replay import (
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.audited import audited
 
 
 @pytest.fixture
@@ -65,8 +66,7 @@ async def test_a_replay_is_a_new_task_with_the_same_input_and_the_original_stays
     original = await stage.tasks.get(context(), first.task_id)
     assert (original.status, original.result, original.replayed_as) == (first.status, first.result, again.task_id)
     assert stage.turns.ended == ["say a", "say a"]
-    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
-    assert entry[b"action"] == b"task.replay"
+    assert (await audited(stage.redis))[0].action == "task.replay"
 
 
 async def test_a_replay_can_be_replayed(stage: Stage, desk: Desk) -> None:

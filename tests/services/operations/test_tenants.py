@@ -15,6 +15,7 @@ from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.tenants import TenantStates
 from tests.queue.operations import own
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.audited import audited
 
 
 @pytest.fixture
@@ -68,8 +69,8 @@ async def test_a_draining_tenant_refuses_work_finishes_what_it_has_and_is_draine
 async def test_a_change_is_audited(stage: Stage, tenants: TenantService) -> None:
     await stage.session()
     await tenants.change(context(), "acme", TenantState.PAUSED)
-    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
-    assert (entry[b"action"], entry[b"tenant_id"], entry[b"user_id"]) == (b"tenant.paused", b"acme", b"ann")
+    entry = (await audited(stage.redis, "tenant."))[0]
+    assert (entry.action, entry.tenant_id, entry.user_id) == ("tenant.paused", "acme", "ann")
 
 
 async def test_what_a_tenant_may_spend_is_configured_shown_audited_and_taken_back(
@@ -80,9 +81,9 @@ async def test_what_a_tenant_may_spend_is_configured_shown_audited_and_taken_bac
     settings = own(tier="free", tokens_day=1000, requests_minute=60, models=unstructure(models))
     shown = await tenants.configure(context(), "acme", settings)
     assert (shown.tier, shown.spending, shown.models) == (Tier.FREE, SpendingLimits(1000, None, 60.0), models)
-    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
-    assert b"tier=free" in entry[b"detail"]
-    assert b"model:tokens_day:large=500" in entry[b"detail"]
+    entry = (await audited(stage.redis, "tenant."))[0]
+    assert "tier=free" in entry.detail
+    assert "model:tokens_day:large=500" in entry.detail
     changes = own(tier=None, tokens_day=None, models={"large": None, "a:b": {"tokens_month": 9}})
     shown = await tenants.configure(context(), "acme", changes)
     assert (shown.tier, shown.spending) == (None, SpendingLimits(requests_minute=60.0))
@@ -99,8 +100,8 @@ async def test_what_is_left_out_of_a_change_stays_and_null_removes(stage: Stage,
     await tenants.configure(context(), "acme", own(weight=4.0, tier="free", concurrency=2, rate=50.0, fair_users=True))
     shown = await tenants.configure(context(), "acme", own())
     assert (shown.weight, shown.tier, shown.limits.concurrency, shown.limits.rate) == (4.0, Tier.FREE, 2, 50.0)
-    [(_, entry)] = await stage.redis.xrevrange(stage.keys.audit, count=1)
-    assert entry[b"detail"] == b"nothing changed"
+    entry = (await audited(stage.redis, "tenant."))[0]
+    assert entry.detail == "nothing changed"
     shown = await tenants.configure(context(), "acme", own(tier=None, concurrency=None, fair_users=False))
     assert (shown.weight, shown.tier, shown.limits.concurrency, shown.limits.rate) == (4.0, None, None, 50.0)
     assert not shown.fair_users

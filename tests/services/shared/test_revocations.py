@@ -14,6 +14,7 @@ from orchestrator.config.settings import JwtSettings
 from orchestrator.domain.revocations import RevocationIndex
 from orchestrator.models.common.principal import Principal, Role
 from orchestrator.models.operations.revocation import Revocation
+from tests.support.audited import audited
 from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, SECRET, SETTINGS, bearer
 from tests.support.eventually import PATIENCE, eventually
 from tests.support.house import House
@@ -130,10 +131,9 @@ async def test_only_operators_revoke_and_it_is_written_down(redis_url: str) -> N
             assert (await client.call("POST", REVOKE, {"jti": "t1"}, headers)).status == status
         assert (await client.call("POST", REVOKE, {"user_id": "ann", "tenant_id": "acme"}, KEY)).status == 200
         stores = client.process.stores
-        entries: Any = await stores.redis.xrange(stores.keys.audit)
-        [entry] = [fields for _, fields in entries if fields[b"action"] == b"token.revoke"]
-        assert (entry[b"tenant_id"], entry[b"user_id"], entry[b"outcome"]) == (b"acme", b"operator", b"ok")
-        assert entry[b"detail"] == b"all of user 'ann'"
+        [entry] = await audited(stores.redis, "token.revoke")
+        assert (entry.tenant_id, entry.user_id, entry.outcome) == ("acme", "operator", "ok")
+        assert entry.detail == "all of user 'ann'"
 
 
 @pytest.mark.parametrize("body", [{}, {"jti": "t1", "user_id": "ann"}, {"jti": "t1", "tenant_id": "acme"}])

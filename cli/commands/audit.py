@@ -1,0 +1,157 @@
+"""`audit`: read, follow and export the audit trail."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import click
+
+from cli.core.client import AdminApi, Api
+from cli.core.context import find_target
+from cli.core.options import choice_option, limit_option, listing_options
+from cli.core.output import Column, is_table, note, printable, show_list
+from cli.core.selection import current_options
+
+_COLUMNS: Final = (
+    Column("AT", "at", whole=True),
+    Column("ACTION", "action", whole=True),
+    Column("OUTCOME", "outcome"),
+    Column("TENANT", "tenant_id"),
+    Column("WHO", "user_id"),
+    Column("FROM", "remote_address"),
+    Column("COUNT", "count"),
+    Column("DETAIL", "detail"),
+)
+_EVERYTHING: Final = 2**31
+_FOLLOW_SECONDS: Final = 1.0
+_OVERLAP: Final = timedelta(seconds=5)
+"""How far a look goes behind the last one: entries of several streams do not come in one order to the millisecond."""
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@click.command()
+@click.option("--since", metavar="WHEN", help="Only entries since then: a moment (RFC 3339), or an age such as 30d.")
+@click.option("--until", metavar="WHEN", help="Only entries before then.")
+@click.option("--action", metavar="ACTION", help="Only this action, such as session.close; session. is all of them.")
+@click.option("--actor", metavar="NAME", help="Only what this user or API key has done.")
+@choice_option("--outcome", ("ok", "refused"), "Only this outcome")
+@click.option("--follow", is_flag=True, help="Show new entries as they come, until Ctrl-C.")
+@click.option(
+    "--export",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write all entries to a file, oldest first, a line of JSON each; - is the standard output.",
+)
+@limit_option()
+@listing_options
+def audit(
+    since: str | None,
+    until: str | None,
+    action: str | None,
+    actor: str | None,
+    outcome: str | None,
+    file: Path | None,
+    limit: int,
+    *,
+    follow: bool,
+) -> None:
+    """Show the audit trail, newest first: who did what, when, from where, and how it ended.
+
+    With an API key with the scope admin (ORCH_API_KEY) that of all tenants, or with --tenant that of one; else that of
+    the token's tenant, which needs the permission audit:read.
+
+    \b
+    Examples:
+      nooble-orch audit --tenant acme --since 2h --outcome refused
+      nooble-orch audit --follow --action tenant.
+      nooble-orch audit --since 30d --export audit.jsonl
+    """
+    if follow and (file is not None or until is not None):
+        raise click.UsageError("--follow does not go with --export or --until.")
+    wanted = {"since": _moment(since), "until": _moment(until), "action": action, "actor": actor, "outcome": outcome}
+    with _api() as (api, scope):
+        if file is not None:
+            _export(api, file, wanted | scope)
+        elif follow:
+            _follow(api, wanted | scope)
+        else:
+            entries = list(api.listed("audit.list", limit, **wanted, **scope))
+            show_list(entries, _COLUMNS, "No entries found.")
+
+
+@contextmanager
+def _api() -> Iterator[tuple[Api, dict[str, str | None]]]:
+    """Open the API of operators where there is a key, else that of the tenant; with what narrows it to a tenant."""
+    target = find_target()
+    if target.api_key:
+        with AdminApi(target) as admin:
+            yield admin, {"tenant": current_options().tenant}
+    else:
+        with Api(target, operator=True) as api:
+            yield api, {}
+
+
+def _moment(text: str | None) -> str | None:
+    """Read a moment, or an age from now, as RFC 3339."""
+    if text is None:
+        return None
+    if text[-1:] in _UNITS and text[:-1].isascii() and text[:-1].isdecimal() and len(text) < 10:
+        moment = datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+    else:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise click.UsageError(f"'{text}' is neither a moment (RFC 3339) nor an age such as 2h or 30d.") from None
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _export(api: Api, file: Path, wanted: dict[str, str | None]) -> None:
+    entries = api.listed("audit.list", _EVERYTHING, order="oldest", **wanted)
+    if str(file) == "-":
+        _write(sys.stdout, entries)
+        return
+    # A part of a trail must not be taken for the whole: the file has its name only when it is complete.
+    part = file.with_name(f"{file.name}.part")
+    with part.open("w", encoding="utf-8") as stream:
+        count = _write(stream, entries)
+    part.replace(file)
+    note(f"{count} entries written to {file}.")
+
+
+def _write(stream: TextIO, entries: Iterator[dict[str, Any]]) -> int:
+    count = 0
+    for entry in entries:
+        stream.write(json.dumps(entry) + "\n")
+        count += 1
+    return count
+
+
+def _follow(api: Api, wanted: dict[str, str | None]) -> None:
+    since = wanted.pop("since") or datetime.now(UTC).isoformat(timespec="milliseconds")
+    begin = datetime.fromisoformat(since)
+    seen: dict[tuple[str, str, str], datetime] = {}
+    while True:
+        after = max([begin, *(at - _OVERLAP for at in seen.values())])
+        for entry in api.listed("audit.list", _EVERYTHING, order="oldest", since=after.isoformat(), **wanted):
+            key = (entry["tenant_id"], entry["kind"], entry["id"])
+            if key not in seen:
+                seen[key] = datetime.fromisoformat(entry["at"])
+                _show(entry)
+        newest = max(seen.values(), default=begin)
+        seen = {key: at for key, at in seen.items() if at >= newest - 2 * _OVERLAP}
+        time.sleep(_FOLLOW_SECONDS)
+
+
+def _show(entry: dict[str, Any]) -> None:
+    if not is_table():
+        click.echo(json.dumps(entry))
+        return
+    told = [entry["at"], entry["action"], entry["outcome"], entry["tenant_id"] or "-", entry["user_id"] or "-"]
+    click.echo(printable("  ".join([*told, entry["remote_address"] or "-", entry["detail"]])))

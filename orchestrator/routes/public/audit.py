@@ -1,0 +1,55 @@
+"""Routes of the audit trail of a tenant."""
+
+from quart import Response
+
+from orchestrator.errors import InvalidParameter, PermissionMissing
+from orchestrator.models.common.principal import Principal
+from orchestrator.models.operations.audit import AuditEntry
+from orchestrator.routes.http.audit_pages import (
+    JSON_LINES,
+    AuditExportQuery,
+    AuditListQuery,
+    export_entries,
+    list_entries,
+)
+from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
+
+audit_routes = Routes()
+
+
+@audit_routes.add(
+    "GET",
+    "audit.list",
+    permission="audit:read",
+    query=AuditListQuery,
+    answers="audit.list",
+    answer=AuditEntry,
+    paged=True,
+    errors=(InvalidParameter, PermissionMissing),
+)
+async def list_audit(call: RouteCall) -> RouteAnswer:
+    """Show the audit trail of the tenant."""
+    return await list_entries(call, _tenant_of(call.ctx.principal))
+
+
+@audit_routes.add(
+    "GET",
+    "audit.export",
+    permission="audit:read",
+    query=AuditExportQuery,
+    answers="audit.exported",
+    answer=AuditEntry,
+    paged=True,
+    errors=(InvalidParameter, PermissionMissing),
+    media_type=JSON_LINES,
+)
+async def export_audit(call: RouteCall) -> Response:
+    """Show the audit trail of the tenant, a line of JSON for each entry."""
+    return await export_entries(call, _tenant_of(call.ctx.principal))
+
+
+def _tenant_of(principal: Principal) -> str:
+    # Who reads everything for monitoring (`*:read`) does not read who did what: that has to be granted by its name.
+    if principal.permissions.isdisjoint({"audit:read", "audit:*", "*", "*:*"}):
+        raise PermissionMissing("The token lacks the permission 'audit:read'.")
+    return principal.tenant_id
