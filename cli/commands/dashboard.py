@@ -76,6 +76,11 @@ def _breakers(load: Mapping[str, Any]) -> list[Text]:
         f"{service} {'/'.join(sorted(states.get(service, {'open'})))} on {count} of {_live(load)}"
         for service, count in sorted(load["breakers"].items())
     ]
+    callees = load.get("callee_breakers") or []
+    if callees:
+        first = callees[0]
+        named = " ".join((first["service"], first["tenant_id"], first["callee"])).rstrip()
+        open_breakers.append(named + (f" and {len(callees) - 1} more callees" if len(callees) > 1 else ""))
     words = printable(" · ".join(open_breakers)) if open_breakers else "all closed"
     return [Text.assemble(("breakers ", "bold"), (words, "red" if open_breakers else ""))]
 

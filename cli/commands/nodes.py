@@ -41,10 +41,17 @@ def _record(node: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in node.items() if name != "load"} | (node["load"] or {})
 
 
+def _callee(breaker: dict[str, Any]) -> str:
+    """Return a callee as it stands among the services: `tool_registry:acme:tool:calculator`."""
+    return ":".join(part for part in (breaker["service"], breaker["tenant_id"], breaker["callee"]) if part)
+
+
 def _row(node: dict[str, Any]) -> dict[str, Any]:
     load, row = node["load"] or {}, _record(node)
     row["beat"] = f"{node['heartbeat_age_ms'] / 1000:.1f}s" if node["live"] else "gone"
     row["running"] = f"{load['in_hand']}/{load['slots']}" if load else ""
     row["rate"] = f"{load['ends_per_second']:.1f}" if load else ""
-    row["breakers"] = ", ".join(sorted(load.get("breakers", ())))
+    row["breakers"] = ", ".join(
+        [*sorted(load.get("breakers", ())), *(_callee(one) for one in load.get("callee_breakers", ()))]
+    )
     return row

@@ -2,10 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-from orchestrator.models.operations.load import Load, Node, Waits
+from orchestrator.models.operations.load import CalleeBreaker, Load, Node, NodeLoad, Waits
 from orchestrator.models.operations.system_events import SystemEvent
 from orchestrator.models.operations.tenant import Queue
+
+CALLEES_SHOWN: Final = 50
+"""Callees whose breakers are shown."""
 
 
 def sum_up(
@@ -46,8 +50,19 @@ def sum_up(
         tenants_seen=len(queues),
         tenants=sorted(queues, key=_place)[:top],
         breakers=dict(Counter(service for load in live for service in sorted(load.breakers))),
+        callee_breakers=_callees(live),
         notices=list(notices),
     )
+
+
+def _callees(loads: Iterable[NodeLoad]) -> list[CalleeBreaker]:
+    """Return each callee once that any process leaves alone or probes; the worse of two states."""
+    states: dict[tuple[str, str, str], str] = {}
+    for load in loads:
+        for one in load.callee_breakers:
+            key = (one.service, one.tenant_id, one.callee)
+            states[key] = max(one.state, states.get(key, ""))
+    return [CalleeBreaker(*key, state) for key, state in sorted(states.items())[:CALLEES_SHOWN]]
 
 
 def _place(queue: Queue) -> tuple[bool, int, str]:

@@ -5,6 +5,7 @@ without a bound. So both are read here. Of the framework's connections it needs 
 and `send`, make a request or a websocket of the scope, and run the application on it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -101,7 +102,7 @@ class BoundedRequest(TrioRequest):
     body_class = RequestBody  # type: ignore[assignment] # takes the place of Quart's, whose inside differs by version
 
 
-class HTTPConnection(TrioASGIHTTPConnection):
+class HTTPConnection(TrioASGIHTTPConnection, ABC):
     """One request of the application, which has `BoundedRequest` as the class of its requests."""
 
     _ending = False
@@ -115,9 +116,9 @@ class HTTPConnection(TrioASGIHTTPConnection):
             await self._serve(request, send)
             nursery.cancel_scope.cancel()
 
+    @abstractmethod
     async def _serve(self, request: Request, send: ASGISendCallable) -> None:
         """Answer the request."""
-        raise NotImplementedError
 
     async def _take_in(self, request: Request, receive: ASGIReceiveCallable, scope: trio.CancelScope) -> None:
         body: Any = request.body

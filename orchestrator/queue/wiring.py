@@ -21,6 +21,7 @@ def build_consumer(core: Core) -> Consumer:
         metrics=core.metrics,
         loops=core.loops,
         breakers=core.coordinator.breakers,
+        callee_breakers=core.coordinator.callee_breakers,
         notices=core.system_events,
     )
     deps = TaskDeps(core, queue)

@@ -127,7 +127,7 @@ class Services:
                 stores.transfers, stores.enqueue, tenants, ready, stores.due, audit, settings, kinds
             ),
             load=load,
-            timelines=TimelineService(stores.timelines, load),
+            timelines=TimelineService(stores.timelines, load, settings.tenant_share),
             task_updates=TaskUpdateService(stores.delegations, ready, kinds),
             tool_runs=ToolRunService(stores.plain_tasks, tasks, ready, stores.known_tenants, settings),
             agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, idempotency),

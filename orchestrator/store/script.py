@@ -14,9 +14,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
-from orchestrator.store.redis.connection import Redis
-from orchestrator.store.redis.errors import ScriptMissing
+import structlog
 
+from orchestrator.store.redis.connection import Redis
+from orchestrator.store.redis.errors import NotPermitted, ScriptMissing
+
+_log = structlog.get_logger()
 _ROOT: Final = files("orchestrator.store") / "scripts"
 _INCLUDE: Final = re.compile(r"^--!include ([\w/]+)$", re.MULTILINE)
 
@@ -58,10 +61,15 @@ def all_scripts() -> list[Script]:
 async def load_scripts(redis: Redis) -> None:
     """Have the server compile every script: the first task need not, and a broken one stops the start.
 
+    Where the user of Redis may not load scripts (SCRIPT), each is sent when it is first wanted.
+
     Raises:
         RedisAway, TenantDamaged
     """
-    await redis.gather([("SCRIPT", "LOAD", script.source) for script in all_scripts()])
+    try:
+        await redis.gather([("SCRIPT", "LOAD", script.source) for script in all_scripts()])
+    except NotPermitted as refused:
+        _log.warning("scripts.not_loaded", error=refused.reason)
 
 
 def _read(file: Traversable, included: set[str] | None = None) -> str:

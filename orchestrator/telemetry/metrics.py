@@ -147,6 +147,9 @@ class Metrics:
             "callee_circuit_opened_total",
             "How often one agent, tool or tenant of a service began to be left alone, by service.", "service",
         )  # fmt: skip
+        self._callees_open = self._gauge(
+            "callee_breakers_open", "Agents, tools and tenants of a service that are left alone or probed.", "service"
+        )
         self._passed_over = self._counter(
             "messages_passed_over_total", "Messages and tokens of unknown kinds in answers, by service.", "service"
         )
@@ -291,6 +294,10 @@ class Metrics:
     def messages_passed_over(self, service: str, count: int) -> None:
         """Count messages of unknown kinds in an answer."""
         self._passed_over.labels(service).inc(count)
+
+    def watch_callees(self, service: str, count: Callable[[], int]) -> None:
+        """Count a service's callees that are left alone at each scrape."""
+        self._callees_open.labels(service).set_function(count)
 
     def watch_bulkhead(self, service: str, in_flight: Callable[[], int], limit: Callable[[], int]) -> None:
         """Count a service's calls and their limit at each scrape."""

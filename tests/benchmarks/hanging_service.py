@@ -5,7 +5,8 @@
 Two stacks run side by side, each with one user who talks to `echo`, turn after turn, beside others whose agent uses a
 tool (`--load` turns a second). In one of them the Tool Registry stops answering for a while. Turns of the two are taken
 in turn, so that both meet the same machine: the ratio is that of their medians while one hangs, divided by that while
-both are well. Beside it stands when the breaker of the Tool Registry opened, and when it closed by itself.
+both are well. Beside it stands when a breaker opened: that of the one tool that is called, or of the Tool Registry; and
+when both were closed again by themselves.
 """
 
 import json
@@ -36,6 +37,7 @@ CLOSES_WITHIN = 45.0
 """Seconds: the time that a standard service is left alone, and some."""
 LOOK_SECONDS = 0.1
 WARM_UP = 20
+BREAKERS = ("breaker_state", "callee_breakers_open")
 PHASES = ("healthy", "hanging", "recovered")
 
 
@@ -78,13 +80,17 @@ class Bench:
             number += 1
             await trio.sleep(1 / a_second)
 
-    async def until_breaker(self, state: int) -> float:
-        """Return after how many seconds the breaker of the Tool Registry was in a state: 0 closed, 2 open."""
+    async def until_left_alone(self, *, left_alone: bool) -> float:
+        """Return after how many seconds the Tool Registry, or the tool that is called, was left alone, or no more."""
         began = time.perf_counter()
-        wanted = f'nooble_orchestrator_breaker_state{{service="tool_registry"}} {state}.0'
-        while wanted not in (await self.client.get("/metrics")).text:  # noqa: ASYNC110 - another process
+        while await self._is_left_alone() is not left_alone:  # noqa: ASYNC110 - another process
             await trio.sleep(LOOK_SECONDS)
         return time.perf_counter() - began
+
+    async def _is_left_alone(self) -> bool:
+        figures = (await self.client.get("/metrics")).text
+        closed = (f'nooble_orchestrator_{name}{{service="tool_registry"}} 0.0' for name in BREAKERS)
+        return not all(figure in figures for figure in closed)
 
     async def hang(self) -> None:
         """Have the Tool Registry answer nothing any more."""
@@ -136,18 +142,18 @@ async def one_round(here: Bench, beside: Bench, seconds: float) -> dict[str, Any
     """Measure once: well, hanging, well again."""
     moments: dict[str, float] = {}
 
-    async def note(name: str, state: int) -> None:
-        moments[name] = round(await here.until_breaker(state), 1)
+    async def note(name: str, *, left_alone: bool) -> None:
+        moments[name] = round(await here.until_left_alone(left_alone=left_alone), 1)
 
     phases = {"healthy": await talk(here, beside, seconds)}
     await here.hang()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(note, "opened", 2)
+        nursery.start_soon(partial(note, "opened", left_alone=True))
         phases["hanging"] = await talk(here, beside, seconds)
         nursery.cancel_scope.deadline = trio.current_time() + seconds
     await here.heal()
     with trio.move_on_after(CLOSES_WITHIN):
-        await note("closed", 0)
+        await note("closed", left_alone=False)
     phases["recovered"] = await talk(here, beside, seconds)
     well = _ratio(*(a + b for a, b in zip(phases["healthy"], phases["recovered"], strict=True)))
     found: dict[str, Any] = {

@@ -15,7 +15,6 @@ from werkzeug.local import LocalProxy
 
 from orchestrator.frameworks.quart_inside import (
     BoundedRequest,
-    HTTPConnection,
     RequestBody,
     WebsocketConnection,
     current_websocket,
@@ -66,7 +65,7 @@ async def test_a_request_has_our_body_with_the_applications_limit() -> None:
     async def send(_: Any) -> None:
         await trio.lowlevel.checkpoint()
 
-    request = HTTPConnection(app, SCOPE)._create_request_from_scope(send)
+    request = TrioASGIHTTPConnection(app, SCOPE)._create_request_from_scope(send)
     body: Any = request.body
     need(isinstance(body, RequestBody), "quart", "a request has another body than its body_class")
     body.add(b"12345")

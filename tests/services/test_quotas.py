@@ -12,6 +12,8 @@ from orchestrator.errors import QueueFull
 from orchestrator.models.operations.tenant import Quota
 from orchestrator.models.sessions.session import SessionCreate, SessionUpdate
 from orchestrator.queue.worker.quota_watch import watch_quotas
+from orchestrator.store.redis.connection import open_redis
+from orchestrator.store.script import load_scripts
 from tests.queue.operations import open_desk
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
@@ -125,6 +127,23 @@ async def test_dead_letters_beyond_what_is_kept_are_counted_and_told_of(redis_ur
         [told] = [one for one in logs if one["event"] == "records.dropped"]
         assert (told["kind"], told["count"]) == ("dead_letters", 100)
         assert (await stage.stores.quotas.watch("acme", retain_seconds=3600)).dropped == {}
+
+
+async def test_a_user_of_redis_who_may_not_ask_for_its_memory_is_told_so_once_and_all_goes_on(redis_url: str) -> None:
+    async with open_redis(redis_url) as redis:
+        rules = ("on", ">secret", "~*", "&*", "+@all", "-info", "-script")
+        await redis.execute_command("ACL SETUSER", "limited", *rules)
+    url = f"unix://limited:secret@{redis_url.removeprefix('unix://')}"
+    with capture_logs() as logs:
+        async with open_redis(url) as redis:
+            await load_scripts(redis)
+        async with open_stage(url) as stage:
+            session = await stage.session()
+            await stage.ended(session, await stage.say(session, "say a"))
+            await stage.ended(session, await stage.say(session, "say b"))
+            assert stage.consumer.alive
+    told = [one["event"] for one in logs if "permissions" in one.get("error", "")]
+    assert sorted(told) == ["quota.memory_unknown", "scripts.not_loaded"]
 
 
 async def test_no_tenant_keeps_more_than_its_share_of_the_memory_of_redis(redis_url: str) -> None:

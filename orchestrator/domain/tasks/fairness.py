@@ -47,6 +47,18 @@ def distribute(contenders: Iterable[Contender], slots: int) -> dict[str, int]:
     return shares
 
 
+def has_its_share(processes: Iterable[tuple[int, int]], share: float, weight: float = 1.0) -> bool:
+    """Tell whether every free slot is kept for other tenants, because one has its share wherever there are any.
+
+    Args:
+        processes: of each process the tenant's tasks in hand, and its free slots.
+        share: as of `room`.
+        weight: of the tenant.
+    """
+    with_slots = [(in_hand, free) for in_hand, free in processes if free > 0]
+    return bool(with_slots) and all(room(in_hand, free, share, weight) == 0 for in_hand, free in with_slots)
+
+
 def room(in_hand: int, free: int, share: float, weight: float = 1.0) -> int:
     """Return how many more tasks a tenant may have in hand.
 

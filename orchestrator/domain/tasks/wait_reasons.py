@@ -99,6 +99,10 @@ def _in_lane(facts: WaitFacts) -> TaskWait:
     if free == 0:
         says = f"All {facts.slots} slots of {_processes(facts.processes)} are taken, and its tenant has {ahead}."
         return evolve(known, reason=_R.NO_SLOT, says=says)
+    if facts.share_used_up:
+        share = f"Its tenant has its share of the slots ({facts.tenant_share:g})"
+        says = f"{share}, and {ahead}; what is free is kept for others."
+        return evolve(known, reason=_R.SHARE, bound=facts.tenant_share, says=says)
     if facts.ahead:
         return evolve(known, reason=_R.QUEUE, says=f"Its tenant has {ahead}; {free} slots are free.")
     return known

@@ -20,6 +20,16 @@ class Waits:
 
 
 @frozen
+class CalleeBreaker:
+    """The breaker of one agent, tool, workflow or tenant behind a service."""
+
+    service: str
+    tenant_id: str
+    callee: Annotated[str, Meta(description="Such as `agent:echo`; empty: the tenant itself.")]
+    state: Annotated[str, Meta(description="`open` or `half_open`.")]
+
+
+@frozen
 class NodeLoad:
     """What a process says of itself with each heartbeat."""
 
@@ -41,6 +51,10 @@ class NodeLoad:
     breakers: Annotated[
         dict[str, str], Meta(description="Services that it leaves alone (`open`) or probes (`half_open`), by name.")
     ] = field(factory=dict)
+    callee_breakers: Annotated[
+        list[CalleeBreaker],
+        Meta(description="Agents, tools, workflows and tenants that it leaves alone or probes, at most 50."),
+    ] = field(factory=list)
 
 
 @frozen
@@ -77,6 +91,10 @@ class Load:
         dict[str, int], Meta(description="Services that are left alone or probed, with the number of processes.")
     ] = field(factory=dict)
     backlog: Annotated[int, Meta(description="All that was accepted and is not done, of the tenants looked at.")] = 0
+    callee_breakers: Annotated[
+        list[CalleeBreaker],
+        Meta(description="Agents, tools, workflows and tenants that any process leaves alone or probes, at most 50."),
+    ] = field(factory=list)
     notices: Annotated[list[SystemEvent], Meta(description="What happened to the service last, the newest first.")] = (
         field(factory=list)
     )

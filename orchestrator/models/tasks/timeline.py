@@ -61,6 +61,7 @@ class WaitReason(StrEnum):
     START_RATE = "start_rate"
     NO_PROCESS = "no_process"
     NO_SLOT = "no_slot"
+    SHARE = "share"
     QUEUE = "queue"
     NEXT = "next"
     NOWHERE = "nowhere"
@@ -106,6 +107,10 @@ class WaitFacts:
     processes: int = 0
     slots: int = 0
     slots_used: int = 0
+    tenant_share: float = 1.0
+    """What part of the slots one tenant may have at most."""
+    share_used_up: bool = False
+    """Whether every process with a free slot keeps it for other tenants, because this one has its share there."""
 
 
 @frozen

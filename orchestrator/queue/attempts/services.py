@@ -6,6 +6,7 @@ from typing import Self
 from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.models.operations.load import CalleeBreaker
 from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
@@ -46,6 +47,8 @@ class QueueServices:
     loops: BackgroundLoops = field(factory=BackgroundLoops)
     breakers: Callable[[], Mapping[str, str]] = dict
     """Says which services this process leaves alone."""
+    callee_breakers: Callable[[], list[CalleeBreaker]] = list
+    """Says which callees of services it leaves alone."""
     notices: SystemEvents | None = None
     """Where operators are told what happens; None: nowhere."""
 
@@ -61,6 +64,7 @@ class QueueServices:
         metrics: Metrics | None = None,
         loops: BackgroundLoops | None = None,
         breakers: Callable[[], Mapping[str, str]] = dict,
+        callee_breakers: Callable[[], list[CalleeBreaker]] = list,
         notices: SystemEvents | None = None,
     ) -> Self:
         """Take from a process's stores those that the consumer works with; None: metrics and loops of its own."""
@@ -82,5 +86,6 @@ class QueueServices:
             metrics=metrics or Metrics(),
             loops=loops or BackgroundLoops(),
             breakers=breakers,
+            callee_breakers=callee_breakers,
             notices=notices,
         )

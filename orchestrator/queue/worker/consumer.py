@@ -61,7 +61,8 @@ class Consumer:
     """How many tasks of each tenant are in hand."""
 
     def __attrs_post_init__(self) -> None:
-        self.meter = LoadReporter(self.services.node, self.services.settings.concurrency, self.services.breakers)
+        own = self.services
+        self.meter = LoadReporter(own.node, own.settings.concurrency, own.breakers, own.callee_breakers)
 
     async def run(self, stopping: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Consume until `stopping` is set and everything in hand has been settled."""

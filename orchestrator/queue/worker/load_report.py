@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.models.operations.load import NodeLoad, Waits
+from orchestrator.models.operations.load import CalleeBreaker, NodeLoad, Waits
 from orchestrator.store.tasks.claims import Claim
 
 _SAMPLES: Final = 512
@@ -26,11 +26,13 @@ class LoadReporter:
         node: the name of this process.
         slots: how many tasks it runs at once.
         breakers: says which services are left alone.
+        callee_breakers: says which callees of services are left alone.
     """
 
     node: str
     slots: int
     breakers: Callable[[], Mapping[str, str]] = dict
+    callee_breakers: Callable[[], list[CalleeBreaker]] = list
     claimed: int = field(default=0, init=False)
     ended: int = field(default=0, init=False)
     _started_at: str = field(factory=lambda: to_timestamp(now_ms()), init=False)
@@ -69,6 +71,7 @@ class LoadReporter:
             waits=waits_of(self._waits),
             tenants=dict(counts.most_common(_TENANTS)),
             breakers={service: str(state) for service, state in self.breakers().items()},
+            callee_breakers=self.callee_breakers(),
         )
 
 

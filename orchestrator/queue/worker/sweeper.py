@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+import structlog
 import trio
 from attrs import frozen
 
@@ -13,6 +14,7 @@ from orchestrator.queue.worker.quota_watch import watch_quotas
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 _EVERY: Final = 5.0
+_log = structlog.get_logger()
 
 
 @frozen
@@ -38,10 +40,12 @@ class Sweeper:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Sweep every few seconds, for ever; `started` after the first round, which forgets processes of long ago."""
-        forgotten = False
+        forgotten, unfit = False, None
         while True:
             found: dict[str, SweptTenant] = {}
-            await self.services.quotas.fit_memory(self.services.settings.tenant_memory)
+            was_unfit, unfit = unfit, await self.services.quotas.fit_memory(self.services.settings.tenant_memory)
+            if unfit is not None and was_unfit is None:
+                _log.warning("quota.memory_unknown", error=unfit)
             for tenant_id in await self.services.tenants.names():
                 with isolate_tenant(tenant_id):
                     found[tenant_id] = await self._sweep(tenant_id)

@@ -16,9 +16,11 @@ from orchestrator.domain.downstream.breaker import Breaker
 from orchestrator.domain.downstream.call_outcomes import FAIR_SECONDS
 from orchestrator.domain.downstream.callees import Callee
 from orchestrator.domain.downstream.retry import RetryBudgets, repeats_call, retry_delay
+from orchestrator.domain.load import CALLEES_SHOWN
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.operations.breakers import BreakerState, Criticality
+from orchestrator.models.operations.load import CalleeBreaker
 from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.downstream.service_guard import Attempt, ServiceGuard
 from orchestrator.telemetry.metrics import Metrics
@@ -128,6 +130,7 @@ class ServiceCoordinator:
                 self._callee_changed,
                 self._metrics.call_refused,
             )
+            self._metrics.watch_callees(service, lambda: len(guard.callees()))
             self._metrics.watch_bulkhead(service, lambda: guard.bulkhead.in_flight, lambda: guard.bulkhead.limit)
             self._metrics.breaker(service, guard.breaker.state)
         return guard
@@ -145,6 +148,15 @@ class ServiceCoordinator:
             for name, guard in self._guards.items()
             if guard.breaker.state is not BreakerState.CLOSED
         }
+
+    def callee_breakers(self) -> list[CalleeBreaker]:
+        """Return the breakers of agents, tools, workflows and tenants that are not closed; of many the last ones."""
+        found = [
+            CalleeBreaker(name, *callee, state)
+            for name, guard in self._guards.items()
+            for callee, state in guard.callees()
+        ]
+        return found[-CALLEES_SHOWN:]
 
     def _changed(self, guard: ServiceGuard) -> None:
         state = guard.breaker.state

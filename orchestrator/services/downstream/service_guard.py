@@ -12,7 +12,7 @@ from orchestrator.clients.transport.answers import title
 from orchestrator.domain.downstream.breaker import POLICIES, Breaker
 from orchestrator.domain.downstream.bulkhead import Bulkhead, BulkheadVerdict
 from orchestrator.domain.downstream.call_outcomes import FAIR_SECONDS, CallOutcome, outcome_of
-from orchestrator.domain.downstream.callees import Callee
+from orchestrator.domain.downstream.callees import CALLEES, Callee
 from orchestrator.domain.downstream.latency import RecentLatency
 from orchestrator.domain.downstream.layered_breakers import LayeredBreakers, Permits
 from orchestrator.errors import CallTimeout, CircuitOpen, OrchestratorError, ServiceFault
@@ -80,6 +80,8 @@ class ServiceGuard:
     bulkhead: Bulkhead = field(init=False)
     _latencies: defaultdict[str, RecentLatency] = field(factory=lambda: defaultdict(RecentLatency), init=False)
     _waiters: deque[_Waiter] = field(factory=deque, init=False)
+    _unclosed: dict[Callee, Breaker] = field(factory=dict, init=False)
+    """Breakers of callees that are not closed, in the order in which they changed."""
     _probed: trio.Event = field(factory=trio.Event, init=False)
     """Set when the running probe has ended, and then replaced."""
     _name: str = field(init=False)
@@ -100,6 +102,17 @@ class ServiceGuard:
     def breaker(self) -> Breaker:
         """The breaker of the service."""
         return self.breakers.service
+
+    def callees(self) -> list[tuple[Callee, BreakerState]]:
+        """Return the callees that are left alone, or probed, those last that changed last.
+
+        One whose time is over is half open, whether it has been called since or not.
+        """
+        now = trio.current_time()
+        return [
+            (callee, breaker.state if breaker.seconds_left(now) > 0 else BreakerState.HALF_OPEN)
+            for callee, breaker in self._unclosed.items()
+        ]
 
     @asynccontextmanager
     async def attempt(self, step: ServiceCall, deadline: float, callee: Callee) -> AsyncIterator[Attempt]:
@@ -210,9 +223,9 @@ class ServiceGuard:
     def _learn(self, step: ServiceCall, permits: Permits, attempt: Attempt, outcome: CallOutcome) -> None:
         now = trio.current_time()
         if outcome is CallOutcome.FAILED and isinstance(attempt.failure, CallTimeout):
-            self.bulkhead.ran_out_of_time(attempt.began, now)
+            self.bulkhead.ran_out_of_time(attempt.began, now, permits.callee)
         elif outcome is CallOutcome.WELL:
-            self.bulkhead.went_well()
+            self.bulkhead.went_well(permits.callee)
             if attempt.failure is None:
                 # The latency of a stream is the time until it begins: its duration depends on its length.
                 answered = now if attempt.heard_at is None else attempt.heard_at
@@ -237,6 +250,11 @@ class ServiceGuard:
                 self._reject_waiters()
         if own.state is not own.told:
             own.told = own.state
+            self._unclosed.pop(callee, None)
+            if own.state is not BreakerState.CLOSED:
+                self._unclosed[callee] = own
+                while len(self._unclosed) > CALLEES:
+                    del self._unclosed[next(iter(self._unclosed))]
             self.callee_changed(self, callee, own)
 
     def _reject_waiters(self) -> None:

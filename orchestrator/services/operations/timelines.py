@@ -2,6 +2,7 @@
 
 from attrs import evolve, frozen
 
+from orchestrator.domain.tasks.fairness import has_its_share
 from orchestrator.domain.tasks.wait_reasons import explain
 from orchestrator.errors import NotFound
 from orchestrator.models.common.principal import RequestContext
@@ -13,10 +14,17 @@ from orchestrator.store.tasks.timelines import TimelineStore
 
 @frozen
 class TimelineService:
-    """Tells of requests and tasks."""
+    """Tells of requests and tasks.
+
+    Args:
+        store: reads timelines.
+        load: shows the processes.
+        tenant_share: what part of the slots of a process one tenant may have.
+    """
 
     store: TimelineStore
     load: LoadService
+    tenant_share: float = 1.0
 
     async def trace(self, ctx: RequestContext, correlation_id: str) -> Timeline:
         """Return the timeline of a request, as far as the caller may see it.
@@ -45,6 +53,12 @@ class TimelineService:
             processes=len(live),
             slots=sum(load.slots for load in loads),
             slots_used=sum(load.in_hand for load in loads),
+            tenant_share=self.tenant_share,
+            share_used_up=has_its_share(
+                [(load.tenants.get(ctx.tenant_id, 0), load.slots - load.in_hand) for load in loads],
+                self.tenant_share,
+                await self.store.weight(ctx.tenant_id),
+            ),
             left_alone=tuple(sorted({service for load in loads for service in load.breakers})),
         )
         return explain(facts)

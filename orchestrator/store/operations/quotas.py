@@ -6,6 +6,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.models.operations.tenant import Quota
+from orchestrator.store.redis.errors import NotPermitted
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -44,15 +45,22 @@ class QuotaStore(TenantStore):
         counts = {kind.decode(): int(count) for kind, count in zip(dropped[::2], dropped[1::2], strict=True)}
         return QuotaNews(_quotas(nearly), counts)
 
-    async def fit_memory(self, share: float) -> None:
+    async def fit_memory(self, share: float) -> str | None:
         """Let no tenant without a limit of its own keep more than a share of what Redis may take.
 
         Args:
             share: of Redis' `maxmemory`, or of the memory of its machine where none is set.
+
+        Returns:
+            Redis' words where its user may not ask for that (INFO): the limits of the tiers alone apply then.
         """
-        memory = await self.redis.info("memory")
+        try:
+            memory = await self.redis.info("memory")
+        except NotPermitted as refused:
+            return refused.reason
         most = int(memory.get("maxmemory") or 0) or int(memory.get("total_system_memory") or 0)
         self.limit_defaults.cap("bytes", int(most * share))
+        return None
 
     def _defaults(self) -> Sequence[str]:
         return [self.limit_defaults[name] for name in QUOTAS]

@@ -5,6 +5,7 @@ own. A lost connection is made again with growing pauses. What was on its way th
 whether it may have been executed; what had not been sent waits for the new connection, within a bound.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -33,7 +34,7 @@ _ATTEMPTS: Final = 3
 """Connections that a command may see break before it was sent, until it gives up."""
 
 
-class _Client(Commands):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
+class _Client(Commands, ABC):  # type: ignore[misc] # redis-py types replies for all its settings at once; ours are bytes
     """Every command of redis-py, answered in bytes."""
 
     def __init__(self, address: Address, limits: ConnectionLimits, name: str, wires: Wires) -> None:
@@ -117,13 +118,13 @@ class _Client(Commands):  # type: ignore[misc] # redis-py types replies for all 
             reason = wire.reason or ""
         raise RedisAway(f"lost {_ATTEMPTS} connections in a row, the last one because {reason}", sent=False)
 
+    @abstractmethod
     async def _connected_wire(self, deadline: float) -> Wire:
         """Return the connection, once there is one.
 
         Raises:
             RedisAway: there was none until the deadline.
         """
-        raise NotImplementedError
 
 
 class Dedicated(_Client):

@@ -68,12 +68,19 @@ class RedisAway(StoreUnavailable):
         return self._reason
 
 
+class NotPermitted(RedisAway):
+    """The user of Redis has no right to a command."""
+
+
 class ScriptMissing(RedisAway):
     """The server does not know a script by its digest: it has to be sent."""
 
 
 class GroupExists(Exception):
     """The consumer group that was to be created is there."""
+
+
+_KINDS: Final = {"NOSCRIPT": ScriptMissing, "NOPERM": NotPermitted}
 
 
 def refusal(text: str) -> Exception:
@@ -83,7 +90,7 @@ def refusal(text: str) -> Exception:
     """
     code, _, message = text.partition(" ")
     if code in OUTAGES or text.startswith(_OUTAGE_WORDS):
-        kind = ScriptMissing if code == "NOSCRIPT" else RedisAway
+        kind = _KINDS.get(code, RedisAway)
         return kind(f"{REFUSES}{text}", sent="script:" in message)
     if code == "BUSYGROUP":
         return GroupExists(message)

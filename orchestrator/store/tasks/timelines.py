@@ -52,6 +52,11 @@ class TimelineStore(TenantStore):
             for row in rows
         ]
 
+    async def weight(self, tenant_id: str) -> float:
+        """Return a tenant's weight, as schedulers read it."""
+        raw = await self.redis.hget(self.keys.weights, tenant_id)
+        return next(iter(readable(_weight, [raw])), 1.0)
+
     async def wait_facts(self, viewer: Viewer, task_id: str) -> WaitFacts | None:
         """Return what decides when a task starts; None: there is none that `viewer` may see."""
         key = self.keys.start_limit(viewer.tenant_id)
@@ -97,6 +102,12 @@ def _lines(task_id: str, steps: bytes) -> list[_Line]:
             to_timestamp(int(at))
             lines.append(_Line(task_id, int(at), what, int(attempt), node, detail))
         return lines
+
+
+def _weight(raw: bytes) -> float:
+    with reading("weight", ""):
+        weight = float(raw)
+        return weight if weight > 0 else 1.0
 
 
 def _number(text: str) -> int:

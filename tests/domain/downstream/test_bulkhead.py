@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.domain.downstream.bulkhead import FLOOR_SHARE, QUEUE_SHARE, Bulkhead, BulkheadVerdict
+from orchestrator.domain.downstream.bulkhead import (
+    FLOOR_SHARE,
+    LATE_CALLEES,
+    QUEUE_SHARE,
+    REMEMBERED,
+    Bulkhead,
+    BulkheadVerdict,
+)
 from orchestrator.domain.downstream.latency import ENOUGH, RECENT_SECONDS, RecentLatency
 
 
@@ -124,3 +131,35 @@ def test_a_service_that_was_slow_is_asked_again() -> None:
         latency.add(10.0, 0)
     assert not latency.can_finish(5, 1)
     assert latency.can_finish(5, RECENT_SECONDS + 1)
+
+
+CALLEE = st.tuples(st.sampled_from(["acme", "globex"]), st.sampled_from([f"tool:{number}" for number in range(8)]))
+
+
+@given(st.lists(st.tuples(CALLEE, st.booleans()), max_size=200), st.sets(CALLEE, max_size=LATE_CALLEES - 1))
+def test_timeouts_of_a_few_callees_leave_the_limit_alone(
+    calls: list[tuple[tuple[str, str], bool]], slow: set[tuple[str, str]]
+) -> None:
+    bulkhead = Bulkhead(16)
+    for moment, (callee, late) in enumerate(calls):
+        if late and callee in slow:
+            bulkhead.ran_out_of_time(moment, moment + 0.5, callee)
+        else:
+            bulkhead.went_well(callee)
+        assert bulkhead.limit == 16
+
+
+@given(st.integers(LATE_CALLEES, REMEMBERED), st.integers(0, 100))
+def test_timeouts_of_most_callees_lower_the_limit(callees: int, well: int) -> None:
+    bulkhead = Bulkhead(16)
+    for number in range(well):
+        bulkhead.went_well(("acme", f"tool:{number % callees}"))
+    for number in range(callees):
+        bulkhead.ran_out_of_time(number, number + 0.5, ("acme", f"tool:{number}"))
+    assert bulkhead.limit < 16
+
+
+def test_timeouts_of_the_services_own_work_lower_the_limit() -> None:
+    bulkhead = Bulkhead(16)
+    bulkhead.ran_out_of_time(0, 1, ("acme", ""))
+    assert bulkhead.limit == 12

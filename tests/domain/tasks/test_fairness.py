@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.tasks.fairness import Contender, distribute, room
+from orchestrator.domain.tasks.fairness import Contender, distribute, has_its_share, room
 
 CONTENDERS = st.lists(
     st.builds(
@@ -90,3 +90,15 @@ def test_tenants_with_much_work_end_up_with_equal_shares(tenants: int, slots: in
         largest = in_hand.index(max(in_hand))
         in_hand[largest] -= 1
     assert max(in_hand) - min(in_hand) <= 3
+
+
+PROCESSES = st.lists(st.tuples(st.integers(0, 300), st.integers(-3, 300)), max_size=5)
+
+
+@given(PROCESSES, SHARES, st.floats(0.1, 50))
+def test_a_tenant_has_its_share_where_no_process_with_a_free_slot_has_room_for_it(
+    processes: list[tuple[int, int]], share: float, weight: float
+) -> None:
+    rooms = [room(in_hand, free, share, weight) for in_hand, free in processes]
+    has_slots = any(free > 0 for _, free in processes)
+    assert has_its_share(processes, share, weight) == (has_slots and not any(rooms))

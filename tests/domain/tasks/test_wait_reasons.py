@@ -71,6 +71,11 @@ def facts(**changes: Any) -> WaitFacts:
             WaitReason.NO_SLOT,
             "All 20 slots of 2 processes are taken, and its tenant has over 1000 tasks before it.",
         ),
+        (
+            {"ahead": 7, "share_used_up": True, "tenant_share": 0.9, "slots_used": 18},
+            WaitReason.SHARE,
+            "Its tenant has its share of the slots (0.9), and 7 tasks before it; what is free is kept for others.",
+        ),
         ({"ahead": 7}, WaitReason.QUEUE, "Its tenant has 7 tasks before it; 15 slots are free."),
         ({}, WaitReason.NEXT, "Nothing keeps it; it is the next to be claimed."),
     ],

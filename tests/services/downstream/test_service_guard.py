@@ -22,6 +22,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.operations.breakers import BreakerState
+from orchestrator.models.operations.load import CalleeBreaker
 from orchestrator.models.plans.orchestration import HIGH, ONCE, ServiceCall
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.telemetry.metrics import Metrics
@@ -351,6 +352,9 @@ async def test_an_agent_that_fails_is_left_alone_and_no_other_agent_or_tenant(au
         await coordinator.run(STEP, of("acme", "agent:buggy"), well)
     assert caught.value.retry_after_ms == 30_000
     assert caught.value.service == "tool_registry"
+    shown = CalleeBreaker("tool_registry", "acme", "agent:buggy", "open")
+    assert coordinator.callee_breakers() == [shown]
+    assert b'callee_breakers_open{service="tool_registry"} 1.0' in metrics.render("")[0]
     for tenant_id, callee in [("acme", "agent:echo"), ("acme", ""), ("globex", "agent:buggy")]:
         assert await coordinator.run(STEP, of(tenant_id, callee), well) == "done"
     assert coordinator.breakers() == {}
@@ -472,3 +476,23 @@ async def test_retries_of_an_agent_that_fails_leave_those_of_others(autojump_clo
         return "done"
 
     assert await coordinator.run(step, of("globex", "agent:echo"), passing) == "done"
+
+
+async def test_a_callee_whose_time_is_over_is_shown_as_probed_and_no_more_when_it_is_well(
+    autojump_clock: MockClock,
+) -> None:
+    coordinator = ServiceCoordinator()
+    await fail_for(coordinator, "acme", "agent:buggy")
+    await trio.sleep(30)
+    assert [one.state for one in coordinator.callee_breakers()] == [BreakerState.HALF_OPEN]
+    assert await coordinator.run(STEP, of("acme", "agent:buggy"), well) == "done"
+    assert coordinator.callee_breakers() == []
+
+
+async def test_an_agent_that_hangs_leaves_the_others_their_room(autojump_clock: MockClock) -> None:
+    coordinator = ServiceCoordinator()
+    before = coordinator.guard(STEP.service).bulkhead.limit
+    for _ in range(20):
+        with pytest.raises((CallTimeout, CircuitOpen)):
+            await coordinator.run(STEP, of("acme", "agent:slow", 5), hanging)
+    assert coordinator.guard(STEP.service).bulkhead.limit == before

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
+from attrs import evolve
 
 from orchestrator.errors import NotFound
 from orchestrator.models.common.ids import new_id
@@ -115,6 +116,21 @@ async def test_a_task_at_its_tenants_bound_says_so(stage: Stage) -> None:
     assert (told.reason, told.in_hand, told.bound) == (WaitReason.CONCURRENCY, 1, 1)
     stage.turns.release.set()
     await stage.ended(second, accepted)
+
+
+async def test_a_task_of_a_tenant_that_has_its_share_of_the_slots_says_so(redis_url: str) -> None:
+    settings = evolve(SETTINGS, concurrency=3, tenant_share=0.5)
+    async with open_stage(redis_url, settings) as stage:
+        first, second = await stage.session(), await stage.session()
+        running = await stage.say(first, "hold a")
+        await stage.turns.running.wait()
+        accepted = await stage.say(second, "say b")
+        await beat(stage)
+        told = await evolve(timelines_of(stage), tenant_share=0.5).why(context(), accepted.task_id)
+        assert (told.reason, told.bound, told.in_hand, told.free_slots) == (WaitReason.SHARE, 0.5, 1, 2)
+        stage.turns.release.set()
+        for session, one in ((first, running), (second, accepted)):
+            await stage.ended(session, one)
 
 
 async def test_the_wait_reason_of_another_users_task_is_not_shown(stage: Stage) -> None:
