@@ -108,6 +108,7 @@ class AgentOrchestratorSettings:
         says="Networks, addresses and hosts that callbacks may go to although they are not public.",
         check=each(network_or_host),
     )
+    console: bool = setting(True, says="Whether the console is served at `/console`.")
     metrics_public: bool = setting(False, says="Whether `/metrics` needs no API key.")
     max_body_bytes: int = setting(1_048_576, says="Largest request body, in bytes.", check=between(1024, 64 * 2**20))
 

@@ -5,6 +5,7 @@ from quart_trio import QuartTrio
 from orchestrator.middleware.install import install
 from orchestrator.routes.http.documents import document_views
 from orchestrator.routes.http.endpoint import Endpoint, EndpointDeps
+from orchestrator.routes.http.pages import page_views
 from orchestrator.routes.http.registry import Route
 from orchestrator.routes.internal.audit import internal_audit_routes
 from orchestrator.routes.internal.dead_letters import dead_letter_routes
@@ -73,5 +74,6 @@ def register(app: QuartTrio, services: Services) -> None:
         app.add_url_rule(route.rule, route.operation.replace(".", "_"), endpoint.view(), methods=[route.method])
     open_views = health_views(services) | document_views(app, ROUTES, services.settings.public_url)
     open_views |= metrics_views(services, deps.authenticator, deps.remote_address)
+    open_views |= page_views(console=services.settings.console)
     for path, view in open_views.items():
         app.add_url_rule(path, path, view, methods=["GET"])

@@ -21,10 +21,10 @@ from orchestrator.routes.http.registry import Route
 
 View = Callable[[], Awaitable[Response]]
 
-_TEMPLATES: Final = Environment(
+TEMPLATES: Final = Environment(
     loader=PackageLoader("orchestrator.routes"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
-_TEMPLATES.filters["words"] = lambda words: _with_code(words or "")
+TEMPLATES.filters["words"] = lambda words: _with_code(words or "")
 _BACKTICKS: Final = re.compile("`([^`]+)`")
 
 
@@ -61,9 +61,9 @@ def document_views(app: QuartTrio, routes: tuple[Route, ...], public_url: str) -
 
 
 def _render(document: dict[str, Any]) -> _Page:
-    style = _TEMPLATES.get_template("docs.css").render()
-    script = _TEMPLATES.get_template("docs.js").render()
-    html = _TEMPLATES.get_template("docs.html").render(
+    style = TEMPLATES.get_template("docs.css").render()
+    script = TEMPLATES.get_template("docs.js").render()
+    html = TEMPLATES.get_template("docs.html").render(
         document=document,
         style=style,
         script=script,
@@ -73,7 +73,7 @@ def _render(document: dict[str, Any]) -> _Page:
     # The page's own style and script are let in by their hashes; nothing else is, from nowhere.
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return _Page(html.encode(), policy)
 
@@ -132,6 +132,8 @@ def _operations(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
             body = _example_body(document, operation)
             shown = {**operation, "path": path, "method": method.upper(), "body": body}
             shown["parameters"] = [_resolve(document, one) for one in operation.get("parameters", [])]
+            shown["schemes"] = [name for scheme in operation["security"] for name in scheme]
+            shown["example"] = _example(body)
             shown["curl"] = _curl(document, shown)
             grouped.setdefault(operation["tags"][0], []).append(shown)
     return grouped
@@ -144,22 +146,26 @@ def _example_body(document: dict[str, Any], operation: dict[str, Any]) -> dict[s
     return _resolve(document, operation["requestBody"]["content"][JSON]["schema"]["anyOf"][0])
 
 
+def _example(body: dict[str, Any] | None) -> str:
+    """Return the fields that a body must have, as JSON to be filled in."""
+    fields = {
+        name: "…" if schema.get("type") == "string" else {}
+        for name, schema in (body or {}).get("properties", {}).items()
+        if name in (body or {}).get("required", ())
+    }
+    return orjson.dumps(fields).decode()
+
+
 def _curl(document: dict[str, Any], operation: dict[str, Any]) -> str:
     base = document["servers"][0]["url"].rstrip("/")
     path = operation["path"].replace("{", "$").replace("}", "")
     parts = ["curl"] + ([f"-X {operation['method']}"] if operation["method"] not in {"GET", "POST"} else [])
-    schemes = [name for scheme in operation["security"] for name in scheme]
-    if "bearer" in schemes:
+    if "bearer" in operation["schemes"]:
         parts.append('-H "Authorization: Bearer $TOKEN"')
-    if "apiKey" in schemes:
+    if "apiKey" in operation["schemes"]:
         parts.append('-H "X-API-Key: $KEY" -H "X-Tenant-ID: $TENANT"')
     if operation["body"] is not None:
-        example = {
-            name: "…" if schema.get("type") == "string" else {}
-            for name, schema in operation["body"].get("properties", {}).items()
-            if name in operation["body"].get("required", ())
-        }
-        parts.append(f"-H 'Content-Type: application/json' -d '{orjson.dumps(example).decode()}'")
+        parts.append(f"-H 'Content-Type: application/json' -d '{operation['example']}'")
     elif operation["method"] == "POST":
         parts.append("-X POST")
-    return " ".join([*parts, f'"{base or "http://localhost:8000"}{path}"'])
+    return " ".join([*parts, f'"{base or "$API"}{path}"'])

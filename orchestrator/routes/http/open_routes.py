@@ -42,6 +42,8 @@ OPEN_ROUTES: Final = {
     ),
     "/openapi.json": OpenRoute("openapi", "This document."),
     "/asyncapi.json": OpenRoute("asyncapi", "The document of the WebSockets."),
+    "/": OpenRoute("home", "Links to the console and the documents; a page for browsers."),
+    "/console": OpenRoute("console", "The console of operators and developers.", media_type="text/html"),
     "/docs": OpenRoute("docs", "This document, to be read by people.", media_type="text/html"),
 }
 """By path. Those that an application does not serve are left out of its document."""

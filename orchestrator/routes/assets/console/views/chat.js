@@ -1,0 +1,110 @@
+// A playground: chat with an agent, with its tools and sources.
+import { account, call, get } from "../api.js";
+import { h, tell } from "../dom.js";
+import { follow } from "../following.js";
+import { duration, json, markdown } from "../format.js";
+
+const FIRST = "docs-guide";
+
+export async function chat(main, { signal }) {
+  const { items } = await get("agent.list", { limit: 200 }, { signal });
+  const agent = h("select", null, items.map((one) => h("option", { value: one.agent_id, title: one.description, selected: one.agent_id === FIRST }, one.name ?? one.agent_id)));
+  const state = h("span", { class: "dim", role: "status" }), said = h("div", { class: "said", role: "log", "aria-label": "Conversation" });
+  const text = h("textarea", { rows: 2, placeholder: "Ask something", "aria-label": "Message", onkeydown: (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); ask(); } } });
+  const send = h("button", { class: "main" }, "Send"), stop = h("button", { type: "button", disabled: true, onclick: cancel }, "Cancel");
+  const turns = new Map();
+  let open = null, running = null;
+
+  main.append(h("h1", null, "Chat"),
+    h("div", { class: "row" }, h("label", null, "Agent", agent), h("button", { onclick: begin }, "New session"), state),
+    h("div", { class: "chat" }, said,
+      h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); ask(); } }, h("div", { class: "grow" }, text), send, stop)));
+  agent.addEventListener("change", begin);
+  signal.addEventListener("abort", () => open?.end.abort());
+
+  async function begin() {
+    open?.end.abort();
+    const { data } = await call("POST", "session.create", { body: { agent_id: agent.value } });
+    const end = new AbortController();
+    open = { end, id: data.session_id, send: follow(`/ws/v1/chat/${data.session_id}`, end.signal, { frame, status: (words) => { state.textContent = `Session ${data.session_id}: ${words}`; } }) };
+    said.replaceChildren();
+    turns.clear();
+    text.focus();
+  }
+
+  async function ask() {
+    const content = text.value.trim();
+    if (!content) return;
+    if (!open) await begin();
+    text.value = "";
+    const { messageId } = open.send("chat", "message", { content });
+    said.append(h("article", { class: "user" }, content));
+    turn(messageId);
+  }
+
+  function turn(id) {
+    if (!turns.has(id)) {
+      const answer = h("div"), notes = h("div", { class: "notes busy" }, "queued"), article = h("article", { class: "agent" }, answer, notes);
+      said.append(article);
+      turns.set(id, { answer, notes, article, text: "", thinking: "", tools: h("div") });
+      article.append(turns.get(id).tools);
+      article.scrollIntoView({ block: "nearest" });
+    }
+    return turns.get(id);
+  }
+
+  function cancel() {
+    if (running) open.send("chat", "cancel", { message_id: running });
+  }
+
+  const shown = {
+    "chat.status_update": ({ message_id: id, status }) => {
+      const one = turn(id);
+      const busy = ["queued", "processing"].includes(status);
+      if (status !== "completed") one.notes.textContent = status;
+      one.notes.classList.toggle("busy", busy);
+      running = busy ? id : running === id ? null : running;
+      stop.disabled = running === null;
+    },
+    "chat.stream": ({ parent_message_id: id, chunk, content_type: kind }) => {
+      const one = turn(id);
+      if (kind === "thinking") { one.thinking += chunk; one.notes.textContent = `thinking: ${one.thinking.slice(-200)}`; return; }
+      one.text += chunk;
+      one.answer.replaceChildren(...markdown(one.text));
+      one.article.scrollIntoView({ block: "nearest" });
+    },
+    "chat.stream_reset": ({ parent_message_id: id }) => { const one = turn(id); one.text = ""; one.answer.replaceChildren(); },
+    "chat.completed": ({ parent_message_id: id, content, sources, tool_calls: tools, usage, processing_time_ms: ms }) => {
+      const one = turn(id);
+      one.answer.replaceChildren(...markdown(content));
+      one.notes.textContent = [usage && `${usage.total_tokens} tokens`, duration(ms)].filter(Boolean).join(" · ");
+      one.notes.classList.remove("busy");
+      if (sources?.length) one.article.append(h("details", null, h("summary", null, `${sources.length} sources`), h("ol", null, sources.map((source) => h("li", null, source.heading ?? source.title ?? "source", " ", h("code", null, source.path ?? source.url ?? ""))))));
+      if (tools?.length) one.article.append(h("details", null, h("summary", null, `${tools.length} tool calls`), json(tools)));
+      one.article.scrollIntoView({ block: "nearest" });
+    },
+    "tool.execute": (request) => askTool(turn(request.parent_message_id), request),
+    "tool.result": ({ parent_message_id: id, result }) => { turn(id).tools.append(h("details", null, h("summary", null, `tool result: ${result.status}`), json(result))); },
+    "session.snapshot": ({ messages }) => { said.replaceChildren(...messages.map((one) => h("article", { class: one.role === "user" ? "user" : "agent" }, markdown(String(one.content ?? ""))))); turns.clear(); },
+    "system.error": (error) => tell(error.error_message ?? error.error?.message ?? "The service refused a frame.", { bad: true }),
+  };
+
+  function frame({ type, data }) {
+    shown[`${type.domain}.${type.action}`]?.(data);
+  }
+
+  function askTool(one, { tool_call_id: id, tool_id: tool, params }) {
+    const data = h("input", { value: '{"confirmed": true}', "aria-label": "Result as JSON" });
+    const form = h("form", { class: "row" }, h("p", { class: "grow" }, "The agent asks for ", h("code", null, tool), " with ", h("code", null, JSON.stringify(params))), h("label", null, "Result", data),
+      h("button", { class: "main" }, "Answer"), h("button", { type: "button", onclick: () => reply({ status: "error", error_message: "The user declined." }) }, "Decline"));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      try { reply({ status: "success", data: JSON.parse(data.value) }); } catch { tell("The result is not JSON.", { bad: true }); }
+    });
+    function reply(result) { open.send("tool", "result", { tool_call_id: id, result }); form.remove(); }
+    one.tools.append(form);
+    data.focus();
+  }
+
+  if (account.token) await begin();
+}

@@ -1,0 +1,177 @@
+"""The console in a browser, before a real process: every page, on a wide screen and on a phone."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from orchestrator.models.common.principal import Role
+from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
+from tests.end_to_end.stack import INTERNAL_KEY, Stack, open_stack
+from tests.support.browser import DESKTOP, PHONE, Tab, in_browser
+
+pytestmark = pytest.mark.browser
+
+KEY = "operators-key"
+QUESTION = "How do I drain a tenant?"
+
+
+@asynccontextmanager
+async def worked(folder: Path) -> AsyncIterator[tuple[Stack, str]]:
+    """Give a stack that has done a turn and given up on another one, and the id of their session."""
+    keys = ",".join(
+        f"{name}:{name}:{sha256(key.encode()).hexdigest()}"
+        for name, key in (("internal", INTERNAL_KEY), ("admin", KEY))
+    )
+    async with open_stack(folder) as stack:
+        await stack.start(api_keys=keys)
+        session_id = await stack.session("docs-guide")
+        await stack.say(session_id, QUESTION, mode="wait", timeout_ms=20_000)
+        stack.sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "agent_execution", "execute", status=400))
+        await stack.say(session_id, "This one fails.", mode="wait", timeout_ms=20_000)
+        stack.sandbox.faults.clear()
+        yield stack, session_id
+
+
+def sign_in(tab: Tab, stack: Stack, *, token: bool = True, key: bool = True) -> None:
+    tab.page.goto(f"{stack.node.url}/console")
+    if token:
+        tab.page.get_by_label("Token").fill(stack.token(role=Role.OPERATOR))
+    if key:
+        tab.page.get_by_label("API key").fill(KEY)
+    tab.page.get_by_role("button", name="Sign in").click()
+    tab.page.get_by_role("link", name="Tasks" if token else "Overview").wait_for()
+
+
+def reachable(tab: Tab, part: str | None = None) -> None:
+    """Look for what keeps people out: names that are missing, colours that cannot be read, keys that do not reach."""
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 # only where the browser's extra is installed
+
+    found = Axe().run(tab.page, context=part)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def open_page(tab: Tab, name: str) -> None:
+    tab.page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
+    tab.page.get_by_role("heading", level=1, name=name).wait_for()
+
+
+async def test_every_page_shows_what_is_there_and_everyone_can_use_it(tmp_path: Path) -> None:
+    async with worked(tmp_path) as (stack, session_id):
+
+        def look(tab: Tab, scheme: str) -> None:
+            page = tab.page
+            page.goto(f"{stack.node.url}/console")
+            page.get_by_role("heading", name="Sign in").wait_for()
+            reachable(tab)
+            sign_in(tab, stack)
+            for name, text in [
+                ("Overview", "All breakers are closed."),
+                ("Tenants", "acme"),
+                ("Dead letters", "ORCH_"),
+                ("Tasks", "chat.message"),
+                ("Sessions", session_id),
+                ("Usage", "sandbox-extraction"),
+                ("Chat", "connected"),
+            ]:
+                open_page(tab, name)
+                page.get_by_text(text).first.wait_for()
+                reachable(tab)
+                tab.shot(f"console-{name.lower().replace(' ', '-')}-{scheme}")
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+                    f"{name} is wider than the screen"
+                )
+            for path, text in [("tenants/acme", "Quotas"), (f"sessions/{session_id}", QUESTION)]:
+                page.goto(f"{stack.node.url}/console#/{path}")
+                page.get_by_text(text).first.wait_for()
+                reachable(tab)
+
+        await in_browser(partial(look, scheme="light"), size=DESKTOP, scheme="light")
+        await in_browser(partial(look, scheme="dark"), size=PHONE, scheme="dark")
+
+
+async def test_an_operator_replays_tasks_and_dead_letters_and_pauses_a_tenant(tmp_path: Path) -> None:
+    async with worked(tmp_path) as (stack, _):
+
+        def look(tab: Tab) -> None:
+            page = tab.page
+            sign_in(tab, stack)
+            replay_a_task(tab, stack.node.url)
+            open_page(tab, "Dead letters")
+            page.get_by_role("button", name="Replay").first.click()
+            page.get_by_role("dialog").get_by_text(re.compile("^1 of acme with the code ORCH_")).wait_for()
+            page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+            page.get_by_text("1 dead letters of acme were replayed.").wait_for()
+            open_page(tab, "Tenants")
+            page.get_by_role("link", name="acme").click()
+            page.get_by_role("button", name="Pause").click()
+            page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+            page.get_by_role("button", name="Resume").click()
+            page.get_by_text("acme is active.").wait_for()
+
+        await in_browser(look)
+
+
+def replay_a_task(tab: Tab, url: str) -> None:
+    page = tab.page
+    page.goto(f"{url}/console#/tasks?status=completed")
+    page.get_by_role("cell").get_by_role("link").first.click()
+    page.get_by_text("accepted").wait_for()
+    page.get_by_text("docs/how-to/drain-a-tenant.md").first.wait_for()
+    first = page.url
+    page.get_by_role("button", name="Replay").click()
+    page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+    page.get_by_text("Replay of").wait_for()
+    assert page.url != first
+
+
+async def test_agents_are_tried_with_their_tools_and_sources(tmp_path: Path) -> None:
+    async with worked(tmp_path) as (stack, _):
+
+        def look(tab: Tab) -> None:
+            page = tab.page
+            sign_in(tab, stack)
+            open_page(tab, "Chat")
+            page.get_by_label("Message", exact=True).fill(QUESTION)
+            page.keyboard.press("Enter")
+            page.get_by_text(re.compile("nooble-orch tenants drain")).first.wait_for()
+            page.get_by_text(re.compile(r"\d sources")).wait_for()
+            page.get_by_label("Agent").select_option("confirm")
+            page.get_by_text("connected").wait_for()
+            page.get_by_label("Message", exact=True).fill("Delete everything")
+            page.get_by_role("button", name="Send").click()
+            page.get_by_role("button", name="Answer").click()
+            page.get_by_text("completed").or_(page.get_by_text(re.compile("tokens"))).first.wait_for()
+            reachable(tab)
+
+        await in_browser(look)
+
+
+async def test_a_wrong_token_is_told_and_routes_are_tried_from_the_documentation(tmp_path: Path) -> None:
+    async with worked(tmp_path) as (stack, _):
+
+        def look(tab: Tab) -> None:
+            page = tab.page
+            page.goto(f"{stack.node.url}/console")
+            page.get_by_label("Token").fill("not-a-token")
+            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("alert").get_by_text("ORCH_AUTH_001").wait_for()
+            assert page.evaluate("sessionStorage.length") == 0
+            page.goto(f"{stack.node.url}/")
+            page.get_by_role("link", name="API Every route").click()
+            page.get_by_text("Token and key").click()
+            page.get_by_label("Token", exact=True).fill(stack.token())
+            page.goto(f"{stack.node.url}/docs#agent.get")
+            route = page.locator("[id='agent.get']")
+            route.get_by_text("Try it").click()
+            route.get_by_label("agent_id").fill("echo")
+            route.get_by_role("button", name="Send").click()
+            route.get_by_text("200 application/json").wait_for()
+            route.get_by_text("word by word").wait_for()
+            reachable(tab, "[id='agent.get'] output")
+
+        await in_browser(look, expects_console_errors=True)
