@@ -1,6 +1,7 @@
 """The command `nooble-orch`: its table of commands, and their exit codes."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -8,8 +9,9 @@ from typing import Final
 
 import click
 
-from cli.core.failures import CliFailure, Exit
+from cli.core.failures import CliFailure, Exit, error_text
 from cli.core.options import listing_options
+from cli.display.glyphs import clean, prepare_streams
 
 _COMMANDS: Final = {
     "dev": ("cli.dev.command", "Start a development stack on this machine, and chat."),
@@ -75,14 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    prepare_streams()
+    given = [clean(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    as_json = _wants_json(given)
     try:
-        code = nooble_orch.main(arguments, prog_name="nooble-orch", standalone_mode=False)
+        code = nooble_orch.main(given, prog_name="nooble-orch", standalone_mode=False)
         sys.stdout.flush()
     except CliFailure as failure:
-        failure.show()
+        failure.show(as_json=as_json)
         return failure.code
     except click.ClickException as error:
-        error.show()
+        if as_json:
+            click.echo(error_text(error.format_message(), error.exit_code), err=True)
+        else:
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
@@ -92,3 +100,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Tell whether `-o json` or `-o jsonl` asks for errors as JSON too; also where the line has other faults."""
+    following = [*arguments[1:], ""]
+    forms = [after for option, after in zip(arguments, following, strict=True) if option in {"-o", "--output"}]
+    forms += [option.removeprefix("--output=") for option in arguments if option.startswith("--output=")]
+    forms += [option[2:] for option in arguments if re.fullmatch("-o(json|jsonl)", option)]
+    return bool(forms) and forms[-1] in {"json", "jsonl"}

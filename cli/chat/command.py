@@ -1,7 +1,6 @@
 """`chat`: chat with an agent."""
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -9,7 +8,8 @@ from cli.chat.session import ChatRequest, run_chat
 from cli.core.completion import complete_agents, complete_sessions
 from cli.core.context import find_target
 from cli.core.interrupts import run_trio
-from cli.core.options import data_dir_option, target_options
+from cli.core.options import target_options
+from cli.core.terminal import with_piped
 
 
 @click.command()
@@ -17,16 +17,20 @@ from cli.core.options import data_dir_option, target_options
 @click.option("--session", metavar="SESSION", help="Continue this session.", shell_complete=complete_sessions)
 @click.option("-m", "--message", metavar="TEXT", help="Send this message, and exit after the answer.")
 @click.option("-y", "--yes", is_flag=True, help="With -m: confirm the actions of the agent.")
-@data_dir_option
 @target_options
-def chat(agent: str | None, session: str | None, message: str | None, data_dir: Path | None, *, yes: bool) -> int:
+def chat(agent: str | None, session: str | None, message: str | None, *, yes: bool) -> int:
     """Chat with an agent. Ctrl-C cancels an answer, /help lists the commands of the chat.
+
+    What comes in a pipe is the message, or follows the one of -m.
 
     \b
     Example:
       nooble-orch chat --agent echo -m "Hello there"
+      cat incident.log | nooble-orch chat -m "What went wrong?"
     """
     if message is None and not sys.stdin.isatty():
         message = sys.stdin.read()
+    elif message is not None:
+        message = with_piped(message)
     request = ChatRequest(agent_id=agent, session_id=session, message=message, yes=yes)
-    return run_trio(run_chat, find_target(data_dir=data_dir), request)
+    return run_trio(run_chat, find_target(), request)

@@ -1,17 +1,27 @@
 """`dlq`: list, show, replay and purge dead letters."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from cli.core.client import AdminApi
-from cli.core.confirm import confirm
+from cli.core.completion import complete_tenants
+from cli.core.confirm import confirm, counted, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import limit_option, listing_options, tenant_argument, yes_option
+from cli.core.options import (
+    ENTRY,
+    Duration,
+    limit_option,
+    listing_options,
+    split_tenant,
+    tenant_argument,
+    yes_option,
+)
 from cli.core.output import Column, note, show_list, show_record
 
 _COLUMNS: Final = (
@@ -30,7 +40,10 @@ _EVERYTHING: Final = 1_000_000
 _PART: Final = 100
 _code_option = click.option("--error-code", metavar="CODE", help="Only dead letters with this error code.")
 _age_option = click.option(
-    "--older-than", type=click.IntRange(0), metavar="SECONDS", help="Only dead letters of at least this age."
+    "--older-than",
+    type=Duration(),
+    metavar="AGE",
+    help="Only dead letters of at least this age, such as 1h or 7d.",
 )
 
 
@@ -51,7 +64,7 @@ def dlq() -> None:
 @_age_option
 @limit_option()
 @listing_options
-def list_letters(tenant_id: str, error_code: str | None, older_than: int | None, limit: int) -> None:
+def list_letters(tenant_id: str, error_code: str | None, older_than: float | None, limit: int) -> None:
     """List the dead letters of a tenant, newest first.
 
     \b
@@ -59,28 +72,29 @@ def list_letters(tenant_id: str, error_code: str | None, older_than: int | None,
       nooble-orch dlq list acme --error-code ORCH_CONN_001
     """
     with AdminApi(find_target()) as api:
-        found = api.listed(f"dlq.list/{tenant_id}", limit, error_code=error_code, older_than=older_than)
+        found = api.listed(f"dlq.list/{tenant_id}", limit, error_code=error_code, older_than=_seconds(older_than))
         show_list(found, _COLUMNS, "No dead letters found.")
 
 
 @dlq.command()
-@tenant_argument
-@click.argument("entry", metavar="ENTRY")
+@click.argument("names", metavar="[TENANT] ENTRY", nargs=-1, required=True, shell_complete=complete_tenants)
 @listing_options
-def show(tenant_id: str, entry: str) -> None:
+def show(names: tuple[str, ...]) -> None:
     """Show a dead letter.
 
     \b
     Example:
       nooble-orch dlq show acme 1767225600000-0
     """
+    tenant_id, entries = split_tenant(names, _is_entry)
+    if len(entries) != 1:
+        raise click.UsageError("Give one entry, such as 1767225600000-0.")
     with AdminApi(find_target()) as api:
-        show_record(api.get(f"dlq.list/{tenant_id}", entry=entry)["items"][0])
+        show_record(api.get(f"dlq.list/{tenant_id}", entry=entries[0])["items"][0])
 
 
 @dlq.command()
-@tenant_argument
-@click.argument("entries", metavar="[ENTRY]...", nargs=-1)
+@click.argument("names", metavar="[TENANT] [ENTRY]...", nargs=-1, shell_complete=complete_tenants)
 @_code_option
 @_age_option
 @click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="Maximum number of replays a second.")
@@ -89,10 +103,9 @@ def show(tenant_id: str, entry: str) -> None:
 @yes_option
 @listing_options
 def replay(
-    tenant_id: str,
-    entries: tuple[str, ...],
+    names: tuple[str, ...],
     error_code: str | None,
-    older_than: int | None,
+    older_than: float | None,
     rate: float | None,
     *,
     again: bool,
@@ -107,21 +120,24 @@ def replay(
     Example:
       nooble-orch dlq replay acme --error-code ORCH_CONN_001 --rate 5
     """
-    if not dry_run:
-        confirm(f"Replay dead letters of tenant {tenant_id}?", yes=yes)
+    tenant_id, entries = split_tenant(names, _is_entry)
+    must_be_confirmable(yes=yes or dry_run)
     outcomes: list[dict[str, Any]] = []
     with AdminApi(find_target()) as api:
-        names = list(dict.fromkeys(entries))
-        if not names:
-            found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, error_code=error_code, older_than=older_than)
-            names = [letter["id"] for letter in found if again or not letter["replayed_as"]]
+        chosen = list(dict.fromkeys(entries))
+        if not chosen:
+            choice = {"error_code": error_code, "older_than": _seconds(older_than)}
+            found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice)
+            chosen = [letter["id"] for letter in found if again or not letter["replayed_as"]]
+        if not dry_run and chosen:
+            confirm(f"Replay {counted(len(chosen), 'dead letter')} of tenant {tenant_id}?", yes=yes)
         body = {"dry_run": dry_run, "again": again} | ({"rate": rate} if rate else {})
         try:
-            for answer in _answers(api, tenant_id, body, names):
+            for answer in _answers(api, tenant_id, body, chosen):
                 outcomes += answer["items"]
-                note(f"{len(outcomes)} of {len(names)}: {_refused(outcomes)} refused{_before(outcomes)}")
+                note(f"{len(outcomes)} of {len(chosen)}: {_refused(outcomes)} refused{_before(outcomes)}")
         except KeyboardInterrupt:
-            done = f"{len(outcomes)} of {len(names)}, and perhaps some of the next {_part_size(rate)}"
+            done = f"{len(outcomes)} of {len(chosen)}, and perhaps some of the next {_part_size(rate)}"
             note(f"Stopped after {done}; the same command continues with the rest.")
             raise
     show_list(outcomes, _OUTCOMES, "There is nothing to replay.")
@@ -149,7 +165,7 @@ def _part_size(rate: float | None) -> int:
     return _PART if rate is None else min(_PART, max(1, int(rate)))
 
 
-def _check_found(entries: tuple[str, ...], found: Collection[str]) -> None:
+def _check_found(entries: Sequence[str], found: Collection[str]) -> None:
     missing = [entry for entry in entries if entry not in found]
     if missing:
         code = Exit.INCOMPLETE if found else Exit.NOT_FOUND
@@ -166,8 +182,7 @@ def _before(outcomes: list[dict[str, Any]]) -> str:
 
 
 @dlq.command()
-@tenant_argument
-@click.argument("entries", metavar="[ENTRY]...", nargs=-1)
+@click.argument("names", metavar="[TENANT] [ENTRY]...", nargs=-1, shell_complete=complete_tenants)
 @_code_option
 @_age_option
 @click.option(
@@ -180,10 +195,9 @@ def _before(outcomes: list[dict[str, Any]]) -> str:
 @yes_option
 @listing_options
 def purge(
-    tenant_id: str,
-    entries: tuple[str, ...],
+    names: tuple[str, ...],
     error_code: str | None,
-    older_than: int | None,
+    older_than: float | None,
     file: Path | None,
     *,
     yes: bool,
@@ -194,23 +208,40 @@ def purge(
     Example:
       nooble-orch dlq purge acme --older-than 604800 --export old.jsonl
     """
-    confirm(f"Delete dead letters of tenant {tenant_id} for good?", yes=yes)
-    choice = {"error_code": error_code, "older_than": older_than}
+    tenant_id, entries = split_tenant(names, _is_entry)
+    must_be_confirmable(yes=yes)
+    choice = {"error_code": error_code, "older_than": _seconds(older_than)}
     with AdminApi(find_target()) as api:
         if file is None and not entries:
+            confirm(lambda: _purge_question(api, tenant_id, choice), yes=yes)
             body = {name: value for name, value in choice.items() if value is not None}
             show_record(api.post(f"dlq.purge/{tenant_id}", body))
             return
         found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice)
         kept = [letter for letter in found if not entries or letter["id"] in entries]
+        confirm(f"Delete {counted(len(kept), 'dead letter')} of tenant {tenant_id} for good?", yes=yes)
         if file is not None:
             _write(file, kept)
         # Delete exactly the exported dead letters: new ones may have come meanwhile.
-        purged, names = 0, [letter["id"] for letter in kept]
-        for start in range(0, len(names), 500):
-            purged += api.post(f"dlq.purge/{tenant_id}", {"ids": names[start : start + 500]})["purged"]
+        purged, doomed = 0, [letter["id"] for letter in kept]
+        for start in range(0, len(doomed), 500):
+            purged += api.post(f"dlq.purge/{tenant_id}", {"ids": doomed[start : start + 500]})["purged"]
         show_record({"purged": purged})
-    _check_found(entries, names)
+    _check_found(entries, doomed)
+
+
+def _purge_question(api: AdminApi, tenant_id: str, choice: dict[str, Any]) -> str:
+    count = sum(1 for _ in api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice))
+    return f"Delete {counted(count, 'dead letter')} of tenant {tenant_id} for good?"
+
+
+def _is_entry(name: str) -> bool:
+    return ENTRY.fullmatch(name) is not None
+
+
+def _seconds(age: float | None) -> int | None:
+    """Return an age as the service takes it: whole seconds, of which a dead letter has at least as many."""
+    return None if age is None else ceil(age)
 
 
 def _write(file: Path, letters: list[dict[str, Any]]) -> None:

@@ -8,19 +8,22 @@ from cli.core.options import limit_option, listing_options, tenant_argument
 from cli.core.output import Column, show_list, show_record
 
 _COLUMNS = (
-    Column("TENANT", "tenant_id"),
+    Column("TENANT", "tenant_id", whole=True),
     Column("STATE", "state", whole=True),
     Column("BACKLOG", "backlog"),
-    Column("HIGH", "depth.high"),
-    Column("NORM", "depth.normal"),
-    Column("LOW", "depth.low"),
+    Column("HIGH", "depth.high", rank=3),
+    Column("NORM", "depth.normal", rank=3),
+    Column("LOW", "depth.low", rank=3),
     Column("RUN", "in_hand"),
-    Column("LATER", "delayed"),
-    Column("ASIDE", "parked"),
+    Column("LATER", "delayed", rank=1),
+    Column("ASIDE", "parked", rank=2),
     Column("DLQ", "dead_letters"),
+    Column("SESSIONS", "behind_sessions", wide=True),
+    Column("BATCHES", "batch_items", wide=True),
+    Column("USERS", "behind_users", wide=True),
     Column("OLDEST", "oldest_waiting", age=True),
-    Column("/MIN", "accepted_per_minute"),
-    Column("VTIME", "virtual_time"),
+    Column("/MIN", "accepted_per_minute", rank=4),
+    Column("VTIME", "virtual_time", rank=5),
     Column("DAMAGE", "damage", style="red", sparse=True),
 )
 
@@ -37,7 +40,9 @@ def queues(context: click.Context, limit: int) -> None:
     queued tasks in the high, normal and low lane, running tasks,
     delayed tasks, tasks parked by a drain, dead letters, age of the oldest
     queued task, tasks accepted in the last minute, virtual time (the tenant
-    with the smallest is next).
+    with the smallest is next). A narrow terminal gets fewer columns; with
+    -o wide tasks that wait behind others of their session, batch or user
+    are shown as well.
 
     \b
     Example:

@@ -10,24 +10,34 @@ from attrs import fields
 
 from cli.commands.transfers import must_be_writable, read_import, write_export
 from cli.core.client import AdminApi
-from cli.core.confirm import confirm
+from cli.core.completion import complete_tenants
+from cli.core.confirm import confirm, counted
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import limit_option, listing_options, tenant_argument, yes_option
+from cli.core.options import (
+    Duration,
+    limit_option,
+    listing_options,
+    named_tenant,
+    split_tenant,
+    tenant_argument,
+    yes_option,
+)
 from cli.core.output import Column, note, note_changes, show_list, show_record
 from cli.core.values import json_value
 from orchestrator.models.operations.tenant import TenantSettings
 
 _LOOK_EVERY: Final = 0.5
+_TENANT_AND_FILE: Final = 2
 _COLUMNS: Final = (
-    Column("TENANT", "tenant_id"),
+    Column("TENANT", "tenant_id", whole=True),
     Column("STATE", "state", whole=True),
-    Column("WEIGHT", "weight"),
+    Column("WEIGHT", "weight", rank=3),
     Column("BACKLOG", "backlog"),
-    Column("QUEUED", "queued"),
+    Column("QUEUED", "queued", rank=1),
     Column("RUN", "in_hand"),
-    Column("LATER", "delayed"),
-    Column("ASIDE", "parked"),
+    Column("LATER", "delayed", rank=1),
+    Column("ASIDE", "parked", rank=2),
     Column("DLQ", "dead_letters"),
     Column("OLDEST", "oldest_waiting", age=True),
     Column("DAMAGE", "damage", style="red", sparse=True),
@@ -71,10 +81,9 @@ def list_tenants(limit: int) -> None:
 
 
 @tenants.command(cls=_ConfigureCommand)
-@tenant_argument
-@click.argument("settings", metavar="NAME=VALUE...", nargs=-1, required=True)
+@click.argument("names", metavar="[TENANT] NAME=VALUE...", nargs=-1, required=True, shell_complete=complete_tenants)
 @listing_options
-def configure(tenant_id: str, settings: tuple[str, ...]) -> None:
+def configure(names: tuple[str, ...]) -> None:
     """Change what is configured of a tenant. NAME= without a value (null) removes what is its own; models takes JSON.
 
     \b
@@ -82,22 +91,29 @@ def configure(tenant_id: str, settings: tuple[str, ...]) -> None:
       nooble-orch tenants configure acme weight=2 concurrency=50 rate=
       nooble-orch tenants configure acme tier=free models='{"large": {"tokens_day": 50000}}'
     """
+    tenant_id, settings = split_tenant(names, lambda name: "=" in name)
+    if not settings:
+        raise click.UsageError("Give at least one NAME=VALUE.")
     with AdminApi(find_target()) as api:
         show_record(api.put(f"tenant.configure/{tenant_id}", dict(_setting(one) for one in settings)))
 
 
 @tenants.command("import")
-@tenant_argument
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("names", metavar="[TENANT] FILE", nargs=-1, required=True, shell_complete=complete_tenants)
 @yes_option
 @listing_options
-def import_work(tenant_id: str, file: Path, *, yes: bool) -> None:
+def import_work(names: tuple[str, ...], *, yes: bool) -> None:
     """Import tasks that 'tenants drain --export' wrote elsewhere; those that exist here are skipped.
 
     \b
     Example:
       nooble-orch tenants import acme acme.jsonl --yes
     """
+    if len(names) > _TENANT_AND_FILE:
+        raise click.UsageError("Give a tenant and one file.")
+    tenant_id, file = named_tenant(names[0] if len(names) == _TENANT_AND_FILE else None), Path(names[-1])
+    if not file.is_file():
+        raise click.BadParameter(f"There is no file '{file}'.")
     confirm(f"Import {file} into tenant {tenant_id}?", yes=yes)
     with AdminApi(find_target()) as api:
         show_record(read_import(api, tenant_id, file))
@@ -146,8 +162,8 @@ def pause(tenant_id: str, *, yes: bool) -> None:
     Example:
       nooble-orch tenants pause acme --yes
     """
-    confirm(f"Pause tenant {tenant_id}?", yes=yes)
     with AdminApi(find_target()) as api:
+        confirm(lambda: f"Pause tenant {tenant_id}{_scope(api, tenant_id)}?", yes=yes)
         show_record(api.post(f"tenant.pause/{tenant_id}"))
 
 
@@ -167,9 +183,9 @@ def resume(tenant_id: str) -> None:
 
 @tenants.command()
 @tenant_argument
-@click.option("--timeout", type=click.FloatRange(0), default=300.0, show_default=True, help="Time limit in seconds.")
+@click.option("--timeout", type=Duration(), default=300.0, show_default=True, metavar="TIME", help="Time limit.")
 @click.option("--discard", is_flag=True, help="Park queued tasks at once; 'resume' brings them back.")
-@click.option("--deadline", type=click.FloatRange(0), metavar="SECONDS", help="Park queued tasks after this time.")
+@click.option("--deadline", type=Duration(), metavar="TIME", help="Park queued tasks after this time, such as 30s.")
 @click.option(
     "--export",
     "file",
@@ -197,11 +213,11 @@ def drain(
         raise click.UsageError("--export needs --discard or --deadline: only parked tasks can be exported.")
     if file is not None:
         must_be_writable(file)
-    confirm(f"Drain tenant {tenant_id}?", yes=yes)
     body: dict[str, Any] = {"mode": "discard" if discard else "work_off"}
     if deadline is not None:
         body["deadline_seconds"] = deadline
     with AdminApi(find_target()) as api:
+        confirm(lambda: f"Drain tenant {tenant_id}{_scope(api, tenant_id)}?", yes=yes)
         route, tell = f"tenant.get/{tenant_id}", _progress(_left(api.post(f"tenant.drain/{tenant_id}", body)))
         try:
             state = api.poll(route, _has_ended, every=_LOOK_EVERY, timeout=timeout, tell=tell)
@@ -247,6 +263,13 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, json_value(value)
     except ValueError:
         raise click.UsageError(f"'{value}' is no value of {name}: give a number, or true or false.") from None
+
+
+def _scope(api: AdminApi, tenant_id: str) -> str:
+    """Return what a change of a tenant concerns, for a question."""
+    state = api.get(f"tenant.get/{tenant_id}")
+    count = state.get("backlog", state["queued"] + state["in_hand"] + state["delayed"])
+    return f", which is {state['state']} and has {counted(count, 'task')} ({state['in_hand']} running)"
 
 
 def _has_ended(state: dict[str, Any]) -> bool:

@@ -1,31 +1,19 @@
 """`token`: create tokens, for development and for installations without an identity provider."""
 
 import os
-import re
-from pathlib import Path
-from typing import Final
 
 import click
 
+from cli.core.context import chosen_data_dir
 from cli.core.devfile import SECRET_NAME, find_data_dir
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import choice_option, data_dir_option, target_options
+from cli.core.options import Duration, choice_option, target_options
 from cli.core.selection import current_options
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import JwtSettings
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
-
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-def _duration(text: str) -> float:
-    """Parse seconds, or a number with a unit: `90`, `15m`, `8h`, `30d`."""
-    match = re.fullmatch(r"([1-9][0-9]*)([smhd]?)", text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is no duration such as 90, 15m, 8h or 30d.")
-    return float(int(match[1]) * _UNITS[match[2]])
 
 
 @click.group()
@@ -45,15 +33,14 @@ def token() -> None:
 @click.option("--permissions", metavar="LIST", help="Such as chat:read,chat:write; default: those of the role.")
 @click.option(
     "--ttl",
-    type=_duration,
+    type=Duration(),
     metavar="DURATION",
     default="1h",
     show_default=True,
     help="Lifetime, such as 90, 15m, 8h or 30d.",
 )
-@data_dir_option
 @target_options
-def create(user: str, role: str, permissions: str | None, ttl: float, data_dir: Path | None) -> None:
+def create(user: str, role: str, permissions: str | None, ttl: float) -> None:
     """Create a token and print it alone.
 
     It is signed with ORCH_JWT__SECRET, or else with the secret of the dev stack. --tenant may list several tenants,
@@ -66,7 +53,7 @@ def create(user: str, role: str, permissions: str | None, ttl: float, data_dir: 
     tenants = (current_options().tenant or os.environ.get("ORCH_TENANT", "")).split(",")
     if not all(tenants):
         raise CliFailure("A token needs a tenant.", "Set --tenant.", Exit.USAGE)
-    jwt = _jwt_settings(data_dir)
+    jwt = _jwt_settings()
     print(
         create_token(
             jwt.secret,
@@ -81,8 +68,8 @@ def create(user: str, role: str, permissions: str | None, ttl: float, data_dir: 
     )
 
 
-def _jwt_settings(data_dir: Path | None) -> JwtSettings:
-    environ = dict(os.environ)
+def _jwt_settings() -> JwtSettings:
+    environ, data_dir = dict(os.environ), chosen_data_dir()
     if data_dir or not {"ORCH_JWT__SECRET", "ORCH_JWT__SECRET_FILE"} & environ.keys():
         directory = data_dir or find_data_dir()
         secret = directory / SECRET_NAME if directory else None

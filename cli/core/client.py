@@ -1,7 +1,7 @@
 """Clients of the REST API: they return the data of envelopes, and raise errors as failures with exit codes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from typing import Any, Final, Self
 
@@ -9,7 +9,11 @@ import httpx
 
 from cli.core.context import Target, require_service
 from cli.core.failures import CliFailure, Exit, refusal
+from cli.core.output import note
+from cli.core.selection import current_options
 
+PUBLIC_PREFIX: Final = "/api/v1"
+ADMIN_PREFIX: Final = "/internal/v1"
 TIMEOUT: Final = 30.0
 PAGE: Final = 200
 
@@ -26,15 +30,20 @@ class Api:
         CliFailure: the target has no service, or no credentials.
     """
 
-    prefix = "/api/v1"
-
     def __init__(self, target: Target, *, operator: bool = False, timeout: float = TIMEOUT) -> None:
         require_service(target)
         self._target = target
-        self._client = httpx.Client(**_settings(target, self._credentials(operator=operator), timeout=timeout))
+        self.prefix, credentials = self._access(operator=operator)
+        hooks: dict[str, list[Callable[..., Any]]] = (
+            {"request": [_tell_request], "response": [_tell_response]} if current_options().verbose else {}
+        )
+        self._client = httpx.Client(**_settings(target, credentials, timeout=timeout), event_hooks=hooks)
 
-    def _credentials(self, *, operator: bool) -> dict[str, str]:
-        return authorization(self._target, operator=operator)
+    def _access(self, *, operator: bool) -> tuple[str, dict[str, str]]:
+        """Return the prefix of the routes, and the headers with the credentials."""
+        if operator and uses_key(self._target):
+            return ADMIN_PREFIX, {"X-API-Key": self._target.api_key, "X-Tenant-ID": self._target.tenant}
+        return PUBLIC_PREFIX, authorization(self._target, operator=operator)
 
     def __enter__(self) -> Self:
         return self
@@ -58,16 +67,9 @@ class Api:
         """DELETE a route and return its `data`."""
         return self._send("DELETE", route)
 
-    def listed(self, route: str, limit: int, **parameters: object) -> Iterator[dict[str, Any]]:
-        """Yield the first `limit` items of a list, page by page."""
-        cursor = None
-        while limit > 0:
-            page = self.get(route, limit=min(limit, PAGE), cursor=cursor, **parameters)
-            yield from page["items"][:limit]
-            limit -= len(page["items"])
-            cursor = page["next_cursor"]
-            if not cursor:
-                return
+    def listed(self, route: str, limit: int, **parameters: object) -> "Listing":
+        """Return the first `limit` items of a list, which are asked for page by page."""
+        return Listing(self, route, limit, parameters)
 
     def poll(
         self,
@@ -106,12 +108,52 @@ class Api:
 class AdminApi(Api):
     """The synchronous client of the operators' API, which takes an API key instead of a token."""
 
-    prefix = "/internal/v1"
-
-    def _credentials(self, *, operator: bool) -> dict[str, str]:
+    def _access(self, *, operator: bool) -> tuple[str, dict[str, str]]:
         if not self._target.api_key:
             raise CliFailure("There is no API key.", "Set ORCH_API_KEY, or api_key in a profile.", Exit.USAGE)
-        return {"X-API-Key": self._target.api_key}
+        return ADMIN_PREFIX, {"X-API-Key": self._target.api_key}
+
+
+class Listing:
+    """The items of a list, asked for page by page while they are iterated.
+
+    Args:
+        api: the client.
+        route: of the list.
+        limit: how many items at most.
+        parameters: of the route.
+    """
+
+    def __init__(self, api: Api, route: str, limit: int, parameters: Mapping[str, object]) -> None:
+        self._api, self._route, self._left, self._parameters = api, route, limit, dict(parameters)
+        self.more = False
+        """After the iteration: whether the list goes on."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        cursor = None
+        while self._left > 0:
+            page = self._api.get(self._route, limit=min(self._left, PAGE), cursor=cursor, **self._parameters)
+            items, cursor = page["items"], page["next_cursor"]
+            self.more = bool(cursor) or len(items) > self._left
+            yield from items[: self._left]
+            self._left -= len(items)
+            if not cursor:
+                return
+
+
+def uses_key(target: Target) -> bool:
+    """Tell whether commands of operators use the API key: it was given, or there is no token for the tenant."""
+    return target.prefers_key or bool(target.api_key and target.tenant and not target.operator_token)
+
+
+def _tell_request(request: httpx.Request) -> None:
+    note(f"> {request.method} {request.url}")
+
+
+def _tell_response(response: httpx.Response) -> None:
+    response.read()
+    elapsed = f"{response.elapsed.total_seconds() * 1000:.0f} ms"
+    note(f"< {response.status_code} in {elapsed}, correlation id {response.headers.get('X-Correlation-ID', '-')}")
 
 
 class TrioApi:
@@ -169,6 +211,8 @@ def data_of(response: httpx.Response) -> Any:
         message = f"{host} answered {response.status_code} without the envelope of an orchestrator."
         raise CliFailure(message, "Is --api-url the URL of an orchestrator?", code) from None
     if error:
+        error.setdefault("correlation_id", None)
+        error["correlation_id"] = error["correlation_id"] or response.headers.get("X-Correlation-ID")
         raise refusal(response.status_code, error, by_key="X-API-Key" in response.request.headers)
     if isinstance(data, dict) and "items" in data:
         pagination = body.get("meta", {}).get("pagination") or {}

@@ -55,11 +55,11 @@ def _items(context: click.Context, route: str, *, by_key: bool = False) -> list[
     try:
         with context.scope(cleanup=False):
             target = find_target()
-        if not target.api_url:
-            return []
-        with AdminApi(target, timeout=_TIMEOUT) if by_key else Api(target, operator=True, timeout=_TIMEOUT) as api:
-            items: list[dict[str, Any]] = api.get(route, limit=_LIMIT)["items"]
-            return items
+            if not target.api_url:
+                return []
+            with AdminApi(target, timeout=_TIMEOUT) if by_key else Api(target, operator=True, timeout=_TIMEOUT) as api:
+                items: list[dict[str, Any]] = api.get(route, limit=_LIMIT)["items"]
+                return items
     except CliFailure:
         return []
 

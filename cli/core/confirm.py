@@ -1,21 +1,40 @@
 """Confirmation of commands that destroy something."""
 
 import sys
+from collections.abc import Callable
 
 import click
 
 from cli.core.failures import CliFailure, Exit
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str | Callable[[], str], *, yes: bool) -> None:
     """Return only if `--yes` is given or the user confirms.
+
+    Args:
+        question: what is asked, with the scope and how much it concerns; a function is called only where it is asked.
+        yes: whether `--yes` is given.
 
     Raises:
         CliFailure: the user declines, or stdin is no terminal.
     """
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise CliFailure("This needs a confirmation, and there is no terminal.", "Add --yes.", Exit.USAGE)
-    if not click.confirm(question, err=True):
+    must_be_confirmable(yes=yes)
+    if not click.confirm(question if isinstance(question, str) else question(), err=True):
         raise CliFailure("Nothing was changed.", "", Exit.FAILED)
+
+
+def must_be_confirmable(*, yes: bool) -> None:
+    """Check that a command need not ask, or can.
+
+    Raises:
+        CliFailure: it has to ask, and stdin is no terminal.
+    """
+    if not yes and not sys.stdin.isatty():
+        raise CliFailure("This needs a confirmation, and there is no terminal.", "Add --yes.", Exit.USAGE)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a count with its noun: `1 task`, `3 tasks`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve, frozen
 
@@ -12,6 +12,8 @@ from cli.core.devfile import DevStack, find_stack
 from cli.core.failures import CliFailure, Exit
 from cli.core.selection import Options, current_options
 
+DEFAULT_PROFILE: Final = "default"
+"""The profile of commands for which none is chosen, where no `dev` stack runs either."""
 PROFILE_FIELDS: Final = ("api_url", "redis_url", "tenant", "token", "api_key")
 
 
@@ -27,6 +29,8 @@ class Target:
     operator_token: str = ""
     """The token of commands that see the whole tenant; outside a `dev` stack the same as `token`."""
     api_key: str = ""
+    prefers_key: bool = False
+    """Whether commands of operators use the API key rather than the token: a key was given, and no token by option."""
     stack: DevStack | None = None
     """The running `dev` stack that the addresses come from, if any."""
 
@@ -43,13 +47,7 @@ def read_profiles() -> dict[str, dict[str, str]]:
     Raises:
         CliFailure: the file is unreadable, or a profile has an unknown field.
     """
-    path = config_path()
-    try:
-        profiles = tomllib.loads(path.read_text(encoding="utf-8")).get("profiles", {})
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise CliFailure(f"The file {path} can't be read: {error}.", "", Exit.USAGE) from None
+    path, profiles = config_path(), _read_config().get("profiles", {})
     for name, fields in profiles.items():
         unknown = sorted(set(fields) - set(PROFILE_FIELDS))
         if unknown:
@@ -58,22 +56,26 @@ def read_profiles() -> dict[str, dict[str, str]]:
     return dict(profiles)
 
 
-def find_target(*, data_dir: Path | None = None) -> Target:
-    """Return the target of the running command.
+def chosen_data_dir() -> Path | None:
+    """Return the data directory that `--data-dir` or ORCH_DATA_DIR names; None: the nearest is meant."""
+    environment = os.environ.get("ORCH_DATA_DIR")
+    return current_options().data_dir or (Path(environment) if environment else None)
 
-    Args:
-        data_dir: the data directory of a `dev` stack; default: the nearest.
+
+def find_target() -> Target:
+    """Return the target of the running command.
 
     Raises:
         CliFailure: the named profile does not exist.
     """
-    options = current_options()
-    profile = _profile(options, os.environ)
+    options, data_dir = current_options(), chosen_data_dir()
+    profile = _profile(options, os.environ, data_dir)
 
     def pick(name: str, option: str | None) -> str:
         return option or os.environ.get(f"ORCH_{name.upper()}") or profile.get(name, "")
 
-    api_url = pick("api_url", options.api_url).rstrip("/")
+    # A data directory that is named beats an address of the environment.
+    api_url = (options.api_url or ("" if options.data_dir else pick("api_url", None))).rstrip("/")
     tenant, token = pick("tenant", options.tenant), pick("token", options.token)
     # A named address is another stack than that of dev.json, whose credentials are of no use there.
     stack = None if api_url else find_stack(data_dir)
@@ -83,7 +85,8 @@ def find_target(*, data_dir: Path | None = None) -> Target:
         redis_url=pick("redis_url", options.redis_url) or found.redis_url,
         token=token or found.token,
         operator_token=token or found.operator_token,
-        api_key=pick("api_key", None) or found.api_key,
+        api_key=pick("api_key", options.api_key) or found.api_key,
+        prefers_key=not options.token and bool(pick("api_key", options.api_key)) and bool(found.tenant),
     )
 
 
@@ -117,10 +120,30 @@ def require_service(target: Target) -> None:
         )
 
 
-def _profile(options: Options, environ: Mapping[str, str]) -> dict[str, str]:
-    name = options.profile or environ.get("ORCH_PROFILE")
-    if not name:
+def current_profile() -> str:
+    """Return the profile that `profile use` has chosen; empty: none.
+
+    Raises:
+        CliFailure: the file of profiles is unreadable.
+    """
+    return str(_read_config().get("current", ""))
+
+
+def _read_config() -> dict[str, Any]:
+    path = config_path()
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise CliFailure(f"The file {path} can't be read: {error}.", "", Exit.USAGE) from None
+
+
+def _profile(options: Options, environ: Mapping[str, str], data_dir: Path | None) -> dict[str, str]:
+    name = options.profile or environ.get("ORCH_PROFILE") or current_profile()
+    if not name:
+        # A stack that runs here is what a command without a word is for.
+        return {} if find_stack(data_dir) else read_profiles().get(DEFAULT_PROFILE, {})
     profiles = read_profiles()
     if name not in profiles:
         known = ", ".join(sorted(profiles)) or "none"

@@ -1,5 +1,6 @@
 """Failures of commands: a sentence, a hint and an exit code."""
 
+import json
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final
@@ -27,19 +28,43 @@ class CliFailure(Exception):
         message: the fault, in one sentence.
         hint: the remedy; may be empty.
         code: the exit code of the process.
+        error_code: the service's code, such as `ORCH_NOTF_001`; empty: the service said none.
+        correlation_id: of the request, by which logs and audit trail name it.
     """
 
-    def __init__(self, message: str, hint: str = "", code: Exit = Exit.FAILED) -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        code: Exit = Exit.FAILED,
+        *,
+        error_code: str = "",
+        correlation_id: str = "",
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.code = code
+        self.error_code = error_code
+        self.correlation_id = correlation_id
 
-    def show(self) -> None:
-        """Print the message and the hint on stderr."""
+    def show(self, *, as_json: bool = False) -> None:
+        """Print the message, the hint, the code and the correlation id on stderr."""
+        if as_json:
+            click.echo(error_text(self.message, self.code, self.hint, self.error_code, self.correlation_id), err=True)
+            return
         click.echo(self.message, err=True)
         if self.hint:
             click.echo(f"Hint: {self.hint}", err=True)
+        # What can be looked up has both: a service that names no request is none of ours.
+        if self.error_code and self.correlation_id:
+            click.echo(f"Code {self.error_code}, correlation id {self.correlation_id}.", err=True)
+
+
+def error_text(message: str, code: int, hint: str = "", error_code: str = "", correlation_id: str = "") -> str:
+    """Return a failure as one line of JSON; `exit_code` is that of the process."""
+    error = {"message": message, "code": error_code or None, "hint": hint or None}
+    return json.dumps({"error": {**error, "correlation_id": correlation_id or None, "exit_code": int(code)}})
 
 
 _BY_STATUS: Final = {
@@ -50,6 +75,13 @@ _BY_STATUS: Final = {
     503: Exit.UNREACHABLE,
     504: Exit.INCOMPLETE,
 }
+_BY_CODE: Final = {
+    "ORCH_TENANT_001": Exit.FAILED,
+    "ORCH_TENANT_002": Exit.FAILED,
+    "ORCH_CONN_002": Exit.FAILED,
+    "ORCH_CONN_003": Exit.FAILED,
+}
+"""Refusals whose status says that something is unavailable, and that say nothing of the way to the service."""
 _HINTS: Final = {
     401: "Give a valid token with --token or ORCH_TOKEN; 'nooble-orch token create' creates one for development.",
     403: "The token lacks the permission or the tenant: create one with another --role or --tenant.",
@@ -81,7 +113,14 @@ def refusal(status: int, error: Mapping[str, Any], *, by_key: bool = False) -> C
     wait = f"Try again in {wait_ms / 1000:.1f} s." if wait_ms else ""
     usual = (by_key and _KEY_HINTS.get(status)) or _HINTS.get(status, "")
     hint = " ".join(part for part in (faults, _CODE_HINTS.get(error.get("code", "")) or wait or usual) if part)
-    return CliFailure(error["message"], hint, _BY_STATUS.get(status, Exit.FAILED))
+    code = error.get("code") or ""
+    return CliFailure(
+        error["message"],
+        hint,
+        _BY_CODE.get(code, _BY_STATUS.get(status, Exit.FAILED)),
+        error_code=code,
+        correlation_id=error.get("correlation_id") or "",
+    )
 
 
 def failure_in(error: BaseException) -> CliFailure | None:

@@ -1,16 +1,22 @@
 """Options and arguments that commands share."""
 
+import re
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from cli.core.completion import complete_profiles, complete_tenants
-from cli.core.selection import set_option
+from cli.core.context import find_target
+from cli.core.selection import current_options, set_option
+from cli.core.values import duration_seconds, moment
 
 F = TypeVar("F", bound=Callable[..., Any])
-FORMATS: Final = ("table", "json", "jsonl")
+FORMATS: Final = ("table", "wide", "json", "jsonl", "yaml")
+ALL: Final = 10_000_000
+"""The limit of a list that is shown as a whole."""
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -33,6 +39,13 @@ _TARGET: Final = (
         help="Profile of ~/.config/nooble-orch/config.toml (ORCH_PROFILE).",
         shell_complete=complete_profiles,
     ),
+    _option("--api-key", metavar="KEY", help="API key (ORCH_API_KEY)."),
+    _option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Data directory of a dev stack (ORCH_DATA_DIR); default: the nearest .nooble.",
+    ),
+    _option("-v", "--verbose", flag_value=True, help="Show requests and their answers' status on stderr."),
     _option("--no-color", "color", flag_value=False, help="No colors."),
 )
 _FORMAT: Final = _option(
@@ -43,11 +56,51 @@ _FORMAT: Final = _option(
     help="Output format; default: table on a terminal, jsonl in a pipe.",
 )
 
-tenant_argument: Final = click.argument("tenant_id", metavar="TENANT", shell_complete=complete_tenants)
 yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-data_dir_option: Final = click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Data directory of a dev stack."
-)
+
+
+def named_tenant(positional: str | None) -> str:
+    """Return the tenant of a command: its argument, or else that of `--tenant`, the environment or the profile.
+
+    Args:
+        positional: the argument; None: there is none.
+
+    Raises:
+        UsageError: there is no tenant, or the argument is not the tenant of `--tenant`.
+    """
+    option = current_options().tenant
+    if positional and option and positional != option:
+        raise click.UsageError(f"The tenant is '{positional}' by the argument, and '{option}' by --tenant: give one.")
+    tenant = positional or find_target().tenant
+    if not tenant:
+        raise click.UsageError("Which tenant? Give it as argument, with --tenant or with ORCH_TENANT.")
+    return tenant
+
+
+def tenant_argument(command: F) -> F:
+    """Add the argument TENANT, which may be left out where `--tenant` names it."""
+
+    @wraps(command)
+    def run(*arguments: Any, tenant_id: str | None, **options: Any) -> Any:
+        return command(*arguments, tenant_id=named_tenant(tenant_id), **options)
+
+    given = click.argument("tenant_id", metavar="[TENANT]", required=False, shell_complete=complete_tenants)
+    return given(run)  # type: ignore[return-value]  # the wrapper takes what the command takes
+
+
+def split_tenant(names: Sequence[str], is_item: Callable[[str], bool]) -> tuple[str, list[str]]:
+    """Part arguments `[TENANT] ITEM...` into the tenant and the items.
+
+    Args:
+        names: the arguments.
+        is_item: tells whether a name has the form of an item, so that it is none of a tenant.
+
+    Raises:
+        UsageError: see `named_tenant`.
+    """
+    option = current_options().tenant
+    has_tenant = bool(names) and (names[0] == option or not is_item(names[0]))
+    return named_tenant(names[0] if has_tenant else None), list(names[has_tenant:])
 
 
 def target_options(command: F) -> F:
@@ -63,10 +116,59 @@ def listing_options(command: F) -> F:
 
 
 def limit_option(default: int = 50) -> Callable[[F], F]:
-    """Return the option for the length of a list."""
-    return click.option(
-        "--limit", type=click.IntRange(1), default=default, show_default=True, help="Maximum number of items."
-    )
+    """Return the options for the length of a list: `--limit` and `--all`, which come as the argument `limit`."""
+
+    def add(command: F) -> F:
+        @wraps(command)
+        def run(*arguments: Any, limit: int, everything: bool, **options: Any) -> Any:
+            return command(*arguments, limit=ALL if everything else limit, **options)
+
+        bound = click.option(
+            "--limit", type=click.IntRange(1), default=default, show_default=True, help="Maximum number of items."
+        )
+        return click.option("--all", "everything", is_flag=True, help="Show all of them.")(bound(run))  # type: ignore[return-value]  # the wrapper takes what the command takes
+
+    return add
+
+
+class Duration(click.ParamType[Any]):
+    """A duration in seconds: a number, or one with a unit, such as `90`, `15m`, `8h` or `30d`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return duration_seconds(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[Any]):
+    """A moment: a duration before now, such as `1h`, or an RFC 3339 timestamp or day in UTC."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the moment as an RFC 3339 timestamp."""
+        try:
+            return moment(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def period_options(command: F) -> F:
+    """Add `--since` and `--until`."""
+    words = "a duration before now, such as 1h, or a timestamp"
+    until = click.option("--until", type=Moment(), metavar="WHEN", help=f"Only those before this: {words}.")
+    since = click.option("--since", type=Moment(), metavar="WHEN", help=f"Only those since then: {words}.")
+    return since(until(command))
+
+
+ENTRY: Final = re.compile(r"\d+-\d+")
+"""The id of a dead letter."""
 
 
 def choice_option(name: str, choices: Sequence[str], summary: str, **settings: Any) -> Callable[[F], F]:

@@ -7,14 +7,20 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cli.core.selection import current_options
+from cli.display.layout import GAP, fitting
+from cli.display.yaml_text import yaml_text
 
 # Control characters that a terminal obeys: C0 except tab and newline, DEL, C1.
 _CONTROLS: Final = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+
+_LONG_WORD: Final = 24
+"""Cells of a word that is wrapped rather than given a column of its width."""
 
 
 def printable(text: str) -> str:
@@ -42,6 +48,10 @@ class Column:
     """Whether values are never wrapped, such as ids, which users copy."""
     sparse: bool = False
     """Whether the column is left out where no record has a value for it."""
+    rank: int = 0
+    """Columns of the highest rank are left out first where the terminal is too narrow; 0: never."""
+    wide: bool = False
+    """Whether the column is shown with `-o wide` alone."""
 
 
 def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], nothing: str = "") -> None:
@@ -51,27 +61,44 @@ def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], n
         records: the records, as the API returns them.
         columns: the columns of the table.
         nothing: the note on stderr where there are no records.
+
+    Where `records` has an attribute `more` that is true, a note tells that the list was cut.
     """
     form = _form()
     if form == "jsonl":
         for record in records:
             print(json.dumps(record), flush=True)
+        _note_cut(records)
         return
     kept = list(records)
     if form == "json":
         print(json.dumps(kept, indent=2))
+    elif form == "yaml":
+        sys.stdout.write(yaml_text(kept))
     elif kept:
-        make_console().print(_table(kept, columns))
+        _show_table(kept, [one for one in columns if form == "wide" or not one.wide], is_wide=form == "wide")
     elif nothing:
         note(nothing)
+    _note_cut(records)
+
+
+def _note_cut(records: object) -> None:
+    if getattr(records, "more", False):
+        note("There are more: --limit N shows more of them, --all shows all.")
 
 
 def show_record(record: Mapping[str, Any]) -> None:
     """Print one record, on a terminal a line a field."""
     form = _form()
-    if form != "table":
+    if form == "yaml":
+        sys.stdout.write(yaml_text(record))
+    elif form in {"json", "jsonl"}:
         print(json.dumps(record, indent=2 if form == "json" else None))
-        return
+    else:
+        make_console().print(_fields(record))
+
+
+def _fields(record: Mapping[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -79,7 +106,7 @@ def show_record(record: Mapping[str, Any]) -> None:
         if value not in (None, {}, []):
             shown = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
             table.add_row(name, Text(printable(shown)))
-    make_console().print(table)
+    return table
 
 
 def note(text: str) -> None:
@@ -113,7 +140,7 @@ def age(timestamp: str | None, now: datetime | None = None) -> str:
 
 def is_table() -> bool:
     """Tell whether the output is for people, not for programs."""
-    return _form() == "table"
+    return _form() in {"table", "wide"}
 
 
 def _form() -> str:
@@ -125,14 +152,42 @@ def plain_table(*, pad_edge: bool = True) -> Table:
     return Table(box=None, padding=(0, 1, 0, 0), header_style="bold", pad_edge=pad_edge)
 
 
-def _table(records: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Table:
-    table = plain_table()
+def _show_table(records: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, is_wide: bool) -> None:
+    """Print a table: as wide as the terminal, or as its columns need."""
+    console = make_console()
     shown = [one for one in columns if not one.sparse or any(_cell(record, one) for record in records)]
-    for column in shown:
-        table.add_column(column.title, style=column.style, no_wrap=column.whole, overflow="fold")
-    for record in records:
-        table.add_row(*(Text(_cell(record, column)) for column in shown))
-    return table
+    rows = [[_cell(record, column) for column in shown] for record in records]
+    widths = [max(map(cell_len, (column.title, *cells))) for column, *cells in zip(shown, *rows, strict=True)]
+    kept = list(range(len(shown)))
+    if not is_wide:
+        kept = fitting(widths, [column.rank for column in shown], console.width)
+    # A column that is not whole wraps between words, and inside of one only where it is long, such as a URL.
+    least = [
+        widths[at] if shown[at].whole else max(cell_len(shown[at].title), _longest_word([row[at] for row in rows]))
+        for at in kept
+    ]
+    if not is_wide and sum(least) + GAP * (len(kept) - 1) > console.width:
+        _show_stacked(console, [{shown[at].title: row[at] for at in kept if row[at]} for row in rows])
+        return
+    table = plain_table(pad_edge=False)
+    for at, width in zip(kept, least, strict=True):
+        column = shown[at]
+        table.add_column(column.title, style=column.style, no_wrap=column.whole, overflow="fold", min_width=width)
+    for row in rows:
+        table.add_row(*(Text(row[at]) for at in kept))
+    console.print(table, width=sum(widths) + GAP * len(widths) if is_wide else None, crop=False)
+
+
+def _show_stacked(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
+    """Print rows that are too wide for a table one below the other, a line a field."""
+    for row in rows:
+        for title, cell in row.items():
+            console.print(Text(f"{title} {cell}"), soft_wrap=True)
+        console.print()
+
+
+def _longest_word(cells: Sequence[str]) -> int:
+    return min(_LONG_WORD, max((cell_len(word) for cell in cells for word in cell.split()), default=0))
 
 
 def _cell(record: Mapping[str, Any], column: Column) -> str:

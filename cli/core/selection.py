@@ -1,5 +1,6 @@
 """The values of the options that all commands share: target, credentials, output format."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -16,9 +17,12 @@ class Options:
     api_url: str | None = None
     tenant: str | None = None
     token: str | None = None
+    api_key: str | None = None
     profile: str | None = None
+    data_dir: Path | None = None
     format: str | None = None
     color: bool = True
+    verbose: bool = False
 
 
 def set_option(context: click.Context, name: str, value: Any) -> None:

@@ -3,20 +3,20 @@
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Final
 
 import click
 import trio
 
 from cli.core.completion import complete_agents
-from cli.core.context import Target, find_target, target_of
+from cli.core.context import Target, chosen_data_dir, find_target, target_of
 from cli.core.devfile import DATA_DIR, DevStack
 from cli.core.failures import CliFailure, Exit
 from cli.core.interrupts import run_trio, until_signalled
 from cli.core.options import target_options
 from cli.core.output import note
 from cli.core.selection import current_options
+from cli.core.terminal import with_piped
 from cli.dev.plan import make_plan
 from cli.dev.stack import run_stack
 
@@ -36,21 +36,12 @@ PORT: Final = 8000
     help="Port of the service; 0: a free one.",
 )
 @click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DATA_DIR,
-    show_default=True,
-    help="Directory of Redis' files, logs and dev.json.",
-)
-@click.option(
     "--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Number of processes of the service."
 )
 @click.option("--no-chat", is_flag=True, help="Serve until a signal comes, also on a terminal.")
 @click.option("-y", "--yes", is_flag=True, help="With -m: confirm the actions of the agent.")
 @target_options
-def dev(
-    message: str | None, agent: str | None, port: int, data_dir: Path, workers: int, *, no_chat: bool, yes: bool
-) -> int:
+def dev(message: str | None, agent: str | None, port: int, workers: int, *, no_chat: bool, yes: bool) -> int:
     """Start Redis, the sandbox and the service on this machine, and a chat.
 
     All processes end with this command; the data directory keeps their data. Without a terminal, the stack serves
@@ -65,7 +56,8 @@ def dev(
     if given.redis_url or given.api_url:
         hint = "Omit --redis-url and --api-url, or use 'serve' and 'chat'."
         raise CliFailure("'dev' starts a Redis and a service of its own.", hint, Exit.USAGE)
-    tenant = find_target().tenant
+    tenant, data_dir = find_target().tenant, chosen_data_dir() or DATA_DIR
+    message = None if message is None else with_piped(message)
     plan = make_plan(data_dir.resolve(), _port(port, message), workers)
 
     serving = False

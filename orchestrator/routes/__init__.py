@@ -14,6 +14,7 @@ from orchestrator.routes.internal.gateway import gateway_routes
 from orchestrator.routes.internal.health import health_views
 from orchestrator.routes.internal.load import load_routes
 from orchestrator.routes.internal.metrics import metrics_views
+from orchestrator.routes.internal.operators import operator_routes
 from orchestrator.routes.internal.task_updates import task_update_routes
 from orchestrator.routes.internal.tenants import tenant_routes
 from orchestrator.routes.internal.tokens import token_routes
@@ -50,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     *load_routes,
     *debug_routes,
     *internal_audit_routes,
+    *operator_routes,
 )
 """Every route with an envelope."""
 

@@ -97,6 +97,8 @@ class Endpoint:
             return principal
         if route.access is Access.INTERNAL:
             return self._deps.authenticator.service(headers, Scope.INTERNAL)
+        if route.access is Access.OPERATOR:
+            return self._deps.authenticator.service(headers, Scope.ADMIN)
         # Administration concerns the tenant in the path, or none at all.
         tenant = ids.get("tenant_id", "")
         named = {**headers, "x-tenant-id": tenant} if is_id(tenant) else headers

@@ -65,7 +65,12 @@ _HEADERS_OUT: Final = {
     "X-Next-Cursor": "Where the next page begins; missing on the last one.",
     "Idempotent-Replayed": "`true` where this is the answer to an earlier request with the same key.",
 }
-_SECURITY: Final = {Access.BEARER: "bearer", Access.INTERNAL: "apiKey", Access.ADMIN: "apiKey"}
+_SECURITY: Final = {
+    Access.BEARER: "bearer",
+    Access.INTERNAL: "apiKey",
+    Access.ADMIN: "apiKey",
+    Access.OPERATOR: "apiKey",
+}
 
 
 @frozen
@@ -193,6 +198,8 @@ class _Writer:
     def operation(self, route: Route, request: dict[str, Any] | None) -> dict[str, Any]:
         """Describe a route."""
         needs = f"Needs `{route.permission}`." if route.permission else f"Needs an API key ({route.access})."
+        if route.access is Access.OPERATOR:
+            needs = "Needs an API key (admin), and the tenant in `X-Tenant-ID`."
         described: dict[str, Any] = {
             "operationId": route.operation,
             "summary": route.summary,
@@ -273,7 +280,7 @@ class _Writer:
 
     def _failures(self, route: Route) -> dict[str, Any]:
         kinds: set[type[OrchestratorError]] = {*_ALWAYS, *route.errors}
-        if route.access is Access.BEARER:
+        if route.access in {Access.BEARER, Access.OPERATOR}:
             kinds.add(faults.ServiceUnreachable)
         if route.method != "GET":
             kinds.update(_WITH_BODY)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from enum import StrEnum
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from quart import Response
 
 from orchestrator.errors import OrchestratorError
@@ -20,9 +20,16 @@ class Access(StrEnum):
     BEARER = "bearer"
     INTERNAL = "internal"
     ADMIN = "admin"
+    OPERATOR = "operator"
+    """By an API key of operators what users do by a token, for the tenant in `X-Tenant-ID`."""
 
 
-PREFIXES: Final = {Access.BEARER: "/api/v1/", Access.INTERNAL: "/internal/v1/", Access.ADMIN: "/internal/v1/"}
+PREFIXES: Final = {
+    Access.BEARER: "/api/v1/",
+    Access.INTERNAL: "/internal/v1/",
+    Access.ADMIN: "/internal/v1/",
+    Access.OPERATOR: "/internal/v1/",
+}
 
 
 @frozen
@@ -96,6 +103,15 @@ class Route:
     def operation(self) -> str:
         """What OpenAPI calls it: its name, unless a public route has that too."""
         return f"internal.{self.name}" if self.also_public else self.name
+
+    def for_operators(self) -> "Route":
+        """Return the same route for operators: under `/internal/v1/`, with an API key, for any tenant."""
+        return evolve(self, access=Access.OPERATOR)
+
+    @property
+    def operation(self) -> str:
+        """Its name among all routes."""
+        return f"operator.{self.name}" if self.access is Access.OPERATOR else self.name
 
     @property
     def rule(self) -> str:

@@ -175,7 +175,7 @@ def test_a_refusal_of_a_drained_tenant_suggests_a_resume(code: str, hint: str) -
     failure = failures.refusal(503, error)
     assert hint in failure.hint
     assert "tenants resume" in failure.hint
-    assert failure.code is failures.Exit.UNREACHABLE
+    assert failure.code is failures.Exit.FAILED
 
 
 async def test_dead_letters_are_replayed_part_by_part_with_progress(fake: Operators, tmp_path: Path) -> None:
@@ -339,3 +339,59 @@ async def test_the_task_of_a_workflow_is_shown_with_how_far_it_is(fake: Operator
     assert (shown["status"], shown["progress"], shown["current_step"]) == ("waiting", 0.5, "ask")
     assert shown["input_request"]["prompt"] == "Shall we?"
     assert "status_message" not in shown
+
+
+async def test_the_tenant_is_the_argument_or_that_of_the_option(fake: Operators, tmp_path: Path) -> None:
+    fake.answers |= {"queue.get": [TENANT], "dlq.list": [{"items": [LETTER]}], "tenant.configure": [TENANT]}
+    for line in (
+        "queues show --tenant acme", "--tenant acme queues show", "queues show acme --tenant acme", "queues show acme",
+        "dlq show --tenant acme 1767225600000-0", "dlq show acme 1767225600000-0", "dlq list --tenant acme",
+        "tenants configure --tenant acme weight=2",
+    ):  # fmt: skip
+        assert (await fake.run(tmp_path, *line.split())).code == 0, line
+
+
+async def test_two_tenants_are_a_conflict_and_none_is_asked_for(fake: Operators, tmp_path: Path) -> None:
+    for line in ("queues show acme --tenant globex", "dlq show acme 1-0 --tenant globex", "dlq replay acme --tenant b"):
+        ended = await fake.run(tmp_path, *line.split())
+        assert (ended.code, "give one" in ended.err) == (2, True), line
+    none = await fake.run(tmp_path, "queues", "show")
+    assert (none.code, "Which tenant?" in none.err) == (2, True)
+    assert fake.asked == []
+
+
+async def test_an_admin_key_and_a_tenant_are_enough_for_tasks(fake: Operators, tmp_path: Path) -> None:
+    fake.answers["task.list"] = [{"items": [{"task_id": LONG_TASK, "type": "chat.message", "status": "failed"}]}]
+    environ = {"ORCH_API_URL": fake.url, "ORCH_API_KEY": "key"}
+    ended = await run_cli(tmp_path, "tasks", "list", "--tenant", "acme", **environ)
+    assert (ended.code, json.loads(ended.out)["task_id"]) == (0, LONG_TASK)
+    assert (await run_cli(tmp_path, "tasks", "list", **environ)).code == 2
+
+
+async def test_an_error_is_json_with_its_code_and_correlation_id_where_json_is_asked_for(
+    fake: Operators, tmp_path: Path
+) -> None:
+    error = {"code": "ORCH_NOTF_001", "message": "There is none.", "correlation_id": "c-1"}
+    gone = Response(json.dumps({"data": None, "error": error}), 404, content_type="application/json")
+    fake.answers["queue.get"] = [gone]
+    told = json.loads((await fake.run(tmp_path, "queues", "show", "x", "-o", "json")).err)["error"]
+    assert (told["code"], told["correlation_id"], told["exit_code"]) == ("ORCH_NOTF_001", "c-1", 3)
+    plain = await fake.run(tmp_path, "queues", "show", "x")
+    assert plain.err == "There is none.\nCode ORCH_NOTF_001, correlation id c-1.\n"
+    wrong = await fake.run(tmp_path, "queues", "show", "--no-such", "-o", "json")
+    assert (wrong.code, json.loads(wrong.err)["error"]["exit_code"]) == (2, 2)
+
+
+async def test_a_list_that_was_cut_says_so_and_all_of_it_can_be_had(fake: Operators, tmp_path: Path) -> None:
+    fake.answers["tenant.list"] = [{"items": [TENANT, TENANT | {"tenant_id": "b"}]}]
+    cut = await fake.run(tmp_path, "tenants", "list", "--limit", "1")
+    assert (len(cut.out.splitlines()), "--all" in cut.err) == (1, True)
+    whole = await fake.run(tmp_path, "tenants", "list", "--all")
+    assert (len(whole.out.splitlines()), whole.err) == (2, "")
+
+
+@pytest.mark.parametrize("environ", [{"PYTHONIOENCODING": "latin-1"}, {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}])
+async def test_no_encoding_breaks_the_output(fake: Operators, tmp_path: Path, environ: dict[str, str]) -> None:
+    fake.answers["tenant.get"] = [TENANT | {"note": "日本 … →"}]
+    ended = await run_cli(tmp_path, "tenants", "show", "acme", "-o", "table", **fake.target(), **environ)
+    assert (ended.code, "?? ... ->" in ended.out) == (0, True)

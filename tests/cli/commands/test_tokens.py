@@ -39,6 +39,9 @@ async def served(house: House) -> AsyncIterator[str]:
         (("--user", "ada"), TokenRevoke(user_id="ada")),
         (("--user", "ada", "--of-tenant", "acme"), TokenRevoke(user_id="ada", tenant_id="acme")),
         (("--of-tenant", "acme"), TokenRevoke(tenant_id="acme")),
+        (("--user", "ada", "--tenant", "acme"), TokenRevoke(user_id="ada", tenant_id="acme")),
+        (("--tenant", "acme"), TokenRevoke(tenant_id="acme")),
+        (("--user", "ada", "--all-tenants"), TokenRevoke(user_id="ada")),
     ],
 )
 async def test_what_is_named_is_revoked(tmp_path: Path, options: Sequence[str], asked: TokenRevoke) -> None:

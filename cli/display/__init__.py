@@ -1,0 +1,1 @@
+"""What is printed, and how: columns, YAML, characters that a terminal has."""

@@ -1,0 +1,46 @@
+"""Routes of users that operators call too, with an API key and the tenant in `X-Tenant-ID` instead of a token.
+
+They are the same routes with the same handlers; the caller sees the whole tenant, and the audit trail names the key.
+"""
+
+from typing import Final
+
+from orchestrator.routes.http.registry import Routes
+from orchestrator.routes.internal.dead_letters import dead_letter_routes
+from orchestrator.routes.public.agents import agent_routes
+from orchestrator.routes.public.batches import batch_routes
+from orchestrator.routes.public.schedules import schedule_routes
+from orchestrator.routes.public.sessions import session_routes
+from orchestrator.routes.public.tasks import task_routes
+from orchestrator.routes.public.tools import tool_routes
+from orchestrator.routes.public.usage import usage_routes
+from orchestrator.routes.public.workflows import workflow_routes
+
+_OFFERED: Final = frozenset(
+    {
+        *("session.list", "session.get", "session.close"),
+        *("task.list", "task.get", "task.cancel", "task.replay", "task.trace", "task.why"),
+        *("batch.create", "batch.list", "batch.get", "batch.results", "batch.cancel"),
+        *("schedule.create", "schedule.list", "schedule.get", "schedule.update", "schedule.delete"),
+        *("workflow.execute", "workflow.list", "workflow.status", "workflow.cancel", "workflow.input"),
+        *("agent.list", "agent.get", "tool.list", "tool.get", "tool.execute", "usage.get"),
+    }
+)
+operator_routes: Final = Routes(
+    [
+        route.for_operators()
+        for routes in (
+            session_routes,
+            task_routes,
+            dead_letter_routes,
+            batch_routes,
+            schedule_routes,
+            workflow_routes,
+            agent_routes,
+            tool_routes,
+            usage_routes,
+        )
+        for route in routes
+        if route.name in _OFFERED
+    ]
+)
