@@ -102,16 +102,13 @@ class Route:
     @property
     def operation(self) -> str:
         """What OpenAPI calls it: its name, unless a public route has that too."""
+        if self.access is Access.OPERATOR:
+            return f"operator.{self.name}"
         return f"internal.{self.name}" if self.also_public else self.name
 
     def for_operators(self) -> "Route":
         """Return the same route for operators: under `/internal/v1/`, with an API key, for any tenant."""
         return evolve(self, access=Access.OPERATOR)
-
-    @property
-    def operation(self) -> str:
-        """Its name among all routes."""
-        return f"operator.{self.name}" if self.access is Access.OPERATOR else self.name
 
     @property
     def rule(self) -> str:
