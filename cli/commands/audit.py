@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,7 +125,7 @@ def _export(api: Api, file: Path, wanted: dict[str, str | None]) -> None:
     note(f"{count} entries written to {file}.")
 
 
-def _write(stream: TextIO, entries: Iterator[dict[str, Any]]) -> int:
+def _write(stream: TextIO, entries: Iterable[dict[str, Any]]) -> int:
     count = 0
     for entry in entries:
         stream.write(json.dumps(entry) + "\n")
