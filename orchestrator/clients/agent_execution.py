@@ -35,7 +35,7 @@ from orchestrator.models.tasks.waits import Callback
 
 _operation = partial(Operation, "agent_execution", domain="agent")
 _TASK: Final = "/api/v1/tasks/{task_id}"
-_PLAN: Final = PlanAccess("workflow:execute", {"task_id": Owner.SERVICE, "tool_call_id": Owner.SERVICE})
+_OWNERS: Final = {"task_id": Owner.TASK, "tool_call_id": Owner.WITHIN}
 
 EXECUTE: Final = _operation(
     "execute",
@@ -46,7 +46,14 @@ EXECUTE: Final = _operation(
     callee="agent_id",
     streams=True,
     delegable=True,
-    plan=PlanAccess("workflow:execute", {"agent_id": Owner.TENANT}),
+    plan=PlanAccess(
+        "chat:write",
+        {"agent_id": Owner.TENANT},
+        ("query", "agent_config", "context", "tools", "max_tokens"),
+        nested=("agent_config", "context"),
+        # Who chooses the tools of an agent has them run.
+        chosen={"agent_config": "tool:execute", "tools": "tool:execute"},
+    ),
 )
 TOOL_RESULT: Final = _operation(
     "tool_result",
@@ -56,10 +63,10 @@ TOOL_RESULT: Final = _operation(
     optional=("result", "error_message", "stream"),
     idempotent=True,
     streams=True,
-    plan=_PLAN,
+    plan=PlanAccess("chat:write", _OWNERS, ("status", "result", "error_message")),
 )
-CANCEL: Final = _operation("cancel", "POST", f"{_TASK}/cancel", idempotent=True, plan=_PLAN)
-GET: Final = _operation("get", "GET", _TASK, idempotent=True, plan=_PLAN)
+CANCEL: Final = _operation("cancel", "POST", f"{_TASK}/cancel", idempotent=True, plan=PlanAccess("task:write", _OWNERS))
+GET: Final = _operation("get", "GET", _TASK, idempotent=True, plan=PlanAccess("task:read", _OWNERS))
 LINGER_SECONDS: Final = 0.05
 """Wait for the end of a stream after its last message, in seconds."""
 KINDS: Final = 8

@@ -16,14 +16,16 @@ from orchestrator.models.downstream.operation import Fallback, Operation, Owner,
 
 _operation = partial(Operation, "agent_management", domain="agent", idempotent=True)
 
-LIST: Final = _operation("list", "GET", "/api/v1/agents/{tenant_id}", plan=PlanAccess("agent:read"))
+_HIDDEN: Final = ("system_prompt",)
+"""Users do not see system prompts: the routes `agent.list` and `agent.get` hide them too."""
+
+LIST: Final = _operation("list", "GET", "/api/v1/agents/{tenant_id}", plan=PlanAccess("agent:read", hidden=_HIDDEN))
 GET: Final = _operation(
     "get",
     "GET",
     "/api/v1/agents/{tenant_id}/{agent_id}",
     optional=("version",),
-    # Users do not see system prompts: the route `agent.get` hides them too.
-    plan=PlanAccess("agent:read", {"agent_id": Owner.TENANT}, hidden=("system_prompt",)),
+    plan=PlanAccess("agent:read", {"agent_id": Owner.TENANT}, ("version",), hidden=_HIDDEN),
     fallback=Fallback("the configuration that was known last", 600.0),
 )
 FEEDBACK: Final = _operation(
@@ -35,10 +37,11 @@ FEEDBACK: Final = _operation(
         "agent:write",
         {
             "agent_id": Owner.TENANT,
-            "message_id": Owner.SERVICE,
+            "message_id": Owner.MESSAGE,
             "session_id": Owner.SESSION,
             "user_id": Owner.USER,
         },
+        ("rating", "comment", "metadata"),
     ),
 )
 

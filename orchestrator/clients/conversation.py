@@ -20,7 +20,7 @@ from orchestrator.models.sessions.chat import HistoryMessage
 
 _operation = partial(Operation, "conversation", domain="conversation", idempotent=True)
 _MESSAGES: Final = "/api/v1/conversations/{conversation_id}/messages"
-_OWNERS: Final = {"conversation_id": Owner.SESSION, "message_id": Owner.SERVICE}
+_OWNERS: Final = {"conversation_id": Owner.CONVERSATION, "message_id": Owner.WITHIN}
 
 CREATE: Final = _operation(
     "create",
@@ -33,9 +33,10 @@ CREATE: Final = _operation(
         {
             "user_id": Owner.USER,
             "agent_id": Owner.TENANT,
-            "conversation_id": Owner.SESSION,
+            "conversation_id": Owner.NEW_CONVERSATION,
             "session_id": Owner.SESSION,
         },
+        begins="conversation_id",
     ),
     fallback=Fallback("the turn goes on; the next one begins the conversation"),
 )
@@ -45,7 +46,7 @@ APPEND: Final = _operation(
     _MESSAGES,
     required=("role", "content"),
     optional=("message_id", "content_type", "created_at", "metadata"),
-    plan=PlanAccess("chat:write", _OWNERS),
+    plan=PlanAccess("chat:write", _OWNERS, ("role", "content", "content_type", "created_at", "metadata")),
     fallback=Fallback("the message stays in the window that is kept here"),
 )
 MESSAGES: Final = _operation(
@@ -53,7 +54,7 @@ MESSAGES: Final = _operation(
     "GET",
     _MESSAGES,
     optional=("before", "after", "limit"),
-    plan=PlanAccess("chat:read", _OWNERS),
+    plan=PlanAccess("chat:read", {**_OWNERS, "before": Owner.WITHIN, "after": Owner.WITHIN}, ("limit",)),
     fallback=Fallback("the end of the conversation, as it is kept here"),
 )
 DELETE: Final = _operation("delete", "DELETE", f"{_MESSAGES}/{{message_id}}", plan=PlanAccess("chat:write", _OWNERS))
@@ -62,7 +63,7 @@ CONTEXT: Final = _operation(
     "GET",
     "/api/v1/internal/context/{conversation_id}",
     optional=("max_tokens", "message_count"),
-    plan=PlanAccess("chat:read", _OWNERS),
+    plan=PlanAccess("chat:read", _OWNERS, ("max_tokens", "message_count")),
     fallback=Fallback("the window that is kept here"),
 )
 _FIELDS: Final = {attribute.name for attribute in fields_of(HistoryMessage)}

@@ -20,7 +20,7 @@ CREATE: Final = Operation(
     required=("texts",),
     optional=("tenant_id", "model", "collection_id", "agent_id"),
     idempotent=True,
-    plan=PlanAccess("workflow:execute", {"collection_id": Owner.TENANT, "agent_id": Owner.TENANT}),
+    plan=PlanAccess("embedding:execute", {"collection_id": Owner.TENANT, "agent_id": Owner.TENANT}, ("texts", "model")),
 )
 
 

@@ -15,11 +15,10 @@ from orchestrator.clients.transport.transport import Transport
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
 
-_PLAN: Final = PlanAccess(
-    "workflow:execute",
-    {"collection_id": Owner.TENANT, "agent_id": Owner.TENANT, "conversation_id": Owner.SESSION},
-)
-_operation = partial(Operation, "query", plan=_PLAN)
+_PERMISSION: Final = "query:execute"
+_OWNERS: Final = {"collection_id": Owner.TENANT, "agent_id": Owner.TENANT, "conversation_id": Owner.CONVERSATION}
+_SEARCHED: Final = ("query", "query_embedding", "similarity_top_k")
+_operation = partial(Operation, "query")
 
 GENERATE: Final = _operation(
     "generate",
@@ -39,6 +38,7 @@ GENERATE: Final = _operation(
         "stream",
     ),
     streams=True,
+    plan=PlanAccess(_PERMISSION, _OWNERS, (*_SEARCHED, "llm_model", "max_tokens", "temperature")),
 )
 SEARCH: Final = _operation(
     "search",
@@ -46,6 +46,7 @@ SEARCH: Final = _operation(
     "/api/v1/internal/search",
     optional=("tenant_id", "query", "query_embedding", "collection_id", "agent_id", "similarity_top_k"),
     idempotent=True,
+    plan=PlanAccess(_PERMISSION, _OWNERS, _SEARCHED),
 )
 
 

@@ -32,7 +32,7 @@ EXECUTE: Final = _operation(
     "/api/v1/tools/execute",
     required=("tool_id", "parameters"),
     callee="tool_id",
-    plan=PlanAccess("tool:execute", _OWNERS),
+    plan=PlanAccess("tool:execute", _OWNERS, ("parameters",)),
     fallback=Fallback("the agent is told, and decides"),
 )
 ASYNC_EXECUTE: Final = _operation(
@@ -43,7 +43,7 @@ ASYNC_EXECUTE: Final = _operation(
     callee="tool_id",
     optional=("task_id",),
     delegable=True,
-    plan=PlanAccess("tool:execute", _OWNERS),
+    plan=PlanAccess("tool:execute", _OWNERS, ("parameters",)),
 )
 
 

@@ -12,16 +12,14 @@ from orchestrator.models.common.call import CallContext
 from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
 from orchestrator.models.tasks.waits import Callback
 
-_PLAN: Final = PlanAccess(
-    "workflow:execute",
-    {"workflow_id": Owner.TENANT, "execution_id": Owner.SERVICE, "node_id": Owner.SERVICE},
-)
-_operation = partial(Operation, "workflow_engine", domain="workflow", plan=_PLAN)
+_OWNERS: Final = {"workflow_id": Owner.TENANT, "execution_id": Owner.TASK, "node_id": Owner.WITHIN}
+_READ: Final = PlanAccess("workflow:read", _OWNERS)
+_operation = partial(Operation, "workflow_engine", domain="workflow")
 _DEFINITIONS: Final = "/api/v1/workflow/definitions"
 _EXECUTION: Final = "/api/v1/workflow/executions/{execution_id}"
 
-DEFINITIONS: Final = _operation("definitions", "GET", _DEFINITIONS, idempotent=True)
-DEFINITION: Final = _operation("definition", "GET", f"{_DEFINITIONS}/{{workflow_id}}", idempotent=True)
+DEFINITIONS: Final = _operation("definitions", "GET", _DEFINITIONS, idempotent=True, plan=_READ)
+DEFINITION: Final = _operation("definition", "GET", f"{_DEFINITIONS}/{{workflow_id}}", idempotent=True, plan=_READ)
 VALIDATE: Final = _operation(
     "validate",
     "POST",
@@ -29,6 +27,7 @@ VALIDATE: Final = _operation(
     required=("steps",),
     optional=("workflow_id", "version", "name", "description"),
     idempotent=True,
+    plan=PlanAccess("workflow:read", _OWNERS, ("steps", "version", "name", "description")),
 )
 EXECUTE: Final = _operation(
     "execute",
@@ -38,10 +37,24 @@ EXECUTE: Final = _operation(
     optional=("task_id",),
     callee="workflow_id",
     delegable=True,
+    plan=PlanAccess("workflow:execute", _OWNERS, ("input",)),
 )
-EXECUTION: Final = _operation("get", "GET", _EXECUTION, idempotent=True)
-CANCEL: Final = _operation("cancel", "POST", f"{_EXECUTION}/cancel", optional=("reason",), idempotent=True)
-INPUT: Final = _operation("input", "POST", f"{_EXECUTION}/input", required=("node_id", "input"))
+EXECUTION: Final = _operation("get", "GET", _EXECUTION, idempotent=True, plan=_READ)
+CANCEL: Final = _operation(
+    "cancel",
+    "POST",
+    f"{_EXECUTION}/cancel",
+    optional=("reason",),
+    idempotent=True,
+    plan=PlanAccess("workflow:execute", _OWNERS, ("reason",)),
+)
+INPUT: Final = _operation(
+    "input",
+    "POST",
+    f"{_EXECUTION}/input",
+    required=("node_id", "input"),
+    plan=PlanAccess("workflow:execute", _OWNERS, ("input",)),
+)
 
 
 @frozen

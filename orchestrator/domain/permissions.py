@@ -22,6 +22,8 @@ _USER: Final = frozenset(
         "agent:write",
         "tool:read",
         "tool:execute",
+        "query:execute",
+        "embedding:execute",
         "usage:read",
     }
 )
@@ -47,5 +49,7 @@ def needed_by(plan: OrchestrationPlan, operations: Operations) -> Iterator[tuple
     for name, call in plan.calls.items():
         for place, step in ((f"calls.{name}", call), (f"calls.{name}.compensate", call.compensate)):
             access = operations[step.service, step.operation].plan if step is not None else None
-            if access is not None:
+            if step is not None and access is not None:
                 yield place, access.permission
+                for parameter in access.chosen.keys() & step.parameters.keys():
+                    yield f"{place}.parameters.{parameter}", access.chosen[parameter]

@@ -90,6 +90,10 @@ class Keys:
         """Hash: the task's record."""
         return f"orchestrator:task:{self.tenant(tenant_id)}:{task_id}"
 
+    def owner(self, tenant_id: str, kind: str, name: str) -> str:
+        """String: the user that a conversation or an execution without record of its own belongs to."""
+        return f"orchestrator:owner:{self.tenant(tenant_id)}:{kind}:{name}"
+
     def lane(self, tenant_id: str, lane: Lane) -> str:
         """Stream: one lane of the tenant's task queue."""
         queue = f"orchestrator:tasks:{self.tenant(tenant_id)}"

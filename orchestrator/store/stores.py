@@ -25,6 +25,7 @@ from orchestrator.store.operations.system_events import SystemEventStore
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.operations.transfers import TransferStore
 from orchestrator.store.plans.delegations import DelegationStore
+from orchestrator.store.plans.ownership import OwnershipStore
 from orchestrator.store.plans.workflows import WorkflowStore
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.scheduling.batches import BatchStore
@@ -64,6 +65,7 @@ class Stores:
     enqueue: EnqueueStore
     events: EventLog
     gateway_calls: GatewayCalls
+    ownership: OwnershipStore
     plain_tasks: PlainTaskStore
     idempotency: IdempotencyStore
     known_tenants: KnownTenants
@@ -115,6 +117,7 @@ class Stores:
                 lease_ms=round(settings.lease * 1000),
                 give_up_ms=round(gateway.give_up_after * 1000),
             ),
+            ownership=OwnershipStore(*base),
             plain_tasks=PlainTaskStore(*base),
             idempotency=IdempotencyStore(*base),
             known_tenants=KnownTenants(redis, keys),

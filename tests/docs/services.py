@@ -5,6 +5,8 @@ from orchestrator.domain.downstream.breaker import POLICIES
 from orchestrator.models.downstream.operation import Operation, Owner
 from orchestrator.models.operations.breakers import Criticality
 
+UNCHECKED = {Owner.TENANT, Owner.WITHIN}
+
 
 def services_table() -> str:
     """How each service is treated, unless it is set otherwise."""
@@ -41,9 +43,14 @@ def _parameters(operation: Operation) -> str:
 def _access(operation: Operation) -> str:
     if operation.plan is None:
         return "never called"
-    own = [name for name, owner in operation.plan.owners.items() if owner in {Owner.USER, Owner.SESSION}]
-    taken = {*operation.path_parameters, *operation.required, *operation.optional}
-    return ", ".join([f"`{operation.plan.permission}`", *(f"own `{name}`" for name in own if name in taken)])
+    taken = {*operation.path_parameters, *operation.required, *operation.optional} - operation.reserved
+    owners = {name: owner for name, owner in operation.plan.owners.items() if name in taken}
+    told = [f"`{operation.plan.permission}`"]
+    told += [f"`{permission}` with `{name}`" for name, permission in operation.plan.chosen.items()]
+    told += [f"own `{name}`" for name, owner in owners.items() if owner not in UNCHECKED | {Owner.NEW_CONVERSATION}]
+    told += [f"own or new `{name}`" for name, owner in owners.items() if owner is Owner.NEW_CONVERSATION]
+    told += [f"nothing of others within `{name}`" for name in operation.plan.nested]
+    return ", ".join(told)
 
 
 def _notes(operation: Operation) -> str:

@@ -79,7 +79,7 @@ class HttpTransport:
 
     async def probe(self, call: CallContext) -> None:
         """Check the health of the service; see `Transport.probe`."""
-        await self._exchange(call, Operation(self.service, "health", "GET", _HEALTH), (_HEALTH, b""))
+        await self._exchange(call, Operation(self.service, "health", "GET", _HEALTH, plan=None), (_HEALTH, b""))
 
     @asynccontextmanager
     async def stream(

@@ -100,7 +100,7 @@ class QueueTransport:
 
     async def probe(self, call: CallContext) -> None:
         """Check the health of the service; see `Transport.probe`."""
-        operation = Operation(self.service, "health", "GET", "/health", idempotent=True)
+        operation = Operation(self.service, "health", "GET", "/health", idempotent=True, plan=None)
         call = evolve(call, tenant_id=HEALTH_TENANT)
         async with self._exchange(call, operation, {}, {}, call.deadline) as replies:
             reply = await replies.receive_reply()

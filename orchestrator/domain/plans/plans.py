@@ -20,6 +20,11 @@ MOST_REFERENCES: Final = 500
 MOST_REFERENCES_OF_A_CALL: Final = 64
 """Each may stand for a large value, which is sent as often."""
 _NAME: Final = re.compile(CALL_NAME, re.ASCII)
+_RESERVED: Final = {
+    "stream": "a plan takes whole results",
+    "task_id": "it names the task that the plan is",
+    "tenant_id": "a plan acts for the tenant that runs it",
+}
 
 
 def check(plan: OrchestrationPlan, operations: Operations, path: str = "$.data.plan") -> None:
@@ -78,14 +83,9 @@ def _faults_of_operation(call: ServiceCall, path: str, operations: Operations) -
         yield FieldFault(f"{path}.operation", "can't be called by a plan")
         return
     here = f"{path}.parameters"
-    reserved = {"tenant_id", "task_id"} if operation.delegable else {"tenant_id"}
-    given = {name: value for name, value in call.parameters.items() if name not in reserved}
-    if "tenant_id" in call.parameters:
-        yield FieldFault(f"{here}.tenant_id", "can't be chosen: a plan acts for the tenant that runs it")
-    if "stream" in given:
-        yield FieldFault(f"{here}.stream", "can't be chosen: a plan takes whole results")
-    if operation.delegable and "task_id" in call.parameters:
-        yield FieldFault(f"{here}.task_id", "can't be chosen: it names the task that the plan is")
+    given = {name: value for name, value in call.parameters.items() if name not in operation.reserved}
+    for name in call.parameters.keys() & operation.reserved:
+        yield FieldFault(f"{here}.{name}", f"can't be chosen: {_RESERVED[name]}")
     for name, fault in operation.faults(given):
         yield FieldFault(f"{here}.{name}", fault)
     if _is_deeper(call.parameters, DEEPEST):

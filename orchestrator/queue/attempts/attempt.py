@@ -65,7 +65,11 @@ class TaskAttempt:
 
     @delegations.default
     def _delegations(self) -> Delegated:
-        return Delegated(self.services.delegations, self.running.claim, self.message, outlast)
+        services = self.services
+        keep_seconds = int(services.settings.retain_tasks)
+        return Delegated(
+            services.delegations, services.ownership, keep_seconds, self.running.claim, self.message, outlast
+        )
 
     @property
     def attempt(self) -> int:

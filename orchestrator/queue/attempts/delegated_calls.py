@@ -6,12 +6,13 @@ from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
-from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.ids import is_id, new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
 from orchestrator.models.tasks.waits import Callback
 from orchestrator.services.delegation.delegations import CANCEL_TASK, CANCELLABLE, GRACE_MS
 from orchestrator.store.plans.delegations import DelegationStore
+from orchestrator.store.plans.ownership import OwnershipStore, Registered
 from orchestrator.store.tasks.claims import Claim
 
 T = TypeVar("T")
@@ -26,12 +27,16 @@ class Delegated:
 
     Args:
         store: keeps it.
+        ownership: notes whose the executions of services are.
+        keep_seconds: how long that is known.
         claim: the task.
         message: the same.
         outlast: repeats a write while Redis is away.
     """
 
     store: DelegationStore
+    ownership: OwnershipStore
+    keep_seconds: int
     claim: Claim
     message: TaskMessage
     outlast: Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
@@ -49,7 +54,13 @@ class Delegated:
     async def sent(self, call_id: str, service: str, execution_id: str = "") -> None:
         """Note that the service has taken the call on; see `Delegating.sent`."""
         undo = self._undo() if execution_id and service in CANCELLABLE else None
+        if is_id(execution_id):
+            await self.outlast(lambda: self._register(execution_id))
         await self.outlast(lambda: self.store.note_sent(self.claim, call_id, execution_id, undo))
+
+    async def _register(self, execution_id: str) -> None:
+        tenant_id, user_id = self.message.tenant_id, self.message.metadata.user_id
+        await self.ownership.register(tenant_id, Registered.EXECUTION, execution_id, user_id, self.keep_seconds)
 
     def _undo(self) -> TaskMessage:
         message = self.message

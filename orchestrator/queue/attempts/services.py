@@ -15,6 +15,7 @@ from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.quotas import QuotaStore
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.delegations import DelegationStore
+from orchestrator.store.plans.ownership import OwnershipStore
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.scheduling.tenant_survey import TenantSurveys
@@ -34,6 +35,7 @@ class QueueServices:
     tasks: TaskStore
     enqueue: EnqueueStore
     delegations: DelegationStore
+    ownership: OwnershipStore
     ready: ReadyTenants
     due: DueTenants
     tenants: TenantStates
@@ -74,6 +76,7 @@ class QueueServices:
             tasks=stores.tasks,
             enqueue=stores.enqueue,
             delegations=stores.delegations,
+            ownership=stores.ownership,
             ready=stores.ready,
             due=stores.due,
             tenants=stores.tenants,

@@ -10,7 +10,7 @@ from orchestrator.errors import InternalFault, OrchestratorError, TaskExpired
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.events.events import ChatStatusUpdate, ToolExecute, Trouble
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
-from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import TurnAttempt, outlast, seconds_since
 from orchestrator.queue.attempts.dead_lettering import dead_letter
@@ -27,6 +27,7 @@ from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, T
 from orchestrator.services.shared.views import state_body
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.events.frames import make_body
+from orchestrator.store.plans.ownership import Registered
 from orchestrator.store.tasks.tasks import TaskEnding
 
 
@@ -80,6 +81,8 @@ class ChatTasks:
     async def _finish(self, run: TurnAttempt, ending: TaskEnding) -> None:
         services = self.services
         retention = retention_of(services.settings)
+        if ending.conversation_id not in {"", run.session.session_id}:
+            await outlast(lambda: self._register(run.session, ending.conversation_id))
         more = await outlast(
             lambda: services.tasks.finish(run.running.claim, run.session.session_id, ending, retention)
         )
@@ -87,6 +90,16 @@ class ChatTasks:
         services.metrics.message_processed(run.message.tenant_id, ending.status, waited)
         if more:
             await outlast(lambda: services.ready.mark(run.message.tenant_id))
+
+    async def _register(self, session: Session, conversation_id: str) -> None:
+        """Have a conversation that the service has named known as that of the session's user."""
+        await self.services.ownership.register(
+            session.tenant_id,
+            Registered.CONVERSATION,
+            conversation_id,
+            session.user_id,
+            int(self.services.settings.retain_sessions),
+        )
 
     async def _park(self, run: TurnAttempt, waiting: TurnWaiting) -> None:
         message = run.message

@@ -9,15 +9,11 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from orchestrator.clients.registry import OPERATIONS
-from orchestrator.codec import encode, structure
-from orchestrator.domain.plans import plans
+from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError, PlanTimeout, TaskExpired
 from orchestrator.models.events.events import Trouble
-from orchestrator.models.plans.orchestration import OrchestrationPlan
-from orchestrator.models.plans.plan_request import PlanRequest
 from orchestrator.models.plans.workflow import WorkflowStatusUpdate
-from orchestrator.models.tasks.task import TaskMessage, TaskStatus
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import ANSWER
 from orchestrator.queue.attempts.attempt import outlast
 from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
@@ -34,7 +30,7 @@ from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.workflows.engine_executor import CALL, EngineExecutor, engine_plan
 from orchestrator.services.workflows.plan_calls import PlanCalls
 from orchestrator.services.workflows.workflow_records import STATUS_UPDATE, status_body
-from orchestrator.services.workflows.workflow_task import WORKFLOW
+from orchestrator.services.workflows.workflow_task import WORKFLOW, plan_of
 from orchestrator.services.workflows.workflow_views import steps_done
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.workflows import WorkflowStore
@@ -138,18 +134,6 @@ def _is_final(run: PlanTaskAttempt, error: OrchestratorError) -> bool:
     return isinstance(error, PlanTimeout) or (not run.aloud and ANSWER + CALL in run.checkpoints)
 
 
-def plan_of(message: TaskMessage) -> OrchestrationPlan:
-    """Return the plan of a task.
-
-    Raises:
-        InvalidBody, Unprocessable: it is none, or has faults; with all of them.
-    """
-    request = structure(message.payload["plan"], PlanRequest, "$.payload.plan")
-    plan = request.plan(message.task_id, message.tenant_id, message.session_id)
-    plans.check(plan, OPERATIONS, "$.payload.plan")
-    return plan
-
-
 def _failed(run: PlanTaskAttempt, error: OrchestratorError, undone: PlanUndone | None = None) -> TaskEnd:
     body = error.body(run.message.correlation_id)
     result = b"" if undone is None else encode({"undone": undone.undone, "left": undone.left})
@@ -191,7 +175,7 @@ def _handler(deps: TaskDeps) -> PlanTasks:
         deps.queue,
         stores.workflows,
         stores.plain_tasks,
-        plans=PlanRunner(CallAuthorization(calls, stores.sessions)),
+        plans=PlanRunner(CallAuthorization(calls, stores.ownership, int(settings.retain_sessions))),
         known=PlanRunner(EngineExecutor(core.clients, core.coordinator, lifetime_ms, poll_ms)),
         watch=EngineWatch(stores.workflows, core.engine, poll_ms),
     )

@@ -180,7 +180,7 @@ def _request(service: str, message: dict[str, Any]) -> Request:
     """Return the HTTP request that a message stands for."""
     metadata, parameters = message["metadata"], message["payload"]
     name = metadata["operation"]
-    operation = OPERATIONS.get((service, name)) or Operation(service, name, "GET", f"/{name}")
+    operation = OPERATIONS.get((service, name)) or Operation(service, name, "GET", f"/{name}", plan=None)
     tenant_id = message["tenant_id"]
     rest = {name: value for name, value in parameters.items() if name not in operation.path_parameters}
     body = {**message, "payload": rest} if operation.domain else rest

@@ -9,6 +9,7 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.replays import changed
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import NotFound, OrchestratorError, PermissionMissing, TaskUnfinished
+from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
@@ -89,6 +90,7 @@ class ReplayService:
             NotFound: there is no such task, or its session is gone.
             TaskUnfinished: it has not ended.
             InvalidBody: it can't be changed so, or has no such call.
+            PermissionMissing: the changed task does what the caller may not do.
             SessionClosed, TenantDraining, QueueFull, RateLimited
             ReplayedMeanwhile: another task than `last_replay` has replayed it last.
         """
@@ -99,6 +101,8 @@ class ReplayService:
             raise TaskUnfinished(f"Task {task_id} is {record.status}: it can be replayed when it has ended.")
         message = self._message(ctx, record, request, _new_ids(ctx, tenant_id, task_id, request))
         kind = self.kinds.named(str(message.type))
+        if request.changes:
+            _check_permissions(ctx, kind, message)
         reused = [] if request.from_call is None else kind.reused(record, request.from_call)
         replayed = Replayed(
             replay_of=task_id,
@@ -172,6 +176,17 @@ class ReplayService:
         if detail is True:
             await self.ready.mark(tenant_id)
         return True
+
+
+def _check_permissions(ctx: RequestContext, kind: TaskKind, message: TaskMessage) -> None:
+    """Refuse a change that has a task do what its author may not do; its user's permissions were looked at before."""
+    faults = [
+        FieldFault(f"$.payload.{place}", f"takes the permission '{permission}'")
+        for place, permission in kind.needs(message)
+        if not ctx.principal.may(permission)
+    ]
+    if faults:
+        raise PermissionMissing(f"The task can't be changed so: {faults[0].path} {faults[0].message}.", details=faults)
 
 
 def _new_ids(ctx: RequestContext, tenant_id: str, task_id: str, request: ReplayRequest) -> tuple[str, str]:

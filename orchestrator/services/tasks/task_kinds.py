@@ -24,6 +24,8 @@ RecordFields = Callable[[TaskMessage], dict[str, str | bytes | int]]
 """Returns what the record of a task has beside the fields that every task has."""
 Reused = Callable[[TaskRecord, str], list[str]]
 """Names the checkpoints that a replay from a call on takes over; InvalidBody where the task has no such call."""
+Needs = Callable[[TaskMessage], Iterable[tuple[str, str]]]
+"""Returns the permissions that a task takes beside that of the route that makes it: (place in its payload, which)."""
 ToldEvents = list[tuple[str, object]]
 """Events, by name."""
 Teller = Callable[[str, Reported, TaskProgress], ToldEvents]
@@ -40,6 +42,10 @@ def _anything(_: TaskMessage) -> None:
 
 def _no_fields(_: TaskMessage) -> dict[str, str | bytes | int]:
     return {}
+
+
+def _nothing_more(_: TaskMessage) -> Iterable[tuple[str, str]]:
+    return ()
 
 
 def _all_before(record: TaskRecord, call: str) -> list[str]:
@@ -62,6 +68,8 @@ class TaskKind:
     record: RecordFields = _no_fields
     """For tasks that no request has admitted."""
     reused: Reused = _all_before
+    needs: Needs = _nothing_more
+    """Who changes what a task does needs these too."""
     tell: Teller | None = None
     """None: followers are told nothing of progress; the record has it."""
     in_session: bool = False

@@ -7,7 +7,9 @@ import trio
 from attrs import evolve, field, frozen
 
 from orchestrator.codec import structure, unstructure
+from orchestrator.errors import InvalidBody
 from orchestrator.models.agents.agent import AgentConfig
+from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskMessage
@@ -37,9 +39,13 @@ def asked(parameters: Mapping[str, Any]) -> AgentAsked:
     """Read the parameters of a call.
 
     Raises:
-        InvalidBody: they do not fit; with every fault and its path.
+        InvalidBody: they do not fit, with every fault and its path; or the configuration is another agent's.
     """
-    return structure(dict(parameters), AgentAsked, "$.parameters")
+    agent = structure(dict(parameters), AgentAsked, "$.parameters")
+    if agent.agent_config is not None and agent.agent_config.agent_id != agent.agent_id:
+        fault = FieldFault("$.parameters.agent_config.agent_id", "must be the agent that is asked")
+        raise InvalidBody("The configuration is that of another agent.", details=[fault])
+    return agent
 
 
 def result_of_agent(answer: ChatAnswer) -> dict[str, Any]:

@@ -1,10 +1,17 @@
 """Workflows as tasks: what replays take over, and what is told of progress."""
 
+from collections.abc import Iterator
 from typing import Final
 
+from orchestrator.clients.registry import OPERATIONS
+from orchestrator.codec import structure
+from orchestrator.domain import permissions
+from orchestrator.domain.plans import plans
 from orchestrator.domain.tasks.replays import calls_before
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import FieldFault, MessageType
+from orchestrator.models.plans.orchestration import OrchestrationPlan
+from orchestrator.models.plans.plan_request import PlanRequest
 from orchestrator.models.plans.workflow import PRIORITY
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
@@ -21,6 +28,18 @@ from orchestrator.services.workflows.workflow_records import (
 )
 from orchestrator.store.operations.dead_letters import TaskRecord
 from orchestrator.store.plans.delegations import Reported
+
+
+def plan_of(message: TaskMessage) -> OrchestrationPlan:
+    """Return the plan of a task.
+
+    Raises:
+        InvalidBody, Unprocessable: it is none, or has faults; with all of them.
+    """
+    request = structure(message.payload["plan"], PlanRequest, "$.payload.plan")
+    plan = request.plan(message.task_id, message.tenant_id, message.session_id)
+    plans.check(plan, OPERATIONS, "$.payload.plan")
+    return plan
 
 
 def _reused(record: TaskRecord, call: str) -> list[str]:
@@ -45,6 +64,13 @@ def _names_a_workflow(message: TaskMessage) -> None:
         raise InvalidBody("The task names neither a workflow nor a plan.", details=[missing])
 
 
+def _needs(message: TaskMessage) -> Iterator[tuple[str, str]]:
+    """Yield the permissions that a plan of the user's own takes; a workflow of the Workflow Engine takes none."""
+    if message.payload.get("plan") is not None:
+        for place, permission in permissions.needed_by(plan_of(message), OPERATIONS):
+            yield f"plan.{place}", permission
+
+
 WORKFLOW: Final = TaskKind(
     MessageType("workflow", "execute"),
     payload={
@@ -56,5 +82,6 @@ WORKFLOW: Final = TaskKind(
     priority=PRIORITY,
     record=logged_record,
     reused=_reused,
+    needs=_needs,
     tell=_tell,
 )

@@ -35,10 +35,10 @@ from orchestrator.models.downstream.operation import Operation
 from tests.support.eventually import PATIENCE
 from tests.support.scripted_server import Asked, Handler, begin_stream, reply, send_lines, serve, stream_all
 
-POST = Operation("tool_registry", "post", "POST", "/x", optional=("a", "n"))
-READ = Operation("tool_registry", "read", "GET", "/x", optional=("q", "none"), idempotent=True)
-MISSING = Operation("tool_registry", "missing", "GET", "/missing", idempotent=True)
-STREAM = Operation("tool_registry", "stream", "POST", "/stream", streams=True)
+POST = Operation("tool_registry", "post", "POST", "/x", optional=("a", "n"), plan=None)
+READ = Operation("tool_registry", "read", "GET", "/x", optional=("q", "none"), idempotent=True, plan=None)
+MISSING = Operation("tool_registry", "missing", "GET", "/missing", idempotent=True, plan=None)
+STREAM = Operation("tool_registry", "stream", "POST", "/stream", streams=True, plan=None)
 
 
 def context(seconds: float = 10.0, key: str | None = None) -> CallContext:
@@ -109,8 +109,8 @@ async def test_parameters_go_where_the_operation_has_them() -> None:
         seen.append(asked)
         await reply(stream, {}, 202 if asked.method == "POST" else 200)
 
-    of_level_2 = Operation("t", "do", "POST", "/a/{tenant_id}/{name}/b", optional=("x", "y"), domain="tool")
-    reading = Operation("t", "see", "GET", "/a/{name}", optional=("x", "y"))
+    of_level_2 = Operation("t", "do", "POST", "/a/{tenant_id}/{name}/b", optional=("x", "y"), domain="tool", plan=None)
+    reading = Operation("t", "see", "GET", "/a/{name}", optional=("x", "y"), plan=None)
     async with transport(handler) as under_test:
         done = await under_test.call(context(), of_level_2, {"name": "ü/?", "x": None}, task_id="t1", user_id=None)
         read = await under_test.call(context(), reading, {"name": "n", "x": None, "y": 1})

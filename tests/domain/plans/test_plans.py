@@ -61,7 +61,7 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
 
 
 def test_an_operation_is_refused_unless_its_record_says_what_a_plan_needs() -> None:
-    closed = Operation("billing", "close", "POST", "/accounts/{account_id}/close")
+    closed = Operation("billing", "close", "POST", "/accounts/{account_id}/close", plan=None)
     plan = structure({"calls": {"a": {"service": "billing", "operation": "close"}}}, PlanRequest).plan("p", "acme")
     (fault,) = faults(plan, {closed.key: closed})
     assert (fault.path, fault.message) == ("$.data.plan.calls.a.operation", "can't be called by a plan")

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from orchestrator.middleware.tokens import create_token
+from orchestrator.models.common.principal import Role
 from orchestrator.models.tasks.task import Lane
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
@@ -180,7 +181,7 @@ async def test_a_foreign_entry_that_is_no_workflow_is_refused(house: House, redi
 
 
 async def test_a_plan_does_nothing_that_its_user_may_not_do(house: House) -> None:
-    token = create_token(SECRET, "acme", "ann", permissions=["workflow:execute", "tool:read"])
+    token = create_token(SECRET, "acme", "ann", permissions=["workflow:execute", "chat:write", "tool:read"])
     tool = {
         "service": "tool_registry",
         "operation": "execute",
@@ -192,6 +193,58 @@ async def test_a_plan_does_nothing_that_its_user_may_not_do(house: House) -> Non
     assert reply.fault == (403, "ORCH_AUTH_003")
     assert reply.paths == ["$.data.plan.calls.use", "$.data.plan.calls.ask.compensate"]
     assert (await house.call("GET", "task.list")).data["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "needed"),
+    [
+        ("agent_execution", "execute", {"agent_id": "echo", "query": "hi"}, "chat:write"),
+        ("query", "generate", {"query": "hi"}, "query:execute"),
+        ("query", "search", {"query": "hi"}, "query:execute"),
+        ("embedding", "create", {"texts": ["hi"]}, "embedding:execute"),
+    ],
+)
+async def test_the_permission_to_run_workflows_alone_runs_no_agents_and_no_models(
+    house: House, service: str, operation: str, parameters: dict[str, Any], needed: str
+) -> None:
+    plan = {"calls": {"it": {"service": service, "operation": operation, "parameters": parameters}}}
+    token = create_token(SECRET, "acme", "ann", permissions=["workflow:execute"])
+    refused = await house.call("POST", "workflow.execute", {"plan": plan}, Authorization=f"Bearer {token}")
+    assert refused.fault == (403, "ORCH_AUTH_003")
+    assert f"takes the permission '{needed}'" in refused.text
+    assert house.sandbox.calls[service, operation] == 0
+    token = create_token(SECRET, "acme", "ann", permissions=["workflow:execute", needed])
+    assert (await house.call("POST", "workflow.execute", {"plan": plan}, Authorization=f"Bearer {token}")).status == 202
+
+
+@pytest.mark.parametrize("choice", [{"tools": []}, {"agent_config": {"agent_id": "echo", "version": "1", "name": "E"}}])
+async def test_who_chooses_the_tools_of_an_agent_needs_the_permission_to_run_tools(
+    house: House, choice: dict[str, Any]
+) -> None:
+    ask = {"service": "agent_execution", "operation": "execute"}
+    plan = {"calls": {"ask": {**ask, "parameters": {"agent_id": "echo", "query": "hi", **choice}}}}
+    token = create_token(SECRET, "acme", "ann", permissions=["workflow:execute", "chat:write"])
+    refused = await house.call("POST", "workflow.execute", {"plan": plan}, Authorization=f"Bearer {token}")
+    assert refused.fault == (403, "ORCH_AUTH_003")
+    assert refused.paths == [f"$.data.plan.calls.ask.parameters.{next(iter(choice))}"]
+
+
+async def test_a_plan_that_an_operator_changes_does_nothing_that_the_operator_may_not_do(house: House) -> None:
+    begun = await house.call("POST", "workflow.execute", {"plan": {"calls": {"ask": ECHO}}, "input": {"text": "hi"}})
+    await house.until(begun.data["task_id"], "completed")
+    tool = {
+        "service": "tool_registry",
+        "operation": "execute",
+        "parameters": {"tool_id": "calculator", "parameters": {}},
+    }
+    narrow = create_token(SECRET, "acme", "op", Role.OPERATOR, permissions=["task:write"])
+    asked = {"changes": {"payload.plan.calls.ask": tool}}
+    path = f"task.replay/{begun.data['task_id']}"
+    refused = await house.call("POST", path, asked, Authorization=f"Bearer {narrow}")
+    assert refused.fault == (403, "ORCH_AUTH_003")
+    assert refused.paths == ["$.payload.plan.calls.ask"]
+    whole = create_token(SECRET, "acme", "op", Role.OPERATOR)
+    assert (await house.call("POST", path, asked, Authorization=f"Bearer {whole}")).status == 202
 
 
 async def test_a_plan_acts_only_for_its_user(house: House) -> None:

@@ -10,6 +10,8 @@ import pytest
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import open_redis
 from tests.services.workflows.house import House, open_house
 from tests.support.callback_receiver import open_receiver
 from tests.support.credentials import SECRET
@@ -86,6 +88,66 @@ async def test_a_plan_reaches_what_is_its_users_and_nothing_of_another_user(hous
     assert dict(house.sandbox.calls) == before
     own = await house.call("POST", "workflow.execute", plans[0])
     assert own.data["result"]["results"]["look"]["messages"][0]["content"] == "Between us"
+
+
+async def test_a_plan_reaches_nothing_of_another_user_by_other_names_or_after_records_have_gone(
+    house: House, redis_url: str
+) -> None:
+    session_id = (await house.call("POST", "session.create", {"agent_id": "echo"})).data["session_id"]
+    said = await house.call("POST", "chat.message", {"session_id": session_id, "content": "Ours", "mode": "wait"})
+    message_ids = [said.data["message_id"], said.data["parent_message_id"]]
+    calls = {
+        "messages": {},
+        "context": {},
+        "append": {"role": "user", "content": "x"},
+        "delete": {"message_id": message_ids[0]},
+    }
+
+    async def refused(operation: str, service: str = "conversation", **parameters: Any) -> None:
+        plan = {"calls": {"it": {"service": service, "operation": operation, "parameters": parameters}}}
+        before = dict(house.sandbox.calls)
+        reply = await house.call("POST", "workflow.execute", {"plan": plan, "mode": "wait"}, user="bob")
+        assert reply.fault == (404, "ORCH_NOTF_001"), reply.text
+        assert dict(house.sandbox.calls) == before
+
+    spellings = [session_id.upper(), session_id.replace("-", ""), f"{{{session_id}}}", f" {session_id}"]
+    for spelling in spellings:
+        for operation, more in calls.items():
+            await refused(operation, conversation_id=spelling, **more)
+        await refused("create", conversation_id=spelling, user_id="bob", agent_id="echo")
+    async with open_redis(redis_url) as redis:
+        await redis.delete(Keys().session("acme", session_id))
+    for operation, more in calls.items():
+        await refused(operation, conversation_id=session_id, **more)
+    await refused("create", conversation_id=session_id, user_id="bob", agent_id="echo")
+    for message_id in [*message_ids, "unknown"]:
+        await refused("feedback", "agent_management", agent_id="echo", rating=1, message_id=message_id)
+
+
+async def test_a_conversation_that_a_plan_has_begun_is_its_users_in_later_plans(house: House) -> None:
+    def calling(operation: str, **parameters: Any) -> Any:
+        return {"calls": {"it": {"service": "conversation", "operation": operation, "parameters": parameters}}}
+
+    begun = await run(house, calling("create", user_id="ann", agent_id="echo", conversation_id="diary"))
+    assert begun.data["result"]["results"]["it"]["conversation_id"] == "diary"
+    unnamed = await run(house, calling("create", user_id="ann", agent_id="echo"))
+    for name in ("diary", unnamed.data["result"]["results"]["it"]["conversation_id"]):
+        said = await run(house, calling("append", conversation_id=name, role="user", content="Dear diary"))
+        assert said.status == 200, said.text
+        for plan in (
+            calling("messages", conversation_id=name),
+            calling("create", user_id="bob", agent_id="echo", conversation_id=name),
+        ):
+            other = await house.call("POST", "workflow.execute", {"plan": plan, "mode": "wait"}, user="bob")
+            assert other.fault == (404, "ORCH_NOTF_001")
+
+
+async def test_a_plan_rates_its_users_own_answers(house: House) -> None:
+    session_id = (await house.call("POST", "session.create", {"agent_id": "echo"})).data["session_id"]
+    said = await house.call("POST", "chat.message", {"session_id": session_id, "content": "hi", "mode": "wait"})
+    given = {"agent_id": "echo", "rating": 5, "message_id": said.data["message_id"], "session_id": session_id}
+    rate = {"service": "agent_management", "operation": "feedback", "parameters": given}
+    assert (await run(house, {"calls": {"rate": rate}})).status == 200
 
 
 async def test_a_plan_tells_of_an_agent_what_users_are_told(house: House) -> None:

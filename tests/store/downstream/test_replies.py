@@ -36,8 +36,8 @@ from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.calls import call_context
 from tests.support.eventually import PATIENCE, eventually
 
-ASK = Operation("tool_registry", "ask", "POST", "/{name}", optional=("a",), domain="tool")
-READ = Operation("tool_registry", "read", "GET", "/x", domain="tool", idempotent=True)
+ASK = Operation("tool_registry", "ask", "POST", "/{name}", optional=("a",), domain="tool", plan=None)
+READ = Operation("tool_registry", "read", "GET", "/x", domain="tool", idempotent=True, plan=None)
 QUEUE = "tool_registry:tasks:acme"
 
 

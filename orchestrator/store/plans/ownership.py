@@ -1,0 +1,67 @@
+"""Whose a thing is that a plan names: from the records of sessions, messages and tasks, and from a register of what has
+no record here, such as a conversation that a plan has begun, or an execution of a service.
+
+Each question is one round trip, with the same commands whether the thing is another user's or not there at all.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from orchestrator.store.tenant_store import TenantStore
+
+_USER: Final = "user_id"
+
+
+class Registered(StrEnum):
+    """Kinds of things in the register."""
+
+    CONVERSATION = "conversation"
+    EXECUTION = "execution"
+
+
+class OwnershipStore(TenantStore):
+    """Knows the users that things belong to; None: unknown, or nothing."""
+
+    async def of_session(self, tenant_id: str, session_id: str) -> str | None:
+        """Return the user of a session."""
+        return _text(await self.redis.hget(self.keys.session(tenant_id, session_id), _USER))
+
+    async def of_conversation(self, tenant_id: str, conversation_id: str) -> str | None:
+        """Return the user of a conversation: that of the session with its id, else as it is registered."""
+        return await self._first(
+            ("HGET", self.keys.session(tenant_id, conversation_id), _USER),
+            ("GET", self.keys.owner(tenant_id, Registered.CONVERSATION, conversation_id)),
+        )
+
+    async def of_message(self, tenant_id: str, message_id: str, user_id: str) -> str | None:
+        """Return the user in whose session a message was said; `user_id` is who asks, and may use the id too."""
+        own, first = await self.redis.gather(
+            [
+                ("HGET", self.keys.user_message(tenant_id, message_id, user_id), "session_id"),
+                ("HGET", self.keys.message(tenant_id, message_id), "session_id"),
+            ]
+        )
+        return await self.of_session(tenant_id, _text(own or first) or "")
+
+    async def of_task(self, tenant_id: str, task_id: str) -> str | None:
+        """Return the user of a task, or of an execution that is registered."""
+        return await self._first(
+            ("HGET", self.keys.task(tenant_id, task_id), _USER),
+            ("GET", self.keys.owner(tenant_id, Registered.EXECUTION, task_id)),
+        )
+
+    async def register(self, tenant_id: str, kind: Registered, name: str, user_id: str, seconds: int) -> bool:
+        """Have something belong to a user for some time from now on; false where it is registered as another's."""
+        key = self.keys.owner(tenant_id, kind, name)
+        _, holder = await self.redis.gather([("SET", key, user_id, "NX", "EX", seconds), ("GET", key)])
+        if _text(holder) != user_id:
+            return False
+        await self.redis.expire(key, seconds)
+        return True
+
+    async def _first(self, *commands: tuple[str, ...]) -> str | None:
+        return next((_text(value) for value in await self.redis.gather(list(commands)) if value is not None), None)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="replace")
