@@ -216,6 +216,10 @@ class Keys:
         """Hash: tokens spent on a day (`yyyymmdd`), by what they were spent on."""
         return f"orchestrator:usage:{self.tenant(tenant_id)}:{day}"
 
+    def user_usage(self, tenant_id: str, day: str, user_id: str) -> str:
+        """Hash: tokens that a user has spent on a day, by what they were spent on."""
+        return f"{self.usage(tenant_id, day)}:user:{user_id}"
+
     def settlement(self, tenant_id: str, name: str) -> str:
         """String: that the usage of one call has been counted."""
         return f"orchestrator:usage:{self.tenant(tenant_id)}:settled:{name}"

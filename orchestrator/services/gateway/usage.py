@@ -21,7 +21,7 @@ class UsageService:
     ledger: UsageLedger
 
     async def get(self, ctx: RequestContext, first: str | None, last: str | None, group_by: UsageGroup) -> UsageReport:
-        """Sum the usage of a tenant; a user sees only their own part of it.
+        """Sum the usage of a tenant, or of the user who asks and does not see the whole tenant.
 
         Args:
             ctx: of the request.
@@ -38,7 +38,7 @@ class UsageService:
             raise PermissionMissing("Usage by session is for those who see the whole tenant.")
         until = _day("to", last) or datetime.now(UTC).date()
         since = _day("from", first) or _days_before(until)
-        only = ctx.principal.user_id if group_by is UsageGroup.USER and not whole else None
+        only = None if whole else ctx.principal.user_id
         return await self.ledger.read(ctx.tenant_id, since, until, group_by, only=only)
 
 

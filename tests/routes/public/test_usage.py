@@ -37,19 +37,20 @@ async def test_the_last_thirty_days_are_told_by_model(house: House) -> None:
     assert reply.data["items"][0]["key"] == "large"
     assert reply.data["totals"]["total_tokens"] == 25
     ledger: Any = house.usage.ledger
-    assert ledger.asked == [("acme", TODAY - timedelta(days=29), TODAY, UsageGroup.MODEL, None)]
+    assert ledger.asked == [("acme", TODAY - timedelta(days=29), TODAY, UsageGroup.MODEL, "ann")]
 
 
 async def test_a_range_and_a_group_may_be_named(house: House) -> None:
     await house.call("GET", f"{ROUTE}?from=2026-01-01&to=2026-01-31&group_by=agent")
     ledger: Any = house.usage.ledger
     ((_, first, last, group, only),) = ledger.asked
-    assert (str(first), str(last), group, only) == ("2026-01-01", "2026-01-31", UsageGroup.AGENT, None)
+    assert (str(first), str(last), group, only) == ("2026-01-01", "2026-01-31", UsageGroup.AGENT, "ann")
 
 
 @pytest.mark.parametrize(("role", "seen"), [(Role.USER, "ann"), (Role.OPERATOR, None)])
-async def test_a_user_is_shown_no_other_user(house: House, role: Role, seen: str | None) -> None:
-    await house.call("GET", f"{ROUTE}?group_by=user", headers=bearer(role=role))
+@pytest.mark.parametrize("group", [group for group in UsageGroup if group is not UsageGroup.SESSION])
+async def test_a_user_is_shown_no_other_user(house: House, role: Role, seen: str | None, group: UsageGroup) -> None:
+    await house.call("GET", f"{ROUTE}?group_by={group}", headers=bearer(role=role))
     ledger: Any = house.usage.ledger
     assert ledger.asked[0][-1] == seen
 

@@ -120,3 +120,35 @@ async def test_tenants_do_not_share_a_ledger_and_days_expire(books: Books) -> No
 async def test_a_range_must_be_one(books: Books, days: int, group: UsageGroup) -> None:
     with pytest.raises(InvalidParameter):
         await books.ledger.read("acme", today(), today() + timedelta(days=days), group)
+
+
+async def test_a_user_is_told_of_what_is_spent_for_that_user_alone(books: Books) -> None:
+    await books.spend(spent())
+    await books.spend(Spending("small", 7, 0, 7), evolve(CALL, kind=UsageKind.EMBED, payer=Payer("echo", "bob", "s-2")))
+    await books.ledger.count_hit("acme", UsageKind.EMBED, "small", Payer("echo", "ann", "s-1"), "")
+    expected = {
+        UsageGroup.MODEL: [("large", 15), ("small", 0)],
+        UsageGroup.AGENT: [("echo", 15)],
+        UsageGroup.DAY: [(today().isoformat(), 15)],
+        UsageGroup.USER: [("ann", 15)],
+    }
+    for group, items in expected.items():
+        report = await books.ledger.read("acme", today(), today(), group, only="ann")
+        assert [(item.key, item.total_tokens) for item in report.items] == items
+        assert (report.totals.requests, report.totals.cached, report.totals.total_tokens) == (2, 1, 15)
+        assert (await books.ledger.read("acme", today(), today(), group, only="eve")).items == []
+
+
+async def test_what_was_counted_without_the_users_models_is_told_without_a_model(books: Books) -> None:
+    await books.spend(spent())
+    keys, day = Keys(), f"{today():%Y%m%d}"
+    await books.ledger.redis.delete(keys.user_usage("acme", day, "ann"))
+    await books.spend(spent("small"))
+    report = await books.ledger.read("acme", today(), today(), UsageGroup.MODEL, only="ann")
+    assert [(item.key, item.requests) for item in report.items] == [("", 1), ("small", 1)]
+    assert report.totals.total_tokens == 30
+
+
+async def test_a_users_own_usage_is_told_for_as_long_as_it_is_kept(books: Books) -> None:
+    with pytest.raises(InvalidParameter):
+        await books.ledger.read("acme", today() - timedelta(days=62), today(), UsageGroup.MODEL, only="ann")

@@ -25,16 +25,20 @@ local function trace_call(correlation, what)
   trace(task_id, correlation, redis.call('HGET', task_key(task_id), 'attempt') or 0, 'gateway', nil, what)
 end
 
--- Add a call to the ledger of a day: by kind, agent and model, by user, and by session.
+-- Add a call to the ledger of a day: by kind, agent and model, by user, by session, and by kind, agent and model of the user.
 -- `call` has kind, agent, model, user and session; `counters` are pairs of a name and what is added to it;
--- `kept_seconds` is how long the first of the three is kept, `payer_seconds` how long the others are.
+-- `kept_seconds` is how long the first of them is kept, `payer_seconds` how long the others are.
 local function count_usage(day, call, counters, kept_seconds, payer_seconds)
   local ledger = 'orchestrator:usage:' .. TENANT .. ':' .. day
+  local bought = call.kind .. '|' .. call.agent .. '|' .. call.model
   local rows = {
-    {key = ledger, name = call.kind .. '|' .. call.agent .. '|' .. call.model, seconds = kept_seconds},
+    {key = ledger, name = bought, seconds = kept_seconds},
     {key = ledger .. ':users', name = call.user, seconds = payer_seconds},
     {key = ledger .. ':sessions', name = call.session, seconds = payer_seconds},
   }
+  if call.user ~= '' then
+    rows[#rows + 1] = {key = ledger .. ':user:' .. call.user, name = bought, seconds = payer_seconds}
+  end
   for _, row in ipairs(rows) do
     for at = 1, #counters, 2 do
       redis.call('HINCRBY', row.key, counters[at] .. '|' .. row.name, counters[at + 1])
