@@ -13,6 +13,7 @@ from tests.docs.tables import TABLES
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 COMMAND = re.compile(r"nooble-orch ([a-z]+)(?: ([a-z][a-z-]+))?")
+FILE = re.compile(r"`((?:orchestrator|cli|tests|docs)/[\w/.-]+\.(?:py|lua|md))`")
 LINK = re.compile(r"\]\(([^)#:]+\.md)[^)]*\)")
 
 
@@ -27,6 +28,12 @@ def test_a_reference_page_has_its_table_as_the_code_has_it(page: str, table: str
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_files_that_contributing_names_are_there() -> None:
+    named = FILE.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -11,10 +11,11 @@ from orchestrator.config.loading import load_settings
 from orchestrator.errors import QueueFull
 from orchestrator.models.operations.tenant import Quota
 from orchestrator.models.sessions.session import SessionCreate, SessionUpdate
+from orchestrator.models.tasks.replay import ReplayRequest
 from orchestrator.queue.worker.quota_watch import watch_quotas
 from orchestrator.store.redis.connection import open_redis
 from orchestrator.store.script import load_scripts
-from tests.queue.operations import open_desk
+from tests.queue.operations import open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 
@@ -72,6 +73,21 @@ async def test_messages_end_at_the_quota_of_bytes(redis_url: str) -> None:
         with pytest.raises(QueueFull) as caught:
             await stage.say(session, "say " + "x" * 100_000)
         assert named(caught) == ["bytes"]
+
+
+async def test_replays_end_at_the_quota_of_bytes(redis_url: str) -> None:
+    async with open_stage(redis_url) as stage:
+        session = await stage.session()
+        failed = await stage.say(session, "fail")
+        await stage.ended(session, failed)
+        await own(stage, bytes=1000)
+        replays = open_desk(stage).replays
+        with pytest.raises(QueueFull) as caught:
+            await replays.replay_own(operator(), failed.task_id, ReplayRequest())
+        assert named(caught) == ["bytes"]
+        await own(stage, bytes=10**9)
+        replayed, _ = await replays.replay_own(operator(), failed.task_id, ReplayRequest())
+        assert replayed.task_id != failed.task_id
 
 
 async def test_a_tier_bounds_its_tenants(redis_url: str) -> None:

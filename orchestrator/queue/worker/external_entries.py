@@ -11,6 +11,7 @@ from orchestrator.models.common.envelope import FieldFault
 from orchestrator.queue.attempts.damaged_tasks import KEPT, dead_letter_damaged
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.operations.enqueue import new_entry_of
+from orchestrator.services.shared.views import quota_reached
 from orchestrator.store.tasks.enqueue import Enqueued, ExternalEntry
 
 _log = structlog.get_logger()
@@ -46,6 +47,7 @@ async def _place(services: QueueServices, external_entry: ExternalEntry) -> None
 
     Raises:
         InvalidBody: it is none.
+        QueueFull: a quota of its tenant is reached.
         StoreUnavailable, TenantDamaged
     """
     message = read_task_message(_raw(external_entry), external_entry.tenant_id)
@@ -55,6 +57,8 @@ async def _place(services: QueueServices, external_entry: ExternalEntry) -> None
         retain_seconds=int(services.settings.retain_tasks),
         external_entry=external_entry,
     )
+    if placed is Enqueued.FULL:
+        raise quota_reached(str(detail))
     if placed in _REFUSED:
         path, fault = _REFUSED[placed]
         raise InvalidBody(f"{path} {fault}.", details=[FieldFault(path, fault)])

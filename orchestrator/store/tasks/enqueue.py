@@ -108,14 +108,15 @@ class EnqueueStore(TenantStore):
         Args:
             task: the task.
             retain_seconds: how long records are kept.
-            session_queue_length: how many turns may wait in its session; None: neither session nor tenant are asked,
-                because it waits already, or was accepted elsewhere.
-            stray: the entry that it came as, which goes.
+            session_queue_length: how many turns may wait in its session; None: its session is not asked, because it
+                waits already, or was accepted elsewhere, and neither are the quotas of its tenant, but for an entry's.
+            external_entry: the entry that it came as, which goes.
 
         Returns:
             What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it, or the
             task that has replayed the same one (REPLAYED).
         """
+        is_bounded = session_queue_length is not None or external_entry is not None
         reply = await self.run(
             _PLACE,
             task.tenant_id,
@@ -127,7 +128,7 @@ class EnqueueStore(TenantStore):
             retain_seconds,
             task.queued_body,
             task.state_body,
-            "" if session_queue_length is None else self.limit_defaults["queue_length"],
+            self.limit_defaults["queue_length"] if is_bounded else "",
             "" if task.due_ms is None else task.due_ms,
             external_entry.lane if external_entry else "",
             external_entry.entry if external_entry else "",
@@ -135,6 +136,7 @@ class EnqueueStore(TenantStore):
             task.replays.replay_of if task.replays else "",
             task.replays.last_replay if task.replays else "",
             task.expire_ms or "",
+            self.limit_defaults["bytes"],
             *(part for pair in task.record.items() for part in pair),
         )
         placed = Enqueued(reply[0].decode())
@@ -146,7 +148,7 @@ class EnqueueStore(TenantStore):
         """Move an entry to the dead letters.
 
         Args:
-            stray: the entry.
+            external_entry: the entry.
             error: JSON: why.
             kept: what is kept of what it held.
         """

@@ -142,3 +142,30 @@ async def test_names_of_any_length_are_cut_in_a_dead_letter(stage: Stage) -> Non
     [letter] = await dead_letters(stage)
     assert letter[b"task_id"] == b"a" * 200
     assert len(letter[b"error"]) < 1000
+
+
+@pytest.mark.parametrize(("limits", "quota"), [({"queue_length": 1}, "queue_length"), ({"bytes": 150_000}, "bytes")])
+async def test_an_entry_over_a_quota_goes_to_the_dead_letters_with_the_name_of_the_quota(
+    stage: Stage, limits: dict[str, int], quota: str
+) -> None:
+    session, other = await stage.session(), await stage.session()
+    running = await stage.say(session, "hold a")
+    await stage.turns.running.wait()
+    config = stage.keys.tenant_config("acme")
+    await stage.redis.hset(config, mapping=limits)
+    await write(stage, message(other, "say " + "x" * (200_000 if quota == "bytes" else 1)))
+    [(_, letter)] = await eventually(
+        "the entry is a dead letter", lambda: stage.redis.xrange(stage.keys.dead_letters("acme")), bool
+    )
+    error = orjson.loads(letter[b"error"])
+    assert (error["code"], [one["path"] for one in error["details"]]) == ("ORCH_RATE_004", [quota])
+    stage.turns.release.set()
+    assert (await stage.ended(session, running)).status is TaskStatus.COMPLETED
+    await stage.redis.hdel(config, quota)
+    following = message(other, "say b")
+    await write(stage, following)
+    await eventually(
+        "the next entry has run",
+        lambda: stage.redis.hget(stage.keys.task("acme", following["task_id"]), "status"),
+        lambda status: status == b"completed",
+    )

@@ -3,10 +3,10 @@
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 session or '', 5 chat message or '', 6 user, 7 correlation id,
 --       8 seconds that records are kept, 9 body of chat.status_update, 10 body of session.state_update,
---       11 default of queue_length, or '' where it counts already, 12 moment (ms) at which it is due, or '',
+--       11 default of queue_length, or '' where the tenant's quotas are not asked, 12 moment (ms) at which it is due, or '',
 --       13 lane and 14 entry that stood for it without a record, or '', 15 turns that may wait in its session, or '',
 --       16 task that it replays, or '', 17 the task that must have replayed that one last: '' for none, '*' for any,
---       18 ms in which it must be started, or '', 19… field, value of the record
+--       18 ms in which it must be started, or '', 19 default of bytes, 20… field, value of the record
 -- Returns: {'ok', 1 if it is claimable}, {'known'}, {'unknown'} or {'closed', state} of its session, {'tenant', state},
 --       {'full', 'session' | name of the quota}, {'replayed', the task that replayed it last}; where it is refused nothing has
 --       changed
@@ -21,11 +21,13 @@
 local task_id, session_id, message_id, user, correlation = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local retain_seconds, queued_body, state_body, queue_length_default = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local due, external_lane, external_entry, session_queue_length = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local replay_of, last_replay, expire_ms = ARGV[16], ARGV[17], ARGV[18]
-local FIRST_FIELD = 19
+local replay_of, last_replay, expire_ms, bytes_default = ARGV[16], ARGV[17], ARGV[18], ARGV[19]
+local FIRST_FIELD = 20
 
 local session, task = session_key(session_id), task_key(task_id)
 local state, active
+local bytes = OVERHEAD
+for i = FIRST_FIELD, #ARGV do bytes = bytes + #ARGV[i] end
 local function refusal()
   local intake = redis.call('HGET', CONFIG, 'state')
   -- An entry of a lane was accepted before the drain.
@@ -44,9 +46,11 @@ local function refusal()
       return {'full', 'session'}
     end
   end
-  if queue_length_default ~= '' and queue_length() >= limit_of('queue_length', queue_length_default) then
-    return {'full', 'queue_length'}
-  end
+  if queue_length_default == '' then return end
+  -- An entry stands in its lane already.
+  local waiting = queue_length() - (external_entry ~= '' and 1 or 0)
+  if waiting >= limit_of('queue_length', queue_length_default) then return {'full', 'queue_length'} end
+  if kept_bytes() + bytes > limit_of('bytes', bytes_default) then return {'full', 'bytes'} end
 end
 local refused = refusal()
 if refused then return refused end
@@ -61,8 +65,6 @@ end
 redis.call('HSET', task, 'task_id', task_id, 'status', 'pending', 'attempt', 0, 'created_at', NOW, 'user_id', user,
   'correlation_id', correlation, unpack(ARGV, FIRST_FIELD))
 if expire_ms ~= '' then redis.call('HSET', task, 'expires_at', NOW + expire_ms) end
-local bytes = OVERHEAD
-for i = FIRST_FIELD, #ARGV do bytes = bytes + #ARGV[i] end
 keep_bytes(bytes, retain_seconds)
 redis.call('ZADD', INDEX, redis.call('HGET', task, 'created_at'), task_id)
 trace(task_id, correlation, 0, 'accepted', nil, redis.call('HGET', task, 'type'))
