@@ -15,10 +15,14 @@ from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 import structlog
+import trio
 
+from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.connection import Redis
-from orchestrator.store.redis.errors import NotPermitted, ScriptMissing
+from orchestrator.store.redis.errors import NotPermitted, RedisAway, ScriptMissing
 
+LOAD_SECONDS: Final = 10.0
+"""How long the start of a process waits for a server that refuses, or breaks off."""
 _log = structlog.get_logger()
 _ROOT: Final = files("orchestrator.store") / "scripts"
 _INCLUDE: Final = re.compile(r"^--!include ([\w/]+)$", re.MULTILINE)
@@ -64,12 +68,23 @@ async def load_scripts(redis: Redis) -> None:
     Where the user of Redis may not load scripts (SCRIPT), each is sent when it is first wanted.
 
     Raises:
-        RedisAway, TenantDamaged
+        RedisAway: the server did not serve within `LOAD_SECONDS`.
+        TenantDamaged: a script is broken.
     """
-    try:
-        await redis.gather([("SCRIPT", "LOAD", script.source) for script in all_scripts()])
-    except NotPermitted as refused:
-        _log.warning("scripts.not_loaded", error=refused.reason)
+    commands = [("SCRIPT", "LOAD", script.source) for script in all_scripts()]
+    backoff, deadline = Backoff(), trio.current_time() + LOAD_SECONDS
+    while True:
+        try:
+            await redis.gather(commands)
+        except NotPermitted as refused:
+            _log.warning("scripts.not_loaded", error=refused.reason)
+        except RedisAway as away:
+            if trio.current_time() >= deadline:
+                raise
+            _log.warning("scripts.not_loaded", error=away.reason)
+            await trio.sleep(backoff.next())
+            continue
+        return
 
 
 def _read(file: Traversable, included: set[str] | None = None) -> str:

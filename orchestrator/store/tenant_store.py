@@ -9,6 +9,7 @@ from attrs import field, frozen
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
+from orchestrator.store.records import moment
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
@@ -71,7 +72,7 @@ async def descending(redis: Redis, index: str, before: tuple[int, str] | None, c
     found: list[tuple[int, str]] = []
     while True:
         rows = await redis.zrevrangebyscore(index, highest, "-inf", skip, count + 1, withscores=True)
-        places = [(int(score), raw.decode(errors="replace")) for raw, score in rows]
+        places = [(moment(score), raw.decode(errors="replace")) for raw, score in rows]
         found += [place for place in places if before is None or place < before]
         if len(found) >= count or len(rows) <= count:
             return found[:count]

@@ -94,7 +94,7 @@ class Metrics:
             "quota_nearly_reached_total", "Tenants that came to use 80% of a quota, by its name.", "quota"
         )
         self._dropped = self._counter(
-            "records_dropped_total", "Records that were dropped because a list was full, by kind.", "kind"
+            "records_dropped_total", "Records dropped because a list was full, or they were none, by kind.", "kind"
         )
         self._depth = self._gauge(
             "queue_depth",

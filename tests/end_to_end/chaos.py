@@ -84,26 +84,32 @@ class Watcher(Follower):
     epoch: str = ""
     gone: bool = False
     """Whether it was told that there is no such session any more."""
+    why: str = ""
+    """Why the last connection ended."""
     faults: list[str] = field(factory=list)
 
-    async def run(self, stack: Stack) -> None:
-        """Follow until the session is gone."""
+    async def watch(self, alive: Sequence[Node]) -> None:
+        """Follow at any process until the session is gone."""
         while not self.gone:
             query = f"?last_offset={self.last}&epoch={self.epoch}" if self.epoch else ""
             try:
-                await self._connect(stack.node.url, f"/ws/v1/chat/{self.session_id}{query}")
-            except* ConnectionClosed as group:
-                self.gone = any(
-                    isinstance(one, ConnectionClosed) and one.reason is not None and one.reason.code == 4004
-                    for one in group.exceptions
-                )
+                if alive:
+                    await self._connect(alive[-1].url, f"/ws/v1/chat/{self.session_id}{query}")
+            except* ConnectionClosed as closed:
+                self._end(closed)
             except* ConnectionRejected as rejected:
-                self.gone = any(
-                    isinstance(one, ConnectionRejected) and one.status_code == 404 for one in rejected.exceptions
-                )
-            except* (OSError, HandshakeError, trio.BrokenResourceError):
-                pass  # the process is not there yet: come back
+                self._end(rejected)
+            except* (OSError, HandshakeError, trio.BrokenResourceError) as away:
+                self.why = repr(away.exceptions)  # the process is not there yet: come back
             await trio.sleep(0.1)
+
+    def _end(self, group: ExceptionGroup[Any]) -> None:
+        [error] = group.exceptions
+        self.why = repr(error)
+        if isinstance(error, ConnectionClosed) and error.reason is not None:
+            self.gone = error.reason.code == 4004
+        elif isinstance(error, ConnectionRejected):
+            self.gone = error.status_code == 404
 
     async def _listen(self, socket: WebSocketConnection) -> None:
         while True:
@@ -169,15 +175,20 @@ class Chaos:
             await trio.sleep(random.uniform(0, 0.8))
 
     async def open_session(self, client: httpx.AsyncClient, random: Random, watched: bool) -> str:
-        """Create a session on any process."""
-        answer = await self.ask("session.create", {"agent_id": "echo"}, client, random, {"Idempotency-Key": new_id()})
-        assert answer.status_code == 201, answer.text
+        """Create a session on any process; again where Redis is emptied before the answer."""
+        status = 404
+        while status == 404:
+            answer = await self.ask(
+                "session.create", {"agent_id": "echo"}, client, random, {"Idempotency-Key": new_id()}
+            )
+            status = answer.status_code
+        assert status == 201, answer.text
         session_id: str = answer.json()["data"]["session_id"]
         self.turns[session_id] = []
         if watched:
             watcher = Watcher(session_id, self.stack.token())
             self.watchers.append(watcher)
-            self.nursery.start_soon(watcher.run, self.stack)
+            self.nursery.start_soon(watcher.watch, self.alive)
         return session_id
 
     async def send(self, session_id: str, content: str, client: httpx.AsyncClient, random: Random) -> Turn | None:
@@ -368,9 +379,9 @@ class Chaos:
         }
         await eventually(
             "all who followed a session are told that it is gone",
-            lambda: [one.session_id for one in self.watchers if one.session_id in sessions and not one.gone],
+            lambda: [one for one in self.watchers if one.session_id in sessions and not one.gone],
             lambda left: not left,
-            within=20,
+            within=30,
         )
 
     async def do(self, *command: Any) -> Any:

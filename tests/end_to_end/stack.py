@@ -41,10 +41,19 @@ class Node:
     url: str
 
     @classmethod
-    async def start(cls, environ: Mapping[str, str], arguments: tuple[str, ...] = ("--bind", "127.0.0.1:0")) -> Self:
-        """Start one; returns when it is ready."""
+    async def start(
+        cls,
+        environ: Mapping[str, str],
+        arguments: tuple[str, ...] = ("--bind", "127.0.0.1:0"),
+        module: str = "orchestrator",
+    ) -> Self:
+        """Start one, as `python -m module`; returns when it is ready.
+
+        Raises:
+            DidNotStart: it ended.
+        """
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "orchestrator", *arguments], stdout=subprocess.PIPE, env=dict(environ)
+            [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, env=dict(environ)
         )
         node = cls(process, "")
         try:

@@ -7,8 +7,11 @@ from importlib.resources import files
 from itertools import takewhile
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.redis.errors import RedisAway
 from orchestrator.store.script import Script, all_scripts, load_scripts
 
 ROOT = files("orchestrator.store") / "scripts"
@@ -82,3 +85,30 @@ def test_a_part_that_scripts_include_takes_no_arguments_of_theirs() -> None:
         for file in folder.iterdir():
             if file.name != "tenant.lua":
                 assert not re.search(r"(ARGV|KEYS)", file.read_text(encoding="utf-8")), file.name
+
+
+class Refusing:
+    """A server that does not serve until a moment."""
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+        self.loaded = 0
+
+    async def gather(self, commands: list[tuple[str, ...]]) -> None:
+        await trio.lowlevel.checkpoint()
+        if trio.current_time() < self._until:
+            raise RedisAway("the server refuses: LOADING", sent=False)
+        self.loaded = len(commands)
+
+
+async def test_loading_waits_for_a_server_that_refuses(autojump_clock: MockClock) -> None:
+    server = Refusing(trio.current_time() + 5)
+    await load_scripts(server)  # type: ignore[arg-type] # only this command of it is used
+    assert server.loaded == len(all_scripts())
+    assert trio.current_time() <= 8
+
+
+async def test_loading_gives_up_after_ten_seconds(autojump_clock: MockClock) -> None:
+    with pytest.raises(RedisAway, match="LOADING"):
+        await load_scripts(Refusing(float("inf")))  # type: ignore[arg-type] # only this command of it is used
+    assert 10 <= trio.current_time() <= 13

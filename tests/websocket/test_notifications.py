@@ -156,3 +156,15 @@ async def test_the_damaged_keys_of_one_user_delay_no_other(stage: Stage) -> None
         for number in range(1, 4):
             await notify(stage, str(number))
             assert await titles(client, 1) == [(number, str(number))]
+
+
+async def test_an_entry_that_is_no_notification_goes_and_keeps_no_user_from_the_others(stage: Stage) -> None:
+    key = Keys().notifications("acme")
+    for fields in ({"x": "y"}, {b"\xff": b"\xff"}, {"id": "n1", "body": "{}", "created": "1", "expires": "soon"}):
+        await stage.redis.xadd(key, fields)
+    async with stage.client(PATH) as client:
+        await client.next("notification.summary")
+        await notify(stage, "after")
+        assert await titles(client, 1) == [(1, "after")]
+    assert await stage.redis.xlen(key) == 1
+    assert await stage.redis.hget("orchestrator:dropped:acme", "unreadable_notifications") == b"3"

@@ -16,6 +16,7 @@ from orchestrator.models.events.events import Event
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.events.frames import frame
 from orchestrator.store.keys import Keys
+from orchestrator.store.records import reading
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.script import Script
 
@@ -63,13 +64,15 @@ class EventLog:
 
         Raises:
             NotFound: there is no such session.
+            TenantDamaged: its record can't be read.
             StoreUnavailable: Redis is away.
         """
         reply: list[Any] = await self._redis.hmget(self._owner(tenant_id, session_id), ["offset", "epoch"])
         offset, epoch = reply
         if epoch is None:
             raise NotFound(f"There is no session {session_id}.")
-        return int(offset or 0), epoch.decode()
+        with reading("event log", session_id):
+            return int(offset or 0), epoch.decode()
 
     async def renew_epoch(self, tenant_id: str, session_id: str, offset: int, epoch: str = "") -> bool:
         """Give the log another epoch where it has lost its tail, as after a failover; returns whether it has lost it.
@@ -96,11 +99,13 @@ class EventLog:
         The first one's offset is greater than `after + 1` where the log has been cut in between.
 
         Raises:
+            TenantDamaged: one of them can't be read.
             StoreUnavailable: Redis is away.
         """
         log = f"{self._owner(tenant_id, session_id)}:events"
         entries: Any = await self._redis.xrange(log, min=f"0-{after + 1}", max="+", count=limit)
-        return [LoggedEvent.from_entry(entry_id, fields) for entry_id, fields in entries]
+        with reading("event log", session_id):
+            return [LoggedEvent.from_entry(entry_id, fields) for entry_id, fields in entries]
 
     def _owner(self, tenant_id: str, owner_id: str) -> str:
         return self._keys.session(tenant_id, owner_id)

@@ -10,6 +10,7 @@ from orchestrator.errors import InvalidBody
 from orchestrator.models.common.ids import read_id
 from orchestrator.models.operations.load import Node, NodeLoad
 from orchestrator.store.keys import Keys
+from orchestrator.store.records import moment
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
@@ -39,12 +40,12 @@ class Nodes:
         keys, said = [self.keys.nodes, self.keys.loads], b"" if load is None else encode(load)
         now, *beats = await _HEARTBEAT(self.redis, keys=keys, args=[node, said])
         moments, unreadable = dict[str, int](), list[bytes]()
-        for raw, moment in zip(beats[::2], beats[1::2], strict=True):
+        for raw, beat in zip(beats[::2], beats[1::2], strict=True):
             name = self.redis.unreadable.read(self.keys.nodes, read_id, raw)
             if name is None:
                 unreadable.append(raw)
             else:
-                moments[name] = int(float(moment))
+                moments[name] = moment(beat)
         if unreadable:
             # What is no name of a process has nothing that could be taken over.
             await self.redis.zrem(self.keys.nodes, *unreadable)

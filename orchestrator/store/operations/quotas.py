@@ -6,6 +6,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.models.operations.tenant import Quota
+from orchestrator.store.records import moment
 from orchestrator.store.redis.errors import NotPermitted
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
@@ -42,7 +43,8 @@ class QuotaStore(TenantStore):
             retain_seconds: how long records of tasks are kept.
         """
         nearly, dropped = await self.run(_WATCH, tenant_id, retain_seconds, *self._defaults())
-        counts = {kind.decode(): int(count) for kind, count in zip(dropped[::2], dropped[1::2], strict=True)}
+        pairs = zip(dropped[::2], dropped[1::2], strict=True)
+        counts = {kind.decode(errors="replace"): moment(count) for kind, count in pairs}
         return QuotaNews(_quotas(nearly), counts)
 
     async def fit_memory(self, share: float) -> str | None:

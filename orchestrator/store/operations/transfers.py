@@ -6,7 +6,7 @@ from typing import Final
 
 from orchestrator.models.operations.transfer import TransferItem, TransferKind
 from orchestrator.models.tasks.task import Lane, TaskStatus
-from orchestrator.store.records import readable, reading
+from orchestrator.store.records import moment, readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -70,7 +70,7 @@ class TransferStore(TenantStore):
 
     async def _delayed(self, tenant_id: str, start: int, count: int) -> tuple[list[TransferRow], str | None]:
         rows = await self.redis.zrange(self.keys.delayed(tenant_id), start, start + count - 1, withscores=True)
-        found: list[TransferRow] = [(task_id.decode(errors="replace"), int(score)) for task_id, score in rows]
+        found: list[TransferRow] = [(task_id.decode(errors="replace"), moment(score)) for task_id, score in rows]
         return found, str(start + count) if len(rows) == count else None
 
     async def _lists(self, tenant_id: str, phase: int, start: int) -> tuple[list[TransferRow], str | None]:

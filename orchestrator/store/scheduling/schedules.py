@@ -10,7 +10,7 @@ from attrs import frozen
 
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
-from orchestrator.store.records import readable, reading
+from orchestrator.store.records import moment, readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
@@ -122,7 +122,7 @@ class ScheduleStore(TenantStore):
         """Take the schedules that are due; for a while no other process takes the same ones."""
         now, following, *rows = await self.run(_TAKE, tenant_id, _AT_ONCE, _LEASE_MS)
         return TakenSchedules(
-            now, readable(partial(_read_due, tenant_id), rows), int(float(following)) if following else None
+            now, readable(partial(_read_due, tenant_id), rows), moment(following) if following else None
         )
 
     async def settle(

@@ -7,6 +7,7 @@ from attrs import frozen
 from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.tasks.task import Lane
+from orchestrator.store.records import moment
 from orchestrator.store.tenant_store import TenantStore
 
 
@@ -69,8 +70,8 @@ class TenantSurveys(TenantStore):
                 ("HVALS", keys.batches_waiting(tenant_id)),
             ]
         )
-        due_ms = [int(float(moment)) for _, moment in (*delayed, *scheduled)]
-        backlog = sum(lengths) + later + parked + sum(max(0, int(count or 0)) for count in (users, turns, *items))
+        due_ms = [moment(score) for _, score in (*delayed, *scheduled)]
+        backlog = sum(lengths) + later + parked + sum(max(0, moment(count)) for count in (users, turns, *items))
         return TenantSurvey(sum(lengths), backlog, sessions, due_ms, state == TenantState.DRAINING.encode(), cursors)
 
     async def lag_seconds(self, tenant_id: str, survey: TenantSurvey) -> float:

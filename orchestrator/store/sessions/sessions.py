@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -254,7 +254,17 @@ class SessionStore(TenantStore):
             retain_seconds: how long records of closed sessions are kept.
         """
         idle, over = await self.run(_IDLE, tenant_id, limit, retain_seconds)
-        return DueSessions([one.decode() for one in idle], [one.decode() for one in over])
+        return DueSessions(
+            await self._names(self.keys.session_timers(tenant_id), idle),
+            await self._names(self.keys.open_sessions(tenant_id), over),
+        )
+
+    async def _names(self, index: str, members: Sequence[bytes]) -> list[str]:
+        """Read members of a list; those that are no names leave it."""
+        names = {member: self.redis.unreadable.read("sessions", bytes.decode, member) for member in members}
+        if odd := [member for member, name in names.items() if name is None]:
+            await self.redis.zrem(index, *odd)
+        return [name for name in names.values() if name is not None]
 
     async def drop_timer(self, tenant_id: str, session_id: str) -> None:
         """Drop the idle timer of a session that is gone, or has no further idle transition."""

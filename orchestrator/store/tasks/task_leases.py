@@ -33,7 +33,7 @@ class TaskLeases(TaskRecords):
         """
         rows = await self.run(_FIND_SILENT, tenant_id, count, silence_ms, *([holder] if holder else []))
         return [
-            SilentLease(lane.decode(), entry.decode(), holder.decode(), int(renewed), int(silence))
+            SilentLease(lane.decode(), entry.decode(), holder.decode(errors="replace"), int(renewed), int(silence))
             for lane, entry, holder, renewed, silence in rows
         ]
 

@@ -12,6 +12,7 @@ from orchestrator.errors import CallTimeout
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait
 from orchestrator.store.events.events import EventLog, TaskLog
+from orchestrator.store.records import moment
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim, ClaimBatch, held, read_claims
@@ -284,7 +285,7 @@ class TaskStore(TaskLeases):
             retention.task_seconds,
             _SERVICE_LATE,
         )
-        return released, int(float(following)) if following else None
+        return released, moment(following) if following else None
 
     async def hand_back(self, claim: Claim) -> None:
         """Put a task back into its lane.

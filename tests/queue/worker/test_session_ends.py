@@ -109,3 +109,18 @@ async def test_sessions_of_an_older_version_get_timers_and_ends(stage: Stage) ->
     assert await stage.redis.zrange(stage.keys.open_sessions("acme"), 0, -1) == [unused.session_id.encode()]
     assert await stage.redis.ttl(stage.keys.session("acme", archived.session_id)) > 0
     assert await stage.redis.zscore(stage.keys.sessions("acme"), gone.session_id) is None
+
+
+async def test_what_is_no_session_leaves_the_timers_and_a_damaged_one_holds_up_no_other(stage: Stage) -> None:
+    damaged, over = await short_lived(stage), await short_lived(stage)
+    await let_it_be_over(stage, over)
+    keys = stage.keys
+    await stage.redis.set(keys.session("acme", damaged.session_id), "damaged")
+    await stage.redis.zadd(keys.open_sessions("acme"), {damaged.session_id: 1, b"\xff": 1})
+    await stage.redis.zadd(keys.session_timers("acme"), {b"\xff\xfe": 1, "nothing": 1})
+    await stage.redis.zadd(keys.ended_sessions("acme"), {"of-no-user": 1, b"\xff": 1})
+    await stage.sessions.idle_moves("acme")
+    assert await state_of(stage, over) is SessionState.TERMINATED
+    assert await stage.redis.zrangebyscore(keys.open_sessions("acme"), 1, 1) == []
+    assert await stage.redis.zrangebyscore(keys.session_timers("acme"), 1, 1) == []
+    assert await stage.redis.zrangebyscore(keys.ended_sessions("acme"), 1, 1) == []

@@ -9,7 +9,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFound, TenantDamaged
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.background_loops import BackgroundLoops, Loop
 from orchestrator.store.events.event_hub import EventHub, Follower, FollowerTooSlow, HubStopped, LogLost
@@ -323,3 +323,13 @@ async def test_an_offset_that_the_log_still_has_changes_no_epoch(rig: Rig) -> No
     assert not await log.renew_epoch("acme", "s1", 9, "another")
     assert not await log.renew_epoch("acme", "unknown", 9)
     assert (await log.head("acme", "s1"))[1] == "e1"
+
+
+async def test_a_record_or_a_log_that_can_not_be_read_is_told_as_damage(rig: Rig) -> None:
+    log, keys = EventLog(rig.redis, Keys()), Keys()
+    await rig.redis.xadd(keys.events("acme", "s1"), {"x": "y"}, id="0-1")
+    with pytest.raises(TenantDamaged, match="event log"):
+        await log.read("acme", "s1", after=0)
+    await rig.redis.hset(keys.session("acme", "s1"), mapping={"offset": b"\xff", "epoch": "e"})
+    with pytest.raises(TenantDamaged, match="event log"):
+        await log.head("acme", "s1")

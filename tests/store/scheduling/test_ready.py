@@ -10,7 +10,7 @@ import trio.testing
 from orchestrator.errors import StoreUnavailable
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, RedisAway, open_redis
-from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.store.scheduling.ready import ReadyTenants, Settlement
 
 
 @pytest.fixture
@@ -135,3 +135,14 @@ async def test_only_a_scheduler_that_waits_is_told_of_what_is_expected(redis: Re
         assert ready.expect("acme")
         assert not ready.expect("globex")
     assert hints == ["acme"]
+
+
+async def test_a_virtual_time_that_nothing_could_reach_sets_the_clock_of_none(redis: Redis) -> None:
+    ready, keys = ReadyTenants(redis, Keys()), Keys()
+    await redis.zadd(keys.ready, {"odd": float("inf"), "sound": 5})
+    await redis.set(keys.clock, "inf")
+    turns = await ready.take(2, [])
+    assert [turn.tenant_id for turn in turns] == ["sound", "odd"]
+    assert float(await redis.get(keys.clock)) == 5
+    await ready.take(0, [Settlement("odd", turns[1].virtual_time + 1, more=True)])
+    assert await redis.zscore(keys.ready, "odd") == 5

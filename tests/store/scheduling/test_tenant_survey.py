@@ -55,3 +55,15 @@ async def test_a_damaged_key_is_told_and_not_overlooked(surveys: TenantSurveys, 
     await surveys.redis.set(getattr(surveys.keys, key)("acme"), "damaged")
     with pytest.raises(TenantDamaged, match="WRONGTYPE"):
         await surveys.look("acme", used_within_ms=HOUR_MS)
+
+
+async def test_counts_and_moments_that_are_none_are_passed_over(surveys: TenantSurveys) -> None:
+    redis, keys = surveys.redis, surveys.keys
+    await redis.hset(keys.users("acme"), "", b"\xff")
+    await redis.hset(keys.turns_waiting("acme"), "", "many")
+    await redis.hset(keys.batches_waiting("acme"), mapping={"b1": b"\x00", "b2": "2", "b3": "1e400"})
+    await redis.zadd(keys.delayed("acme"), {b"\xff": float("-inf")})
+    await redis.zadd(keys.schedules_due("acme"), {"never": float("inf")})
+    survey = await surveys.look("acme", used_within_ms=HOUR_MS)
+    assert survey.backlog >= 2
+    assert survey.due_ms[0] < 0 < now_ms() < survey.due_ms[1]

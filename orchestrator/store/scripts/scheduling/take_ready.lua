@@ -17,7 +17,10 @@ local passed_over = {}
 for i = FIRST_PASSED, FIRST_SETTLEMENT - 1 do passed_over[ARGV[i]] = true end
 
 -- A value that is no number counts as absent: one tenant's odd weight must not keep all from their turns.
+-- Nor may a virtual time that nothing could have reached set the clock for all.
+local BEYOND = 2 ^ 53
 local clock = tonumber(redis.call('GET', clock_key) or 0) or 0
+if not (clock < BEYOND) then clock = 0 end
 
 local function weight_of(tenant)
   local weight = tonumber(redis.call('HGET', weights, tenant) or 1) or 1
@@ -34,6 +37,7 @@ for i = FIRST_SETTLEMENT, #ARGV, 4 do
   elseif waiting then
     time = math.max(number, tonumber(waiting))
   end
+  if not (time < BEYOND) then time = clock end
   if waiting or has_more then
     redis.call('ZADD', ready, time, tenant)
     redis.call('ZREM', debts, tenant)
@@ -53,7 +57,7 @@ if wanted > 0 then
       taken[#taken + 1] = tenant
       taken[#taken + 1] = time
       taken[#taken + 1] = tostring(weight_of(tenant))
-      clock = math.max(clock, tonumber(time))
+      if tonumber(time) < BEYOND then clock = math.max(clock, tonumber(time)) end
     end
   end
   if #taken > 0 then

@@ -11,13 +11,14 @@ local LOOKED_AT, LOOK_MS = 3, 600000
 
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', ENDED, '-inf', NOW, 'LIMIT', 0, count)) do
   local session_id, user = string.match(member, '^(%S+) (.*)$')
-  forget_session(session_id, user)
+  if session_id then forget_session(session_id, user) end
   redis.call('ZREM', ENDED, member)
 end
 
--- Return what has become of a session: 'gone', 'closed', 'open', or 'works' while it has a turn.
+-- Return what has become of a session: 'gone', 'closed', 'open', 'works' while it has a turn, or 'damaged'.
 local function standing_of(session_id)
-  local state = redis.call('HGET', session_key(session_id), 'state')
+  local state = redis.pcall('HGET', session_key(session_id), 'state')
+  if type(state) == 'table' then return 'damaged' end
   if not state then return 'gone' end
   if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return 'closed' end
   return state == 'PROCESSING' and 'works' or 'open'
@@ -39,7 +40,7 @@ end
 local over = {}
 for _, session_id in ipairs(redis.call('ZRANGEBYSCORE', OPEN, '-inf', NOW, 'LIMIT', 0, count)) do
   local standing = standing_of(session_id)
-  if standing == 'gone' or standing == 'closed' then
+  if standing == 'gone' or standing == 'closed' or standing == 'damaged' then
     redis.call('ZREM', OPEN, session_id)
   else
     over[#over + 1] = session_id

@@ -30,6 +30,7 @@ local function deliver_notification(user, id, body, created, expires)
 end
 
 -- Bring a user up to date: drop what has expired, deliver what the tenant's stream has. A log that begins has this `epoch`.
+-- An entry that is no notification goes, so that it keeps no user from the others.
 local function collect_notifications(user, epoch)
   local reader = reader_key(user)
   if redis.call('HSETNX', reader, 'epoch', epoch) == 1 then redis.call('HSET', reader, 'offset', 0) end
@@ -37,8 +38,14 @@ local function collect_notifications(user, epoch)
   local seen = redis.call('HGET', reader, 'seen')
   for _, item in ipairs(redis.call('XRANGE', WIDE, seen and '(' .. seen or '-', '+')) do
     local entry, fields = unpack(item)
-    local _, id, _, body, _, created, _, expires = unpack(fields)
-    if tonumber(expires) > NOW then deliver_notification(user, id, body, created, expires) end
+    local one = {}
+    for i = 1, #fields, 2 do one[fields[i]] = fields[i + 1] end
+    local created, expires = tonumber(one.created or ''), tonumber(one.expires or '')
+    if not (one.id and one.body and created and expires) then
+      note_dropped('unreadable_notifications', redis.call('XDEL', WIDE, entry))
+    elseif expires > NOW then
+      deliver_notification(user, one.id, one.body, one.created, one.expires)
+    end
     redis.call('HSET', reader, 'seen', entry)
   end
 end
