@@ -91,6 +91,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 Loop("redis_generation", core.event_hub.watch_generation, "events.generation_unknown"),
                 Loop("revocations", services.revocations.run, "revocations.not_read"),
                 Loop("audit", stores.audit.run),
+                Loop("address_limits", services.address_limits.run),
                 Loop("catalog", services.catalog_invalidation.run),
                 Loop("notification_hub", services.notification_hub.run),
                 *services.gateway.loops,

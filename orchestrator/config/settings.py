@@ -170,8 +170,11 @@ class AgentOrchestratorSettings:
     rate_user: float = setting(200.0, says="Requests a second of one user.", check=at_least(0.01))
     rate_address: float = setting(
         2000.0,
-        says="Requests a second of one address to one process, counted before credentials; 0: any.",
+        says="Requests a second of one address, counted before credentials; 0: any.",
         check=at_least(0),
+    )
+    auth_failures: int = setting(
+        60, says="Failed credentials of one address in a minute, before it has to wait; 0: any.", check=at_least(0)
     )
     address_connections: int = setting(
         0,

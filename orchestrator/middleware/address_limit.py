@@ -1,7 +1,7 @@
 """The limit of each address, before credentials are looked at: it keeps guessing and flooding away from the rest.
 
-It is counted in this process alone, by the same algorithm as the other limits (GCRA), so it never costs a round trip.
-With N processes an address may thus come N times as often; what a user may do is limited in Redis.
+It is counted in this process, by the same algorithm as the other limits (GCRA), so it never costs a round trip.
+Processes tell each other what came a few times a second (`services.shared.address_limits`).
 """
 
 import math
@@ -32,10 +32,12 @@ class AddressLimiter:
     """
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate, self.burst_seconds = rate, burst
         self._cost = 1 / rate if rate else 0.0
         self._burst = max(burst, self._cost)
         self._clock = clock
         self._arrivals: OrderedDict[str, float] = OrderedDict()
+        self._counts: dict[str, int] = {}
 
     def check(self, address: str) -> None:
         """Count a request.
@@ -54,6 +56,23 @@ class AddressLimiter:
                 "Too many requests from this address; wait before the next one.",
                 retry_after_ms=max(1, math.ceil(wait * 1000)),
             )
+        if address in self._counts or len(self._counts) < ADDRESSES:
+            self._counts[address] = self._counts.get(address, 0) + 1
+        self._keep(address, arrival)
+
+    def drain(self, least: float) -> list[tuple[str, int]]:
+        """Return what came since the last call, of addresses with at least so many requests, most first."""
+        counts, self._counts = self._counts, {}
+        often = [(address, count) for address, count in counts.items() if count >= least]
+        return sorted(often, key=lambda counted: counted[1], reverse=True)
+
+    def ahead(self, address: str, seconds: float) -> None:
+        """Take note of how far an address is ahead of its rate, in all processes."""
+        now = self._clock()
+        self._keep(address, max(self._arrivals.get(address, now), now + seconds))
+
+    def _keep(self, address: str, arrival: float) -> None:
+        arrivals = self._arrivals
         arrivals[address] = arrival
         arrivals.move_to_end(address)
         if len(arrivals) > ADDRESSES:

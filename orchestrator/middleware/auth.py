@@ -11,6 +11,7 @@ from orchestrator.errors import (
     Unauthorized,
 )
 from orchestrator.middleware.api_keys import ApiKeys, Scope
+from orchestrator.middleware.guards.failed_credentials import FailedCredentials
 from orchestrator.middleware.jwt import TokenVerifier
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import is_id
@@ -35,6 +36,7 @@ class Authenticator:
     def __init__(
         self, settings: AgentOrchestratorSettings, revoked: Callable[[Principal], bool] = never_revoked
     ) -> None:
+        self.failures = FailedCredentials(settings.auth_failures)
         self._revoked = revoked
         self._tokens = TokenVerifier(settings.jwt)
         self._api_keys = ApiKeys(settings.api_keys)

@@ -16,13 +16,15 @@ import trio
 from hypercorn.typing import ASGISendCallable
 from quart import Request, Response
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, RateLimited
 from orchestrator.frameworks import quart_inside
+from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.guards.forwarded import RemoteAddress
 from orchestrator.telemetry.metrics import UNMATCHED, Metrics
 
+PROBES: Final = frozenset({"/health", "/health/live", "/health/ready"})
 CLIENT_GONE: Final = 499
 """The status, in the figures, of a request whose client left before its answer."""
 
@@ -39,9 +41,9 @@ class HTTPConnection(quart_inside.HTTPConnection):
         addresses: RemoteAddress = self.app.extensions["remote_address"]
         exchange = Exchange.begin(scope)
         addresses.complete(scope, exchange.headers)
-        exchange.scheme = scope["scheme"]
+        exchange.scheme, exchange.address = scope["scheme"], addresses.of(scope, exchange.headers)
         try:
-            response: Any = await self.app.handle_request(request)
+            response: Any = self._flood_refusal(exchange) or await self.app.handle_request(request)
             seconds = getattr(response, "timeout", ...)
             if seconds is ...:
                 seconds = self.app.config["RESPONSE_TIMEOUT"]
@@ -51,6 +53,22 @@ class HTTPConnection(quart_inside.HTTPConnection):
             metrics: Metrics = self.app.extensions["metrics"]
             route = request.url_rule.rule if request.url_rule is not None else UNMATCHED
             metrics.request(request.method, route, self._status, perf_counter() - began)
+
+    def _flood_refusal(self, exchange: Exchange) -> Response | None:
+        """Count the request against the limit of its address, before it is routed and its body is read.
+
+        Probes are neither counted nor refused: what they are told is remembered for a second, so they cost nothing, and
+        a flood of an address that they share must not make the process look dead.
+        """
+        if self.scope["path"] in PROBES:
+            return None
+        limiter: AddressLimiter = self.app.extensions["address_limiter"]
+        try:
+            limiter.check(exchange.address)
+        except RateLimited as error:
+            self.app.extensions["metrics"].rate_limited("http", error.code)
+            return self.app.extensions["answer_headers"].add(self.scope, error_answer(exchange, error))  # type: ignore[no-any-return] # extensions are untyped
+        return None
 
     async def _send(self, send: ASGISendCallable, response: Response) -> None:
         body = quart_inside.whole_body(response)

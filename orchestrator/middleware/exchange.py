@@ -37,6 +37,8 @@ class Exchange:
     started: float = field(factory=perf_counter)
     tenant_id: str | None = None
     rate: RateState | None = None
+    address: str = ""
+    """Where it comes from."""
 
     @classmethod
     def begin(cls, scope: Any) -> "Exchange":

@@ -64,18 +64,16 @@ def register(app: QuartTrio, services: Services) -> None:
         services: what the routes call.
     """
     install(app, services.settings, services.metrics, services.revocations.covers)
-    deps = EndpointDeps(
-        services,
-        app.extensions["authenticator"],
-        app.extensions["remote_address"],
-        app.extensions["address_limiter"],
-    )
+    deps = EndpointDeps(services, app.extensions["authenticator"])
+    if services.address_limits is not None:
+        services.address_limits.counts = app.extensions["address_limiter"]
+        deps.authenticator.failures.share = services.address_limits.failure
     for route in ROUTES:
         endpoint = Endpoint(route, deps)
         # A dot in its name would make the framework look for a blueprint, at every request.
         app.add_url_rule(route.rule, route.operation.replace(".", "_"), endpoint.view(), methods=[route.method])
     open_views = health_views(services) | document_views(app, ROUTES, services.settings.public_url)
-    open_views |= metrics_views(services, deps.authenticator, deps.remote_address)
+    open_views |= metrics_views(services, deps.authenticator)
     open_views |= page_views(console=services.settings.console)
     for path, view in open_views.items():
         app.add_url_rule(path, path, view, methods=["GET"])

@@ -31,6 +31,7 @@ from orchestrator.services.scheduling.schedules import ScheduleService
 from orchestrator.services.sessions.session_debug import SessionDebugger
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.sessions.tickets import Tickets
+from orchestrator.services.shared.address_limits import AddressLimits
 from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.services.shared.rate_limiter import RateLimiter
 from orchestrator.services.shared.revocations import Revocations
@@ -84,6 +85,7 @@ class Services:
     event_hub: EventHub
     audit: AuditTrail
     audit_log: AuditService
+    address_limits: AddressLimits
     health: Health
     metrics: Metrics
     revocations: Revocations
@@ -146,6 +148,7 @@ class Services:
             event_hub=core.event_hub,
             audit=audit,
             audit_log=AuditService(stores.audit_reader),
+            address_limits=AddressLimits(stores.address_limits),
             health=health,
             metrics=core.metrics,
             revocations=Revocations(stores.revocations, audit),

@@ -272,6 +272,14 @@ class Keys:
         """Hash: `epoch` and `offset` of the user's event log, and what of the tenant's notifications it has."""
         return f"{self.notifications(tenant_id)}:{user_id}"
 
+    def address_limit(self, address: str) -> str:
+        """String: the rate limit (GCRA) of an address, or of a network of IPv6."""
+        return f"orchestrator:address:{address}"
+
+    def address_failures(self, address: str) -> str:
+        """String: how many credentials of an address have failed within a time."""
+        return f"orchestrator:address:{address}:failures"
+
     # The whole service
 
     tenants: str = "orchestrator:tenants"

@@ -33,6 +33,7 @@ from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.scheduling.schedules import ScheduleStore
 from orchestrator.store.scheduling.tenant_survey import TenantSurveys
+from orchestrator.store.sessions.address_limits import AddressLimitStore
 from orchestrator.store.sessions.idempotency import IdempotencyStore
 from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.session_traces import SessionTraces
@@ -51,6 +52,7 @@ class Stores:
 
     redis: Redis
     keys: Keys
+    address_limits: AddressLimitStore
     admission: AdmissionStore
     answers: AnswerCache
     audit: AuditTrail
@@ -99,6 +101,7 @@ class Stores:
         return cls(
             redis,
             keys,
+            address_limits=AddressLimitStore(redis, keys),
             admission=AdmissionStore(*base),
             answers=AnswerCache(*base, most_bytes=gateway.cache_bytes),
             audit=AuditTrail(redis, keys),

@@ -17,12 +17,14 @@ from orchestrator.errors import (
     OrchestratorError,
     PermissionMissing,
     RateLimited,
+    Unauthorized,
 )
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import make_context, read_marks
 from orchestrator.middleware.errors import error_answer, told_error
 from orchestrator.middleware.exchange import Exchange
+from orchestrator.middleware.guards.failed_credentials import credential_of
 from orchestrator.middleware.guards.forwarded import RemoteAddress
 from orchestrator.middleware.headers import AnswerHeaders
 from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
@@ -61,6 +63,7 @@ class SessionSocket:
         scope: Any = websocket.scope
         exchange = Exchange.begin(scope)
         self.remote_address.complete(scope, exchange.headers)
+        exchange.address = self.remote_address.of(scope, exchange.headers)
         accepted = trio.Event()
         try:
             await self._serve(websocket, session_id, exchange, accepted)
@@ -68,6 +71,8 @@ class SessionSocket:
             if accepted.is_set():
                 _log.exception("socket.failed", session_id=session_id)
                 return None
+            if isinstance(error, Unauthorized):
+                await self.authenticator.failures.failed(exchange.address, _credential(websocket, exchange))
             if isinstance(error, AUDITED):
                 await self._audit(websocket, exchange, error)
             elif isinstance(error, RateLimited):
@@ -80,12 +85,15 @@ class SessionSocket:
 
     async def _serve(self, websocket: Websocket, session_id: str, exchange: Exchange, accepted: trio.Event) -> None:
         self.manager.check()
-        self.address_limiter.check(self.remote_address.of(websocket.scope, exchange.headers))
+        self.address_limiter.check(exchange.address)
         self._check_origin(exchange.headers)
         if not is_id(session_id):
             raise NotFound("There is no such session.")
         after, epoch = _resume_point(websocket.args)
+        credential = _credential(websocket, exchange)
+        self.authenticator.failures.check(exchange.address, credential)
         principal = await self._principal(websocket, exchange, session_id)
+        self.authenticator.failures.passed(credential)
         exchange.tenant_id = principal.tenant_id
         if not principal.may(self.permission):
             raise PermissionMissing(f"The token lacks the permission '{self.permission}'.")
@@ -168,7 +176,7 @@ class SessionSocket:
             None,
             request_id=exchange.request_id,
             correlation_id=exchange.correlation_id,
-            remote_address=self.remote_address.of(websocket.scope, exchange.headers),
+            remote_address=exchange.address,
         )
 
     async def _audit(self, websocket: Websocket, exchange: Exchange, error: OrchestratorError) -> None:
@@ -177,7 +185,7 @@ class SessionSocket:
             error,
             door="websocket",
             tenant_id=exchange.tenant_id or "",
-            remote_address=self.remote_address.of(websocket.scope, exchange.headers),
+            remote_address=exchange.address,
             correlation_id=exchange.correlation_id,
         )
 
@@ -193,6 +201,11 @@ class WorkflowSocket(SessionSocket):
 
     def _audience(self, connection: Connection) -> AbstractContextManager[None]:
         return nullcontext()
+
+
+def _credential(websocket: Websocket, exchange: Exchange) -> str | None:
+    """Return the credential of a handshake; None: it has none."""
+    return credential_of(exchange.headers) or websocket.args.get("ticket")
 
 
 def _resume_point(args: Mapping[str, str]) -> tuple[int | None, str | None]:

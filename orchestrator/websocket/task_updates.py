@@ -14,6 +14,7 @@ from quart import Response, Websocket
 from orchestrator.errors import NotFound
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.exchange import Exchange
+from orchestrator.middleware.guards.failed_credentials import credential_of
 from orchestrator.middleware.refusal_audit import record_key_use
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
@@ -97,7 +98,8 @@ class UpdateSocket(SessionSocket):
 
     async def _serve(self, websocket: Websocket, session_id: str, exchange: Exchange, accepted: trio.Event) -> None:
         self.manager.check()
-        self.address_limiter.check(self.remote_address.of(websocket.scope, exchange.headers))
+        self.address_limiter.check(exchange.address)
+        self.authenticator.failures.check(exchange.address, credential_of(exchange.headers))
         principal: Principal = self.authenticator.service(exchange.headers, Scope.INTERNAL)
         exchange.tenant_id = principal.tenant_id
         ctx = self._context(websocket, exchange, principal)

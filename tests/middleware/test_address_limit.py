@@ -81,7 +81,7 @@ async def test_it_counts_before_credentials_and_says_when_to_come_back() -> None
     assert int(refused.headers["Retry-After"]) >= 1
     assert figure(house.metrics, "rate_limited_total", door="http", code="ORCH_RATE_001") == 2
     assert (await house.call("GET", "/health/live", headers={})).status == 200
-    assert (await house.call("GET", "/metrics", headers={"X-API-Key": METRICS_KEY})).status == 200
+    assert (await house.call("GET", "/metrics", headers={"X-API-Key": METRICS_KEY})).status == 429
 
 
 async def test_a_proxy_that_is_trusted_speaks_for_its_clients() -> None:
@@ -104,3 +104,32 @@ def test_only_proxies_that_are_named_are_trusted() -> None:
     addresses = RemoteAddress(["10.0.0.0/8"])
     assert [addresses.trusts(address) for address in ("10.0.0.1", "192.0.2.1", "", "nonsense")] == [True, *[False] * 3]
     assert not RemoteAddress([]).trusts("10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/openapi.json", 200),
+        ("GET", "/docs", 200),
+        ("GET", "/nowhere", 404),
+        ("DELETE", LIST, 405),
+        ("OPTIONS", LIST, 200),
+        ("GET", "/metrics", 401),
+    ],
+)
+async def test_whatever_is_asked_for_counts(method: str, path: str, status: int) -> None:
+    house = House(settings=evolve(SETTINGS, rate_address=0.01, rate_burst=1.0))
+    assert (await house.call(method, path, headers={})).status == status
+    refused = await house.call(method, path, headers={})
+    assert (refused.status, refused.error["code"]) == (429, "ORCH_RATE_001")
+    assert refused.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_probes_are_answered_during_a_flood() -> None:
+    house = House(settings=evolve(SETTINGS, rate_address=0.01, rate_burst=1.0))
+    for _ in range(20):
+        for path in ("/health", "/health/live", "/health/ready"):
+            assert (await house.call("GET", path, headers={})).status == 200
+    assert (await house.call("GET", "/docs", headers={})).status == 200
+    assert (await house.call("GET", "/docs", headers={})).status == 429
+    assert (await house.call("GET", "/health/live", headers={})).status == 200

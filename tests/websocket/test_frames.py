@@ -161,6 +161,7 @@ async def test_a_frame_may_name_no_other_tenant(stage: Stage) -> None:
         await client.say("chat.message", {"content": "hi"}, tenant_id="other")
         assert (await complaint(client))["error"]["code"] == "ORCH_AUTH_002"
     assert not stage.chat.sent
+    assert stage.audit.actions == ["frame.foreign"]
 
 
 async def test_a_fault_of_the_service_is_told_without_its_inside(stage: Stage) -> None:

@@ -14,15 +14,15 @@ from orchestrator.errors import (
     OrchestratorError,
     PermissionMissing,
     RateLimited,
+    Unauthorized,
 )
 from orchestrator.frameworks.quart_inside import current_request
-from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import Marks, make_context, read_marks
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, answer
-from orchestrator.middleware.guards.forwarded import RemoteAddress
+from orchestrator.middleware.guards.failed_credentials import credential_of
 from orchestrator.middleware.refusal_audit import AUDITED, record_key_use, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
@@ -41,8 +41,6 @@ class EndpointDeps:
 
     services: Services
     authenticator: Authenticator
-    remote_address: RemoteAddress
-    address_limiter: AddressLimiter
 
 
 class Endpoint:
@@ -67,14 +65,13 @@ class Endpoint:
         exchange = Exchange.begin(request.scope)
         principal: Principal | None = None
         try:
-            self._deps.address_limiter.check(self._deps.remote_address.of(request.scope, exchange.headers))
-            principal = await self._authenticate(exchange, ids)
+            principal = await self._known(exchange, ids)
             if self._route.access is not Access.BEARER:
                 await record_key_use(
                     self._deps.services.audit,
                     name=principal.user_id,
                     door=self._route.name,
-                    remote_address=self._deps.remote_address.of(request.scope, exchange.headers),
+                    remote_address=exchange.address,
                     correlation_id=exchange.correlation_id,
                 )
             exchange.tenant_id = principal.tenant_id or None
@@ -85,6 +82,18 @@ class Endpoint:
             elif isinstance(error, RateLimited):
                 self._deps.services.metrics.rate_limited("http", error.code)
             return error_answer(exchange, error)
+
+    async def _known(self, exchange: Exchange, ids: dict[str, str]) -> Principal:
+        """Find out who asks; an address whose credentials fail too often has to wait first."""
+        failures, credential = self._deps.authenticator.failures, credential_of(exchange.headers)
+        failures.check(exchange.address, credential)
+        try:
+            principal = await self._authenticate(exchange, ids)
+        except Unauthorized:
+            await failures.failed(exchange.address, credential)
+            raise
+        failures.passed(credential)
+        return principal
 
     async def _authenticate(self, exchange: Exchange, ids: dict[str, str]) -> Principal:
         route, headers = self._route, exchange.headers
@@ -167,7 +176,7 @@ class Endpoint:
             envelope,
             request_id=exchange.request_id,
             correlation_id=exchange.correlation_id,
-            remote_address=self._deps.remote_address.of(request.scope, exchange.headers),
+            remote_address=exchange.address,
         )
 
     def _answer(self, exchange: Exchange, ctx: RequestContext, given: RouteAnswer) -> Response:
@@ -200,7 +209,7 @@ class Endpoint:
             door=self._route.name,
             tenant_id=exchange.tenant_id or "",
             user_id=principal.user_id if principal else "",
-            remote_address=self._deps.remote_address.of(request.scope, exchange.headers),
+            remote_address=exchange.address,
             correlation_id=exchange.correlation_id,
         )
 

@@ -4,41 +4,45 @@ from collections.abc import Awaitable, Callable
 
 from quart import Response, request
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, Unauthorized
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, respond
-from orchestrator.middleware.guards.forwarded import RemoteAddress
+from orchestrator.middleware.guards.failed_credentials import credential_of
 from orchestrator.middleware.refusal_audit import AUDITED, record_key_use, record_refusal
 from orchestrator.services.container import Services
 
 View = Callable[[], Awaitable[Response]]
 
 
-def metrics_views(services: Services, authenticator: Authenticator, addresses: RemoteAddress) -> dict[str, View]:
+def metrics_views(services: Services, authenticator: Authenticator) -> dict[str, View]:
     """Return the view, by path."""
 
     async def metrics() -> Response:
         exchange = Exchange.begin(request.scope)
+        failures, credential = authenticator.failures, credential_of(exchange.headers)
         try:
             if not services.settings.metrics_public:
+                failures.check(exchange.address, credential)
                 principal = authenticator.service(exchange.headers, Scope.METRICS, tenant_needed=False)
                 await record_key_use(
                     services.audit,
                     name=principal.user_id,
                     door="metrics",
-                    remote_address=addresses.of(request.scope, exchange.headers),
+                    remote_address=exchange.address,
                     correlation_id=exchange.correlation_id,
                 )
         except OrchestratorError as error:
+            if isinstance(error, Unauthorized):
+                await failures.failed(exchange.address, credential)
             if isinstance(error, AUDITED):
                 await record_refusal(
                     services.audit,
                     error,
                     door="metrics",
                     tenant_id="",
-                    remote_address=addresses.of(request.scope, exchange.headers),
+                    remote_address=exchange.address,
                     correlation_id=exchange.correlation_id,
                 )
             return error_answer(exchange, error)
