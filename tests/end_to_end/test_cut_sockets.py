@@ -1,0 +1,143 @@
+"""Sockets that are cut at random while messages stream: each event comes once, in order, whichever process is reached.
+
+The suite runs a small form. The whole one, 200 sockets that are cut 5 times each during 10,000 messages:
+
+    CUT_SOCKETS=200 CUT_MESSAGES=50 CUT_TIMES=5 CUT_SECONDS=1500 pytest -n 0 tests/end_to_end/test_cut_sockets.py
+"""
+
+import os
+import random
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import orjson
+import trio
+from attrs import define, field
+from trio_websocket import ConnectionClosed, HandshakeError, wrap_client_stream
+
+from orchestrator.store.keys import Keys
+from orchestrator.store.redis.connection import open_redis
+from tests.end_to_end.stack import Stack, open_stack
+from tests.support.eventually import eventually
+
+SOCKETS: Final = int(os.environ.get("CUT_SOCKETS", "12"))
+MESSAGES: Final = int(os.environ.get("CUT_MESSAGES", "6"))
+TIMES: Final = int(os.environ.get("CUT_TIMES", "3"))
+SECONDS: Final = float(os.environ.get("CUT_SECONDS", "120"))
+SEED: Final = int(os.environ.get("CUT_SEED", "20260101"))
+NO_LIMIT: Final = {"rate_tenant": "1000000", "rate_user": "1000000", "rate_address": "0", "log_level": "error"}
+
+
+@define(eq=False)
+class Reader:
+    """A client of one session, which comes back by offset and epoch whenever its socket is gone."""
+
+    session_id: str
+    token: str
+    seen: list[dict[str, Any]] = field(factory=list)
+    """The events of the log, as they came."""
+    begin: int = -1
+    """The offset at which it began."""
+    epoch: str = ""
+    cuts: int = 0
+    connected: trio.Event = field(factory=trio.Event)
+    grown: trio.Event = field(factory=trio.Event)
+    _socket: trio.CancelScope = field(factory=trio.CancelScope)
+
+    async def run(self, stack: Stack) -> None:
+        """Read, for ever."""
+        while True:
+            node = random.choice(stack.nodes)
+            last = self.seen[-1]["offset"] if self.seen else self.begin
+            query = f"?last_offset={last}&epoch={self.epoch}" if last >= 0 else ""
+            with trio.CancelScope() as self._socket:
+                try:
+                    await self._read(node.url, f"/ws/v1/chat/{self.session_id}{query}")
+                except* (ConnectionClosed, HandshakeError, OSError, trio.BrokenResourceError):
+                    pass  # the server has closed it: come back as well
+            await trio.sleep(random.uniform(0, 0.05))
+
+    def cut(self) -> None:
+        """Drop the connection without a word, in the middle of whatever is under way."""
+        self.cuts += 1
+        self._socket.cancel()
+
+    async def _read(self, base: str, resource: str) -> None:
+        host, port = base.removeprefix("http://").split(":")
+        headers = [(b"Authorization", f"Bearer {self.token}".encode())]
+        async with await trio.open_tcp_stream(host, int(port)) as stream, trio.open_nursery() as nursery:
+            socket = await wrap_client_stream(nursery, stream, host, resource, extra_headers=headers)
+            greeting = orjson.loads(await socket.get_message())
+            assert greeting["data"]["recovered"], greeting
+            if self.begin < 0:
+                self.begin, self.epoch = greeting["offset"], greeting["epoch"]
+            assert greeting["epoch"] == self.epoch
+            self.connected.set()
+            while True:
+                self.seen.append(orjson.loads(await socket.get_message()))
+                self.grown.set()
+                self.grown = trio.Event()
+
+
+async def converse(client: httpx.AsyncClient, session_id: str, done: list[int]) -> None:
+    """Send messages, each when the one before is answered."""
+    for number in range(MESSAGES):
+        body = {"session_id": session_id, "content": f"{number} one two three", "mode": "wait", "timeout_ms": 60_000}
+        answer = await client.post("/api/v1/chat.message", json=body)
+        assert answer.status_code == 200, answer.text
+        done[0] += 1
+
+
+async def cut_at_random(readers: list[Reader], done: list[int]) -> None:
+    """Cut every reader so many times, spread over the messages."""
+    total = SOCKETS * MESSAGES
+    moments = sorted((random.uniform(0.02, 0.9) * total, reader.session_id) for reader in readers for _ in range(TIMES))
+    by_session = {reader.session_id: reader for reader in readers}
+    for moment, session_id in moments:
+        await eventually("more is said", lambda: done[0], lambda count, at=moment: count >= at, within=SECONDS)
+        by_session[session_id].cut()
+
+
+async def logged(redis_url: str, reader: Reader) -> list[tuple[int, str]]:
+    """Return offset and id of every event in the log since the reader began."""
+    async with open_redis(redis_url) as redis:
+        entries: Any = await redis.xrange(
+            Keys().events("acme", reader.session_id), min=f"0-{reader.begin + 1}", max="+"
+        )
+    return [(int(at.partition(b"-")[2]), orjson.loads(fields[b"b"])["message_id"]) for at, fields in entries]
+
+
+async def test_each_event_comes_once_and_in_order_however_often_sockets_are_cut(tmp_path: Path) -> None:
+    random.seed(SEED)
+    async with open_stack(tmp_path) as stack:
+        for _ in range(2):
+            await stack.start(**NO_LIMIT)
+        token = stack.token()
+        with trio.fail_after(SECONDS):
+            async with stack.client(token) as client, trio.open_nursery() as nursery:
+                client.timeout = httpx.Timeout(90)
+                readers = [Reader(await stack.session(token=token), token) for _ in range(SOCKETS)]
+                for reader in readers:
+                    nursery.start_soon(reader.run, stack)
+                for reader in readers:
+                    await reader.connected.wait()
+                done = [0]
+                async with trio.open_nursery() as talking:
+                    talking.start_soon(cut_at_random, readers, done)
+                    for reader in readers:
+                        talking.start_soon(converse, client, reader.session_id, done)
+                for reader in readers:
+                    log = await logged(stack.redis.url, reader)
+                    await eventually(
+                        "the last event has come",
+                        lambda reader=reader: reader.seen[-1]["offset"],
+                        lambda offset, log=log: offset >= log[-1][0],
+                        changed=lambda reader=reader: reader.grown,
+                    )
+                    assert [(frame["offset"], frame["message_id"]) for frame in reader.seen] == log
+                    assert [offset for offset, _ in log] == [*range(reader.begin + 1, log[-1][0] + 1)]
+                    names = [f"{frame['type']['domain']}.{frame['type']['action']}" for frame in reader.seen]
+                    assert names.count("chat.completed") == MESSAGES
+                    assert reader.cuts == TIMES
+                nursery.cancel_scope.cancel()
