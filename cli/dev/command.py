@@ -19,6 +19,7 @@ from cli.core.selection import current_options
 from cli.core.terminal import with_piped
 from cli.dev.plan import make_plan
 from cli.dev.stack import run_stack
+from orchestrator.sandbox.serving.examples import CHAT_PAGE
 
 PORT: Final = 8000
 
@@ -103,5 +104,7 @@ def _target(stack: DevStack, tenant: str) -> Target:
 def _introduce(stack: DevStack) -> None:
     note(f"service  {stack.api_url}  (API: {stack.api_url}/docs)")
     note(f"sandbox  {stack.sandbox_url or 'not needed: every service has a URL'}")
+    if stack.sandbox_url:
+        note(f"page     {stack.sandbox_url}/{CHAT_PAGE}#api={stack.api_url}")
     note(f"redis    {stack.redis_url}")
     note("token    $(nooble-orch token create --tenant acme --user me)")

@@ -17,6 +17,7 @@ from orchestrator.clients.registry import SERVICES
 from orchestrator.sandbox.data_files import ANY_TENANT, Fixtures, data_folder, load_fixtures
 from orchestrator.sandbox.retrieval.index import open_index
 from orchestrator.sandbox.serving.control import Calls, Control
+from orchestrator.sandbox.serving.examples import example_page
 from orchestrator.sandbox.serving.faults import Faults, InjectedFault, InjectedFaultKind, cut, parse_fault, strike
 from orchestrator.sandbox.serving.gateway import GatewayClient
 from orchestrator.sandbox.serving.http_server import Request, SandboxAnswer, json_reply, listen
@@ -46,6 +47,8 @@ class Platform:
         try:
             if name == "control":
                 return self.control.answer(request)
+            if name == "examples":
+                return example_page(request)
             if name not in self.services:
                 message = f"There is no such service; there are {', '.join(self.services)}."
                 raise SandboxRefusal(404, "SANDBOX_NOTF_001", message)

@@ -121,7 +121,7 @@ class EventEnvelope:
     type: MessageType
     schema_version: Annotated[str, Meta(description=f"`{SCHEMA_VERSION}`.")]
     created_at: Timestamp
-    tenant_id: Id
+    tenant_id: Annotated[Id | None, Meta(description="Null in a refusal, where the tenant is not known yet.")]
     source_service: str
 
 

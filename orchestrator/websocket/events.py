@@ -14,14 +14,14 @@ _FINAL: Final = (SessionClosed, Unauthorized, InternalFault)
 
 
 def own_frame(
-    name: str, data: object, *, tenant_id: str, correlation_id: str, offset: int = 0, epoch: str = ""
+    name: str, data: object, *, tenant_id: str | None, correlation_id: str, offset: int = 0, epoch: str = ""
 ) -> bytes:
     """Write a frame that is not in the log.
 
     Args:
         name: the event, `domain.action`.
         data: its model.
-        tenant_id: whose it is.
+        tenant_id: whose it is; None: not known yet.
         correlation_id: the frame or request that it answers.
         offset: the last one that was sent on this socket.
         epoch: of the log.

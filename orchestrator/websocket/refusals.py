@@ -40,7 +40,7 @@ async def tell_refusal(wire: Wire, error: OrchestratorError, exchange: Exchange)
     told = own_frame(
         "system.error",
         trouble(error, parent_id=None, correlation_id=correlation_id),
-        tenant_id=exchange.tenant_id or "",
+        tenant_id=exchange.tenant_id,
         correlation_id=correlation_id,
     )
 

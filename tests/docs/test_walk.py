@@ -25,6 +25,7 @@ from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.platform import run_sandbox
+from tests.support.documented import documented
 from tests.support.http import loopback_client
 
 PACKAGE: Final = Path(str(orchestrator.__file__)).parent
@@ -90,6 +91,6 @@ async def _turn(client: httpx.AsyncClient, socket: WebSocketConnection, message:
 async def _frame(socket: WebSocketConnection, name: str) -> None:
     with trio.fail_after(10):
         while True:
-            kind = json.loads(await socket.get_message())["type"]
+            kind = documented(json.loads(await socket.get_message()))["type"]
             if f"{kind['domain']}.{kind['action']}" == name:
                 return

@@ -20,6 +20,7 @@ from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
+from tests.support.documented import documented
 from tests.support.eventually import eventually
 from tests.support.http import loopback_client
 
@@ -124,7 +125,7 @@ class Follower:
     async def _listen(self, socket: WebSocketConnection) -> None:
         first = True
         while True:
-            frame = orjson.loads(await socket.get_message())
+            frame = documented(orjson.loads(await socket.get_message()))
             if first:
                 assert frame["type"] == {"domain": "session", "action": "state_update"}
                 assert frame["data"]["recovered"]

@@ -4,7 +4,7 @@
     async def test_a_page_greets(stack: Stack) -> None:
         def look(tab: Tab) -> None:
             tab.page.goto(f"{stack.url}/page.html")
-            expect(tab.page.get_by_role("heading")).to_have_text("Hello")
+            tab.expect(tab.page.get_by_role("heading")).to_have_text("Hello")
 
         await in_browser(look)
 
@@ -27,7 +27,7 @@ from attrs import define, field
 from tests.support.eventually import PATIENCE
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request
 
 MARKER: Final = "browser"
 CHROMIUM: Final = "CHROMIUM"
@@ -71,6 +71,12 @@ class Tab:
         self.page.on("console", self._note_console)
         self.page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
         self.page.on("request", self._note_request)
+
+    def expect(self, locator: "Locator") -> Any:
+        """Return Playwright's assertions about a part of the page (`LocatorAssertions`), which wait until they hold."""
+        from playwright.sync_api import expect  # noqa: PLC0415 # only where Playwright is installed
+
+        return expect(locator)
 
     def shot(self, name: str) -> None:
         """Take a picture of the whole page, if the environment names a directory for it."""

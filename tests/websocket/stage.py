@@ -38,6 +38,7 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.websocket import ConnectionManager
 from tests.store.events.log_writer import LogWriter
+from tests.support.documented import documented
 from tests.support.eventually import PATIENCE, eventually
 from tests.support.house import partial_services
 from tests.support.recorders.batches import BatchRecorder, a_batch
@@ -156,7 +157,7 @@ class Client:
     async def frame(self) -> Any:
         """Return the next frame."""
         with trio.fail_after(PATIENCE):
-            return orjson.loads(await self.socket.get_message())
+            return documented(orjson.loads(await self.socket.get_message()))
 
     async def next(self, name: str) -> Any:
         """Return the next frame, which is of this type."""
@@ -175,7 +176,7 @@ class Client:
         with trio.fail_after(PATIENCE):
             try:
                 while True:
-                    await self.socket.get_message()
+                    documented(orjson.loads(await self.socket.get_message()))
             except trio_websocket.ConnectionClosed as closed:
                 return int(closed.reason.code) if closed.reason is not None else 1006
 

@@ -20,6 +20,7 @@ from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.task_updates import ANSWER, UPDATES
 from tests.store.desk import open_desk
 from tests.support.credentials import INTERNAL_KEY, bearer
+from tests.support.documented import documented, name_of, validator
 from tests.support.http import loopback_client
 from tests.support.served import CREATE, Client, service
 from tests.websocket.stage import Stage, open_stage
@@ -53,12 +54,6 @@ REQUIRED: dict[str, Any] = {
 
 def document(public_url: str = "") -> Any:
     return orjson.loads(orjson.dumps(build_document(public_url)))
-
-
-def validator(side: str, name: str) -> Draft7Validator:
-    whole = document()
-    payload = whole["components"]["messages"][f"{side}.{name}"]["payload"]
-    return Draft7Validator({**payload, "components": whole["components"]})
 
 
 def references(part: Any) -> Iterator[str]:
@@ -223,6 +218,4 @@ async def test_the_document_needs_no_credentials(stage: Stage) -> None:
 
 def checked(frame: Any) -> str:
     """Return the name of a frame that the document describes."""
-    name = f"{frame['type']['domain']}.{frame['type']['action']}"
-    validator("server", name).validate(frame)
-    return name
+    return name_of(documented(frame))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trio_websocket import ConnectionClosed
 
 from orchestrator.websocket.handlers import HANDLERS
+from tests.support.documented import documented
 from tests.support.eventually import PATIENCE
 from tests.websocket.stage import Client, open_stage
 
@@ -102,7 +103,7 @@ async def _all_until(client: Client, correlation_id: str) -> list[Any]:
     with trio.fail_after(PATIENCE):
         try:
             while not found or found[-1]["correlation_id"] != correlation_id:
-                found.append(orjson.loads(await client.socket.get_message()))
+                found.append(documented(orjson.loads(await client.socket.get_message())))
         except ConnectionClosed as closed:
             code = closed.reason.code if closed.reason is not None else 1006
     assert code not in {1006, 1011}

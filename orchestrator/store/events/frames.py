@@ -16,13 +16,13 @@ _DATA: Final = b'{"data":{'
 _STATE_UPDATE: Final = "session.state_update"
 
 
-def make_body(name: str, data: object, *, tenant_id: str, correlation_id: str) -> bytes:
+def make_body(name: str, data: object, *, tenant_id: str | None, correlation_id: str) -> bytes:
     """Encode an event as its log keeps it.
 
     Args:
         name: the event, `domain.action`.
         data: its model.
-        tenant_id: whose it is.
+        tenant_id: whose it is; None in a refusal, where that is not known yet.
         correlation_id: the request that it belongs to.
     """
     fields = unstructure(data)

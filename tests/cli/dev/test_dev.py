@@ -120,6 +120,8 @@ async def test_a_part_that_dies_ends_the_stack_and_is_named(tmp_path: Path) -> N
 async def test_a_person_starts_a_stack_and_chats(tmp_path: Path) -> None:
     async with open_terminal(tmp_path, "dev", "--port", "0", "--agent", "confirm") as terminal:
         await terminal.see("service  http://127.0.0.1:")
+        await terminal.see("page     http://127.0.0.1:")
+        await terminal.see("/examples/chat.html#api=http://127.0.0.1:")
         await terminal.see("confirm> ")
         await terminal.enter("delete it")
         await terminal.see("[y/n] ")

@@ -17,6 +17,7 @@ from orchestrator.main import serve
 from orchestrator.middleware.tokens import create_token
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from tests.support.credentials import INTERNAL_KEY, SECRET, SETTINGS
+from tests.support.documented import documented
 from tests.support.eventually import PATIENCE, eventually
 from tests.support.http import loopback_client
 
@@ -119,7 +120,7 @@ class Client:
     async def frame(self) -> Any:
         """Return the next frame."""
         with trio.fail_after(PATIENCE):
-            return orjson.loads(await self.socket.get_message())
+            return documented(orjson.loads(await self.socket.get_message()))
 
     async def until(self, name: str, **fields: Any) -> Any:
         """Return the next frame of this type whose data have these fields."""
@@ -141,7 +142,7 @@ class Client:
         with trio.fail_after(PATIENCE):
             try:
                 while True:
-                    await self.socket.get_message()
+                    documented(orjson.loads(await self.socket.get_message()))
             except ConnectionClosed as closed:
                 return int(closed.reason.code) if closed.reason is not None else 1006
 

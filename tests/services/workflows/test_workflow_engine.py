@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.services.workflows.house import House, open_house
+from tests.support.documented import documented
 from tests.support.eventually import eventually
 
 ENGINE = "workflow_engine"
@@ -119,7 +120,7 @@ async def test_the_stream_of_a_workflow_is_its_log_and_goes_on_where_it_stopped(
     key = {"Idempotency-Key": "k1"}
     whole = await house.call("POST", "workflow.execute", asked, **key)
     assert whole.headers["content-type"].startswith("text/event-stream")
-    events = [orjson.loads(line[6:]) for line in whole.text.split("\n") if line.startswith("data: ")]
+    events = [documented(orjson.loads(line[6:])) for line in whole.text.split("\n") if line.startswith("data: ")]
     assert [event["offset"] for event in events] == [*range(1, len(events) + 1)]
     assert [event["data"]["status"] for event in (events[0], events[-1])] == ["pending", "completed"]
     rest = await house.call("POST", "workflow.execute", asked, **key, **{"Last-Event-ID": str(len(events) - 1)})

@@ -15,6 +15,7 @@ from orchestrator.store.redis.connection import open_redis
 from tests.services.workflows.house import House, open_house
 from tests.support.callback_receiver import open_receiver
 from tests.support.credentials import SECRET
+from tests.support.documented import documented
 from tests.support.eventually import eventually
 
 
@@ -51,7 +52,7 @@ async def run(house: House, plan: Any, given: Any = None, **fields: Any) -> Any:
 async def test_a_plan_runs_in_order_and_tells_how_far_it_is(house: House) -> None:
     asked = {"plan": {"calls": {"ask": ASK, "count": COUNT}}, "input": {"text": "two words"}, "mode": "stream"}
     told = (await house.call("POST", "workflow.execute", asked)).text
-    events = [orjson.loads(line[6:])["data"] for line in told.split("\n") if line.startswith("data: ")]
+    events = [documented(orjson.loads(line[6:]))["data"] for line in told.split("\n") if line.startswith("data: ")]
     assert [event["steps_completed"] for event in events] == sorted(event["steps_completed"] for event in events)
     assert [(event["status"], event["progress"]) for event in (events[0], events[-1])] == [
         ("pending", 0),
