@@ -43,14 +43,26 @@ export class ApiError extends Error {
   }
 }
 
+/** Tell whether the token is one of a tenant; where it is not, the API key asks in the tenant's name. */
+export function tokenCovers(tenant = account.tenant) {
+  const said = account.token ? claims(account.token) : {};
+  return Boolean(account.token) && (!tenant || said.tenant_id === tenant || Boolean(said.tenants?.includes(tenant)));
+}
+
+/** Work with another tenant from now on. */
+export function chooseTenant(tenant) {
+  signIn({ ...account, tenant });
+}
+
 /**
  * Call a route and return its envelope.
- * route: `domain.action[/id]`; names of `internal` routes take the API key, all others the token.
+ * route: `domain.action[/id]`; `internal` routes take the API key, all others the token where it covers the tenant.
  */
 export async function call(method, route, { body, query, signal, internal = false, tenant } = {}) {
-  const url = new URL(`${internal ? "/internal/v1/" : "/api/v1/"}${route}`, location.origin);
+  const byKey = internal || (account.key && !tokenCovers(tenant));
+  const url = new URL(`${byKey ? "/internal/v1/" : "/api/v1/"}${route}`, location.origin);
   for (const [name, value] of Object.entries(query ?? {})) if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
-  const headers = internal ? { "X-API-Key": account.key } : { Authorization: `Bearer ${account.token}` };
+  const headers = byKey ? { "X-API-Key": account.key } : { Authorization: `Bearer ${account.token}` };
   const chosen = tenant ?? account.tenant;
   if (chosen) headers["X-Tenant-ID"] = chosen;
   if (body !== undefined) headers["Content-Type"] = "application/json";

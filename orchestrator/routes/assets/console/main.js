@@ -1,5 +1,5 @@
 // The frame: what may be seen with what was signed in with, and which page is shown.
-import { account, claims, signOut } from "./api.js";
+import { account, claims, signOut, tokenCovers } from "./api.js";
 import { h, tell } from "./dom.js";
 import { chat } from "./views/chat.js";
 import { deadLetters } from "./views/dead_letters.js";
@@ -10,14 +10,17 @@ import { task, tasks } from "./views/tasks.js";
 import { tenant, tenants } from "./views/tenants.js";
 import { usage } from "./views/usage.js";
 
+const byKey = () => Boolean(account.key), byToken = () => tokenCovers();
+const byEither = () => byToken() || Boolean(account.key && account.tenant);
+
 const PAGES = [
-  { path: "overview", title: "Overview", needs: "key", show: overview },
-  { path: "tenants", title: "Tenants", needs: "key", show: tenants, one: tenant },
-  { path: "dead-letters", title: "Dead letters", needs: "key", show: deadLetters, one: deadLetters },
-  { path: "tasks", title: "Tasks", needs: "token", show: tasks, one: task },
-  { path: "sessions", title: "Sessions", needs: "token", show: sessions, one: session },
-  { path: "usage", title: "Usage", needs: "token", show: usage },
-  { path: "chat", title: "Chat", needs: "token", show: chat },
+  { path: "overview", title: "Overview", needs: byKey, show: overview },
+  { path: "tenants", title: "Tenants", needs: byKey, show: tenants, one: tenant },
+  { path: "dead-letters", title: "Dead letters", needs: byKey, show: deadLetters, one: deadLetters },
+  { path: "tasks", title: "Tasks", needs: byEither, show: tasks, one: task },
+  { path: "sessions", title: "Sessions", needs: byEither, show: sessions, one: session },
+  { path: "usage", title: "Usage", needs: byEither, show: usage },
+  { path: "chat", title: "Chat", needs: byToken, show: chat },
 ];
 
 const content = document.getElementById("content");
@@ -30,7 +33,7 @@ function place() {
 }
 
 function showBar(current) {
-  const seen = PAGES.filter((page) => account[page.needs]);
+  const seen = PAGES.filter((page) => page.needs());
   document.getElementById("nav").replaceChildren(...seen.map((page) =>
     h("a", { href: `#/${page.path}`, "aria-current": page === current ? "page" : null }, page.title)));
   const said = account.token ? claims(account.token) : {};
@@ -49,7 +52,7 @@ async function show() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving, { name, id, query } = place();
-  const open = PAGES.filter((page) => account[page.needs]);
+  const open = PAGES.filter((page) => page.needs());
   const page = open.find((one) => one.path === name);
   showBar(page);
   if (!page && open.length) { location.replace(`#/${open[0].path}`); return; }

@@ -1,5 +1,5 @@
 // Dead letters of a tenant, by code, with replay in bulk.
-import { account, call, items } from "../api.js";
+import { account, call, chooseTenant, items } from "../api.js";
 import { confirmed, h, table, tell } from "../dom.js";
 import { moment, number } from "../format.js";
 
@@ -12,6 +12,7 @@ export async function deadLetters(main, { signal, id }) {
     [...new Set([...known, chosen].filter(Boolean))].map((one) => h("option", { value: one, selected: one === chosen }, one)));
   const shown = h("div");
   main.append(h("h1", null, "Dead letters"), h("div", { class: "row" }, h("label", null, "Tenant", pick)), shown);
+  if (!account.tenant && chosen) chooseTenant(chosen);
   if (!chosen) { shown.append(h("p", { class: "empty" }, "There is no tenant yet.")); return; }
   const options = { internal: true, tenant: chosen };
 
@@ -28,7 +29,7 @@ export async function deadLetters(main, { signal, id }) {
       h("h2", null, "The latest"),
       table("The latest dead letters", [
         { title: "At", cell: (one) => moment(one.at) }, { title: "Code", id: true, cell: (one) => h("code", null, one.error.code) }, { title: "Type", cell: (one) => one.type },
-        { title: "Task", id: true, cell: (one) => (one.task_id && account.token ? h("a", { class: "mono", href: `#/tasks/${one.task_id}` }, one.task_id) : h("span", { class: "mono" }, one.task_id)) },
+        { title: "Task", id: true, cell: (one) => one.task_id && h("a", { class: "mono", href: `#/tasks/${one.task_id}`, onclick: () => chooseTenant(chosen) }, one.task_id) },
         { title: "Attempts", number: true, cell: (one) => one.attempts }, { title: "Error", cell: (one) => one.error.message },
         { title: "Replayed as", cell: (one) => one.replayed_as && h("span", { class: "mono" }, one.replayed_as) },
       ], letters.slice(0, 100), { empty: "None." }));

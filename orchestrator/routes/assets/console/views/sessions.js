@@ -1,5 +1,5 @@
 // Sessions: the list, and one with its messages and its events, live.
-import { call, get } from "../api.js";
+import { call, get, tokenCovers } from "../api.js";
 import { confirmed, facts, h, table, tell } from "../dom.js";
 import { json, markdown, moment, number, tag } from "../format.js";
 import { follow } from "../following.js";
@@ -41,9 +41,9 @@ export async function session(main, { signal, id }) {
     h("h2", null, "Messages"),
     h("section", { class: "card said" }, history.items.length ? history.items.map((message) =>
       h("article", { class: message.role === "user" ? "user" : "agent" }, markdown(String(message.content ?? "")), h("p", { class: "notes" }, message.role, " · ", moment(message.created_at)))) : h("p", { class: "empty" }, "None yet.")),
-    h("h2", null, "Events, live ", link), h("section", { class: "card" }, events));
+    ...(tokenCovers() ? [h("h2", null, "Events, live ", link), h("section", { class: "card" }, events)] : [h("p", { class: "dim" }, "Sign in with a token of the tenant to follow the events.")]));
 
-  follow(`/ws/v1/chat/${encodeURIComponent(id)}`, signal, {
+  if (tokenCovers()) follow(`/ws/v1/chat/${encodeURIComponent(id)}`, signal, {
     status: (text) => { link.textContent = text; },
     frame: (frame) => {
       const name = `${frame.type.domain}.${frame.type.action}`;

@@ -35,8 +35,8 @@ export async function signInPage(main, { done }) {
         h("div", null, h("label", { for: "token" }, "Token"), token,
           h("p", { class: "dim", id: "token-says" }, "For tasks, sessions, usage and chat. ", h("code", null, "nooble-orch token create --tenant acme --user me --role operator"), " prints one in development.")),
         h("div", null, h("label", { for: "key" }, "API key"), h("p", null, key),
-          h("p", { class: "dim", id: "key-says" }, "With the scope admin, for the overview, tenants and dead letters. ", h("code", null, "nooble-orch dev"), " keeps one in its dev.json."),
-          h("label", { for: "tenant" }, "Tenant"), h("p", null, tenant), h("p", { class: "dim" }, "Needed only where the token carries several."))),
+          h("p", { class: "dim", id: "key-says" }, "With the scope admin, for the overview, all tenants and their dead letters; and for the tasks, sessions and usage of the tenant below. ", h("code", null, "nooble-orch dev"), " keeps one in its dev.json."),
+          h("label", { for: "tenant" }, "Tenant"), h("p", null, tenant), h("p", { class: "dim" }, "Needed where the token carries several, or where there is a key alone."))),
       fault, button,
       h("p", { class: "dim" }, "Both are kept in this tab alone, and forgotten when it is closed.")));
 }

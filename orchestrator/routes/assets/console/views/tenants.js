@@ -1,5 +1,5 @@
 // Tenants and their queues: look, pause, resume, drain.
-import { admin, call, items } from "../api.js";
+import { admin, call, chooseTenant, items } from "../api.js";
 import { confirmed, facts, figures, h, table, tell } from "../dom.js";
 import { age, moment, number, share, tag } from "../format.js";
 import { poll } from "../polling.js";
@@ -45,6 +45,7 @@ export async function tenant(main, { signal, id }) {
     actions.replaceChildren(
       one.state === "active" ? h("button", { onclick: () => change("pause", undefined, "Pause") }, "Pause") : h("button", { class: "main", onclick: () => change("resume") }, "Resume"),
       h("button", { class: "danger", disabled: one.state === "draining", onclick: () => change("drain", {}, "Drain") }, "Drain"),
+      h("button", { onclick: () => { chooseTenant(id); location.hash = "#/tasks"; } }, "Tasks of this tenant"),
       h("a", { href: `#/dead-letters/${encodeURIComponent(id)}` }, `Dead letters (${number(one.dead_letters)})`));
     shown.replaceChildren(
       figures([["State", one.state], ["Queued", number(one.queued)], ["In hand", number(one.in_hand)], ["Delayed", number(one.delayed)],
