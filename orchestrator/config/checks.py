@@ -1,5 +1,6 @@
 """What a setting must be: each check returns nothing, or what was expected in words."""
 
+import base64
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 Check = Callable[[Any], str | None]
 
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}:(internal|admin|metrics):[0-9a-f]{64}")
+_KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_KEY_BYTES: Final = 32
 _MODEL_PRICE: Final = re.compile(r".{1,128}=[0-9]{1,9}(\.[0-9]{1,6})?(/[0-9]{1,9}(\.[0-9]{1,6})?)?")
 _HOST: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -63,6 +66,18 @@ def network_or_host(value: str) -> str | None:
     if network(value) is None or _HOST.fullmatch(value):
         return None
     return "a network such as 10.0.0.0/8, an address, or the name of a host"
+
+
+def encryption_key(value: str) -> str | None:
+    """Expect `id:key`, the key 32 bytes in base64; or `clear`, which stands for none."""
+    if value == "clear":
+        return None
+    name, _, encoded = value.partition(":")
+    try:
+        is_key = len(base64.b64decode(encoded, validate=True)) == _KEY_BYTES
+    except ValueError:
+        is_key = False
+    return None if is_key and _KEY_ID.fullmatch(name) else "id:key, the key 32 random bytes in base64, or clear"
 
 
 def api_key(value: str) -> str | None:

@@ -167,6 +167,11 @@ def _contradictions(settings: AgentOrchestratorSettings) -> Iterator[str]:
         yield f"{variable('jwt.secret')}: expected a secret, or a URL in {variable('jwt.jwks_url')}"
     if settings.jwt.secret and len(settings.jwt.secret) < 32:
         yield f"{variable('jwt.secret')}: expected at least 32 characters"
+    names = [key.partition(":")[0] for key in settings.encryption_keys]
+    if "clear" in settings.encryption_keys[1:]:
+        yield f"{variable('encryption_keys')}: expected clear in the first place"
+    if len(set(names)) < len(names):
+        yield f"{variable('encryption_keys')}: expected each id once"
     if not settings.pause_after < settings.suspend_after < settings.archive_after:
         yield f"{variable('suspend_after')}: expected more than pause_after and less than archive_after"
 

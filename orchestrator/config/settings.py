@@ -13,6 +13,7 @@ from orchestrator.config.checks import (
     at_least,
     between,
     each,
+    encryption_key,
     http_url,
     network,
     network_or_host,
@@ -91,6 +92,12 @@ class AgentOrchestratorSettings:
         (),
         says="Keys of services and operators, each `name:scope:sha256` with scope internal, admin or metrics.",
         check=each(api_key),
+        secret=True,
+    )
+    encryption_keys: tuple[str, ...] = setting(
+        (),
+        says="Keys of contents at rest, each `id:base64` of 32 bytes: the first encrypts, all decrypt. Empty: clear.",
+        check=each(encryption_key),
         secret=True,
     )
     allowed_origins: tuple[str, ...] = setting(

@@ -5,6 +5,7 @@ from typing import Self
 from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.store.contents import Contents
 from orchestrator.store.downstream.catalog_changes import CatalogChanges
 from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
 from orchestrator.store.events.notifications import NotificationLog, NotificationStore
@@ -97,7 +98,8 @@ class Stores:
     def over(cls, redis: Redis, settings: AgentOrchestratorSettings) -> Self:
         """Make all stores over one connection."""
         keys, gateway = Keys(), settings.gateway
-        base = (redis, keys, settings.event_log_length, LimitDefaults.of(settings))
+        contents = Contents.under(settings.encryption_keys)
+        base = (redis, keys, settings.event_log_length, LimitDefaults.of(settings), contents)
         return cls(
             redis,
             keys,
@@ -106,7 +108,7 @@ class Stores:
             answers=AnswerCache(*base, most_bytes=gateway.cache_bytes),
             audit=AuditTrail(redis, keys),
             audit_reader=AuditReader(redis, keys),
-            batch_events=BatchLog(redis, keys),
+            batch_events=BatchLog(redis, keys, contents),
             batches=BatchStore(*base),
             catalog_changes=CatalogChanges(redis, keys),
             consistency=ConsistencyStore(*base),
@@ -114,7 +116,7 @@ class Stores:
             delegations=DelegationStore(*base),
             due=DueTenants(redis, keys),
             enqueue=EnqueueStore(*base),
-            events=EventLog(redis, keys),
+            events=EventLog(redis, keys, contents),
             gateway_calls=GatewayCalls(
                 *base,
                 lease_ms=round(settings.lease * 1000),
@@ -128,7 +130,7 @@ class Stores:
             limits=LimitStore(*base),
             nodes=Nodes(redis, keys),
             notices=SystemEventStore(redis, keys),
-            notification_events=NotificationLog(redis, keys),
+            notification_events=NotificationLog(redis, keys, contents),
             notifications=NotificationStore(*base),
             quotas=QuotaStore(*base),
             ready=ReadyTenants(redis, keys),
@@ -139,7 +141,7 @@ class Stores:
             sessions=SessionStore(*base),
             signals=WorkerSignals(redis, keys),
             surveys=TenantSurveys(*base),
-            task_events=TaskLog(redis, keys),
+            task_events=TaskLog(redis, keys, contents),
             tasks=TaskStore(*base),
             tenants=TenantStates(*base),
             timelines=TimelineStore(*base),

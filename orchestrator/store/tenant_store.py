@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 
 from orchestrator.models.tasks.task import Lane
+from orchestrator.store.contents import Contents
 from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.records import moment
@@ -26,12 +27,14 @@ class TenantStore:
         keys: the names of keys.
         log_length: how many events a log keeps.
         limit_defaults: what bounds tenants without limits of their own; only stores that enforce limits need it.
+        contents: seals and opens what users and services say.
     """
 
     redis: Redis
     keys: Keys
     log_length: int
     limit_defaults: LimitDefaults = field(factory=LimitDefaults)
+    contents: Contents = field(factory=Contents)
 
     async def run(self, script: Script, tenant_id: str, *args: object, keys: Sequence[str] = ()) -> Any:
         """Run `script` on the keys of `tenant_id`; `keys` and `args` follow those that every such script has."""

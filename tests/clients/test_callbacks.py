@@ -47,6 +47,17 @@ class Names(trio.abc.HostnameResolver):
         *("224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1"),
         *("::1", "::", "fe80::1", "fc00::1", "fd12::1", "ff02::1", "fec0::1", "2001:db8::1", "::ffff:10.0.0.1"),
         *("::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe"),
+        *("168.63.129.16", "100.100.100.200", "192.0.0.192", "169.254.170.2", "192.88.99.1"),
+        *("fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254", "::ffff:168.63.129.16", "64:ff9b::a83f:8110"),
+        *("64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808", "2002:a9fe:a9fe::1", "::ffff:0:8.8.8.8", "::8.8.8.8"),
+        *(
+            "fe80::1%eth0",
+            "fe80::a9fe:a9fe%1",
+            "2606:4700::1111%eth0",
+            "fe80::5efe:8.8.8.8",
+            "2606:4700::5efe:10.0.0.1",
+        ),
+        *("2606:4700::200:5efe:a9fe:a9fe", "3fff::1", "100::1", "5f00::1", "2001:db8::1", "2001:20::1"),
     ],
 )
 async def test_addresses_outside_the_public_network_are_refused(address: str) -> None:
@@ -56,6 +67,48 @@ async def test_addresses_outside_the_public_network_are_refused(address: str) ->
     trio.socket.set_custom_hostname_resolver(Names([address]))
     with pytest.raises(ServiceRefused):
         await CallbackClient(guard).post("http://receiver.example/", {}, b"{}")
+
+
+@pytest.mark.parametrize("allowed", ["169.254.0.0/16", "0.0.0.0/0", "100.64.0.0/10", "::/0", "receiver.example"])
+@pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254"])
+def test_a_network_that_is_allowed_does_not_include_a_metadata_service(allowed: str, address: str) -> None:
+    assert not AddressGuard((allowed,)).allows("receiver.example", ip_address(address))
+    assert AddressGuard((address,)).allows("receiver.example", ip_address(address))
+
+
+@pytest.mark.parametrize("host", ["metadata.google.internal", "Metadata.Google.Internal.", "instance-data"])
+async def test_the_names_of_metadata_services_are_refused_wherever_they_lead(host: str) -> None:
+    names = Names(["8.8.8.8"])
+    trio.socket.set_custom_hostname_resolver(names)
+    guard = AddressGuard(())
+    assert guard.refuses_literal(host)
+    with pytest.raises(ServiceRefused):
+        await CallbackClient(guard).post(f"http://{host}/", {}, b"{}")
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    "host", ["0177.0.0.1", "0x7f000001", "2130706433", "127.1", "0x8.0x8.8.8", "8.8.8.8.", "1.2.3"]
+)
+async def test_an_address_in_an_odd_spelling_is_refused_before_it_is_resolved(host: str) -> None:
+    names = Names(["8.8.8.8"])
+    trio.socket.set_custom_hostname_resolver(names)
+    guard = AddressGuard(("127.0.0.0/8",))
+    assert guard.refuses_literal(host)
+    with pytest.raises(ServiceRefused):
+        await CallbackClient(guard).post(f"http://{host}/", {}, b"{}")
+    assert names.asked == []
+
+
+async def test_every_attempt_resolves_the_name_anew_and_checks_what_it_finds() -> None:
+    names = Names(["169.254.169.254", "127.0.0.1"])
+    trio.socket.set_custom_hostname_resolver(names)
+    async with open_receiver() as receiver:
+        client = CallbackClient(LOOPBACK)
+        with pytest.raises(ServiceRefused):
+            await client.post(receiver.url("moving.example"), {}, b"{}")
+        assert (await client.post(receiver.url("moving.example"), {}, b"{}")).status == 200
+    assert names.asked == ["moving.example"] * 2
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "64:ff9b::808:808"])

@@ -1,5 +1,8 @@
 """Settings of downstream services: which there are, and their defaults, come from their records."""
 
+import base64
+from pathlib import Path
+
 import pytest
 from attrs import evolve
 
@@ -67,3 +70,25 @@ def test_what_is_in_force_is_told_with_its_origin() -> None:
     timeout, url = told["services.query.timeout"], told["services.query.url"]
     assert (timeout.value, timeout.default, timeout.source) == (7.0, 30.0, "ORCH_SERVICES__QUERY__TIMEOUT")
     assert (url.value, url.default, url.source) == ("", "", "default")
+
+
+KEY = base64.b64encode(bytes(32)).decode()
+
+
+@pytest.mark.parametrize(
+    "ring", [f"a:{KEY[:-4]}", f"a {KEY}", f":{KEY}", "a:not base64", f"a:{KEY},a:{KEY}", f"a:{KEY},clear", "a:é"]
+)
+def test_a_wrong_ring_of_keys_stops_the_start_by_name_and_shows_no_key(ring: str) -> None:
+    with pytest.raises(SettingsFault) as fault:
+        load_settings(DEFAULTS, {"ORCH_JWT__SECRET": "s" * 32, "ORCH_ENCRYPTION_KEYS": ring})
+    [told] = fault.value.faults
+    assert told.startswith("ORCH_ENCRYPTION_KEYS: expected ")
+    assert KEY[:20] not in told
+
+
+def test_a_ring_of_keys_is_read_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"clear,a:{KEY}\n", encoding="utf-8")
+    settings = load_settings(DEFAULTS, {"ORCH_JWT__SECRET": "s" * 32, "ORCH_ENCRYPTION_KEYS_FILE": str(file)})
+    assert settings.encryption_keys == ("clear", f"a:{KEY}")
+    assert KEY not in repr(settings)

@@ -1,5 +1,6 @@
 """Addresses that requests to clients' URLs may go to: public ones, and those that an operator has allowed."""
 
+import re
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -12,8 +13,27 @@ from attrs import frozen
 from orchestrator.errors import ServiceRefused, ServiceUnreachable
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
-_NOT_PUBLIC: Final = tuple(IPv6Network(text) for text in ("::/96", "2002::/16", "2001::/32", "fec0::/10"))
-"""IPv6 networks that `ipaddress` may call global, and that wrap any IPv4 address, or belong to a site."""
+_UNICAST: Final = IPv6Network("2000::/3")
+"""The part of IPv6 that public addresses are given out of; what is outside of it wraps others, or stays on a site."""
+_NOT_PUBLIC: Final = tuple(ip_network(text) for text in ("2002::/16", "2001::/32", "3fff::/20", "192.88.99.0/24"))
+"""Networks that `ipaddress` may call global: 6to4 with its relays and Teredo, which wrap others, and documentation."""
+_ISATAP: Final = frozenset({0x00005EFE, 0x02005EFE})
+"""Begins the interface part of an IPv6 address that wraps an IPv4 address in its last 32 bits."""
+_METADATA: Final = frozenset(
+    ip_address(text)
+    for text in (
+        "169.254.169.254", "169.254.169.253", "169.254.169.123", "169.254.170.2", "169.254.170.23", "168.63.129.16",
+        "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd00:ec2::253", "fd00:ec2::123", "fd00:ec2::23",
+        "fd20:ce::254", "fe80::a9fe:a9fe",
+    )
+)  # fmt: skip
+"""Addresses at which clouds tell a machine its credentials, with name and time servers beside. One of them is public;
+a network that an operator allows does not include them."""
+_METADATA_HOSTS: Final = frozenset(
+    {"metadata.google.internal", "metadata.goog", "metadata", "instance-data", "instance-data.ec2.internal",
+     "metadata.azure.internal", "metadata.tencentyun.com", "metadata.platformequinix.com", "metadata.packet.net"}
+)  # fmt: skip
+_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -63,26 +83,36 @@ class AddressGuard:
     allowed: Sequence[str]
 
     def refuses_literal(self, host: str) -> bool:
-        """Tell whether a host is an address that is not allowed."""
+        """Tell whether a host can be refused before it is resolved: by its name, its spelling, or as an address."""
+        if self._refuses_name(host):
+            return True
         try:
             address = ip_address(host)
         except ValueError:
-            return False
+            return _is_odd(host)
         return not self.allows(host, address)
 
     def allows(self, host: str, address: IPv4Address | IPv6Address) -> bool:
         """Tell whether `address`, to which `host` resolves, may be connected to."""
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
+        if _is_metadata(address):
+            return any(entry == str(address) for entry in self.allowed)
         return is_public(address) or any(_covers(entry, host, address) for entry in self.allowed)
+
+    def _refuses_name(self, host: str) -> bool:
+        name = host.lower().rstrip(".")
+        return name in _METADATA_HOSTS and not any(entry.lower() == name for entry in self.allowed)
 
     async def resolve(self, target: Target) -> str:
         """Resolve a host, once; returns an allowed address of it.
 
         Raises:
             ServiceUnreachable: the name can't be resolved.
-            ServiceRefused: none of its addresses is allowed.
+            ServiceRefused: its name, its spelling or each of its addresses is not allowed.
         """
+        if self._refuses_name(target.host) or _is_odd(target.host):
+            raise ServiceRefused(f"{target.host} is no host that requests may be sent to.")
         try:
             found = await trio.socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
@@ -96,14 +126,44 @@ class AddressGuard:
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Tell whether an address is on the public network.
 
-    Private, loopback, link-local, shared, multicast and reserved ones are not, nor is an address that wraps such a one.
+    Private, loopback, link-local, shared, multicast and reserved ones are not, nor is the metadata service of a cloud,
+    an address with a zone, or one that wraps such a one.
     """
     if isinstance(address, IPv6Address):
-        if address in _NAT64:
-            return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
-        if any(address in network for network in _NOT_PUBLIC):
+        wrapped = _wrapped(address)
+        if wrapped is not None and (address in _NAT64 or address.ipv4_mapped is not None):
+            return address.scope_id is None and is_public(wrapped)
+        if address not in _UNICAST or address.scope_id is not None or (wrapped and not is_public(wrapped)):
             return False
+    if _is_metadata(address) or any(address in network for network in _NOT_PUBLIC):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _wrapped(address: IPv4Address | IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address leads to (mapped, by NAT64 or ISATAP); None: it is none of these."""
+    if not isinstance(address, IPv6Address):
+        return None
+    low = int(address) & 0xFFFFFFFF
+    if address in _NAT64 or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        return IPv4Address(low)
+    return address.ipv4_mapped
+
+
+def _is_metadata(address: IPv4Address | IPv6Address) -> bool:
+    plain = IPv6Address(int(address)) if isinstance(address, IPv6Address) else address
+    return plain in _METADATA or _wrapped(plain) in _METADATA
+
+
+def _is_odd(host: str) -> bool:
+    """Tell whether a host is an IPv4 address that is not spelled as four decimal numbers: `0x7f.1`, `2130706433`."""
+    if not _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        return False
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _covers(entry: str, host: str, address: IPv4Address | IPv6Address) -> bool:

@@ -14,6 +14,7 @@ from orchestrator.models.tasks.task import Lane
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.views import state_body
+from orchestrator.store.contents import is_sealed
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.enqueue import DamagedTaskEnd, ExternalEntry
 
@@ -77,11 +78,16 @@ async def _dead_letter(services: QueueServices, entry: ExternalEntry, error: Orc
         entry,
         ending,
         error=encode(error.body(correlation_id)),
-        kept=message[:KEPT],
+        kept=kept_of(message),
         retain_seconds=int(services.settings.retain_tasks),
     )
     if more:
         await services.ready.mark(entry.tenant_id)
+
+
+def kept_of(message: bytes) -> bytes:
+    """Return what of a message is kept among the dead letters; a sealed one that can't be opened stays whole."""
+    return message if is_sealed(message) else message[:KEPT]
 
 
 def _told(message: bytes) -> dict[str, str]:

@@ -8,7 +8,7 @@ from orchestrator.codec import encode
 from orchestrator.domain.tasks.task_messages import read_task_message
 from orchestrator.errors import InternalFault, InvalidBody, OrchestratorError, StoreUnavailable
 from orchestrator.models.common.envelope import FieldFault
-from orchestrator.queue.attempts.damaged_tasks import KEPT, dead_letter_damaged
+from orchestrator.queue.attempts.damaged_tasks import dead_letter_damaged, kept_of
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.services.shared.views import quota_reached
@@ -68,7 +68,7 @@ async def _place(services: QueueServices, external_entry: ExternalEntry) -> None
 
 async def _refuse(services: QueueServices, external_entry: ExternalEntry, error: OrchestratorError) -> None:
     _log.warning("task.refused", tenant_id=external_entry.tenant_id, entry=external_entry.entry, reason=error.message)
-    kept = external_entry.fields.get(b"message", b"")[:KEPT]
+    kept = kept_of(external_entry.fields.get(b"message", b""))
     await services.enqueue.dead_letter(external_entry, error=encode(error.body()), kept=kept)
 
 

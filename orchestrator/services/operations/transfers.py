@@ -27,7 +27,8 @@ from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore
 _KEPT: Final = frozenset({"checkpoint", "order", "wait", "delegated", "token"})
 _FIELDS: Final = frozenset(
     {"attempt", "created_at", "started_at", "waiting_for", "parks", "calls", "replay_of", "failures", "delegations",
-     "undo_task", "undo_message", "undo_priority"}
+     "undo_task", "undo_message", "undo_priority",
+     "undo_type"}
 )  # fmt: skip
 
 

@@ -187,6 +187,7 @@ def _callback_record(
         "callback_task": task.task_id,
         "callback_message": encode(task),
         "callback_priority": task.priority,
+        "callback_type": str(task.type),
     }
 
 

@@ -13,7 +13,7 @@ import structlog
 import trio
 from attrs import define, field
 
-from orchestrator.errors import StoreUnavailable
+from orchestrator.errors import StoreUnavailable, TenantDamaged
 from orchestrator.store.events.events import EventLog, LoggedEvent
 from orchestrator.store.events.follower import Follower, FollowerTooSlow, HubStopped, LogLost
 from orchestrator.store.keys import Keys
@@ -36,6 +36,7 @@ class _Channel:
     """A channel and its followers."""
 
     name: str
+    tenant_id: str
     followers: set[Follower] = field(factory=set)
     turn: trio.Lock = field(factory=trio.Lock)
     """Held while subscribing and unsubscribing, so that the two never cross."""
@@ -139,7 +140,7 @@ class EventHub:
         """
         name = self._keys.event_channel(tenant_id, session_id)
         follower = Follower(log or self._log, tenant_id, session_id, capacity, on_overflow)
-        channel = self._channels.setdefault(name.encode(), _Channel(name))
+        channel = self._channels.setdefault(name.encode(), _Channel(name, tenant_id))
         channel.followers.add(follower)
         if self._stopped:
             follower.end()
@@ -186,9 +187,9 @@ class EventHub:
         if channel is None:
             return
         try:
-            event = LoggedEvent.from_message(payload)
-        except ValueError as error:
-            # Nothing of ours: whatever it was meant to be, the log has it or it does not count.
+            event = self._log.opened(channel.tenant_id, LoggedEvent.from_message(payload))
+        except (ValueError, TenantDamaged) as error:
+            # Nothing of ours, or under a key that is not here: the log says what is wrong, or it does not count.
             self._redis.unreadable.drop(_CHANNELS, payload, error)
             for follower in channel.followers:
                 follower.mark()

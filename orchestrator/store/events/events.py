@@ -9,11 +9,12 @@ from secrets import token_hex
 from typing import Any, Final, Self
 
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
 from orchestrator.errors import NotFound
 from orchestrator.models.events.events import Event
 from orchestrator.models.tasks.task import Lane
+from orchestrator.store.contents import EVENT, Contents
 from orchestrator.store.events.frames import frame
 from orchestrator.store.keys import Keys
 from orchestrator.store.records import reading
@@ -53,11 +54,13 @@ class EventLog:
     Args:
         redis: the shared connection.
         keys: the names of keys.
+        contents: opens the bodies of events.
     """
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Redis, keys: Keys, contents: Contents | None = None) -> None:
         self._redis = redis
         self._keys = keys
+        self._contents = contents or Contents()
 
     async def head(self, tenant_id: str, session_id: str) -> tuple[int, str]:
         """Return the offset of the last event (0: none yet) and the log's epoch.
@@ -105,7 +108,17 @@ class EventLog:
         log = f"{self._owner(tenant_id, session_id)}:events"
         entries: Any = await self._redis.xrange(log, min=f"0-{after + 1}", max="+", count=limit)
         with reading("event log", session_id):
-            return [LoggedEvent.from_entry(entry_id, fields) for entry_id, fields in entries]
+            events = [LoggedEvent.from_entry(entry_id, fields) for entry_id, fields in entries]
+        return [self.opened(tenant_id, event) for event in events]
+
+    def opened(self, tenant_id: str, event: LoggedEvent) -> LoggedEvent:
+        """Return an event with its body in clear.
+
+        Raises:
+            RecordDamaged: it can't be opened.
+        """
+        body = self._contents.open(tenant_id, EVENT, event.body)
+        return event if body is event.body else evolve(event, body=body)
 
     def _owner(self, tenant_id: str, owner_id: str) -> str:
         return self._keys.session(tenant_id, owner_id)

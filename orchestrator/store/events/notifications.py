@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -13,6 +14,7 @@ from orchestrator.codec import structure
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.events.notification import Notification
+from orchestrator.store.contents import EVENT, Contents
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.records import readable, reading
 from orchestrator.store.redis.announcements import Announcements, follow_channel
@@ -79,7 +81,7 @@ class NotificationStore(TenantStore):
             "1" if idempotency_key else "0",
             IDEMPOTENCY_SECONDS,
             "1" if wide else "0",
-            posted.body,
+            self.contents.seal(tenant_id, EVENT, posted.body),
             posted.created_ms,
             posted.expires_ms,
             self.keys.notification_channel,
@@ -89,7 +91,8 @@ class NotificationStore(TenantStore):
         if verdict is NotificationSendVerdict.REUSED:
             return verdict, posted
         notification_id, body, expires, created = reply[1:]
-        return verdict, Posted(notification_id.decode(), body, int(created), int(expires))
+        opened = self.contents.open(tenant_id, EVENT, body)
+        return verdict, Posted(notification_id.decode(), opened, int(created), int(expires))
 
     async def notify(self, tenant_id: str, user_id: str, posted: Posted) -> bool:
         """Give a notification to one user; false where the user has it already."""
@@ -99,7 +102,7 @@ class NotificationStore(TenantStore):
             user_id,
             _epoch(),
             posted.notification_id,
-            posted.body,
+            self.contents.seal(tenant_id, EVENT, posted.body),
             posted.created_ms,
             posted.expires_ms,
             self.keys.notification_channel,
@@ -113,7 +116,7 @@ class NotificationStore(TenantStore):
 
     def follow(self) -> AbstractAsyncContextManager[Announcements[Notified]]:
         """Follow notifications as they are given; what is for everybody has to be collected for each user."""
-        return follow_channel(self.redis, self.keys.notification_channel, _read_notified)
+        return follow_channel(self.redis, self.keys.notification_channel, partial(_read_notified, self.contents))
 
     async def acknowledge(
         self, tenant_id: str, user_id: str, notification_id: str, *, moment_ms: int, body: bytes
@@ -128,7 +131,7 @@ class NotificationStore(TenantStore):
             body: of `notification.acknowledged`.
         """
         reply = await self.run(_ACKNOWLEDGE, tenant_id, user_id, _epoch(), notification_id, moment_ms, body)
-        return _read(*reply) if reply else None
+        return self._read(tenant_id, *reply) if reply else None
 
     async def page(
         self, tenant_id: str, user_id: str, *, before: tuple[int, str] | None, count: int
@@ -145,7 +148,15 @@ class NotificationStore(TenantStore):
         commands = [("HMGET", f"{reader}:{part}", *ids) for part in ("bodies", "acks")]
         bodies, acks = await self.redis.gather(commands)
         rows = [(name, body, ack) for name, body, ack in zip(ids, bodies, acks, strict=True) if body]
-        return dict(readable(_read_row, rows))
+        return dict(readable(partial(self._read_row, tenant_id), rows))
+
+    def _read_row(self, tenant_id: str, row: tuple[str, bytes, bytes | None]) -> tuple[str, Notification]:
+        name, body, acknowledged = row
+        with reading("notification", name):
+            return name, self._read(tenant_id, body, acknowledged)
+
+    def _read(self, tenant_id: str, body: bytes, acknowledged: bytes | None) -> Notification:
+        return _read(self.contents.open(tenant_id, EVENT, body), acknowledged)
 
 
 class NotificationLog(EventLog):
@@ -168,19 +179,16 @@ def _read(body: bytes, acknowledged: bytes | None) -> Notification:
     )
 
 
-def _read_row(row: tuple[str, bytes, bytes | None]) -> tuple[str, Notification]:
-    name, body, acknowledged = row
-    with reading("notification", name):
-        return name, _read(body, acknowledged)
-
-
-def _read_notified(payload: bytes) -> Notified:
-    """Read what the scripts publish: a line with the user, and the body.
+def _read_notified(contents: Contents, payload: bytes) -> Notified:
+    """Read what the scripts publish: a line with the user (and the tenant, where the body is sealed), and the body.
 
     Raises:
         ValueError, LookupError, TypeError: it is something else.
     """
-    user_id, _, body = payload.partition(b"\n")
+    head, _, body = payload.partition(b"\n")
+    user_id, _, tenant = head.partition(b" ")
+    if tenant:
+        body = contents.open(tenant.decode(), EVENT, body)
     tenant_id = orjson.loads(body)["tenant_id"]
     if not isinstance(tenant_id, str):
         raise TypeError("no tenant")

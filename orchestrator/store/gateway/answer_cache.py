@@ -7,6 +7,7 @@ from typing import Final
 from attrs import field, frozen
 
 from orchestrator.models.gateway.usage import UsageKind
+from orchestrator.store.contents import CACHED
 from orchestrator.store.redis.announcements import Announcements, follow_channel
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
@@ -47,7 +48,7 @@ class AnswerCache(TenantStore):
         """Return each answer; or which holder asks for it, `holder` where none does yet."""
         keys = [key for digest in digests for key in self._pair(tenant_id, kind, digest)]
         found = await self.run(_SEEK, tenant_id, holder, LEASE_MS, keys=keys)
-        return [_found(one) for one in found]
+        return [self._found(tenant_id, one) for one in found]
 
     async def hold(self, tenant_id: str, kind: UsageKind, digests: Sequence[str], holder: str) -> None:
         """Renew the leases of answers that `holder` asks for."""
@@ -67,7 +68,7 @@ class AnswerCache(TenantStore):
             max(1, ttl_ms),
             self.most_bytes,
             self.keys.answer_channel,
-            *(answer or b"" for _, answer in answers),
+            *(self.contents.seal(tenant_id, CACHED, answer or b"") for _, answer in answers),
             keys=[index, f"{index}:size", *pairs],
         )
 
@@ -83,8 +84,7 @@ class AnswerCache(TenantStore):
         key = self.keys.answer(tenant_id, kind, digest)
         return key, f"{key}:lease"
 
-
-def _found(reply: bytes | int | list[int]) -> CacheLookup:
-    if isinstance(reply, bytes):
-        return reply
-    return Ours() if isinstance(reply, int) else Elsewhere(max(1, reply[0]))
+    def _found(self, tenant_id: str, reply: bytes | int | list[int]) -> CacheLookup:
+        if isinstance(reply, bytes):
+            return self.contents.open(tenant_id, CACHED, reply)
+        return Ours() if isinstance(reply, int) else Elsewhere(max(1, reply[0]))

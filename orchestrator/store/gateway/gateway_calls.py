@@ -83,7 +83,7 @@ class GatewayCalls(TenantStore):
         Raises:
             StoreUnavailable: it may or may not be open; the reconciler finds out.
         """
-        record = {
+        record: dict[str, str | bytes | int] = {
             "agent": call.payer.agent_id,
             "body": orjson.dumps(call.body),
             "named": "1" if call.named else "",
@@ -100,7 +100,7 @@ class GatewayCalls(TenantStore):
             call.payer.user_id,
             call.payer.session_id,
             *(self.limit_defaults[name] for name in _LIMITS),
-            *_flat(record),
+            *self.contents.seal_fields(call.tenant_id, "call", record),
         )
         match verdict := CallReserveVerdict(reply[0].decode()):
             case CallReserveVerdict.RATE:
@@ -194,7 +194,8 @@ class GatewayCalls(TenantStore):
         """
         keys = [self.keys.calls(tenant_id)]
         wait_ms, *taken = await self.run(_TAKE, tenant_id, count, hold_ms, keys=keys)
-        return [_in_doubt(tenant_id, *one) for one in taken], None if wait_ms < 0 else wait_ms
+        doubted = [self._in_doubt(tenant_id, *one) for one in taken]
+        return doubted, None if wait_ms < 0 else wait_ms
 
     @on_shared_keys
     async def drop(self, tenant_id: str, moment: int) -> None:
@@ -219,6 +220,10 @@ class GatewayCalls(TenantStore):
                 raise one
         return reply
 
+    def _in_doubt(self, tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> InDoubtCall:
+        fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
+        return _in_doubt(tenant_id, call_id, age_ms, self.contents.open_record(tenant_id, "call", fields))
+
     def _keys(self, call: GatewayCall) -> list[str]:
         keys, tenant_id = self.keys, call.tenant_id
         return [
@@ -233,9 +238,8 @@ def _flat(record: Mapping[str, Any]) -> list[Any]:
     return [part for pair in record.items() for part in pair]
 
 
-def _in_doubt(tenant_id: str, call_id: bytes, age_ms: int, record: Any) -> InDoubtCall:
+def _in_doubt(tenant_id: str, call_id: bytes, age_ms: int, fields: Mapping[bytes, bytes]) -> InDoubtCall:
     with reading("call", call_id.decode(errors="replace")):
-        fields = dict(zip(record[::2], record[1::2], strict=True)) if isinstance(record, list) else record
         text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
         call = GatewayCall(
             call_id=call_id.decode(),

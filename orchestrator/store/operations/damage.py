@@ -9,6 +9,7 @@ from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.cron import cron_fault, timezone_fault
 from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.store.contents import ERROR
 from orchestrator.store.operations.tenant_config import read_config
 from orchestrator.store.records import reading
 from orchestrator.store.scheduling.batch_records import read_batch
@@ -78,7 +79,7 @@ def _check_batch(tenant_id: str, batch_id: str, record: Any) -> object:
         for name in (b"started", b"offset", b"told_at", b"retain"):
             int(record[name])
         record[b"head"].decode(), record[b"tail"].decode(), record[b"progress"].decode()
-    return read_batch(tenant_id, [0, *(part for pair in record.items() for part in pair)])
+    return read_batch(tenant_id, 0, record)
 
 
 def _check_schedule(tenant_id: str, schedule_id: str, record: Any) -> object:
@@ -144,7 +145,7 @@ class DamageChecks(TenantStore):
                 if isinstance(record, Exception):
                     raise record
                 if record:
-                    of.read(tenant_id, one, record)
+                    of.read(tenant_id, one, self.contents.open_record(tenant_id, of.key, record))
             except TenantDamaged as damage:
                 found.append(Violation(kind, one, f"can't be read: {damage.reason}"))
             except InvalidBody as fault:
@@ -179,8 +180,9 @@ class DamageChecks(TenantStore):
             state_body: `session.state_update` for its session, which `@session` stands for.
         """
         await self.run(
-            _DEAD_LETTER_TASK, tenant_id, "", "", task_id, "", "", error, b"", correlation_id, state_body, KEPT_SECONDS
-        )
+            _DEAD_LETTER_TASK, tenant_id, "", "", task_id, "", "", self.contents.seal(tenant_id, ERROR, error), b"",
+            correlation_id, state_body, KEPT_SECONDS,
+        )  # fmt: skip
 
     async def set_aside(self, tenant_id: str, violation: Violation) -> bool:
         """Take what can't be read out of the way of the rest; it is kept for a day. Tells whether it was there."""

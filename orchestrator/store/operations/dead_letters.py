@@ -10,6 +10,7 @@ from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.replay import DeadLetter
+from orchestrator.store.contents import is_sealed
 from orchestrator.store.tenant_store import TenantStore
 
 _TASK_FIELDS: Final = ("type", "session_id", "replayed_as")
@@ -54,9 +55,17 @@ class DeadLetterStore(TenantStore):
             else []
         )
         return [
-            _dead_letter(entry, name, fields, task)
+            _dead_letter(entry, name, self._opened(tenant_id, fields), task)
             for (entry, fields), name, task in zip(rows, names, known, strict=True)
         ]
+
+    def _opened(self, tenant_id: str, fields: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+        """Return a letter in clear; where it can't be opened, the reason stands in the place of its contents."""
+        try:
+            return self.contents.open_record(tenant_id, "task", fields)
+        except TenantDamaged as damage:
+            clear = {name: value for name, value in fields.items() if not is_sealed(value)}
+            return {**clear, b"reason": damage.reason.encode()}
 
     async def drop(self, tenant_id: str, ids: Sequence[str]) -> int:
         """Delete dead letters; returns how many there were."""
@@ -67,6 +76,7 @@ class DeadLetterStore(TenantStore):
         fields = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
         if b"message" not in fields:
             return None
+        fields = self.contents.open_record(tenant_id, "task", fields)
         done = [name.removeprefix(_CHECKPOINT) for name in fields if name.startswith(_CHECKPOINT)]
         done.sort(key=lambda name: int(fields.get(_ORDER + name, 0)))
         return TaskRecord(

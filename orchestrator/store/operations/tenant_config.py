@@ -10,6 +10,7 @@ from orchestrator.codec import parse_json
 from orchestrator.config.tenant_limits import SpendingLimits, TenantLimits, Tier, limits_of
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.tenant import DrainMode, TenantState
+from orchestrator.store.contents import is_sealed
 from orchestrator.store.redis.unreadable import FAULTS
 
 L = TypeVar("L")
@@ -113,8 +114,8 @@ def _drain(value: bytes) -> DrainMode | None:
     return None if value == _RESUMING.encode() else _one_of(DrainMode, ", ".join(DrainMode))(value)
 
 
-def _text(value: bytes) -> str:
-    return value.decode()
+def _secret(value: bytes) -> str:
+    return "" if is_sealed(value) else value.decode()
 
 
 _READERS: Final[Mapping[str, Callable[[bytes], Any]]] = {
@@ -124,8 +125,8 @@ _READERS: Final[Mapping[str, Callable[[bytes], Any]]] = {
     "tier": _one_of(Tier, ", ".join(Tier)),
     "drain": _drain,
     "drain_deadline": lambda value: to_timestamp(int(_number(value))),
-    "callback_secret": _text,
-    "callback_secret_before": _text,
+    "callback_secret": _secret,
+    "callback_secret_before": _secret,
     "callback_secret_until": _number,
     **{row.name: _positive(row.number) for section in (TenantLimits, SpendingLimits) for row in limits_of(section)},
 }

@@ -10,6 +10,7 @@ from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.ids import read_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.tenant import Depth, DrainMode, Queue, Tenant, TenantState
+from orchestrator.store.contents import SECRET
 from orchestrator.store.operations.tenant_config import read_config, state_of
 from orchestrator.store.records import reading
 from orchestrator.store.redis.shared_keys import on_shared_keys
@@ -127,8 +128,9 @@ class TenantStates(TenantStore):
             new: it becomes the tenant's where there is none yet.
             rotate: it replaces the one that holds.
         """
-        reply = await self.run(_SECRET, tenant_id, new, "1" if rotate else "0", BOTH_SIGN_MS)
-        return [secret.decode() for secret in reply]
+        sealed = self.contents.seal(tenant_id, SECRET, new)
+        reply = await self.run(_SECRET, tenant_id, sealed, "1" if rotate else "0", BOTH_SIGN_MS)
+        return [self.contents.open(tenant_id, SECRET, secret).decode() for secret in reply]
 
     async def queue(self, tenant_id: str) -> Queue:
         """Return a tenant's queue as far as it can be read; `damage` says what can't."""

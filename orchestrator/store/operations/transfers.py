@@ -49,7 +49,11 @@ class TransferStore(TenantStore):
         if fields["state"] == "PROCESSING":
             fields["state"] = "ACTIVE"
         created = await self.run(
-            _IMPORT_SESSION, tenant_id, item.id, retain_seconds, *(part for pair in fields.items() for part in pair)
+            _IMPORT_SESSION,
+            tenant_id,
+            item.id,
+            retain_seconds,
+            *self.contents.seal_fields(tenant_id, "session", fields),
         )
         return bool(created)
 
@@ -92,14 +96,14 @@ class TransferStore(TenantStore):
     async def _items(self, tenant_id: str, found: Sequence[TransferRow]) -> list[TransferItem]:
         if not found:
             return []
-        records = await self._records([self.keys.task(tenant_id, task_id) for task_id, _ in found])
+        records = await self._records(tenant_id, "task", [self.keys.task(tenant_id, task_id) for task_id, _ in found])
         open_tasks = [
             TransferItem(TransferKind.TASK, task_id, _portable(record), due)
             for (task_id, due), record in zip(found, records, strict=True)
             if record.get("status") in _OPEN and "message" in record
         ]
         names = list(dict.fromkeys(item.fields["session_id"] for item in open_tasks if "session_id" in item.fields))
-        sessions = await self._records([self.keys.session(tenant_id, name) for name in names])
+        sessions = await self._records(tenant_id, "session", [self.keys.session(tenant_id, name) for name in names])
         return [
             *(
                 TransferItem(TransferKind.SESSION, name, _portable(record))
@@ -109,12 +113,16 @@ class TransferStore(TenantStore):
             *open_tasks,
         ]
 
-    async def _records(self, keys: Sequence[str]) -> list[dict[str, str]]:
+    async def _records(self, tenant_id: str, noun: str, keys: Sequence[str]) -> list[dict[str, str]]:
         """Read records; one that can't be read is empty here, as one that is gone, and logged."""
         if not keys:
             return []
+
+        def read(reply: Mapping[bytes, bytes]) -> dict[str, str]:
+            return _text(self.contents.open_record(tenant_id, noun, reply))
+
         replies = await self.redis.gather([("HGETALL", key) for key in keys], raise_on_error=False)
-        return [next(iter(readable(_text, [reply])), {}) for reply in replies]
+        return [next(iter(readable(read, [reply])), {}) for reply in replies]
 
 
 def _row(fields: Mapping[bytes, bytes]) -> TransferRow:

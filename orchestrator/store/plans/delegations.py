@@ -10,6 +10,7 @@ from attrs import frozen
 from orchestrator.codec import encode
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import CallAnswer, Taken
+from orchestrator.store.contents import CHECKPOINT, EVENT, MESSAGE
 from orchestrator.store.records import reading
 from orchestrator.store.script import Script
 from orchestrator.store.tasks.claims import Claim, held
@@ -110,12 +111,16 @@ class DelegationStore(TenantStore):
         Raises:
             FencedOut: the task has been taken over.
         """
-        ending = (undo.task_id, encode(undo), undo.priority) if undo is not None else ("", "", "")
+        ending: tuple[object, ...] = ("", "", "", "")
+        if undo is not None:
+            message = self.contents.seal(claim.tenant_id, MESSAGE, encode(undo))
+            ending = (undo.task_id, message, undo.priority, str(undo.type))
         held(await self.run(_NOTE, claim.tenant_id, claim.task_id, claim.attempt, call_id, execution_id, *ending))
 
     async def answer(self, tenant_id: str, task_id: str, token: str, answer: CallAnswer) -> Receipt:
         """Take a service's answer."""
-        reply = await self.run(_ANSWER, tenant_id, task_id, "", "", digest(token), encode(answer), "", "")
+        kept = self.contents.seal(tenant_id, CHECKPOINT, encode(answer))
+        reply = await self.run(_ANSWER, tenant_id, task_id, "", "", digest(token), kept, "", "")
         return _receipt(reply)
 
     async def reported(self, tenant_id: str, task_id: str) -> Reported | None:
@@ -165,9 +170,10 @@ class DelegationStore(TenantStore):
             session_id: whose log tells it; empty: the task's own.
             events: name and body of each.
         """
-        flat = (part for event in events for part in event)
+        flat = (part for name, body in events for part in (name, self.contents.seal(tenant_id, EVENT, body)))
+        kept = self.contents.seal_progress(tenant_id, progress)
         return _receipt(
-            await self.run(_PROGRESS, tenant_id, task_id, digest(token), progress, execution_id, session_id, *flat)
+            await self.run(_PROGRESS, tenant_id, task_id, digest(token), kept, execution_id, session_id, *flat)
         )
 
     async def of_task(self, tenant_id: str, task_id: str) -> list[Delegation]:

@@ -9,6 +9,7 @@ from attrs import asdict, evolve, field, frozen
 from orchestrator.codec import decode
 from orchestrator.models.tasks.task import Task
 from orchestrator.models.tasks.task_updates import TaskProgress
+from orchestrator.store.contents import CHECKPOINT, EVENT
 from orchestrator.store.records import reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
@@ -80,7 +81,8 @@ class WorkflowStore(TenantStore):
             return None
         told = record.get(b"callback_task")
         callback = await self.redis.hgetall(self.keys.task(tenant_id, told.decode(errors="replace"))) if told else {}
-        return _read(tenant_id, record, callback)
+        opened = self.contents.open_record(tenant_id, "task", record)
+        return _read(tenant_id, opened, self.contents.open_record(tenant_id, "task", callback))
 
     async def note(self, claim: Claim, number: int, note: Note) -> None:
         """Keep and tell something on behalf of a running attempt.
@@ -111,15 +113,19 @@ class WorkflowStore(TenantStore):
         """Note that what a workflow asked its user is answered; false where there are newer news of it."""
         progress = evolve(workflow.news, input_request=None)
         kept = {name: value for name, value in asdict(progress).items() if value is not None}
-        task = workflow.task
-        return bool(
-            await self.run(_TAKE_INPUT, task.tenant_id, task.task_id, workflow.offset, orjson.dumps(kept), *event)
+        task, (name, body) = workflow.task, event
+        told = (
+            self.contents.seal_progress(task.tenant_id, orjson.dumps(kept)),
+            name,
+            self.contents.seal(task.tenant_id, EVENT, body),
         )
+        return bool(await self.run(_TAKE_INPUT, task.tenant_id, task.task_id, workflow.offset, *told))
 
     async def keep_step(self, tenant_id: str, task_id: str, name: str, result: bytes) -> bytes | None:
         """Keep the result of a step; returns the one that counts: the first. None where the task has ended."""
-        kept: bytes | None = await self.run(_KEEP_STEP, tenant_id, task_id, name, result)
-        return kept
+        sealed = self.contents.seal(tenant_id, CHECKPOINT, result)
+        kept: bytes | None = await self.run(_KEEP_STEP, tenant_id, task_id, name, sealed)
+        return None if kept is None else self.contents.open(tenant_id, CHECKPOINT, kept)
 
     async def _note(self, tenant_id: str, task_id: str, attempt: str, number: str, note: Note) -> int:
         reply: int = await self.run(
@@ -129,10 +135,10 @@ class WorkflowStore(TenantStore):
             attempt,
             number,
             note.checkpoint,
-            note.result,
+            self.contents.seal(tenant_id, CHECKPOINT, note.result),
             len(note.fields),
-            *(part for pair in note.fields.items() for part in pair),
-            *(part for event in note.events for part in event),
+            *self.contents.seal_fields(tenant_id, "task", note.fields),
+            *(part for name, body in note.events for part in (name, self.contents.seal(tenant_id, EVENT, body))),
         )
         return reply
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from attrs import frozen
 
 from orchestrator.codec import decode
 from orchestrator.errors import TenantDamaged
@@ -32,11 +33,22 @@ _DELIVERY: Final = {
 """Where a callback stands, by the status of its task."""
 
 
-def read_batch(tenant_id: str, reply: list[Any]) -> Batch:
-    """Read what look_batch.lua says; RecordDamaged."""
+@frozen
+class ItemEnd:
+    """What is kept of an item that has ended."""
+
+    told: bytes
+    """JSON."""
+    result: bytes | None = None
+    """JSON; None: `told` has it, if there is one."""
+    error: bytes | None = None
+    """The same."""
+
+
+def read_batch(tenant_id: str, running: int, record: Mapping[bytes, bytes]) -> Batch:
+    """Read what look_batch.lua says: how many items run, and the record; RecordDamaged."""
     with reading("batch", "of the tenant"):
-        running, *pairs = reply
-        text = {key.decode(): value.decode() for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
+        text = {key.decode(): value.decode() for key, value in record.items()}
         total, completed, failed, cancelled = (
             int(text[name]) for name in ("total", "completed", "failed", "cancelled")
         )
@@ -82,7 +94,7 @@ def read_item(
     batch_id: str,
     place: int,
     item: bytes | None,
-    result: bytes | None,
+    end: ItemEnd | None,
     record: Sequence[bytes | None] | TenantDamaged,
     *,
     begun: bool,
@@ -90,17 +102,22 @@ def read_item(
 ) -> ItemResult:
     """Read an item and what became of it; one that can't be read is shown as failed, with the damage as its error."""
     try:
-        return _read_item(batch_id, place, item, result, record, begun=begun, stopped=stopped)
+        return _read_item(batch_id, place, item, end, record, begun=begun, stopped=stopped)
     except TenantDamaged as damage:
-        _log.error("record.damaged", error=damage.reason)
-        return ItemResult(place, f"{batch_id}.{place}", TaskStatus.FAILED, {}, error=damage.body())
+        return damaged_item(batch_id, place, damage)
+
+
+def damaged_item(batch_id: str, place: int, damage: TenantDamaged) -> ItemResult:
+    """Return what is shown of an item that can't be read."""
+    _log.error("record.damaged", error=damage.reason)
+    return ItemResult(place, f"{batch_id}.{place}", TaskStatus.FAILED, {}, error=damage.body())
 
 
 def _read_item(
     batch_id: str,
     place: int,
     item: bytes | None,
-    result: bytes | None,
+    end: ItemEnd | None,
     record: Sequence[bytes | None] | TenantDamaged,
     *,
     begun: bool,
@@ -109,8 +126,9 @@ def _read_item(
     with reading("item", f"{batch_id}.{place}"):
         metadata = orjson.loads(b"{%b}" % item)["metadata"] if item else {}
         task_id = f"{batch_id}.{place}"
-        if result is not None:
-            told: Mapping[str, Any] = orjson.loads(result)
+        if end is not None:
+            told: Mapping[str, Any] = orjson.loads(end.told)
+            error = told["error"] if end.error is None else orjson.loads(end.error)
             return ItemResult(
                 place,
                 task_id,
@@ -119,8 +137,8 @@ def _read_item(
                 told["attempt"],
                 _moment(told["started_at"]),
                 _moment(told["finished_at"]),
-                told["result"],
-                decode(orjson.dumps(told["error"]), ErrorBody) if told["error"] else None,
+                told["result"] if end.result is None else orjson.loads(end.result),
+                decode(orjson.dumps(error), ErrorBody) if error else None,
             )
         if not begun:
             return ItemResult(place, None, TaskStatus.CANCELLED if stopped else TaskStatus.PENDING, metadata)

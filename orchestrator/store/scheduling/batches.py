@@ -19,8 +19,10 @@ from orchestrator.models.tasks.batch import (
     OnItemError,
 )
 from orchestrator.models.tasks.task import Lane, TaskMessage
+from orchestrator.store.contents import ERROR, ITEM_PLACE, RESULT, TEMPLATE
+from orchestrator.store.contents import ITEM as ITEM_CONTENT
 from orchestrator.store.records import readable, reading
-from orchestrator.store.scheduling.batch_records import read_batch, read_item
+from orchestrator.store.scheduling.batch_records import ItemEnd, damaged_item, read_batch, read_item
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
@@ -73,7 +75,7 @@ class BatchStore(TenantStore):
         chunk: list[object] = []
         size = total = 0
         for index, item in enumerate(items):
-            inner = _inner(item)
+            inner = self.contents.seal(tenant_id, ITEM_CONTENT, _inner(item))
             if chunk and (size + len(inner) > CHUNK_BYTES or len(chunk) >= 2 * CHUNK_ITEMS):
                 await self.run(_STAGE, tenant_id, batch_id, STAGED_SECONDS, *chunk)
                 chunk, size = [], 0
@@ -129,8 +131,8 @@ class BatchStore(TenantStore):
             StoreUnavailable: Redis is away, or has lost what was laid ready.
         """
         tenant_id = viewer.tenant_id
-        head, tail = encode(template).split(b'"%b":null' % ITEM.encode())
-        record: dict[str, object] = {
+        head, tail = self._template(tenant_id, encode(template))
+        record: dict[str, str | bytes | int] = {
             "user_id": viewer.user_id,
             "type": str(template.type),
             **of,
@@ -151,6 +153,7 @@ class BatchStore(TenantStore):
                 "callback_task": callback.task_id,
                 "callback_message": encode(callback),
                 "callback_priority": callback.priority,
+                "callback_type": str(callback.type),
             }
         if item_record:
             # As Lua's `HSET` takes them: all as text.
@@ -168,7 +171,7 @@ class BatchStore(TenantStore):
             "" if scheduled_ms is None else scheduled_ms,
             *(self.limit_defaults[name] for name in ("batches", "bytes")),
             item_bytes,
-            *(part for pair in record.items() for part in pair),
+            *self.contents.seal_fields(tenant_id, "batch", record),
             keys=[self.keys.idempotency(tenant_id, viewer.user_id, idempotency_key)],
         )
         verdict, detail = read_verdict(BatchAdmitVerdict, reply)
@@ -181,13 +184,25 @@ class BatchStore(TenantStore):
     async def get(self, viewer: Viewer, batch_id: str) -> Batch | None:
         """Return a batch; None if there is none that `viewer` may see."""
         reply = await self.run(_LOOK, viewer.tenant_id, batch_id)
-        batch = read_batch(viewer.tenant_id, reply) if reply else None
+        batch = self._read(viewer.tenant_id, reply) if reply else None
         return batch if batch and sees(viewer, batch) else None
 
     async def load(self, tenant_id: str, batch_ids: Sequence[str]) -> list[Batch]:
         """Return the batches that still have a record that can be read."""
         found = [await self._look(tenant_id, batch_id) for batch_id in batch_ids]
-        return readable(partial(read_batch, tenant_id), found)
+        return readable(partial(self._read, tenant_id), found)
+
+    def _read(self, tenant_id: str, reply: list[Any]) -> Batch:
+        running, *pairs = reply
+        return read_batch(tenant_id, running, self.contents.open_pairs(tenant_id, "batch", pairs))
+
+    def _template(self, tenant_id: str, template: bytes) -> tuple[bytes | str, bytes]:
+        """Return what stands before an item and behind it; the sealed whole, and nothing, where contents are sealed."""
+        sealed = self.contents.seal(tenant_id, TEMPLATE, template)
+        if sealed is not template:
+            return sealed, b""
+        head, tail = template.split(ITEM_PLACE)
+        return head, tail
 
     async def _look(self, tenant_id: str, batch_id: str) -> Any:
         try:
@@ -211,10 +226,11 @@ class BatchStore(TenantStore):
         if not places:
             return []
         # The records are read after the results: an item that ends in between is seen as running still, never as lost.
+        ends = [part for place in places for part in (place, f"{place}:result", f"{place}:error")]
         sent, ended, started, *records = await self.redis.gather(
             [
                 ("HMGET", self.keys.batch_items(tenant_id, batch_id), *places),
-                ("HMGET", self.keys.batch_results(tenant_id, batch_id), *places),
+                ("HMGET", self.keys.batch_results(tenant_id, batch_id), *ends),
                 ("HMGET", self.keys.batch(tenant_id, batch_id), "started", "status"),
                 *(
                     ("HMGET", self.keys.task(tenant_id, f"{batch_id}.{place}"), "status", "attempt", "started_at")
@@ -229,10 +245,39 @@ class BatchStore(TenantStore):
         with reading("batch", batch_id):
             reached = int(started[0] or batch.total)
         stopped = started[1] != BatchStatus.RUNNING.encode()
+        ended_each = zip(ended[::3], ended[1::3], ended[2::3], strict=True)
         return [
-            read_item(batch_id, place, item, result, record, begun=place < reached, stopped=stopped)
-            for place, item, result, record in zip(places, sent, ended, records, strict=True)
+            self._item(batch, place, item, end, record, begun=place < reached, stopped=stopped)
+            for place, item, end, record in zip(places, sent, ended_each, records, strict=True)
         ]
+
+    def _item(
+        self,
+        batch: Batch,
+        place: int,
+        item: bytes | None,
+        end: tuple[bytes | None, bytes | None, bytes | None],
+        record: Any,
+        *,
+        begun: bool,
+        stopped: bool,
+    ) -> ItemResult:
+        try:
+            opened = self.contents.open(batch.tenant_id, ITEM_CONTENT, item) if item else None
+            found = self._end(batch.tenant_id, *end)
+        except TenantDamaged as damage:
+            return damaged_item(batch.batch_id, place, damage)
+        return read_item(batch.batch_id, place, opened, found, record, begun=begun, stopped=stopped)
+
+    def _end(self, tenant_id: str, told: bytes | None, result: bytes | None, error: bytes | None) -> ItemEnd | None:
+        """Return what became of an item; contents that are sealed stand beside what the script has written."""
+        if told is None:
+            return None
+        return ItemEnd(
+            told,
+            self.contents.open(tenant_id, RESULT, result) if result else None,
+            self.contents.open(tenant_id, ERROR, error) if error else None,
+        )
 
 
 def _inner(item: BatchItem) -> bytes:

@@ -92,7 +92,7 @@ class ScheduleStore(TenantStore):
     async def _put(
         self, tenant_id: str, schedule_id: str, fields: Mapping[str, str], next_ms: int | None, *, new: str, digest: str
     ) -> Sequence[Any]:
-        pairs = (part for pair in fields.items() for part in pair)
+        pairs = self.contents.seal_fields(tenant_id, "schedule", fields)
         moment = "" if next_ms is None else next_ms
         defaults = (self.limit_defaults["schedules"], self.limit_defaults["bytes"])
         reply: Sequence[Any] = await self.run(_PUT, tenant_id, schedule_id, new, digest, moment, *defaults, *pairs)
@@ -101,7 +101,7 @@ class ScheduleStore(TenantStore):
     async def get(self, tenant_id: str, schedule_id: str) -> Schedule | None:
         """Return a schedule; None if there is none."""
         record = await self.redis.hgetall(self.keys.schedule(tenant_id, schedule_id))
-        return read_schedule(tenant_id, record) if record else None
+        return self._read(tenant_id, record) if record else None
 
     async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
         """List the (moment of creation in ms, id) of schedules, the newest first."""
@@ -112,7 +112,10 @@ class ScheduleStore(TenantStore):
         records = await self.redis.gather(
             [("HGETALL", self.keys.schedule(tenant_id, one)) for one in schedule_ids], raise_on_error=False
         )
-        return readable(partial(read_schedule, tenant_id), records)
+        return readable(partial(self._read, tenant_id), records)
+
+    def _read(self, tenant_id: str, record: Mapping[bytes, bytes]) -> Schedule:
+        return read_schedule(tenant_id, self.contents.open_record(tenant_id, "schedule", record))
 
     async def delete(self, tenant_id: str, schedule_id: str) -> bool:
         """Delete a schedule; false if there was none."""
@@ -122,7 +125,7 @@ class ScheduleStore(TenantStore):
         """Take the schedules that are due; for a while no other process takes the same ones."""
         now, following, *rows = await self.run(_TAKE, tenant_id, _AT_ONCE, _LEASE_MS)
         return TakenSchedules(
-            now, readable(partial(_read_due, tenant_id), rows), moment(following) if following else None
+            now, readable(partial(self._read_due, tenant_id), rows), moment(following) if following else None
         )
 
     async def settle(
@@ -133,12 +136,11 @@ class ScheduleStore(TenantStore):
         following = "" if following_ms is None else following_ms
         return bool(await self.run(_SETTLE, tenant_id, schedule_id, moment_ms, following, *pairs))
 
-
-def _read_due(tenant_id: str, row: list[bytes]) -> DueSchedule:
-    record = dict(zip(row[::2], row[1::2], strict=True))
-    schedule = read_schedule(tenant_id, record)
-    with reading("schedule", schedule.schedule_id):
-        return DueSchedule(schedule, int(record[b"next_at"]))
+    def _read_due(self, tenant_id: str, row: list[bytes]) -> DueSchedule:
+        record = self.contents.open_pairs(tenant_id, "schedule", row)
+        schedule = read_schedule(tenant_id, record)
+        with reading("schedule", schedule.schedule_id):
+            return DueSchedule(schedule, int(record[b"next_at"]))
 
 
 def read_schedule(tenant_id: str, record: Mapping[bytes, bytes]) -> Schedule:

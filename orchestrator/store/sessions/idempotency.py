@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Final
 
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
+from orchestrator.store.contents import ANSWER
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
@@ -27,9 +28,11 @@ class IdempotencyStore(TenantStore):
         """Bind a key to a request; returns also what the request was answered (REPLAYED)."""
         record = self.keys.idempotency(tenant_id, user_id, key)
         reply = await self.run(_CLAIM, tenant_id, digest, IDEMPOTENCY_SECONDS, keys=[record])
-        return KeyClaimVerdict(reply[0].decode()), reply[1] if len(reply) > 1 else b""
+        answer = self.contents.open(tenant_id, ANSWER, reply[1]) if len(reply) > 1 else b""
+        return KeyClaimVerdict(reply[0].decode()), answer
 
     async def keep(self, tenant_id: str, user_id: str, key: str, answer: bytes) -> None:
         """Keep what the request was answered."""
         record = self.keys.idempotency(tenant_id, user_id, key)
-        await self.redis.gather([("HSET", record, "answer", answer), ("EXPIRE", record, IDEMPOTENCY_SECONDS)])
+        kept = self.contents.seal(tenant_id, ANSWER, answer)
+        await self.redis.gather([("HSET", record, "answer", kept), ("EXPIRE", record, IDEMPOTENCY_SECONDS)])

@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.models.common.ids import read_id
-from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.events.events import EventLog, LoggedEvent
 from orchestrator.store.records import reading
 from orchestrator.store.tenant_store import TenantStore
 
@@ -46,7 +46,7 @@ class SessionTraces(TenantStore):
             session_id: the session.
             events: how many events at most, the last ones.
         """
-        keys = self.keys
+        keys, log_of = self.keys, EventLog(self.redis, self.keys, self.contents)
         record, log = keys.session(tenant_id, session_id), keys.events(tenant_id, session_id)
         marks, kept, last, states, waiting, messages, due, ttl = await self.redis.gather(
             [
@@ -65,7 +65,7 @@ class SessionTraces(TenantStore):
                 epoch=marks[0].decode(),
                 offset=int(marks[1]),
                 events_kept=kept,
-                last_events=[_event(entry) for entry in reversed(last)],
+                last_events=[log_of.opened(tenant_id, _event(entry)) for entry in reversed(last)],
                 states=states,
                 waiting_tasks=[task_id.decode() for task_id in waiting],
                 messages_kept=messages,

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -95,7 +96,7 @@ class SessionStore(TenantStore):
             self.limit_defaults["sessions"],
             self.limit_defaults["bytes"],
             unused_ms,
-            *(part for pair in record.items() for part in pair),
+            *self.contents.seal_fields(viewer.tenant_id, "session", record),
             keys=[
                 self.keys.idempotency(viewer.tenant_id, viewer.user_id, idempotency_key or ""),
                 self.keys.tenant_limit(viewer.tenant_id),
@@ -113,7 +114,7 @@ class SessionStore(TenantStore):
     async def get(self, viewer: Viewer, session_id: str) -> Session | None:
         """Return a session; None if there is none that `viewer` may see."""
         record = await self.redis.hgetall(self.keys.session(viewer.tenant_id, session_id))
-        return read_session(record) if record and viewer.may_see(record) else None
+        return self._read(viewer.tenant_id, record) if record and viewer.may_see(record) else None
 
     async def page(self, viewer: Viewer, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
         """List sessions, the last active first.
@@ -138,7 +139,10 @@ class SessionStore(TenantStore):
         records = await self.redis.gather(
             [("HGETALL", self.keys.session(tenant_id, session_id)) for session_id in session_ids], raise_on_error=False
         )
-        return readable(read_session, records)
+        return readable(partial(self._read, tenant_id), records)
+
+    def _read(self, tenant_id: str, record: Mapping[bytes, bytes]) -> Session:
+        return read_session(self.contents.open_record(tenant_id, "session", record))
 
     async def move(
         self,
@@ -177,7 +181,7 @@ class SessionStore(TenantStore):
         self, viewer: Viewer, session_id: str, fields: Mapping[str, str | bytes]
     ) -> tuple[SessionUpdateVerdict, str]:
         """Change fields of an open session; returns also the state of a closed one, or the quota that is reached."""
-        pairs = (part for pair in fields.items() for part in pair)
+        pairs = self.contents.seal_fields(viewer.tenant_id, "session", fields)
         reply = await self.run(
             _UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, self.limit_defaults["bytes"], *pairs
         )

@@ -9,6 +9,7 @@ from orchestrator.codec import encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.sessions.chat import IfBusy
 from orchestrator.models.tasks.task import Lane, TaskMessage
+from orchestrator.store.contents import MESSAGE
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates, Viewer
 from orchestrator.store.tenant_store import TenantStore, read_verdict
@@ -102,13 +103,13 @@ class AdmissionStore(TenantStore):
             viewer.flag,
             digest,
             answer,
-            encode(message),
+            self.contents.seal(tenant_id, MESSAGE, encode(message)),
             lane,
             message.priority,
             str(message.type),
             if_busy,
             message.correlation_id,
-            queued_body,
+            self.contents.seal_queued(tenant_id, queued_body),
             state_body,
             bounds.session_queue_length,
             self.limit_defaults["queue_length"],

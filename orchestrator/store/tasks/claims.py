@@ -11,6 +11,7 @@ from orchestrator.errors import FencedOut, InvalidBody, TenantDamaged
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane, TaskMessage
+from orchestrator.store.contents import Contents
 from orchestrator.store.records import reading
 from orchestrator.store.sessions.sessions import read_session
 from orchestrator.store.tasks.enqueue import ExternalEntry, read_external_entry
@@ -134,7 +135,7 @@ def held(reply: int) -> int:
     return reply
 
 
-def read_claims(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[ExternalEntry]]:
+def read_claims(contents: Contents, tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[ExternalEntry]]:
     """Read the rows of a claiming script: tasks, and what is no task yet, or can't be read as one."""
     claims, entries = [], []
     for row in rows:
@@ -142,19 +143,19 @@ def read_claims(tenant_id: str, rows: list[Any]) -> tuple[list[Claim], list[Exte
             entries.append(read_external_entry(tenant_id, row))
             continue
         try:
-            claims.append(_claim(tenant_id, row))
+            claims.append(_claim(contents, tenant_id, row))
         except TenantDamaged as damage:
             entries.append(_damaged(tenant_id, row, damage.reason))
     return claims, entries
 
 
-def _claim(tenant_id: str, row: list[Any]) -> Claim:
+def _claim(contents: Contents, tenant_id: str, row: list[Any]) -> Claim:
     _, _, flat_task, flat_session, task_id = row
-    session = dict(zip(flat_session[::2], flat_session[1::2], strict=True))
+    session = contents.open_pairs(tenant_id, "session", flat_session)
     return read_record(
         tenant_id,
         task_id,
-        dict(zip(flat_task[::2], flat_task[1::2], strict=True)),
+        contents.open_pairs(tenant_id, "task", flat_task),
         session=read_session(session) if session else None,
     )
 

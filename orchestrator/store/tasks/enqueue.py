@@ -7,6 +7,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.models.tasks.task import Lane
+from orchestrator.store.contents import ERROR, MESSAGE
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, read_verdict
 
@@ -126,7 +127,7 @@ class EnqueueStore(TenantStore):
             task.user_id,
             task.correlation_id,
             retain_seconds,
-            task.queued_body,
+            self.contents.seal_queued(task.tenant_id, task.queued_body),
             task.state_body,
             self.limit_defaults["queue_length"] if is_bounded else "",
             "" if task.due_ms is None else task.due_ms,
@@ -137,7 +138,7 @@ class EnqueueStore(TenantStore):
             task.replays.last_replay if task.replays else "",
             task.expire_ms or "",
             self.limit_defaults["bytes"],
-            *(part for pair in task.record.items() for part in pair),
+            *self.contents.seal_fields(task.tenant_id, "task", task.record),
         )
         placed = Enqueued(reply[0].decode())
         if placed is Enqueued.OK:
@@ -154,9 +155,9 @@ class EnqueueStore(TenantStore):
         """
         # Another program wrote it: it may be of any length.
         task_id = external_entry.fields.get(b"task_id", b"")[:_ID_BYTES]
-        await self.run(
-            _DEAD_LETTER, external_entry.tenant_id, external_entry.lane, external_entry.entry, task_id, error, kept
-        )
+        tenant_id, seal = external_entry.tenant_id, self.contents.seal
+        letter = (seal(tenant_id, ERROR, error), seal(tenant_id, MESSAGE, kept))
+        await self.run(_DEAD_LETTER, tenant_id, external_entry.lane, external_entry.entry, task_id, *letter)
 
     async def dead_letter_task(
         self, entry: ExternalEntry, ending: DamagedTaskEnd, *, error: bytes, kept: bytes, retain_seconds: int
@@ -178,8 +179,8 @@ class EnqueueStore(TenantStore):
             entry.fields.get(b"task_id", b""),
             entry.attempt,
             ending.session_id,
-            error,
-            kept,
+            self.contents.seal(entry.tenant_id, ERROR, error),
+            self.contents.seal(entry.tenant_id, MESSAGE, kept),
             ending.correlation_id,
             ending.state_body,
             retain_seconds,

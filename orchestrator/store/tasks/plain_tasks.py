@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 from orchestrator.codec import encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
+from orchestrator.store.contents import ERROR, EVENT, MESSAGE, RESULT
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.shared_keys import on_shared_keys
@@ -106,7 +107,7 @@ class PlainTaskStore(TenantStore):
         Returns:
             The verdict; `turns_before` is None where the task begins later.
         """
-        tenant_id, metadata = message.tenant_id, message.metadata
+        tenant_id, metadata, seal = message.tenant_id, message.metadata, self.contents.seal
         fields = dict(record or {})
         if message.session_id is not None:
             fields["of_session"] = message.session_id
@@ -117,7 +118,7 @@ class PlainTaskStore(TenantStore):
             metadata.user_id,
             repeat.digest if repeat else "",
             answer,
-            encode(message),
+            seal(tenant_id, MESSAGE, encode(message)),
             lane,
             message.priority,
             str(message.type),
@@ -132,9 +133,9 @@ class PlainTaskStore(TenantStore):
             "" if scheduled_ms is None else scheduled_ms,
             "1" if metadata.deduplication_key else "0",
             secrets.token_hex(4) if event else "",
-            *(event or ("", b"")),
+            *((event[0], seal(tenant_id, EVENT, event[1])) if event else ("", b"")),
             self.limit_defaults["bytes"],
-            *(part for pair in fields.items() for part in pair),
+            *self.contents.seal_fields(tenant_id, "task", fields),
             keys=[
                 self.keys.idempotency(tenant_id, metadata.user_id, repeat.key if repeat else ""),
                 self.keys.tenant_limit(tenant_id),
@@ -155,16 +156,17 @@ class PlainTaskStore(TenantStore):
         Raises:
             FencedOut: the task has been taken over.
         """
+        seal, tenant_id = self.contents.seal, claim.tenant_id
         reply = await self.run(
             _FINISH,
-            claim.tenant_id,
+            tenant_id,
             claim.task_id,
             claim.attempt,
             end.status,
-            end.result,
-            end.error,
+            seal(tenant_id, RESULT, end.result),
+            seal(tenant_id, ERROR, end.error),
             retain_seconds,
             "1" if end.dead_letter else "0",
-            *(part for event in end.events for part in event),
+            *(part for name, body in end.events for part in (name, seal(tenant_id, EVENT, body))),
         )
         return bool(held(reply))

@@ -51,7 +51,7 @@ class TaskLeases(TaskRecords):
         """
         parts = [part for one in leases for part in (one.lane, one.entry, one.holder, one.renewed_ms)]
         reply = await self.run(_TAKE_OVER, tenant_id, node, count, gone or "", *parts)
-        return *read_claims(tenant_id, reply[1:]), bool(reply[0])
+        return *read_claims(self.contents, tenant_id, reply[1:]), bool(reply[0])
 
     async def take_back(
         self, tenant_id: str, node: str, count: int, in_hand: Sequence[Claim]

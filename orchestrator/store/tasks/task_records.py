@@ -12,6 +12,7 @@ from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.tasks.task import Task, TaskStatus
+from orchestrator.store.contents import HISTORY, MESSAGE
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
@@ -40,7 +41,7 @@ class TaskRecords(TenantStore):
     async def get(self, viewer: Viewer, task_id: str) -> Task | None:
         """Return a task; None if there is none that `viewer` may see."""
         record = await self.redis.hgetall(self.keys.task(viewer.tenant_id, task_id))
-        return read_task(viewer.tenant_id, record) if record and viewer.may_see(record) else None
+        return self._read(viewer.tenant_id, record) if record and viewer.may_see(record) else None
 
     async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
         """List the (moment of acceptance in ms, id) of tasks, the newest first."""
@@ -51,7 +52,10 @@ class TaskRecords(TenantStore):
         records = await self.redis.gather(
             [("HGETALL", self.keys.task(tenant_id, task_id)) for task_id in task_ids], raise_on_error=False
         )
-        return readable(partial(read_task, tenant_id), records)
+        return readable(partial(self._read, tenant_id), records)
+
+    def _read(self, tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
+        return read_task(tenant_id, self.contents.open_record(tenant_id, "task", record))
 
     async def of_message(self, viewer: Viewer, message_id: str) -> dict[str, str]:
         """Return the session, user and task of a message, the viewer's own first; empty if it is unknown.
@@ -68,8 +72,8 @@ class TaskRecords(TenantStore):
         """Return the turns of a session that have not ended, up to `count`, the active one first."""
         log_from, text, waiting_for, *turns = await self.run(_OPEN_TURNS, tenant_id, session_id, count)
         return OpenTurns(
-            [message for _, _, message in turns],
-            text.decode("utf-8", "replace"),
+            [self.contents.open(tenant_id, MESSAGE, message) for _, _, message in turns],
+            self.contents.open_text(tenant_id, text).decode("utf-8", "replace"),
             frozenset(orjson.loads(waiting_for)) if waiting_for else frozenset(),
             int(log_from) if log_from else None,
         )
@@ -83,7 +87,8 @@ class TaskRecords(TenantStore):
         """Take a user's message out of what is kept here of its conversation."""
         log = self.keys.history(tenant_id, session_id)
         entries = await self.redis.xrange(log)
-        doomed = [entry for entry, fields in entries if _message_id(fields) == message_id]
+        read = partial(self._read_message, tenant_id)
+        doomed = [entry for entry, fields in entries if _id_of(readable(read, [fields])) == message_id]
         if doomed:
             await self.redis.xdel(log, *doomed)
         keys = self._message_keys(tenant_id, user_id, message_id)
@@ -98,17 +103,16 @@ class TaskRecords(TenantStore):
     async def history(self, tenant_id: str, session_id: str, count: int) -> list[HistoryMessage]:
         """Return the last messages that are kept of a conversation and can be read, oldest first."""
         entries = await self.redis.xrevrange(self.keys.history(tenant_id, session_id), count=count)
-        return readable(_read_message, [fields for _, fields in reversed(entries)])
+        return readable(partial(self._read_message, tenant_id), [fields for _, fields in reversed(entries)])
+
+    def _read_message(self, tenant_id: str, fields: Mapping[bytes, bytes]) -> HistoryMessage:
+        with reading("message", "of a history"):
+            return decode(self.contents.open(tenant_id, HISTORY, fields[b"m"]), HistoryMessage)
 
 
-def _message_id(fields: Mapping[bytes, bytes]) -> str | None:
+def _id_of(found: Sequence[HistoryMessage]) -> str | None:
     """Return the id of a kept message; None: it can't be read."""
-    return next((message.message_id for message in readable(_read_message, [fields])), None)
-
-
-def _read_message(fields: Mapping[bytes, bytes]) -> HistoryMessage:
-    with reading("message", "of a history"):
-        return decode(fields[b"m"], HistoryMessage)
+    return next((message.message_id for message in found), None)
 
 
 def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:

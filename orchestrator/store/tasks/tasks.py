@@ -11,6 +11,7 @@ from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait
+from orchestrator.store.contents import CHECKPOINT, ERROR, EVENT, HISTORY, RESULT, TEXT
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.records import moment
 from orchestrator.store.script import Script
@@ -118,7 +119,7 @@ class TaskStore(TaskLeases):
         """Claim up to `count` tasks for `node`."""
         reply = await self.run(_CLAIM, tenant_id, node, count, keys=[self.keys.start_limit(tenant_id)])
         more, wait_ms, read, *rows = reply
-        claims, external_entries = read_claims(tenant_id, rows)
+        claims, external_entries = read_claims(self.contents, tenant_id, rows)
         return ClaimBatch(claims, bool(more), read, wait_ms, external_entries)
 
     async def emit(self, claim: Claim, session_id: str, number: int, name: str, body: bytes, text: str = "") -> int:
@@ -131,7 +132,17 @@ class TaskStore(TaskLeases):
             FencedOut: the task has been taken over.
         """
         offset = held(
-            await self.run(_EMIT, claim.tenant_id, claim.task_id, claim.attempt, session_id, name, body, number, text)
+            await self.run(
+                _EMIT,
+                claim.tenant_id,
+                claim.task_id,
+                claim.attempt,
+                session_id,
+                name,
+                self.contents.seal(claim.tenant_id, EVENT, body),
+                number,
+                self.contents.seal(claim.tenant_id, TEXT, text),
+            )
         )
         if offset:
             await self._note_offset(claim, session_id, offset)
@@ -139,7 +150,7 @@ class TaskStore(TaskLeases):
 
     async def _note_offset(self, claim: Claim, session_id: str, offset: int) -> None:
         """Notice an offset that comes again: the log has lost its tail, as after a failover."""
-        log: EventLog = (EventLog if session_id else TaskLog)(self.redis, self.keys)
+        log: EventLog = (EventLog if session_id else TaskLog)(self.redis, self.keys, self.contents)
         owner_id = session_id or claim.task_id
         last = self._offsets.pop((claim.tenant_id, owner_id), 0)
         self._offsets[claim.tenant_id, owner_id] = offset
@@ -154,7 +165,8 @@ class TaskStore(TaskLeases):
         Raises:
             FencedOut: the task has been taken over.
         """
-        held(await self.run(_CHECKPOINT, claim.tenant_id, claim.task_id, claim.attempt, name, encode(result)))
+        kept = self.contents.seal(claim.tenant_id, CHECKPOINT, encode(result))
+        held(await self.run(_CHECKPOINT, claim.tenant_id, claim.task_id, claim.attempt, name, kept))
 
     async def finish(self, claim: Claim, session_id: str, ending: TaskEnding, retention: Retention) -> bool:
         """End a task; returns whether another turn of the session became claimable.
@@ -162,15 +174,16 @@ class TaskStore(TaskLeases):
         Raises:
             FencedOut: the task has been taken over.
         """
+        seal, tenant_id = self.contents.seal, claim.tenant_id
         reply = await self.run(
             _FINISH,
-            claim.tenant_id,
+            tenant_id,
             claim.task_id,
             claim.attempt,
             session_id,
             ending.status,
-            ending.result,
-            ending.error,
+            seal(tenant_id, RESULT, ending.result),
+            seal(tenant_id, ERROR, ending.error),
             ending.session_state,
             ending.correlation_id,
             ending.state_body,
@@ -183,8 +196,8 @@ class TaskStore(TaskLeases):
             ending.answer_id,
             "1" if ending.dead_letter else "0",
             len(ending.history),
-            *ending.history,
-            *(part for event in ending.events for part in event),
+            *(seal(tenant_id, HISTORY, message) for message in ending.history),
+            *(part for name, body in ending.events for part in (name, seal(tenant_id, EVENT, body))),
         )
         return bool(held(reply))
 
@@ -208,7 +221,9 @@ class TaskStore(TaskLeases):
         """
         parts: list[str | bytes | int] = []
         for wait in waits:
-            parts += [wait.call_id, wait.kind, wait.timeout_ms, *requests.get(wait.call_id, ("", b""))]
+            event, body = requests.get(wait.call_id, ("", b""))
+            asked = self.contents.seal(claim.tenant_id, EVENT, body)
+            parts += [wait.call_id, wait.kind, wait.timeout_ms, event, asked]
         return held(await self.run(_PARK, claim.tenant_id, claim.task_id, claim.attempt, session_id, *parts))
 
     async def retry(self, claim: Claim, session_id: str, retry: Retry) -> int:
@@ -225,8 +240,8 @@ class TaskStore(TaskLeases):
             session_id,
             retry.delay_ms,
             retry.time_left_ms,
-            retry.error,
-            retry.body,
+            self.contents.seal(claim.tenant_id, ERROR, retry.error),
+            self.contents.seal(claim.tenant_id, EVENT, retry.body),
             retry.event,
         )
         return held(reply)
@@ -260,7 +275,9 @@ class TaskStore(TaskLeases):
             answer: the result.
             event: name and body of what the session is told.
         """
-        reply = await self.run(_ANSWER, tenant_id, "", session_id, tool_call_id, "", encode(answer), *event)
+        seal, (name, body) = self.contents.seal, event
+        told = (seal(tenant_id, CHECKPOINT, encode(answer)), name, seal(tenant_id, EVENT, body))
+        reply = await self.run(_ANSWER, tenant_id, "", session_id, tool_call_id, "", *told)
         return Taken(reply[0].decode()) is Taken.TAKEN
 
     async def release_due(

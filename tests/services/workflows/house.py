@@ -148,10 +148,10 @@ class Client:
 
 
 @asynccontextmanager
-async def open_house(redis_url: str, **settings: Any) -> AsyncIterator[House]:
-    """Run the service and the sandbox inside the block."""
+async def open_house(redis_url: str, *, patience: float = 2, **settings: Any) -> AsyncIterator[House]:
+    """Run the service and the sandbox inside the block; the service waits `patience` seconds for others."""
     async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox, loopback_client(timeout=30) as http:
-        urls: Any = {name: ServiceSettings(url=url, timeout=2) for name, url in sandbox.urls.items()}
+        urls: Any = {name: ServiceSettings(url=url, timeout=patience) for name, url in sandbox.urls.items()}
         chosen: AgentOrchestratorSettings = evolve(
             SETTINGS,
             redis_url=redis_url,

@@ -4,6 +4,7 @@
 -- Returns: 1 if it was mended, 0 if there was nothing to mend any more
 -- Complexity: O(1)
 --!include common/tenant
+--!include common/sealed
 --!include common/dead_letters
 local lane, entry = ARGV[3], ARGV[4]
 local ID_BYTES, MESSAGE_BYTES = 200, 4096  -- the fields of an external entry may be of any length
@@ -18,7 +19,7 @@ if named.task_id then status, recorded_entry = unpack(redis.call('HMGET', task_k
 if status and recorded_entry == entry then return 0 end
 if not status then
   dead_letter('task_id', string.sub(named.task_id or '', 1, ID_BYTES),
-    'message', string.sub(named.message or '', 1, MESSAGE_BYTES), 'reason', 'the entry has no task record', 'at', NOW)
+    'message', is_sealed(named.message) and named.message or string.sub(named.message or '', 1, MESSAGE_BYTES), 'reason', 'the entry has no task record', 'at', NOW)
 end
 redis.pcall('XACK', stream, GROUP, entry)
 redis.call('XDEL', stream, entry)

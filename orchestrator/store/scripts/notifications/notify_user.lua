@@ -14,5 +14,5 @@ collect_notifications(user, epoch)
 local fresh = 0
 if tonumber(expires) > NOW then fresh = deliver_notification(user, id, body, created, expires) end
 prolong_reader(user)
-if fresh == 1 then redis.call('PUBLISH', channel, user .. '\n' .. body) end
+if fresh == 1 then redis.call('PUBLISH', channel, told_to(user, body) .. '\n' .. body) end
 return fresh

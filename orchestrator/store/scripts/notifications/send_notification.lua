@@ -26,6 +26,6 @@ if is_wide then
   if redis.call('XLEN', WIDE) >= MOST then note_dropped('notifications', 1) end
   redis.call('XADD', WIDE, 'MAXLEN', MOST, '*', 'id', id, 'body', body, 'created', created, 'expires', expires)
   redis.call('EXPIRE', WIDE, KEPT_SECONDS)
-  redis.call('PUBLISH', channel, '*\n' .. body)
+  redis.call('PUBLISH', channel, told_to('*', body) .. '\n' .. body)
 end
 return {'ok', id, body, expires, created}

@@ -3,6 +3,7 @@
 -- notifications are read: `seen` in the user's hash says how far. The hash also owns the user's event log. Beside it, by id,
 -- are the bodies of the events (`:bodies`), their order (`:order`), their expiry (`:expiry`) and the acknowledgements (`:acks`).
 --!include common/dropped
+--!include common/sealed
 local MOST, KEPT_SECONDS = 500, 31 * 86400
 local WIDE = 'orchestrator:notifications:' .. TENANT
 
@@ -13,6 +14,11 @@ local function forget_notification(reader, id)
   redis.call('ZREM', reader .. ':order', id)
   redis.call('ZREM', reader .. ':expiry', id)
   redis.call('HDEL', reader .. ':acks', id)
+end
+
+-- Return the line before a body on the channel of all processes. A sealed body does not say whose it is.
+local function told_to(user, body)
+  return is_sealed(body) and user .. ' ' .. string.gsub(TENANT, '[{}]', '') or user
 end
 
 -- Keep a notification for a user, and append it to the user's log; returns 0 where it is kept already.

@@ -34,7 +34,12 @@ local function next_item(batch_id)
   local index = tonumber(started)
   if status ~= 'running' or index >= tonumber(total) then return 0 end
   local task_id = batch_id .. '.' .. index
-  local message = string.gsub(head, '@task', task_id) .. redis.call('HGET', batch .. ':items', index) .. tail
+  local item, message = redis.call('HGET', batch .. ':items', index), nil
+  if is_sealed(head) then
+    message = COMPOSED .. task_id .. '\n' .. head .. item
+  else
+    message = string.gsub(head, '@task', task_id) .. item .. tail
+  end
   redis.call('HSET', batch, 'started', index + 1)
   redis.call('HINCRBY', BATCHES .. ':waiting', batch_id, -1)
   redis.call('SADD', batch .. ':window', index)
@@ -96,8 +101,11 @@ item_ended = function(batch_id, index, task_id, status)
   local attempt, started_at, result, err =
     unpack(redis.call('HMGET', task_key(task_id), 'attempt', 'started_at', 'result', 'error'))
   redis.call('HSET', batch .. ':results', index, '{"status":"' .. status .. '","attempt":' .. attempt .. ',"started_at":' ..
-    (started_at or 'null') .. ',"finished_at":' .. NOW .. ',"result":' .. (result or 'null') .. ',"error":' ..
-    (err or 'null') .. '}')
+    (started_at or 'null') .. ',"finished_at":' .. NOW .. ',"result":' .. (clear(result) or 'null') .. ',"error":' ..
+    (clear(err) or 'null') .. '}')
+  -- No JSON can hold what is sealed: it stands beside.
+  if is_sealed(result) then redis.call('HSET', batch .. ':results', index .. ':result', result) end
+  if is_sealed(err) then redis.call('HSET', batch .. ':results', index .. ':error', err) end
   redis.call('HINCRBY', batch, (status == 'failed' or status == 'cancelled') and status or 'completed', 1)
   local on_item_error, told_at = unpack(redis.call('HMGET', batch, 'on_item_error', 'told_at'))
   if status == 'failed' and on_item_error == 'abort' then stop_batch(batch_id, 'failed') end

@@ -32,10 +32,11 @@ end
 -- Enqueue the task that tells services of the end of a task which they still work for. Returns 1 if it became claimable,
 -- else 0.
 local function call_off(task_id)
-  local undo, message, priority, user, correlation = unpack(redis.call('HMGET', task_key(task_id), 'undo_task',
-    'undo_message', 'undo_priority', 'user_id', 'correlation_id'))
+  local undo, message, priority, user, correlation, kind = unpack(redis.call('HMGET', task_key(task_id), 'undo_task',
+    'undo_message', 'undo_priority', 'user_id', 'correlation_id', 'undo_type'))
   if not undo or redis.call('EXISTS', task_key(undo)) == 1 then return 0 end
-  local kind = type_of(message)
+  -- Records of older versions do not say it.
+  kind = kind or type_of(message)
   redis.call('HSET', task_key(undo), 'task_id', undo, 'message', message, 'status', 'pending', 'attempt', 0,
     'lane', 'high', 'priority', priority, 'type', kind, 'created_at', NOW, 'user_id', user,
     'correlation_id', correlation)

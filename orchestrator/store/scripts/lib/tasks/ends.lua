@@ -6,10 +6,11 @@
 -- Enqueue the callback of a batch or a task, whose record is `owner`, where its creator asked for one; `kind` is 'batch_id' or
 -- 'of_task', and `id` its value. Returns 1 if the callback became claimable, else 0.
 local function call_back(owner, kind, id)
-  local task_id, message, priority, user, correlation = unpack(redis.call('HMGET', owner, 'callback_task',
-    'callback_message', 'callback_priority', 'user_id', 'correlation_id'))
+  local task_id, message, priority, user, correlation, type_name = unpack(redis.call('HMGET', owner, 'callback_task',
+    'callback_message', 'callback_priority', 'user_id', 'correlation_id', 'callback_type'))
   if not task_id then return 0 end
-  local type_name = type_of(message)
+  -- Records of older versions do not say it.
+  type_name = type_name or type_of(message)
   redis.call('HSET', task_key(task_id), 'task_id', task_id, 'message', message, 'status', 'pending', 'attempt', 0,
     'lane', 'low', 'priority', priority, 'type', type_name, 'created_at', NOW, 'user_id', user,
     'correlation_id', correlation, kind, id)
@@ -28,7 +29,7 @@ end
 -- Return how far a task was, as members of an event's data. `kept` is what its record says of that (JSON): its own figures, or
 -- the last progress that a service reported.
 local function figures_of(kept)
-  local told, figures = cjson.decode(kept or '{}'), {'"current_step":null'}
+  local told, figures = cjson.decode(before_sealed(kept or '{}')), {'"current_step":null'}
   for i, name in ipairs({'progress', 'steps_completed', 'steps_total', 'message'}) do
     local value = told[name]
     if value == nil or value == cjson.null then value = i < 4 and 0 or cjson.null end
@@ -45,6 +46,9 @@ local function tell_end(task_id, status)
   if not event then return end
   local places = {status = status, task = task_id, message = task_id .. '.end', moment = moment_of(NOW)}
   local body = string.gsub(template, '@(%l+)', places)
-  local figures = figures_of(own_figures or progress)
-  append_for(task_id, '', event, (string.gsub(body, '"@figures":null', function() return figures end)))
+  local kept = own_figures or progress
+  local figures = figures_of(kept)
+  -- What is sealed of the progress goes behind the body: the reader of the event fills its words in.
+  append_for(task_id, '', event,
+    string.gsub(body, '"@figures":null', function() return figures end) .. sealed_part(kept or ''))
 end

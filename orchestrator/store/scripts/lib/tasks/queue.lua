@@ -1,4 +1,5 @@
 -- The tenant's queue. Needs tenant.lua.
+--!include common/sealed
 --!include tasks/entries
 --!include tasks/parked
 --!include tasks/ends
