@@ -129,7 +129,7 @@ def replay_a_task(tab: Tab, url: str) -> None:
     page.goto(f"{url}/console#/tasks?status=completed")
     page.get_by_role("cell").get_by_role("link").first.click()
     page.get_by_text("accepted").wait_for()
-    page.get_by_text("docs/how-to/").first.wait_for()
+    page.get_by_text("processing_time_ms").first.wait_for()
     first = page.url
     page.get_by_role("button", name="Replay").click()
     page.get_by_role("dialog").get_by_role("button", name="Replay").click()
