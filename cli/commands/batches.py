@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.commands.tasks import STATUSES as ITEM_STATUSES
+from cli.commands.task_filters import STATUSES as ITEM_STATUSES
 from cli.core.client import Api
 from cli.core.completion import complete_batches
 from cli.core.confirm import confirm

@@ -18,18 +18,23 @@ from cli.core.options import (
     Duration,
     limit_option,
     listing_options,
+    period_options,
     split_tenant,
     tenant_argument,
+    watch_option,
     yes_option,
 )
 from cli.core.output import Column, note, show_list, show_record
 
 _COLUMNS: Final = (
     Column("ENTRY", "id", whole=True),
-    Column("TASK", "task_id"),
+    Column("TASK", "task_id", whole=True, rank=2),
     Column("CODE", "error.code", whole=True),
-    Column("TRIES", "attempts"),
+    Column("TRIES", "attempts", rank=3),
     Column("AGE", "at", age=True),
+    Column("REPLAYED AS", "replayed_as", whole=True, sparse=True, rank=1),
+    Column("TYPE", "type", whole=True, wide=True),
+    Column("MESSAGE", "error.message", wide=True),
 )
 _OUTCOMES: Final = (
     Column("ENTRY", "id", whole=True),
@@ -62,17 +67,32 @@ def dlq() -> None:
 @tenant_argument
 @_code_option
 @_age_option
+@period_options
+@click.option("--replayed/--not-replayed", default=None, help="Only those that were replayed, or were not.")
 @limit_option()
+@watch_option
 @listing_options
-def list_letters(tenant_id: str, error_code: str | None, older_than: float | None, limit: int) -> None:
-    """List the dead letters of a tenant, newest first.
+def list_letters(
+    tenant_id: str,
+    error_code: str | None,
+    older_than: float | None,
+    since: str | None,
+    until: str | None,
+    limit: int,
+    *,
+    replayed: bool | None,
+) -> None:
+    """List the dead letters of a tenant, newest first; REPLAYED AS is the task that did one again.
 
     \b
-    Example:
+    Examples:
       nooble-orch dlq list acme --error-code ORCH_CONN_001
+      nooble-orch dlq list acme --since 1h --not-replayed
     """
     with AdminApi(find_target()) as api:
-        found = api.listed(f"dlq.list/{tenant_id}", limit, error_code=error_code, older_than=_seconds(older_than))
+        wanted = {"error_code": error_code, "older_than": _seconds(older_than), "since": since, "until": until}
+        asked = None if replayed is None else str(replayed).lower()
+        found = api.listed(f"dlq.list/{tenant_id}", limit, **wanted, replayed=asked)
         show_list(found, _COLUMNS, "No dead letters found.")
 
 
@@ -80,7 +100,7 @@ def list_letters(tenant_id: str, error_code: str | None, older_than: float | Non
 @click.argument("names", metavar="[TENANT] ENTRY", nargs=-1, required=True, shell_complete=complete_tenants)
 @listing_options
 def show(names: tuple[str, ...]) -> None:
-    """Show a dead letter.
+    """Show a dead letter, and what its task was asked.
 
     \b
     Example:

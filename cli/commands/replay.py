@@ -2,19 +2,25 @@
 
 import difflib
 import json
+import time
 from typing import Any, Final
 
 import click
+from attrs import evolve
 
+from cli.commands.bulk import BulkWork, run_bulk
+from cli.commands.task_filters import TaskFilters, scope_of, task_filters
 from cli.core.client import Api
 from cli.core.completion import complete_tasks
+from cli.core.confirm import must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import listing_options
+from cli.core.options import ALL, Duration, dry_run_option, listing_options, yes_option
 from cli.core.output import note, printable, show_record
 from cli.core.values import json_value
 
 _ENDED: Final = frozenset({"completed", "failed", "cancelled", "partial"})
+_PAYLOAD: Final = "payload."
 _LOOK_EVERY: Final = 0.3
 
 
@@ -30,37 +36,57 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK", shell_complete=complete_tasks)
+@click.argument("task_id", metavar="[TASK]", required=False, shell_complete=complete_tasks)
+@task_filters
 @click.option(
     "--set", "changes", type=_assignment, multiple=True, metavar="PATH=VALUE",
     help="Change the input: payload.…, priority or metadata.timeout_ms.",
 )  # fmt: skip
 @click.option("--from-call", metavar="NAME", help="Keep the results of the calls before this one.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@dry_run_option
+@click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="Maximum number of replays a second.")
+@yes_option
 @click.option("--diff", is_flag=True, help="Wait for the new answer, and show its difference from the old one.")
-@click.option("--timeout", type=click.FloatRange(0), default=120.0, show_default=True, help="Time limit in seconds.")
+@click.option("--timeout", type=Duration(), default=120.0, show_default=True, metavar="TIME", help="Time limit.")
 @listing_options
 def replay(
-    task_id: str,
+    task_id: str | None,
+    wanted: TaskFilters,
     changes: tuple[tuple[str, Any], ...],
     from_call: str | None,
+    rate: float | None,
     timeout: float,
     *,
     dry_run: bool,
     diff: bool,
+    yes: bool,
 ) -> None:
-    """Run an ended task again, as a new task; the old one stays. For operators and admins.
+    """Run ended tasks again, as new tasks; the old ones stay. For operators and admins.
+
+    Either the task that is named, or all that the options choose, by default failed ones that were not replayed: it
+    asks with their number first. With --dry-run --diff it shows the change of the input. Exit code 5: some refused.
 
     \b
-    Example:
+    Examples:
       nooble-orch tasks replay 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --set payload.content=Hello --diff
+      nooble-orch tasks replay --tenant acme --since 1h --error-code ORCH_CONN_001 --rate 5
     """
     body: dict[str, Any] = {"changes": dict(changes), "dry_run": dry_run}
     if from_call:
         body["from_call"] = from_call
+    if task_id is None:
+        if diff:
+            raise click.UsageError("--diff compares the answers of one task: name it.")
+        must_be_confirmable(yes=yes or dry_run)
+        _replay_many(wanted, body | {"dry_run": False}, rate, dry_run=dry_run, yes=yes)
+        return
+    wanted.must_be_empty()
     with Api(find_target(), operator=True) as api:
         replayed = api.post(f"task.replay/{task_id}", body)
-        if not diff or dry_run:
+        if diff and dry_run:
+            _show_input(api.get(f"task.get/{task_id}"), replayed, dict(changes))
+            return
+        if not diff:
             show_record(replayed)
             return
         note(f"Task {replayed['task_id']} was created; waiting for its end.")
@@ -75,6 +101,40 @@ def replay(
         print(printable(line))
     if old == new:
         note("The answers are the same.")
+
+
+def _replay_many(wanted: TaskFilters, body: dict[str, Any], rate: float | None, *, dry_run: bool, yes: bool) -> None:
+    chosen = wanted if wanted.status else evolve(wanted, status="failed")
+    if chosen.status not in _ENDED:
+        raise click.UsageError(f"Only tasks that have ended are replayed: {', '.join(sorted(_ENDED))}.")
+
+    def replay_one(task: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = api.post(f"task.replay/{task['task_id']}", body)
+        if rate is not None:
+            time.sleep(1 / rate)
+        return answer
+
+    with Api(find_target(), operator=True) as api:
+        found = api.listed("task.list", ALL, **chosen.query())
+        tasks = [task for task in found if not task.get("replayed_as")]
+        work = BulkWork("replay", "replayed", replay_one)
+        run_bulk(work, tasks, scope_of(api, chosen), dry_run=dry_run, yes=yes)
+
+
+def _show_input(task: dict[str, Any], replayed: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Show what a replay would change of the input of a task."""
+    before, after = _json_lines(task["input"]), _json_lines(replayed["input"])
+    for line in difflib.unified_diff(before, after, f"input of {task['task_id']}", "input of the replay", lineterm=""):
+        print(printable(line))
+    if before == after:
+        note("The input stays the same.")
+    for path, value in changes.items():
+        if not path.startswith(_PAYLOAD):
+            print(printable(f"{path} = {json.dumps(value, ensure_ascii=False)}"))
+
+
+def _json_lines(value: Any) -> list[str]:
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True).splitlines()
 
 
 def _has_ended(task: dict[str, Any]) -> bool:

@@ -4,24 +4,30 @@ from typing import Final
 
 import click
 
+from cli.commands.bulk import BulkWork, live_tasks, run_bulk
 from cli.commands.replay import replay
+from cli.commands.task_filters import Folded, TaskFilters, scope_of, task_filters
 from cli.core.client import Api
-from cli.core.completion import complete_sessions, complete_tasks
-from cli.core.confirm import confirm
+from cli.core.completion import complete_tasks
+from cli.core.confirm import confirm, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure
-from cli.core.options import choice_option, limit_option, listing_options, yes_option
-from cli.core.output import Column, show_list, show_record
+from cli.core.options import ALL, dry_run_option, limit_option, listing_options, watch_option, yes_option
+from cli.core.output import Column, is_table, show_list, show_record
 
-STATUSES: Final = (
-    "pending", "processing", "retrying", "waiting", "completed", "failed", "cancelled", "partial",
-)  # fmt: skip
 _COLUMNS: Final = (
     Column("TASK", "task_id", whole=True),
-    Column("TYPE", "type", whole=True),
+    Column("ITEMS", "items", sparse=True),
+    Column("TYPE", "type", whole=True, rank=2),
     Column("STATUS", "status", whole=True),
     Column("AGE", "created_at", age=True),
-    Column("ERROR", "error.code"),
+    Column("ERROR", "error.code", whole=True, rank=1),
+    Column("USER", "user_id", whole=True, wide=True),
+    Column("AGENT", "agent_id", whole=True, wide=True),
+    Column("SESSION", "session_id", whole=True, wide=True),
+    Column("TRIES", "attempt", wide=True),
+    Column("REPLAYED AS", "replayed_as", whole=True, wide=True),
+    Column("CORRELATION", "correlation_id", whole=True, wide=True),
 )
 _OF_WORKFLOW: Final = (
     "workflow_id", "progress", "steps_completed", "steps_total", "current_step", "status_message", "input_request",
@@ -44,21 +50,22 @@ tasks.add_command(replay)
 
 
 @tasks.command("list")
-@choice_option("--status", STATUSES, "Only tasks with this status")
-@click.option("--type", "kind", metavar="TYPE", help="Only tasks of this type, such as chat.message.")
-@click.option("--session", metavar="SESSION", help="Only tasks of this session.", shell_complete=complete_sessions)
+@task_filters
+@click.option("--items", is_flag=True, help="In a table: a line for each item of a batch, not one for many of them.")
 @limit_option()
+@watch_option
 @listing_options
-def list_tasks(status: str | None, kind: str | None, session: str | None, limit: int) -> None:
-    """List tasks, newest first.
+def list_tasks(wanted: TaskFilters, limit: int, *, items: bool) -> None:
+    """List tasks, newest first. Items of a batch that stand together in a table are folded into one line.
 
     \b
-    Example:
-      nooble-orch tasks list --status failed -o jsonl | jq .error.code
+    Examples:
+      nooble-orch tasks list --status failed --since 1h -o jsonl | jq .error.code
+      nooble-orch tasks list --tenant acme --user ada --watch
     """
     with Api(find_target(), operator=True) as api:
-        found = api.listed("task.list", limit, status=status, type=kind, session_id=session)
-        show_list(found, _COLUMNS, "No tasks found.")
+        found = api.listed("task.list", limit if items or not is_table() else ALL, **wanted.query())
+        show_list(found if items or not is_table() else Folded(found, limit), _COLUMNS, "No tasks found.")
 
 
 @tasks.command()
@@ -95,19 +102,36 @@ def why(task_id: str) -> None:
 
 
 @tasks.command()
-@_task_argument
+@click.argument("task_ids", metavar="[TASK]...", nargs=-1, shell_complete=complete_tasks)
+@task_filters
+@dry_run_option
 @yes_option
 @listing_options
-def cancel(task_id: str, *, yes: bool) -> None:
-    """Cancel a queued, waiting or running task.
+def cancel(task_ids: tuple[str, ...], wanted: TaskFilters, *, dry_run: bool, yes: bool) -> None:
+    """Cancel queued, waiting or running tasks: those that are named, or all that the options choose.
+
+    Asks with their number first. Exit code 5: some had ended meanwhile.
 
     \b
-    Example:
+    Examples:
       nooble-orch tasks cancel 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
+      nooble-orch tasks cancel --tenant acme --type chat.message --user ada --dry-run
     """
-    confirm(f"Cancel task {task_id}?", yes=yes)
+    must_be_confirmable(yes=yes or dry_run)
     with Api(find_target(), operator=True) as api:
-        answer = api.post(f"task.cancel/{task_id}")
-    show_record(answer)
-    if not answer["cancelled"]:
-        raise CliFailure("The task had already ended; nothing was cancelled.", f"nooble-orch tasks show {task_id}")
+        if not task_ids:
+            work = BulkWork("cancel", "cancelled", lambda task: api.post(f"task.cancel/{task['task_id']}"))
+            run_bulk(work, live_tasks(api, wanted), scope_of(api, wanted), dry_run=dry_run, yes=yes)
+            return
+        wanted.must_be_empty()
+        if dry_run:
+            show_list((api.get(f"task.get/{task_id}") for task_id in task_ids), _COLUMNS)
+            return
+        confirm(f"Cancel {'task ' + task_ids[0] if len(task_ids) == 1 else f'{len(task_ids)} tasks'}?", yes=yes)
+        for task_id in task_ids:
+            answer = api.post(f"task.cancel/{task_id}")
+            show_record(answer)
+            if not answer["cancelled"]:
+                raise CliFailure(
+                    "The task had already ended; nothing was cancelled.", f"nooble-orch tasks show {task_id}"
+                )

@@ -39,6 +39,11 @@ class Api:
         )
         self._client = httpx.Client(**_settings(target, credentials, timeout=timeout), event_hooks=hooks)
 
+    @property
+    def tenant(self) -> str:
+        """The tenant that is asked for; empty: that of the token."""
+        return self._target.tenant
+
     def _access(self, *, operator: bool) -> tuple[str, dict[str, str]]:
         """Return the prefix of the routes, and the headers with the credentials."""
         if operator and uses_key(self._target):

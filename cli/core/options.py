@@ -1,6 +1,7 @@
 """Options and arguments that commands share."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -10,11 +11,13 @@ import click
 
 from cli.core.completion import complete_profiles, complete_tenants
 from cli.core.context import find_target
+from cli.core.output import start_over
 from cli.core.selection import current_options, set_option
 from cli.core.values import duration_seconds, moment
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS: Final = ("table", "wide", "json", "jsonl", "yaml")
+_WATCH_SECONDS: Final = 2.0
 ALL: Final = 10_000_000
 """The limit of a list that is shown as a whole."""
 
@@ -165,6 +168,24 @@ def period_options(command: F) -> F:
     until = click.option("--until", type=Moment(), metavar="WHEN", help=f"Only those before this: {words}.")
     since = click.option("--since", type=Moment(), metavar="WHEN", help=f"Only those since then: {words}.")
     return since(until(command))
+
+
+dry_run_option: Final = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+
+
+def watch_option(command: F) -> F:
+    """Add `--watch`, which shows a list again every two seconds, until Ctrl-C."""
+
+    @wraps(command)
+    def run(*arguments: Any, watch: bool, **options: Any) -> Any:
+        if not watch:
+            return command(*arguments, **options)
+        while True:
+            start_over()
+            command(*arguments, **options)
+            time.sleep(_WATCH_SECONDS)
+
+    return click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")(run)  # type: ignore[return-value]  # the wrapper takes what the command takes
 
 
 ENTRY: Final = re.compile(r"\d+-\d+")

@@ -1,6 +1,7 @@
 """Output: tables on a terminal, JSON in a pipe, notes on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -112,6 +113,15 @@ def _fields(record: Mapping[str, Any]) -> Table:
 def note(text: str) -> None:
     """Print a note on stderr, beside the result."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def start_over() -> None:
+    """Clear the terminal for what is shown again, if stdout is one that can be cleared; else print a line between."""
+    if not is_table():
+        return
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"", "dumb"}:
+        sys.stdout.write("\x1b[H\x1b[2J")
+    print(datetime.now(UTC).strftime("%H:%M:%SZ"), flush=True)
 
 
 def note_changes() -> Callable[[object, str], None]:

@@ -22,6 +22,7 @@ def build_consumer(core: Core) -> Consumer:
         loops=core.loops,
         breakers=core.coordinator.breakers,
         callee_breakers=core.coordinator.callee_breakers,
+        open_calls=core.coordinator.open_calls,
         notices=core.system_events,
     )
     deps = TaskDeps(core, queue)

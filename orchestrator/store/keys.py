@@ -111,6 +111,14 @@ class Keys:
         """Sorted set: all tasks of the tenant by acceptance (ms)."""
         return f"orchestrator:tasks:{self.tenant(tenant_id)}:index"
 
+    def ended_index(self, tenant_id: str, status: str) -> str:
+        """Sorted set: tasks that have ended so (`failed`, `cancelled`, `partial`), by acceptance (ms)."""
+        return f"{self.task_index(tenant_id)}:{status}"
+
+    def ended_indexed(self, tenant_id: str) -> str:
+        """String: that all tasks which ended before there was an index of their status are in it."""
+        return f"{self.task_index(tenant_id)}:whole"
+
     def parked(self, tenant_id: str) -> str:
         """Stream: tasks that a drain has put aside."""
         return f"orchestrator:tasks:{self.tenant(tenant_id)}:parked"

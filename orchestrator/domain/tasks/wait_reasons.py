@@ -54,6 +54,11 @@ def _behind_session(facts: WaitFacts) -> TaskWait:
 
 def _delayed(facts: WaitFacts, due_ms: int) -> TaskWait:
     until = to_timestamp(due_ms)
+    if facts.status is TaskStatus.WAITING and facts.asks is not None:
+        asks = f": {facts.asks}" if facts.asks else ""
+        return evolve(
+            _wait(facts, _R.INPUT, f"It waits for a person's input, until {until} at the latest{asks}"), until=until
+        )
     if facts.status is TaskStatus.WAITING:
         calls = f" ({facts.waiting_for})" if facts.waiting_for else ""
         service = facts.waiting_kind == WaitKind.DELEGATED

@@ -30,6 +30,17 @@ class CalleeBreaker:
 
 
 @frozen
+class OpenCall:
+    """A call of a service that a process waits for."""
+
+    tenant_id: str
+    correlation_id: str
+    call: Annotated[str, Meta(description="Such as `agent_execution.execute`.")]
+    since: Timestamp
+    callee: Annotated[str, Meta(description="Such as `agent:echo`; empty: none.")] = ""
+
+
+@frozen
 class NodeLoad:
     """What a process says of itself with each heartbeat."""
 
@@ -54,6 +65,9 @@ class NodeLoad:
     callee_breakers: Annotated[
         list[CalleeBreaker],
         Meta(description="Agents, tools, workflows and tenants that it leaves alone or probes, at most 50."),
+    ] = field(factory=list)
+    open_calls: Annotated[
+        list[OpenCall], Meta(description="Calls that have been open for longer than a second, the oldest 100.")
     ] = field(factory=list)
 
 

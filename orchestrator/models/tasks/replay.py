@@ -55,6 +55,9 @@ class DeadLetter:
     session_id: Id | None = None
     replayed_as: Annotated[Id | None, Meta(description="The task that did it again last.")] = None
     message: Annotated[str | None, Meta(description="What was no task: the beginning of its text.")] = None
+    input: Annotated[dict[str, Any] | None, Meta(description="What was asked, where one dead letter is asked for.")] = (
+        None
+    )
 
 
 @frozen

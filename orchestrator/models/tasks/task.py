@@ -98,6 +98,9 @@ class Task:
     replayed_as: Annotated[Id | None, Meta(description="The task that did this one again last.")] = None
     agent_id: Annotated[Id | None, Meta(description="The agent that answers it, from its first attempt on.")] = None
     agent_version: Annotated[str | None, Meta(description="The version of the agent that answers it.")] = None
+    input: Annotated[
+        dict[str, Any] | None, Meta(description="What was asked; null in lists, and where it can't be read.")
+    ] = None
 
 
 @frozen

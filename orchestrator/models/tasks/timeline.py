@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from attrs import frozen
+from attrs import field, frozen
 from msgspec import Meta
 
 from orchestrator.models.common.ids import Id
@@ -35,13 +35,24 @@ class TraceStep:
 
 
 @frozen
+class OpenTask:
+    """A task of a request that has not ended: what it does, or waits for, at this moment."""
+
+    task_id: Id
+    status: TaskStatus
+    for_ms: Annotated[int, Meta(description="Since its last step.")]
+    detail: Annotated[str, Meta(description="The calls that are open, each with its time; or what it waits for.")] = ""
+
+
+@frozen
 class Timeline:
     """The steps of a request, in order; the newest 1000, for a day."""
 
     correlation_id: Id
     started_at: Timestamp
-    duration_ms: int
+    duration_ms: Annotated[int, Meta(description="To the last step; to this moment, where a task has not ended.")]
     steps: list[TraceStep]
+    open: Annotated[list[OpenTask], Meta(description="Its tasks that have not ended.")] = field(factory=list)
 
 
 class WaitReason(StrEnum):
@@ -52,6 +63,8 @@ class WaitReason(StrEnum):
     SESSION = "session"
     USER = "user"
     CLIENT_TOOL = "client_tool"
+    INPUT = "input"
+    """Of a person, for a workflow."""
     SERVICE = "service"
     DELAYED = "delayed"
     PARKED = "parked"
@@ -81,6 +94,8 @@ class WaitFacts:
     """The calls whose answers it waits for."""
     waiting_kind: str = ""
     """Who is to give the first of them, a `WaitKind`."""
+    asks: str | None = None
+    """What a workflow asks a person; None: it asks nothing."""
     due_ms: int | None = None
     left_alone: tuple[str, ...] = ()
     """Services that some process leaves alone, because they fail too often."""

@@ -6,7 +6,7 @@ from typing import Self
 from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.models.operations.load import CalleeBreaker
+from orchestrator.models.operations.load import CalleeBreaker, OpenCall
 from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
@@ -51,6 +51,8 @@ class QueueServices:
     """Says which services this process leaves alone."""
     callee_breakers: Callable[[], list[CalleeBreaker]] = list
     """Says which callees of services it leaves alone."""
+    open_calls: Callable[[], list[OpenCall]] = list
+    """Says which calls of services have been open for long."""
     notices: SystemEvents | None = None
     """Where operators are told what happens; None: nowhere."""
 
@@ -67,6 +69,7 @@ class QueueServices:
         loops: BackgroundLoops | None = None,
         breakers: Callable[[], Mapping[str, str]] = dict,
         callee_breakers: Callable[[], list[CalleeBreaker]] = list,
+        open_calls: Callable[[], list[OpenCall]] = list,
         notices: SystemEvents | None = None,
     ) -> Self:
         """Take from a process's stores those that the consumer works with; None: metrics and loops of its own."""
@@ -90,5 +93,6 @@ class QueueServices:
             loops=loops or BackgroundLoops(),
             breakers=breakers,
             callee_breakers=callee_breakers,
+            open_calls=open_calls,
             notices=notices,
         )

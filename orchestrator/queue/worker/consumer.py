@@ -62,7 +62,7 @@ class Consumer:
 
     def __attrs_post_init__(self) -> None:
         own = self.services
-        self.meter = LoadReporter(own.node, own.settings.concurrency, own.breakers, own.callee_breakers)
+        self.meter = LoadReporter(own.node, own.settings.concurrency, own.breakers, own.callee_breakers, own.open_calls)
 
     async def run(self, stopping: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Consume until `stopping` is set and everything in hand has been settled."""

@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
-from orchestrator.models.operations.load import CalleeBreaker, NodeLoad, Waits
+from orchestrator.models.operations.load import CalleeBreaker, NodeLoad, OpenCall, Waits
 from orchestrator.store.tasks.claims import Claim
 
 _SAMPLES: Final = 512
@@ -27,12 +27,14 @@ class LoadReporter:
         slots: how many tasks it runs at once.
         breakers: says which services are left alone.
         callee_breakers: says which callees of services are left alone.
+        open_calls: says which calls of services have been open for long.
     """
 
     node: str
     slots: int
     breakers: Callable[[], Mapping[str, str]] = dict
     callee_breakers: Callable[[], list[CalleeBreaker]] = list
+    open_calls: Callable[[], list[OpenCall]] = list
     claimed: int = field(default=0, init=False)
     ended: int = field(default=0, init=False)
     _started_at: str = field(factory=lambda: to_timestamp(now_ms()), init=False)
@@ -72,6 +74,7 @@ class LoadReporter:
             tenants=dict(counts.most_common(_TENANTS)),
             breakers={service: str(state) for service, state in self.breakers().items()},
             callee_breakers=self.callee_breakers(),
+            open_calls=self.open_calls(),
         )
 
 

@@ -8,6 +8,7 @@ from msgspec import Meta
 from orchestrator.config.constants import PAGE_LIMIT, PAGE_LIMIT_MAX
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.page import Page
+from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.routes.http.registry import RouteAnswer
@@ -52,6 +53,11 @@ class TaskQuery:
         str | None, Meta(max_length=129, description="Only tasks of this type, such as `chat.message`.")
     ] = None
     session_id: Annotated[Id | None, Meta(description="Only tasks of this session.")] = None
+    agent_id: Annotated[Id | None, Meta(description="Only tasks that this agent answers.")] = None
+    user_id: Annotated[Id | None, Meta(description="Only tasks of this user.")] = None
+    error_code: Annotated[str | None, Meta(max_length=40, description="Only those that failed with this code.")] = None
+    since: Annotated[Timestamp | None, Meta(description="Only tasks accepted since then.")] = None
+    until: Annotated[Timestamp | None, Meta(description="Only tasks accepted before then.")] = None
     cursor: Cursor | None = None
     limit: Limit = PAGE_LIMIT
 

@@ -8,6 +8,7 @@ from msgspec import Meta
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
 from orchestrator.models.common.page import Page
+from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.tasks.replay import (
     DeadLetter,
     DeadLetterChoice,
@@ -30,6 +31,9 @@ class DeadLetterQuery:
 
     error_code: Annotated[str | None, Meta(max_length=40, description="Only those that failed with this code.")] = None
     older_than: Annotated[int | None, Meta(ge=0, description="Only those of at least this age, in seconds.")] = None
+    since: Annotated[Timestamp | None, Meta(description="Only those that failed since then.")] = None
+    until: Annotated[Timestamp | None, Meta(description="Only those that failed before then.")] = None
+    replayed: Annotated[bool | None, Meta(description="Only those that were replayed, or were not.")] = None
     entry: Annotated[EntryId | None, Meta(description="Only this one.")] = None
     cursor: Cursor | None = None
     limit: Limit = PAGE_LIMIT
@@ -71,7 +75,14 @@ async def list_dead_letters(call: RouteCall) -> RouteAnswer:
     if query.entry is not None:
         return page_answer(Page([await call.services.dead_letters.get(call.id, query.entry)]), query.limit)
     page = await call.services.dead_letters.list(
-        call.id, error_code=query.error_code, older_than=query.older_than, cursor=query.cursor, limit=query.limit
+        call.id,
+        error_code=query.error_code,
+        older_than=query.older_than,
+        since=query.since,
+        until=query.until,
+        replayed=query.replayed,
+        cursor=query.cursor,
+        limit=query.limit,
     )
     return page_answer(page, query.limit)
 

@@ -5,6 +5,7 @@ from orchestrator.models.tasks.task import Task, TaskCancelled
 from orchestrator.models.tasks.timeline import TaskWait, Timeline
 from orchestrator.routes.http.paging import TaskQuery, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
+from orchestrator.services.tasks.tasks import TaskFilter
 
 task_routes = Routes()
 
@@ -35,14 +36,17 @@ async def get(call: RouteCall) -> RouteAnswer:
 async def list_tasks(call: RouteCall) -> RouteAnswer:
     """List tasks, the newest first."""
     query: TaskQuery = call.query
-    page = await call.services.tasks.list(
-        call.ctx,
+    wanted = TaskFilter(
         status=query.status,
         type=query.type,
         session_id=query.session_id,
-        cursor=query.cursor,
-        limit=query.limit,
+        agent_id=query.agent_id,
+        user_id=query.user_id,
+        error_code=query.error_code,
+        since=query.since,
+        until=query.until,
     )
+    page = await call.services.tasks.list(call.ctx, wanted, cursor=query.cursor, limit=query.limit)
     return page_answer(page, query.limit)
 
 

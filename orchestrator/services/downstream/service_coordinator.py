@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import SystemRandom
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 import trio
@@ -19,14 +19,17 @@ from orchestrator.domain.downstream.retry import RetryBudgets, repeats_call, ret
 from orchestrator.domain.load import CALLEES_SHOWN
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.call import CallContext
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.breakers import BreakerState, Criticality
-from orchestrator.models.operations.load import CalleeBreaker
+from orchestrator.models.operations.load import CalleeBreaker, OpenCall
 from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.downstream.service_guard import Attempt, ServiceGuard
 from orchestrator.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
+_LONG_SECONDS: Final = 1.0
+_OPEN_SHOWN: Final = 100
 _log = structlog.get_logger("orchestrator.services.downstream.service_coordinator")
 
 
@@ -52,6 +55,7 @@ class ServiceCoordinator:
         self._budgets: defaultdict[str, RetryBudgets] = defaultdict(RetryBudgets)
         self._guards: dict[str, ServiceGuard] = {}
         self._random = SystemRandom()
+        self._open: dict[int, tuple[float, ServiceCall, CallContext]] = {}
 
     async def run(self, step: ServiceCall, call: CallContext, operation: Callable[[CallContext], Awaitable[T]]) -> T:
         """Run one call, with retries, and return its result.
@@ -107,12 +111,14 @@ class ServiceCoordinator:
             deadline = min(deadline, trio.current_time() + step.timeout_ms / 1000)
         async with self.guard(step.service).attempt(step, deadline, (call.tenant_id, call.callee)) as attempt:
             began = trio.current_time()
+            self._open[id(attempt)] = (began, step, call)
             try:
                 yield attempt
             except OrchestratorError as error:
                 attempt.failure = error
                 raise
             finally:
+                del self._open[id(attempt)]
                 failure = attempt.failure.code if attempt.failure is not None else None
                 self._metrics.call(step.service, step.operation, trio.current_time() - began, failure)
 
@@ -140,6 +146,23 @@ class ServiceCoordinator:
         if kinds:
             self._metrics.messages_passed_over(service, sum(kinds.values()))
             _log.info("answer.passed_over", downstream=service, callee=callee, kinds=dict(kinds))
+
+    def open_calls(self) -> list[OpenCall]:
+        """Return the calls that have been open for long, the oldest first."""
+        now = trio.current_time()
+        found = sorted(
+            (each for each in self._open.values() if now - each[0] >= _LONG_SECONDS), key=lambda each: each[0]
+        )
+        return [
+            OpenCall(
+                tenant_id=call.tenant_id,
+                correlation_id=call.correlation_id,
+                call=f"{step.service}.{step.operation}",
+                since=to_timestamp(now_ms() - round((now - began) * 1000)),
+                callee=call.callee,
+            )
+            for began, step, call in found[:_OPEN_SHOWN]
+        ]
 
     def breakers(self) -> dict[str, BreakerState]:
         """Return the states of the breakers that are not closed, by service."""

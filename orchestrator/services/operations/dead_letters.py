@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Final
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from orchestrator.errors import (
     ClientFault,
@@ -50,9 +50,18 @@ class DeadLetterService:
     repeats: Idempotency
 
     async def list(
-        self, tenant_id: str, *, error_code: str | None, older_than: float | None, cursor: str | None, limit: int
+        self,
+        tenant_id: str,
+        *,
+        error_code: str | None,
+        older_than: float | None,
+        since: str | None = None,
+        until: str | None = None,
+        replayed: bool | None = None,
+        cursor: str | None,
+        limit: int,
     ) -> Page[DeadLetter]:
-        """List dead letters, the latest first.
+        """List dead letters, the latest first; `replayed`: only those that were, or were not.
 
         Raises:
             NotFound: there is no such tenant.
@@ -65,6 +74,12 @@ class DeadLetterService:
         choice = DeadLetterChoice(None, error_code, older_than)
         async with aclosing(self._chosen(tenant_id, choice, start)) as letters:
             async for letter in letters:
+                if since is not None and from_timestamp(letter.at) < from_timestamp(since):
+                    break
+                if until is not None and from_timestamp(letter.at) >= from_timestamp(until):
+                    continue
+                if replayed is not None and (letter.replayed_as is not None) is not replayed:
+                    continue
                 if len(found) == limit:
                     moment, _, number = found[-1].id.partition("-")
                     return Page(found, write_cursor((int(moment), number)))
@@ -81,7 +96,7 @@ class DeadLetterService:
         found = await self.store.described(tenant_id, await self.store.some(tenant_id, [entry]))
         if not found:
             raise NotFound(f"There is no dead letter {entry}.")
-        return found[0]
+        return evolve(found[0], input=await self.store.input_of(tenant_id, found[0].task_id))
 
     async def replay(
         self, ctx: RequestContext, tenant_id: str, request: DeadLetterReplay

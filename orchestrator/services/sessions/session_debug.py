@@ -16,7 +16,7 @@ from orchestrator.models.operations.session_debug import EventLogState, SessionD
 from orchestrator.models.tasks.task import Task
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.views import session_not_found
-from orchestrator.services.tasks.tasks import TaskService
+from orchestrator.services.tasks.tasks import TaskFilter, TaskService
 from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.sessions.session_traces import SessionTraces
@@ -46,7 +46,7 @@ class SessionDebugger:
         session = await self.sessions.get(ctx, session_id)
         await self.audit.done(ctx, "debug.session", session_id, tenant_id=tenant_id)
         trace = await self.traces.read(tenant_id, session_id, events=LAST_EVENTS)
-        tasks = await self.tasks.list(ctx, session_id=session_id, limit=LAST_TASKS)
+        tasks = await self.tasks.list(ctx, TaskFilter(session_id=session_id), limit=LAST_TASKS)
         return SessionDebug(
             session=session,
             states=[orjson.loads(state) for state in trace.states],

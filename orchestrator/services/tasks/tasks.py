@@ -1,7 +1,6 @@
 """Tasks as their owners see and stop them."""
 
 import builtins
-from functools import partial
 
 from attrs import frozen
 
@@ -9,10 +8,11 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import NotFound
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Task, TaskCancelled, TaskStatus
-from orchestrator.services.shared.paging import filtered_page
+from orchestrator.services.shared.paging import Place, filtered_page
 from orchestrator.services.shared.views import state_body, status_template, viewer_of
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.tasks.tasks import Retention, TaskCancelVerdict, TaskStore
@@ -26,6 +26,33 @@ def retention_of(settings: AgentOrchestratorSettings) -> Retention:
         history_length=settings.history_length,
         history_seconds=int(settings.retain_sessions),
     )
+
+
+@frozen
+class TaskFilter:
+    """Which tasks of a list: those that meet all that is given."""
+
+    status: TaskStatus | None = None
+    type: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
+    user_id: str | None = None
+    error_code: str | None = None
+    since: str | None = None
+    """RFC 3339: those that were accepted then or later."""
+    until: str | None = None
+    """RFC 3339: those that were accepted before."""
+
+    def takes(self, task: Task) -> bool:
+        """Tell whether a task is one of them, its moment left aside."""
+        return (
+            self.status in {None, task.status}
+            and self.type in {None, task.type}
+            and self.session_id in {None, task.session_id}
+            and self.agent_id in {None, task.agent_id}
+            and self.user_id in {None, task.user_id}
+            and self.error_code in {None, task.error.code if task.error is not None else None}
+        )
 
 
 @frozen
@@ -48,34 +75,34 @@ class TaskService:
         return task
 
     async def list(
-        self,
-        ctx: RequestContext,
-        *,
-        status: TaskStatus | None = None,
-        type: str | None = None,  # noqa: A002 - the name of the query parameter
-        session_id: str | None = None,
-        cursor: str | None = None,
-        limit: int,
+        self, ctx: RequestContext, wanted: "TaskFilter | None" = None, *, cursor: str | None = None, limit: int
     ) -> Page[Task]:
         """List the caller's tasks, the newest first.
+
+        Args:
+            ctx: who asks.
+            wanted: which of them; None: all.
+            cursor: where the page before ended; None: from the newest.
+            limit: how many at most.
 
         Raises:
             InvalidParameter: the cursor is none of this list.
         """
-        viewer = viewer_of(ctx)
+        viewer, wanted = viewer_of(ctx), wanted or TaskFilter()
+        since_ms = None if wanted.since is None else from_timestamp(wanted.since)
+        newest = None if wanted.until is None else (from_timestamp(wanted.until), "")
 
         async def load(task_ids: builtins.list[str]) -> dict[str, Task]:
             return {one.task_id: one for one in await self.store.load(viewer.tenant_id, task_ids)}
 
-        def keep(task: Task) -> bool:
-            return (
-                (viewer.sees_whole_tenant or task.user_id == viewer.user_id)
-                and status in {None, task.status}
-                and type in {None, task.type}
-                and session_id in {None, task.session_id}
-            )
+        async def places_of(*, before: Place | None, count: int) -> builtins.list[Place]:
+            start = min((place for place in (before, newest) if place is not None), default=None)
+            found = await self.store.page(viewer.tenant_id, before=start, count=count, status=wanted.status)
+            return [place for place in found if since_ms is None or place[0] >= since_ms]
 
-        places_of = partial(self.store.page, viewer.tenant_id)
+        def keep(task: Task) -> bool:
+            return (viewer.sees_whole_tenant or task.user_id == viewer.user_id) and wanted.takes(task)
+
         return await filtered_page(places_of, load, keep, cursor=cursor, limit=limit)
 
     async def cancel(self, ctx: RequestContext, task_id: str) -> TaskCancelled:

@@ -10,7 +10,8 @@ from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.replay import DeadLetter
-from orchestrator.store.contents import is_sealed
+from orchestrator.store.contents import MESSAGE, is_sealed
+from orchestrator.store.tasks.task_records import read_input
 from orchestrator.store.tenant_store import TenantStore
 
 _TASK_FIELDS: Final = ("type", "session_id", "replayed_as")
@@ -66,6 +67,17 @@ class DeadLetterStore(TenantStore):
         except TenantDamaged as damage:
             clear = {name: value for name, value in fields.items() if not is_sealed(value)}
             return {**clear, b"reason": damage.reason.encode()}
+
+    async def input_of(self, tenant_id: str, task_id: str) -> dict[str, Any] | None:
+        """Return what a task was asked; None where that is not known any more."""
+        [message] = await self.redis.gather(
+            [("HGET", self.keys.task(tenant_id, task_id), "message")], raise_on_error=False
+        )
+        try:
+            opened = self.contents.open(tenant_id, MESSAGE, message) if isinstance(message, bytes) else b""
+        except TenantDamaged:
+            return None
+        return read_input(opened)
 
     async def drop(self, tenant_id: str, ids: Sequence[str]) -> int:
         """Delete dead letters; returns how many there were."""

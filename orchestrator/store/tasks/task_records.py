@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 
 from orchestrator.codec import decode
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.chat import HistoryMessage
@@ -16,9 +17,14 @@ from orchestrator.store.contents import HISTORY, MESSAGE
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
-from orchestrator.store.tenant_store import TenantStore, descending
+from orchestrator.store.tasks.live_tasks import LIVE, LiveTasks
+from orchestrator.store.tenant_store import descending
 
 _OPEN_TURNS: Final = Script("sessions/open_turns")
+_SCANNED: Final = 500
+ENDED_INDEXED: Final = frozenset({TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.PARTIAL})
+"""Statuses of ended tasks that have an index of their own."""
+_INDEXED_WORDS: Final = frozenset(status.encode() for status in ENDED_INDEXED)
 
 
 @frozen
@@ -35,17 +41,66 @@ class OpenTurns:
     """The offset behind which the events of the active one begin; None: there is no active one, or it is not known."""
 
 
-class TaskRecords(TenantStore):
+class TaskRecords(LiveTasks):
     """The records of tenants' tasks."""
 
     async def get(self, viewer: Viewer, task_id: str) -> Task | None:
         """Return a task; None if there is none that `viewer` may see."""
         record = await self.redis.hgetall(self.keys.task(viewer.tenant_id, task_id))
-        return self._read(viewer.tenant_id, record) if record and viewer.may_see(record) else None
+        if not record or not viewer.may_see(record):
+            return None
+        task = self._read(viewer.tenant_id, record)
+        return evolve(task, input=self.input_of(viewer.tenant_id, record.get(b"message", b"")))
 
-    async def page(self, tenant_id: str, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
-        """List the (moment of acceptance in ms, id) of tasks, the newest first."""
-        return await descending(self.redis, self.keys.task_index(tenant_id), before, count)
+    def input_of(self, tenant_id: str, message: bytes) -> dict[str, Any] | None:
+        """Return what a task was asked, of its message; None where that can't be read."""
+        try:
+            return read_input(self.contents.open(tenant_id, MESSAGE, message))
+        except TenantDamaged:
+            return None
+
+    async def page(
+        self, tenant_id: str, *, before: tuple[int, str] | None, count: int, status: TaskStatus | None = None
+    ) -> list[tuple[int, str]]:
+        """List the (moment of acceptance in ms, id) of tasks, the newest first.
+
+        Args:
+            tenant_id: whose they are.
+            before: the place after which to go on; None: from the newest.
+            count: how many at most.
+            status: tasks of another one are left out, where that costs less than to look at each.
+        """
+        index = self.keys.task_index(tenant_id)
+        live = await self.live(tenant_id) if status in LIVE else None
+        if live is not None:
+            return [place for place in live if before is None or place < before][:count]
+        if status in ENDED_INDEXED:
+            await self._index_ended(tenant_id)
+            index = self.keys.ended_index(tenant_id, status)
+        return await descending(self.redis, index, before, count)
+
+    async def _index_ended(self, tenant_id: str) -> None:
+        """Bring tasks into the index of their status that ended before there was one; does so once a tenant."""
+        marker = self.keys.ended_indexed(tenant_id)
+        if await self.redis.exists(marker):
+            return
+        cursor = 0
+        while True:
+            cursor, rows = await self.redis.zscan(self.keys.task_index(tenant_id), cursor, count=_SCANNED)
+            names = [(name.decode(errors="replace"), score) for name, score in rows]
+            statuses = await self.redis.gather(
+                [("HGET", self.keys.task(tenant_id, name), "status") for name, _ in names], raise_on_error=False
+            )
+            adding = [
+                ("ZADD", self.keys.ended_index(tenant_id, status.decode()), score, name)
+                for (name, score), status in zip(names, statuses, strict=True)
+                if isinstance(status, bytes) and status in _INDEXED_WORDS
+            ]
+            if adding:
+                await self.redis.gather(adding)
+            if cursor == 0:
+                break
+        await self.redis.set(marker, "1")
 
     async def load(self, tenant_id: str, task_ids: Sequence[str]) -> list[Task]:
         """Return the tasks that still have a record."""
@@ -113,6 +168,15 @@ class TaskRecords(TenantStore):
 def _id_of(found: Sequence[HistoryMessage]) -> str | None:
     """Return the id of a kept message; None: it can't be read."""
     return next((message.message_id for message in found), None)
+
+
+def read_input(message: bytes) -> dict[str, Any] | None:
+    """Return what a task was asked, of its message (JSON); None where that can't be read."""
+    try:
+        payload = orjson.loads(message)["payload"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return payload if isinstance(payload, dict) else None
 
 
 def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:

@@ -25,7 +25,7 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "queued": bool,
     "parked": bool,
     "ahead_is_more": bool,
-    **dict.fromkeys(("tenant_state", "node", "waiting_for", "waiting_kind", "active_task_id"), str),
+    **dict.fromkeys(("tenant_state", "node", "asks", "waiting_for", "waiting_kind", "active_task_id"), str),
 }
 """How a fact is read; those that are not here are whole numbers."""
 
@@ -51,6 +51,18 @@ class TimelineStore(TenantStore):
             TraceStep(to_timestamp(row.at), row.at - start, row.what, row.task_id, row.attempt, row.node, row.detail)
             for row in rows
         ]
+
+    async def statuses(self, tenant_id: str, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
+        """Return the statuses of tasks; those that can't be read are left out."""
+        raw = await self.redis.gather(
+            [("HGET", self.keys.task(tenant_id, task_id), "status") for task_id in task_ids], raise_on_error=False
+        )
+        known = {status.encode(): status for status in TaskStatus}
+        return {
+            task_id: known[status]
+            for task_id, status in zip(task_ids, raw, strict=True)
+            if isinstance(status, bytes) and status in known
+        }
 
     async def weight(self, tenant_id: str) -> float:
         """Return a tenant's weight, as schedulers read it."""

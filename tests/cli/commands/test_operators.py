@@ -395,3 +395,43 @@ async def test_no_encoding_breaks_the_output(fake: Operators, tmp_path: Path, en
     fake.answers["tenant.get"] = [TENANT | {"note": "日本 … →"}]
     ended = await run_cli(tmp_path, "tenants", "show", "acme", "-o", "table", **fake.target(), **environ)
     assert (ended.code, "?? ... ->" in ended.out) == (0, True)
+
+
+def listed(*statuses: str) -> dict[str, Any]:
+    """Make tasks as a list has them."""
+    return {"items": [{"task_id": f"t{number}", "status": status} for number, status in enumerate(statuses)]}
+
+
+async def test_many_tasks_are_cancelled_by_filter_with_counts_and_receipts(fake: Operators, tmp_path: Path) -> None:
+    fake.answers |= {
+        "task.list": [listed("pending", "pending"), listed()],
+        "task.cancel": [{"task_id": "t0", "cancelled": True}, {"task_id": "t1", "cancelled": False}],
+    }
+    line = ("tasks", "cancel", "--tenant", "acme", "--user", "ada")
+    ended = await fake.run(tmp_path, *line, "--yes")
+    assert [json.loads(receipt)["result"] for receipt in ended.out.splitlines()] == ["cancelled", "had ended"]
+    assert (ended.code, ended.err.splitlines()[0]) == (5, "2 tasks of tenant acme (user ada): 2 pending.")
+    assert {body["user_id"] for body in fake.bodies("task.list")} == {"ada"}
+    assert (await fake.run(tmp_path, *line)).code == 2
+
+
+async def test_a_dry_run_of_many_replays_changes_nothing(fake: Operators, tmp_path: Path) -> None:
+    fake.answers["task.list"] = [listed("failed", "failed")]
+    line = ("tasks", "replay", "--tenant", "acme", "--since", "1h", "--error-code", "ORCH_CONN_001", "--dry-run")
+    ended = await fake.run(tmp_path, *line)
+    assert [json.loads(receipt)["result"] for receipt in ended.out.splitlines()] == ["would be replayed"] * 2
+    [asked] = fake.bodies("task.list")
+    assert (ended.code, asked["status"], asked["error_code"]) == (0, "failed", "ORCH_CONN_001")
+    assert fake.bodies("task.replay") == []
+
+
+async def test_a_dry_run_with_a_difference_shows_that_of_the_input(fake: Operators, tmp_path: Path) -> None:
+    fake.answers |= {
+        "task.get": [{"task_id": "t", "input": {"content": "old"}}],
+        "task.replay": [{"task_id": None, "dry_run": True, "input": {"content": "new"}}],
+    }
+    ended = await fake.run(tmp_path, "tasks", "replay", "t", "--dry-run", "--diff", "--set", "payload.content=new")
+    assert [line for line in ended.out.splitlines() if line[0] in "+-"][2:] == [
+        '-  "content": "old"',
+        '+  "content": "new"',
+    ]

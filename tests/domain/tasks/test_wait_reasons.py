@@ -104,3 +104,11 @@ def test_where_little_is_known_nothing_is_estimated(changes: dict[str, Any]) -> 
 
 def test_a_paused_tenants_task_has_no_estimated_start() -> None:
     assert explain(facts(tenant_state="paused", starts=50, starts_span_ms=100)).estimated_start is None
+
+
+def test_a_workflow_that_asks_a_person_says_what_it_asks() -> None:
+    asks = facts(status=TaskStatus.WAITING, due_ms=2_000_000, waiting_kind="delegated", asks="Shall we?")
+    told = explain(asks)
+    assert (told.reason, told.until) == (WaitReason.INPUT, "1970-01-01T00:33:20.000Z")
+    assert told.says.startswith("It waits for a person's input, until ")
+    assert told.says.endswith(": Shall we?")

@@ -39,6 +39,7 @@ if is_record then
   if not is_sound then
     redis.call('HSET', task, 'status', 'failed', 'finished_at', NOW, 'error', err)
     redis.call('HDEL', task, 'entry', 'node')
+    redis.call('ZADD', INDEX .. ':failed', tonumber(redis.call('HGET', task, 'created_at') or NOW) or NOW, task_id)
   end
   if follows == 1 then more = 1 end
 end
