@@ -33,8 +33,14 @@ say('waiting_for', calls and table.concat(calls, ', '))
 local wait = calls and redis.call('HGET', task_key(task_id), 'wait:' .. calls[1])
 say('waiting_kind', wait and string.match(wait, '^%S+'))
 local progress = status == 'waiting' and redis.call('HGET', task_key(task_id), 'progress')
-local asked = progress and cjson.decode(progress).input_request
-if type(asked) == 'table' then say('asks', tostring(asked.prompt or asked.node_id or '')) end
+local is_read, told = pcall(cjson.decode, progress or '{}')
+local asked = is_read and told.input_request
+if type(asked) == 'table' then
+  say('asks', type(asked.prompt) == 'string' and asked.prompt or '')
+elseif type(asked) == 'string' then
+  -- What is asked is sealed: that it is asked is not.
+  say('asks', '')
+end
 say('parked', parked and 1)
 say('concurrency', concurrency and string.format('%d', concurrency))
 say('start_rate', start_rate and tostring(start_rate))
