@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "token": ("cli.commands.token", "Create tokens for development."),
     "tokens": ("cli.commands.tokens", "Revoke tokens."),
     "audit": ("cli.commands.audit", "Read, follow and export the audit trail."),
+    "keys": ("cli.commands.keys", "Create, list, rotate and revoke API keys."),
     "config": ("cli.commands.config", "Show the settings in force and their sources."),
     "doctor": ("cli.commands.doctor", "Check settings, Redis, services and the consistency of tenants."),
 }

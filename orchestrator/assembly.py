@@ -92,6 +92,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 Loop("revocations", services.revocations.run, "revocations.not_read"),
                 Loop("audit", stores.audit.run),
                 Loop("address_limits", services.address_limits.run),
+                Loop("api_keys", services.api_keys.run, "api_keys.not_read"),
                 Loop("catalog", services.catalog_invalidation.run),
                 Loop("notification_hub", services.notification_hub.run),
                 *services.gateway.loops,

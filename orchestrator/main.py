@@ -10,7 +10,7 @@ back and closed; the server stops accepting; what runs finishes or is handed bac
 """
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -102,8 +102,21 @@ async def _serve_http(
         shutdown_trigger=serving.wait,
         refusal_body=refusal_body,
         count_by=lambda address: None if proxies.trusts(address) else network_of(address),
+        more=list(_internal(config, settings)),
         task_status=task_status,
     )
+
+
+def _internal(config: Config, settings: AgentOrchestratorSettings) -> Iterator[Config]:
+    """Yield where the internal routes are, if they have a listener of their own."""
+    if settings.internal_bind:
+        yield server.internal_config(
+            config,
+            bind=settings.internal_bind,
+            certfile=settings.internal_certfile,
+            keyfile=settings.internal_keyfile,
+            ca_certs=settings.internal_ca_certs,
+        )
 
 
 def connection_limits(settings: AgentOrchestratorSettings) -> server.Limits:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import trio
+from attrs import evolve
 from hypercorn.config import Config
 
 from orchestrator.clients.registry import DEFAULTS
@@ -52,7 +53,9 @@ def run(
         return _run_many(settings, config, config_file)
     config.workers = 1
     if shared_port:
-        config.bind = [f"fd://{reserve_port(*_address(config)).detach()}"]
+        config.bind = [_shared(config.bind[0])]
+        if settings.internal_bind:
+            settings = evolve(settings, internal_bind=_shared(settings.internal_bind))
     return _run_one(settings, config, exit_with_stdin=exit_with_stdin)
 
 
@@ -99,7 +102,7 @@ def _keep_what_is_there() -> None:
 
 
 def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: Path | None) -> int:
-    with reserve_port(*_address(config)) as reserved:
+    with reserve_port(*_address(config.bind[0])) as reserved:
         bind = f"{config.bind[0].rpartition(':')[0]}:{reserved.getsockname()[1]}"
         arguments = ["--bind", bind, "--shared-port", "--exit-with-stdin"]
         if config_file is not None:
@@ -114,8 +117,13 @@ def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: 
     return 0
 
 
-def _address(config: Config) -> tuple[str, int]:
-    host, _, port = config.bind[0].rpartition(":")
+def _shared(bind: str) -> str:
+    """Bind a port that other workers bind as well, and say where it is to be listened on."""
+    return f"fd://{reserve_port(*_address(bind)).detach()}"
+
+
+def _address(bind: str) -> tuple[str, int]:
+    host, _, port = bind.rpartition(":")
     return host.strip("[]"), int(port)
 
 

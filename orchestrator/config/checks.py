@@ -12,6 +12,7 @@ Check = Callable[[Any], str | None]
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}:(internal|admin|metrics):[0-9a-f]{64}")
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEY_BYTES: Final = 32
+_SUBJECT: Final = re.compile(r"[^,]{1,255}=[A-Za-z0-9_.-]{1,64}")
 _MODEL_PRICE: Final = re.compile(r".{1,128}=[0-9]{1,9}(\.[0-9]{1,6})?(/[0-9]{1,9}(\.[0-9]{1,6})?)?")
 _HOST: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -83,6 +84,18 @@ def encryption_key(value: str) -> str | None:
 def api_key(value: str) -> str | None:
     """Expect `name:scope:sha256`."""
     return None if _API_KEY.fullmatch(value) else "name:scope:sha256 with scope internal, admin or metrics"
+
+
+def certificate_subject(value: str) -> str | None:
+    """Expect `subject=name`."""
+    return None if _SUBJECT.fullmatch(value) else "subject=name with the name of API keys"
+
+
+def host_and_port(value: str) -> str | None:
+    """Expect `HOST:PORT`."""
+    host, _, port = value.rpartition(":")
+    known = host and (port.isascii() and port.isdigit()) and int(port) < 65_536
+    return None if known else "HOST:PORT, such as 0.0.0.0:8443 or [::]:8443"
 
 
 def model_price(value: str) -> str | None:

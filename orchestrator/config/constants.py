@@ -12,3 +12,5 @@ WEBSOCKET_EXTENSION: Final = "orchestrator.websocket"
 """Under this name a socket's ASGI scope holds what the server offers beyond ASGI."""
 BAD_FRAMES_PER_MINUTE: Final = 20
 """So many bad frames within a minute close a socket with 4400."""
+CLIENT_SUBJECTS: Final = "orchestrator.client_subjects"
+"""In the state of an ASGI scope: the names in the client's certificate, where the listener asks for one."""

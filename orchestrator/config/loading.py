@@ -172,6 +172,12 @@ def _contradictions(settings: AgentOrchestratorSettings) -> Iterator[str]:
         yield f"{variable('encryption_keys')}: expected clear in the first place"
     if len(set(names)) < len(names):
         yield f"{variable('encryption_keys')}: expected each id once"
+    if settings.internal_bind:
+        for path in ("internal_certfile", "internal_keyfile", "internal_ca_certs"):
+            if not Path(getattr(settings, path) or "/").is_file():
+                yield f"{variable(path)}: expected a file that can be read, since {variable('internal_bind')} is set"
+        if not settings.internal_subjects:
+            yield f"{variable('internal_subjects')}: expected a subject, since {variable('internal_bind')} is set"
     if not settings.pause_after < settings.suspend_after < settings.archive_after:
         yield f"{variable('suspend_after')}: expected more than pause_after and less than archive_after"
 

@@ -12,8 +12,10 @@ from orchestrator.config.checks import (
     api_key,
     at_least,
     between,
+    certificate_subject,
     each,
     encryption_key,
+    host_and_port,
     http_url,
     network,
     network_or_host,
@@ -99,6 +101,21 @@ class AgentOrchestratorSettings:
         says="Keys of contents at rest, each `id:base64` of 32 bytes: the first encrypts, all decrypt. Empty: clear.",
         check=each(encryption_key),
         secret=True,
+    )
+    internal_bind: str = setting(
+        "",
+        says="`HOST:PORT` of a listener of its own for internal routes, which asks for client certificates. "
+        "Empty: they are on the public listener.",
+        check=optional(host_and_port),
+    )
+    internal_certfile: str = setting("", says="Certificate of that listener, a file in PEM.")
+    internal_keyfile: str = setting("", says="Private key of that certificate, a file in PEM.")
+    internal_ca_certs: str = setting("", says="Authorities whose client certificates it takes, a file in PEM.")
+    internal_subjects: tuple[str, ...] = setting(
+        (),
+        says="Whose certificates are whose, each `subject=name`: a common name, host name or URI of a certificate, and "
+        "the name of the API keys that come with it.",
+        check=each(certificate_subject),
     )
     allowed_origins: tuple[str, ...] = setting(
         (),

@@ -1,53 +1,18 @@
-"""The keys of services and operators: named, scoped, kept as hashes."""
+"""The API keys of services and operators: those of the settings, and those that are kept in Redis."""
 
-from collections.abc import Iterable
-from enum import StrEnum
-from hashlib import sha256
+from collections.abc import Callable, Iterable
 from hmac import compare_digest
-from typing import Final
 
-from attrs import frozen
-
+from orchestrator.domain.api_keys import PREFIX, ApiKey, digest_of
 from orchestrator.errors import Unauthorized
-from orchestrator.models.common.principal import Principal, Role
+from orchestrator.models.operations.api_keys import Scope
+
+__all__ = ["ApiKeys", "Scope", "no_stored_key"]
 
 
-class Scope(StrEnum):
-    """What an API key opens."""
-
-    INTERNAL = "internal"
-    ADMIN = "admin"
-    METRICS = "metrics"
-
-
-_OPENS: Final = {
-    Scope.INTERNAL: frozenset({Scope.INTERNAL}),
-    Scope.ADMIN: frozenset({Scope.ADMIN, Scope.INTERNAL, Scope.METRICS}),
-    Scope.METRICS: frozenset({Scope.METRICS}),
-}
-_GIVES: Final = {
-    Scope.INTERNAL: (Role.SERVICE, frozenset({"*"})),
-    Scope.ADMIN: (Role.ADMIN, frozenset({"*"})),
-    Scope.METRICS: (Role.MONITOR, frozenset({"metrics:read"})),
-}
-
-
-@frozen
-class ApiKey:
-    """An API key without the key."""
-
-    name: str
-    scope: Scope
-    digest: bytes
-
-    def opens(self, scope: Scope) -> bool:
-        """Tell whether the key is good for routes of `scope`; an admin's is good for all."""
-        return scope in _OPENS[self.scope]
-
-    def principal(self, tenant_id: str) -> Principal:
-        """Return who the key's holder is in a tenant."""
-        role, permissions = _GIVES[self.scope]
-        return Principal(tenant_id, self.name, role, permissions, float("inf"))
+def no_stored_key(_: str) -> ApiKey | None:
+    """Know no key beyond those of the settings."""
+    return None
 
 
 class ApiKeys:
@@ -55,13 +20,15 @@ class ApiKeys:
 
     Args:
         entries: `name:scope:sha256` each, as the setting `api_keys` has them.
+        stored: finds a key among those that are kept in Redis.
     """
 
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, entries: Iterable[str], stored: Callable[[str], ApiKey | None] = no_stored_key) -> None:
+        self._stored = stored
         self._keys = []
         for entry in entries:
             name, scope, digest = entry.split(":")
-            self._keys.append(ApiKey(name, Scope(scope), bytes.fromhex(digest)))
+            self._keys.append(ApiKey(name, frozenset({Scope(scope)}), bytes.fromhex(digest)))
 
     def find(self, presented: str) -> ApiKey:
         """Return the key that was presented; all are compared, so the time taken tells nothing.
@@ -69,8 +36,11 @@ class ApiKeys:
         Raises:
             Unauthorized: there is no such key.
         """
-        digest = sha256(presented.encode("utf-8", "surrogatepass")).digest()
+        digest = digest_of(presented)
         found = [key for key in self._keys if compare_digest(key.digest, digest)]
-        if not found:
+        if found:
+            return found[0]
+        stored = self._stored(presented) if presented.startswith(PREFIX) else None
+        if stored is None:
             raise Unauthorized("The API key is not known.")
-        return found[0]
+        return stored

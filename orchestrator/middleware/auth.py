@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.domain.api_keys import ApiKey
 from orchestrator.errors import (
     CredentialsMissing,
     InvalidParameter,
@@ -10,7 +11,7 @@ from orchestrator.errors import (
     TenantNotGranted,
     Unauthorized,
 )
-from orchestrator.middleware.api_keys import ApiKeys, Scope
+from orchestrator.middleware.api_keys import ApiKeys, Scope, no_stored_key
 from orchestrator.middleware.guards.failed_credentials import FailedCredentials
 from orchestrator.middleware.jwt import TokenVerifier
 from orchestrator.models.common.envelope import FieldFault
@@ -31,15 +32,19 @@ class Authenticator:
     Args:
         settings: the keys.
         revoked: tells whether the token that a principal came with is revoked.
+        stored_key: finds an API key that is kept in Redis.
     """
 
     def __init__(
-        self, settings: AgentOrchestratorSettings, revoked: Callable[[Principal], bool] = never_revoked
+        self,
+        settings: AgentOrchestratorSettings,
+        revoked: Callable[[Principal], bool] = never_revoked,
+        stored_key: Callable[[str], ApiKey | None] = no_stored_key,
     ) -> None:
         self.failures = FailedCredentials(settings.auth_failures)
         self._revoked = revoked
         self._tokens = TokenVerifier(settings.jwt)
-        self._api_keys = ApiKeys(settings.api_keys)
+        self._api_keys = ApiKeys(settings.api_keys, stored_key)
 
     async def principal(self, headers: Mapping[str, str], *, tenant: str | None) -> Principal:
         """Return who the bearer token in `headers` belongs to.
@@ -85,17 +90,21 @@ class Authenticator:
             raise Unauthorized("The token has been revoked.")
         return principal
 
-    def service(self, headers: Mapping[str, str], scope: Scope, *, tenant_needed: bool = True) -> Principal:
+    def service(
+        self, headers: Mapping[str, str], scope: Scope, *, tenant_needed: bool = True, tenant_in_path: bool = False
+    ) -> Principal:
         """Return who the API key in `headers` belongs to, in the tenant that `X-Tenant-ID` names.
 
         Args:
             headers: those of the request.
             scope: what the route asks for.
             tenant_needed: False where a route concerns no tenant; the principal's tenant may then be empty.
+            tenant_in_path: whether the route concerns the tenant of its path alone, which stands in `headers`.
 
         Raises:
             Unauthorized: there is no key, or an unknown one.
-            PermissionMissing: the key has another scope.
+            PermissionMissing: the key has another scope, or is of one tenant where the route concerns none.
+            TenantNotGranted: the key is of another tenant.
             InvalidParameter: the tenant is missing or malformed.
         """
         presented = headers.get("x-api-key")
@@ -105,6 +114,12 @@ class Authenticator:
         if not key.opens(scope):
             raise PermissionMissing(f"The API key has not the scope '{scope}'.")
         tenant = headers.get("x-tenant-id", "")
+        if key.tenant_id is not None:
+            if not tenant_needed and not tenant_in_path:
+                raise PermissionMissing("The API key is of one tenant; the route concerns all.")
+            if tenant not in {"", key.tenant_id}:
+                raise TenantNotGranted("The API key is of another tenant.")
+            return key.principal(key.tenant_id)
         if not tenant and tenant_needed:
             raise _tenant_fault("is required")
         if tenant and not is_id(tenant):

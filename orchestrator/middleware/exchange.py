@@ -39,6 +39,8 @@ class Exchange:
     rate: RateState | None = None
     address: str = ""
     """Where it comes from."""
+    ticket_of: str | None = None
+    """What the ticket is of by which the request came; None: it came by another credential."""
 
     @classmethod
     def begin(cls, scope: Any) -> "Exchange":

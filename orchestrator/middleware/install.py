@@ -6,13 +6,16 @@ from quart import Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.domain.api_keys import ApiKey
 from orchestrator.frameworks.quart_inside import BoundedRequest
 from orchestrator.middleware.address_limit import AddressLimiter
+from orchestrator.middleware.api_keys import no_stored_key
 from orchestrator.middleware.auth import Authenticator, never_revoked
 from orchestrator.middleware.connection import HTTPConnection
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.guards.forwarded import RemoteAddress
+from orchestrator.middleware.guards.internal_listener import InternalListener
 from orchestrator.middleware.headers import AnswerHeaders
 from orchestrator.models.common.principal import Principal
 from orchestrator.telemetry.metrics import Metrics
@@ -26,6 +29,7 @@ def install(
     settings: AgentOrchestratorSettings,
     metrics: Metrics,
     revoked: Callable[[Principal], bool] = never_revoked,
+    stored_key: Callable[[str], ApiKey | None] = no_stored_key,
 ) -> None:
     """Bound the bodies, answer every exception in the envelope, complete every answer's headers, count every request.
 
@@ -38,8 +42,11 @@ def install(
     app.request_class = BoundedRequest
     app.asgi_http_class = HTTPConnection
     headers = AnswerHeaders(settings.allowed_origins, always_tls=settings.public_url.startswith("https://"))
+    listener = InternalListener(settings.internal_bind, settings.internal_subjects)
+    listener.install(app)
+    app.extensions["internal_listener"] = listener
     app.extensions["metrics"] = metrics
-    app.extensions["authenticator"] = Authenticator(settings, revoked)
+    app.extensions["authenticator"] = Authenticator(settings, revoked, stored_key)
     app.extensions["address_limiter"] = AddressLimiter(settings.rate_address, settings.rate_burst)
     app.extensions["remote_address"] = RemoteAddress(settings.trusted_proxies)
     app.extensions["answer_headers"] = headers

@@ -2,11 +2,14 @@
 
 from quart_trio import QuartTrio
 
+from orchestrator.domain.api_keys import ApiKey
 from orchestrator.middleware.install import install
 from orchestrator.routes.http.documents import document_views
 from orchestrator.routes.http.endpoint import Endpoint, EndpointDeps
+from orchestrator.routes.http.open_streams import OpenStreams
 from orchestrator.routes.http.pages import page_views
 from orchestrator.routes.http.registry import Route
+from orchestrator.routes.internal.api_keys import api_key_routes
 from orchestrator.routes.internal.audit import internal_audit_routes
 from orchestrator.routes.internal.dead_letters import dead_letter_routes
 from orchestrator.routes.internal.debugging import debug_routes
@@ -48,6 +51,7 @@ ROUTES: tuple[Route, ...] = (
     *tenant_routes,
     *dead_letter_routes,
     *token_routes,
+    *api_key_routes,
     *load_routes,
     *debug_routes,
     *internal_audit_routes,
@@ -63,8 +67,14 @@ def register(app: QuartTrio, services: Services) -> None:
         app: the application, without a static folder.
         services: what the routes call.
     """
-    install(app, services.settings, services.metrics, services.revocations.covers)
-    deps = EndpointDeps(services, app.extensions["authenticator"])
+
+    def stored_key(presented: str) -> ApiKey | None:
+        return services.api_keys.find(presented)
+
+    install(app, services.settings, services.metrics, services.revocations.covers, stored_key)
+    streams = OpenStreams(services.revocations.covers)
+    services.revocations.watch(streams.end_revoked)
+    deps = EndpointDeps(services, app.extensions["authenticator"], streams, app.extensions["internal_listener"])
     if services.address_limits is not None:
         services.address_limits.counts = app.extensions["address_limiter"]
         deps.authenticator.failures.share = services.address_limits.failure

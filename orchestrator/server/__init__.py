@@ -9,7 +9,8 @@ Whatever goes wrong on a connection ends that connection alone, and is logged on
 says why Hypercorn's own server does not do; `tests/frameworks/test_hypercorn.py` tells when its classes change.
 """
 
+from orchestrator.server.internal import internal_config
 from orchestrator.server.limits import Limits, ServerConfig
 from orchestrator.server.serving import serve
 
-__all__ = ["Limits", "ServerConfig", "serve"]
+__all__ = ["Limits", "ServerConfig", "internal_config", "serve"]

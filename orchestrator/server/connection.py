@@ -13,10 +13,13 @@ from typing import Final
 
 import structlog
 import trio
+from attrs import evolve
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.utils import parse_socket_addr
 
+from orchestrator.config.constants import CLIENT_SUBJECTS
 from orchestrator.server.application import ApplicationTasks
+from orchestrator.server.certificates import subjects
 from orchestrator.server.connections import Connections, CountBy
 from orchestrator.server.context import ServerContext
 from orchestrator.server.http_protocol import HttpProtocol
@@ -41,12 +44,21 @@ class Connection:
         connections: where it is counted.
         stream: to the client.
         count_by: makes of the client's address what it is counted under.
+        asks_for_certificates: whether the listener lets in only clients with a certificate.
 
     Raises:
         OSError: the client has gone already.
     """
 
-    def __init__(self, context: ServerContext, connections: Connections, stream: Stream, count_by: CountBy) -> None:
+    def __init__(
+        self,
+        context: ServerContext,
+        connections: Connections,
+        stream: Stream,
+        count_by: CountBy,
+        *,
+        asks_for_certificates: bool = False,
+    ) -> None:
         self._tcp = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
         sock = self._tcp.socket
         self.ssl = self._tcp is not stream
@@ -55,6 +67,7 @@ class Connection:
         self.address = None if self.client is None else count_by(self.client[0])
         self._context = context
         self._limits = context.limits
+        self._asks_for_certificates = asks_for_certificates
         self._connections = connections
         self._stream = stream
         self._protocol: HttpProtocol
@@ -93,6 +106,9 @@ class Connection:
                 await self._stream.do_handshake()
         except (*_GONE, trio.TooSlowError):
             return False
+        if self._asks_for_certificates:
+            state = {**self._context.state, CLIENT_SUBJECTS: subjects(self._stream.getpeercert())}
+            self._context = evolve(self._context, state=state)
         return True
 
     async def _serve(self) -> None:

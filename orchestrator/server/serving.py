@@ -1,11 +1,11 @@
 """Listening, accepting, and stopping in order."""
 
 import errno
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from socket import socket
-from ssl import SSLContext
+from ssl import CERT_REQUIRED, OP_NO_TICKET, SSLContext
 from typing import Any, Final
 
 import structlog
@@ -32,6 +32,7 @@ class Listener:
     streams: trio.SocketListener | trio.SSLListener[trio.SocketStream]
     socket: trio.socket.SocketType
     url: str
+    asks_for_certificates: bool = False
 
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -46,6 +47,7 @@ async def serve(
     shutdown_trigger: Callable[[], Awaitable[object]] = trio.sleep_forever,
     refusal_body: RefusalBody = plain_body,
     count_by: CountBy = str,
+    more: Sequence[Config] = (),
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve an ASGI application until `shutdown_trigger` returns; reports the URLs that it listens on.
@@ -60,6 +62,7 @@ async def serve(
         shutdown_trigger: returns when the server is to stop.
         refusal_body: makes the body of what the server answers by itself.
         count_by: makes of an address what its connections are counted under, None where they are not bounded.
+        more: where to listen besides, each with its own encryption; all else is that of `config`.
 
     Raises:
         OSError: an address can't be listened on.
@@ -73,7 +76,8 @@ async def serve(
     async with trio.open_nursery() as living:
         await living.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
-        with _listening(config) as listeners:
+        with ExitStack() as listening:
+            listeners = [found for each in (config, *more) for found in listening.enter_context(_listening(each))]
             task_status.started([listener.url for listener in listeners])
             await _accept_until(shutdown_trigger, context, listeners, count_by)
         await lifespan.wait_for_shutdown()
@@ -122,7 +126,9 @@ async def _accept(
             await connections.out_of_descriptors(error)
             continue
         try:
-            connection = Connection(context, connections, stream, count_by)
+            connection = Connection(
+                context, connections, stream, count_by, asks_for_certificates=listener.asks_for_certificates
+            )
         except OSError:
             await trio.aclose_forcefully(stream)  # the client has gone already
         else:
@@ -137,6 +143,10 @@ def _listening(config: Config) -> Iterator[list[Listener]]:
     encryption = config.create_ssl_context()
     if encryption is not None:
         encryption.set_alpn_protocols(HTTP_ONLY)
+        if encryption.verify_mode is CERT_REQUIRED:
+            # A session that is resumed brings no certificate anew: it could outlive it.
+            encryption.num_tickets = 0
+            encryption.options |= OP_NO_TICKET
     try:
         secure = [_listen(sock, config, encryption) for sock in sockets.secure_sockets]
         yield secure + [_listen(sock, config, None) for sock in sockets.insecure_sockets]
@@ -152,4 +162,5 @@ def _listen(sock: socket, config: Config, encryption: SSLContext | None) -> List
     plain = trio.SocketListener(bound)
     if encryption is None:
         return Listener(plain, bound, f"http://{bind}")
-    return Listener(trio.SSLListener(plain, encryption, https_compatible=True), bound, f"https://{bind}")
+    secured = trio.SSLListener(plain, encryption, https_compatible=True)
+    return Listener(secured, bound, f"https://{bind}", encryption.verify_mode is CERT_REQUIRED)

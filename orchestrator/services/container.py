@@ -18,6 +18,7 @@ from orchestrator.services.gateway.gateway import Gateway
 from orchestrator.services.gateway.usage import UsageService
 from orchestrator.services.notifications.notification_hub import NotificationHub
 from orchestrator.services.notifications.notifications import NotificationService
+from orchestrator.services.operations.api_keys import ApiKeyService
 from orchestrator.services.operations.audit import AuditService
 from orchestrator.services.operations.dead_letters import DeadLetterService
 from orchestrator.services.operations.health import Health
@@ -89,6 +90,7 @@ class Services:
     health: Health
     metrics: Metrics
     revocations: Revocations
+    api_keys: ApiKeyService
 
     @classmethod
     def over(cls, core: Core, health: Health) -> Self:
@@ -108,6 +110,7 @@ class Services:
         replays = ReplayService(
             stores.dead_letters, stores.enqueue, stores.limits, ready, audit, settings, core.rates, kinds, idempotency
         )
+        revocations = Revocations(stores.revocations, audit)
         return cls(
             settings=settings,
             clients=clients,
@@ -151,7 +154,8 @@ class Services:
             address_limits=AddressLimits(stores.address_limits),
             health=health,
             metrics=core.metrics,
-            revocations=Revocations(stores.revocations, audit),
+            revocations=revocations,
+            api_keys=ApiKeyService(stores.api_keys, audit, revocations),
         )
 
 

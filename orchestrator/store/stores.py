@@ -6,6 +6,7 @@ from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.store.contents import Contents
+from orchestrator.store.credentials.api_keys import ApiKeyStore
 from orchestrator.store.downstream.catalog_changes import CatalogChanges
 from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
 from orchestrator.store.events.notifications import NotificationLog, NotificationStore
@@ -56,6 +57,7 @@ class Stores:
     address_limits: AddressLimitStore
     admission: AdmissionStore
     answers: AnswerCache
+    api_keys: ApiKeyStore
     audit: AuditTrail
     audit_reader: AuditReader
     batch_events: BatchLog
@@ -106,6 +108,7 @@ class Stores:
             address_limits=AddressLimitStore(redis, keys),
             admission=AdmissionStore(*base),
             answers=AnswerCache(*base, most_bytes=gateway.cache_bytes),
+            api_keys=ApiKeyStore(redis, keys),
             audit=AuditTrail(redis, keys),
             audit_reader=AuditReader(redis, keys),
             batch_events=BatchLog(redis, keys, contents),

@@ -46,7 +46,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
     async def workflow(task_id: str) -> Response | None:
         return await workflows.serve(current_websocket(), task_id)
 
-    updates = UpdateSocket(*shared)
+    updates = UpdateSocket(*shared, internal_listener=app.extensions["internal_listener"])
 
     async def updated() -> Response | None:
         return await updates.serve_service(current_websocket())

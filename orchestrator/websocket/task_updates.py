@@ -8,13 +8,14 @@ from typing import Final
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from quart import Response, Websocket
 
 from orchestrator.errors import NotFound
 from orchestrator.middleware.api_keys import Scope
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.guards.failed_credentials import credential_of
+from orchestrator.middleware.guards.internal_listener import InternalListener
 from orchestrator.middleware.refusal_audit import record_key_use
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
@@ -89,8 +90,11 @@ class UpdateConnection(Connection):
         return Frames(self, self._authenticator, UPDATES)
 
 
+@frozen
 class UpdateSocket(SessionSocket):
     """Opens and serves the sockets of services, by their API keys."""
+
+    internal_listener: InternalListener = field(kw_only=True)
 
     async def serve_service(self, websocket: Websocket) -> Response | None:
         """Serve a socket to its end; returns the answer that refuses it, if it is refused."""
@@ -102,6 +106,7 @@ class UpdateSocket(SessionSocket):
         self.authenticator.failures.check(exchange.address, credential_of(exchange.headers))
         principal: Principal = self.authenticator.service(exchange.headers, Scope.INTERNAL)
         exchange.tenant_id = principal.tenant_id
+        self.internal_listener.check(websocket.scope, principal)
         ctx = self._context(websocket, exchange, principal)
         await record_key_use(
             self.services.audit,

@@ -22,6 +22,8 @@ RANKS: Final = (Role.ADMIN, Role.OPERATOR, Role.SERVICE, Role.MONITOR, Role.USER
 """All roles, the one that sees most first."""
 _ADMINISTRATION: Final = "admin"
 """The action of every domain that reaches beyond what is one's own, such as `session:admin`."""
+_ADMINISTRATIVE: Final = frozenset({"audit:read"})
+"""What else is administration."""
 
 
 @frozen
@@ -32,17 +34,19 @@ class Principal:
     user_id: str
     role: Role
     permissions: frozenset[str]
-    """`domain:action` each; `domain:*`, `*:action` and `*` stand for many, but not for `domain:admin`."""
+    """`domain:action` each; `domain:*`, `*:action` and `*` stand for many, but not for administration."""
     expires_at: float
-    """Seconds since the Unix epoch, leeway included; `inf` for an API key."""
+    """Seconds since the Unix epoch, leeway included; `inf` for an API key without end."""
     token_id: str | None = None
     issued_at: float = 0.0
     """Seconds since the Unix epoch; 0 where the token does not say."""
+    key_id: str | None = None
+    """The API key in Redis by which the principal came; None: it came by something else."""
 
     def may(self, permission: str) -> bool:
         """Tell whether `permission` (`domain:action`) was granted; administration only by its name, or to an admin."""
         domain, _, action = permission.partition(":")
-        if action == _ADMINISTRATION and self.role is not Role.ADMIN:
+        if (action == _ADMINISTRATION or permission in _ADMINISTRATIVE) and self.role is not Role.ADMIN:
             return permission in self.permissions
         return not self.permissions.isdisjoint((permission, f"{domain}:*", f"*:{action}", "*", "*:*"))
 

@@ -23,12 +23,15 @@ from orchestrator.middleware.context import Marks, make_context, read_marks
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange, answer
 from orchestrator.middleware.guards.failed_credentials import credential_of
+from orchestrator.middleware.guards.internal_listener import InternalListener
 from orchestrator.middleware.refusal_audit import AUDITED, record_key_use, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, read_body
+from orchestrator.routes.http.open_streams import OpenStreams
 from orchestrator.routes.http.registry import Access, Route, RouteAnswer, RouteCall
+from orchestrator.routes.http.stream_tickets import StreamQuery, check_subject
 from orchestrator.services.container import Services
 
 LARGE_BYTES: Final = 16_384
@@ -41,6 +44,8 @@ class EndpointDeps:
 
     services: Services
     authenticator: Authenticator
+    streams: OpenStreams
+    internal_listener: InternalListener
 
 
 class Endpoint:
@@ -65,7 +70,7 @@ class Endpoint:
         exchange = Exchange.begin(request.scope)
         principal: Principal | None = None
         try:
-            principal = await self._known(exchange, ids)
+            principal = await self._known(request, exchange, ids)
             if self._route.access is not Access.BEARER:
                 await record_key_use(
                     self._deps.services.audit,
@@ -83,35 +88,52 @@ class Endpoint:
                 self._deps.services.metrics.rate_limited("http", error.code)
             return error_answer(exchange, error)
 
-    async def _known(self, exchange: Exchange, ids: dict[str, str]) -> Principal:
+    async def _known(self, request: Request, exchange: Exchange, ids: dict[str, str]) -> Principal:
         """Find out who asks; an address whose credentials fail too often has to wait first."""
         failures, credential = self._deps.authenticator.failures, credential_of(exchange.headers)
         failures.check(exchange.address, credential)
         try:
-            principal = await self._authenticate(exchange, ids)
+            principal = await self._authenticate(request, exchange, ids)
         except Unauthorized:
             await failures.failed(exchange.address, credential)
             raise
         failures.passed(credential)
         return principal
 
-    async def _authenticate(self, exchange: Exchange, ids: dict[str, str]) -> Principal:
-        route, headers = self._route, exchange.headers
+    async def _authenticate(self, request: Request, exchange: Exchange, ids: dict[str, str]) -> Principal:
+        route = self._route
         if route.access is Access.BEARER:
-            tenant = headers.get("x-tenant-id")
-            principal = await self._deps.authenticator.principal(headers, tenant=tenant)
+            principal = await self._holder(request, exchange)
             if route.permission is not None and not principal.may(route.permission):
                 exchange.tenant_id = principal.tenant_id
                 raise PermissionMissing(f"The token lacks the permission '{route.permission}'.")
             return principal
-        if route.access is Access.INTERNAL:
+        principal = self._service(exchange, ids)
+        self._deps.internal_listener.check(request.scope, principal)
+        return principal
+
+    def _service(self, exchange: Exchange, ids: dict[str, str]) -> Principal:
+        """Return whose API key the request carries."""
+        headers = exchange.headers
+        if self._route.access is Access.INTERNAL:
             return self._deps.authenticator.service(headers, Scope.INTERNAL)
-        if route.access is Access.OPERATOR:
+        if self._route.access is Access.OPERATOR:
             return self._deps.authenticator.service(headers, Scope.ADMIN)
         # Administration concerns the tenant in the path, or none at all.
         tenant = ids.get("tenant_id", "")
-        named = {**headers, "x-tenant-id": tenant} if is_id(tenant) else headers
-        return self._deps.authenticator.service(named, Scope.ADMIN, tenant_needed=False)
+        in_path = is_id(tenant)
+        named = {**headers, "x-tenant-id": tenant} if in_path else headers
+        return self._deps.authenticator.service(named, Scope.ADMIN, tenant_needed=False, tenant_in_path=in_path)
+
+    async def _holder(self, request: Request, exchange: Exchange) -> Principal:
+        """Return whose token the request carries, or whose ticket."""
+        authenticator, headers = self._deps.authenticator, exchange.headers
+        if self._route.query is StreamQuery and "authorization" not in headers:
+            ticket = self._query.read(request.query_string).ticket
+            if ticket is not None:
+                principal, exchange.ticket_of = await self._deps.services.tickets.take(ticket)
+                return authenticator.unrevoked(principal)
+        return await authenticator.principal(headers, tenant=headers.get("x-tenant-id"))
 
     async def _serve(self, request: Request, exchange: Exchange, principal: Principal, ids: dict[str, str]) -> Response:
         route, services = self._route, self._deps.services
@@ -124,8 +146,10 @@ class Endpoint:
         elif route.access is Access.BEARER and _is_large(exchange.headers):
             await services.rate_limiter.check(principal, cost=0)
         envelope, body = await self._read(request, exchange, principal)
+        if exchange.ticket_of is not None:
+            check_subject(exchange.ticket_of, body)
         ctx = self._context(request, exchange, principal, marks, envelope)
-        given = await route.handler(RouteCall(ctx, services, exchange, body, query, path_id))
+        given = await route.handler(RouteCall(ctx, services, exchange, self._deps.streams, body, query, path_id))
         if isinstance(given, Response):
             return given
         return self._answer(exchange, ctx, given)

@@ -3,11 +3,13 @@
 They are the very events of the log, so `id:` is its epoch and the offset, and a client that was cut off asks again with
 the same idempotency key and `Last-Event-ID`. What has ended and has nothing behind that id is answered by 204, which
 tells an `EventSource` to stop asking.
+
+A stream ends by `system.error` (`ORCH_AUTH_001`) when the token that it was asked for with expires or is revoked.
 """
 
 import re
 from abc import ABC, abstractmethod
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from orchestrator.errors import InvalidParameter, OrchestratorError, ServiceFaul
 from orchestrator.middleware.exchange import Exchange, respond
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.events.events import Trouble
+from orchestrator.routes.http.open_streams import StreamToken
 from orchestrator.routes.http.registry import RouteCall
 from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, HubStopped, LogLost
 from orchestrator.store.events.events import EventLog, LoggedEvent
@@ -89,6 +92,8 @@ class FollowedEvents(ResponseBody, ABC):
         self._subject_id = subject_id
         self._following = following
         self._follower: Follower | None = None
+        self._token: StreamToken | None = None
+        self._opened = AsyncExitStack()
 
     @abstractmethod
     def concerns(self, name: str, data: dict[str, Any]) -> bool:
@@ -103,13 +108,16 @@ class FollowedEvents(ResponseBody, ABC):
         """Wait for the end alone, where the log no longer reaches back; returns the event, or None if it goes on."""
 
     async def __aenter__(self) -> "FollowedEvents":
-        self._follower = await self._following.__aenter__()
+        async with AsyncExitStack() as opening:
+            self._token = opening.enter_context(self._call.streams.keep(self._call.ctx.principal))
+            self._follower = await opening.enter_async_context(self._following)
+            self._opened = opening.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._following.__aexit__(kind, error, trace)
+        await self._opened.__aexit__(kind, error, trace)
 
     async def is_over(self, log: EventLog, owner_id: str, after: int) -> bool:
         """Tell whether what has ended has no event behind an offset that is still in its log.
@@ -131,7 +139,7 @@ class FollowedEvents(ResponseBody, ABC):
         if self._ended:
             raise StopAsyncIteration
         try:
-            return await self._next()
+            return await self._next_in_time()
         except (FollowerTooSlow, LogLost, HubStopped):
             self._ended = True
             return self._unfinished
@@ -139,10 +147,16 @@ class FollowedEvents(ResponseBody, ABC):
             self._ended = True
             return self._trouble(error)
 
-    async def _next(self) -> bytes:
-        follower = self._follower
-        if follower is None:
+    async def _next_in_time(self) -> bytes:
+        follower, token = self._follower, self._token
+        if follower is None or token is None:
             raise RuntimeError("the body is iterated before it is entered")
+        while True:
+            token.check()
+            with token.waiting():
+                return await self._next(follower)
+
+    async def _next(self, follower: Follower) -> bytes:
         if not follower.recovered:
             return await self._outcome()
         while True:

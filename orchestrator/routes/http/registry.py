@@ -11,6 +11,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.models.common.limits import RateState
 from orchestrator.models.common.principal import RequestContext
+from orchestrator.routes.http.open_streams import OpenStreams
 from orchestrator.services.container import Services
 
 
@@ -39,6 +40,8 @@ class RouteCall:
     ctx: RequestContext
     services: Services
     exchange: Exchange
+    streams: OpenStreams
+    """Those that this process is sending."""
     body: Any = None
     """The route's `body` model."""
     query: Any = None

@@ -49,7 +49,7 @@ async def export_audit(call: RouteCall) -> Response:
 
 
 def _tenant_of(principal: Principal) -> str:
-    # Who reads everything for monitoring (`*:read`) does not read who did what: that has to be granted by its name.
+    # An admin who is to read everything (`*:read`) does not read who did what: that has to be granted by its name.
     if principal.permissions.isdisjoint({"audit:read", "audit:*", "*", "*:*"}):
         raise PermissionMissing("The token lacks the permission 'audit:read'.")
     return principal.tenant_id

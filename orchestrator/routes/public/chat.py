@@ -30,6 +30,7 @@ from orchestrator.models.sessions.chat import (
 from orchestrator.routes.http.event_stream import EVENT_STREAM
 from orchestrator.routes.http.paging import HistoryQuery, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
+from orchestrator.routes.http.stream_tickets import StreamQuery
 from orchestrator.routes.public.turn_stream import open_stream
 
 chat_routes = Routes()
@@ -42,6 +43,7 @@ _COMPLETED: Final = {"domain": "chat", "action": "completed"}
     "chat.message",
     permission="chat:write",
     body=ChatMessage,
+    query=StreamQuery,
     answers="chat.accepted",
     answer=ChatAccepted,
     status=202,

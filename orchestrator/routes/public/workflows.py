@@ -33,6 +33,7 @@ from orchestrator.models.plans.workflow import (
 from orchestrator.routes.http.event_stream import EVENT_STREAM
 from orchestrator.routes.http.paging import Cursor, Limit, page_answer
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
+from orchestrator.routes.http.stream_tickets import StreamQuery
 from orchestrator.routes.public.workflow_stream import open_workflow_stream
 
 workflow_routes = Routes()
@@ -53,6 +54,7 @@ class WorkflowQuery:
     "workflow.execute",
     permission="workflow:execute",
     body=WorkflowExecute,
+    query=StreamQuery,
     answers="workflow.accepted",
     answer=WorkflowAccepted,
     status=202,

@@ -1,4 +1,4 @@
-"""Tickets: they open a WebSocket once, for browsers, which can't send a header with the handshake."""
+"""Tickets: they open a WebSocket or a stream once, for browsers, which can't send a header with some requests."""
 
 import time
 from typing import Any
@@ -48,6 +48,18 @@ class Tickets:
         if holder is None:
             raise Unauthorized("The ticket is unknown, used or too old; ask for a new one.")
         return _principal(holder)
+
+    async def take(self, ticket: str) -> tuple[Principal, str]:
+        """Use a ticket up; returns its holder, and what it is of.
+
+        Raises:
+            Unauthorized: it is unknown, used or too old.
+        """
+        taken = await self.store.take_ticket(ticket)
+        if taken is None:
+            raise Unauthorized("The ticket is unknown, used or too old; ask for a new one.")
+        holder, subject_id = taken
+        return _principal(holder), subject_id
 
 
 def _holder(principal: Principal) -> dict[str, Any]:

@@ -32,10 +32,15 @@ class Revocations:
         self._audit = audit
         self._index = RevocationIndex()
         self._watchers: list[Callable[[], None]] = []
+        self._others: list[Callable[[Principal], bool]] = []
 
     def covers(self, principal: Principal) -> bool:
-        """Tell whether the token that `principal` came with is revoked."""
-        return self._index.covers(principal)
+        """Tell whether the token or the key that `principal` came with is revoked."""
+        return self._index.covers(principal) or any(withdrawn(principal) for withdrawn in self._others)
+
+    def consider(self, withdrawn: Callable[[Principal], bool]) -> None:
+        """Take those for revoked, too, of whom `withdrawn` says so; it calls `tell` when its answers change."""
+        self._others.append(withdrawn)
 
     def watch(self, told: Callable[[], None]) -> None:
         """Have `told` called after every change."""
@@ -70,19 +75,20 @@ class Revocations:
         """
         async with self._store.follow() as announcements:
             self._index.replace(await self._store.load())
-            self._tell()
+            self.tell()
             task_status.started()
             async for revocation in announcements:
                 if revocation is not None:
                     self._take(revocation)
                 else:
                     self._index.replace(await self._store.load())
-                    self._tell()
+                    self.tell()
+
+    def tell(self) -> None:
+        """Call all who watch."""
+        for told in self._watchers:
+            told()
 
     def _take(self, revocation: Revocation) -> None:
         self._index.add(revocation)
-        self._tell()
-
-    def _tell(self) -> None:
-        for told in self._watchers:
-            told()
+        self.tell()

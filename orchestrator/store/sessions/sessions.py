@@ -286,9 +286,14 @@ class SessionStore(TenantStore):
 
         Where `session_id` is None, no session is another one.
         """
+        taken = await self.take_ticket(ticket)
+        return taken[0] if taken and session_id in {None, taken[1]} else None
+
+    async def take_ticket(self, ticket: str) -> tuple[Any, str] | None:
+        """Use a ticket up; returns its holder and its session, or None if it is unknown, used or too old."""
         raw = await self.redis.getdel(self.keys.ticket(_digest(ticket)))
         stored = orjson.loads(raw) if raw else None
-        return stored["holder"] if stored and session_id in {None, stored["session_id"]} else None
+        return (stored["holder"], stored["session_id"]) if stored else None
 
 
 def read_session(record: Mapping[bytes, bytes]) -> Session:

@@ -31,6 +31,10 @@ def principal(*permissions: str, role: Role = Role.USER, **more: Any) -> Princip
         ("*", "session:admin", False),
         ("*:*", "session:admin", False),
         ("task:*", "task:admin", False),
+        ("audit:read", "audit:read", True),
+        ("*:read", "audit:read", False),
+        ("audit:*", "audit:read", False),
+        ("*", "audit:read", False),
     ],
 )
 def test_wildcards_reach_all_but_administration(granted: str, asked: str, expected: bool) -> None:

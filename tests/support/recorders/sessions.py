@@ -140,3 +140,9 @@ class TicketRecorder:
         if principal is None or session_id not in {None, opens}:
             raise Unauthorized("The ticket is unknown.")
         return principal
+
+    async def take(self, ticket: str) -> tuple[Principal, str]:
+        opens, principal = self.given.pop(ticket, (None, None))
+        if principal is None or opens is None:
+            raise Unauthorized("The ticket is unknown.")
+        return principal, opens
