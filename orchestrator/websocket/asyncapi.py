@@ -16,6 +16,7 @@ from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS,
 from orchestrator.models.tasks.task_updates import TaskUpdated
 from orchestrator.schemas import Schemas
 from orchestrator.websocket import connection, connection_manager, handlers, refusals
+from orchestrator.websocket.examples import example_frame
 from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.opening import PERMISSION, WORKFLOW_PERMISSION
 from orchestrator.websocket.task_updates import ANSWER, UPDATES
@@ -298,6 +299,7 @@ def _message(schemas: Schemas, name: str, model: type, *, sent: bool) -> dict[st
         "required": ["type", "data"],
         "properties": {"type": {"type": "object", "required": list(kind), "properties": kind}, "data": data},
     }
+    examples = {} if sent else {"examples": [{"name": name, "payload": example_frame(name)}]}
     return {
         "name": name,
         "title": name,
@@ -305,6 +307,7 @@ def _message(schemas: Schemas, name: str, model: type, *, sent: bool) -> dict[st
         "contentType": "application/json",
         "correlationId": {"location": "$message.payload#/correlation_id"},
         "payload": {"allOf": [envelope, narrowed]},
+        **examples,
     }
 
 

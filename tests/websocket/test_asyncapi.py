@@ -1,7 +1,7 @@
 """The document of the sockets is whole, and true for every frame."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -140,6 +140,27 @@ def test_the_schema_of_a_frame_takes_what_the_service_takes(name: str, fields: d
     except handlers._BadFrame:
         taken = False
     assert (name in HANDLERS and validator("client", name).is_valid(frame)) == taken
+
+
+@pytest.mark.parametrize(("name", "table"), [(name, table) for table in (HANDLERS, UPDATES) for name in table])
+def test_the_example_of_a_frame_is_as_documented_and_taken(
+    name: str, table: Mapping[str, handlers.FrameHandler]
+) -> None:
+    [example] = document()["components"]["messages"][f"client.{name}"]["examples"]
+    validator("client", name).validate(example["payload"])
+    envelope, read, data = handlers._read(orjson.dumps(example["payload"]).decode(), table)
+    assert (read, envelope.message_id) == (name, "frame-1")
+    assert isinstance(data, table[name].model)
+
+
+def test_an_operation_uses_messages_of_its_channel_and_a_channel_names_its_parameters() -> None:
+    whole = document()
+    for operation in whole["operations"].values():
+        channel = operation["channel"]["$ref"]
+        assert channel.removeprefix("#/channels/") in whole["channels"]
+        assert all(one["$ref"].startswith(f"{channel}/messages/") for one in operation["messages"])
+    for channel in whole["channels"].values():
+        assert set(re.findall(r"{(\w+)}", channel["address"])) == set(channel["parameters"])
 
 
 async def test_the_frames_of_a_socket_are_as_the_document_says(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """Odd frames: whatever a client sends, it is told what is wrong, and the process goes on."""
 
 import json
+import os
 from typing import Any, Final
 
 import orjson
@@ -14,6 +15,8 @@ from tests.support.documented import documented
 from tests.support.eventually import PATIENCE
 from tests.websocket.stage import Client, open_stage
 
+EXAMPLES: Final = int(os.environ.get("FRAME_EXAMPLES", "25"))
+"""Bursts of frames; the suite sends few, so that a longer run is asked for."""
 BURST: Final = 15
 """Fewer than the bad frames that close a socket."""
 _GOOD: Final[dict[str, Any]] = {
@@ -89,7 +92,7 @@ async def _is_told_what_is_wrong(redis_url: str, frames: list[str | bytes]) -> N
                 await client.socket.send_message(frame)
             await client.say("system.ping", {"client_timestamp": 1}, correlation_id="the-last")
             for told in await _all_until(client, "the-last"):
-                assert told["data"].get("error", {}).get("code") != "ORCH_SYS_001", told
+                assert not told["data"].get("error", {}).get("code", "").startswith("ORCH_SYS"), told
         async with stage.client() as client:
             await client.next("session.state_update")
             await client.say("system.ping", {})
@@ -110,7 +113,7 @@ async def _all_until(client: Client, correlation_id: str) -> list[Any]:
     return found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frames=st.lists(_frames, min_size=1, max_size=BURST))
 def test_a_client_may_send_anything_and_the_others_are_served(redis_url: str, frames: list[str | bytes]) -> None:
     trio.run(_is_told_what_is_wrong, redis_url, frames)
