@@ -134,10 +134,9 @@ class Transcripts:
 
     async def _place(self, ctx: RequestContext, message_id: str) -> tuple[Session, dict[str, str]]:
         place = await self.tasks.of_message(viewer_of(ctx), message_id)
-        if not place:
-            raise _message_not_found(message_id)
         try:
-            return await self.sessions.get(ctx, place["session_id"]), place
+            # Of an unknown message too: how long it takes must not tell whether another user has it.
+            return await self.sessions.get(ctx, place.get("session_id", "")), place
         except NotFound:
             raise _message_not_found(message_id) from None
 

@@ -13,7 +13,7 @@ from orchestrator.config.gateway import GatewaySettings
 from orchestrator.domain.gateway.budgets import MOST_NANO, MOST_TOKENS, Price, estimate_tokens, told_nano
 from orchestrator.errors import InvalidAnswer, TenantNotGranted
 from orchestrator.models.common.ids import is_id, new_id
-from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.principal import RequestContext, Role
 from orchestrator.models.gateway.gateway import GatewayCall
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
@@ -67,7 +67,7 @@ class RequestReader:
             body=sent,
             model=_text(body, _MODEL_FIELDS[kind])[:LONGEST_MODEL],
             estimate=estimate_tokens(kind, body, self.settings.completion_tokens),
-            payer=Payer(_id(body, "agent_id"), _id(body, "user_id"), _id(body, "session_id")),
+            payer=Payer(_id(body, "agent_id"), _id(body, "user_id") or _user(ctx), _id(body, "session_id")),
             correlation_id=ctx.correlation_id,
             named=ctx.idempotency_key is not None,
         )
@@ -110,6 +110,11 @@ def _name(ctx: RequestContext, kind: UsageKind, sent: Mapping[str, Any]) -> str:
         return new_id()
     scope = [ctx.principal.user_id, kind, ctx.idempotency_key, sent]
     return hashlib.sha256(orjson.dumps(scope, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _user(ctx: RequestContext) -> str:
+    """Return the user whose plan makes a call; empty where a service makes it, on behalf of a task."""
+    return "" if ctx.principal.role is Role.SERVICE else ctx.principal.user_id
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,7 @@
-"""Pages of lists that are filtered while they are read."""
+"""Pages of lists that are filtered while they are read.
+
+What is filtered out leaves no trace: no cursor names it, and none is handed out because of what comes behind alone.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
@@ -42,16 +45,22 @@ async def filtered_page(
     """
     place = read_cursor(cursor)
     items: list[T] = []
+    end: Place | None = None
     scanned = 0
     while True:
-        places = await places_of(before=place, count=limit)
+        places = await places_of(before=place, count=limit + 1)
         records = await load([name for _, name in places])
         for at in places:
+            if scanned >= SCAN_BOUND and place is not None and at[0] != place[0]:
+                # Where the look ended may be another user's: the cursor names its moment alone, which is done with.
+                return Page(items, write_cursor((place[0], "")))
             place, scanned = at, scanned + 1
             record = records.get(at[1])
-            if record is not None and keep(record):
-                items.append(record)
-            if len(items) == limit or scanned >= SCAN_BOUND:
-                return Page(items, write_cursor(place) if await places_of(before=place, count=1) else None)
-        if len(places) < limit:
+            if record is None or not keep(record):
+                continue
+            if end is not None and len(items) == limit:
+                return Page(items, write_cursor(end))
+            items.append(record)
+            end = at
+        if len(places) <= limit:
             return Page(items)

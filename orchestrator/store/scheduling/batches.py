@@ -183,7 +183,7 @@ class BatchStore(TenantStore):
 
     async def get(self, viewer: Viewer, batch_id: str) -> Batch | None:
         """Return a batch; None if there is none that `viewer` may see."""
-        reply = await self.run(_LOOK, viewer.tenant_id, batch_id)
+        reply = await self.run(_LOOK, viewer.tenant_id, batch_id, viewer.user_id, viewer.flag)
         batch = self._read(viewer.tenant_id, reply) if reply else None
         return batch if batch and sees(viewer, batch) else None
 
@@ -206,7 +206,7 @@ class BatchStore(TenantStore):
 
     async def _look(self, tenant_id: str, batch_id: str) -> Any:
         try:
-            return await self.run(_LOOK, tenant_id, batch_id)
+            return await self.run(_LOOK, tenant_id, batch_id, "", "1")
         except TenantDamaged as damage:
             return damage
 

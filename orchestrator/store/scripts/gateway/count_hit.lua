@@ -15,5 +15,5 @@ local day = string.gsub(string.sub(moment_of(NOW), 1, 10), '-', '')
 user, session = payer_of(correlation, user, session)
 local call = {kind = kind, agent = agent, model = model, user = user, session = session}
 count_usage(day, call, {'requests', 1, 'cached', 1}, kept_seconds, payer_seconds)
-trace_call(correlation, kind .. ' ' .. model .. ' from the cache')
+trace_call(correlation, user, kind .. ' ' .. model .. ' from the cache')
 return 1

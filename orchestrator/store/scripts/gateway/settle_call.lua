@@ -47,5 +47,6 @@ if how == 'settled' and asked == '' then
 end
 local call = {kind = kind, agent = agent, model = model, user = user, session = session}
 count_usage(day, call, counters, kept_seconds, payer_seconds)
-trace_call(correlation, kind .. ' ' .. model .. ' ' .. spent .. ' tokens' .. (how == 'given_up' and ', estimated' or ''))
+local estimated = how == 'given_up' and ', estimated' or ''
+trace_call(correlation, user or '', kind .. ' ' .. model .. ' ' .. spent .. ' tokens' .. estimated)
 return 1

@@ -9,20 +9,25 @@ local function task_of(correlation)
   return correlation ~= '' and redis.call('LINDEX', trace_key(correlation), 0) or nil
 end
 
--- Return the user and the session of a call; '' is filled in from the task that its request began with.
+-- Return the user and the session of a call; '' is filled in from the task that its request began with, unless that is another
+-- user's: clients choose correlation ids.
 local function payer_of(correlation, user, session)
   local task_id = (user == '' or session == '') and task_of(correlation)
   if not task_id then return user, session end
   local task_user, task_session = unpack(redis.call('HMGET', task_key(task_id), 'user_id', 'session_id'))
+  if user ~= '' and user ~= task_user then return user, session end
   if user == '' then user = task_user or '' end
   if session == '' then session = task_session or '' end
   return user, session
 end
 
-local function trace_call(correlation, what)
+-- Add a step to the task that the request of a user's call began with, if it is that user's.
+local function trace_call(correlation, user, what)
   local task_id = task_of(correlation)
   if not task_id then return end
-  trace(task_id, correlation, redis.call('HGET', task_key(task_id), 'attempt') or 0, 'gateway', nil, what)
+  local task_user, attempt = unpack(redis.call('HMGET', task_key(task_id), 'user_id', 'attempt'))
+  if user ~= '' and user ~= task_user then return end
+  trace(task_id, correlation, attempt or 0, 'gateway', nil, what)
 end
 
 -- Add a call to the ledger of a day: by kind, agent and model, by user, by session, and by kind, agent and model of the user.
