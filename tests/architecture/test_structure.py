@@ -25,6 +25,7 @@ OWN_TESTS: Final = {
     "architecture": "the structure of the code",
     "docs": "documentation and code agree",
     "end_to_end": "the whole service, in processes",
+    "isolation": "what belongs to others is not there",
     "support": "what other tests share",
 }
 """Folders of tests that mirror none of the code, each with what it is about."""
