@@ -41,7 +41,7 @@ from tests.support.settable_clock import SettableClock
 TASKS: Final = int(os.environ.get("CHAOS_TASKS", "240"))
 SEED: Final = int(os.environ.get("CHAOS_SEED", "20260101"))
 KINDS: Final = os.environ.get("CHAOS_KINDS", ",".join((*OF_PROCESSES, *OF_REDIS))).split(",")
-SESSIONS: Final = max(16, TASKS // 100)
+SESSIONS: Final = max(16, TASKS // 150)
 WATCHED: Final = 4
 ENDS: Final = {"completed", "failed", "cancelled", "interrupted"}
 ACCEPT_SECONDS: Final = 90.0 + TASKS / 5

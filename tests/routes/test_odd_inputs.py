@@ -1,9 +1,10 @@
 """Odd inputs from everywhere: requests, frames, entries of queues, records and messages on channels.
 
-    ODD_INPUTS=1000000 pytest tests/routes/test_odd_inputs.py
+    ODD_INPUTS=1000000 ODD_SECONDS=3600 pytest tests/routes/test_odd_inputs.py
 
-tries so many instead of a few thousand. None of them gets a 5xx, ends the process or holds its loop; who sends nothing
-odd is served on. Inputs come in rounds, each with a number that makes the same ones again.
+tries so many instead of a few thousand, or as many as that time allows. None of them gets a 5xx, ends the process or
+holds its loop; who sends nothing odd is served on. Inputs come in rounds, each with a number that makes the same ones
+again.
 """
 
 import json
@@ -36,6 +37,7 @@ from tests.end_to_end.stack import SECRET, Node, Stack, open_stack
 from tests.support.http import loopback_client
 
 COUNT: Final = int(os.environ.get("ODD_INPUTS", "3000"))
+SECONDS: Final = float(os.environ.get("ODD_SECONDS", "inf"))
 SHARES: Final = {"requests": 40, "frames": 60, "entries": 40, "records": 20, "messages": 40}
 """How many of each kind there are in a round."""
 BAD: Final = "bad"
@@ -280,7 +282,10 @@ async def test_nothing_odd_is_a_fault_of_the_service_or_holds_its_loop(
         good = await create(client, node, GOOD)
         await is_served(client, node, good)
         holds.write_text("", encoding="utf-8")
+        deadline = trio.current_time() + SECONDS
         for number in range(max(1, COUNT // sum(SHARES.values()))):
+            if trio.current_time() > deadline:
+                break
             await inputs.round(number)
             assert inputs.faults == [], f"in round {number}"
             assert node.process.poll() is None, f"in round {number}"
