@@ -447,7 +447,7 @@ async def open_chaos(folder: Path, seed: int, clock: SettableClock | None) -> As
         proxy = RedisProxy(stack.redis.port)
         await nursery.start(proxy.run)
         stack.environ["ORCH_REDIS_URL"] = proxy.url
-        async with open_redis(stack.redis.url) as operator:
+        async with open_redis(stack.redis.url, reconnect_wait=30) as operator:
             chaos = Chaos(stack, proxy, clock, operator, Random(seed), nursery)
             async with trio.open_nursery() as starting:
                 for _ in range(PROCESSES):
