@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from attrs import frozen
+from attrs import field, frozen
 from msgspec import Meta
 
 from orchestrator.models.common.ids import Id
@@ -18,7 +18,7 @@ class Scope(StrEnum):
     METRICS = "metrics"
 
 
-Scopes = Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=3, description="What the key opens.")]
+Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=3, description="What the key opens.")]
 Seconds = Annotated[float, Meta(ge=1, le=315_360_000)]
 Grace = Annotated[float, Meta(ge=0, le=2_592_000, description="How long the old key stays good beside the new one.")]
 
@@ -28,7 +28,7 @@ class ApiKeyCreate:
     """A key to be made."""
 
     name: Annotated[Id, Meta(description="Who it is for; the audit trail names it.")]
-    scopes: Scopes = (Scope.INTERNAL,)
+    scopes: Scopes = field(factory=lambda: [Scope.INTERNAL])
     tenant_id: Annotated[Id | None, Meta(description="The only tenant that it is good for; null: all.")] = None
     ttl_seconds: Annotated[Seconds | None, Meta(description="How long it is good; null: until it is revoked.")] = None
 
@@ -47,7 +47,7 @@ class ApiKeyRecord:
 
     key_id: Id
     name: str
-    scopes: tuple[Scope, ...]
+    scopes: list[Scope]
     created_at: Timestamp
     created_by: str
     tenant_id: str | None = None

@@ -192,7 +192,7 @@ def _record(key: StoredApiKey) -> ApiKeyRecord:
     return ApiKeyRecord(
         key.key_id,
         key.name,
-        key.scopes,
+        list(key.scopes),
         to_timestamp(key.created_ms),
         key.created_by,
         key.tenant_id,
