@@ -133,8 +133,8 @@ def replay_a_task(tab: Tab, url: str) -> None:
     first = page.url
     page.get_by_role("button", name="Replay").click()
     page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+    page.wait_for_url(lambda url: url != first)
     page.get_by_text("Replay of").wait_for()
-    assert page.url != first
 
 
 async def test_agents_are_tried_with_their_tools_and_sources(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from orchestrator.routes.http.registry import Routes
 from orchestrator.routes.internal.dead_letters import dead_letter_routes
 from orchestrator.routes.public.agents import agent_routes
 from orchestrator.routes.public.batches import batch_routes
+from orchestrator.routes.public.chat import chat_routes
 from orchestrator.routes.public.schedules import schedule_routes
 from orchestrator.routes.public.sessions import session_routes
 from orchestrator.routes.public.tasks import task_routes
@@ -18,7 +19,7 @@ from orchestrator.routes.public.workflows import workflow_routes
 
 _OFFERED: Final = frozenset(
     {
-        *("session.list", "session.get", "session.close"),
+        *("session.list", "session.get", "session.close", "chat.history"),
         *("task.list", "task.get", "task.cancel", "task.replay", "task.trace", "task.why"),
         *("batch.create", "batch.list", "batch.get", "batch.results", "batch.cancel"),
         *("schedule.create", "schedule.list", "schedule.get", "schedule.update", "schedule.delete"),
@@ -31,6 +32,7 @@ operator_routes: Final = Routes(
         route.for_operators()
         for routes in (
             session_routes,
+            chat_routes,
             task_routes,
             dead_letter_routes,
             batch_routes,
