@@ -104,7 +104,7 @@ def server(kind: str, *args: str, module: str = "tests.benchmarks.websocket_push
             yield int(process.stdout.readline()), process.pid
         finally:
             process.stdin.close()
-            process.wait(10)
+            process.wait(120)
 
 
 def cpu_seconds(pid: int) -> float:
