@@ -45,6 +45,15 @@ REMEDIES: Final[Mapping[ViolationKind, str]] = {
     _K.BATCH_DAMAGED: "give the batch up, and keep what is left for a day",
     _K.SCHEDULE_DAMAGED: "give the schedule up, and keep what is left for a day",
     _K.CONFIG_DAMAGED: "remove the field, so that its default applies",
+    _K.CLAIMED_UNRECORDED: "write down what its place says",
+    _K.WRONG_NODE: "write down the process that has it",
+    _K.NOT_INDEXED: "put it into the index",
+    _K.SESSION_UNLISTED: "put it into its lists, and set its timer",
+    _K.WRONG_COUNT: "count anew",
+    _K.BATCH_MISCOUNTED: "count its items anew",
+    _K.SCHEDULE_UNLISTED: "put it into the list, and set its timer",
+    _K.TENANT_UNLISTED: "put it into the list of tenants",
+    _K.WRONG_WEIGHT: "take the weight that is configured",
     _K.KEY_DAMAGED: "put what is in its place aside, and keep it for a day",
 }
 """What can be mended without losing anything, and how. The other faults are for a person to look at."""

@@ -17,6 +17,7 @@ from orchestrator.models.operations.consistency import (
 )
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.operations.damage import KINDS, DamageChecks
+from orchestrator.store.operations.derived import DERIVED, SHARED, DerivedStore
 from orchestrator.store.records import reading
 from orchestrator.store.script import Script
 
@@ -34,18 +35,20 @@ T = TypeVar("T")
 _K = ViolationKind
 _TASK_MENDS: Final = {
     _K.LOST: "requeue",
-    _K.TWICE: "drop_delay",
+    _K.TWICE: "once",
     _K.LEFT_IN_LANE: "drop_entry",
     _K.LEFT_DELAYED: "drop_delay",
     _K.LEFT_IN_TURNS: "drop_turn",
     _K.LEFT_IN_INDEX: "drop_index",
     _K.NOT_ACTIVE: "activate",
+    _K.CLAIMED_UNRECORDED: "restate",
+    _K.WRONG_NODE: "restate",
 }
 _SESSION_MENDS: Final = frozenset({_K.ACTIVE_ENDED, _K.STUCK_PROCESSING, _K.TURNS_STUCK})
 _ENTRY_MENDS: Final = frozenset({_K.ENTRY_UNRECORDED, _K.ENTRY_STRAY})
 
 
-class ConsistencyStore(DamageChecks):
+class ConsistencyStore(DamageChecks, DerivedStore):
     """Reads and mends the books of tenants."""
 
     async def task_ids(self, tenant_id: str) -> AsyncIterator[list[str]]:
@@ -138,6 +141,10 @@ class ConsistencyStore(DamageChecks):
         """
         if fault.kind in KINDS or fault.kind in {_K.KEY_DAMAGED, _K.CONFIG_DAMAGED}:
             return await self.set_aside(tenant_id, fault)
+        if fault.kind in DERIVED:
+            return await self.mend_derived(tenant_id, fault)
+        if fault.kind in SHARED:
+            return await self.mend_shared(tenant_id, fault)
         if fault.kind in _TASK_MENDS:
             return bool(await self.run(_MEND_TASK, tenant_id, fault.subject, _TASK_MENDS[fault.kind]))
         if fault.kind in _SESSION_MENDS:

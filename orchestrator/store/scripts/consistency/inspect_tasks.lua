@@ -26,6 +26,8 @@ local function look_at(task_id)
   if session_id then
     turns = #redis.call('LPOS', session_key(session_id) .. ':turns', task_id, 'COUNT', 0)
     state, active = unpack(redis.call('HMGET', session_key(session_id), 'state', 'active_task_id'))
+    -- A session that was set aside has no active task any more; those of closed ones expire as well.
+    if redis.call('TTL', session_key(session_id)) >= 0 then state = nil end
   end
   return {task_id, status or '', lane or '', entry or '', node or '', session_id or '', there, consumer,
     redis.call('ZSCORE', DELAYED, task_id) and 1 or 0, turns, is_parked and 1 or 0, state or '', active or '',

@@ -1,6 +1,7 @@
 -- Mend a violation of a task, if it is still there.
 -- KEYS: 1 the tenant's queue
--- ARGV: 1 tenant, 2 events kept, 3 task, 4 'requeue', 'drop_delay', 'drop_entry', 'drop_turn', 'drop_index' or 'activate'
+-- ARGV: 1 tenant, 2 events kept, 3 task, 4 'requeue', 'drop_delay', 'drop_entry', 'drop_turn', 'drop_index', 'once',
+--       'restate' or 'activate'
 -- Returns: 1 if it was mended, 0 if there was nothing to mend any more
 -- Complexity: O(turns waiting in its session)
 --!include common/tenant
@@ -10,7 +11,8 @@ local task_id, mend = ARGV[3], ARGV[4]
 
 local status, lane, entry, session_id, parked, turn_of_user = unpack(redis.call('HMGET', task_key(task_id), 'status', 'lane',
   'entry', 'session_id', 'parked', 'turn_of_user'))
-local live = status == 'pending' or status == 'processing' or status == 'retrying' or status == 'waiting'
+local LIVE = {pending = true, processing = true, retrying = true, waiting = true}
+local live = LIVE[status] or false
 local there = entry and #redis.call('XRANGE', lane_key(lane), entry, entry) > 0
 local session = session_id and session_key(session_id)
 local turns = session and session .. ':turns'
@@ -24,9 +26,37 @@ if mend == 'drop_turn' then
 end
 if mend == 'activate' then
   local state = session and redis.call('HGET', session, 'state')
-  if not live or not state or redis.call('HEXISTS', session, 'active_task_id') == 1 then return 0 end
+  if not live or not state then return 0 end
+  local active = redis.call('HGET', session, 'active_task_id')
+  local other = active and active ~= task_id and redis.pcall('HGET', task_key(active), 'status')
+  -- One that has ended, or is not there, is no active one.
+  if active == task_id or (type(other) == 'string' and LIVE[other]) then return 0 end
   if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return 0 end
   redis.call('HSET', session, 'active_task_id', task_id)
+  trace_step(task_id, 'mended')
+  return 1
+end
+if mend == 'once' then
+  local dropped = there and redis.call('ZREM', DELAYED, task_id) or 0
+  local listed = turns and #redis.call('LPOS', turns, task_id, 'COUNT', 0) or 0
+  local elsewhere = there or redis.call('ZSCORE', DELAYED, task_id)
+  local surplus = elsewhere and listed or listed - 1
+  if surplus > 0 then
+    dropped = dropped + redis.call('LREM', turns, -surplus, task_id)
+    count_turns(session_id)
+  end
+  return dropped > 0 and 1 or 0
+end
+if mend == 'restate' then
+  if not live or not there then return 0 end
+  local pending = redis.pcall('XPENDING', lane_key(lane), GROUP, entry, entry, 1)
+  local consumer = not pending.err and pending[1] and pending[1][2]
+  if consumer then
+    redis.call('HSET', task_key(task_id), 'status', 'processing', 'node', consumer)
+  else
+    redis.call('HSET', task_key(task_id), 'status', 'pending')
+    redis.call('HDEL', task_key(task_id), 'node')
+  end
   trace_step(task_id, 'mended')
   return 1
 end

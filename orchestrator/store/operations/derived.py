@@ -1,0 +1,138 @@
+"""What follows from the records of a tenant: lists, counts and timers; whether it is there, and putting it right."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import field, frozen
+
+from orchestrator.models.operations.consistency import Violation, ViolationKind
+from orchestrator.store.redis.shared_keys import on_shared_keys
+from orchestrator.store.script import Script
+from orchestrator.store.tenant_store import TenantStore
+
+_DERIVE: Final = Script("consistency/derive")
+_SCANNED: Final = 1000
+_PART: Final = 100
+_TENANT_AT: Final = 2
+_K = ViolationKind
+_COUNTS: Final = ("turns", "users", "kept", "open")
+DERIVED: Final = frozenset(
+    {_K.NOT_INDEXED, _K.SESSION_UNLISTED, _K.WRONG_COUNT, _K.BATCH_MISCOUNTED, _K.SCHEDULE_UNLISTED}
+)
+"""What the script looks at."""
+SHARED: Final = frozenset({_K.TENANT_UNLISTED, _K.WRONG_WEIGHT})
+"""What stands in keys of the whole service."""
+
+
+@frozen
+class TenantRecords:
+    """The ids of a tenant's records that are there, whether a list names them or not."""
+
+    tasks: set[str] = field(factory=set)
+    sessions: set[str] = field(factory=set)
+    batches: set[str] = field(factory=set)
+    schedules: set[str] = field(factory=set)
+
+
+class DerivedStore(TenantStore):
+    """Finds what does not follow from the records of a tenant, and puts it right."""
+
+    async def records(self, tenant_id: str) -> TenantRecords:
+        """Find the records of a tenant among all keys, which takes as long as there are keys."""
+        found = TenantRecords()
+        kinds = {
+            self.keys.task(tenant_id, ""): found.tasks,
+            self.keys.session(tenant_id, ""): found.sessions,
+            self.keys.batch(tenant_id, ""): found.batches,
+            self.keys.schedule(tenant_id, ""): found.schedules,
+        }
+        pattern = f"orchestrator:[tsb]*:{self.keys.tenant(tenant_id)}:*"
+        cursor = 0
+        while True:
+            cursor, names = await self.redis.scan(cursor, match=pattern, count=_SCANNED)
+            for name in (raw.decode(errors="replace") for raw in names):
+                for prefix, ids in kinds.items():
+                    rest = name.removeprefix(prefix)
+                    if rest != name and ":" not in rest:
+                        ids.add(rest)
+            if cursor == 0:
+                return found
+
+    async def derived(self, tenant_id: str, records: TenantRecords) -> list[Violation]:
+        """Return what does not follow from the records of a tenant."""
+        things = [(_K.NOT_INDEXED, name) for name in sorted(records.tasks)]
+        things += [(_K.SESSION_UNLISTED, name) for name in sorted(records.sessions)]
+        things += [(_K.WRONG_COUNT, name) for name in sorted(records.sessions)]
+        things += [(_K.BATCH_MISCOUNTED, name) for name in sorted(records.batches)]
+        things += [(_K.SCHEDULE_UNLISTED, name) for name in sorted(records.schedules)]
+        # Sums come last: what they are made of is looked at before.
+        things += [(_K.WRONG_COUNT, name) for name in _COUNTS]
+        return await self._derive(tenant_id, things, mend=False)
+
+    async def mend_derived(self, tenant_id: str, fault: Violation) -> bool:
+        """Put right what does not follow; tells whether it was still so."""
+        return bool(await self._derive(tenant_id, [(fault.kind, fault.subject)], mend=True))
+
+    async def _derive(
+        self, tenant_id: str, things: Sequence[tuple[ViolationKind, str]], *, mend: bool
+    ) -> list[Violation]:
+        found: list[Violation] = []
+        due = self.keys.schedules_due(tenant_id)
+        for start in range(0, len(things), _PART):
+            flat = [word for kind, name in things[start : start + _PART] for word in (kind.value, name)]
+            rows = await self.run(_DERIVE, tenant_id, "1" if mend else "0", *flat, keys=[due])
+            found += [
+                Violation(_K(kind.decode()), name.decode(errors="replace"), says.decode(errors="replace"))
+                for kind, name, says in rows
+            ]
+        return found
+
+    @on_shared_keys
+    async def unshared(self, tenant_id: str) -> list[Violation]:
+        """Return what the keys of the whole service don't say of a tenant."""
+        listed, held, configured = await self.redis.gather(
+            [
+                ("SISMEMBER", self.keys.tenants, tenant_id),
+                ("HGET", self.keys.weights, tenant_id),
+                ("HGET", self.keys.tenant_config(tenant_id), "weight"),
+            ]
+        )
+        found = []
+        if not listed:
+            found.append(Violation(_K.TENANT_UNLISTED, tenant_id, "has records, but is not in the list of tenants"))
+        if _weight(held) != _weight(configured):
+            says = f"is served with the weight {_weight(held):g}, and is configured to have {_weight(configured):g}"
+            found.append(Violation(_K.WRONG_WEIGHT, tenant_id, says))
+        return found
+
+    @on_shared_keys
+    async def mend_shared(self, tenant_id: str, fault: Violation) -> bool:
+        """Have the keys of the whole service say what they should of a tenant."""
+        if fault.kind is _K.TENANT_UNLISTED:
+            return bool(await self.redis.sadd(self.keys.tenants, tenant_id))
+        configured = await self.redis.hget(self.keys.tenant_config(tenant_id), "weight")
+        if configured is None:
+            return bool(await self.redis.hdel(self.keys.weights, tenant_id))
+        await self.redis.hset(self.keys.weights, tenant_id, configured)
+        return True
+
+    @on_shared_keys
+    async def tenants_with_records(self) -> set[str]:
+        """Return the tenants that have tasks or sessions, whether they are listed or not: looks through all keys."""
+        found: set[str] = set()
+        cursor = 0
+        while True:
+            cursor, names = await self.redis.scan(cursor, match="orchestrator:[ts]*", count=_SCANNED)
+            for name in (raw.decode(errors="replace") for raw in names):
+                parts = name.split(":")
+                if len(parts) > _TENANT_AT and parts[1] in {"task", "session"}:
+                    found.add(parts[_TENANT_AT].strip("{}"))
+            if cursor == 0:
+                return found
+
+
+def _weight(raw: bytes | None) -> float:
+    try:
+        return 1.0 if raw is None else float(raw)
+    except ValueError:
+        return 1.0
