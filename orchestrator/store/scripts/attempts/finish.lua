@@ -14,6 +14,7 @@
 --!include tasks/entries
 --!include sessions/turns
 --!include common/dead_letters
+--!include common/sound
 local task_id, attempt, session_id, status, result, err = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local new_state, correlation, state_body = ARGV[9], ARGV[10], ARGV[11]
 local retain_seconds, pause_after_ms, history_length, history_seconds = ARGV[12], tonumber(ARGV[13]), ARGV[14], ARGV[15]
@@ -30,7 +31,8 @@ end
 
 -- A tenant at its bound of running tasks has waited for this end.
 local function bounded_more()
-  if redis.call('HEXISTS', CONFIG, 'concurrency') == 0 then return 0 end
+  -- The task has ended: what is wrong with the configuration must not make that an error.
+  if redis.pcall('HEXISTS', CONFIG, 'concurrency') ~= 1 then return 0 end
 --!include tasks/depth
   return queue_length() > tasks_in_hand() and 1 or 0
 end
@@ -40,11 +42,13 @@ local recorded_correlation, current, node, epoch, steps, created_at, recorded_st
   callback_ends, delegations = unpack(redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'steps',
     'created_at', 'status', 'lane', 'entry', 'turn_of_user', 'user_id', 'callback_ends', 'delegations'))
 if current ~= attempt or recorded_status ~= 'processing' then return -1 end
-leave_lane(task_id, lane, entry, turn_of_user)
-keep_bytes(#result + #err, retain_seconds)
+-- What can't be written is found before the entry goes: a task without entry would be lost.
 if is_dead_letter then
+  if entry then must_be('stream', lane_key(lane)) end
   dead_letter('task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end
+leave_lane(task_id, lane, entry, turn_of_user)
+isolate(keep_bytes, #result + #err, retain_seconds)
 local changes = {}
 if result ~= '' then changes = {'result', result} end
 if err ~= '' then

@@ -11,6 +11,7 @@
 --!include tasks/entries
 --!include common/kept
 --!include common/dead_letters
+--!include common/sound
 local task_id, attempt, status, result, err = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local retain_seconds, is_dead_letter = ARGV[8], ARGV[9] == '1'
 local FIRST_EVENT = 10
@@ -32,11 +33,13 @@ local correlation, current, node, epoch, steps, created_at, recorded_status, lan
   callback_ends, delegations = unpack(redis.call('HMGET', task, 'correlation_id', 'attempt', 'node', 'epoch', 'steps',
     'created_at', 'status', 'lane', 'entry', 'turn_of_user', 'offset', 'of_session', 'callback_ends', 'delegations'))
 if current ~= attempt or recorded_status ~= 'processing' then return -1 end
-leave_lane(task_id, lane, entry, turn_of_user)
-keep_bytes(#result + #err, retain_seconds)
+-- What can't be written is found before the entry goes: a task without entry would be lost.
 if is_dead_letter then
+  if entry then must_be('stream', lane_key(lane)) end
   dead_letter('task_id', task_id, 'error', err, 'attempts', attempt, 'at', NOW)
 end
+leave_lane(task_id, lane, entry, turn_of_user)
+isolate(keep_bytes, #result + #err, retain_seconds)
 offset = tonumber(offset) or 0
 for i = FIRST_EVENT, #ARGV, 2 do
   local name, body = ARGV[i], ARGV[i + 1]
@@ -61,4 +64,5 @@ local calls_off = delegations and delegations ~= '0'
 if callback_ends or calls_off or string.find(task_id, '.', 1, true) then
   if after_this(task_id, status, callback_ends, delegations) == 1 then return 1 end
 end
-return redis.call('HEXISTS', CONFIG, 'concurrency') == 1 and bounded_more() or 0
+-- The task has ended: what is wrong with the configuration must not make that an error.
+return redis.pcall('HEXISTS', CONFIG, 'concurrency') == 1 and bounded_more() or 0

@@ -10,6 +10,7 @@
 --!include common/tenant
 --!include common/events
 --!include sessions/sessions
+--!include common/sound
 --!include tasks/queue
 --!include tasks/cancel
 local session_id, user, sees_all, correlation = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6]
@@ -33,10 +34,13 @@ if idle_ms then
     return {'early', state}
   end
 end
+must_be('list', session .. ':states', 'stream', session .. ':events', 'zset', SESSIONS, 'zset', SESSIONS .. ':user:' .. owner,
+  'zset', TIMERS, 'zset', OPEN, 'zset', ENDED, 'hash', KEPT)
+-- A turn that can't be read is told where it is claimed, and holds up no close.
 for _, task_id in ipairs(redis.call('LRANGE', session .. ':turns', 0, -1)) do
-  cancel_task(task_id, 'cancelled', status_template, task_seconds)
+  isolate(cancel_task, task_id, 'cancelled', status_template, task_seconds)
 end
-if active then cancel_task(active, 'cancelled', status_template, task_seconds) end
+if active then isolate(cancel_task, active, 'cancelled', status_template, task_seconds) end
 redis.call('HDEL', session, 'active_task_id')
 touch_session(session_id)
 move_session(session_id, 'TERMINATED', reason, correlation, state_body)

@@ -12,6 +12,7 @@
 --!include common/limits
 --!include common/events
 --!include sessions/sessions
+--!include common/sound
 local request, tenant_rate_key, user_rate_key = KEYS[2], KEYS[3], KEYS[4]
 local session_id, owner, correlation, digest, has_key = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1'
 local tenant_rate, user_rate, burst_seconds, idempotency_seconds = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -37,9 +38,11 @@ local bytes = OVERHEAD
 for i = FIRST_FIELD, #ARGV do bytes = bytes + #ARGV[i] end
 if kept_bytes() + bytes > limit_of('bytes', bytes_default) then return {'full', 'bytes'} end
 
+local session = session_key(session_id)
+must_be('hash', session, 'list', session .. ':states', 'zset', SESSIONS, 'zset', SESSIONS .. ':user:' .. owner, 'zset', TIMERS)
+
 gcra_write(tenant_rate_key, tenant_tat)
 gcra_write(user_rate_key, user_tat)
-local session = session_key(session_id)
 redis.call('HSET', session, 'session_id', session_id, 'state', 'CREATED', 'offset', 0, 'message_count', 0,
   'created_at', NOW, 'updated_at', NOW, 'last_activity_at', NOW, 'bytes', bytes, unpack(ARGV, FIRST_FIELD))
 local ttl_ms = redis.call('HGET', session, 'ttl_ms')

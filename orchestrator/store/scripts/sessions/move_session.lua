@@ -10,6 +10,7 @@
 --!include common/tenant
 --!include common/events
 --!include sessions/sessions
+--!include common/sound
 local session_id, user, sees_all, new, sources = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6], ARGV[7]
 local reason, correlation, body = ARGV[8], ARGV[9], ARGV[10]
 local idle_ms, is_idle_move, is_activity, closed_seconds = ARGV[11], ARGV[12] == '1', ARGV[13] == '1', ARGV[14]
@@ -23,6 +24,9 @@ if is_idle_move then
   local due = redis.call('ZSCORE', TIMERS, session_id)
   if not due or tonumber(due) > NOW then return {'refused', state} end
 end
+must_be('list', session .. ':states', 'stream', session .. ':events', 'zset', TIMERS)
+if is_activity then must_be('zset', SESSIONS, 'zset', SESSIONS .. ':user:' .. owner) end
+if new == 'ARCHIVED' or new == 'FAILED' then must_be('zset', OPEN, 'zset', ENDED, 'hash', KEPT) end
 move_session(session_id, new, reason, correlation, body)
 if is_activity then touch_session(session_id) end
 if new == 'ARCHIVED' or new == 'FAILED' then

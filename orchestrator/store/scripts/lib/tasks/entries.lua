@@ -52,13 +52,13 @@ local function close(task_id, status, retain_seconds, record, ...)
   redis.call('EXPIRE', task, retain_seconds)
   if record.epoch then redis.call('EXPIRE', task .. ':events', retain_seconds) end
   trace_again(task_id, record.correlation, record.created_at)
-  -- Lists of tasks that have failed or were stopped need not read all the others.
+  -- Lists of tasks that have failed or were stopped need not read all the others. A damaged index holds up no end.
   local index = status ~= 'completed' and INDEX .. ':' .. status
-  if index then redis.call('ZADD', index, tonumber(record.created_at) or NOW, task_id) end
+  if index then redis.pcall('ZADD', index, tonumber(record.created_at) or NOW, task_id) end
   -- Records that have expired leave the index with the end of another task; one end in 16 is enough.
   if NOW % 16 == 0 then
-    redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
-    if index then redis.call('ZREMRANGEBYSCORE', index, '-inf', NOW - retain_seconds * 1000) end
+    redis.pcall('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
+    if index then redis.pcall('ZREMRANGEBYSCORE', index, '-inf', NOW - retain_seconds * 1000) end
   end
 end
 

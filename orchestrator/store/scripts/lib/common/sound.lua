@@ -1,0 +1,12 @@
+-- Refuse a script before it has written anything, where a key that it will write holds something of another type.
+-- A script that stops in the middle leaves what it has written: where a write comes before the first look at a key, it looks
+-- at that key here first. The arguments are pairs of type and key.
+local function must_be(...)
+  local wanted = {...}
+  for i = 1, #wanted, 2 do
+    local found = redis.call('TYPE', wanted[i + 1]).ok
+    if found ~= 'none' and found ~= wanted[i] then
+      error({err = 'WRONGTYPE ' .. wanted[i + 1] .. ' is a ' .. found .. ', and should be a ' .. wanted[i]})
+    end
+  end
+end
