@@ -26,6 +26,7 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
 from orchestrator.errors import TenantDamaged
 from orchestrator.middleware.tokens import create_token
+from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import Role
 from orchestrator.models.tasks.task import Lane
 from orchestrator.routes import ROUTES
@@ -246,7 +247,11 @@ async def is_served(client: httpx.AsyncClient, node: Node, session_id: str) -> N
     """Look that a tenant who sends nothing odd is answered."""
     headers = {"Authorization": f"Bearer {create_token(SECRET, GOOD, 'ann')}"}
     body = {"session_id": session_id, "content": "hello", "mode": "wait", "timeout_ms": 20_000}
-    answer = await client.post(f"{node.url}/api/v1/chat.message", json=body, headers=headers)
+    headers["Idempotency-Key"] = new_id()
+    with trio.fail_after(30):
+        answer = await client.post(f"{node.url}/api/v1/chat.message", json=body, headers=headers)
+        while answer.status_code == 202:
+            answer = await client.post(f"{node.url}/api/v1/chat.message", json=body, headers=headers)
     assert (answer.status_code, answer.json()["data"]["content"]) == (200, "hello"), answer.text
 
 
