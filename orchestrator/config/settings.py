@@ -191,7 +191,10 @@ class AgentOrchestratorSettings:
     retain_sessions: float = setting(7_776_000.0, says="How long a closed session's record is kept.", check=at_least(1))
 
     rate_tenant: float = service_setting("rate")
-    rate_user: float = setting(200.0, says="Requests a second of one user.", check=at_least(0.01))
+    rate_user: float = service_setting("rate_user")
+    rate_admin: float = setting(
+        100.0, says="Requests a second of one API key to routes of administration; 0: any.", check=at_least(0)
+    )
     rate_address: float = setting(
         2000.0,
         says="Requests a second of one address, counted before credentials; 0: any.",

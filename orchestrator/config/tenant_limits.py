@@ -109,6 +109,40 @@ class TenantLimits:
     rate: Annotated[
         float | None, _limit("Requests a second", "requests/s", 0.01, 1_000_000, setting="rate_tenant", default=1000.0)
     ] = None
+    rate_user: Annotated[
+        float | None,
+        _limit("Requests a second of one user", "requests/s", 0.01, 1_000_000, setting="rate_user", default=200.0),
+    ] = None
+    rate_read: Annotated[
+        float | None,
+        _limit(
+            "Requests a second that read",
+            "requests/s",
+            0.01,
+            1_000_000,
+            by_tier=ByTier(free=100, advance=300, professional=800),
+        ),
+    ] = None
+    rate_write: Annotated[
+        float | None,
+        _limit(
+            "Requests a second that write",
+            "requests/s",
+            0.01,
+            1_000_000,
+            by_tier=ByTier(free=50, advance=200, professional=500),
+        ),
+    ] = None
+    rate_stream: Annotated[
+        float | None,
+        _limit(
+            "Sockets and streams that are opened a second",
+            "requests/s",
+            0.01,
+            1_000_000,
+            by_tier=ByTier(free=20, advance=50, professional=200),
+        ),
+    ] = None
     queue_length: Annotated[
         int | None, _limit("Tasks that may wait", "tasks", 1, 100_000_000, setting="queue_length", default=100_000)
     ] = None

@@ -34,7 +34,8 @@ from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.sessions.tickets import Tickets
 from orchestrator.services.shared.address_limits import AddressLimits
 from orchestrator.services.shared.idempotency import Idempotency
-from orchestrator.services.shared.rate_limiter import RateLimiter
+from orchestrator.services.shared.open_streams import OpenStreams
+from orchestrator.services.shared.rate_limiter import ClassLimiter, RateLimiter
 from orchestrator.services.shared.revocations import Revocations
 from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.services.workflows.workflow_intake import WorkflowIntake, WorkflowQueue
@@ -79,6 +80,8 @@ class Services:
     gateway: Gateway
     usage: UsageService
     rate_limiter: RateLimiter
+    class_limiter: ClassLimiter | None
+    open_streams: OpenStreams | None
     event_log: EventLog
     batch_log: BatchLog
     task_log: TaskLog
@@ -144,6 +147,8 @@ class Services:
             gateway=core.gateway,
             usage=UsageService(stores.ledger),
             rate_limiter=RateLimiter(stores.limits, core.rates),
+            class_limiter=ClassLimiter(stores.limits, settings.rate_burst, settings.rate_admin),
+            open_streams=OpenStreams.of(settings),
             event_log=stores.events,
             batch_log=stores.batch_events,
             task_log=stores.task_events,

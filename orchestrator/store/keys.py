@@ -216,6 +216,14 @@ class Keys:
         """String: a user's rate limit (GCRA)."""
         return f"orchestrator:limits:{self.tenant(tenant_id)}:user:{user_id}"
 
+    def class_limit(self, tenant_id: str, rate_class: str) -> str:
+        """String: the tenant's rate limit of a class of requests (GCRA): `read`, `write` or `stream`."""
+        return f"orchestrator:limits:{self.tenant(tenant_id)}:class:{rate_class}"
+
+    def admin_limit(self, key_name: str) -> str:
+        """String: the rate limit of an API key on routes of administration (GCRA)."""
+        return f"orchestrator:admin:{key_name}:rate"
+
     def start_limit(self, tenant_id: str) -> str:
         """String: the rate at which the tenant's tasks may start (GCRA)."""
         return f"orchestrator:limits:{self.tenant(tenant_id)}:starts"

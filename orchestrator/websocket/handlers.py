@@ -28,6 +28,7 @@ from orchestrator.middleware.context import read_trace
 from orchestrator.middleware.refusal_audit import AUDITED, FOREIGN, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.events.events import (
@@ -245,6 +246,8 @@ class Frames:
             idempotency_key=envelope.message_id,
             remote_address=connection.remote_address,
         )
+        if connection.services.class_limiter is not None and handler.model is not SystemPing:
+            await connection.services.class_limiter.check(principal, RateClass.WRITE)
         if handler.counted:
             await connection.services.rate_limiter.check(principal)
         await handler.act(ClientFrame(connection, self._authenticator, ctx, data))

@@ -30,6 +30,7 @@ from orchestrator.middleware.headers import AnswerHeaders
 from orchestrator.middleware.refusal_audit import AUDITED, record_refusal
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import is_id
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.services.container import Services
 from orchestrator.websocket.connection import Connection
@@ -98,11 +99,15 @@ class SessionSocket:
         if not principal.may(self.permission):
             raise PermissionMissing(f"The token lacks the permission '{self.permission}'.")
         ctx = self._context(websocket, exchange, principal)
+        if self.services.class_limiter is not None:
+            await self.services.class_limiter.check(ctx.principal, RateClass.STREAM)
         await self.services.rate_limiter.check(ctx.principal)
         wire = Wire(websocket)
         subject = await self._subject(ctx, session_id)
         connection = Connection(wire, self.services, ctx, session_id, subject, self.authenticator)
-        with self.manager.place(principal.tenant_id), self._audience(connection):
+        streams = self.services.open_streams
+        place = nullcontext() if streams is None else streams.held(principal.tenant_id, exchange.address)
+        with place, self.manager.place(principal.tenant_id), self._audience(connection):
             async with self.services.event_hub.follow(
                 principal.tenant_id,
                 self._followed(ctx, session_id),

@@ -1,6 +1,17 @@
 """Rate limits as clients see them."""
 
+from enum import StrEnum
+
 from attrs import frozen
+
+
+class RateClass(StrEnum):
+    """What a request is to the limits: each class has one of its own, beside those of tenant and user."""
+
+    READ = "read"
+    WRITE = "write"
+    STREAM = "stream"
+    ADMIN = "admin"
 
 
 @frozen

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     OrchestratorError,
     PermissionMissing,
     RateLimited,
+    StoreUnavailable,
     Unauthorized,
 )
 from orchestrator.frameworks.quart_inside import current_request
@@ -27,12 +28,14 @@ from orchestrator.middleware.guards.internal_listener import InternalListener
 from orchestrator.middleware.refusal_audit import AUDITED, record_key_use, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, read_body
 from orchestrator.routes.http.open_streams import OpenStreams
 from orchestrator.routes.http.registry import Access, Route, RouteAnswer, RouteCall
 from orchestrator.routes.http.stream_tickets import StreamQuery, check_subject
 from orchestrator.services.container import Services
+from orchestrator.services.shared.rate_limiter import nearer
 
 LARGE_BYTES: Final = 16_384
 """A body above this is read only once the rate limit has been looked at, also where the handler counts the request."""
@@ -141,10 +144,7 @@ class Endpoint:
         path_id = self._id(ids)
         query = self._query.read(request.query_string)
         # A body costs more than a look at the limits: who may not pass is told so before it is read.
-        if not route.own_rate:
-            exchange.rate = await services.rate_limiter.check(principal)
-        elif route.access is Access.BEARER and _is_large(exchange.headers):
-            await services.rate_limiter.check(principal, cost=0)
+        await self._limit(exchange, principal)
         envelope, body = await self._read(request, exchange, principal)
         if exchange.ticket_of is not None:
             check_subject(exchange.ticket_of, body)
@@ -153,6 +153,23 @@ class Endpoint:
         if isinstance(given, Response):
             return given
         return self._answer(exchange, ctx, given)
+
+    async def _limit(self, exchange: Exchange, principal: Principal) -> None:
+        """Count the request against its limits; what only reads goes on while Redis is away, as far as it gets."""
+        route, services = self._route, self._deps.services
+        try:
+            if services.class_limiter is not None and route.rate_class is not None:
+                exchange.rate = await services.class_limiter.check(principal, route.rate_class)
+            # Who administers a tenant does not share its limits: they must not keep it from being paused.
+            if route.rate_class is RateClass.ADMIN and services.class_limiter is not None:
+                return
+            if not route.own_rate:
+                exchange.rate = nearer(await services.rate_limiter.check(principal), exchange.rate)
+            elif route.access is Access.BEARER and _is_large(exchange.headers):
+                await services.rate_limiter.check(principal, cost=0)
+        except StoreUnavailable:
+            if route.rate_class is not RateClass.READ:
+                raise
 
     def _id(self, ids: dict[str, str]) -> str:
         for name, value in ids.items():
@@ -206,7 +223,7 @@ class Endpoint:
     def _answer(self, exchange: Exchange, ctx: RequestContext, given: RouteAnswer) -> Response:
         route = self._route
         if given.rate is not None:
-            exchange.rate = given.rate
+            exchange.rate = nearer(given.rate, exchange.rate)
         pagination = None
         if given.limit is not None:
             pagination = {

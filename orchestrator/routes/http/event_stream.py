@@ -22,6 +22,7 @@ from quart.wrappers.response import ResponseBody
 from orchestrator.errors import InvalidParameter, OrchestratorError, ServiceFault
 from orchestrator.middleware.exchange import Exchange, respond
 from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.events.events import Trouble
 from orchestrator.routes.http.open_streams import StreamToken
 from orchestrator.routes.http.registry import RouteCall
@@ -108,8 +109,13 @@ class FollowedEvents(ResponseBody, ABC):
         """Wait for the end alone, where the log no longer reaches back; returns the event, or None if it goes on."""
 
     async def __aenter__(self) -> "FollowedEvents":
+        services, ctx = self._call.services, self._call.ctx
+        if services.class_limiter is not None:
+            await services.class_limiter.check(ctx.principal, RateClass.STREAM)
         async with AsyncExitStack() as opening:
-            self._token = opening.enter_context(self._call.streams.keep(self._call.ctx.principal))
+            if services.open_streams is not None:
+                opening.enter_context(services.open_streams.held(ctx.tenant_id, ctx.remote_address))
+            self._token = opening.enter_context(self._call.streams.keep(ctx.principal))
             self._follower = await opening.enter_async_context(self._following)
             self._opened = opening.pop_all()
         return self

@@ -9,7 +9,7 @@ from quart import Response
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.exchange import Exchange
-from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.limits import RateClass, RateState
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.routes.http.open_streams import OpenStreams
 from orchestrator.services.container import Services
@@ -99,6 +99,8 @@ class Route:
     """Other successful answers, by status: a description, the model of the data, media types beside JSON."""
     also_public: bool
     """Whether a public route has the same name."""
+    rate_class: RateClass | None
+    """Which limit counts it, beside those of tenant and user; no route is without."""
     media_type: str | None
     """Of an answer without envelope; None: it has one."""
 
@@ -111,7 +113,7 @@ class Route:
 
     def for_operators(self) -> "Route":
         """Return the same route for operators: under `/internal/v1/`, with an API key, for any tenant."""
-        return evolve(self, access=Access.OPERATOR)
+        return evolve(self, access=Access.OPERATOR, rate_class=RateClass.ADMIN)
 
     @property
     def rule(self) -> str:
@@ -152,6 +154,7 @@ class Routes:
         errors: tuple[type[OrchestratorError], ...] = (),
         also: dict[int, tuple[str, Any, tuple[str, ...]]] | None = None,
         also_public: bool = False,
+        rate_class: RateClass | None = None,
         media_type: str | None = None,
     ) -> Callable[[RouteHandler], RouteHandler]:
         """Register the decorated handler; the first line of its docstring is the route's summary.
@@ -173,6 +176,7 @@ class Routes:
             errors: what it raises beyond what every route does.
             also: other successful answers.
             also_public: whether a public route has the same name.
+            rate_class: which limit counts it, beside those of tenant and user.
             media_type: of an answer without envelope; None: it has one.
         """
         domain, _, action = answers.partition(".")
@@ -198,6 +202,7 @@ class Routes:
                     errors=errors,
                     also=also or {},
                     also_public=also_public,
+                    rate_class=rate_class,
                     media_type=media_type,
                 )
             )

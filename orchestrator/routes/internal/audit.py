@@ -3,6 +3,7 @@
 from quart import Response
 
 from orchestrator.errors import InvalidParameter
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.operations.audit import AuditEntry
 from orchestrator.routes.http.audit_pages import (
     JSON_LINES,
@@ -26,6 +27,7 @@ internal_audit_routes = Routes()
     paged=True,
     errors=(InvalidParameter,),
     also_public=True,
+    rate_class=RateClass.ADMIN,
 )
 async def list_audit(call: RouteCall) -> RouteAnswer:
     """Show the audit trail: of one tenant, or all of it."""
@@ -43,6 +45,7 @@ async def list_audit(call: RouteCall) -> RouteAnswer:
     errors=(InvalidParameter,),
     also_public=True,
     media_type=JSON_LINES,
+    rate_class=RateClass.ADMIN,
 )
 async def export_audit(call: RouteCall) -> Response:
     """Show the audit trail, a line of JSON for each entry: of one tenant, or all of it."""

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.tasks.replay import (
@@ -51,6 +52,7 @@ class DeadLetterQuery:
     idempotent=True,
     own_rate=True,
     errors=(NotFound, TaskUnfinished, IdempotencyKeyReused, SessionClosed, QueueFull, TenantDraining),
+    rate_class=RateClass.WRITE,
 )
 async def replay(call: RouteCall) -> RouteAnswer:
     """Do a task again that has ended; for operators and admins."""
@@ -68,6 +70,7 @@ async def replay(call: RouteCall) -> RouteAnswer:
     answer=DeadLetter,
     paged=True,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def list_dead_letters(call: RouteCall) -> RouteAnswer:
     """List what could not be done, the latest first."""
@@ -97,6 +100,7 @@ async def list_dead_letters(call: RouteCall) -> RouteAnswer:
     answer=DeadLettersReplayed,
     idempotent=True,
     errors=(NotFound, IdempotencyKeyReused, QueueFull, TenantDraining),
+    rate_class=RateClass.ADMIN,
 )
 async def replay_dead_letters(call: RouteCall) -> RouteAnswer:
     """Do dead letters again, as new tasks: up to 100 a request, and for 10 seconds at most."""
@@ -114,6 +118,7 @@ async def replay_dead_letters(call: RouteCall) -> RouteAnswer:
     answer=DeadLettersPurged,
     idempotent=True,
     errors=(NotFound, IdempotencyKeyReused),
+    rate_class=RateClass.ADMIN,
 )
 async def purge(call: RouteCall) -> RouteAnswer:
     """Delete dead letters; the records of their tasks stay."""

@@ -21,6 +21,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
 )
 from orchestrator.middleware.exchange import Exchange, respond
+from orchestrator.models.common.limits import RateClass
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 from orchestrator.services.gateway.gateway_stream import GatewayStream
 
@@ -39,6 +40,7 @@ _FAULTS: Final = (BadGateway, BudgetExhausted, CallTimeout, CircuitOpen, NotFoun
     answer=dict,
     errors=_FAULTS,
     also={200: ("The answer; with `stream: true` its pieces, one a line.", dict, (NDJSON,))},
+    rate_class=RateClass.WRITE,
 )
 async def generate(call: RouteCall) -> RouteAnswer | Response:
     """Ask the Query service for an answer; what it costs is counted."""
@@ -57,6 +59,7 @@ async def generate(call: RouteCall) -> RouteAnswer | Response:
     answers="query.results",
     answer=dict,
     errors=_FAULTS,
+    rate_class=RateClass.WRITE,
 )
 async def search(call: RouteCall) -> RouteAnswer:
     """Search a collection through the Query service."""
@@ -71,6 +74,7 @@ async def search(call: RouteCall) -> RouteAnswer:
     answers="embedding.created",
     answer=dict,
     errors=_FAULTS,
+    rate_class=RateClass.WRITE,
 )
 async def embed(call: RouteCall) -> RouteAnswer:
     """Embed texts through the Embedding service; what it costs is counted."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from attrs import frozen
 from msgspec import Meta
 
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.operations.load import Load, Node
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
@@ -26,7 +27,13 @@ class NodeList:
 
 
 @load_routes.add(
-    "GET", "orchestrator.load", access=Access.ADMIN, query=LoadQuery, answers="orchestrator.load", answer=Load
+    "GET",
+    "orchestrator.load",
+    access=Access.ADMIN,
+    query=LoadQuery,
+    answers="orchestrator.load",
+    answer=Load,
+    rate_class=RateClass.ADMIN,
 )
 async def load(call: RouteCall) -> RouteAnswer:
     """Sum up processes, queues and waits."""
@@ -34,7 +41,14 @@ async def load(call: RouteCall) -> RouteAnswer:
     return RouteAnswer(await call.services.load.load(query.top))
 
 
-@load_routes.add("GET", "orchestrator.nodes", access=Access.ADMIN, answers="orchestrator.nodes", answer=NodeList)
+@load_routes.add(
+    "GET",
+    "orchestrator.nodes",
+    access=Access.ADMIN,
+    answers="orchestrator.nodes",
+    answer=NodeList,
+    rate_class=RateClass.ADMIN,
+)
 async def nodes(call: RouteCall) -> RouteAnswer:
     """List the processes with what each has in hand."""
     return RouteAnswer(NodeList(await call.services.load.list_nodes()))

@@ -1,6 +1,7 @@
 """Internal routes by which services tell of work that was handed on to them."""
 
 from orchestrator.errors import NotFound, PermissionMissing, Unprocessable
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
@@ -18,6 +19,7 @@ _ERRORS = (NotFound, PermissionMissing, Unprocessable)
     answers="task.updated",
     answer=TaskUpdated,
     errors=_ERRORS,
+    rate_class=RateClass.WRITE,
 )
 async def progress(call: RouteCall) -> RouteAnswer:
     """Tell how far the work is; those who follow the task are told."""
@@ -34,6 +36,7 @@ async def progress(call: RouteCall) -> RouteAnswer:
     answer=TaskUpdated,
     own_rate=True,
     errors=_ERRORS,
+    rate_class=RateClass.WRITE,
 )
 async def complete(call: RouteCall) -> RouteAnswer:
     """Hand in the result of the work; the task goes on with it. The first answer counts."""
@@ -50,6 +53,7 @@ async def complete(call: RouteCall) -> RouteAnswer:
     answer=TaskUpdated,
     own_rate=True,
     errors=_ERRORS,
+    rate_class=RateClass.WRITE,
 )
 async def fail(call: RouteCall) -> RouteAnswer:
     """Tell that the work has failed, and why; the task goes on with that."""

@@ -1,6 +1,7 @@
 """Routes of the administration of tenants."""
 
 from orchestrator.errors import NotFound, TenantDraining, TransitionRefused, Unprocessable
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.operations.tenant import (
     CallbackSecret,
     DrainRequest,
@@ -24,6 +25,7 @@ tenant_routes = Routes()
     answers="tenant.list",
     answer=Tenant,
     paged=True,
+    rate_class=RateClass.ADMIN,
 )
 async def list_tenants(call: RouteCall) -> RouteAnswer:
     """List tenants by name."""
@@ -39,6 +41,7 @@ async def list_tenants(call: RouteCall) -> RouteAnswer:
     answers="tenant.details",
     answer=Tenant,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def get(call: RouteCall) -> RouteAnswer:
     """Show a tenant's state, what is configured of it, and how much of its work is there."""
@@ -54,6 +57,7 @@ async def get(call: RouteCall) -> RouteAnswer:
     answers="tenant.configured",
     answer=Tenant,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def configure(call: RouteCall) -> RouteAnswer:
     """Change a tenant's weight and bounds; null removes what is its own."""
@@ -68,6 +72,7 @@ async def configure(call: RouteCall) -> RouteAnswer:
     answers="tenant.paused",
     answer=Tenant,
     errors=(NotFound, TransitionRefused),
+    rate_class=RateClass.ADMIN,
 )
 async def pause(call: RouteCall) -> RouteAnswer:
     """Start nothing new of a tenant; its work is still taken in."""
@@ -82,6 +87,7 @@ async def pause(call: RouteCall) -> RouteAnswer:
     answers="tenant.resumed",
     answer=Tenant,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def resume(call: RouteCall) -> RouteAnswer:
     """Take in and start a tenant's work again."""
@@ -97,6 +103,7 @@ async def resume(call: RouteCall) -> RouteAnswer:
     answers="tenant.draining",
     answer=Tenant,
     errors=(NotFound, Unprocessable),
+    rate_class=RateClass.ADMIN,
 )
 async def drain(call: RouteCall) -> RouteAnswer:
     """Take in nothing more of a tenant, and work off or put aside what is there."""
@@ -111,6 +118,7 @@ async def drain(call: RouteCall) -> RouteAnswer:
     answers="tenant.callback_secret",
     answer=CallbackSecret,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def callback_secret(call: RouteCall) -> RouteAnswer:
     """Show the secret that signs a tenant's callbacks."""
@@ -125,6 +133,7 @@ async def callback_secret(call: RouteCall) -> RouteAnswer:
     answers="tenant.callback_secret",
     answer=CallbackSecret,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def rotate_callback_secret(call: RouteCall) -> RouteAnswer:
     """Replace the secret that signs a tenant's callbacks; the old one signs beside it for a day."""
@@ -141,6 +150,7 @@ async def rotate_callback_secret(call: RouteCall) -> RouteAnswer:
     answer=TransferItem,
     paged=True,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def export(call: RouteCall) -> RouteAnswer:
     """Show a tenant's queued work, in the order in which it is to be imported elsewhere."""
@@ -160,6 +170,7 @@ async def export(call: RouteCall) -> RouteAnswer:
     answers="tenant.imported",
     answer=Imported,
     errors=(TenantDraining,),
+    rate_class=RateClass.ADMIN,
 )
 async def take_in(call: RouteCall) -> RouteAnswer:
     """Take in queued work from elsewhere; tasks that are there already are skipped."""
@@ -174,6 +185,7 @@ async def take_in(call: RouteCall) -> RouteAnswer:
     answers="queue.list",
     answer=Queue,
     paged=True,
+    rate_class=RateClass.ADMIN,
 )
 async def list_queues(call: RouteCall) -> RouteAnswer:
     """List the queues of all tenants, by the tenants' names."""
@@ -189,6 +201,7 @@ async def list_queues(call: RouteCall) -> RouteAnswer:
     answers="queue.details",
     answer=Queue,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def get_queue(call: RouteCall) -> RouteAnswer:
     """Show a tenant's queue: how much is where, and whose turn it is."""

@@ -23,6 +23,7 @@ from orchestrator.models.agents.agent_views import (
     Forgotten,
     Version,
 )
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.sessions.session import Session
 from orchestrator.routes.http.paging import PageQuery, page_answer
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
@@ -46,6 +47,7 @@ class AgentQuery:
     answer=AgentSummary,
     paged=True,
     errors=(ServiceUnreachable,),
+    rate_class=RateClass.READ,
 )
 async def list_agents(call: RouteCall) -> RouteAnswer:
     """List the tenant's agents, by their ids."""
@@ -62,6 +64,7 @@ async def list_agents(call: RouteCall) -> RouteAnswer:
     answers="agent.details",
     answer=AgentDetails,
     errors=(NotFound, ServiceUnreachable),
+    rate_class=RateClass.READ,
 )
 async def get(call: RouteCall) -> RouteAnswer:
     """Show an agent, in its latest version or in another."""
@@ -78,6 +81,7 @@ async def get(call: RouteCall) -> RouteAnswer:
     answers="agent.assigned",
     answer=Session,
     errors=(NotFound, SessionClosed, SessionBusy),
+    rate_class=RateClass.WRITE,
 )
 async def assign(call: RouteCall) -> RouteAnswer:
     """Give a session another agent, from its next turn on."""
@@ -93,6 +97,7 @@ async def assign(call: RouteCall) -> RouteAnswer:
     answer=FeedbackTaken,
     idempotent=True,
     errors=(NotFound, Unprocessable, IdempotencyKeyReused, ServiceUnreachable),
+    rate_class=RateClass.WRITE,
 )
 async def feedback(call: RouteCall) -> RouteAnswer:
     """Say what you think of an answer, or of a session."""
@@ -107,6 +112,7 @@ async def feedback(call: RouteCall) -> RouteAnswer:
     body=AgentUpdated,
     answers="agent.forgotten",
     answer=Forgotten,
+    rate_class=RateClass.WRITE,
 )
 async def updated(call: RouteCall) -> RouteAnswer:
     """Have every process look an agent up anew."""

@@ -3,6 +3,7 @@
 from quart import Response
 
 from orchestrator.errors import InvalidParameter, PermissionMissing
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.principal import Principal
 from orchestrator.models.operations.audit import AuditEntry
 from orchestrator.routes.http.audit_pages import (
@@ -26,6 +27,7 @@ audit_routes = Routes()
     answer=AuditEntry,
     paged=True,
     errors=(InvalidParameter, PermissionMissing),
+    rate_class=RateClass.READ,
 )
 async def list_audit(call: RouteCall) -> RouteAnswer:
     """Show the audit trail of the tenant."""
@@ -42,6 +44,7 @@ async def list_audit(call: RouteCall) -> RouteAnswer:
     paged=True,
     errors=(InvalidParameter, PermissionMissing),
     media_type=JSON_LINES,
+    rate_class=RateClass.READ,
 )
 async def export_audit(call: RouteCall) -> Response:
     """Show the audit trail of the tenant, a line of JSON for each entry."""

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, Unprocessable
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.routes.http.paging import Cursor, Limit, page_answer
@@ -43,6 +44,7 @@ class ResultQuery:
     status=202,
     idempotent=True,
     errors=(NotFound, IdempotencyKeyReused, QueueFull, Unprocessable),
+    rate_class=RateClass.WRITE,
 )
 async def create(call: RouteCall) -> RouteAnswer:
     """Ask an agent many questions, a few at a time."""
@@ -58,6 +60,7 @@ async def create(call: RouteCall) -> RouteAnswer:
     answers="batch.details",
     answer=Batch,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def get(call: RouteCall) -> RouteAnswer:
     """Show a batch and how far it is."""
@@ -74,6 +77,7 @@ async def get(call: RouteCall) -> RouteAnswer:
     answer=ItemResult,
     paged=True,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def results(call: RouteCall) -> RouteAnswer:
     """List the items of a batch in their order, each with what became of it."""
@@ -92,6 +96,7 @@ async def results(call: RouteCall) -> RouteAnswer:
     answers="batch.list",
     answer=Batch,
     paged=True,
+    rate_class=RateClass.READ,
 )
 async def list_batches(call: RouteCall) -> RouteAnswer:
     """List batches, the newest first."""
@@ -108,6 +113,7 @@ async def list_batches(call: RouteCall) -> RouteAnswer:
     answers="batch.cancelled",
     answer=BatchCancelled,
     errors=(NotFound,),
+    rate_class=RateClass.WRITE,
 )
 async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop a batch; one that has ended stays as it is."""

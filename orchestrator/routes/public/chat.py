@@ -16,6 +16,7 @@ from orchestrator.errors import (
     Unprocessable,
 )
 from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
@@ -51,6 +52,7 @@ _COMPLETED: Final = {"domain": "chat", "action": "completed"}
     own_rate=True,
     errors=(NotFound, SessionClosed, SessionBusy, IdempotencyKeyReused, QueueFull),
     also={200: ("The finished answer (`wait`), or the turn's events (`stream`).", ChatAnswer, (EVENT_STREAM,))},
+    rate_class=RateClass.WRITE,
 )
 async def message(call: RouteCall) -> RouteAnswer | Response:
     """Say something to the agent of a session."""
@@ -82,6 +84,7 @@ async def message(call: RouteCall) -> RouteAnswer | Response:
     answer=HistoryMessage,
     paged=True,
     errors=(NotFound, ServiceUnreachable, CallTimeout),
+    rate_class=RateClass.READ,
 )
 async def history(call: RouteCall) -> RouteAnswer:
     """Read a conversation, the oldest message first."""
@@ -100,6 +103,7 @@ async def history(call: RouteCall) -> RouteAnswer:
     answers="chat.summary",
     answer=ChatSummary,
     errors=(NotFound, ServiceUnreachable, CallTimeout),
+    rate_class=RateClass.READ,
 )
 async def summary(call: RouteCall) -> RouteAnswer:
     """Say what a conversation was about."""
@@ -114,6 +118,7 @@ async def summary(call: RouteCall) -> RouteAnswer:
     answers="chat.deleted",
     answer=ChatDeleted,
     errors=(NotFound, ServiceUnreachable, CallTimeout),
+    rate_class=RateClass.WRITE,
 )
 async def delete(call: RouteCall) -> RouteAnswer:
     """Take a message out of its conversation."""
@@ -128,6 +133,7 @@ async def delete(call: RouteCall) -> RouteAnswer:
     answers="chat.cancelled",
     answer=ChatCancelled,
     errors=(NotFound,),
+    rate_class=RateClass.WRITE,
 )
 async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop the turn of a message; what was streamed until then stays."""

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.events.notification import Notification, NotificationSend, NotificationSent
 from orchestrator.routes.http.paging import Cursor, Limit, PageQuery, page_answer
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
@@ -31,6 +32,7 @@ class NotificationQuery:
     answers="notification.list",
     answer=Notification,
     paged=True,
+    rate_class=RateClass.READ,
 )
 async def list_notifications(call: RouteCall) -> RouteAnswer:
     """List your notifications, the newest first."""
@@ -53,6 +55,7 @@ async def list_notifications(call: RouteCall) -> RouteAnswer:
     answers="notification.acknowledged",
     answer=Notification,
     errors=(NotFound,),
+    rate_class=RateClass.WRITE,
 )
 async def acknowledge(call: RouteCall) -> RouteAnswer:
     """Say that you have read a notification."""
@@ -69,6 +72,7 @@ async def acknowledge(call: RouteCall) -> RouteAnswer:
     status=201,
     idempotent=True,
     errors=(IdempotencyKeyReused,),
+    rate_class=RateClass.WRITE,
 )
 async def send(call: RouteCall) -> RouteAnswer:
     """Notify users, or the whole tenant."""
@@ -85,6 +89,7 @@ async def send(call: RouteCall) -> RouteAnswer:
     answers="notification.pending",
     answer=Notification,
     paged=True,
+    rate_class=RateClass.READ,
 )
 async def pending(call: RouteCall) -> RouteAnswer:
     """List what a user has not acknowledged, the newest first."""

@@ -1,6 +1,7 @@
 """Routes of schedules."""
 
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
 from orchestrator.routes.http.paging import ScheduleQuery, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
@@ -18,6 +19,7 @@ schedule_routes = Routes()
     status=201,
     idempotent=True,
     errors=(IdempotencyKeyReused, QueueFull),
+    rate_class=RateClass.WRITE,
 )
 async def create(call: RouteCall) -> RouteAnswer:
     """Send a message to an agent again and again, at moments that a cron expression names."""
@@ -33,6 +35,7 @@ async def create(call: RouteCall) -> RouteAnswer:
     answers="schedule.details",
     answer=Schedule,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def get(call: RouteCall) -> RouteAnswer:
     """Show a schedule, when it runs next, and what came of its last run."""
@@ -47,6 +50,7 @@ async def get(call: RouteCall) -> RouteAnswer:
     answers="schedule.list",
     answer=Schedule,
     paged=True,
+    rate_class=RateClass.READ,
 )
 async def list_schedules(call: RouteCall) -> RouteAnswer:
     """List schedules, the newest first."""
@@ -64,6 +68,7 @@ async def list_schedules(call: RouteCall) -> RouteAnswer:
     answers="schedule.updated",
     answer=Schedule,
     errors=(NotFound,),
+    rate_class=RateClass.WRITE,
 )
 async def update(call: RouteCall) -> RouteAnswer:
     """Change a schedule, or pause and resume it (`enabled`)."""
@@ -78,6 +83,7 @@ async def update(call: RouteCall) -> RouteAnswer:
     answers="schedule.deleted",
     answer=ScheduleDeleted,
     errors=(NotFound,),
+    rate_class=RateClass.WRITE,
 )
 async def delete(call: RouteCall) -> RouteAnswer:
     """Delete a schedule; turns that came of it are left alone."""

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from attrs import fields
 
 from orchestrator.errors import IdempotencyKeyReused, NotFound, SessionClosed, TransitionRefused
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionCreated, SessionTicket, SessionUpdate
 from orchestrator.routes.http.paging import SessionQuery, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
@@ -30,6 +31,7 @@ _SOCKETS: Final = {"http": "ws", "https": "wss"}
     idempotent=True,
     own_rate=True,
     errors=(NotFound, IdempotencyKeyReused),
+    rate_class=RateClass.WRITE,
 )
 async def create(call: RouteCall) -> RouteAnswer:
     """Begin a conversation with an agent."""
@@ -52,6 +54,7 @@ async def create(call: RouteCall) -> RouteAnswer:
     answers="session.details",
     answer=Session,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def get(call: RouteCall) -> RouteAnswer:
     """Show a session."""
@@ -66,6 +69,7 @@ async def get(call: RouteCall) -> RouteAnswer:
     answers="session.list",
     answer=Session,
     paged=True,
+    rate_class=RateClass.READ,
 )
 async def list_sessions(call: RouteCall) -> RouteAnswer:
     """List sessions, the last active first."""
@@ -85,6 +89,7 @@ async def list_sessions(call: RouteCall) -> RouteAnswer:
     answers="session.updated",
     answer=Session,
     errors=(NotFound, SessionClosed),
+    rate_class=RateClass.WRITE,
 )
 async def update(call: RouteCall) -> RouteAnswer:
     """Change a session's metadata or context."""
@@ -99,6 +104,7 @@ async def update(call: RouteCall) -> RouteAnswer:
     answers="session.paused",
     answer=Session,
     errors=(NotFound, SessionClosed, TransitionRefused),
+    rate_class=RateClass.WRITE,
 )
 async def pause(call: RouteCall) -> RouteAnswer:
     """Let a session rest."""
@@ -113,6 +119,7 @@ async def pause(call: RouteCall) -> RouteAnswer:
     answers="session.resumed",
     answer=Session,
     errors=(NotFound, SessionClosed, TransitionRefused),
+    rate_class=RateClass.WRITE,
 )
 async def resume(call: RouteCall) -> RouteAnswer:
     """Take a resting session up again."""
@@ -127,6 +134,7 @@ async def resume(call: RouteCall) -> RouteAnswer:
     answers="session.closed",
     answer=Session,
     errors=(NotFound, SessionClosed),
+    rate_class=RateClass.WRITE,
 )
 async def close(call: RouteCall) -> RouteAnswer:
     """End a session for good: its running turn is cancelled, its sockets are closed."""
@@ -142,6 +150,7 @@ async def close(call: RouteCall) -> RouteAnswer:
     answer=SessionTicket,
     status=201,
     errors=(NotFound, SessionClosed),
+    rate_class=RateClass.WRITE,
 )
 async def ticket(call: RouteCall) -> RouteAnswer:
     """Get a one-use ticket for opening the WebSocket of a session, workflow, batch or `notifications` in a browser."""

@@ -1,6 +1,7 @@
 """Routes of tasks."""
 
 from orchestrator.errors import NotFound
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.tasks.task import Task, TaskCancelled
 from orchestrator.models.tasks.timeline import TaskWait, Timeline
 from orchestrator.routes.http.paging import TaskQuery, page_answer
@@ -18,6 +19,7 @@ task_routes = Routes()
     answers="task.details",
     answer=Task,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def get(call: RouteCall) -> RouteAnswer:
     """Show a task and what became of it."""
@@ -32,6 +34,7 @@ async def get(call: RouteCall) -> RouteAnswer:
     answers="task.list",
     answer=Task,
     paged=True,
+    rate_class=RateClass.READ,
 )
 async def list_tasks(call: RouteCall) -> RouteAnswer:
     """List tasks, the newest first."""
@@ -58,6 +61,7 @@ async def list_tasks(call: RouteCall) -> RouteAnswer:
     answers="task.cancelled",
     answer=TaskCancelled,
     errors=(NotFound,),
+    rate_class=RateClass.WRITE,
 )
 async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop a task; one that has ended stays as it is."""
@@ -72,6 +76,7 @@ async def cancel(call: RouteCall) -> RouteAnswer:
     answers="task.trace",
     answer=Timeline,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def trace(call: RouteCall) -> RouteAnswer:
     """Show what happened to a request, step by step."""
@@ -86,6 +91,7 @@ async def trace(call: RouteCall) -> RouteAnswer:
     answers="task.why",
     answer=TaskWait,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def why(call: RouteCall) -> RouteAnswer:
     """Say what keeps a task waiting."""

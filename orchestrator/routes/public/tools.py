@@ -10,6 +10,7 @@ from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, Servi
 from orchestrator.models.agents.agent_views import Forgotten, ToolUpdated
 from orchestrator.models.agents.tool import LONGEST_MS, Tool, ToolKind, ToolRan, ToolRun
 from orchestrator.models.common.ids import Id
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.tasks.task import Task
 from orchestrator.routes.http.paging import Cursor, Limit, page_answer
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
@@ -35,6 +36,7 @@ class ToolListQuery:
     answer=Tool,
     paged=True,
     errors=(ServiceUnreachable,),
+    rate_class=RateClass.READ,
 )
 async def list_tools(call: RouteCall) -> RouteAnswer:
     """List the tools, by their ids."""
@@ -53,6 +55,7 @@ async def list_tools(call: RouteCall) -> RouteAnswer:
     idempotent=True,
     errors=(NotFound, Unprocessable, IdempotencyKeyReused, QueueFull, ServiceUnreachable),
     also={202: ("A task, whose result will be the tool's: one that answers later.", Task, ())},
+    rate_class=RateClass.WRITE,
 )
 async def execute(call: RouteCall) -> RouteAnswer:
     """Run a tool: its result at once, or a task where it comes later."""
@@ -78,6 +81,7 @@ async def execute(call: RouteCall) -> RouteAnswer:
     body=ToolUpdated,
     answers="tool.forgotten",
     answer=Forgotten,
+    rate_class=RateClass.WRITE,
 )
 async def updated(call: RouteCall) -> RouteAnswer:
     """Have every process look tools up anew."""

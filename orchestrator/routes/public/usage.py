@@ -6,6 +6,7 @@ from attrs import field, make_class
 from msgspec import Meta
 
 from orchestrator.errors import PermissionMissing
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.gateway.usage import UsageGroup, UsageReport
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 
@@ -41,6 +42,7 @@ UsageQuery.__module__ = __name__
     answers="usage.report",
     answer=UsageReport,
     errors=(PermissionMissing,),
+    rate_class=RateClass.READ,
 )
 async def get(call: RouteCall) -> RouteAnswer:
     """Add up what was spent on language models, retrieval and embeddings."""

@@ -17,6 +17,7 @@ from orchestrator.errors import (
     Unprocessable,
     WrongWorkflowState,
 )
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.plans.workflow import (
     StepResult,
     WorkflowAccepted,
@@ -62,6 +63,7 @@ class WorkflowQuery:
     own_rate=True,
     errors=(NotFound, SessionClosed, IdempotencyKeyReused, QueueFull, Unprocessable),
     also={200: ("The results (`wait`), or the workflow's events (`stream`).", WorkflowResults, (EVENT_STREAM,))},
+    rate_class=RateClass.WRITE,
 )
 async def execute(call: RouteCall) -> RouteAnswer | Response:
     """Run a workflow that the Workflow Engine knows, or a plan of your own."""
@@ -87,6 +89,7 @@ async def execute(call: RouteCall) -> RouteAnswer | Response:
     answer=WorkflowDefinition,
     paged=True,
     errors=(ServiceUnreachable, CallTimeout),
+    rate_class=RateClass.READ,
 )
 async def list_workflows(call: RouteCall) -> RouteAnswer:
     """List the workflows that the Workflow Engine knows, by their ids."""
@@ -103,6 +106,7 @@ async def list_workflows(call: RouteCall) -> RouteAnswer:
     answers="workflow.status",
     answer=WorkflowStatus,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def status(call: RouteCall) -> RouteAnswer:
     """Show how a workflow stands, and what it asks its user."""
@@ -117,6 +121,7 @@ async def status(call: RouteCall) -> RouteAnswer:
     answers="workflow.results",
     answer=WorkflowResults,
     errors=(NotFound,),
+    rate_class=RateClass.READ,
 )
 async def results(call: RouteCall) -> RouteAnswer:
     """Show what a workflow has given: in the end, or so far, as its `status` says."""
@@ -133,6 +138,7 @@ async def results(call: RouteCall) -> RouteAnswer:
     answer=WorkflowInputTaken,
     status=202,
     errors=(NotFound, WrongWorkflowState, ServiceUnreachable, CallTimeout),
+    rate_class=RateClass.WRITE,
 )
 async def give_input(call: RouteCall) -> RouteAnswer:
     """Answer what a workflow asks its user."""
@@ -147,6 +153,7 @@ async def give_input(call: RouteCall) -> RouteAnswer:
     answers="workflow.cancelled",
     answer=WorkflowCancelled,
     errors=(NotFound,),
+    rate_class=RateClass.WRITE,
 )
 async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop a workflow; one that has ended stays as it is."""
@@ -161,6 +168,7 @@ async def cancel(call: RouteCall) -> RouteAnswer:
     answers="workflow.step_result",
     answer=StepResult,
     errors=(NotFound, PermissionMissing, WrongWorkflowState),
+    rate_class=RateClass.WRITE,
 )
 async def step(call: RouteCall) -> RouteAnswer:
     """Run an agent or a tool as a step of a workflow that the Workflow Engine runs."""

@@ -158,9 +158,9 @@ class ReplayService:
     ) -> bool:
         """Take a replay in; returns whether it is new, and not the same request's once more."""
         tenant_id, user_id, settings = message.tenant_id, message.metadata.user_id, self.settings
-        passed, wait_ms = await self.limits.count(tenant_id, user_id, self.rates)
-        if not passed:
-            raise rate_limited(wait_ms)
+        count = await self.limits.count(tenant_id, user_id, self.rates)
+        if not count.passed:
+            raise rate_limited(count.ms)
         entry = new_entry_of(message, kind, {"replay_of": mark.replay_of, **checkpoints})
         placed, detail = await self.placement.place(
             evolve(entry, replays=mark, expire_ms=round(settings.queue_timeout * 1000)),

@@ -50,7 +50,7 @@ local tenant_tat, user_tat, wait
 if tenant_rate ~= '' then
   tenant_tat, wait = gcra(tenant_rate_key, limit_from(own_rate, tenant_rate, tier), burst_seconds, 1)
   if not tenant_tat then return {'rate', wait} end
-  user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
+  user_tat, wait = gcra(user_rate_key, limit_of('rate_user', user_rate), burst_seconds, 1)
   if not user_tat then return {'rate', wait} end
 end
 local later = moment and redis.call('ZCARD', DELAYED) or 0

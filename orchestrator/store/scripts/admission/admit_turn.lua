@@ -60,7 +60,7 @@ if intake == 'draining' or intake == 'drained' then return {'tenant', intake} en
 local tenant_tat, wait = gcra(tenant_rate_key, limit_of('rate', tenant_rate), burst_seconds, 1)
 if not tenant_tat then return {'rate', wait} end
 local user_tat
-user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
+user_tat, wait = gcra(user_rate_key, limit_of('rate_user', user_rate), burst_seconds, 1)
 if not user_tat then return {'rate', wait} end
 
 local message_record, has_message = place_of_message(message_id, user)

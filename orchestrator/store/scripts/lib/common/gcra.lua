@@ -20,6 +20,14 @@ local function gcra(key, rate, burst_seconds, cost)
   return new
 end
 
+-- Returns how many requests a limit lets come in its window, and how many are left of them.
+local function rate_window(rate, burst_seconds, tat)
+  local most = 2 ^ 53
+  local window = math.max(1, math.floor(math.min(rate * burst_seconds, most)))
+  local left = math.floor(math.min(rate * (burst_seconds - (tat - NOW) / 1000) + 1e-6, most))
+  return window, math.max(0, math.min(window, left))
+end
+
 -- Keep an arrival time; `debt_ms` is what a request costs that is more than a burst.
 local function gcra_write(key, tat, debt_ms)
   local left_ms = math.ceil(math.max(1, tat - NOW))
