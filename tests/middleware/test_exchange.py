@@ -145,6 +145,14 @@ async def test_an_outage_is_logged_in_the_words_of_redis_and_told_without_them()
     assert (entry["reason"], entry["correlation_id"]) == ("NOPERM of key 'secret'", reply.json["correlation_id"])
 
 
+async def test_what_is_cached_can_be_read_while_redis_is_away_and_nothing_else() -> None:
+    house = House()
+    house.limiter.error = RedisAway("away", sent=False)
+    assert (await house.call("GET", "/api/v1/agent.list")).status == 200
+    assert (await house.call("GET", "/api/v1/session.list")).status == 503
+    assert (await house.call("POST", CREATE, BODY)).status == 503
+
+
 async def test_damage_is_told_its_client_without_the_words_of_redis() -> None:
     house = House()
     house.limiter.error = TenantDamaged("WRONGTYPE secret")

@@ -155,7 +155,7 @@ class Endpoint:
         return self._answer(exchange, ctx, given)
 
     async def _limit(self, exchange: Exchange, principal: Principal) -> None:
-        """Count the request against its limits; what only reads goes on while Redis is away, as far as it gets."""
+        """Count the request against its limits; what is at hand without Redis goes on while that is away."""
         route, services = self._route, self._deps.services
         try:
             if services.class_limiter is not None and route.rate_class is not None:
@@ -168,7 +168,7 @@ class Endpoint:
             elif route.access is Access.BEARER and _is_large(exchange.headers):
                 await services.rate_limiter.check(principal, cost=0)
         except StoreUnavailable:
-            if route.rate_class is not RateClass.READ:
+            if not route.cached:
                 raise
 
     def _id(self, ids: dict[str, str]) -> str:

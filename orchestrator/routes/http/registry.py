@@ -101,6 +101,8 @@ class Route:
     """Whether a public route has the same name."""
     rate_class: RateClass | None
     """Which limit counts it, beside those of tenant and user; no route is without."""
+    cached: bool
+    """Whether its answer is at hand without Redis: then it goes on while that is away."""
     media_type: str | None
     """Of an answer without envelope; None: it has one."""
 
@@ -155,6 +157,7 @@ class Routes:
         also: dict[int, tuple[str, Any, tuple[str, ...]]] | None = None,
         also_public: bool = False,
         rate_class: RateClass | None = None,
+        cached: bool = False,
         media_type: str | None = None,
     ) -> Callable[[RouteHandler], RouteHandler]:
         """Register the decorated handler; the first line of its docstring is the route's summary.
@@ -177,6 +180,7 @@ class Routes:
             also: other successful answers.
             also_public: whether a public route has the same name.
             rate_class: which limit counts it, beside those of tenant and user.
+            cached: whether its answer is at hand without Redis.
             media_type: of an answer without envelope; None: it has one.
         """
         domain, _, action = answers.partition(".")
@@ -203,6 +207,7 @@ class Routes:
                     also=also or {},
                     also_public=also_public,
                     rate_class=rate_class,
+                    cached=cached,
                     media_type=media_type,
                 )
             )

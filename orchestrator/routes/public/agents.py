@@ -48,6 +48,7 @@ class AgentQuery:
     paged=True,
     errors=(ServiceUnreachable,),
     rate_class=RateClass.READ,
+    cached=True,
 )
 async def list_agents(call: RouteCall) -> RouteAnswer:
     """List the tenant's agents, by their ids."""
@@ -65,6 +66,7 @@ async def list_agents(call: RouteCall) -> RouteAnswer:
     answer=AgentDetails,
     errors=(NotFound, ServiceUnreachable),
     rate_class=RateClass.READ,
+    cached=True,
 )
 async def get(call: RouteCall) -> RouteAnswer:
     """Show an agent, in its latest version or in another."""

@@ -37,6 +37,7 @@ class ToolListQuery:
     paged=True,
     errors=(ServiceUnreachable,),
     rate_class=RateClass.READ,
+    cached=True,
 )
 async def list_tools(call: RouteCall) -> RouteAnswer:
     """List the tools, by their ids."""
