@@ -1,6 +1,7 @@
 """Routes of the administration of API keys."""
 
 from orchestrator.errors import NotFound, Unprocessable
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.operations.api_keys import ApiKeyCreate, ApiKeyCreated, ApiKeyRecord, ApiKeyRotate
 from orchestrator.routes.http.paging import PageQuery, page_answer
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
@@ -17,6 +18,7 @@ api_key_routes = Routes()
     answer=ApiKeyCreated,
     status=201,
     errors=(Unprocessable,),
+    rate_class=RateClass.ADMIN,
 )
 async def create(call: RouteCall) -> RouteAnswer:
     """Make an API key; the answer shows it this one time."""
@@ -31,6 +33,7 @@ async def create(call: RouteCall) -> RouteAnswer:
     answers="key.list",
     answer=ApiKeyRecord,
     paged=True,
+    rate_class=RateClass.ADMIN,
 )
 async def list_keys(call: RouteCall) -> RouteAnswer:
     """List API keys by name, without the keys themselves; those of the settings are not among them."""
@@ -48,6 +51,7 @@ async def list_keys(call: RouteCall) -> RouteAnswer:
     answer=ApiKeyCreated,
     status=201,
     errors=(NotFound, Unprocessable),
+    rate_class=RateClass.ADMIN,
 )
 async def rotate(call: RouteCall) -> RouteAnswer:
     """Make an API key in place of another one, which stays good for a while."""
@@ -62,6 +66,7 @@ async def rotate(call: RouteCall) -> RouteAnswer:
     answers="key.revoked",
     answer=ApiKeyRecord,
     errors=(NotFound,),
+    rate_class=RateClass.ADMIN,
 )
 async def revoke(call: RouteCall) -> RouteAnswer:
     """Take an API key out of force, in all processes within two seconds; its sockets are closed."""
