@@ -10,7 +10,9 @@ from orchestrator.domain.tasks.consistency import REMEDIES
 from orchestrator.errors import StoreUnavailable, TenantDamaged
 from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
+from orchestrator.store.contents import Contents
 from orchestrator.store.redis.connection import open_redis
+from orchestrator.store.sealing import SealingStore
 from orchestrator.store.stores import Stores
 
 _SHOWN = 20
@@ -38,6 +40,44 @@ def check_tenants(url: str, settings: AgentOrchestratorSettings, *, repair: bool
         StoreUnavailable: Redis can't be reached.
     """
     yield from trio.run(_check_tenants, url, settings, repair)
+
+
+def check_contents(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Finding:
+    """Say how many contents are under which key, and put them under the first one on request.
+
+    Args:
+        url: the URL of Redis.
+        settings: those of the service, with its ring of keys.
+        repair: whether to encrypt again what is under another key, or in clear.
+
+    Raises:
+        StoreUnavailable: Redis can't be reached.
+    """
+    return trio.run(_check_contents, url, settings, repair)
+
+
+async def _check_contents(url: str, settings: AgentOrchestratorSettings, repair: bool) -> Finding:
+    contents = Contents.under(settings.encryption_keys)
+    async with open_redis(url) as redis:
+        found = await SealingStore(redis, contents).survey(reseal=repair)
+    counts = ", ".join(
+        f"{count} {'in clear' if key is None else f'under {key}'}"
+        for key, count in sorted(found.by_key.items(), key=lambda row: row[0] or "")
+        if count
+    )
+    says = counts or "none"
+    if found.unreadable:
+        return Finding(
+            "contents", "failed", f"{says}; {found.unreadable} can't be read: their keys are not in the ring"
+        )
+    others = sum(count for key, count in found.by_key.items() if key != contents.key_id)
+    if found.in_streams:
+        says += f"; {found.in_streams} of these in logs and queues, where they go with time"
+    if found.resealed:
+        return Finding("contents", "mended", f"{says}; {found.resealed} were encrypted again")
+    if others > found.in_streams:
+        return Finding("contents", "warning", f"{says}; --repair would encrypt the others again")
+    return Finding("contents", "ok", says)
 
 
 async def _check_tenants(url: str, settings: AgentOrchestratorSettings, repair: bool) -> list[Finding]:

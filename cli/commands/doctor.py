@@ -169,11 +169,14 @@ def _clock(difference: float) -> Check:
 
 
 def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Check]:
-    from cli.commands.consistency import check_tenants  # noqa: PLC0415 - trio and the stores are needed here alone
+    from cli.commands.consistency import check_contents, check_tenants  # noqa: PLC0415 - trio and the stores are needed here alone
 
     try:
         for found in check_tenants(url, settings, repair=repair):
             yield Check(found.subject, found.verdict, found.says)
+        contents = check_contents(url, settings, repair=repair)
+        hint = "ORCH_ENCRYPTION_KEYS must hold here what it holds for the service."
+        yield Check(contents.subject, contents.verdict, contents.says, hint if contents.verdict == "failed" else "")
     except StoreUnavailable as error:
         yield Check("books", "failed", error.reason, "Is Redis loading its data?", unreachable=True)
 

@@ -106,5 +106,5 @@ def _introduce(stack: DevStack) -> None:
     note(f"sandbox  {stack.sandbox_url or 'not needed: every service has a URL'}")
     if stack.sandbox_url:
         note(f"page     {stack.sandbox_url}/{CHAT_PAGE}#api={stack.api_url}")
-    note(f"redis    {stack.redis_url}")
+    note(f"redis    redis://***@{stack.redis_url.rpartition('@')[2]}")
     note("token    $(nooble-orch token create --tenant acme --user me)")

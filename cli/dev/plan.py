@@ -83,6 +83,9 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     """
     port = _check_port(port) if port else free_port()
     sandbox_port = free_port()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    # What is in it is its owner's alone: contents, credentials, logs.
+    data_dir.chmod(0o700)
     secret = os.environ.get("ORCH_JWT__SECRET") or _kept_secret(data_dir)
     api_keys = {scope: secrets.token_urlsafe(32) for scope in ("internal", "admin")}
     environ = dict(os.environ)
@@ -107,7 +110,6 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
 def _kept_secret(data_dir: Path) -> str:
     path = data_dir / SECRET_NAME
     if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
         write_private(path, secrets.token_urlsafe(48) + "\n")
     return path.read_text(encoding="utf-8").strip()
 

@@ -1,6 +1,7 @@
 """The processes of a development stack, all in one nursery: the end of one ends all."""
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -63,6 +64,7 @@ async def run_stack(plan: Plan, pid: int, use: Callable[[DevStack], Awaitable[in
 async def _redis(data_dir: Path) -> AsyncIterator[RedisServer]:
     try:
         async with run_redis(data_dir) as redis:
+            await redis.set_password(secrets.token_urlsafe(32))
             yield redis
     except (DataDirInUse, NoRedisServer, RedisDidNotStart) as error:
         raise CliFailure(str(error)) from None

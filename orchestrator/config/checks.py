@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 Check = Callable[[Any], str | None]
 
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}:(internal|admin|metrics):[0-9a-f]{64}")
+_UNIX: Final = re.compile(r"unix://([^/@]*@)?/.+")
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEY_BYTES: Final = 32
 _SUBJECT: Final = re.compile(r"[^,]{1,255}=[A-Za-z0-9_.-]{1,64}")
@@ -49,7 +50,7 @@ def http_url(value: str) -> str | None:
 
 def redis_url(value: str) -> str | None:
     """Expect a URL of a Redis server."""
-    known = _is_url(value, {"redis", "rediss"}) or (value.startswith("unix:///") and len(value) > 8)
+    known = _is_url(value, {"redis", "rediss"}) or bool(_UNIX.fullmatch(value))
     return None if known else "a redis://, rediss:// or unix:// URL"
 
 

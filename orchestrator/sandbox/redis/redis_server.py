@@ -32,16 +32,33 @@ class RedisServer:
         self._start_timeout = start_timeout
         self._launcher: trio.Process | None = None
         self.pid = 0
+        self._password = ""
 
     @property
     def url(self) -> str:
         """The address of its unix socket: `unix:///…`."""
-        return self._launch.url
+        return self._with_password(self._launch.url)
+
+    async def set_password(self, password: str) -> None:
+        """Have the server that runs ask for a password, which its addresses hold from now on.
+
+        It is told over the socket, and stands neither in an argument nor in a file.
+        """
+        async with await trio.open_unix_socket(self._launch.socket_path) as stream:
+            await stream.send_all(f"CONFIG SET requirepass {password}\r\n".encode())
+            answer = await _read_line(stream)
+        if answer != b"+OK\r\n":
+            raise RedisDidNotStart(f"Redis takes no password: {answer.decode(errors='replace').strip()}")
+        self._password = password
+
+    def _with_password(self, url: str) -> str:
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://:{self._password}@{rest}" if self._password else url
 
     @property
     def tcp_url(self) -> str:
         """The address of its loopback port: `redis://127.0.0.1:…/0`."""
-        return self._launch.tcp_url
+        return self._with_password(self._launch.tcp_url)
 
     @property
     def port(self) -> int:

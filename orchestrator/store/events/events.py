@@ -9,7 +9,7 @@ from secrets import token_hex
 from typing import Any, Final, Self
 
 import structlog
-from attrs import evolve, frozen
+from attrs import frozen
 
 from orchestrator.errors import NotFound
 from orchestrator.models.events.events import Event
@@ -118,7 +118,7 @@ class EventLog:
             RecordDamaged: it can't be opened.
         """
         body = self._contents.open(tenant_id, EVENT, event.body)
-        return event if body is event.body else evolve(event, body=body)
+        return event if body is event.body else LoggedEvent(event.offset, event.epoch, event.name, body)
 
     def _owner(self, tenant_id: str, owner_id: str) -> str:
         return self._keys.session(tenant_id, owner_id)

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import trio
 
 from orchestrator.sandbox.redis.redis_binary import find_redis_binary
 from orchestrator.sandbox.redis.redis_server import DataDirInUse, NoRedisServer, RedisDidNotStart, run_redis
+from orchestrator.store.redis.connection import RedisAway, open_redis
 from tests.support.eventually import PATIENCE, eventually
 
 PARENT = """
@@ -195,3 +196,25 @@ def test_the_shared_server_is_empty_for_each_test(redis_url: str) -> None:
 def test_the_shared_server_is_empty_for_the_next_test_too(redis_url: str) -> None:
     assert ask(redis_url, "DBSIZE") == 0
     ask(redis_url, "SET", "left", "over")
+
+
+async def test_a_password_keeps_others_out_and_stands_in_no_argument(tmp_path: Path) -> None:
+    async with run_redis(tmp_path) as server:
+        open_url = server.tcp_url
+        await server.set_password("a-secret-word")
+        for url in (server.url, server.tcp_url):
+            async with open_redis(url) as redis:
+                assert await redis.ping()
+        with pytest.raises(RedisAway, match="NOAUTH"):
+            async with open_redis(open_url):
+                pass
+        assert not (await trio.to_thread.run_sync(places_of, b"a-secret-word", tmp_path))
+
+
+def places_of(word: bytes, folder: Path) -> list[Path]:
+    """Return the command lines of processes, and the files of a folder, that hold a word."""
+    found = []
+    for place in [*Path("/proc").glob("[0-9]*/cmdline"), *folder.rglob("*")]:
+        with suppress(OSError):  # a process that has just ended, a socket
+            found += [place] if place.is_file() and word in place.read_bytes() else []
+    return found
