@@ -8,7 +8,7 @@ from attrs import frozen
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.consistency import REMEDIES
 from orchestrator.errors import StoreUnavailable, TenantDamaged
-from orchestrator.models.operations.consistency import Violation, ViolationKind
+from orchestrator.models.operations.consistency import TenantCheck, Violation, ViolationKind
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
 from orchestrator.store.contents import Contents
 from orchestrator.store.redis.connection import open_redis
@@ -86,7 +86,11 @@ async def _check_tenants(url: str, settings: AgentOrchestratorSettings, repair: 
         stores = Stores.over(redis, settings)
         checker = ConsistencyChecker(stores.consistency, stores.reservation_checks, stores.ready, stores.due)
         # Services may use the gateway for tenants that never had a session.
-        names = {*await stores.tenants.names(), *await stores.reservation_checks.tenants()}
+        names = {
+            *await stores.tenants.names(),
+            *await stores.reservation_checks.tenants(),
+            *await stores.consistency.tenants_with_records(),
+        }
         for tenant_id in sorted(names):
             found += await _check_tenant(stores, checker, tenant_id, repair)
     return found
@@ -101,9 +105,9 @@ async def _check_tenant(stores: Stores, checker: ConsistencyChecker, tenant_id: 
             report = await checker.repair(report)
             if any(fault.kind is ViolationKind.KEY_DAMAGED for fault in report.faults):
                 # What needs those keys can be looked at now.
-                found += _findings(report)
+                found += findings(report)
                 report = await checker.repair(await checker.audit(tenant_id))
-        found += _findings(report)
+        found += findings(report)
         if all(fault.mended or fault.kind is not ViolationKind.KEY_DAMAGED for fault in report.faults):
             await stores.tenants.read(tenant_id)
     except TenantDamaged as damage:
@@ -115,8 +119,9 @@ async def _check_tenant(stores: Stores, checker: ConsistencyChecker, tenant_id: 
     return found
 
 
-def _findings(report: Report) -> Iterator[Finding]:
-    places = ", ".join(f"{count} {place.replace('_', ' ')}" for place, count in sorted(report.places.items()))
+def findings(report: Report | TenantCheck) -> Iterator[Finding]:
+    """Return what a check of a tenant says."""
+    places = ", ".join(f"{count} {str(place).replace('_', ' ')}" for place, count in sorted(report.places.items()))
     counts = f"{report.tasks} tasks ({places or 'none'}), {report.sessions} sessions, {report.reservations} open calls"
     if report.balances:
         yield Finding(f"books {report.tenant_id}", "ok", counts)

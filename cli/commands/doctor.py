@@ -11,18 +11,23 @@ import httpx
 import redis
 from attrs import asdict, frozen
 
+from cli.core.client import AdminApi
 from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
 from orchestrator.clients.registry import DEFAULTS
+from orchestrator.codec import structure
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import StoreUnavailable
 from orchestrator.frameworks.versions import untried
+from orchestrator.models.operations.consistency import TenantCheck
 from orchestrator.store.keys import Keys
 
 TIMEOUT: Final = 3.0
+_AFAR_TIMEOUT: Final = 60.0
+"""A check of a large tenant takes its time."""
 CLOCK_SECONDS: Final = 1.0
 _CODES: Final[dict[type[Exception], str]] = {
     redis.exceptions.BusyLoadingError: "LOADING",
@@ -54,20 +59,15 @@ def doctor(*, repair: bool) -> None:
 
     Of Redis the version, persistence, eviction policy and clock are checked. A tenant is consistent when every accepted
     task is in exactly one place, when lanes, delays, sessions and event logs agree with that, and when its budgets hold
-    the reservations of its open gateway calls. The service may run meanwhile.
+    the reservations of its open gateway calls. The service may run meanwhile. Where its address is known and that of
+    its Redis is not, the service is asked, with an API key: so it works from any machine.
 
     \b
     Example:
       nooble-orch doctor --redis-url redis://10.0.0.5:6379/0 --repair
     """
     target = find_target()
-    settings, checks = _settings(target)
-    url = target.redis_url or (settings.redis_url if settings else "")
-    redis_checks = list(_redis(url))
-    checks += redis_checks
-    if not any(check.unreachable for check in redis_checks):
-        checks += _books(url, settings or DEFAULTS, repair=repair)
-    checks += [*_libraries(), *_service(target), *_downstream(target, settings)]
+    checks = _from_afar(target, repair=repair) if _is_elsewhere(target) else _from_here(target, repair=repair)
     show_list([_record(check) for check in checks], _COLUMNS)
     if sys.stdout.isatty():
         for check in checks:
@@ -78,6 +78,63 @@ def doctor(*, repair: bool) -> None:
         code = Exit.UNREACHABLE if any(check.unreachable for check in failed) else Exit.FAILED
         names = ", ".join(dict.fromkeys(check.check for check in failed))
         raise CliFailure(f"Of {len(checks)} checks {len(failed)} failed: {names}.", "", code)
+
+
+def _is_elsewhere(target: Target) -> bool:
+    """Tell whether the service runs on another machine: its address is known, and that of its Redis is not."""
+    named = target.redis_url or any(name in os.environ for name in ("ORCH_REDIS_URL", "ORCH_REDIS_URL_FILE"))
+    return bool(target.api_url) and not named
+
+
+def _from_afar(target: Target, *, repair: bool) -> list[Check]:
+    """Ask the service for what only it knows."""
+    checks = [*_libraries(), *_service(target)]
+    if any(check.unreachable for check in checks):
+        return checks
+    checks += _services_of(target)
+    if not target.api_key:
+        hint = "Set ORCH_API_KEY: the service then checks Redis and its tenants."
+        return [*checks, Check("redis", "warning", "not checked: that needs an API key", hint)]
+    with AdminApi(target, timeout=_AFAR_TIMEOUT) as api:
+        overview = api.get("orchestrator.check")
+        store = overview["store"]
+        checks += [check(store) for check in (_version, _persistence, _eviction)]
+        ahead = store["clock_ahead_ms"] / 1000
+        checks.append(_clock(ahead, "the process that answered"))
+        for tenant_id in overview["tenants"]:
+            found = api.post(f"tenant.repair/{tenant_id}") if repair else api.get(f"tenant.check/{tenant_id}")
+            checks += _told(found)
+    return checks
+
+
+def _told(found: dict[str, Any]) -> list[Check]:
+    from cli.commands.consistency import findings  # noqa: PLC0415 - trio and the stores are needed here alone
+
+    return [Check(one.subject, one.verdict, one.says) for one in findings(structure(found, TenantCheck))]
+
+
+def _services_of(target: Target) -> Iterator[Check]:
+    """Return the checks of the services behind the service, as it makes them."""
+    try:
+        services = httpx.get(f"{target.api_url}/health", timeout=_AFAR_TIMEOUT).json()["services"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        yield Check("services", "warning", "the service does not tell how the services behind it are")
+        return
+    for name, result in services.items():
+        verdict = "ok" if result["ok"] else "failed"
+        says = f"answers the service in {result['time_ms']:.0f} ms" if result["ok"] else str(result["reason"])
+        yield Check(name, verdict, says)
+
+
+def _from_here(target: Target, *, repair: bool) -> list[Check]:
+    """Check what this machine reaches."""
+    settings, checks = _settings(target)
+    url = target.redis_url or (settings.redis_url if settings else "")
+    redis_checks = list(_redis(url))
+    checks += redis_checks
+    if not any(check.unreachable for check in redis_checks):
+        checks += _books(url, settings or DEFAULTS, repair=repair)
+    return [*checks, *_libraries(), *_service(target), *_downstream(target, settings)]
 
 
 def _record(check: Check) -> dict[str, Any]:
@@ -161,8 +218,8 @@ def _eviction(info: dict[str, Any]) -> Check:
     return Check("redis eviction", "failed", policy, hint)
 
 
-def _clock(difference: float) -> Check:
-    says = f"{difference * 1000:+.0f} ms off the clock of this machine"
+def _clock(difference: float, machine: str = "this machine") -> Check:
+    says = f"{difference * 1000:+.0f} ms off the clock of {machine}"
     if abs(difference) <= CLOCK_SECONDS:
         return Check("redis clock", "ok", says)
     return Check("redis clock", "failed", says, "Synchronise the clocks with NTP: deadlines depend on them.")

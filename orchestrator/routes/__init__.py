@@ -11,6 +11,7 @@ from orchestrator.routes.http.pages import page_views
 from orchestrator.routes.http.registry import Route
 from orchestrator.routes.internal.api_keys import api_key_routes
 from orchestrator.routes.internal.audit import internal_audit_routes
+from orchestrator.routes.internal.consistency import consistency_routes
 from orchestrator.routes.internal.dead_letters import dead_letter_routes
 from orchestrator.routes.internal.debugging import debug_routes
 from orchestrator.routes.internal.gateway import gateway_routes
@@ -54,6 +55,7 @@ ROUTES: tuple[Route, ...] = (
     *api_key_routes,
     *load_routes,
     *debug_routes,
+    *consistency_routes,
     *internal_audit_routes,
     *operator_routes,
 )

@@ -20,7 +20,9 @@ from orchestrator.services.notifications.notification_hub import NotificationHub
 from orchestrator.services.notifications.notifications import NotificationService
 from orchestrator.services.operations.api_keys import ApiKeyService
 from orchestrator.services.operations.audit import AuditService
+from orchestrator.services.operations.consistency import ConsistencyChecker
 from orchestrator.services.operations.dead_letters import DeadLetterService
+from orchestrator.services.operations.examinations import ExaminationService
 from orchestrator.services.operations.health import Health
 from orchestrator.services.operations.load import LoadService
 from orchestrator.services.operations.replays import ReplayService
@@ -45,6 +47,7 @@ from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
 from orchestrator.store.events.notifications import NotificationLog
 from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.operations.probe import ProbeStore
 from orchestrator.telemetry.metrics import Metrics
 
 
@@ -69,6 +72,7 @@ class Services:
     transfers: TransferService
     load: LoadService
     timelines: TimelineService
+    examinations: ExaminationService
     task_updates: TaskUpdateService
     tool_runs: ToolRunService
     agents: AgentService
@@ -136,6 +140,7 @@ class Services:
             ),
             load=load,
             timelines=TimelineService(stores.timelines, load, settings.tenant_share),
+            examinations=_examinations(core),
             task_updates=TaskUpdateService(stores.delegations, ready, kinds),
             tool_runs=ToolRunService(stores.plain_tasks, tasks, ready, stores.known_tenants, settings),
             agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, idempotency),
@@ -162,6 +167,16 @@ class Services:
             revocations=revocations,
             api_keys=ApiKeyService(stores.api_keys, audit, revocations),
         )
+
+
+def _examinations(core: Core) -> ExaminationService:
+    stores = core.stores
+    pause_after_ms = round(core.settings.pause_after * 1000)
+    checker = ConsistencyChecker(
+        stores.consistency, stores.reservation_checks, stores.ready, stores.due, pause_after_ms
+    )
+    probe = ProbeStore(stores.redis, stores.keys, core.node)
+    return ExaminationService(checker, stores.consistency, stores.tenants, probe, stores.audit)
 
 
 def _workflows(core: Core) -> WorkflowService:

@@ -166,3 +166,43 @@ class Violation:
     excess: int = 0
     """Of a sum: how many tokens more it holds than it should."""
     mended: bool = False
+
+
+@frozen
+class TenantCheck:
+    """What a check of a tenant's consistency has found, and what was mended."""
+
+    tenant_id: str
+    tasks: int
+    sessions: int
+    reservations: int
+    """Open calls of the gateway."""
+    places: dict[str, int]
+    """How many tasks are in each place."""
+    faults: list[Violation]
+
+    @property
+    def balances(self) -> bool:
+        """Whether there is no fault."""
+        return not self.faults
+
+
+@frozen
+class StoreFacts:
+    """What Redis says of itself."""
+
+    redis_version: str
+    aof_enabled: bool
+    aof_last_write_status: str
+    maxmemory_policy: str
+    clock_ahead_ms: int
+    """How far Redis' clock is ahead of that of the process that answers."""
+
+
+@frozen
+class ServiceCheck:
+    """What only the service knows of the store behind it."""
+
+    store: StoreFacts
+    tenants: list[str]
+    """All that have records or work."""

@@ -58,7 +58,7 @@ async def open_operators() -> AsyncIterator[Operators]:
 
     @app.route("/<path:path>", methods=["GET", "POST", "PUT"])
     async def answer(path: str) -> Response:
-        route = path.split("/")[2]
+        route = path.rsplit("/", maxsplit=1)[-1] if path.startswith("health") else path.split("/")[2]
         fake.asked.append((route, await request.get_json() if request.method != "GET" else dict(request.args)))
         left = fake.answers.get(route)
         if not left:
@@ -435,3 +435,25 @@ async def test_a_dry_run_with_a_difference_shows_that_of_the_input(fake: Operato
         '-  "content": "old"',
         '+  "content": "new"',
     ]
+
+
+async def test_doctor_asks_a_service_elsewhere_for_what_only_it_knows(fake: Operators, tmp_path: Path) -> None:
+    store = {
+        "redis_version": "7.2.0", "aof_enabled": True, "aof_last_write_status": "ok",
+        "maxmemory_policy": "noeviction", "clock_ahead_ms": 2,
+    }  # fmt: skip
+    report = {"tenant_id": "acme", "tasks": 3, "sessions": 1, "reservations": 0, "places": {"queued": 3}, "faults": []}
+    lost = {"kind": "lost", "subject": "t", "says": "is pending, but nowhere to be found", "mended": True}
+    fake.answers |= {
+        "orchestrator.check": [{"store": store, "tenants": ["acme"]}],
+        "tenant.check": [report],
+        "tenant.repair": [report | {"faults": [lost]}],
+        "ready": [{}],
+    }
+    ended = await fake.run(tmp_path, "doctor")
+    verdicts = {check["check"]: check["verdict"] for check in map(json.loads, ended.out.splitlines())}
+    assert (verdicts["redis version"], verdicts["books acme"], "settings" in verdicts) == ("ok", "ok", False)
+    assert "3 tasks (3 queued), 1 sessions" in ended.out
+    mended = await fake.run(tmp_path, "doctor", "--repair")
+    assert "mended" in mended.out
+    assert fake.bodies("tenant.repair") == [{}]
