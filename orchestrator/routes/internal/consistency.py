@@ -1,5 +1,6 @@
 """Routes of consistency: what `doctor` asks the service for."""
 
+from orchestrator.models.common.limits import RateClass
 from orchestrator.models.operations.consistency import ServiceCheck, TenantCheck
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
@@ -7,7 +8,12 @@ consistency_routes = Routes()
 
 
 @consistency_routes.add(
-    "GET", "orchestrator.check", access=Access.ADMIN, answers="orchestrator.check", answer=ServiceCheck
+    "GET",
+    "orchestrator.check",
+    access=Access.ADMIN,
+    rate_class=RateClass.ADMIN,
+    answers="orchestrator.check",
+    answer=ServiceCheck,
 )
 async def overview(call: RouteCall) -> RouteAnswer:
     """Show how Redis is set up, and every tenant that has records; looks through all keys."""
@@ -18,6 +24,7 @@ async def overview(call: RouteCall) -> RouteAnswer:
     "GET",
     "tenant.check",
     access=Access.ADMIN,
+    rate_class=RateClass.ADMIN,
     id_name="tenant_id",
     answers="tenant.check",
     answer=TenantCheck,
@@ -31,6 +38,7 @@ async def check(call: RouteCall) -> RouteAnswer:
     "POST",
     "tenant.repair",
     access=Access.ADMIN,
+    rate_class=RateClass.ADMIN,
     id_name="tenant_id",
     answers="tenant.repaired",
     answer=TenantCheck,
