@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
@@ -32,6 +33,15 @@ _COMMANDS: Final = {
     "tokens": ("cli.commands.tokens", "Revoke tokens."),
     "audit": ("cli.commands.audit", "Read, follow and export the audit trail."),
     "keys": ("cli.commands.keys", "Create, list, rotate and revoke API keys."),
+    "agents": ("cli.commands.agents", "List and show agents."),
+    "tools": ("cli.commands.tools", "List tools and run one."),
+    "workflow": ("cli.commands.workflow", "List workflows and run one."),
+    "events": ("cli.commands.events", "Follow the tasks and sessions of a tenant."),
+    "notices": ("cli.commands.notices", "Show what processes tell operators."),
+    "api": ("cli.commands.api", "Send a request to any route."),
+    "profile": ("cli.commands.profile", "Add, list and choose profiles."),
+    "completion": ("cli.commands.completion", "Show or install the completion by Tab."),
+    "man": ("cli.commands.man", "Write manual pages."),
     "config": ("cli.commands.config", "Show the settings in force and their sources."),
     "doctor": ("cli.commands.doctor", "Check settings, Redis, services and the consistency of tenants."),
 }
@@ -49,6 +59,15 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            close = get_close_matches(args[0], _COMMANDS, 1)
+            meant = f" Did you mean '{close[0]}'?" if close else ""
+            ctx.fail(f"No such command '{args[0]}'.{meant}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, says) for name, (_, says) in _COMMANDS.items()])
@@ -57,8 +76,7 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog='Completion by Tab: eval "$(_NOOBLE_ORCH_COMPLETE=bash_source nooble-orch)"; zsh_source and fish_source '
-    "for the other shells.",
+    epilog="Completion by Tab: nooble-orch completion install. Manual pages: nooble-orch man DIRECTORY.",
 )
 @click.version_option(package_name="nooble-orch", message="%(prog)s %(version)s")
 @listing_options

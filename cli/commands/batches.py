@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -10,12 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.commands.task_filters import STATUSES as ITEM_STATUSES
 from cli.core.client import Api
-from cli.core.completion import complete_batches
+from cli.core.completion import complete_agents, complete_batches
 from cli.core.confirm import confirm
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import choice_option, limit_option, listing_options, yes_option
 from cli.core.output import Column, make_console, note, note_changes, show_list, show_record
+from cli.core.values import json_value
 
 STATUSES: Final = ("running", "stopping", "completed", "partial", "failed", "cancelled")
 _ENDED: Final = frozenset(STATUSES[2:])
@@ -61,6 +63,48 @@ def list_batches(status: str | None, limit: int) -> None:
     """
     with Api(find_target(), operator=True) as api:
         show_list(api.listed("batch.list", limit, status=status), _COLUMNS, "No batches found.")
+
+
+@batches.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--agent", metavar="AGENT", help="The agent that answers the items.", shell_complete=complete_agents)
+@click.option("--workflow", metavar="WORKFLOW", help="The workflow that runs with each item, instead.")
+@click.option("--concurrency", type=click.IntRange(1, 1000), default=10, show_default=True, help="Items at once.")
+@click.option("--abort", is_flag=True, help="Stop at the first item that fails.")
+@listing_options
+def create(file: Path, agent: str | None, workflow: str | None, concurrency: int, *, abort: bool) -> None:
+    """Create a batch from a file with an item a line: a question, or a JSON object such as an item of batch.create.
+
+    \b
+    Examples:
+      nooble-orch batches create questions.txt --agent docs-guide
+      nooble-orch batches create inputs.jsonl --workflow arithmetic --concurrency 4
+    """
+    if bool(agent) == bool(workflow):
+        raise click.UsageError("Give either --agent or --workflow.")
+    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    items = [_item(line, is_question=agent is not None) for line in text.splitlines() if line.strip()]
+    if not items:
+        raise click.UsageError(f"{file} has no items.")
+    body: dict[str, Any] = {"items": items, "max_concurrency": concurrency}
+    body |= {"agent_id": agent} if agent else {"workflow_id": workflow}
+    if abort:
+        body["on_item_error"] = "abort"
+    with Api(find_target(), operator=True) as api:
+        batch = api.post("batch.create", body)
+    show_record(batch)
+    note(f"'nooble-orch batches show {batch['batch_id']} --follow' shows its progress.")
+
+
+def _item(line: str, *, is_question: bool) -> dict[str, Any]:
+    try:
+        value = json_value(line) if line.lstrip().startswith("{") else None
+    except ValueError:
+        value = None
+    if value is None:
+        return {"content": line} if is_question else {"input": {"value": line}}
+    known = {"content", "input", "metadata"} & value.keys()
+    return value if known else {"input": value}
 
 
 @batches.command()

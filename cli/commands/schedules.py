@@ -116,6 +116,20 @@ def resume(schedule_id: str) -> None:
 
 @schedules.command()
 @_schedule_argument
+@listing_options
+def trigger(schedule_id: str) -> None:
+    """Run a schedule now; its next run stays as its cron expression says.
+
+    \b
+    Example:
+      nooble-orch schedules trigger 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
+    """
+    with Api(find_target(), operator=True) as api:
+        show_record(api.post(f"schedule.trigger/{schedule_id}"))
+
+
+@schedules.command()
+@_schedule_argument
 @yes_option
 @listing_options
 def delete(schedule_id: str, *, yes: bool) -> None:

@@ -72,6 +72,14 @@ class Api:
         """DELETE a route and return its `data`."""
         return self._send("DELETE", route)
 
+    def raw(self, method: str, route: str, body: Any = None) -> httpx.Response:
+        """Send a request to a route by its name or its path, and return the answer as it came."""
+        path = route if route.startswith("/") else f"{self.prefix}/{route}"
+        try:
+            return self._client.request(method.upper(), path, **({} if body is None else {"json": body}))
+        except httpx.HTTPError as error:
+            raise unreachable(self._target, error) from None
+
     def listed(self, route: str, limit: int, **parameters: object) -> "Listing":
         """Return the first `limit` items of a list, which are asked for page by page."""
         return Listing(self, route, limit, parameters)

@@ -22,6 +22,21 @@ def json_value(text: str) -> Any:
     return value
 
 
+def assignment(text: str) -> tuple[str, Any]:
+    """Read `NAME=VALUE`; the value is JSON, or else a string.
+
+    Raises:
+        ValueError: there is no name.
+    """
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise ValueError(f"'{text}' is not NAME=VALUE.")
+    try:
+        return name, json_value(value)
+    except ValueError:
+        return name, value
+
+
 def duration_seconds(text: str) -> float:
     """Read a duration: seconds, or a number with a unit, such as `90`, `15m`, `8h`, `30d` or `2w`.
 

@@ -54,6 +54,7 @@ ACTIONS: Final = {
     "key.use": AuditAction(_KEYS, "An API key was used: by which address, for which route."),
     "schedule.create": AuditAction(_ACTIVITY, "A schedule was created."),
     "schedule.delete": AuditAction(_ACTIVITY, "A schedule was deleted."),
+    "schedule.trigger": AuditAction(_ACTIVITY, "A schedule was run at once."),
     "schedule.update": AuditAction(_ACTIVITY, "A schedule was changed."),
     "session.close": AuditAction(_ACTIVITY, "A session was closed."),
     "session.create": AuditAction(_ACTIVITY, "A session was created."),
@@ -65,6 +66,7 @@ ACTIONS: Final = {
     "tenant.export": AuditAction(_ADMIN, "Queued work of a tenant was exported."),
     "tenant.import": AuditAction(_ADMIN, "Queued work was imported for a tenant."),
     "tenant.paused": AuditAction(_ADMIN, "A tenant was paused."),
+    "tenant.repair": AuditAction(_ADMIN, "Inconsistencies of a tenant were mended."),
     "token.revoke": AuditAction(_ADMIN, "Tokens were revoked."),
 }
 """Every action, by name."""

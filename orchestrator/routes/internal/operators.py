@@ -22,7 +22,7 @@ _OFFERED: Final = frozenset(
         *("session.list", "session.get", "session.close", "chat.history"),
         *("task.list", "task.get", "task.cancel", "task.replay", "task.trace", "task.why"),
         *("batch.create", "batch.list", "batch.get", "batch.results", "batch.cancel"),
-        *("schedule.create", "schedule.list", "schedule.get", "schedule.update", "schedule.delete"),
+        *("schedule.create", "schedule.list", "schedule.get", "schedule.update", "schedule.trigger", "schedule.delete"),
         *("workflow.execute", "workflow.list", "workflow.status", "workflow.cancel", "workflow.input"),
         *("agent.list", "agent.get", "tool.list", "tool.get", "tool.execute", "usage.get"),
     }

@@ -1,6 +1,6 @@
 """Routes of schedules."""
 
-from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull
+from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, Unprocessable
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
 from orchestrator.routes.http.paging import ScheduleQuery, page_answer
@@ -73,6 +73,21 @@ async def list_schedules(call: RouteCall) -> RouteAnswer:
 async def update(call: RouteCall) -> RouteAnswer:
     """Change a schedule, or pause and resume it (`enabled`)."""
     return RouteAnswer(await call.services.schedules.update(call.ctx, call.id, call.body))
+
+
+@schedule_routes.add(
+    "POST",
+    "schedule.trigger",
+    rate_class=RateClass.WRITE,
+    permission="workflow:execute",
+    id_name="schedule_id",
+    answers="schedule.triggered",
+    answer=Schedule,
+    errors=(NotFound, Unprocessable),
+)
+async def trigger(call: RouteCall) -> RouteAnswer:
+    """Run a schedule now; its next run stays as its cron expression says."""
+    return RouteAnswer(await call.services.schedules.trigger(call.ctx, call.id))
 
 
 @schedule_routes.add(

@@ -8,7 +8,7 @@ import orjson
 from attrs import asdict, frozen
 
 from orchestrator.codec import encode
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFound, Unprocessable
 from orchestrator.models.common.cron import next_moment
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.page import Page
@@ -109,6 +109,22 @@ class ScheduleService:
         if verdict is ScheduleChangeVerdict.UNKNOWN:
             raise _not_found(schedule_id)
         await self._changed(ctx, "schedule.update", schedule_id, next_ms)
+        return await self.get(ctx, schedule_id)
+
+    async def trigger(self, ctx: RequestContext, schedule_id: str) -> Schedule:
+        """Run a schedule at once; its next run stays as its cron expression says.
+
+        Raises:
+            NotFound
+            Unprocessable: it is paused.
+        """
+        schedule = await self.get(ctx, schedule_id)
+        if not schedule.enabled:
+            raise Unprocessable(f"The schedule {schedule_id} is paused: resume it first.")
+        now = await self.store.now_ms()
+        if (await self.store.change(ctx.tenant_id, schedule_id, {}, next_ms=now))[0] is ScheduleChangeVerdict.UNKNOWN:
+            raise _not_found(schedule_id)
+        await self._changed(ctx, "schedule.trigger", schedule_id, now)
         return await self.get(ctx, schedule_id)
 
     async def delete(self, ctx: RequestContext, schedule_id: str) -> ScheduleDeleted:

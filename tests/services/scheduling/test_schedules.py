@@ -325,3 +325,13 @@ async def test_a_task_that_is_not_finished_is_not_doubled(redis_url: str) -> Non
             "the first task has ended", lambda: stage.redis.hget(stage.keys.task("acme", first), "finished_at")
         )
         assert await send("say d") != first
+
+
+async def test_a_schedule_that_is_triggered_runs_at_once_and_goes_on_as_its_cron_says(planned: Planned) -> None:
+    schedule = await planned.create()
+    before = await planned.service.trigger(context(), schedule.schedule_id)
+    assert from_timestamp(before.next_at or "") <= await planned.store.now_ms()
+    await planned.runner.run_due("acme")
+    after = await planned.service.get(context(), schedule.schedule_id)
+    assert after.last_task_id is not None
+    assert (after.next_at or "") >= (schedule.next_at or "")
