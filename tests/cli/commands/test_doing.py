@@ -61,8 +61,8 @@ async def test_tools_workflows_and_batches_are_started(fake: Operators, tmp_path
 
 
 async def test_a_word_that_is_no_command_is_answered_with_the_nearest_one(tmp_path: Path) -> None:
-    ended = await run_cli(tmp_path, "taks")
-    assert (ended.code, "Did you mean 'tasks'?" in ended.err) == (2, True)
+    ended = await run_cli(tmp_path, "batchs")
+    assert (ended.code, "Did you mean 'batches'?" in ended.err) == (2, True)
 
 
 async def test_manual_pages_and_completion_are_written(tmp_path: Path) -> None:
