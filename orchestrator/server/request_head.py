@@ -17,8 +17,9 @@ from orchestrator.server.refusals import HEAD_TOO_LARGE, Refusal
 Header = tuple[bytes, bytes]
 
 _FRAMING: Final = re.compile(rb"(?im)^(content-length|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)")
-_ABSOLUTE: Final = re.compile(rb"https?://[^/?#]*(.*)", re.IGNORECASE)
-_HOST: Final = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
+_AUTHORITY: Final = rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]+)(?::[0-9]*)?"
+_ABSOLUTE: Final = re.compile(rb"https?://" + _AUTHORITY + rb"((?:[/?#].*)?)", re.IGNORECASE)
+_HOST: Final = re.compile(rb"(?:" + _AUTHORITY + rb")?")
 _KEY_BYTES: Final = 16
 _VERSION: Final = b"13"
 _VERSION_HEADER: Final = ((b"sec-websocket-version", _VERSION),)
@@ -61,8 +62,12 @@ def head_fault(request: h11.Request) -> Refusal | None:
         return Refusal(400, "HTTP/1.0 knows no Transfer-Encoding.")
     if request.method == b"CONNECT":
         return Refusal(405, "The server is no proxy.", ((b"allow", b"GET, POST, PUT, DELETE, OPTIONS, HEAD"),))
-    if target_path(request) is None:
+    path = target_path(request)
+    if path is None:
         return Refusal(400, "The target of the request is neither a path nor a URL.")
+    # The framework takes any number of slashes for one; a proxy before the service may judge paths as they are written.
+    if path.startswith(b"//"):
+        return Refusal(404, "There is no path with an empty first segment.")
     if not all(_HOST.fullmatch(host) for host in _values(request.headers, b"host")):
         return Refusal(400, "The header Host names no host.")
     return None

@@ -7,8 +7,10 @@ Each question is one round trip, with the same commands whether the thing is ano
 from enum import StrEnum
 from typing import Final
 
+from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
 
+_REGISTER: Final = Script("plans/register_owner")
 _USER: Final = "user_id"
 
 
@@ -52,12 +54,8 @@ class OwnershipStore(TenantStore):
 
     async def register(self, tenant_id: str, kind: Registered, name: str, user_id: str, seconds: int) -> bool:
         """Have something belong to a user for some time from now on; false where it is registered as another's."""
-        key = self.keys.owner(tenant_id, kind, name)
-        _, holder = await self.redis.gather([("SET", key, user_id, "NX", "EX", seconds), ("GET", key)])
-        if _text(holder) != user_id:
-            return False
-        await self.redis.expire(key, seconds)
-        return True
+        place = self.keys.owner(tenant_id, kind, name)
+        return bool(await self.run(_REGISTER, tenant_id, user_id, seconds, keys=[place]))
 
     async def _first(self, *commands: tuple[str, ...]) -> str | None:
         return next((_text(value) for value in await self.redis.gather(list(commands)) if value is not None), None)

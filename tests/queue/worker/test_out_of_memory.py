@@ -10,7 +10,9 @@ from orchestrator.errors import CallTimeout, StoreUnavailable
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.sandbox.redis.redis_server import run_redis
+from orchestrator.store.redis.connection import open_redis
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.support.served import service
 
 
 @pytest.fixture
@@ -68,3 +70,26 @@ async def test_turns_are_cancelled(stage: Stage) -> None:
     for accepted in (queued, running):
         assert (await stage.chat.cancel(context(), accepted.message_id)).cancelled
         assert (await stage.ended(session, accepted)).status is TaskStatus.CANCELLED
+
+
+async def test_the_sweep_goes_on_and_ends_what_is_idle(stage: Stage) -> None:
+    session = await stage.session()
+    await stage.ended(session, await stage.say(session, "say a"))
+    await stage.idles(session)
+    await fill(stage)
+    assert await stage.sessions.idle_moves(session.tenant_id) == 1
+    assert (await stage.sessions.get(context(), session.session_id)).state is SessionState.PAUSED
+
+
+async def test_requests_that_read_or_cancel_pass_and_those_for_more_do_not(redis_url: str) -> None:
+    async with service(redis_url) as client, open_redis(redis_url) as redis:
+        session_id = await client.session()
+        accepted = (await client.say(session_id)).data
+        await redis.config_set("maxmemory", 1)
+        try:
+            assert (await client.call("GET", f"/api/v1/task.get/{accepted['task_id']}")).status == 200
+            assert (await client.say(session_id)).status == 503
+            assert (await client.call("POST", f"/api/v1/chat.cancel/{accepted['message_id']}")).status == 200
+            assert (await client.call("DELETE", f"/api/v1/session.close/{session_id}")).status == 200
+        finally:
+            await redis.config_set("maxmemory", 0)

@@ -95,12 +95,26 @@ async def test_a_websocket_to_an_unknown_path_is_not_found() -> None:
         assert orjson.loads(body)["error"]["code"] == "ORCH_NOTF_001"
 
 
-@pytest.mark.parametrize("target", ["", "?a=b", "http://[x/", "*", "//", "/%ff%00", "http://x"])
+WRONG_TARGETS = [
+    *("", "?a=b", "*", "//", "//x", "//health/live", "/%ff%00", "http://x//", "http://x//health/live"),
+    *("http://[x/", "http://", "http:///", "http://x:y/", "http://u@x/"),
+]
+
+
+@pytest.mark.parametrize("target", WRONG_TARGETS)
 async def test_no_target_is_a_fault_of_the_service(target: str) -> None:
     async with serving(House()) as url, connected(url) as stream:
         await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         top, _ = await read_answer(stream)
         assert top[9:12] in {b"400", b"404"}
+
+
+@pytest.mark.parametrize("target", ["/", "http://x", "http://x:80/", "http://[::1]", "HTTPS://x?a=b"])
+async def test_a_url_without_a_path_names_the_page_that_leads_on(target: str) -> None:
+    async with serving(House()) as url, connected(url) as stream:
+        await stream.send_all(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        top, body = await read_answer(stream)
+        assert (top[9:12], orjson.loads(body)["docs"]) == (b"200", "/docs")
 
 
 async def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes() -> None:

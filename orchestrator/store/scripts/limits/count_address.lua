@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Count what came from an address, in one process, against the limit that all processes share (GCRA).
 -- It has passed already: nothing is refused here, and the processes refuse what comes next.
 -- KEYS: 1 the address' arrival time (ms)

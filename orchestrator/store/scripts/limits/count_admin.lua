@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Count a request of an API key to a route of administration.
 -- KEYS: 1 the key's arrival time (ms)
 -- ARGV: 1 requests a second, 2 burst (s)

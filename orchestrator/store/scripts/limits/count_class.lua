@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Count a request against the limit of its class.
 -- KEYS: 1 the tenant's queue, 2 the class' arrival time (ms)
 -- ARGV: 1 tenant, 2 events kept, 3 name of the limit, 4 its default, 5 burst (s)

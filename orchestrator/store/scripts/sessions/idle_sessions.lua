@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Find the sessions whose idle timer has run out, and those whose time is over; forget those whose records have gone.
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 how many at most of each, 4 seconds that records of closed sessions are kept

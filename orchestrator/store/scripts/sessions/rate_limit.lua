@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Count a request against its tenant's and its user's rate limit: against both, or neither.
 -- KEYS: 1 the tenant's queue, 2 the tenant's rate limit, 3 the user's rate limit
 -- ARGV: 1 tenant, 2 events kept, 3 rate of the tenant, 4 of the user, 5 burst (s), 6 cost
