@@ -1,5 +1,6 @@
 """A chat: a single message and its answer, or interactive at a terminal."""
 
+from math import inf
 from typing import Any, Final
 
 import trio
@@ -17,6 +18,7 @@ from cli.core.output import note
 
 DEFAULT_AGENT: Final = "docs-guide"
 _LATE_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 3.0
 
 
 @frozen
@@ -31,6 +33,8 @@ class ChatRequest:
     """None: an interactive chat."""
     yes: bool = False
     """Whether actions are confirmed without a user."""
+    owns_stack: bool = False
+    """Whether the stack ends with the chat: then it takes two Ctrl-C to leave it."""
 
 
 async def run_chat(target: Target, request: ChatRequest) -> int:
@@ -70,7 +74,7 @@ async def _talk(target: Target, request: ChatRequest, api: TrioApi, prompt: Prom
         async with open_conversation(target, session, api, tools, interrupts) as conversation:
             conversation.screen.say(f"Session {session_id} with {session['agent_id']}. /help lists commands.")
             while True:
-                line = await _line(prompt, interrupts, f"{conversation.session['agent_id']}> ")
+                line = await _line(prompt, interrupts, f"{conversation.session['agent_id']}> ", request)
                 if line.strip():
                     await _act(conversation, line)
     except LeaveChat:
@@ -91,17 +95,25 @@ async def _act(conversation: Conversation, line: str) -> None:
         conversation.screen.say(f"{failure.message} {failure.hint}".rstrip())
 
 
-async def _line(prompt: Prompt, interrupts: Interrupts, question: str) -> str:
+async def _line(prompt: Prompt, interrupts: Interrupts, question: str, request: ChatRequest) -> str:
     answered = interrupts.quiet_since
+    # The first Ctrl-C on an empty line tells what the second one does.
+    pressed_at = -inf
     while True:
         try:
             with interrupts.caught() as presses, ungrouped():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_leave_on_interrupt, presses, answered)
+                    if not request.owns_stack:
+                        nursery.start_soon(_leave_on_interrupt, presses, answered)
                     text = await prompt.message(question)
                     nursery.cancel_scope.cancel()
         except PromptInterrupted as interrupt:
             if interrupt.line or _is_late(answered):
+                continue
+            now = trio.current_time()
+            if request.owns_stack and now - pressed_at > _AGAIN_SECONDS:
+                pressed_at = now
+                note("Ctrl-C again, Ctrl-D or /quit ends the chat and the stack.")
                 continue
             raise LeaveChat from None
         if text is None:

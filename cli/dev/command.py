@@ -76,7 +76,9 @@ def dev(message: str | None, agent: str | None, port: int, workers: int, *, no_c
         # A stack that only serves needs no chat, and at the top the import would slow down the start of the processes.
         from cli.chat.session import ChatRequest, run_chat  # noqa: PLC0415 - imported only after the processes have started
 
-        return await run_chat(_target(stack, tenant), ChatRequest(agent_id=agent, message=message, yes=yes))
+        return await run_chat(
+            _target(stack, tenant), ChatRequest(agent_id=agent, message=message, yes=yes, owns_stack=True)
+        )
 
     # During a chat, the chat handles Ctrl-C.
     result = run_trio(until_signalled, lambda: run_stack(plan, os.getpid(), use, alone=message is not None))
