@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from itertools import pairwise
 from typing import Final
 
 import click
@@ -123,8 +124,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _wants_json(arguments: Sequence[str]) -> bool:
     """Tell whether `-o json` or `-o jsonl` asks for errors as JSON too; also where the line has other faults."""
-    following = [*arguments[1:], ""]
-    forms = [after for option, after in zip(arguments, following, strict=True) if option in {"-o", "--output"}]
+    forms = [after for option, after in pairwise([*arguments, ""]) if option in {"-o", "--output"}]
     forms += [option.removeprefix("--output=") for option in arguments if option.startswith("--output=")]
     forms += [option[2:] for option in arguments if re.fullmatch("-o(json|jsonl)", option)]
     return bool(forms) and forms[-1] in {"json", "jsonl"}

@@ -29,7 +29,7 @@ def api(method: str, route: str, data: str | None) -> None:
     the API key.
 
     \b
-    Examples:
+    Example:
       nooble-orch api GET task.list?status=failed --tenant acme
       nooble-orch api POST /internal/v1/tenant.drain/acme -d '{"mode": "discard"}'
     """

@@ -67,7 +67,7 @@ def audit(
     the token's tenant, which needs the permission audit:read.
 
     \b
-    Examples:
+    Example:
       nooble-orch audit --tenant acme --since 2h --outcome refused
       nooble-orch audit --follow --action tenant.
       nooble-orch audit --since 30d --export audit.jsonl

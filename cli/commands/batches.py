@@ -10,12 +10,20 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.commands.task_filters import STATUSES as ITEM_STATUSES
-from cli.core.client import Api
+from cli.core.client import Api, Chosen, Listing
 from cli.core.completion import complete_agents, complete_batches
-from cli.core.confirm import confirm
+from cli.core.confirm import confirm, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import choice_option, limit_option, listing_options, yes_option
+from cli.core.options import (
+    ALL,
+    choice_option,
+    limit_option,
+    listing_options,
+    period_options,
+    watch_option,
+    yes_option,
+)
 from cli.core.output import Column, make_console, note, note_changes, show_list, show_record
 from cli.core.values import json_value
 
@@ -52,9 +60,11 @@ def batches() -> None:
 
 @batches.command("list")
 @choice_option("--status", STATUSES, "Only batches with this status")
+@period_options
 @limit_option()
+@watch_option
 @listing_options
-def list_batches(status: str | None, limit: int) -> None:
+def list_batches(status: str | None, since: str | None, until: str | None, limit: int) -> None:
     """List batches, newest first.
 
     \b
@@ -62,7 +72,11 @@ def list_batches(status: str | None, limit: int) -> None:
       nooble-orch batches list -o jsonl | jq .completed
     """
     with Api(find_target(), operator=True) as api:
-        show_list(api.listed("batch.list", limit, status=status), _COLUMNS, "No batches found.")
+        found: Chosen | Listing = api.listed("batch.list", limit, status=status)
+        if since or until:
+            whole = api.listed("batch.list", ALL, status=status)
+            found = Chosen(whole, limit, field="created_at", since=since, until=until)
+        show_list(found, _COLUMNS, "No batches found.")
 
 
 @batches.command()
@@ -76,7 +90,7 @@ def create(file: Path, agent: str | None, workflow: str | None, concurrency: int
     """Create a batch from a file with an item a line: a question, or a JSON object such as an item of batch.create.
 
     \b
-    Examples:
+    Example:
       nooble-orch batches create questions.txt --agent docs-guide
       nooble-orch batches create inputs.jsonl --workflow arithmetic --concurrency 4
     """
@@ -167,8 +181,9 @@ def cancel(batch_id: str, *, yes: bool) -> None:
     Example:
       nooble-orch batches cancel 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
     """
-    confirm(f"Cancel batch {batch_id}?", yes=yes)
+    must_be_confirmable(yes=yes)
     with Api(find_target(), operator=True) as api:
+        confirm(lambda: f"Cancel batch {batch_id} ({_counts(api.get(f'batch.get/{batch_id}'))})?", yes=yes)
         answer = api.delete(f"batch.cancel/{batch_id}")
     show_record(answer)
     if not answer["cancelled"]:

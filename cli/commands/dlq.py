@@ -85,7 +85,7 @@ def list_letters(
     """List the dead letters of a tenant, newest first; REPLAYED AS is the task that did one again.
 
     \b
-    Examples:
+    Example:
       nooble-orch dlq list acme --error-code ORCH_CONN_001
       nooble-orch dlq list acme --since 1h --not-replayed
     """
@@ -251,8 +251,12 @@ def purge(
 
 
 def _purge_question(api: AdminApi, tenant_id: str, choice: dict[str, Any]) -> str:
-    count = sum(1 for _ in api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice))
-    return f"Delete {counted(count, 'dead letter')} of tenant {tenant_id} for good?"
+    try:
+        count = counted(sum(1 for _ in api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice)), "dead letter")
+    except CliFailure:
+        # The purge itself tells why, if it can't be done either.
+        count = "dead letters"
+    return f"Delete {count} of tenant {tenant_id} for good?"
 
 
 def _is_entry(name: str) -> bool:

@@ -6,7 +6,7 @@ import click
 
 from cli.core.client import AdminApi
 from cli.core.context import find_target
-from cli.core.options import listing_options
+from cli.core.options import listing_options, watch_option
 from cli.core.output import Column, is_table, show_list
 
 _COLUMNS = (
@@ -23,6 +23,7 @@ _COLUMNS = (
 
 
 @click.command()
+@watch_option
 @listing_options
 def nodes() -> None:
     """List the processes of the service, with their load. Needs an API key (ORCH_API_KEY).

@@ -4,7 +4,7 @@ import click
 
 from cli.core.client import AdminApi
 from cli.core.context import find_target
-from cli.core.options import limit_option, listing_options, tenant_argument
+from cli.core.options import limit_option, listing_options, tenant_argument, watch_option
 from cli.core.output import Column, show_list, show_record
 
 _COLUMNS = (
@@ -30,6 +30,7 @@ _COLUMNS = (
 
 @click.group(invoke_without_command=True)
 @limit_option(200)
+@watch_option
 @listing_options
 @click.pass_context
 def queues(context: click.Context, limit: int) -> None:

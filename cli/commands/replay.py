@@ -67,7 +67,7 @@ def replay(
     asks with their number first. With --dry-run --diff it shows the change of the input. Exit code 5: some refused.
 
     \b
-    Examples:
+    Example:
       nooble-orch tasks replay 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --set payload.content=Hello --diff
       nooble-orch tasks replay --tenant acme --since 1h --error-code ORCH_CONN_001 --rate 5
     """

@@ -6,7 +6,7 @@ import click
 
 from cli.core.client import Api
 from cli.core.completion import complete_agents, complete_schedules
-from cli.core.confirm import confirm
+from cli.core.confirm import confirm, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.options import limit_option, listing_options, yes_option
 from cli.core.output import Column, show_list, show_record
@@ -139,9 +139,15 @@ def delete(schedule_id: str, *, yes: bool) -> None:
     Example:
       nooble-orch schedules delete 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
     """
-    confirm(f"Delete schedule {schedule_id}?", yes=yes)
+    must_be_confirmable(yes=yes)
     with Api(find_target(), operator=True) as api:
+        confirm(lambda: _delete_question(api, schedule_id), yes=yes)
         show_record(api.delete(f"schedule.delete/{schedule_id}"))
+
+
+def _delete_question(api: Api, schedule_id: str) -> str:
+    schedule = api.get(f"schedule.get/{schedule_id}")
+    return f"Delete schedule {schedule_id} ({schedule['cron']} to {schedule['agent_id']})?"
 
 
 def _enable(schedule_id: str, *, enabled: bool) -> None:

@@ -6,15 +6,24 @@ from typing import Any, Final
 
 import click
 
-from cli.core.client import Api, TrioApi
+from cli.core.client import Api, Chosen, Listing, TrioApi
 from cli.core.completion import complete_agents, complete_sessions
-from cli.core.confirm import confirm
+from cli.core.confirm import confirm, counted, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.follow import FollowedSession, Frame
 from cli.core.interrupts import run_trio, until_signalled
-from cli.core.options import choice_option, limit_option, listing_options, target_options, yes_option
-from cli.core.output import Column, printable, show_list, show_record
+from cli.core.options import (
+    ALL,
+    choice_option,
+    limit_option,
+    listing_options,
+    period_options,
+    target_options,
+    watch_option,
+    yes_option,
+)
+from cli.core.output import Column, note, printable, show_list, show_record
 from cli.core.selection import current_options
 
 STATES: Final = ("CREATED", "ACTIVE", "PROCESSING", "ERROR", "PAUSED", "SUSPENDED", "TERMINATED", "ARCHIVED", "FAILED")
@@ -24,6 +33,7 @@ _COLUMNS: Final = (
     Column("AGENT", "agent_id"),
     Column("MSGS", "message_count"),
     Column("ACTIVE", "last_activity_at", age=True),
+    Column("USER", "user_id", whole=True, wide=True),
 )
 _session_argument = click.argument("session_id", metavar="SESSION", shell_complete=complete_sessions)
 
@@ -42,17 +52,29 @@ def sessions() -> None:
 @sessions.command("list")
 @choice_option("--state", STATES, "Only sessions in this state")
 @click.option("--agent", metavar="AGENT", help="Only sessions with this agent.", shell_complete=complete_agents)
+@click.option("--user", metavar="USER", help="Only sessions of this user.")
+@period_options
 @limit_option()
+@watch_option
 @listing_options
-def list_sessions(state: str | None, agent: str | None, limit: int) -> None:
-    """List sessions, newest first.
+def list_sessions(
+    state: str | None, agent: str | None, user: str | None, since: str | None, until: str | None, limit: int
+) -> None:
+    """List sessions, the last active first; --since and --until are of their last activity.
 
     \b
     Example:
       nooble-orch sessions list --agent docs-guide -o json
+      nooble-orch sessions list --user ada --since 1h
     """
     with Api(find_target(), operator=True) as api:
-        found = api.listed("session.list", limit, state=state, agent_id=agent)
+        found: Chosen | Listing = api.listed("session.list", limit, state=state, agent_id=agent)
+        if user or since or until:
+            whole = api.listed("session.list", ALL, state=state, agent_id=agent)
+            period = {"since": since, "until": until}
+            found = Chosen(
+                whole, limit, field="last_activity_at", keep=lambda one: user in {None, one["user_id"]}, **period
+            )
         show_list(found, _COLUMNS, "No sessions found.")
 
 
@@ -81,8 +103,9 @@ def close(session_id: str, *, yes: bool) -> None:
     Example:
       nooble-orch sessions close 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
     """
-    confirm(f"Close session {session_id} for good?", yes=yes)
+    must_be_confirmable(yes=yes)
     with Api(find_target(), operator=True) as api:
+        confirm(lambda: _close_question(api, session_id), yes=yes)
         show_record(api.delete(f"session.close/{session_id}"))
 
 
@@ -111,6 +134,13 @@ def watch(session_id: str, *, from_start: bool) -> None:
 
     if run_trio(until_signalled, follow) is not None:
         raise CliFailure(f"Stopped watching; session {session_id} stays open.", "", Exit.INTERRUPTED)
+
+
+def _close_question(api: Api, session_id: str) -> str:
+    session = api.get(f"session.get/{session_id}")
+    messages = counted(session["message_count"], "message")
+    note(f"It is of {session['user_id']} with {session['agent_id']}, {session['state']}, and has {messages}.")
+    return f"Close session {session_id} for good?"
 
 
 def _line(frame: Frame) -> str:

@@ -59,7 +59,7 @@ def list_tasks(wanted: TaskFilters, limit: int, *, items: bool) -> None:
     """List tasks, newest first. Items of a batch that stand together in a table are folded into one line.
 
     \b
-    Examples:
+    Example:
       nooble-orch tasks list --status failed --since 1h -o jsonl | jq .error.code
       nooble-orch tasks list --tenant acme --user ada --watch
     """
@@ -113,7 +113,7 @@ def cancel(task_ids: tuple[str, ...], wanted: TaskFilters, *, dry_run: bool, yes
     Asks with their number first. Exit code 5: some had ended meanwhile.
 
     \b
-    Examples:
+    Example:
       nooble-orch tasks cancel 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
       nooble-orch tasks cancel --tenant acme --type chat.message --user ada --dry-run
     """

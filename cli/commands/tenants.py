@@ -21,6 +21,7 @@ from cli.core.options import (
     named_tenant,
     split_tenant,
     tenant_argument,
+    watch_option,
     yes_option,
 )
 from cli.core.output import Column, note, note_changes, show_list, show_record
@@ -68,6 +69,7 @@ def tenants() -> None:
 
 @tenants.command("list")
 @limit_option(200)
+@watch_option
 @listing_options
 def list_tenants(limit: int) -> None:
     """List tenants by name.

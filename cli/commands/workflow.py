@@ -62,7 +62,7 @@ def run(workflow_id: str | None, inputs: tuple[str, ...], plan: Path | None, tim
     Exit codes with --wait: 1 if it failed or was cancelled, 5 if it has not ended in time.
 
     \b
-    Examples:
+    Example:
       nooble-orch workflow run arithmetic a=1 b=2 --wait
       nooble-orch workflow run --plan plan.json city=Madrid
     """

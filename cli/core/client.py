@@ -1,7 +1,7 @@
 """Clients of the REST API: they return the data of envelopes, and raise errors as failures with exit codes."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 from typing import Any, Final, Self
 
@@ -152,6 +152,48 @@ class Listing:
             self._left -= len(items)
             if not cursor:
                 return
+
+
+class Chosen:
+    """The items of a list that a choice takes, where the route itself does not choose.
+
+    Args:
+        items: the list, the newest first.
+        limit: how many at most.
+        field: the timestamp that the list is ordered by.
+        since: the list ends before this moment; None: it goes on.
+        until: only items before this moment; None: all.
+        keep: whether an item is taken.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[dict[str, Any]],
+        limit: int,
+        *,
+        field: str,
+        since: str | None = None,
+        until: str | None = None,
+        keep: Callable[[dict[str, Any]], bool] = lambda _: True,
+    ) -> None:
+        self._items, self._left, self._field = items, limit, field
+        self._since, self._until, self._keep = since, until, keep
+        self.more = False
+        """After the iteration: whether the list goes on."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for item in self._items:
+            # Moments are written so that their order is that of their letters.
+            at = item[self._field]
+            if self._since is not None and at < self._since:
+                return
+            if (self._until is not None and at >= self._until) or not self._keep(item):
+                continue
+            if not self._left:
+                self.more = True
+                return
+            self._left -= 1
+            yield item
 
 
 def uses_key(target: Target) -> bool:

@@ -285,13 +285,13 @@ async def test_a_wrong_api_key_is_not_taken_for_a_token(fake: Operators, tmp_pat
 
 
 async def test_a_purge_asks_at_a_terminal(fake: Operators, tmp_path: Path) -> None:
-    fake.answers["dlq.purge"] = [{"purged": 1}]
+    fake.answers |= {"dlq.purge": [{"purged": 1}], "dlq.list": [{"items": [LETTER]}]}
     async with open_terminal(tmp_path, "dlq", "purge", "acme", **fake.target()) as terminal:
-        await terminal.see("for good?")
+        await terminal.see("Delete 1 dead letter of tenant acme for good?")
         await terminal.enter("n")
         await terminal.see("Nothing was changed.")
         assert await terminal.end() == 1
-    assert fake.asked == []
+    assert fake.bodies("dlq.purge") == []
 
 
 async def test_a_replay_changes_its_input_and_shows_the_difference(fake: Operators, tmp_path: Path) -> None:
@@ -457,3 +457,25 @@ async def test_doctor_asks_a_service_elsewhere_for_what_only_it_knows(fake: Oper
     mended = await fake.run(tmp_path, "doctor", "--repair")
     assert "mended" in mended.out
     assert fake.bodies("tenant.repair") == [{}]
+
+
+async def test_sessions_and_batches_of_a_period_end_where_it_begins(fake: Operators, tmp_path: Path) -> None:
+    days = [f"2026-01-0{day}T00:00:00.000Z" for day in (4, 3, 2, 1)]
+    users = ("ada", "bob", "ada", "ada")
+    sessions = [
+        {"session_id": f"s{day[9]}", "user_id": user, "last_activity_at": day}
+        for day, user in zip(days, users, strict=True)
+    ]
+    fake.answers["session.list"] = [{"items": sessions}]
+    period = ("--since", "2026-01-02", "--until", "2026-01-04")
+    ended = await fake.run(tmp_path, "sessions", "list", *period)
+    assert [json.loads(line)["session_id"] for line in ended.out.splitlines()] == ["s3", "s2"]
+    of_ada = await fake.run(tmp_path, "sessions", "list", "--user", "ada", "--limit", "1")
+    assert [json.loads(line)["session_id"] for line in of_ada.out.splitlines()] == ["s4"]
+    assert "--all" in of_ada.err
+
+
+async def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path)
+    assert "Usage: nooble-orch" in ended.out + ended.err
+    assert "Traceback" not in ended.err
