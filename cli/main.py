@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "sessions": ("cli.commands.sessions", "List, show, close and watch sessions."),
     "tasks": ("cli.commands.tasks", "List, show and cancel tasks."),
     "batches": ("cli.commands.batches", "List, show, follow and cancel batches."),
+    "callbacks": ("cli.commands.callbacks", "List how callbacks were delivered, and verify one."),
     "trace": ("cli.commands.trace", "Show the timeline of a request."),
     "usage": ("cli.commands.usage", "Show the usage of language models and embeddings, and its cost."),
     "nodes": ("cli.commands.nodes", "List the processes of the service."),

@@ -15,7 +15,10 @@ from typed_settings.types import LoadedSettings, LoaderMeta, OptionList, Setting
 from orchestrator.config.settings import AgentOrchestratorSettings
 
 PREFIX: Final = "ORCH_"
-CLI_VARIABLES: Final = ("ORCH_API_URL", "ORCH_TENANT", "ORCH_TOKEN", "ORCH_PROFILE", "ORCH_API_KEY", "ORCH_DATA_DIR")
+CLI_VARIABLES: Final = (
+    *("ORCH_API_URL", "ORCH_TENANT", "ORCH_TOKEN", "ORCH_PROFILE", "ORCH_API_KEY", "ORCH_DATA_DIR"),
+    "ORCH_CALLBACK_SECRET",
+)
 """Variables of the command line, which are no settings of the service."""
 _TYPES: Final = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 

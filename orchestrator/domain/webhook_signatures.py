@@ -15,6 +15,14 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
+def is_secret(text: str) -> bool:
+    """Tell whether a text is a secret, with or without its prefix."""
+    try:
+        return bool(base64.b64decode(text.removeprefix(PREFIX), validate=True))
+    except ValueError:
+        return False
+
+
 def signed_headers(keys: Sequence[str], webhook_id: str, moment: int, body: bytes) -> dict[str, str]:
     """Return the headers that prove to a receiver who sent `body`, and when.
 

@@ -25,6 +25,7 @@ from orchestrator.routes.internal.tokens import token_routes
 from orchestrator.routes.public.agents import agent_routes
 from orchestrator.routes.public.audit import audit_routes
 from orchestrator.routes.public.batches import batch_routes
+from orchestrator.routes.public.callbacks import callback_routes
 from orchestrator.routes.public.chat import chat_routes
 from orchestrator.routes.public.notifications import notification_routes
 from orchestrator.routes.public.schedules import schedule_routes
@@ -39,6 +40,7 @@ ROUTES: tuple[Route, ...] = (
     *session_routes,
     *chat_routes,
     *task_routes,
+    *callback_routes,
     *schedule_routes,
     *batch_routes,
     *workflow_routes,

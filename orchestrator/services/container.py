@@ -39,6 +39,7 @@ from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.services.shared.open_streams import OpenStreams
 from orchestrator.services.shared.rate_limiter import ClassLimiter, RateLimiter
 from orchestrator.services.shared.revocations import Revocations
+from orchestrator.services.tasks.callbacks import CallbackService
 from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.services.workflows.workflow_intake import WorkflowIntake, WorkflowQueue
 from orchestrator.services.workflows.workflow_steps import StepService
@@ -77,6 +78,7 @@ class Services:
     tool_runs: ToolRunService
     agents: AgentService
     tools: ToolService
+    callbacks: CallbackService
     catalog_invalidation: CatalogInvalidation
     notifications: NotificationService
     notification_hub: NotificationHub
@@ -145,6 +147,7 @@ class Services:
             tool_runs=ToolRunService(stores.plain_tasks, tasks, ready, stores.known_tenants, settings),
             agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, idempotency),
             tools=ToolService(clients, coordinator, catalog, sessions, idempotency),
+            callbacks=CallbackService(stores.callbacks),
             catalog_invalidation=CatalogInvalidation(stores.catalog_changes, catalog),
             notifications=NotificationService(stores.notifications),
             notification_hub=NotificationHub(stores.notifications),

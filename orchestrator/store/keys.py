@@ -168,7 +168,9 @@ class Keys:
         """List: the tasks of a request; their records have its timeline."""
         return f"orchestrator:trace:{self.tenant(tenant_id)}:{correlation_id}"
 
-    # Batches
+    def callbacks(self, tenant_id: str, name: str) -> str:
+        """List: the attempts to tell of a task's or a batch's end, newest first."""
+        return f"orchestrator:callbacks:{self.tenant(tenant_id)}:{name}"
 
     def batch(self, tenant_id: str, batch_id: str) -> str:
         """Hash: the batch's record, `offset` and `epoch` of its event log."""
@@ -239,8 +241,6 @@ class Keys:
     def settlement(self, tenant_id: str, name: str) -> str:
         """String: that the usage of one call has been counted."""
         return f"orchestrator:usage:{self.tenant(tenant_id)}:settled:{name}"
-
-    # The gateway
 
     def budget(self, tenant_id: str, period: str) -> str:
         """Hash: tokens `used` and `reserved` in a day (`yyyymmdd`) or month (`yyyymm`), in all and by model."""

@@ -41,6 +41,7 @@ from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.session_traces import SessionTraces
 from orchestrator.store.sessions.sessions import SessionStore
 from orchestrator.store.tasks.admission import AdmissionStore
+from orchestrator.store.tasks.callback_log import CallbackLog
 from orchestrator.store.tasks.enqueue import EnqueueStore
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore
 from orchestrator.store.tasks.tasks import TaskStore
@@ -62,6 +63,7 @@ class Stores:
     audit_reader: AuditReader
     batch_events: BatchLog
     batches: BatchStore
+    callbacks: CallbackLog
     catalog_changes: CatalogChanges
     consistency: ConsistencyStore
     dead_letters: DeadLetterStore
@@ -113,6 +115,7 @@ class Stores:
             audit_reader=AuditReader(redis, keys),
             batch_events=BatchLog(redis, keys, contents),
             batches=BatchStore(*base),
+            callbacks=CallbackLog(*base),
             catalog_changes=CatalogChanges(redis, keys),
             consistency=ConsistencyStore(*base),
             dead_letters=DeadLetterStore(*base),

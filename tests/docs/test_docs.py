@@ -51,6 +51,7 @@ def test_the_keys_of_redis_are_described() -> None:
         keys.task("{tenant}", "{task}"),
         keys.batch("{tenant}", "{batch}"),
         keys.batches("{tenant}"),
+        keys.callbacks("{tenant}", "{task or batch}"),
         keys.dead_letters("{tenant}"),
         keys.tenant_config("{tenant}"),
         keys.usage("{tenant}", "{yyyymmdd}"),

@@ -17,7 +17,7 @@ from tests.isolation.estate import PLAN, WORD
 from tests.services.workflows.house import House, open_house
 from tests.support.credentials import SECRET
 
-LOCAL: Final = {"dev", "serve", "chat", "config", "doctor", "token create", "tenants import"}
+LOCAL: Final = {"dev", "serve", "chat", "config", "doctor", "token create", "tenants import", "callbacks verify"}
 """Commands that ask no running service for what is there, or begin a conversation of one's own."""
 OWN: Final = {"sessions list", "tasks list", "batches list", "schedules list", "usage"}
 """Commands that list what is the caller's own."""

@@ -4,6 +4,7 @@ A receiver may hear of the same thing twice, as where a process was lost between
 header `webhook-id` is the same then.
 """
 
+import hashlib
 import time
 from functools import partial
 from random import SystemRandom
@@ -11,9 +12,10 @@ from typing import Final
 
 import orjson
 import structlog
+import trio
 from attrs import evolve, frozen
 
-from orchestrator.clients.callbacks import CallbackClient
+from orchestrator.clients.callbacks import CallbackAnswer, CallbackClient
 from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.codec import encode
 from orchestrator.domain.downstream.retry import backoff_seconds
@@ -25,9 +27,11 @@ from orchestrator.errors import (
     OrchestratorError,
     ServiceRefused,
 )
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.plans.orchestration import RetryPolicy
 from orchestrator.models.plans.workflow import WorkflowEnd
 from orchestrator.models.tasks.batch import CallbackEvent
+from orchestrator.models.tasks.callback import CallbackAttempt
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import outlast
 from orchestrator.queue.attempts.lifecycle import carry, end_alone, lost_too_often, outcome_of, read_or_dead_letter
@@ -40,8 +44,10 @@ from orchestrator.services.workflows.workflow_views import results_of
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.workflows import WorkflowStore
 from orchestrator.store.scheduling.batches import BatchStore
+from orchestrator.store.tasks.callback_log import CallbackLog
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.tasks import Retry
+from orchestrator.telemetry.masking import bare_url
 
 _log = structlog.get_logger()
 _random: Final = SystemRandom()
@@ -64,6 +70,8 @@ class Webhooks:
         workflows: the same.
         tenants: they know what signs.
         client: sends.
+        log: keeps how each attempt went.
+        keep_seconds: for so long.
         policy: when a delivery is tried again.
     """
 
@@ -72,6 +80,8 @@ class Webhooks:
     workflows: WorkflowStore
     tenants: TenantStates
     client: CallbackClient
+    log: CallbackLog
+    keep_seconds: int
     policy: RetryPolicy = POLICY
 
     async def __call__(self, running: RunningTask) -> None:
@@ -109,12 +119,42 @@ class Webhooks:
             "User-Agent": "agent-orchestrator",
             **signed_headers(keys, message.task_id, int(time.time()), body),
         }
-        answer = await self.client.post(message.payload["url"], headers, body)
-        if 200 <= answer.status < 300:
-            return None
-        if answer.status == _GONE:
-            return ServiceRefused("The receiver wants no more callbacks: it answered 410.")
-        return BadGateway(f"The receiver answered {answer.status}.", retry_after_ms=answer.retry_after_ms)
+        moment, begun = now_ms(), trio.current_time()
+        sent = partial(self._note, claim, message, body, moment, begun)
+        try:
+            answer = await self.client.post(message.payload["url"], headers, body)
+        except OrchestratorError as error:
+            await sent(None, error)
+            raise
+        fault = _fault(answer)
+        await sent(answer.status, fault)
+        return fault
+
+    async def _note(
+        self,
+        claim: Claim,
+        message: TaskMessage,
+        body: bytes,
+        moment: int,
+        begun: float,
+        status: int | None,
+        error: OrchestratorError | None,
+    ) -> None:
+        """Keep how an attempt went."""
+        payload = message.payload
+        attempt = CallbackAttempt(
+            at=to_timestamp(moment),
+            task_id=message.task_id,
+            attempt=claim.attempt,
+            url=bare_url(payload["url"]),
+            status=status,
+            error=None if error is None else error.body(claim.record.get(b"correlation_id", b"").decode()),
+            duration_ms=round((trio.current_time() - begun) * 1000),
+            body_bytes=len(body),
+            body_sha256=hashlib.sha256(body).hexdigest(),
+        )
+        subject_id = str(payload.get("task_id") or payload["batch_id"])
+        await outlast(lambda: self.log.note(claim.tenant_id, subject_id, attempt, self.keep_seconds))
 
     async def _body(self, claim: Claim, message: TaskMessage) -> bytes:
         """Return what is sent: the same bytes each time, and though the batch's record may have gone since.
@@ -167,6 +207,15 @@ class Webhooks:
         await end_alone(self.services, claim, TaskStatus.FAILED, error=_told(claim, error))
 
 
+def _fault(answer: CallbackAnswer) -> OrchestratorError | None:
+    """Return what a receiver has against a callback."""
+    if 200 <= answer.status < 300:
+        return None
+    if answer.status == _GONE:
+        return ServiceRefused("The receiver wants no more callbacks: it answered 410.")
+    return BadGateway(f"The receiver answered {answer.status}.", retry_after_ms=answer.retry_after_ms)
+
+
 def _event(name: str, moment: str | None, data: object) -> bytes:
     return orjson.dumps({"type": name, "timestamp": moment, "data": orjson.Fragment(encode(data))})
 
@@ -176,9 +225,12 @@ def _told(claim: Claim, error: OrchestratorError) -> bytes:
 
 
 def _handler(deps: TaskDeps) -> Webhooks:
-    stores = deps.core.stores
-    client = CallbackClient(AddressGuard(deps.core.settings.callback_allow))
-    return Webhooks(deps.queue, stores.batches, stores.workflows, stores.tenants, client)
+    stores, settings = deps.core.stores, deps.core.settings
+    client = CallbackClient(AddressGuard(settings.callback_allow))
+    keep_seconds = int(settings.retain_tasks)
+    return Webhooks(
+        deps.queue, stores.batches, stores.workflows, stores.tenants, client, stores.callbacks, keep_seconds
+    )
 
 
 webhook: Final = RunnableKind(WEBHOOK, _handler)

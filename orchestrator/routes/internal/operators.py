@@ -9,6 +9,7 @@ from orchestrator.routes.http.registry import Routes
 from orchestrator.routes.internal.dead_letters import dead_letter_routes
 from orchestrator.routes.public.agents import agent_routes
 from orchestrator.routes.public.batches import batch_routes
+from orchestrator.routes.public.callbacks import callback_routes
 from orchestrator.routes.public.chat import chat_routes
 from orchestrator.routes.public.schedules import schedule_routes
 from orchestrator.routes.public.sessions import session_routes
@@ -25,6 +26,7 @@ _OFFERED: Final = frozenset(
         *("schedule.create", "schedule.list", "schedule.get", "schedule.update", "schedule.trigger", "schedule.delete"),
         *("workflow.execute", "workflow.list", "workflow.status", "workflow.cancel", "workflow.input"),
         *("agent.list", "agent.get", "tool.list", "tool.get", "tool.execute", "usage.get"),
+        "callback.list",
     }
 )
 operator_routes: Final = Routes(
@@ -34,6 +36,7 @@ operator_routes: Final = Routes(
             session_routes,
             chat_routes,
             task_routes,
+            callback_routes,
             dead_letter_routes,
             batch_routes,
             schedule_routes,

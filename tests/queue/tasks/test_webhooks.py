@@ -14,11 +14,12 @@ from attrs import evolve, frozen
 
 from orchestrator.clients.callbacks import CallbackClient
 from orchestrator.clients.transport.addresses import AddressGuard
-from orchestrator.errors import InvalidBody
-from orchestrator.models.common.timestamps import from_timestamp, now_ms
+from orchestrator.errors import InvalidBody, NotFound
+from orchestrator.models.common.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.models.operations.tenant import TenantState
 from orchestrator.models.plans.orchestration import RetryPolicy
 from orchestrator.models.tasks.batch import Batch, BatchCallback, CallbackEvent, CallbackRequest, CallbackStatus
+from orchestrator.models.tasks.callback import CallbackAttempt
 from orchestrator.models.tasks.replay import ReplayRequest
 from orchestrator.models.tasks.task import Lane, Task, TaskStatus
 from orchestrator.queue.attempts.running_task import StopReason
@@ -26,9 +27,10 @@ from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks import KNOWN_KINDS
 from orchestrator.queue.tasks.webhooks import LIFETIME_MS, POLICY, Webhooks
 from orchestrator.queue.worker.consumer import TaskHandler
-from orchestrator.services.tasks.callbacks import WEBHOOK
+from orchestrator.services.tasks.callbacks import WEBHOOK, CallbackService
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.stores import Stores
+from orchestrator.store.tasks.callback_log import ATTEMPTS_KEPT
 from tests.queue.operations import open_desk, operator
 from tests.queue.stage import SETTINGS, context
 from tests.queue.tasks.test_batch_items import Batches, open_batches
@@ -81,7 +83,9 @@ async def open_told(
 
     def handlers(queue: QueueServices, stores: Stores) -> Mapping[str, TaskHandler]:
         client = CallbackClient(AddressGuard(allow))
-        return {str(WEBHOOK): Webhooks(queue, stores.batches, stores.workflows, stores.tenants, client, policy)}
+        log, keep = stores.callbacks, int(SETTINGS.retain_tasks)
+        webhooks = Webhooks(queue, stores.batches, stores.workflows, stores.tenants, client, log, keep, policy)
+        return {str(WEBHOOK): webhooks}
 
     async with open_receiver() as receiver, open_batches(redis_url, settings, handlers=handlers, **fields) as batches:
         yield Told(batches, receiver, batches.stage.stores.tenants)
@@ -360,3 +364,59 @@ async def test_a_receiver_that_is_gone_holds_up_no_drain_and_is_tried_on_after_a
         [(_, again)] = await stage.redis.zrange(stage.keys.delayed("acme"), 0, -1, withscores=True)
         assert again == float(due)
         assert (await audit(stage)).faults == []
+
+
+async def test_each_attempt_is_kept_without_its_body_and_told_newest_first(redis_url: str) -> None:
+    async with open_told(redis_url) as told:
+        told.receiver.answers += [503, 500]
+        log, ctx = CallbackService(told.batches.stage.stores.callbacks), context()
+        batch = await told.create("say 1", url=told.receiver.url() + "&token=xyzzy")
+        await told.settled(batch)
+        page = await log.list(ctx, batch.batch_id, limit=50)
+        assert [(one.attempt, one.status) for one in page.items] == [(3, 200), (2, 500), (1, 503)]
+        newest, _, first = page.items
+        assert (newest.error, first.error and first.error.message) == (None, "The receiver answered 503.")
+        sent = told.receiver.deliveries[0].body
+        assert {(one.body_bytes, one.body_sha256) for one in page.items} == {
+            (len(sent), hashlib.sha256(sent).hexdigest())
+        }
+        assert newest.url == f"http://127.0.0.1:{told.receiver.port}/hook"
+        assert newest.task_id == told.receiver.deliveries[0].headers["webhook-id"]
+        assert (await log.list(ctx, newest.task_id, limit=50)).items == page.items
+
+        key = told.batches.stage.keys.callbacks("acme", batch.batch_id)
+        assert 0 < await told.batches.stage.redis.ttl(key) <= SETTINGS.retain_tasks
+        kept = b"".join(await told.batches.stage.redis.lrange(key, 0, -1))
+        assert b"xyzzy" not in kept
+        assert b"say 1" not in kept
+
+
+async def test_an_attempt_without_an_answer_says_why(redis_url: str) -> None:
+    async with open_told(redis_url, allow=()) as told:
+        log = CallbackService(told.batches.stage.stores.callbacks)
+        batch = await told.create("say 1", url=told.receiver.url("localhost"))
+        await told.settled(batch)
+        [attempt] = (await log.list(context(), batch.batch_id, limit=50)).items
+        assert (attempt.status, attempt.error) == (None, (await told.task()).error)
+        assert attempt.error is not None
+        assert "localhost is at no address" in attempt.error.message
+
+
+async def test_attempts_are_paged_bounded_and_their_owners_alone(redis_url: str) -> None:
+    async with open_told(redis_url, consume=False) as told:
+        stage = told.batches.stage
+        log = CallbackService(stage.stores.callbacks)
+        batch = await told.create("say 1")
+        for number in range(ATTEMPTS_KEPT + 3):
+            at = to_timestamp(1_767_225_600_000 + number)
+            attempt = CallbackAttempt(at, "d", number + 1, "http://x/", 200, None, 1, 2, "0")
+            for _ in range(2):
+                await stage.stores.callbacks.note("acme", batch.batch_id, attempt, 60)
+        first = await log.list(context(), batch.batch_id, limit=60)
+        rest = await log.list(context(), batch.batch_id, cursor=first.next_cursor, limit=60)
+        numbers = [one.attempt for one in (*first.items, *rest.items)]
+        assert (numbers, rest.next_cursor) == (list(range(ATTEMPTS_KEPT + 3, 3, -1)), None)
+        assert (await log.list(operator(), batch.batch_id, limit=1)).items[0].attempt == ATTEMPTS_KEPT + 3
+        for ctx, named in ((context("bob"), batch.batch_id), (context(), "unknown"), (operator(), "unknown")):
+            with pytest.raises(NotFound):
+                await log.list(ctx, named, limit=1)
