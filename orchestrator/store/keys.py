@@ -19,7 +19,6 @@ class Keys:
         return f"{{{tenant_id}}}" if self.hash_tags else tenant_id
 
     # Sessions
-
     def session(self, tenant_id: str, session_id: str) -> str:
         """Hash: state, context, agent, counters, `offset` and `epoch` of the event log."""
         return f"orchestrator:session:{self.tenant(tenant_id)}:{session_id}"
@@ -85,7 +84,6 @@ class Keys:
         return f"orchestrator:ticket:{digest}"
 
     # Tasks
-
     def task(self, tenant_id: str, task_id: str) -> str:
         """Hash: the task's record."""
         return f"orchestrator:task:{self.tenant(tenant_id)}:{task_id}"
@@ -314,6 +312,8 @@ class Keys:
     """Sorted set: tenants with open calls of the gateway, by the moment (ms) at which to look after them."""
     task_update_stream: str = "orchestrator:task_news"
     """Stream: what services tell of delegated work, where they speak through queues."""
+    memory_walk: str = "orchestrator:memory_walk"
+    """Hash: how far the walk over all keys is, and the bytes that it has found of each tenant."""
     nodes: str = "orchestrator:nodes"
     """Sorted set: processes by last heartbeat (ms)."""
     loads: str = "orchestrator:nodes:loads"

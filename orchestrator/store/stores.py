@@ -16,6 +16,7 @@ from orchestrator.store.gateway.reservation_checks import ReservationChecks
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
+from orchestrator.store.memory_walk import MemoryWalk
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.audit_reader import AuditReader
 from orchestrator.store.operations.consistency import ConsistencyStore
@@ -78,6 +79,7 @@ class Stores:
     known_tenants: KnownTenants
     ledger: UsageLedger
     limits: LimitStore
+    memory_walk: MemoryWalk
     nodes: Nodes
     notices: SystemEventStore
     notification_events: NotificationLog
@@ -134,6 +136,7 @@ class Stores:
             known_tenants=KnownTenants(redis, keys),
             ledger=UsageLedger(*base),
             limits=LimitStore(*base),
+            memory_walk=MemoryWalk(*base),
             nodes=Nodes(redis, keys),
             notices=SystemEventStore(redis, keys),
             notification_events=NotificationLog(redis, keys, contents),

@@ -11,6 +11,7 @@ from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.background_loops import BackgroundLoops
+from orchestrator.store.memory_walk import MemoryWalk
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.quotas import QuotaStore
 from orchestrator.store.operations.tenants import TenantStates
@@ -41,6 +42,7 @@ class QueueServices:
     tenants: TenantStates
     surveys: TenantSurveys
     quotas: QuotaStore
+    memory_walk: MemoryWalk
     signals: WorkerSignals
     nodes: Nodes
     sessions: SessionManager
@@ -85,6 +87,7 @@ class QueueServices:
             tenants=stores.tenants,
             surveys=stores.surveys,
             quotas=stores.quotas,
+            memory_walk=stores.memory_walk,
             signals=stores.signals,
             nodes=stores.nodes,
             sessions=sessions,

@@ -1,10 +1,26 @@
-"""Operators are told of quotas that are nearly reached, and of what was dropped because a list was full."""
+"""What tenants keep is measured, and operators are told of quotas that are nearly reached, and of what was dropped."""
 
 import structlog
 
 from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 _log = structlog.get_logger()
+
+
+async def measure_memory(services: QueueServices) -> list[str]:
+    """Go on measuring what Redis has, and what its tenants keep.
+
+    Returns:
+        Redis' words on what its user may not ask for: the limits of the tiers alone apply then, or what came in counts.
+    """
+    unfit = await services.quotas.fit_memory(services.settings.tenant_memory)
+    step = await services.memory_walk.go_on()
+    if step.totals is not None:
+        for tenant_id in await services.tenants.names():
+            with isolate_tenant(tenant_id):
+                await services.memory_walk.note(tenant_id, step.totals.get(tenant_id, 0))
+    return [reason for reason in (unfit, step.refusal) if reason is not None]
 
 
 async def watch_quotas(services: QueueServices, tenant_id: str) -> None:

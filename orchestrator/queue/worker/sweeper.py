@@ -10,7 +10,7 @@ from attrs import frozen
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.drains import advance_drain
 from orchestrator.queue.worker.expiry import give_up_expired
-from orchestrator.queue.worker.quota_watch import watch_quotas
+from orchestrator.queue.worker.quota_watch import measure_memory, watch_quotas
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 
 _EVERY: Final = 5.0
@@ -40,12 +40,14 @@ class Sweeper:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Sweep every few seconds, for ever; `started` after the first round, which forgets processes of long ago."""
-        forgotten, unfit = False, None
+        forgotten = False
+        refused: list[str] = []
         while True:
             found: dict[str, SweptTenant] = {}
-            was_unfit, unfit = unfit, await self.services.quotas.fit_memory(self.services.settings.tenant_memory)
-            if unfit is not None and was_unfit is None:
-                _log.warning("quota.memory_unknown", error=unfit)
+            before, refused = refused, await measure_memory(self.services)
+            for reason in refused:
+                if reason not in before:
+                    _log.warning("quota.memory_unknown", error=reason)
             for tenant_id in await self.services.tenants.names():
                 with isolate_tenant(tenant_id):
                     found[tenant_id] = await self._sweep(tenant_id)

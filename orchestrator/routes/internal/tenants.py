@@ -1,6 +1,6 @@
 """Routes of the administration of tenants."""
 
-from orchestrator.errors import NotFound, TenantDraining, TransitionRefused, Unprocessable
+from orchestrator.errors import NotFound, QueueFull, TenantDraining, TransitionRefused, Unprocessable
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.operations.tenant import (
     CallbackSecret,
@@ -169,7 +169,7 @@ async def export(call: RouteCall) -> RouteAnswer:
     body=TransferItems,
     answers="tenant.imported",
     answer=Imported,
-    errors=(TenantDraining,),
+    errors=(TenantDraining, QueueFull),
     rate_class=RateClass.ADMIN,
 )
 async def take_in(call: RouteCall) -> RouteAnswer:

@@ -16,10 +16,10 @@ from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
-from orchestrator.services.shared.views import tenant_refuses
+from orchestrator.services.shared.views import quota_reached, tenant_refuses
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.operations.transfers import PHASES, TransferStore
+from orchestrator.store.operations.transfers import PHASES, SessionImport, TransferStore
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore
@@ -67,6 +67,8 @@ class TransferService:
         Raises:
             InvalidBody: an item is damaged, or another tenant's; nothing has changed then.
             TenantDraining: the tenant takes nothing in.
+            QueueFull: a quota of the tenant is reached; the items before the one that goes beyond it are taken in, and
+                skipped when all are sent again.
         """
         messages = [self._checked(index, item, tenant_id) for index, item in enumerate(items)]
         state = await self.store.welcome(tenant_id)
@@ -75,9 +77,7 @@ class TransferService:
         imported = skipped = sessions = 0
         for item, message in zip(items, messages, strict=True):
             if message is None:
-                sessions += await self.store.import_session(
-                    tenant_id, item, retain_seconds=int(self.settings.retain_sessions)
-                )
+                sessions += await self._session(tenant_id, item)
             elif await self._place(item, message):
                 imported += 1
             else:
@@ -96,6 +96,13 @@ class TransferService:
             faults = [FieldFault(f"$.data.items[{index}]{one.path[1:]}", one.message) for one in error.details]
             raise InvalidBody(f"Item {index}: {error.message}", details=faults) from None
 
+    async def _session(self, tenant_id: str, item: TransferItem) -> bool:
+        retain_seconds = int(self.settings.retain_sessions)
+        verdict, quota = await self.store.import_session(tenant_id, item, retain_seconds=retain_seconds)
+        if verdict is SessionImport.FULL:
+            raise quota_reached(quota)
+        return verdict is SessionImport.OK
+
     async def _place(self, item: TransferItem, message: TaskMessage) -> bool:
         kept = {
             name: value for name, value in item.fields.items() if name in _FIELDS or name.partition(":")[0] in _KEPT
@@ -106,7 +113,10 @@ class TransferService:
         placed, detail = await self.placement.place(
             new_entry_of(message, self.kinds.named(str(message.type)), record, due_ms=item.due_ms),
             retain_seconds=int(self.settings.retain_tasks),
+            within_quotas=True,
         )
+        if placed is Enqueued.FULL:
+            raise quota_reached(str(detail))
         if placed is Enqueued.TENANT:
             raise tenant_refuses(str(detail))
         if placed in {Enqueued.UNKNOWN, Enqueued.CLOSED}:

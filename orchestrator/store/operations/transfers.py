@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Final
 
 from orchestrator.models.operations.transfer import TransferItem, TransferKind
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.records import moment, readable, reading
 from orchestrator.store.script import Script
-from orchestrator.store.tenant_store import TenantStore
+from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _IMPORT_SESSION: Final = Script("sessions/import_session")
 _LANES: Final = (Lane.HIGH, Lane.NORMAL, Lane.LOW)
@@ -19,6 +20,14 @@ _LOCAL: Final = frozenset({"entry", "node", "parked", "turn_of_user", "emitted",
 
 TransferRow = tuple[str, int | None]
 """A task, and when it is due."""
+
+
+class SessionImport(StrEnum):
+    """What became of a session that was to be taken in."""
+
+    OK = "ok"
+    KNOWN = "known"
+    FULL = "full"
 
 
 class TransferStore(TenantStore):
@@ -43,19 +52,27 @@ class TransferStore(TenantStore):
             return items, (phase, following)
         return items, (phase + 1, "") if phase + 1 < PHASES else None
 
-    async def import_session(self, tenant_id: str, item: TransferItem, *, retain_seconds: int) -> bool:
-        """Create a session; false if it was there. The record of a closed one is kept for `retain_seconds`."""
+    async def import_session(
+        self, tenant_id: str, item: TransferItem, *, retain_seconds: int
+    ) -> tuple[SessionImport, str]:
+        """Create a session. The record of a closed one is kept for `retain_seconds`.
+
+        Returns:
+            What became of it, and the quota that refuses it, or nothing.
+        """
         fields = {**item.fields, "epoch": secrets.token_hex(4), "tenant_id": tenant_id}
         if fields["state"] == "PROCESSING":
             fields["state"] = "ACTIVE"
-        created = await self.run(
+        reply = await self.run(
             _IMPORT_SESSION,
             tenant_id,
             item.id,
             retain_seconds,
+            self.limit_defaults["sessions"],
+            self.limit_defaults["bytes"],
             *self.contents.seal_fields(tenant_id, "session", fields),
         )
-        return bool(created)
+        return read_verdict(SessionImport, reply)
 
     async def welcome(self, tenant_id: str) -> str:
         """Make a tenant known, and return its state."""

@@ -103,6 +103,7 @@ class EnqueueStore(TenantStore):
         retain_seconds: int,
         session_queue_length: int | None = None,
         external_entry: ExternalEntry | None = None,
+        within_quotas: bool = False,
     ) -> tuple[Enqueued, str | bool]:
         """Take a task in.
 
@@ -112,12 +113,13 @@ class EnqueueStore(TenantStore):
             session_queue_length: how many turns may wait in its session; None: its session is not asked, because it
                 waits already, or was accepted elsewhere, and neither are the quotas of its tenant, but for an entry's.
             external_entry: the entry that it came as, which goes.
+            within_quotas: the quotas of its tenant are asked in any case.
 
         Returns:
             What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it, or the
             task that has replayed the same one (REPLAYED).
         """
-        is_bounded = session_queue_length is not None or external_entry is not None
+        is_bounded = session_queue_length is not None or external_entry is not None or within_quotas
         reply = await self.run(
             _PLACE,
             task.tenant_id,

@@ -17,6 +17,7 @@ from orchestrator.errors import (
     InvalidParameter,
     NotFound,
     PermissionMissing,
+    QueueFull,
     SessionClosed,
     TaskUnfinished,
     TenantDraining,
@@ -339,6 +340,30 @@ async def test_a_turn_that_begins_later_does_so_elsewhere_too(stage: Stage, desk
     assert (await stage.ended(session, now)).status is TaskStatus.COMPLETED
     assert (await stage.ended(session, sent.accepted)).status is TaskStatus.COMPLETED
     assert stage.turns.ended == ["say now", "say later"]
+
+
+async def test_an_import_ends_at_the_quotas_and_goes_on_when_there_is_room(stage: Stage, desk: Desk) -> None:
+    sessions = [await stage.session() for _ in range(3)]
+    await desk.tenants.change(operator(), "acme", TenantState.PAUSED)
+    for session in sessions:
+        await stage.say(session, "say " + "x" * 50_000)
+    items = await exported(desk)
+    await stage.redis.flushall()
+    await stage.redis.sadd(stage.keys.tenants, "acme")
+    config = {"state": "paused", "sessions": 2, "queue_length": 100, "bytes": 10**9}
+    for quota, next_limits in (
+        ("sessions", {"sessions": 3, "queue_length": 2}),
+        ("queue_length", {"queue_length": 100, "bytes": 150_000}),
+        ("bytes", {"bytes": 10**9}),
+    ):
+        await stage.redis.hset(stage.keys.tenant_config("acme"), mapping=config)
+        with pytest.raises(QueueFull) as caught:
+            await desk.transfers.take_in(operator(), "acme", items)
+        assert [fault.path for fault in caught.value.details] == [quota]
+        config |= next_limits
+    await stage.redis.hset(stage.keys.tenant_config("acme"), mapping=config)
+    done = await desk.transfers.take_in(operator(), "acme", items)
+    assert (done.imported, done.skipped, done.sessions) == (1, 2, 0)
 
 
 async def test_a_damaged_item_is_refused_before_anything_changes(stage: Stage, desk: Desk) -> None:

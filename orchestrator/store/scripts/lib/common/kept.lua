@@ -1,4 +1,6 @@
--- How many bytes are kept of a tenant: an estimate, by what came in. Needs tenant.lua.
+-- How many bytes are kept of a tenant. Needs tenant.lua.
+-- What comes in is counted by its size. A walk over all keys measures now and then what they take (`measured`), and keeps what was
+-- counted at that moment (`counted`): what has come and gone since is added. Before the first walk there is the count alone.
 -- What goes after a known time counts in a bucket, which is named by the moment (ms) from which on it counts no more: a 24th of
 -- that time later at most. `open` counts what stays until it is given back, `total` is the sum of the buckets, `next` the
 -- moment of the first one. The sum is made anew whenever a bucket ends, so it can't drift.
@@ -25,10 +27,15 @@ local function count_buckets()
   return total
 end
 
-local function kept_bytes()
-  local total, open, first = unpack(redis.call('HMGET', KEPT, 'total', 'open', 'next'))
+local function counted_bytes()
+  local total, open, first, measured, counted = unpack(redis.call('HMGET', KEPT, 'total', 'open', 'next', 'measured', 'counted'))
   if first and tonumber(first) <= NOW then total = count_buckets() end
-  return tonumber(total or 0) + tonumber(open or 0)
+  return tonumber(total or 0) + tonumber(open or 0), tonumber(measured or 0) - tonumber(counted or 0)
+end
+
+local function kept_bytes()
+  local count, more = counted_bytes()
+  return math.max(0, count + more)
 end
 
 -- Count what is kept for so many seconds.
