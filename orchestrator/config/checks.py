@@ -15,6 +15,9 @@ _KEY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KEY_BYTES: Final = 32
 _SUBJECT: Final = re.compile(r"[^,]{1,255}=[A-Za-z0-9_.-]{1,64}")
 _MODEL_PRICE: Final = re.compile(r".{1,128}=[0-9]{1,9}(\.[0-9]{1,6})?(/[0-9]{1,9}(\.[0-9]{1,6})?)?")
+_HOST_PATTERN: Final = re.compile(
+    r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?"
+)
 _HOST: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -46,6 +49,18 @@ def each(check: Check) -> Check:
 def http_url(value: str) -> str | None:
     """Expect an absolute HTTP URL."""
     return None if _is_url(value, {"http", "https"}) else "an absolute http:// or https:// URL"
+
+
+def own_url(value: str) -> str | None:
+    """Expect an absolute HTTP URL that all clients may see."""
+    if "@" in value.partition("://")[2].partition("/")[0]:
+        return "an absolute http:// or https:// URL without a user and a password, because all clients see it"
+    return http_url(value)
+
+
+def host_pattern(value: str) -> str | None:
+    """Expect a host as clients ask for it, with or without a port; `*.example.com`; or `*`."""
+    return None if _HOST_PATTERN.fullmatch(value) else "a host such as example.com, example.com:8443 or *.example.com"
 
 
 def redis_url(value: str) -> str | None:

@@ -16,11 +16,13 @@ from orchestrator.config.checks import (
     each,
     encryption_key,
     host_and_port,
+    host_pattern,
     http_url,
     network,
     network_or_host,
     one_of,
     optional,
+    own_url,
     redis_url,
 )
 from orchestrator.config.gateway import GatewaySettings
@@ -77,7 +79,15 @@ class AgentOrchestratorSettings:
         "info", says="Least level that is logged.", check=one_of("debug", "info", "warning", "error")
     )
     public_url: str = setting(
-        "", says="Base URL that clients see; empty: the one they asked for.", check=optional(http_url)
+        "",
+        says="Base URL that clients see; empty: the one they asked for, where that is known to be the service's.",
+        check=optional(own_url),
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        says="Hosts of the service, with or without port, that `websocket_url` may have where `ORCH_PUBLIC_URL` is not "
+        "set; `*.example.com`: all below, `*`: any. Empty: loopback, and the address that a request came to.",
+        check=each(host_pattern),
     )
 
     redis_url: str = setting(

@@ -8,6 +8,7 @@ closes it after its time nor lets a stop go on.
 """
 
 from contextlib import AsyncExitStack
+from functools import partial
 from math import inf
 from time import perf_counter
 from typing import Any, Final
@@ -40,7 +41,8 @@ class HTTPConnection(quart_inside.HTTPConnection):
         scope: Any = self.scope
         addresses: RemoteAddress = self.app.extensions["remote_address"]
         exchange = Exchange.begin(scope)
-        addresses.complete(scope, exchange.headers)
+        told = addresses.complete(scope, exchange.headers)
+        exchange.known_host = partial(self.app.extensions["known_hosts"].of, scope, exchange.headers, told=told)
         exchange.scheme, exchange.address = scope["scheme"], addresses.of(scope, exchange.headers)
         try:
             response: Any = self._flood_refusal(exchange) or await self.app.handle_request(request)

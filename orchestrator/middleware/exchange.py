@@ -1,6 +1,6 @@
 """A request and its answer: what is known on the way, and the one envelope that every answer goes out in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from math import ceil
 from time import perf_counter
@@ -41,6 +41,8 @@ class Exchange:
     """Where it comes from."""
     ticket_of: str | None = None
     """What the ticket is of by which the request came; None: it came by another credential."""
+    known_host: Callable[[], str] = str
+    """Returns the host that was asked for, if it is known to be the service's, else the address of the listener."""
 
     @classmethod
     def begin(cls, scope: Any) -> "Exchange":

@@ -15,6 +15,7 @@ from orchestrator.middleware.connection import HTTPConnection
 from orchestrator.middleware.errors import error_answer
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.middleware.guards.forwarded import RemoteAddress
+from orchestrator.middleware.guards.hosts import KnownHosts
 from orchestrator.middleware.guards.internal_listener import InternalListener
 from orchestrator.middleware.headers import AnswerHeaders
 from orchestrator.models.common.principal import Principal
@@ -34,7 +35,8 @@ def install(
     """Bound the bodies, answer every exception in the envelope, complete every answer's headers, count every request.
 
     Afterwards `app.extensions` has `authenticator` (`Authenticator`), `remote_address` (`RemoteAddress`),
-    `address_limiter` (`AddressLimiter`) and `answer_headers` (`AnswerHeaders`), for the routes and for the sockets.
+    `address_limiter` (`AddressLimiter`), `known_hosts` (`KnownHosts`) and `answer_headers`
+    (`AnswerHeaders`), for the routes and for the sockets.
     """
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
@@ -50,6 +52,7 @@ def install(
     app.extensions["address_limiter"] = AddressLimiter(settings.rate_address, settings.rate_burst)
     app.extensions["remote_address"] = RemoteAddress(settings.trusted_proxies)
     app.extensions["answer_headers"] = headers
+    app.extensions["known_hosts"] = KnownHosts(settings.allowed_hosts)
 
     async def answer_exception(raised: Exception) -> Response:
         scope = websocket.scope if has_websocket_context() else request.scope

@@ -232,7 +232,7 @@ async def test_a_preflight_is_answered_without_a_token() -> None:
 @pytest.mark.parametrize(
     ("settings", "url"),
     [
-        ({}, "ws://orch.local:8000/ws/v1/chat/"),
+        ({"allowed_hosts": ("orch.local",)}, "ws://orch.local:8000/ws/v1/chat/"),
         ({"public_url": "https://orch.example/base/"}, "wss://orch.example/base/ws/v1/chat/"),
     ],
 )

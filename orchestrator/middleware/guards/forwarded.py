@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 HOPS: Final = 64
 """Entries of a chain that are looked at, from the right; beyond, the chain is cut there."""
@@ -28,6 +28,8 @@ class Asked:
     scheme: str
     host: str
     """With its port, where that is not the scheme's own; empty: unknown."""
+    told: bool = field(default=False, eq=False)
+    """Whether a trusted proxy has named the host."""
 
 
 class RemoteAddress:
@@ -64,8 +66,10 @@ class RemoteAddress:
         found = {self._first_untrusted(nearest, chain) for chain in chains}
         return found.pop() if len(found) == 1 else nearest
 
-    def complete(self, scope: dict[str, Any], headers: dict[str, str]) -> None:
+    def complete(self, scope: dict[str, Any], headers: dict[str, str]) -> bool:
         """Have a request of a trusted proxy look as its client has sent it: by scheme and by `Host`.
+
+        Returns whether a trusted proxy has named the host; else `Host` is as the client or the proxy has sent it.
 
         Args:
             scope: the ASGI scope, which is changed.
@@ -73,13 +77,14 @@ class RemoteAddress:
         """
         client = scope.get("client")
         if not (client and self.trusts(str(client[0]))):
-            return
+            return False
         asked = self.asked(scope, headers)
         scope["scheme"] = asked.scheme
         if asked.host != headers.get("host", ""):
             headers["host"] = asked.host
             others = [pair for pair in scope["headers"] if pair[0].lower() != b"host"]
             scope["headers"] = [*others, (b"host", asked.host.encode("latin-1"))]
+        return asked.told
 
     def asked(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Asked:
         """Return the scheme and the host that the client asked for.
@@ -87,18 +92,19 @@ class RemoteAddress:
         They are the connection's own and the header `Host`, unless the connection comes from a trusted proxy, which may
         say otherwise by `Forwarded`, or by `X-Forwarded-Proto`, `-Host` and `-Port`. Of several the nearest one counts.
         """
-        scheme, host = str(scope["scheme"]), headers.get("host", "")
+        scheme, host, told = str(scope["scheme"]), headers.get("host", ""), False
         client = scope.get("client")
         if client and self.trusts(str(client[0])):
             said = _elements(headers.get("forwarded", ""))
             nearest = said[-1] if said else {}
             scheme = _scheme(nearest.get("proto") or _last(headers, "x-forwarded-proto"), scheme)
             named = nearest.get("host") or _last(headers, "x-forwarded-host")
-            host = named if _HOST.fullmatch(named) else host
+            told = bool(_HOST.fullmatch(named))
+            host = named if told else host
             port = _last(headers, "x-forwarded-port")
             if _PORT.fullmatch(f":{port}") and host:
                 host = _with_port(host, port, scheme)
-        return Asked(scheme, host)
+        return Asked(scheme, host, told)
 
     def trusts(self, address: str) -> bool:
         """Tell whether an address is a trusted proxy."""

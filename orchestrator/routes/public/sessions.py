@@ -169,7 +169,11 @@ async def ticket(call: RouteCall) -> RouteAnswer:
 
 
 def _websocket_url(call: RouteCall, session_id: str) -> str:
-    """Write the session's WebSocket address, by the public URL or else by the one that was asked for."""
-    base = call.services.settings.public_url or f"{call.exchange.scheme}://{call.exchange.headers.get('host', '')}"
-    parts = urlsplit(base)
-    return f"{_SOCKETS[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}/ws/v1/chat/{session_id}"
+    """Write the session's WebSocket address, by the public URL or by the one that was asked for, if it is known."""
+    path = f"/ws/v1/chat/{session_id}"
+    if call.services.settings.public_url:
+        parts = urlsplit(call.services.settings.public_url)
+        return f"{_SOCKETS[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}{path}"
+    host = call.exchange.known_host()
+    # Without any host it is relative to the URL that was asked.
+    return f"{_SOCKETS[call.exchange.scheme]}://{host}{path}" if host else path
