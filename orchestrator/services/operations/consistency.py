@@ -105,7 +105,7 @@ class ConsistencyChecker:
             faults.extend(damaged[task_id] for task_id in await self.store.lasting(tenant_id, list(damaged)))
 
         records = await self.store.records(tenant_id)
-        faults += await self.store.unshared(tenant_id)
+        faults += await self.store.unshared(tenant_id, records)
         faults += await self.store.derived(tenant_id, records)
         async for entries in self.store.entries(tenant_id):
             faults += [fault for entry in entries for fault in judge_entry(entry)]

@@ -88,8 +88,8 @@ class DerivedStore(TenantStore):
         return found
 
     @on_shared_keys
-    async def unshared(self, tenant_id: str) -> list[Violation]:
-        """Return what the keys of the whole service don't say of a tenant."""
+    async def unshared(self, tenant_id: str, records: TenantRecords) -> list[Violation]:
+        """Return what the keys of the whole service don't say of a tenant; one that only uses the gateway is in no list."""
         listed, held, configured = await self.redis.gather(
             [
                 ("SISMEMBER", self.keys.tenants, tenant_id),
@@ -98,7 +98,7 @@ class DerivedStore(TenantStore):
             ]
         )
         found = []
-        if not listed:
+        if not listed and (records.tasks or records.sessions):
             found.append(Violation(_K.TENANT_UNLISTED, tenant_id, "has records, but is not in the list of tenants"))
         if _weight(held) != _weight(configured):
             says = f"is served with the weight {_weight(held):g}, and is configured to have {_weight(configured):g}"
