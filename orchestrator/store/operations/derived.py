@@ -89,7 +89,7 @@ class DerivedStore(TenantStore):
 
     @on_shared_keys
     async def unshared(self, tenant_id: str, records: TenantRecords) -> list[Violation]:
-        """Return what the keys of the whole service don't say of a tenant; one that only uses the gateway is in no list."""
+        """Return what the keys of the whole service lack of a tenant; one that only uses the gateway is in no list."""
         listed, held, configured = await self.redis.gather(
             [
                 ("SISMEMBER", self.keys.tenants, tenant_id),
