@@ -71,9 +71,9 @@ def envelope(data: Any, status: int = 200, next_cursor: str | None = None) -> Re
     return Response(json.dumps({"data": data, "meta": meta}), status, content_type="application/json")
 
 
-def refusal(status: int, message: str, *, code: str = "ORCH_X") -> Response:
+def refusal(status: int, message: str) -> Response:
     """Make an error."""
-    error = {"code": code, "type": "x", "message": message, "details": [], "retryable": False}
+    error = {"code": "ORCH_X", "type": "x", "message": message, "details": [], "retryable": False}
     return Response(json.dumps({"data": None, "error": error}), status, content_type="application/json")
 
 

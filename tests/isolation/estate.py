@@ -12,13 +12,13 @@ from attrs import define, evolve, field
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.store.redis.connection import Redis, open_redis
-from tests.support.credentials import INTERNAL_KEY, bearer, keyed
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, bearer, keyed
 from tests.support.eventually import eventually
 from tests.support.house import Reply
 from tests.support.served import Client, service
 
 WORD: Final = "xyzzyplugh"
-COUNTED: Final = tuple(f"orchestrator:{what}" for what in ("limits", "address", "audit", "nodes", "ready"))
+COUNTED: Final = tuple(f"orchestrator:{what}" for what in ("limits", "admin", "address", "audit", "nodes", "ready"))
 """Beginnings of the keys that a refused request may change: limits, the audit trail, signs of life."""
 PLAN: Final[dict[str, Any]] = {
     "calls": {
@@ -129,6 +129,8 @@ async def _furnish(estate: Estate) -> None:
     note = {"user_ids": ["ann"], "title": WORD, "message": WORD}
     sent = await estate.client.call("POST", "/internal/v1/notification.send", note, keyed(INTERNAL_KEY))
     ids["notification_id"] = sent.data["notification_id"]
+    made = await estate.client.call("POST", "/internal/v1/key.create", {"name": "another"}, keyed(ADMIN_KEY, ""))
+    ids["key_id"] = made.data["record"]["key_id"]
     ids["ticket"] = (await _done(estate, "POST", f"session.ticket/{ids['session_id']}")).data["ticket"]
     listed = await _done(estate, "GET", "task.list?limit=1")
     ids["cursor"] = orjson.loads(listed.raw)["meta"]["pagination"]["next_cursor"]

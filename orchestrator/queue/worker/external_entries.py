@@ -20,7 +20,7 @@ _NAME_BYTES: Final = 60
 """So many bytes of what is no message go to the dead letters."""
 _REFUSED: Final = {
     Enqueued.KNOWN: ("$.task_id", "is the id of another task"),
-    Enqueued.UNKNOWN: ("$.session_id", "names a session that is not there"),
+    Enqueued.UNKNOWN: ("$.session_id", "names a session that is not there, or not the user's"),
     Enqueued.CLOSED: ("$.session_id", "names a session that takes nothing more"),
 }
 

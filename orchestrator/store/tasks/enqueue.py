@@ -24,7 +24,7 @@ class Enqueued(StrEnum):
     KNOWN = "known"
     """A task with its id is there already."""
     UNKNOWN = "unknown"
-    """Its session is not there."""
+    """Its session is not there; or is not its user's, where another program has written it."""
     CLOSED = "closed"
     """Its session takes nothing more."""
     TENANT = "tenant"
@@ -112,7 +112,8 @@ class EnqueueStore(TenantStore):
             retain_seconds: how long records are kept.
             session_queue_length: how many turns may wait in its session; None: its session is not asked, because it
                 waits already, or was accepted elsewhere, and neither are the quotas of its tenant, but for an entry's.
-            external_entry: the entry that it came as, which goes.
+            external_entry: the entry that it came as, which goes. The session that such a task is of, or tells,
+                must be its user's.
             within_quotas: the quotas of its tenant are asked in any case.
 
         Returns:
@@ -140,6 +141,7 @@ class EnqueueStore(TenantStore):
             task.replays.last_replay if task.replays else "",
             task.expire_ms or "",
             self.limit_defaults["bytes"],
+            (task.session_id or task.record.get("of_session", "")) if external_entry else "",
             *self.contents.seal_fields(task.tenant_id, "task", task.record),
         )
         placed = Enqueued(reply[0].decode())

@@ -1,7 +1,7 @@
 """Entries that other services wrote into a lane by hand."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -13,6 +13,8 @@ from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from tests.queue.stage import Stage, context, open_stage
 from tests.support.eventually import eventually
+
+PLAN: Final = {"plan": {"calls": {"a": {"service": "conversation", "operation": "create_conversation"}}}}
 
 
 @pytest.fixture
@@ -102,6 +104,11 @@ async def test_the_same_message_twice_is_one_task_and_one_dead_letter(stage: Sta
         ({"schema_version": "3.0"}, "$.schema_version must be 1.1 or 1.0"),
         ({"tenant_id": "globex"}, "$.tenant_id is not the tenant of the queue"),
         ({"session_id": "nobody"}, "$.session_id names a session that is not there"),
+        ({"metadata": {"user_id": "bob"}}, "$.session_id names a session that is not there, or not the user's"),
+        (
+            {"metadata": {"user_id": "bob"}, "type": {"domain": "workflow", "action": "execute"}, "payload": PLAN},
+            "$.session_id names a session that is not there, or not the user's",
+        ),
         ({"session_id": None}, "A chat turn belongs to a session"),
         ({"payload": {}}, "$.payload.content required field is missing"),
         ({"payload": {"content": "a", "colour": 1}}, "$.payload.colour is not a field of a turn"),

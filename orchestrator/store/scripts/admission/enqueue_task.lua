@@ -6,7 +6,8 @@
 --       11 default of queue_length, or '' where the tenant's quotas are not asked, 12 moment (ms) at which it is due, or '',
 --       13 lane and 14 entry that stood for it without a record, or '', 15 turns that may wait in its session, or '',
 --       16 task that it replays, or '', 17 the task that must have replayed that one last: '' for none, '*' for any,
---       18 ms in which it must be started, or '', 19 default of bytes, 20… field, value of the record
+--       18 ms in which it must be started, or '', 19 default of bytes, 20 session that must be the user's, or '',
+--       21… field, value of the record
 -- Returns: {'ok', 1 if it is claimable}, {'known'}, {'unknown'} or {'closed', state} of its session, {'tenant', state},
 --       {'full', 'session' | name of the quota}, {'replayed', the task that replayed it last}; where it is refused nothing has
 --       changed
@@ -21,8 +22,8 @@
 local task_id, session_id, message_id, user, correlation = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local retain_seconds, queued_body, state_body, queue_length_default = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local due, external_lane, external_entry, session_queue_length = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local replay_of, last_replay, expire_ms, bytes_default = ARGV[16], ARGV[17], ARGV[18], ARGV[19]
-local FIRST_FIELD = 20
+local replay_of, last_replay, expire_ms, bytes_default, own_session = ARGV[16], ARGV[17], ARGV[18], ARGV[19], ARGV[20]
+local FIRST_FIELD = 21
 
 local session, task = session_key(session_id), task_key(task_id)
 local state, active
@@ -37,6 +38,8 @@ local function refusal()
     local mark = redis.call('HGET', task_key(replay_of), 'replayed_as')
     if (mark or '') ~= last_replay then return {'replayed', mark or ''} end
   end
+  -- Another user's session is as one that is not there.
+  if own_session ~= '' and redis.call('HGET', session_key(own_session), 'user_id') ~= user then return {'unknown'} end
   if session_id ~= '' then
     state, active = unpack(redis.call('HMGET', session, 'state', 'active_task_id'))
     if not state then return {'unknown'} end

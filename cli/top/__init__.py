@@ -1,1 +1,0 @@
-"""The screens of `top`: the service, a tenant, a task; made with Textual, which is optional."""
