@@ -154,10 +154,13 @@ class ConsistencyChecker:
             # Ids say in which order things were made: what goes back into a list goes back in that order.
             ordered = sorted(left.faults, key=lambda fault: (fault.kind not in _FIRST, fault.subject))
             tried = [await self._try_to_mend(audit.tenant_id, fault) for fault in ordered]
-            mended += [fault for fault in tried if fault.mended]
+            done = [fault for fault in tried if fault.mended]
+            if not done:
+                return evolve(left, faults=[*mended, *tried])
+            mended += done
             # To mend one thing may show another, or put it right as well.
             left = await self.audit(audit.tenant_id)
-            if left.balances or not any(fault.mended for fault in tried):
+            if left.balances:
                 break
         return evolve(left, faults=[*mended, *left.faults])
 
