@@ -5,7 +5,8 @@
       └ pause ◀── StoreUnavailable, TenantDamaged: an outage
 
 A loop that meets an outage is run again, after pauses that grow, until it works. Until then its process is not ready,
-and the log has what Redis said. A fault of our own program ends the process.
+and the log has what Redis said. What goes wrong over one tenant's keys stays with that tenant (`isolate_tenant`).
+Any other fault of our own program ends the process.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -44,8 +44,14 @@ def next_moment(expression: str, timezone: str, after_ms: int) -> int | None:
         expression: one without a fault.
         timezone: by whose clocks it is read; one without a fault.
         after_ms: milliseconds since the Unix epoch.
+
+    Raises:
+        ValueError: the expression or the timezone has a fault.
     """
-    moments = CronSim(expression, datetime.fromtimestamp(after_ms // 1000, ZoneInfo(timezone)))
+    try:
+        moments = CronSim(expression, datetime.fromtimestamp(after_ms // 1000, ZoneInfo(timezone)))
+    except (CronSimError, ZoneInfoNotFoundError, OSError) as error:
+        raise ValueError(f"'{expression}' in '{timezone}' names no moments: {error}") from error
     for moment in moments:
         found = round(moment.timestamp() * 1000)
         if found > after_ms:

@@ -94,3 +94,12 @@ def test_every_hour_goes_by_elapsed_time_through_a_change() -> None:
         moment = following
         found.append(datetime.fromtimestamp(moment / 1000, UTC).hour)
     assert found == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone"),
+    [("", "UTC"), ("* * * *", "UTC"), ("61 * * * *", "UTC"), ("* * * * *", "Nowhere/None"), ("* * * * *", "\0")],
+)
+def test_what_names_no_moments_is_a_wrong_value(expression: str, zone: str) -> None:
+    with pytest.raises(ValueError, match=r"names no moments|normalized|null"):
+        next_moment(expression, zone, 0)
