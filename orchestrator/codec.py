@@ -7,6 +7,7 @@ Reading has a bounded cost, whatever was sent: a request with too many values is
 are looked at before the items, and of a list or map with `MOST_FAULTS` wrong items the rest is not looked at.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -219,7 +220,12 @@ def unstructure(value: Any) -> Any:
 
 def encode(value: Any) -> bytes:
     """Write a model, or plain data, as JSON."""
-    return orjson.dumps(value if type(value) is dict else _CONVERTER.unstructure(value), default=_CONVERTER.unstructure)
+    plain = value if type(value) is dict else _CONVERTER.unstructure(value)
+    try:
+        return orjson.dumps(plain, default=_CONVERTER.unstructure)
+    except TypeError:
+        # orjson writes no number beyond 64 bits and no lone surrogate. A damaged record may hold them, and is shown so.
+        return json.dumps(plain, default=_CONVERTER.unstructure).encode()
 
 
 def decode(raw: bytes | str, kind: type[T], path: str = "$") -> T:
@@ -340,6 +346,4 @@ def _step(inner: BaseException, outer: BaseValidationError) -> str:
 
 
 def _plain(error: BaseException) -> str:
-    if isinstance(error, TypeError | AttributeError):
-        return "has the wrong type"
-    return str(error)
+    return "has the wrong type" if isinstance(error, TypeError | AttributeError) else str(error)

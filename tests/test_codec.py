@@ -1,5 +1,6 @@
 """Reading and writing models."""
 
+import json
 from typing import Any
 
 import pytest
@@ -196,3 +197,8 @@ def test_what_is_not_json_is_counted_in_one_pass(raw: bytes) -> None:
 def test_long_names_are_told_in_short() -> None:
     [(path, _)] = faults({**GOOD, "x" * 10_000: 1}, ChatMessage).items()
     assert path == f"$.data.{'x' * 200}…"
+
+
+@pytest.mark.parametrize("odd", [2**64, -(2**63) - 1, 10**400, "\ud800"])
+def test_what_a_damaged_record_held_is_written_too(odd: object) -> None:
+    assert json.loads(encode({"odd": odd, "well": [1, "é"]})) == {"odd": odd, "well": [1, "é"]}

@@ -3,12 +3,11 @@
 from math import ceil
 from typing import Any, Final
 
-import orjson
 import structlog
 from quart import Response
 from werkzeug.exceptions import HTTPException
 
-from orchestrator.codec import unstructure
+from orchestrator.codec import encode, unstructure
 from orchestrator.errors import (
     InternalFault,
     InvalidBody,
@@ -52,7 +51,7 @@ def error_answer(exchange: Exchange, raised: BaseException) -> Response:
     body = unstructure(error.body(exchange.correlation_id))
     headers = _headers(error, raised)
     if exchange.wants_problem:
-        return respond(exchange, orjson.dumps(_problem(error, body)), error.status, PROBLEM, headers)
+        return respond(exchange, encode(_problem(error, body)), error.status, PROBLEM, headers)
     return answer(exchange, _ERROR, None, status=error.status, error=body, headers=headers)
 
 

@@ -6,13 +6,12 @@ from math import ceil
 from time import perf_counter
 from typing import Any, Final
 
-import orjson
 from attrs import define, field
 from quart import Response
 from quart_trio.wrappers import TrioResponse
 from werkzeug.datastructures import Headers
 
-from orchestrator.codec import unstructure
+from orchestrator.codec import encode, unstructure
 from orchestrator.middleware.context import header_map
 from orchestrator.models.common.envelope import SCHEMA_VERSION, SOURCE_SERVICE
 from orchestrator.models.common.ids import is_id, new_id
@@ -123,7 +122,7 @@ def envelope(
     }
     if error is not None:
         fields["error"] = error
-    return orjson.dumps(fields)
+    return encode(fields)
 
 
 def respond(

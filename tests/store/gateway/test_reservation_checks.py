@@ -70,6 +70,7 @@ class House:
 async def house(redis_url: str) -> AsyncIterator[House]:
     async with open_redis(redis_url) as redis:
         stores = (redis, KEYS, 1000, LimitDefaults.of(AgentOrchestratorSettings()))
+        await redis.sadd(KEYS.tenants, "acme")
         calls = GatewayCalls(*stores, lease_ms=30_000, give_up_ms=3_600_000)
         yield House(
             redis,
@@ -172,7 +173,7 @@ async def test_a_call_that_is_recorded_again_or_has_ended_is_left_alone(house: H
         Violation(ViolationKind.CALL_UNWATCHED, "ended", ""),
     )
     repaired = await house.consistency_checker.repair(Report("acme", faults=[there, gone]))
-    assert [fault.mended for fault in repaired.faults] == [False, False]
+    assert repaired.faults == []
     assert await house.kinds() == []
 
 
