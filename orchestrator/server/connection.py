@@ -5,6 +5,7 @@ time; a write is never cut short by a cancellation, which would leave half a fra
 dropped under a write that takes too long. However a connection ends, its descriptor is closed at once.
 """
 
+import os
 import socket
 import struct
 from contextlib import suppress
@@ -71,7 +72,10 @@ class Connection:
         self._connections = connections
         self._stream = stream
         self._protocol: HttpProtocol
+        self._tasks = ApplicationTasks()
         self._sending = trio.Lock()
+        self._rest = b""
+        """What `write_now` has left, to be written before anything else."""
         self._reading = trio.CancelScope()
         self._receiving: trio.CancelScope | None = None
         self._deadline = trio.current_time() + self._head_seconds
@@ -112,7 +116,7 @@ class Connection:
         return True
 
     async def _serve(self) -> None:
-        async with ApplicationTasks() as tasks:
+        async with self._tasks as tasks:
             self._protocol = HttpProtocol(self._context, self, tasks)
             try:
                 with self._reading:
@@ -199,14 +203,36 @@ class Connection:
             return
         with trio.CancelScope(shield=True):
             async with self._sending:
-                try:
-                    for start in range(0, len(data), WRITE_BYTES):
-                        self._connections.writing(self)
-                        await self._stream.send_all(data[start : start + WRITE_BYTES])
-                except _GONE:
-                    self.close()
-                finally:
-                    self._connections.written(self)
+                await self._send(data)
+
+    def write_now(self, data: bytes) -> bool:
+        """Write without waiting; returns false, and writes nothing, where that can't be.
+
+        It can't where something is being written, where the system takes nothing at the moment, and on an encrypted
+        connection. What the system takes only in part is written by a task of the connection, before anything else.
+        """
+        if self.ssl or self._finishing or self._rest or self._sending.locked():
+            return False
+        try:
+            taken = os.write(self._tcp.socket.fileno(), data)
+        except OSError:
+            return False  # there is no room, or the client has gone, which a write that waits finds out
+        if taken < len(data):
+            self._rest = data[taken:]
+            self._tasks.spawn(self.write, b"")
+        return True
+
+    async def _send(self, data: bytes) -> None:
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        try:
+            for start in range(0, len(data), WRITE_BYTES):
+                self._connections.writing(self)
+                await self._stream.send_all(data[start : start + WRITE_BYTES])
+        except _GONE:
+            self.close()
+        finally:
+            self._connections.written(self)
 
     # The end
 
@@ -223,6 +249,7 @@ class Connection:
         self._set_deadline(trio.current_time() + self._limits.linger_seconds)
         with trio.CancelScope(shield=True), suppress(*_GONE):
             async with self._sending:
+                await self._send(b"")
                 await self._tcp.send_eof()
 
     def close(self) -> None:
@@ -233,7 +260,7 @@ class Connection:
 
     def abort(self) -> None:
         """Drop the connection at once; what is being written is thrown away, here and in the system's buffers."""
-        if not self._closed and self._sending.locked():
+        if not self._closed and (self._rest or self._sending.locked()):
             with suppress(OSError):
                 self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.close()

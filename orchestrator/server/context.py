@@ -46,6 +46,9 @@ class Transport(Protocol):
     async def write(self, data: bytes) -> None:
         """Write bytes."""
 
+    def write_now(self, data: bytes) -> bool:
+        """Write bytes without waiting; returns false, and writes nothing, where that can't be."""
+
     def resume(self) -> None:
         """Let the reader call `HttpProtocol.resume`."""
 

@@ -4,11 +4,12 @@ It builds on Hypercorn's `WSStream`, and differs from it in this: frames that co
 wait for it; whatever a client does wrong is answered by the close frame that the RFC names, after which nothing more is
 read into memory; compression is never agreed on, as it would cost some 300 KiB a socket.
 
-An application finds the stream in its scope, as the extension `orchestrator.websocket`: `send_texts`, `ping`, `pongs`
-and `abort` go beyond what ASGI has.
+An application finds the stream in its scope, as the extension `orchestrator.websocket`: `send_texts`, `send_texts_now`,
+`ping`, `pongs` and `abort` go beyond what ASGI has.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import trio
@@ -69,6 +70,14 @@ class WebsocketStream(WSStream):
         """
         if self._sends:
             await self._transport.write(_messages(_TEXT, payloads))
+
+    def send_texts_now(self, payloads: Sequence[bytes]) -> bool:
+        """Send text messages without waiting; returns false, and sends nothing, where that can't be.
+
+        Args:
+            payloads: each a whole message, in UTF-8. The same objects for many sockets in a row are framed once.
+        """
+        return self._sends and self._transport.write_now(_texts(tuple(payloads)))
 
     async def ping(self) -> None:
         """Ask the client for a pong; nothing once the socket is closing."""
@@ -191,6 +200,11 @@ class WebsocketStream(WSStream):
         self._decided.set()
         if self._early:
             self._transport.resume()
+
+
+@lru_cache(maxsize=1)
+def _texts(payloads: tuple[bytes, ...]) -> bytes:
+    return _messages(_TEXT, payloads)
 
 
 def _messages(opcode: int, payloads: Iterable[bytes]) -> bytes:

@@ -15,7 +15,7 @@ from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
 from orchestrator.models.tasks.task_updates import TaskUpdated
 from orchestrator.schemas import Schemas
-from orchestrator.websocket import connection, connection_manager, handlers, refusals
+from orchestrator.websocket import closing, connection_manager, handlers, refusals
 from orchestrator.websocket.examples import example_frame
 from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.opening import PERMISSION, WORKFLOW_PERMISSION
@@ -35,21 +35,21 @@ _WORKFLOW_SAYS: Final = ("workflow.input", "workflow.cancel", *_BATCH_SAYS)
 _NOTIFICATION_FRAMES: Final = (*NOTIFICATION_EVENTS, *_SYSTEM_FRAMES, _AUTHENTICATED)
 _UPDATE_FRAMES: Final = (ANSWER, *_SYSTEM_FRAMES)
 _CLOSE_CODES: Final = {
-    connection.NORMAL: "The session was closed, or the workflow or batch has ended.",
+    closing.NORMAL: "The session was closed, or the workflow or batch has ended.",
     connection_manager.GOING_AWAY: "The server is going away; `system.reconnect` came before.",
     handlers.TOO_BIG: f"A frame was over {MAX_FRAME_BYTES} bytes.",
-    connection.INTERNAL: "No pong came in time, or the service failed.",
+    closing.INTERNAL: "No pong came in time, or the service failed.",
     ServiceFault.close_code: "Refused: the service is going away, or something that it depends on is.",
     CredentialsMissing.close_code: "Refused: no credentials came.",
-    connection.TOKEN: "The token has expired, was revoked, is none or does not suffice.",
-    connection.UNKNOWN: "The session, workflow or batch is not there, or not any more.",
-    connection.TOO_SLOW: "The client reads too slowly; it may resume by offset.",
+    closing.TOKEN: "The token has expired, was revoked, is none or does not suffice.",
+    closing.UNKNOWN: "The session, workflow or batch is not there, or not any more.",
+    closing.TOO_SLOW: "The client reads too slowly; it may resume by offset.",
     RateLimited.close_code: "Refused: too many requests or sockets; `retry_after_ms` says how long to wait.",
     handlers.TOO_MANY_BAD: f"{BAD_FRAMES_PER_MINUTE} bad frames came within a minute; or refused: a bad parameter.",
 }
 _UPDATE_CLOSE_CODES: Final = {
     code: _CLOSE_CODES[code]
-    for code in (connection_manager.GOING_AWAY, handlers.TOO_BIG, connection.INTERNAL, handlers.TOO_MANY_BAD)
+    for code in (connection_manager.GOING_AWAY, handlers.TOO_BIG, closing.INTERNAL, handlers.TOO_MANY_BAD)
 }
 _QUERY: Final[dict[str, Any]] = {
     "last_offset": {

@@ -8,6 +8,8 @@ from attrs import frozen
 
 from orchestrator.websocket.wire import Wire
 
+NORMAL, INTERNAL, TOKEN, UNKNOWN, TOO_SLOW = 1000, 1011, 4003, 4004, 4008
+"""Codes of close frames."""
 CLOSE_SECONDS: Final = 3.0
 """How long the client may take to read the last frames, and then to answer the close frame."""
 

@@ -2,11 +2,11 @@
 
 The first to find a reason ends the socket (`end`); the watcher then says goodbye, with a deadline, and drops the
 connection where even that can't be written. The writer alone sends events and alone moves the follower, so what the
-client sees of the log is always in order.
+client sees of the log is always in order. While it waits for events, the pump may send them in its stead (`pass_on`).
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -22,7 +22,7 @@ from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, HubSt
 from orchestrator.store.events.events import LoggedEvent
 from orchestrator.store.events.frames import frame
 from orchestrator.websocket import closing
-from orchestrator.websocket.closing import Goodbye
+from orchestrator.websocket.closing import INTERNAL, NORMAL, TOKEN, TOO_SLOW, UNKNOWN, Goodbye
 from orchestrator.websocket.events import own_frame, trouble
 from orchestrator.websocket.handlers import Frames
 from orchestrator.websocket.subjects import Subject
@@ -33,7 +33,6 @@ WRITE_BYTES: Final = 65_536
 MOST_TOLD: Final = 16
 """Notifications that wait for the writer."""
 _NOTIFICATION: Final = "system.notification"
-NORMAL, INTERNAL, TOKEN, UNKNOWN, TOO_SLOW = 1000, 1011, 4003, 4004, 4008
 
 _log = structlog.get_logger("orchestrator.websocket")
 
@@ -239,7 +238,8 @@ class Connection:
                 await self._forward(await self._next(follower))
                 if self._told:
                     told, self._told = self._told, ()
-                    await self._wire.send([self._own_body(_NOTIFICATION, body) for body in told])
+                    place = (self._offset, self._epoch, _NOTIFICATION)
+                    await self._wire.send([frame(Event(*place, body)) for body in told])
                 if self._sync is not None:
                     sync, self._sync = self._sync, None
                     await self._resume(follower, sync)
@@ -263,6 +263,16 @@ class Connection:
                 await trio.sleep_forever()
         self._waiting = None
         return events
+
+    def pass_on(self, events: Sequence[LoggedEvent]) -> bool:
+        """Send events at once, in the stead of the writer that waits for them; returns whether all of them are sent."""
+        waiting = self._waiting
+        if waiting is None or waiting.cancel_called or any(map(self._subject.ending, events)):
+            return False  # the writer has something else to do, or will have
+        frames = [event.frame for event in events]
+        if sent := sum(map(len, frames)) <= WRITE_BYTES and self._wire.send_now(frames):
+            self._offset = events[-1].offset
+        return sent
 
     async def _forward(self, events: list[LoggedEvent]) -> None:
         batch: list[LoggedEvent] = []
@@ -310,9 +320,6 @@ class Connection:
             offset=self._offset,
             epoch=self._epoch,
         )
-
-    def _own_body(self, name: str, body: bytes) -> bytes:
-        return frame(Event(self._offset, self._epoch, name, body))
 
     # Watching
 

@@ -12,7 +12,8 @@ from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import ServiceUnreachable, TooManyConnections
 from orchestrator.models.common.principal import Principal
 from orchestrator.models.events.events import SystemReconnect
-from orchestrator.websocket.connection import TOKEN, Connection
+from orchestrator.websocket.closing import TOKEN
+from orchestrator.websocket.connection import Connection
 
 RETRY_MS: Final = 1000
 GOING_AWAY: Final = 1012

@@ -116,6 +116,7 @@ class SessionSocket:
                 log=subject.log,
                 capacity=self.services.settings.ws_outbox,
                 on_overflow=connection.too_slow,
+                pass_on=connection.pass_on,
             ) as follower:
                 # Asked only now, so that no transition falls between this state and the first event.
                 await subject.look(ctx)

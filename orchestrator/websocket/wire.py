@@ -3,7 +3,8 @@
 ASGI knows one message a call, no pong, and no way out of a `send` whose client does not read. The
 service's own server offers that as an extension of the ASGI scope, and this is the only module that uses it:
 
-- many frames in one write; the same bytes for every socket, since no compression is agreed on;
+- many frames in one write; the same bytes for every socket, since no compression is agreed on; without waiting, where
+  the client has taken what was sent before;
 - pings, and the pongs that answer them;
 - an abort that frees a stuck write.
 
@@ -27,6 +28,9 @@ class ServerSocket(Protocol):
 
     async def send_texts(self, payloads: Sequence[bytes]) -> None:
         """Send text messages, in one write; nothing once the socket is closing."""
+
+    def send_texts_now(self, payloads: Sequence[bytes]) -> bool:
+        """Send text messages without waiting; returns false, and sends nothing, where that can't be."""
 
     async def ping(self) -> None:
         """Ask the client for a pong; nothing once the socket is closing."""
@@ -79,6 +83,10 @@ class Wire:
             return
         for frame in frames:
             await self._websocket.send(frame.decode())
+
+    def send_now(self, frames: Sequence[bytes]) -> bool:
+        """Send text frames without waiting; returns false, and sends nothing, where that can't be."""
+        return self._socket is not None and self._socket.send_texts_now(frames)
 
     async def ping(self) -> None:
         """Ask the client for a pong."""

@@ -2,29 +2,27 @@
 
     python -m tests.benchmarks.many_sockets --sockets 5000 --followers 1000 --json FILE
 
-The service runs as it does in production, in a process of its own over a real Redis; the clients answer pings.
+The service runs as it does in production, in a process of its own over a real Redis; the clients answer pings,
+and are nothing but system sockets, so that what they take of the machine does not count for much.
 """
 
 import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
 from pathlib import Path
 from typing import Final
 
+import httpx
 import trio
-from attrs import define, field
 
+from tests.benchmarks.raw_sockets import raw_sockets
 from tests.benchmarks.websocket_push import resident_kib, server
 from tests.end_to_end.stack import Stack, open_stack
 
-PING: Final = b"\x89\x00"
-PONG: Final = b"\x8a\x80\x00\x00\x00\x00"
 EVENT: Final = b'"state_update"'
-AT_ONCE: Final = 32
-"""Handshakes that are under way."""
+FIRST: Final = 50
 SOCKETS_OF_A_SESSION: Final = 10
 SETTINGS: Final = {
     "rate_tenant": "1000000",
@@ -35,92 +33,41 @@ SETTINGS: Final = {
 }
 
 
-@define(eq=False)
-class Client:
-    """A client that answers pings, and notes when an event comes."""
-
-    stream: trio.SocketStream
-    came: float = 0.0
-    events: int = 0
-    arrived: trio.Event = field(factory=trio.Event)
-
-    async def read(self) -> None:
-        """Read, for ever."""
-        while chunk := await self.stream.receive_some(65_536):
-            if PING in chunk:
-                await self.stream.send_all(PONG)
-            if EVENT in chunk:
-                self.came = trio.current_time()
-                self.events += 1
-                self.arrived.set()
-        raise AssertionError("the server closed")
-
-
-async def connect(port: int, path: str, token: str) -> trio.SocketStream:
-    """Open a socket."""
-    stream = await trio.open_tcp_stream("127.0.0.1", port)
-    await stream.send_all(
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
-        f"Authorization: Bearer {token}\r\n\r\n".encode()
-    )
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += await stream.receive_some(4096)
-    assert b" 101 " in answer, answer
-    return stream
-
-
-@asynccontextmanager
-async def held(port: int, paths: list[str], token: str) -> AsyncIterator[list[Client]]:
-    """Hold sockets open inside the block."""
-    clients: list[Client] = []
-    limit = trio.CapacityLimiter(AT_ONCE)
-    async with trio.open_nursery() as reading:
-
-        async def hold(path: str) -> None:
-            async with limit:
-                clients.append(Client(await connect(port, path, token)))
-            reading.start_soon(clients[-1].read)
-
-        async with trio.open_nursery() as opening:
-            for path in paths:
-                opening.start_soon(hold, path)
-        yield clients
-        reading.cancel_scope.cancel()
-    for client in clients:
-        await trio.aclose_forcefully(client.stream)
-
-
 async def idle(port: int, pid: int, paths: list[str], token: str) -> float:
     """Return the KiB that an idle socket takes."""
-    async with held(port, paths[:50], token):  # what the first sockets load is no cost of the others
-        await trio.sleep(0.5)
+    return await trio.to_thread.run_sync(_idle, port, pid, paths, token)
+
+
+def _idle(port: int, pid: int, paths: list[str], token: str) -> float:
+    with raw_sockets(port, paths[:FIRST], token) as first:  # what the first sockets load is no cost of the others
+        first.rest(0.5)
         before = resident_kib(pid)
-        async with held(port, paths[50:], token):
-            await trio.sleep(2.0)
-            return (resident_kib(pid) - before) / (len(paths) - 50)
+        with raw_sockets(port, paths[FIRST:], token) as others:
+            others.rest(2.0)
+            return (resident_kib(pid) - before) / len(others)
 
 
 async def tell_all(stack: Stack, followers: int, rounds: int) -> list[float]:
     """Return the seconds from each event's request to each of a session's sockets."""
     session, token = await stack.session(), stack.token()
     port, took = int(stack.node.url.rpartition(":")[2]), []
-    async with stack.client() as http, held(port, [f"/ws/v1/chat/{session}"] * followers, token) as clients:
-        await http.post("/api/v1/chat.message", json={"session_id": session, "content": "hello", "mode": "wait"})
-        await trio.sleep(1.0)
-        for number in range(rounds):
-            for client in clients:
-                client.arrived = trio.Event()
-            begun = trio.current_time()
-            action = ("pause", "resume")[number % 2]
-            answer = await http.put(f"/api/v1/session.{action}/{session}")
-            assert answer.status_code == 200, answer.text
-            for client in clients:
-                with trio.fail_after(30):
-                    await client.arrived.wait()
-            took += [client.came - begun for client in clients]
+    paths = [f"/ws/v1/chat/{session}"] * followers
+    async with stack.client() as http:
+        with await trio.to_thread.run_sync(raw_sockets, port, paths, token) as sockets:
+            await http.post("/api/v1/chat.message", json={"session_id": session, "content": "hello", "mode": "wait"})
+            await trio.to_thread.run_sync(sockets.rest, 1.0)
+            for number in range(rounds):
+                begun = time.perf_counter()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_change, http, ("pause", "resume")[number % 2], session)
+                    came = await trio.to_thread.run_sync(sockets.until_all_have, EVENT)
+                took += [moment - begun for moment in came]
     return took
+
+
+async def _change(http: httpx.AsyncClient, action: str, session: str) -> None:
+    answer = await http.put(f"/api/v1/session.{action}/{session}")
+    assert answer.status_code == 200, answer.text
 
 
 async def measure(sockets: int, followers: int, rounds: int) -> dict[str, float]:

@@ -13,8 +13,10 @@ import trio
 from attrs import define, field
 
 from orchestrator import server
+from orchestrator.config.constants import WEBSOCKET_EXTENSION
 from orchestrator.server import serving
 from orchestrator.server.connections import Connections, CountBy
+from orchestrator.server.websocket_stream import WebsocketStream
 
 PATIENCE: Final = 10.0
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -32,6 +34,9 @@ class App:
     disconnects: deque[str] = field(factory=partial(deque, maxlen=10))
     """Paths whose client has left."""
     running: int = 0
+    sent_now: int = 0
+    """Messages that went out without waiting, until one could not."""
+    stuck: trio.Event = field(factory=trio.Event)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve."""
@@ -160,6 +165,18 @@ class App:
             while True:
                 await send({"type": "websocket.send", "text": "x" * 10_000})
 
+    async def socket_push_now(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Accept, and number messages: without waiting for as long as that can be, then one that waits; then close."""
+        socket: WebsocketStream = scope["extensions"][WEBSOCKET_EXTENSION]
+        await send({"type": "websocket.accept"})
+        sent = 0
+        while socket.send_texts_now(numbered(sent, sent + 1)):
+            sent += 2
+            self.sent_now = sent
+        self.stuck.set()
+        await socket.send_texts(numbered(sent))
+        await send({"type": "websocket.close", "code": 4000})
+
     async def _until_gone(self, receive: Receive, ended: trio.CancelScope) -> None:
         while (await receive())["type"] != "websocket.disconnect":
             pass
@@ -180,6 +197,11 @@ class App:
         """Accept, and read nothing until the test says so."""
         await send({"type": "websocket.accept"})
         await self.decide.wait()
+
+
+def numbered(*numbers: int) -> list[bytes]:
+    """Write messages of a length that ends anywhere in a buffer."""
+    return [b"%d " % number + b"x" * 9_973 for number in numbers]
 
 
 async def answer(send: Send, status: int, body: bytes) -> None:

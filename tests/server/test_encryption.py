@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from orchestrator.server import Limits
-from tests.server.stage import TEXT, Client, Stage, close_frame, frame, handshake, open_stage, request
+from tests.server.stage import TEXT, Client, Stage, close_frame, frame, handshake, numbered, open_stage, request
 from tests.store.redis.test_tls import make_certificate
 
 
@@ -46,6 +46,15 @@ async def test_requests_and_sockets_are_served_in_http_1_1(secured: Stage, tmp_p
     assert await client.rest() == b""
     await stream.aclose()
     await secured.until_idle()
+
+
+async def test_nothing_is_written_without_waiting(secured: Stage, tmp_path: Path) -> None:
+    client, stream = await encrypted(secured, tmp_path)
+    await client.send(handshake("/push-now"))
+    await client.head()
+    assert await client.frame() == (TEXT, *numbered(0))
+    assert secured.app.sent_now == 0
+    await stream.aclose()
 
 
 async def test_a_client_that_speaks_no_tls_or_nothing_is_closed(secured: Stage) -> None:

@@ -149,6 +149,18 @@ async def test_a_client_that_reads_too_slowly_is_told_so(redis_url: str) -> None
         assert await slow.close_code() == 4008
 
 
+async def test_a_client_that_reads_late_gets_every_event_in_order(stage: Stage) -> None:
+    async with stage.client() as quick, stage.client() as late:
+        await quick.next("session.state_update")
+        await late.next("session.state_update")
+        # More than the kernels between the two take, in pieces that are written without waiting as long as they do.
+        piece = SystemNotification("piece", "x" * 60_000)
+        appended = [await stage.log.append("system.notification", piece) for _ in range(120)]
+        appended += [await stage.log.chunk(number) for number in range(1, 11)]
+        assert await offsets(quick, appended[-1]) == appended
+        assert await offsets(late, appended[-1]) == appended
+
+
 async def test_sockets_that_end_leave_no_subscription(stage: Stage) -> None:
     async with stage.client() as one, stage.client() as other:
         await one.next("session.state_update")

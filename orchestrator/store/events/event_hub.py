@@ -1,7 +1,8 @@
 """Hands every published event to those who follow its session in this process.
 
 One pub/sub connection a process; a session's channel is subscribed while it is followed. The hub never waits for
-a reader.
+a reader. Events that come together are handed out together: a reader is woken once for them, or not at all where its
+follower can pass them on.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +16,7 @@ from attrs import define, field
 
 from orchestrator.errors import StoreUnavailable, TenantDamaged
 from orchestrator.store.events.events import EventLog, LoggedEvent
-from orchestrator.store.events.follower import Follower, FollowerTooSlow, HubStopped, LogLost
+from orchestrator.store.events.follower import Follower, FollowerTooSlow, HubStopped, LogLost, PassOn
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.pubsub import Message, Subscriber
@@ -26,6 +27,8 @@ __all__ = ["EventHub", "Follower", "FollowerTooSlow", "HubStopped", "LogLost"]
 UNSUBSCRIBE_SECONDS: Final = 2.0
 GENERATION_SECONDS: Final = 2.0
 """So often it is looked whether Redis was emptied."""
+FOLLOWERS_AT_ONCE: Final = 128
+"""So many are handed events before other tasks have their turn."""
 _CHANNELS: Final = "orchestrator:events"
 """How the channels of sessions are called, all together, where something on one of them can't be read."""
 _log = structlog.get_logger("orchestrator.store.events")
@@ -60,6 +63,8 @@ class EventHub:
         self._keys = keys
         self._log = log
         self._channels: dict[bytes, _Channel] = {}
+        self._pushed: dict[bytes, _Channel] = {}
+        """Those whose followers were pushed events that are not handed out yet."""
         self._subscriber: Subscriber | None = None
         self._stopped = False
         self._generation: bytes | None = None
@@ -76,6 +81,8 @@ class EventHub:
                     else:
                         # Reconnected: what was published meanwhile is in the logs.
                         self._mark_all()
+                    if not subscriber.has_more:
+                        await self._hand_out()
             finally:
                 self._subscriber = None
                 self._stopped = True
@@ -120,6 +127,7 @@ class EventHub:
         log: EventLog | None = None,
         capacity: int = 256,
         on_overflow: Callable[[], None] | None = None,
+        pass_on: PassOn | None = None,
     ) -> AsyncIterator[Follower]:
         """Follow a session's events.
 
@@ -133,13 +141,14 @@ class EventHub:
             log: where missed events are, if it is no session that is followed.
             capacity: how many events may wait for the reader; beyond, `receive` raises `FollowerTooSlow`.
             on_overflow: called at that moment, for a reader that may be stuck elsewhere than in `receive`.
+            pass_on: is offered events while the reader waits in `receive`, and may pass them on without waking it.
 
         Raises:
             NotFound: there is no such session.
             StoreUnavailable: Redis is away.
         """
         name = self._keys.event_channel(tenant_id, session_id)
-        follower = Follower(log or self._log, tenant_id, session_id, capacity, on_overflow)
+        follower = Follower(log or self._log, tenant_id, session_id, capacity, on_overflow, pass_on)
         channel = self._channels.setdefault(name.encode(), _Channel(name, tenant_id))
         channel.followers.add(follower)
         if self._stopped:
@@ -196,6 +205,18 @@ class EventHub:
             return
         for follower in channel.followers:
             follower.push(event)
+        self._pushed[name] = channel
+
+    async def _hand_out(self) -> None:
+        """Let the followers have what was pushed since the last time."""
+        pushed, self._pushed = self._pushed, {}
+        handed = 0
+        for channel in pushed.values():
+            for follower in tuple(channel.followers):
+                follower.hand_out()
+                handed += 1
+                if not handed % FOLLOWERS_AT_ONCE:
+                    await trio.lowlevel.checkpoint()
 
     def _mark_all(self) -> None:
         for channel in self._channels.values():

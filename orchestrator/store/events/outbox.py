@@ -52,9 +52,13 @@ class Outbox(Generic[E]):
         self._bytes += len(event.body)
         return True
 
+    def first(self, limit: int) -> list[E]:
+        """Return up to `limit` events, which go on waiting."""
+        return list(islice(self._waiting, limit))
+
     def take(self, limit: int) -> list[E]:
         """Remove and return up to `limit` events."""
-        taken = list(islice(self._waiting, limit))
+        taken = self.first(limit)
         if len(taken) == len(self._waiting):
             self._waiting.clear()
             self._bytes = 0

@@ -105,6 +105,11 @@ class Subscriber:
             await self._reader.wait()
         return self._buffer.popleft()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether a message has come that the reader has not taken."""
+        return bool(self._buffer)
+
     async def run(self) -> None:
         """Keep the connection, for ever."""
         backoff, ever = Backoff(), False

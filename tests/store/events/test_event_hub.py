@@ -1,19 +1,20 @@
 """Following a session's events: in order, without gap, without double, whatever happens."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from attrs import frozen
 
 from orchestrator.errors import NotFound, TenantDamaged
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.background_loops import BackgroundLoops, Loop
 from orchestrator.store.events.event_hub import EventHub, Follower, FollowerTooSlow, HubStopped, LogLost
-from orchestrator.store.events.events import EventLog
+from orchestrator.store.events.events import EventLog, LoggedEvent
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.store.events.log_writer import LogWriter, data_of
@@ -153,6 +154,58 @@ async def test_what_is_published_twice_comes_once(rig: Rig) -> None:
         await rig.redis.execute_command("PUBLISH", Keys().event_channel("acme", "s1"), b"nonsense")
         await rig.log.chunk(2)
         assert await offsets(follower, 2) == [1, 2]
+
+
+async def test_events_are_passed_on_while_the_reader_waits_and_it_is_not_woken(rig: Rig) -> None:
+    passed: list[int] = []
+
+    def pass_on(events: Sequence[LoggedEvent]) -> bool:
+        if len(passed) < 3:
+            passed.extend(event.offset for event in events)
+            return True
+        return False
+
+    async with rig.hub.follow("acme", "s1", pass_on=pass_on) as follower, trio.open_nursery() as nursery:
+        received: list[int] = []
+
+        async def read() -> None:
+            received.extend(await offsets(follower, 5))
+
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(1, 4):
+            await rig.log.chunk(number)
+            await eventually(f"the event {number} is passed on", partial(passed.count, number))
+        assert not received
+        for number in range(4, 6):
+            await rig.log.chunk(number)
+    assert (passed, received) == ([1, 2, 3], [4, 5])
+
+
+async def test_nothing_is_passed_on_where_the_reader_does_not_wait_or_events_were_missed(rig: Rig) -> None:
+    passed: list[int] = []
+
+    def pass_on(events: Sequence[LoggedEvent]) -> bool:
+        passed.extend(event.offset for event in events)
+        return True
+
+    async with (
+        rig.hub.follow("acme", "s1", pass_on=pass_on) as follower,
+        rig.hub.follow("acme", "s1") as other,
+    ):
+        await rig.log.chunk(1)
+        assert await offsets(other, 1) == [1]
+        assert await offsets(follower, 1) == [1]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_receive_all, follower, [2, 3])
+            await trio.testing.wait_all_tasks_blocked()
+            await rig.log.chunk(2, publish=False)
+            await rig.log.chunk(3)
+    assert not passed
+
+
+async def _receive_all(follower: Follower, expected: list[int]) -> None:
+    assert await offsets(follower, expected[-1]) == expected
 
 
 async def test_a_slow_reader_overflows_and_delays_no_other(rig: Rig) -> None:
