@@ -25,6 +25,7 @@ from orchestrator.errors import (
 )
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.context import read_trace
+from orchestrator.middleware.guards.failed_credentials import credential_of
 from orchestrator.middleware.refusal_audit import AUDITED, FOREIGN, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import new_id
@@ -128,8 +129,15 @@ async def _sync(said: ClientFrame) -> None:
 
 
 async def _auth(said: ClientFrame) -> None:
-    holder = said.connection.principal
-    principal = await said.authenticator.principal_of(said.data.token, tenant=holder.tenant_id)
+    holder, failures, address = said.connection.principal, said.authenticator.failures, said.connection.remote_address
+    credential = credential_of({"authorization": f"Bearer {said.data.token}"})
+    failures.check(address, credential)
+    try:
+        principal = await said.authenticator.principal_of(said.data.token, tenant=holder.tenant_id)
+    except Unauthorized:
+        await failures.failed(address, credential)
+        raise
+    failures.passed(credential)
     if principal.user_id != holder.user_id:
         raise Unauthorized("The token belongs to another user; open another socket for it.")
     # Compared with the first token: one that gave more in between is no reason to refuse what was good at the start.

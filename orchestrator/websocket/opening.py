@@ -211,7 +211,9 @@ class WorkflowSocket(SessionSocket):
 
 def _credential(websocket: Websocket, exchange: Exchange) -> str | None:
     """Return the credential of a handshake; None: it has none."""
-    return credential_of(exchange.headers) or websocket.args.get("ticket")
+    token = websocket.args.get(TOKEN)
+    named = {"authorization": f"Bearer {token}"} if token is not None else {}
+    return credential_of(exchange.headers) or websocket.args.get("ticket") or credential_of(named)
 
 
 def _resume_point(args: Mapping[str, str]) -> tuple[int | None, str | None]:

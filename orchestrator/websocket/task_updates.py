@@ -103,8 +103,10 @@ class UpdateSocket(SessionSocket):
     async def _serve(self, websocket: Websocket, session_id: str, exchange: Exchange, accepted: trio.Event) -> None:
         self.manager.check()
         self.address_limiter.check(exchange.address)
-        self.authenticator.failures.check(exchange.address, credential_of(exchange.headers))
+        credential = credential_of(exchange.headers)
+        self.authenticator.failures.check(exchange.address, credential)
         principal: Principal = self.authenticator.service(exchange.headers, Scope.INTERNAL)
+        self.authenticator.failures.passed(credential)
         exchange.tenant_id = principal.tenant_id
         self.internal_listener.check(websocket.scope, principal)
         ctx = self._context(websocket, exchange, principal)

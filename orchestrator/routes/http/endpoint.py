@@ -93,7 +93,8 @@ class Endpoint:
 
     async def _known(self, request: Request, exchange: Exchange, ids: dict[str, str]) -> Principal:
         """Find out who asks; an address whose credentials fail too often has to wait first."""
-        failures, credential = self._deps.authenticator.failures, credential_of(exchange.headers)
+        failures = self._deps.authenticator.failures
+        credential = credential_of(exchange.headers) or self._ticket(request, exchange)
         failures.check(exchange.address, credential)
         try:
             principal = await self._authenticate(request, exchange, ids)
@@ -131,12 +132,18 @@ class Endpoint:
     async def _holder(self, request: Request, exchange: Exchange) -> Principal:
         """Return whose token the request carries, or whose ticket."""
         authenticator, headers = self._deps.authenticator, exchange.headers
-        if self._route.query is StreamQuery and "authorization" not in headers:
-            ticket = self._query.read(request.query_string).ticket
-            if ticket is not None:
-                principal, exchange.ticket_of = await self._deps.services.tickets.take(ticket)
-                return authenticator.unrevoked(principal)
+        ticket = self._ticket(request, exchange)
+        if ticket is not None:
+            principal, exchange.ticket_of = await self._deps.services.tickets.take(ticket)
+            return authenticator.unrevoked(principal)
         return await authenticator.principal(headers, tenant=headers.get("x-tenant-id"))
+
+    def _ticket(self, request: Request, exchange: Exchange) -> str | None:
+        """Return the ticket by which a stream is asked for; None: there is none, or a token beside it."""
+        if self._route.query is not StreamQuery or "authorization" in exchange.headers:
+            return None
+        ticket: str | None = self._query.read(request.query_string).ticket
+        return ticket
 
     async def _serve(self, request: Request, exchange: Exchange, principal: Principal, ids: dict[str, str]) -> Response:
         route, services = self._route, self._deps.services

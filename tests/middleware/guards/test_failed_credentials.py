@@ -5,6 +5,8 @@ from attrs import evolve
 
 from orchestrator.errors import RateLimited, StoreUnavailable
 from orchestrator.middleware.guards.failed_credentials import FailedCredentials, credential_of
+from tests.isolation.test_frames import opened, refusal
+from tests.services.workflows.house import open_house
 from tests.support.credentials import METRICS_KEY, SETTINGS, bearer
 from tests.support.house import House
 from tests.support.served import service
@@ -112,3 +114,39 @@ async def test_failures_count_for_all_processes(redis_url: str) -> None:
         assert (await other.call("GET", LIST, headers=FORGED)).status == 429
         [key] = await one.process.stores.redis.keys("orchestrator:address:*:failures")
         assert await one.process.stores.redis.pttl(key) > 60_000
+
+
+async def test_a_token_that_fails_on_an_open_socket_counts_as_one_that_fails_elsewhere(redis_url: str) -> None:
+    async with open_house(redis_url, auth_failures=3) as house:
+        known = bearer()
+        session_id = (await house.call("POST", "session.create", {"agent_id": "echo"}, **known)).data["session_id"]
+        async with opened(house, f"/ws/v1/chat/{session_id}", known) as client:
+            codes = []
+            for number in range(6):
+                await client.say("system.auth", {"token": f"forged-{number}"})
+                codes.append((await client.until("system.error"))["data"]["error"]["code"])
+            assert codes == ["ORCH_AUTH_001"] * 4 + ["ORCH_RATE_001"] * 2
+        assert (await house.call("GET", "session.list", user="new")).fault == (429, "ORCH_RATE_001")
+        assert (await house.call("GET", f"session.get/{session_id}", **known)).status == 200
+
+
+async def test_tickets_count_at_sockets_and_at_event_streams(redis_url: str) -> None:
+    async with open_house(redis_url, auth_failures=3) as house:
+        statuses = []
+        for number in range(6):
+            if number % 2:
+                statuses.append((await refusal(house, f"/ws/v1/chat/one?ticket=made-up-{number}", {}))[0])
+                continue
+            body = {"session_id": "one", "content": "hi", "mode": "stream"}
+            path = f"{house.url}/api/v1/chat.message?ticket=made-up-{number}"
+            statuses.append((await house.http.post(path, json=body)).status_code)
+        assert statuses == [401] * 4 + [429] * 2
+
+
+async def test_tokens_in_the_url_of_a_socket_count(redis_url: str) -> None:
+    async with open_house(redis_url, auth_failures=3) as house:
+        codes = []
+        for number in range(6):
+            async with opened(house, f"/ws/v1/chat/one?token=forged-{number}", {}) as client:
+                codes.append(await client.close_code())
+        assert codes == [4003] * 4 + [4029] * 2
