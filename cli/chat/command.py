@@ -4,33 +4,43 @@ import sys
 
 import click
 
+from cli.chat.data_screen import is_data
 from cli.chat.session import ChatRequest, run_chat
 from cli.core.completion import complete_agents, complete_sessions
 from cli.core.context import find_target
 from cli.core.interrupts import run_trio
-from cli.core.options import target_options
+from cli.core.options import listing_options
 from cli.core.terminal import with_piped
 
 
 @click.command()
 @click.option("--agent", metavar="AGENT", help="Agent; default: docs-guide.", shell_complete=complete_agents)
 @click.option("--session", metavar="SESSION", help="Continue this session.", shell_complete=complete_sessions)
+@click.option(
+    "-c", "--continue", "last", is_flag=True, help="Continue the last session, with --agent the last with it."
+)
 @click.option("-m", "--message", metavar="TEXT", help="Send this message, and exit after the answer.")
 @click.option("-y", "--yes", is_flag=True, help="With -m: confirm the actions of the agent.")
-@target_options
-def chat(agent: str | None, session: str | None, message: str | None, *, yes: bool) -> int:
+@listing_options
+def chat(agent: str | None, session: str | None, message: str | None, *, last: bool, yes: bool) -> int:
     """Chat with an agent. Ctrl-C cancels an answer, /help lists the commands of the chat.
 
-    What comes in a pipe is the message, or follows the one of -m.
+    What comes in a pipe is the message, or follows the one of -m. With -o json the finished answer is JSON, with
+    -o jsonl each event is.
 
     \b
     Example:
       nooble-orch chat --agent echo -m "Hello there"
       cat incident.log | nooble-orch chat -m "What went wrong?"
+      nooble-orch chat --continue -m "And then?" -o json | jq -r .content
     """
+    if session is not None and last:
+        raise click.UsageError("--session names the session: it excludes --continue.")
     if message is None and not sys.stdin.isatty():
         message = sys.stdin.read()
     elif message is not None:
         message = with_piped(message)
-    request = ChatRequest(agent_id=agent, session_id=session, message=message, yes=yes)
+    if message is None and is_data():
+        raise click.UsageError("A chat at a terminal is for people: -o json needs -m or a pipe.")
+    request = ChatRequest(agent_id=agent, session_id=session, continues=last, message=message, yes=yes)
     return run_trio(run_chat, find_target(), request)

@@ -9,6 +9,7 @@ import trio
 from attrs import define, field
 from uuid_utils import uuid7
 
+from cli.chat.data_screen import DataScreen, is_data
 from cli.chat.prompt import PromptInterrupted
 from cli.chat.screen import Screen, make_screen
 from cli.chat.tools import ToolAnswerer
@@ -122,6 +123,7 @@ class Conversation:
         elif frame.name == "system.notification":
             self.screen.say(f"{frame.data['title']}: {frame.data['message']}")
         elif turn.apply(frame):
+            self.screen.event(frame)
             self.screen.update(turn)
             if frame.name == "chat.status_update" and frame.data.get("queue_position"):
                 self.screen.say(f"Waiting behind {frame.data['queue_position']} other messages of this session.")
@@ -162,7 +164,7 @@ async def open_conversation(
     target: Target, session: dict[str, Any], api: TrioApi, tools: ToolAnswerer, interrupts: Interrupts
 ) -> AsyncIterator[Conversation]:
     """Connect to a session."""
-    screen = make_screen()
+    screen = DataScreen(session["session_id"]) if is_data() else make_screen()
     socket = FollowedSession(target, session["session_id"], tell=screen.say)
     async with socket.opened() as frames:
         yield Conversation(api, socket, frames, session, screen, tools, interrupts)

@@ -1,4 +1,4 @@
-"""The prompt of a chat: single lines, messages of several lines, history.
+"""The prompt of a chat: single lines, messages of several lines, what is pasted, completion, history.
 
 `input()` with readline edits lines, but blocks; the libraries that edit lines asynchronously run on asyncio. So
 `input()` runs in a thread, the only one of the command line. A thread that waits for the keyboard can't be cancelled,
@@ -10,7 +10,7 @@ import os
 import readline
 import sys
 import termios
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,8 @@ from cli.core.terminal import restored_terminal
 _HISTORY_LENGTH: Final = 1000
 _CTRL_C: Final = "\x03"
 _QUOTES: Final = '"""'
+_LINE_BREAK: Final = "\x1f"
+"""Stands for a line break in the file of the history, whose entries are lines."""
 
 
 class PromptInterrupted(Exception):
@@ -88,11 +90,15 @@ class Prompt:
 
 
 @asynccontextmanager
-async def open_prompt() -> AsyncIterator[Prompt]:
-    """Read from the terminal inside the block, and restore its attributes after it."""
+async def open_prompt(words: Sequence[str] = ()) -> AsyncIterator[Prompt]:
+    """Read from the terminal inside the block, and restore its attributes after it.
+
+    Args:
+        words: what Tab completes at the beginning of a line.
+    """
     questions, asked = trio.open_memory_channel[str](0)
     given, lines = trio.open_memory_channel[str | None](1)
-    with restored_terminal(), _history(), ungrouped():
+    with restored_terminal(), _history(), _completion(words), ungrouped():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_read, asked, given)
             yield Prompt(questions, lines)
@@ -137,16 +143,46 @@ def _history() -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if path.exists():
         readline.read_history_file(path)
+        _replace_in_history(_LINE_BREAK, "\n")
     readline.set_history_length(_HISTORY_LENGTH)
     if _gnu_readline():
-        readline.parse_and_bind("set enable-bracketed-paste off")
+        # A terminal that marks what is pasted lets all its lines be one message.
+        readline.parse_and_bind("set enable-bracketed-paste on")
         readline.parse_and_bind(r'"\C-c": "\C-a\C-v\C-c\C-m"')
     try:
         yield
     finally:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         os.close(descriptor)
+        _replace_in_history("\n", _LINE_BREAK)
         readline.write_history_file(path)
+
+
+def _replace_in_history(old: str, new: str) -> None:
+    for at in range(readline.get_current_history_length()):
+        entry = readline.get_history_item(at + 1)
+        if old in entry:
+            readline.replace_history_item(at, entry.replace(old, new))
+
+
+@contextmanager
+def _completion(words: Sequence[str]) -> Iterator[None]:
+    """Complete words by Tab inside the block; elsewhere in a line Tab does nothing."""
+
+    def complete(text: str, number: int) -> str | None:
+        found = [f"{word} " for word in words if text and word.startswith(text) and not readline.get_begidx()]
+        return found[number] if number < len(found) else None
+
+    before, delimiters = readline.get_completer(), readline.get_completer_delims()
+    readline.set_completer(complete)
+    # A slash begins a command, and is no delimiter.
+    readline.set_completer_delims(" \t\n")
+    readline.parse_and_bind("tab: complete" if _gnu_readline() else "bind ^I rl_complete")
+    try:
+        yield
+    finally:
+        readline.set_completer(before)
+        readline.set_completer_delims(delimiters)
 
 
 def history_path() -> Path:

@@ -12,6 +12,7 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from cli.chat.turn import Turn
+from cli.core.follow import Frame
 from cli.core.output import make_console, note, printable
 
 _DRAW_SECONDS: Final = 0.05
@@ -22,6 +23,9 @@ _FENCE: Final = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
 class Screen(Protocol):
     """The output of a chat."""
+
+    def event(self, frame: Frame) -> None:
+        """Take an event of the turn, before `update`."""
 
     def update(self, turn: Turn) -> None:
         """Show the answer so far."""
@@ -42,6 +46,9 @@ class PlainScreen:
     def __init__(self) -> None:
         self._shown = ""
         self._attempt = 1
+
+    def event(self, frame: Frame) -> None:
+        """Show nothing: the turn has what the event says."""
 
     def update(self, turn: Turn) -> None:
         """Write the new part of the answer."""
@@ -88,6 +95,9 @@ class RichScreen:
         self._settled = ""
         self._attempt = 1
         self._drawn = 0.0
+
+    def event(self, frame: Frame) -> None:
+        """Show nothing: the turn has what the event says."""
 
     def update(self, turn: Turn) -> None:
         """Draw the answer so far."""

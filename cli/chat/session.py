@@ -4,11 +4,11 @@ from math import inf
 from typing import Any, Final
 
 import trio
-from attrs import frozen
+from attrs import define, frozen
 
 from cli.chat.conversation import Conversation, SecondInterrupt, open_conversation
 from cli.chat.prompt import Prompt, PromptInterrupted, open_prompt
-from cli.chat.slash import LeaveChat, handle
+from cli.chat.slash import COMMANDS, LeaveChat, handle
 from cli.chat.tools import DefaultAnswerer, PromptAnswerer
 from cli.core.client import TrioApi
 from cli.core.context import Target
@@ -17,8 +17,11 @@ from cli.core.interrupts import Interrupts, open_interrupts, ungrouped
 from cli.core.output import note
 
 DEFAULT_AGENT: Final = "docs-guide"
+_CLOSED: Final = frozenset({"TERMINATED", "ARCHIVED", "FAILED"})
+_LOOKED_AT: Final = 50
+"""Sessions that `--continue` looks at, for one that is not closed."""
 _LATE_SECONDS: Final = 1.0
-_AGAIN_SECONDS: Final = 3.0
+_AGAIN_SECONDS: Final = 2.0
 
 
 @frozen
@@ -29,6 +32,8 @@ class ChatRequest:
     """None: that of the session, or docs-guide."""
     session_id: str | None = None
     """None: a new session."""
+    continues: bool = False
+    """Whether the last session is continued; with `agent_id` the last one with that agent."""
     message: str | None = None
     """None: an interactive chat."""
     yes: bool = False
@@ -46,7 +51,7 @@ async def run_chat(target: Target, request: ChatRequest) -> int:
     async with open_interrupts() as interrupts, TrioApi(target) as api:
         if request.message is not None:
             return await _ask_once(target, request, request.message, api, interrupts)
-        async with open_prompt() as prompt:
+        async with open_prompt(list(COMMANDS)) as prompt:
             return await _talk(target, request, api, prompt, interrupts)
 
 
@@ -96,46 +101,60 @@ async def _act(conversation: Conversation, line: str) -> None:
 
 
 async def _line(prompt: Prompt, interrupts: Interrupts, question: str, request: ChatRequest) -> str:
-    answered = interrupts.quiet_since
-    # The first Ctrl-C on an empty line tells what the second one does.
-    pressed_at = -inf
+    leaving = _Leaving(interrupts.quiet_since, asks=request.owns_stack)
     while True:
         try:
             with interrupts.caught() as presses, ungrouped():
                 async with trio.open_nursery() as nursery:
-                    if not request.owns_stack:
-                        nursery.start_soon(_leave_on_interrupt, presses, answered)
+                    nursery.start_soon(_leave_on_interrupt, presses, leaving)
                     text = await prompt.message(question)
                     nursery.cancel_scope.cancel()
         except PromptInterrupted as interrupt:
-            if interrupt.line or _is_late(answered):
-                continue
-            now = trio.current_time()
-            if request.owns_stack and now - pressed_at > _AGAIN_SECONDS:
-                pressed_at = now
-                note("Ctrl-C again, Ctrl-D or /quit ends the chat and the stack.")
-                continue
-            raise LeaveChat from None
+            if not interrupt.line:
+                leaving.press()
+            continue
         if text is None:
             print()
             raise LeaveChat
         return text
 
 
-async def _leave_on_interrupt(presses: trio.MemoryReceiveChannel[None], answered: float) -> None:
+async def _leave_on_interrupt(presses: trio.MemoryReceiveChannel[None], leaving: "_Leaving") -> None:
     async for _ in presses:
-        if not _is_late(answered):
-            print()
+        print()
+        leaving.press()
+
+
+@define
+class _Leaving:
+    """Ctrl-C on an empty line leaves a chat; where its end is that of a stack, the first one only says so."""
+
+    answered: float
+    """The end of the last answer, on trio's clock."""
+    asks: bool
+    """Whether two are needed."""
+    pressed: float = -inf
+
+    def press(self) -> None:
+        """Note a Ctrl-C on an empty line.
+
+        Raises:
+            LeaveChat: it leaves the chat.
+        """
+        now = trio.current_time()
+        # One that comes right after an answer was probably meant for it.
+        if now - self.answered < _LATE_SECONDS:
+            return
+        if not self.asks or now - self.pressed <= _AGAIN_SECONDS:
             raise LeaveChat
-
-
-def _is_late(answered: float) -> bool:
-    """Tell whether a Ctrl-C was probably meant for the answer that has just ended."""
-    return trio.current_time() - answered < _LATE_SECONDS
+        self.pressed = now
+        note("Ctrl-C again, Ctrl-D or /quit ends the chat and the stack.")
 
 
 async def _session(api: TrioApi, request: ChatRequest) -> dict[str, Any]:
     session: dict[str, Any]
+    if request.continues:
+        return await _last_session(api, request.agent_id)
     if request.session_id is None:
         session = await api.post("session.create", {"agent_id": request.agent_id or DEFAULT_AGENT})
     else:
@@ -143,3 +162,14 @@ async def _session(api: TrioApi, request: ChatRequest) -> dict[str, Any]:
         if request.agent_id not in {None, session["agent_id"]}:
             raise CliFailure(f"Session {request.session_id} is with {session['agent_id']}.", "", Exit.USAGE)
     return session
+
+
+async def _last_session(api: TrioApi, agent_id: str | None) -> dict[str, Any]:
+    """Return the session of the user that was active last, of those that take messages."""
+    for session in (await api.get("session.list", limit=_LOOKED_AT, agent_id=agent_id))["items"]:
+        if session["state"] not in _CLOSED:
+            return dict(session)
+    with_agent = f" with {agent_id}" if agent_id else ""
+    raise CliFailure(
+        f"There is no session{with_agent} to continue.", "Without --continue a new one begins.", Exit.NOT_FOUND
+    )

@@ -29,7 +29,8 @@ async def handle(conversation: Conversation, line: str) -> bool:
     Raises:
         LeaveChat: on `/quit`.
     """
-    if not line.startswith("/"):
+    # What is pasted may begin with a slash too, such as a path, and has several lines.
+    if not line.startswith("/") or "\n" in line.strip():
         return False
     name, _, argument = line.strip().partition(" ")
     command = COMMANDS.get(name)
@@ -44,7 +45,8 @@ async def _help(conversation: Conversation, _: str) -> None:
     for name, command in COMMANDS.items():
         conversation.screen.say(f"{name:<12} {command.summary}")
     conversation.screen.say('Several lines: end a line with \\, or put """ before the first and after the last.')
-    conversation.screen.say("Ctrl-C cancels an answer; on an empty line it leaves the chat.")
+    conversation.screen.say("Lines that are pasted together are one message. Tab completes these commands.")
+    conversation.screen.say("Ctrl-C cancels an answer; on an empty line it leaves the chat; a chat of `dev` takes two.")
 
 
 async def _state(conversation: Conversation, _: str) -> None:

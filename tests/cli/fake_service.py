@@ -28,6 +28,7 @@ class FakeService:
         self.tool_results: list[dict[str, Any]] = []
         self.messages: list[dict[str, Any]] = []
         self.requests: list[str] = []
+        self.sessions = [("session-1", "ACTIVE"), ("session-2", "ACTIVE")]
         self.assigned: list[dict[str, Any]] = []
         self.looks = 0
         self.closed = False
@@ -125,7 +126,7 @@ def make_app(fake: FakeService) -> QuartTrio:
     async def listed() -> Response:
         if request.args.get("cursor"):
             return envelope({"items": [session_record(session_id="session-3")]})
-        items = [session_record(session_id=f"session-{number}") for number in (1, 2)]
+        items = [session_record(session_id=session_id, state=state) for session_id, state in fake.sessions]
         return envelope({"items": items}, next_cursor="more")
 
     @app.get("/api/v1/session.get/<session_id>")

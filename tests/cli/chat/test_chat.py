@@ -1,5 +1,6 @@
 """`chat` without a terminal: one question, its answer, and what happens on the way."""
 
+import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import trio
 
 from tests.cli.fake_service import FakeService, run_fake
 from tests.cli.runs import close_pipes, run_cli, start_cli, target
+from tests.cli.terminal import open_terminal
 
 
 @pytest.fixture
@@ -84,3 +86,55 @@ async def test_a_service_that_is_away_is_told_by_exit_code(tmp_path: Path) -> No
     assert ended.code == 4
     assert ended.err.startswith("http://127.0.0.1:9 can't be reached: ")
     assert ended.err.count("\n") == 2
+
+
+async def test_the_finished_answer_as_json_has_its_ids_and_sources(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "chat", "-m", "sources", "-o", "json", **target(fake))
+    answer = json.loads(ended.out)
+    assert (ended.code, ended.err, answer["content"], answer["status"]) == (0, "", "as written", "completed")
+    assert answer["sources"] == [{"title": "Draining", "path": "docs/drain.md"}]
+    assert (answer["session_id"], answer["task_id"], answer["error"]) == ("session-1", "task-1", None)
+
+
+async def test_a_failed_turn_as_json_has_its_error_and_exits_with_1(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "chat", "-m", "fail", "-o", "json", **target(fake))
+    assert (ended.code, json.loads(ended.out)["error"]["code"]) == (1, "ORCH_CONN_001")
+
+
+async def test_events_come_as_lines_of_json(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "chat", "-m", "a b", "-o", "jsonl", **target(fake))
+    frames = [json.loads(line) for line in ended.out.splitlines()]
+    assert [frame["type"]["action"] for frame in frames] == ["status_update", "stream", "stream", "completed"]
+    assert ended.code == 0
+
+
+async def test_json_is_for_single_messages(fake: FakeService, tmp_path: Path) -> None:
+    async with open_terminal(tmp_path, "chat", "-o", "json", **target(fake)) as terminal:
+        await terminal.see("-o json needs -m or a pipe")
+        assert await terminal.end() == 2
+
+
+async def test_the_last_session_that_is_open_is_continued(fake: FakeService, tmp_path: Path) -> None:
+    fake.sessions = [("gone", "TERMINATED"), ("session-1", "PAUSED"), ("older", "ACTIVE")]
+    ended = await run_cli(tmp_path, "chat", "--continue", "-m", "again", **target(fake))
+    assert (ended.code, ended.out) == (0, "again\n"), ended.err
+    assert fake.messages == [{"session_id": "session-1", "content": "again"}]
+    assert not any("session.create" in request for request in fake.requests)
+
+
+async def test_without_a_session_there_is_nothing_to_continue(fake: FakeService, tmp_path: Path) -> None:
+    fake.sessions = [("gone", "TERMINATED")]
+    ended = await run_cli(tmp_path, "chat", "-c", "--agent", "echo", "-m", "again", **target(fake))
+    assert (ended.code, ended.err.splitlines()[0]) == (3, "There is no session with echo to continue.")
+    assert any("session.list" in request and "agent_id=echo" in request for request in fake.requests)
+
+
+async def test_a_session_by_name_and_the_last_one_exclude_each_other(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "chat", "-c", "--session", "session-1", "-m", "again", **target(fake))
+    assert ended.code == 2
+
+
+async def test_what_is_piped_follows_the_message(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "chat", "-m", "Summarize", given="some text\n", **target(fake))
+    assert ended.code == 0
+    assert fake.messages[0]["content"] == "Summarize\n\nsome text"

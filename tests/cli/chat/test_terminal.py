@@ -69,6 +69,38 @@ async def test_ctrl_c_cancels_an_answer_and_the_chat_goes_on(terminal: Terminal,
     assert await terminal.end() == 0
 
 
+async def test_lines_that_are_pasted_together_are_one_message(terminal: Terminal, fake: FakeService) -> None:
+    await terminal.type("\x1b[200~/first\rsecond\r\rthird\x1b[201~")
+    await terminal.see("third")
+    assert fake.messages == []
+    await terminal.type("\r")
+    await terminal.see("echo> ")
+    assert [message["content"] for message in fake.messages] == ["/first\nsecond\n\nthird"]
+
+
+async def test_a_message_of_several_lines_comes_back_as_one_in_the_next_chat(fake: FakeService, tmp_path: Path) -> None:
+    async with open_terminal(tmp_path, "chat", **target(fake)) as first:
+        await first.see("> ")
+        await first.type("\x1b[200~one\rtwo\x1b[201~\r")
+        await first.see("docs-guide> ")
+        await first.enter("/quit")
+        assert await first.end() == 0
+    async with open_terminal(tmp_path, "chat", **target(fake)) as second:
+        await second.see("> ")
+        await second.type(UP + UP + "\r")
+        await second.see("docs-guide> ")
+    assert [message["content"] for message in fake.messages] == ["one\ntwo", "one\ntwo"]
+
+
+async def test_tab_completes_the_commands_of_the_chat(terminal: Terminal) -> None:
+    await terminal.type("/st\t\r")
+    await terminal.see("state            ACTIVE")
+    await terminal.see("echo> ")
+    await terminal.type("/h\t\t")
+    await terminal.see("/help")
+    await terminal.see("/history")
+
+
 async def test_messages_of_several_lines(terminal: Terminal, fake: FakeService) -> None:
     await terminal.enter("one\\")
     await terminal.see("… ")

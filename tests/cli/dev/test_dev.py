@@ -133,6 +133,24 @@ async def test_a_person_starts_a_stack_and_chats(tmp_path: Path) -> None:
         assert terminal.echoes()
 
 
+async def test_one_ctrl_c_on_an_empty_line_does_not_end_the_stack_and_two_do(tmp_path: Path) -> None:
+    async with open_terminal(tmp_path, "dev", "--port", "0", "--agent", "echo") as terminal:
+        await terminal.see("echo> ")
+        await terminal.type("\x03")
+        await terminal.see("Ctrl-C again, Ctrl-D or /quit ends the chat and the stack.")
+        await terminal.see("echo> ")
+        await terminal.enter("still there")
+        await terminal.see("still there\n")
+        await terminal.see("still there\n")
+        await terminal.see("echo> ")
+        # The first ones may count as meant for the answer; the stack ends only by two that are close.
+        for _ in range(12):
+            await terminal.type("\x03")
+            await trio.sleep(0.2)
+        assert await terminal.end() == 0
+        assert terminal.echoes()
+
+
 async def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
