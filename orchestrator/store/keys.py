@@ -162,9 +162,9 @@ class Keys:
         """Hash: what a request with this idempotency key was, and what it was answered."""
         return f"orchestrator:idempotency:{self.tenant(tenant_id)}:{user_id}:{key}"
 
-    def trace(self, tenant_id: str, correlation_id: str) -> str:
-        """List: the tasks of a request; their records have its timeline."""
-        return f"orchestrator:trace:{self.tenant(tenant_id)}:{correlation_id}"
+    def trace(self, tenant_id: str, correlation_id: str, *user: str) -> str:
+        """List: the tasks of a request of its first user, or of another `user`; with "" as that the set of the others."""
+        return ":".join((f"orchestrator:trace:{self.tenant(tenant_id)}", correlation_id, *user))
 
     def callbacks(self, tenant_id: str, name: str) -> str:
         """List: the attempts to tell of a task's or a batch's end, newest first."""

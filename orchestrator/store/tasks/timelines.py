@@ -19,6 +19,8 @@ _WHY: Final = Script("operations/why_task")
 _COUNTED: Final = 1000
 _NEWEST: Final = 1000
 """So many steps of a request are shown."""
+_NEWEST_OF_EACH: Final = 100
+"""So many tasks of each user after the first one of a request, where operators see those of several."""
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "status": TaskStatus,
     "start_rate": float,
@@ -36,9 +38,8 @@ class TimelineStore(TenantStore):
     async def steps(self, viewer: Viewer, correlation_id: str) -> list[TraceStep]:
         """Return the steps of a request that `viewer` may see, in order; empty: there are none."""
         tenant_id = viewer.tenant_id
-        listed = await self.redis.execute_command("LRANGE", self.keys.trace(tenant_id, correlation_id), 0, -1)
         # One that is not there is asked for all the same: how long it takes must not tell whether others' steps are.
-        task_ids = list(dict.fromkeys(raw.decode(errors="replace") for raw in listed)) or [""]
+        task_ids = await self._listed(viewer, correlation_id) or [""]
         records = await self.redis.gather(
             [("HMGET", self.keys.task(tenant_id, task_id), "user_id", "steps") for task_id in task_ids],
             raise_on_error=False,
@@ -52,6 +53,17 @@ class TimelineStore(TenantStore):
             TraceStep(to_timestamp(row.at), row.at - start, row.what, row.task_id, row.attempt, row.node, row.detail)
             for row in rows
         ]
+
+    async def _listed(self, viewer: Viewer, correlation_id: str) -> list[str]:
+        """Return the tasks of a request: of its first user, and of the viewer, or of whom else there is."""
+        keys, users = partial(self.keys.trace, viewer.tenant_id, correlation_id), [viewer.user_id]
+        commands: list[tuple[Any, ...]] = [("LRANGE", keys(), 0, -1)]
+        if viewer.sees_whole_tenant:
+            users = sorted(raw.decode(errors="replace") for raw in await self.redis.smembers(keys("")))
+        newest = -_NEWEST if len(users) == 1 else -_NEWEST_OF_EACH
+        commands += [("LRANGE", keys(user), newest, -1) for user in users]
+        found = [raw.decode(errors="replace") for listed in await self.redis.gather(commands) for raw in listed]
+        return list(dict.fromkeys(found))
 
     async def statuses(self, tenant_id: str, task_ids: Sequence[str]) -> dict[str, TaskStatus]:
         """Return the statuses of tasks; those that can't be read are left out."""

@@ -376,6 +376,18 @@ async def test_a_call_of_a_turn_belongs_to_its_user_and_session_and_stands_in_it
     ]
 
 
+async def test_a_call_of_the_second_user_of_an_id_belongs_to_that_users_session(redis_url: str) -> None:
+    handler, _ = answering(ANSWER)
+    async with rig(redis_url, handler) as up:
+        for task_id, user, session in (("t-1", "bob", "s-1"), ("t-2", "ann", "s-2")):
+            record = {"correlation_id": "c1", "user_id": user, "session_id": session, "attempt": 1}
+            await up.redis.hset(up.keys.task("acme", task_id), mapping=record)
+        await up.redis.rpush(up.keys.trace("acme", "c1"), "t-1")
+        await up.redis.rpush(up.keys.trace("acme", "c1", "ann"), "t-2")
+        await up.gateway.generate(CTX, {"query": "Really?", "user_id": "ann"})
+        assert [one.key for one in (await up.usage(UsageGroup.SESSION)).items] == ["s-2"]
+
+
 @pytest.mark.parametrize("damaged", ["calls", "call", "budget"])
 async def test_the_damaged_keys_of_one_tenant_do_not_stop_the_reconciler(redis_url: str, damaged: str) -> None:
     service = Service()

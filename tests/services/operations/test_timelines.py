@@ -85,6 +85,46 @@ async def test_a_request_that_two_users_share_by_name_shows_each_their_own(stage
         assert {step.task_id for step in timeline.steps} == {task_ids[user]}
 
 
+async def test_a_user_who_has_the_id_of_anothers_request_drops_nothing_from_its_timeline(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        correlation_id, timelines = new_id(), timelines_of(stage)
+        anns, bobs = await stage.session(), await stage.session(context(user="bob"))
+        hers = await stage.say(anns, "say a", correlation_id=correlation_id)
+        await stage.say(bobs, "say b", correlation_id=correlation_id)
+        await stage.redis.rpush(stage.keys.trace("acme", correlation_id, "bob"), *(f"t-{n}" for n in range(1100)))
+        await stage.say(bobs, "say c", correlation_id=correlation_id)
+        later = await stage.say(anns, "say d", correlation_id=correlation_id)
+        assert await stage.redis.llen(stage.keys.trace("acme", correlation_id, "bob")) == 1000
+        assert await stage.redis.llen(stage.keys.trace("acme", correlation_id)) == 2
+        whose = {step.task_id for step in (await timelines.trace(context(), correlation_id)).steps}
+        assert whose == {hers.task_id, later.task_id}
+        for key in await stage.redis.keys(f"{stage.keys.trace('acme', correlation_id)}*"):
+            assert 86_000 < await stage.redis.ttl(key) <= 86_400
+
+
+async def test_operators_see_the_tasks_of_all_users_of_an_id(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        correlation_id, accepted = new_id(), set()
+        for user in ("ann", "bob", "eve"):
+            session = await stage.session(context(user=user))
+            accepted.add((await stage.say(session, "say a", correlation_id=correlation_id)).task_id)
+        seen = await timelines_of(stage).trace(context(user="oz", role=Role.OPERATOR), correlation_id)
+        assert {step.task_id for step in seen.steps} == accepted
+
+
+async def test_a_list_that_older_versions_have_mixed_is_read_as_ever(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        correlation_id, accepted = new_id(), {}
+        for user in ("ann", "bob"):
+            session = await stage.session(context(user=user))
+            accepted[user] = (await stage.say(session, "say a", correlation_id=correlation_id)).task_id
+        await stage.redis.delete(stage.keys.trace("acme", correlation_id, "bob"))
+        await stage.redis.rpush(stage.keys.trace("acme", correlation_id), accepted["bob"])
+        for user, task_id in accepted.items():
+            timeline = await timelines_of(stage).trace(context(user=user), correlation_id)
+            assert {step.task_id for step in timeline.steps} == {task_id}
+
+
 async def test_a_turn_behind_another_one_waits_for_its_session(stage: Stage) -> None:
     session = await stage.session()
     running, waiting = await stage.say(session, "hold a"), await stage.say(session, "say b")

@@ -1,15 +1,38 @@
 -- The timeline of a request. Needs tenant.lua.
 -- The steps of a task are lines of the field `steps` of its record, their parts separated by tabs, so a script that writes the
--- record writes them with it. The timeline of a request is the list of its tasks.
+-- record writes them with it. The timeline of a request is the list of its tasks. Clients choose the ids of requests, so those of
+-- several users may be equal: the list belongs to the first one, and each other user has a list apart.
 local TRACE_TASKS, TRACE_SECONDS, STEPS_BYTES = 1000, 86400, 65536
+-- So many other users of an id are shown to operators.
+local TRACE_USERS = 20
 
 local function trace_key(correlation) return 'orchestrator:trace:' .. TENANT .. ':' .. correlation end
+local function user_trace_key(correlation, user) return trace_key(correlation) .. ':' .. user end
+
+local function user_of(task_id) return task_id and redis.call('HGET', task_key(task_id), 'user_id') end
+
+-- Note that a user has tasks apart under the id of a request.
+local function note_apart(correlation, user)
+  local apart = user_trace_key(correlation, '')
+  if redis.call('SCARD', apart) < TRACE_USERS then redis.call('SADD', apart, user) end
+  redis.call('EXPIRE', apart, TRACE_SECONDS)
+end
 
 -- List a task under its request, for a day from now on.
 local function trace_task(task_id, correlation)
   if not correlation or correlation == '' then return end
   local timeline = trace_key(correlation)
-  if redis.call('RPUSH', timeline, task_id) > TRACE_TASKS then redis.call('LTRIM', timeline, -TRACE_TASKS, -1) end
+  local count = redis.call('RPUSH', timeline, task_id)
+  if count > 1 then
+    local user, first_user = user_of(task_id), user_of(redis.call('LINDEX', timeline, 0))
+    if user and first_user and user ~= first_user then
+      redis.call('RPOP', timeline)
+      timeline = user_trace_key(correlation, user)
+      count = redis.call('RPUSH', timeline, task_id)
+      note_apart(correlation, user)
+    end
+  end
+  if count > TRACE_TASKS then redis.call('LTRIM', timeline, -TRACE_TASKS, -1) end
   redis.call('EXPIRE', timeline, TRACE_SECONDS)
 end
 

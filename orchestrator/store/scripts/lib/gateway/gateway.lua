@@ -4,30 +4,28 @@ local function call_key(id) return 'orchestrator:call:' .. TENANT .. ':' .. id e
 local function budget_key(period) return 'orchestrator:budget:' .. TENANT .. ':' .. period end
 local BUDGET_SECONDS = {day = 3 * 86400, month = 40 * 86400}
 
--- Return the task that a request began with, which says whose the request is; nil where it has none.
-local function task_of(correlation)
-  return correlation ~= '' and redis.call('LINDEX', trace_key(correlation), 0) or nil
+-- Return the task that a request of a user began with; nil where it has none. For '' as the user it is that of the first user.
+local function task_of(correlation, user)
+  local first = correlation ~= '' and redis.call('LINDEX', trace_key(correlation), 0)
+  if not first or user == '' or user_of(first) == user then return first or nil end
+  return redis.call('LINDEX', user_trace_key(correlation, user), 0) or nil
 end
 
--- Return the user and the session of a call; '' is filled in from the task that its request began with, unless that is another
--- user's: clients choose correlation ids.
+-- Return the user and the session of a call; '' is filled in from the task that its request began with.
 local function payer_of(correlation, user, session)
-  local task_id = (user == '' or session == '') and task_of(correlation)
+  local task_id = (user == '' or session == '') and task_of(correlation, user)
   if not task_id then return user, session end
   local task_user, task_session = unpack(redis.call('HMGET', task_key(task_id), 'user_id', 'session_id'))
-  if user ~= '' and user ~= task_user then return user, session end
   if user == '' then user = task_user or '' end
   if session == '' then session = task_session or '' end
   return user, session
 end
 
--- Add a step to the task that the request of a user's call began with, if it is that user's.
+-- Add a step to the task that the request of a user's call began with.
 local function trace_call(correlation, user, what)
-  local task_id = task_of(correlation)
+  local task_id = task_of(correlation, user)
   if not task_id then return end
-  local task_user, attempt = unpack(redis.call('HMGET', task_key(task_id), 'user_id', 'attempt'))
-  if user ~= '' and user ~= task_user then return end
-  trace(task_id, correlation, attempt or 0, 'gateway', nil, what)
+  trace(task_id, correlation, redis.call('HGET', task_key(task_id), 'attempt') or 0, 'gateway', nil, what)
 end
 
 -- Add a call to the ledger of a day: by kind, agent and model, by user, by session, and by kind, agent and model of the user.
