@@ -79,9 +79,8 @@ def register(app: QuartTrio, services: Services) -> None:
     streams = OpenStreams(services.revocations.covers)
     services.revocations.watch(streams.end_revoked)
     deps = EndpointDeps(services, app.extensions["authenticator"], streams, app.extensions["internal_listener"])
-    if services.address_limits is not None:
-        services.address_limits.counts = app.extensions["address_limiter"]
-        deps.authenticator.failures.share = services.address_limits.failure
+    services.address_limits.counts = app.extensions["address_limiter"]
+    deps.authenticator.failures.share = services.address_limits.failure
     for route in ROUTES:
         endpoint = Endpoint(route, deps)
         # A dot in its name would make the framework look for a blueprint, at every request.

@@ -86,7 +86,7 @@ class Services:
     gateway: Gateway
     usage: UsageService
     rate_limiter: RateLimiter
-    class_limiter: ClassLimiter | None
+    class_limiter: ClassLimiter
     open_streams: OpenStreams | None
     event_log: EventLog
     batch_log: BatchLog

@@ -163,7 +163,7 @@ class Keys:
         return f"orchestrator:idempotency:{self.tenant(tenant_id)}:{user_id}:{key}"
 
     def trace(self, tenant_id: str, correlation_id: str, *user: str) -> str:
-        """List: the tasks of a request of its first user, or of another `user`; with "" as that the set of the others."""
+        """List: the tasks of a request of its first user, or of another `user`; for `""` the set of the others."""
         return ":".join((f"orchestrator:trace:{self.tenant(tenant_id)}", correlation_id, *user))
 
     def callbacks(self, tenant_id: str, name: str) -> str:

@@ -254,7 +254,7 @@ class Frames:
             idempotency_key=envelope.message_id,
             remote_address=connection.remote_address,
         )
-        if connection.services.class_limiter is not None and handler.model is not SystemPing:
+        if handler.model is not SystemPing:
             await connection.services.class_limiter.check(principal, RateClass.WRITE)
         if handler.counted:
             await connection.services.rate_limiter.check(principal)

@@ -99,8 +99,7 @@ class SessionSocket:
         if not principal.may(self.permission):
             raise PermissionMissing(f"The token lacks the permission '{self.permission}'.")
         ctx = self._context(websocket, exchange, principal)
-        if self.services.class_limiter is not None:
-            await self.services.class_limiter.check(ctx.principal, RateClass.STREAM)
+        await self.services.class_limiter.check(ctx.principal, RateClass.STREAM)
         await self.services.rate_limiter.check(ctx.principal)
         wire = Wire(websocket)
         subject = await self._subject(ctx, session_id)

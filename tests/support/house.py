@@ -17,7 +17,13 @@ from tests.support.recorders.batches import BatchRecorder
 from tests.support.recorders.chat import ChatRecorder, TranscriptRecorder
 from tests.support.recorders.event_log import FakeEventLog
 from tests.support.recorders.gateway import GatewayRecorder
-from tests.support.recorders.guards import AuditRecorder, RateLimiterRecorder, RevocationRecorder
+from tests.support.recorders.guards import (
+    AddressLimitsRecorder,
+    AuditRecorder,
+    ClassLimiterRecorder,
+    RateLimiterRecorder,
+    RevocationRecorder,
+)
 from tests.support.recorders.notifications import FakeNotifications
 from tests.support.recorders.schedules import FakeSchedules
 from tests.support.recorders.sessions import SessionRecorder, TicketRecorder
@@ -73,6 +79,8 @@ class House:
             gateway=self.gateway,
             usage=self.usage,
             rate_limiter=self.limiter,
+            class_limiter=ClassLimiterRecorder(),
+            address_limits=AddressLimitsRecorder(),
             event_log=self.log,
             event_hub=self.log,
             audit=self.audit,

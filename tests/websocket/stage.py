@@ -43,7 +43,7 @@ from tests.support.eventually import PATIENCE, eventually
 from tests.support.house import partial_services
 from tests.support.recorders.batches import BatchRecorder, a_batch
 from tests.support.recorders.chat import ChatRecorder, TranscriptRecorder
-from tests.support.recorders.guards import AuditRecorder, RateLimiterRecorder, RevocationRecorder
+from tests.support.recorders.guards import AuditRecorder, ClassLimiterRecorder, RateLimiterRecorder, RevocationRecorder
 from tests.support.recorders.sessions import SessionRecorder, TicketRecorder, a_session
 
 SECRET = "a secret that is long enough for HS256"
@@ -230,6 +230,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
             transcripts=transcripts,
             task_updates=TaskUpdateService(DelegationStore(redis, keys, 1000), ReadyTenants(redis, keys), KNOWN_KINDS),
             rate_limiter=limiter,
+            class_limiter=ClassLimiterRecorder(),
             event_log=event_log,
             event_hub=hub,
             notifications=NotificationService(store),

@@ -165,10 +165,10 @@ class Endpoint:
         """Count the request against its limits; what is at hand without Redis goes on while that is away."""
         route, services = self._route, self._deps.services
         try:
-            if services.class_limiter is not None and route.rate_class is not None:
+            if route.rate_class is not None:
                 exchange.rate = await services.class_limiter.check(principal, route.rate_class)
             # Who administers a tenant does not share its limits: they must not keep it from being paused.
-            if route.rate_class is RateClass.ADMIN and services.class_limiter is not None:
+            if route.rate_class is RateClass.ADMIN:
                 return
             if not route.own_rate:
                 exchange.rate = nearer(await services.rate_limiter.check(principal), exchange.rate)

@@ -110,8 +110,7 @@ class FollowedEvents(ResponseBody, ABC):
 
     async def __aenter__(self) -> "FollowedEvents":
         services, ctx = self._call.services, self._call.ctx
-        if services.class_limiter is not None:
-            await services.class_limiter.check(ctx.principal, RateClass.STREAM)
+        await services.class_limiter.check(ctx.principal, RateClass.STREAM)
         async with AsyncExitStack() as opening:
             if services.open_streams is not None:
                 opening.enter_context(services.open_streams.held(ctx.tenant_id, ctx.remote_address))

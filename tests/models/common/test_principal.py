@@ -53,6 +53,14 @@ def test_administration_is_granted_by_role_or_by_name() -> None:
     assert not principal("chat:read", role=Role.ADMIN).may("session:admin")
 
 
+@pytest.mark.parametrize(
+    ("granted", "expected"),
+    [("*", True), ("*:*", True), ("audit:*", True), ("audit:read", True), ("*:read", False), ("session:*", False)],
+)
+def test_an_admin_who_reads_everything_does_not_read_the_audit_trail_by_that(granted: str, expected: bool) -> None:
+    assert principal(granted, role=Role.ADMIN).may("audit:read") is expected
+
+
 def test_a_reader_reads_what_a_user_reads() -> None:
     reads = {permission for permission in ROLE_PERMISSIONS[Role.USER] if permission.endswith(":read")}
     assert ROLE_PERMISSIONS[Role.READER] == reads

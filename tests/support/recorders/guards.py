@@ -5,9 +5,10 @@ from collections.abc import Callable
 from attrs import define, field
 
 from orchestrator.domain.revocations import RevocationIndex
-from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.limits import RateClass, RateState
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.operations.revocation import Revocation, TokenRevoke, TokenRevoked
+from orchestrator.services.shared.address_limits import AddressCounts
 from tests.support.recorders.chat import RATE
 from tests.support.recorders.sessions import NOW
 
@@ -23,6 +24,24 @@ class RateLimiterRecorder:
         if self.error is not None:
             raise self.error
         return RATE
+
+
+@define
+class ClassLimiterRecorder:
+    """Bounds no class of requests."""
+
+    async def check(self, principal: Principal, rate_class: RateClass) -> RateState | None:
+        return None
+
+
+@define
+class AddressLimitsRecorder:
+    """Hears of no other process."""
+
+    counts: AddressCounts | None = None
+
+    async def failure(self, address: str, kept_seconds: float) -> int:
+        return 0
 
 
 @define

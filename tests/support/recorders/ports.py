@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.models.agents.agent_views import AgentAssign
-from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.limits import RateClass, RateState
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Snapshot, ToolResult
@@ -30,7 +30,8 @@ from orchestrator.services.chat.transcripts import Transcripts
 from orchestrator.services.scheduling.batches import BatchService
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.sessions.tickets import Tickets
-from orchestrator.services.shared.rate_limiter import RateLimiter
+from orchestrator.services.shared.address_limits import AddressCounts, AddressLimits
+from orchestrator.services.shared.rate_limiter import ClassLimiter, RateLimiter
 from orchestrator.services.shared.revocations import Revocations
 from orchestrator.store.operations.audit import AuditTrail
 
@@ -132,6 +133,20 @@ class AuditPort(Protocol):
     ) -> None: ...
 
 
+class ClassLimiterPort(Protocol):
+    """The limits of classes of requests."""
+
+    async def check(self, principal: Principal, rate_class: RateClass) -> RateState | None: ...
+
+
+class AddressLimitsPort(Protocol):
+    """What processes tell each other of addresses."""
+
+    counts: AddressCounts | None
+
+    async def failure(self, address: str, kept_seconds: float) -> int: ...
+
+
 class RevocationPort(Protocol):
     """Revoked tokens."""
 
@@ -151,6 +166,8 @@ if TYPE_CHECKING:
         rate_limiter: RateLimiter,
         audit: AuditTrail,
         revocations: Revocations,
+        class_limiter: ClassLimiter,
+        address_limits: AddressLimits,
     ) -> tuple[
         SessionPort,
         TicketPort,
@@ -160,6 +177,9 @@ if TYPE_CHECKING:
         RateLimiterPort,
         AuditPort,
         RevocationPort,
+        ClassLimiterPort,
+        AddressLimitsPort,
     ]:
         """Checked by mypy, never run."""
-        return sessions, tickets, chat, transcripts, batches, rate_limiter, audit, revocations
+        guards = rate_limiter, audit, revocations, class_limiter, address_limits
+        return sessions, tickets, chat, transcripts, batches, *guards
