@@ -23,7 +23,8 @@ from quart_trio import QuartTrio
 from orchestrator import routes, server, websocket
 from orchestrator.assembly import open_process
 from orchestrator.clients.registry import DEFAULTS
-from orchestrator.config.loading import SettingsFault, load_settings
+from orchestrator.config.loading import SettingsFault, load_settings, secrets_of
+from orchestrator.config.masking import mask_credentials, masker_of
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.address_limit import network_of
@@ -180,16 +181,17 @@ class Application:
             cause: BaseException = error
             while isinstance(cause, BaseExceptionGroup):
                 cause = cause.exceptions[0]
+            told = mask_credentials(str(cause))
             if isinstance(cause, SettingsFault | OrchestratorError):
-                _log.error("service.failed", reason=str(cause))
+                _log.error("service.failed", reason=told)
             else:
                 _log.exception("service.failed")
             stage = "startup" if self._app is None else "shutdown"
-            await send({"type": f"lifespan.{stage}.failed", "message": f"The service could not go on: {cause}"})
+            await send({"type": f"lifespan.{stage}.failed", "message": f"The service could not go on: {told}"})
 
     async def _run(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         settings = self._load()
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, masker_of(secrets_of(settings)))
         async with open_process(settings) as process, trio.open_nursery() as nursery:
             await nursery.start(process.run)
             self._app = create_app(process.services)

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from attrs import evolve
 from hypercorn.config import Config
 
 from orchestrator.clients.registry import DEFAULTS
-from orchestrator.config.loading import SettingsFault, load_settings
+from orchestrator.config.loading import SettingsFault, load_settings, secrets_of
+from orchestrator.config.masking import masker_of
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
 from orchestrator.main import connection_limits, serve
@@ -47,7 +49,8 @@ def run(
         for line in fault.faults:
             print(line, file=sys.stderr)  # noqa: T201 - the logs are not set up yet
         return 2
-    configure_logs(settings.log_level)
+    mask = masker_of(secrets_of(settings))
+    configure_logs(settings.log_level, mask)
     config = _hypercorn_config(config_file, bind, workers)
     if config.workers > 1 and not shared_port:
         return _run_many(settings, config, config_file)
@@ -56,7 +59,7 @@ def run(
         config.bind = [_shared(config.bind[0])]
         if settings.internal_bind:
             settings = evolve(settings, internal_bind=_shared(settings.internal_bind))
-    return _run_one(settings, config, exit_with_stdin=exit_with_stdin)
+    return _run_one(settings, config, mask, exit_with_stdin=exit_with_stdin)
 
 
 def _hypercorn_config(config_file: Path | None, bind: str | None, workers: int | None) -> Config:
@@ -71,7 +74,9 @@ def _hypercorn_config(config_file: Path | None, bind: str | None, workers: int |
     return config
 
 
-def _run_one(settings: AgentOrchestratorSettings, config: Config, *, exit_with_stdin: bool) -> int:
+def _run_one(
+    settings: AgentOrchestratorSettings, config: Config, mask: Callable[[str], str], *, exit_with_stdin: bool
+) -> int:
     async def main() -> None:
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
@@ -88,7 +93,7 @@ def _run_one(settings: AgentOrchestratorSettings, config: Config, *, exit_with_s
     try:
         trio.run(main)
     except* (OrchestratorError, OSError) as group:
-        code = _report(group)
+        code = _report(group, mask)
     return code
 
 
@@ -138,9 +143,9 @@ def _announce(url: str) -> None:
     print(f"ready {url}", flush=True)  # noqa: T201 - what a caller waits for
 
 
-def _report(group: BaseExceptionGroup[BaseException]) -> int:
+def _report(group: BaseExceptionGroup[BaseException], mask: Callable[[str], str]) -> int:
     leaf: BaseException = group
     while isinstance(leaf, BaseExceptionGroup):
         leaf = leaf.exceptions[0]
-    print(f"The service could not go on: {leaf}", file=sys.stderr)  # noqa: T201 - the last word of the process
+    print(mask(f"The service could not go on: {leaf}"), file=sys.stderr)  # noqa: T201 - the last word of the process
     return 1

@@ -1,7 +1,6 @@
 """`config`: the settings in force, and their sources."""
 
 import os
-import re
 from typing import Any, Final
 
 import click
@@ -12,14 +11,13 @@ from cli.core.output import Column, note, show_list
 from cli.core.selection import current_options
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import SettingOrigin, SettingsFault, load_settings, origins, variable
+from orchestrator.config.masking import MASK, mask_credentials
 
 _COLUMNS: Final = (
     Column("SETTING", "setting"),
     Column("VALUE", "value"),
     Column("FROM", "source"),
 )
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^@/]*(?=@)")
-_QUERY_SECRET: Final = re.compile(r"(?<=[?&]password=)[^&]*")
 
 
 @click.command()
@@ -61,7 +59,10 @@ def _record(origin: SettingOrigin, redis_source: str | None) -> dict[str, Any]:
 
 def _masked(origin: SettingOrigin) -> Any:
     if origin.path == "redis_url":
-        return _QUERY_SECRET.sub("***", _CREDENTIALS.sub("***", origin.value))
+        masked = mask_credentials(origin.value)
+        # One that is malformed may have its password anywhere.
+        return MASK if "@" in masked.replace(f"{MASK}@", "", 1) else masked
     if origin.secret:
-        return "***" if origin.value else ""
-    return ",".join(origin.value) if isinstance(origin.value, tuple) else origin.value
+        return MASK if origin.value else ""
+    value = ",".join(origin.value) if isinstance(origin.value, tuple) else origin.value
+    return mask_credentials(value) if isinstance(value, str) else value

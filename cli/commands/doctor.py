@@ -19,6 +19,7 @@ from cli.core.output import Column, note, show_list
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.codec import structure
 from orchestrator.config.loading import SettingsFault, load_settings
+from orchestrator.config.masking import mask_credentials
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import StoreUnavailable
 from orchestrator.frameworks.versions import untried
@@ -138,7 +139,8 @@ def _from_here(target: Target, *, repair: bool) -> list[Check]:
 
 
 def _record(check: Check) -> dict[str, Any]:
-    return asdict(check, filter=lambda field, _: field.name != "unreachable")
+    told = asdict(check, filter=lambda field, _: field.name != "unreachable")
+    return {name: mask_credentials(text) for name, text in told.items()}
 
 
 def _settings(target: Target) -> tuple[AgentOrchestratorSettings | None, list[Check]]:
@@ -168,7 +170,12 @@ def _redis(url: str) -> Iterator[Check]:
     except redis.ResponseError as error:
         yield Check("redis", "failed", f"refuses: {_words(error)}", "May the user of ORCH_REDIS_URL do everything?")
         return
-    except (redis.RedisError, ValueError) as error:
+    except ValueError:
+        # Its text may have a part of the password.
+        hint = "Expected redis://, rediss:// or unix://, with credentials encoded as in all URLs."
+        yield Check("redis", "failed", "its URL can't be read", hint, unreachable=True)
+        return
+    except redis.RedisError as error:
         hint = "Is ORCH_REDIS_URL right, and Redis running?"
         yield Check("redis", "failed", f"can't be reached: {_words(error)}", hint, unreachable=True)
         return

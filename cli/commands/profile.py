@@ -12,6 +12,7 @@ from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
 from cli.core.selection import current_options
+from orchestrator.config.masking import mask_credentials
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET: Final = frozenset({"token", "api_key"})
@@ -73,7 +74,7 @@ def list_profiles() -> None:
     chosen = current_profile()
     rows: list[dict[str, Any]] = []
     for name, fields in sorted(read_profiles().items()):
-        shown = {each: value for each, value in fields.items() if each not in _SECRET}
+        shown = {each: mask_credentials(str(value)) for each, value in fields.items() if each not in _SECRET}
         credentials = ", ".join(sorted(_SECRET & fields.keys()))
         rows.append({"name": name, "current": name == chosen, **shown, "credentials": credentials})
         rows[-1]["mark"] = "*" if name == chosen else ""

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import click
 
+from orchestrator.config.masking import mask_credentials
+
 
 class Exit(IntEnum):
     """The exit codes of every command."""
@@ -41,9 +43,10 @@ class CliFailure(Exception):
         error_code: str = "",
         correlation_id: str = "",
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Texts of libraries, and URLs, may have credentials in them.
+        self.message = mask_credentials(message)
+        super().__init__(self.message)
+        self.hint = mask_credentials(hint)
         self.code = code
         self.error_code = error_code
         self.correlation_id = correlation_id

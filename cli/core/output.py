@@ -16,6 +16,7 @@ from rich.text import Text
 from cli.core.selection import current_options
 from cli.display.layout import GAP, fitting
 from cli.display.yaml_text import yaml_text
+from orchestrator.config.masking import mask_credentials
 
 # Control characters that a terminal obeys: C0 except tab and newline, DEL, C1.
 _CONTROLS: Final = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
@@ -112,7 +113,7 @@ def _fields(record: Mapping[str, Any]) -> Table:
 
 def note(text: str) -> None:
     """Print a note on stderr, beside the result."""
-    print(printable(text), file=sys.stderr, flush=True)
+    print(printable(mask_credentials(text)), file=sys.stderr, flush=True)
 
 
 def start_over() -> None:

@@ -12,6 +12,7 @@ from attrs import Attribute, fields, frozen
 from attrs import has as is_attrs
 from typed_settings.types import LoadedSettings, LoaderMeta, OptionList, SettingsClass
 
+from orchestrator.config.masking import secrets_in_url
 from orchestrator.config.settings import AgentOrchestratorSettings
 
 PREFIX: Final = "ORCH_"
@@ -133,6 +134,21 @@ def origins(
         )
         for path, value, notes in _walk(settings)
     ]
+
+
+def secrets_of(settings: AgentOrchestratorSettings) -> frozenset[str]:
+    """Return all that must not be shown of the settings: secrets, and the credentials in URLs."""
+    found: set[str] = set()
+    for _, value, attribute in _walk(settings):
+        for text in value if isinstance(value, tuple) else (value,):
+            if not isinstance(text, str):
+                continue
+            if "://" in text:
+                found.update(secrets_in_url(text))
+            elif attribute.metadata["secret"]:
+                # Of keys that have a name the name is none.
+                found.add(text.rpartition(":")[2])
+    return frozenset(found)
 
 
 def _converter() -> cattrs.Converter:

@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 from orchestrator.clients.callbacks import CallbackAnswer, CallbackClient
 from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.codec import encode
+from orchestrator.config.masking import bare_url
 from orchestrator.domain.downstream.retry import backoff_seconds
 from orchestrator.domain.webhook_signatures import new_secret, signed_headers
 from orchestrator.errors import (
@@ -47,7 +48,6 @@ from orchestrator.store.scheduling.batches import BatchStore
 from orchestrator.store.tasks.callback_log import CallbackLog
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.tasks import Retry
-from orchestrator.telemetry.masking import bare_url
 
 _log = structlog.get_logger()
 _random: Final = SystemRandom()

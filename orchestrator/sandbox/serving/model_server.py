@@ -77,8 +77,9 @@ class ModelServer:
                 if response.status_code != httpx.codes.OK:
                     raise ModelFailed(f"The model's server answered {response.status_code}.")
                 return await _read(response, messages, body["model"], on_text)
-        except httpx.HTTPError as error:
-            raise ModelFailed(f"The model's server is away: {error!r}.") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # Its text may have the URL, which may have credentials.
+            raise ModelFailed(f"The model's server is away: {type(error).__name__}.") from None
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise ModelFailed("The model's server answered nonsense.") from error
 
