@@ -4,15 +4,23 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import pytest
-from attrs import frozen
+import trio
+from attrs import evolve, frozen
 
-from orchestrator.errors import TenantDamaged
+from orchestrator.errors import CallTimeout, TenantDamaged
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.script import Script
-from tests.queue.stage import Stage, context, open_stage
+from tests.queue.stage import SETTINGS, Stage, context, open_stage
 
 WHOLE: Final = (
+    "attempts/cancel_task",
+    "attempts/claim",
+    "attempts/emit",
     "attempts/finish",
+    "attempts/release_due",
+    "attempts/retry",
+    "attempts/wait",
     "sessions/close_session",
     "sessions/create_session",
     "sessions/move_session",
@@ -71,7 +79,8 @@ async def calls(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         noted.setdefault(script.name, []).append(Call(keys, args, before, await dump(redis)))
         return reply
 
-    async with open_stage(redis_url) as stage:
+    settings = evolve(SETTINGS, task_retries=1, task_retry_delay=0.05)
+    async with open_stage(redis_url, settings) as stage:
         monkeypatch.setattr(Script, "__call__", noting)
         await work(stage)
         monkeypatch.setattr(Script, "__call__", run)
@@ -86,11 +95,24 @@ async def work(stage: Stage) -> None:
     await stage.ended(second, await stage.say(second, "fail"))
     await stage.sessions.pause(context(), first.session_id)
     await stage.sessions.close(context(), first.session_id)
+    await fail_and_wait(stage)
+    stage.turns.running = trio.Event()
     await stage.say(third, "hold b")
     await stage.turns.running.wait()
     await stage.say(third, "say c")
     await stage.sessions.close(context(), third.session_id)
     stage.turns.release.set()
+
+
+async def fail_and_wait(stage: Stage) -> None:
+    """Let a turn start over, and one wait for its client until it is cancelled."""
+    session = await stage.session()
+    stage.turns.failures.append(CallTimeout("The agent was slow."))
+    await stage.ended(session, await stage.say(session, "flaky a"))
+    waiting = await stage.say(session, "tool 60000")
+    await stage.becomes(session, waiting, TaskStatus.WAITING)
+    await stage.say(session, "say b")
+    await stage.chat.cancel(context(), waiting.message_id)
 
 
 @pytest.mark.parametrize("name", WHOLE)

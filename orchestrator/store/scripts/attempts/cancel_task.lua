@@ -12,11 +12,19 @@
 --!include tasks/queue
 --!include tasks/cancel
 --!include sessions/turns
+--!include common/sound
 local task_id, user, sees_all, correlation = ARGV[3], ARGV[4], ARGV[5] == '1', ARGV[6]
 local status_body, state_body, retain_seconds, pause_after_ms = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
 
 local status, owner, session_id = unpack(redis.call('HMGET', task_key(task_id), 'status', 'user_id', 'session_id'))
 if not status or (owner ~= user and not sees_all) then return {'unknown'} end
+if session_id and status ~= 'processing' then
+  local session = session_key(session_id)
+  must_be_log(session)
+  for _, lane in ipairs(LANES) do must_be('stream', lane_key(lane)) end
+  must_be('list', session .. ':turns', 'list', session .. ':states', 'zset', SESSIONS, 'zset', SESSIONS .. ':user:' .. owner,
+    'zset', TIMERS, 'zset', DELAYED, 'hash', TURNS_WAITING)
+end
 local outcome, more = cancel_task(task_id, 'cancelled', status_body, retain_seconds)
 if outcome == 'done' and session_id then
   more = math.max(more, end_turn(session_id, task_id, 'ACTIVE', 'cancelled', correlation, state_body, pause_after_ms))

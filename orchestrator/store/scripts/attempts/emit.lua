@@ -13,12 +13,13 @@ local task_id, attempt, session_id, name, body, number, text = ARGV[3], ARGV[4],
 if not holds(task_id, attempt) then return -1 end
 local emitted = tonumber(redis.call('HGET', task_key(task_id), 'emitted') or 0)
 if tonumber(number) <= emitted then return 0 end
+local offset = append_for(task_id, session_id, name, body)
 redis.call('HSET', task_key(task_id), 'emitted', number)
 -- Followers that come in the middle of a turn are shown what was said, also where the log no longer reaches back.
 local said = task_key(task_id) .. ':text'
 if name == 'chat.stream_reset' then
   redis.call('DEL', said)
-elseif text ~= '' and redis.call('APPEND', said, text) == #text then
+elseif text ~= '' and redis.pcall('APPEND', said, text) == #text then
   redis.call('EXPIRE', said, LOG_SECONDS)
 end
-return append_for(task_id, session_id, name, body)
+return offset

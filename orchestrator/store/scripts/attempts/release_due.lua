@@ -12,11 +12,16 @@
 --!include tasks/queue
 --!include sessions/begin_turn
 --!include tasks/waits
+--!include common/sound
 local count, late_client, state_body, status_body = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retain_seconds, late_service = ARGV[7], ARGV[8]
 local late = {client_tool = late_client, delegated = late_service}
 
 local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', NOW, 'LIMIT', 0, count)
+-- A task that leaves the delayed ones and can't enter its lane would be lost.
+if #due > 0 then
+  for _, lane in ipairs(LANES) do must_be('stream', lane_key(lane)) end
+end
 local function release(task_id)
   local status, waiting_for, entry, session_id =
     unpack(redis.call('HMGET', task_key(task_id), 'status', 'waiting_for', 'entry', 'session_id'))

@@ -8,11 +8,14 @@
 --!include common/tenant
 --!include common/events
 --!include tasks/entries
+--!include common/sound
 local task_id, attempt, session_id, delay_ms = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local time_left_ms, err, body, event = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 
 if not holds(task_id, attempt) then return -1 end
 local task = task_key(task_id)
+must_be('zset', DELAYED)
+if body ~= '' then must_be_log(session_id == '' and task or session_key(session_id)) end
 dequeue(task_id)
 -- A task that is to be cancelled is due at once, so that a worker ends it.
 local due = redis.call('HEXISTS', task, 'cancel') == 1 and NOW or NOW + delay_ms

@@ -10,10 +10,13 @@
 --!include common/events
 --!include tasks/queue
 --!include tasks/waits
+--!include common/sound
 local task_id, attempt, session_id = ARGV[3], ARGV[4], ARGV[5]
 
 if not holds(task_id, attempt) then return -1 end
 local task = task_key(task_id)
+must_be('zset', DELAYED)
+must_be_log(session_id == '' and task or session_key(session_id))
 dequeue(task_id)
 local calls, earliest, answered = {}, nil, redis.call('HEXISTS', task, 'cancel') == 1 and 'cancel'
 for i = 6, #ARGV, 5 do

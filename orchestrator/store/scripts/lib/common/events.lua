@@ -10,11 +10,12 @@ end
 
 -- Append an event to the log of an owner, which is a key. Returns its offset; 0 where the owner has no log.
 local function append_to(owner, id, name, body)
-  local epoch = redis.call('HGET', owner, 'epoch')
+  local epoch, last = unpack(redis.call('HMGET', owner, 'epoch', 'offset'))
   if not epoch then return 0 end
-  local offset = redis.call('HINCRBY', owner, 'offset', 1)
-  local log = owner .. ':events'
+  local offset, log = tonumber(last or 0) + 1, owner .. ':events'
+  -- The offset is kept once the event is in the log: one that can't be appended changes nothing.
   write_event(owner, id, epoch, offset, name, body)
+  redis.call('HSET', owner, 'offset', string.format('%d', offset))
   -- One EXPIRE a script is enough, however many events the script appends.
   if not prolonged[log] then
     redis.call('EXPIRE', log, LOG_SECONDS)

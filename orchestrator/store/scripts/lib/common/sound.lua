@@ -10,3 +10,6 @@ local function must_be(...)
     end
   end
 end
+
+-- The same for the log of an owner, and the owner.
+local function must_be_log(owner) must_be('hash', owner, 'stream', owner .. ':events') end

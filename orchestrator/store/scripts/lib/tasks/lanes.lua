@@ -46,7 +46,8 @@ local function read_lanes(node, wanted, take)
       local entry, fields = unpack(item)
       take(lane, entry, fields)
     end
-    if #items > 0 then redis.call('HSET', CURSORS, lane, items[#items][1]) end
+    -- What was claimed is handed out, whatever is wrong with the cursors: they only say where to look for the next one.
+    if #items > 0 then redis.pcall('HSET', CURSORS, lane, items[#items][1]) end
     count = count + #items
     if #items < batch then table.remove(lanes, best) end
   end
