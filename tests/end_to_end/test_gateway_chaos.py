@@ -17,6 +17,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
@@ -148,7 +149,7 @@ async def until_settled(redis: Redis, keys: Keys) -> None:
 
 async def totals(chaos: Chaos, tenant_id: str, first: datetime) -> dict[str, int]:
     """What `usage.get` says of a tenant."""
-    headers = {"Authorization": f"Bearer {chaos.stack.token(tenant_id)}"}
+    headers = {"Authorization": f"Bearer {chaos.stack.token(tenant_id, role=Role.OPERATOR)}"}
     async with loopback_client(timeout=30, headers=headers) as client:
         url = f"{chaos.alive[0].url}/api/v1/usage.get"
         answer = await client.get(url, params={"from": f"{first:%Y-%m-%d}", "group_by": "model"})

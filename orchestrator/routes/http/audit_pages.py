@@ -10,22 +10,14 @@ from orchestrator.codec import encode
 from orchestrator.config.constants import PAGE_LIMIT, PAGE_LIMIT_MAX
 from orchestrator.middleware.exchange import respond
 from orchestrator.models.common.ids import Id
-from orchestrator.models.common.timestamps import from_timestamp, moment_fault
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.operations.audit import AuditOrder
-from orchestrator.routes.http.paging import Cursor, Limit, page_answer
+from orchestrator.routes.http.paging import Cursor, Limit, Since, Until, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall
 from orchestrator.store.operations.audit_reader import AuditQuery
 
 JSON_LINES: Final = "application/x-ndjson"
 NEXT_CURSOR: Final = "X-Next-Cursor"
-_Since = Annotated[
-    str | None,
-    Meta(max_length=40, description="Only entries from this moment on (RFC 3339).", extra={"check": moment_fault}),
-]
-_Until = Annotated[
-    str | None,
-    Meta(max_length=40, description="Only entries before this moment (RFC 3339).", extra={"check": moment_fault}),
-]
 _Action = Annotated[
     str | None,
     Meta(
@@ -41,8 +33,8 @@ _Order = Annotated[AuditOrder, Meta(description="Which entries come first.")]
 class AuditListQuery:
     """What `audit.list` and `audit.export` take."""
 
-    since: _Since = None
-    until: _Until = None
+    since: Since = None
+    until: Until = None
     action: _Action = None
     actor: _Actor = None
     outcome: _Outcome = None
@@ -55,8 +47,8 @@ class AuditListQuery:
 class AuditExportQuery:
     """What `audit.export` takes."""
 
-    since: _Since = None
-    until: _Until = None
+    since: Since = None
+    until: Until = None
     action: _Action = None
     actor: _Actor = None
     outcome: _Outcome = None

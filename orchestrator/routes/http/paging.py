@@ -8,13 +8,21 @@ from msgspec import Meta
 from orchestrator.config.constants import PAGE_LIMIT, PAGE_LIMIT_MAX
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.page import Page
-from orchestrator.models.common.timestamps import Timestamp
+from orchestrator.models.common.timestamps import moment_fault
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.routes.http.registry import RouteAnswer
 
 Limit = Annotated[int, Meta(ge=1, le=PAGE_LIMIT_MAX, description="How many items a page has.")]
 Cursor = Annotated[str, Meta(min_length=1, max_length=512, description="The `next_cursor` of the page before; opaque.")]
+Since = Annotated[
+    str | None,
+    Meta(max_length=40, description="Only what is of this moment or later (RFC 3339).", extra={"check": moment_fault}),
+]
+Until = Annotated[
+    str | None,
+    Meta(max_length=40, description="Only what is from before this moment (RFC 3339).", extra={"check": moment_fault}),
+]
 
 
 @frozen
@@ -56,8 +64,8 @@ class TaskQuery:
     agent_id: Annotated[Id | None, Meta(description="Only tasks that this agent answers.")] = None
     user_id: Annotated[Id | None, Meta(description="Only tasks of this user.")] = None
     error_code: Annotated[str | None, Meta(max_length=40, description="Only those that failed with this code.")] = None
-    since: Annotated[Timestamp | None, Meta(description="Only tasks accepted since then.")] = None
-    until: Annotated[Timestamp | None, Meta(description="Only tasks accepted before then.")] = None
+    since: Since = None
+    until: Until = None
     cursor: Cursor | None = None
     limit: Limit = PAGE_LIMIT
 

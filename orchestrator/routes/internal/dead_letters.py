@@ -9,7 +9,6 @@ from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.page import Page
-from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.tasks.replay import (
     DeadLetter,
     DeadLetterChoice,
@@ -20,7 +19,7 @@ from orchestrator.models.tasks.replay import (
     Replayed,
     ReplayRequest,
 )
-from orchestrator.routes.http.paging import Cursor, Limit, page_answer
+from orchestrator.routes.http.paging import Cursor, Limit, Since, Until, page_answer
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 dead_letter_routes = Routes()
@@ -32,8 +31,8 @@ class DeadLetterQuery:
 
     error_code: Annotated[str | None, Meta(max_length=40, description="Only those that failed with this code.")] = None
     older_than: Annotated[int | None, Meta(ge=0, description="Only those of at least this age, in seconds.")] = None
-    since: Annotated[Timestamp | None, Meta(description="Only those that failed since then.")] = None
-    until: Annotated[Timestamp | None, Meta(description="Only those that failed before then.")] = None
+    since: Since = None
+    until: Until = None
     replayed: Annotated[bool | None, Meta(description="Only those that were replayed, or were not.")] = None
     entry: Annotated[EntryId | None, Meta(description="Only this one.")] = None
     cursor: Cursor | None = None
