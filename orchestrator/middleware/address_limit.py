@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from orchestrator.errors import RateLimited
+from orchestrator.models.common.envelope import FieldFault
 
 ADDRESSES: Final = 65_536
 """Addresses that are remembered; beyond, the one that came longest ago is forgotten."""
@@ -54,6 +55,7 @@ class AddressLimiter:
         if wait > _ROUNDING:
             raise RateLimited(
                 "Too many requests from this address; wait before the next one.",
+                details=[FieldFault("rate_address", "this limit is reached")],
                 retry_after_ms=max(1, math.ceil(wait * 1000)),
             )
         if address in self._counts or len(self._counts) < ADDRESSES:

@@ -17,6 +17,7 @@ import trio
 
 from orchestrator.errors import OrchestratorError, RateLimited
 from orchestrator.middleware.address_limit import network_of
+from orchestrator.models.common.envelope import FieldFault
 
 V = TypeVar("V")
 
@@ -60,6 +61,7 @@ class FailedCredentials:
         if wait > 0 and _digest(credential) not in self._good:
             raise RateLimited(
                 "Too many failed credentials from this address; wait before the next one.",
+                details=[FieldFault("auth_failures", "this limit is reached")],
                 retry_after_ms=max(1, ceil(wait * 1000)),
             )
 

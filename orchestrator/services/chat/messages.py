@@ -141,7 +141,7 @@ class ChatService:
         if admission.turns_before == 0:
             await self.ready.mark(tenant_id, expected=expected)
         accepted = evolve(accepted, queue_position=admission.turns_before)
-        return Admitted(accepted, replayed=False, rate=rate_state(self.rates, admission.wait_ms))
+        return Admitted(accepted, replayed=False, rate=rate_state(self.rates, admission))
 
     def _message(
         self, ctx: RequestContext, session_id: str, turn: ChatTurn, deduplication_key: str | None

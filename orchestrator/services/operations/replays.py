@@ -160,7 +160,7 @@ class ReplayService:
         tenant_id, user_id, settings = message.tenant_id, message.metadata.user_id, self.settings
         count = await self.limits.count(tenant_id, user_id, self.rates)
         if not count.passed:
-            raise rate_limited(count.ms)
+            raise rate_limited(count.ms, count.limit)
         entry = new_entry_of(message, kind, {"replay_of": mark.replay_of, **checkpoints})
         placed, detail = await self.placement.place(
             evolve(entry, replays=mark, expire_ms=round(settings.queue_timeout * 1000)),

@@ -102,7 +102,7 @@ class SessionManager:
         if verdict is SessionCreateVerdict.TENANT:
             raise tenant_refuses(creation.detail)
         if verdict is SessionCreateVerdict.RATE:
-            raise rate_limited(creation.wait_ms)
+            raise rate_limited(creation.wait_ms, creation.detail)
         if verdict is SessionCreateVerdict.FULL:
             raise quota_reached(creation.detail)
         if verdict is SessionCreateVerdict.OK:

@@ -94,5 +94,5 @@ def nearer(one: RateState | None, other: RateState | None) -> RateState | None:
 
 def _state(count: RateCount, burst_seconds: float) -> RateState:
     if not count.passed:
-        raise rate_limited(count.ms)
+        raise rate_limited(count.ms, count.limit)
     return RateState(count.window, count.left, count.ms / 1000, burst_seconds)

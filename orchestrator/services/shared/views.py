@@ -48,9 +48,11 @@ def tenant_refuses(state: str) -> TenantDraining:
     return TenantDraining(f"The tenant is {state} and takes no new work at the moment.", retry_after_ms=30_000)
 
 
-def rate_limited(wait_ms: int) -> RateLimited:
-    """Say that requests come too fast."""
-    return RateLimited("Too many requests; wait before the next one.", retry_after_ms=max(1, wait_ms))
+def rate_limited(wait_ms: int, limit: str) -> RateLimited:
+    """Say that requests come too fast, and for which limit."""
+    says = "Too many requests; wait before the next one."
+    details = [FieldFault(limit, "this limit is reached")]
+    return RateLimited(says, details=details, retry_after_ms=max(1, wait_ms))
 
 
 def quota_reached(name: str) -> QueueFull:
@@ -69,18 +71,15 @@ def admission_refused(admission: Admission) -> OrchestratorError:
         case Verdict.TENANT:
             return tenant_refuses(admission.detail)
         case Verdict.RATE:
-            return rate_limited(admission.wait_ms)
+            return rate_limited(admission.wait_ms, admission.detail)
         case Verdict.FULL:
             return quota_reached(admission.detail)
     raise AssertionError(f"unexpected verdict {admission.verdict}")
 
 
-def rate_state(rates: Rates, whole_in_ms: int) -> RateState:
-    """Describe where a client stands in its narrower limit."""
-    rate = min(rates.tenant, rates.user)
-    limit = max(1, int(rate * rates.burst_seconds))
-    remaining = max(0, int(limit - whole_in_ms / 1000 * rate))
-    return RateState(limit, remaining, whole_in_ms / 1000, rates.burst_seconds)
+def rate_state(rates: Rates, admission: Admission) -> RateState:
+    """Describe where a client stands in the limit that is nearer to be reached."""
+    return RateState(admission.window, admission.left, admission.wait_ms / 1000, rates.burst_seconds)
 
 
 def state_body(

@@ -120,7 +120,7 @@ class WorkflowIntake:
             await self.queue.due.mark(ctx.tenant_id, scheduled_ms)
         else:
             await self.queue.ready.mark(ctx.tenant_id)
-        return AdmittedWorkflow(accepted, replayed=False, rate=rate_state(self.rates, admission.wait_ms))
+        return AdmittedWorkflow(accepted, replayed=False, rate=rate_state(self.rates, admission))
 
     async def _check(self, ctx: RequestContext, request: WorkflowExecute) -> None:
         if (request.workflow_id is None) == (request.plan is None):

@@ -25,6 +25,8 @@ class RateCount:
     """Requests in a window."""
     left: int = 0
     """Of these."""
+    limit: str = ""
+    """The name of the limit that is reached, where it has not passed."""
 
 
 class LimitStore(TenantStore):
@@ -66,4 +68,6 @@ _UNBOUNDED: Final = 2
 
 
 def _read(reply: Any) -> RateCount:
-    return RateCount(bool(reply[0]), *reply[1:])
+    if not reply[0]:
+        return RateCount(False, reply[1], limit=reply[2].decode())
+    return RateCount(True, *reply[1:])

@@ -108,7 +108,7 @@ class SessionStore(TenantStore):
             await self.note_tenant(viewer.tenant_id)
             return SessionCreation(verdict, session_id)
         if verdict is SessionCreateVerdict.RATE:
-            return SessionCreation(verdict, wait_ms=reply[1])
+            return SessionCreation(verdict, reply[2].decode(), wait_ms=reply[1])
         return SessionCreation(*read_verdict(SessionCreateVerdict, reply))
 
     async def get(self, viewer: Viewer, session_id: str) -> Session | None:

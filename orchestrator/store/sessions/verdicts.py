@@ -26,7 +26,7 @@ class SessionCreation:
 
     verdict: SessionCreateVerdict
     detail: str = ""
-    """The session (OK, REPLAYED), the state of the tenant, or the name of the quota."""
+    """The session (OK, REPLAYED), the state of the tenant, or the name of the quota or of the rate limit."""
     wait_ms: int = 0
     """How long to wait (RATE)."""
 

@@ -48,11 +48,15 @@ class Admission:
 
     verdict: Verdict
     detail: str = ""
-    """The stored answer, the state, the full queue or the active task."""
+    """The stored answer, the state, the full queue, the active task, or the name of the rate limit (RATE)."""
     wait_ms: int = 0
-    """How long to wait (RATE), or until the rate limit is whole again (OK)."""
+    """How long to wait (RATE), or until the nearer rate limit is whole again (OK)."""
     turns_before: int | None = 0
     """None: the turn begins later."""
+    window: int = 0
+    """Requests in a window of the nearer rate limit (OK)."""
+    left: int = 0
+    """Of these."""
 
 
 class AdmissionStore(TenantStore):
@@ -132,7 +136,8 @@ class AdmissionStore(TenantStore):
         )
         verdict = Verdict(reply[0].decode())
         if verdict is Verdict.OK:
-            return Admission(verdict, turns_before=None if reply[1] < 0 else reply[1], wait_ms=reply[2])
+            before, wait_ms, _, window, left = reply[1:]
+            return Admission(verdict, "", wait_ms, None if before < 0 else before, window, left)
         if verdict is Verdict.RATE:
-            return Admission(verdict, wait_ms=reply[1])
+            return Admission(verdict, reply[2].decode(), wait_ms=reply[1])
         return Admission(*read_verdict(Verdict, reply))

@@ -145,9 +145,10 @@ class PlainTaskStore(TenantStore):
         )
         verdict = Verdict(reply[0].decode())
         if verdict is Verdict.OK:
-            return Admission(verdict, turns_before=0 if reply[1] else None, wait_ms=reply[2])
+            claimable, wait_ms, window, left = reply[1:]
+            return Admission(verdict, "", wait_ms, 0 if claimable else None, window, left)
         if verdict is Verdict.RATE:
-            return Admission(verdict, wait_ms=reply[1])
+            return Admission(verdict, reply[2].decode(), wait_ms=reply[1])
         return Admission(*read_verdict(Verdict, reply))
 
     async def finish(self, claim: Claim, end: TaskEnd, *, retain_seconds: int) -> bool:

@@ -10,6 +10,7 @@ from tests.support.served import BODY, CREATE, service
 
 LIST = "/api/v1/session.list"
 KEY = {"X-API-Key": ADMIN_KEY}
+PARAMETERS = {"agent_id": "echo", "query": "hi"}
 
 
 async def test_a_class_of_a_tenant_has_a_limit_of_its_own_which_takes_effect_live(redis_url: str) -> None:
@@ -76,3 +77,41 @@ async def test_tiers_have_defaults(redis_url: str, tier: str) -> None:
         state = await limiter.check(principal, RateClass.STREAM)
         assert state is not None
         assert state.limit == 5 * {"free": 20, "advance": 50, "professional": 200}[tier]
+
+
+async def test_what_is_sent_tells_of_the_nearest_limit_with_what_is_configured(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.services.shared.rate_limiter.UNBOUNDED_SECONDS", 0.0)
+    async with service(redis_url, rate_tenant=100.0, rate_user=50.0, rate_burst=4.0) as client:
+        session_id = await client.session()
+        flow = {
+            "plan": {"calls": {"a": {"service": "agent_execution", "operation": "execute", "parameters": PARAMETERS}}}
+        }
+        configure = "/internal/v1/tenant.configure/acme"
+        for limits, policy in (
+            ({}, '"default";q=200;w=4'),
+            ({"rate_user": 10}, '"default";q=40;w=4'),
+            ({"rate": 5}, '"default";q=20;w=4'),
+            ({"rate_write": 2}, '"default";q=8;w=4'),
+        ):
+            assert (await client.call("PUT", configure, limits, KEY)).status == 200
+            replies = [await client.say(session_id), await client.call("POST", "/api/v1/workflow.execute", flow)]
+            assert [reply.status for reply in replies] == [202, 202]
+            assert [reply.headers["RateLimit-Policy"] for reply in replies] == [policy] * 2, limits
+
+
+@pytest.mark.parametrize("name", ["rate", "rate_user", "rate_write"])
+async def test_a_refusal_names_the_limit_that_is_reached(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("orchestrator.services.shared.rate_limiter.UNBOUNDED_SECONDS", 0.0)
+    async with service(redis_url, rate_burst=1.0) as client:
+        session_id = await client.session()
+        assert (await client.call("PUT", "/internal/v1/tenant.configure/acme", {name: 0.01}, KEY)).status == 200
+        while (reply := await client.say(session_id)).status != 429:
+            pass
+        assert reply.fault == (429, "ORCH_RATE_001", name)
+        assert (await client.call("POST", CREATE, BODY)).fault == (429, "ORCH_RATE_001", name)
+        if name != "rate_write":
+            assert (await client.call("GET", LIST)).fault == (429, "ORCH_RATE_001", name)

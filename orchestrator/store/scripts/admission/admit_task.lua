@@ -9,8 +9,9 @@
 --       19 moment (ms) at which it begins, or '', 20 '1' if it has a deduplication key,
 --       21 epoch of its log, or '' where it has none, 22 name and 23 body of its first event, 24 default of bytes,
 --       25… field, value of the record
--- Returns: {'ok', 1 if it is claimable now, arrival time of the narrower limit - now (ms)}, or {'replayed', answer},
---       {'reused'}, {'moment'} (it is past, or more than a year ahead), {'tenant', state}, {'rate', wait ms},
+-- Returns: {'ok', 1 if it is claimable now, ms until the nearer limit is whole, requests in its window, requests
+--       left of them; 0, 0, 0 where no rate limits it}, or {'replayed', answer},
+--       {'reused'}, {'moment'} (it is past, or more than a year ahead), {'tenant', state}, {'rate', wait ms, limit},
 --       {'full', name of the quota}; where it is refused nothing has changed
 -- Complexity: O(fields)
 --!include common/tenant
@@ -47,11 +48,14 @@ local intake, own_rate, own_queue_length, fair_users, tier =
   unpack(redis.call('HMGET', CONFIG, 'state', 'rate', 'queue_length', 'fair_users', 'tier'))
 if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
 local tenant_tat, user_tat, wait
+local whole_ms, window, left = 0, 0, 0
 if tenant_rate ~= '' then
-  tenant_tat, wait = gcra(tenant_rate_key, limit_from(own_rate, tenant_rate, tier), burst_seconds, 1)
-  if not tenant_tat then return {'rate', wait} end
-  user_tat, wait = gcra(user_rate_key, limit_of('rate_user', user_rate), burst_seconds, 1)
-  if not user_tat then return {'rate', wait} end
+  tenant_rate, user_rate = limit_from(own_rate, tenant_rate, tier), limit_of('rate_user', user_rate)
+  tenant_tat, wait = gcra(tenant_rate_key, tenant_rate, burst_seconds, 1)
+  if not tenant_tat then return {'rate', wait, 'rate'} end
+  user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
+  if not user_tat then return {'rate', wait, 'rate_user'} end
+  whole_ms, window, left = nearer_limit(burst_seconds, tenant_rate, tenant_tat, user_rate, user_tat)
 end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
 local waiting = queue_length()
@@ -104,4 +108,4 @@ trace_task(task_id, correlation)
 if shares_fairly and not moment then enqueue(task_id) end
 local of_session = #ARGV >= FIRST_FIELD and redis.call('HGET', task, 'of_session')
 if of_session then append_event(of_session, event, body) end
-return {'ok', moment and 0 or 1, tenant_tat and math.ceil(math.max(tenant_tat, user_tat) - NOW) or 0}
+return {'ok', moment and 0 or 1, whole_ms, window, left}

@@ -10,8 +10,9 @@
 --       25 body of chat.status_update for an interrupted turn, with @task and @message,
 --       26 ms in which the turn must be started, or '', 27 moment (ms) at which it begins, or '',
 --       28 '1' if the turn has a deduplication key, 29 default of bytes
--- Returns: {'ok', turns before this one, arrival time of the narrower limit - now (ms), task to interrupt or ''}, or
---       {'replayed', answer}, {'reused'}, {'unknown'}, {'closed', state}, {'tenant', state}, {'rate', wait ms},
+-- Returns: {'ok', turns before this one, ms until the nearer limit is whole, task to interrupt or '', requests in its window,
+--       requests left of them}, or
+--       {'replayed', answer}, {'reused'}, {'unknown'}, {'closed', state}, {'tenant', state}, {'rate', wait ms, limit},
 --       {'full', 'session' | name of the quota}, {'busy', active task}, {'moment'} (it is past, or more than a year ahead);
 --       a turn that begins later has -1 turns before it
 -- Complexity: O(1), or O(turns waiting) where a turn is interrupted
@@ -57,11 +58,13 @@ if expires_at and tonumber(expires_at) <= NOW then return {'closed', 'expired'} 
 local intake = redis.call('HGET', CONFIG, 'state')
 if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
 
-local tenant_tat, wait = gcra(tenant_rate_key, limit_of('rate', tenant_rate), burst_seconds, 1)
-if not tenant_tat then return {'rate', wait} end
+tenant_rate, user_rate = limit_of('rate', tenant_rate), limit_of('rate_user', user_rate)
+local tenant_tat, wait = gcra(tenant_rate_key, tenant_rate, burst_seconds, 1)
+if not tenant_tat then return {'rate', wait, 'rate'} end
 local user_tat
-user_tat, wait = gcra(user_rate_key, limit_of('rate_user', user_rate), burst_seconds, 1)
-if not user_tat then return {'rate', wait} end
+user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
+if not user_tat then return {'rate', wait, 'rate_user'} end
+local whole_ms, window, left = nearer_limit(burst_seconds, tenant_rate, tenant_tat, user_rate, user_tat)
 
 local message_record, has_message = place_of_message(message_id, user)
 if has_message then return {'reused'} end
@@ -106,7 +109,7 @@ touch_session(session_id)
 if moment then
   redis.call('ZADD', DELAYED, moment, task_id)
   append_event(session_id, 'chat.status_update', queued_body)
-  return {'ok', -1, math.ceil(math.max(tenant_tat, user_tat) - NOW), ''}
+  return {'ok', -1, whole_ms, '', window, left}
 end
 
 -- Few turns interrupt another: the includes inside cost the other turns nothing. Returns the task that is asked to stop, or '',
@@ -139,4 +142,4 @@ end
 local body = string.gsub(queued_body, '"queue_position":null', '"queue_position":' .. before, 1)
 append_event(session_id, 'chat.status_update', body)
 if state ~= 'PROCESSING' then move_session(session_id, 'PROCESSING', 'message', correlation, state_body) end
-return {'ok', before, math.ceil(math.max(tenant_tat, user_tat) - NOW), interrupted}
+return {'ok', before, whole_ms, interrupted, window, left}

@@ -5,7 +5,7 @@
 --       11 seconds that idempotency is kept, 12 default of sessions, 13 of bytes, 14 ms until a session that is not used is
 --       closed, 15… field, value of the session's hash
 -- Returns: {'ok', ms until the narrower limit is whole} or {'replayed', session}, {'reused'}, {'tenant', state},
---          {'rate', wait ms}, {'full', name of the quota}
+--          {'rate', wait ms, limit}, {'full', name of the quota}
 -- Complexity: O(fields)
 --!include common/tenant
 --!include common/gcra
@@ -29,10 +29,10 @@ end
 local intake = redis.call('HGET', CONFIG, 'state')
 if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
 local tenant_tat, wait = gcra(tenant_rate_key, limit_of('rate', tenant_rate), burst_seconds, 1)
-if not tenant_tat then return {'rate', wait} end
+if not tenant_tat then return {'rate', wait, 'rate'} end
 local user_tat
 user_tat, wait = gcra(user_rate_key, limit_of('rate_user', user_rate), burst_seconds, 1)
-if not user_tat then return {'rate', wait} end
+if not user_tat then return {'rate', wait, 'rate_user'} end
 if redis.call('ZCARD', OPEN) >= limit_of('sessions', sessions_default) then return {'full', 'sessions'} end
 local bytes = OVERHEAD
 for i = FIRST_FIELD, #ARGV do bytes = bytes + #ARGV[i] end

@@ -2,7 +2,8 @@
 -- Count a request against its tenant's and its user's rate limit: against both, or neither.
 -- KEYS: 1 the tenant's queue, 2 the tenant's rate limit, 3 the user's rate limit
 -- ARGV: 1 tenant, 2 events kept, 3 rate of the tenant, 4 of the user, 5 burst (s), 6 cost
--- Returns: {1, ms until the nearer limit is whole, requests in its window, requests left of them} or {0, wait ms}
+-- Returns: {1, ms until the nearer limit is whole, requests in its window, requests left of them} or
+--       {0, wait ms, name of the limit that is reached}
 -- Complexity: O(1)
 --!include common/tenant
 --!include common/gcra
@@ -12,15 +13,10 @@ local tenant_rate, user_rate, burst_seconds, cost = ARGV[3], ARGV[4], ARGV[5], A
 
 tenant_rate, user_rate = limit_of('rate', tenant_rate), limit_of('rate_user', user_rate)
 local tenant_tat, wait = gcra(tenant_rate_key, tenant_rate, burst_seconds, cost)
-if not tenant_tat then return {0, wait} end
+if not tenant_tat then return {0, wait, 'rate'} end
 local user_tat
 user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, cost)
-if not user_tat then return {0, wait} end
+if not user_tat then return {0, wait, 'rate_user'} end
 gcra_write(tenant_rate_key, tenant_tat)
 gcra_write(user_rate_key, user_tat)
-
-local function told(rate, tat)
-  return {1, math.ceil(tat - NOW), rate_window(rate, burst_seconds, tat)}
-end
-local tenant, user = told(tenant_rate, tenant_tat), told(user_rate, user_tat)
-return tenant[4] < user[4] and tenant or user
+return {1, nearer_limit(burst_seconds, tenant_rate, tenant_tat, user_rate, user_tat)}

@@ -28,6 +28,15 @@ local function rate_window(rate, burst_seconds, tat)
   return window, math.max(0, math.min(window, left))
 end
 
+-- Of the limits of a tenant and a user, return what the one that is nearer to be reached tells: ms until it is whole, requests
+-- in its window, and requests left of them.
+local function nearer_limit(burst_seconds, tenant_rate, tenant_tat, user_rate, user_tat)
+  local tenant_window, tenant_left = rate_window(tenant_rate, burst_seconds, tenant_tat)
+  local user_window, user_left = rate_window(user_rate, burst_seconds, user_tat)
+  if tenant_left < user_left then return math.ceil(tenant_tat - NOW), tenant_window, tenant_left end
+  return math.ceil(user_tat - NOW), user_window, user_left
+end
+
 -- Keep an arrival time; `debt_ms` is what a request costs that is more than a burst.
 local function gcra_write(key, tat, debt_ms)
   local left_ms = math.ceil(math.max(1, tat - NOW))
