@@ -22,6 +22,7 @@ from cli.core.interrupts import Interrupts, ungrouped
 
 ANSWER_SECONDS: Final = 900.0
 """Time limit for an answer; the deadline of the service comes long before."""
+_PROGRESS_SECONDS: Final = 0.1
 _WAITS: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
 _FINAL: Final = frozenset({"completed", "failed", "cancelled", "partial"})
 
@@ -42,6 +43,8 @@ class Conversation:
     tools: ToolAnswerer
     interrupts: Interrupts
     turns: list[Turn] = field(factory=list)
+    is_asking: bool = False
+    """Whether the user is asked for the result of a tool: then nothing is drawn over the question."""
     interrupted: bool = False
     """Whether Ctrl-C cancelled the latest turn."""
 
@@ -63,6 +66,7 @@ class Conversation:
             ):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._cancel_on_interrupt, turn, presses)
+                    nursery.start_soon(self._show_progress, turn)
                     await self._send(turn, content)
                     await self._follow(turn)
                     nursery.cancel_scope.cancel()
@@ -139,15 +143,25 @@ class Conversation:
 
     async def _run_tool(self, asked: dict[str, Any], turn: Turn) -> None:
         started = time.monotonic()
+        self.is_asking = True
+        self.screen.pause()
         try:
             result = await self.tools.answer(asked["tool_id"], asked["params"], asked["timeout_ms"])
         except PromptInterrupted:
             self.screen.say("Cancelling …")
             await self.cancel(turn)
             return
+        finally:
+            self.is_asking = False
         took = round((time.monotonic() - started) * 1000, 1)
         answer = {"tool_call_id": asked["tool_call_id"], "result": {**result, "execution_time_ms": took}}
         await self.socket.send("tool.result", answer)
+
+    async def _show_progress(self, turn: Turn) -> None:
+        while True:
+            await trio.sleep(_PROGRESS_SECONDS)
+            if not self.is_asking:
+                self.screen.progress(turn)
 
     async def _cancel_on_interrupt(self, turn: Turn, presses: trio.MemoryReceiveChannel[None]) -> None:
         async for _ in presses:

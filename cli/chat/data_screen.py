@@ -43,6 +43,12 @@ class DataScreen:
         said: dict[str, Any] = turn.answer or {"content": turn.text, "parent_message_id": turn.message_id}
         show_record({**said, **ids, "status": turn.status, "error": turn.error})
 
+    def progress(self, turn: Turn) -> None:
+        """Show nothing: programs wait without it."""
+
+    def pause(self) -> None:
+        """Do nothing: nothing is drawn."""
+
     def say(self, text: str) -> None:
         """Print a line on stderr."""
         note(text)

@@ -1,12 +1,13 @@
 """Output of answers: growing Markdown on a terminal, plain text in a pipe."""
 
 import json
+import os
 import re
 import sys
 import time
 from typing import Any, Final, Protocol
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markdown import Markdown
 from rich.text import Text
@@ -14,10 +15,17 @@ from rich.text import Text
 from cli.chat.turn import Turn
 from cli.core.follow import Frame
 from cli.core.output import make_console, note, printable
+from cli.display.glyphs import ellipsis, is_unicode
 
 _DRAW_SECONDS: Final = 0.05
 """Minimum time between two drawings of an answer: drawing takes longer than receiving."""
 STARTS_OVER: Final = "The answer starts over; the text above is void."
+_QUIET_SECONDS: Final = 0.4
+"""Without anything new of an answer for so long, a sign of life is shown."""
+_SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_PLAIN_SPINNER: Final = "|/-" + "\\"
+_LONGEST_LINE: Final = 1000
+"""Characters of a tool call that are shown; the trace and `-o json` have all."""
 _FENCE: Final = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
 
@@ -29,6 +37,12 @@ class Screen(Protocol):
 
     def update(self, turn: Turn) -> None:
         """Show the answer so far."""
+
+    def progress(self, turn: Turn) -> None:
+        """Show that the answer is worked on; called ten times a second."""
+
+    def pause(self) -> None:
+        """Draw nothing until the next event: the user is asked something."""
 
     def finish(self, turn: Turn) -> None:
         """Show the rest of the answer, its tool calls, sources and faults."""
@@ -59,13 +73,21 @@ class PlainScreen:
             self._shown, self._attempt = "", turn.attempt
         self._write(turn.text[len(self._shown) :])
         self._shown = turn.text
+        for line in ended_tool_lines(turn):
+            note(line)
+
+    def progress(self, turn: Turn) -> None:
+        """Show nothing: what is in a pipe can't be taken back."""
+
+    def pause(self) -> None:
+        """Do nothing: nothing is drawn."""
 
     def finish(self, turn: Turn) -> None:
         """Write the rest of the answer, its sources, and on stderr its tool calls and faults."""
         self.update(turn)
         if self._shown and not self._shown.endswith("\n"):
             self._write("\n")
-        for line in tool_lines(turn.answer):
+        for line in tool_lines(turn):
             note(line)
         sources = source_lines(turn.answer)
         if sources:
@@ -95,6 +117,8 @@ class RichScreen:
         self._settled = ""
         self._attempt = 1
         self._drawn = 0.0
+        self._grown = 0.0
+        self._rest = ""
 
     def event(self, frame: Frame) -> None:
         """Show nothing: the turn has what the event says."""
@@ -113,9 +137,27 @@ class RichScreen:
             self._console.print(Markdown(done[len(self._settled) :]))
             self._console.print()
             self._settled = done
-        rest = text[len(self._settled) :]
-        if rest.strip():
-            self._draw(rest)
+        for line in ended_tool_lines(turn):
+            self._print_above(Text(printable(line), style="cyan"))
+        if text[len(self._settled) :] != self._rest:
+            self._grown, self._rest = time.monotonic(), text[len(self._settled) :]
+            if self._rest.strip():
+                self._draw(self._rest)
+
+    def progress(self, turn: Turn) -> None:
+        """Draw a sign of life below the answer, with what is waited for, while nothing of the answer comes."""
+        now = time.monotonic()
+        if turn.is_over or now - max(self._grown, turn.asked_at) < _QUIET_SECONDS:
+            return
+        since = now - turn.asked_at
+        glyphs = _SPINNER if is_unicode() else _PLAIN_SPINNER
+        line = Text(f"{glyphs[int(since * 10) % len(glyphs)]} {printable(turn.doing)} ", style="dim", no_wrap=True)
+        line.truncate(max(8, self._console.width - 8), overflow="ellipsis")
+        self._draw(self._rest, line.append(f"{since:.0f} s"))
+
+    def pause(self) -> None:
+        """Take away what is drawn."""
+        self._stop_live()
 
     def finish(self, turn: Turn) -> None:
         """Draw the rest of the answer, its tool calls, sources and faults."""
@@ -124,7 +166,7 @@ class RichScreen:
         rest = printable(turn.text)[len(self._settled) :]
         if rest.strip():
             self._console.print(Markdown(rest))
-        for line in tool_lines(turn.answer):
+        for line in tool_lines(turn):
             self._console.print(Text(printable(line), style="cyan"))
         sources = source_lines(turn.answer)
         if sources:
@@ -136,10 +178,13 @@ class RichScreen:
 
     def say(self, text: str) -> None:
         """Print a line, above the part that still grows."""
-        console = self._live.console if self._live else self._console
-        console.print(Text(printable(text), style="yellow"))
+        self._print_above(Text(printable(text), style="yellow"))
 
-    def _draw(self, rest: str) -> None:
+    def _print_above(self, line: Text) -> None:
+        console = self._live.console if self._live else self._console
+        console.print(line)
+
+    def _draw(self, rest: str, progress: Text | None = None) -> None:
         now = time.monotonic()
         if self._live is not None and now - self._drawn < _DRAW_SECONDS:
             return
@@ -147,12 +192,17 @@ class RichScreen:
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
-        self._live.update(Markdown(tail(rest, self._console.width, self._console.height - 4)), refresh=True)
+        parts: list[RenderableType] = []
+        if rest.strip():
+            parts.append(Markdown(tail(rest, self._console.width, self._console.height - 5)))
+        if progress is not None:
+            parts.append(progress)
+        self._live.update(Group(*parts), refresh=True)
 
     def stop(self) -> None:
         """Restore the cursor, and start with the next answer."""
         self._stop_live()
-        self._settled, self._attempt = "", 1
+        self._settled, self._attempt, self._rest = "", 1, ""
 
     def _stop_live(self) -> None:
         if self._live is not None:
@@ -161,8 +211,9 @@ class RichScreen:
 
 
 def make_screen() -> Screen:
-    """Return the screen for stdout: a terminal or a pipe."""
-    return RichScreen() if sys.stdout.isatty() else PlainScreen()
+    """Return the screen for stdout: a terminal that can draw, or another one or a pipe."""
+    draws = sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"", "dumb"}
+    return RichScreen() if draws else PlainScreen()
 
 
 def settled(text: str) -> str:
@@ -196,10 +247,31 @@ def source_lines(answer: dict[str, Any] | None) -> list[str]:
     return lines
 
 
-def tool_lines(answer: dict[str, Any] | None) -> list[str]:
-    """Return a line for each tool call of an answer: its parameters and result."""
+def ended_tool_lines(turn: Turn) -> list[str]:
+    """Return a line for each tool call that has ended since the last time: its parameters and result."""
     lines = []
-    for call in (answer or {}).get("tool_calls", ()):
+    for call in turn.tools.values():
+        if call.result is not None and not call.is_shown:
+            call.is_shown = True
+            failed = call.result.get("status") != "success"
+            given = call.result.get("error_message") or call.result.get("status") if failed else call.result.get("data")
+            said = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+            asked = json.dumps(call.params, ensure_ascii=False)
+            lines.append(_shortened(f"⚙ {call.tool_id}({asked}) → {'failed: ' if failed else ''}{said}"))
+    return lines
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} {ellipsis()}"
+
+
+def tool_lines(turn: Turn) -> list[str]:
+    """Return a line for each tool call of an answer that was not shown when it ended."""
+    lines = []
+    for call in (turn.answer or {}).get("tool_calls", ()):
+        known = turn.tools.get(call.get("tool_call_id", ""))
+        if known is not None and known.is_shown:
+            continue
         asked = call.get("params", call.get("parameters", {}))
         given = call.get("result", call.get("error_message", call.get("status")))
         came = "" if given is None else f" → {given if isinstance(given, str) else json.dumps(given)}"

@@ -1,12 +1,26 @@
 """A turn as the client sees it: the sum of the events of one message."""
 
+import json
+import time
 from typing import Any, Final
 
-from attrs import define
+from attrs import define, field
 
 from cli.core.follow import Frame
 
 _ENDS: Final = frozenset({"failed", "cancelled", "interrupted"})
+
+
+@define
+class ToolCall:
+    """A call of a tool within a turn."""
+
+    tool_id: str
+    params: Any
+    result: dict[str, Any] | None = None
+    """`result` of `tool.result`; None: it has not ended."""
+    is_shown: bool = False
+    """Whether the screen has shown it with its result."""
 
 
 @define
@@ -23,6 +37,18 @@ class Turn:
     """Increases when the answer starts over, which voids the text so far."""
     answer: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    asked_at: float = field(factory=time.monotonic)
+    """By the clock of this process, in seconds."""
+    tools: dict[str, ToolCall] = field(factory=dict)
+    """The calls of tools, by their id, in the order in which they began."""
+
+    @property
+    def doing(self) -> str:
+        """What is waited for, in a few words."""
+        running = [call for call in self.tools.values() if call.result is None]
+        if running:
+            return " and ".join(f"{call.tool_id}({json.dumps(call.params, ensure_ascii=False)})" for call in running)
+        return "waiting" if self.status == "queued" else "working"
 
     @property
     def is_over(self) -> bool:
@@ -63,6 +89,15 @@ class Turn:
         # The attempt of the event counts claims of the task; this one counts answers that the user has seen.
         self.text = ""
         self.attempt += 1
+
+    def _tool_started(self, data: dict[str, Any]) -> None:
+        # A turn that another worker has taken over may start a call again.
+        self.tools.setdefault(data["tool_call_id"], ToolCall(data["tool_id"], data["params"]))
+
+    def _tool_result(self, data: dict[str, Any]) -> None:
+        # A service of an older version does not tell that a tool has started; the answer names it then.
+        if (call := self.tools.get(data["tool_call_id"])) is not None:
+            call.result = data["result"]
 
     def _chat_completed(self, data: dict[str, Any]) -> None:
         self.answer = data

@@ -11,7 +11,7 @@ from attrs import fields
 from cli.commands.transfers import must_be_writable, read_import, write_export
 from cli.core.client import AdminApi
 from cli.core.completion import complete_tenants
-from cli.core.confirm import confirm, counted
+from cli.core.confirm import confirm, tenant_scope
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import (
@@ -269,9 +269,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 def _scope(api: AdminApi, tenant_id: str) -> str:
     """Return what a change of a tenant concerns, for a question."""
-    state = api.get(f"tenant.get/{tenant_id}")
-    count = state.get("backlog", state["queued"] + state["in_hand"] + state["delayed"])
-    return f", which is {state['state']} and has {counted(count, 'task')} ({state['in_hand']} running)"
+    return tenant_scope(api.get(f"tenant.get/{tenant_id}"))
 
 
 def _has_ended(state: dict[str, Any]) -> bool:

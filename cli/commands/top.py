@@ -1,11 +1,15 @@
-"""`top`: queues, processes and latencies, live."""
+"""`top`: queues, processes, services and latencies, live: as an application, as a plain screen, or as text."""
 
 import json
+import os
 import select
+import signal
 import sys
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
+from importlib.util import find_spec
 from time import monotonic
 from typing import Any, Final
 
@@ -15,54 +19,126 @@ from rich.text import Text
 
 from cli.commands.dashboard import dashboard
 from cli.core.client import AdminApi
-from cli.core.context import find_target
+from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import is_table, make_console
+from cli.core.selection import current_options
 from cli.core.terminal import restored_terminal
+from cli.display.glyphs import is_unicode
 
 _EVERY: Final = 1.0
 _TIMEOUT: Final = 5.0
+_TEXT_ROWS: Final = 24
+
+
+class _Form(Enum):
+    """How the load is shown."""
+
+    SNAPSHOT = "one snapshot as JSON"
+    APPLICATION = "tabs, sorting, filters and details"
+    SCREEN = "one screen, drawn again and again"
+    TEXT = "text without escape sequences, printed again and again"
 
 
 @click.command()
 @click.option(
-    "--tenants", type=click.IntRange(0, 200), default=50, show_default=True, help="Maximum number of tenants."
+    "--tenants", type=click.IntRange(0, 200), default=200, show_default=True, help="Maximum number of tenants."
 )
 @listing_options
-def top(tenants: int) -> None:
+def top(tenants: int) -> int:
     """Show queues, processes and latencies live, until q or Ctrl-C. Needs an API key (ORCH_API_KEY).
 
+    Tabs show tenants, nodes, services and system events. Enter opens a tenant, then a task with its timeline; /
+    filters, s and r sort, p pauses or resumes a tenant, d drains it; the last line lists the keys. Without Textual
+    (the extra `sandbox` has it) there is one plain screen, and text where TERM is dumb or the terminal has no UTF-8.
     In a pipe, or with -o json, it prints one snapshot.
 
     \b
     Example:
       nooble-orch top
     """
-    with AdminApi(find_target(), timeout=_TIMEOUT) as api:
-        if not is_table() or not sys.stdout.isatty():
-            print(json.dumps(_snapshot(api, tenants)))
-            return
-        _watch(api, tenants)
+    target = find_target()
+    with AdminApi(target, timeout=_TIMEOUT) as api:
+        # Before anything is drawn: a service that refuses the key or is away is told like that of any command.
+        first, form = api.get("orchestrator.load", top=tenants), _form()
+        if form is _Form.SNAPSHOT:
+            print(json.dumps(first))
+        elif form is _Form.APPLICATION:
+            return _run_application(target, api, tenants, first)
+        else:
+            _watch(lambda: api.get("orchestrator.load", top=tenants), first, is_screen=form is _Form.SCREEN)
+    return Exit.DONE
 
 
-def _watch(api: AdminApi, tenants: int) -> None:
-    console = make_console()
-    first = dashboard(_snapshot(api, tenants), rows=console.height)
-    with _single_keys(), Live(first, console=console, screen=True, auto_refresh=False) as live:
-        live.refresh()
+def _form() -> _Form:
+    if not is_table() or not sys.stdout.isatty():
+        return _Form.SNAPSHOT
+    if os.environ.get("TERM", "dumb") in {"", "dumb"} or not is_unicode():
+        return _Form.TEXT
+    # Textual draws on stderr.
+    has_keys = sys.stdin.isatty() and sys.stderr.isatty()
+    return _Form.APPLICATION if has_keys and find_spec("textual") else _Form.SCREEN
+
+
+def _run_application(target: Target, api: AdminApi, tenants: int, first: Any) -> int:
+    """Run the application, and return the exit code.
+
+    Raises:
+        CliFailure: the service refuses the key meanwhile.
+    """
+    # Textual is optional, and takes longer to import than all other commands need.
+    from cli.top.app import TopApp  # noqa: PLC0415 - imported only where it is installed and used
+    from cli.top.source import Source  # noqa: PLC0415 - as its neighbour: only where it is used
+
+    if not current_options().color:
+        os.environ["NO_COLOR"] = "1"
+    app = TopApp(Source(target, api, tenants), first)
+    with restored_terminal(), _ended_by(signal.SIGTERM, signal.SIGHUP, end=lambda: app.exit(Exit.FAILED)):
+        result = app.run()
+    if isinstance(result, CliFailure):
+        raise result
+    return Exit.FAILED if result is None else result
+
+
+@contextmanager
+def _ended_by(*signals: signal.Signals, end: Callable[[], None]) -> Iterator[None]:
+    """Call `end` on signals inside the block, so that the terminal is left as it was."""
+    before = {number: signal.signal(number, lambda *_: end()) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watch(snapshot: Callable[[], Any], first: Any, *, is_screen: bool) -> None:
+    with _single_keys(), _shown_on(is_screen=is_screen) as show:
+        show(first)
         while not _q_pressed(_EVERY):
             try:
-                live.update(dashboard(_snapshot(api, tenants), rows=console.height), refresh=True)
+                show(snapshot())
             except CliFailure as failure:
                 # The service may be restarting.
                 if failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
                     raise
-                live.update(Text(f"{failure.message}\nTrying again; q quits."), refresh=True)
+                show(f"{failure.message}\nTrying again; q quits.")
 
 
-def _snapshot(api: AdminApi, tenants: int) -> Any:
-    return api.get("orchestrator.load", top=tenants)
+@contextmanager
+def _shown_on(*, is_screen: bool) -> Iterator[Callable[[Any], None]]:
+    """Yield a function that shows a load or a sentence: on a screen of its own, or below what it showed before."""
+    console = make_console()
+
+    def drawn(shown: Any) -> Any:
+        rows = console.height if is_screen else _TEXT_ROWS
+        return Text(shown) if isinstance(shown, str) else dashboard(shown, rows=rows)
+
+    if not is_screen:
+        yield lambda shown: console.print(drawn(shown), Text())
+        return
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        yield lambda shown: live.update(drawn(shown), refresh=True)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Confirmation of commands that destroy something."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 
@@ -33,6 +34,13 @@ def must_be_confirmable(*, yes: bool) -> None:
     """
     if not yes and not sys.stdin.isatty():
         raise CliFailure("This needs a confirmation, and there is no terminal.", "Add --yes.", Exit.USAGE)
+
+
+def tenant_scope(state: Mapping[str, Any]) -> str:
+    """Return what a change of a tenant concerns, for a question: its state and counts, as the API returns them."""
+    # A service of an older version tells no backlog.
+    count = state.get("backlog", state["queued"] + state["in_hand"] + state["delayed"])
+    return f", which is {state['state']} and has {counted(count, 'task')} ({state['in_hand']} running)"
 
 
 def counted(number: int, noun: str) -> str:

@@ -72,9 +72,9 @@ def envelope(data: Any, status: int = 200, next_cursor: str | None = None) -> Re
     return Response(json.dumps({"data": data, "meta": meta}), status, content_type="application/json")
 
 
-def refusal(status: int, message: str) -> Response:
+def refusal(status: int, message: str, *, code: str = "ORCH_X") -> Response:
     """Make an error."""
-    error = {"code": "ORCH_X", "type": "x", "message": message, "details": [], "retryable": False}
+    error = {"code": code, "type": "x", "message": message, "details": [], "retryable": False}
     return Response(json.dumps({"data": None, "error": error}), status, content_type="application/json")
 
 
@@ -244,6 +244,17 @@ def script(fake: FakeService, message: str, content: str) -> None:
             params={"message": "Really?"},
             timeout_ms=5000,
         )
+    elif content.startswith("tool "):
+        fake.append("chat.status_update", message_id=message, task_id="task-1", status="processing")
+        call = {"tool_call_id": "call-1", "parent_message_id": message}
+        fake.append("tool.started", **call, tool_id="calculator", params={"expression": "1+1"})
+        if content == "tool hangs":
+            return
+        failed = {"status": "error", "data": None, "error_message": "Division by zero."}
+        result = failed if content == "tool fails" else {"status": "success", "data": 2, "error_message": None}
+        fake.append("tool.result", **call, result=result)
+        called = {"tool_call_id": "call-1", "tool_id": "calculator", "parameters": {"expression": "1+1"}}
+        fake.answer(message, "so it is", tool_calls=[called])
     elif content == "start over":
         fake.append("chat.stream", parent_message_id=message, sequence_number=1, chunk="half an ans")
         fake.append("chat.stream_reset", parent_message_id=message, attempt=2)

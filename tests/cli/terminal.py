@@ -100,7 +100,7 @@ async def open_terminal(home: Path, *arguments: str, **environ: str) -> AsyncIte
         stderr=slave,
         start_new_session=True,
         cwd=home,
-        env=environment(home, TERM="xterm", **environ),
+        env=environment(home, **({"TERM": "xterm"} | environ)),
     )
     stream = trio.lowlevel.FdStream(master)
     try:

@@ -107,6 +107,16 @@ class ToolExecute:
 
 
 @frozen
+class ToolStarted:
+    """The server runs a tool for the agent: `tool.result` follows."""
+
+    tool_call_id: Id
+    parent_message_id: Id
+    tool_id: Id
+    params: dict[str, Any]
+
+
+@frozen
 class ToolOutcome:
     """What a tool gave."""
 
@@ -240,6 +250,7 @@ SERVER_EVENTS: dict[str, type] = {
     "chat.stream_reset": ChatStreamReset,
     "chat.completed": ChatAnswer,
     "tool.execute": ToolExecute,
+    "tool.started": ToolStarted,
     "tool.result": ToolResult,
     **WORKFLOW_EVENTS,
     "system.notification": SystemNotification,

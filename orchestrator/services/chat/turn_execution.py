@@ -12,7 +12,7 @@ from orchestrator.errors import BadGateway, NotFound, OrchestratorError, Service
 from orchestrator.models.agents.agent import AgentAccepted, AgentConfig, AgentOutcome, AgentResponse, ToolRequest
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.ids import new_id
-from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStatus
+from orchestrator.models.events.events import ToolOutcome, ToolResult, ToolStarted, ToolStatus
 from orchestrator.models.plans.orchestration import HIGH, MEDIUM, ServiceCall
 from orchestrator.models.tasks.waits import CallAnswer, Callback, Wait
 from orchestrator.services.chat.turn_checkpoints import ResumeState, execution_call
@@ -196,6 +196,8 @@ class TurnExecution:
 
         One that answers later is started, and waited for.
         """
+        started = ToolStarted(request.tool_call_id, self._question, request.tool_id, request.parameters)
+        await self.run.emit("tool.started", started)
         begun = trio.current_time()
         call = self.call.keyed(f"{self.execution_id}:{request.tool_call_id}:run").to("tool", request.tool_id)
 
@@ -229,5 +231,9 @@ class TurnExecution:
         return service_wait(call_id)
 
     async def _show(self, tool_call_id: str, outcome: ToolOutcome) -> None:
-        question = self.run.message.payload["message_id"]
-        await self.run.emit("tool.result", ToolResult(tool_call_id, outcome, question))
+        await self.run.emit("tool.result", ToolResult(tool_call_id, outcome, self._question))
+
+    @property
+    def _question(self) -> str:
+        """The id of the message that the turn answers."""
+        return str(self.run.message.payload["message_id"])

@@ -138,3 +138,10 @@ async def test_what_is_piped_follows_the_message(fake: FakeService, tmp_path: Pa
     ended = await run_cli(tmp_path, "chat", "-m", "Summarize", given="some text\n", **target(fake))
     assert ended.code == 0
     assert fake.messages[0]["content"] == "Summarize\n\nsome text"
+
+
+@pytest.mark.parametrize(("content", "said"), [("tool runs", "2"), ("tool fails", "failed: Division by zero.")])
+async def test_a_tool_is_told_with_its_result_once(content: str, said: str, fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "chat", "-m", content, **target(fake))
+    assert (ended.code, ended.out) == (0, "so it is\n")
+    assert ended.err == f'⚙ calculator({{"expression": "1+1"}}) → {said}\n'

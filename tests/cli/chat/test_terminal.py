@@ -189,3 +189,33 @@ async def test_closing_asks_and_no_means_no(fake: FakeService, tmp_path: Path) -
         await terminal.see("Nothing was changed.")
         assert await terminal.end() == 1
     assert not fake.closed
+
+
+async def test_while_a_tool_runs_its_call_is_shown_and_then_its_result(terminal: Terminal, fake: FakeService) -> None:
+    await terminal.enter("tool hangs")
+    await terminal.see('calculator({"expression": "1+1"}) 0 s')
+    await terminal.see('calculator({"expression": "1+1"}) 1 s')
+    fake.append(
+        "tool.result", tool_call_id="call-1", parent_message_id="message-1", result={"status": "success", "data": 2}
+    )
+    await terminal.see('⚙ calculator({"expression": "1+1"}) → 2')
+    await terminal.see("working")
+    fake.answer("message-1", "so it is")
+    await terminal.see("so it is\n")
+    await terminal.see("echo> ")
+
+
+async def test_nothing_is_drawn_over_a_question_of_the_agent(terminal: Terminal) -> None:
+    await terminal.enter("confirm")
+    await terminal.see("[y/n] ")
+    await trio.sleep(0.8)
+    await terminal.type("y\r")
+    assert "working" not in await terminal.see("echo> ")
+
+
+async def test_a_terminal_that_can_not_draw_gets_plain_text(fake: FakeService, tmp_path: Path) -> None:
+    async with open_terminal(tmp_path, "chat", "--agent", "echo", **target(fake), TERM="dumb") as terminal:
+        await terminal.see("echo> ")
+        await terminal.enter("**as** it is")
+        await terminal.see("\n**as** it is\n")
+        await terminal.see("echo> ")

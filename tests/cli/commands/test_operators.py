@@ -38,6 +38,8 @@ class Operators:
     answers: dict[str, list[Any]] = field(factory=dict)
     """What each route answers: one after the other, the last for good; a response, or the data of one."""
     asked: list[tuple[str, Any]] = field(factory=list)
+    hangs: bool = False
+    """Whether it answers no more."""
     url: str = ""
 
     async def run(self, home: Path, *arguments: str) -> Ended:
@@ -60,6 +62,8 @@ async def open_operators() -> AsyncIterator[Operators]:
     async def answer(path: str) -> Response:
         route = path.rsplit("/", maxsplit=1)[-1] if path.startswith("health") else path.split("/")[2]
         fake.asked.append((route, await request.get_json() if request.method != "GET" else dict(request.args)))
+        if fake.hangs:
+            await trio.sleep_forever()
         left = fake.answers.get(route)
         if not left:
             return refusal(404, f"There is no {route}.")

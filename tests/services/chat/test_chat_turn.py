@@ -431,6 +431,8 @@ async def test_a_tool_is_run_and_its_result_handed_over() -> None:
         await done(turns, run)
     assert run.streamed == "Let me see: 42"
     checked_numbers(run)
+    (started,) = run.named("tool.started")
+    assert started == {"tool_call_id": "t1", "parent_message_id": "m1", "tool_id": "calculator", "params": {"x": 6}}
     (result,) = run.named("tool.result")
     assert (result["tool_call_id"], result["parent_message_id"]) == ("t1", "m1")
     assert (result["result"]["status"], result["result"]["data"]) == ("success", 42)
