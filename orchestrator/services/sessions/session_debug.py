@@ -4,7 +4,7 @@ Operators see what users and agents have said, for that is often what went wrong
 is never shown is what opens something: tokens, keys and the secrets of callbacks are not part of any of this.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from attrs import evolve, frozen
@@ -22,6 +22,8 @@ from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.sessions.session_traces import SessionTraces
 
 LAST_EVENTS: Final = 20
+_SHOWN: Final = 200
+"""So many bytes of what can't be read are shown."""
 LAST_TASKS: Final = 20
 
 
@@ -49,9 +51,9 @@ class SessionDebugger:
         tasks = await self.tasks.list(ctx, TaskFilter(session_id=session_id), limit=LAST_TASKS)
         return SessionDebug(
             session=session,
-            states=[orjson.loads(state) for state in trace.states],
+            states=[_shown(state) for state in trace.states],
             log=EventLogState(
-                trace.epoch, trace.offset, trace.events_kept, [orjson.loads(event.frame) for event in trace.last_events]
+                trace.epoch, trace.offset, trace.events_kept, [_shown(event.frame) for event in trace.last_events]
             ),
             messages_kept=trace.messages_kept,
             followers=self.hub.followers(tenant_id, session_id),
@@ -74,3 +76,12 @@ class SessionDebugger:
         if tenant_id is None:
             raise session_not_found(session_id)
         return tenant_id
+
+
+def _shown(raw: bytes) -> dict[str, Any]:
+    """Read an object; what is none is shown as the text that it is, since a damaged session is one to be looked at."""
+    try:
+        read = orjson.loads(raw)
+    except ValueError:
+        read = None
+    return read if isinstance(read, dict) else {"unreadable": raw[:_SHOWN].decode(errors="replace")}

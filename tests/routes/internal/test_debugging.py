@@ -42,3 +42,13 @@ async def test_a_session_is_found_without_its_tenant_and_not_in_another(redis_ur
         assert missing.fault[:2] == (404, "ORCH_NOTF_001")
         assert (await client.call("GET", path, headers=keyed(INTERNAL_KEY))).fault[0] in {401, 403}
         assert (await client.call("GET", path)).fault[0] == 401
+
+
+async def test_what_is_damaged_is_shown_as_it_is(redis_url: str) -> None:
+    async with service(redis_url) as client:
+        session_id = await client.session()
+        stores = client.process.stores
+        await stores.redis.rpush(stores.keys.states("acme", session_id), b"{", b"\xff[1]")
+        shown = await client.call("GET", f"/internal/v1/debug.session/{session_id}", headers=keyed(ADMIN_KEY))
+        assert shown.status == 200, shown.raw
+        assert shown.data["states"][-2:] == [{"unreadable": "{"}, {"unreadable": "\ufffd[1]"}]
