@@ -90,6 +90,7 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
                 Loop("event_hub", core.event_hub.run),
                 Loop("redis_generation", core.event_hub.watch_generation, "events.generation_unknown"),
                 Loop("revocations", services.revocations.run, "revocations.not_read"),
+                Loop("signing_keys", services.revocations.watch_keys),
                 Loop("audit", stores.audit.run),
                 Loop("address_limits", services.address_limits.run),
                 Loop("api_keys", services.api_keys.run, "api_keys.not_read"),

@@ -80,6 +80,14 @@ class Authenticator:
             raise _tenant_fault("is required, for the token carries several tenants")
         return self.unrevoked(next(iter(principals.values())))
 
+    def withdrawn(self, principal: Principal) -> bool:
+        """Tell whether the signing key that a principal's token was verified with has been withdrawn."""
+        return self._tokens.withdrawn(principal)
+
+    async def renew_keys(self) -> None:
+        """Fetch the keys of the identity provider where they are in use and are to be renewed."""
+        await self._tokens.keep_fresh()
+
     def unrevoked(self, principal: Principal) -> Principal:
         """Return `principal`, unless the token it came with is revoked.
 

@@ -37,6 +37,8 @@ MAX_AGE_SECONDS: Final = 300.0
 STALE_SECONDS: Final = 3600.0
 """Keys older than this count no more, however long the provider is away."""
 MAX_BYTES: Final = 1_048_576
+MOST_UNSEEN: Final = 1000
+"""Keys that are remembered because tokens of theirs are in use, and that are not published."""
 _PUBLIC: Final = frozenset({"kty", "kid", "alg", "n", "e", "crv", "x", "y"})
 """The members of a key that say which one it is; all that is read of it."""
 _RSA_BITS: Final = range(2048, 16_385)
@@ -65,6 +67,8 @@ class JwksKeys:
         self._tls = httpx.create_ssl_context() if url.startswith("https://") else False
         self._lock = trio.Lock()
         self._keys: dict[bytes, jwt.PyJWK] = {}
+        self._unseen: dict[str, float] = {}
+        """Keys that are not among those, by the moment at which they were first asked for; withdrawn ones by -inf."""
         self._fetched = -float("inf")
         self._tried = -float("inf")
 
@@ -92,6 +96,23 @@ class JwksKeys:
                 retry_after_ms=round(self._pause() * 1000),
             )
         raise Unauthorized("The token is signed with a key that the identity provider does not publish.")
+
+    def fingerprint_of(self, key: jwt.PyJWK) -> str:
+        """Return the name of a key that was found here; empty where it has been withdrawn since."""
+        return next((print_.hex() for print_, published in self._keys.items() if published is key), "")
+
+    def counts(self, fingerprint: str) -> bool:
+        """Tell whether a key counts, by what was fetched last; one that another process has seen does until a fetch."""
+        if any(print_.hex() == fingerprint for print_ in self._keys):
+            return self._usable
+        if len(self._unseen) >= MOST_UNSEEN:
+            self._unseen.clear()
+        return self._fetched <= self._unseen.setdefault(fingerprint, trio.current_time())
+
+    async def keep_fresh(self) -> None:
+        """Fetch the keys where they are in use and are to be renewed."""
+        if (self._keys or self._unseen) and not self._recent:
+            await self._renew()
 
     async def publishes(self, key: jwt.PyJWK) -> bool:
         """Tell whether a key that was found here before still counts; fetches the keys where they are too old."""
@@ -140,6 +161,7 @@ class JwksKeys:
             # A key that is published again stays the same object, by which tokens that are remembered know it.
             withdrawn = self._keys.keys() - keys.keys()
             self._keys = {print_: self._keys.get(print_, key) for print_, key in keys.items()}
+            self._unseen.update((print_.hex(), -float("inf")) for print_ in withdrawn)
             self._fetched = self._tried = trio.current_time()
             _log.info("jwks.fetched", keys=len(keys), withdrawn=len(withdrawn))
 

@@ -91,7 +91,20 @@ class TokenVerifier:
             raise Unauthorized("The token needs an extension that is not known here.")
         key = await self._key(algorithm, kid)
         claims = self._claims(token, key, str(algorithm))
-        return _grant(claims, self._settings, None if isinstance(key, str) else key)
+        if isinstance(key, str) or self._jwks is None:
+            return _grant(claims, self._settings, None, None)
+        return _grant(claims, self._settings, key, self._jwks.fingerprint_of(key))
+
+    def withdrawn(self, principal: Principal) -> bool:
+        """Tell whether the key that a principal's token was verified with counts no more, by what was fetched last."""
+        if principal.signing_key is None or self._jwks is None:
+            return False
+        return not self._jwks.counts(principal.signing_key)
+
+    async def keep_fresh(self) -> None:
+        """Fetch the keys of the identity provider where they are in use and are to be renewed."""
+        if self._jwks is not None:
+            await self._jwks.keep_fresh()
 
     async def _key(self, algorithm: Any, kid: Any) -> str | jwt.PyJWK:
         if algorithm == "HS256" and self._settings.secret:
@@ -193,7 +206,7 @@ def _check_times(claims: Mapping[str, Any], settings: JwtSettings) -> tuple[floa
     return expires_at + leeway, issued_at or 0.0
 
 
-def _grant(claims: dict[str, Any], settings: JwtSettings, key: jwt.PyJWK | None) -> Grant:
+def _grant(claims: dict[str, Any], settings: JwtSettings, key: jwt.PyJWK | None, fingerprint: str | None) -> Grant:
     user_id, token_id = claims["sub"], claims.get("jti")
     good_until, issued_at = _check_times(claims, settings)
     if not isinstance(user_id, str) or not is_id(user_id):
@@ -204,7 +217,7 @@ def _grant(claims: dict[str, Any], settings: JwtSettings, key: jwt.PyJWK | None)
     permissions = _permissions(claims, roles)
     role = next(role for role in RANKS if role in roles)
     principals = {
-        tenant: Principal(tenant, user_id, role, permissions, good_until, token_id, issued_at)
+        tenant: Principal(tenant, user_id, role, permissions, good_until, token_id, issued_at, signing_key=fingerprint)
         for tenant in _tenants(claims)
     }
     return Grant(MappingProxyType(principals), good_until, key)

@@ -76,6 +76,8 @@ def register(app: QuartTrio, services: Services) -> None:
         return services.api_keys.find(presented)
 
     install(app, services.settings, services.metrics, services.revocations.covers, stored_key)
+    services.revocations.consider(app.extensions["authenticator"].withdrawn)
+    services.revocations.renew_keys = app.extensions["authenticator"].renew_keys
     streams = OpenStreams(services.revocations.covers)
     services.revocations.watch(streams.end_revoked)
     deps = EndpointDeps(services, app.extensions["authenticator"], streams, app.extensions["internal_listener"])

@@ -23,6 +23,7 @@ from orchestrator.middleware.jwks import (
     RETRY_SECONDS,
     STALE_SECONDS,
 )
+from orchestrator.services.shared.revocations import Revocations
 from tests.support.credentials import SECRET
 from tests.support.identity_provider import PRIVATE, RSA, Provider, public, running, token
 
@@ -246,3 +247,44 @@ async def test_while_one_request_renews_the_keys_the_others_go_on_with_them(auto
 
 async def _ask(authenticator: Authenticator, token: str) -> None:
     await authenticator.principal_of(token, tenant=None)
+
+
+async def test_what_is_open_by_a_withdrawn_key_ends_within_five_minutes_without_a_request(
+    autojump_clock: MockClock,
+) -> None:
+    autojump_clock.autojump_threshold = 0.2  # real sockets join in
+    async with running() as (provider, authenticator):
+        provider.publish(public("RS256", "old"), public("EdDSA", "ed"))
+        leaked = await authenticator.principal_of(token("RS256", "old"), tenant=None)
+        kept = await authenticator.principal_of(token("EdDSA", "ed"), tenant=None)
+        provider.publish(public("EdDSA", "ed"))
+        revocations = Revocations(None, None)  # type: ignore[arg-type] # no Redis behind it
+        revocations.consider(authenticator.withdrawn)
+        revocations.renew_keys = authenticator.renew_keys
+        ended = trio.Event()
+        revocations.watch(lambda: ended.set() if revocations.covers(leaked) else None)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(revocations.watch_keys)
+            assert not revocations.covers(leaked)
+            with trio.fail_after(MAX_AGE_SECONDS):
+                await ended.wait()
+            assert not revocations.covers(kept)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_key_that_only_another_process_has_seen_counts_until_this_one_has_asked(
+    autojump_clock: MockClock,
+) -> None:
+    autojump_clock.autojump_threshold = 0.2  # real sockets join in
+    async with running() as (provider, first):
+        provider.publish(public("RS256", "old"))
+        holder = await first.principal_of(token("RS256", "old"), tenant=None)
+        second, third = Authenticator(provider.settings()), Authenticator(provider.settings())
+        assert not second.withdrawn(holder)
+        await second.renew_keys()
+        assert not second.withdrawn(holder)
+        assert not third.withdrawn(holder)
+        provider.publish(public("EdDSA", "ed"))
+        await trio.sleep(1)
+        await third.renew_keys()
+        assert third.withdrawn(holder)

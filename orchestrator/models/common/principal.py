@@ -42,6 +42,8 @@ class Principal:
     """Seconds since the Unix epoch; 0 where the token does not say."""
     key_id: str | None = None
     """The API key in Redis by which the principal came; None: it came by something else."""
+    signing_key: str | None = None
+    """Fingerprint of the published key that the token was verified with; None: the shared secret, or no token."""
 
     def may(self, permission: str) -> bool:
         """Tell whether `permission` (`domain:action`) was granted; administration only by its name, or to an admin."""

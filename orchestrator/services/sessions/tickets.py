@@ -71,6 +71,7 @@ def _holder(principal: Principal) -> dict[str, Any]:
         "expires_at": principal.expires_at,
         "token_id": principal.token_id,
         "issued_at": principal.issued_at,
+        "signing_key": principal.signing_key,
     }
 
 
@@ -84,6 +85,7 @@ def _principal(holder: dict[str, Any]) -> Principal:
         token_id=holder["token_id"],
         # Tickets of the version before this one do not say it, and live for half a minute.
         issued_at=holder.get("issued_at", 0.0),
+        signing_key=holder.get("signing_key"),
     )
     if principal.expires_at <= time.time():
         raise Unauthorized("The token behind the ticket has expired.")

@@ -5,7 +5,8 @@ have been lost. While Redis is away, what is known goes on to count. A revocatio
 and what a token could newly do needs Redis too, which is how new work fails closed.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import trio
 
@@ -17,6 +18,9 @@ from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.revocation import Revocation, TokenRevoke, TokenRevoked
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.revocations import RevocationStore
+
+KEYS_SECONDS: Final = 30.0
+"""Between two looks at the keys that tokens are signed with."""
 
 
 class Revocations:
@@ -33,6 +37,8 @@ class Revocations:
         self._index = RevocationIndex()
         self._watchers: list[Callable[[], None]] = []
         self._others: list[Callable[[Principal], bool]] = []
+        self.renew_keys: Callable[[], Awaitable[None]] | None = None
+        """Fetches the keys that tokens are signed with, where they are too old; None until the process serves."""
 
     def covers(self, principal: Principal) -> bool:
         """Tell whether the token or the key that `principal` came with is revoked."""
@@ -83,6 +89,15 @@ class Revocations:
                 else:
                     self._index.replace(await self._store.load())
                     self.tell()
+
+    async def watch_keys(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Have what was opened with a key that was withdrawn since end, where no request looks at it; for ever."""
+        task_status.started()
+        while True:
+            await trio.sleep(KEYS_SECONDS)
+            if self.renew_keys is not None:
+                await self.renew_keys()
+                self.tell()
 
     def tell(self) -> None:
         """Call all who watch."""

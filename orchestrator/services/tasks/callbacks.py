@@ -92,6 +92,6 @@ class CallbackService:
         if subject is None:
             raise NotFound(f"There is no task {named}.")
         found = await self.store.attempts(ctx.tenant_id, subject)
-        # Each attempt has a name of its own, and the newest has the first one.
-        by_name = {f"{_LATEST - from_timestamp(one.at):016d}:{one.task_id}:{one.attempt}": one for one in found}
+        # Each attempt has a name of its own, and the newest has the first one; cursors hold no further colon.
+        by_name = {f"{_LATEST - from_timestamp(one.at):016d}-{one.task_id}-{one.attempt}": one for one in found}
         return page_by_name(by_name, cursor=cursor, limit=limit)

@@ -1,6 +1,6 @@
 """What stands before every request: the limit of requests, the security trail, and revoked tokens."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from attrs import define, field
 
@@ -89,9 +89,14 @@ class RevocationRecorder:
     index: RevocationIndex = field(factory=RevocationIndex)
     watchers: list[Callable[[], None]] = field(factory=list)
     asked: list[TokenRevoke] = field(factory=list)
+    others: list[Callable[[Principal], bool]] = field(factory=list)
+    renew_keys: Callable[[], Awaitable[None]] | None = None
 
     def covers(self, principal: Principal) -> bool:
-        return self.index.covers(principal)
+        return self.index.covers(principal) or any(withdrawn(principal) for withdrawn in self.others)
+
+    def consider(self, withdrawn: Callable[[Principal], bool]) -> None:
+        self.others.append(withdrawn)
 
     def watch(self, told: Callable[[], None]) -> None:
         self.watchers.append(told)

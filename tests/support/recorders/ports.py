@@ -3,7 +3,7 @@
 mypy holds the two against these protocols: a recorder can't go on with a call that its service no longer takes.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.models.agents.agent_views import AgentAssign
@@ -150,7 +150,10 @@ class AddressLimitsPort(Protocol):
 class RevocationPort(Protocol):
     """Revoked tokens."""
 
+    renew_keys: Callable[[], Awaitable[None]] | None
+
     def covers(self, principal: Principal) -> bool: ...
+    def consider(self, withdrawn: Callable[[Principal], bool]) -> None: ...
     def watch(self, told: Callable[[], None]) -> None: ...
     async def revoke(self, ctx: RequestContext, request: TokenRevoke) -> TokenRevoked: ...
 
