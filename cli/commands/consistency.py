@@ -72,7 +72,7 @@ async def _check_contents(url: str, settings: AgentOrchestratorSettings, repair:
         )
     others = sum(count for key, count in found.by_key.items() if key != contents.key_id)
     if found.in_streams:
-        says += f"; {found.in_streams} of these in logs and queues, where they go with time"
+        says += f"; {found.in_streams} of these in queues, where they go as these are worked off"
     if found.resealed:
         return Finding("contents", "mended", f"{says}; {found.resealed} were encrypted again")
     if others > found.in_streams:

@@ -25,13 +25,18 @@ from orchestrator.store.contents import (
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.script import Script
 
-_RESEAL: Final = Script("operations/reseal")
+_RESEAL: Final = Script("contents/reseal")
+_RESEAL_STREAM: Final = Script("contents/reseal_stream")
 _PART: Final = 200
+_ENTRIES_AT_ONCE: Final = 1000
+_LONGEST_STREAM: Final = 20_000
+"""Entries of a stream that are looked at: more than any of them keeps."""
 _RECORD: Final = re.compile(r"orchestrator:(task|session|batch|schedule|call|tenant):\{?([A-Za-z0-9_.-]+)\}?:(.+)")
 _CACHED: Final = re.compile(r"orchestrator:cache:\{?([A-Za-z0-9_.-]+)\}?:[a-z]+:[0-9a-f]+")
 _REQUEST: Final = re.compile(r"orchestrator:idempotency:\{?([A-Za-z0-9_.-]+)\}?:.+")
 _NOTIFIED: Final = re.compile(r"orchestrator:notifications:\{?([A-Za-z0-9_.-]+)\}?(?::.+:(bodies|events))?")
 _QUEUED: Final = re.compile(r"orchestrator:(?:tasks|dlq):\{?([A-Za-z0-9_.-]+)\}?(?::(?:high|low|parked))?")
+_LANE: Final = re.compile(r"orchestrator:tasks:[^:]+(?::(?:high|low))?")
 _CLEAR_EVENTS: Final = frozenset(
     {b"chat.status_update", b"session.state_update", b"batch.progress", b"workflow.status_update", b"chat.stream_reset",
      b"notification.acknowledged"}
@@ -47,6 +52,8 @@ class Content:
     kind: str
     field: bytes
     value: bytes
+    entry: bytes = b""
+    """Of a stream."""
 
 
 @define
@@ -59,7 +66,7 @@ class Sealing:
     """Under a key that is not there, or changed."""
     resealed: int = 0
     in_streams: int = 0
-    """Under another key than the first, in logs and queues: they are not encrypted again, but go with time."""
+    """Under another key than the first, in queues: they are not encrypted again, but go as these are worked off."""
 
 
 class SealingStore:
@@ -92,7 +99,7 @@ class SealingStore:
 
     async def _look(self, names: list[bytes], found: Sealing, *, reseal: bool) -> None:
         kinds = await self._redis.gather([("TYPE", name) for name in names], raise_on_error=False)
-        reads = {b"hash": ("HGETALL",), b"string": ("GET",), b"stream": ("XRANGE", "-", "+", "COUNT", 10_000)}
+        reads = {b"hash": ("HGETALL",), b"string": ("GET",), b"stream": ("XRANGE", "-", "+", "COUNT", _LONGEST_STREAM)}
         wanted = [(name, kind) for name, kind in zip(names, kinds, strict=True) if kind in reads and _is_known(name)]
         for name, kind in wanted:
             command, *rest = reads[kind]
@@ -115,16 +122,26 @@ class SealingStore:
                 # Figures without words stay in clear under any key.
                 found.by_key[key if key is not None else self._contents.key_id] += 1
                 continue
-            if kind == b"stream":
-                found.in_streams += 1
-            elif reseal:
-                changes += [content.field, content.value, again]
+            waits = kind == b"stream" and _is_lane(name)
+            found.in_streams += waits
+            if waits or not reseal:
+                found.by_key[key] += 1
                 continue
-            found.by_key[key] += 1
+            changes += [content.entry] if kind == b"stream" else []
+            changes += [content.field, content.value, again]
         if changes:
-            done: int = await _RESEAL(self._redis, keys=[name.decode()], args=changes)
+            done = await self._reseal(name.decode(), kind, changes)
             found.resealed += done
             found.by_key[self._contents.key_id] += done
+
+    async def _reseal(self, name: str, kind: bytes, changes: list[bytes | str]) -> int:
+        """Replace contents of a key; returns how many were still what was read."""
+        if kind != b"stream":
+            return int(await _RESEAL(self._redis, keys=[name], args=changes))
+        done, size = 0, 4 * _ENTRIES_AT_ONCE
+        for first in range(0, len(changes), size):
+            done += max(0, await _RESEAL_STREAM(self._redis, keys=[name], args=changes[first : first + size]))
+        return done
 
     def _again(self, content: Content) -> bytes | str:
         contents, tenant_id, kind = self._contents, content.tenant_id, content.kind
@@ -132,6 +149,11 @@ class SealingStore:
             return contents.seal(tenant_id, kind, contents.open_text(tenant_id, content.value))
         opened = contents.open(tenant_id, kind, content.value)
         return contents.seal_progress(tenant_id, opened) if kind == WORDS else contents.seal(tenant_id, kind, opened)
+
+
+def _is_lane(name: bytes) -> bool:
+    """Tell whether a key is a lane, which consumer groups read."""
+    return bool(_LANE.fullmatch(name.decode(errors="replace")))
 
 
 def _is_known(name: bytes) -> bool:
@@ -177,19 +199,20 @@ def _of_hash(noun: str, tenant_id: str, rest: str, record: Mapping[bytes, bytes]
 
 
 def _of_stream(name: str, entries: list[Any]) -> Iterator[Content]:
-    for _, flat in entries:
+    for entry, flat in entries:
         fields = flat if isinstance(flat, Mapping) else dict(zip(flat[::2], flat[1::2], strict=True))
         if queued := _QUEUED.fullmatch(name):
             for part, kind in ((b"message", MESSAGE), (b"error", ERROR)):
                 if fields.get(part):
-                    yield Content(queued[1], kind, part, fields[part])
+                    yield Content(queued[1], kind, part, fields[part], entry)
             continue
         place = _RECORD.fullmatch(name) or _NOTIFIED.fullmatch(name)
         if place is None:
             continue
         tenant_id = place[2] if place.re is _RECORD else place[1]
-        body = fields.get(b"b") or fields.get(b"body") or b""
+        part = b"b" if fields.get(b"b") else b"body"
+        body = fields.get(part, b"")
         if b"m" in fields:
-            yield Content(tenant_id, HISTORY, b"m", fields[b"m"])
+            yield Content(tenant_id, HISTORY, b"m", fields[b"m"], entry)
         elif b"\xff" in body or (body and fields.get(b"n") not in _CLEAR_EVENTS):
-            yield Content(tenant_id, EVENT, b"b", body)
+            yield Content(tenant_id, EVENT, part, body, entry)
