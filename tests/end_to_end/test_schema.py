@@ -13,10 +13,11 @@ import orjson
 import trio
 
 from orchestrator.models.common.principal import Role
-from tests.end_to_end.stack import open_stack
+from tests.end_to_end.stack import Stack, open_stack
 
 SEED: Final = int(os.environ.get("SCHEMA_SEED", "20260101"))
 EXAMPLES: Final = int(os.environ.get("SCHEMA_EXAMPLES", "1"))
+SEQUENCES: Final = int(os.environ.get("SCHEMA_SEQUENCES", "10"))
 SECONDS: Final = float(os.environ.get("SCHEMA_SECONDS", "240"))
 TENANT: Final = "0"
 """What the generator writes first where it needs an id: bodies that name their tenant name the right one."""
@@ -69,6 +70,77 @@ include-name = "POST /internal/v1/token.revoke"
 headers = {{ X-Tenant-ID = "{tenant}" }}
 """
 
+_FOLLOW_UPS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "session.create": (
+        "session_id",
+        (
+            *("session.get", "session.update", "session.pause", "session.resume", "session.ticket", "agent.assign"),
+            *("chat.history", "chat.summary", "session.close"),
+        ),
+    ),
+    "batch.create": ("batch_id", ("batch.get", "batch.results", "batch.cancel")),
+    "schedule.create": (
+        "schedule_id",
+        ("schedule.get", "schedule.update", "schedule.trigger", "schedule.delete"),
+    ),
+    "workflow.execute": (
+        "task_id",
+        (
+            *("workflow.status", "workflow.results", "workflow.input", "workflow.cancel", "task.get", "task.why"),
+            *("task.cancel", "task.replay", "callback.list"),
+        ),
+    ),
+}
+"""By the route that makes something: its id in the answer, and the routes that take it."""
+_STATEFUL: Final = """
+continue-on-failure = true
+workers = 1
+seed = {seed}
+
+[generation]
+max-examples = {examples}
+database = "none"
+
+[phases.examples]
+enabled = false
+
+[phases.coverage]
+enabled = false
+
+[phases.fuzzing]
+enabled = false
+
+[phases.stateful]
+enabled = true
+max-steps = 8
+
+[checks]
+positive_data_acceptance.enabled = false
+negative_data_rejection.enabled = false
+use_after_free.enabled = false
+ensure_resource_availability.enabled = false
+"""
+
+
+def linked(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave only what makes something and what follows on it, joined by links."""
+    named = {name for made, (_, follow_ups) in _FOLLOW_UPS.items() for name in (made, *follow_ups)}
+    paths: dict[str, Any] = {}
+    for path, operations in narrowed(document)["paths"].items():
+        for method, operation in operations.items():
+            if operation["operationId"] not in named or not path.startswith("/api/"):
+                continue
+            field, follow_ups = _FOLLOW_UPS.get(operation["operationId"], ("", ()))
+            for status, answer in operation["responses"].items():
+                if status.startswith("2") and follow_ups:
+                    answer["links"] = {
+                        name: {"operationId": name, "parameters": {f"path.{field}": f"$response.body#/data/{field}"}}
+                        for name in follow_ups
+                    }
+            paths.setdefault(path, {})[method] = operation
+    assert {operation["operationId"] for operations in paths.values() for operation in operations.values()} == named
+    return {**document, "paths": paths}
+
 
 def narrowed(document: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the headers of most operations, and what operators share with users: the same handlers."""
@@ -91,31 +163,48 @@ async def test_every_answer_is_one_that_the_document_knows_and_none_is_a_fault_o
         stack.environ["ORCH_API_KEYS"] += f",operator:admin:{sha256(KEY.encode()).hexdigest()}"
         unlimited = {"rate_tenant": "1000000", "rate_user": "1000000", "rate_admin": "1000000"}
         await stack.start(rate_address="0", auth_failures="0", **unlimited)
-        async with httpx.AsyncClient() as client:
-            document = (await client.get(f"{stack.node.url}/openapi.json")).json()
-        (tmp_path / "openapi.json").write_bytes(orjson.dumps(narrowed(document)))
         (tmp_path / "hooks.py").write_text(_HOOKS, encoding="utf-8")
         config = _CONFIG.format(hooks=tmp_path / "hooks.py", seed=SEED, tenant=_OPEN_TENANT, examples=EXAMPLES)
-        (tmp_path / "schemathesis.toml").write_text(config, encoding="utf-8")
-        headers = {
-            "Authorization": f"Bearer {stack.token(TENANT, role=Role.ADMIN)}",
-            "X-API-Key": KEY,
-            "X-Tenant-ID": TENANT,
-        }
-        command = [
-            sys.executable,
-            "-m",
-            "schemathesis.cli",
-            f"--config-file={tmp_path / 'schemathesis.toml'}",
-            "run",
-            str(tmp_path / "openapi.json"),
-            f"--url={stack.node.url}",
-            *(f"--header={name}: {value}" for name, value in headers.items()),
-        ]
-        with trio.fail_after(SECONDS):
-            ended = await trio.run_process(
-                command, check=False, capture_stdout=True, stderr=subprocess.STDOUT, cwd=tmp_path
-            )
-        assert ended.returncode == 0, ended.stdout.decode(errors="replace")
-        async with stack.client() as client:
-            assert (await client.get("/health/ready")).status_code == 200
+        await generate(stack, tmp_path, narrowed(await described(stack)), config)
+
+
+async def test_what_one_request_has_made_is_good_for_the_requests_that_follow_on_it(tmp_path: Path) -> None:
+    async with open_stack(tmp_path) as stack:
+        await stack.start(rate_tenant="1000000", rate_user="1000000", rate_address="0")
+        config = _STATEFUL.format(seed=SEED, examples=SEQUENCES)
+        told = await generate(stack, tmp_path, linked(await described(stack)), config)
+        assert "Stateful" in told, told
+
+
+async def described(stack: Stack) -> Any:
+    """Return the service's document."""
+    async with httpx.AsyncClient() as client:
+        return (await client.get(f"{stack.node.url}/openapi.json")).json()
+
+
+async def generate(stack: Stack, folder: Path, document: Mapping[str, Any], config: str) -> str:
+    """Have requests made from a document, and every answer checked; returns what the generator has said."""
+    (folder / "openapi.json").write_bytes(orjson.dumps(document))
+    (folder / "schemathesis.toml").write_text(config, encoding="utf-8")
+    headers = {
+        "Authorization": f"Bearer {stack.token(TENANT, role=Role.ADMIN)}",
+        "X-API-Key": KEY,
+        "X-Tenant-ID": TENANT,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        f"--config-file={folder / 'schemathesis.toml'}",
+        "run",
+        str(folder / "openapi.json"),
+        f"--url={stack.node.url}",
+        *(f"--header={name}: {value}" for name, value in headers.items()),
+    ]
+    with trio.fail_after(SECONDS):
+        ended = await trio.run_process(command, check=False, capture_stdout=True, stderr=subprocess.STDOUT, cwd=folder)
+    told = ended.stdout.decode(errors="replace")
+    assert ended.returncode == 0, told
+    async with stack.client() as client:
+        assert (await client.get("/health/ready")).status_code == 200
+    return told
