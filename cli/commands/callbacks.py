@@ -20,14 +20,14 @@ from orchestrator.domain.webhook_signatures import is_secret, verified
 _VARIABLE: Final = "ORCH_CALLBACK_SECRET"
 _COLUMNS: Final = (
     Column("AGE", "at", age=True),
-    Column("DELIVERY", "task_id", whole=True, rank=2),
+    Column("DELIVERY", "task_id", whole=True, rank=1),
     Column("TRY", "attempt", whole=True),
     Column("STATUS", "status", whole=True),
     Column("MS", "duration_ms", whole=True),
     Column("ERROR", "error.code", whole=True),
-    Column("URL", "url", rank=1),
+    Column("URL", "url"),
     Column("BYTES", "body_bytes", whole=True, wide=True),
-    Column("SHA-256", "body_sha256", whole=True, wide=True),
+    Column("SHA-256", "body_sha256", wide=True),
     Column("WHY", "error.message", wide=True),
 )
 
