@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.errors import OrchestratorError, PermissionMissing, Unauthorized
+from orchestrator.errors import OrchestratorError, PermissionMissing, RateLimited, Unauthorized
 from orchestrator.services.operations.health import HealthReport
 
 
@@ -29,6 +29,8 @@ class OpenRoute:
     """The schemes that it takes where the settings do not open it."""
 
 
+_LIMITED: Final = (RateLimited,)
+"""The address's limit holds for all of them but probes."""
 OPEN_ROUTES: Final = {
     "/health": OpenRoute("health.summary", "How the process and what it needs are.", (200, 503), model=HealthReport),
     "/health/live": OpenRoute("health.live", "Whether the process answers.", model=Alive),
@@ -37,13 +39,15 @@ OPEN_ROUTES: Final = {
         "metrics",
         "Figures for Prometheus.",
         media_type="text/plain",
-        errors=(Unauthorized, PermissionMissing),
+        errors=(Unauthorized, PermissionMissing, RateLimited),
         security=("apiKey",),
     ),
-    "/openapi.json": OpenRoute("openapi", "This document."),
-    "/asyncapi.json": OpenRoute("asyncapi", "The document of the WebSockets."),
-    "/": OpenRoute("home", "Links to the console and the documents; a page for browsers."),
-    "/console": OpenRoute("console", "The console of operators and developers.", media_type="text/html"),
-    "/docs": OpenRoute("docs", "This document, to be read by people.", media_type="text/html"),
+    "/openapi.json": OpenRoute("openapi", "This document.", errors=_LIMITED),
+    "/asyncapi.json": OpenRoute("asyncapi", "The document of the WebSockets.", errors=_LIMITED),
+    "/": OpenRoute("home", "Links to the console and the documents; a page for browsers.", errors=_LIMITED),
+    "/console": OpenRoute(
+        "console", "The console of operators and developers.", media_type="text/html", errors=_LIMITED
+    ),
+    "/docs": OpenRoute("docs", "This document, to be read by people.", media_type="text/html", errors=_LIMITED),
 }
 """By path. Those that an application does not serve are left out of its document."""

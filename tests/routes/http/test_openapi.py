@@ -88,6 +88,7 @@ async def test_every_route_says_who_may_call_it_and_how_it_fails() -> None:
     for path, methods in (await document(House()))["paths"].items():
         for operation in methods.values():
             assert operation["summary"].endswith(".")
+            assert ("429" in operation["responses"]) is not path.startswith("/health"), "only probes are never too many"
             if path.startswith(("/api", "/internal")):
                 assert operation["security"]
                 assert {"400", "401", "403", "429", "500", "503"} <= set(operation["responses"])
