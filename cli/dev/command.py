@@ -105,6 +105,7 @@ def _target(stack: DevStack, tenant: str) -> Target:
 
 def _introduce(stack: DevStack) -> None:
     note(f"service  {stack.api_url}  (API: {stack.api_url}/docs)")
+    note(f"console  {stack.api_url}/console")
     note(f"sandbox  {stack.sandbox_url or 'not needed: every service has a URL'}")
     if stack.sandbox_url:
         note(f"page     {stack.sandbox_url}/{CHAT_PAGE}#api={stack.api_url}")
