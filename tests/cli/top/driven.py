@@ -84,11 +84,17 @@ class Driver:
 
     async def see(self, text: str, *, gone: bool = False) -> list[str]:
         """Wait until the screen has a text, or has it no more; returns its lines."""
-        ends = time.monotonic() + 15
-        while (text in "\n".join(self.lines())) is gone:
-            assert time.monotonic() < ends, f"{text!r} {'stays' if gone else 'is not'} in:\n" + "\n".join(self.lines())
-            await self.pilot.pause(0.02)
+        await self.until(
+            f"{text!r} is {'gone' if gone else 'there'}", lambda: (text in "\n".join(self.lines())) is not gone
+        )
         return self.lines()
+
+    async def until(self, what: str, holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        ends = time.monotonic() + 15
+        while not holds():
+            assert time.monotonic() < ends, f"waited in vain until {what}:\n" + "\n".join(self.lines())
+            await self.pilot.pause(0.02)
 
 
 @asynccontextmanager
