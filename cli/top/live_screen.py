@@ -1,6 +1,7 @@
 """A screen that asks the service for what it shows, again and again."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
@@ -71,13 +72,13 @@ class LiveScreen(Screen[None]):
         self._asking = False
         self._actions: dict[str, Callable[[Any], None]] = {}
 
+    @abstractmethod
     def fetching(self) -> Callable[[], Any]:
         """Return what fetches the data of the screen; it runs in a thread."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self, data: Any) -> None:
         """Show the data of the screen."""
-        raise NotImplementedError
 
     def on_mount(self) -> None:
         """Begin to ask."""
@@ -145,6 +146,6 @@ class LiveScreen(Screen[None]):
         says = self._connection.says(time.monotonic())
         self.query_one("#state", Static).update(Text(printable(says), style="bold red") if says else self.title_line())
 
+    @abstractmethod
     def title_line(self) -> Text:
         """Return the first line of the screen."""
-        raise NotImplementedError
