@@ -3,7 +3,7 @@
 import pytest
 from attrs import fields
 
-from cli.commands import tenants
+from cli.commands.tenancy import tenants
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.codec import structure
 from orchestrator.config.loading import SettingsFault, load_settings, origins

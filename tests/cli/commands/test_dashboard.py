@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cli.commands.dashboard import dashboard
+from cli.commands.operations.dashboard import dashboard
 
 MOMENT = "2026-01-01T00:00:00.000Z"
 

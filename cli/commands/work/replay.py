@@ -8,8 +8,8 @@ from typing import Any, Final
 import click
 from attrs import evolve
 
-from cli.commands.bulk import BulkWork, run_bulk
-from cli.commands.task_filters import TaskFilters, scope_of, task_filters
+from cli.commands.work.bulk import BulkWork, run_bulk
+from cli.commands.work.task_filters import TaskFilters, scope_of, task_filters
 from cli.core.client import Api
 from cli.core.completion import complete_tasks
 from cli.core.confirm import must_be_confirmable

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.commands.task_filters import STATUSES as ITEM_STATUSES
+from cli.commands.work.task_filters import STATUSES as ITEM_STATUSES
 from cli.core.client import Api, Chosen, Listing
 from cli.core.completion import complete_agents, complete_batches
 from cli.core.confirm import confirm, must_be_confirmable

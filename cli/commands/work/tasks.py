@@ -4,9 +4,9 @@ from typing import Final
 
 import click
 
-from cli.commands.bulk import BulkWork, live_tasks, run_bulk
-from cli.commands.replay import replay
-from cli.commands.task_filters import Folded, TaskFilters, scope_of, task_filters
+from cli.commands.work.bulk import BulkWork, live_tasks, run_bulk
+from cli.commands.work.replay import replay
+from cli.commands.work.task_filters import Folded, TaskFilters, scope_of, task_filters
 from cli.core.client import Api
 from cli.core.completion import complete_tasks
 from cli.core.confirm import confirm, must_be_confirmable

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from cli.commands.bulk import LIVE
+from cli.commands.work.bulk import LIVE
 from cli.core.client import Api
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit

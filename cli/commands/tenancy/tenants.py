@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 import click
 from attrs import fields
 
-from cli.commands.transfers import must_be_writable, read_import, write_export
+from cli.commands.tenancy.transfers import must_be_writable, read_import, write_export
 from cli.core.client import AdminApi
 from cli.core.completion import complete_tenants
 from cli.core.confirm import confirm, tenant_scope

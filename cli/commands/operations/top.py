@@ -17,7 +17,7 @@ import click
 from rich.live import Live
 from rich.text import Text
 
-from cli.commands.dashboard import dashboard
+from cli.commands.operations.dashboard import dashboard
 from cli.core.client import AdminApi
 from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit

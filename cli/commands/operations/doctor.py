@@ -109,7 +109,7 @@ def _from_afar(target: Target, *, repair: bool) -> list[Check]:
 
 
 def _told(found: dict[str, Any]) -> list[Check]:
-    from cli.commands.consistency import findings  # noqa: PLC0415 - trio and the stores are needed here alone
+    from cli.commands.operations.consistency import findings  # noqa: PLC0415 - trio and the stores are needed here alone
 
     return [Check(one.subject, one.verdict, one.says) for one in findings(structure(found, TenantCheck))]
 
@@ -233,7 +233,7 @@ def _clock(difference: float, machine: str = "this machine") -> Check:
 
 
 def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Check]:
-    from cli.commands.consistency import check_contents, check_tenants  # noqa: PLC0415 - trio and the stores are needed here alone
+    from cli.commands.operations.consistency import check_contents, check_tenants  # noqa: PLC0415 - trio and the stores are needed here alone
 
     try:
         for found in check_tenants(url, settings, repair=repair):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from cli.commands.task_filters import TaskFilters
+from cli.commands.work.task_filters import TaskFilters
 from cli.core.client import Api
 from cli.core.confirm import confirm, counted
 from cli.core.failures import CliFailure, Exit

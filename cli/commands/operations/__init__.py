@@ -1,0 +1,1 @@
+"""Commands on the service itself: its settings, checks, processes and load."""

@@ -1,0 +1,1 @@
+"""Commands on tenants: their state, queues, transfers and usage."""

@@ -1,0 +1,1 @@
+"""Commands on what is done: tasks, dead letters, batches, schedules, workflows, sessions and their events."""
