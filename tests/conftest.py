@@ -31,6 +31,14 @@ structlog.configure(
         structlog.processors.KeyValueRenderer(),
     ]
 )
+_LOGS = structlog.get_config()
+
+
+@pytest.fixture(autouse=True)
+def logs_as_configured_here() -> Iterator[None]:
+    """Take back what a test has configured of the logs: a command that it ran, or the service."""
+    yield
+    structlog.configure(**_LOGS)
 
 
 @pytest.hookimpl(trylast=True)
