@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
@@ -159,6 +159,21 @@ def look_at_arguments(root: int, shown: Shown) -> None:
         shown.add(f"arguments of {pid}", Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
+async def show_commands(
+    shown: Shown, cli: Callable[..., Awaitable[Any]], commands: Iterable[str], forms: Iterable[str]
+) -> None:
+    """Run commands in several forms, all at once: they wait for what is away."""
+
+    async def show(command: str, form: str) -> None:
+        ended = await cli(*command.split(), "-o", form)
+        shown.add(f"{command} -o {form}", ended.out + ended.err)
+
+    async with trio.open_nursery() as nursery:
+        for command in commands:
+            for form in forms:
+                nursery.start_soon(show, command, form)
+
+
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks into /proc")
 async def test_no_secret_is_shown_by_a_service_whose_services_and_redis_are_away(tmp_path: Path) -> None:
     shown, log = Shown(), tmp_path / "log"
@@ -174,10 +189,7 @@ async def test_no_secret_is_shown_by_a_service_whose_services_and_redis_are_away
             shown.add("CLIENT LIST", str(await redis.execute_command("CLIENT", "LIST")))
             known = {"ORCH_API_URL": running.url, "ORCH_API_KEY": KEYS["admin"], "ORCH_TENANT": "acme"}
             cli = partial(run_cli, tmp_path, **secret_settings(server.tcp_url), **known)
-            for command in COMMANDS:
-                for form in ("wide", "json"):
-                    ended = await cli(*command.split(), "-o", form)
-                    shown.add(f"{command} -o {form}", ended.out + ended.err)
+            await show_commands(shown, cli, COMMANDS, ("wide", "json"))
             await redis.execute_command("CONFIG", "SET", "requirepass", f"{MARK}-other")
             await redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             await eventually("the log tells of Redis", log.read_text, lambda text: "WRONGPASS" in text)
@@ -191,10 +203,9 @@ async def test_no_secret_is_shown_by_the_command_line_where_the_service_is_away(
     shown = Shown()
     settings = secret_settings(f"redis://:{MARK}@127.0.0.1:1/0")
     api = {"ORCH_API_URL": f"http://ann:{MARK}@127.0.0.1:1/", "ORCH_API_KEY": KEYS["admin"], "ORCH_TENANT": "acme"}
-    for command in (*COMMANDS, "-v tasks list", "profile add x --api-url http://u:xyzzyplugh@h", "profile list"):
-        for form in ("table", "json"):
-            ended = await run_cli(tmp_path, *command.split(), "-o", form, **settings, **api)
-            shown.add(command, ended.out + ended.err)
+    cli = partial(run_cli, tmp_path, **settings, **api)
+    await show_commands(shown, cli, ("profile add x --api-url http://u:xyzzyplugh@h",), ("table",))
+    await show_commands(shown, cli, (*COMMANDS, "-v tasks list", "profile list"), ("table", "json"))
     assert shown.leaks() == []
 
 
