@@ -330,7 +330,9 @@ class Chaos:
 
     async def damage_task(self) -> None:
         """The record of a task that waits or runs is damaged."""
-        recent = [turn.task_id for turns in self.turns.values() for turn in turns[-3:]]
+        recent = [
+            turn.task_id for turns in self.turns.values() for turn in turns[-3:] if turn.task_id not in self.damaged
+        ]
         self.random.shuffle(recent)
         for task_id in recent:
             key = KEYS.task(TENANT, task_id)
@@ -342,12 +344,13 @@ class Chaos:
 
     async def damage_session(self) -> None:
         """The record of a session is damaged."""
-        session_id = self.random.choice(list(self.turns)[-8:])
-        key = KEYS.session(TENANT, session_id)
-        record = await self.operator.hgetall(key)
-        if record:
-            self.damaged.add(session_id)
-            await self.damage(key, sorted(record))
+        well = [session_id for session_id in list(self.turns)[-8:] if session_id not in self.damaged]
+        for session_id in self.random.sample(well, min(1, len(well))):
+            key = KEYS.session(TENANT, session_id)
+            record = await self.operator.hgetall(key)
+            if record:
+                self.damaged.add(session_id)
+                await self.damage(key, sorted(record))
 
     async def damage(self, key: str, fields: Sequence[bytes]) -> None:
         """Damage a record in some way."""
