@@ -23,7 +23,7 @@ from tests.server.stage import TEXT, Client, close_frame, connect, frame, handsh
 COUNT: Final = int(os.environ.get("MANY_CONNECTIONS", "300"))
 SPARE: Final = 2500
 """Descriptors that the test and the server need beside the connections."""
-SPREAD_KIB: Final = 4096
+SPREAD_KIB: Final = max(4096, 2 * COUNT)
 """By which memory may differ from round to round."""
 SERVER: Final = """
 import sys, trio
