@@ -32,7 +32,7 @@ import schemathesis
 
 @schemathesis.hook
 def filter_case(context, case):
-    """HTTP lets a request have headers that nobody knows."""
+    """HTTP lets a request have headers that are not known here."""
     return "x-schemathesis-unknown-property" not in (case.headers or {})
 '''
 _CONFIG: Final = """

@@ -1,4 +1,4 @@
-"""What Ann of acme owns: one of everything, with a word in all of it that nobody else may read."""
+"""What Ann of acme owns: one of everything, with a word in all of it that no other user may read."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

@@ -228,7 +228,7 @@ def test_there_are_more_than_sixty_attacks() -> None:
 
 
 async def test_the_other_signature_of_a_curve_gives_no_other_token() -> None:
-    """Of (r, s) also (r, -s) is good, for whoever has seen one of them: it is the same holder's, and revoked alike."""
+    """Of (r, s) also (r, -s) is good, for a reader of one of them: it is the same holder's, and revoked alike."""
     async with running() as (provider, authenticator):
         provider.publish(public("ES256", "ec"))
         text = token("ES256", "ec", jti="t1")

@@ -31,7 +31,7 @@ _Order = Annotated[AuditOrder, Meta(description="Which entries come first.")]
 
 @frozen
 class AuditListQuery:
-    """What `audit.list` and `audit.export` take."""
+    """What `audit.list` takes."""
 
     since: Since = None
     until: Until = None
@@ -44,16 +44,10 @@ class AuditListQuery:
 
 
 @frozen
-class AuditExportQuery:
+class AuditExportQuery(AuditListQuery):
     """What `audit.export` takes."""
 
-    since: Since = None
-    until: Until = None
-    action: _Action = None
-    actor: _Actor = None
-    outcome: _Outcome = None
     order: _Order = AuditOrder.OLDEST
-    cursor: Cursor | None = None
     limit: Limit = PAGE_LIMIT_MAX
 
 
@@ -87,7 +81,7 @@ async def export_entries(call: RouteCall, tenant_id: str | None) -> Response:
     return respond(call.exchange, lines, 200, JSON_LINES, headers)
 
 
-def _wanted(query: AuditListQuery | AuditExportQuery, tenant_id: str | None) -> AuditQuery:
+def _wanted(query: AuditListQuery, tenant_id: str | None) -> AuditQuery:
     return AuditQuery(
         tenant_id,
         order=query.order,
