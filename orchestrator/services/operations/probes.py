@@ -1,7 +1,8 @@
 """How Redis and the services downstream are: asked at most once in a while, however often it is requested."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import trio
 from attrs import define, field
@@ -23,23 +24,36 @@ PROBE_SECONDS: Final = CHECK_SECONDS - 0.1
 
 
 @define(eq=False)
-class Probe:
-    """Asks one service for its health."""
+class _Remembered(ABC):
+    """Finds out whether something is well, and remembers it for a while; those who ask meanwhile share one look."""
 
-    transport: Transport
-    _found: str | None = None
-    _fresh_until: float = field(default=-1.0)
-    _turn: trio.Lock = field(factory=trio.Lock)
+    _fresh_for: ClassVar[float]
+    """Seconds for which it is remembered."""
+    _found: str | None = field(default=None, init=False)
+    _fresh_until: float = field(default=-1.0, init=False)
+    _turn: trio.Lock = field(factory=trio.Lock, init=False)
 
     async def __call__(self) -> str | None:
-        """Return None if the service is well, else what is wrong."""
+        """Return None if it is well, else what is wrong."""
         async with self._turn:
             if trio.current_time() >= self._fresh_until:
-                self._found = await self._ask()
-                self._fresh_until = trio.current_time() + FRESH_SECONDS
+                self._found = await self._look()
+                self._fresh_until = trio.current_time() + self._fresh_for
         return self._found
 
-    async def _ask(self) -> str | None:
+    @abstractmethod
+    async def _look(self) -> str | None:
+        """Find it out."""
+
+
+@define(eq=False)
+class Probe(_Remembered):
+    """Asks one service for its health."""
+
+    _fresh_for = FRESH_SECONDS
+    transport: Transport
+
+    async def _look(self) -> str | None:
         request_id = new_id()
         trace = TraceContext.new()
         try:
@@ -53,27 +67,17 @@ class Probe:
 
 
 @define(eq=False)
-class WriteProbe:
-    """Finds out whether Redis takes writes.
+class WriteProbe(_Remembered):
+    """Finds out whether Redis takes writes, in Redis' own words where it does not.
 
     Args:
         write: writes something that is read nowhere.
     """
 
+    _fresh_for = WRITTEN_EVERY
     write: Callable[[], Awaitable[None]]
-    _found: str | None = None
-    _fresh_until: float = field(default=-1.0)
-    _turn: trio.Lock = field(factory=trio.Lock)
 
-    async def __call__(self) -> str | None:
-        """Return None if it does, else why not, in Redis' own words where it has said something."""
-        async with self._turn:
-            if trio.current_time() >= self._fresh_until:
-                self._found = await self._try()
-                self._fresh_until = trio.current_time() + WRITTEN_EVERY
-        return self._found
-
-    async def _try(self) -> str | None:
+    async def _look(self) -> str | None:
         try:
             await self.write()
         except StoreUnavailable as error:
