@@ -15,6 +15,6 @@ EXPOSE 8000
 # The process stops in order on SIGTERM; give it longer than ORCH_DRAIN_TIMEOUT before it is killed.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-    CMD ["python", "-c", "import httpx, sys; sys.exit(httpx.get('http://127.0.0.1:8000/health/live', timeout=2).status_code != 200)"]
+    CMD ["python", "-I", "-c", "import urllib.request; urllib.request.build_opener(urllib.request.ProxyHandler({})).open('http://127.0.0.1:8000/health/live', timeout=2)"]
 ENTRYPOINT ["nooble-orch"]
 CMD ["serve", "-c", "/etc/nooble-orch/hypercorn.toml"]

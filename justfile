@@ -26,6 +26,6 @@ format:
 ci:
     .ci/run
 
-# Run a benchmark, such as `just bench queue_tasks`.
-bench name *arguments:
-    {{bin}}/python -m tests.benchmarks.{{name}} {{arguments}}
+# Run all benchmarks, or some: `just bench --only queue_tasks`.
+bench *arguments:
+    {{bin}}/python -m tests.benchmarks {{arguments}}

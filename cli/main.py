@@ -1,10 +1,10 @@
 """The command `nooble-orch`: its table of commands, and their exit codes."""
 
+import errno
 import os
 import re
 import sys
-from collections.abc import Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from itertools import pairwise
 from typing import Final
@@ -13,8 +13,13 @@ import click
 
 from cli.core.failures import CliFailure, Exit, error_text
 from cli.core.options import listing_options
+from cli.core.terminal import terminal_width
 from cli.display.glyphs import clean, prepare_streams
 
+_UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+_HELP_WIDTH: Final = 80
+_LEAST_WIDTH: Final = 20
+_INDENT: Final = 4
 _COMMANDS: Final = {
     "dev": ("cli.dev.command", "Start a development stack on this machine, and chat."),
     "serve": ("cli.commands.operations.serve", "Run the service."),
@@ -38,15 +43,32 @@ _COMMANDS: Final = {
     "agents": ("cli.commands.platform.agents", "List and show agents."),
     "tools": ("cli.commands.platform.tools", "List tools and run one."),
     "workflow": ("cli.commands.work.workflow", "List workflows and run one."),
-    "events": ("cli.commands.work.events", "Follow the tasks and sessions of a tenant."),
+    "events": ("cli.commands.work.events", "Follow all that happens in a tenant."),
     "notices": ("cli.commands.operations.notices", "Show what processes tell operators."),
     "api": ("cli.commands.platform.api", "Send a request to any route."),
     "profile": ("cli.commands.access.profile", "Add, list and choose profiles."),
     "completion": ("cli.commands.shell.completion", "Show or install the completion by Tab."),
     "man": ("cli.commands.shell.man", "Write manual pages."),
     "config": ("cli.commands.operations.config", "Show the settings in force and their sources."),
+    "bench": ("cli.commands.operations.bench", "Measure a running stack by a load of its own."),
     "doctor": ("cli.commands.operations.doctor", "Check settings, Redis, services and the consistency of tenants."),
 }
+
+
+class _HelpFormatter(click.HelpFormatter):
+    """Help as wide as the terminal; what options do stands below them where there is no room beside."""
+
+    def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
+        fits = max(_LEAST_WIDTH, min(terminal_width(), max_width or _HELP_WIDTH) - 2)
+        super().__init__(indent_increment, width or fits, max_width)
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        beside = col_max if self.width >= 2 * col_max else _INDENT
+        super().write_dl(rows, beside, col_spacing)
+
+
+# Contexts do not inherit it from that of the group above.
+click.Context.formatter_class = _HelpFormatter
 
 
 class _Commands(click.Group):
@@ -65,6 +87,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches  # noqa: PLC0415 - a word that is a command does not need it
+
             close = get_close_matches(args[0], _COMMANDS, 1)
             meant = f" Did you mean '{close[0]}'?" if close else ""
             ctx.fail(f"No such command '{args[0]}'.{meant}")
@@ -118,9 +142,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # The reader of the pipe has gone. At exit Python would try again to write what it still holds.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+        return Exit.FAILED
+    except OSError as error:
+        if error.filename is not None:
+            CliFailure(f"{error.filename} can't be used: {error.strerror}.").show(as_json=as_json)
+        elif error.errno in _UNWRITABLE:
+            _drop_output()
+            CliFailure(f"The output can't be written: {error.strerror}.").show(as_json=as_json)
+        else:
+            raise
         return Exit.FAILED
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _drop_output() -> None:
+    """Have the end of the process write what stdout still holds to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

@@ -3,6 +3,10 @@
 import sys
 from pathlib import Path
 
+if not __package__:
+    # `python orchestrator`: the modules of the package would stand in the place of those of the standard library.
+    sys.path[0] = str(Path(__file__).parent.parent)
+
 import click
 
 from orchestrator.running import run

@@ -28,6 +28,7 @@ from orchestrator.store.script import load_scripts
 from orchestrator.store.stores import Stores
 from orchestrator.telemetry.loop_lag import watch_loop
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing.opening import open_tracing
 
 
 @frozen
@@ -71,12 +72,15 @@ async def open_process(settings: AgentOrchestratorSettings) -> AsyncIterator[Pro
     """
     report_untried()
     node, metrics = token_hex(8), Metrics()
-    async with open_redis(
-        settings.redis_url,
-        connect_timeout=settings.redis_connect_timeout,
-        command_timeout=settings.redis_command_timeout,
-        unreadable=UnreadableInput(metrics.unreadable),
-    ) as redis:
+    async with (
+        open_tracing(settings.otel if settings.traces else None, metrics.spans),
+        open_redis(
+            settings.redis_url,
+            connect_timeout=settings.redis_connect_timeout,
+            command_timeout=settings.redis_command_timeout,
+            unreadable=UnreadableInput(metrics.unreadable),
+        ) as redis,
+    ):
         await load_scripts(redis)
         stores = Stores.over(redis, settings)
         replies = RedisRequestQueues(redis, stores.keys, node, metrics.reply_dropped)

@@ -3,6 +3,9 @@
 Strict means that nothing is coerced (`"5"` is no number), that unknown fields are refused, and that the limits which
 a field's `msgspec.Meta` names hold. The same `Meta` makes the JSON Schema in the OpenAPI document.
 
+What processes of the service keep in Redis for each other (`decode_kept`, `structure_kept`) is read alike, but unknown
+fields are left out: while versions change, a process reads what one of the next version has written.
+
 Reading has a bounded cost, whatever was sent: a request with too many values is refused before it is parsed, lengths
 are looked at before the items, and of a list or map with `MOST_FAULTS` wrong items the rest is not looked at.
 """
@@ -12,31 +15,28 @@ import re
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import lru_cache
-from heapq import nsmallest
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import orjson
-from cattrs import AttributeValidationNote, ClassValidationError, IterableValidationNote
-from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs import IterableValidationNote
+from cattrs.errors import BaseValidationError, IterableValidationError
+from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 from msgspec import Meta
 
 from orchestrator.errors import InvalidBody
+from orchestrator.message_faults import MOST_FAULTS, NotLookedAt, invalid, shortened
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.unset import without_unset
+from orchestrator.models.tasks.task import TaskMetadata
 
 K = TypeVar("K")
 T = TypeVar("T")
 
 DEEPEST: Final = 64
 """So deeply may a client nest what it sends: wrapped on its way, it must still be writable (orjson ends at 254)."""
-MOST_VALUES: Final = 100_000
+MOST_VALUES: Final = 60_000
 """So many values may a request hold, counted over all levels: members of objects and items of lists."""
-MOST_FAULTS: Final = 50
-"""So many faults are told of one message."""
-_LONGEST_TOLD: Final = 200
-"""Characters of a name or a sentence in a fault."""
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
 _NAMES: Final[dict[type, str]] = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -106,14 +106,6 @@ def _too_long(value: Any, longest: int) -> str:
     return f"is too long: {len(value)}, and at most {longest} are taken"
 
 
-class _NotLookedAt(Exception):
-    """Stands among the faults of a list or a map for its items behind the last one that was looked at."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count)
-        self.count = count
-
-
 def _is_list(kind: Any) -> bool:
     return bool(get_origin(kind) is list)
 
@@ -156,18 +148,18 @@ def _items(
         try:
             made.append((name, inner(value, item)))
         except Exception as error:  # noqa: BLE001 # cattrs' own way: every fault of an item is told with its place
-            error.add_note(IterableValidationNote("", _told(name), item))
+            error.add_note(IterableValidationNote("", shortened(name), item))
             errors.append(error)
             if len(errors) == MOST_FAULTS and place + 1 < count:
-                errors.append(_NotLookedAt(count - place - 1))
+                errors.append(NotLookedAt(count - place - 1))
                 break
     if errors:
         raise IterableValidationError("", errors, kind)
     return made
 
 
-def _build() -> OrjsonConverter:
-    converter = make_converter(forbid_extra_keys=True, omit_if_default=False)
+def _build(*, strict: bool) -> OrjsonConverter:
+    converter = make_converter(forbid_extra_keys=strict, omit_if_default=False)
     for wanted in _NAMES:
         converter.register_structure_hook(wanted, _strict(wanted))
     # For StrEnum, not Enum: the more general class would lose against `str`.
@@ -179,19 +171,16 @@ def _build() -> OrjsonConverter:
     converter.register_unstructure_hook_factory(
         _is_limited, lambda kind: converter.get_unstructure_hook(get_args(kind)[0])
     )
-    converter.register_unstructure_hook_func(_is_plain, _as_it_is)
+    converter.register_unstructure_hook_func(lambda kind: kind in (Any, dict[str, Any]), lambda value: value)
+    # Processes of the version before do not know the field: it is written where there is something in it.
+    metadata = make_dict_unstructure_fn(TaskMetadata, converter, carried=override(omit_if_default=True))
+    converter.register_unstructure_hook(TaskMetadata, metadata)
     return converter
 
 
-def _is_plain(kind: Any) -> bool:
-    return kind is Any or kind == dict[str, Any]
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-_CONVERTER: Final = _build()
+_CONVERTER: Final = _build(strict=True)
+_OF_RECORDS: Final = _build(strict=False)
+"""Leaves out the fields that it does not know."""
 
 
 def structure(value: Any, kind: type[T], path: str = "$") -> T:
@@ -205,12 +194,27 @@ def structure(value: Any, kind: type[T], path: str = "$") -> T:
     Raises:
         InvalidBody: with every fault and its path.
     """
+    return _structure(_CONVERTER, value, kind, path)
+
+
+def structure_kept(value: Any, kind: type[T]) -> T:
+    """Make a `kind` out of what a process of the service has kept, of this version or another one.
+
+    Fields that this version does not know are left out; all else is held as `structure` does.
+
+    Raises:
+        InvalidBody: with every fault and its path.
+    """
+    return _structure(_OF_RECORDS, value, kind, "$")
+
+
+def _structure(converter: OrjsonConverter, value: Any, kind: type[T], path: str) -> T:
     if not isinstance(value, dict):
         raise InvalidBody("The message has a fault.", details=[FieldFault(path, "must be an object")])
     try:
-        return _CONVERTER.structure(value, kind)
+        return converter.structure(value, kind)
     except BaseValidationError as error:
-        raise _invalid(error, path) from None
+        raise invalid(error, path) from None
 
 
 def unstructure(value: Any) -> Any:
@@ -235,6 +239,11 @@ def decode(raw: bytes | str, kind: type[T], path: str = "$") -> T:
         InvalidBody: it is not JSON, or does not fit; with every fault and its path.
     """
     return structure(parse_json(raw, path), kind, path)
+
+
+def decode_kept(raw: bytes | str, kind: type[T]) -> T:
+    """Read JSON that a process of the service has kept, as `structure_kept` does; raises what `decode` does."""
+    return structure_kept(parse_json(raw), kind)
 
 
 def parse_json(raw: bytes | str, path: str = "$") -> Any:
@@ -270,7 +279,7 @@ def parse_request(raw: bytes | str) -> Any:
 
 def _values(raw: bytes) -> int:
     """Count the values of a JSON text without reading it; a text that is not JSON has some number or other."""
-    bare = _STRINGS.sub(b"", raw)
+    bare = b"".join(raw.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2])
     return bare.count(b",") + bare.count(b"{") + bare.count(b"[")
 
 
@@ -282,68 +291,3 @@ def _is_deeper(content: Any, levels: int) -> bool:
             return False
         layer = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
     return True
-
-
-def _invalid(error: BaseValidationError, path: str) -> InvalidBody:
-    """Make one error of all faults: the first `MOST_FAULTS` with their paths, and how many there are."""
-    faults = _Faults()
-    faults.collect(error, path)
-    first = faults.told[0]
-    sentence = f"{first.path} {first.message}"
-    if more := len(faults.told) - 1 + faults.untold:
-        sentence += f"; and {more} more"
-    if faults.unseen:
-        sentence += f"; {faults.unseen} further values were not looked at"
-    return InvalidBody(f"{sentence}.", details=faults.told)
-
-
-class _Faults:
-    """The faults of one message: those that are told, and the number of those that are not."""
-
-    def __init__(self) -> None:
-        self.told: list[FieldFault] = []
-        self.untold = 0
-        self.unseen = 0
-
-    def collect(self, error: BaseException, path: str) -> None:
-        """Walk cattrs' tree of exceptions; every leaf is a fault."""
-        if isinstance(error, BaseValidationError):
-            for inner in error.exceptions:
-                self.collect(inner, path + _step(inner, error))
-        elif isinstance(error, ForbiddenExtraKeysError):
-            told = nsmallest(MOST_FAULTS, error.extra_fields)
-            self.untold += len(error.extra_fields) - len(told)
-            for name in told:
-                self._add(f"{path}.{_told(name)}", "is not a field of this message")
-        elif isinstance(error, _NotLookedAt):
-            self.unseen += error.count
-        elif isinstance(error, KeyError):
-            self._add(path, "required field is missing")
-        else:
-            self._add(path, _told(_plain(error)))
-
-    def _add(self, path: str, message: str) -> None:
-        if len(self.told) < MOST_FAULTS:
-            self.told.append(FieldFault(path, message))
-        else:
-            self.untold += 1
-
-
-def _told(text: Any) -> Any:
-    """Return a name or a sentence as it is told: what a client sent may be long."""
-    return f"{text[:_LONGEST_TOLD]}…" if isinstance(text, str) and len(text) > _LONGEST_TOLD else text
-
-
-def _step(inner: BaseException, outer: BaseValidationError) -> str:
-    for note in getattr(inner, "__notes__", ()):
-        if isinstance(note, AttributeValidationNote):
-            return f".{note.name}"
-        if isinstance(note, IterableValidationNote):
-            return f"[{note.index}]" if isinstance(note.index, int) else f".{note.index}"
-    if isinstance(outer, ClassValidationError) and isinstance(inner, KeyError):
-        return f".{inner.args[0]}"
-    return ""
-
-
-def _plain(error: BaseException) -> str:
-    return "has the wrong type" if isinstance(error, TypeError | AttributeError) else str(error)

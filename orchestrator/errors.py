@@ -109,6 +109,10 @@ class Unauthorized(ClientFault):
     close_code = 4003
 
 
+class TokenExpired(Unauthorized):
+    """The token was good once."""
+
+
 class CredentialsMissing(Unauthorized):
     """There are no credentials at all."""
 
@@ -118,27 +122,21 @@ class CredentialsMissing(Unauthorized):
 class TenantNotGranted(ClientFault):
     """The token does not carry this tenant."""
 
-    code = "ORCH_AUTH_002"
-    type = "forbidden"
-    status = 403
+    code, type, status = "ORCH_AUTH_002", "forbidden", 403
     close_code = 4003
 
 
 class PermissionMissing(ClientFault):
     """The token does not carry this permission."""
 
-    code = "ORCH_AUTH_003"
-    type = "forbidden"
-    status = 403
+    code, type, status = "ORCH_AUTH_003", "forbidden", 403
     close_code = 4003
 
 
 class NotFound(ClientFault):
     """There is no such thing, or it belongs to another tenant or user: the two look the same from outside."""
 
-    code = "ORCH_NOTF_001"
-    type = "resource_not_found"
-    status = 404
+    code, type, status = "ORCH_NOTF_001", "resource_not_found", 404
     close_code = 4004
 
 
@@ -146,6 +144,12 @@ class MethodNotAllowed(ClientFault):
     """The route is there, but not for this method."""
 
     code, type, status = "ORCH_VAL_003", "validation_error", 405
+
+
+class NotOffered(ClientFault):
+    """The platform's documents name the route, and nothing here needs it."""
+
+    code, type, status = "ORCH_SYS_004", "not_implemented", 501
 
 
 class SessionClosed(ClientFault):
@@ -160,25 +164,19 @@ class SessionClosed(ClientFault):
 class TransitionRefused(ClientFault):
     """The session's state does not allow this."""
 
-    code = "ORCH_SESS_002"
-    type = "conflict"
-    status = 409
+    code, type, status = "ORCH_SESS_002", "conflict", 409
 
 
 class TaskUnfinished(ClientFault):
     """The task has not ended, so it can't be done again."""
 
-    code = "ORCH_SESS_002"
-    type = "conflict"
-    status = 409
+    code, type, status = "ORCH_SESS_002", "conflict", 409
 
 
 class WrongWorkflowState(ClientFault):
     """The workflow has ended, or does not wait for its user at this node."""
 
-    code = "ORCH_SESS_002"
-    type = "conflict"
-    status = 409
+    code, type, status = "ORCH_SESS_002", "conflict", 409
 
 
 class SessionBusy(ClientFault):
@@ -245,13 +243,17 @@ class ServiceNotSetUp(ServiceUnreachable):
 class BadGateway(ServiceFault):
     """A downstream service failed, or broke its answer off."""
 
-    code = "ORCH_CONN_002"
-    type = "bad_gateway"
-    status = 502
+    code, type, status = "ORCH_CONN_002", "bad_gateway", 502
 
 
 class ReportedFailure(BadGateway):
     """An agent or a tool answered that it failed, and that a later try may succeed."""
+
+
+class ServiceBusy(ServiceFault):
+    """A downstream service answered, by a code of its own, that it takes no more calls for the moment."""
+
+    code, type, status = "ORCH_CONN_002", "bad_gateway", 502
 
 
 class CircuitOpen(ServiceFault):
@@ -292,6 +294,10 @@ class CallTimeout(ServiceFault):
     code, type, status = "ORCH_EXEC_001", "timeout", 504
 
 
+class ReportedTimeout(CallTimeout):
+    """A downstream service answered, by a code of its own, that its work ran out of time."""
+
+
 class PlanTimeout(CallTimeout):
     """A task ran out of time."""
 
@@ -307,9 +313,7 @@ class TaskExpired(CallTimeout):
 class ServiceRefused(ServiceFault):
     """A downstream service refused a call for good; its own code is in `details`."""
 
-    code = "ORCH_CONN_002"
-    type = "bad_gateway"
-    status = 502
+    code, type, status = "ORCH_CONN_002", "bad_gateway", 502
     retryable = False
 
 
@@ -320,9 +324,7 @@ class ServiceFailed(ServiceRefused):
 class InvalidAnswer(ServiceFault):
     """The answer of an agent, a tool or a service is wrong in itself; a repetition would be no better."""
 
-    code = "ORCH_CONN_002"
-    type = "bad_gateway"
-    status = 502
+    code, type, status = "ORCH_CONN_002", "bad_gateway", 502
     retryable = False
 
 

@@ -9,6 +9,11 @@ A crash of any of them takes the process down. Order of a stop: readiness red an
 back and closed; the server stops accepting; what runs finishes or is handed back; services and Redis are closed.
 """
 
+import sys
+
+if __name__ == "__main__":
+    sys.exit("This is a module of the package: type 'python -m orchestrator', or 'nooble-orch dev' for development.")
+
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -27,11 +32,13 @@ from orchestrator.config.loading import SettingsFault, load_settings, secrets_of
 from orchestrator.config.masking import mask_credentials, masker_of
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import OrchestratorError
+from orchestrator.frameworks.quart_inside import WebApplication
 from orchestrator.middleware.address_limit import network_of
 from orchestrator.middleware.errors import refusal_body
 from orchestrator.middleware.guards.forwarded import RemoteAddress
 from orchestrator.services.container import Services
 from orchestrator.telemetry.logs import configure_logs
+from orchestrator.websocket.dialects.dialect import DEFAULT
 
 _log = structlog.get_logger()
 
@@ -44,9 +51,9 @@ _LEAST_CONNECTIONS: Final = 1024
 
 def create_app(services: Services) -> QuartTrio:
     """Build the web application: HTTP routes and sockets over `services`."""
-    app = QuartTrio("orchestrator", static_folder=None)
+    app = WebApplication("orchestrator", static_folder=None)
     app.extensions["services"] = services
-    routes.register(app, services)
+    routes.register(app, services, DEFAULT.write)
     websocket.register(app, services)
     return app
 

@@ -1,8 +1,13 @@
 """What all tests share: one real Redis a worker, emptied for each test that asks for it."""
 
+import gc
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, groupby, islice
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -18,6 +23,18 @@ from tests.support.browser import MARKER, missing_for_browser
 
 START_TIMEOUT = 20.0
 LONG_TESTS = "tests/end_to_end/"
+LONGEST_TESTS = tuple(f"{LONG_TESTS}test_{name}.py" for name in ("schema", "chaos", "console", "losing_processes"))
+
+# The suite starts the service and the command hundreds of times: the first process compiles a module for all of them,
+# even where the environment asks to leave no bytecode.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would what the suite starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# By default the garbage collector looks at 700 new objects, and the collection of the tests makes millions that stay.
+gc.set_threshold(50_000)
 
 # A busy machine makes examples slow, which says nothing about the code.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,6 +51,28 @@ structlog.configure(
 _LOGS = structlog.get_config()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whole runs over services of either sort be asked for."""
+    parser.addoption(
+        "--services",
+        default="own",
+        choices=("own", "documented"),
+        help="the shapes in which the sandbox's services speak in tests/end_to_end",
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loggers_follow_their_configuration() -> Iterator[None]:
+    """Keep loggers from remembering how they were configured when they were first used, as they do in a service."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", partial(_configured, structlog.configure))
+        yield
+
+
+def _configured(configure: Callable[..., None], **settings: object) -> None:
+    configure(**settings | {"cache_logger_on_first_use": False})
+
+
 @pytest.fixture(autouse=True)
 def logs_as_configured_here() -> Iterator[None]:
     """Take back what a test has configured of the logs: a command that it ran, or the service."""
@@ -45,13 +84,39 @@ def logs_as_configured_here() -> Iterator[None]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the machine has no browser for.
 
-    Begin with the tests that take longest, so that no worker is left alone with one at the end.
+    Each worker begins with its share of the tests that take longest, so that none is left alone with one at the end.
     """
     if missing_for_browser() is not None:
         left_out = [item for item in items if item.get_closest_marker(MARKER)]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker(MARKER)]
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG_TESTS))
+    items[:] = _dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Order tests for workers that get equal parts: modules of long tests are dealt out to them, and come first."""
+    long = [item for item in items if item.nodeid.startswith(LONG_TESTS)]
+    long.sort(key=lambda item: not item.nodeid.startswith(LONGEST_TESTS))
+    short = iter([item for item in items if not item.nodeid.startswith(LONG_TESTS)])
+    hands: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for place, (_, module) in enumerate(groupby(long, key=lambda item: item.path)):
+        hands[place % workers].extend(module)
+    dealt = [[*hand, *islice(short, max(0, len(items) // workers - len(hand)))] for hand in hands]
+    return [*chain.from_iterable(dealt), *short]
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what has been collected: some millions of objects that stay until the end.
+
+    To look through them takes half a second each time, in the middle of any test.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run two workers more than there are cores: a third of the time a test waits for what it has started."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 2
 
 
 def pytest_report_header() -> str | None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from orchestrator.codec import (
     DEEPEST,
-    MOST_FAULTS,
     MOST_VALUES,
     decode,
     encode,
@@ -19,6 +18,7 @@ from orchestrator.codec import (
     unstructure,
 )
 from orchestrator.errors import InvalidBody
+from orchestrator.message_faults import MOST_FAULTS
 from orchestrator.models.common.envelope import MessageType, RequestEnvelope
 from orchestrator.models.sessions.chat import ChatMessage, ChatMode
 from orchestrator.models.sessions.session import SessionCreate, SessionState

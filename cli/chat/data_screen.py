@@ -1,19 +1,12 @@
 """Output of answers for programs: the finished answer, or each event."""
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from cli.chat.turn import Turn
 from cli.core.follow import Frame
 from cli.core.output import note, show_record
 from cli.core.selection import current_options
-
-_FORMS: Final = frozenset({"json", "jsonl", "yaml"})
-
-
-def is_data() -> bool:
-    """Tell whether `-o` asks for data instead of text."""
-    return current_options().format in _FORMS
 
 
 class DataScreen:

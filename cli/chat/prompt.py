@@ -10,7 +10,7 @@ import os
 import readline
 import sys
 import termios
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,8 @@ class Prompt:
         self._questions = questions
         self._lines = lines
         self._abandoned = False
+        self.following: dict[str, Sequence[str]] = {}
+        """What Tab completes behind a word that begins a line."""
 
     async def line(self, question: str) -> str | None:
         """Ask for one line; None at the end of the input.
@@ -98,10 +100,11 @@ async def open_prompt(words: Sequence[str] = ()) -> AsyncIterator[Prompt]:
     """
     questions, asked = trio.open_memory_channel[str](0)
     given, lines = trio.open_memory_channel[str | None](1)
-    with restored_terminal(), _history(), _completion(words), ungrouped():
+    prompt = Prompt(questions, lines)
+    with restored_terminal(), _history(), _completion(words, prompt.following), ungrouped():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_read, asked, given)
-            yield Prompt(questions, lines)
+            yield prompt
             nursery.cancel_scope.cancel()
 
 
@@ -166,11 +169,13 @@ def _replace_in_history(old: str, new: str) -> None:
 
 
 @contextmanager
-def _completion(words: Sequence[str]) -> Iterator[None]:
-    """Complete words by Tab inside the block; elsewhere in a line Tab does nothing."""
+def _completion(words: Sequence[str], following: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """Complete words by Tab inside the block: those that begin a line, and those that follow one of them."""
 
     def complete(text: str, number: int) -> str | None:
-        found = [f"{word} " for word in words if text and word.startswith(text) and not readline.get_begidx()]
+        begin = readline.get_begidx()
+        known = following.get(readline.get_line_buffer()[:begin].strip(), ()) if begin else words
+        found = [f"{word} " for word in known if (text or begin) and word.startswith(text)]
         return found[number] if number < len(found) else None
 
     before, delimiters = readline.get_completer(), readline.get_completer_delims()
@@ -178,6 +183,8 @@ def _completion(words: Sequence[str]) -> Iterator[None]:
     # A slash begins a command, and is no delimiter.
     readline.set_completer_delims(" \t\n")
     readline.parse_and_bind("tab: complete" if _gnu_readline() else "bind ^I rl_complete")
+    # One Tab behind a slash shows what there is, as in the shells that people come from.
+    readline.parse_and_bind("set show-all-if-ambiguous on")
     try:
         yield
     finally:

@@ -13,9 +13,10 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from cli.chat.turn import Turn
+from cli.core.console import make_console
 from cli.core.follow import Frame
-from cli.core.output import make_console, note, printable
-from cli.display.glyphs import ellipsis, is_unicode
+from cli.core.output import note
+from cli.display.glyphs import ellipsis, is_unicode, printable
 
 _DRAW_SECONDS: Final = 0.05
 """Minimum time between two drawings of an answer: drawing takes longer than receiving."""
@@ -279,6 +280,10 @@ def tool_lines(turn: Turn) -> list[str]:
     return lines
 
 
+_BY: Final[dict[str | None, str]] = {"operator": " by an operator", "system": " with its session"}
+"""Who has stopped a turn, where the one who chats has not."""
+
+
 def verdict_lines(turn: Turn) -> list[str]:
     """Return lines on an answer that is degraded, failed or cancelled."""
     lines = []
@@ -288,7 +293,7 @@ def verdict_lines(turn: Turn) -> list[str]:
         error = turn.error or {"message": "The turn failed.", "code": "no code"}
         lines.append(f"The turn failed: {error['message']} ({error['code']})")
     elif turn.answer is None and turn.status in {"cancelled", "interrupted"}:
-        lines.append(f"The turn was {turn.status}.")
+        lines.append(f"The turn was {turn.status}{_BY.get(turn.cancelled_by, '')}.")
     return lines
 
 

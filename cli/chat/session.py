@@ -1,16 +1,19 @@
 """A chat: a single message and its answer, or interactive at a terminal."""
 
+from contextlib import suppress
 from math import inf
 from typing import Any, Final
 
 import trio
-from attrs import define, frozen
+from attrs import define
 
-from cli.chat.conversation import Conversation, SecondInterrupt, open_conversation
+from cli.chat.api import TrioApi
+from cli.chat.conversation import Conversation, SecondInterrupt, no_answer, open_conversation
 from cli.chat.prompt import Prompt, PromptInterrupted, open_prompt
-from cli.chat.slash import COMMANDS, LeaveChat, handle
+from cli.chat.request import ChatRequest
+from cli.chat.slash import AGENTS_SHOWN, COMMANDS, LeaveChat, handle
 from cli.chat.tools import DefaultAnswerer, PromptAnswerer
-from cli.core.client import TrioApi
+from cli.chat.turn import Turn
 from cli.core.context import Target
 from cli.core.failures import CliFailure, Exit
 from cli.core.interrupts import Interrupts, open_interrupts, ungrouped
@@ -20,26 +23,10 @@ DEFAULT_AGENT: Final = "docs-guide"
 _CLOSED: Final = frozenset({"TERMINATED", "ARCHIVED", "FAILED"})
 _LOOKED_AT: Final = 50
 """Sessions that `--continue` looks at, for one that is not closed."""
+_AGENTS_SECONDS: Final = 0.5
+"""How long the first prompt waits at most for the agents that Tab completes."""
 _LATE_SECONDS: Final = 1.0
 _AGAIN_SECONDS: Final = 2.0
-
-
-@frozen
-class ChatRequest:
-    """The options of a chat."""
-
-    agent_id: str | None = None
-    """None: that of the session, or docs-guide."""
-    session_id: str | None = None
-    """None: a new session."""
-    continues: bool = False
-    """Whether the last session is continued; with `agent_id` the last one with that agent."""
-    message: str | None = None
-    """None: an interactive chat."""
-    yes: bool = False
-    """Whether actions are confirmed without a user."""
-    owns_stack: bool = False
-    """Whether the stack ends with the chat: then it takes two Ctrl-C to leave it."""
 
 
 async def run_chat(target: Target, request: ChatRequest) -> int:
@@ -58,26 +45,30 @@ async def run_chat(target: Target, request: ChatRequest) -> int:
 async def _ask_once(target: Target, request: ChatRequest, message: str, api: TrioApi, interrupts: Interrupts) -> int:
     if not message.strip():
         raise CliFailure("The message is empty.", "Give one with -m, or on standard input.", Exit.USAGE)
-    session = await _session(api, request)
-    tools = DefaultAnswerer(yes=request.yes)
-    async with open_conversation(target, session, api, tools, interrupts) as conversation:
-        try:
-            turn = await conversation.ask(message)
-        except SecondInterrupt:
-            last = conversation.turns[-1]
-            note(f"Stopped waiting for the cancellation of the turn. {last.lookup_hint}")
+    turns: list[Turn] = []
+    with trio.move_on_after(request.timeout):
+        session = await _session(api, request)
+        tools = DefaultAnswerer(yes=request.yes)
+        async with open_conversation(target, session, api, tools, interrupts) as conversation:
+            turns = conversation.turns
+            try:
+                turn = await conversation.ask(message)
+            except SecondInterrupt:
+                note(f"Stopped waiting for the cancellation of the turn. {turns[-1].lookup_hint}")
+                return Exit.INTERRUPTED
+        if conversation.interrupted:
             return Exit.INTERRUPTED
-    if conversation.interrupted:
-        return Exit.INTERRUPTED
-    return Exit.DONE if turn.status == "completed" else Exit.FAILED
+        return Exit.DONE if turn.status == "completed" else Exit.FAILED
+    raise no_answer(request.timeout, turns)
 
 
 async def _talk(target: Target, request: ChatRequest, api: TrioApi, prompt: Prompt, interrupts: Interrupts) -> int:
     session = await _session(api, request)
     session_id, tools = session["session_id"], PromptAnswerer(prompt)
     try:
-        async with open_conversation(target, session, api, tools, interrupts) as conversation:
+        async with open_conversation(target, session, api, tools, interrupts, request.timeout) as conversation:
             conversation.screen.say(f"Session {session_id} with {session['agent_id']}. /help lists commands.")
+            await _learn_agents(api, prompt)
             while True:
                 line = await _line(prompt, interrupts, f"{conversation.session['agent_id']}> ", request)
                 if line.strip():
@@ -85,6 +76,13 @@ async def _talk(target: Target, request: ChatRequest, api: TrioApi, prompt: Prom
     except LeaveChat:
         note(f"The session stays open: nooble-orch chat --session {session_id}")
     return Exit.DONE
+
+
+async def _learn_agents(api: TrioApi, prompt: Prompt) -> None:
+    """Have Tab complete the agents; where they can't be had, it completes none."""
+    with trio.move_on_after(_AGENTS_SECONDS), suppress(CliFailure):
+        agents = (await api.get("agent.list", limit=AGENTS_SHOWN))["items"]
+        prompt.following["/agent"] = [agent["agent_id"] for agent in agents]
 
 
 async def _act(conversation: Conversation, line: str) -> None:
@@ -101,7 +99,7 @@ async def _act(conversation: Conversation, line: str) -> None:
 
 
 async def _line(prompt: Prompt, interrupts: Interrupts, question: str, request: ChatRequest) -> str:
-    leaving = _Leaving(interrupts.quiet_since, asks=request.owns_stack)
+    leaving = _Leaving(interrupts.quiet_since, request.owns_stack)
     while True:
         try:
             with interrupts.caught() as presses, ungrouped():
@@ -127,12 +125,12 @@ async def _leave_on_interrupt(presses: trio.MemoryReceiveChannel[None], leaving:
 
 @define
 class _Leaving:
-    """Ctrl-C on an empty line leaves a chat; where its end is that of a stack, the first one only says so."""
+    """Two Ctrl-C in a row on an empty line leave a chat; the first one only says so."""
 
     answered: float
     """The end of the last answer, on trio's clock."""
-    asks: bool
-    """Whether two are needed."""
+    owns_stack: bool
+    """Whether the stack ends with the chat."""
     pressed: float = -inf
 
     def press(self) -> None:
@@ -145,10 +143,12 @@ class _Leaving:
         # One that comes right after an answer was probably meant for it.
         if now - self.answered < _LATE_SECONDS:
             return
-        if not self.asks or now - self.pressed <= _AGAIN_SECONDS:
+        if now - self.pressed <= _AGAIN_SECONDS:
             raise LeaveChat
         self.pressed = now
-        note("Ctrl-C again, Ctrl-D or /quit ends the chat and the stack.")
+        note(
+            f"Press Ctrl-C again to leave{' and to stop the stack' if self.owns_stack else ''}; so do Ctrl-D and /quit."
+        )
 
 
 async def _session(api: TrioApi, request: ChatRequest) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from cli.chat.conversation import Conversation
-from cli.core.waterfall import waterfall
+from cli.display.waterfall import waterfall
 
 HISTORY_LENGTH: Final = 20
 AGENTS_SHOWN: Final = 50
@@ -45,8 +45,8 @@ async def _help(conversation: Conversation, _: str) -> None:
     for name, command in COMMANDS.items():
         conversation.screen.say(f"{name:<12} {command.summary}")
     conversation.screen.say('Several lines: end a line with \\, or put """ before the first and after the last.')
-    conversation.screen.say("Lines that are pasted together are one message. Tab completes these commands.")
-    conversation.screen.say("Ctrl-C cancels an answer; on an empty line it leaves the chat; a chat of `dev` takes two.")
+    conversation.screen.say("Lines that are pasted together are one message. Tab completes these commands, and agents.")
+    conversation.screen.say("Ctrl-C cancels an answer; two on an empty line leave the chat.")
 
 
 async def _state(conversation: Conversation, _: str) -> None:

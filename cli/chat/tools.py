@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 import trio
 
 from cli.chat.prompt import Prompt
-from cli.core.output import printable
+from cli.display.glyphs import printable
 
 CONFIRM: Final = "confirm_action"
 _TRIES: Final = 3

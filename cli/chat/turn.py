@@ -33,10 +33,14 @@ class Turn:
     correlation_id: str = ""
     status: str = "queued"
     text: str = ""
+    events: int = 0
+    """How many events have come."""
     attempt: int = 1
     """Increases when the answer starts over, which voids the text so far."""
     answer: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    cancelled_by: str | None = None
+    """Who has stopped it: `user`, `operator` or `system`; None: it was not stopped, or that is not told."""
     asked_at: float = field(factory=time.monotonic)
     """By the clock of this process, in seconds."""
     tools: dict[str, ToolCall] = field(factory=dict)
@@ -69,16 +73,19 @@ class Turn:
         owner = frame.data.get("parent_message_id") or frame.data.get("message_id") or frame.data.get("parent_id")
         if owner != self.message_id:
             return False
+        self.events += 1
         self.correlation_id = frame.raw.get("correlation_id") or self.correlation_id
         getattr(self, f"_{frame.name.replace('.', '_')}", self._other)(frame.data)
         return True
 
-    def finish(self, status: str, answer: dict[str, Any] | None, error: dict[str, Any] | None) -> None:
+    def finish(self, task: dict[str, Any]) -> None:
         """Note the outcome, as the record of the task has it, where the events were lost."""
-        self.status, self.answer, self.error = status, answer, error
+        self.status, self.cancelled_by = task["status"], task.get("cancelled_by")
+        self.answer, self.error = task.get("result"), task.get("error")
 
     def _chat_status_update(self, data: dict[str, Any]) -> None:
         self.status = data["status"]
+        self.cancelled_by = data.get("cancelled_by")
 
     def _chat_stream(self, data: dict[str, Any]) -> None:
         if data.get("content_type") == "thinking":

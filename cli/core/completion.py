@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from cli.core.context import find_target, read_profiles
+from cli.core.context import chosen_data_dir, find_target, read_profiles
 from cli.core.devfile import find_stack
 from cli.core.failures import CliFailure
 
@@ -21,7 +21,8 @@ Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 def complete_tenants(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Offer the tenants of the profiles and of a running `dev` stack; with an API key, those of the service too."""
-    stack = find_stack()
+    with context.scope(cleanup=False):
+        stack = find_stack(chosen_data_dir())
     tenants = {item["tenant_id"] for item in _items(context, "tenant.list", by_key=True)}
     tenants |= set(stack.tenants) if stack else set()
     tenants |= {profile["tenant"] for profile in _profiles().values() if "tenant" in profile}
@@ -50,7 +51,7 @@ complete_batches: Final = _complete_ids("batch.list", "batch_id")
 
 
 def _items(context: click.Context, route: str, *, by_key: bool = False) -> list[dict[str, Any]]:
-    from cli.core.client import AdminApi, Api  # noqa: PLC0415 - httpx is slow to import, and most commands start without
+    from cli.core.client import AdminApi, Api  # noqa: PLC0415 - most lines are typed without Tab, and then need no client here
 
     try:
         with context.scope(cleanup=False):

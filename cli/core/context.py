@@ -1,20 +1,23 @@
 """The target of a command: from options, then the environment, then a profile, then a running `dev` stack."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from cli.core.devfile import DevStack, find_stack
 from cli.core.failures import CliFailure, Exit
 from cli.core.selection import Options, current_options
+from cli.http.tls import TlsFiles
 
 DEFAULT_PROFILE: Final = "default"
 """The profile of commands for which none is chosen, where no `dev` stack runs either."""
-PROFILE_FIELDS: Final = ("api_url", "redis_url", "tenant", "token", "api_key")
+PROFILE_FIELDS: Final = (
+    *("api_url", "redis_url", "tenant", "token", "api_key"),
+    *("ca_cert", "client_cert", "client_key"),
+)
 
 
 @frozen
@@ -31,6 +34,8 @@ class Target:
     api_key: str = ""
     prefers_key: bool = False
     """Whether commands of operators use the API key rather than the token: a key was given, and no token by option."""
+    tls: TlsFiles = field(factory=TlsFiles)
+    """What secures connections to the service."""
     stack: DevStack | None = None
     """The running `dev` stack that the addresses come from, if any."""
 
@@ -42,7 +47,7 @@ def config_path() -> Path:
 
 
 def read_profiles() -> dict[str, dict[str, str]]:
-    """Read all profiles: `[profiles.NAME]` tables with api_url, redis_url, tenant, token, api_key.
+    """Read all profiles: `[profiles.NAME]` tables with the fields of `PROFILE_FIELDS`.
 
     Raises:
         CliFailure: the file is unreadable, or a profile has an unknown field.
@@ -86,6 +91,7 @@ def find_target() -> Target:
         token=token or found.token,
         operator_token=token or found.operator_token,
         api_key=pick("api_key", options.api_key) or found.api_key,
+        tls=TlsFiles(*(pick(name, getattr(options, name)) for name in ("ca_cert", "client_cert", "client_key"))),
         prefers_key=not options.token and bool(pick("api_key", options.api_key)) and bool(found.tenant),
     )
 
@@ -132,10 +138,16 @@ def current_profile() -> str:
 def _read_config() -> dict[str, Any]:
     path = config_path()
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
+        raise CliFailure(f"The file {path} can't be read: {error}.", "", Exit.USAGE) from None
+    import tomllib  # noqa: PLC0415 - where there are no profiles, nothing has to be read
+
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
         raise CliFailure(f"The file {path} can't be read: {error}.", "", Exit.USAGE) from None
 
 

@@ -13,26 +13,19 @@ from urllib.parse import urlencode
 
 import trio
 from attrs import frozen
-from trio_websocket import (
-    ConnectionClosed,
-    ConnectionRejected,
-    HandshakeError,
-    WebSocketConnection,
-    open_websocket_url,
-)
+from trio_websocket import ConnectionClosed, ConnectionRejected, HandshakeError, WebSocketConnection
 from uuid_utils import uuid7
 
-from cli.core.client import authorization
+from cli.core.client import AWAY_SECONDS, Api, authorization, translated, uses_key
 from cli.core.context import Target
 from cli.core.failures import CliFailure, Exit, refusal
 from cli.core.interrupts import ungrouped
+from cli.core.sockets import open_socket
+from cli.http.tls import tls_context
 
 CONNECT_SECONDS: Final = 10.0
-RECONNECT_SECONDS: Final = 60.0
-"""Time limit for reconnecting, and for sending a frame."""
 PING_SECONDS: Final = 15.0
 _WAITS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
-_FRAME_BYTES: Final = 16 * 2**20
 _CLOSED, _TOKEN_MISSING, _TOKEN_BAD, _UNKNOWN, _BAD_FRAMES = 1000, 4001, 4003, 4004, 4400
 
 
@@ -68,9 +61,13 @@ class FollowedSession:
     ) -> None:
         self._target = target
         self._session_id = session_id
-        self._headers = [
-            (name.encode(), value.encode()) for name, value in authorization(target, operator=operator).items()
-        ]
+        by_key = uses_key(target, operator=operator)
+        # Sockets take no API key: each connection gets a ticket for it.
+        self._api = Api(target, operator=operator, timeout=CONNECT_SECONDS) if by_key else None
+        sent = {} if by_key else authorization(target, operator=operator)
+        self._headers = [(name.encode(), value.encode()) for name, value in sent.items()]
+        with translated(target):
+            self._tls = tls_context(target.tls) if target.ws_url.startswith("wss:") else None
         self._offset = after
         self._epoch = ""
         self._tell = tell
@@ -83,7 +80,7 @@ class FollowedSession:
         """Connect, and yield the channel of frames, which ends when the session is closed.
 
         Raises:
-            CliFailure: the server refuses the connection, or can't be reached within `RECONNECT_SECONDS`.
+            CliFailure: the server refuses the connection, or can't be reached within `AWAY_SECONDS`.
         """
         # A full buffer stops the reader, and so the server, which then joins chunks or makes the client resume.
         sending, receiving = trio.open_memory_channel[Frame](256)
@@ -99,11 +96,11 @@ class FollowedSession:
         """Send a frame, over the next connection if this one breaks.
 
         Raises:
-            CliFailure: there was no connection for it within `RECONNECT_SECONDS`.
+            CliFailure: there was no connection for it within `AWAY_SECONDS`.
         """
         domain, _, action = name.partition(".")
         message = {"message_id": str(uuid7()), "type": {"domain": domain, "action": action}, "data": data}
-        with trio.move_on_after(RECONNECT_SECONDS):
+        with trio.move_on_after(AWAY_SECONDS):
             while True:
                 await self._connected.wait()
                 assert self._socket is not None  # noqa: S101  # set before the event
@@ -127,7 +124,7 @@ class FollowedSession:
                 if lost:
                     attempt, lost_at = 0, trio.current_time()
                     self._tell("The connection was lost; reconnecting …")
-                if trio.current_time() - lost_at > RECONNECT_SECONDS:
+                if trio.current_time() - lost_at > AWAY_SECONDS:
                     raise self._unreachable()
                 wait = max(_WAITS[min(attempt, len(_WAITS) - 1)], self._retry_after)
                 self._retry_after = 0.0
@@ -144,13 +141,13 @@ class FollowedSession:
         """
         connected = False
         try:
-            async with open_websocket_url(
-                self._url(),
-                extra_headers=self._headers,
-                max_message_size=_FRAME_BYTES,
-                connect_timeout=CONNECT_SECONDS,
-                disconnect_timeout=1.0,
-            ) as socket:
+            ticket = await self._ticket()
+        except CliFailure as failure:
+            if first or failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
+                raise
+            return False
+        try:
+            async with open_socket(self._url(ticket), self._tls, self._headers, within=CONNECT_SECONDS) as socket:
                 connected = True
                 self._socket = socket
                 self._connected.set()
@@ -193,7 +190,8 @@ class FollowedSession:
 
     def _is_over(self, code: int) -> bool:
         if code in {_TOKEN_MISSING, _TOKEN_BAD}:
-            raise refusal(401, {"message": "The token has expired or was revoked."})
+            credential = "token" if self._api is None else "API key"
+            raise refusal(401, {"message": f"The {credential} has expired or was revoked."}, by_key=bool(self._api))
         if code == _UNKNOWN:
             raise CliFailure(f"There is no session {self._session_id}.", "", Exit.NOT_FOUND)
         if code == _BAD_FRAMES:
@@ -205,8 +203,14 @@ class FollowedSession:
         if self._connected.is_set():
             self._connected = trio.Event()
 
-    def _url(self) -> str:
-        query: dict[str, str] = {}
+    async def _ticket(self) -> str:
+        """Return a ticket for the next connection; empty: it needs none."""
+        if self._api is None:
+            return ""
+        return await trio.to_thread.run_sync(_ticket_of, self._api, self._session_id, abandon_on_cancel=True)
+
+    def _url(self, ticket: str) -> str:
+        query = {"ticket": ticket} if ticket else {}
         if self._offset is not None:
             query["last_offset"] = str(self._offset)
         if self._epoch:
@@ -217,6 +221,11 @@ class FollowedSession:
     def _unreachable(self) -> CliFailure:
         hint = f"The session stays open: nooble-orch chat --session {self._session_id}"
         return CliFailure(f"{self._target.api_url} can't be reached any more.", hint, Exit.UNREACHABLE)
+
+
+def _ticket_of(api: Api, session_id: str) -> str:
+    with api:
+        return str(api.post(f"session.ticket/{session_id}")["ticket"])
 
 
 async def _heartbeat(socket: WebSocketConnection) -> None:

@@ -31,6 +31,7 @@ def _option(*names: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*names, expose_value=False, callback=_keep, default=None, **settings)
 
 
+_FILE: Final = click.Path(exists=True, dir_okay=False)
 _TARGET: Final = (
     _option("--redis-url", metavar="URL", help="URL of Redis (ORCH_REDIS_URL)."),
     _option("--api-url", metavar="URL", help="Base URL of the service (ORCH_API_URL)."),
@@ -43,6 +44,9 @@ _TARGET: Final = (
         shell_complete=complete_profiles,
     ),
     _option("--api-key", metavar="KEY", help="API key (ORCH_API_KEY)."),
+    _option("--ca-cert", metavar="FILE", help="Authorities to trust, in PEM (ORCH_CA_CERT).", type=_FILE),
+    _option("--client-cert", metavar="FILE", help="Client certificate, in PEM (ORCH_CLIENT_CERT).", type=_FILE),
+    _option("--client-key", metavar="FILE", help="Its private key, in PEM (ORCH_CLIENT_KEY).", type=_FILE),
     _option(
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
@@ -60,6 +64,12 @@ _FORMAT: Final = _option(
 )
 
 yes_option: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def confirm_options(command: F) -> F:
+    """Add `--yes`, and `--dry-run`, with which the command ends where it would ask: see `confirm`."""
+    dry = _option("--dry-run", flag_value=True, help="Only say what would be done, and to how much.")
+    return yes_option(dry(command))
 
 
 def named_tenant(positional: str | None) -> str:
@@ -162,6 +172,11 @@ class Moment(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+def user_option(items: str) -> Callable[[F], F]:
+    """Return the option that chooses what is of one user; `items` is what is listed."""
+    return click.option("--user", metavar="USER", help=f"Only {items} of this user.")
+
+
 def period_options(command: F) -> F:
     """Add `--since` and `--until`."""
     words = "a duration before now, such as 1h, or a timestamp"
@@ -192,7 +207,9 @@ ENTRY: Final = re.compile(r"\d+-\d+")
 """The id of a dead letter."""
 
 
-def choice_option(name: str, choices: Sequence[str], summary: str, **settings: Any) -> Callable[[F], F]:
-    """Return an option with a choice of values, which its help lists after the summary."""
+def choice_option(
+    name: str, choices: Sequence[str], summary: str, *, also: Sequence[str] = (), **settings: Any
+) -> Callable[[F], F]:
+    """Return an option with a choice of values, which its help lists after the summary; `also` are its other names."""
     kind, words = click.Choice(choices, case_sensitive=False), ", ".join(choices)
-    return click.option(name, type=kind, metavar=name[2:].upper(), help=f"{summary}: {words}.", **settings)
+    return click.option(name, *also, type=kind, metavar=name[2:].upper(), help=f"{summary}: {words}.", **settings)

@@ -8,31 +8,19 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from attrs import frozen
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from cli.core.selection import current_options
+from cli.core.terminal import can_draw, terminal_width
+from cli.display.cells import width_of
+from cli.display.field_text import field_text, is_empty
+from cli.display.glyphs import printable
 from cli.display.layout import GAP, fitting
+from cli.display.table import Pen, TableColumn, table_lines
 from cli.display.yaml_text import yaml_text
 from orchestrator.config.masking import mask_credentials
 
-# Control characters that a terminal obeys: C0 except tab and newline, DEL, C1.
-_CONTROLS: Final = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
-
-_LONG_WORD: Final = 24
+_LONG_WORD: Final = 20
 """Cells of a word that is wrapped rather than given a column of its width."""
-
-
-def printable(text: str) -> str:
-    """Remove control characters: text of a service or an agent must not control the terminal."""
-    return text.translate(_CONTROLS)
-
-
-def make_console(*, stderr: bool = False) -> Console:
-    """Return a console that respects `--no-color`, `NO_COLOR` and the width of the terminal."""
-    return Console(stderr=stderr, no_color=None if current_options().color else True, highlight=False)
 
 
 @frozen
@@ -46,6 +34,8 @@ class Column:
     """Whether the field is a timestamp, shown as the time since then."""
     minute: bool = False
     """Whether the field is a timestamp, shown to the minute in UTC."""
+    second: bool = False
+    """Whether the field is a timestamp, shown to the second in UTC, without the year."""
     whole: bool = False
     """Whether values are never wrapped, such as ids, which users copy."""
     sparse: bool = False
@@ -97,18 +87,19 @@ def show_record(record: Mapping[str, Any]) -> None:
     elif form in {"json", "jsonl"}:
         print(json.dumps(record, indent=2 if form == "json" else None))
     else:
-        make_console().print(_fields(record))
+        _show_fields(record)
 
 
-def _fields(record: Mapping[str, Any]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in record.items():
-        if value not in (None, {}, []):
-            shown = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-            table.add_row(name, Text(printable(shown)))
-    return table
+def _show_fields(record: Mapping[str, Any]) -> None:
+    shown = {name: value for name, value in record.items() if not is_empty(value)}
+    names = TableColumn(list(shown), style="bold", least=max(map(width_of, shown), default=0))
+    values = TableColumn([printable(field_text(value)) for value in shown.values()])
+    for line in table_lines([names, values], _pen(), terminal_width(), gap=2):
+        print(line)
+
+
+def _pen() -> Pen:
+    return Pen(styles=can_draw(), colors=current_options().color and not os.environ.get("NO_COLOR"))
 
 
 def note(text: str) -> None:
@@ -116,11 +107,17 @@ def note(text: str) -> None:
     print(printable(mask_credentials(text)), file=sys.stderr, flush=True)
 
 
+def note_if(text: str) -> None:
+    """Print a note on stderr, where there is one."""
+    if text:
+        note(text)
+
+
 def start_over() -> None:
     """Clear the terminal for what is shown again, if stdout is one that can be cleared; else print a line between."""
     if not is_table():
         return
-    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"", "dumb"}:
+    if can_draw():
         sys.stdout.write("\x1b[H\x1b[2J")
     print(datetime.now(UTC).strftime("%H:%M:%SZ"), flush=True)
 
@@ -158,47 +155,42 @@ def _form() -> str:
     return current_options().format or ("table" if sys.stdout.isatty() else "jsonl")
 
 
-def plain_table(*, pad_edge: bool = True) -> Table:
-    """Return an empty table without borders."""
-    return Table(box=None, padding=(0, 1, 0, 0), header_style="bold", pad_edge=pad_edge)
-
-
 def _show_table(records: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, is_wide: bool) -> None:
     """Print a table: as wide as the terminal, or as its columns need."""
-    console = make_console()
     shown = [one for one in columns if not one.sparse or any(_cell(record, one) for record in records)]
-    rows = [[_cell(record, column) for column in shown] for record in records]
-    widths = [max(map(cell_len, (column.title, *cells))) for column, *cells in zip(shown, *rows, strict=True)]
-    kept = list(range(len(shown)))
+    cells = [[_cell(record, column) for record in records] for column in shown]
+    widths = [max(map(width_of, (column.title, *texts))) for column, texts in zip(shown, cells, strict=True)]
+    kept, width = list(range(len(shown))), terminal_width()
     if not is_wide:
-        kept = fitting(widths, [column.rank for column in shown], console.width)
+        kept = fitting(widths, [column.rank for column in shown], width)
     # A column that is not whole wraps between words, and inside of one only where it is long, such as a URL.
-    least = [
-        widths[at] if shown[at].whole else max(cell_len(shown[at].title), _longest_word([row[at] for row in rows]))
+    laid = [
+        TableColumn(
+            cells[at],
+            shown[at].title,
+            shown[at].style,
+            widths[at] if shown[at].whole else max(width_of(shown[at].title), _longest_word(cells[at])),
+        )
         for at in kept
     ]
-    if not is_wide and sum(least) + GAP * (len(kept) - 1) > console.width:
-        _show_stacked(console, [{shown[at].title: row[at] for at in kept if row[at]} for row in rows])
+    if not is_wide and sum(one.least for one in laid) + GAP * (len(kept) - 1) > width:
+        _show_stacked(laid)
         return
-    table = plain_table(pad_edge=False)
-    for at, width in zip(kept, least, strict=True):
-        column = shown[at]
-        table.add_column(column.title, style=column.style, no_wrap=column.whole, overflow="fold", min_width=width)
-    for row in rows:
-        table.add_row(*(Text(row[at]) for at in kept))
-    console.print(table, width=sum(widths) + GAP * len(widths) if is_wide else None, crop=False)
+    for line in table_lines(laid, _pen(), None if is_wide else width):
+        print(line)
 
 
-def _show_stacked(console: Console, rows: Sequence[Mapping[str, str]]) -> None:
+def _show_stacked(columns: Sequence[TableColumn]) -> None:
     """Print rows that are too wide for a table one below the other, a line a field."""
-    for row in rows:
-        for title, cell in row.items():
-            console.print(Text(f"{title} {cell}"), soft_wrap=True)
-        console.print()
+    for row in zip(*(one.cells for one in columns), strict=True):
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                print(f"{column.title} {cell}")
+        print()
 
 
 def _longest_word(cells: Sequence[str]) -> int:
-    return min(_LONG_WORD, max((cell_len(word) for cell in cells for word in cell.split()), default=0))
+    return min(_LONG_WORD, max((width_of(word) for cell in cells for word in cell.split()), default=0))
 
 
 def _cell(record: Mapping[str, Any], column: Column) -> str:
@@ -209,4 +201,6 @@ def _cell(record: Mapping[str, Any], column: Column) -> str:
         return age(value)
     if column.minute and value:
         return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
+    if column.second and value:
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%m-%d %H:%M:%SZ")
     return "" if value is None else printable(str(value))

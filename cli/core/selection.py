@@ -19,10 +19,15 @@ class Options:
     token: str | None = None
     api_key: str | None = None
     profile: str | None = None
+    ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
     data_dir: Path | None = None
     format: str | None = None
     color: bool = True
     verbose: bool = False
+    dry_run: bool = False
+    """Of a command that asks: whether it only says what it would ask."""
 
 
 def set_option(context: click.Context, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The terminal or pipe on stdin."""
+"""The terminals or pipes of the standard streams."""
 
 import os
 import stat
@@ -6,7 +6,10 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+_WIDTH: Final = 80
+"""Cells of a line where nothing tells."""
 
 
 @contextmanager
@@ -27,3 +30,21 @@ def with_piped(message: str) -> str:
         return message
     given = sys.stdin.read().rstrip()
     return f"{message}\n\n{given}" if given else message
+
+
+def terminal_width() -> int:
+    """Return the width of the terminal in cells: that of COLUMNS, or of the terminal of a standard stream; else 80."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given):
+        return int(given)
+    for descriptor in (1, 2, 0):
+        try:
+            return os.get_terminal_size(descriptor).columns or _WIDTH
+        except OSError:
+            continue
+    return _WIDTH
+
+
+def can_draw() -> bool:
+    """Tell whether stdout is a terminal that obeys escape sequences."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"", "dumb"}

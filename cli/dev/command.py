@@ -74,7 +74,8 @@ def dev(message: str | None, agent: str | None, port: int, workers: int, *, no_c
         if message is None:
             _introduce(stack)
         # A stack that only serves needs no chat, and at the top the import would slow down the start of the processes.
-        from cli.chat.session import ChatRequest, run_chat  # noqa: PLC0415 - imported only after the processes have started
+        from cli.chat.request import ChatRequest  # noqa: PLC0415 - as its neighbour
+        from cli.chat.session import run_chat  # noqa: PLC0415 - imported only after the processes have started
 
         return await run_chat(
             _target(stack, tenant), ChatRequest(agent_id=agent, message=message, yes=yes, owns_stack=True)

@@ -14,6 +14,13 @@ _ASCII: Final = {
     "▆": "=", "▇": "#",
 }  # fmt: skip
 """What stands for a character that an encoding lacks; `?` stands for all others."""
+# Control characters that a terminal obeys: C0 except tab and newline, DEL, C1.
+_CONTROLS: Final = {code: None for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+
+
+def printable(text: str) -> str:
+    """Remove control characters: text of a service or an agent must not control the terminal."""
+    return text.translate(_CONTROLS)
 
 
 def prepare_streams() -> None:

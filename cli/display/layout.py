@@ -22,3 +22,20 @@ def fitting(widths: Sequence[int], ranks: Sequence[int], width: int) -> list[int
             break
         shown.remove(at)
     return shown
+
+
+def shrunk(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Return widths of columns that fit together: the widest give way first, none to less than it needs.
+
+    Args:
+        widths: what the texts of each column need, in cells.
+        least: what each column keeps; where that is too much together, the result does not fit.
+        room: for all of them, in cells.
+    """
+    kept = list(widths)
+    while sum(kept) > room:
+        at = max(range(len(kept)), key=lambda at: kept[at] if kept[at] > least[at] else -1)
+        if kept[at] <= least[at]:
+            break
+        kept[at] -= 1
+    return kept

@@ -11,8 +11,9 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from cli.core.failures import CliFailure, Exit
-from cli.core.output import age, printable
-from cli.core.waterfall import duration
+from cli.core.output import age
+from cli.display.glyphs import printable
+from cli.display.waterfall import duration
 from cli.top.columns import EVENTS, NODES, SERVICES, TENANTS, service_records
 from cli.top.fetcher import Fetcher
 from cli.top.history import History, sparkline

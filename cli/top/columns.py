@@ -7,8 +7,9 @@ from typing import Any, Final
 from attrs import frozen
 from rich.text import Text
 
-from cli.core.output import age, printable
-from cli.core.waterfall import duration
+from cli.core.output import age
+from cli.display.glyphs import printable
+from cli.display.waterfall import duration
 
 Record = Mapping[str, Any]
 _BAD: Final = frozenset({"damaged", "drained", "failed", "open", "gone", "expired"})
@@ -56,6 +57,12 @@ def _number(title: str, *path: str, say: Callable[[Any], str] = str) -> Column:
     return Column(title, _field(*path), say, right=True)
 
 
+def _slots(record: Record) -> str | None:
+    """Return how many slots a process uses at present, of all that it has."""
+    slots, limit = _field("load", "slots")(record), _field("load", "limit")(record)
+    return None if slots is None else f"{limit}/{slots}" if limit else str(slots)
+
+
 def _rate(value: float) -> str:
     return f"{value:.1f}"
 
@@ -91,7 +98,7 @@ NODES: Final = TableKind(
         Column("HOST", _field("load", "host")),
         _number("PID", "load", "pid"),
         _number("RUN", "load", "in_hand"),
-        _number("SLOTS", "load", "slots"),
+        Column("SLOTS", _slots, right=True),
         _number("ENDS/S", "load", "ends_per_second", say=_rate),
         _number("P50", "load", "waits", "p50_ms", say=_milliseconds),
         _number("P99", "load", "waits", "p99_ms", say=_milliseconds),

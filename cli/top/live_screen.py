@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from cli.core.failures import CliFailure, Exit
-from cli.core.output import printable
+from cli.display.glyphs import printable
 from cli.top.fetcher import Answer, Fetcher
 from cli.top.live_table import LiveTable
 

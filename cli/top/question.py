@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from cli.core.output import printable
+from cli.display.glyphs import printable
 
 
 class Question(ModalScreen[bool]):

@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Footer, Static
 
-from cli.core.output import printable
-from cli.core.waterfall import waterfall
+from cli.display.glyphs import printable
+from cli.display.waterfall import waterfall
 from cli.top.fetcher import Fetcher
 from cli.top.live_screen import LiveScreen
 from cli.top.source import TenantSource

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from cli.core.confirm import tenant_scope
-from cli.core.output import printable
+from cli.display.glyphs import printable
 from cli.top.live_screen import LiveScreen
 from cli.top.question import Question
 from cli.top.source import Source

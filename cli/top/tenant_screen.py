@@ -10,7 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Footer, Static
 
-from cli.core.output import age, printable
+from cli.core.output import age
+from cli.display.glyphs import printable
 from cli.top.columns import TASKS
 from cli.top.fetcher import Fetcher
 from cli.top.live_screen import LiveScreen

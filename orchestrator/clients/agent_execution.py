@@ -8,29 +8,25 @@ from typing import Any, Final
 import trio
 from attrs import asdict, evolve, frozen
 
+from orchestrator.clients.agent_messages import UnknownPiece, read_message, response_of
 from orchestrator.clients.service_record import ServiceRecord
-from orchestrator.clients.transport.answers import ServiceAnswer, as_answer, whole_characters
-from orchestrator.clients.transport.http_errors import told_error
+from orchestrator.clients.transport.answers import ServiceAnswer, as_answer
 from orchestrator.clients.transport.json_text import REPLACEMENT, split_half
-from orchestrator.clients.transport.messages import kind, payload
 from orchestrator.clients.transport.responses import Lines, Pieces
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, InvalidAnswer, ServiceFault
 from orchestrator.models.agents.agent import (
-    AgentAccepted,
     AgentConfig,
     AgentOutcome,
     AgentPiece,
     AgentResponse,
     AgentStatus,
     AgentToken,
-    ToolRequest,
 )
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
 from orchestrator.models.events.events import StreamContent, ToolOutcome
-from orchestrator.models.sessions.chat import Usage
 from orchestrator.models.tasks.waits import Callback
 
 _operation = partial(Operation, "agent_execution", domain="agent")
@@ -71,15 +67,6 @@ LINGER_SECONDS: Final = 0.05
 """Wait for the end of a stream after its last message, in seconds."""
 KINDS: Final = 8
 """Unknown kinds of messages that are told apart in one stream."""
-LONGEST_KIND: Final = 50
-_CONTENTS: Final = {content.value: content for content in StreamContent}
-
-
-@frozen
-class UnknownPiece:
-    """A message or a token of a kind that is not known here."""
-
-    kind: str
 
 
 @frozen
@@ -102,7 +89,8 @@ class Execution:
 class AgentStream:
     """Output of an agent, in the batches in which it arrives.
 
-    Messages and tokens of kinds that are not known here are passed over, and counted in `passed_over`.
+    Messages and tokens of kinds that are not known here are passed over, and counted in `passed_over`. All come in the
+    order of arrival; where the service numbers them (`metadata.sequence`), `missing` counts those that have not come.
     """
 
     def __init__(self, pieces: Pieces) -> None:
@@ -114,6 +102,10 @@ class AgentStream:
         """First half of a character that a token ended with, until the next token of its kind."""
         self.passed_over: dict[str, int] = {}
         """Number of unknown messages and tokens, by their kind; kinds beyond `KINDS` count as `other`."""
+        self.missing = 0
+        """Number of messages between others that have not come."""
+        self._last: int | None = None
+        """The highest number so far."""
 
     async def receive(self) -> list[AgentPiece]:
         """Return the next messages, at least one; the last of all is an `AgentOutcome`.
@@ -156,7 +148,9 @@ class AgentStream:
     def _read(self, batch: list[ServiceAnswer]) -> list[AgentPiece]:
         pieces: list[AgentPiece] = []
         for said in batch:
-            piece = _piece(said)
+            if "metadata" in said.fields:
+                self._number(said.fields["metadata"])
+            piece = read_message(said)
             if isinstance(piece, UnknownPiece):
                 name = piece.kind if piece.kind in self.passed_over or len(self.passed_over) < KINDS else "other"
                 self.passed_over[name] = self.passed_over.get(name, 0) + 1
@@ -171,7 +165,18 @@ class AgentStream:
                 pieces += [AgentToken(REPLACEMENT, content_type) for content_type in self._halves]
                 self._halves.clear()
             pieces.append(piece)
+            if isinstance(piece, AgentStatus) and piece.thought and not self._ended:
+                pieces.append(AgentToken(piece.thought, StreamContent.THINKING))
         return pieces
+
+    def _number(self, metadata: Any) -> None:
+        """Look at the number of a message, if it has one; a number that has come before says nothing."""
+        number = metadata.get("sequence") if isinstance(metadata, dict) else None
+        if not isinstance(number, int) or isinstance(number, bool) or (self._last is not None and number <= self._last):
+            return
+        if self._last is not None:
+            self.missing += number - self._last - 1
+        self._last = number
 
     def _joined(self, token: AgentToken) -> AgentToken:
         """Join a token with the half character before it, and keep back the one that it ends with."""
@@ -231,9 +236,15 @@ class AgentExecutionClient:
         async with self.transport.stream(call, TOOL_RESULT, parameters, task_id=execution_id) as pieces:
             yield AgentStream(pieces)
 
-    async def cancel(self, call: CallContext, execution_id: str) -> None:
-        """Stop an execution."""
-        await self.transport.call(call, CANCEL, {"task_id": execution_id}, task_id=execution_id)
+    async def cancel(self, call: CallContext, execution_id: str, reason: str = "system") -> None:
+        """Stop an execution.
+
+        Args:
+            call: the task whose execution it is.
+            execution_id: as it was named in `execute`.
+            reason: what has ended the task: `user`, `operator`, `timeout`, `error` or `system`.
+        """
+        await self.transport.call(call, CANCEL, {"task_id": execution_id}, task_id=execution_id, reason_code=reason)
 
 
 AGENT_EXECUTION: Final = ServiceRecord(
@@ -250,43 +261,4 @@ def read_response(result: Any) -> AgentResponse:
     Raises:
         InvalidAnswer: the result is something else.
     """
-    return _response(as_answer(EXECUTE.service, result))
-
-
-def _piece(said: ServiceAnswer) -> AgentPiece | UnknownPiece:
-    if "type" not in said.fields and said.mapping("payload", {}).get("status") == "accepted":
-        return AgentAccepted(said.inner("payload").text("task_id", ""))
-    name = kind(said)
-    if name == "agent.token":
-        return _token(said.inner("payload"))
-    if said.halves:
-        said = evolve(said, fields=whole_characters(said.service, said.fields))
-    if name == "agent.response":
-        return _response(payload(said, own=True))
-    if name == "agent.tool_request":
-        asked = payload(said, own=True)
-        return ToolRequest(asked.text("tool_call_id"), asked.text("tool_id"), asked.mapping("parameters", {}))
-    if name == "agent.status":
-        return AgentStatus(said.inner("payload").text("status", ""))
-    if name == "agent.error":
-        error = said.fields.get("error")
-        raise told_error(said.service, error if isinstance(error, dict) else said.mapping("payload", {}), own=True)
-    return UnknownPiece(_printable(name))
-
-
-def _token(said: ServiceAnswer) -> AgentToken | UnknownPiece:
-    name = said.text("content_type", StreamContent.RESPONSE.value)
-    if name not in _CONTENTS:
-        return UnknownPiece(_printable(f"agent.token:{name}"))
-    return AgentToken(said.text("token"), _CONTENTS[name], said.truth("is_last", default=False))
-
-
-def _printable(kind: str) -> str:
-    """Return a kind as it may stand in a log: agents may give any text for one."""
-    return kind[:LONGEST_KIND].encode("unicode_escape").decode()
-
-
-def _response(said: ServiceAnswer) -> AgentResponse:
-    prompt, completion = said.whole("prompt_tokens", 0), said.whole("completion_tokens", 0)
-    usage = Usage(prompt, completion, said.whole("total_tokens", prompt + completion))
-    return AgentResponse(said.text("response"), said.mappings("sources", []), said.mappings("tool_calls", []), usage)
+    return response_of(as_answer(EXECUTE.service, result))

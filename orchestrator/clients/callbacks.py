@@ -1,17 +1,17 @@
 """Callbacks to URLs that clients name: one connection each, to an address that was checked, without redirects."""
 
 import ssl
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Final
 
-import httpcore
 import trio
 from attrs import field, frozen
 
 from orchestrator.clients.transport.addresses import AddressGuard, Target, parse_target
 from orchestrator.clients.transport.connections import Connections
+from orchestrator.clients.transport.http_connection import ConnectionLost, NoConnection, Origin
 from orchestrator.clients.transport.http_errors import retry_after_ms
+from orchestrator.clients.transport.http_head import NotHttp, plain
 from orchestrator.clients.transport.http_pieces import HttpPieces
 from orchestrator.errors import BadGateway, CallTimeout, OrchestratorError, ServiceRefused, ServiceUnreachable
 
@@ -28,24 +28,6 @@ class CallbackAnswer:
     status: int
     retry_after_ms: int | None = None
     """`Retry-After`, where it is a number of seconds."""
-
-
-class _Pinned(httpcore.AsyncNetworkBackend):
-    """Connects to one address, whatever the host name: a second look-up of the name may give another address."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._backend = httpcore.TrioBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        return await self._backend.connect_tcp(self._address, port, timeout, local_address, socket_options)
 
 
 @frozen
@@ -78,23 +60,22 @@ class CallbackClient:
         raise CallTimeout("The receiver did not answer in time.")
 
     async def _post(self, target: Target, address: str, headers: Mapping[str, str], body: bytes) -> CallbackAnswer:
-        origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
-        tls = (self.tls or _trusted()) if target.scheme == "https" else None
-        connections = Connections(origin, backend=_Pinned(address), tls=tls)
+        origin = Origin(target.scheme, target.host, target.port, address, self.tls)
+        connections = Connections(origin)
         lines = {"Host": target.authority, **headers, "Content-Length": str(len(body))}
-        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target.path.encode())
-        request = httpcore.Request("POST", url, headers=list(lines.items()), content=body)
+        head = b"".join(b"%b: %b\r\n" % (plain(name), plain(value)) for name, value in lines.items())
+        request = b"POST %b HTTP/1.1\r\n%b\r\n%b" % (plain(target.path), head, body)
         try:
             exchange = await connections.send(request)
-            async with HttpPieces("callback", exchange) as pieces:
+            with HttpPieces("callback", exchange) as pieces:
                 await _discard(pieces)
-            return CallbackAnswer(exchange.response.status, retry_after_ms(exchange.response.headers))
-        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+            return CallbackAnswer(exchange.head.status, retry_after_ms(exchange.head.headers))
+        except (NoConnection, ConnectionLost) as error:
             raise ServiceUnreachable(f"There is no connection to the receiver: {_cause(error)}.") from error
-        except (httpcore.RemoteProtocolError, httpcore.LocalProtocolError) as error:
-            raise BadGateway(f"The receiver broke off, or does not speak HTTP: {_cause(error)}.") from error
+        except NotHttp as error:
+            raise BadGateway(f"The receiver broke off, or does not speak HTTP: {error}.") from error
         finally:
-            await connections.aclose()
+            connections.close()
 
 
 async def _discard(pieces: HttpPieces) -> None:
@@ -105,12 +86,6 @@ async def _discard(pieces: HttpPieces) -> None:
             size += len(part)
     except OrchestratorError:
         return
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Load the system's authorities, once: it takes longer than a request."""
-    return httpcore.default_ssl_context()
 
 
 def _cause(error: Exception) -> str:

@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.clients.dialects.answers import TOOL
 from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
+from orchestrator.dialects.engine_runs import own_names
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.downstream.operation import Fallback, Operation, Owner, PlanAccess
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
@@ -20,9 +22,9 @@ LIST: Final = _operation(
     "list",
     "GET",
     "/api/v1/tools",
-    optional=("agent_id",),
+    optional=("agent_id", "types", "page", "limit"),
     idempotent=True,
-    plan=PlanAccess("tool:read", _OWNERS),
+    plan=PlanAccess("tool:read", _OWNERS, ("types", "page", "limit")),
     fallback=Fallback("the list that was known last, else none", 600.0),
 )
 GET: Final = _operation("get", "GET", "/api/v1/tools/{tool_id}", idempotent=True, plan=PlanAccess("tool:read", _OWNERS))
@@ -46,6 +48,9 @@ ASYNC_EXECUTE: Final = _operation(
     plan=PlanAccess("tool:execute", _OWNERS, ("parameters",)),
 )
 
+MOST_PAGES: Final = 100
+"""Pages of a list of tools that are asked for."""
+
 
 @frozen
 class ToolRegistryClient:
@@ -55,19 +60,35 @@ class ToolRegistryClient:
 
     async def list(self, call: CallContext, agent_id: str | None = None) -> list[dict[str, Any]]:
         """Return the tools of the tenant, or those that an agent may use."""
-        return payload(await self.transport.call(call, LIST, {"agent_id": agent_id})).mappings("tools")
+        asked: dict[str, Any] = {"agent_id": agent_id}
+        found: dict[str, dict[str, Any]] = {}
+        for page in range(1, MOST_PAGES + 1):
+            answer = payload(await self.transport.call(call, LIST, asked))
+            tools = [own_names(tool, TOOL) for tool in answer.mappings("tools")]
+            before = len(found)
+            found |= {str(tool.get("tool_id")): tool for tool in tools}
+            total = answer.mapping("pagination", {}).get("total")
+            # A registry that gives the same page again has no more.
+            if not isinstance(total, int) or len(found) >= total or len(found) == before:
+                break
+            limit = answer.mapping("pagination", {}).get("limit") or len(tools)
+            asked = {"agent_id": agent_id, "page": page + 1, "limit": limit}
+        return list(found.values())
 
     async def get(self, call: CallContext, tool_id: str) -> dict[str, Any]:
         """Return one tool."""
-        return payload(await self.transport.call(call, GET, {"tool_id": tool_id})).fields
+        return own_names(payload(await self.transport.call(call, GET, {"tool_id": tool_id})).fields, TOOL)
 
     async def execute(self, call: CallContext, tool_id: str, parameters: dict[str, Any]) -> ToolOutcome:
         """Run a tool and wait for its outcome; a failure of the tool is an outcome too."""
         asked = {"tool_id": tool_id, "parameters": parameters}
-        answer = payload(await self.transport.call(call, EXECUTE, asked), own=True)
+        whole = await self.transport.call(call, EXECUTE, asked)
+        answer = payload(whole, own=True)
         status = answer.text("status")
         if status in {"success", "completed"}:
-            return ToolOutcome(ToolStatus.SUCCESS, data=answer.fields.get("result"))
+            took_ms = whole.mapping("metadata", {}).get("execution_time_ms")
+            known = float(took_ms) if type(took_ms) in {int, float} else None  # type: ignore[arg-type] # it is a number
+            return ToolOutcome(ToolStatus.SUCCESS, answer.fields.get("result"), execution_time_ms=known)
         if status in {"accepted", "queued", "pending", "running"}:
             return ToolOutcome(ToolStatus.ERROR, error_message="The tool answers later, and can't be waited for here.")
         return ToolOutcome(ToolStatus.ERROR, error_message=answer.text("error_message", "The tool failed."))

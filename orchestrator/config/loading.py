@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from functools import reduce
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +17,12 @@ from orchestrator.config.masking import secrets_in_url
 from orchestrator.config.settings import AgentOrchestratorSettings
 
 PREFIX: Final = "ORCH_"
+OTEL: Final = "OTEL_"
+"""Begins the variables that are OpenTelemetry's own; an empty one counts as not set, as its specification has it."""
+_EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
 CLI_VARIABLES: Final = (
     *("ORCH_API_URL", "ORCH_TENANT", "ORCH_TOKEN", "ORCH_PROFILE", "ORCH_API_KEY", "ORCH_DATA_DIR"),
+    *("ORCH_CA_CERT", "ORCH_CLIENT_CERT", "ORCH_CLIENT_KEY"),
     "ORCH_CALLBACK_SECRET",
 )
 """Variables of the command line, which are no settings of the service."""
@@ -39,8 +44,9 @@ class SettingsFault(Exception):
 
 
 def variable(path: str) -> str:
-    """Return the name of the environment variable of the setting `path` (`services.query.url`)."""
-    return PREFIX + path.upper().replace(".", "__")
+    """Return the name of the environment variable of the setting `path` (`services.query.url`, `otel.service_name`)."""
+    section, _, name = path.partition(".")
+    return OTEL + name.upper() if section == "otel" else PREFIX + path.upper().replace(".", "__")
 
 
 @frozen
@@ -88,7 +94,7 @@ class _Environment:
 
     def _text(self, path: str, *, secret: bool) -> str | None:
         name = variable(path)
-        if name in self.environ:
+        if name in self.environ and (self.environ[name] or not name.startswith(OTEL)):
             return self.environ[name]
         if not secret or f"{name}_FILE" not in self.environ:
             return None
@@ -117,6 +123,8 @@ def load_settings(
     faults = [f"{name}: there is no such setting" for name in sorted(_unknown(environ, defaults))]
     faults += loader.faults
     faults += [fault for path, value, attribute in _walk(settings) if (fault := _fault(path, value, attribute))]
+    if not settings.traces:
+        faults = [fault for fault in faults if not fault.startswith(OTEL)]
     faults += _contradictions(settings)
     if faults:
         raise SettingsFault(faults, settings)
@@ -148,7 +156,7 @@ def secrets_of(settings: AgentOrchestratorSettings) -> frozenset[str]:
             elif attribute.metadata["secret"]:
                 # Of keys that have a name the name is none.
                 found.add(text.rpartition(":")[2])
-    return frozenset(found)
+    return frozenset(found.union(settings.otel.headers.values()))
 
 
 def _converter() -> cattrs.Converter:
@@ -197,8 +205,30 @@ def _contradictions(settings: AgentOrchestratorSettings) -> Iterator[str]:
                 yield f"{variable(path)}: expected a file that can be read, since {variable('internal_bind')} is set"
         if not settings.internal_subjects:
             yield f"{variable('internal_subjects')}: expected a subject, since {variable('internal_bind')} is set"
+    if settings.traces:
+        yield from _untraceable(settings)
     if not settings.pause_after < settings.suspend_after < settings.archive_after:
         yield f"{variable('suspend_after')}: expected more than pause_after and less than archive_after"
+
+
+def _untraceable(settings: AgentOrchestratorSettings) -> Iterator[str]:
+    """Say why nothing can be traced."""
+    if not _is_installed(_EXPORTER):
+        yield f"{variable('tracing')}: expected the extra otel to be installed: pip install 'nooble-orch[otel]'"
+    otel = settings.otel
+    if otel.exporter_otlp_client_key and not otel.exporter_otlp_client_certificate:
+        key, certificate = variable("otel.exporter_otlp_client_key"), variable("otel.exporter_otlp_client_certificate")
+        yield f"{certificate}: expected a file that can be read, since {key} is set"
+    if otel.bsp_max_export_batch_size > otel.bsp_max_queue_size:
+        most = variable("otel.bsp_max_queue_size")
+        yield f"{variable('otel.bsp_max_export_batch_size')}: expected no more than {most}"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _unknown(environ: Mapping[str, str], defaults: AgentOrchestratorSettings) -> set[str]:
@@ -213,4 +243,7 @@ def _unknown(environ: Mapping[str, str], defaults: AgentOrchestratorSettings) ->
 
 def _source(path: str, environ: Mapping[str, str]) -> str:
     name = variable(path)
-    return next((source for source in (name, f"{name}_FILE") if source in environ), "default")
+    for source in (name, f"{name}_FILE"):
+        if source in environ and (environ[source] or not source.startswith(OTEL)):
+            return source
+    return "default"

@@ -26,6 +26,7 @@ from orchestrator.config.checks import (
     redis_url,
 )
 from orchestrator.config.gateway import GatewaySettings
+from orchestrator.config.otel import OtelSettings
 from orchestrator.config.setting import setting
 from orchestrator.config.tenant_limits import service_setting
 from orchestrator.config.tiers import TiersSettings
@@ -77,6 +78,10 @@ class AgentOrchestratorSettings:
 
     log_level: str = setting(
         "info", says="Least level that is logged.", check=one_of("debug", "info", "warning", "error")
+    )
+    tracing: bool = setting(
+        default=False,
+        says="Whether spans are made and sent to a collector, as the variables `OTEL_…` say; takes the extra `otel`.",
     )
     public_url: str = setting(
         "",
@@ -147,6 +152,10 @@ class AgentOrchestratorSettings:
     max_body_bytes: int = setting(1_048_576, says="Largest request body, in bytes.", check=between(1024, 64 * 2**20))
 
     concurrency: int = setting(100, says="Tasks that one process runs at once.", check=between(1, 10_000))
+    adaptive_concurrency: bool = setting(
+        True,
+        says="Whether a process whose event loop is busy runs fewer tasks at once, as many as keep it busy.",
+    )
     tenant_share: float = setting(
         0.9,
         says="Share of these that one tenant may have at most; the rest is kept free for others. 1: all.",
@@ -200,6 +209,12 @@ class AgentOrchestratorSettings:
     archive_after: float = setting(604_800.0, says="Idle time until a session is archived.", check=at_least(0.3))
     retain_sessions: float = setting(7_776_000.0, says="How long a closed session's record is kept.", check=at_least(1))
 
+    audit_copies: int = setting(
+        1000,
+        says="Audited entries of tenants, the newest of all, that also stand in `orchestrator:audit:events`; 0: none.",
+        check=between(0, 2000),
+    )
+
     rate_tenant: float = service_setting("rate")
     rate_user: float = service_setting("rate_user")
     rate_admin: float = setting(
@@ -227,8 +242,14 @@ class AgentOrchestratorSettings:
 
     gateway: GatewaySettings = GatewaySettings()  # noqa: RUF009 - frozen
     tiers: TiersSettings = TiersSettings()  # noqa: RUF009 - frozen
+    otel: OtelSettings = OtelSettings()  # noqa: RUF009 - frozen
     services: Mapping[str, ServiceSettings] = field(factory=dict)
     """By service; which there are, and their defaults, is known to who loads the settings."""
+
+    @property
+    def traces(self) -> bool:
+        """Whether spans are made."""
+        return self.tracing and not self.otel.sdk_disabled
 
     @property
     def uses_queues(self) -> bool:

@@ -8,11 +8,15 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from orchestrator.models.common.ids import LONGEST_ID
 from orchestrator.models.common.principal import Principal, Role
 from orchestrator.models.operations.api_keys import Scope
 
 PREFIX: Final = "nok_"
 """Of the keys that are kept in Redis; scanners for leaked secrets find them by it."""
+KEY_OWNERS: Final = "api-key."
+"""What belongs to API keys belongs to names that begin so; the `sub` of no token may."""
+_DIGEST_CHARS: Final = 16
 _OPENS: Final = {
     Scope.INTERNAL: frozenset({Scope.INTERNAL}),
     Scope.ADMIN: frozenset({Scope.ADMIN, Scope.INTERNAL, Scope.METRICS}),
@@ -48,7 +52,27 @@ class ApiKey:
     def principal(self, tenant_id: str) -> Principal:
         """Return who the key's holder is in a tenant."""
         role, permissions = next(given for scope, given in _GIVES.items() if scope in self.scopes)
-        return Principal(tenant_id, self.name, role, permissions, self.expires_at, key_id=self.key_id)
+        return Principal(
+            tenant_id,
+            owner_of_key(self.name),
+            role,
+            permissions,
+            self.expires_at,
+            key_id=self.key_id,
+            key_name=self.name,
+        )
+
+
+def owner_of_key(name: str) -> str:
+    """Return under which name belongs to an API key what it makes: an identifier that no user has.
+
+    Args:
+        name: the key's.
+    """
+    owner = KEY_OWNERS + name
+    if len(owner) <= LONGEST_ID:
+        return owner
+    return f"{owner[: LONGEST_ID - _DIGEST_CHARS - 1]}.{sha256(name.encode()).hexdigest()[:_DIGEST_CHARS]}"
 
 
 def digest_of(presented: str) -> bytes:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from attrs import evolve
+
 from orchestrator.models.operations.load import CalleeBreaker, Load, Node, NodeLoad, Waits
 from orchestrator.models.operations.system_events import SystemEvent
 from orchestrator.models.operations.tenant import Queue
@@ -36,6 +38,7 @@ def sum_up(
         at=at,
         nodes=list(nodes),
         slots=sum(load.slots for load in live),
+        limit=sum(load.limit or load.slots for load in live),
         in_hand=sum(load.in_hand for load in live),
         queued=sum(queue.queued for queue in queues),
         backlog=sum(queue.backlog for queue in queues),
@@ -53,6 +56,31 @@ def sum_up(
         callee_breakers=_callees(live),
         notices=list(notices),
     )
+
+
+def load_seen_by(tenant_id: str, load: Load) -> Load:
+    """Leave out of the load what belongs to other tenants: their names, calls and breakers."""
+    return evolve(
+        load,
+        nodes=[node_seen_by(tenant_id, node) for node in load.nodes],
+        tenants=[queue for queue in load.tenants if queue.tenant_id == tenant_id],
+        callee_breakers=[breaker for breaker in load.callee_breakers if breaker.tenant_id == tenant_id],
+        notices=[notice for notice in load.notices if notice.about.get("tenant_id", tenant_id) == tenant_id],
+    )
+
+
+def node_seen_by(tenant_id: str, node: Node) -> Node:
+    """Leave out of what a process says of itself what belongs to other tenants."""
+    load = node.load
+    if load is None:
+        return node
+    seen = evolve(
+        load,
+        tenants={name: tasks for name, tasks in load.tenants.items() if name == tenant_id},
+        callee_breakers=[breaker for breaker in load.callee_breakers if breaker.tenant_id == tenant_id],
+        open_calls=[call for call in load.open_calls if call.tenant_id == tenant_id],
+    )
+    return evolve(node, load=seen)
 
 
 def _callees(loads: Iterable[NodeLoad]) -> list[CalleeBreaker]:

@@ -32,8 +32,8 @@ ROLE_PERMISSIONS: Final[dict[Role, frozenset[str]]] = {
     Role.USER: _USER,
     Role.OPERATOR: _USER | {"session:admin", "audit:read"},
     Role.ADMIN: frozenset({"*"}),
-    Role.MONITOR: frozenset({"*:read"}),
-    Role.SERVICE: _USER,
+    Role.MONITOR: frozenset({"*:read", "system:read", "telemetry:read", "workflow:status"}),
+    Role.SERVICE: _USER | {"workflow:*", "notification:send"},
     Role.READER: frozenset(permission for permission in _USER if permission.endswith(":read")),
 }
 """The permissions of a token that carries a role but no `permissions`; of several roles, those of all of them."""

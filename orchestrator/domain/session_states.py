@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
-from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.sessions.session import SessionMove, SessionState
 
 _S = SessionState
 
@@ -43,6 +43,22 @@ def may_move(previous: SessionState, new: SessionState) -> bool:
 def sources_of(new: SessionState) -> frozenset[SessionState]:
     """Return the states from which a session may move to `new`."""
     return frozenset(state for state, ways in MOVES.items() if new in ways)
+
+
+MOVED_TO: Final[Mapping[SessionMove, SessionState]] = {
+    SessionMove.PAUSE: _S.PAUSED,
+    SessionMove.RESUME: _S.ACTIVE,
+    SessionMove.CLOSE: _S.TERMINATED,
+}
+"""Where a client's move leads."""
+
+MOVED_FROM: Final[Mapping[SessionMove, frozenset[SessionState]]] = {
+    SessionMove.PAUSE: sources_of(_S.PAUSED),
+    # A turn that runs ends by itself, or is cancelled.
+    SessionMove.RESUME: sources_of(_S.ACTIVE) - {_S.PROCESSING},
+    SessionMove.CLOSE: sources_of(_S.TERMINATED),
+}
+"""The states from which a client's move is allowed."""
 
 
 def refusal(previous: SessionState, new: SessionState) -> str:

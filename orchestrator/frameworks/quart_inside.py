@@ -6,13 +6,15 @@ and `send`, make a request or a websocket of the scope, and run the application 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart import Request, Response, Websocket, request, websocket
+from quart.routing import QuartRule
 from quart.wrappers.response import DataBody
+from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 from quart_trio.wrappers import TrioRequest
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -44,6 +46,26 @@ def whole_body(response: Response | WerkzeugResponse) -> bytes | None:
         return response.get_data()
     body: Any = response.response
     return body.data if isinstance(body, DataBody) else None
+
+
+class MatchingRule(QuartRule):
+    """A rule that matches paths only: no URL is made of a route by its name.
+
+    Werkzeug compiles two functions a rule to make URLs, which took nine tenths of the making of an application.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:  # Werkzeug's
+        return _no_url
+
+
+def _no_url(rule: MatchingRule, **_: object) -> tuple[str, str]:
+    raise RuntimeError(f"no URL is made of the route {rule.endpoint}")
+
+
+class WebApplication(QuartTrio):
+    """The application that the service's routes are registered with."""
+
+    url_rule_class = MatchingRule  # type: ignore[assignment] # Flask, its base, names another class than Quart
 
 
 class RequestBody:
@@ -95,6 +117,25 @@ class RequestBody:
             self._data.clear()
             self._read.set()
 
+    @property
+    def whole(self) -> bytes | None:
+        """The body, where all of it has come; else None, also where it is too long."""
+        return bytes(self._data) if self._read.is_set() and not self._too_large else None
+
+
+async def body_of(request: Request) -> bytes:
+    """Return the body of a `BoundedRequest`; without a deadline where it has come with its head, as most do.
+
+    Raises:
+        RequestEntityTooLarge, RequestTimeout: the framework's own.
+    """
+    body: Any = request.body
+    whole: bytes | None = body.whole
+    if whole is not None:
+        return whole
+    read: bytes = await request.get_data(cache=True, as_text=False)  # type: ignore[assignment] # bytes without as_text
+    return read
+
 
 class BoundedRequest(TrioRequest):
     """A request with such a body; the application's `request_class`."""
@@ -111,6 +152,9 @@ class HTTPConnection(TrioASGIHTTPConnection, ABC):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Answer the request; a client that leaves before the answer's end cancels it."""
         request = self._create_request_from_scope(send)
+        arrived = self._arrived()
+        if arrived is not None:
+            self._take(request, arrived)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._take_in, request, receive, nursery.cancel_scope)
             await self._serve(request, send)
@@ -120,18 +164,25 @@ class HTTPConnection(TrioASGIHTTPConnection, ABC):
     async def _serve(self, request: Request, send: ASGISendCallable) -> None:
         """Answer the request."""
 
+    def _arrived(self) -> Any:
+        """Return a message of the request that has come already; None: there is none, or that is not known."""
+        return None
+
     async def _take_in(self, request: Request, receive: ASGIReceiveCallable, scope: trio.CancelScope) -> None:
-        body: Any = request.body
         while True:
             message: Any = await receive()
             if message["type"] == "http.request":
-                body.add(message.get("body", b""))
-                if not message.get("more_body", False):
-                    body.complete()
+                self._take(request, message)
             elif message["type"] == "http.disconnect":
                 if not self._ending:
                     scope.cancel()
                 return
+
+    def _take(self, request: Request, message: Any) -> None:
+        body: Any = request.body
+        body.add(message.get("body", b""))
+        if not message.get("more_body", False):
+            body.complete()
 
 
 class WebsocketConnection(TrioASGIWebsocketConnection):

@@ -1,8 +1,7 @@
 """What a request's headers say about it: ids, priority, idempotency and trace."""
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from attrs import frozen
 
@@ -10,8 +9,7 @@ from orchestrator.errors import InvalidParameter
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, IDEMPOTENCY_KEY_PATTERN, is_id, is_idempotency_key
 from orchestrator.models.common.principal import Principal, RequestContext, TraceContext
-
-_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+from orchestrator.services.shared.traces import current_trace
 
 
 @frozen
@@ -49,7 +47,7 @@ def read_marks(headers: Mapping[str, str]) -> Marks:
         _id(headers, "X-Message-ID", faults),
         _idempotency_key(headers, faults),
         _priority(headers, faults),
-        read_trace(headers.get("traceparent")),
+        current_trace() or read_trace(headers) or TraceContext.new(),
     )
     if faults:
         raise InvalidParameter(f"{faults[0].path} {faults[0].message}.", details=faults)
@@ -82,15 +80,10 @@ def make_context(
     )
 
 
-def read_trace(header: str | None) -> TraceContext:
-    """Read a `traceparent` (W3C Trace Context, level 1); where there is none, or no valid one, begin a trace."""
-    parts = _TRACEPARENT.fullmatch(header.strip()) if header else None
-    if parts is not None:
-        version, trace_id, span_id, flags, more = parts.groups()
-        known = version != "ff" and (version != "00" or more is None)
-        if known and trace_id.strip("0") and span_id.strip("0"):
-            return TraceContext(trace_id, span_id, bool(int(flags, 16) & 1))
-    return TraceContext.new()
+def read_trace(headers: Mapping[str, str]) -> TraceContext | None:
+    """Return the trace context that came with a request; None where there is none, or no valid one."""
+    parent = headers.get("traceparent")
+    return TraceContext.read(parent, headers.get("tracestate", "")) if parent else None
 
 
 def _id(headers: Mapping[str, str], name: str, faults: list[FieldFault]) -> str | None:

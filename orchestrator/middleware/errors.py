@@ -25,6 +25,8 @@ from orchestrator.errors import (
 from orchestrator.middleware.exchange import JSON, PROBLEM, Exchange, answer, envelope, respond
 from orchestrator.models.common.ids import new_id
 
+LONGEST_PATH: Final = 256
+"""Of a path, so many characters stand in the log."""
 _ERROR: Final = {"domain": "system", "action": "error"}
 _FRAMEWORK: Final[dict[int, tuple[type[OrchestratorError], str]]] = {
     404: (NotFound, "There is no such route."),
@@ -48,35 +50,40 @@ _log = structlog.get_logger("orchestrator.middleware.errors")
 def error_answer(exchange: Exchange, raised: BaseException) -> Response:
     """Turn an exception into an answer; an unknown one is logged, and told without details."""
     error = told_error(exchange, raised)
+    exchange.error_code = error.code
     body = unstructure(error.body(exchange.correlation_id))
     headers = _headers(error, raised)
     if exchange.wants_problem:
         return respond(exchange, encode(_problem(error, body)), error.status, PROBLEM, headers)
-    return answer(exchange, _ERROR, None, status=error.status, error=body, headers=headers)
+    data = None if exchange.tell_failure is None else exchange.tell_failure(exchange, error)
+    return answer(exchange, _ERROR, data, status=error.status, error=body, headers=headers)
 
 
 def told_error(exchange: Exchange, raised: BaseException) -> OrchestratorError:
-    """Turn an exception into what the client is told; what is no fault of the client's is logged."""
+    """Turn an exception into what the client is told; the log has a line for each, with its trace where it is ours."""
     error = translate(raised)
     if error is None:
-        _log.error(
-            "request.failed",
-            exc_info=raised,
-            correlation_id=exchange.correlation_id,
-            request_id=exchange.request_id,
-            tenant_id=exchange.tenant_id,
-        )
         error = InternalFault("The service failed; its log has the reason under this correlation id.")
-    elif isinstance(error, StoreUnavailable):
-        _log.warning("request.store_unavailable", reason=error.reason, correlation_id=exchange.correlation_id)
-    elif isinstance(error, TenantDamaged):
-        _log.error(
-            "request.tenant_damaged",
-            reason=error.reason,
-            tenant_id=exchange.tenant_id,
-            correlation_id=exchange.correlation_id,
-        )
+        log_failure(exchange, error, exc_info=raised)
+    elif isinstance(error, StoreUnavailable | TenantDamaged):
+        log_failure(exchange, error, reason=error.reason)
+    else:
+        log_failure(exchange, error)
     return error
+
+
+def log_failure(exchange: Exchange, error: OrchestratorError, **more: Any) -> None:
+    """Write the line of a failed request; it has neither body nor query."""
+    write = _log.error if error.status >= 500 else _log.warning
+    write(
+        "request.failed",
+        error_code=error.code,
+        http_status=error.status,
+        stack_trace="",
+        metadata={"request_path": exchange.path[:LONGEST_PATH], "method": exchange.method},
+        **{name: value or "" for name, value in exchange.log_fields().items()},
+        **more,
+    )
 
 
 def refusal_body(status: int, message: str) -> tuple[bytes, bytes]:
@@ -91,6 +98,7 @@ def refusal_body(status: int, message: str) -> tuple[bytes, bytes]:
     """
     exchange = Exchange({}, new_id())
     error = _SERVER.get(status, InvalidBody)(message)
+    log_failure(exchange, error)
     body = unstructure(error.body(exchange.correlation_id))
     return JSON.encode(), envelope(exchange, _ERROR, None, status=status, error=body)
 

@@ -11,17 +11,25 @@ from quart import Response
 from quart_trio.wrappers import TrioResponse
 from werkzeug.datastructures import Headers
 
-from orchestrator.codec import encode, unstructure
+from orchestrator.codec import encode
+from orchestrator.config.constants import BODY_EXTENSION
+from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.context import header_map
 from orchestrator.models.common.envelope import SCHEMA_VERSION, SOURCE_SERVICE
 from orchestrator.models.common.ids import is_id, new_id
 from orchestrator.models.common.limits import RateState
+from orchestrator.models.common.principal import TraceContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 _BEGUN: Final = "orchestrator.exchange"
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
+
+def _refuse(_: bytes) -> bool:
+    """Say that nothing can be sent without waiting."""
+    return False
 
 
 @define
@@ -35,11 +43,23 @@ class Exchange:
     request_id: str = field(factory=new_id)
     started: float = field(factory=perf_counter)
     tenant_id: str | None = None
+    session_id: str | None = None
+    """The session that it names, as far as it has been read."""
+    trace: TraceContext | None = None
+    error_code: str | None = None
+    """Of the error that it is answered with."""
+    method: str = ""
+    path: str = ""
+    """Without the query, which may carry a credential."""
     rate: RateState | None = None
     address: str = ""
     """Where it comes from."""
     ticket_of: str | None = None
     """What the ticket is of by which the request came; None: it came by another credential."""
+    tell_failure: Callable[["Exchange", OrchestratorError], Mapping[str, Any]] | None = None
+    """Makes the `data` of a failure, for who asks for more than its `error`; None: it has none."""
+    send_body_now: Callable[[bytes], bool] = _refuse
+    """Sends a piece of the answer's body without waiting; returns false, and sends nothing, where that can't be."""
     known_host: Callable[[], str] = str
     """Returns the host that was asked for, if it is known to be the service's, else the address of the listener."""
 
@@ -54,9 +74,24 @@ class Exchange:
             return begun
         headers = header_map(scope)
         named = headers.get("x-correlation-id")
-        exchange = cls(headers, named if named is not None and is_id(named) else new_id(), scope["scheme"])
+        correlation_id = named if named is not None and is_id(named) else new_id()
+        exchange = cls(
+            headers, correlation_id, scope["scheme"], method=scope.get("method", "GET"), path=scope.get("path", "")
+        )
+        exchange.send_body_now = (scope.get("extensions") or {}).get(BODY_EXTENSION, _refuse)
         scope[_BEGUN] = exchange
         return exchange
+
+    def log_fields(self) -> dict[str, Any]:
+        """Return what each log line says of the request."""
+        return {
+            "tenant_id": self.tenant_id,
+            "session_id": self.session_id,
+            "correlation_id": self.correlation_id,
+            "request_id": self.request_id,
+            "trace_id": self.trace.trace_id if self.trace else None,
+            "span_id": self.trace.span_id if self.trace else None,
+        }
 
     @property
     def wants_problem(self) -> bool:
@@ -80,7 +115,7 @@ def answer(
     Args:
         exchange: what it answers.
         kind: its type, `domain` and `action`.
-        data: a model, or plain data.
+        data: plain data.
         status: the HTTP status.
         message_id: the message that is answered; None: one is made.
         pagination: where a list goes on.
@@ -105,6 +140,7 @@ def envelope(
     meta: dict[str, Any] = {
         "request_id": exchange.request_id,
         "processing_time_ms": round((perf_counter() - exchange.started) * 1000, 3),
+        "source_service": SOURCE_SERVICE,
     }
     if pagination is not None:
         meta["pagination"] = pagination
@@ -116,7 +152,7 @@ def envelope(
         "created_at": to_timestamp(now_ms()),
         "tenant_id": exchange.tenant_id,
         "source_service": SOURCE_SERVICE,
-        "data": unstructure(data),
+        "data": data,
         "status": {"code": status, "message": _PHRASES[status]},
         "meta": meta,
     }

@@ -18,7 +18,7 @@ _SECURITY: Final = (
 _HSTS: Final = "max-age=31536000; includeSubDomains"
 _TAKEN: Final = (
     "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-API-Key, X-Correlation-ID, X-Message-ID, "
-    "X-Request-Priority, X-Tenant-ID, traceparent"
+    "X-Request-Priority, X-Source-Service, X-Tenant-ID, traceparent"
 )
 _SHOWN: Final = (
     "Idempotent-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Correlation-ID, X-Next-Cursor, X-Request-ID"

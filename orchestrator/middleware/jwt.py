@@ -14,8 +14,9 @@ import jwt
 from attrs import frozen
 
 from orchestrator.config.settings import JwtSettings
+from orchestrator.domain.api_keys import KEY_OWNERS
 from orchestrator.domain.permissions import ROLE_PERMISSIONS
-from orchestrator.errors import Unauthorized
+from orchestrator.errors import TokenExpired, Unauthorized
 from orchestrator.middleware.jwks import ALGORITHMS, JwksKeys
 from orchestrator.models.common.ids import is_id
 from orchestrator.models.common.principal import RANKS, Principal, Role
@@ -24,6 +25,7 @@ CACHE_TOKENS: Final = 10_000
 MAX_TOKEN_BYTES: Final = 8192
 MAX_TENANTS: Final = 1000
 _PARTS: Final = 3
+_KNOWN: Final = frozenset(Role)
 _EXTENSIONS: Final = frozenset({"crit", "b64"})
 """Members of a header that change how the rest is to be read (RFC 7515, RFC 7797)."""
 
@@ -197,7 +199,7 @@ def _check_times(claims: Mapping[str, Any], settings: JwtSettings) -> tuple[floa
     if expires_at is None:
         raise Unauthorized("The token lacks the claim 'exp'.")
     if now >= expires_at + leeway:
-        raise Unauthorized("The token has expired.")
+        raise TokenExpired("The token has expired.")
     if max(not_before or 0.0, issued_at or 0.0) > now + leeway:
         raise Unauthorized("The token is not good yet.")
     # Revocations are kept for as long as a token may live: one that lived longer would be good again afterwards.
@@ -211,6 +213,8 @@ def _grant(claims: dict[str, Any], settings: JwtSettings, key: jwt.PyJWK | None,
     good_until, issued_at = _check_times(claims, settings)
     if not isinstance(user_id, str) or not is_id(user_id):
         raise Unauthorized("The token's claim 'sub' is no acceptable id.")
+    if user_id.startswith(KEY_OWNERS):
+        raise Unauthorized(f"The token's claim 'sub' begins with '{KEY_OWNERS}', as the owners of API keys do.")
     if token_id is not None and not isinstance(token_id, str):
         raise Unauthorized("The token's claim 'jti' is no string.")
     roles = _roles(claims)
@@ -237,9 +241,10 @@ def _roles(claims: dict[str, Any]) -> frozenset[Role]:
     named: list[Any] = [claims["role"]] if "role" in claims else []
     if "roles" in claims:
         listed = claims["roles"]
-        if not isinstance(listed, list):
-            raise Unauthorized("The token's claim 'roles' is no list.")
-        named += listed
+        if not isinstance(listed, list) or not all(isinstance(role, str) for role in listed):
+            raise Unauthorized("The token's claim 'roles' is no list of strings.")
+        # Other services have roles of their own: those that are known here count.
+        named += [role for role in listed if role in _KNOWN]
     elif not named:
         named = [Role.USER]
     try:
@@ -247,7 +252,7 @@ def _roles(claims: dict[str, Any]) -> frozenset[Role]:
     except ValueError:
         raise Unauthorized("The token carries a role that is unknown here.") from None
     if not roles:
-        raise Unauthorized("The token's claim 'roles' is empty.")
+        raise Unauthorized("The token carries no role that is known here.")
     return roles
 
 

@@ -9,6 +9,8 @@ from hypercorn.config import Config
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.typing import AppWrapper
 
+from orchestrator.config.constants import ARRIVED_EXTENSION
+
 _LAST: Final = frozenset({"http.disconnect", "websocket.disconnect"})
 _log = structlog.get_logger("orchestrator.server")
 
@@ -47,6 +49,13 @@ class Inbox:
         except trio.EndOfChannel:
             return self._last
 
+    def take_now(self) -> Any:
+        """Return a message that waits; None where there is none, and of a disconnect."""
+        try:
+            return self._messages.receive_nowait()
+        except (trio.WouldBlock, trio.EndOfChannel):
+            return None
+
     def leave(self) -> None:
         """Take note that the application reads no more."""
         self._messages.close()
@@ -71,6 +80,8 @@ class ApplicationTasks(TaskGroup):
 
 
 async def _run(app: AppWrapper, scope: Any, inbox: Inbox, send: Callable[[Any], Awaitable[None]]) -> None:
+    if scope["type"] == "http":
+        scope["extensions"][ARRIVED_EXTENSION] = inbox.take_now
     try:
         try:
             await app(scope, inbox.receive, send, trio.to_thread.run_sync, trio.from_thread.run)

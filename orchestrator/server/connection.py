@@ -201,9 +201,14 @@ class Connection:
         if self._finishing:
             await trio.lowlevel.checkpoint()
             return
+        taken = self._taken_at_once(data)
+        if data and taken == len(data):
+            # As a rule the system takes all of it; others have their turn all the same.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
         with trio.CancelScope(shield=True):
             async with self._sending:
-                await self._send(data)
+                await self._send(data[taken:])
 
     def write_now(self, data: bytes) -> bool:
         """Write without waiting; returns false, and writes nothing, where that can't be.
@@ -211,16 +216,22 @@ class Connection:
         It can't where something is being written, where the system takes nothing at the moment, and on an encrypted
         connection. What the system takes only in part is written by a task of the connection, before anything else.
         """
-        if self.ssl or self._finishing or self._rest or self._sending.locked():
+        taken = self._taken_at_once(data)
+        if not taken:
             return False
-        try:
-            taken = os.write(self._tcp.socket.fileno(), data)
-        except OSError:
-            return False  # there is no room, or the client has gone, which a write that waits finds out
         if taken < len(data):
             self._rest = data[taken:]
             self._tasks.spawn(self.write, b"")
         return True
+
+    def _taken_at_once(self, data: bytes) -> int:
+        """Write what the system takes now, unless something has to be written before; returns how many bytes."""
+        if self.ssl or self._finishing or self._rest or self._sending.locked():
+            return 0
+        try:
+            return os.write(self._tcp.socket.fileno(), data)
+        except OSError:
+            return 0  # there is no room, or the client has gone, which a write that waits finds out
 
     async def _send(self, data: bytes) -> None:
         if self._rest:

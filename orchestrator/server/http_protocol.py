@@ -2,7 +2,7 @@
 
 It builds on Hypercorn's `H11Protocol`, and differs from it in this: requests that arrive while another is answered wait
 without holding up the reader; heads are checked before the application sees them; an answer that is there as a whole
-goes out in one write; HTTP/2 is not spoken.
+goes out in one write, and so do a body's last piece and its end; HTTP/2 is not spoken.
 """
 
 import itertools
@@ -16,7 +16,6 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, Data, EndBody, Request, Response, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
-from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.typing import ConnectionState
 
 from orchestrator.server.application import ApplicationTasks
@@ -32,6 +31,7 @@ from orchestrator.server.request_head import (
     size_fault,
     target_path,
 )
+from orchestrator.server.request_stream import RequestStream
 from orchestrator.server.websocket_stream import WebsocketStream
 
 EVENTS_AT_ONCE: Final = 64
@@ -44,17 +44,6 @@ _EMPTY_LINES: Final = b"\r\n"
 """Before a request they are to be passed over (RFC 9112, section 2.2)."""
 _LENGTH: Final = b"content-length"
 _CLOSE: Final = (b"connection", b"close")
-
-
-class RequestStream(HTTPStream):
-    """One request; what the application sends after the client has left is dropped."""
-
-    async def app_send(self, message: Any) -> None:
-        """Take a message of the application; None: it has ended."""
-        if self.closed:
-            await trio.lowlevel.checkpoint()  # an application that sends on and on must not keep the others waiting
-        else:
-            await super().app_send(message)
 
 
 class HttpProtocol(H11Protocol):
@@ -84,7 +73,7 @@ class HttpProtocol(H11Protocol):
         self._head = bytearray()
         """What has come of the head that is being read."""
         self._held = b""
-        """The head of an answer, to be written with its body."""
+        """What is to be written with what follows: the head of an answer, or the last piece of its body."""
 
     @property
     def in_head(self) -> bool:
@@ -155,14 +144,17 @@ class HttpProtocol(H11Protocol):
             if isinstance(event, h11.Data):
                 body.append(bytes(event.data))
                 continue
+            if isinstance(event, h11.EndOfMessage):
+                if isinstance(self.stream, RequestStream):
+                    await self.stream.end_body(b"".join(body))
+                body.clear()
+                continue
             if body:
                 await self._pass_on(Body(stream_id=STREAM_ID, data=b"".join(body)))
                 body.clear()
             if isinstance(event, h11.Request):
                 if not await self._begin(event):
                     return
-            elif isinstance(event, h11.EndOfMessage):
-                await self._pass_on(EndBody(stream_id=STREAM_ID))
             elif event is not h11.PAUSED or not await self._overfull():
                 await self._ask_for_body()
                 return
@@ -206,7 +198,7 @@ class HttpProtocol(H11Protocol):
         return not opens
 
     async def _open_request(self, request: h11.Request) -> None:
-        self.stream = RequestStream(*self._given())
+        self.stream = RequestStream(self._write_body_now, *self._given())
         headers = request.headers.raw_items() if self.config.h11_pass_raw_headers else list(request.headers)
         await self.stream.handle(self._event(request, headers))
 
@@ -245,7 +237,7 @@ class HttpProtocol(H11Protocol):
         if isinstance(event, Response):
             await self._send_head(event)
         elif isinstance(event, Body):
-            await self._flush(self._encode(h11.Data(data=event.data)))
+            await self._send_body(event.data)
         elif isinstance(event, EndBody):
             await self._flush(self._encode(h11.EndOfMessage()))
         elif isinstance(event, Data):
@@ -261,12 +253,26 @@ class HttpProtocol(H11Protocol):
         if isinstance(self.stream, WebsocketStream) or self._is_last():
             headers = [*(header for header in headers if header[0].lower() != b"connection"), _CLOSE]
         self._held = self._encode(h11.Response(status_code=event.status_code, headers=headers))
-        if all(name.lower() != _LENGTH for name, _ in headers):
+        follows = isinstance(self.stream, RequestStream) and self.stream.body_follows
+        if not follows and all(name.lower() != _LENGTH for name, _ in headers):
             await self._flush(b"")  # a stream, whose client waits for the head
+
+    async def _send_body(self, data: bytes) -> None:
+        piece = self._encode(h11.Data(data=data))
+        if len(piece) <= _JOINED_BYTES and isinstance(self.stream, RequestStream) and self.stream.ending:
+            self._held += piece  # its end comes at once, and takes it along
+        else:
+            await self._flush(piece)
 
     def _is_last(self) -> bool:
         """Tell whether the connection is to be closed after this answer."""
         return self.context.terminated.is_set() or self.keep_alive_requests >= self.config.keep_alive_max_requests
+
+    def _write_body_now(self, data: bytes) -> bool:
+        if self._held:
+            return False
+        piece = self._encode(h11.Data(data=data))
+        return bool(piece) and self._transport.write_now(piece)
 
     async def _flush(self, data: bytes) -> None:
         held, self._held = self._held, b""

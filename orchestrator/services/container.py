@@ -6,12 +6,14 @@ from attrs import frozen
 
 from orchestrator.clients.registry import Clients
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.services.agents.agent_updates import AgentUpdates
 from orchestrator.services.agents.agents import AgentService
 from orchestrator.services.agents.tool_runs import ToolRunService
 from orchestrator.services.agents.tools import ToolService
 from orchestrator.services.chat.messages import ChatService
 from orchestrator.services.chat.transcripts import Transcripts
 from orchestrator.services.core import Core
+from orchestrator.services.delegation.service_news import ServiceNewsService
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.downstream.catalog_invalidation import CatalogInvalidation
 from orchestrator.services.gateway.gateway import Gateway
@@ -29,6 +31,8 @@ from orchestrator.services.operations.replays import ReplayService
 from orchestrator.services.operations.tenants import TenantService
 from orchestrator.services.operations.timelines import TimelineService
 from orchestrator.services.operations.transfers import TransferService
+from orchestrator.services.runs.directory import RunDirectory
+from orchestrator.services.runs.runs import RunService
 from orchestrator.services.scheduling.batches import BatchService
 from orchestrator.services.scheduling.schedules import ScheduleService
 from orchestrator.services.sessions.session_debug import SessionDebugger
@@ -46,6 +50,7 @@ from orchestrator.services.workflows.workflow_steps import StepService
 from orchestrator.services.workflows.workflows import WorkflowService
 from orchestrator.store.events.event_hub import EventHub
 from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
+from orchestrator.store.events.feed import FeedLog
 from orchestrator.store.events.notifications import NotificationLog
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.probe import ProbeStore
@@ -66,6 +71,7 @@ class Services:
     batches: BatchService
     workflows: WorkflowService
     workflow_steps: StepService
+    runs: RunService
     schedules: ScheduleService
     tenants: TenantService
     replays: ReplayService
@@ -75,11 +81,13 @@ class Services:
     timelines: TimelineService
     examinations: ExaminationService
     task_updates: TaskUpdateService
+    service_news: ServiceNewsService
     tool_runs: ToolRunService
     agents: AgentService
     tools: ToolService
     callbacks: CallbackService
     catalog_invalidation: CatalogInvalidation
+    agent_updates: AgentUpdates
     notifications: NotificationService
     notification_hub: NotificationHub
     session_debugger: SessionDebugger
@@ -92,6 +100,7 @@ class Services:
     batch_log: BatchLog
     task_log: TaskLog
     notification_log: NotificationLog
+    feed: FeedLog
     event_hub: EventHub
     audit: AuditTrail
     audit_log: AuditService
@@ -113,6 +122,8 @@ class Services:
         stores.audit.report = core.metrics.audited
         audit, ready, catalog, sessions, tasks = stores.audit, stores.ready, core.catalog, core.sessions, core.tasks
         kinds, idempotency = core.kinds, Idempotency(stores.idempotency)
+        invalidation = CatalogInvalidation(stores.catalog_changes, catalog)
+        notifications = NotificationService(stores.notifications)
         node_timeout_ms = round(settings.node_timeout * 1000)
         load = LoadService(stores.nodes, ready, stores.tenants, node_timeout_ms, core.system_events)
         tenants = TenantService(stores.tenants, ready, audit, kinds, stores.quotas, core.system_events)
@@ -120,6 +131,9 @@ class Services:
             stores.dead_letters, stores.enqueue, stores.limits, ready, audit, settings, core.rates, kinds, idempotency
         )
         revocations = Revocations(stores.revocations, audit)
+        batches = BatchService(stores.batches, ready, catalog, settings, core.engine, stores.due)
+        workflows = _workflows(core)
+        updates = TaskUpdateService(stores.delegations, ready, kinds)
         return cls(
             settings=settings,
             clients=clients,
@@ -128,10 +142,16 @@ class Services:
             chat=core.chat,
             transcripts=core.chat.transcripts,
             tasks=tasks,
-            batches=BatchService(stores.batches, ready, catalog, settings, core.engine, stores.due),
-            workflows=_workflows(core),
+            batches=batches,
+            workflows=workflows,
             workflow_steps=StepService(
                 stores.workflows, stores.delegations, clients, coordinator, core.questions, settings
+            ),
+            runs=RunService(
+                RunDirectory(stores.tasks, stores.workflows, stores.batches, stores.ownership),
+                workflows,
+                batches,
+                tasks,
             ),
             schedules=ScheduleService(stores.schedules, stores.due, audit),
             tenants=tenants,
@@ -143,13 +163,15 @@ class Services:
             load=load,
             timelines=TimelineService(stores.timelines, load, settings.tenant_share),
             examinations=_examinations(core),
-            task_updates=TaskUpdateService(stores.delegations, ready, kinds),
+            task_updates=updates,
+            service_news=ServiceNewsService(stores.delegations, updates),
             tool_runs=ToolRunService(stores.plain_tasks, tasks, ready, stores.known_tenants, settings),
             agents=AgentService(clients, coordinator, catalog, sessions, stores.tasks, idempotency),
             tools=ToolService(clients, coordinator, catalog, sessions, idempotency),
             callbacks=CallbackService(stores.callbacks),
-            catalog_invalidation=CatalogInvalidation(stores.catalog_changes, catalog),
-            notifications=NotificationService(stores.notifications),
+            catalog_invalidation=invalidation,
+            agent_updates=AgentUpdates(invalidation, sessions, notifications),
+            notifications=notifications,
             notification_hub=NotificationHub(stores.notifications),
             session_debugger=SessionDebugger(sessions, stores.session_traces, tasks, core.event_hub, audit),
             gateway=core.gateway,
@@ -161,6 +183,7 @@ class Services:
             batch_log=stores.batch_events,
             task_log=stores.task_events,
             notification_log=stores.notification_events,
+            feed=stores.feed,
             event_hub=core.event_hub,
             audit=audit,
             audit_log=AuditService(stores.audit_reader),
@@ -179,12 +202,12 @@ def _examinations(core: Core) -> ExaminationService:
         stores.consistency, stores.reservation_checks, stores.ready, stores.due, pause_after_ms
     )
     probe = ProbeStore(stores.redis, stores.keys, core.node)
-    return ExaminationService(checker, stores.consistency, stores.tenants, probe, stores.audit)
+    return ExaminationService(checker, stores.consistency, probe, stores.audit)
 
 
 def _workflows(core: Core) -> WorkflowService:
     settings, stores = core.settings, core.stores
-    queue = WorkflowQueue(stores.plain_tasks, stores.known_tenants, stores.ready, stores.due)
+    queue = WorkflowQueue(stores.plain_tasks, stores.known_tenants, stores.ready, stores.due, stores.delegations)
     intake = WorkflowIntake(queue, core.engine, core.sessions, settings, core.rates)
     return WorkflowService(
         stores.workflows,

@@ -19,6 +19,7 @@ from attrs import define, field, frozen
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from orchestrator.store import packed
 from orchestrator.store.records import RecordDamaged
 
 MARK: Final = b"\xff"
@@ -27,6 +28,8 @@ _COMPOSED: Final = b"\xffB1"
 """Begins the message of a batch's item, which a script has composed of sealed parts (`lib/tasks/batches.lua`)."""
 _NONCE_BYTES: Final = 12
 _COUNTS: Final = 2**32
+_STEPS: Final = b"steps"
+_TOLD: Final = 256
 _LENGTH: Final = struct.Struct(">I")
 
 CLEAR: Final = "clear"
@@ -38,6 +41,7 @@ MESSAGE: Final = "task.message"
 RESULT: Final = "task.result"
 ERROR: Final = "task.error"
 CHECKPOINT: Final = "task.checkpoint"
+KEPT: Final = "task.kept"
 WORDS: Final = "task.words"
 TEMPLATE: Final = "batch.template"
 ITEM: Final = "batch.item"
@@ -54,6 +58,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "retry_error": ERROR,
         "checkpoint": CHECKPOINT,
         "progress": WORDS,
+        "cancel_reason": WORDS,
         "figures": WORDS,
         "callback_message": MESSAGE,
         "undo_message": MESSAGE,
@@ -122,6 +127,9 @@ class Contents:
 
     _keys: Mapping[str, _Key] = field(factory=dict)
     _first: _Key | None = None
+    _told: dict[bytes, tuple[str, bytes]] = field(factory=dict, init=False, eq=False, repr=False)
+    """The events that were sealed here last, with their tenants: what is published comes back to the followers here,
+    and these very bytes need not be opened."""
 
     @classmethod
     def under(cls, spelled: Sequence[str]) -> Self:
@@ -137,11 +145,21 @@ class Contents:
 
     def seal(self, tenant_id: str, kind: str, value: bytes | str) -> bytes | str:
         """Return a content as Redis gets it; nothing stays nothing, and a sealed value stays as it is."""
-        key = self._first
-        if key is None or not value:
+        if self._first is None or not value:
             return value
-        raw = value.encode() if isinstance(value, str) else value
-        return raw if raw.startswith(MARK) else key.seal(tenant_id, kind, raw)
+        return self.seal_bytes(tenant_id, kind, value.encode() if isinstance(value, str) else value)
+
+    def seal_bytes(self, tenant_id: str, kind: str, value: bytes) -> bytes:
+        """Return a content as `seal` does, of which nothing is known but its bytes."""
+        key = self._first
+        if key is None or not value or value.startswith(MARK):
+            return value
+        sealed = key.seal(tenant_id, kind, value)
+        if kind == EVENT:
+            self._told[sealed] = (tenant_id, value)
+            if len(self._told) > _TOLD:
+                del self._told[next(iter(self._told))]
+        return sealed
 
     def open(self, tenant_id: str, kind: str, value: bytes) -> bytes:
         """Return a content in clear; one that is not sealed is returned as it is.
@@ -149,13 +167,15 @@ class Contents:
         Raises:
             RecordDamaged: its key is not in the ring, or it was changed, or belongs to another tenant or field.
         """
-        start = value.find(MARK)
-        if start < 0:
-            return value
+        if kind == EVENT and (told := self._told.pop(value, None)) is not None and told[0] == tenant_id:
+            return told[1]
         key = self._first
-        if start == 0 and key is not None and (begin := key.begin_of(value)):
+        if key is not None and (begin := key.begin_of(value)):
             # The usual case without a detour.
             return _opened_by(key, tenant_id, kind, value[begin:])
+        start = value.find(MARK)
+        if start < 0 or value.startswith(packed.MARK):
+            return value
         if value.startswith(_COMPOSED, start):
             return self._open_composed(tenant_id, value)
         name, sealed, _ = _frame(value, start)
@@ -211,11 +231,12 @@ class Contents:
         return _behind(orjson.dumps(clear), self.seal(tenant_id, WORDS, value))
 
     def open_record(self, tenant_id: str, noun: str, record: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
-        """Return a record with its contents in clear.
+        """Return a record with its contents in clear, and with what was packed of it.
 
         Raises:
             RecordDamaged
         """
+        record = self._unpacked(tenant_id, record)
         sealed = [name for name, value in record.items() if MARK in value]
         if not sealed:
             return record
@@ -226,6 +247,21 @@ class Contents:
                 opened[name] = self.open(tenant_id, kind, record[name])
         return opened
 
+    def _unpacked(self, tenant_id: str, record: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+        kept = packed.whole(record)
+        if kept is None:
+            return record
+        clear = self.open(tenant_id, KEPT, kept)
+        try:
+            fields = packed.unpack_fields(clear)
+        except packed.NotPacked as fault:
+            raise RecordDamaged(f"What is kept of a task {fault}.") from None
+        stays = {name: value for name, value in record.items() if not packed.is_piece(name)}
+        if _STEPS in stays and _STEPS in fields:
+            # Steps that came after the task was packed, as of a call whose usage became known late.
+            fields[_STEPS] += b"\n" + stays[_STEPS]
+        return {**stays, **fields}
+
     def open_pairs(self, tenant_id: str, noun: str, flat: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return a record of which a script has returned names and values in turn, its contents in clear."""
         return self.open_record(tenant_id, noun, dict(zip(flat[::2], flat[1::2], strict=True)))
@@ -233,7 +269,7 @@ class Contents:
     def key_of(self, value: bytes) -> str | None:
         """Return the id of the key that a value is sealed under; None: it is in clear."""
         start = value.find(MARK)
-        return None if start < 0 else _frame(value, value.find(_FRAME, start))[0]
+        return None if start < 0 or value.startswith(packed.MARK) else _frame(value, value.find(_FRAME, start))[0]
 
     def _open(self, tenant_id: str, kind: str, name: str, sealed: bytes) -> bytes:
         key = self._keys.get(name)
@@ -275,7 +311,8 @@ def is_sealed(value: bytes) -> bool:
 def _opened_by(key: _Key, tenant_id: str, kind: str, sealed: bytes) -> bytes:
     try:
         return key.open(tenant_id, kind, sealed)
-    except InvalidTag:
+    except (InvalidTag, ValueError):
+        # A frame whose length was changed may leave too little for a nonce.
         says = f"A {kind} under the key {key.name!r} can't be decrypted: it was changed, or is another's."
         raise RecordDamaged(says) from None
 

@@ -1,4 +1,4 @@
-"""The names of all keys in Redis; no other module writes a key.
+"""The names of all keys in Redis; no module but this and `service_keys` writes a key.
 
 With `hash_tags` the tenant stands in braces, so that Redis Cluster keeps all keys of a tenant in one slot.
 """
@@ -6,26 +6,20 @@ With `hash_tags` the tenant stands in braces, so that Redis Cluster keeps all ke
 from attrs import frozen
 
 from orchestrator.models.tasks.task import Lane
+from orchestrator.store.service_keys import ServiceKeys
 
 
 @frozen
-class Keys:
+class Keys(ServiceKeys):
     """Renders keys."""
 
-    hash_tags: bool = False
-
-    def tenant(self, tenant_id: str) -> str:
-        """Return the tenant as it stands in keys."""
-        return f"{{{tenant_id}}}" if self.hash_tags else tenant_id
-
-    # Sessions
     def session(self, tenant_id: str, session_id: str) -> str:
         """Hash: state, context, agent, counters, `offset` and `epoch` of the event log."""
         return f"orchestrator:session:{self.tenant(tenant_id)}:{session_id}"
 
-    def events(self, tenant_id: str, session_id: str) -> str:
-        """Stream: the session's event log, with ids `0-offset`."""
-        return f"{self.session(tenant_id, session_id)}:events"
+    def events(self, tenant_id: str, session_id: str, *, packed: bool = False) -> str:
+        """Stream: the session's event log, with ids `0-offset`; packed, a list of its older events."""
+        return f"{self.session(tenant_id, session_id)}:events{':packed' if packed else ''}"
 
     def history(self, tenant_id: str, session_id: str) -> str:
         """Stream: the last messages of the conversation."""
@@ -67,6 +61,10 @@ class Keys:
         """Hash: how many bytes are kept of the tenant, an estimate."""
         return f"orchestrator:kept:{self.tenant(tenant_id)}"
 
+    def feed(self, tenant_id: str) -> str:
+        """Hash: `offset` and `epoch` of the log of all that happens to the tenant, while that is followed."""
+        return f"orchestrator:feed:{self.tenant(tenant_id)}"
+
     def event_channel(self, tenant_id: str, session_id: str) -> str:
         """Channel: every event of the session as it is appended."""
         return f"orchestrator:events:{self.tenant(tenant_id)}:{session_id}"
@@ -89,7 +87,7 @@ class Keys:
         return f"orchestrator:task:{self.tenant(tenant_id)}:{task_id}"
 
     def owner(self, tenant_id: str, kind: str, name: str) -> str:
-        """String: the user that a conversation or an execution without record of its own belongs to."""
+        """String: the user of a conversation or an execution without record of its own, or the task of an execution."""
         return f"orchestrator:owner:{self.tenant(tenant_id)}:{kind}:{name}"
 
     def lane(self, tenant_id: str, lane: Lane) -> str:
@@ -195,10 +193,13 @@ class Keys:
         return f"{self.batches(tenant_id)}:waiting"
 
     # Tenants
-
     def damaged(self, tenant_id: str, key: str) -> str:
-        """Any: what was found in the place of another key, and is of the wrong type for that."""
+        """Any: what was found in the place of another key of the tenant, and is of the wrong type for that."""
         return f"orchestrator:damaged:{self.tenant(tenant_id)}:{key.partition(':')[2]}"
+
+    def damaged_shared(self, key: str) -> str:
+        """Any: the same of a key that all tenants share, which as hash tag keeps it in its slot of Redis Cluster."""
+        return f"orchestrator:system:damaged:{{{key}}}"
 
     def tenant_config(self, tenant_id: str) -> str:
         """Hash: state, limits and weights of a tenant."""
@@ -264,20 +265,6 @@ class Keys:
         """Sorted set: the tenant's answers in the cache, with their sizes, by the moment (ms) they were kept."""
         return f"orchestrator:cache:{self.tenant(tenant_id)}"
 
-    # Services downstream
-
-    def service_tasks(self, service: str, tenant_id: str) -> str:
-        """Stream: what a service is asked for, of one tenant, where it is asked through its queue."""
-        return f"{service}:tasks:{self.tenant(tenant_id)}"
-
-    def service_cancel(self, service: str) -> str:
-        """Channel: requests of a service that were withdrawn."""
-        return f"{service}:cancel"
-
-    def replies(self, node: str) -> str:
-        """Stream: what services answer to one process."""
-        return f"orchestrator:replies:{node}"
-
     def notifications(self, tenant_id: str) -> str:
         """Stream: what the tenant's users are notified of, all of them."""
         return f"orchestrator:notifications:{self.tenant(tenant_id)}"
@@ -295,7 +282,6 @@ class Keys:
         return f"orchestrator:address:{address}:failures"
 
     # The whole service
-
     tenants: str = "orchestrator:tenants"
     """Set: all tenants that ever had a session."""
     ready: str = "orchestrator:ready"
@@ -323,13 +309,22 @@ class Keys:
     notices: str = "orchestrator:system:notifications"
     """Stream: what processes tell each other and operators: breakers, processes, tenants."""
     audit: str = "orchestrator:audit:events"
-    """Stream: what is audited of administration that concerns no tenant; of older versions, everything."""
+    """Stream: what is audited of administration that concerns no tenant, and copies of tenants' entries.
+
+    Of older versions, everything.
+    """
+    audit_copies: str = "orchestrator:audit:copies"
+    """List: the ids of the copies in it."""
     audit_refusals: str = "orchestrator:audit:refusals"
     """Stream: audited refusals of those who have not shown whose they are."""
     audit_keys: str = "orchestrator:audit:keys"
     """Stream: audited uses of API keys."""
     audit_tenants: str = "orchestrator:audit:tenants"
     """Sorted set: tenants by the moment (ms) of about their last audited entry."""
+    intake: str = "orchestrator:intake"
+    """Stream: rung by other programs that have written into a lane; a ring has the field `tenant`."""
+    intake_reader: str = "orchestrator:nodes:intake"
+    """String: the process that looks for such entries, for all."""
     wake_channel: str = "orchestrator:wake"
     """Channel: a tenant has work."""
     api_keys: str = "orchestrator:api_keys"

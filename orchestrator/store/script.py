@@ -1,17 +1,13 @@
 """Lua scripts: read from the package, sent by their digest, loaded where the server does not know them.
 
-A line `--!include folder/name` stands for `scripts/lib/folder/name.lua`, the first time it is there. A script is its
-content: two versions of the service have different digests, and run side by side on one server.
+A script is its content: two versions of the service have different digests, and run side by side on one server.
 
 A script whose first line is `#!lua flags=allow-oom` runs also where Redis is out of memory: it ends what is in hand, or
 hands it on. All others are refused then before they have written anything.
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 import structlog
@@ -20,12 +16,12 @@ import trio
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.errors import NotPermitted, RedisAway, ScriptMissing
+from orchestrator.store.redis.joined import Common, Part
+from orchestrator.store.script_source import ROOT, read_source
 
 LOAD_SECONDS: Final = 10.0
 """How long the start of a process waits for a server that refuses, or breaks off."""
 _log = structlog.get_logger()
-_ROOT: Final = files("orchestrator.store") / "scripts"
-_INCLUDE: Final = re.compile(r"^--!include ([\w/]+)$", re.MULTILINE)
 
 
 class Script:
@@ -37,7 +33,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.source = _read(_ROOT / f"{name}.lua")
+        self.source = read_source(name)
         self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, redis: Redis, *, keys: Sequence[str], args: Sequence[Any]) -> Any:
@@ -47,18 +43,57 @@ class Script:
             RedisAway, TenantDamaged
         """
         try:
-            return await redis.execute_command("EVALSHA", self.digest, len(keys), *keys, *args)
+            return await redis.execute_command(*self.command(keys, args))
         except ScriptMissing:
             return await redis.execute_command("EVAL", self.source, len(keys), *keys, *args)
+
+    async def join(
+        self,
+        redis: Redis,
+        *,
+        keys: Sequence[str],
+        args: Sequence[Any],
+        own_keys: Sequence[str] = (),
+        own_args: Sequence[Any],
+    ) -> Any:
+        """Run the script for one subject of several: those that are asked for at the same moment share a run.
+
+        Args:
+            redis: the connection.
+            keys: those that all of them have.
+            args: the same.
+            own_keys: those of this one, which come behind.
+            own_args: the same.
+
+        Returns:
+            What the script has replied to this one.
+
+        Raises:
+            RedisAway, TenantDamaged
+        """
+        part = Part(own_keys, own_args)
+        try:
+            return await redis.run_joined(Common(self.digest, tuple(keys), tuple(args)), part)
+        except ScriptMissing:
+            every_key = (*keys, *own_keys)
+            arguments = (len(every_key), *every_key, *args, *own_args)
+            (reply,) = await redis.execute_command("EVAL", self.source, *arguments)
+            if isinstance(reply, Exception):
+                raise reply from None
+            return reply
+
+    def command(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the command that runs the script, to send it with others; `ScriptMissing` where it was never sent."""
+        return "EVALSHA", self.digest, len(keys), *keys, *args
 
 
 def all_scripts() -> list[Script]:
     """Return every script of the package."""
-    folders = sorted(entry.name for entry in _ROOT.iterdir() if entry.is_dir() and entry.name != "lib")
+    folders = sorted(entry.name for entry in ROOT.iterdir() if entry.is_dir() and entry.name != "lib")
     return [
         Script(f"{folder}/{name.removesuffix('.lua')}")
         for folder in folders
-        for name in sorted(entry.name for entry in (_ROOT / folder).iterdir())
+        for name in sorted(entry.name for entry in (ROOT / folder).iterdir())
     ]
 
 
@@ -85,16 +120,3 @@ async def load_scripts(redis: Redis) -> None:
             await trio.sleep(backoff.next())
             continue
         return
-
-
-def _read(file: Traversable, included: set[str] | None = None) -> str:
-    seen = set() if included is None else included
-
-    def text_of(found: re.Match[str]) -> str:
-        name = found[1]
-        if name in seen:
-            return ""
-        seen.add(name)
-        return _read(_ROOT / "lib" / f"{name}.lua", seen)
-
-    return _INCLUDE.sub(text_of, file.read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from orchestrator.errors import TenantDamaged
+from orchestrator.store import packed
 from orchestrator.store.contents import (
     ANSWER,
     CACHED,
@@ -16,6 +17,7 @@ from orchestrator.store.contents import (
     FIELDS,
     HISTORY,
     ITEM,
+    KEPT,
     MESSAGE,
     RESULT,
     TEXT,
@@ -27,6 +29,7 @@ from orchestrator.store.script import Script
 
 _RESEAL: Final = Script("contents/reseal")
 _RESEAL_STREAM: Final = Script("contents/reseal_stream")
+_RESEAL_PACKED: Final = Script("contents/reseal_packed")
 _PART: Final = 200
 _ENTRIES_AT_ONCE: Final = 1000
 _LONGEST_STREAM: Final = 20_000
@@ -36,6 +39,7 @@ _CACHED: Final = re.compile(r"orchestrator:cache:\{?([A-Za-z0-9_.-]+)\}?:[a-z]+:
 _REQUEST: Final = re.compile(r"orchestrator:idempotency:\{?([A-Za-z0-9_.-]+)\}?:.+")
 _NOTIFIED: Final = re.compile(r"orchestrator:notifications:\{?([A-Za-z0-9_.-]+)\}?(?::.+:(bodies|events))?")
 _QUEUED: Final = re.compile(r"orchestrator:(?:tasks|dlq):\{?([A-Za-z0-9_.-]+)\}?(?::(?:high|low|parked))?")
+_PACKED_LOG: Final = ":events:packed"
 _LANE: Final = re.compile(r"orchestrator:tasks:[^:]+(?::(?:high|low))?")
 _CLEAR_EVENTS: Final = frozenset(
     {b"chat.status_update", b"session.state_update", b"batch.progress", b"workflow.status_update", b"chat.stream_reset",
@@ -53,7 +57,7 @@ class Content:
     field: bytes
     value: bytes
     entry: bytes = b""
-    """Of a stream."""
+    """Of a stream; of a pack what stands in clear before it."""
 
 
 @define
@@ -99,7 +103,12 @@ class SealingStore:
 
     async def _look(self, names: list[bytes], found: Sealing, *, reseal: bool) -> None:
         kinds = await self._redis.gather([("TYPE", name) for name in names], raise_on_error=False)
-        reads = {b"hash": ("HGETALL",), b"string": ("GET",), b"stream": ("XRANGE", "-", "+", "COUNT", _LONGEST_STREAM)}
+        reads = {
+            b"hash": ("HGETALL",),
+            b"string": ("GET",),
+            b"stream": ("XRANGE", "-", "+", "COUNT", _LONGEST_STREAM),
+            b"list": ("LRANGE", 0, -1),
+        }
         wanted = [(name, kind) for name, kind in zip(names, kinds, strict=True) if kind in reads and _is_known(name)]
         for name, kind in wanted:
             command, *rest = reads[kind]
@@ -127,6 +136,11 @@ class SealingStore:
             if waits or not reseal:
                 found.by_key[key] += 1
                 continue
+            if content.kind == KEPT or kind == b"list":
+                done = await self._reseal_packed(name.decode(), content, again)
+                found.resealed += done
+                found.by_key[self._contents.key_id] += done
+                continue
             changes += [content.entry] if kind == b"stream" else []
             changes += [content.field, content.value, again]
         if changes:
@@ -142,6 +156,14 @@ class SealingStore:
         for first in range(0, len(changes), size):
             done += max(0, await _RESEAL_STREAM(self._redis, keys=[name], args=changes[first : first + size]))
         return done
+
+    async def _reseal_packed(self, name: str, content: Content, again: bytes | str) -> int:
+        """Replace a packed content; returns whether it was still what was read."""
+        raw = again.encode() if isinstance(again, str) else again
+        new = (
+            [part for piece in packed.pieces(raw) for part in piece] if content.kind == KEPT else [content.entry + raw]
+        )
+        return int(await _RESEAL_PACKED(self._redis, keys=[name], args=[content.entry + content.value, *new]))
 
     def _again(self, content: Content) -> bytes | str:
         contents, tenant_id, kind = self._contents, content.tenant_id, content.kind
@@ -170,6 +192,8 @@ def _contents(name: str, kind: bytes, value: Any) -> Iterator[Content]:
             yield Content(place[1], CACHED, b"", value)
         elif (record := _RECORD.fullmatch(name)) and name.endswith(":text"):
             yield Content(record[2], TEXT, b"", value)
+    elif kind == b"list":
+        yield from _of_list(name, value)
     elif record := _RECORD.fullmatch(name):
         yield from _of_hash(record[1], record[2], record[3], value)
     elif request := _REQUEST.fullmatch(name):
@@ -184,6 +208,9 @@ def _contents(name: str, kind: bytes, value: Any) -> Iterator[Content]:
 
 def _of_hash(noun: str, tenant_id: str, rest: str, record: Mapping[bytes, bytes]) -> Iterator[Content]:
     owner, _, part = rest.partition(":")
+    kept = packed.whole(record) if noun == "task" and not part else None
+    if kept is not None:
+        yield Content(tenant_id, KEPT, b"", kept)
     for name, value in record.items():
         if part == "items":
             yield Content(tenant_id, ITEM, name, value)
@@ -196,6 +223,14 @@ def _of_hash(noun: str, tenant_id: str, rest: str, record: Mapping[bytes, bytes]
             # What a script writes of a batch's head is in clear in two parts, which can't become one again.
             if kind is not None and (noun != "batch" or name != b"head" or b"\xff" in value):
                 yield Content(tenant_id, kind, name, value)
+
+
+def _of_list(name: str, packs: list[bytes]) -> Iterator[Content]:
+    place = _RECORD.fullmatch(name)
+    if place is not None and name.endswith(_PACKED_LOG):
+        for pack in packs:
+            head, end, rest = pack.partition(b"\n")
+            yield Content(place[2], EVENT, b"", rest, head + end)
 
 
 def _of_stream(name: str, entries: list[Any]) -> Iterator[Content]:

@@ -5,10 +5,12 @@ from typing import Self
 from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.store.consistency.consistency import ConsistencyStore
 from orchestrator.store.contents import Contents
 from orchestrator.store.credentials.api_keys import ApiKeyStore
 from orchestrator.store.downstream.catalog_changes import CatalogChanges
 from orchestrator.store.events.events import BatchLog, EventLog, TaskLog
+from orchestrator.store.events.feed import FeedLog
 from orchestrator.store.events.notifications import NotificationLog, NotificationStore
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls
@@ -19,7 +21,6 @@ from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.memory_walk import MemoryWalk
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.audit_reader import AuditReader
-from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.dead_letters import DeadLetterStore
 from orchestrator.store.operations.nodes import Nodes
 from orchestrator.store.operations.quotas import QuotaStore
@@ -33,6 +34,7 @@ from orchestrator.store.plans.workflows import WorkflowStore
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.scheduling.batches import BatchStore
 from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.intake import IntakeStore
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.scheduling.schedules import ScheduleStore
 from orchestrator.store.scheduling.tenant_survey import TenantSurveys
@@ -44,7 +46,9 @@ from orchestrator.store.sessions.sessions import SessionStore
 from orchestrator.store.tasks.admission import AdmissionStore
 from orchestrator.store.tasks.callback_log import CallbackLog
 from orchestrator.store.tasks.enqueue import EnqueueStore
+from orchestrator.store.tasks.packing import PackingStore
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore
+from orchestrator.store.tasks.result_queues import ResultQueues
 from orchestrator.store.tasks.tasks import TaskStore
 from orchestrator.store.tasks.timelines import TimelineStore
 from orchestrator.store.tasks.worker_signals import WorkerSignals
@@ -72,10 +76,13 @@ class Stores:
     due: DueTenants
     enqueue: EnqueueStore
     events: EventLog
+    feed: FeedLog
     gateway_calls: GatewayCalls
     ownership: OwnershipStore
+    packing: PackingStore
     plain_tasks: PlainTaskStore
     idempotency: IdempotencyStore
+    intake: IntakeStore
     known_tenants: KnownTenants
     ledger: UsageLedger
     limits: LimitStore
@@ -87,6 +94,7 @@ class Stores:
     quotas: QuotaStore
     ready: ReadyTenants
     reservation_checks: ReservationChecks
+    result_queues: ResultQueues
     revocations: RevocationStore
     schedules: ScheduleStore
     session_traces: SessionTraces
@@ -113,7 +121,7 @@ class Stores:
             admission=AdmissionStore(*base),
             answers=AnswerCache(*base, most_bytes=gateway.cache_bytes),
             api_keys=ApiKeyStore(redis, keys),
-            audit=AuditTrail(redis, keys),
+            audit=AuditTrail(redis, keys, copies=settings.audit_copies),
             audit_reader=AuditReader(redis, keys),
             batch_events=BatchLog(redis, keys, contents),
             batches=BatchStore(*base),
@@ -125,14 +133,17 @@ class Stores:
             due=DueTenants(redis, keys),
             enqueue=EnqueueStore(*base),
             events=EventLog(redis, keys, contents),
+            feed=FeedLog(redis, keys, contents),
             gateway_calls=GatewayCalls(
                 *base,
                 lease_ms=round(settings.lease * 1000),
                 give_up_ms=round(gateway.give_up_after * 1000),
             ),
             ownership=OwnershipStore(*base),
+            packing=PackingStore(*base),
             plain_tasks=PlainTaskStore(*base),
             idempotency=IdempotencyStore(*base),
+            intake=IntakeStore(redis, keys),
             known_tenants=KnownTenants(redis, keys),
             ledger=UsageLedger(*base),
             limits=LimitStore(*base),
@@ -144,6 +155,7 @@ class Stores:
             quotas=QuotaStore(*base),
             ready=ReadyTenants(redis, keys),
             reservation_checks=ReservationChecks(*base),
+            result_queues=ResultQueues(*base),
             revocations=RevocationStore(redis, keys, settings.jwt.max_lifetime),
             schedules=ScheduleStore(*base),
             session_traces=SessionTraces(*base),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
@@ -16,6 +16,9 @@ from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 
 V = TypeVar("V", bound=StrEnum)
+
+MOST_RINGS: Final = 1000
+"""Rings that are kept at most until they are read."""
 
 
 @frozen
@@ -44,15 +47,48 @@ class TenantStore:
             args=[self.keys.tenant(tenant_id), self.log_length, *args],
         )
 
+    async def join(
+        self,
+        script: Script,
+        tenant_id: str,
+        *args: object,
+        keys: Sequence[str] = (),
+        own_keys: Sequence[str] = (),
+        own_args: Sequence[Any],
+    ) -> Any:
+        """Run `script` as `run` does, for one subject; those of a tenant that come at the same moment share a run.
+
+        Args:
+            script: replies with a list, which has a part for each subject.
+            tenant_id: whose keys.
+            *args: what all of them have in common.
+            keys: the same.
+            own_keys: what this subject adds.
+            own_args: the same.
+        """
+        return await script.join(
+            self.redis,
+            keys=[self.keys.lane(tenant_id, Lane.NORMAL), *keys],
+            args=[self.keys.tenant(tenant_id), self.log_length, *args],
+            own_keys=own_keys,
+            own_args=own_args,
+        )
+
     @on_shared_keys
     async def note_tenant(self, tenant_id: str) -> None:
         """Have a tenant in the list of all, where the sweep finds it."""
-        await self.redis.sadd(self.keys.tenants, tenant_id)
+        await note_tenant(self.redis, self.keys, tenant_id)
 
     async def now_ms(self) -> int:
         """Return the present moment (ms) by Redis' clock, which moments that scripts have written are compared with."""
         seconds, microseconds = await self.redis.execute_command("TIME")
         return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def note_tenant(redis: Redis, keys: Keys, tenant_id: str) -> None:
+    """Have a tenant in the list of all; a new one is rung for, so that its lanes are watched from now on."""
+    if await redis.sadd(keys.tenants, tenant_id):
+        await redis.execute_command("XADD", keys.intake, "MAXLEN", "~", MOST_RINGS, "*", "tenant", tenant_id)
 
 
 def read_verdict(kind: type[V], reply: Sequence[Any]) -> tuple[V, str]:

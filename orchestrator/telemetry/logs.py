@@ -9,6 +9,9 @@ from typing import Any
 
 import structlog
 
+from orchestrator.telemetry.log_context import add_context
+from orchestrator.telemetry.log_lines import complete
+
 
 def configure_logs(level: str, mask: Callable[[str], str]) -> None:
     """Set up logging for the process, and how it tells of an exception that ends it.
@@ -26,10 +29,11 @@ def configure_logs(level: str, mask: Callable[[str], str]) -> None:
 
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            add_context,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            complete,
             renderer,
             masked,
         ],

@@ -27,7 +27,7 @@ def register(app: QuartTrio, services: Services) -> ConnectionManager:
         Its sockets; `manager_of` finds them again.
     """
     manager = ConnectionManager(services.settings, services.revocations.covers)
-    services.metrics.watch_sockets(manager.__len__)
+    services.metrics.watch_sockets(lambda: manager.places)
     services.revocations.watch(manager.end_revoked)
     shared = (
         services,

@@ -15,10 +15,13 @@ from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.events.events import BATCH_EVENTS, NOTIFICATION_EVENTS, SERVER_EVENTS, WORKFLOW_EVENTS
 from orchestrator.models.tasks.task_updates import TaskUpdated
 from orchestrator.schemas import Schemas
+from orchestrator.services.subjects import SESSION_PERMISSION as PERMISSION
+from orchestrator.services.subjects import WORKFLOW_PERMISSION
 from orchestrator.websocket import closing, connection_manager, handlers, refusals
+from orchestrator.websocket.dialects import described
+from orchestrator.websocket.dialects.dialect import DOMAIN_ACTION, FAILED
 from orchestrator.websocket.examples import example_frame
 from orchestrator.websocket.handlers import HANDLERS
-from orchestrator.websocket.opening import PERMISSION, WORKFLOW_PERMISSION
 from orchestrator.websocket.task_updates import ANSWER, UPDATES
 
 CHANNEL: Final = "chat"
@@ -44,6 +47,7 @@ _CLOSE_CODES: Final = {
     closing.TOKEN: "The token has expired, was revoked, is none or does not suffice.",
     closing.UNKNOWN: "The session, workflow or batch is not there, or not any more.",
     closing.TOO_SLOW: "The client reads too slowly; it may resume by offset.",
+    FAILED: f"What 1011 says, to clients that chose `{DOMAIN_ACTION}`.",
     RateLimited.close_code: "Refused: too many requests or sockets; `retry_after_ms` says how long to wait.",
     handlers.TOO_MANY_BAD: f"{BAD_FRAMES_PER_MINUTE} bad frames came within a minute; or refused: a bad parameter.",
 }
@@ -76,7 +80,8 @@ _HEADERS: Final[dict[str, Any]] = {
     "Authorization": {"type": "string", "description": "`Bearer` and the token."},
     "Sec-WebSocket-Protocol": {
         "type": "string",
-        "description": f"`{SUBPROTOCOL}`, which the server selects; and `bearer.` with the token, where that comes so.",
+        "description": f"`{SUBPROTOCOL}`, which the server selects; `{DOMAIN_ACTION}` instead, for the frames of that "
+        "dialect; and `bearer.` with the token, where that comes so.",
     },
     "Origin": {"type": "string", "description": "Of a browser's page; it must be an allowed one."},
     "X-Tenant-ID": {"type": "string", "description": "The tenant, where the token is good for several."},
@@ -138,6 +143,9 @@ def build_document(public_url: str) -> dict[str, Any]:
     messages = {_said(name): _message(schemas, name, handler.model, sent=False) for name, handler in said.items()}
     told = SERVER_EVENTS | BATCH_EVENTS | NOTIFICATION_EVENTS | {ANSWER: TaskUpdated}
     messages |= {_told(name): _message(schemas, name, model, sent=True) for name, model in told.items()}
+    messages |= described.messages(schemas, schemas.of(EventEnvelope))
+    messages |= described.forms(schemas, schemas.of(RequestEnvelope, closed=True))
+    described.told_statuses(schemas)
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -175,7 +183,7 @@ def _servers(public_url: str) -> dict[str, Any]:
 
 
 def _batch_channel() -> dict[str, Any]:
-    frames = [*map(_told, _BATCH_FRAMES), *map(_said, _BATCH_SAYS)]
+    frames = [*map(_told, _BATCH_FRAMES), *map(_said, _BATCH_SAYS), *described.form_names(_BATCH_SAYS)]
     return _channel() | {
         "address": "/ws/v1/workflow/{task_id}",
         "title": "One batch",
@@ -187,7 +195,8 @@ def _batch_channel() -> dict[str, Any]:
 
 
 def _workflow_channel() -> dict[str, Any]:
-    frames = [*map(_told, _WORKFLOW_FRAMES), *map(_said, _WORKFLOW_SAYS)]
+    frames = [*map(_told, _WORKFLOW_FRAMES), *map(_said, _WORKFLOW_SAYS), *described.names({*WORKFLOW_EVENTS})]
+    frames += described.form_names(_WORKFLOW_SAYS)
     return _channel() | {
         "address": "/ws/v1/workflow/{task_id}",
         "title": "One workflow",
@@ -199,7 +208,7 @@ def _workflow_channel() -> dict[str, Any]:
 
 
 def _notification_channel() -> dict[str, Any]:
-    frames = [*map(_told, _NOTIFICATION_FRAMES), *map(_said, _BATCH_SAYS)]
+    frames = [*map(_told, _NOTIFICATION_FRAMES), *map(_said, _BATCH_SAYS), *described.form_names(_BATCH_SAYS)]
     return _channel() | {
         "address": "/ws/v1/notifications",
         "title": "One's notifications",
@@ -231,7 +240,8 @@ def _update_channel() -> dict[str, Any]:
 
 
 def _channel() -> dict[str, Any]:
-    frames = [*map(_said, HANDLERS), *map(_told, SERVER_EVENTS)]
+    frames = [*map(_said, HANDLERS), *map(_told, SERVER_EVENTS), *described.names({*SERVER_EVENTS})]
+    frames += described.form_names(HANDLERS)
     return {
         "address": "/ws/v1/chat/{session_id}",
         "title": "One session",
@@ -259,6 +269,11 @@ def _operations() -> dict[str, Any]:
         "progress": _sends(BATCH_CHANNEL, _BATCH_FRAMES, f"{follow}batch."),
         "workflow": _sends(WORKFLOW_CHANNEL, _WORKFLOW_FRAMES, f"{follow}workflow."),
         "notices": _sends(NOTIFICATION_CHANNEL, _NOTIFICATION_FRAMES, "What the service notifies a user of."),
+        "dialect": {
+            "action": "send",
+            "summary": f"{follow}session, where they chose `{DOMAIN_ACTION}`; all else is told as to others.",
+            **_in_channel(CHANNEL, described.names({*SERVER_EVENTS})),
+        },
         "updated": _sends(UPDATE_CHANNEL, _UPDATE_FRAMES, "What the service answers to services."),
     }
     for name, handler in HANDLERS.items():
@@ -277,7 +292,8 @@ def _sends(channel: str, names: Iterable[str], summary: str) -> dict[str, Any]:
 
 def _receives(channel: str, name: str, handler: handlers.FrameHandler, says: str) -> dict[str, Any]:
     told = {"action": "receive", "summary": _first_line(handler.model), "description": says}
-    return {**told, **_in_channel(channel, [_said(name)])}
+    forms = described.form_names([name]) if channel == CHANNEL else []
+    return {**told, **_in_channel(channel, [_said(name), *forms])}
 
 
 def _in_channel(channel: str, messages: Iterable[str]) -> dict[str, Any]:
@@ -306,7 +322,7 @@ def _message(schemas: Schemas, name: str, model: type, *, sent: bool) -> dict[st
         "summary": _first_line(model),
         "contentType": "application/json",
         "correlationId": {"location": "$message.payload#/correlation_id"},
-        "payload": {"allOf": [envelope, narrowed]},
+        "payload": {"allOf": [envelope, narrowed, *(described.documented_names(schemas, name) if sent else [])]},
         **examples,
     }
 

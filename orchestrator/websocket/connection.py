@@ -11,21 +11,20 @@ from typing import Final
 
 import structlog
 import trio
-from attrs import frozen
 
 from orchestrator.errors import NotFound, OrchestratorError
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.models.common.principal import Principal, RequestContext
-from orchestrator.models.events.events import Event
 from orchestrator.services.container import Services
+from orchestrator.services.subjects import Subject
 from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, HubStopped, LogLost
-from orchestrator.store.events.events import LoggedEvent
-from orchestrator.store.events.frames import frame
+from orchestrator.store.events.events import EventLog, LoggedEvent
 from orchestrator.websocket import closing
 from orchestrator.websocket.closing import INTERNAL, NORMAL, TOKEN, TOO_SLOW, UNKNOWN, Goodbye
-from orchestrator.websocket.events import own_frame, trouble
+from orchestrator.websocket.dialects.dialect import Dialect
+from orchestrator.websocket.events import Place
 from orchestrator.websocket.handlers import Frames
-from orchestrator.websocket.subjects import Subject
+from orchestrator.websocket.peer import Sync
 from orchestrator.websocket.wire import Wire
 
 WRITE_BYTES: Final = 65_536
@@ -35,15 +34,6 @@ MOST_TOLD: Final = 16
 _NOTIFICATION: Final = "system.notification"
 
 _log = structlog.get_logger("orchestrator.websocket")
-
-
-@frozen
-class _Sync:
-    """From where to send again, and who asks."""
-
-    last_offset: int
-    epoch: str
-    ctx: RequestContext
 
 
 class Connection:
@@ -56,13 +46,14 @@ class Connection:
         session_id: the session; or what else is followed.
         subject: the same, as the socket sees it.
         authenticator: for tokens that are renewed.
+        dialect: the client's.
     """
 
     # There are thousands of them, and most are idle.
     __slots__ = (
-        "_authenticator", "_ctx", "_ended", "_epoch", "_goodbye", "_offset", "_ping_interval", "_subject", "_sync",
-        "_told", "_waiting", "_watching", "_wire", "_written", "heard", "principal", "remote_address", "services",
-        "session_id",
+        "_authenticator", "_ctx", "_dialect", "_ended", "_epoch", "_goodbye", "_offset", "_ping_interval", "_subject",
+        "_sync", "_told", "_waiting", "_watching", "_wire", "_written", "heard", "principal", "remote_address",
+        "services", "session_id",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +64,7 @@ class Connection:
         session_id: str,
         subject: Subject,
         authenticator: Authenticator,
+        dialect: Dialect,
     ) -> None:
         self.services = services
         self.session_id = session_id
@@ -84,10 +76,11 @@ class Connection:
         self._ctx = ctx
         self._subject = subject
         self._authenticator = authenticator
+        self._dialect = dialect
         self._ping_interval = services.settings.ws_ping_interval
         self._offset = 0
         self._epoch = ""
-        self._sync: _Sync | None = None
+        self._sync: Sync | None = None
         self._told: tuple[bytes, ...] = ()
         self._waiting: trio.CancelScope | None = None
         self._watching: trio.CancelScope | None = None
@@ -104,6 +97,11 @@ class Connection:
     def opened_by(self) -> Principal:
         """The holder of the token with which the socket was opened."""
         return self._ctx.principal
+
+    @property
+    def log(self) -> EventLog:
+        """Where the events are that it follows."""
+        return self._subject.log
 
     @property
     def converses(self) -> bool:
@@ -165,15 +163,9 @@ class Connection:
         if self._watching is not None:
             self._watching.cancel()
 
-    def resume(self, last_offset: int, epoch: str, ctx: RequestContext) -> None:
-        """Send again what followed an offset.
-
-        Args:
-            last_offset: the last one that the client has.
-            epoch: of that offset.
-            ctx: the frame that asks for it.
-        """
-        self._sync = _Sync(last_offset, epoch, ctx)
+    def resume(self, sync: Sync) -> None:
+        """Send again what followed an offset."""
+        self._sync = sync
         if self._waiting is not None:
             self._waiting.cancel()
 
@@ -189,13 +181,13 @@ class Connection:
 
     async def reply(self, name: str, data: object, correlation_id: str) -> None:
         """Send an event of this socket alone."""
-        await self._wire.send([self._own(name, data, correlation_id)])
+        await self._wire.send([self._place().frame(name, data, correlation_id)])
 
-    async def complain(self, error: OrchestratorError, *, parent_id: str | None, correlation_id: str) -> None:
+    async def complain(
+        self, error: OrchestratorError, *, parent_id: str | None, correlation_id: str, about: str = "session"
+    ) -> None:
         """Send `system.error`."""
-        await self.reply(
-            "system.error", trouble(error, parent_id=parent_id, correlation_id=correlation_id), correlation_id
-        )
+        await self._wire.send([self._place().complaint(error, correlation_id, parent_id=parent_id, about=about)])
 
     async def drop(self) -> None:
         """Drop the connection without a word."""
@@ -239,7 +231,7 @@ class Connection:
                 if self._told:
                     told, self._told = self._told, ()
                     place = (self._offset, self._epoch, _NOTIFICATION)
-                    await self._wire.send([frame(Event(*place, body)) for body in told])
+                    await self._wire.send([self._dialect.write(LoggedEvent(*place, body)) for body in told])
                 if self._sync is not None:
                     sync, self._sync = self._sync, None
                     await self._resume(follower, sync)
@@ -257,7 +249,7 @@ class Connection:
             except FollowerTooSlow:
                 self.too_slow()
             except LogLost:
-                self._sync = _Sync(self._offset, self._epoch, self._ctx)
+                self._sync = Sync(self._offset, self._epoch, self._ctx)
             except HubStopped:
                 # The client is about to be told to come back.
                 await trio.sleep_forever()
@@ -269,28 +261,30 @@ class Connection:
         waiting = self._waiting
         if waiting is None or waiting.cancel_called or any(map(self._subject.ending, events)):
             return False  # the writer has something else to do, or will have
-        frames = [event.frame for event in events]
+        # The look into `written` spares a call for each of what may be thousands of sockets.
+        write = self._dialect.write
+        frames = [event.written.get(write) or event.written_by(write) for event in events]
         if sent := sum(map(len, frames)) <= WRITE_BYTES and self._wire.send_now(frames):
             self._offset = events[-1].offset
         return sent
 
     async def _forward(self, events: list[LoggedEvent]) -> None:
-        batch: list[LoggedEvent] = []
+        batch: list[bytes] = []
         size = 0
         for event in events:
-            batch.append(event)
-            size += len(event.frame)
+            batch.append(event.written_by(self._dialect.write))
+            size += len(batch[-1])
             ending = self._subject.ending(event)
             if ending is not None or size >= WRITE_BYTES or event is events[-1]:
                 # Noted before: a frame of the reader's that is written meanwhile goes out behind these.
                 self._offset = event.offset
-                await self._wire.send([event.frame for event in batch])
+                await self._wire.send(batch)
                 batch, size = [], 0
             if ending is not None:
                 self.end(NORMAL, ending)
                 return
 
-    async def _resume(self, follower: Follower, sync: _Sync) -> None:
+    async def _resume(self, follower: Follower, sync: Sync) -> None:
         try:
             await follower.resume(sync.last_offset, sync.epoch)
         except NotFound:
@@ -301,25 +295,30 @@ class Connection:
         else:
             await self._subject.look(sync.ctx)
             await self._greet(follower, sync.ctx)
+            if sync.then:
+                await self._catch_up(follower)
+                frames = [self._place().frame(name, data, sync.ctx.correlation_id) for name, data in sync.then]
+                await self._wire.send(frames)
+
+    async def _catch_up(self, follower: Follower) -> None:
+        """Send what was in the log when it was resumed from."""
+        while self._offset < follower.head and not self._ended.is_set():
+            events = await self._next(follower)
+            if not events:
+                return  # there is something else to do first
+            await self._forward(events)
 
     async def _greet(self, follower: Follower, ctx: RequestContext) -> None:
         """Say where the client stands; and what it needs where the log does not reach back."""
         self._offset, self._epoch = follower.offset, follower.epoch
         events = await self._subject.greeting(recovered=follower.recovered)
-        await self._wire.send([self._own(name, data, ctx.correlation_id) for name, data in events])
+        await self._wire.send([self._place().frame(name, data, ctx.correlation_id) for name, data in events])
         over = self._subject.over()
         if over is not None:
             self.end(NORMAL, over)
 
-    def _own(self, name: str, data: object, correlation_id: str) -> bytes:
-        return own_frame(
-            name,
-            data,
-            tenant_id=self.tenant_id,
-            correlation_id=correlation_id,
-            offset=self._offset,
-            epoch=self._epoch,
-        )
+    def _place(self) -> Place:
+        return Place(self._dialect.write, self.tenant_id, self.session_id, self._offset, self._epoch)
 
     # Watching
 
@@ -346,5 +345,5 @@ class Connection:
         if goodbye is None:
             return
         if goodbye.name is not None:
-            await self._wire.send([self._own(goodbye.name, goodbye.data, self._ctx.correlation_id)])
-        await self._wire.close(goodbye.code, goodbye.reason)
+            await self._wire.send([self._place().frame(goodbye.name, goodbye.data, self._ctx.correlation_id)])
+        await self._wire.close(self._dialect.close_code(goodbye.code), goodbye.reason)

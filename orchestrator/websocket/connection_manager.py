@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -40,6 +40,11 @@ class ConnectionManager:
     def __len__(self) -> int:
         """Return how many sockets there are, those included that are just being opened or taken down."""
         return self._held
+
+    @property
+    def places(self) -> Mapping[str, int]:
+        """How many sockets there are of each tenant."""
+        return self._places
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._open)

@@ -2,31 +2,57 @@
 
 from typing import Final
 
-import orjson
+from attrs import frozen
 
-from orchestrator.domain.session_states import CLOSED
 from orchestrator.errors import ClientFault, InternalFault, OrchestratorError, SessionClosed, Unauthorized
-from orchestrator.models.events.events import Event, Trouble
-from orchestrator.store.events.frames import frame, make_body
+from orchestrator.models.events.events import Trouble
+from orchestrator.store.events.events import FrameWriter, LoggedEvent
+from orchestrator.store.events.frames import make_body
+from orchestrator.websocket.dialects.domain_action import OwnEvent
 
-_STATE_UPDATE: Final = "session.state_update"
+_ERROR: Final = "system.error"
 _FINAL: Final = (SessionClosed, Unauthorized, InternalFault)
 
 
-def own_frame(
-    name: str, data: object, *, tenant_id: str | None, correlation_id: str, offset: int = 0, epoch: str = ""
-) -> bytes:
-    """Write a frame that is not in the log.
+@frozen
+class Place:
+    """Where a frame stands that is in no log, and how it is written."""
 
-    Args:
-        name: the event, `domain.action`.
-        data: its model.
-        tenant_id: whose it is; None: not known yet.
-        correlation_id: the frame or request that it answers.
-        offset: the last one that was sent on this socket.
-        epoch: of the log.
-    """
-    return frame(Event(offset, epoch, name, make_body(name, data, tenant_id=tenant_id, correlation_id=correlation_id)))
+    write: FrameWriter
+    """In the socket's dialect."""
+    tenant_id: str | None
+    """Whose it is; None: not known yet."""
+    owner_id: str = ""
+    """The session, or what else is followed."""
+    offset: int = 0
+    """The last one that was sent on this socket."""
+    epoch: str = ""
+
+    def frame(self, name: str, data: object, correlation_id: str) -> bytes:
+        """Write a frame that is in no log.
+
+        Args:
+            name: the event, `domain.action`.
+            data: its model.
+            correlation_id: the frame or request that it answers.
+        """
+        body = make_body(name, data, tenant_id=self.tenant_id, correlation_id=correlation_id)
+        return self.write(LoggedEvent(self.offset, self.epoch, name, body, self.owner_id))
+
+    def complaint(
+        self, error: OrchestratorError, correlation_id: str, *, parent_id: str | None = None, about: str = "session"
+    ) -> bytes:
+        """Write `system.error`.
+
+        Args:
+            error: what is wrong.
+            correlation_id: the frame or request that it answers.
+            parent_id: the frame that caused it, where one is known.
+            about: the domain of that frame.
+        """
+        data = trouble(error, parent_id=parent_id, correlation_id=correlation_id)
+        body = make_body(_ERROR, data, tenant_id=self.tenant_id, correlation_id=correlation_id)
+        return self.write(OwnEvent(self.offset, self.epoch, _ERROR, body, self.owner_id, error, about))
 
 
 def trouble(error: OrchestratorError, *, parent_id: str | None, correlation_id: str) -> Trouble:
@@ -37,8 +63,3 @@ def trouble(error: OrchestratorError, *, parent_id: str | None, correlation_id: 
         severity="warning" if isinstance(error, ClientFault) else "error",
         is_recoverable=not isinstance(error, _FINAL),
     )
-
-
-def ends_session(event: Event) -> bool:
-    """Tell whether nothing follows this event, because the session is closed."""
-    return event.name == _STATE_UPDATE and orjson.loads(event.body)["data"]["state"] in CLOSED

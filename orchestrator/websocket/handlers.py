@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from orchestrator.codec import parse_request, structure
 from orchestrator.config.constants import BAD_FRAMES_PER_MINUTE, MAX_FRAME_BYTES
@@ -24,13 +24,12 @@ from orchestrator.errors import (
     Unauthorized,
 )
 from orchestrator.middleware.auth import Authenticator
-from orchestrator.middleware.context import read_trace
 from orchestrator.middleware.guards.failed_credentials import credential_of
 from orchestrator.middleware.refusal_audit import AUDITED, FOREIGN, record_refusal
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.limits import RateClass
-from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.principal import RequestContext, TraceContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.events.events import (
     ChatCancel,
@@ -44,7 +43,12 @@ from orchestrator.models.events.events import (
 )
 from orchestrator.models.plans.workflow import WorkflowCancel, WorkflowInput, WorkflowInputFrame
 from orchestrator.models.sessions.chat import ChatTurn
-from orchestrator.websocket.peer import Peer
+from orchestrator.services.shared.traces import current_trace
+from orchestrator.telemetry.tracing.doors import begin_frame
+from orchestrator.telemetry.tracing.spans import NO_SPAN
+from orchestrator.websocket.dialects.client_frames import RunCancel, SyncByMessage, read_frame
+from orchestrator.websocket.documented_frames import cancel_run, sync_by_message
+from orchestrator.websocket.peer import Peer, Sync
 
 HANDLE_SECONDS: Final = 15.0
 """Deadline of what one frame asks for."""
@@ -111,6 +115,9 @@ async def _workflow_input(said: ClientFrame) -> None:
 
 async def _workflow_cancel(said: ClientFrame) -> None:
     connection = said.connection
+    if isinstance(said.data, RunCancel):
+        await cancel_run(connection, said.ctx, said.data)
+        return
     task_id = said.data.task_id or connection.task_id
     if task_id is None:
         fault = FieldFault("$.data.task_id", "required field is missing")
@@ -125,7 +132,10 @@ def _session_of(connection: Peer) -> str | None:
 
 
 async def _sync(said: ClientFrame) -> None:
-    said.connection.resume(said.data.last_offset, said.data.epoch, said.ctx)
+    if isinstance(said.data, SyncByMessage):
+        await sync_by_message(said.connection, said.ctx, said.data)
+    else:
+        said.connection.resume(Sync(said.data.last_offset, said.data.epoch, said.ctx))
 
 
 async def _auth(said: ClientFrame) -> None:
@@ -249,16 +259,19 @@ class Frames:
             principal=principal,
             request_id=new_id(),
             correlation_id=envelope.correlation_id or new_id(),
-            trace=read_trace(None),
+            trace=TraceContext.new(),
             message_id=envelope.message_id,
             idempotency_key=envelope.message_id,
             remote_address=connection.remote_address,
         )
-        if handler.model is not SystemPing:
-            await connection.services.class_limiter.check(principal, RateClass.WRITE)
-        if handler.counted:
-            await connection.services.rate_limiter.check(principal)
-        await handler.act(ClientFrame(connection, self._authenticator, ctx, data))
+        # What takes a permission asks for work; the rest concerns the socket alone.
+        with begin_frame(name, ctx, connection.session_id) if handler.permission else NO_SPAN:
+            if handler.model is not SystemPing:
+                await connection.services.class_limiter.check(principal, RateClass.WRITE)
+            if handler.counted:
+                await connection.services.rate_limiter.check(principal)
+            ctx = evolve(ctx, trace=current_trace() or ctx.trace)
+            await handler.act(ClientFrame(connection, self._authenticator, ctx, data))
 
     async def _audit(self, error: OrchestratorError, envelope: RequestEnvelope, name: str) -> None:
         connection = self._connection
@@ -276,7 +289,10 @@ class Frames:
     async def _complain(self, error: OrchestratorError, envelope: RequestEnvelope | None) -> None:
         message_id = envelope.message_id if envelope else None
         correlation_id = envelope.correlation_id if envelope else None
-        await self._connection.complain(error, parent_id=message_id, correlation_id=correlation_id or new_id())
+        about = envelope.type.domain if envelope and envelope.type else "session"
+        await self._connection.complain(
+            error, parent_id=message_id, correlation_id=correlation_id or new_id(), about=about
+        )
 
     def _count_bad(self) -> None:
         now = time.monotonic()
@@ -301,7 +317,7 @@ def _read(raw: str | bytes, table: Mapping[str, FrameHandler] = HANDLERS) -> tup
         name = str(envelope.type)
         if name not in table:
             raise _fault("$.type", f"is no frame that clients send: {name!r}")
-        return envelope, name, structure(envelope.data, table[name].model, "$.data")
+        return envelope, name, read_frame(name, envelope.data, table[name].model)
     except InvalidBody as error:
         raise _BadFrame(error, envelope) from error
 

@@ -11,10 +11,10 @@ from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.events.events import Event
 from orchestrator.models.events.notification import NotificationSummary
 from orchestrator.services.container import Services
+from orchestrator.services.subjects import Subject
 from orchestrator.store.events.notifications import NotificationLog
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.opening import SessionSocket
-from orchestrator.websocket.subjects import Subject
 
 
 class NotificationSubject:
@@ -22,13 +22,15 @@ class NotificationSubject:
 
     Args:
         services: the application.
+        user_id: who is notified.
     """
 
     converses = False
     task_id = None
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, user_id: str) -> None:
         self.log = services.notification_log
+        self.owner_id = NotificationLog.followed(user_id)
         self._services = services
         self._summary: NotificationSummary | None = None
 
@@ -60,7 +62,7 @@ class NotificationSocket(SessionSocket):
     """Opens and serves the sockets of notifications: each follows those of its token's user."""
 
     async def _subject(self, ctx: RequestContext, session_id: str) -> Subject:
-        subject = NotificationSubject(self.services)
+        subject = NotificationSubject(self.services, ctx.principal.user_id)
         # Only what is there can be followed.
         await subject.look(ctx)
         return subject
@@ -68,9 +70,6 @@ class NotificationSocket(SessionSocket):
     async def _principal(self, websocket: Websocket, exchange: Exchange, session_id: str | None) -> Principal:
         # A ticket for whatever says who comes, which is all that is asked here.
         return await super()._principal(websocket, exchange, None)
-
-    def _followed(self, ctx: RequestContext, session_id: str) -> str:
-        return NotificationLog.followed(ctx.principal.user_id)
 
     def _audience(self, connection: Connection) -> AbstractContextManager[None]:
         hub = self.services.notification_hub

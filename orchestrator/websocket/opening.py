@@ -9,7 +9,6 @@ import trio
 from attrs import frozen
 from quart import Response, Websocket
 
-from orchestrator.config.constants import SUBPROTOCOL
 from orchestrator.errors import (
     CredentialsMissing,
     InvalidParameter,
@@ -33,14 +32,20 @@ from orchestrator.models.common.ids import is_id
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.services.container import Services
+from orchestrator.services.subjects import (
+    SESSION_PERMISSION,
+    WORKFLOW_PERMISSION,
+    SessionSubject,
+    Subject,
+    subject_of_run,
+)
+from orchestrator.telemetry.log_context import log_with
 from orchestrator.websocket.connection import Connection
 from orchestrator.websocket.connection_manager import ConnectionManager
+from orchestrator.websocket.dialects.dialect import choose
 from orchestrator.websocket.refusals import TOKEN, asks_to_be_told, tell_refusal
-from orchestrator.websocket.subjects import SessionSubject, Subject, batch_or_task
 from orchestrator.websocket.wire import Wire
 
-PERMISSION: Final = "session:read"
-WORKFLOW_PERMISSION: Final = "workflow:read"
 _BEARER: Final = "bearer."
 _ORIGIN_SHOWN: Final = 200
 """Characters of an origin that its refusal repeats."""
@@ -57,7 +62,7 @@ class SessionSocket:
     remote_address: RemoteAddress
     address_limiter: AddressLimiter
     origins: AnswerHeaders
-    permission: str = PERMISSION
+    permission: str = SESSION_PERMISSION
 
     async def serve(self, websocket: Websocket, session_id: str) -> Response | None:
         """Serve a socket to its end; returns the answer that refuses it, if it is refused."""
@@ -65,12 +70,14 @@ class SessionSocket:
         exchange = Exchange.begin(scope)
         self.remote_address.complete(scope, exchange.headers)
         exchange.address = self.remote_address.of(scope, exchange.headers)
+        exchange.session_id = session_id if is_id(session_id) else None
+        log_with(exchange.log_fields)
         accepted = trio.Event()
         try:
             await self._serve(websocket, session_id, exchange, accepted)
         except Exception as error:  # noqa: BLE001 # the boundary: each becomes an answer, unknown ones are logged
             if accepted.is_set():
-                _log.exception("socket.failed", session_id=session_id)
+                _log.exception("socket.failed")
                 return None
             if isinstance(error, Unauthorized):
                 await self.authenticator.failures.failed(exchange.address, _credential(websocket, exchange))
@@ -78,8 +85,9 @@ class SessionSocket:
                 await self._audit(websocket, exchange, error)
             elif isinstance(error, RateLimited):
                 self.services.metrics.rate_limited("websocket", error.code)
-            if asks_to_be_told(websocket.args):
-                await tell_refusal(Wire(websocket), told_error(exchange, error), exchange)
+            wire = Wire(websocket)
+            if asks_to_be_told(websocket.args, wire.offered):
+                await tell_refusal(wire, told_error(exchange, error), exchange)
                 return None
             return error_answer(exchange, error)
         return None
@@ -102,14 +110,15 @@ class SessionSocket:
         await self.services.class_limiter.check(ctx.principal, RateClass.STREAM)
         await self.services.rate_limiter.check(ctx.principal)
         wire = Wire(websocket)
+        dialect, selected = choose(wire.offered)
         subject = await self._subject(ctx, session_id)
-        connection = Connection(wire, self.services, ctx, session_id, subject, self.authenticator)
+        connection = Connection(wire, self.services, ctx, subject.owner_id, subject, self.authenticator, dialect)
         streams = self.services.open_streams
         place = nullcontext() if streams is None else streams.held(principal.tenant_id, exchange.address)
         with place, self.manager.place(principal.tenant_id), self._audience(connection):
             async with self.services.event_hub.follow(
                 principal.tenant_id,
-                self._followed(ctx, session_id),
+                subject.owner_id,
                 after=after,
                 epoch=epoch,
                 log=subject.log,
@@ -122,16 +131,15 @@ class SessionSocket:
                 if after is None and (begin := await subject.beginning()) is not None:
                     await follower.resume(begin, None)
                 accepted.set()
-                await wire.accept(SUBPROTOCOL if SUBPROTOCOL in wire.offered else None)
+                # The headers are not kept for as long as the socket is open.
+                known = exchange.log_fields()
+                log_with(lambda: known)
+                await wire.accept(selected)
                 with self.manager.keep(connection):
                     await connection.run(follower)
 
     async def _subject(self, ctx: RequestContext, session_id: str) -> Subject:
         return SessionSubject(self.services, session_id)
-
-    def _followed(self, ctx: RequestContext, session_id: str) -> str:
-        """Return the name under which events are published."""
-        return session_id
 
     def _audience(self, connection: Connection) -> AbstractContextManager[None]:
         """Hear what the user is notified of meanwhile."""
@@ -202,7 +210,7 @@ class WorkflowSocket(SessionSocket):
     permission: str = WORKFLOW_PERMISSION
 
     async def _subject(self, ctx: RequestContext, session_id: str) -> Subject:
-        return await batch_or_task(self.services, ctx, session_id)
+        return await subject_of_run(self.services, ctx, session_id)
 
     def _audience(self, connection: Connection) -> AbstractContextManager[None]:
         return nullcontext()

@@ -1,10 +1,28 @@
 """What the handlers of a socket's frames know of the socket."""
 
+from collections.abc import Sequence
 from typing import Protocol
+
+from attrs import frozen
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.services.container import Services
+from orchestrator.store.events.events import EventLog
+
+
+@frozen
+class Sync:
+    """From where to send again, and who asks."""
+
+    last_offset: int
+    """The last one that the client has."""
+    epoch: str
+    """Of that offset."""
+    ctx: RequestContext
+    """The frame that asks for it."""
+    then: Sequence[tuple[str, object]] = ()
+    """Events (name, data) for this client alone, to be sent behind what was missed."""
 
 
 class Peer(Protocol):
@@ -22,6 +40,10 @@ class Peer(Protocol):
         """The holder of the token with which the socket was opened."""
 
     @property
+    def log(self) -> EventLog:
+        """Where the events are that are followed."""
+
+    @property
     def converses(self) -> bool:
         """Whether the socket follows a session, which takes messages."""
 
@@ -32,7 +54,7 @@ class Peer(Protocol):
     def renew(self, principal: Principal) -> None:
         """Continue with a new token of the same user."""
 
-    def resume(self, last_offset: int, epoch: str, ctx: RequestContext) -> None:
+    def resume(self, sync: Sync) -> None:
         """Send the events after an offset of an epoch again."""
 
     def end(self, code: int, reason: str) -> None:
@@ -41,5 +63,7 @@ class Peer(Protocol):
     async def reply(self, name: str, data: object, correlation_id: str) -> None:
         """Send an event to this client alone."""
 
-    async def complain(self, error: OrchestratorError, *, parent_id: str | None, correlation_id: str) -> None:
-        """Send `system.error`, for the frame `parent_id` where one is known."""
+    async def complain(
+        self, error: OrchestratorError, *, parent_id: str | None, correlation_id: str, about: str = "session"
+    ) -> None:
+        """Send `system.error`, for the frame `parent_id` where one is known, which was of the domain `about`."""

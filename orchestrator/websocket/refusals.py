@@ -3,14 +3,14 @@
 Of a handshake that is refused by an HTTP answer a page learns nothing but the close code 1006.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
-from orchestrator.config.constants import SUBPROTOCOL
 from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.websocket import closing
-from orchestrator.websocket.events import own_frame, trouble
+from orchestrator.websocket.dialects.dialect import DOMAIN_ACTION, choose
+from orchestrator.websocket.events import Place
 from orchestrator.websocket.wire import Wire
 
 TOKEN: Final = "token"  # noqa: S105 # the name of a parameter
@@ -19,13 +19,14 @@ CLOSE: Final = "close"
 """The parameter that asks for it by `1`."""
 
 
-def asks_to_be_told(args: Mapping[str, str]) -> bool:
-    """Tell whether a client wants to be refused by a close frame.
+def asks_to_be_told(args: Mapping[str, str], offered: Collection[str]) -> bool:
+    """Tell whether a client wants to be refused by a close frame, or was written to documents that say so.
 
     Args:
         args: the parameters of its URL.
+        offered: the subprotocols that it offers.
     """
-    return TOKEN in args or args.get(CLOSE) == "1"
+    return TOKEN in args or args.get(CLOSE) == "1" or DOMAIN_ACTION in offered
 
 
 async def tell_refusal(wire: Wire, error: OrchestratorError, exchange: Exchange) -> None:
@@ -36,18 +37,13 @@ async def tell_refusal(wire: Wire, error: OrchestratorError, exchange: Exchange)
         error: why it is refused.
         exchange: the handshake.
     """
-    correlation_id = exchange.correlation_id
-    told = own_frame(
-        "system.error",
-        trouble(error, parent_id=None, correlation_id=correlation_id),
-        tenant_id=exchange.tenant_id,
-        correlation_id=correlation_id,
-    )
+    dialect, selected = choose(wire.offered)
+    told = Place(dialect.write, exchange.tenant_id).complaint(error, exchange.correlation_id)
 
     async def say() -> None:
-        await wire.accept(SUBPROTOCOL if SUBPROTOCOL in wire.offered else None)
+        await wire.accept(selected)
         await wire.send([told])
-        await wire.close(error.close_code, error.type)
+        await wire.close(dialect.close_code(error.close_code), error.type)
 
     await closing.within_deadline(wire, say)
     await closing.drain(wire)

@@ -22,6 +22,7 @@ from orchestrator.models.events.events import Event
 from orchestrator.models.tasks.task_updates import TaskComplete, TaskFail, TaskProgress, TaskUpdated
 from orchestrator.store.events.events import EventLog
 from orchestrator.websocket.connection import Connection
+from orchestrator.websocket.dialects.dialect import DEFAULT
 from orchestrator.websocket.handlers import ClientFrame, FrameHandler, Frames
 from orchestrator.websocket.opening import SessionSocket
 from orchestrator.websocket.wire import Wire
@@ -52,6 +53,7 @@ class _Nothing:
     """What is followed here."""
 
     log: EventLog
+    owner_id: str = _NAME
     converses: bool = False
     task_id: str | None = None
 
@@ -112,14 +114,14 @@ class UpdateSocket(SessionSocket):
         ctx = self._context(websocket, exchange, principal)
         await record_key_use(
             self.services.audit,
-            name=principal.user_id,
+            name=principal.name,
             door=_NAME,
             remote_address=ctx.remote_address,
             correlation_id=ctx.correlation_id,
         )
         wire = Wire(websocket)
         connection = UpdateConnection(
-            wire, self.services, ctx, session_id, _Nothing(self.services.event_log), self.authenticator
+            wire, self.services, ctx, session_id, _Nothing(self.services.event_log), self.authenticator, DEFAULT
         )
         with self.manager.place(principal.tenant_id):
             accepted.set()

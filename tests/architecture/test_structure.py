@@ -18,9 +18,11 @@ LINES_OF_MODULE: Final = 350
 
 OWN_TESTS: Final = {
     "architecture": "the structure of the code",
+    "benchmarks": "what benchmarks have in common",
     "docs": "documentation and code agree",
     "end_to_end": "the whole service, in processes",
     "isolation": "what belongs to others is not there",
+    "platform": "the documented shapes, over a running process",
     "support": "what other tests share",
 }
 """Folders of tests that mirror none of the code, each with what it is about."""

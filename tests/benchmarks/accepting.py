@@ -1,6 +1,6 @@
 """How fast chat messages are accepted, beside a bare JSON route of the same framework on the same server.
 
-    python -m tests.benchmarks.accepting [--rounds 3] [--seconds 4] [--connections 32] [--json FILE]
+    python -m tests.benchmarks.accepting [--seconds 4] [--connections 32]
 
 Ours authenticates, validates, and in one script checks the session, its owner, rate limits, idempotency and queue
 bounds, and writes record, queue entry and events. The bare route parses JSON and answers 202. Both run in a process of
@@ -8,20 +8,16 @@ their own, under the same Hypercorn settings; the tenant is paused, so that only
 """
 
 import json
+import math
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
-from typing import Any
+from typing import Any, Final
 
-import click
 import httpx
 import redis
 import trio
@@ -29,6 +25,8 @@ import trio
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.redis.redis_server import run_redis
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_least, run
+from tests.benchmarks.processes import serving
 
 SECRET = "benchmark-secret-benchmark-secret"
 BARE = """
@@ -53,27 +51,27 @@ trio.run(main)
 """
 
 
-@contextmanager
-def server(command: list[str], environ: dict[str, str]) -> Iterator[str]:
-    """Run a server; yields its URL."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[1]
-        finally:
-            process.send_signal(signal.SIGKILL)
+async def load(
+    url: str, requests: list[bytes], connections: int, seconds: float = math.inf, *, total: float = math.inf
+) -> float:
+    """Send requests in turn on keep-alive connections, each when the one before is answered; returns them a second.
 
-
-async def load(url: str, requests: list[bytes], connections: int, seconds: float) -> float:
-    """Send requests in turn on keep-alive connections, each when the one before is answered; returns them a second."""
+    Args:
+        url: of the server.
+        requests: whole ones.
+        connections: how many.
+        seconds: for how long.
+        total: how many requests, at most.
+    """
     host, port = url.removeprefix("http://").split(":")
-    count = 0
+    sent = count = 0
     end = time.perf_counter() + seconds
 
     async def client(number: int) -> None:
-        nonlocal count
+        nonlocal sent, count
         async with await trio.open_tcp_stream(host, int(port)) as stream:
-            while time.perf_counter() < end:
+            while sent < total and time.perf_counter() < end:
+                sent += 1
                 await stream.send_all(requests[(number + connections * count) % len(requests)])
                 answer = b""
                 while True:
@@ -110,9 +108,9 @@ def sessions(url: str, token: str, count: int) -> list[str]:
         ]
 
 
-async def compare(rounds: int, seconds: float, connections: int) -> dict[str, list[float]]:
-    """Run both in turn."""
-    rates: dict[str, list[float]] = {"bare": [], "ours": []}
+@asynccontextmanager
+async def opened(seconds: float = 4.0, connections: int = 32) -> AsyncIterator[Round]:
+    """Start both servers, and pause the tenant."""
     with tempfile.TemporaryDirectory() as folder:
         async with run_redis(Path(folder)) as store:
             environ = {
@@ -129,39 +127,38 @@ async def compare(rounds: int, seconds: float, connections: int) -> dict[str, li
             token = create_token(SECRET, "acme", "ann", Role.USER)
             with (
                 redis.Redis.from_url(store.url) as client,
-                server([sys.executable, "-c", BARE], environ) as bare,
-                server([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as ours,
+                serving([sys.executable, "-c", BARE], environ) as (bare, _),
+                serving([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as (ours, _),
             ):
                 client.hset("orchestrator:tenant:acme:config", "state", "paused")
                 ids = sessions(ours, token, 200)
-                authorization = f"Authorization: Bearer {token}\r\n"
-                for _ in range(rounds):
-                    body = {"session_id": ids[0], "content": "hello there"}
-                    plain = [post("/bare", body, authorization)]
-                    rates["bare"].append(await load(bare, plain, connections, seconds))
-                    requests = [
-                        post("/api/v1/chat.message", {"session_id": one, "content": "hello there"}, authorization)
-                        for one in ids
-                    ]
-                    rates["ours"].append(await load(ours, requests, connections, seconds))
-    return rates
+                headers = f"Authorization: Bearer {token}\r\n"
+
+                async def one_round() -> Figures:
+                    bodies = [{"session_id": one, "content": "hello there"} for one in ids]
+                    plain = [post("/bare", bodies[0], headers)]
+                    messages = [post("/api/v1/chat.message", body, headers) for body in bodies]
+                    return {
+                        "bare, POST/s": await load(bare, plain, connections, seconds),
+                        "ours, POST/s": await load(ours, messages, connections, seconds),
+                    }
+
+                yield one_round
 
 
-@click.command()
-@click.option("--rounds", default=3)
-@click.option("--seconds", default=4.0)
-@click.option("--connections", default=32)
-@click.option("--json", "file", type=click.Path(path_type=Path))
-def main(rounds: int, seconds: float, connections: int, file: Path | None) -> None:
-    """Compare, and print the ratio."""
-    rates = trio.run(partial(compare, rounds, seconds, connections))
-    ratios = [ours / bare for ours, bare in zip(rates["ours"], rates["bare"], strict=True)]
-    for name, values in rates.items():
-        click.echo(f"{name:6} {median(values):8.0f}/s   {', '.join(f'{value:.0f}' for value in values)}")
-    click.echo(f"ratio  {median(ratios):8.2f}     {', '.join(f'{value:.2f}' for value in ratios)}")
-    if file:
-        file.write_text(json.dumps({"rates": rates, "ratios": ratios}, indent=2))
-
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row(
+            "chat messages accepted a second",
+            "a bare JSON route, same framework and server settings",
+            "ours, POST/s",
+            "bare, POST/s",
+            at_least(0.7),
+        ),
+    ),
+    smallest={"seconds": 0.2, "connections": 2},
+)
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK)

@@ -1,13 +1,15 @@
 """What encryption costs: the CPU time of the same turns with and without keys, in rounds in turn, in one process.
 
-python -m tests.benchmarks.contents_at_rest [ROUNDS] [TURNS]
+python -m tests.benchmarks.contents_at_rest [--turns 100]
 """
 
 import base64
-import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import trio
 from attrs import evolve
@@ -18,6 +20,7 @@ from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.services.plans.attempt import Attempt, Partial, TurnDone, TurnWaiting
 from orchestrator.store.redis.connection import open_redis
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_most, run
 from tests.queue.stage import SETTINGS, open_stage
 
 KEY = f"k1:{base64.b64encode(bytes(range(32))).decode()}"
@@ -58,21 +61,36 @@ async def cpu_of(url: str, turns: int, keys: tuple[str, ...]) -> float:
     return spent
 
 
-async def main(rounds: int, turns: int) -> None:
-    clears, sealeds = [], []
+@asynccontextmanager
+async def opened(turns: int = 100) -> AsyncIterator[Round]:
+    """Start Redis."""
     with tempfile.TemporaryDirectory() as folder:
         async with run_redis(Path(folder), appendonly=False) as redis:
-            await cpu_of(redis.url, turns, ())
-            for _ in range(rounds):
-                clear, sealed = [await cpu_of(redis.url, turns, keys) for keys in ((), (KEY,))]
-                clears.append(clear)
-                sealeds.append(sealed)
-                print(f"clear {clear * 1e3:.2f} ms, encrypted {sealed * 1e3:.2f} ms, ratio {sealed / clear:.3f}")  # noqa: T201 - the result of a benchmark
-    # What else runs on the machine only adds: the least of all rounds is the nearest to what the work costs.
-    print(f"ratio of the least {min(sealeds) / min(clears):.3f}")  # noqa: T201 - the result of a benchmark
 
+            async def one_round() -> Figures:
+                return {
+                    "clear, CPU ms a turn": await cpu_of(redis.url, turns, ()) * 1e3,
+                    "encrypted, CPU ms a turn": await cpu_of(redis.url, turns, (KEY,)) * 1e3,
+                }
+
+            yield one_round
+
+
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row(
+            "CPU of a turn of forty tokens, encrypted at rest",
+            "the same turn without keys",
+            "encrypted, CPU ms a turn",
+            "clear, CPU ms a turn",
+            at_most(1.1),
+        ),
+    ),
+    smallest={"turns": 2},
+    warm_up=1,
+    rounds=7,
+)
 
 if __name__ == "__main__":
-    given = [int(one) for one in sys.argv[1:]]
-    rounds, turns = (*given, *(7, 100)[len(given) :])
-    trio.run(main, rounds, turns)
+    run(BENCHMARK)

@@ -1,6 +1,6 @@
 """What the orchestrator adds until the first piece of an answer is there, beside asking Agent Execution directly.
 
-    python -m tests.benchmarks.first_chunk [--turns 200] [--pause-ms 20] [--json FILE]
+    python -m tests.benchmarks.first_chunk [--turns 100] [--pause-ms 20]
 
 Ours: a message is posted, and its first `chat.stream` arrives on an open WebSocket. Directly: the sandbox's Agent
 Execution is asked to stream, and its first `agent.token` arrives. Both in turn, with the same client library, each
@@ -13,12 +13,10 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Any
+from statistics import median
+from typing import Any, Final
 
-import click
 import httpx
 import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
@@ -27,7 +25,9 @@ from orchestrator.clients.registry import SERVICES
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.redis.redis_server import run_redis
-from tests.benchmarks.accepting import SECRET, server
+from tests.benchmarks.accepting import SECRET
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_most, run
+from tests.benchmarks.processes import serving
 
 WARM_UP = 20
 
@@ -37,7 +37,7 @@ async def platform() -> AsyncIterator[tuple[str, str]]:
     """Run everything; yields the URLs of the service and of the sandbox."""
     with tempfile.TemporaryDirectory() as folder:
         async with run_redis(Path(folder)) as store:
-            with server([sys.executable, "-m", "orchestrator.sandbox"], {"PATH": ""}) as sandbox:
+            with serving([sys.executable, "-m", "orchestrator.sandbox"], {"PATH": ""}) as (sandbox, _):
                 environ = {
                     "PATH": "",
                     "ORCH_REDIS_URL": store.url,
@@ -45,7 +45,7 @@ async def platform() -> AsyncIterator[tuple[str, str]]:
                     "ORCH_LOG_LEVEL": "warning",
                     **{f"ORCH_SERVICES__{name.upper()}__URL": f"{sandbox}/{name}" for name in SERVICES},
                 }
-                with server([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as service:
+                with serving([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as (service, _):
                     yield service, sandbox
 
 
@@ -82,9 +82,9 @@ async def directly(client: httpx.AsyncClient, url: str) -> tuple[float, float]:
     return first, (time.perf_counter() - began) * 1000
 
 
-async def compare(turns: int, pause_ms: float) -> dict[str, list[tuple[float, float]]]:
-    """Measure both in turn on an idle service."""
-    figures: dict[str, list[tuple[float, float]]] = {"directly": [], "ours": []}
+@asynccontextmanager
+async def opened(turns: int = 100, pause_ms: float = 20.0) -> AsyncIterator[Round]:
+    """Start everything, and warm it up."""
     token = create_token(SECRET, "acme", "ann", Role.USER)
     headers = {"Authorization": f"Bearer {token}"}
     async with (
@@ -96,33 +96,38 @@ async def compare(turns: int, pause_ms: float) -> dict[str, list[tuple[float, fl
         session: dict[str, Any] = created.json()["data"]
         socket_headers = [(b"Authorization", headers["Authorization"].encode())]
         async with open_websocket_url(session["websocket_url"], extra_headers=socket_headers) as socket:
-            for number in range(turns + WARM_UP):
-                pair = await directly(direct, sandbox), await ours(client, socket, session["session_id"])
-                if number >= WARM_UP:
-                    figures["directly"].append(pair[0])
-                    figures["ours"].append(pair[1])
-                await trio.sleep(pause_ms / 1000)
-    return figures
+
+            async def pairs(count: int) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+                found = []
+                for _ in range(count):
+                    theirs = await directly(direct, sandbox)
+                    found.append((theirs, await ours(client, socket, session["session_id"])))
+                    await trio.sleep(pause_ms / 1000)
+                return found
+
+            await pairs(WARM_UP)
+
+            async def one_round() -> Figures:
+                found = await pairs(turns)
+                return {
+                    "directly, first chunk, ms": median(theirs[0] for theirs, _ in found),
+                    "ours, first chunk, ms": median(own[0] for _, own in found),
+                    "added, first chunk, ms": median(own[0] - theirs[0] for theirs, own in found),
+                    "directly, whole, ms": median(theirs[1] for theirs, _ in found),
+                    "ours, whole, ms": median(own[1] for _, own in found),
+                }
+
+            yield one_round
 
 
-@click.command()
-@click.option("--turns", default=200)
-@click.option("--pause-ms", default=20.0)
-@click.option("--json", "file", type=click.Path(path_type=Path))
-def main(turns: int, pause_ms: float, file: Path | None) -> None:
-    """Compare, and print what is added."""
-    figures = trio.run(partial(compare, turns, pause_ms))
-    for name, pairs in figures.items():
-        firsts, wholes = [first for first, _ in pairs], [whole for _, whole in pairs]
-        click.echo(
-            f"{name:9} first chunk p50 {median(firsts):6.2f} ms  p99 {quantiles(firsts, n=100)[98]:6.2f} ms"
-            f"   whole turn p50 {median(wholes):6.2f} ms"
-        )
-    added = [ours[0] - direct[0] for ours, direct in zip(figures["ours"], figures["directly"], strict=True)]
-    click.echo(f"added     first chunk p50 {median(added):6.2f} ms")
-    if file:
-        file.write_text(json.dumps(figures, indent=2))
-
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row("what is added until the first chunk of an answer", "Agent Execution asked directly",
+            "added, first chunk, ms", None, at_most(15), "ms"),
+    ),
+    smallest={"turns": 2, "pause_ms": 1.0},
+)  # fmt: skip
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK)

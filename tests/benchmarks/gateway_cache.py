@@ -1,6 +1,6 @@
 """What the gateway's cache saves: equal embedding requests at once, and how long a hit takes.
 
-    python -m tests.benchmarks.gateway_cache [--rounds 3] [--requests 1000] [--hits 2000] [--json FILE]
+    python -m tests.benchmarks.gateway_cache [--requests 1000] [--hits 2000]
 
 In one process, over a real Redis and the sandbox's Embedding service over HTTP. Each round: so many equal requests at
 once, of which the service must see one call; then hits one after the other, beside a bare GET of a value of the same
@@ -8,7 +8,6 @@ size over the same connection, and beside the very same request with `cache: fal
 `embedding.create` of a process of its own, beside its bare `/health/live`.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -21,15 +20,15 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Final
 
-import click
 import httpx
 import trio
 
 from orchestrator.models.common.ids import new_id
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.redis.redis_server import run_redis
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_most, run
 from tests.services.gateway.rig import CTX, Rig, gateway_at
 
 KEY = "benchmark-key"
@@ -80,9 +79,9 @@ async def process(redis_url: str, sandbox: Sandbox) -> AsyncIterator[str]:
             await running.wait()
 
 
-async def measure(rounds: int, requests: int, hits: int) -> dict[str, list[float]]:
-    """Measure all, in turn."""
-    found: dict[str, list[float]] = {}
+@asynccontextmanager
+async def opened(requests: int = 1000, hits: int = 2000) -> AsyncIterator[Round]:
+    """Start everything, and have one vector kept."""
     with tempfile.TemporaryDirectory() as folder:
         async with run_redis(Path(folder)) as store, run_sandbox() as sandbox:
             url = sandbox.urls["embedding"]
@@ -93,27 +92,24 @@ async def measure(rounds: int, requests: int, hits: int) -> dict[str, list[float
             ):
                 body = {"texts": ["How do I drain a tenant?"]}
                 await up.gateway.embed(CTX, body)
-                vector = await up.redis.get(await _only_vector(up))
-                await up.redis.set("bare", vector)
+                await up.redis.set("bare", await up.redis.get(await _only_vector(up)))
 
-                def note(name: str, value: float) -> None:
-                    found.setdefault(name, []).append(value)
-
-                for _ in range(rounds):
+                async def one_round() -> Figures:
                     calls, seconds = await at_once(up, sandbox, requests)
-                    note("calls of the service", calls)
-                    note(f"{requests} at once, s", seconds)
-                    note("bare GET, ms", await timed(hits, partial(up.redis.get, "bare")))
-                    note("hit, ms", await timed(hits, partial(up.gateway.embed, CTX, body)))
-                    anew = {**body, "cache": False}
-                    note("asked anew, ms", await timed(hits // 10, partial(up.gateway.embed, CTX, anew)))
+                    anew = partial(up.gateway.embed, CTX, {**body, "cache": False})
                     ask = partial(client.post, f"{service}/internal/v1/embedding.create", json=body)
-                    note(
-                        "/health/live over HTTP, ms",
-                        await timed(hits // 4, partial(client.get, f"{service}/health/live")),
-                    )
-                    note("hit over HTTP, ms", await timed(hits // 4, ask))
-    return found
+                    live = partial(client.get, f"{service}/health/live")
+                    return {
+                        "calls of the service": calls,
+                        "all at once, s": seconds,
+                        "bare GET, ms": await timed(hits, partial(up.redis.get, "bare")),
+                        "hit, ms": await timed(hits, partial(up.gateway.embed, CTX, body)),
+                        "asked anew, ms": await timed(max(1, hits // 10), anew),
+                        "/health/live over HTTP, ms": await timed(max(1, hits // 4), live),
+                        "hit over HTTP, ms": await timed(max(1, hits // 4), ask),
+                    }
+
+                yield one_round
 
 
 async def _only_vector(up: Rig) -> bytes:
@@ -122,19 +118,15 @@ async def _only_vector(up: Rig) -> bytes:
     return bytes(vector)
 
 
-@click.command()
-@click.option("--rounds", default=3)
-@click.option("--requests", default=1000)
-@click.option("--hits", default=2000)
-@click.option("--json", "file", type=click.Path(path_type=Path))
-def main(rounds: int, requests: int, hits: int, file: Path | None) -> None:
-    """Measure, and print the medians."""
-    found: dict[str, Any] = trio.run(partial(measure, rounds, requests, hits))
-    for name, values in found.items():
-        click.echo(f"{name:28} {median(values):8.3f}   {', '.join(f'{value:.3f}' for value in values)}")
-    if file:
-        file.write_text(json.dumps(found, indent=2))
-
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row("calls of the service for equal requests at once", "itself", "calls of the service", None, at_most(1)),
+        Row("a hit of the gateway's cache", "a bare GET of as much", "hit, ms", "bare GET, ms"),
+        Row("a hit of the cache over HTTP", "/health/live", "hit over HTTP, ms", "/health/live over HTTP, ms"),
+    ),
+    smallest={"requests": 5, "hits": 4},
+)
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK)

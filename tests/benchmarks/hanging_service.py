@@ -1,6 +1,6 @@
 """What a hanging service costs those who don't need it.
 
-    python -m tests.benchmarks.hanging_service [--rounds 3] [--seconds 10] [--load 5] [--json FILE]
+    python -m tests.benchmarks.hanging_service [--seconds 10] [--load 5]
 
 Two stacks run side by side, each with one user who talks to `echo`, turn after turn, beside others whose agent uses a
 tool (`--load` turns a second). In one of them the Tool Registry stops answering for a while. Turns of the two are taken
@@ -9,7 +9,6 @@ both are well. Beside it stands when a breaker opened: that of the one tool that
 when both were closed again by themselves.
 """
 
-import json
 import sys
 import tempfile
 import time
@@ -19,9 +18,8 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import Final
 
-import click
 import httpx
 import trio
 from attrs import define, field
@@ -30,7 +28,9 @@ from orchestrator.clients.registry import SERVICES
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
 from orchestrator.sandbox.redis.redis_server import run_redis
-from tests.benchmarks.accepting import SECRET, server
+from tests.benchmarks.accepting import SECRET
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_most, run
+from tests.benchmarks.processes import serving
 
 KEY = "benchmark-key"
 CLOSES_WITHIN = 45.0
@@ -38,7 +38,6 @@ CLOSES_WITHIN = 45.0
 LOOK_SECONDS = 0.1
 WARM_UP = 20
 BREAKERS = ("breaker_state", "callee_breakers_open")
-PHASES = ("healthy", "hanging", "recovered")
 
 
 @define
@@ -107,7 +106,7 @@ async def bench() -> AsyncIterator[Bench]:
     """Run Redis, sandbox and service."""
     with tempfile.TemporaryDirectory() as folder:
         async with run_redis(Path(folder)) as store:
-            with server([sys.executable, "-m", "orchestrator.sandbox"], {"PATH": ""}) as sandbox:
+            with serving([sys.executable, "-m", "orchestrator.sandbox"], {"PATH": ""}) as (sandbox, _):
                 environ = {
                     "PATH": "",
                     "ORCH_REDIS_URL": store.url,
@@ -118,7 +117,7 @@ async def bench() -> AsyncIterator[Bench]:
                     "ORCH_SERVICES__TOOL_REGISTRY__TIMEOUT": "2",
                     **{f"ORCH_SERVICES__{name.upper()}__URL": f"{sandbox}/{name}" for name in SERVICES},
                 }
-                with server([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as service:
+                with serving([sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"], environ) as (service, _):
                     headers = {"Authorization": f"Bearer {create_token(SECRET, 'acme', 'ann', Role.USER)}"}
                     async with (
                         httpx.AsyncClient(base_url=service, headers=headers, trust_env=False, timeout=60) as client,
@@ -138,7 +137,7 @@ async def talk(here: Bench, beside: Bench, seconds: float) -> tuple[list[float],
     return took
 
 
-async def one_round(here: Bench, beside: Bench, seconds: float) -> dict[str, Any]:
+async def hang_once(here: Bench, beside: Bench, seconds: float) -> Figures:
     """Measure once: well, hanging, well again."""
     moments: dict[str, float] = {}
 
@@ -156,15 +155,11 @@ async def one_round(here: Bench, beside: Bench, seconds: float) -> dict[str, Any
         await note("closed", left_alone=False)
     phases["recovered"] = await talk(here, beside, seconds)
     well = _ratio(*(a + b for a, b in zip(phases["healthy"], phases["recovered"], strict=True)))
-    found: dict[str, Any] = {
-        "ratio": _ratio(*phases["hanging"]) / well,
-        "opened_s": moments.get("opened"),
-        "closed_s": moments.get("closed"),
-    }
+    found = {"ratio": _ratio(*phases["hanging"]) / well, **{f"{name}, s": at for name, at in moments.items()}}
     for phase, sides in phases.items():
         for side, took in zip(("here", "beside"), sides, strict=True):
-            found |= {f"{phase}_{side}_p50_ms": median(took), f"{phase}_{side}_p95_ms": quantiles(took, n=20)[18]}
-            found |= {f"{phase}_{side}_turns": len(took)}
+            found |= {f"{phase}, {side}, p50 ms": median(took), f"{phase}, {side}, p95 ms": quantiles(took, n=20)[18]}
+            found |= {f"{phase}, {side}, turns": float(len(took))}
     return found
 
 
@@ -172,38 +167,30 @@ def _ratio(here: list[float], beside: list[float]) -> float:
     return median(here) / median(beside)
 
 
-async def measure(rounds: int, seconds: float, load: float) -> list[dict[str, Any]]:
-    """Measure so many times."""
+@asynccontextmanager
+async def opened(seconds: float = 10.0, load: float = 5.0) -> AsyncIterator[Round]:
+    """Start both stacks, and the load on them."""
     async with bench() as here, bench() as beside, trio.open_nursery() as nursery:
         for one in (here, beside):
             await one.open()
             nursery.start_soon(one.load, load)
-        found = [await one_round(here, beside, seconds) for _ in range(rounds)]
+        yield partial(hang_once, here, beside, seconds)
         nursery.cancel_scope.cancel()
-    return found
 
 
-@click.command()
-@click.option("--rounds", default=3)
-@click.option("--seconds", default=10.0)
-@click.option("--load", default=5.0)
-@click.option("--json", "file", type=click.Path(path_type=Path))
-def main(rounds: int, seconds: float, load: float, file: Path | None) -> None:
-    """Measure, and print a table."""
-    found = trio.run(partial(measure, rounds, seconds, load))
-    for one in found:
-        for phase in PHASES:
-            here, beside = (f"{one[f'{phase}_{side}_p50_ms']:6.1f}" for side in ("here", "beside"))
-            slow, other = (f"{one[f'{phase}_{side}_p95_ms']:6.1f}" for side in ("here", "beside"))
-            click.echo(f"{phase:9} p50 {here} beside {beside} ms   p95 {slow} beside {other} ms")
-        click.echo(
-            f"ratio {one['ratio']:.3f}; the breaker opened after {one['opened_s']} s,"
-            f" and closed {one['closed_s']} s after the service was well"
-        )
-    click.echo(f"median ratio {median(one['ratio'] for one in found):.3f}")
-    if file:
-        file.write_text(json.dumps(found, indent=2))
-
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row(
+            "a turn beside a hanging service that it does not need",
+            "the same while all are well",
+            "ratio",
+            reach=at_most(1.1),
+        ),
+        Row("until a hanging service is left alone", "itself", "opened, s", unit="s"),
+    ),
+    smallest={"seconds": 1.0},
+)
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK)

@@ -1,18 +1,16 @@
 """The service's own server beside Hypercorn's: the same bare QuartTrio application on both.
 
-    python -m tests.benchmarks.http_server [--rounds 3] [--seconds 4] [--connections 32] [--sockets 16] [--json FILE]
+    python -m tests.benchmarks.http_server [--seconds 4] [--connections 32] [--sockets 16]
 
 A POST of JSON that is answered by JSON, frames pushed to WebSockets, and the memory of an idle WebSocket. Each server
 is a process of its own; the rounds alternate between the two.
 """
 
-import json
-import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
-from pathlib import Path
-from statistics import median
+from typing import Final
 
-import click
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as hypercorn_serve
@@ -21,10 +19,11 @@ from quart_trio import QuartTrio
 
 from orchestrator import server as own
 from tests.benchmarks.accepting import load, post
-from tests.benchmarks.websocket_push import END, FRAME, cpu_seconds, idle, push_bare, server, until_stdin_ends
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, run
+from tests.benchmarks.processes import beside, cpu_seconds, until_stdin_ends
+from tests.benchmarks.websocket_push import END, FRAME, idle, push_bare
 
 KINDS = ("hypercorn", "own")
-Figures = dict[str, list[float]]
 
 
 def application() -> QuartTrio:
@@ -60,56 +59,45 @@ async def serve(kind: str) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def measure(rounds: int, seconds: float, connections: int, sockets: int, tokens: int, idlers: int) -> Figures:
-    """Run both in turn, A B A B."""
-    found: Figures = {}
+def _side(kind: str) -> AbstractContextManager[tuple[int, int]]:
+    return beside("tests.benchmarks.http_server", "serve", kind)
+
+
+@asynccontextmanager
+async def opened(
+    seconds: float = 4.0, connections: int = 32, sockets: int = 16, tokens: int = 3000, idlers: int = 500
+) -> AsyncIterator[Round]:
+    """Yield what measures both, each server anew for each figure."""
     requests = [post("/bare", {"session_id": "s1", "content": "hello there"})]
-    for _ in range(rounds):
+
+    async def one_round() -> Figures:
+        found = {}
         for kind in KINDS:
-            with server(kind, module=__spec__.name) as (port, pid):
+            with _side(kind) as (port, pid):
                 began = cpu_seconds(pid)
                 rate = await load(f"http://127.0.0.1:{port}", requests, connections, seconds)
-                found.setdefault(f"{kind}, POST/s", []).append(rate)
-                spent = (cpu_seconds(pid) - began) / (rate * seconds)
-                found.setdefault(f"{kind}, CPU us a POST", []).append(spent * 1e6)
-            with server(kind, module=__spec__.name) as (port, pid):
+                found[f"{kind}, POST/s"] = rate
+                found[f"{kind}, CPU us a POST"] = (cpu_seconds(pid) - began) / (rate * seconds) * 1e6
+            with _side(kind) as (port, pid):
                 began = cpu_seconds(pid)
                 took, _ = await push_bare(port, sockets, tokens)
-                found.setdefault(f"{kind}, frames/s", []).append(sockets * tokens / took)
-                spent = (cpu_seconds(pid) - began) / (sockets * tokens)
-                found.setdefault(f"{kind}, CPU us a frame", []).append(spent * 1e6)
-            with server(kind, module=__spec__.name) as (port, pid):
-                found.setdefault(f"{kind}, KiB an idle socket", []).append(await idle(port, pid, ["/ws"] * idlers))
-    return found
+                found[f"{kind}, frames/s"] = sockets * tokens / took
+                found[f"{kind}, CPU us a frame"] = (cpu_seconds(pid) - began) / (sockets * tokens) * 1e6
+            with _side(kind) as (port, pid):
+                found[f"{kind}, KiB an idle socket"] = await idle(port, pid, ["/ws"] * idlers)
+        return found
+
+    yield one_round
 
 
-@click.command()
-@click.option("--rounds", default=3)
-@click.option("--seconds", default=4.0)
-@click.option("--connections", default=32)
-@click.option("--sockets", default=16)
-@click.option("--tokens", default=3000)
-@click.option("--idle", "idlers", default=500)
-@click.option("--json", "file", type=click.Path(path_type=Path))
-@click.option("--serve", "served", hidden=True)
-def main(
-    rounds: int, seconds: float, connections: int, sockets: int, tokens: int, idlers: int, file: Path | None,
-    served: str | None,
-) -> None:  # fmt: skip
-    """Compare, and print the ratios."""
-    if served is not None:
-        trio.run(serve, served)
-        return
-    found = trio.run(partial(measure, rounds, seconds, connections, sockets, tokens, idlers))
-    for name, values in found.items():
-        kind, _, what = name.partition(", ")
-        peers = found[f"hypercorn, {what}"]
-        ratio = median(value / peer for value, peer in zip(values, peers, strict=True))
-        click.echo(f"{name:32} {median(values):10.1f}   {ratio:5.2f} of Hypercorn's" if kind == "own" else
-                   f"{name:32} {median(values):10.1f}")  # fmt: skip
-    if file is not None:
-        file.write_text(json.dumps(found, indent=2) + "\n")
-
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=tuple(
+        Row(f"our server: {what}", "Hypercorn's trio worker, same application", f"own, {what}", f"hypercorn, {what}")
+        for what in ("POST/s", "CPU us a POST", "frames/s", "CPU us a frame", "KiB an idle socket")
+    ),
+    smallest={"seconds": 0.2, "connections": 2, "sockets": 2, "tokens": 500, "idlers": 30},
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(BENCHMARK, serve=serve)

@@ -1,24 +1,26 @@
 """Many sockets of one process: what an idle one takes beside a bare one, and how fast an event reaches a whole session.
 
-    python -m tests.benchmarks.many_sockets --sockets 5000 --followers 1000 --json FILE
+    python -m tests.benchmarks.many_sockets [--sockets 5000] [--followers 1000]
 
 The service runs as it does in production, in a process of its own over a real Redis; the clients answer pings,
 and are nothing but system sockets, so that what they take of the machine does not count for much.
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import httpx
 import trio
 
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_most, run
+from tests.benchmarks.processes import beside, resident_kib
 from tests.benchmarks.raw_sockets import raw_sockets
-from tests.benchmarks.websocket_push import resident_kib, server
 from tests.end_to_end.stack import Stack, open_stack
 
 EVENT: Final = b'"state_update"'
@@ -70,10 +72,10 @@ async def _change(http: httpx.AsyncClient, action: str, session: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
-async def measure(sockets: int, followers: int, rounds: int) -> dict[str, float]:
-    """Run everything."""
+async def measure(sockets: int, followers: int, events: int) -> Figures:
+    """Run everything once."""
     found: dict[str, float] = {}
-    with server("bare") as (port, pid):
+    with beside("tests.benchmarks.websocket_push", "serve_bare") as (port, pid):
         found["bare, KiB an idle socket"] = await idle(port, pid, ["/ws"] * sockets, "none")
     with tempfile.TemporaryDirectory() as folder:
         async with open_stack(Path(folder)) as stack:
@@ -83,27 +85,29 @@ async def measure(sockets: int, followers: int, rounds: int) -> dict[str, float]
             port = int(node.url.rpartition(":")[2])
             found["ours, KiB an idle socket"] = await idle(port, node.process.pid, paths, stack.token())
             found["beyond bare, KiB"] = found["ours, KiB an idle socket"] - found["bare, KiB an idle socket"]
-            took = sorted(await tell_all(stack, followers, rounds))
+            took = sorted(await tell_all(stack, followers, events))
     found["one event to all, p50 s"] = statistics.median(took)
     found["one event to all, p99 s"] = took[int(len(took) * 0.99)]
     found["one event to all, longest s"] = took[-1]
     return found
 
 
-def main() -> None:
-    """Read the command line, measure, and report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sockets", type=int, default=5000)
-    parser.add_argument("--followers", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    found = trio.run(measure, given.sockets, given.followers, given.rounds)
-    for name, value in found.items():
-        print(f"{name:34} {value:12,.3f}")  # noqa: T201 # the report
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=2) + "\n")
+@asynccontextmanager
+async def opened(sockets: int = 5000, followers: int = 1000, events: int = 10) -> AsyncIterator[Round]:
+    """Yield what measures so many sockets."""
+    yield partial(measure, sockets, followers, events)
 
+
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row("memory of an idle socket beyond a bare one", "a bare QuartTrio socket", "beyond bare, KiB", None,
+            at_most(40), "KiB"),
+        Row("one event to all sockets of a session, p99", "itself", "one event to all, p99 s", None, at_most(1), "s"),
+    ),
+    smallest={"sockets": 60, "followers": 5, "events": 1},
+    rounds=1,
+)  # fmt: skip
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK)

@@ -1,21 +1,19 @@
 """One event to all the sockets of a session, beside a bare QuartTrio app that sends a frame to as many sockets.
 
-    python -m tests.benchmarks.one_to_many [--sockets 1000] [--rounds 20] [--json FILE]
+    python -m tests.benchmarks.one_to_many [--sockets 1000] [--events 20]
 
 Both servers are processes of their own. The bare one, on Hypercorn's trio worker, has its sockets wait for a frame and
 sends it as soon as there is one; it promises nothing. Ours takes the event from Redis, through the pump, in order and
-without gap, bounded for slow readers. The rounds alternate, so that both meet the same machine. The clients are one
+without gap, bounded for slow readers. Events alternate, so that both meet the same machine. The clients are one
 process beside, which takes its share of the time: what is told is the time until a frame is read, and the CPU time of
 the server.
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -32,8 +30,10 @@ from orchestrator.middleware.tokens import create_token
 from orchestrator.models.events.events import ChatStream
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_most, run
+from tests.benchmarks.processes import beside, cpu_seconds, until_stdin_ends
 from tests.benchmarks.raw_sockets import RawSockets, raw_sockets
-from tests.benchmarks.websocket_push import APPEND, FRAME, KEYS, cpu_seconds, server, until_stdin_ends
+from tests.benchmarks.websocket_push import APPEND, FRAME, KEYS
 from tests.websocket.stage import SECRET
 
 MARK: Final = b'"sequence_number"'
@@ -105,18 +105,23 @@ class Side:
         self.half.append(came[len(came) // 2])
         self.nearly_all.append(came[int(len(came) * 0.99)])
 
-    def found(self) -> dict[str, float]:
-        """Return the medians of the rounds; of the CPU the mean, since the system counts it in steps."""
+    def forget(self) -> None:
+        """Have what was measured so far not count."""
+        for figures in (self.half, self.nearly_all, self.cpu):
+            figures.clear()
+
+    def found(self, name: str) -> dict[str, float]:
+        """Return the medians of the events; of the CPU the mean, since the system counts it in steps."""
         return {
-            "p50, ms": statistics.median(self.half) * 1e3,
-            "p99, ms": statistics.median(self.nearly_all) * 1e3,
-            "CPU, ms": statistics.mean(self.cpu) * 1e3,
+            f"{name}, p50 ms": statistics.median(self.half) * 1e3,
+            f"{name}, p99 ms": statistics.median(self.nearly_all) * 1e3,
+            f"{name}, CPU ms": statistics.mean(self.cpu) * 1e3,
         }
 
 
 def bare(opened: ExitStack, sockets: int) -> Side:
     """Start the bare server, and open its sockets."""
-    port, pid = opened.enter_context(server("bare", module="tests.benchmarks.one_to_many"))
+    port, pid = opened.enter_context(beside("tests.benchmarks.one_to_many", "serve_bare"))
     followers = opened.enter_context(raw_sockets(port, ["/ws"] * sockets, "none"))
     teller = opened.enter_context(raw_sockets(port, ["/tell"], "none"))
     return Side(pid, followers, lambda _: teller.send(0, b"now"))
@@ -125,8 +130,9 @@ def bare(opened: ExitStack, sockets: int) -> Side:
 def ours(opened: ExitStack, url: str, sockets: int) -> Side:
     """Start our server, and open its sockets."""
     client = opened.enter_context(redis.Redis.from_url(url))
+    client.delete(KEYS.events("acme", "b0"))
     client.hset(KEYS.session("acme", "b0"), mapping={"epoch": "e", "offset": 0})
-    port, pid = opened.enter_context(server("ours", url, "1"))
+    port, pid = opened.enter_context(beside("tests.benchmarks.websocket_push", "serve_ours", url, "1"))
     token = create_token(SECRET, "acme", "ada")
     followers = opened.enter_context(raw_sockets(port, ["/ws/v1/chat/b0"] * sockets, token))
     followers.rest(1.0)  # their greetings
@@ -140,41 +146,40 @@ def ours(opened: ExitStack, url: str, sockets: int) -> Side:
     return Side(pid, followers, tell)
 
 
-async def measure(sockets: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Run both in turn."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with run_redis(Path(folder), appendonly=False) as store:
-            return await trio.to_thread.run_sync(alternate, store.url, sockets, rounds)
-
-
-def alternate(url: str, sockets: int, rounds: int) -> dict[str, dict[str, float]]:
+def alternate(url: str, sockets: int, events: int) -> Figures:
     """Tell all of one server, then all of the other, again and again; the first time does not count."""
     with ExitStack() as opened:
         sides = {"bare": bare(opened, sockets), "ours": ours(opened, url, sockets)}
-        for number in range(1, rounds + 2):
+        for number in range(1, events + 2):
             for side in sides.values():
                 side.run(number)
-        return {name: side.found() for name, side in sides.items()}
+            if number == 1:
+                for side in sides.values():
+                    side.forget()
+        return {key: value for name, side in sides.items() for key, value in side.found(name).items()}
 
 
-def main() -> None:
-    """Read the command line, measure, and report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sockets", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        trio.run(serve_bare)
-        return
-    found = trio.run(measure, given.sockets, given.rounds)
-    for name, value in found["ours"].items():
-        peer = found["bare"][name]
-        print(f"{name:10} {value:9.1f}   bare {peer:9.1f}   ratio {value / peer:5.2f}")  # noqa: T201 # the report
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=2) + "\n")
+@asynccontextmanager
+async def opened(sockets: int = 1000, events: int = 20) -> AsyncIterator[Round]:
+    """Start Redis."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with run_redis(Path(folder), appendonly=False) as store:
 
+            async def one_round() -> Figures:
+                return await trio.to_thread.run_sync(alternate, store.url, sockets, events)
+
+            yield one_round
+
+
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=tuple(
+        Row(f"one event to all sockets of a session: {what}", "a bare QuartTrio app, from memory", f"ours, {what}",
+            f"bare, {what}", at_most(1))
+        for what in ("p50 ms", "p99 ms", "CPU ms")
+    ),
+    smallest={"sockets": 10, "events": 1},
+)  # fmt: skip
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK, serve_bare=serve_bare)

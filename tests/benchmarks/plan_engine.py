@@ -1,22 +1,19 @@
 """What a plan costs of our own CPU, beside the same calls made by hand.
 
-    python -m tests.benchmarks.plan_engine [--plans 300] [--rounds 5] [--json FILE]
+    python -m tests.benchmarks.plan_engine [--plans 300]
 
 Each plan has ten calls that a transport answers at once, without I/O: what is measured is schedule, references,
 conditions, checkpoints (into memory), guard and retry of every call. By hand: the same ten transport calls in the same
 order, without any of it. CPU time of the process, both in turn, median of the rounds.
 """
 
-import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
-from statistics import median
-from typing import Any, cast
+from typing import Any, Final, cast
 
-import click
 import trio
 from attrs import evolve, frozen
 
@@ -32,6 +29,7 @@ from orchestrator.services.plans.attempt import TurnRunner
 from orchestrator.services.plans.call_executor import PlanDone
 from orchestrator.services.plans.plan_runner import PlanRunner
 from orchestrator.services.workflows.plan_calls import PlanCalls
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_most, run
 from tests.services.plans.planned import FakePlanAttempt
 from tests.support.calls import call_context
 
@@ -67,7 +65,7 @@ def step(tool_id: str, *depends_on: str, when: dict[str, Any] | None = None) -> 
     )
 
 
-def plans() -> dict[str, OrchestrationPlan]:
+def shapes() -> dict[str, OrchestrationPlan]:
     """Three shapes of ten calls."""
     names = [f"c{number}" for number in range(CALLS)]
     parallel = {name: step("clock") for name in names}
@@ -116,39 +114,36 @@ async def cpu_ms(work: Callable[[], Awaitable[None]], times: int) -> float:
     return (time.process_time() - began) * 1000 / times
 
 
-async def compare(times: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Measure each shape both ways in turn."""
+@asynccontextmanager
+async def opened(plans: int = 300) -> AsyncIterator[Round]:
+    """Make the plans, and what runs them."""
     # Neither the gateway nor an agent has a part in these calls.
     runner = PlanRunner(
         PlanCalls(cast("Clients", NoClients()), ServiceCoordinator(), cast("Gateway", None), cast("TurnRunner", None))
     )
-    figures: dict[str, dict[str, float]] = {}
-    for name, plan in plans().items():
-        pairs = []
-        for _ in range(rounds + 1):
-            bare = await cpu_ms(partial(by_hand, name, NoTransport()), times)
-            pairs.append((bare, await cpu_ms(partial(planned, plan, runner), times)))
-        bare, engine = (median(pair[side] for pair in pairs[1:]) for side in (0, 1))
-        figures[name] = {"by_hand_ms": bare, "plan_ms": engine, "added_ms": engine - bare, "ratio": engine / bare}
-    return figures
+
+    async def one_round() -> Figures:
+        found = {}
+        for name, plan in shapes().items():
+            found[f"{name}, by hand, CPU ms"] = await cpu_ms(partial(by_hand, name, NoTransport()), plans)
+            found[f"{name}, plan, CPU ms"] = await cpu_ms(partial(planned, plan, runner), plans)
+            found[f"{name}, added, CPU ms"] = found[f"{name}, plan, CPU ms"] - found[f"{name}, by hand, CPU ms"]
+        return found
+
+    yield one_round
 
 
-@click.command()
-@click.option("--plans", "times", default=300)
-@click.option("--rounds", default=5)
-@click.option("--json", "file", type=click.Path(path_type=Path))
-def main(times: int, rounds: int, file: Path | None) -> None:
-    """Compare, and print what a plan adds."""
-    figures = trio.run(compare, times, rounds)
-    for name, row in figures.items():
-        click.echo(
-            f"{name:9} by hand {row['by_hand_ms']:6.3f} ms   plan {row['plan_ms']:6.3f} ms   "
-            f"added {row['added_ms']:6.3f} ms, {row['added_ms'] / BUDGET_MS:5.2f} of {BUDGET_MS} ms "
-            f"({row['ratio']:.1f} times by hand)"
-        )
-    if file:
-        file.write_text(json.dumps(figures, indent=2))
-
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=tuple(
+        Row(f"CPU that a plan of ten calls adds, {name}", "the same calls by hand", f"{name}, added, CPU ms",
+            reach=at_most(BUDGET_MS), unit="ms")
+        for name in ("parallel", "chain", "layers")
+    ),
+    smallest={"plans": 1},
+    warm_up=1,
+    rounds=5,
+)  # fmt: skip
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK)

@@ -1,12 +1,12 @@
 """How fast the queue is where the task does nothing: admitted, claimed, ended, with everything that is kept of it.
 
-    python -m tests.benchmarks.queue_tasks [--tasks 5000] [--rounds 3] [--json FILE]
-    python -m tests.benchmarks.queue_tasks --peers dramatiq,taskiq --peers-script FILE --peers-python FILE
+    python -m tests.benchmarks.queue_tasks [--tasks 5000] [--against dramatiq,taskiq]
 
 One Redis without append-only file, one process that consumes with 100 slots. Kept of each task: the idempotency record
 and its answer, the record (message, status, attempts, moments, result), two events in its log, its timeline, its place
 in the tenant's index. Tenant and user pass their rate limits, the queue its bound, every write of the worker its fence,
-and the books stay provable. The body reads its message and counts itself.
+and the books stay provable. The body reads its message and counts itself. As in the service, the garbage collector
+leaves alone what a process has begun with.
 
 - admit: tasks a second that 32 callers get accepted without a consumer
 - drain: tasks a second of one consumer, from its start until nothing is left in the lanes
@@ -15,9 +15,9 @@ and the books stay provable. The body reads its message and counts itself.
 - remote: the same with the producer in a process beside
 - requests, executed, bytes: what passes between the process and Redis for one task, and what Redis executes for it
 
-With `--peers-script` each round of ours is followed by one of every peer, on the same machine and the same program of
-Redis: a script that takes `run --peers NAME --runs 1 --n N --phases drain,both,latency --out FILE`, and writes a line
-of JSON, `{"peer": …, "rows": {figure: [values]}}`.
+Each round of ours is followed by one of every peer, on the same machine and the same program of Redis, where there is
+an environment `queue` with a script `queue_peers.py`. It takes `run --peers NAME --runs 1 --n N --phases
+drain,both,latency --out FILE`, and writes a line of JSON, `{"peer": …, "rows": {figure: [values]}}`.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
 
-import click
 import trio
 from attrs import define, evolve, field
 
@@ -43,6 +43,7 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskMetadata, TaskStatus
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.running import keep_what_is_there
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
@@ -54,6 +55,7 @@ from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.stores import Stores
 from orchestrator.store.tasks.admission import Verdict
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds, TaskEnd
+from tests.benchmarks.harness import Benchmark, Figures, Peers, Round, Row, at_least, at_most, run
 from tests.benchmarks.traffic import Traffic
 from tests.queue.stage import SETTINGS, Stage, open_stage
 
@@ -160,13 +162,14 @@ async def _until_empty(stage: Stage, body: NothingToDo, tasks: int) -> None:
 
 
 def _produce(url: str, mode: str, tasks: int) -> partial[Any]:
-    command = [sys.executable, "-m", "tests.benchmarks.queue_tasks", "--produce", url, mode, "--tasks", str(tasks)]
+    command = [sys.executable, "-m", "tests.benchmarks.queue_tasks", "--part", "produce", url, mode, str(tasks)]
     return partial(trio.run_process, command, capture_stdout=True)
 
 
 async def measure(tasks: int) -> dict[str, float]:
     """Measure once, each phase on a Redis of its own."""
     settings = evolve(SETTINGS, rate_tenant=1e9, rate_user=1e9, queue_length=10**7)
+    keep_what_is_there()
     figures: dict[str, float] = {}
     bodies: list[NothingToDo] = []
 
@@ -220,22 +223,23 @@ async def _beside(url: str, tasks: int, *, task_status: trio.TaskStatus[dict[str
     task_status.started(json.loads(done.stdout))
 
 
-async def _act_as_producer(url: str, mode: str, tasks: int) -> None:
+async def produce(url: str, mode: str, tasks: str) -> None:
+    """Admit so many tasks, as a process of its own; tells when it began."""
+    keep_what_is_there()
     async with open_redis(url) as redis:
         producer = Producer.over(redis)
         await redis.ping()
         began = time.monotonic_ns() / 1e9
-        await (producer.admit_all if mode == "all" else producer.admit_slowly)(tasks)
-        click.echo(json.dumps({"began": began}))
+        await (producer.admit_all if mode == "all" else producer.admit_slowly)(int(tasks))
+        sys.stdout.write(json.dumps({"began": began}))
 
 
-def measure_peer(script: Path, python: Path, peer: str, tasks: int, phases: str) -> dict[str, float]:
+def measure_peer(command: list[str], peer: str, tasks: int) -> dict[str, float]:
     """Have a peer's script measure it once."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.jsonl"
-        wanted = ["--runs", "1", "--n", str(tasks), "--phases", phases, "--out", str(out)]
-        command: list[str | Path] = [python, script, "run", "--peers", peer, *wanted]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        wanted = ["--runs", "1", "--n", str(tasks), "--phases", "drain,both,latency", "--out", str(out)]
+        subprocess.run([*command, "run", "--peers", peer, *wanted], check=True, stdout=subprocess.DEVNULL)
         rows = json.loads(out.read_text(encoding="utf-8").splitlines()[-1])["rows"]
     names = {
         "admit_per_s": "enqueue_per_s",
@@ -247,50 +251,51 @@ def measure_peer(script: Path, python: Path, peer: str, tasks: int, phases: str)
     return {ours: rows[theirs][0] for ours, theirs in names.items() if theirs in rows}
 
 
-@click.command()
-@click.option("--tasks", default=5000)
-@click.option("--rounds", default=3)
-@click.option("--peers", default="", help="Names, with commas between.")
-@click.option("--peers-script", type=click.Path(path_type=Path, exists=True, resolve_path=True))
-@click.option("--peers-python", type=click.Path(path_type=Path, exists=True), help="Of the environment of the peers.")
-@click.option("--peers-phases", default="drain,both,latency")
-@click.option("--json", "file", type=click.Path(path_type=Path))
-@click.option("--produce", nargs=2, type=str, hidden=True)
-def main(
-    tasks: int,
-    rounds: int,
-    peers: str,
-    peers_script: Path | None,
-    peers_python: Path | None,
-    peers_phases: str,
-    file: Path | None,
-    produce: tuple[str, str] | None,
-) -> None:
-    """Measure, and print medians and their ratios."""
-    if produce is not None:
-        trio.run(_act_as_producer, *produce, tasks)
-        return
-    runs: dict[str, list[dict[str, float]]] = {"ours": []}
-    for _ in range(rounds):
-        runs["ours"].append(trio.run(measure, tasks))
-        click.echo(f"ours {json.dumps(runs['ours'][-1])}", err=True)
-        if peers_script is None or peers_python is None:
-            continue
-        for peer in peers.split(","):
-            runs.setdefault(peer, []).append(measure_peer(peers_script, peers_python, peer, tasks, peers_phases))
-            click.echo(f"{peer} {json.dumps(runs[peer][-1])}", err=True)
-    for peer, figures in runs.items():
-        click.echo(f"{peer}")
-        for name in figures[0]:
-            values = [run[name] for run in figures]
-            ours = median(run[name] for run in runs["ours"])
-            click.echo(
-                f"  {name:16} {median(values):10.2f}   ours/this {ours / median(values):6.2f}   "
-                + ", ".join(f"{value:.2f}" for value in values)
-            )
-    if file:
-        file.write_text(json.dumps(runs, indent=2), encoding="utf-8")
+@asynccontextmanager
+async def opened(
+    tasks: int = 5000, against: str = "dramatiq,taskiq+results,taskiq", peers: Peers | None = None
+) -> AsyncIterator[Round]:
+    """Yield what measures ours, and then each of the peers that are there."""
+    command = (peers or Peers()).command("queue", "queue_peers.py")
 
+    async def one_round() -> Figures:
+        found = dict(await measure(tasks))
+        if command is not None:
+            for peer in against.split(","):
+                figures = await trio.to_thread.run_sync(partial(measure_peer, command, peer, tasks))
+                found |= {f"{peer} {name}": value for name, value in figures.items()}
+        return found
+
+    yield one_round
+
+
+def _rows(peer: str, keeps: str, drain: float) -> tuple[Row, ...]:
+    beside = f"{peer}, {keeps}"
+    return (
+        Row("tasks that do nothing, drained a second", beside, "drain_per_s", f"{peer} drain_per_s", at_least(drain)),
+        Row(
+            "tasks that do nothing, with the producer beside, a second",
+            beside,
+            "both_per_s",
+            f"{peer} both_per_s",
+            at_least(drain),
+        ),
+        Row("from another process to the first line of a task, p50", beside, "remote_p50_ms", f"{peer} remote_p50_ms"),
+    )
+
+
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        *_rows("dramatiq", "which keeps nothing", 2),
+        *_rows("taskiq+results", "which keeps results", 4),
+        *_rows("taskiq", "which keeps nothing", 2),
+        Row(
+            "from admission to the first line of a task, p50", "itself, idle", "latency_p50_ms", None, at_most(1), "ms"
+        ),
+    ),
+    smallest={"tasks": 300},
+)
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK, produce=produce)

@@ -1,6 +1,6 @@
 """How fast the queue is: turns that do nothing, from acceptance to their end, with everything that is kept of them.
 
-    python -m tests.benchmarks.queue_turns [--turns 6000] [--rounds 3] [--json FILE]
+    python -m tests.benchmarks.queue_turns [--turns 6000]
 
 One process, one Redis without append-only file. A turn is admitted (idempotency, session and owner, limits, record,
 queue entry, two events), claimed (fenced, with its session's record), and ended (record, result, kept history, three
@@ -12,14 +12,15 @@ events, the session's state): nothing is left out but the agent, which answers a
 - latency: from the call that sends a message to the first line of its turn, on an idle process
 """
 
-import json
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Final
 
-import click
 import trio
 from attrs import define, evolve, field
 
@@ -30,6 +31,7 @@ from orchestrator.models.tasks.task import Lane
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.services.plans.attempt import Attempt, Partial, TurnDone
 from orchestrator.store.script import load_scripts
+from tests.benchmarks.harness import Benchmark, Round, Row, at_most, run
 from tests.benchmarks.traffic import Traffic
 from tests.queue.stage import SETTINGS, Stage, open_stage
 
@@ -119,19 +121,30 @@ async def measure(turns: int) -> dict[str, float]:
     }
 
 
-@click.command()
-@click.option("--turns", default=6000)
-@click.option("--rounds", default=3)
-@click.option("--json", "file", type=click.Path(path_type=Path))
-def main(turns: int, rounds: int, file: Path | None) -> None:
-    """Measure, and print medians."""
-    runs = [trio.run(partial(measure, turns)) for _ in range(rounds)]
-    for name in runs[0]:
-        values = [run[name] for run in runs]
-        click.echo(f"{name:16} {median(values):10.2f}   {', '.join(f'{value:.2f}' for value in values)}")
-    if file:
-        file.write_text(json.dumps(runs, indent=2))
+@asynccontextmanager
+async def opened(turns: int = 6000) -> AsyncIterator[Round]:
+    """Yield what measures so many turns."""
+    yield partial(measure, turns)
 
+
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row("requests to Redis to admit a turn", "itself", "admit_requests"),
+        Row("requests to Redis to claim and end a turn", "itself", "drain_requests"),
+        Row("commands that Redis executes to admit a turn", "itself", "admit_executed"),
+        Row("commands that Redis executes to claim and end a turn", "itself", "drain_executed"),
+        Row(
+            "from the message to the first line of its turn, p50",
+            "itself",
+            "latency_p50_ms",
+            None,
+            at_most(1),
+            "ms",
+        ),
+    ),
+    smallest={"turns": 600},
+)
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK)

@@ -1,6 +1,6 @@
 """The shared connection beside redis.asyncio and coredis on trio: XADD of 200 bytes by 1 to 1,000 callers.
 
-    python -m tests.benchmarks.redis_transport [--rounds 3] [--seconds 1.0] [--json PATH]
+    python -m tests.benchmarks.redis_transport [--seconds 1.0] [--callers 1,8,32,256,1000]
 
 Each figure is a process of its own on the same Redis, started for the run; the clients take turns (A B C A B C …). All
 write into one stream, over loopback TCP. What each side promises: ours and coredis share connections among callers,
@@ -8,13 +8,13 @@ redis.asyncio is given one for each (hiredis parses for it, too); ours alone bou
 every command, and says of a lost one whether it was sent.
 """
 
-import argparse
+import importlib.util
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from attrs import asdict, frozen
 
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.redis.connection import open_redis
+from tests.benchmarks.harness import Benchmark, Bound, Figures, Round, Row, at_least, run
 
 CALLERS: Final = (1, 8, 32, 256, 1000)
 CLIENTS: Final = ("ours", "redis.asyncio", "coredis")
@@ -140,87 +141,55 @@ def measure(client: str, url: str, callers: int, seconds: float) -> Figure:
     return trio.run(measure_ours if client == "ours" else measure_coredis, url, callers, seconds)
 
 
-async def measure_all(rounds: int, seconds: float) -> list[Figure]:
-    """Measure every client with every number of callers, in turns, each in a process of its own."""
-    figures: list[Figure] = []
+@asynccontextmanager
+async def opened(seconds: float = 1.0, callers: str = "1,8,32,256,1000") -> AsyncIterator[Round]:
+    """Start the Redis that all of them use."""
+    clients = [name for name in CLIENTS if name != "coredis" or importlib.util.find_spec("coredis") is not None]
     with TemporaryDirectory() as directory:
         async with run_redis(Path(directory), appendonly=False) as server, open_redis(server.url) as redis:
-            for callers in CALLERS:
-                for _ in range(rounds):
-                    for client in CLIENTS:
+
+            async def one_round() -> Figures:
+                found = {}
+                for number in callers.split(","):
+                    for client in clients:
                         await redis.delete(STREAM)
-                        figures.append(await _measure_apart(client, server.tcp_url, callers, seconds))
-    return figures
+                        figure = await _measure_apart(client, server.tcp_url, number, seconds)
+                        found[f"{client}, {number} callers, commands/s"] = figure.per_second
+                        found[f"{client}, {number} callers, CPU us"] = figure.cpu_us
+                return found
+
+            yield one_round
 
 
-async def _measure_apart(client: str, url: str, callers: int, seconds: float) -> Figure:
-    command = [sys.executable, "-m", __spec__.name, "--client", client, "--url", url]
-    command += ["--callers", str(callers), "--seconds", str(seconds)]
+async def _measure_apart(client: str, url: str, callers: str, seconds: float) -> Figure:
+    command = [sys.executable, "-m", "tests.benchmarks.redis_transport", "--part", "be_client"]
     with trio.fail_after(60 + seconds):
-        done = await trio.run_process(command, capture_stdout=True)
+        done = await trio.run_process([*command, client, url, callers, str(seconds)], capture_stdout=True)
     return Figure(**json.loads(done.stdout))
 
 
-def summarise(figures: list[Figure]) -> list[dict[str, Any]]:
-    """Return the medians and ratios, a row for each number of callers."""
-    rows = []
-    for callers in CALLERS:
-        rates, costs = (
-            {
-                client: median(
-                    getattr(figure, name) for figure in figures if (figure.client, figure.callers) == (client, callers)
-                )
-                for client in CLIENTS
-            }
-            for name in ("per_second", "cpu_us")
-        )
-        sends = [figure.commands_a_send for figure in figures if figure.callers == callers and figure.commands_a_send]
-        ratios = {client: rates["ours"] / rates[client] for client in CLIENTS[1:]}
-        rows.append(
-            {
-                "callers": callers,
-                "per_second": rates,
-                "cpu_us": costs,
-                "ratio": ratios,
-                "commands_a_send": median(sends),
-            }
-        )
-    return rows
+def be_client(client: str, url: str, callers: str, seconds: str) -> None:
+    """Measure one client, as a process of its own."""
+    sys.stdout.write(json.dumps(asdict(measure(client, url, int(callers), float(seconds)))))
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as text."""
-    lines = ["callers   ours/s  redis.asyncio/s  coredis/s   ratios       CPU µs a command       commands a send"]
-    for row in rows:
-        rates, ratio, cost = row["per_second"], row["ratio"], row["cpu_us"]
-        lines.append(
-            f"{row['callers']:7} {rates['ours']:8,.0f} {rates['redis.asyncio']:16,.0f} {rates['coredis']:10,.0f}"
-            f"   {ratio['redis.asyncio']:4.1f} {ratio['coredis']:5.1f}"
-            f"   {cost['ours']:6.1f} {cost['redis.asyncio']:6.1f} {cost['coredis']:6.1f}"
-            f"   {row['commands_a_send']:8.1f}"
-        )
-    return "\n".join(lines) + "\n"
+def _rows(what: str, unit: str, reach: dict[str, Bound]) -> tuple[Row, ...]:
+    return tuple(
+        Row(f"XADD of 200 bytes, {number} callers: {what}", peer, f"ours, {number} callers, {unit}",
+            f"{peer}, {number} callers, {unit}", reach.get(peer))
+        for number in CALLERS
+        for peer in CLIENTS[1:]
+    )  # fmt: skip
 
 
-def main() -> None:
-    """Measure, print, and write the figures down."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each client, of which the median counts")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a run")
-    parser.add_argument("--json", type=Path, help="where to write all figures")
-    parser.add_argument("--client", choices=CLIENTS, help="measure this one alone, and print its figure as JSON")
-    parser.add_argument("--url", help="the Redis for --client")
-    parser.add_argument("--callers", type=int, default=32, help="concurrent callers for --client")
-    options = parser.parse_args()
-    if options.client:
-        sys.stdout.write(json.dumps(asdict(measure(options.client, options.url, options.callers, options.seconds))))
-        return
-    figures = trio.run(measure_all, options.rounds, options.seconds)
-    rows = summarise(figures)
-    sys.stdout.write(table(rows))
-    if options.json:
-        options.json.write_text(json.dumps({"rows": rows, "runs": [asdict(figure) for figure in figures]}, indent=2))
-
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        *_rows("commands a second", "commands/s", {"redis.asyncio": at_least(4), "coredis": at_least(8)}),
+        *_rows("CPU of the client", "CPU us", {}),
+    ),
+    smallest={"seconds": 0.05, "callers": "1,8"},
+)
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK, be_client=be_client)

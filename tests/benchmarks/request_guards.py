@@ -1,6 +1,6 @@
 """What authentication, limits and audit cost a request: CPU of the process, with them and with them taken out.
 
-    python -m tests.benchmarks.request_guards [--rounds 7] [--requests 3000] [--json FILE]
+    python -m tests.benchmarks.request_guards [--requests 3000]
 
 The service runs as it does in production, in two processes of their own over one Redis: one as it is, one whose
 requests are of a fixed user and are neither counted nor audited. The same clients ask both for the same route in rounds
@@ -8,24 +8,23 @@ in turn, with a token that is remembered and whose agents are cached, so that wh
 processes do beside requests is in both figures.
 """
 
-import argparse
-import json
-import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import trio
-from attrs import define, field
+from attrs import frozen
 
 from orchestrator import running
 from orchestrator.domain.permissions import ROLE_PERMISSIONS
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.models.common.principal import Principal, Role
 from orchestrator.routes.http.endpoint import Endpoint
-from tests.benchmarks.websocket_push import cpu_seconds
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, run
+from tests.benchmarks.processes import cpu_seconds
 from tests.end_to_end.stack import Node, open_stack
 
 PATH: Final = "/api/v1/agent.list"
@@ -57,21 +56,20 @@ def take_out_guards() -> None:
             setattr(owner, name, method)
 
 
-@define
+@frozen
 class Side:
-    """A process, and the microseconds of CPU that a request has taken it, by round."""
+    """A process."""
 
     node: Node
-    spent: list[float] = field(factory=list)
 
-    async def run(self, requests: int, token: str) -> None:
-        """Ask so many times, on some connections that are kept."""
+    async def run(self, requests: int, token: str) -> float:
+        """Ask so many times, on some connections that are kept; returns the µs of CPU that one request took."""
         began = cpu_seconds(self.node.process.pid)
         async with trio.open_nursery() as nursery:
             for _ in range(CONNECTIONS):
                 nursery.start_soon(ask, int(self.node.url.rpartition(":")[2]), requests // CONNECTIONS, token)
         used = cpu_seconds(self.node.process.pid) - began
-        self.spent.append(used / (requests // CONNECTIONS * CONNECTIONS) * 1e6)
+        return used / (requests // CONNECTIONS * CONNECTIONS) * 1e6
 
 
 async def ask(port: int, requests: int, token: str) -> None:
@@ -94,43 +92,44 @@ def is_whole(answer: bytes) -> bool:
     return bool(found) and len(body) >= int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
 
 
-async def measure(rounds: int, requests: int) -> dict[str, list[float]]:
-    """Run both in turn; the first round does not count."""
+@asynccontextmanager
+async def opened(requests: int = 3000) -> AsyncIterator[Round]:
+    """Start both processes over one Redis."""
     with tempfile.TemporaryDirectory() as folder:
         async with open_stack(Path(folder)) as stack:
             environ = {**stack.environ, **SETTINGS}
             sides = {}
             for name in KINDS:
-                node = await Node.start(environ, ("--serve", name), module="tests.benchmarks.request_guards")
+                node = await Node.start(environ, ("--part", "serve", name), module="tests.benchmarks.request_guards")
                 stack.nodes.append(node)
                 sides[name] = Side(node)
             stack.sandbox.connect(stack.node.url, "internal-key")
             token = stack.token()
-            for _ in range(rounds + 1):
-                for side in sides.values():
-                    await side.run(requests, token)
-    return {name: side.spent[1:] for name, side in sides.items()}
+
+            async def one_round() -> Figures:
+                found = {f"{name}, CPU us": await side.run(requests, token) for name, side in sides.items()}
+                return {**found, "difference, CPU us": found["guarded, CPU us"] - found["without, CPU us"]}
+
+            yield one_round
 
 
-def main() -> None:
-    """Read the command line, measure, and report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=3000)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve is not None:
-        if given.serve == "without":
-            take_out_guards()
-        sys.exit(running.run(None, bind="127.0.0.1:0"))
-    found = trio.run(measure, given.rounds, given.requests)
-    differences = [one - other for one, other in zip(found["guarded"], found["without"], strict=True)]
-    for name, values in {**found, "difference": differences}.items():
-        print(f"{name:12} {statistics.median(values):8.0f} µs of CPU a request")  # noqa: T201 # the report
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=2) + "\n")
+def serve(kind: str) -> None:
+    """Be one of the two processes."""
+    if kind == "without":
+        take_out_guards()
+    sys.exit(running.run(None, bind="127.0.0.1:0"))
 
+
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row("CPU of what guards a request", "the same request without", "difference, CPU us", unit="µs"),
+        Row("CPU of a guarded request", "the same request without guards", "guarded, CPU us", "without, CPU us"),
+    ),
+    smallest={"requests": 80},
+    warm_up=1,
+    rounds=7,
+)
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK, serve=serve)

@@ -1,6 +1,6 @@
 """Tokens pushed to sockets, and the memory of an idle one, beside a bare QuartTrio socket.
 
-    python -m tests.benchmarks.websocket_push [--runs 3] [--sockets 16] [--tokens 3000] [--idle 500] [--json FILE]
+    python -m tests.benchmarks.websocket_push [--sockets 16] [--tokens 3000] [--idlers 500]
 
 Both servers are processes of their own, on Hypercorn's trio worker. The bare one sends ready-made frames of the same
 size in a loop, from memory, and promises nothing. Ours takes each token from the session's log in Redis (which is
@@ -9,16 +9,11 @@ gives every socket a session of its own; "shared" lets all follow one. Rates are
 and tokens a second of the server's CPU time: on a small machine Redis, writer, clients and server share the cores.
 """
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,8 +30,11 @@ from orchestrator.models.events.events import ChatStream
 from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.keys import Keys
+from tests.benchmarks.harness import Benchmark, Figures, Round, Row, at_least, run
+from tests.benchmarks.processes import beside, cpu_seconds, resident_kib, until_stdin_ends
 from tests.websocket.stage import SECRET, open_stage, session_of
 
+MODULE: Final = "tests.benchmarks.websocket_push"
 KEYS: Final = Keys()
 CHUNK: Final = "token"
 END: Final = b'"is_final":true'
@@ -57,10 +55,10 @@ end
 # The servers
 
 
-async def serve_ours(redis_url: str, sockets: int) -> None:
+async def serve_ours(redis_url: str, sockets: str) -> None:
     """Serve the sockets of `b0`, `b1`…"""
     async with open_stage(redis_url, FOREVER) as stage:
-        for number in range(sockets):
+        for number in range(int(sockets)):
             stage.sessions.keep(session_of(f"b{number}"))
         print(stage.port, flush=True)  # noqa: T201 # what the parent waits for
         await until_stdin_ends()
@@ -86,36 +84,6 @@ async def serve_bare() -> None:
         print(binds[0].rpartition(":")[2], flush=True)  # noqa: T201 # what the parent waits for
         await until_stdin_ends()
         nursery.cancel_scope.cancel()
-
-
-async def until_stdin_ends() -> None:
-    """Wait until the parent has gone."""
-    await trio.lowlevel.wait_readable(sys.stdin.fileno())
-
-
-@contextmanager
-def server(kind: str, *args: str, module: str = "tests.benchmarks.websocket_push") -> Iterator[tuple[int, int]]:
-    """Run a server as a process; gives its port and its process id."""
-    command = [sys.executable, "-m", module, "--serve", kind, *args]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline()), process.pid
-        finally:
-            process.stdin.close()
-            process.wait(120)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_kib(pid: int) -> float:
-    """Return the resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
 # The clients
@@ -194,14 +162,15 @@ async def push_ours(port: int, url: str, sessions: list[str], sockets: int, toke
     paths = [f"/ws/v1/chat/{sessions[number % len(sessions)]}" for number in range(sockets)]
 
     async def start(_: list[trio.SocketStream]) -> None:
-        writer = [sys.executable, "-m", "tests.benchmarks.websocket_push", "--write", url, str(tokens), *sessions]
+        writer = [sys.executable, "-m", MODULE, "--part", "write", url, str(tokens), *sessions]
         await trio.run_process(writer)
 
     return await drive(port, paths, start)
 
 
-def write(url: str, tokens: int, sessions: list[str]) -> None:
+def write(url: str, count: str, *sessions: str) -> None:
     """Append tokens to the logs of sessions in turn, as the scripts do."""
+    tokens = int(count)
     bodies = [
         make_body("chat.stream", ChatStream("m1", 1, CHUNK, is_final=final), tenant_id="acme", correlation_id="c")
         for final in (False, True)
@@ -233,68 +202,55 @@ async def idle(port: int, pid: int, paths: list[str]) -> float:
     return taken
 
 
-async def measure(runs: int, sockets: int, tokens: int, idlers: int) -> dict[str, list[float]]:
-    """Run everything in turn, A B A B."""
-    found: dict[str, list[float]] = {}
+@asynccontextmanager
+async def opened(sockets: int = 16, tokens: int = 3000, idlers: int = 500) -> AsyncIterator[Round]:
+    """Start Redis."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with run_redis(Path(folder), appendonly=False) as store:
+            yield partial(measure, store.url, sockets, tokens, idlers)
+
+
+async def measure(url: str, sockets: int, tokens: int, idlers: int) -> Figures:
+    """Run everything once, bare and ours in turn."""
+    found: dict[str, float] = {}
 
     def note(name: str, pid: int, began: float, outcome: tuple[float, int]) -> None:
         took, frames = outcome
-        found.setdefault(f"{name}, tokens a frame", []).append(sockets * tokens / (frames or sockets * tokens))
-        found.setdefault(f"{name}, tokens/s", []).append(sockets * tokens / took)
-        found.setdefault(f"{name}, tokens per CPU second", []).append(sockets * tokens / (cpu_seconds(pid) - began))
+        found[f"{name}, tokens a frame"] = sockets * tokens / (frames or sockets * tokens)
+        found[f"{name}, tokens/s"] = sockets * tokens / took
+        found[f"{name}, tokens per CPU second"] = sockets * tokens / max(cpu_seconds(pid) - began, 0.01)
 
-    with tempfile.TemporaryDirectory() as folder:
-        async with run_redis(Path(folder), appendonly=False) as store:
-            own, shared = [f"b{number}" for number in range(sockets)], ["b0"]
-            for _ in range(runs):
-                with server("bare") as (port, pid):
-                    began = cpu_seconds(pid)
-                    note("bare", pid, began, await push_bare(port, sockets, tokens))
-                with server("bare") as (port, pid):
-                    found.setdefault("bare, KiB an idle socket", []).append(await idle(port, pid, ["/ws"] * idlers))
-                for name, sessions in (("own", own), ("shared", shared)):
-                    with server("ours", store.url, str(sockets)) as (port, pid):
-                        began = cpu_seconds(pid)
-                        note(name, pid, began, await push_ours(port, store.url, sessions, sockets, tokens))
-                with redis.Redis.from_url(store.url) as client:
-                    for number in range(idlers):
-                        client.hset(KEYS.session("acme", f"b{number}"), mapping={"epoch": "e", "offset": 0})
-                with server("ours", store.url, str(idlers)) as (port, pid):
-                    paths = [f"/ws/v1/chat/b{number}" for number in range(idlers)]
-                    found.setdefault("own, KiB an idle socket", []).append(await idle(port, pid, paths))
+    with beside(MODULE, "serve_bare") as (port, pid):
+        began = cpu_seconds(pid)
+        note("bare", pid, began, await push_bare(port, sockets, tokens))
+    with beside(MODULE, "serve_bare") as (port, pid):
+        found["bare, KiB an idle socket"] = await idle(port, pid, ["/ws"] * idlers)
+    for name, sessions in (("own", [f"b{number}" for number in range(sockets)]), ("shared", ["b0"])):
+        with beside(MODULE, "serve_ours", url, str(sockets)) as (port, pid):
+            began = cpu_seconds(pid)
+            note(name, pid, began, await push_ours(port, url, sessions, sockets, tokens))
+    with redis.Redis.from_url(url) as client:
+        for number in range(idlers):
+            client.hset(KEYS.session("acme", f"b{number}"), mapping={"epoch": "e", "offset": 0})
+    with beside(MODULE, "serve_ours", url, str(idlers)) as (port, pid):
+        paths = [f"/ws/v1/chat/b{number}" for number in range(idlers)]
+        found["own, KiB an idle socket"] = await idle(port, pid, paths)
     return found
 
 
-def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--sockets", type=int, default=16)
-    parser.add_argument("--tokens", type=int, default=3000)
-    parser.add_argument("--idle", type=int, default=500)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--serve", nargs="+", help=argparse.SUPPRESS)
-    parser.add_argument("--write", nargs="+", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.write:
-        write(given.write[0], int(given.write[1]), given.write[2:])
-    elif given.serve and given.serve[0] == "bare":
-        trio.run(serve_bare)
-    elif given.serve:
-        trio.run(serve_ours, given.serve[1], int(given.serve[2]))
-    else:
-        report(trio.run(measure, given.runs, given.sockets, given.tokens, given.idle), given.json)
-
-
-def report(found: dict[str, list[float]], file: Path | None) -> None:
-    """Print a table of medians, each beside the bare socket's, and write the figures."""
-    medians = {name: statistics.median(values) for name, values in found.items()}
-    for name, value in medians.items():
-        peer = medians["bare, " + name.partition(", ")[2]]
-        print(f"{name:34} {value:12,.2f}   {value / peer:5.2f} of bare")  # noqa: T201 # the report
-    if file is not None:
-        file.write_text(json.dumps({"medians": medians, "runs": found}, indent=2) + "\n")
-
+_BARE: Final = "a bare QuartTrio socket that sends from memory"
+BENCHMARK: Final = Benchmark(
+    opened,
+    rows=(
+        Row("tokens pushed a second, a session each", _BARE, "own, tokens/s", "bare, tokens/s", at_least(0.5)),
+        Row("tokens pushed a second, one session", _BARE, "shared, tokens/s", "bare, tokens/s", at_least(0.5)),
+        Row("tokens pushed per CPU second, a session each", _BARE, "own, tokens per CPU second",
+            "bare, tokens per CPU second"),
+        Row("memory of an idle socket without the rest of the service", "a bare QuartTrio socket",
+            "own, KiB an idle socket", "bare, KiB an idle socket"),
+    ),
+    smallest={"sockets": 2, "tokens": 200, "idlers": 30},
+)  # fmt: skip
 
 if __name__ == "__main__":
-    main()
+    run(BENCHMARK, serve_ours=serve_ours, serve_bare=serve_bare, write=write)

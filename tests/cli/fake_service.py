@@ -13,6 +13,7 @@ from quart_trio import QuartTrio
 
 SESSION = "session-1"
 TOKEN = "the-token"
+PAUSED = {"reason": "paused", "says": "Its tenant is paused: nothing starts until it is resumed."}
 LONG_TASK = "01a204d8-6a56-7770-bdc0-01a89580ed9d"
 
 
@@ -206,6 +207,11 @@ def make_app(fake: FakeService) -> QuartTrio:
         steps.append({**step, "after_ms": 1500, "step": "finished", "detail": "completed"})
         return envelope({"correlation_id": correlation_id, "started_at": moment, "duration_ms": 1500, "steps": steps})
 
+    @app.get("/api/v1/task.why/<task_id>")
+    async def why(task_id: str) -> Response:
+        fake.answer(f"message-{len(fake.messages)}", "resumed")
+        return envelope({"task_id": task_id, "status": "pending", **PAUSED})
+
     @app.post("/api/v1/chat.message")
     async def message() -> Response:
         body = await request.get_json()
@@ -235,6 +241,8 @@ def script(fake: FakeService, message: str, content: str) -> None:
         fake.append("chat.status_update", message_id=message, task_id="task-1", status="failed")
     elif content == "hang":
         fake.append("chat.status_update", message_id=message, task_id="task-1", status="processing")
+    elif content == "paused":
+        return
     elif content == "confirm":
         fake.append(
             "tool.execute",

@@ -21,6 +21,8 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 # Escape sequences, carriage returns, and the spaces that fill the lines of drawn markdown.
+PATIENCE = 60.0
+"""Seconds that the command may take, a start of the whole stack included; only a test that fails ever waits so long."""
 _NOISE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r| {20,}\n?")
 
 
@@ -38,7 +40,7 @@ class Terminal:
 
     async def see(self, text: str) -> str:
         """Wait for `text` to appear after what was last waited for; returns what came before it."""
-        with trio.move_on_after(15):
+        with trio.move_on_after(PATIENCE):
             while (found := self.seen.find(text, self._read_to)) < 0:
                 try:
                     piece = await self._master.receive_some()
@@ -62,7 +64,7 @@ class Terminal:
 
     async def end(self) -> int:
         """Wait for the process to end, and return its exit code."""
-        with trio.fail_after(15):
+        with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._drain)
                 code = await self.process.wait()

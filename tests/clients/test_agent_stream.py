@@ -1,7 +1,8 @@
 """Streams of agents, cut by the agent and by the network wherever that may be."""
 
 import json
-from itertools import pairwise
+from collections.abc import Callable
+from itertools import cycle, pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.clients.agent_execution import AgentStream
-from orchestrator.errors import BadGateway, InvalidAnswer, ServiceFault
+from orchestrator.errors import BadGateway, InvalidAnswer, ReportedFailure, ServiceFault, ServiceRefused
 from orchestrator.models.agents.agent import AgentPiece, AgentResponse, AgentToken
 from orchestrator.models.events.events import StreamContent
 from tests.support.scripted_server import response, token
@@ -108,3 +109,86 @@ async def test_what_an_agent_names_a_kind_is_fit_for_a_log() -> None:
     (name,) = stream.passed_over
     assert name.isascii()
     assert name.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [
+        ([0, 1, 2], 0),
+        ([15, 16, 20, 21], 3),
+        ([1, 3, 2, 4], 1),
+        ([7, 7, 7], 0),
+        ([1, None, 2, "9", True, -4, 3], 0),
+        ([], 0),
+    ],
+)
+async def test_messages_that_do_not_come_are_told_by_the_numbers_of_the_others(
+    numbers: list[Any], missing: int
+) -> None:
+    kinds = cycle(["response", "tool_call", "of-a-later-version"])
+    lines = [
+        json.dumps(token("x", kind) | {"metadata": {"sequence": number}}).encode() + b"\n"
+        for number, kind in zip(numbers, kinds, strict=False)
+    ]
+    stream = AgentStream(FakePieces([*lines, json.dumps(response("done") | {"metadata": []}).encode()]))
+    pieces = await read(stream)
+    assert stream.missing == missing
+    assert isinstance(pieces[-1], AgentResponse)
+
+
+MESSAGES: list[dict[str, Any]] = [token("Hel"), token("lo 😀"), response("Hello 😀")]
+
+
+def as_event(one: dict[str, Any], name: str) -> str:
+    """Write a message as an event that says its type, with its data over many lines."""
+    data = json.dumps({"payload": one["payload"]}, indent=1).split("\n")
+    return f"event: {name}\n" + "".join(f"data: {line}\n" for line in data) + "\n"
+
+
+def action_of(one: dict[str, Any]) -> str:
+    return str(one["type"]["action"]) if isinstance(one["type"], dict) else str(one["type"]).removeprefix("agent.")
+
+
+WRITTEN: dict[str, Callable[[dict[str, Any]], str]] = {
+    "a line each": lambda one: f"{json.dumps(one)}\n",
+    "lines of another system": lambda one: f"{json.dumps(one, ensure_ascii=False)}\r\n",
+    "indented": lambda one: f"{json.dumps(one, ensure_ascii=False, indent=2)}\n",
+    "events": lambda one: f"data: {json.dumps(one, ensure_ascii=False)}\n\n",
+    "events with fields": lambda one: f": still there\nid: 1\nretry: 9\nevent: message\ndata:{json.dumps(one)}\r\n\r\n",
+    "events named by their type": lambda one: as_event(one, f"agent.{action_of(one)}"),
+    "events named by their action": lambda one: as_event(one, action_of(one)),
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "marked"])
+@pytest.mark.parametrize("last", ["", "data: [DONE]\n\n"], ids=["at-once", "done"])
+async def test_an_answer_is_read_however_its_messages_are_written(written: str, mark: str, last: str) -> None:
+    raw = (mark + "".join(WRITTEN[written](one) for one in MESSAGES) + last).encode()
+    for pieces in ([raw], [raw[at : at + 1] for at in range(len(raw))]):
+        found = await read(AgentStream(FakePieces(pieces)))
+        assert (said(found), len(found)) == ("Hello 😀", 3)
+
+
+FAILURES: list[tuple[dict[str, Any], bool]] = [
+    ({"error": {"code": "X", "message": "no", "retryable": True}}, True),
+    ({"error": {"code": "X", "message": "no", "retry_suggested": True}}, True),
+    ({"metadata": {"error": {"code": "X", "message": "no", "retry_allowed": True}}}, True),
+    ({"error": {"code": "X", "message": "no", "context": {"retryable": True}}}, True),
+    ({"metadata": {"error_code": "X", "recovery_action": "retry"}, "payload": {"error_message": "no"}}, True),
+    ({"payload": {"error_code": "X", "error_message": "no", "retryable": False}}, False),
+    ({"code": "X", "message": "no", "retryable": True}, True),
+    ({"code": "X", "message": "no"}, False),
+]
+
+
+@pytest.mark.parametrize(("told", "retryable"), FAILURES)
+@pytest.mark.parametrize("event", ["", "event: error\ndata: "], ids=["line", "event"])
+async def test_a_failure_in_a_stream_says_what_a_later_try_is_worth(
+    told: dict[str, Any], retryable: bool, event: str
+) -> None:
+    kind = {} if event else {"type": {"domain": "agent", "action": "error"}}
+    raw = f"{event}{json.dumps(kind | told)}\n\n".encode()
+    with pytest.raises((ServiceRefused, ReportedFailure)) as raised:
+        await read(AgentStream(FakePieces([raw])))
+    assert (raised.value.details[0].message, raised.value.retryable) == ("X: no", retryable)

@@ -48,7 +48,7 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
         (lambda c, x: c.conversation.append(x, "c1", SAID), "POST /api/v1/conversations/c1/messages", {}, None),
         (
             lambda c, x: c.conversation.messages(x, "c1", before=None, after=None, limit=5),
-            "GET /api/v1/conversations/c1/messages?limit=5",
+            "GET /api/v1/conversations/c1/messages?offset=0&limit=5",
             {"messages": [unstructure(SAID)], "has_more": True},
             Page([SAID], SAID.message_id),
         ),
@@ -72,7 +72,7 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
         ),
         (
             lambda c, x: c.agent_management.get(x, "echo", "2"),
-            "GET /api/v1/agents/acme/echo?version=2",
+            "GET /api/v1/agents/acme/echo?version=2&include_memory=true",
             {"agent_id": "echo", "version": "2", "name": "Echo", "unknown": 1},
             AgentConfig("echo", "2", "Echo"),
         ),
@@ -116,7 +116,7 @@ async def outcome_of(operation: Operation, answer: Any) -> tuple[Any, Asked]:
         ),
         (
             lambda c, x: c.tool_registry.list(x, "echo"),
-            "GET /api/v1/tools?agent_id=echo",
+            "GET /api/v1/tools?types=rag%2Cexternal_api%2Csync%2Casync%2Cclient&agent_id=echo",
             {"tools": [{"tool_id": "t"}]},
             [{"tool_id": "t"}],
         ),

@@ -7,7 +7,8 @@ import pytest
 from attrs import evolve
 
 from orchestrator.clients.registry import DEFAULTS
-from orchestrator.config.loading import SettingsFault, load_settings, origins
+from orchestrator.config import loading
+from orchestrator.config.loading import SettingsFault, load_settings, origins, secrets_of
 from orchestrator.config.settings import ServiceSettings
 
 SECRET = {"ORCH_JWT__SECRET": "s" * 32}
@@ -92,3 +93,75 @@ def test_a_ring_of_keys_is_read_from_its_file(tmp_path: Path) -> None:
     settings = load_settings(DEFAULTS, {"ORCH_JWT__SECRET": "s" * 32, "ORCH_ENCRYPTION_KEYS_FILE": str(file)})
     assert settings.encryption_keys == ("clear", f"a:{KEY}")
     assert KEY not in repr(settings)
+
+
+TRACED = {**SECRET, "ORCH_TRACING": "true"}
+
+
+def test_tracing_is_off_and_the_variables_of_opentelemetry_are_not_looked_at_while_it_is() -> None:
+    environ = {**SECRET, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_BSP_MAX_QUEUE_SIZE": "many", "OTEL_OTHER": "1"}
+    assert not load_settings(DEFAULTS, environ).traces
+
+
+def test_tracing_is_set_by_the_variables_of_opentelemetry() -> None:
+    environ = {
+        **TRACED,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20abc, x=1",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x=2",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=staging",
+        "OTEL_TRACES_SAMPLER": "traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.25",
+        "OTEL_SERVICE_NAME": "",
+    }
+    settings = load_settings(DEFAULTS, environ)
+    otel = settings.otel
+    assert settings.traces
+    assert otel.endpoint == "http://collector:4318/v1/traces"
+    assert otel.headers == {"authorization": "Bearer abc", "x": "2"}
+    assert otel.resource == {"deployment.environment.name": "staging"}
+    assert (otel.traces_sampler, otel.traces_sampler_arg, otel.service_name) == ("traceidratio", 0.25, "")
+    told = {origin.path: origin for origin in origins(settings, DEFAULTS, environ)}
+    assert told["otel.traces_sampler"].source == "OTEL_TRACES_SAMPLER"
+    assert told["otel.service_name"].source == "default"
+    assert told["otel.exporter_otlp_headers"].secret
+    assert {"authorization=Bearer%20abc", "Bearer abc"} <= secrets_of(settings)
+
+
+def test_an_endpoint_for_traces_comes_first_and_is_used_as_it_is() -> None:
+    environ = {**TRACED, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector/t"}
+    assert load_settings(DEFAULTS, environ).otel.endpoint == "http://collector/t"
+
+
+def test_the_variable_of_opentelemetry_that_turns_everything_off_turns_tracing_off() -> None:
+    assert not load_settings(DEFAULTS, {**TRACED, "OTEL_SDK_DISABLED": "true"}).traces
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "expected an absolute http:// or https:// URL"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "expected one of http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10", "expected a number from 100 to 60000"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere", "expected a file that can be read"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "secret", "expected name=value, or several of them with commas between"),
+        ("OTEL_TRACES_SAMPLER_ARG", "half", "expected a number"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2", "expected a number from 0 to 1"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096", "expected no more than OTEL_BSP_MAX_QUEUE_SIZE"),
+        ("OTEL_SDK_DISABLED", "perhaps", "expected true or false"),
+    ],
+)
+def test_a_wrong_variable_of_opentelemetry_stops_the_start(name: str, value: str, fault: str) -> None:
+    with pytest.raises(SettingsFault) as caught:
+        load_settings(DEFAULTS, {**TRACED, name: value})
+    assert caught.value.faults == [f"{name}: {fault}"]
+
+
+def test_tracing_without_its_extra_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "find_spec", lambda _: None)
+    with pytest.raises(SettingsFault) as caught:
+        load_settings(DEFAULTS, TRACED)
+    assert caught.value.faults == [
+        "ORCH_TRACING: expected the extra otel to be installed: pip install 'nooble-orch[otel]'"
+    ]
+    assert not load_settings(DEFAULTS, SECRET).traces

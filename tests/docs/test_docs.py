@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import click
+import orjson
 import pytest
 
 from cli.main import nooble_orch
+from orchestrator.models.sessions.session import SessionState
 from orchestrator.store.keys import Keys
 from tests.docs.tables import TABLES
 
@@ -40,6 +42,21 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     names = [page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.name != "README.md"]
     assert [name for name in names if name not in index] == []
+
+
+def test_every_document_of_the_platform_has_a_page_that_answers_it() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    entries = orjson.loads((ROOT / "fixtures" / "platform" / "vectors.json").read_bytes())
+    documents = {name for entry in entries for name in (entry["document"], *entry.get("also_in", ()))}
+    # The parts of one document stand there as from the first to the last.
+    named = {re.sub(r"(?:.*)?(part)[0-9]\.md", r"\1", name) for name in documents}
+    assert [name for name in sorted(named) if name not in index] == []
+
+
+def test_every_state_of_a_session_says_what_a_client_shows() -> None:
+    text = (ROOT / "docs" / "reference" / "session-states.md").read_text(encoding="utf-8")
+    shown = text.partition("## What a client shows in each")[2]
+    assert [state for state in SessionState if f"| `{state}` |" not in shown] == []
 
 
 def test_the_keys_of_redis_are_described() -> None:

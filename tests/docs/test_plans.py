@@ -16,7 +16,7 @@ from orchestrator.models.plans.plan_request import PlanRequest
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plan.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-BLOCKS: list[dict[str, Any]] = [orjson.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)]
+BLOCKS: list[dict[str, Any]] = [orjson.loads(block) for block in re.findall(r"```json \w+\n(.*?)```", TEXT, re.DOTALL)]
 
 
 @pytest.mark.parametrize("example", [block for block in BLOCKS if "plan" in block])

@@ -10,10 +10,24 @@ from tests.docs.services import operations_table, services_table
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "services.md"
 
 
-@pytest.mark.parametrize("table", [services_table(), *(operations_table(name) for name in SERVICES)])
-def test_the_page_has_its_tables_as_the_code_has_them(table: str) -> None:
-    text = PAGE.read_text(encoding="utf-8")
+PAGES = PAGE.parent / "services"
+
+
+@pytest.mark.parametrize(
+    ("page", "table"),
+    [
+        (PAGE, services_table()),
+        *((PAGES / f"{name.replace('_', '-')}.md", operations_table(name)) for name in SERVICES),
+    ],
+    ids=["services", *SERVICES],
+)
+def test_a_page_has_its_table_as_the_code_has_it(page: Path, table: str) -> None:
+    text = page.read_text(encoding="utf-8")
     assert [row for row in table.split("\n") if row not in text] == [], "python -m tests.docs.services prints them"
+
+
+def test_every_service_has_a_page() -> None:
+    assert {page.stem.replace("-", "_") for page in PAGES.glob("*.md")} == SERVICES.keys()
 
 
 def test_each_operation_says_where_it_is_used_and_how_it_gets_there() -> None:

@@ -26,7 +26,7 @@ async def test_after_kill_9_every_item_of_a_batch_stands_once_in_the_results(tmp
                 within=40,
             )
 
-        items = [{"content": f"echo {number + 1} words every 15 ms"} for number in range(ITEMS)]
+        items = [{"content": f"echo {number + 1} words every 30 ms"} for number in range(ITEMS)]
         asked = {"agent_id": "echo", "items": items, "max_concurrency": 5}
         batch_id = (await call("POST", "batch.create", asked))["batch_id"]
         await until(batch_id, 5)

@@ -16,8 +16,10 @@ import trio
 
 from orchestrator.models.operations.consistency import Place
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
+from orchestrator.store.consistency.consistency import ConsistencyStore
+from orchestrator.store.contents import Contents
+from orchestrator.store.events.events import EventLog
 from orchestrator.store.gateway.reservation_checks import ReservationChecks
-from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -79,9 +81,9 @@ async def all_ended(consistency_checker: ConsistencyChecker, *, repairing: bool)
 async def ends_in_order(redis: Redis, session_id: str) -> list[str]:
     """Return the messages of a session as they ended, one for each end that clients were told of."""
     ended = []
-    for _, fields in await redis.xrange(KEYS.events(TENANT, session_id)):
-        if fields[b"n"] == b"chat.status_update":
-            data = orjson.loads(fields[b"b"])["data"]
+    for event in await EventLog(redis, KEYS).read(TENANT, session_id, after=0, limit=100_000):
+        if event.name == "chat.status_update":
+            data = orjson.loads(event.body)["data"]
             if data["status"] in ENDS:
                 ended.append(data["message_id"])
     return ended
@@ -144,7 +146,8 @@ async def test_whatever_happens_state_is_consistent_and_every_turn_ends_once_and
             ended = await ends_in_order(redis, session_id)
             assert [one for one in ended if one not in broken] == [turn.message_id for turn in sound]
         for turn in sound:
-            steps = await redis.hget(KEYS.task(TENANT, turn.task_id), "steps")
+            record = await redis.hgetall(KEYS.task(TENANT, turn.task_id))
+            steps = Contents().open_record(TENANT, "task", record)[b"steps"]
             assert times_finished(steps) == 1 or (session_id in chaos.damaged and turn.task_id in dead), turn
         for turn in turns:
             if turn.task_id in chaos.damaged and turn.task_id not in dead:

@@ -52,6 +52,23 @@ def lives(seconds: float) -> str:
     return create_token(SECRET, "acme", "ann", Role.USER, ttl=seconds)
 
 
+async def test_a_tool_that_the_service_runs_is_shown_and_then_its_result(tmp_path: Path) -> None:
+    async with open_page_stack(tmp_path) as stack:
+
+        def drive(tab: Tab) -> None:
+            page = tab.page
+            page.goto(address(stack, agent="reporter", token=stack.token()))
+            tab.expect(page.get_by_role("status")).to_have_text("Connected")
+            say(page, "tides in 1500 ms")
+            running = page.locator("li[aria-busy=true]")
+            tab.expect(running).to_have_text("slow_report is running …")
+            tab.expect(running).to_have_count(0)
+            tab.expect(page.get_by_role("log")).to_contain_text("slow_report: success")
+            tab.expect(answers(page)).to_have_count(1)
+
+        await in_browser(drive)
+
+
 async def test_a_phone_chats_streams_and_confirms_a_tool(tmp_path: Path) -> None:
     async with open_page_stack(tmp_path) as stack:
 

@@ -18,6 +18,7 @@ import trio
 from attrs import define, field
 from trio_websocket import ConnectionClosed, HandshakeError, wrap_client_stream
 
+from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
 from tests.end_to_end.stack import Stack, open_stack
@@ -112,10 +113,8 @@ async def cut_at_random(readers: list[Reader], done: list[int]) -> None:
 async def logged(redis_url: str, reader: Reader) -> list[tuple[int, str]]:
     """Return offset and id of every event in the log since the reader began."""
     async with open_redis(redis_url) as redis:
-        entries: Any = await redis.xrange(
-            Keys().events("acme", reader.session_id), min=f"0-{reader.begin + 1}", max="+"
-        )
-    return [(int(at.partition(b"-")[2]), orjson.loads(fields[b"b"])["message_id"]) for at, fields in entries]
+        events = await EventLog(redis, Keys()).read("acme", reader.session_id, after=reader.begin, limit=100_000)
+    return [(event.offset, orjson.loads(event.body)["message_id"]) for event in events]
 
 
 async def test_each_event_comes_once_and_in_order_however_often_sockets_are_cut(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tests.services.plans.planned import FakePlanAttempt
 from tests.support.calls import services_at
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plan.md"
-BLOCKS = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = re.findall(r"```json \w+\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 EXAMPLES: list[dict[str, Any]] = [block for block in map(orjson.loads, BLOCKS) if "plan" in block]
 
 
@@ -56,7 +56,7 @@ async def test_the_plans_run(redis_url: str, tmp_path: Path) -> None:
             opened = {"service": "conversation", "operation": "create"}
             plan["calls"]["open"] = {
                 **opened,
-                "parameters": {"user_id": "ana", "agent_id": "echo", "conversation_id": "$.input.conversation_id"},
+                "parameters": {"user_id": "ann", "agent_id": "echo", "conversation_id": "$.input.conversation_id"},
             }
             plan["calls"]["count"]["depends_on"] = ["open"]
         outcome = await run(redis_url, tmp_path, plan, example["input"])

@@ -1,8 +1,7 @@
-"""httpcore, python-jsonpath and prometheus-client: what one module each uses of them."""
+"""python-jsonpath and prometheus-client: what one module each uses of them."""
 
 import inspect
 
-import httpcore
 from jsonpath import JSONPath, JSONPathMatch
 from jsonpath.filter import RelativeFilterQuery
 from jsonpath.segments import JSONPathChildSegment
@@ -11,19 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from orchestrator.domain.plans.references import parse
-from tests.frameworks.moved import need, takes
-
-
-def test_httpcore_has_connections_without_a_pool() -> None:
-    connection = httpcore.AsyncHTTPConnection
-    made = inspect.signature(connection).parameters
-    for name in ("origin", "ssl_context", "keepalive_expiry", "network_backend"):
-        need(name in made, "httpcore", f"AsyncHTTPConnection takes no {name}")
-    need(takes(connection, "origin", "ssl_context"), "httpcore", "AsyncHTTPConnection takes something else first")
-    for name in ("handle_async_request", "is_idle", "has_expired", "aclose"):
-        need(callable(getattr(connection, name, None)), "httpcore", f"AsyncHTTPConnection has no {name}")
-    need(callable(httpcore.default_ssl_context), "httpcore", "there is no default_ssl_context")
-    need(hasattr(httpcore.TrioBackend, "connect_tcp"), "httpcore", "TrioBackend has no connect_tcp")
+from tests.frameworks.moved import need
 
 
 def test_a_path_of_jsonpath_can_be_looked_into() -> None:

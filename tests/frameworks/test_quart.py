@@ -16,6 +16,7 @@ from werkzeug.local import LocalProxy
 from orchestrator.frameworks.quart_inside import (
     BoundedRequest,
     RequestBody,
+    WebApplication,
     WebsocketConnection,
     current_websocket,
     messages_of,
@@ -49,6 +50,17 @@ def test_a_connection_makes_its_request_or_websocket_of_the_scope() -> None:
 def test_a_websocket_is_handled_with_a_nursery() -> None:
     handle = TrioASGIWebsocketConnection.handle_websocket
     need(takes(handle, "self", "nursery", "websocket", "send"), "quart-trio", "handle_websocket takes something else")
+
+
+def test_a_rule_of_ours_compiles_nothing_that_makes_urls() -> None:
+    app = WebApplication("x", static_folder=None)
+    app.add_url_rule("/a/<b>", "a", lambda b: b)
+    [rule] = app.url_map.iter_rules()
+    need(getattr(rule, "_build", None) is not None, "werkzeug", "a rule makes URLs by something else than _build")
+    with pytest.raises(RuntimeError, match="no URL is made of the route a"):
+        rule.build({"b": "c"})
+    matched = app.url_map.bind("h").match("/a/c")
+    need(matched == ("a", {"b": "c"}), "werkzeug", "a rule without what makes URLs does not match")
 
 
 def test_a_connection_answers_through_the_application() -> None:

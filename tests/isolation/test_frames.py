@@ -114,7 +114,8 @@ async def test_no_socket_opens_on_what_is_anothers(house: House, redis_url: str)
                 ],
                 "/ws/v1/notifications": ["/ws/v1/notifications"],
             }[address]
-            allowed = ROLE_PERMISSIONS[Role.USER] - {NARROW[address]}
+            # The permission to run workflows includes that to read of them.
+            allowed = ROLE_PERMISSIONS[Role.USER] - {NARROW[address], "workflow:execute"}
             expected = {name: (401, headers) for name, headers in strangers.items()}
             expected["narrow"] = (403, bearer(permissions=allowed))
             expected["service"] = (401, keyed())
@@ -136,7 +137,9 @@ async def test_no_frame_reaches_what_is_anothers(house: House, redis_url: str) -
             "chat.cancel": [{"message_id": ids["message_id"]}],
             "tool.result": [{"tool_call_id": "c1", "result": {"status": "success"}}],
             "workflow.input": [{"task_id": ids["task_id"], "node_id": "ask", "input": {}}],
-            "workflow.cancel": [{"task_id": ids[name]} for name in ("task_id", "turn", "batch_id")],
+            "workflow.cancel": [
+                {name: ids[run]} for name in ("task_id", "workflow_id") for run in ("task_id", "turn", "batch_id")
+            ],
             "system.auth": [{"token": bearer()["Authorization"].removeprefix("Bearer ")}],
         }
         assert frames == said.keys() | OWN | OF_SERVICES.keys()

@@ -104,6 +104,13 @@ async def test_a_turn_that_a_drain_has_put_aside_is_its_users_alone(house: House
     )
 
 
+BODIES: Final[dict[str, Any]] = {
+    "workflow.input": {"node_id": "ask", "input": {}},
+    "agent.assign": {"agent_id": "echo"},
+}
+"""What routes of operators need of a body before they look for what it concerns."""
+
+
 async def test_a_key_of_one_tenant_opens_nothing_of_another(house: House, redis_url: str) -> None:
     async with anns(redis_url, house) as ids:
         await session_of(house, STRANGERS["eve"])
@@ -115,16 +122,17 @@ async def test_a_key_of_one_tenant_opens_nothing_of_another(house: House, redis_
         }
         named = {**ids, "tenant_id": "acme", "correlation_id": ids["task_id"], "schedule_id": ids["task_id"]}
         named |= {"user_id": "ann", "agent_id": "echo", "key_id": made["admin"]["record"]["key_id"]}
+        named |= {"workflow_id": ids["task_id"], "notification_id": ids["task_id"], "integration_id": "mail"}
         for route in ROUTES:
             if route.access is Access.BEARER:
                 continue
-            scope = "internal" if route.access is Access.INTERNAL else "admin"
+            scope = "internal" if route.access in {Access.INTERNAL, Access.SERVICE} else "admin"
             key = {"X-API-Key": made[scope]["key"]}
             path = route.path.format(**named)
             refused = await ask(house, route.method, path, None, {**key, "X-Tenant-ID": "acme"})
             assert refused.status == 403, (route.name, refused.text)
             if route.access is Access.OPERATOR and route.id_name and route.id_name != "agent_id":
-                body = {"node_id": "ask", "input": {}} if route.name == "workflow.input" else {}
+                body = BODIES.get(route.name, {})
                 unknown = await ask(house, route.method, path, body if route.body else None, key)
                 assert unknown.fault == (404, "ORCH_NOTF_001"), (route.name, unknown.text)
                 assert WORD not in unknown.text, route.name

@@ -213,6 +213,7 @@ def test_an_api_key_needs_a_tenant_that_can_be_one(tenant: str) -> None:
     [
         ({"role": "reader"}, Role.READER, "chat:read", "chat:write"),
         ({"roles": ["reader"]}, Role.READER, "workflow:read", "workflow:execute"),
+        ({"roles": ["billing", "reader"]}, Role.READER, "workflow:read", "workflow:execute"),
         ({"roles": ["reader", "operator"]}, Role.OPERATOR, "session:admin", "metrics:read"),
         ({"role": "user", "roles": ["monitor"]}, Role.MONITOR, "metrics:read", "session:admin"),
         ({"role": "reader", "roles": []}, Role.READER, "chat:read", "chat:write"),

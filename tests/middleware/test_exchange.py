@@ -99,8 +99,14 @@ async def test_a_list_says_where_it_goes_on() -> None:
         await house.session()
     reply = await house.call("GET", "/api/v1/session.list?limit=2")
     assert len(reply.data["items"]) == 2
-    assert reply.json["meta"]["pagination"] == {"limit": 2, "has_more": True, "next_cursor": "more"}
-    reply = await house.call("GET", "/api/v1/session.list")
+    assert reply.json["meta"]["pagination"] == {
+        "limit": 2,
+        "has_more": True,
+        "next_cursor": "more",
+        "offset": 0,
+        "total": 3,
+    }
+    reply = await house.call("GET", "/api/v1/agent.list")
     assert reply.json["meta"]["pagination"] == {"limit": 20, "has_more": False, "next_cursor": None}
 
 
@@ -141,7 +147,7 @@ async def test_an_outage_is_logged_in_the_words_of_redis_and_told_without_them()
         reply = await house.call("GET", "/api/v1/session.list")
     assert reply.fault == (503, "ORCH_SYS_002", "")
     assert "secret" not in reply.raw.decode()
-    [entry] = [entry for entry in logs if entry["event"] == "request.store_unavailable"]
+    [entry] = [entry for entry in logs if entry["event"] == "request.failed"]
     assert (entry["reason"], entry["correlation_id"]) == ("NOPERM of key 'secret'", reply.json["correlation_id"])
 
 

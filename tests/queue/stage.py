@@ -16,7 +16,7 @@ from orchestrator.models.common.principal import Principal, RequestContext, Role
 from orchestrator.models.events.events import ChatStream, Event
 from orchestrator.models.sessions.chat import ChatAccepted, ChatAnswer, ChatTurn, IfBusy
 from orchestrator.models.sessions.session import Session, SessionCreate
-from orchestrator.models.tasks.task import Task, TaskStatus
+from orchestrator.models.tasks.task import CancelledBy, Task, TaskStatus
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.tasks import KNOWN_KINDS
@@ -67,6 +67,8 @@ class ScriptedTurns:
     """Of `flaky`: it fails so, one after the other, before it answers."""
     attempts: list[tuple[int, int]] = field(factory=list)
     """Of each attempt: failures before it, and the time (ms) that it has."""
+    stopped_by: list[CancelledBy | None] = field(factory=list)
+    """Who has stopped a turn that was cancelled while it was held."""
     running: trio.Event = field(factory=trio.Event)
     release: trio.Event = field(factory=trio.Event)
 
@@ -104,6 +106,7 @@ class ScriptedTurns:
             try:
                 await self.release.wait()
             except trio.Cancelled:
+                self.stopped_by.append(run.stopped_by)
                 partial.answer = ChatAnswer(message_id, new_id(), rest)
                 raise
         if word == "tool":
@@ -131,8 +134,7 @@ class Stage:
 
     async def session(self, ctx: RequestContext | None = None) -> Session:
         """Create a session."""
-        session, _ = await self.sessions.create(ctx or context(), SessionCreate("echo"))
-        return session
+        return (await self.sessions.create(ctx or context(), SessionCreate("echo"))).session
 
     async def say(
         self, session: Session, content: str, *, if_busy: IfBusy = IfBusy.ENQUEUE, **fields: Any
@@ -170,11 +172,7 @@ class Stage:
 
     async def events(self, session: Session) -> list[Event]:
         """Return the whole log of a session."""
-        entries = await self.redis.xrange(self.keys.events(session.tenant_id, session.session_id))
-        return [
-            Event(int(entry.decode().split("-")[1]), fields[b"e"].decode(), fields[b"n"].decode(), fields[b"b"])
-            for entry, fields in entries
-        ]
+        return [*await self.log.read(session.tenant_id, session.session_id, after=0, limit=100_000)]
 
     async def event_names(self, session: Session) -> list[str]:
         """Return what happened in a session, statuses in brackets."""

@@ -13,7 +13,7 @@ import trio
 from attrs import define, field
 
 from orchestrator import server
-from orchestrator.config.constants import WEBSOCKET_EXTENSION
+from orchestrator.config.constants import ARRIVED_EXTENSION, BODY_EXTENSION, BODY_FOLLOWS, WEBSOCKET_EXTENSION
 from orchestrator.server import serving
 from orchestrator.server.connections import Connections, CountBy
 from orchestrator.server.websocket_stream import WebsocketStream
@@ -37,6 +37,8 @@ class App:
     sent_now: int = 0
     """Messages that went out without waiting, until one could not."""
     stuck: trio.Event = field(factory=trio.Event)
+    outside: tuple[bool, bool] | None = None
+    """Whether a piece of a body went out without waiting before its head, and after its end."""
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve."""
@@ -101,6 +103,35 @@ class App:
             await self.decide.wait()
             nursery.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"last", "more_body": False})
+
+    async def http_arrived(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer with what has come of the body at once, and with what comes later."""
+        arrived = scope["extensions"][ARRIVED_EXTENSION]()
+        now = b"" if arrived is None else arrived["body"]
+        message = arrived
+        later = b""
+        while message is None or message["more_body"]:
+            message = await receive()
+            later += message["body"]
+        await answer(send, 200, b"now %b, later %b" % (now, later))
+
+    async def http_joined(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Say that the first piece comes with the head, wait for the test, and send the last piece with the end."""
+        await send({"type": "http.response.start", "status": 200, "headers": [], BODY_FOLLOWS: True})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await self.decide.wait()
+        await send({"type": "http.response.body", "body": b"last", "more_body": False})
+
+    async def http_push_now(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Send numbered pieces without waiting for as long as that can be, then one that waits, then the end."""
+        send_now: Callable[[bytes], bool] = scope["extensions"][BODY_EXTENSION]
+        early = send_now(b"early")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while self.sent_now < 1000 and send_now(b"%d " % self.sent_now * 1000):
+            self.sent_now += 1
+        await send({"type": "http.response.body", "body": b"last", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        self.outside = early, send_now(b"late")
 
     async def http_large(self, scope: Any, receive: Receive, send: Send) -> None:
         """Send more than any buffer takes."""
@@ -394,7 +425,9 @@ def frame(
     )
     if mask is None:
         return head + payload
-    return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    masks = (mask * (len(payload) // 4 + 1))[: len(payload)]
+    masked = int.from_bytes(payload, "big") ^ int.from_bytes(masks, "big")
+    return head + mask + masked.to_bytes(len(payload), "big")
 
 
 def close_frame(code: int | None = 1000, reason: bytes = b"", **options: Any) -> bytes:

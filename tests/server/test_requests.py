@@ -8,6 +8,7 @@ import trio
 
 from orchestrator import server
 from tests.server.stage import Stage, open_stage, request
+from tests.support.eventually import eventually
 
 Logs = list[MutableMapping[str, Any]]
 HOST = "Host: x\r\n"
@@ -271,3 +272,15 @@ async def test_an_application_that_fails_is_logged_once(stage: Stage, logs: Logs
     await stage.until_idle()
     assert [entry["event"] for entry in logs] == ["application.failed"] * 3
     await stage.assert_serves()
+
+
+async def test_an_application_is_given_at_once_what_has_come_of_a_body(stage: Stage) -> None:
+    async with await stage.open(request("/arrived", method="POST", body="whole")) as client:
+        assert await client.answer() == (200, b"now whole, later ")
+        whole = request("/arrived", method="POST", body="pieces")
+        await client.send(whole[:-6])
+        await eventually("the application runs", lambda: stage.app.running)
+        await client.send(b"pieces")
+        assert await client.answer() == (200, b"now , later pieces")
+        await client.send(request("/arrived"))
+        assert await client.answer() == (200, b"now , later ")

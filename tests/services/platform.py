@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qs
 
 import trio
 from attrs import define, field
@@ -83,7 +84,8 @@ class Platform:
             case "GET", ["agents", _, "nobody"]:
                 return "agent_management", None
             case "GET", ["agents", _, name]:
-                version = asked.target.partition("version=")[2] or self.agent_version
+                named = parse_qs(asked.target.partition("?")[2])["version"][0]
+                version = self.agent_version if named == "latest" else named
                 fields_ = {"agent_id": name, "version": version, "name": "Echo", "client_tools": self.client_tools}
                 return "agent_management", fields_
             case "GET", ["tools"]:

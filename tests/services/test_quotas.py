@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config.loading import load_settings
 from orchestrator.errors import QueueFull
+from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.operations.tenant import Quota
 from orchestrator.models.sessions.session import SessionCreate, SessionUpdate
 from orchestrator.models.tasks.replay import ReplayRequest
@@ -59,7 +60,7 @@ async def test_large_sessions_end_at_the_quota_of_bytes(redis_url: str) -> None:
     large = SessionCreate("echo", context={"notes": "x" * 100_000})
     async with open_stage(redis_url, consume=False) as stage:
         await own(stage, bytes=450_000)
-        sessions = [(await stage.sessions.create(context(), large))[0] for _ in range(4)]
+        sessions = [(await stage.sessions.create(context(), large)).session for _ in range(4)]
         with pytest.raises(QueueFull) as caught:
             await stage.sessions.create(context(), large)
         assert named(caught) == ["bytes"]
@@ -135,6 +136,21 @@ async def test_operators_are_told_once_of_a_quota_that_is_nearly_reached(redis_u
         assert list((await stage.stores.quotas.watch("acme", retain_seconds=3600)).nearly_reached) == ["sessions"]
 
 
+async def test_what_a_tenant_leaves_behind_goes_in_bounded_steps(redis_url: str) -> None:
+    async with open_stage(redis_url, consume=False) as stage:
+        index = stage.keys.task_index("acme")
+        lists = (index, stage.keys.ended_index("acme", "failed"))
+        for name in lists:
+            await stage.redis.gather([("ZADD", name, one + 1, f"t{one}") for one in range(4_500)])
+            await stage.redis.zadd(name, {"fresh": now_ms()})
+        left = []
+        for _ in range(4):
+            await stage.stores.quotas.watch("acme", retain_seconds=3600)
+            left.append([await stage.redis.zcard(name) for name in lists])
+        assert left == [[2_501] * 2, [501] * 2, [1] * 2, [1] * 2]
+        assert await stage.redis.zrange(index, 0, -1) == [b"fresh"]
+
+
 async def test_dead_letters_beyond_what_is_kept_are_counted_and_told_of(redis_url: str) -> None:
     async with open_stage(redis_url) as stage:
         letters = stage.keys.dead_letters("acme")
@@ -143,9 +159,11 @@ async def test_dead_letters_beyond_what_is_kept_are_counted_and_told_of(redis_ur
         with capture_logs() as logs:
             await stage.ended(session, await stage.say(session, "fail"))
             assert await stage.redis.xlen(letters) == 10_000
-            # The sweep of the stage may have told of it before.
             await watch_quotas(stage.queue, "acme")
-        [told] = [one for one in logs if one["event"] == "records.dropped"]
+            # The sweep of the stage may have taken it up before, and be about to tell of it.
+            [told] = await eventually(
+                "it is told", lambda: [one for one in logs if one["event"] == "records.dropped"], bool
+            )
         assert (told["kind"], told["count"]) == ("dead_letters", 100)
         assert (await stage.stores.quotas.watch("acme", retain_seconds=3600)).dropped == {}
 

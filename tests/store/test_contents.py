@@ -29,7 +29,29 @@ def test_what_is_sealed_opens_again_and_shows_nothing(value: bytes) -> None:
     assert is_sealed(kept)
     assert len(value) < 8 or value not in kept
     assert RING.open("acme", EVENT, kept) == value
+    assert Contents.under([NEW]).open("acme", EVENT, kept) == value
     assert RING.key_of(kept) == "new"
+
+
+def test_an_event_that_was_sealed_here_opens_for_its_tenant_alone_and_however_often() -> None:
+    kept = sealed(RING, "acme", EVENT, b'{"a":1}')
+    with pytest.raises(TenantDamaged):
+        RING.open("globex", EVENT, kept)
+    with pytest.raises(TenantDamaged):
+        RING.open("acme", TEXT, kept)
+    assert [RING.open("acme", EVENT, kept) for _ in range(3)] == [b'{"a":1}'] * 3
+
+
+def test_a_frame_that_is_too_short_for_a_nonce_is_told_as_damage() -> None:
+    with pytest.raises(TenantDamaged):
+        RING.open("acme", TEXT, b"\xffE1\x03new\x00\x00\x00\x04abcd")
+
+
+def test_few_of_the_events_that_were_sealed_here_are_remembered() -> None:
+    ring = Contents.under([NEW])
+    frames = [sealed(ring, "acme", EVENT, b"%d" % number) for number in range(1000)]
+    assert len(ring._told) <= 256
+    assert [ring.open("acme", EVENT, one) for one in frames] == [b"%d" % number for number in range(1000)]
 
 
 def test_without_keys_contents_stay_as_they_are() -> None:

@@ -8,12 +8,22 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.errors import CallTimeout, TenantDamaged
-from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.sessions.chat import ChatTurn, IfBusy
+from orchestrator.models.tasks.replay import ReplayRequest
+from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.script import Script
+from orchestrator.store.tasks.plain_tasks import TaskBounds
+from tests.queue.operations import open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
+from tests.store.tasks.test_plain_tasks import a_task
 
 WHOLE: Final = (
+    "admission/admit_task",
+    "admission/admit_turn",
+    "admission/enqueue_task",
     "attempts/cancel_task",
     "attempts/claim",
     "attempts/emit",
@@ -69,7 +79,7 @@ async def restore(redis: Redis, held: Dump, damaged: bytes) -> None:
 async def calls(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Redis, dict[str, list[Call]]]]:
     """Do some work, and note the calls of the scripts."""
     noted: dict[str, list[Call]] = {}
-    run = Script.__call__
+    run, join = Script.__call__, Script.join
 
     async def noting(script: Script, redis: Redis, *, keys: Sequence[Any], args: Sequence[Any]) -> Any:
         if script.name not in WHOLE:
@@ -79,11 +89,20 @@ async def calls(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         noted.setdefault(script.name, []).append(Call(keys, args, before, await dump(redis)))
         return reply
 
+    async def noting_joined(script: Script, redis: Redis, **joined: Any) -> Any:
+        before = await dump(redis)
+        reply = await join(script, redis, **joined)
+        keys, args = [*joined["keys"], *joined.get("own_keys", ())], [*joined["args"], *joined["own_args"]]
+        noted.setdefault(script.name, []).append(Call(keys, args, before, await dump(redis)))
+        return reply
+
     settings = evolve(SETTINGS, task_retries=1, task_retry_delay=0.05)
     async with open_stage(redis_url, settings) as stage:
         monkeypatch.setattr(Script, "__call__", noting)
+        monkeypatch.setattr(Script, "join", noting_joined)
         await work(stage)
         monkeypatch.setattr(Script, "__call__", run)
+        monkeypatch.setattr(Script, "join", join)
     async with open_redis(redis_url) as redis:
         yield redis, noted
 
@@ -96,12 +115,33 @@ async def work(stage: Stage) -> None:
     await stage.sessions.pause(context(), first.session_id)
     await stage.sessions.close(context(), first.session_id)
     await fail_and_wait(stage)
+    await admit(stage)
     stage.turns.running = trio.Event()
     await stage.say(third, "hold b")
     await stage.turns.running.wait()
     await stage.say(third, "say c")
     await stage.sessions.close(context(), third.session_id)
     stage.turns.release.set()
+
+
+async def admit(stage: Stage) -> None:
+    """Let a turn take another one's place, one begin later, one be done again; and work come in that is no turn."""
+    session = await stage.session()
+    stage.turns.running = trio.Event()
+    await stage.say(session, "hold d")
+    await stage.turns.running.wait()
+    await stage.say(session, "say e", if_busy=IfBusy.INTERRUPT)
+    stage.turns.release.set()
+    done = await stage.say(session, "say f")
+    await stage.ended(session, done)
+    later = ChatTurn("say g", scheduled_for=to_timestamp(now_ms() + 3_600_000))
+    await stage.chat.send(context(), session.session_id, later)
+    await open_desk(stage).replays.replay(operator(), "acme", done.task_id, ReplayRequest())
+    tasks, bounds = stage.stores.plain_tasks, TaskBounds(retain_tasks=600)
+    for scheduled_ms in (None, now_ms() + 3_600_000):
+        event = ("workflow.status_update", b'{"data":{}}')
+        await tasks.admit(a_task(), lane=Lane.NORMAL, event=event, bounds=bounds, scheduled_ms=scheduled_ms)
+    stage.turns.release = trio.Event()
 
 
 async def fail_and_wait(stage: Stage) -> None:
@@ -126,8 +166,47 @@ async def test_a_key_of_the_wrong_type_leaves_nothing_half_written(
             await restore(redis, call.before, damaged)
             before = await contents(redis)
             try:
-                await Script(name)(redis, keys=call.keys, args=call.args)
+                reply = await Script(name)(redis, keys=call.keys, args=call.args)
+                if isinstance(reply, list) and isinstance(reply[0], TenantDamaged):
+                    raise reply[0]
             except TenantDamaged:
                 refused += 1
                 assert await contents(redis) == before, damaged
     assert refused > 0
+
+
+@pytest.mark.parametrize("kind", ["session", "batch", "schedule"])
+async def test_what_is_set_aside_leaves_all_lists_or_none(redis_url: str, kind: str) -> None:
+    keys = Keys()
+    async with open_redis(redis_url) as redis:
+        await redis.zadd(keys.sessions("acme"), {"one": 1})
+        await redis.zadd(keys.session_timers("acme"), {"one": 1})
+        await redis.rpush(keys.turns("acme", "one"), "t1", "t2")
+        await redis.zadd(keys.batches("acme"), {"one": 1})
+        await redis.hset(keys.batches_waiting("acme"), mapping={"one": 3})
+        await redis.zadd(keys.schedules("acme"), {"one": 1})
+        await redis.zadd(keys.schedules_due("acme"), {"one": 1})
+        for key in (keys.session("acme", "one"), keys.batch("acme", "one"), keys.schedule("acme", "one")):
+            await redis.set(key, "damaged")
+        held, script = await dump(redis), Script("consistency/set_aside")
+        lanes = [keys.lane("acme", lane).encode() for lane in Lane]
+        refused = 0
+        for damaged in sorted({*held, *lanes}):
+            await restore(redis, held, damaged)
+            before = await contents(redis)
+            try:
+                await script(redis, keys=[keys.lane("acme", Lane.NORMAL)], args=["acme", 100, kind, "one", 60])
+            except TenantDamaged:
+                refused += 1
+                assert await contents(redis) == before, damaged
+        assert refused > 1
+
+
+@pytest.mark.parametrize("name", ["nodes", "loads"])
+async def test_a_heartbeat_is_kept_with_its_load_or_not_at_all(redis_url: str, name: str) -> None:
+    keys = Keys()
+    async with open_redis(redis_url) as redis:
+        await redis.set(getattr(keys, name), "odd")
+        with pytest.raises(TenantDamaged):
+            await Script("scheduling/heartbeat")(redis, keys=[keys.nodes, keys.loads], args=["node-1", "{}"])
+        assert await redis.keys("orchestrator:nodes*") == [getattr(keys, name).encode()]

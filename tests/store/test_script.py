@@ -47,12 +47,8 @@ async def test_a_script_that_the_server_has_forgotten_is_sent_again(redis: Redis
     assert redis.counters.commands == commands + 1
 
 
-def test_included_text_stands_in_place_of_its_line() -> None:
+def test_a_digest_is_that_of_the_text() -> None:
     for script in all_scripts():
-        for name in re.findall(r"^--!include ([\w/]+)$", text_of(script.name), re.MULTILINE):
-            lines = text_of(f"lib/{name}").splitlines()
-            assert [line for line in lines if not line.startswith("--")][-1] in script.source
-        assert "--!include" not in script.source
         assert script.digest == hashlib.sha1(script.source.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -11,6 +11,7 @@ from orchestrator.store.stores import Stores
 from tests.services.test_contents_at_rest import KEY, MARKER, OTHER, WAITS, call, operate, talk
 from tests.services.workflows.house import House, open_house
 from tests.support.credentials import SETTINGS
+from tests.support.eventually import eventually
 
 
 async def keep_things(house: House) -> str:
@@ -34,6 +35,30 @@ async def test_contents_are_counted_by_key_and_put_under_the_first_one_and_back_
             async with open_house(redis_url, patience=20, encryption_keys=ring) as other:
                 shown = await call(other, f"session.get/{session_id}", method="GET")
                 assert shown["context"] == {"note": MARKER}
+
+
+async def test_what_is_packed_is_put_under_the_first_key_too_and_reads_as_before(redis_url: str) -> None:
+    keys, packed_log = Keys(), ""
+    async with open_house(redis_url, patience=20) as house, open_redis(redis_url) as redis:
+        session_id = await talk(house, "echo", MARKER)
+        packed_log = keys.events("acme", session_id, packed=True)
+        await eventually("the log is packed", lambda: redis.exists(packed_log))
+        [task_id] = await redis.zrange(keys.task_index("acme"), 0, -1)
+        record = keys.task("acme", task_id.decode())
+        await eventually("the record is packed", lambda: redis.hexists(record, "z:0"))
+        shown = await call(house, f"task.get/{task_id.decode()}", method="GET")
+    async with open_redis(redis_url) as redis:
+        for ring in ((KEY,), (OTHER, KEY), ("clear", OTHER)):
+            done = await SealingStore(redis, Contents.under(ring)).survey(reseal=True)
+            assert (done.unreadable, done.resealed > 2) == (0, True)
+            sealed = ring[0] != "clear"
+            assert (await redis.hget(record, "z:0")).startswith(b"\xff") is sealed
+            [pack] = await redis.lrange(packed_log, 0, -1)
+            assert pack.partition(b"\n")[2].startswith(b"\xff") is sealed
+            async with open_house(redis_url, patience=20, encryption_keys=ring) as other:
+                assert await call(other, f"task.get/{task_id.decode()}", method="GET") == shown
+                async with other.socket(f"/ws/v1/chat/{session_id}?last_offset=1") as socket:
+                    assert (await socket.until("chat.completed"))["data"]["content"] == MARKER
 
 
 async def test_a_value_that_changes_meanwhile_is_left_alone(redis_url: str) -> None:

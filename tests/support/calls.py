@@ -16,7 +16,7 @@ from orchestrator.models.common.principal import TraceContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.sessions.session import Session, SessionState
-from orchestrator.models.tasks.task import TaskMessage, TaskMetadata
+from orchestrator.models.tasks.task import CancelledBy, TaskMessage, TaskMetadata
 from orchestrator.models.tasks.waits import Callback
 from tests.support.recorders.sessions import a_session
 
@@ -94,7 +94,7 @@ class FakeAttempt:
     attempt: int = 1
     checkpoints: Mapping[str, Any] = field(factory=dict)
     window: list[HistoryMessage] = field(factory=list)
-    stopped: bool = False
+    stopped_by: CancelledBy | None = None
     fenced: bool = False
     slowness: float = 0.0
     """Seconds that an append takes."""

@@ -8,7 +8,7 @@ import trio
 
 from orchestrator.store.redis.connection import Redis
 
-PATIENCE: Final = 15.0
+PATIENCE: Final = 60.0
 """Seconds that a condition may take; only a test that fails ever waits so long."""
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.05
@@ -65,9 +65,8 @@ async def eventually(
     with trio.move_on_after(within):
         while True:
             change = changed() if changed is not None else None
-            last = read()
-            if isawaitable(last):
-                last = await last
+            found = read()
+            last = await found if isawaitable(found) else found
             if holds(last):
                 return last
             if change is not None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import orjson
 from attrs import define, field, fields
-from quart_trio import QuartTrio
 
 from orchestrator import routes
 from orchestrator.config.settings import AgentOrchestratorSettings
+from orchestrator.frameworks.quart_inside import WebApplication
 from orchestrator.services.container import Services
 from orchestrator.services.operations.health import Health
 from orchestrator.telemetry.metrics import Metrics
@@ -56,7 +56,7 @@ class House:
     metrics: Metrics = field(factory=Metrics)
     revocations: RevocationRecorder = field(factory=RevocationRecorder)
     chat: ChatRecorder = field(init=False)
-    app: QuartTrio = field(init=False)
+    app: WebApplication = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.chat = ChatRecorder(self.sessions, status=self.log.status)
@@ -88,7 +88,7 @@ class House:
             metrics=self.metrics,
             revocations=self.revocations,
         )
-        self.app = QuartTrio("orchestrator", static_folder=None)
+        self.app = WebApplication("orchestrator", static_folder=None)
         routes.register(self.app, services)
 
     async def call(

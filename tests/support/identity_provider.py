@@ -65,13 +65,14 @@ class Provider:
         self.asked.set()
         if self.hangs:
             await trio.sleep_forever()
-        if self.answers is not None:
-            with suppress(trio.BrokenResourceError):  # the service gives up
+        with suppress(trio.BrokenResourceError):  # the service gives up
+            if self.answers is not None:
                 await self.answers(stream)
-            return
-        head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.body)}\r\n{self.headers}Connection: close\r\n\r\n"
-        await stream.send_all(head.encode() + self.body)
-        await stream.aclose()
+                return
+            length = f"Content-Length: {len(self.body)}\r\n"
+            head = f"HTTP/1.1 {self.status}\r\n{length}{self.headers}Connection: close\r\n\r\n"
+            await stream.send_all(head.encode() + self.body)
+            await stream.aclose()
 
 
 @asynccontextmanager

@@ -6,10 +6,12 @@ from orchestrator.telemetry.metrics import NAMESPACE, Metrics
 
 
 def figure(metrics: Metrics | bytes, name: str, **labels: str) -> float | None:
-    """Return the value of a series; None: there is none."""
+    """Return the sum of the series that have these labels, whatever further ones; None: there is none."""
     text = metrics if isinstance(metrics, bytes) else metrics.render("")[0]
-    for family in text_string_to_metric_families(text.decode()):
-        for sample in family.samples:
-            if (sample.name, sample.labels) == (f"{NAMESPACE}_{name}", labels):
-                return float(sample.value)
-    return None
+    found = [
+        float(sample.value)
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+        if sample.name == f"{NAMESPACE}_{name}" and labels.items() <= sample.labels.items()
+    ]
+    return sum(found) if found else None

@@ -81,8 +81,8 @@ class Stage:
         """Make a token of a user of acme."""
         return create_token(SECRET, options.pop("tenant", "acme"), user, **options)
 
-    def handshake(self) -> bytes:
-        """Return what a client of the session s1 sends first."""
+    def handshake(self, *further: str) -> bytes:
+        """Return what a client of the session s1 sends first, with further headers."""
         lines = (
             "GET /ws/v1/chat/s1 HTTP/1.1",
             f"Host: {self.host}:{self.port}",
@@ -92,13 +92,14 @@ class Stage:
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Extensions: permessage-deflate",
             f"Authorization: Bearer {self.token()}",
+            *further,
         )
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    async def raw_client(self) -> trio.SocketStream:
+    async def raw_client(self, *headers: str) -> trio.SocketStream:
         """Open a socket whose client does nothing by itself: it answers neither pings nor close frames."""
         stream = await trio.open_tcp_stream(self.host, self.port)
-        await stream.send_all(self.handshake())
+        await stream.send_all(self.handshake(*headers))
         answer = b""
         while b"session.state_update" not in answer and b'"state_update"' not in answer:
             answer += await stream.receive_some()
@@ -194,6 +195,16 @@ class UnknownWorkflows:
         raise NotFound(f"There is no workflow {task_id}.")
 
 
+class UnknownRuns:
+    """Knows no run."""
+
+    async def find(self, ctx: RequestContext, name: str) -> None:
+        raise NotFound(f"There is no workflow {name}.")
+
+    async def cancel(self, ctx: RequestContext, name: str, **_: object) -> None:
+        raise NotFound(f"There is no workflow {name}.")
+
+
 @asynccontextmanager
 async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings: Any) -> AsyncIterator[Stage]:
     """Serve sockets on loopback."""
@@ -223,6 +234,7 @@ async def open_stage(redis_url: str, patience: float = 2 * PATIENCE, **settings:
             task_log=TaskLog(redis, keys),
             notification_log=NotificationLog(redis, keys),
             workflows=UnknownWorkflows(),
+            runs=UnknownRuns(),
             sessions=sessions,
             tickets=tickets,
             batches=batches,

@@ -16,6 +16,8 @@ from orchestrator.sandbox.platform import run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.websocket import handlers
 from orchestrator.websocket.asyncapi import build_document
+from orchestrator.websocket.dialects.client_frames import FORMS
+from orchestrator.websocket.dialects.domain_action import ERROR, FRAMES
 from orchestrator.websocket.handlers import HANDLERS
 from orchestrator.websocket.task_updates import ANSWER, UPDATES
 from tests.store.desk import open_desk
@@ -86,8 +88,10 @@ def test_every_frame_of_the_code_is_in_the_document_and_conversely() -> None:
     of_notifications = {f"server.{name}" for name in NOTIFICATION_EVENTS}
     of_others = of_batches | of_notifications | {f"server.{ANSWER}"}
     of_services = {f"client.{name}" for name in UPDATES}
-    assert set(whole["channels"]["chat"]["messages"]) == wanted
-    assert set(whole["components"]["messages"]) == wanted | of_others | of_services
+    of_forms = {f"documented.{name}" for name in FORMS}
+    of_dialect = {f"domain_action.{name}" for name in (*(frame.name for frame in FRAMES.values()), ERROR)}
+    assert set(whole["channels"]["chat"]["messages"]) == wanted | of_dialect | of_forms
+    assert set(whole["components"]["messages"]) == wanted | of_others | of_services | of_dialect | of_forms
     assert of_services | {f"server.{ANSWER}", "server.system.error"} < set(
         whole["channels"]["task_updates"]["messages"]
     )
@@ -96,8 +100,8 @@ def test_every_frame_of_the_code_is_in_the_document_and_conversely() -> None:
     told = {"send": set[str](), "receive": set[str]()}
     for operation in whole["operations"].values():
         told[operation["action"]] |= {one["$ref"].rpartition("/")[2] for one in operation["messages"]}
-    assert told["send"] == {f"server.{name}" for name in SERVER_EVENTS} | of_others
-    assert told["receive"] == {f"client.{name}" for name in HANDLERS} | of_services
+    assert told["send"] == {f"server.{name}" for name in SERVER_EVENTS} | of_others | of_dialect
+    assert told["receive"] == {f"client.{name}" for name in HANDLERS} | of_services | of_forms
     for name, handler in HANDLERS.items():
         assert (handler.permission or "nothing") in whole["operations"][name]["description"]
 

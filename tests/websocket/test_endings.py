@@ -52,14 +52,16 @@ async def test_a_client_that_answers_pings_stays(redis_url: str) -> None:
         assert len(stage.manager) == 1
 
 
-async def test_a_client_that_answers_no_ping_is_closed(redis_url: str) -> None:
-    async with open_stage(redis_url, ws_ping_interval=0.1) as stage, await stage.raw_client() as stream:
+@pytest.mark.parametrize(("dialect", "code"), [("nooble.v1", 1011), ("domain-action", 4500)])
+async def test_a_client_that_answers_no_ping_is_closed(redis_url: str, dialect: str, code: int) -> None:
+    offered = f"Sec-WebSocket-Protocol: {dialect}"
+    async with open_stage(redis_url, ws_ping_interval=0.1) as stage, await stage.raw_client(offered) as stream:
         received = b""
         with trio.fail_after(PATIENCE):
             while b"\x88" not in received:
                 received += await stream.receive_some()
         assert b"\x89\x00" in received, "a ping came first"
-        assert (1011).to_bytes(2, "big") + b"no pong" in received
+        assert code.to_bytes(2, "big") + b"no pong" in received
 
 
 async def test_a_client_that_is_heard_needs_no_pong(redis_url: str) -> None:

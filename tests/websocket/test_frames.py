@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from opentelemetry.trace import SpanKind
 
 from orchestrator.errors import RateLimited
 from orchestrator.models.common.principal import Role
 from orchestrator.websocket import closing
 from tests.support.eventually import eventually
+from tests.support.spans import kept_spans, traceparent
 from tests.websocket.stage import Client, Stage
 
 
@@ -238,3 +240,23 @@ async def test_a_large_frame_is_not_read_beyond_the_rate_limit(stage: Stage) -> 
         stage.limiter.error = None
         await client.socket.send_message("{" * 20_000)
         assert (await complaint(client))["error"]["code"] == "ORCH_VAL_001"
+
+
+async def test_a_frame_that_asks_for_work_begins_a_trace_and_one_that_concerns_the_socket_does_not(
+    stage: Stage,
+) -> None:
+    with kept_spans() as spans:
+        async with stage.client() as client:
+            await client.next("session.state_update")
+            await client.say("system.ping", {"client_timestamp": 17})
+            await client.next("system.pong")
+            await client.say("chat.message", {"content": "hi"}, correlation_id="corr-1", message_id="m7")
+            await client.next("chat.status_update")
+            [sent] = stage.chat.sent
+            await client.say("chat.cancel", {"message_id": "nowhere"})
+            await eventually("it has a span", lambda: len(spans.all()) == 2)
+    message, _ = spans.all()
+    said = dict(message.attributes or {})
+    assert (message.name, message.kind, message.parent) == ("frame chat.message", SpanKind.SERVER, None)
+    assert (said["nooble.tenant_id"], said["nooble.correlation_id"]) == ("acme", "corr-1")
+    assert str(sent.ctx.trace) == traceparent(message)

@@ -8,6 +8,7 @@ import trio
 from trio_websocket import ConnectionRejected
 
 from tests.server.stage import TEXT, frame, handshake
+from tests.support.documented import validator
 from tests.websocket.stage import Stage, open_stage
 
 PROTOCOL = "nooble.v1"
@@ -41,6 +42,8 @@ async def test_the_first_frame_says_where_the_session_stands(stage: Stage) -> No
         "active_task_id": None,
         "agent_id": "agent",
         "agent_version": None,
+        "status": "active",
+        "event": None,
     }
 
 
@@ -195,3 +198,20 @@ async def test_several_lines_of_subprotocols_count_together(stage: Stage) -> Non
         while b"session_id" not in answer:
             answer += await stream.receive_some()
         assert b"sec-websocket-protocol: nooble.v1" in answer.lower()
+
+
+async def test_a_client_may_choose_the_other_dialect_and_others_keep_theirs(stage: Stage) -> None:
+    offered = ["domain-action", f"bearer.{stage.token()}"]
+    async with (
+        stage.client(anonymous=True, subprotocols=offered) as guided,
+        stage.client() as client,
+    ):
+        assert guided.socket.subprotocol == "domain-action"
+        for one in (guided, client):
+            await one.next("session.state_update")
+        await stage.log.chunk(1)
+        piece = orjson.loads(await guided.socket.get_message())
+        validator("domain_action", "chat.stream").validate(piece)
+        own = await client.next("chat.stream")
+        assert piece["data"]["chunk"]["content"] == own["data"]["chunk"]
+        assert (piece["data"]["session_id"], piece["offset"], piece["message_id"]) == ("s1", 1, own["message_id"])

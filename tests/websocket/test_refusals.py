@@ -3,6 +3,7 @@
 from time import time
 from typing import Any, NoReturn
 
+import orjson
 import pytest
 import structlog
 import trio
@@ -11,6 +12,7 @@ from structlog.testing import CapturingLogger
 
 from orchestrator.websocket import closing
 from tests.server.stage import handshake
+from tests.support.documented import validator
 from tests.support.eventually import PATIENCE
 from tests.websocket.stage import Stage, open_stage
 
@@ -137,3 +139,26 @@ async def test_the_token_of_a_url_is_in_no_log_and_no_trail(redis_url: str) -> N
     for secret in (token, other):
         assert secret not in kept_somewhere
         assert secret.rpartition(".")[2] not in kept_somewhere
+
+
+async def test_a_client_of_the_other_dialect_is_refused_in_it_by_a_close_code(stage: Stage) -> None:
+    for offered, close, code in (
+        (["domain-action"], 4001, "SYSTEM.AUTH_FAILED"),
+        (["domain-action", f"bearer.{stage.token(ttl=-60)}"], 4003, "SYSTEM.AUTH_EXPIRED"),
+    ):
+        async with stage.client(SESSION, anonymous=True, subprotocols=offered) as client:
+            assert client.socket.subprotocol == "domain-action"
+            frame = orjson.loads(await client.socket.get_message())
+            validator("domain_action", "system.error").validate(frame)
+            assert (frame["data"]["code"], frame["status"]["code"]) == (code, 401)
+            assert await client.close_code() == close
+
+
+async def test_a_fault_of_the_service_closes_a_socket_of_the_other_dialect_by_the_code_of_the_documents(
+    stage: Stage,
+) -> None:
+    stage.sessions.on_connected = fail
+    async with stage.client(SESSION, subprotocols=["domain-action"]) as refused:
+        frame = orjson.loads(await refused.socket.get_message())
+        assert (frame["data"]["code"], frame["status"]["code"]) == ("ORCH_SYS_001", 500)
+        assert await refused.close_code() == 4500

@@ -13,32 +13,31 @@ import click
 
 from cli.core.client import AdminApi, Api
 from cli.core.context import find_target
-from cli.core.options import choice_option, limit_option, listing_options
-from cli.core.output import Column, is_table, note, printable, show_list
+from cli.core.options import choice_option, limit_option, listing_options, period_options
+from cli.core.output import Column, is_table, note, show_list
 from cli.core.selection import current_options
+from cli.display.glyphs import printable
 
 _COLUMNS: Final = (
-    Column("AT", "at", whole=True),
+    Column("AT", "at", second=True, whole=True),
     Column("ACTION", "action", whole=True),
     Column("OUTCOME", "outcome"),
     Column("TENANT", "tenant_id"),
     Column("WHO", "user_id"),
-    Column("FROM", "remote_address"),
-    Column("COUNT", "count"),
+    Column("FROM", "remote_address", rank=1),
+    Column("COUNT", "count", rank=2),
     Column("DETAIL", "detail"),
 )
 _EVERYTHING: Final = 2**31
 _FOLLOW_SECONDS: Final = 1.0
 _OVERLAP: Final = timedelta(seconds=5)
 """How far a look goes behind the last one: entries of several streams do not come in one order to the millisecond."""
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @click.command()
-@click.option("--since", metavar="WHEN", help="Only entries since then: a moment (RFC 3339), or an age such as 30d.")
-@click.option("--until", metavar="WHEN", help="Only entries before then.")
+@period_options
 @click.option("--action", metavar="ACTION", help="Only this action, such as session.close; session. is all of them.")
-@click.option("--actor", metavar="NAME", help="Only what this user or API key has done.")
+@click.option("--actor", "--user", metavar="NAME", help="Only what this user or API key has done.")
 @choice_option("--outcome", ("ok", "refused"), "Only this outcome")
 @click.option("--follow", is_flag=True, help="Show new entries as they come, until Ctrl-C.")
 @click.option(
@@ -74,7 +73,7 @@ def audit(
     """
     if follow and (file is not None or until is not None):
         raise click.UsageError("--follow does not go with --export or --until.")
-    wanted = {"since": _moment(since), "until": _moment(until), "action": action, "actor": actor, "outcome": outcome}
+    wanted = {"since": since, "until": until, "action": action, "actor": actor, "outcome": outcome}
     with _api() as (api, scope):
         if file is not None:
             _export(api, file, wanted | scope)
@@ -95,21 +94,6 @@ def _api() -> Iterator[tuple[Api, dict[str, str | None]]]:
     else:
         with Api(target, operator=True) as api:
             yield api, {}
-
-
-def _moment(text: str | None) -> str | None:
-    """Read a moment, or an age from now, as RFC 3339."""
-    if text is None:
-        return None
-    if text[-1:] in _UNITS and text[:-1].isascii() and text[:-1].isdecimal() and len(text) < 10:
-        moment = datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
-    else:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise click.UsageError(f"'{text}' is neither a moment (RFC 3339) nor an age such as 2h or 30d.") from None
-        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return moment.isoformat(timespec="milliseconds")
 
 
 def _export(api: Api, file: Path, wanted: dict[str, str | None]) -> None:

@@ -1,6 +1,5 @@
 """`keys`: the API keys of services and operators."""
 
-import re
 from typing import Any, Final
 
 import click
@@ -8,11 +7,11 @@ import click
 from cli.core.client import AdminApi
 from cli.core.confirm import confirm
 from cli.core.context import find_target
-from cli.core.options import choice_option, listing_options, yes_option
+from cli.core.options import Duration, choice_option, confirm_options, limit_option, listing_options, watch_option
 from cli.core.output import Column, is_table, note, show_list, show_record
-from orchestrator.models.operations.api_keys import Scope
 
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+SCOPES: Final = ("internal", "admin", "metrics")
+"""Those of the model of keys, whose import a list need not wait for; a test holds them to it."""
 _COLUMNS = (
     Column("KEY", "key_id", whole=True),
     Column("NAME", "name"),
@@ -23,14 +22,6 @@ _COLUMNS = (
     Column("USED", "last_used_at", minute=True, sparse=True),
     Column("BY", "created_by"),
 )
-
-
-def _duration(text: str) -> float:
-    """Parse seconds, or a number with a unit: `90`, `15m`, `8h`, `90d`."""
-    match = re.fullmatch(r"([0-9]+)([smhd]?)", text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is no duration such as 90, 15m, 8h or 90d.")
-    return float(int(match[1]) * _UNITS[match[2]])
 
 
 @click.group()
@@ -48,14 +39,14 @@ def keys() -> None:
 @click.argument("name")
 @choice_option(
     "--scope",
-    [scope.value for scope in Scope],
+    SCOPES,
     "What the key opens; several are given one by one",
     multiple=True,
     default=["internal"],
     show_default=True,
 )
 @click.option("--of-tenant", metavar="TENANT", help="The only tenant that the key is good for; default: all.")
-@click.option("--ttl", type=_duration, metavar="DURATION", help="Lifetime, such as 8h or 90d; default: until revoked.")
+@click.option("--ttl", type=Duration(), metavar="DURATION", help="Lifetime, such as 8h or 90d; default: until revoked.")
 @listing_options
 def create(name: str, scope: tuple[str, ...], of_tenant: str | None, ttl: float | None) -> None:
     """Create a key for NAME, and show it this one time.
@@ -72,7 +63,8 @@ def create(name: str, scope: tuple[str, ...], of_tenant: str | None, ttl: float 
 
 
 @keys.command("list")
-@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Number of keys, at most.")
+@limit_option(1000)
+@watch_option
 @listing_options
 def list_keys(limit: int) -> None:
     """List the keys, without the keys themselves. Those of the setting ORCH_API_KEYS are not among them.
@@ -92,13 +84,13 @@ def list_keys(limit: int) -> None:
 @click.argument("key_id")
 @click.option(
     "--grace",
-    type=_duration,
+    type=Duration(),
     metavar="DURATION",
     default="1h",
     show_default=True,
     help="How long the old key stays good, such as 0, 15m or 7d.",
 )
-@click.option("--ttl", type=_duration, metavar="DURATION", help="Lifetime of the new key; default: until revoked.")
+@click.option("--ttl", type=Duration(), metavar="DURATION", help="Lifetime of the new key; default: until revoked.")
 @listing_options
 def rotate(key_id: str, grace: float, ttl: float | None) -> None:
     """Create a key in place of KEY_ID, with its name, scopes and tenant; the old one stays good for a while.
@@ -113,7 +105,7 @@ def rotate(key_id: str, grace: float, ttl: float | None) -> None:
 
 @keys.command()
 @click.argument("key_id")
-@yes_option
+@confirm_options
 @listing_options
 def revoke(key_id: str, *, yes: bool) -> None:
     """Revoke a key. It is refused in every process within two seconds, and its sockets are closed.

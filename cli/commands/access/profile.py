@@ -35,7 +35,7 @@ def profile() -> None:
 
     \b
     Example:
-      nooble-orch profile add staging --api-url https://orch.staging.example.com --tenant acme
+      nooble-orch profile add staging --api-url https://orch.example.com
     """
 
 
@@ -47,7 +47,7 @@ def add(name: str) -> None:
 
     \b
     Example:
-      nooble-orch profile add staging --api-url https://orch.staging.example.com --tenant acme --api-key "$KEY"
+      nooble-orch profile add prod --api-url https://orch.example --api-key $KEY
     """
     if not _NAME.fullmatch(name):
         raise click.BadParameter("A profile's name has letters, digits, - and _.")

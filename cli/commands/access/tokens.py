@@ -5,7 +5,7 @@ import click
 from cli.core.client import AdminApi
 from cli.core.confirm import confirm
 from cli.core.context import find_target
-from cli.core.options import listing_options, yes_option
+from cli.core.options import confirm_options, listing_options
 from cli.core.output import show_record
 from cli.core.selection import current_options
 
@@ -26,7 +26,7 @@ def tokens() -> None:
 @click.option("--user", metavar="USER", help="All tokens of a user; of --tenant's, where it is given.")
 @click.option("--of-tenant", metavar="TENANT", help="The same as --tenant.")
 @click.option("--all-tenants", is_flag=True, help="With --user: in every tenant, whatever tenant is set.")
-@yes_option
+@confirm_options
 @listing_options
 def revoke(jti: str | None, user: str | None, of_tenant: str | None, *, all_tenants: bool, yes: bool) -> None:
     """Revoke a token, or all tokens of a user or a tenant that were issued until now.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import trio
 from attrs import frozen
 
+from cli.core.confirm import counted
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.consistency import REMEDIES
 from orchestrator.errors import StoreUnavailable, TenantDamaged
@@ -85,13 +86,7 @@ async def _check_tenants(url: str, settings: AgentOrchestratorSettings, repair: 
     async with open_redis(url) as redis:
         stores = Stores.over(redis, settings)
         checker = ConsistencyChecker(stores.consistency, stores.reservation_checks, stores.ready, stores.due)
-        # Services may use the gateway for tenants that never had a session.
-        names = {
-            *await stores.tenants.names(),
-            *await stores.reservation_checks.tenants(),
-            *await stores.consistency.tenants_with_records(),
-        }
-        for tenant_id in sorted(names):
+        for tenant_id in sorted(await stores.consistency.all_tenants()):
             found += await _check_tenant(stores, checker, tenant_id, repair)
     return found
 
@@ -122,7 +117,9 @@ async def _check_tenant(stores: Stores, checker: ConsistencyChecker, tenant_id: 
 def findings(report: Report | TenantCheck) -> Iterator[Finding]:
     """Return what a check of a tenant says."""
     places = ", ".join(f"{count} {str(place).replace('_', ' ')}" for place, count in sorted(report.places.items()))
-    counts = f"{report.tasks} tasks ({places or 'none'}), {report.sessions} sessions, {report.reservations} open calls"
+    where = f" ({places})" if places else ""
+    numbers = ((report.tasks, "task", where), (report.sessions, "session", ""), (report.reservations, "open call", ""))
+    counts = ", ".join(counted(number, noun) + more for number, noun, more in numbers)
     if report.balances:
         yield Finding(f"books {report.tenant_id}", "ok", counts)
         return

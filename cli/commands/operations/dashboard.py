@@ -7,8 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.core.output import age, plain_table, printable
-from cli.core.waterfall import duration
+from cli.core.console import plain_table
+from cli.core.output import age
+from cli.display.glyphs import printable
+from cli.display.waterfall import duration
 
 _NODES_SHOWN = 5
 
@@ -87,14 +89,14 @@ def _breakers(load: Mapping[str, Any]) -> list[Text]:
 
 def _processes(nodes: Sequence[Mapping[str, Any]], total: int) -> Table:
     more = f" (+{total - len(nodes)})" if total > len(nodes) else ""
-    table = _table(f"PROCESS{more}", "HOST", "PID", "IN HAND", "CLAIMS/s", "ENDS/s", "BEAT")
+    table = _table(f"PROCESS{more}", "HOST", "PID", "IN HAND", "LIMIT", "CLAIMS/s", "ENDS/s", "BEAT")
     for node in nodes:
         load = node["load"]
         beat = f"{node['heartbeat_age_ms'] / 1000:.1f}s" if node["live"] else "gone"
         figures = (
             (load["host"][:16], str(load["pid"]), f"{load['in_hand']}/{load['slots']}",
-             f"{load['claims_per_second']:.1f}", f"{load['ends_per_second']:.1f}")
-            if load else ("", "", "", "", "")
+             str(load.get("limit", "")), f"{load['claims_per_second']:.1f}", f"{load['ends_per_second']:.1f}")
+            if load else ("", "", "", "", "", "")
         )  # fmt: skip
         table.add_row(*(Text(printable(cell)) for cell in (node["node"][:16], *figures, beat)))
     return table

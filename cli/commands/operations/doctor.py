@@ -7,7 +7,6 @@ from time import time
 from typing import Any, Final
 
 import click
-import httpx
 import redis
 from attrs import asdict, frozen
 
@@ -16,6 +15,9 @@ from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
+from cli.http.answer import Answer
+from cli.http.client import HttpClient
+from cli.http.errors import HttpError
 from orchestrator.clients.registry import DEFAULTS
 from orchestrator.codec import structure
 from orchestrator.config.loading import SettingsFault, load_settings
@@ -117,8 +119,8 @@ def _told(found: dict[str, Any]) -> list[Check]:
 def _services_of(target: Target) -> Iterator[Check]:
     """Return the checks of the services behind the service, as it makes them."""
     try:
-        services = httpx.get(f"{target.api_url}/health", timeout=_AFAR_TIMEOUT).json()["services"]
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        services = _fetch(f"{target.api_url}/health", target, timeout=_AFAR_TIMEOUT).json()["services"]
+    except (HttpError, ValueError, KeyError, TypeError):
         yield Check("services", "warning", "the service does not tell how the services behind it are")
         return
     for name, result in services.items():
@@ -259,7 +261,7 @@ def _service(target: Target) -> Iterator[Check]:
     if not target.api_url:
         yield Check("service", "warning", "its URL is unknown; not checked", "Set --api-url.")
         return
-    yield _get("service", f"{target.api_url}/health/ready", _readiness)
+    yield _get("service", f"{target.api_url}/health/ready", target, _readiness)
 
 
 def _downstream(target: Target, settings: AgentOrchestratorSettings | None) -> Iterator[Check]:
@@ -272,24 +274,29 @@ def _downstream(target: Target, settings: AgentOrchestratorSettings | None) -> I
         if not url and sandbox:
             url = f"{sandbox}/{name}"
         if url:
-            yield _get(name, f"{url.rstrip('/')}/health", _health)
+            yield _get(name, f"{url.rstrip('/')}/health", target, _health)
         else:
             yield Check(name, "warning", "no URL is set", f"Set ORCH_SERVICES__{name.upper()}__URL.")
 
 
-def _get(name: str, url: str, fault_of: Callable[[httpx.Response], str | None]) -> Check:
+def _get(name: str, url: str, target: Target, fault_of: Callable[[Answer], str | None]) -> Check:
     try:
-        response = httpx.get(url, timeout=TIMEOUT)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        answer = _fetch(url, target, timeout=TIMEOUT)
+    except HttpError as error:
         return Check(name, "failed", f"{url} can't be reached: {error}", "Is it running?", unreachable=True)
-    fault = fault_of(response)
-    elapsed = f"{response.elapsed.total_seconds() * 1000:.0f} ms"
+    fault = fault_of(answer)
+    elapsed = f"{answer.seconds * 1000:.0f} ms"
     return Check(name, "failed", f"{url}: {fault}") if fault else Check(name, "ok", f"{url} in {elapsed}")
 
 
-def _health(response: httpx.Response) -> str | None:
-    return None if response.is_success else f"answered {response.status_code}"
+def _fetch(url: str, target: Target, *, timeout: float) -> Answer:
+    with HttpClient(url, timeout=timeout, tls=target.tls) as client:
+        return client.request("GET", "")
 
 
-def _readiness(response: httpx.Response) -> str | None:
-    return None if response.is_success else f"is not ready ({response.status_code}): {response.text[:200]}"
+def _health(answer: Answer) -> str | None:
+    return None if answer.is_success else f"answered {answer.status}"
+
+
+def _readiness(answer: Answer) -> str | None:
+    return None if answer.is_success else f"is not ready ({answer.status}): {answer.text[:200]}"

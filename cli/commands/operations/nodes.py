@@ -17,6 +17,8 @@ _COLUMNS = (
     Column("UP", "started_at", age=True),
     Column("BEAT", "beat", whole=True),
     Column("IN HAND", "running", whole=True),
+    Column("LIMIT", "limit", whole=True),
+    Column("BUSY", "busy", whole=True),
     Column("ENDS/s", "rate", whole=True),
     Column("BREAKERS", "breakers"),
 )
@@ -51,6 +53,7 @@ def _row(node: dict[str, Any]) -> dict[str, Any]:
     load, row = node["load"] or {}, _record(node)
     row["beat"] = f"{node['heartbeat_age_ms'] / 1000:.1f}s" if node["live"] else "gone"
     row["running"] = f"{load['in_hand']}/{load['slots']}" if load else ""
+    row["busy"] = f"{load['loop_busy']:.0%}" if "loop_busy" in load else ""
     row["rate"] = f"{load['ends_per_second']:.1f}" if load else ""
     row["breakers"] = ", ".join(
         [*sorted(load.get("breakers", ())), *(_callee(one) for one in load.get("callee_breakers", ()))]

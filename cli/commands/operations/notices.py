@@ -8,10 +8,12 @@ import click
 from cli.core.client import AdminApi
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import listing_options
+from cli.core.options import limit_option, listing_options, period_options
 from cli.core.output import Column, note, show_list
 
 _EVERY: Final = 2.0
+_KEPT: Final = 1000
+"""As many as the service keeps."""
 _COLUMNS: Final = (
     Column("AT", "at", whole=True),
     Column("NOTICE", "name", whole=True),
@@ -22,25 +24,30 @@ _COLUMNS: Final = (
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Show new ones as they come, until Ctrl-C.")
+@period_options
+@limit_option(20)
 @listing_options
-def notices(*, follow: bool) -> None:
+def notices(limit: int, since: str | None, until: str | None, *, follow: bool) -> None:
     """Show the last notices of the service, oldest first. Needs an API key (ORCH_API_KEY).
 
     \b
     Example:
       nooble-orch notices --follow
+      nooble-orch notices --since 1h --all
     """
     seen: set[str] = set()
+    count = _KEPT if since or until else min(limit, _KEPT)
     with AdminApi(find_target()) as api:
         while True:
             try:
-                found = list(reversed(api.get("orchestrator.load", top=0)["notices"]))
+                found = api.get("orchestrator.load", top=0, notices=count)["notices"]
             except CliFailure as failure:
                 if not seen or failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
                     raise
                 note(f"{failure.message} Trying again.")
                 found = []
-            fresh = [_row(notice) for notice in found if str(notice) not in seen]
+            wanted = [one for one in found if (since or "") <= one["at"] and (until is None or one["at"] < until)]
+            fresh = [_row(notice) for notice in reversed(wanted[:limit]) if str(notice) not in seen]
             seen = {str(notice) for notice in found} or seen
             if fresh or not follow:
                 show_list(fresh, _COLUMNS, "Nothing was told yet.")

@@ -19,10 +19,11 @@ from rich.text import Text
 
 from cli.commands.operations.dashboard import dashboard
 from cli.core.client import AdminApi
+from cli.core.console import make_console
 from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
-from cli.core.output import is_table, make_console
+from cli.core.output import is_table
 from cli.core.selection import current_options
 from cli.core.terminal import restored_terminal
 from cli.display.glyphs import is_unicode

@@ -7,7 +7,7 @@ import click
 from cli.core.client import Api
 from cli.core.completion import complete_agents
 from cli.core.context import find_target
-from cli.core.options import limit_option, listing_options
+from cli.core.options import limit_option, listing_options, watch_option
 from cli.core.output import Column, show_list, show_record
 
 _COLUMNS: Final = (
@@ -31,6 +31,7 @@ def agents() -> None:
 
 @agents.command("list")
 @limit_option()
+@watch_option
 @listing_options
 def list_agents(limit: int) -> None:
     """List the agents of a tenant.

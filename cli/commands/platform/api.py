@@ -44,9 +44,9 @@ def api(method: str, route: str, data: str | None) -> None:
         answer = {}
     else:
         click.echo(json.dumps(answer, indent=2))
-    if response.status_code >= _FAULT:
-        error = answer.get("error") or {"message": f"The service answered {response.status_code}."}
-        raise _failure(response.status_code, error)
+    if response.status >= _FAULT:
+        error = answer.get("error") or {"message": f"The service answered {response.status}."}
+        raise _failure(response.status, error)
 
 
 def _failure(status: int, error: dict[str, Any]) -> CliFailure:

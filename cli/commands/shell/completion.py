@@ -11,6 +11,8 @@ from cli.core.failures import CliFailure, Exit
 from cli.core.output import note
 
 _SHELLS: Final = ("bash", "zsh", "fish")
+_ZSH_START: Final = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i }"
+"""Without a configuration of its own, a zsh has not loaded its system of completion."""
 _BEGIN, _END = "# nooble-orch completion", "# end of nooble-orch completion"
 
 
@@ -55,7 +57,8 @@ def install(shell: str | None) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(_script(shell), encoding="utf-8")
     else:
-        place = Path.home() / f".{shell}rc"
+        folder = os.environ.get("ZDOTDIR") if shell == "zsh" else None
+        place = Path(folder or Path.home()) / f".{shell}rc"
         before = place.read_text(encoding="utf-8") if place.exists() else ""
         kept, _, rest = before.partition(_BEGIN)
         kept += rest.partition(f"{_END}\n")[2]
@@ -68,4 +71,5 @@ def _script(shell: str) -> str:
     if kind is None:
         raise CliFailure(f"There is no completion for the shell '{shell}'.", "", Exit.USAGE)
     root = click.get_current_context().find_root().command
-    return kind(root, {}, "nooble-orch", "_NOOBLE_ORCH_COMPLETE").source()
+    source = kind(root, {}, "nooble-orch", "_NOOBLE_ORCH_COMPLETE").source()
+    return source.replace("    compdef ", f"    {_ZSH_START}\n    compdef ") if shell == "zsh" else source

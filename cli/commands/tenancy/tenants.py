@@ -8,7 +8,6 @@ from typing import Any, Final, get_args
 import click
 from attrs import fields
 
-from cli.commands.tenancy.transfers import must_be_writable, read_import, write_export
 from cli.core.client import AdminApi
 from cli.core.completion import complete_tenants
 from cli.core.confirm import confirm, tenant_scope
@@ -16,19 +15,20 @@ from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import (
     Duration,
+    choice_option,
+    confirm_options,
     limit_option,
     listing_options,
     named_tenant,
     split_tenant,
     tenant_argument,
     watch_option,
-    yes_option,
 )
 from cli.core.output import Column, note, note_changes, show_list, show_record
 from cli.core.values import json_value
-from orchestrator.models.operations.tenant import TenantSettings
+from cli.waiting.polling import poll
 
-_LOOK_EVERY: Final = 0.5
+_STATES: Final = ("active", "paused", "draining", "drained")
 _TENANT_AND_FILE: Final = 2
 _COLUMNS: Final = (
     Column("TENANT", "tenant_id", whole=True),
@@ -43,8 +43,13 @@ _COLUMNS: Final = (
     Column("OLDEST", "oldest_waiting", age=True),
     Column("DAMAGE", "damage", style="red", sparse=True),
 )
-SETTINGS: Final[dict[str, str]] = {each.name: get_args(each.type)[1].description for each in fields(TenantSettings)}
-"""What `configure` sets, by name, and what each does."""
+
+
+def settings_of_tenants() -> dict[str, str]:
+    """Return what `configure` sets, by name, and what each does."""
+    from orchestrator.models.operations.tenant import TenantSettings  # noqa: PLC0415 - lists need no model
+
+    return {each.name: get_args(each.type)[1].description for each in fields(TenantSettings)}
 
 
 class _ConfigureCommand(click.Command):
@@ -52,7 +57,7 @@ class _ConfigureCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Settings"):
-            formatter.write_dl(list(SETTINGS.items()))
+            formatter.write_dl(list(settings_of_tenants().items()))
         super().format_options(ctx, formatter)
 
 
@@ -68,10 +73,11 @@ def tenants() -> None:
 
 
 @tenants.command("list")
+@choice_option("--state", _STATES, "Only tenants in this state", also=("--status",))
 @limit_option(200)
 @watch_option
 @listing_options
-def list_tenants(limit: int) -> None:
+def list_tenants(state: str | None, limit: int) -> None:
     """List tenants by name.
 
     \b
@@ -79,7 +85,7 @@ def list_tenants(limit: int) -> None:
       nooble-orch tenants list
     """
     with AdminApi(find_target()) as api:
-        show_list(api.listed("tenant.list", limit), _COLUMNS, "No tenants found.")
+        show_list(api.listed("tenant.list", limit, state=state), _COLUMNS, "No tenants found.")
 
 
 @tenants.command(cls=_ConfigureCommand)
@@ -91,7 +97,7 @@ def configure(names: tuple[str, ...]) -> None:
     \b
     Example:
       nooble-orch tenants configure acme weight=2 concurrency=50 rate=
-      nooble-orch tenants configure acme tier=free models='{"large": {"tokens_day": 50000}}'
+      nooble-orch tenants configure acme 'models={"large": {"tokens_day": 50000}}'
     """
     tenant_id, settings = split_tenant(names, lambda name: "=" in name)
     if not settings:
@@ -102,7 +108,7 @@ def configure(names: tuple[str, ...]) -> None:
 
 @tenants.command("import")
 @click.argument("names", metavar="[TENANT] FILE", nargs=-1, required=True, shell_complete=complete_tenants)
-@yes_option
+@confirm_options
 @listing_options
 def import_work(names: tuple[str, ...], *, yes: bool) -> None:
     """Import tasks that 'tenants drain --export' wrote elsewhere; those that exist here are skipped.
@@ -116,8 +122,10 @@ def import_work(names: tuple[str, ...], *, yes: bool) -> None:
     tenant_id, file = named_tenant(names[0] if len(names) == _TENANT_AND_FILE else None), Path(names[-1])
     if not file.is_file():
         raise click.BadParameter(f"There is no file '{file}'.")
-    confirm(f"Import {file} into tenant {tenant_id}?", yes=yes)
+    from cli.commands.tenancy.transfers import checked_import, read_import  # noqa: PLC0415 - lists need no format of files
+
     with AdminApi(find_target()) as api:
+        confirm(lambda: f"Import {checked_import(api, tenant_id, file)} into tenant {tenant_id}?", yes=yes)
         show_record(read_import(api, tenant_id, file))
 
 
@@ -155,7 +163,7 @@ def callback_secret(tenant_id: str, *, rotate: bool) -> None:
 
 @tenants.command()
 @tenant_argument
-@yes_option
+@confirm_options
 @listing_options
 def pause(tenant_id: str, *, yes: bool) -> None:
     """Pause a tenant: start none of its tasks, but accept new ones.
@@ -195,7 +203,7 @@ def resume(tenant_id: str) -> None:
     metavar="FILE",
     help="Write the parked tasks to this file, for 'import' elsewhere. With --discard or --deadline.",
 )
-@yes_option
+@confirm_options
 @listing_options
 def drain(
     tenant_id: str, timeout: float, deadline: float | None, file: Path | None, *, discard: bool, yes: bool
@@ -214,6 +222,8 @@ def drain(
     if file is not None and not discard and deadline is None:
         raise click.UsageError("--export needs --discard or --deadline: only parked tasks can be exported.")
     if file is not None:
+        from cli.commands.tenancy.transfers import must_be_writable  # noqa: PLC0415 - as in `import_work`
+
         must_be_writable(file)
     body: dict[str, Any] = {"mode": "discard" if discard else "work_off"}
     if deadline is not None:
@@ -222,11 +232,13 @@ def drain(
         confirm(lambda: f"Drain tenant {tenant_id}{_scope(api, tenant_id)}?", yes=yes)
         route, tell = f"tenant.get/{tenant_id}", _progress(_left(api.post(f"tenant.drain/{tenant_id}", body)))
         try:
-            state = api.poll(route, _has_ended, every=_LOOK_EVERY, timeout=timeout, tell=tell)
+            state = poll(api, route, _has_ended, timeout=timeout, tell=tell)
         except KeyboardInterrupt:
             note(f"{tenant_id} goes on draining; 'nooble-orch tenants resume {tenant_id}' stops it.")
             raise
         if file is not None and state["state"] == "drained":
+            from cli.commands.tenancy.transfers import write_export  # noqa: PLC0415 - as in `import_work`
+
             note(f"{write_export(api, tenant_id, file)} tasks are in {file}.")
     show_record(state)
     if state["state"] != "drained":
@@ -255,8 +267,9 @@ def _progress(first: int) -> Callable[[dict[str, Any]], None]:
 
 def _setting(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
-    if not sign or name not in SETTINGS:
-        raise click.UsageError(f"'{text}' is not NAME=VALUE; the names are {', '.join(SETTINGS)}.")
+    known = settings_of_tenants()
+    if not sign or name not in known:
+        raise click.UsageError(f"'{text}' is not NAME=VALUE; the names are {', '.join(known)}.")
     if not value:
         return name, None if name != "fair_users" else False
     if name == "tier":

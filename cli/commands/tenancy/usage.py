@@ -1,14 +1,13 @@
 """`usage`: tokens and cost of language models, retrieval and embeddings."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final
 
 import click
 
 from cli.core.client import Api
 from cli.core.context import find_target
-from cli.core.options import listing_options
+from cli.core.options import Moment, listing_options
 from cli.core.output import Column, is_table, show_list
 
 _GROUPS: Final = ("model", "agent", "day", "user", "session")
@@ -23,15 +22,21 @@ _COLUMNS: Final = (
     Column("UNSURE", "unsettled_tokens", whole=True),
     Column("COST", "cost", whole=True),
 )
-_DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
-@click.option("--from", "first", type=_DAY, metavar="DAY", help="First day (UTC); default: 29 days before the last.")
-@click.option("--to", "last", type=_DAY, metavar="DAY", help="Last day (UTC); default: today.")
+@click.option(
+    "--from",
+    "--since",
+    "first",
+    type=Moment(),
+    metavar="DAY",
+    help="First day (UTC), or an age such as 7d; default: 30 days.",
+)
+@click.option("--to", "--until", "last", type=Moment(), metavar="DAY", help="Last day (UTC); default: today.")
 @click.option("--by", type=click.Choice(_GROUPS), default="model", show_default=True, help="Grouping of the rows.")
 @listing_options
-def usage(first: datetime | None, last: datetime | None, by: str) -> None:
+def usage(first: str | None, last: str | None, by: str) -> None:
     """Show the usage of a tenant through the gateway; the last row is the sum.
 
     CACHED calls cost nothing. UNSURE are tokens reserved for calls whose usage is unknown.
@@ -58,5 +63,5 @@ def _table_row(item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "key": item["key"] or _UNNAMED, "cost": cost}
 
 
-def _iso_day(day: datetime | None) -> str | None:
-    return None if day is None else f"{day:%Y-%m-%d}"
+def _iso_day(moment: str | None) -> str | None:
+    return None if moment is None else moment[:10]

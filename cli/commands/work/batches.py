@@ -3,33 +3,34 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.commands.work.task_filters import STATUSES as ITEM_STATUSES
-from cli.core.client import Api, Chosen, Listing
+from cli.core.client import Api
 from cli.core.completion import complete_agents, complete_batches
 from cli.core.confirm import confirm, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import (
-    ALL,
+    Duration,
     choice_option,
+    confirm_options,
     limit_option,
     listing_options,
     period_options,
+    user_option,
     watch_option,
-    yes_option,
 )
-from cli.core.output import Column, make_console, note, note_changes, show_list, show_record
+from cli.core.output import Column, note, note_changes, show_list, show_record
 from cli.core.values import json_value
+from cli.waiting.polling import poll
 
 STATUSES: Final = ("running", "stopping", "completed", "partial", "failed", "cancelled")
 _ENDED: Final = frozenset(STATUSES[2:])
-_LOOK_EVERY: Final = 0.5
 _COLUMNS: Final = (
     Column("BATCH", "batch_id", whole=True),
     Column("STATUS", "status", whole=True),
@@ -46,6 +47,10 @@ _ITEM_COLUMNS: Final = (
 )
 _batch_argument = click.argument("batch_id", metavar="BATCH", shell_complete=complete_batches)
 
+_timeout_option = click.option(
+    "--timeout", type=Duration(), metavar="TIME", help="How long its end is waited for; default: as long as it takes."
+)
+
 
 @click.group()
 @listing_options
@@ -60,11 +65,15 @@ def batches() -> None:
 
 @batches.command("list")
 @choice_option("--status", STATUSES, "Only batches with this status")
+@user_option("batches")
+@click.option("--agent", metavar="AGENT", help="Only batches that this agent answers.", shell_complete=complete_agents)
 @period_options
 @limit_option()
 @watch_option
 @listing_options
-def list_batches(status: str | None, since: str | None, until: str | None, limit: int) -> None:
+def list_batches(
+    status: str | None, user: str | None, agent: str | None, since: str | None, until: str | None, limit: int
+) -> None:
     """List batches, newest first.
 
     \b
@@ -72,10 +81,8 @@ def list_batches(status: str | None, since: str | None, until: str | None, limit
       nooble-orch batches list -o jsonl | jq .completed
     """
     with Api(find_target(), operator=True) as api:
-        found: Chosen | Listing = api.listed("batch.list", limit, status=status)
-        if since or until:
-            whole = api.listed("batch.list", ALL, status=status)
-            found = Chosen(whole, limit, field="created_at", since=since, until=until)
+        wanted = {"status": status, "user_id": user, "agent_id": agent, "since": since, "until": until}
+        found = api.listed("batch.list", limit, **wanted)
         show_list(found, _COLUMNS, "No batches found.")
 
 
@@ -85,14 +92,27 @@ def list_batches(status: str | None, since: str | None, until: str | None, limit
 @click.option("--workflow", metavar="WORKFLOW", help="The workflow that runs with each item, instead.")
 @click.option("--concurrency", type=click.IntRange(1, 1000), default=10, show_default=True, help="Items at once.")
 @click.option("--abort", is_flag=True, help="Stop at the first item that fails.")
+@click.option("--wait", is_flag=True, help="Wait for the end, and show the progress.")
+@_timeout_option
 @listing_options
-def create(file: Path, agent: str | None, workflow: str | None, concurrency: int, *, abort: bool) -> None:
+def create(
+    file: Path,
+    agent: str | None,
+    workflow: str | None,
+    concurrency: int,
+    timeout: float | None,
+    *,
+    abort: bool,
+    wait: bool,
+) -> None:
     """Create a batch from a file with an item a line: a question, or a JSON object such as an item of batch.create.
+
+    Exit codes with --wait: those of 'batches show --follow'.
 
     \b
     Example:
       nooble-orch batches create questions.txt --agent docs-guide
-      nooble-orch batches create inputs.jsonl --workflow arithmetic --concurrency 4
+      nooble-orch batches create inputs.jsonl --workflow arithmetic --wait
     """
     if bool(agent) == bool(workflow):
         raise click.UsageError("Give either --agent or --workflow.")
@@ -106,6 +126,9 @@ def create(file: Path, agent: str | None, workflow: str | None, concurrency: int
         body["on_item_error"] = "abort"
     with Api(find_target(), operator=True) as api:
         batch = api.post("batch.create", body)
+        if wait:
+            _follow(api, batch["batch_id"], timeout)
+            return
     show_record(batch)
     note(f"'nooble-orch batches show {batch['batch_id']} --follow' shows its progress.")
 
@@ -124,29 +147,51 @@ def _item(line: str, *, is_question: bool) -> dict[str, Any]:
 @batches.command()
 @_batch_argument
 @click.option("--follow", is_flag=True, help="Wait until the batch has ended, and show its progress.")
+@_timeout_option
 @listing_options
-def show(batch_id: str, *, follow: bool) -> None:
+def show(batch_id: str, timeout: float | None, *, follow: bool) -> None:
     """Show a batch and its progress.
 
-    Exit codes with --follow: 1 if the batch failed or was cancelled, 5 if some items were not answered.
+    Exit codes with --follow: 1 if the batch failed or was cancelled, 5 if some items were not answered, or it has not
+    ended in time.
 
     \b
     Example:
       nooble-orch batches show 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --follow
     """
     with Api(find_target(), operator=True) as api:
-        route = f"batch.get/{batch_id}"
         if follow:
-            try:
-                with _progress() as tell:
-                    batch = api.poll(route, _has_ended, every=_LOOK_EVERY, tell=tell)
-            except KeyboardInterrupt:
-                note(f"The batch goes on; 'nooble-orch batches cancel {batch_id}' stops it.")
-                raise
+            _follow(api, batch_id, timeout)
         else:
-            batch = api.get(route)
+            show_record(api.get(f"batch.get/{batch_id}"))
+
+
+def _follow(api: Api, batch_id: str, timeout: float | None) -> None:
+    """Wait for the end of a batch, and show it; raise a failure if an item was not answered."""
+    limit = inf if timeout is None else timeout
+
+    first: dict[str, Any] | None = None
+
+    def waiting(batch: dict[str, Any]) -> str | None:
+        """Return the task of the first item that has not begun, where none is running."""
+        nonlocal first
+        if batch["running"]:
+            first = None
+        elif first is None:
+            first = next(iter(api.listed(f"batch.results/{batch_id}", 1, status="pending")), None)
+        return first["task_id"] if first else None
+
+    try:
+        with _progress() as tell:
+            route = f"batch.get/{batch_id}"
+            batch = poll(api, route, _has_ended, timeout=limit, tell=tell, what="The batch", task_of=waiting)
+    except KeyboardInterrupt:
+        note(f"The batch goes on; 'nooble-orch batches cancel {batch_id}' stops it.")
+        raise
     show_record(batch)
-    if follow and batch["status"] != "completed":
+    if not _has_ended(batch):
+        raise CliFailure(f"The batch has not ended after {limit:g} s; it goes on.", "", Exit.INCOMPLETE)
+    if batch["status"] != "completed":
         code = Exit.INCOMPLETE if batch["status"] == "partial" else Exit.FAILED
         left = batch["failed"] + batch["cancelled"]
         message = f"{left} of {batch['total']} items were not answered."
@@ -163,7 +208,7 @@ def results(batch_id: str, status: str | None, limit: int) -> None:
 
     \b
     Example:
-      nooble-orch batches results 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --status failed
+      nooble-orch batches results BATCH --status failed
     """
     with Api(find_target(), operator=True) as api:
         found = api.listed(f"batch.results/{batch_id}", limit, status=status)
@@ -172,7 +217,7 @@ def results(batch_id: str, status: str | None, limit: int) -> None:
 
 @batches.command()
 @_batch_argument
-@yes_option
+@confirm_options
 @listing_options
 def cancel(batch_id: str, *, yes: bool) -> None:
     """Cancel a batch: stop its running items, start no others.
@@ -202,6 +247,16 @@ def _progress() -> Iterator[Callable[[dict[str, Any]], None]]:
         changed = note_changes()
         yield lambda batch: changed(_counts(batch), _counts(batch))
         return
+    from rich.progress import (  # noqa: PLC0415 - lists draw nothing
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from cli.core.console import make_console  # noqa: PLC0415 - as its neighbour
+
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=make_console(stderr=True)) as progress:
         bar = progress.add_task("", total=None)

@@ -1,21 +1,23 @@
 """`dlq`: list, show, replay and purge dead letters."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import wraps
 from math import ceil
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from cli.core.client import AdminApi
 from cli.core.completion import complete_tenants
-from cli.core.confirm import confirm, counted, must_be_confirmable
+from cli.core.confirm import choice_words, confirm, counted, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import (
     ENTRY,
     Duration,
+    dry_run_option,
     limit_option,
     listing_options,
     period_options,
@@ -34,6 +36,7 @@ _COLUMNS: Final = (
     Column("AGE", "at", age=True),
     Column("REPLAYED AS", "replayed_as", whole=True, sparse=True, rank=1),
     Column("TYPE", "type", whole=True, wide=True),
+    Column("USER", "user_id", wide=True),
     Column("MESSAGE", "error.message", wide=True),
 )
 _OUTCOMES: Final = (
@@ -41,15 +44,39 @@ _OUTCOMES: Final = (
     Column("REPLAYED AS", "task_id", whole=True),
     Column("REFUSED", "refusal.message"),
 )
+_OF_PURGE: Final = frozenset({"error_code", "older_than"})
+"""What the service itself chooses by; by all else the command chooses."""
 _EVERYTHING: Final = 1_000_000
 _PART: Final = 100
-_code_option = click.option("--error-code", metavar="CODE", help="Only dead letters with this error code.")
-_age_option = click.option(
-    "--older-than",
-    type=Duration(),
-    metavar="AGE",
-    help="Only dead letters of at least this age, such as 1h or 7d.",
-)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _letter_filters(command: F) -> F:
+    """Add the options that choose dead letters; they come as the argument `choice`, by the names of `dlq.list`."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        chosen = {name: options.pop(name) for name in ("error_code", "type", "user_id", "since", "until")}
+        age = options.pop("older_than")
+        # Whole seconds, of which a dead letter has at least as many.
+        return command(*arguments, choice={**chosen, "older_than": None if age is None else ceil(age)}, **options)
+
+    given = (
+        click.option("--error-code", metavar="CODE", help="Only dead letters with this error code."),
+        click.option("--type", "type", metavar="TYPE", help="Only those of tasks of this type, such as chat.message."),
+        click.option("--user", "user_id", metavar="USER", help="Only those of this user's tasks."),
+        period_options,
+        click.option(
+            "--older-than",
+            type=Duration(),
+            metavar="AGE",
+            help="Only dead letters of at least this age, such as 1h or 7d.",
+        ),
+    )
+    added: Any = run
+    for option in reversed(given):
+        added = option(added)
+    return added  # type: ignore[no-any-return]  # the wrapper takes what the command takes
 
 
 @click.group()
@@ -65,23 +92,12 @@ def dlq() -> None:
 
 @dlq.command("list")
 @tenant_argument
-@_code_option
-@_age_option
-@period_options
+@_letter_filters
 @click.option("--replayed/--not-replayed", default=None, help="Only those that were replayed, or were not.")
 @limit_option()
 @watch_option
 @listing_options
-def list_letters(
-    tenant_id: str,
-    error_code: str | None,
-    older_than: float | None,
-    since: str | None,
-    until: str | None,
-    limit: int,
-    *,
-    replayed: bool | None,
-) -> None:
+def list_letters(tenant_id: str, limit: int, *, choice: dict[str, Any], replayed: bool | None) -> None:
     """List the dead letters of a tenant, newest first; REPLAYED AS is the task that did one again.
 
     \b
@@ -90,9 +106,8 @@ def list_letters(
       nooble-orch dlq list acme --since 1h --not-replayed
     """
     with AdminApi(find_target()) as api:
-        wanted = {"error_code": error_code, "older_than": _seconds(older_than), "since": since, "until": until}
         asked = None if replayed is None else str(replayed).lower()
-        found = api.listed(f"dlq.list/{tenant_id}", limit, **wanted, replayed=asked)
+        found = api.listed(f"dlq.list/{tenant_id}", limit, **choice, replayed=asked)
         show_list(found, _COLUMNS, "No dead letters found.")
 
 
@@ -115,19 +130,17 @@ def show(names: tuple[str, ...]) -> None:
 
 @dlq.command()
 @click.argument("names", metavar="[TENANT] [ENTRY]...", nargs=-1, shell_complete=complete_tenants)
-@_code_option
-@_age_option
+@_letter_filters
 @click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="Maximum number of replays a second.")
 @click.option("--again", is_flag=True, help="Replay also those that were replayed before.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@dry_run_option
 @yes_option
 @listing_options
 def replay(
     names: tuple[str, ...],
-    error_code: str | None,
-    older_than: float | None,
     rate: float | None,
     *,
+    choice: dict[str, Any],
     again: bool,
     dry_run: bool,
     yes: bool,
@@ -146,16 +159,16 @@ def replay(
     with AdminApi(find_target()) as api:
         chosen = list(dict.fromkeys(entries))
         if not chosen:
-            choice = {"error_code": error_code, "older_than": _seconds(older_than)}
             found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice)
             chosen = [letter["id"] for letter in found if again or not letter["replayed_as"]]
         if not dry_run and chosen:
-            confirm(f"Replay {counted(len(chosen), 'dead letter')} of tenant {tenant_id}?", yes=yes)
+            scope = _scope(tenant_id, {} if entries else choice)
+            confirm(f"Replay {counted(len(chosen), 'dead letter')} of {scope}?", yes=yes)
         body = {"dry_run": dry_run, "again": again} | ({"rate": rate} if rate else {})
         try:
             for answer in _answers(api, tenant_id, body, chosen):
                 outcomes += answer["items"]
-                note(f"{len(outcomes)} of {len(chosen)}: {_refused(outcomes)} refused{_before(outcomes)}")
+                note(_so_far(outcomes, len(chosen), "would be replayed" if dry_run else "replayed"))
         except KeyboardInterrupt:
             done = f"{len(outcomes)} of {len(chosen)}, and perhaps some of the next {_part_size(rate)}"
             note(f"Stopped after {done}; the same command continues with the rest.")
@@ -196,15 +209,16 @@ def _refused(outcomes: list[dict[str, Any]]) -> int:
     return sum(bool(one["refusal"]) for one in outcomes)
 
 
-def _before(outcomes: list[dict[str, Any]]) -> str:
-    count = sum(bool(one.get("replayed_before")) for one in outcomes)
-    return f", {count} replayed before, by the tasks shown" if count else ""
+def _so_far(outcomes: list[dict[str, Any]], chosen: int, verb: str) -> str:
+    refused, before = _refused(outcomes), sum(bool(one.get("replayed_before")) for one in outcomes)
+    says = f"{len(outcomes) - refused} of {chosen} {verb}"
+    says += f", {before} replayed before, by the tasks shown" if before else ""
+    return says + (f", {refused} refused" if refused else "")
 
 
 @dlq.command()
 @click.argument("names", metavar="[TENANT] [ENTRY]...", nargs=-1, shell_complete=complete_tenants)
-@_code_option
-@_age_option
+@_letter_filters
 @click.option(
     "--export",
     "file",
@@ -212,14 +226,15 @@ def _before(outcomes: list[dict[str, Any]]) -> str:
     metavar="FILE",
     help="First write them to this new file, as JSON lines.",
 )
+@dry_run_option
 @yes_option
 @listing_options
 def purge(
     names: tuple[str, ...],
-    error_code: str | None,
-    older_than: float | None,
     file: Path | None,
     *,
+    choice: dict[str, Any],
+    dry_run: bool,
     yes: bool,
 ) -> None:
     """Delete dead letters; the records of their tasks stay.
@@ -229,17 +244,20 @@ def purge(
       nooble-orch dlq purge acme --older-than 604800 --export old.jsonl
     """
     tenant_id, entries = split_tenant(names, _is_entry)
-    must_be_confirmable(yes=yes)
-    choice = {"error_code": error_code, "older_than": _seconds(older_than)}
+    must_be_confirmable(yes=yes or dry_run)
+    given = {name: value for name, value in choice.items() if value is not None}
     with AdminApi(find_target()) as api:
-        if file is None and not entries:
+        if file is None and not entries and not dry_run and given.keys() <= _OF_PURGE:
             confirm(lambda: _purge_question(api, tenant_id, choice), yes=yes)
-            body = {name: value for name, value in choice.items() if value is not None}
-            show_record(api.post(f"dlq.purge/{tenant_id}", body))
+            show_record(api.post(f"dlq.purge/{tenant_id}", given))
             return
         found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice)
         kept = [letter for letter in found if not entries or letter["id"] in entries]
-        confirm(f"Delete {counted(len(kept), 'dead letter')} of tenant {tenant_id} for good?", yes=yes)
+        if dry_run:
+            show_list(kept, _COLUMNS, "There is nothing to delete.")
+            _check_found(entries, {letter["id"] for letter in kept})
+            return
+        confirm(f"Delete {counted(len(kept), 'dead letter')} of {_scope(tenant_id, choice)} for good?", yes=yes)
         if file is not None:
             _write(file, kept)
         # Delete exactly the exported dead letters: new ones may have come meanwhile.
@@ -256,16 +274,16 @@ def _purge_question(api: AdminApi, tenant_id: str, choice: dict[str, Any]) -> st
     except CliFailure:
         # The purge itself tells why, if it can't be done either.
         count = "dead letters"
-    return f"Delete {count} of tenant {tenant_id} for good?"
+    return f"Delete {count} of {_scope(tenant_id, choice)} for good?"
+
+
+def _scope(tenant_id: str, choice: dict[str, Any]) -> str:
+    words = choice_words(choice)
+    return f"tenant {tenant_id} ({words})" if words else f"tenant {tenant_id}"
 
 
 def _is_entry(name: str) -> bool:
     return ENTRY.fullmatch(name) is not None
-
-
-def _seconds(age: float | None) -> int | None:
-    """Return an age as the service takes it: whole seconds, of which a dead letter has at least as many."""
-    return None if age is None else ceil(age)
 
 
 def _write(file: Path, letters: list[dict[str, Any]]) -> None:

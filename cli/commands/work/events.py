@@ -1,93 +1,120 @@
-"""`events`: what happens to the tasks and sessions of a tenant, as it happens."""
+"""`events`: what happens to the sessions, tasks and batches of a tenant, as it happens."""
 
 import json
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
 from cli.commands.work.bulk import LIVE
+from cli.commands.work.tenant_events import follow_tenant
 from cli.core.client import Api
 from cli.core.context import find_target
-from cli.core.failures import CliFailure, Exit
-from cli.core.options import listing_options
-from cli.core.output import is_table, note, printable
+from cli.core.options import choice_option, listing_options, user_option
+from cli.core.output import Column, is_table, show_list
+from cli.display.glyphs import printable
 
-_EVERY: Final = 1.0
 _NEWEST: Final = 200
 _REMEMBERED: Final = 20_000
+_OF_TASKS: Final = frozenset({"chat.status_update", "workflow.status_update"})
+_SHOWN: Final = ("tool_id", "name", "completed", "title", "message", "chunk")
+_COLUMNS: Final = (
+    Column("KIND", "kind", whole=True),
+    Column("ID", "id", whole=True),
+    Column("STATE", "state", whole=True),
+    Column("WHAT", "what"),
+    Column("USER", "user_id", rank=2),
+    Column("ERROR", "error.code", whole=True, sparse=True),
+    Column("AGE", "at", age=True, rank=1),
+)
+_KINDS: Final = ("session", "task", "batch", "notification", "notice")
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Show how all stands now, and end.")
+@click.option(
+    "--once/--follow", default=False, help="Show how all stands now, and end; or follow, which is the default."
+)
+@click.option("--pieces", is_flag=True, help="Show the pieces of answers too, as they are generated.")
+@choice_option("--kind", _KINDS, "Only what happens to this kind of thing")
+@user_option("what")
 @listing_options
-def events(*, once: bool) -> None:
-    """Follow the tasks and sessions of a tenant until Ctrl-C: each change of their states; JSON lines in a pipe.
+def events(*, once: bool, pieces: bool, kind: str | None, user: str | None) -> None:
+    """Follow all that happens in a tenant until Ctrl-C: its sessions, tasks, batches, notifications and notices.
 
-    It looks every second: what changes and changes back meanwhile is not shown. 'sessions watch' follows every event of
-    one session.
+    In a pipe it is JSON lines. Each event comes once, also where the connection is lost for a while. A notification is
+    told once, when it is sent, however many users get it.
 
     \b
     Example:
       nooble-orch events --tenant acme
+      nooble-orch events --tenant acme --kind notification
     """
-    seen: dict[str, str] = {}
     with Api(find_target(), operator=True) as api:
-        first = True
-        while True:
-            try:
-                for kind, name, state, record in _look(api, seen):
-                    before = seen.pop(name, None)
-                    seen[name] = state
-                    # What was there before is no news, unless it is asked for.
-                    if before != state and (once or not first):
-                        _tell(kind, name, before, state, record)
-            except CliFailure as failure:
-                # The service may be restarting.
-                if first or failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
-                    raise
-                note(f"{failure.message} Trying again.")
-            if once:
-                return
-            first = False
-            for name in list(seen)[: max(0, len(seen) - _REMEMBERED)]:
-                del seen[name]
-            time.sleep(_EVERY)
+        if once:
+            standing = [one for one in _standing(api) if kind in {None, one["kind"]} and user in {None, one["user_id"]}]
+            show_list(standing, _COLUMNS, "There is nothing yet.")
+            return
+        states: dict[str, str] = {}
+        for frame in follow_tenant(api, pieces=pieces):
+            told, what = _told(frame, states)
+            if kind in {None, told["kind"]} and _concerns(told, user):
+                _tell(told, what)
 
 
-def _look(api: Api, seen: dict[str, str]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """Yield (kind, id, state, record) of the newest and all live tasks, and of the sessions used last."""
-    shown: set[str] = set()
+def _standing(api: Api) -> Iterator[dict[str, Any]]:
+    """Yield how the sessions used last stand, and the newest and all live tasks."""
     for session in reversed(list(api.listed("session.list", _NEWEST))):
-        yield "session", session["session_id"], session["state"], session
+        yield _stands("session", session["session_id"], session["state"], session)
     newest = list(api.listed("task.list", _NEWEST))
     live = [task for status in LIVE for task in api.listed("task.list", _NEWEST, status=status)]
-    for task in [*reversed(newest), *live]:
-        if task["task_id"] not in shown:
-            shown.add(task["task_id"])
-            yield "task", task["task_id"], task["status"], task
-    # A task that was live and is among neither has ended.
-    for name in [name for name, state in seen.items() if state in LIVE and name not in shown]:
-        try:
-            task = api.get(f"task.get/{name}")
-        except CliFailure as failure:
-            if failure.code is not Exit.NOT_FOUND:
-                raise
-            seen.pop(name, None)
-            continue
-        yield "task", name, task["status"], task
+    for task in {task["task_id"]: task for task in [*reversed(newest), *live]}.values():
+        yield _stands("task", task["task_id"], task["status"], task)
 
 
-def _tell(kind: str, name: str, before: str | None, state: str, record: dict[str, Any]) -> None:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _stands(kind: str, name: str, state: str, record: dict[str, Any]) -> dict[str, Any]:
+    told = {"at": record.get("last_activity_at") or record.get("created_at") or "", "kind": kind, "id": name}
+    told |= {"before": None, "state": state, "user_id": record.get("user_id"), "error": record.get("error")}
+    return told | {"what": record.get("type") or record.get("agent_id")}
+
+
+def _told(frame: dict[str, Any], states: dict[str, str]) -> tuple[dict[str, Any], str]:
+    """Return what is told of an event, and a few words about it.
+
+    Args:
+        frame: of the event.
+        states: the last state of what was seen, by id; kept up to date.
+    """
+    happened = frame["data"]
+    event, data = happened["event"], happened["data"] or {}
+    kind, name, state = happened["kind"], happened["id"], data.get("state")
+    if event in _OF_TASKS:
+        kind, name = "task", data.get("task_id", name)
+    if event in _OF_TASKS or kind == "batch":
+        state = data.get("status")
+    before = states.pop(name, None)
+    if known := state or before:
+        states[name] = known
+    for oldest in list(states)[: max(0, len(states) - _REMEMBERED)]:
+        del states[oldest]
+    told = {"at": frame["created_at"], "kind": kind, "id": name, "before": before, "state": state}
+    told |= {"user_id": happened["user_id"], "error": data.get("error"), "event": event, "data": happened["data"]}
+    shown = [str(data[field]) for field in _SHOWN if data.get(field) is not None]
+    return told, " ".join([event, *shown])
+
+
+def _concerns(told: dict[str, Any], user: str | None) -> bool:
+    """Tell whether something is a user's; a notification may be for several users, or for all."""
+    if user in {None, told["user_id"]}:
+        return True
+    data = told["data"] or {}
+    return told["event"] == "system.notification" and (data.get("users") is None or user in data["user_ids"])
+
+
+def _tell(told: dict[str, Any], what: str) -> None:
     if not is_table():
-        told = {"at": at, "kind": kind, "id": name, "before": before, "state": state}
-        print(json.dumps({**told, "user_id": record.get("user_id"), "error": record.get("error")}), flush=True)
+        print(json.dumps(told), flush=True)
         return
-    error = (record.get("error") or {}).get("code", "")
-    what = record.get("type") or record.get("agent_id") or ""
-    print(
-        printable(f"{at[11:19]}  {kind:<7}  {name}  {before or 'new'} -> {state}  {what} {error}".rstrip()), flush=True
-    )
+    error = (told["error"] or {}).get("code", "")
+    change = f"{told['before'] or 'new'} -> {told['state']}" if told["state"] else ""
+    parts = (told["at"][11:19], f"{told['kind']:<7}", told["id"], change, what, error)
+    print(printable("  ".join(part for part in parts if part).rstrip()), flush=True)

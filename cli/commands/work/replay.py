@@ -1,6 +1,5 @@
 """`tasks replay`: run an ended task again as a new one, optionally with changes, and compare the answers."""
 
-import difflib
 import json
 import time
 from typing import Any, Final
@@ -16,12 +15,13 @@ from cli.core.confirm import must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import ALL, Duration, dry_run_option, listing_options, yes_option
-from cli.core.output import note, printable, show_record
+from cli.core.output import note, show_record
 from cli.core.values import json_value
+from cli.display.glyphs import printable
+from cli.waiting.polling import poll
 
 _ENDED: Final = frozenset({"completed", "failed", "cancelled", "partial"})
 _PAYLOAD: Final = "payload."
-_LOOK_EVERY: Final = 0.3
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -42,7 +42,11 @@ def _assignment(text: str) -> tuple[str, Any]:
     "--set", "changes", type=_assignment, multiple=True, metavar="PATH=VALUE",
     help="Change the input: payload.…, priority or metadata.timeout_ms.",
 )  # fmt: skip
-@click.option("--from-call", metavar="NAME", help="Keep the results of the calls before this one.")
+@click.option(
+    "--from-call",
+    metavar="NAME",
+    help="Keep the results of the calls before this one; a chat turn has the call execute alone.",
+)
 @dry_run_option
 @click.option("--rate", type=click.FloatRange(0.01, 10_000), metavar="N", help="Maximum number of replays a second.")
 @yes_option
@@ -68,8 +72,9 @@ def replay(
 
     \b
     Example:
-      nooble-orch tasks replay 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --set payload.content=Hello --diff
-      nooble-orch tasks replay --tenant acme --since 1h --error-code ORCH_CONN_001 --rate 5
+      nooble-orch tasks replay 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --diff
+      nooble-orch tasks replay TASK --set payload.content=Hello --dry-run --diff
+      nooble-orch tasks replay --since 1h --error-code ORCH_CONN_001 --rate 5
     """
     body: dict[str, Any] = {"changes": dict(changes), "dry_run": dry_run}
     if from_call:
@@ -91,14 +96,14 @@ def replay(
             return
         note(f"Task {replayed['task_id']} was created; waiting for its end.")
         before = api.get(f"task.get/{task_id}")
-        new_id = replayed["task_id"]
-        after = api.poll(f"task.get/{new_id}", _has_ended, every=_LOOK_EVERY, timeout=timeout)
+        new_id: str = replayed["task_id"]
+        route = f"task.get/{new_id}"
+        after = poll(api, route, _has_ended, timeout=timeout, what="The replay", task_of=lambda _: new_id)
     if not _has_ended(after):
         message = f"Task {new_id} has not ended after {timeout:g} s; it goes on."
         raise CliFailure(message, f"'nooble-orch tasks show {new_id}' shows it.", Exit.INCOMPLETE)
     old, new = _lines(before), _lines(after)
-    for line in difflib.unified_diff(old, new, f"old {task_id}", f"new {new_id}", lineterm=""):
-        print(printable(line))
+    _show_difference(old, new, f"old {task_id}", f"new {new_id}")
     if old == new:
         note("The answers are the same.")
 
@@ -124,13 +129,19 @@ def _replay_many(wanted: TaskFilters, body: dict[str, Any], rate: float | None, 
 def _show_input(task: dict[str, Any], replayed: dict[str, Any], changes: dict[str, Any]) -> None:
     """Show what a replay would change of the input of a task."""
     before, after = _json_lines(task["input"]), _json_lines(replayed["input"])
-    for line in difflib.unified_diff(before, after, f"input of {task['task_id']}", "input of the replay", lineterm=""):
-        print(printable(line))
+    _show_difference(before, after, f"input of {task['task_id']}", "input of the replay")
     if before == after:
         note("The input stays the same.")
     for path, value in changes.items():
         if not path.startswith(_PAYLOAD):
             print(printable(f"{path} = {json.dumps(value, ensure_ascii=False)}"))
+
+
+def _show_difference(old: list[str], new: list[str], old_name: str, new_name: str) -> None:
+    from difflib import unified_diff  # noqa: PLC0415 - lists of tasks, whose module has this command, do without
+
+    for line in unified_diff(old, new, old_name, new_name, lineterm=""):
+        print(printable(line))
 
 
 def _json_lines(value: Any) -> list[str]:

@@ -8,16 +8,27 @@ from cli.core.client import Api
 from cli.core.completion import complete_agents, complete_schedules
 from cli.core.confirm import confirm, must_be_confirmable
 from cli.core.context import find_target
-from cli.core.options import limit_option, listing_options, yes_option
-from cli.core.output import Column, show_list, show_record
+from cli.core.options import (
+    choice_option,
+    confirm_options,
+    limit_option,
+    listing_options,
+    period_options,
+    user_option,
+    watch_option,
+)
+from cli.core.output import Column, note, show_list, show_record
 
 _COLUMNS: Final = (
     Column("SCHEDULE", "schedule_id", whole=True),
     Column("CRON", "cron", whole=True),
     Column("AGENT", "agent_id"),
     Column("NEXT", "next_at", minute=True, whole=True),
+    Column("USER", "user_id", wide=True),
+    Column("ENABLED", "enabled", wide=True),
     Column("ERROR", "last_error"),
 )
+_STATUSES: Final = ("enabled", "paused")
 _schedule_argument = click.argument("schedule_id", metavar="SCHEDULE", shell_complete=complete_schedules)
 
 
@@ -28,23 +39,32 @@ def schedules() -> None:
 
     \b
     Example:
-      nooble-orch schedules create --cron "0 8 * * MON-FRI" --agent docs-guide -m "What is new?"
+      nooble-orch schedules create --cron "0 8 * * 1-5" --agent echo -m "News?"
     """
 
 
 @schedules.command("list")
 @click.option("--agent", metavar="AGENT", help="Only schedules of this agent.", shell_complete=complete_agents)
+@user_option("schedules")
+@choice_option("--status", _STATUSES, "Only schedules with this status")
+@period_options
 @limit_option()
+@watch_option
 @listing_options
-def list_schedules(agent: str | None, limit: int) -> None:
-    """List schedules, newest first.
+def list_schedules(
+    agent: str | None, user: str | None, status: str | None, since: str | None, until: str | None, limit: int
+) -> None:
+    """List schedules, newest first; --since and --until are of their creation.
 
     \b
     Example:
       nooble-orch schedules list --agent docs-guide
+      nooble-orch schedules list --user ada --watch
     """
     with Api(find_target(), operator=True) as api:
-        show_list(api.listed("schedule.list", limit, agent_id=agent), _COLUMNS, "No schedules found.")
+        wanted = {"agent_id": agent, "user_id": user, "since": since, "until": until}
+        enabled = None if status is None else str(status == "enabled").lower()
+        show_list(api.listed("schedule.list", limit, **wanted, enabled=enabled), _COLUMNS, "No schedules found.")
 
 
 @schedules.command()
@@ -74,7 +94,7 @@ def create(cron: str, timezone: str, agent: str, message: str, *, keep_session: 
 
     \b
     Example:
-      nooble-orch schedules create --cron "0 8 * * *" --timezone Europe/Madrid --agent echo -m "Good morning"
+      nooble-orch schedules create --cron "0 8 * * *" --agent echo -m "Hello"
     """
     request = {
         "cron": cron,
@@ -126,11 +146,12 @@ def trigger(schedule_id: str) -> None:
     """
     with Api(find_target(), operator=True) as api:
         show_record(api.post(f"schedule.trigger/{schedule_id}"))
+    note(f"It runs now; 'nooble-orch schedules show {schedule_id}' names its task.")
 
 
 @schedules.command()
 @_schedule_argument
-@yes_option
+@confirm_options
 @listing_options
 def delete(schedule_id: str, *, yes: bool) -> None:
     """Delete a schedule; its turns stay.

@@ -1,30 +1,24 @@
 """`sessions`: list, show, close and watch sessions."""
 
-import json
-import sys
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from cli.core.client import Api, Chosen, Listing, TrioApi
+from cli.core.client import Api
 from cli.core.completion import complete_agents, complete_sessions
 from cli.core.confirm import confirm, counted, must_be_confirmable
 from cli.core.context import find_target
-from cli.core.failures import CliFailure, Exit
-from cli.core.follow import FollowedSession, Frame
-from cli.core.interrupts import run_trio, until_signalled
 from cli.core.options import (
-    ALL,
     choice_option,
+    confirm_options,
     limit_option,
     listing_options,
     period_options,
     target_options,
+    user_option,
     watch_option,
-    yes_option,
 )
-from cli.core.output import Column, note, printable, show_list, show_record
-from cli.core.selection import current_options
+from cli.core.output import Column, note, show_list, show_record
 
 STATES: Final = ("CREATED", "ACTIVE", "PROCESSING", "ERROR", "PAUSED", "SUSPENDED", "TERMINATED", "ARCHIVED", "FAILED")
 _COLUMNS: Final = (
@@ -50,9 +44,9 @@ def sessions() -> None:
 
 
 @sessions.command("list")
-@choice_option("--state", STATES, "Only sessions in this state")
+@choice_option("--state", STATES, "Only sessions in this state", also=("--status",))
 @click.option("--agent", metavar="AGENT", help="Only sessions with this agent.", shell_complete=complete_agents)
-@click.option("--user", metavar="USER", help="Only sessions of this user.")
+@user_option("sessions")
 @period_options
 @limit_option()
 @watch_option
@@ -68,13 +62,8 @@ def list_sessions(
       nooble-orch sessions list --user ada --since 1h
     """
     with Api(find_target(), operator=True) as api:
-        found: Chosen | Listing = api.listed("session.list", limit, state=state, agent_id=agent)
-        if user or since or until:
-            whole = api.listed("session.list", ALL, state=state, agent_id=agent)
-            period = {"since": since, "until": until}
-            found = Chosen(
-                whole, limit, field="last_activity_at", keep=lambda one: user in {None, one["user_id"]}, **period
-            )
+        wanted = {"state": state, "agent_id": agent, "user_id": user, "since": since, "until": until}
+        found = api.listed("session.list", limit, **wanted)
         show_list(found, _COLUMNS, "No sessions found.")
 
 
@@ -94,7 +83,7 @@ def show(session_id: str) -> None:
 
 @sessions.command()
 @_session_argument
-@yes_option
+@confirm_options
 @listing_options
 def close(session_id: str, *, yes: bool) -> None:
     """Close a session: cancel its turn, close its sockets, accept no more messages.
@@ -120,20 +109,9 @@ def watch(session_id: str, *, from_start: bool) -> None:
     Example:
       nooble-orch sessions watch 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
     """
-    target = find_target()
-    as_json = not sys.stdout.isatty() or current_options().format in {"json", "jsonl"}
+    from cli.commands.work.watching import watch_session  # noqa: PLC0415 - lists do without trio and sockets
 
-    async def follow() -> None:
-        async with TrioApi(target, operator=True) as api:
-            session = await api.get(f"session.get/{session_id}")
-            # Offsets start at 1; for offset 0 the server sends all events that it keeps.
-            socket = FollowedSession(target, session["session_id"], operator=True, after=0 if from_start else None)
-            async with socket.opened() as frames:
-                async for frame in frames:
-                    print(json.dumps(frame.raw) if as_json else _line(frame), flush=True)
-
-    if run_trio(until_signalled, follow) is not None:
-        raise CliFailure(f"Stopped watching; session {session_id} stays open.", "", Exit.INTERRUPTED)
+    watch_session(find_target(), session_id, from_start=from_start)
 
 
 def _close_question(api: Api, session_id: str) -> str:
@@ -141,22 +119,3 @@ def _close_question(api: Api, session_id: str) -> str:
     messages = counted(session["message_count"], "message")
     note(f"It is of {session['user_id']} with {session['agent_id']}, {session['state']}, and has {messages}.")
     return f"Close session {session_id} for good?"
-
-
-def _line(frame: Frame) -> str:
-    time = str(frame.raw.get("created_at", ""))[11:23]
-    return printable(f"{time}  {frame.offset or '':>5}  {frame.name:<22} {_summary(frame.name, frame.data)}")
-
-
-def _summary(name: str, data: dict[str, Any]) -> str:
-    known = {
-        "session.state_update": ("state", "active_task_id"),
-        "chat.status_update": ("status", "message_id"),
-        "chat.stream": ("chunk",),
-        "chat.completed": ("content",),
-        "tool.execute": ("tool_id", "params"),
-        "tool.result": ("tool_call_id", "result"),
-        "system.error": ("error",),
-    }
-    values = [data[field] for field in known.get(name, tuple(data)) if data.get(field) is not None]
-    return "  ".join(part if isinstance(part, str) else json.dumps(part) for part in values).replace("\n", "⏎")

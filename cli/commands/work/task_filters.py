@@ -9,6 +9,7 @@ from attrs import asdict, frozen
 
 from cli.core.client import Api
 from cli.core.completion import complete_agents, complete_sessions
+from cli.core.confirm import choice_words
 from cli.core.options import choice_option, period_options
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,7 +37,7 @@ class TaskFilters:
 
     def words(self) -> str:
         """Return the choice in words; empty: all."""
-        return ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in asdict(self).items() if value)
+        return choice_words(asdict(self))
 
     def must_be_empty(self) -> None:
         """Check that nothing is chosen.

@@ -13,7 +13,7 @@ from cli.core.confirm import confirm, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure
 from cli.core.options import ALL, dry_run_option, limit_option, listing_options, watch_option, yes_option
-from cli.core.output import Column, is_table, show_list, show_record
+from cli.core.output import Column, is_table, note, show_list, show_record
 
 _COLUMNS: Final = (
     Column("TASK", "task_id", whole=True),
@@ -29,6 +29,7 @@ _COLUMNS: Final = (
     Column("REPLAYED AS", "replayed_as", whole=True, wide=True),
     Column("CORRELATION", "correlation_id", whole=True, wide=True),
 )
+_UNDONE: Final = frozenset({"failed", "partial"})
 _OF_WORKFLOW: Final = (
     "workflow_id", "progress", "steps_completed", "steps_total", "current_step", "status_message", "input_request",
 )  # fmt: skip
@@ -98,7 +99,10 @@ def why(task_id: str) -> None:
       nooble-orch tasks why 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11
     """
     with Api(find_target(), operator=True) as api:
-        show_record(api.get(f"task.why/{task_id}"))
+        wait = api.get(f"task.why/{task_id}")
+    show_record(wait)
+    if wait.get("status") in _UNDONE:
+        note(f"'nooble-orch tasks show {task_id}' shows its error.")
 
 
 @tasks.command()
@@ -115,7 +119,7 @@ def cancel(task_ids: tuple[str, ...], wanted: TaskFilters, *, dry_run: bool, yes
     \b
     Example:
       nooble-orch tasks cancel 0198c5a2-7d1f-7c3e-9a54-3f1f6f0f8a11 --yes
-      nooble-orch tasks cancel --tenant acme --type chat.message --user ada --dry-run
+      nooble-orch tasks cancel --type chat.message --user ada --dry-run
     """
     must_be_confirmable(yes=yes or dry_run)
     with Api(find_target(), operator=True) as api:

@@ -1,15 +1,15 @@
 """`trace`: the timeline of a request."""
 
 import click
-from rich.text import Text
 
 from cli.core.client import Api
 from cli.core.completion import complete_tasks
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
-from cli.core.output import is_table, make_console, show_record
-from cli.core.waterfall import waterfall
+from cli.core.output import is_table, show_record
+from cli.core.terminal import terminal_width
+from cli.display.waterfall import waterfall
 
 
 @click.command()
@@ -35,6 +35,5 @@ def trace(request_id: str) -> None:
     if not is_table():
         show_record(timeline)
         return
-    console = make_console()
-    for line in waterfall(timeline, min(console.width, 120)):
-        console.print(Text(line))
+    for line in waterfall(timeline, min(terminal_width(), 120)):
+        print(line)

@@ -9,12 +9,12 @@ import click
 from cli.core.client import Api
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
-from cli.core.options import Duration, limit_option, listing_options
+from cli.core.options import Duration, limit_option, listing_options, watch_option
 from cli.core.output import Column, note, note_changes, show_list, show_record
 from cli.core.values import assignment, json_value
+from cli.waiting.polling import poll
 
 _ENDED: Final = frozenset({"completed", "failed", "cancelled", "partial"})
-_LOOK_EVERY: Final = 0.5
 _COLUMNS: Final = (
     Column("WORKFLOW", "workflow_id", whole=True),
     Column("NAME", "name", rank=1),
@@ -29,12 +29,13 @@ def workflow() -> None:
 
     \b
     Example:
-      nooble-orch workflow run arithmetic a=1 b=2 --wait
+      nooble-orch workflow run arithmetic 'expression=(3 + 4) * 2' --wait
     """
 
 
 @workflow.command("list")
 @limit_option()
+@watch_option
 @listing_options
 def list_workflows(limit: int) -> None:
     """List the workflows of a tenant.
@@ -63,7 +64,7 @@ def run(workflow_id: str | None, inputs: tuple[str, ...], plan: Path | None, tim
 
     \b
     Example:
-      nooble-orch workflow run arithmetic a=1 b=2 --wait
+      nooble-orch workflow run arithmetic 'expression=(3 + 4) * 2' --wait
       nooble-orch workflow run --plan plan.json city=Madrid
     """
     named = [*([workflow_id] if workflow_id and plan else []), *inputs]
@@ -87,14 +88,22 @@ def run(workflow_id: str | None, inputs: tuple[str, ...], plan: Path | None, tim
         def tell(state: dict[str, Any]) -> None:
             step = f", {state['current_step']}" if state.get("current_step") else ""
             done, total = state.get("steps_completed") or 0, state.get("steps_total") or 0
-            words = f"{state['status']}: {done} of {total} steps{step}"
+            words = f"{state['status']}: {done} of {total} steps{step}" if total else state["status"]
             changed(words, words)
             if state.get("input_request"):
                 prompt = state["input_request"]["prompt"]
                 changed(prompt, f"It asks: {prompt}")
 
         try:
-            state = api.poll(f"workflow.status/{task_id}", _has_ended, every=_LOOK_EVERY, timeout=timeout, tell=tell)
+            state = poll(
+                api,
+                f"workflow.status/{task_id}",
+                _has_ended,
+                timeout=timeout,
+                tell=tell,
+                what="The workflow",
+                task_of=lambda _: task_id,
+            )
         except KeyboardInterrupt:
             note(f"The workflow goes on; 'nooble-orch tasks cancel {task_id}' stops it.")
             raise

@@ -1,15 +1,12 @@
-"""Connections to one service.
+"""Connections to one service: kept open, and the one that was used last is used next."""
 
-httpcore's own pool compares all connections with all requests whenever one of them comes or goes: with a hundred of
-them that costs more than the request. Here all connections lead to one origin, so that a stack is enough.
-"""
-
-import ssl
 from typing import Final
 
-import httpcore
 import trio
 from attrs import frozen
+
+from orchestrator.clients.transport.http_connection import HttpConnection, Origin, connect
+from orchestrator.clients.transport.http_head import AnswerHead
 
 MAX_CONNECTIONS: Final = 256
 """Connections to one service; further requests wait for one until their deadline."""
@@ -18,78 +15,74 @@ KEEPALIVE_SECONDS: Final = 15.0
 
 
 class Connections:
-    """Keeps connections open, and reuses the one that was used last."""
+    """The connections to one origin.
 
-    def __init__(
-        self,
-        origin: httpcore.Origin,
-        *,
-        backend: httpcore.AsyncNetworkBackend | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    Args:
+        origin: where they lead.
+    """
+
+    def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._backend = backend
-        self._tls = tls
         self._slots = trio.Semaphore(MAX_CONNECTIONS)
-        self._idle: list[httpcore.AsyncHTTPConnection] = []
+        self._idle: list[HttpConnection] = []
 
-    async def send(self, request: httpcore.Request) -> "HTTPExchange":
-        """Send a request, and wait for the head of its answer; `HTTPExchange.end` must follow.
+    async def send(self, request: bytes) -> "HttpExchange":
+        """Send a request, and wait for the head of its answer; `HttpExchange.end` must follow.
 
         Raises:
-            httpcore's exceptions; the connection is then closed, as it is when the wait is cancelled.
+            NoConnection, ConnectionLost, NotHttp: the connection is then closed, as it is when the wait is cancelled.
         """
-        await self._slots.acquire()
         try:
-            connection = await self._take()
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            connection = self._take() or await connect(self._origin)
             try:
-                return HTTPExchange(await connection.handle_async_request(request), connection, self)
+                return HttpExchange(await connection.ask(request), connection, self)
             except BaseException:
-                await _close(connection)
+                connection.close()
                 raise
         except BaseException:
             self._slots.release()
             raise
 
-    async def give_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        """Take a connection back after its answer was closed; it is reused where it is idle."""
+    def give_back(self, connection: HttpConnection) -> None:
+        """Take a connection back; it is reused where its answer was read to the end, else closed."""
         self._slots.release()
-        if connection.is_idle():
+        now = trio.current_time()
+        if connection.reusable:
+            connection.idle_since = now
             self._idle.append(connection)
-        if self._idle and self._idle[0].has_expired():
-            await _close(self._idle.pop(0))
+        else:
+            connection.close()
+        if self._idle and self._idle[0].idle_since < now - KEEPALIVE_SECONDS:
+            self._idle.pop(0).close()
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
-            await _close(self._idle.pop())
+            self._idle.pop().close()
 
-    async def _take(self) -> httpcore.AsyncHTTPConnection:
+    def _take(self) -> HttpConnection | None:
+        oldest = trio.current_time() - KEEPALIVE_SECONDS
         while self._idle:
             connection = self._idle.pop()
-            if not connection.has_expired():
+            if connection.idle_since >= oldest and not connection.gone:
                 return connection
-            await _close(connection)
-        return httpcore.AsyncHTTPConnection(
-            self._origin, self._tls, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=self._backend
-        )
+            connection.close()
+        return None
 
 
 @frozen
-class HTTPExchange:
-    """An answer, and its connection."""
+class HttpExchange:
+    """An answer whose head was read, and its connection."""
 
-    response: httpcore.Response
-    connection: httpcore.AsyncHTTPConnection
+    head: AnswerHead
+    connection: HttpConnection
     home: Connections
 
-    async def end(self) -> None:
-        """Close the answer; its connection is reused where the answer was read to its end."""
-        with trio.CancelScope(shield=True):
-            await self.response.aclose()
-            await self.home.give_back(self.connection)
-
-
-async def _close(connection: httpcore.AsyncHTTPConnection) -> None:
-    with trio.CancelScope(shield=True):
-        await connection.aclose()
+    def end(self) -> None:
+        """Be done with the answer; its connection is reused where it was read to its end."""
+        self.home.give_back(self.connection)

@@ -6,11 +6,14 @@ from typing import Any, Final
 import orjson
 
 from orchestrator.clients.transport.answers import title
+from orchestrator.dialects.failures import LONGEST_WAIT_MS, ToldFailure, documented_status, read_failure
 from orchestrator.errors import (
     BadGateway,
     NotFound,
     OrchestratorError,
     ReportedFailure,
+    ReportedTimeout,
+    ServiceBusy,
     ServiceFailed,
     ServiceFault,
     ServiceRefused,
@@ -21,16 +24,23 @@ from orchestrator.models.downstream.operation import Operation
 
 _LONGEST: Final = 500
 """Characters of a service's own message that are passed on."""
-_LONGEST_WAIT_MS: Final = 3_600_000
-"""Upper bound of a service's `Retry-After`."""
 _DIGITS: Final = 9
 _INPUT: Final = frozenset({400, 413, 422})
 """Statuses by which a service says that what it was sent is wrong."""
+_GENERAL: Final = frozenset({400, 500})
+"""Statuses beside which a service's own status of a failure counts."""
+_TIMEOUTS: Final = frozenset({408, 504})
+_PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses of failures, as services tell them in their answers, of which a later try may succeed."""
 Headers = Sequence[tuple[bytes, bytes]]
 
 
 class InputRefused(ServiceRefused):
     """A service refused what it was sent: the fault of the caller that wrote it."""
+
+
+class NotSaid(NotFound):
+    """A service answered 404 without a code of its own: it may not have the path rather than the thing."""
 
 
 def check_status(call: CallContext, operation: Operation, status: int, headers: Headers, raw: bytes) -> None:
@@ -49,7 +59,7 @@ def check_status(call: CallContext, operation: Operation, status: int, headers: 
     if not 200 <= status < 300:
         # A 500 may come after the work was done, so a retry needs an idempotent call.
         idempotent = operation.idempotent or call.idempotency_key is not None
-        raise _status_error(operation.service, status, headers, raw, idempotent=idempotent)
+        raise _status_error(operation, status, headers, raw, idempotent=idempotent)
 
 
 def begins_stream(operation: Operation, status: int) -> bool:
@@ -71,24 +81,35 @@ def retry_after_ms(headers: Headers) -> int | None:
     return None
 
 
-def _status_error(service: str, status: int, headers: Headers, raw: bytes, *, idempotent: bool) -> OrchestratorError:
-    details = _own_words(service, raw)
+def _status_error(
+    operation: Operation, status: int, headers: Headers, raw: bytes, *, idempotent: bool
+) -> OrchestratorError:
+    service, told = operation.service, _told(raw)
     name = title(service)
-    wait_ms = retry_after_ms(headers)
-    wait_ms = None if wait_ms is None else min(wait_ms, _LONGEST_WAIT_MS)
+    header_ms = retry_after_ms(headers)
+    wait_ms = told.retry_after_ms if header_ms is None else min(header_ms, LONGEST_WAIT_MS)
+    more: dict[str, Any] = {"details": _details(service, told), "service": service}
+    if status in _GENERAL and told.status is not None:
+        status = told.status
     if status == 404:
-        return NotFound(f"{name} knows no such thing.", details=details, service=service)
+        kind = NotFound if told.code else NotSaid
+        return kind(f"{name} knows no such thing.", **more)
+    if status in _TIMEOUTS and told.documented and told.retryable:
+        return ReportedTimeout(f"{name} ran out of time ({status}).", retry_after_ms=wait_ms, **more)
     if status == 429:
-        return ServiceFault(
-            f"{name} takes no more calls for the moment.", details=details, retry_after_ms=wait_ms, service=service
-        )
+        busy = ServiceBusy if told.documented else ServiceFault
+        return busy(f"{name} takes no more calls for the moment.", retry_after_ms=wait_ms, **more)
+    if status >= 500 and told.retryable is False:
+        return ServiceFailed(f"{name} failed with {status}, for good.", **more)
     if status >= 500 and (idempotent or status != 500):
-        return BadGateway(f"{name} failed with {status}.", details=details, retry_after_ms=wait_ms, service=service)
+        return BadGateway(f"{name} failed with {status}.", retry_after_ms=wait_ms, **more)
     if status >= 500:
-        words = f"{name} failed with {status}, and the call is not safe to repeat."
-        return ServiceFailed(words, details=details, service=service)
-    kind = InputRefused if status in _INPUT else ServiceRefused
-    return kind(_sentence(name, status), details=details, service=service)
+        return ServiceFailed(f"{name} failed with {status}, and the call is not safe to repeat.", **more)
+    if status >= 400 and told.retryable:
+        passing = ReportedFailure if operation.callee else BadGateway
+        return passing(f"{name} could not do it ({status}).", retry_after_ms=wait_ms, **more)
+    refused = InputRefused if status in _INPUT else ServiceRefused
+    return refused(_sentence(name, status), **more)
 
 
 def _sentence(name: str, status: int) -> str:
@@ -99,32 +120,39 @@ def _sentence(name: str, status: int) -> str:
     return f"{name} answered {status}, which is no answer to this call."
 
 
-def told_error(service: str, error: dict[str, Any], *, own: bool = False) -> ServiceFault:
-    """Return the error for an `error` object in an answer of status 200, or in a stream.
+def told_error(service: str, told: ToldFailure, *, own: bool = False) -> OrchestratorError:
+    """Return the error for a failure that is told in an answer of status 200, in a stream, or by a callback.
 
     Args:
         service: name of the service that answered.
-        error: the object.
+        told: what it has said.
         own: whether an agent or a tool speaks of itself: it is then a `ReportedFailure` that may pass.
     """
+    name = title(service)
+    more: dict[str, Any] = {"details": _details(service, told), "service": service}
+    if told.status == 404:
+        return NotFound(f"{name} knows no such thing.", **more)
+    if told.retryable is False or (told.retryable is None and told.status not in _PASSING):
+        return ServiceRefused(f"{name} could not do it.", **more)
+    more["retry_after_ms"] = told.retry_after_ms
+    if told.status in _TIMEOUTS:
+        return ReportedTimeout(f"{name} ran out of time.", **more)
     passing = ReportedFailure if own else BadGateway
-    kind = passing if error.get("retryable") is True else ServiceRefused
-    return kind(f"{title(service)} could not do it.", details=_faults(service, error), service=service)
+    return passing(f"{name} could not do it.", **more)
 
 
-def _own_words(service: str, raw: bytes) -> list[FieldFault]:
+def reported_error(service: str, code: str, words: str, *, retryable: bool) -> OrchestratorError:
+    """Return the error for a failure of a delegated call, which its service has reported."""
+    return told_error(service, ToldFailure(code, words, retryable, status=documented_status(code)))
+
+
+def _told(raw: bytes) -> ToldFailure:
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return []
-    if not isinstance(body, dict):
-        return []
-    error = body.get("error")
-    return _faults(service, error if isinstance(error, dict) else body)
+        return ToldFailure()
+    return read_failure(body) if isinstance(body, dict) else ToldFailure()
 
 
-def _faults(service: str, error: dict[str, Any]) -> list[FieldFault]:
-    code = error.get("code") or error.get("error_code")
-    words = error.get("message") or error.get("detail")
-    said = [part for part in (code, words) if isinstance(part, str)]
-    return [FieldFault(service, ": ".join(said)[:_LONGEST])] if said else []
+def _details(service: str, told: ToldFailure) -> list[FieldFault]:
+    return [FieldFault(service, told.sentence[:_LONGEST])] if told.sentence else []

@@ -1,24 +1,23 @@
-"""HTTP transport: connections, deadlines, the common headers, and httpcore's errors translated.
+"""HTTP transport: connections, deadlines, the common headers, and the connections' errors translated."""
 
-It uses httpcore, the engine of httpx: on trio a call costs half of what it costs in `httpx.AsyncClient`, whose other
-half goes into URLs, headers, cookies and redirects that these calls do not have.
-"""
-
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, Self
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
-import httpcore
 import orjson
 import trio
 
+from orchestrator.clients.dialects.requests import documented, domain_action
 from orchestrator.clients.transport.addresses import PORTS
 from orchestrator.clients.transport.answers import ServiceAnswer, read_answer, title
-from orchestrator.clients.transport.connections import Connections, HTTPExchange
+from orchestrator.clients.transport.connections import Connections, HttpExchange
+from orchestrator.clients.transport.http_connection import ConnectionLost, NoConnection, Origin
 from orchestrator.clients.transport.http_errors import begins_stream, check_status, no_stream
+from orchestrator.clients.transport.http_head import NotHttp, plain
 from orchestrator.clients.transport.http_pieces import HttpPieces, read_whole
-from orchestrator.clients.transport.messages import message
+from orchestrator.clients.transport.messages import left_ms_of, message
 from orchestrator.clients.transport.responses import Pieces
 from orchestrator.config.loading import variable
 from orchestrator.config.settings import ServiceSettings
@@ -33,8 +32,12 @@ from orchestrator.errors import (
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.downstream.operation import Operation
+from orchestrator.telemetry.tracing.calls import answered, begin_http_call
+from orchestrator.telemetry.tracing.spans import NO_SPAN, OpenSpan
 
 _HEALTH: Final = "/health"
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9_~-]+")
+"""Identifiers that stand in a path as they are; nearly all do."""
 
 
 class HttpTransport:
@@ -50,31 +53,33 @@ class HttpTransport:
         self.service = service
         self.timeout = settings.timeout
         self.configured = bool(settings.url)
-        self._scheme = parts.scheme.encode()
-        self._host = (parts.hostname or "").encode("idna")
-        self._port = parts.port or PORTS.get(parts.scheme, 80)
-        self._base = parts.path.rstrip("/")
-        self._headers: list[tuple[bytes, bytes]] = [
-            (b"Host", parts.netloc.rpartition("@")[2].encode("idna")),
-            (b"Accept", b"application/json, application/x-ndjson"),
-            (b"Content-Type", b"application/json"),
-            (b"X-Schema-Version", b"1.1"),
-            (b"X-Source-Service", b"agent_orchestrator"),
-        ]
+        self._base = parts.path.rstrip("/").encode()
+        host = parts.netloc.rpartition("@")[2].encode("idna")
+        # The head of a request differs from another's in a few lines only.
+        self._head = (
+            b" HTTP/1.1\r\nHost: %b\r\nAccept: application/json, application/x-ndjson\r\n"
+            b"Content-Type: application/json\r\nX-Schema-Version: 1.1\r\nX-Source-Service: agent_orchestrator\r\n"
+            % host
+        )
         if settings.token:
-            self._headers.append((b"Authorization", b"Bearer " + _plain(settings.token)))
-        self._connections = Connections(httpcore.Origin(self._scheme, self._host, self._port))
+            self._head += b"Authorization: Bearer %b\r\n" % plain(settings.token)
+        name = (parts.hostname or "").encode("idna").decode()
+        self._place = parts.scheme, name, parts.port or PORTS.get(parts.scheme, 80)
+        self._connections = Connections(Origin(*self._place))
 
     async def aclose(self) -> None:
         """Close the idle connections."""
-        await self._connections.aclose()
+        self._connections.close()
+        await trio.lowlevel.checkpoint()
 
     async def call(
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> ServiceAnswer:
         """Call an operation; see `Transport.call`."""
         call = call.until(trio.current_time() + self.timeout)
-        status, raw = await self._exchange(call, operation, _rendered(call, operation, parameters, metadata))
+        rendered = _rendered(call, operation, parameters, metadata)
+        with self._span(call, operation, rendered[0]) as span:
+            status, raw = await self._exchange(call.under(span.ids), operation, rendered, span)
         return read_answer(self.service, status, raw)
 
     async def probe(self, call: CallContext) -> None:
@@ -90,95 +95,104 @@ class HttpTransport:
         The connection is reused where the answer was read to its end, else closed.
         """
         rendered = _rendered(call, operation, parameters, metadata)
-        with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-            exchange = await self._send(call, operation.method, *rendered)
-        response = exchange.response
-        async with HttpPieces(self.service, exchange, deadline=call.deadline, idle=self.timeout) as pieces:
-            if not begins_stream(operation, response.status):
-                with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-                    raw = await read_whole(pieces)
-                check_status(call, operation, response.status, response.headers, raw)
-                raise no_stream(operation, response.status)
-            call.heard()
-            yield pieces
+        with self._span(call, operation, rendered[0]) as span:
+            with trio.CancelScope(deadline=min(call.deadline, trio.current_time() + self.timeout)) as scope:
+                exchange = await self._send(call.under(span.ids), operation, *rendered)
+            if scope.cancelled_caught:
+                raise self._late()
+            head = exchange.head
+            answered(span, head.status)
+            with HttpPieces(self.service, exchange, deadline=call.deadline, idle=self.timeout) as pieces:
+                if not begins_stream(operation, head.status):
+                    with trio.CancelScope(deadline=min(call.deadline, trio.current_time() + self.timeout)) as scope:
+                        raw = await read_whole(pieces)
+                    if scope.cancelled_caught:
+                        raise self._late()
+                    check_status(call, operation, head.status, head.headers, raw)
+                    raise no_stream(operation, head.status)
+                call.heard()
+                yield pieces
 
     async def _exchange(
-        self, call: CallContext, operation: Operation, rendered: tuple[str, bytes]
+        self, call: CallContext, operation: Operation, rendered: tuple[str, bytes], span: OpenSpan = NO_SPAN
     ) -> tuple[int, bytes]:
-        with self._within(min(call.deadline, trio.current_time() + self.timeout)):
-            exchange = await self._send(call, operation.method, *rendered)
-            async with HttpPieces(self.service, exchange) as pieces:
+        with trio.CancelScope(deadline=min(call.deadline, trio.current_time() + self.timeout)) as scope:
+            exchange = await self._send(call, operation, *rendered)
+            answered(span, exchange.head.status)
+            with HttpPieces(self.service, exchange) as pieces:
                 raw = await read_whole(pieces)
-        check_status(call, operation, exchange.response.status, exchange.response.headers, raw)
-        return exchange.response.status, raw
+        if scope.cancelled_caught:
+            raise self._late()
+        check_status(call, operation, exchange.head.status, exchange.head.headers, raw)
+        return exchange.head.status, raw
 
-    async def _send(self, call: CallContext, method: str, path: str, content: bytes) -> HTTPExchange:
+    async def _send(self, call: CallContext, operation: Operation, path: str, content: bytes) -> HttpExchange:
         if not self.configured:
             setting = variable(f"services.{self.service}.url")
             raise ServiceNotSetUp(f"{title(self.service)} is not set up: {setting} is empty.", service=self.service)
-        url = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=(self._base + path).encode())
-        request = httpcore.Request(
-            method, url, headers=self._headers_of(call, len(content)), content=RequestBody(content)
-        )
         try:
-            return await self._connections.send(request)
-        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            return await self._connections.send(self._request(call, operation, path, content))
+        except NoConnection as error:
             raise ServiceUnreachable(
-                f"There is no connection to {title(self.service)}: {_cause(error)}.", service=self.service
+                f"There is no connection to {title(self.service)}: {error}.", service=self.service
             ) from error
-        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+        except ConnectionLost as error:
             raise ConnectionBroken(
-                f"The connection to {title(self.service)} broke before it answered: {_cause(error)}.",
-                service=self.service,
+                f"The connection to {title(self.service)} broke before it answered: {error}.", service=self.service
             ) from error
-        except httpcore.RemoteProtocolError as error:
+        except NotHttp as error:
             raise BadGateway(
-                f"{title(self.service)} broke off, or does not speak HTTP: {_cause(error)}.", service=self.service
+                f"{title(self.service)} broke off, or does not speak HTTP: {error}.", service=self.service
             ) from error
 
-    def _headers_of(self, call: CallContext, length: int) -> list[tuple[bytes, bytes]]:
-        left_ms = max(1, round((call.deadline - trio.current_time()) * 1000))
-        headers = [
-            *self._headers,
-            (b"Content-Length", b"%d" % length),
-            (b"X-Correlation-ID", _plain(call.correlation_id)),
-            (b"X-Request-ID", _plain(call.request_id)),
-            (b"X-Deadline-Ms", b"%d" % left_ms),
-            (b"traceparent", str(call.trace).encode()),
+    def _request(self, call: CallContext, operation: Operation, path: str, content: bytes) -> bytes:
+        lines = [
+            b"%b %b%b%b" % (operation.method.encode(), self._base, path.encode(), self._head),
+            b"Content-Length: %d\r\nX-Correlation-ID: %b\r\nX-Request-ID: %b\r\n"
+            b"X-Deadline-Ms: %d\r\ntraceparent: %b\r\nX-Trace-ID: %b\r\nX-Domain-Action: %b\r\n"
+            % (
+                len(content),
+                plain(call.correlation_id),
+                plain(call.request_id),
+                left_ms_of(call),
+                str(call.trace).encode(),
+                plain(call.trace.trace_id),
+                domain_action(operation).encode(),
+            ),
         ]
         if call.tenant_id:
-            headers.append((b"X-Tenant-ID", _plain(call.tenant_id)))
+            lines.append(b"X-Tenant-ID: %b\r\n" % plain(call.tenant_id))
+        if call.origin.user_id:
+            lines.append(b"X-User-ID: %b\r\n" % plain(call.origin.user_id))
+        if call.origin.session_id:
+            lines.append(b"X-Session-ID: %b\r\n" % plain(call.origin.session_id))
         if call.idempotency_key is not None:
-            headers.append((b"Idempotency-Key", _plain(call.idempotency_key)))
-        return headers
+            lines.append(b"Idempotency-Key: %b\r\n" % plain(call.idempotency_key))
+        if call.trace.state:
+            lines.append(b"tracestate: %b\r\n" % plain(call.trace.state))
+        return b"".join((*lines, b"\r\n", content))
 
-    @contextmanager
-    def _within(self, deadline: float) -> Iterator[None]:
-        with trio.CancelScope(deadline=deadline) as scope:
-            yield
-        if scope.cancelled_caught:
-            raise CallTimeout(f"{title(self.service)} did not answer in time.", service=self.service)
+    def _span(self, call: CallContext, operation: Operation, path: str) -> OpenSpan:
+        """Begin the span of a try of a call."""
+        return begin_http_call(
+            call,
+            self.service,
+            operation.name,
+            method=operation.method,
+            template=operation.path,
+            path=path,
+            place=self._place,
+        )
 
-
-class RequestBody:
-    """Body of a request. httpcore and httpx would use an async generator; trio warns of one that is not finished."""
-
-    def __init__(self, content: bytes) -> None:
-        self._rest = [content] if content else []
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._rest:
-            raise StopAsyncIteration
-        return self._rest.pop()
+    def _late(self) -> CallTimeout:
+        return CallTimeout(f"{title(self.service)} did not answer in time.", service=self.service)
 
 
 def _rendered(
     call: CallContext, operation: Operation, parameters: dict[str, Any], metadata: dict[str, Any]
 ) -> tuple[str, bytes]:
     """Return the path of a request, with its query, and the body."""
+    parameters = documented(operation).parameters(parameters)
     of_path = {"tenant_id": call.tenant_id, **{name: parameters[name] for name in operation.path_parameters}}
     path = operation.path.format_map({name: _path_part(name, value) for name, value in of_path.items()})
     rest = {name: value for name, value in parameters.items() if name not in operation.path_parameters}
@@ -193,15 +207,4 @@ def _path_part(name: str, value: object) -> str:
     if (text := str(value)) in {"", ".", ".."}:
         fault = FieldFault(f"$.{name}", f"can't be {text!r}")
         raise InvalidParameter(f"{name} {fault.message}.", details=[fault])
-    return quote(text, safe="")
-
-
-def _plain(text: str) -> bytes:
-    """Encode a header's value; anything but printable ASCII is replaced, so that no value can begin another header."""
-    if text.isascii() and text.isprintable():
-        return text.encode()
-    return bytes(code if 32 <= code < 127 else 63 for code in text.encode("utf-8"))
-
-
-def _cause(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe="")

@@ -14,6 +14,8 @@ import orjson
 REPLACEMENT: Final = "\ufffd"
 DEEPEST: Final = 100
 """Levels of a value with half characters."""
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""Some programs begin a text in UTF-8 with it; RFC 8259 lets a reader pass over it."""
 _ALONE: Final = re.compile("[\ud800-\udfff]")
 _ESCAPED_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _I64: Final = 2**63
@@ -28,6 +30,8 @@ def loads(raw: bytes) -> tuple[Any, bool]:
     try:
         return orjson.loads(raw), False
     except orjson.JSONDecodeError:
+        if raw.startswith(BYTE_ORDER_MARK):
+            return loads(raw.removeprefix(BYTE_ORDER_MARK))
         text = raw.decode(errors="replace")
         # Anything else that orjson refuses is no JSON, and the standard library takes some of it, such as NaN.
         if REPLACEMENT not in text and not _ESCAPED_HALF.search(raw):

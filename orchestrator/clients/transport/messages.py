@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import trio
+
+from orchestrator.clients.dialects.requests import envelope
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.http_errors import told_error
+from orchestrator.dialects.failures import failure_in, read_failure
 from orchestrator.models.common.call import CallContext
-from orchestrator.models.common.ids import new_id
-from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.downstream.operation import Operation
 
 
@@ -14,22 +16,17 @@ def message(call: CallContext, operation: Operation, payload: dict[str, Any], /,
     """Write a message to a service of level 2.
 
     Args:
-        call: tenant, correlation and deadline.
+        call: tenant, correlation, origin and deadline.
         operation: gives the message its type.
         payload: fields of the operation.
         metadata: `session_id`, `task_id` and the like; None is left out.
     """
-    return {
-        "message_id": new_id(),
-        "correlation_id": call.correlation_id,
-        "tenant_id": call.tenant_id,
-        "type": {"domain": operation.domain, "action": operation.name},
-        "schema_version": "1.1",
-        "created_at": to_timestamp(now_ms()),
-        "source_service": "agent_orchestrator",
-        "metadata": {name: value for name, value in metadata.items() if value is not None},
-        "payload": payload,
-    }
+    return envelope(call, operation, payload, metadata, left_ms_of(call))
+
+
+def left_ms_of(call: CallContext) -> int:
+    """Return how long the answer to a call is still of use, at least 1."""
+    return max(1, round((call.deadline - trio.current_time()) * 1000))
 
 
 def payload(answer: ServiceAnswer, *, own: bool = False) -> ServiceAnswer:
@@ -44,10 +41,18 @@ def payload(answer: ServiceAnswer, *, own: bool = False) -> ServiceAnswer:
         BadGateway: the same, where the error is retryable.
         InvalidAnswer: there is no payload.
     """
-    error = answer.fields.get("error")
-    if isinstance(error, dict):
-        raise told_error(answer.service, error, own=own)
-    return answer.inner("payload")
+    failure = failure_in(answer.fields)
+    if failure is not None:
+        raise told_error(answer.service, failure, own=own)
+    # The Workflow Engine has its answers in `data`.
+    return answer.inner("data" if "payload" not in answer.fields and "data" in answer.fields else "payload")
+
+
+def taken(answer: ServiceAnswer) -> None:
+    """See to it that an answer of which nothing is read tells no failure; raises as `payload` does where it does."""
+    failure = failure_in(answer.fields)
+    if failure is not None:
+        raise told_error(answer.service, failure)
 
 
 def successful(answer: ServiceAnswer) -> ServiceAnswer:
@@ -58,8 +63,7 @@ def successful(answer: ServiceAnswer) -> ServiceAnswer:
     """
     if answer.truth("success", default=True):
         return answer
-    error = answer.fields.get("error")
-    raise told_error(answer.service, error if isinstance(error, dict) else answer.fields)
+    raise told_error(answer.service, read_failure(answer.fields))
 
 
 def result(operation: Operation, answer: ServiceAnswer) -> ServiceAnswer:

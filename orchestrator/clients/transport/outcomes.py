@@ -5,6 +5,7 @@ from orchestrator.errors import (
     ClientFault,
     ConnectionBroken,
     OrchestratorError,
+    ServiceBusy,
     ServiceFailed,
     ServiceFault,
     ServiceNotSetUp,
@@ -24,6 +25,10 @@ def may_have_run(error: OrchestratorError) -> bool:
     It has not where it refused, was too busy (429), or was never reached; after any other error the answer may have
     been lost on its way back.
     """
-    if is_refusal(error) or isinstance(error, CircuitOpen | ServiceNotSetUp) or type(error) is ServiceFault:
+    if (
+        is_refusal(error)
+        or isinstance(error, CircuitOpen | ServiceNotSetUp)
+        or type(error) in {ServiceFault, ServiceBusy}
+    ):
         return False
     return isinstance(error, ConnectionBroken) or not isinstance(error, ServiceUnreachable)

@@ -12,6 +12,7 @@ import orjson
 import trio
 from attrs import evolve
 
+from orchestrator.clients.dialects.requests import documented
 from orchestrator.clients.transport.answers import ServiceAnswer, read_answer, title
 from orchestrator.clients.transport.http_errors import begins_stream, check_status, no_stream
 from orchestrator.clients.transport.messages import message
@@ -22,12 +23,12 @@ from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.downstream.operation import Operation
 from orchestrator.models.operations.queue_replies import QueueReply
+from orchestrator.telemetry.tracing.calls import answered, begin_queue_call
 
 HEALTH_TENANT: Final = "system"
 """Tenant of health checks."""
 FULL_SECONDS: Final = 1
 WITHDRAW_SECONDS: Final = 1.0
-PRIORITY: Final = 1
 
 
 class ReplySource(Protocol):
@@ -75,13 +76,15 @@ class QueueTransport:
     ) -> ServiceAnswer:
         """Call an operation; see `Transport.call`."""
         deadline = min(call.deadline, trio.current_time() + self.timeout)
-        async with self._exchange(call, operation, parameters, metadata, deadline) as replies:
-            first, raw = await replies.receive_reply(), bytearray()
-            reply: QueueReply | None = first
-            while reply is not None:
-                raw += reply.body
-                reply = await replies.receive_reply() if not reply.last else None
-        _check(call, operation, first, bytes(raw))
+        with begin_queue_call(call, self.service, operation.name) as span:
+            async with self._exchange(call.under(span.ids), operation, parameters, metadata, deadline) as replies:
+                first, raw = await replies.receive_reply(), bytearray()
+                reply: QueueReply | None = first
+                while reply is not None:
+                    raw += reply.body
+                    reply = await replies.receive_reply() if not reply.last else None
+            answered(span, first.status)
+            _check(call, operation, first, bytes(raw))
         return read_answer(self.service, first.status, bytes(raw))
 
     @asynccontextmanager
@@ -89,14 +92,17 @@ class QueueTransport:
         self, call: CallContext, operation: Operation, parameters: dict[str, Any], **metadata: Any
     ) -> AsyncIterator[Pieces]:
         """Call an operation, and stream its answer; see `Transport.stream`."""
-        async with self._exchange(call, operation, parameters, metadata, call.deadline, self.timeout) as replies:
-            first = await replies.receive_reply()
-            if not begins_stream(operation, first.status):
-                _check(call, operation, first, first.body)
-                raise no_stream(operation, first.status)
-            call.heard()
-            replies.put_back(first)
-            yield replies
+        with begin_queue_call(call, self.service, operation.name) as span:
+            call = call.under(span.ids)
+            async with self._exchange(call, operation, parameters, metadata, call.deadline, self.timeout) as replies:
+                first = await replies.receive_reply()
+                answered(span, first.status)
+                if not begins_stream(operation, first.status):
+                    _check(call, operation, first, first.body)
+                    raise no_stream(operation, first.status)
+                call.heard()
+                replies.put_back(first)
+                yield replies
 
     async def probe(self, call: CallContext) -> None:
         """Check the health of the service; see `Transport.probe`."""
@@ -168,26 +174,17 @@ class QueueTransport:
         request = message(
             call,
             operation,
-            parameters,
+            documented(operation).parameters(parameters),
             **metadata,
             operation=operation.name,
             reply_to=self._queues.address,
             timeout_ms=left_ms,
             request_id=call.request_id,
             traceparent=str(call.trace),
+            tracestate=call.trace.state or None,
             idempotency_key=call.idempotency_key,
         )
-        return {
-            **request,
-            "task_id": parameters.get("task_id") or metadata.get("task_id") or request["message_id"],
-            "session_id": metadata.get("session_id"),
-            "conversation_id": metadata.get("conversation_id"),
-            "expires_at": to_timestamp(now_ms() + left_ms),
-            "type": {"domain": operation.domain or operation.service, "action": operation.name},
-            "status": "pending",
-            "priority": PRIORITY,
-            "target_service": self.service,
-        }
+        return {"session_id": None, "conversation_id": None, **request, "expires_at": to_timestamp(now_ms() + left_ms)}
 
 
 class Replies:

@@ -10,6 +10,7 @@ from orchestrator.errors import (
     InvalidAnswer,
     OrchestratorError,
     ReportedFailure,
+    ReportedTimeout,
     ServiceFailed,
     ServiceNotSetUp,
     ServiceUnreachable,
@@ -46,10 +47,10 @@ def outcome_of(error: OrchestratorError | None, seconds: float, fair_seconds: fl
     """
     if error is None:
         return CallOutcome.WELL
-    if isinstance(error, CallTimeout):
+    if isinstance(error, CallTimeout) and not isinstance(error, ReportedTimeout):
         return CallOutcome.FAILED if seconds >= fair_seconds else CallOutcome.UNKNOWN
     if isinstance(error, InvalidAnswer | ReportedFailure | ServiceNotSetUp | StoreUnavailable):
         return CallOutcome.UNKNOWN
-    if isinstance(error, BadGateway | ServiceFailed | ConnectionBroken):
+    if isinstance(error, BadGateway | ServiceFailed | ConnectionBroken | ReportedTimeout):
         return CallOutcome.FAILED
     return CallOutcome.AWAY if isinstance(error, ServiceUnreachable) else CallOutcome.WELL

@@ -32,6 +32,7 @@ REMEDIES: Final[Mapping[ViolationKind, str]] = {
     _K.ACTIVE_ENDED: "let the session go on",
     _K.STUCK_PROCESSING: "let the session go on",
     _K.TURNS_STUCK: "let the session's next turn begin",
+    _K.WRONG_OFFSET: "let its log go on behind its last event, in another epoch where events may be lost",
     _K.ENTRY_UNRECORDED: "move it to the dead letters",
     _K.ENTRY_STRAY: "take it out of the lane",
     _K.NOT_WOKEN: "wake the schedulers",
@@ -54,6 +55,11 @@ REMEDIES: Final[Mapping[ViolationKind, str]] = {
     _K.SCHEDULE_UNLISTED: "put it into the list, and set its timer",
     _K.TENANT_UNLISTED: "put it into the list of tenants",
     _K.WRONG_WEIGHT: "take the weight that is configured",
+    _K.LEFT_IN_LIST: "take it out of the list",
+    _K.WRONG_LOG: "let its log go on behind its last event, in another epoch where events may be lost",
+    _K.WRONG_FEED: "let it begin anew",
+    _K.COUNTER_DAMAGED: "count it anew by what was spent",
+    _K.NOTIFICATIONS_MISCOUNTED: "put those with a body into their lists, and take the others out",
     _K.KEY_DAMAGED: "put what is in its place aside, and keep it for a day",
 }
 """What can be mended without losing anything, and how. The other faults are for a person to look at."""

@@ -10,17 +10,18 @@ from orchestrator.models.tasks.task import TASK_SCHEMA_VERSION, TaskMessage
 
 LARGEST: Final = 1_048_576
 """So many bytes may a message have."""
-OLD_VERSION: Final = "1.0"
+_MAJOR: Final = TASK_SCHEMA_VERSION.partition(".")[0]
+
+
+def is_read(version: Any) -> bool:
+    """Tell whether messages of a schema version are read: any 1.x; one that says none is of the first."""
+    return version is None or (isinstance(version, str) and version.partition(".")[0] == _MAJOR)
 
 
 def upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a message of schema 1.0 one of 1.1; one of 1.1, or of another version, stays as it is.
-
-    A message is of 1.0 where it says so, where it has no `schema_version`, or where it has `data` for `payload`.
-    """
+    """Make a message of any schema 1.x one of 1.1, which has `payload` for `data`; of others it stays as it is."""
     upgraded = dict(content)
-    version = upgraded.get("schema_version")
-    if version is not None and version not in (OLD_VERSION, TASK_SCHEMA_VERSION):
+    if not is_read(upgraded.get("schema_version")):
         return upgraded
     upgraded["schema_version"] = TASK_SCHEMA_VERSION
     if "data" in upgraded and "payload" not in upgraded:
@@ -44,9 +45,18 @@ def read_task_message(raw: bytes, tenant_id: str) -> TaskMessage:
     content = parse_request(raw)
     if not isinstance(content, dict):
         raise InvalidBody("The message is not an object.", details=[FieldFault("$", "must be an object")])
-    message = structure(upgrade(content), TaskMessage)
+    return check_task_message(upgrade(content), tenant_id)
+
+
+def check_task_message(content: Mapping[str, Any], tenant_id: str) -> TaskMessage:
+    """Read the fields of a message.
+
+    Raises:
+        InvalidBody: it is no message of a version that is read here, or another tenant's; with every fault.
+    """
+    message = structure(content, TaskMessage)
     if message.schema_version != TASK_SCHEMA_VERSION:
-        raise _fault("$.schema_version", f"must be {TASK_SCHEMA_VERSION} or {OLD_VERSION}")
+        raise _fault("$.schema_version", f"must be {_MAJOR}.x, such as {TASK_SCHEMA_VERSION}")
     if message.tenant_id != tenant_id:
         raise _fault("$.tenant_id", "is not the tenant of the queue")
     return message

@@ -55,7 +55,7 @@ class InternalListener:
         services = {self._services[subject] for subject in _subjects(scope) or () if subject in self._services}
         if not services:
             raise PermissionMissing("The client certificate is of no service that is known here.")
-        if principal.user_id not in services:
+        if principal.name not in services:
             raise PermissionMissing("The API key is of another service than the client certificate.")
 
     def _hide(self, scope: Mapping[str, Any]) -> None:

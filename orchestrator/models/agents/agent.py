@@ -36,9 +36,17 @@ class AgentToken:
 
 @frozen
 class AgentStatus:
-    """A sign of life of a working agent."""
+    """A sign of life of a working agent, and what it says of its work."""
 
     status: str
+    progress: float | None = None
+    """From 0 to 1."""
+    detail: str | None = None
+    """What it is doing, in its own words."""
+    seconds_left: float | None = None
+    """How long it takes yet, by its own estimate."""
+    thought: str = ""
+    """What it thinks at the moment: streamed as such."""
 
 
 @frozen
@@ -58,6 +66,8 @@ class AgentResponse:
     sources: list[dict[str, Any]] = field(factory=list)
     tool_calls: list[dict[str, Any]] = field(factory=list)
     usage: Usage = field(factory=Usage)
+    thinking: str = ""
+    """How it came to the answer, where it says so: kept with the task."""
 
 
 @frozen

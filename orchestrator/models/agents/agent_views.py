@@ -1,12 +1,14 @@
 """Agents as clients see them, and what may be done with them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from attrs import field, frozen
 from msgspec import Meta
 
 from orchestrator.models.common.ids import Id
 
+MOST_SESSIONS: Final = 1000
+"""Sessions that one change of an agent may name."""
 Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.+-]{1,64}$", description="A version of the agent.")]
 
 
@@ -53,6 +55,7 @@ class AgentFeedback:
     session_id: Annotated[Id | None, Meta(description="The session that it is about, if it is not one message.")] = None
     comment: Annotated[str | None, Meta(max_length=4000)] = None
     metadata: Annotated[dict[str, Any], Meta(description="Free fields; handed on.")] = field(factory=dict)
+    agent_id: Annotated[Id | None, Meta(description="The agent that answered, if you want to say it.")] = None
 
 
 @frozen
@@ -72,6 +75,16 @@ class AgentUpdated:
 
     agent_id: Annotated[Id, Meta(description="The agent that was changed, or taken away.")]
     version: Annotated[Version | None, Meta(description="Its latest version now, if that is known.")] = None
+    rebind: Annotated[
+        list[Id],
+        Meta(
+            max_length=MOST_SESSIONS,
+            description="Sessions that are bound to a version of it, and to `version` from now on.",
+        ),
+    ] = field(factory=list)
+    notify: Annotated[
+        list[Id], Meta(max_length=MOST_SESSIONS, description="Sessions with it whose users are notified.")
+    ] = field(factory=list)
 
 
 @frozen

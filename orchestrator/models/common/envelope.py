@@ -80,6 +80,8 @@ class Pagination:
     limit: Annotated[int, Meta(description="How many items were asked for.")]
     has_more: Annotated[bool, Meta(description="Whether more items follow.")]
     next_cursor: Annotated[str | None, Meta(description="The cursor of the next page; opaque.")] = None
+    offset: Annotated[int | None, Meta(description="How many items come before; where they are counted.")] = None
+    total: Annotated[int | None, Meta(description="How many items there are in all; null: too many to count.")] = None
 
 
 @frozen
@@ -88,4 +90,5 @@ class AnswerMeta:
 
     request_id: Annotated[str, Meta(description="Identifies this very request in the logs.")]
     processing_time_ms: Annotated[float, Meta(description="How long the service took, in ms.")]
+    source_service: Annotated[str, Meta(description="Who answered.")] = SOURCE_SERVICE
     pagination: Pagination | None = None

@@ -14,3 +14,5 @@ class Page(Generic[T]):
     items: list[T]
     next_cursor: str | None = None
     """Opaque; None on the last page."""
+    total: int | None = None
+    """How many items there are in all; None: they were not counted, or are too many for that."""

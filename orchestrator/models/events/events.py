@@ -14,6 +14,7 @@ from orchestrator.models.plans.workflow import WorkflowInputRequest, WorkflowSta
 from orchestrator.models.sessions.chat import ChatAnswer, MessageStatus
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.batch import BatchProgress
+from orchestrator.models.tasks.task import WHO_CANCELLED, CancelledBy
 
 
 @frozen
@@ -74,6 +75,11 @@ class ChatStatusUpdate:
     content: Annotated[
         str | None, Meta(description="What was said, where the message was taken just now: other sockets show it.")
     ] = None
+    message: Annotated[str | None, Meta(description="What the agent says of its work.")] = None
+    estimated_completion_time: Annotated[
+        Timestamp | None, Meta(description="When the answer is there, by the agent's own estimate.")
+    ] = None
+    cancelled_by: Annotated[CancelledBy | None, WHO_CANCELLED] = None
 
 
 @frozen
@@ -104,6 +110,7 @@ class ToolExecute:
     tool_id: Id
     params: dict[str, Any]
     timeout_ms: int
+    description: Annotated[str, Meta(description="What the tool does, as the Tool Registry has it; may be empty.")] = ""
 
 
 @frozen

@@ -58,6 +58,7 @@ ACTIONS: Final = {
     "schedule.update": AuditAction(_ACTIVITY, "A schedule was changed."),
     "session.close": AuditAction(_ACTIVITY, "A session was closed."),
     "session.create": AuditAction(_ACTIVITY, "A session was created."),
+    "session.ticket": AuditAction(_ADMIN, "An API key got a ticket: it follows a session, a workflow or a batch."),
     "task.replay": AuditAction(_ADMIN, "A task was done again, as a new one."),
     "tenant.active": AuditAction(_ADMIN, "A tenant was resumed."),
     "tenant.callback_secret": AuditAction(_ADMIN, "The secret of a tenant's callbacks was shown or replaced."),

@@ -148,6 +148,11 @@ class ViolationKind(StrEnum):
     SCHEDULE_UNLISTED = "schedule_unlisted"
     TENANT_UNLISTED = "tenant_unlisted"
     WRONG_WEIGHT = "wrong_weight"
+    LEFT_IN_LIST = "left_in_list"
+    WRONG_LOG = "wrong_log"
+    WRONG_FEED = "wrong_feed"
+    COUNTER_DAMAGED = "counter_damaged"
+    NOTIFICATIONS_MISCOUNTED = "notifications_miscounted"
     KEY_DAMAGED = "key_damaged"
     CONFIG_DAMAGED = "config_damaged"
     UNREADABLE = "unreadable"
@@ -159,7 +164,8 @@ class Violation:
 
     kind: ViolationKind
     subject: str
-    """The id of the task, session, lane entry, call or tenant; of a sum its period and field, with a space between."""
+    """The id of the task, session, lane entry, call or tenant. Two words with a space between are of a sum its period
+    and field, of a log its owner's kind and id, and of what is left in a list the list and the member."""
     says: str
     lane: str = ""
     """Of an entry."""

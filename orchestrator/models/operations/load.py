@@ -56,6 +56,14 @@ class NodeLoad:
     claims_per_second: Annotated[float, Meta(description="Since the heartbeat before.")] = 0.0
     ends_per_second: Annotated[float, Meta(description="Since the heartbeat before.")] = 0.0
     waits: Waits = Waits()
+    limit: Annotated[
+        int,
+        Meta(
+            description="Tasks that it runs at once at present: fewer than its slots while its event loop is busy, or "
+            "while there is less work. 0: it did not say."
+        ),
+    ] = 0
+    loop_busy: Annotated[float, Meta(description="Share of its time that its event loop worked, 0 to 1.")] = 0.0
     tenants: Annotated[dict[str, int], Meta(description="Tasks in hand, of those tenants that have most.")] = field(
         factory=dict
     )
@@ -104,6 +112,7 @@ class Load:
     breakers: Annotated[
         dict[str, int], Meta(description="Services that are left alone or probed, with the number of processes.")
     ] = field(factory=dict)
+    limit: Annotated[int, Meta(description="Tasks that all live processes run at once at present.")] = 0
     backlog: Annotated[int, Meta(description="All that was accepted and is not done, of the tenants looked at.")] = 0
     callee_breakers: Annotated[
         list[CalleeBreaker],

@@ -33,6 +33,7 @@ class TransferItems:
     """What `tenant.import` takes: all of it is good, or nothing is taken."""
 
     items: Annotated[list[TransferItem], Meta(min_length=1, max_length=1000)]
+    check_only: Annotated[bool, Meta(description="Only say whether all of it is good.")] = False
 
 
 @frozen
@@ -42,15 +43,3 @@ class Imported:
     imported: Annotated[int, Meta(description="Tasks that were taken in.")]
     skipped: Annotated[int, Meta(description="Tasks that were there already.")]
     sessions: Annotated[int, Meta(description="Sessions that were created.")]
-
-
-@frozen
-class TransferHeader:
-    """The first line of a file."""
-
-    format: str
-    version: int
-    tenant_id: Id
-    count: Annotated[int, Meta(ge=0)]
-    digest: str
-    exported_at: str

@@ -11,8 +11,8 @@ from orchestrator.models.common.ids import ID_PATTERN, Id
 from orchestrator.models.common.timestamps import Moment, Timestamp
 from orchestrator.models.plans.plan_request import PlanRequest
 from orchestrator.models.sessions.session import Metadata
-from orchestrator.models.tasks.batch import CallbackStatus
-from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.batch import CallbackStatus, ItemResult
+from orchestrator.models.tasks.task import WHO_CANCELLED, CancelledBy, TaskStatus
 
 PRIORITY: Final = 3
 """A user waits for it, if not by the second."""
@@ -80,6 +80,9 @@ class WorkflowExecute:
         int | None, Meta(ge=0, le=9, description="0 to 3: the high lane; 4 to 6: normal; 7 to 9: low. Default: 3.")
     ] = None
     metadata: Metadata = field(factory=dict)
+    context: Annotated[
+        dict[str, Any] | None, Meta(description="What the Workflow Engine is given beside the input of its workflow.")
+    ] = None
 
 
 @frozen
@@ -105,6 +108,7 @@ class WorkflowStatusUpdate:
     steps_total: Annotated[int, Meta(ge=0, description="0: not known yet.")] = 0
     current_step: str | None = None
     status_message: str | None = None
+    cancelled_by: Annotated[CancelledBy | None, WHO_CANCELLED] = None
 
 
 @frozen
@@ -115,6 +119,15 @@ class WorkflowInputRequest:
     node_id: NodeId
     prompt: str
     schema: Annotated[dict[str, Any] | None, Meta(description="JSON Schema of the input.")] = None
+
+
+class RunKind(StrEnum):
+    """What runs under the id of a run."""
+
+    WORKFLOW = "workflow"
+    BATCH = "batch"
+    TASK = "task"
+    """A task that is no workflow, such as a turn or a run of a tool."""
 
 
 @frozen
@@ -138,9 +151,12 @@ class WorkflowStatus:
     session_id: Id | None = None
     scheduled_for: Timestamp | None = None
     started_at: Timestamp | None = None
+    updated_at: Annotated[Timestamp | None, Meta(description="When something was last heard of it.")] = None
     finished_at: Timestamp | None = None
     metadata: Metadata = field(factory=dict)
     callback: WorkflowCallbackState | None = None
+    kind: Annotated[RunKind, Meta(description="What runs.")] = RunKind.WORKFLOW
+    cancelled_by: Annotated[CancelledBy | None, WHO_CANCELLED] = None
 
 
 @frozen
@@ -155,7 +171,13 @@ class WorkflowResults:
     calls: Annotated[dict[str, Any], Meta(description="The results of its calls that are done, by name.")] = field(
         factory=dict
     )
+    took_ms: Annotated[
+        dict[str, int], Meta(description="How long each of these calls took, since what was done before it, in ms.")
+    ] = field(factory=dict)
     finished_at: Timestamp | None = None
+    items: Annotated[
+        list[ItemResult] | None, Meta(description="Of a batch: some of its items, in their order, and their results.")
+    ] = None
 
 
 @frozen
@@ -183,6 +205,16 @@ class WorkflowCancel:
 
     task_id: Annotated[Id | None, Meta(description="Default: the socket's.")] = None
     reason: Annotated[str | None, Meta(max_length=500)] = None
+
+
+@frozen
+class RunCancel:
+    """What `workflow.cancel` takes; all of it may be left out."""
+
+    reason: Annotated[str | None, Meta(max_length=500, description="Why; told of a workflow, kept with a task.")] = None
+    quietly: Annotated[
+        bool, Meta(description="Whether the session that a workflow tells hears nothing of it any more.")
+    ] = False
 
 
 @frozen

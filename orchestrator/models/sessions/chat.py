@@ -120,6 +120,9 @@ class ChatAnswer:
     usage: Usage = Usage()
     processing_time_ms: Annotated[int, Meta(description="From acceptance to answer, in ms.")] = 0
     degraded: Annotated[list[str], Meta(description="Services that the turn had to do without.")] = field(factory=list)
+    thinking: Annotated[
+        str | None, Meta(description="How the agent came to it, where it says so: in the task's result alone.")
+    ] = None
 
 
 class Speaker(StrEnum):
@@ -162,8 +165,18 @@ class ChatDeleted:
 
 
 @frozen
+class ChatCancel:
+    """What `chat.cancel` takes; all of it may be left out."""
+
+    message_id: Annotated[Id | None, Meta(description="The message of the path, again.")] = None
+    session_id: Annotated[Id | None, Meta(description="The session that the message is of.")] = None
+    reason: Annotated[str | None, Meta(max_length=500, description="Why; kept with the task.")] = None
+
+
+@frozen
 class ChatCancelled:
     """Whether a message's turn was stopped; false when it had already ended."""
 
     message_id: Id
     cancelled: bool
+    session_id: Annotated[Id | None, Meta(description="The session that the message is of.")] = None

@@ -31,6 +31,15 @@ class SessionState(StrEnum):
 
 _CODES = {state: number for number, state in zip(range(10, 100, 10), SessionState, strict=True)}
 
+
+class SessionMove(StrEnum):
+    """What an update does to a session's state, as the routes of these names do."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CLOSE = "close"
+
+
 Metadata = Annotated[dict[str, Any], Meta(description="Free fields of the client; kept, not read.")]
 Context = Annotated[dict[str, Any], Meta(description="What every turn of the session gives the agent.")]
 
@@ -54,6 +63,10 @@ class SessionUpdate:
 
     metadata: Metadata | None = None
     context: Context | None = None
+    move: Annotated[SessionMove | None, Meta(description="What else happens to it, in the same request.")] = None
+    ttl_seconds: Annotated[
+        int | None, Meta(ge=60, le=31_536_000, description="How long it lives from now on, in seconds.")
+    ] = None
 
 
 @frozen

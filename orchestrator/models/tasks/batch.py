@@ -11,7 +11,7 @@ from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Moment, Timestamp
 from orchestrator.models.sessions.chat import Content
 from orchestrator.models.sessions.session import Metadata
-from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.task import WHO_CANCELLED, CancelledBy, TaskStatus
 
 ITEMS_MAX: Final = 10_000
 PRIORITY: Final = 6
@@ -22,6 +22,13 @@ class OnItemError(StrEnum):
 
     CONTINUE = "continue"
     ABORT = "abort"
+
+
+class BatchOperation(StrEnum):
+    """What works on the items of a batch that is for no agent and no workflow."""
+
+    EMBEDDING = "embedding"
+    """The Embedding service, through the gateway: budgets and usage are the caller's."""
 
 
 class BatchStatus(StrEnum):
@@ -88,6 +95,9 @@ class BatchItem:
     content: Annotated[Content | None, Meta(description="The question, where the batch is for an agent.")] = None
     input: Annotated[dict[str, Any] | None, Meta(description="The input, where it is for a workflow.")] = None
     metadata: Metadata = field(factory=dict)
+    item_id: Annotated[
+        Id | None, Meta(description="The client's own name of it, which comes back with its result.")
+    ] = None
 
 
 @frozen
@@ -100,6 +110,9 @@ class BatchCreate:
     ]
     agent_id: Annotated[Id | None, Meta(description="The agent that answers them.")] = None
     workflow_id: Annotated[Id | None, Meta(description="The workflow that runs with each of them, instead.")] = None
+    operation: Annotated[
+        BatchOperation | None, Meta(description="What is done with the content of each of them, instead.")
+    ] = None
     max_concurrency: Annotated[int, Meta(ge=1, le=1000, description="Items that may be queued or running at once.")] = (
         10
     )
@@ -135,6 +148,9 @@ class Batch:
     callback: BatchCallback | None = None
     workflow_id: Annotated[Id | None, Meta(description="The workflow that runs, if it is one.")] = None
     scheduled_for: Annotated[Timestamp | None, Meta(description="When it begins, if not at once.")] = None
+    updated_at: Annotated[Timestamp | None, Meta(description="When one of its items ended last.")] = None
+    operation: Annotated[BatchOperation | None, Meta(description="What is done with its items, if it is that.")] = None
+    cancelled_by: Annotated[CancelledBy | None, WHO_CANCELLED] = None
 
 
 @frozen
@@ -152,6 +168,7 @@ class ItemResult:
         dict[str, Any] | None, Meta(description="The answer, as in `chat.completed`; or the workflow's result.")
     ] = None
     error: ErrorBody | None = None
+    item_id: Annotated[Id | None, Meta(description="The client's own name of it, where it has one.")] = None
 
 
 @frozen
@@ -172,3 +189,4 @@ class BatchProgress:
     total: Annotated[int, Meta(ge=1)]
     cancelled: Annotated[int, Meta(ge=0)]
     status: BatchStatus
+    cancelled_by: Annotated[CancelledBy | None, WHO_CANCELLED] = None

@@ -53,6 +53,7 @@ class DeadLetter:
     at: Timestamp
     type: str | None = None
     session_id: Id | None = None
+    user_id: Annotated[str | None, Meta(description="Whose task it was, where its record is still there.")] = None
     replayed_as: Annotated[Id | None, Meta(description="The task that did it again last.")] = None
     message: Annotated[str | None, Meta(description="What was no task: the beginning of its text.")] = None
     input: Annotated[dict[str, Any] | None, Meta(description="What was asked, where one dead letter is asked for.")] = (

@@ -1,7 +1,7 @@
 """Tasks: units of queued work, each of one tenant."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from attrs import field, frozen
 from msgspec import Meta
@@ -28,6 +28,20 @@ class TaskStatus(StrEnum):
     PARTIAL = "partial"
 
 
+class CancelledBy(StrEnum):
+    """Who has stopped work before its end."""
+
+    USER = "user"
+    """Whose work it is."""
+    OPERATOR = "operator"
+    """Another user, who sees the whole tenant."""
+    SYSTEM = "system"
+    """The service itself: the session's time was over, or another item of the batch has failed."""
+
+
+WHO_CANCELLED: Final = Meta(description="Who has stopped it, where it was stopped.")
+
+
 class Lane(StrEnum):
     """One of the three streams of a tenant's queue."""
 
@@ -48,6 +62,8 @@ class TaskMetadata:
     trace_id: str | None = None
     traceparent: str | None = None
     request_id: str | None = None
+    carried: dict[str, Any] = field(factory=dict)
+    """What else came with the task; it is kept, and passed on to services."""
 
 
 @frozen
@@ -70,7 +86,7 @@ class TaskMessage:
     priority: Annotated[int, Meta(ge=0, le=9)] = 5
     source_service: str = "agent_orchestrator"
     target_service: str = "agent_orchestrator"
-    delegated_services: list[str] = field(factory=list)
+    delegated_services: list[Any] = field(factory=list)
 
 
 @frozen
@@ -98,6 +114,8 @@ class Task:
     replayed_as: Annotated[Id | None, Meta(description="The task that did this one again last.")] = None
     agent_id: Annotated[Id | None, Meta(description="The agent that answers it, from its first attempt on.")] = None
     agent_version: Annotated[str | None, Meta(description="The version of the agent that answers it.")] = None
+    cancel_reason: Annotated[str | None, Meta(description="Why it was stopped, where that was said.")] = None
+    cancelled_by: Annotated[CancelledBy | None, WHO_CANCELLED] = None
     input: Annotated[
         dict[str, Any] | None, Meta(description="What was asked; null in lists, and where it can't be read.")
     ] = None

@@ -87,3 +87,18 @@ class TaskUpdated:
     task_id: Id
     accepted: Annotated[bool, Meta(description="False where they came too late, or again: nothing has changed then.")]
     status: Annotated[TaskStatus, Meta(description="Of the task.")]
+
+
+@frozen
+class ServiceNews:
+    """News as a service tells them that names the work by ids of its own, or of the platform."""
+
+    service: str
+    """Who works on it, such as `workflow_engine`."""
+    task_ids: list[str]
+    """Ids that may be the task's, the likeliest first."""
+    execution_id: str
+    """The service's own name of the work; empty: it is not told."""
+    correlation_id: str
+    """Of the request that the work is part of; empty: it is not told."""
+    update: TaskUpdate

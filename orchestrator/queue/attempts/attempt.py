@@ -11,7 +11,7 @@ from orchestrator.models.common.timestamps import from_timestamp, now_ms
 from orchestrator.models.events.events import ChatStream, StreamContent
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.sessions.session import Session
-from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.task import CancelledBy, TaskMessage
 from orchestrator.queue.attempts.delegated_calls import Delegated
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
@@ -77,9 +77,9 @@ class TaskAttempt:
         return self.running.claim.attempt
 
     @property
-    def stopped(self) -> bool:
-        """Whether a person stopped the task, so that no later attempt will end it."""
-        return self.running.stopped
+    def stopped_by(self) -> CancelledBy | None:
+        """Who has stopped the task, so that no later attempt will end it; None: it was not stopped."""
+        return self.running.stopped_by
 
     async def checkpoint(self, name: str, result: Any) -> None:
         """Keep the result of a step for later attempts.

@@ -4,6 +4,7 @@ from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.queue.attempts.failures import log_end
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.views import state_body
@@ -29,6 +30,7 @@ async def dead_letter(services: QueueServices, running: RunningTask, error: Orch
         dead_letter=True,
     )
     services.metrics.message_processed(claim.tenant_id, ending.status, None)
+    log_end(claim, ending.status, ending.error)
     more = await services.tasks.finish(claim, session_id, ending, retention_of(services.settings))
     if more:
         await services.ready.mark(claim.tenant_id)

@@ -59,8 +59,10 @@ class Delegated:
         await self.outlast(lambda: self.store.note_sent(self.claim, call_id, execution_id, undo))
 
     async def _register(self, execution_id: str) -> None:
-        tenant_id, user_id = self.message.tenant_id, self.message.metadata.user_id
-        await self.ownership.register(tenant_id, Registered.EXECUTION, execution_id, user_id, self.keep_seconds)
+        tenant_id, task_id = self.message.tenant_id, self.message.task_id
+        owners = {Registered.EXECUTION: self.message.metadata.user_id, Registered.RUN: task_id}
+        for kind, owner in owners.items():
+            await self.ownership.register(tenant_id, kind, execution_id, owner, self.keep_seconds)
 
     def _undo(self) -> TaskMessage:
         message = self.message

@@ -10,6 +10,7 @@ from orchestrator.errors import FencedOut, InternalFault, InvalidBody, Orchestra
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import outlast
 from orchestrator.queue.attempts.dead_lettering import dead_letter
+from orchestrator.queue.attempts.failures import log_end
 from orchestrator.queue.attempts.retries import within_time_left
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
@@ -58,8 +59,8 @@ async def carry(
         FencedOut: another process has taken the task over.
     """
     with running.scope:
-        if running.claim.cancel_reason is not None:
-            running.stop(StopReason(running.claim.cancel_reason))
+        if (asked := running.claim.stop_asked) is not None:
+            running.obey(asked)
             await trio.lowlevel.checkpoint()
         await attempt()
     if not running.scope.cancelled_caught:
@@ -68,7 +69,7 @@ async def carry(
         if running.reason is StopReason.HANDED_BACK:
             await services.tasks.hand_back(running.claim)
             await services.ready.mark(running.claim.tenant_id)
-        elif running.stopped:
+        elif running.stopped_by is not None:
             await cancelled()
 
 
@@ -119,6 +120,7 @@ async def end_alone(
     Raises:
         FencedOut: another process has taken the task over.
     """
+    log_end(claim, status, error)
     ending = TaskEnding(
         status=status,
         session_state="",

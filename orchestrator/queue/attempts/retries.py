@@ -19,6 +19,7 @@ from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.tasks import Retry
+from orchestrator.telemetry.tracing.work import fail_attempt
 
 _log = structlog.get_logger()
 _random: Final = SystemRandom()
@@ -85,6 +86,7 @@ async def try_later(
         body=body,
         event=name,
     )
+    fail_attempt(error.code)
     _log.info("task.retried", tenant_id=message.tenant_id, task_id=message.task_id, code=error.code, delay=delay)
     await put_off(services, claim, session_id, retry)
     return True

@@ -7,6 +7,9 @@ from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.models.operations.load import CalleeBreaker, OpenCall
+from orchestrator.services.agents.agent_updates import AgentUpdates
+from orchestrator.services.delegation.service_news import ServiceNewsService
+from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.operations.system_events import SystemEvents
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.tasks.task_kinds import TaskKinds
@@ -18,10 +21,12 @@ from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.plans.ownership import OwnershipStore
 from orchestrator.store.scheduling.due import DueTenants
+from orchestrator.store.scheduling.intake import IntakeStore
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.scheduling.tenant_survey import TenantSurveys
 from orchestrator.store.stores import Stores
 from orchestrator.store.tasks.enqueue import EnqueueStore
+from orchestrator.store.tasks.packing import PackingStore
 from orchestrator.store.tasks.tasks import TaskStore
 from orchestrator.store.tasks.worker_signals import WorkerSignals
 from orchestrator.telemetry.metrics import Metrics
@@ -37,8 +42,10 @@ class QueueServices:
     enqueue: EnqueueStore
     delegations: DelegationStore
     ownership: OwnershipStore
+    packing: PackingStore
     ready: ReadyTenants
     due: DueTenants
+    intake: IntakeStore
     tenants: TenantStates
     surveys: TenantSurveys
     quotas: QuotaStore
@@ -47,6 +54,7 @@ class QueueServices:
     nodes: Nodes
     sessions: SessionManager
     kinds: TaskKinds
+    service_news: ServiceNewsService
     metrics: Metrics = field(factory=Metrics)
     loops: BackgroundLoops = field(factory=BackgroundLoops)
     breakers: Callable[[], Mapping[str, str]] = dict
@@ -57,6 +65,8 @@ class QueueServices:
     """Says which calls of services have been open for long."""
     notices: SystemEvents | None = None
     """Where operators are told what happens; None: nowhere."""
+    agent_updates: AgentUpdates | None = None
+    """Takes changes of agents that come as entries; None: nothing does."""
 
     @classmethod
     def over(
@@ -73,6 +83,7 @@ class QueueServices:
         callee_breakers: Callable[[], list[CalleeBreaker]] = list,
         open_calls: Callable[[], list[OpenCall]] = list,
         notices: SystemEvents | None = None,
+        agent_updates: AgentUpdates | None = None,
     ) -> Self:
         """Take from a process's stores those that the consumer works with; None: metrics and loops of its own."""
         return cls(
@@ -82,8 +93,10 @@ class QueueServices:
             enqueue=stores.enqueue,
             delegations=stores.delegations,
             ownership=stores.ownership,
+            packing=stores.packing,
             ready=stores.ready,
             due=stores.due,
+            intake=stores.intake,
             tenants=stores.tenants,
             surveys=stores.surveys,
             quotas=stores.quotas,
@@ -92,10 +105,14 @@ class QueueServices:
             nodes=stores.nodes,
             sessions=sessions,
             kinds=kinds,
+            service_news=ServiceNewsService(
+                stores.delegations, TaskUpdateService(stores.delegations, stores.ready, kinds)
+            ),
             metrics=metrics or Metrics(),
             loops=loops or BackgroundLoops(),
             breakers=breakers,
             callee_breakers=callee_breakers,
             open_calls=open_calls,
             notices=notices,
+            agent_updates=agent_updates,
         )

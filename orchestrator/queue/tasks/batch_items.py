@@ -16,6 +16,7 @@ from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.attempts.waiting import put_aside
 from orchestrator.queue.tasks.registry import RunnableKind, TaskDeps
+from orchestrator.queue.worker.expiry import expired
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner, TurnWaiting
 from orchestrator.services.scheduling.batches import BATCH_ITEM
 from orchestrator.services.workflows.ephemeral_session import ephemeral_session
@@ -40,10 +41,12 @@ class BatchItems:
     Args:
         services: what the queue works with.
         items: what an item consists of.
+        noun: what such a task is called.
     """
 
     services: QueueServices
     items: TurnRunner
+    noun: str = "item"
 
     async def __call__(self, running: RunningTask) -> None:
         """Run a claimed item to its end.
@@ -54,7 +57,8 @@ class BatchItems:
         message = await read_or_dead_letter(self.services, running)
         if message is None:
             return
-        run = ItemAttempt(self.services, running, message, ephemeral_session(message, message.payload["agent_id"]))
+        session = ephemeral_session(message, message.payload["agent_id"], message.payload.get("version"))
+        run = ItemAttempt(self.services, running, message, session)
         await carry(
             self.services,
             running,
@@ -63,11 +67,12 @@ class BatchItems:
         )
 
     async def _attempt(self, run: ItemAttempt) -> None:
-        fault = lost_too_often(self.services, run.running.claim, "item")
+        claim = run.running.claim
+        fault = expired() if claim.expired else lost_too_often(self.services, claim, self.noun)
         if fault is not None:
             await self._fail(run, fault)
             return
-        outcome = await outcome_of(partial(self.items.run, run, Partial()), "item", run.message.task_id)
+        outcome = await outcome_of(partial(self.items.run, run, Partial()), self.noun, run.message.task_id)
         if isinstance(outcome, TurnDone):
             run.running.tokens = outcome.answer.usage.total_tokens
             answer = encode(outcome.answer)

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import InternalFault, OrchestratorError, TaskExpired
@@ -11,9 +11,10 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.events.events import ChatStatusUpdate, ToolExecute, Trouble
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
 from orchestrator.models.sessions.session import Session, SessionState
-from orchestrator.models.tasks.task import TaskMessage, TaskStatus
+from orchestrator.models.tasks.task import CancelledBy, TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import TurnAttempt, outlast, seconds_since
 from orchestrator.queue.attempts.dead_lettering import dead_letter
+from orchestrator.queue.attempts.failures import log_end
 from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
 from orchestrator.queue.attempts.retries import start_over
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
@@ -29,6 +30,7 @@ from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.ownership import Registered
 from orchestrator.store.tasks.tasks import TaskEnding
+from orchestrator.telemetry.tracing.calls import spent_by_agent
 
 
 @frozen
@@ -66,7 +68,9 @@ class ChatTasks:
         if outcome is None:
             outcome = await outcome_of(partial(self.turns.run, run, said), "turn", run.message.task_id)
         if isinstance(outcome, TurnDone):
-            run.running.tokens = outcome.answer.usage.total_tokens
+            usage = outcome.answer.usage
+            run.running.tokens = usage.total_tokens
+            spent_by_agent(run.session.agent_id, usage.prompt_tokens, usage.completion_tokens)
             await self._finish(run, self._done(run, outcome))
         elif isinstance(outcome, TurnWaiting):
             await self._park(run, outcome)
@@ -88,6 +92,7 @@ class ChatTasks:
         )
         waited = seconds_since(run.message.created_at)
         services.metrics.message_processed(run.message.tenant_id, ending.status, waited)
+        log_end(run.running.claim, ending.status, ending.error)
         if more:
             await outlast(lambda: services.ready.mark(run.message.tenant_id))
 
@@ -126,7 +131,10 @@ class ChatTasks:
             run,
             TaskStatus.COMPLETED,
             SessionState.ACTIVE,
-            events=[("chat.completed", done.answer), self._status(run, MessageStatus.COMPLETED)],
+            events=[
+                ("chat.completed", evolve(done.answer, thinking=None)),
+                self._status(run, MessageStatus.COMPLETED),
+            ],
             answer=done.answer,
             conversation_id=done.conversation_id,
             agent_version=done.agent_version,
@@ -134,11 +142,12 @@ class ChatTasks:
 
     def _cancelled(self, run: TurnAttempt, said: Partial) -> TaskEnding:
         interrupted = run.running.reason is StopReason.INTERRUPTED
+        status = MessageStatus.INTERRUPTED if interrupted else MessageStatus.CANCELLED
         return self._ending(
             run,
             TaskStatus.CANCELLED,
             SessionState.ACTIVE,
-            events=[self._status(run, MessageStatus.INTERRUPTED if interrupted else MessageStatus.CANCELLED)],
+            events=[self._status(run, status, run.stopped_by)],
             answer=said.answer,
             answer_metadata={"interrupted": True},
             conversation_id=said.conversation_id,
@@ -157,9 +166,12 @@ class ChatTasks:
             keep_question=not isinstance(error, TaskExpired),
         )
 
-    def _status(self, run: TurnAttempt, status: MessageStatus) -> tuple[str, ChatStatusUpdate]:
+    def _status(
+        self, run: TurnAttempt, status: MessageStatus, by: CancelledBy | None = None
+    ) -> tuple[str, ChatStatusUpdate]:
         message = run.message
-        return "chat.status_update", ChatStatusUpdate(str(message.metadata.message_id), message.task_id, status)
+        update = ChatStatusUpdate(str(message.metadata.message_id), message.task_id, status, cancelled_by=by)
+        return "chat.status_update", update
 
     def _ending(
         self,

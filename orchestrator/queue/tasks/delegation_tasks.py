@@ -2,30 +2,37 @@
 
 from typing import Any, Final
 
+import trio
 from attrs import frozen
 
 from orchestrator.clients.registry import Clients
+from orchestrator.errors import NotFound, ServiceFault, ServiceRefused
 from orchestrator.models.common.call import CallContext
+from orchestrator.models.events.events import ToolOutcome, ToolStatus
 from orchestrator.models.plans.orchestration import MEDIUM, ServiceCall
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.queue.tasks.plain_tasks import PlainAttempt, PlainTasks
 from orchestrator.queue.tasks.registry import RunnableKind, TaskDeps
-from orchestrator.services.agents.tool_runs import TOOL_RUN
+from orchestrator.services.agents.tool_runs import TOOL_RUN, UNKNOWN
+from orchestrator.services.chat.turn_tools import async_tools
 from orchestrator.services.delegation.delegation_cancels import DelegationCancels
 from orchestrator.services.delegation.delegations import CANCEL_TASK, answer_of, result_of
+from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.plans.attempt import CallWaits
 from orchestrator.services.shared.call_contexts import call_of
 
 _RUN: Final = ServiceCall("tool_registry", "async_execute", MEDIUM)
+_AT_ONCE: Final = ServiceCall("tool_registry", "execute", MEDIUM)
 
 
 @frozen
 class ToolRuns:
-    """What a run of a tool consists of: it is handed on, and its answer is the result."""
+    """What a run of a tool consists of: it is handed on, or run at once, and its answer is the result."""
 
     clients: Clients
     coordinator: ServiceCoordinator
+    catalog: AgentCatalog
 
     async def __call__(self, run: PlainAttempt) -> Any:
         """Hand the run on, or return what came of it.
@@ -36,6 +43,8 @@ class ToolRuns:
             FencedOut: another worker has taken the task over.
         """
         payload, metadata = run.message.payload, run.message.metadata
+        if payload.get("kind") == UNKNOWN and not await self._answers_later(run):
+            return await self._at_once(run)
         # After a failure the tool is started anew.
         call_id = f"run.{metadata.retry_count}"
         answer = answer_of(run.checkpoints, call_id)
@@ -58,6 +67,28 @@ class ToolRuns:
             await run.delegations.sent(call_id, _RUN.service, name)
         raise CallWaits(Wait(call_id, WaitKind.DELEGATED, payload["timeout_ms"]))
 
+    async def _answers_later(self, run: PlainAttempt) -> bool:
+        """Tell whether the registry lists the tool as one that answers later."""
+        try:
+            tools = await self.catalog.tools(call_of(run.message, run.deadline), None)
+        except (ServiceFault, NotFound):
+            # The run itself shows whether the registry is away.
+            return False
+        return run.message.payload["tool_id"] in async_tools(tools)
+
+    async def _at_once(self, run: PlainAttempt) -> Any:
+        payload, name = run.message.payload, f"{run.message.task_id}:run.{run.message.metadata.retry_count}"
+
+        async def execute(limited: CallContext) -> ToolOutcome:
+            return await self.clients.tool_registry.execute(limited, payload["tool_id"], payload["parameters"])
+
+        deadline = min(run.deadline, trio.current_time() + payload["timeout_ms"] / 1000)
+        call = call_of(run.message, deadline).keyed(name).to("tool", payload["tool_id"])
+        outcome = await self.coordinator.run(_AT_ONCE, call, execute)
+        if outcome.status is ToolStatus.ERROR:
+            raise ServiceRefused(outcome.error_message or "The tool failed.", service=_AT_ONCE.service)
+        return {"status": outcome.status, "result": outcome.data}
+
 
 @frozen
 class CancelTasks:
@@ -73,7 +104,7 @@ class CancelTasks:
 
 def _tool_runs(deps: TaskDeps) -> PlainTasks:
     core = deps.core
-    return PlainTasks(deps.queue, core.stores.plain_tasks, ToolRuns(core.clients, core.coordinator))
+    return PlainTasks(deps.queue, core.stores.plain_tasks, ToolRuns(core.clients, core.coordinator, core.catalog))
 
 
 def _cancel_tasks(deps: TaskDeps) -> PlainTasks:

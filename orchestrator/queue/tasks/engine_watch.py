@@ -67,6 +67,9 @@ class EngineWatch:
         answer = answer_of(run.checkpoints, CALL)
         if answer is None or answer.error is None or answer.error.code != CallTimeout.code:
             return None
+        if answer.error.service == ENGINE:
+            # The engine itself has told that the run is out of time: that is its end.
+            return None
         lasts_ms = run.running.claim.message().metadata.timeout_ms
         record = run.running.claim.record
         if int(record[b"claimed_at"]) >= int(record[b"started_at"]) + lasts_ms:

@@ -11,6 +11,7 @@ from orchestrator.codec import encode
 from orchestrator.errors import OrchestratorError, PlanTimeout
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.attempts.attempt import TaskAttempt, outlast
+from orchestrator.queue.attempts.failures import log_end
 from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
 from orchestrator.queue.attempts.retries import try_later
 from orchestrator.queue.attempts.running_task import RunningTask
@@ -93,5 +94,6 @@ class PlainTasks:
     async def _finish(self, run: PlainAttempt, end: TaskEnd) -> None:
         claim, retain = run.running.claim, int(self.services.settings.retain_tasks)
         self.services.metrics.message_processed(claim.tenant_id, end.status, None)
+        log_end(claim, end.status, end.error)
         if await outlast(lambda: self.store.finish(claim, end, retain_seconds=retain)):
             await outlast(lambda: self.services.ready.mark(claim.tenant_id))

@@ -16,6 +16,7 @@ from orchestrator.models.plans.workflow import WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import ANSWER
 from orchestrator.queue.attempts.attempt import outlast
+from orchestrator.queue.attempts.failures import log_end
 from orchestrator.queue.attempts.lifecycle import carry, lost_too_often, outcome_of, read_or_dead_letter
 from orchestrator.queue.attempts.plan_attempt import PlanTaskAttempt
 from orchestrator.queue.attempts.retries import try_later
@@ -36,6 +37,8 @@ from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.workflows import WorkflowStore
 from orchestrator.store.tasks.plain_tasks import PlainTaskStore, TaskEnd
 
+_CALLBACK_PATH: Final = "/api/v1/orchestrator/workflows/callback"
+"""Of the route by which the Workflow Engine reports without a callback token."""
 Outcome = PlanDone | PlanWaiting | PlanUndone | OrchestratorError
 
 
@@ -114,6 +117,7 @@ class PlanTasks:
     async def _finish(self, run: PlanTaskAttempt, end: TaskEnd) -> None:
         services = self.services
         retain = int(services.settings.retain_tasks)
+        log_end(run.running.claim, end.status, end.error)
         more = await outlast(lambda: self.ends.finish(run.running.claim, end, retain_seconds=retain))
         if more:
             await outlast(lambda: services.ready.mark(run.message.tenant_id))
@@ -159,6 +163,7 @@ def _ending(
         told.steps_completed,
         told.steps_total,
         status_message=None if trouble is None else trouble.error.message,
+        cancelled_by=run.stopped_by if status is TaskStatus.CANCELLED else None,
     )
     events = [(STATUS_UPDATE, status_body(update, tenant_id, correlation_id))]
     if trouble is not None:
@@ -170,13 +175,14 @@ def _ending(
 def _handler(deps: TaskDeps) -> PlanTasks:
     core, stores, settings = deps.core, deps.core.stores, deps.core.settings
     lifetime_ms, poll_ms = round(settings.workflow_timeout * 1000), round(settings.workflow_poll * 1000)
+    callback_url = f"{settings.public_url.rstrip('/')}{_CALLBACK_PATH}" if settings.public_url else ""
     calls = PlanCalls(core.clients, core.coordinator, core.gateway, core.questions)
     return PlanTasks(
         deps.queue,
         stores.workflows,
         stores.plain_tasks,
         plans=PlanRunner(CallAuthorization(calls, stores.ownership, int(settings.retain_sessions))),
-        known=PlanRunner(EngineExecutor(core.clients, core.coordinator, lifetime_ms, poll_ms)),
+        known=PlanRunner(EngineExecutor(core.clients, core.coordinator, lifetime_ms, poll_ms, callback_url)),
         watch=EngineWatch(stores.workflows, core.engine, poll_ms),
     )
 

@@ -10,25 +10,34 @@ handed back to its lane, for any process to go on with at once.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import trio
 from attrs import define, field
 
-from orchestrator.errors import FencedOut, StoreUnavailable
+from orchestrator.errors import FencedOut, InvalidBody, StoreUnavailable
 from orchestrator.queue.attempts.damaged_tasks import settle_crash
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.worker.intake import Intake
 from orchestrator.queue.worker.leases import Leases
 from orchestrator.queue.worker.listener import listen
 from orchestrator.queue.worker.load_report import LoadReporter
+from orchestrator.queue.worker.packer import Packer
 from orchestrator.queue.worker.scheduler import Scheduler
+from orchestrator.queue.worker.slots import Slots
 from orchestrator.queue.worker.sweeper import Sweeper
 from orchestrator.queue.worker.timers import RunSchedules, run_timers
+from orchestrator.services.shared.traces import trace_of
 from orchestrator.store.background_loops import Loop
 from orchestrator.store.tasks.claims import Claim
+from orchestrator.telemetry.log_context import log_with
+from orchestrator.telemetry.tenant_labels import OTHER
+from orchestrator.telemetry.tracing.spans import NO_SPAN, OpenSpan, is_recording
+from orchestrator.telemetry.tracing.work import begin_attempt
 
 _log = structlog.get_logger()
 
@@ -54,7 +63,8 @@ class Consumer:
     running_tasks: dict[str, RunningTask] = field(factory=dict, init=False)
     alive: bool = field(default=False, init=False)
     meter: LoadReporter = field(init=False)
-    _freed: trio.Event = field(factory=trio.Event, init=False)
+    packer: Packer = field(init=False)
+    slots: Slots = field(init=False)
     _scheduler: Scheduler | None = field(default=None, init=False)
     _leases: Leases | None = field(default=None, init=False)
     _by_tenant: Counter[str] = field(factory=Counter, init=False)
@@ -62,7 +72,12 @@ class Consumer:
 
     def __attrs_post_init__(self) -> None:
         own = self.services
-        self.meter = LoadReporter(own.node, own.settings.concurrency, own.breakers, own.callee_breakers, own.open_calls)
+        self.slots = Slots(
+            own.settings.concurrency, own.settings.adaptive_concurrency, self._work_waits, own.ready.wake
+        )
+        own.metrics.watch_slots(lambda: self.slots.in_hand, lambda: self.slots.limit, lambda: self.slots.busy)
+        self.meter = LoadReporter(own.node, self.slots, own.breakers, own.callee_breakers, own.open_calls)
+        self.packer = Packer(own, lambda: self.slots.is_busy)
 
     async def run(self, stopping: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Consume until `stopping` is set and everything in hand has been settled."""
@@ -71,18 +86,20 @@ class Consumer:
         leases = self._leases = Leases(services, self.running_tasks, self._take, self.meter)
         async with trio.open_nursery() as background:
             await loops.start(background, Loop("listener", partial(listen, services, self.running_tasks)))
+            await loops.start(background, Loop("intake", Intake(services).run, "intake.store_unavailable"))
             background.start_soon(loops.keep, Loop("timers", timers, "timers.store_unavailable"))
+            background.start_soon(loops.keep, Loop("packer", self.packer.run, "packer.store_unavailable"))
             async with trio.open_nursery() as workers:
                 leases.workers = workers
                 sweeper = Sweeper(services, self._free_slots, leases.adopt)
+                background.start_soon(self.slots.run)
                 background.start_soon(loops.keep, Loop("heartbeat", leases.beat, "node.heartbeat_failed"))
                 background.start_soon(loops.keep, Loop("leases", leases.renew, "lease.renewal_failed"))
                 background.start_soon(loops.keep, Loop("sweeper", sweeper.run, "sweeper.store_unavailable"))
                 scheduler = Scheduler(
                     services,
-                    self._free_slots,
+                    self.slots,
                     self._by_tenant.__getitem__,
-                    self._slot_freed,
                     partial(self._take, workers=workers),
                     leases,
                 )
@@ -111,11 +128,14 @@ class Consumer:
     def _free_slots(self) -> int:
         return self.services.settings.concurrency - len(self.running_tasks)
 
+    def _work_waits(self) -> bool:
+        return self._scheduler is not None and self._scheduler.wants_slots
+
     async def _drain(self) -> None:
         """Let what runs finish in time, then hand the rest back."""
         with trio.move_on_after(self.services.settings.drain_timeout):
             while self.running_tasks:
-                await self._slot_freed()
+                await self.slots.change()
         for running in list(self.running_tasks.values()):
             running.stop(StopReason.HANDED_BACK)
 
@@ -123,34 +143,65 @@ class Consumer:
         running = RunningTask(claim)
         self.running_tasks[claim.task_id] = running
         self._by_tenant[claim.tenant_id] += 1
+        self.slots.take()
         self.meter.note_claim(claim)
         workers.start_soon(self._work, running)
 
+    def _kind_of(self, claim: Claim) -> str:
+        """Return the kind of a task for its label: of those that are known here alone."""
+        name = claim.record.get(b"type", b"").decode(errors="replace")
+        return name if name in self.services.kinds.by_name else OTHER
+
     async def _work(self, running: RunningTask) -> None:
         claim, began, unsure = running.claim, trio.current_time(), False
+        log_with(claim.log_fields)
+        span = self._begin_span(claim)
+        _log.debug("task.claimed")
         try:
             await self.handler(running)
-        except FencedOut:
+        except FencedOut as error:
+            span.fail(type(error).__name__)
             self.services.metrics.fenced()
-            _log_of(claim).warning("task.fenced")
+            _log.warning("task.fenced")
         except StoreUnavailable as error:
             # Whatever was to be written is not; the task is taken back as soon as Redis is there again.
             unsure = True
-            _log_of(claim).warning("task.store_unavailable", error=error.reason)
-        except Exception:  # noqa: BLE001 - the boundary of one task: logged, and the task is tried again or given up
-            _log_of(claim).exception("task.crashed")
+            span.fail(error.code)
+            _log.warning("task.store_unavailable", error=error.reason)
+        except Exception as error:  # noqa: BLE001 - the boundary of one task: logged, and it is tried again or given up
+            span.fail(type(error).__name__)
+            _log.exception("task.crashed")
             await settle_crash(self.services, running)
         finally:
+            span.end()
             took = trio.current_time() - began
-            self.services.metrics.task_processed(took)
+            self.services.metrics.task_processed(claim.tenant_id, self._kind_of(claim), took)
             if self.running_tasks.get(claim.task_id) is running:
                 del self.running_tasks[claim.task_id]
             self.meter.note_end()
+            self.packer.note(claim)
             self._forget(claim.tenant_id)
             self._reckon(running, took)
-            self._freed.set()
+            self.slots.give_back()
             if unsure and self._leases is not None:
                 self._leases.doubt(claim.tenant_id)
+
+    def _begin_span(self, claim: Claim) -> OpenSpan:
+        """Begin the span of an attempt, in the trace of the request that the task comes from."""
+        if not is_recording():
+            return NO_SPAN
+        parent = None
+        with suppress(InvalidBody):
+            parent = trace_of(claim.message().metadata)
+        return begin_attempt(
+            self._kind_of(claim),
+            parent,
+            tenant_id=claim.tenant_id,
+            task_id=claim.task_id,
+            session_id=claim.record.get(b"session_id", b"").decode(errors="replace"),
+            correlation_id=claim.record.get(b"correlation_id", b"").decode(errors="replace"),
+            attempt=claim.attempt,
+        )
 
     def _forget(self, tenant_id: str) -> None:
         """Count a task as gone."""
@@ -165,11 +216,3 @@ class Consumer:
         measure = self.services.settings.fairness_cost
         if measure != "tasks" and self._scheduler is not None:
             self._scheduler.correct(running.claim.tenant_id, seconds if measure == "seconds" else running.tokens / 1000)
-
-    async def _slot_freed(self) -> None:
-        await self._freed.wait()
-        self._freed = trio.Event()
-
-
-def _log_of(claim: Claim) -> Any:
-    return _log.bind(tenant_id=claim.tenant_id, task_id=claim.task_id, attempt=claim.attempt)

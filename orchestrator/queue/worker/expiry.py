@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import structlog
+
 from orchestrator.codec import encode
 from orchestrator.errors import TaskExpired
 from orchestrator.models.events.events import Trouble
@@ -12,6 +14,8 @@ from orchestrator.services.shared.views import state_body, status_template
 from orchestrator.services.tasks.tasks import retention_of
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.tasks.tasks import Expiry
+
+_log = structlog.get_logger()
 
 _LOOKED_AT: Final = 100
 """So many tasks of each lane, the oldest: they are the first whose time is over, and the sweep comes back."""
@@ -27,6 +31,11 @@ async def give_up_expired(services: QueueServices, tenant_id: str) -> int:
     given_up, more = await services.tasks.expire(
         tenant_id, _LOOKED_AT, _expiry(tenant_id), retention_of(services.settings)
     )
+    if given_up:
+        error = expired()
+        _log.warning(
+            "task.failed", tenant_id=tenant_id, tasks=given_up, error_code=error.code, http_status=error.status
+        )
     if more:
         await services.ready.mark(tenant_id)
     return given_up

@@ -3,7 +3,7 @@
 import trio
 
 from orchestrator.queue.attempts.attempt import outlast
-from orchestrator.queue.attempts.running_task import RunningTask, StopReason
+from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.store.tasks.worker_signals import CancelAsked, WorkAdded
@@ -44,7 +44,6 @@ async def _stop(services: QueueServices, running_tasks: dict[str, RunningTask], 
     tenant_id = running.claim.tenant_id
     with isolate_tenant(tenant_id):
         # Redis may be away again before it could be asked: what was cancelled is still so when it is back.
-        reason = await outlast(lambda: services.tasks.cancel_reason(tenant_id, task_id))
-        if reason is not None:
-            # A reason that no version of the service has written asks for a stop all the same.
-            running.stop(StopReason(reason) if reason in set(StopReason) else StopReason.CANCELLED)
+        asked = await outlast(lambda: services.tasks.stop_asked(tenant_id, task_id))
+        if asked is not None:
+            running.obey(asked)

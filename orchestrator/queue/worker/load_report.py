@@ -12,6 +12,7 @@ from attrs import define, field
 
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.load import CalleeBreaker, NodeLoad, OpenCall, Waits
+from orchestrator.queue.worker.slots import Slots
 from orchestrator.store.tasks.claims import Claim
 
 _SAMPLES: Final = 512
@@ -24,14 +25,14 @@ class LoadReporter:
 
     Args:
         node: the name of this process.
-        slots: how many tasks it runs at once.
+        slots: its slots.
         breakers: says which services are left alone.
         callee_breakers: says which callees of services are left alone.
         open_calls: says which calls of services have been open for long.
     """
 
     node: str
-    slots: int
+    slots: Slots
     breakers: Callable[[], Mapping[str, str]] = dict
     callee_breakers: Callable[[], list[CalleeBreaker]] = list
     open_calls: Callable[[], list[OpenCall]] = list
@@ -64,7 +65,9 @@ class LoadReporter:
             pid=os.getpid(),
             version=self._version,
             started_at=self._started_at,
-            slots=self.slots,
+            slots=self.slots.most,
+            limit=self.slots.limit,
+            loop_busy=round(self.slots.busy, 3),
             in_hand=counts.total(),
             claimed=self.claimed,
             ended=self.ended,

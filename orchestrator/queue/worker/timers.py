@@ -7,6 +7,7 @@ import trio
 
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import CancelledBy
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
 from orchestrator.services.shared.views import state_body, status_template
@@ -48,7 +49,7 @@ async def _release(services: QueueServices, tenant_id: str) -> None:
         tenant_id,
         _AT_ONCE,
         state_template=state_body(tenant_id, "@session", SessionState.PROCESSING, "@correlation", "@task"),
-        cancelled_template=status_template(tenant_id, MessageStatus.CANCELLED, "@correlation"),
+        cancelled_template=status_template(tenant_id, MessageStatus.CANCELLED, "@correlation", by=CancelledBy.SYSTEM),
         retention=retention_of(services.settings),
     )
     # Due is also a tenant whose rate of starts allows the next one: released or not, there may be work.

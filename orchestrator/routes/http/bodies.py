@@ -1,6 +1,6 @@
 """Reading what a client sent: the body with or without its envelope, and the query parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -16,6 +16,7 @@ from orchestrator.errors import (
     Unprocessable,
     UnsupportedMediaType,
 )
+from orchestrator.frameworks.quart_inside import body_of
 from orchestrator.models.common.envelope import SCHEMA_VERSION, FieldFault, MessageType, RequestEnvelope
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -34,7 +35,7 @@ async def read_body(request: Request, headers: Mapping[str, str]) -> bytes:
         UnsupportedMediaType: it is not JSON.
         RequestEntityTooLarge, RequestTimeout: the framework's own; `middleware.errors` translates them.
     """
-    raw: bytes = await request.get_data(cache=True, as_text=False)  # type: ignore[assignment] # bytes without as_text
+    raw = await body_of(request)
     if raw and not _is_json(headers.get("content-type", ""), raw):
         raise UnsupportedMediaType("The body must be JSON: send 'Content-Type: application/json'.")
     if headers.get("content-encoding", "identity") != "identity":
@@ -52,13 +53,30 @@ def _is_json(content_type: str, raw: bytes) -> bool:
     )
 
 
-def open_envelope(raw: bytes, name: str, tenant_id: str) -> tuple[RequestEnvelope, str]:
+def open_message(raw: bytes, tenant_id: str) -> dict[str, Any]:
+    """Read a message of another service, as a whole.
+
+    Raises:
+        InvalidBody: it is not a JSON object, or is nested too deeply.
+        TenantNotGranted: it names another tenant than the credentials.
+    """
+    content = parse_request(raw) if raw else {}
+    if not isinstance(content, dict):
+        raise InvalidBody("The body must be an object.", details=[FieldFault("$", "must be an object")])
+    _refuse_foreign(content, "$", tenant_id)
+    return content
+
+
+def open_envelope(
+    raw: bytes, name: str, tenant_id: str, heard: Callable[[Mapping[str, Any]], None] | None = None
+) -> tuple[RequestEnvelope, str]:
     """Read a body that may or may not have an envelope.
 
     Args:
         raw: JSON.
         name: the route, `domain.action`.
         tenant_id: the tenant that the credentials gave.
+        heard: told an envelope as it was sent, before it is checked.
 
     Returns:
         The envelope, and the path of `data` within what was sent.
@@ -75,12 +93,14 @@ def open_envelope(raw: bytes, name: str, tenant_id: str) -> tuple[RequestEnvelop
     # An envelope's type is an object; a field of that name may be something else.
     if "data" not in content and not isinstance(content.get("type"), dict):
         return RequestEnvelope(content), "$"
+    if heard is not None:
+        heard(content)
     envelope = structure(content, RequestEnvelope)
     if envelope.type is not None and envelope.type != MessageType.parse(name):
         message = f"names '{envelope.type}', but the route is '{name}'"
         raise Unprocessable(f"The envelope's type {message}.", details=[FieldFault("$.type", message)])
     if envelope.schema_version.partition(".")[0] != _MAJOR:
-        message = f"must be {SCHEMA_VERSION}"
+        message = f"must be {_MAJOR}.x, such as {SCHEMA_VERSION}"
         raise Unprocessable(f"The envelope's version {message}.", details=[FieldFault("$.schema_version", message)])
     if isinstance(envelope.data, dict):
         _refuse_foreign(envelope.data, "$.data", tenant_id)
@@ -104,10 +124,12 @@ class QueryReader:
     Args:
         model: an attrs class of strings, whole numbers, truths and enumerations, each with a default; None: no
             parameters.
+        translate: gives parameters of other names the service's own; None: there are no other names.
     """
 
-    def __init__(self, model: type | None) -> None:
+    def __init__(self, model: type | None, translate: Callable[[dict[str, str]], dict[str, str]] | None = None) -> None:
         self._model = model or Nothing
+        self._translate = translate
         resolve_types(self._model, include_extras=True)
         self._none_given = self._model()
         self._numbers = {attribute.name for attribute in fields(self._model) if _is(int, attribute.type)}
@@ -121,16 +143,23 @@ class QueryReader:
         """
         if not query_string:
             return self._none_given
-        values: dict[str, Any] = {}
+        given: dict[str, str] = {}
         for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
-            if name in values:
+            if name in given:
                 raise _parameter_fault([FieldFault(f"$.query.{name}", "is given twice")])
-            number = name in self._numbers and value.removeprefix("-").isdecimal() and len(value) < 16
-            values[name] = int(value) if number else _TRUTHS.get(value, value) if name in self._truths else value
+            given[name] = value
+        if self._translate is not None:
+            given = self._translate(given)
         try:
-            return structure(values, self._model, "$.query")
+            return structure({name: self._value(name, value) for name, value in given.items()}, self._model, "$.query")
         except InvalidBody as error:
             raise _parameter_fault(error.details) from None
+
+    def _value(self, name: str, value: str) -> Any:
+        if name in self._truths:
+            return _TRUTHS.get(value, value)
+        is_number = name in self._numbers and value.removeprefix("-").isdecimal() and len(value) < 16
+        return int(value) if is_number else value
 
 
 def _parameter_fault(faults: list[FieldFault]) -> InvalidParameter:

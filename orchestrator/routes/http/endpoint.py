@@ -1,13 +1,14 @@
 """The one way every route is handled: who asks, how often, what was sent; then its handler; then the envelope."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
-import structlog
-from attrs import NOTHING, fields, frozen
+from attrs import NOTHING, evolve, fields, frozen
 from quart import Request, Response
 
-from orchestrator.codec import structure
+from orchestrator.codec import parse_request, structure, unstructure
 from orchestrator.errors import (
     InvalidBody,
     InvalidParameter,
@@ -26,19 +27,27 @@ from orchestrator.middleware.exchange import Exchange, answer
 from orchestrator.middleware.guards.failed_credentials import credential_of
 from orchestrator.middleware.guards.internal_listener import InternalListener
 from orchestrator.middleware.refusal_audit import AUDITED, record_key_use, record_refusal
+from orchestrator.middleware.service_tokens import ServiceTokens
 from orchestrator.models.common.envelope import FieldFault, RequestEnvelope
 from orchestrator.models.common.ids import ID_PATTERN, is_id
 from orchestrator.models.common.limits import RateClass
-from orchestrator.models.common.principal import Principal, RequestContext
-from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, read_body
+from orchestrator.models.common.principal import Principal, RequestContext, Role
+from orchestrator.routes.dialects.answering import add_names
+from orchestrator.routes.dialects.paths import filled
+from orchestrator.routes.dialects.reading import in_words_of, read_fields
+from orchestrator.routes.dialects.record import Answered
+from orchestrator.routes.dialects.table import dialect_of
+from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, open_message, read_body
+from orchestrator.routes.http.frontends import Frontends, follows_the_guide, is_large
 from orchestrator.routes.http.open_streams import OpenStreams
 from orchestrator.routes.http.registry import Access, Route, RouteAnswer, RouteCall
 from orchestrator.routes.http.stream_tickets import StreamQuery, check_subject
 from orchestrator.services.container import Services
 from orchestrator.services.shared.rate_limiter import nearer
+from orchestrator.telemetry.log_context import log_with
 
-LARGE_BYTES: Final = 16_384
-"""A body above this is read only once the rate limit has been looked at, also where the handler counts the request."""
+UNREAD: Final = (*AUDITED, RateLimited)
+"""What may refuse a request before its body is read."""
 
 
 @frozen
@@ -49,16 +58,26 @@ class EndpointDeps:
     authenticator: Authenticator
     streams: OpenStreams
     internal_listener: InternalListener
+    service_tokens: ServiceTokens
 
 
 class Endpoint:
-    """Handles the requests of one route."""
+    """Handles the requests of one route.
 
-    def __init__(self, route: Route, deps: EndpointDeps) -> None:
+    Args:
+        route: the route.
+        deps: what all endpoints share.
+        fills: the field of the body that the id in the path stands for; None: that is the route's own id.
+    """
+
+    def __init__(self, route: Route, deps: EndpointDeps, *, fills: str | None = None) -> None:
         self._route = route
+        self._fills = fills
         self._deps = deps
-        self._query = QueryReader(route.query)
+        self._dialect = dialect = dialect_of(route.method, route.name)
+        self._query = QueryReader(route.query, None if dialect is None else dialect.read_query)
         self._body = route.body or Nothing
+        self._frontends = Frontends(route.name)
 
     def view(self) -> Callable[..., Awaitable[Response]]:
         """Return what the framework calls."""
@@ -71,13 +90,15 @@ class Endpoint:
     async def handle(self, request: Request, ids: dict[str, str]) -> Response:
         """Answer a request, whatever happens."""
         exchange = Exchange.begin(request.scope)
+        log_with(exchange.log_fields)
+        self._frontends.look(exchange)
         principal: Principal | None = None
         try:
             principal = await self._known(request, exchange, ids)
-            if self._route.access is not Access.BEARER:
+            if self._route.access is not Access.BEARER and not self._by_token(exchange):
                 await record_key_use(
                     self._deps.services.audit,
-                    name=principal.user_id,
+                    name=principal.name,
                     door=self._route.name,
                     remote_address=exchange.address,
                     correlation_id=exchange.correlation_id,
@@ -85,6 +106,8 @@ class Endpoint:
             exchange.tenant_id = principal.tenant_id or None
             return await self._serve(request, exchange, principal, ids)
         except Exception as error:  # noqa: BLE001 # the boundary: each becomes an answer, unknown ones are logged
+            if isinstance(error, UNREAD) and self._route.access is Access.BEARER:
+                await self._frontends.overhear(request, exchange)
             if isinstance(error, AUDITED):
                 await self._audit(request, exchange, principal, error)
             elif isinstance(error, RateLimited):
@@ -106,15 +129,23 @@ class Endpoint:
 
     async def _authenticate(self, request: Request, exchange: Exchange, ids: dict[str, str]) -> Principal:
         route = self._route
-        if route.access is Access.BEARER:
+        if route.access is Access.SERVICE:
+            return await self._deps.service_tokens.principal(exchange.headers, partial(_tenant_in, request))
+        if route.access is Access.BEARER or self._by_token(exchange):
             principal = await self._holder(request, exchange)
-            if route.permission is not None and not principal.may(route.permission):
+            if not route.admits(principal):
                 exchange.tenant_id = principal.tenant_id
-                raise PermissionMissing(f"The token lacks the permission '{route.permission}'.")
+                wanted = route.permission or route.holder_permission
+                raise PermissionMissing(f"The token lacks the permission '{wanted}'.")
             return principal
         principal = self._service(exchange, ids)
         self._deps.internal_listener.check(request.scope, principal)
         return principal
+
+    def _by_token(self, exchange: Exchange) -> bool:
+        """Tell whether a token came where an API key is expected, and may."""
+        headers = exchange.headers
+        return self._route.holder_permission is not None and "x-api-key" not in headers and "authorization" in headers
 
     def _service(self, exchange: Exchange, ids: dict[str, str]) -> Principal:
         """Return whose API key the request carries."""
@@ -122,7 +153,10 @@ class Endpoint:
         if self._route.access is Access.INTERNAL:
             return self._deps.authenticator.service(headers, Scope.INTERNAL)
         if self._route.access is Access.OPERATOR:
-            return self._deps.authenticator.service(headers, Scope.ADMIN)
+            scope = Scope.INTERNAL if self._route.for_services else Scope.ADMIN
+            principal = self._deps.authenticator.service(headers, scope)
+            # A service sees there as much as an operator.
+            return principal if principal.sees_whole_tenant else evolve(principal, role=Role.OPERATOR)
         # Administration concerns the tenant in the path, or none at all.
         tenant = ids.get("tenant_id", "")
         in_path = is_id(tenant)
@@ -140,7 +174,7 @@ class Endpoint:
 
     def _ticket(self, request: Request, exchange: Exchange) -> str | None:
         """Return the ticket by which a stream is asked for; None: there is none, or a token beside it."""
-        if self._route.query is not StreamQuery or "authorization" in exchange.headers:
+        if not issubclass(self._route.query or Nothing, StreamQuery) or "authorization" in exchange.headers:
             return None
         ticket: str | None = self._query.read(request.query_string).ticket
         return ticket
@@ -148,18 +182,24 @@ class Endpoint:
     async def _serve(self, request: Request, exchange: Exchange, principal: Principal, ids: dict[str, str]) -> Response:
         route, services = self._route, self._deps.services
         marks = read_marks(exchange.headers)
+        exchange.trace = marks.trace
         path_id = self._id(ids)
         query = self._query.read(request.query_string)
         # A body costs more than a look at the limits: who may not pass is told so before it is read.
         await self._limit(exchange, principal)
-        envelope, body = await self._read(request, exchange, principal)
+        envelope, body = await self._read(request, exchange, principal, path_id)
         if exchange.ticket_of is not None:
-            check_subject(exchange.ticket_of, body)
+            check_subject(exchange.ticket_of, path_id, body)
+        exchange.session_id = path_id if route.id_name == "session_id" else getattr(body, "session_id", None)
         ctx = self._context(request, exchange, principal, marks, envelope)
-        given = await route.handler(RouteCall(ctx, services, exchange, self._deps.streams, body, query, path_id))
+        by_token = self._by_token(exchange)
+        call = RouteCall(ctx, services, exchange, self._deps.streams, body, query, path_id, by_token)
+        given = await route.handler(call)
         if isinstance(given, Response):
             return given
-        return self._answer(exchange, ctx, given)
+        by_offset = getattr(query, "offset", None) is not None
+        frontend = exchange.tell_failure is not None or follows_the_guide(exchange.headers)
+        return self._answer(exchange, ctx, given, Answered(path_id, by_offset=by_offset, frontend=frontend))
 
     async def _limit(self, exchange: Exchange, principal: Principal) -> None:
         """Count the request against its limits; what is at hand without Redis goes on while that is away."""
@@ -172,7 +212,7 @@ class Endpoint:
                 return
             if not route.own_rate:
                 exchange.rate = nearer(await services.rate_limiter.check(principal), exchange.rate)
-            elif route.access is Access.BEARER and _is_large(exchange.headers):
+            elif route.access is Access.BEARER and is_large(exchange.headers):
                 await services.rate_limiter.check(principal, cost=0)
         except StoreUnavailable:
             if not route.cached:
@@ -187,7 +227,7 @@ class Endpoint:
         return ""
 
     async def _read(
-        self, request: Request, exchange: Exchange, principal: Principal
+        self, request: Request, exchange: Exchange, principal: Principal, path_id: str
     ) -> tuple[RequestEnvelope | None, Any]:
         route = self._route
         if route.method == "GET":
@@ -195,12 +235,31 @@ class Endpoint:
         raw = await read_body(request, exchange.headers)
         if not raw and (route.body is None or not _asks(route.body)):
             return None, None if route.body is None else route.body()
-        envelope, path = open_envelope(raw, route.name, principal.tenant_id)
+        if route.whole_message:
+            return None, open_message(raw, principal.tenant_id)
+        if self._dialect is not None and self._dialect.read_message is not None:
+            told = self._dialect.read_message(open_message(raw, principal.tenant_id))
+            if told is not None:
+                return None, self._structured(told, "$.payload", path_id)
+        envelope, path = open_envelope(raw, route.name, principal.tenant_id, partial(self._frontends.hear, exchange))
         if route.body is None and envelope.data is None:
             return envelope, None
         if self._body is dict:
             return envelope, _free(envelope.data, path)
-        return envelope, structure(envelope.data, self._body, path)
+        return envelope, self._structured(envelope.data, path, path_id)
+
+    def _structured(self, sent: Any, path: str, path_id: str) -> Any:
+        """Make the route's model of what was sent, under the service's own names or documented ones."""
+        dialect = self._dialect
+        data = sent if dialect is None else read_fields(dialect, sent, path)
+        if self._fills is not None:
+            data = filled(data, path, self._fills, path_id)
+        try:
+            return structure(data, self._body, path)
+        except InvalidBody as refused:
+            if dialect is None or not dialect.body or not isinstance(sent, dict):
+                raise
+            raise in_words_of(dialect, refused, sent, path) from None
 
     def _context(
         self,
@@ -210,14 +269,6 @@ class Endpoint:
         marks: Marks,
         envelope: RequestEnvelope | None,
     ) -> RequestContext:
-        if envelope is not None and envelope.correlation_id and not marks.correlation_id:
-            exchange.correlation_id = envelope.correlation_id
-        structlog.contextvars.bind_contextvars(
-            tenant_id=principal.tenant_id,
-            correlation_id=exchange.correlation_id,
-            request_id=exchange.request_id,
-            trace_id=marks.trace.trace_id,
-        )
         return make_context(
             principal,
             marks,
@@ -227,21 +278,19 @@ class Endpoint:
             remote_address=exchange.address,
         )
 
-    def _answer(self, exchange: Exchange, ctx: RequestContext, given: RouteAnswer) -> Response:
-        route = self._route
+    def _answer(self, exchange: Exchange, ctx: RequestContext, given: RouteAnswer, asked: Answered) -> Response:
+        route, dialect, data = self._route, self._dialect, unstructure(given.data)
         if given.rate is not None:
             exchange.rate = nearer(given.rate, exchange.rate)
         pagination = None
         if given.limit is not None:
-            pagination = {
-                "limit": given.limit,
-                "has_more": given.next_cursor is not None,
-                "next_cursor": given.next_cursor,
-            }
+            pagination = _pagination(given)
+        if dialect is not None:
+            add_names(dialect, data, pagination, asked)
         return answer(
             exchange,
             given.kind or route.answers,
-            given.data,
+            data,
             status=given.status or route.status,
             message_id=ctx.message_id or given.message_id,
             pagination=pagination,
@@ -256,16 +305,26 @@ class Endpoint:
             error,
             door=self._route.name,
             tenant_id=exchange.tenant_id or "",
-            user_id=principal.user_id if principal else "",
+            user_id=principal.name if principal else "",
             remote_address=exchange.address,
             correlation_id=exchange.correlation_id,
         )
 
 
-def _is_large(headers: Mapping[str, str]) -> bool:
-    """Tell whether a body is announced as large, or not announced at all (`Transfer-Encoding: chunked`)."""
-    length = headers.get("content-length", "0" if "transfer-encoding" not in headers else "")
-    return not length.isdecimal() or int(length) > LARGE_BYTES
+def _pagination(given: RouteAnswer) -> dict[str, Any]:
+    """Say where a list goes on; and of one that is counted, where its page stands."""
+    counts = {} if given.offset is None else {"offset": given.offset, "total": given.total}
+    cursor = given.next_cursor
+    return {"limit": given.limit, "has_more": cursor is not None, "next_cursor": cursor, **counts}
+
+
+async def _tenant_in(request: Request) -> str:
+    """Return the tenant that a message names; empty where it is none, or names none."""
+    with suppress(InvalidBody):
+        content = parse_request(await request.get_data(as_text=False))
+        if isinstance(content, dict) and isinstance(content.get("tenant_id"), str):
+            return str(content["tenant_id"])
+    return ""
 
 
 def _asks(model: type) -> bool:

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from orchestrator.errors import Unauthorized
 from orchestrator.models.common.principal import Principal
+from orchestrator.store.events.events import FrameWriter
 
 
 @define(eq=False)
@@ -35,13 +36,20 @@ class StreamToken:
         if self._principal.expires_at <= time.time():
             raise Unauthorized("The token has expired.")
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Cut the block short when the token expires or is revoked; `check` says then which of both it was."""
-        with trio.CancelScope() as self._waiting:
-            self._waiting.deadline = trio.current_time() + self._principal.expires_at - time.time()
-            yield
-        self._waiting = None
+    def waiting(self, seconds: float) -> trio.CancelScope:
+        """Return the scope of a wait, which is cut short when the token expires or is revoked; `check` says which.
+
+        Args:
+            seconds: after which it is cut short in any case.
+        """
+        seconds = min(seconds, self._principal.expires_at - time.time())
+        self._waiting = trio.CancelScope(deadline=trio.current_time() + seconds)
+        return self._waiting
+
+    @property
+    def waits(self) -> bool:
+        """Whether what waits, if anything does, is not about to be cut short."""
+        return self._waiting is not None and not self._waiting.cancel_called
 
     def end_if_revoked(self) -> None:
         """Cut short what waits, where the token is revoked."""
@@ -54,10 +62,12 @@ class OpenStreams:
 
     Args:
         revoked: tells whether the token that a principal came with is revoked.
+        write: writes their events, as the sockets of the default dialect get them.
     """
 
-    def __init__(self, revoked: Callable[[Principal], bool]) -> None:
+    def __init__(self, revoked: Callable[[Principal], bool], write: FrameWriter) -> None:
         self._revoked = revoked
+        self.write = write
         self._open: set[StreamToken] = set()
 
     def __len__(self) -> int:

@@ -4,14 +4,19 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from attrs import fields, frozen
+from attrs import evolve, frozen
 from msgspec import Meta
 
 from orchestrator import errors as faults
+from orchestrator.dialects.frontend_errors import FrontendFailure
 from orchestrator.errors import OrchestratorError
 from orchestrator.models.common.envelope import AnswerMeta, ErrorBody, FieldFault, MessageType, Status
 from orchestrator.models.common.ids import ID_PATTERN, IDEMPOTENCY_KEY_PATTERN, Id
 from orchestrator.models.common.timestamps import Timestamp
+from orchestrator.routes.dialects.description import asked_of, parameters_of, told_of
+from orchestrator.routes.dialects.paths import PLAIN_PATHS, PlainPath
+from orchestrator.routes.dialects.record import NO_NAMES, RouteDialect
+from orchestrator.routes.dialects.table import dialect_of
 from orchestrator.routes.http.event_stream import EVENT_STREAM, LAST_EVENT_ID_PATTERN
 from orchestrator.routes.http.open_routes import OPEN_ROUTES, OpenRoute
 from orchestrator.routes.http.registry import Access, Route
@@ -41,6 +46,7 @@ _HEADERS_IN: Final = {
     "X-Correlation-ID": "Joins what belongs together across services; comes back.",
     "X-Message-ID": "Identifies the message; serves as idempotency key where there is no other.",
     "X-Request-Priority": "0 (highest) to 9.",
+    "X-Source-Service": "`frontend`: failures are told by the codes of the guide for frontends, too.",
     "traceparent": "W3C trace context.",
     "Idempotency-Key": "The same key with the same body is done once within 24 hours.",
     "Last-Event-ID": "Of a stream that was cut off: the last event that arrived.",
@@ -66,10 +72,11 @@ _HEADERS_OUT: Final = {
     "Idempotent-Replayed": "`true` where this is the answer to an earlier request with the same key.",
 }
 _SECURITY: Final = {
-    Access.BEARER: "bearer",
-    Access.INTERNAL: "apiKey",
-    Access.ADMIN: "apiKey",
-    Access.OPERATOR: "apiKey",
+    Access.BEARER: ("bearer",),
+    Access.INTERNAL: ("apiKey",),
+    Access.ADMIN: ("apiKey",),
+    Access.OPERATOR: ("apiKey",),
+    Access.SERVICE: ("bearer", "apiKey"),
 }
 
 
@@ -123,6 +130,10 @@ def build_document(routes: Iterable[Route], paths: Iterable[str], public_url: st
     operations = [(route, writer.request(route)) for route in routes]
     for route, request in operations:
         described.setdefault(route.path, {})[route.method.lower()] = writer.operation(route, request)
+    of_route = {route.name: (route, request) for route, request in operations if route.access is not Access.OPERATOR}
+    for plain in PLAIN_PATHS:
+        if plain.route in of_route:
+            described.setdefault(plain.path, {})[plain.method.lower()] = writer.plain(plain, *of_route[plain.route])
     for path, open_route in OPEN_ROUTES.items():
         if path in served:
             described[path] = {"get": writer.open_operation(open_route)}
@@ -173,7 +184,7 @@ class _Writer:
         """Describe the body: `data` alone, or in its envelope."""
         if route.body is None:
             return None
-        data = self.schemas.of(route.body, closed=True)
+        data = asked_of(self.schemas, route.body, _dialect_of(route))
         domain, _, action = route.name.partition(".")
         kind = {"domain": {"const": domain}, "action": {"const": action}}
         envelope = {
@@ -197,21 +208,33 @@ class _Writer:
 
     def operation(self, route: Route, request: dict[str, Any] | None) -> dict[str, Any]:
         """Describe a route."""
-        needs = f"Needs `{route.permission}`." if route.permission else f"Needs an API key ({route.access})."
+        permissions = " or ".join(f"`{permission}`" for permission in (route.permission, *route.or_permissions))
+        needs = f"Needs {permissions}." if route.permission else f"Needs an API key ({route.access})."
+        if route.holder_permission:
+            needs += f" A token with `{route.holder_permission}` does as well, for its own tenant."
         if route.access is Access.OPERATOR:
-            needs = "Needs an API key (admin), and the tenant in `X-Tenant-ID`."
+            scopes = "admin or internal" if route.for_services else "admin"
+            needs = f"Needs an API key ({scopes}), and the tenant in `X-Tenant-ID`."
         described: dict[str, Any] = {
             "operationId": route.operation,
             "summary": route.summary,
             "description": needs,
             "tags": [route.name.partition(".")[0]],
-            "security": [{_SECURITY[route.access]: []}],
+            "security": [
+                {scheme: []} for scheme in _SECURITY[route.access] + ("bearer",) * bool(route.holder_permission)
+            ],
             "parameters": self._parameters(route),
             "responses": {**self._successes(route), **self._failures(route)},
         }
         if request is not None:
             described["requestBody"] = request
         return described
+
+    def plain(self, plain: PlainPath, route: Route, request: dict[str, Any] | None) -> dict[str, Any]:
+        """Describe another path of a route."""
+        described = self.operation(evolve(route, id_name="id" if plain.id_name else None), request)
+        words = f"{described['description']} Another path of `{route.name}`."
+        return {**described, "operationId": plain.name, "description": words}
 
     def open_operation(self, route: OpenRoute) -> dict[str, Any]:
         """Describe a route without envelope."""
@@ -232,17 +255,15 @@ class _Writer:
         parameters: list[dict[str, Any]] = []
         if route.id_name:
             parameters.append({"name": route.id_name, "in": "path", "required": True, "schema": self.schemas.of(Id)})
-        if route.query is not None:
-            self.schemas.of(route.query, closed=True)
-            properties = self.schemas.components.pop(route.query.__name__)["properties"]
-            for attribute in fields(route.query):
-                schema = _given(properties[attribute.name])
-                words = schema.pop("description", "")
-                parameters.append({"name": attribute.name, "in": "query", "description": words, "schema": schema})
+        for name, described in parameters_of(self.schemas, route.query, _dialect_of(route)).items():
+            schema = _given(described)
+            words = schema.pop("description", "")
+            parameters.append({"name": name, "in": "query", "description": words, "schema": schema})
         headers = [name for name in _HEADERS_IN if name not in {"Idempotency-Key", "Last-Event-ID"}]
         if route.idempotent:
             headers.append("Idempotency-Key")
-        if any(EVENT_STREAM in media_types for _, _, media_types in route.also.values()):
+        streams = any(EVENT_STREAM in media_types for _, _, media_types in route.also.values())
+        if streams or route.media_type == EVENT_STREAM:
             headers.append("Last-Event-ID")
         return parameters + [{"$ref": f"#/components/parameters/{name}"} for name in headers]
 
@@ -251,19 +272,13 @@ class _Writer:
         if route.idempotent:
             names.append("Idempotent-Replayed")
         headers = _header_refs(names)
-        answer = self.schemas.of(route.answer)
-        data = answer
-        if route.paged:
-            data = {
-                "type": "object",
-                "required": ["items"],
-                "properties": {"items": {"type": "array", "items": answer}},
-            }
+        data = told_of(self.schemas, route.answer, _dialect_of(route), paged=route.paged)
         phrase = HTTPStatus(route.status).phrase
         successes = {str(route.status): self._success(phrase, data, headers, ())}
         if route.media_type is not None:
             plain = {route.media_type: {"schema": {"type": "string"}}}
-            headers |= _header_refs(["X-Next-Cursor"])
+            if route.media_type != EVENT_STREAM:
+                headers |= _header_refs(["X-Next-Cursor"])
             successes = {str(route.status): {"description": phrase, "headers": headers, "content": plain}}
         for status, (words, model, media_types) in route.also.items():
             successes[str(status)] = self._success(words, self.schemas.of(model), headers, media_types)
@@ -301,7 +316,7 @@ class _Writer:
         error = {
             "type": "object",
             "required": ["error"],
-            "properties": {"error": codes, "data": {"type": "null"}},
+            "properties": {"error": codes, "data": _or_null(self.schemas.of(FrontendFailure))},
         }
         return {
             "description": f"{HTTPStatus(status).phrase}\n\n{told}",
@@ -311,6 +326,10 @@ class _Writer:
                 "application/problem+json": {"schema": {"$ref": f"{PREFIX}Problem"}},
             },
         }
+
+
+def _dialect_of(route: Route) -> RouteDialect:
+    return dialect_of(route.method, route.name) or NO_NAMES
 
 
 def _header_refs(names: Iterable[str]) -> dict[str, Any]:

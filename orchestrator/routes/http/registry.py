@@ -10,7 +10,7 @@ from quart import Response
 from orchestrator.errors import OrchestratorError
 from orchestrator.middleware.exchange import Exchange
 from orchestrator.models.common.limits import RateClass, RateState
-from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.routes.http.open_streams import OpenStreams
 from orchestrator.services.container import Services
 
@@ -23,6 +23,9 @@ class Access(StrEnum):
     ADMIN = "admin"
     OPERATOR = "operator"
     """By an API key of operators what users do by a token, for the tenant in `X-Tenant-ID`."""
+    SERVICE = "service"
+    """By the token of a service: one of the platform's with that role, the one that the service is called with, or an
+    internal API key."""
 
 
 PREFIXES: Final = {
@@ -30,6 +33,7 @@ PREFIXES: Final = {
     Access.INTERNAL: "/internal/v1/",
     Access.ADMIN: "/internal/v1/",
     Access.OPERATOR: "/internal/v1/",
+    Access.SERVICE: "/api/v1/orchestrator/",
 }
 
 
@@ -48,6 +52,8 @@ class RouteCall:
     """The route's `query` model."""
     id: str = ""
     """The id in the path."""
+    by_token: bool = False
+    """Whether a token came in the place of an API key: its holder sees nothing of other tenants."""
 
 
 @frozen
@@ -64,6 +70,10 @@ class RouteAnswer:
     limit: int | None = None
     """Of a page: how many items were asked for."""
     next_cursor: str | None = None
+    offset: int | None = None
+    """Of a page whose items are counted: how many come before."""
+    total: int | None = None
+    """How many there are in all; None: too many to count."""
     message_id: str | None = None
 
 
@@ -80,6 +90,10 @@ class Route:
     handler: RouteHandler
     access: Access
     permission: str | None
+    or_permissions: tuple[str, ...]
+    """Each of them does as well as `permission`."""
+    holder_permission: str | None
+    """What a token must grant that comes in the place of an API key; None: none may."""
     summary: str
     answers: dict[str, str]
     """The type of the answer: `domain` and `action`."""
@@ -105,6 +119,12 @@ class Route:
     """Whether its answer is at hand without Redis: then it goes on while that is away."""
     media_type: str | None
     """Of an answer without envelope; None: it has one."""
+    place: str | None
+    """The path behind the prefix, with the id in it; None: it is made of the name."""
+    whole_message: bool
+    """Whether the body is a message of another service, which the handler reads as a whole."""
+    for_services: bool = False
+    """Of a route of operators: whether an internal API key does as well."""
 
     @property
     def operation(self) -> str:
@@ -113,14 +133,27 @@ class Route:
             return f"operator.{self.name}"
         return f"internal.{self.name}" if self.also_public else self.name
 
-    def for_operators(self) -> "Route":
-        """Return the same route for operators: under `/internal/v1/`, with an API key, for any tenant."""
-        return evolve(self, access=Access.OPERATOR, rate_class=RateClass.ADMIN)
+    def for_operators(self, *, for_services: bool = False) -> "Route":
+        """Return the same route for operators: under `/internal/v1/`, with an API key, for any tenant.
+
+        Args:
+            for_services: whether an internal API key does as well, and sees as much.
+        """
+        return evolve(self, access=Access.OPERATOR, rate_class=RateClass.ADMIN, for_services=for_services)
+
+    def admits(self, principal: Principal) -> bool:
+        """Tell whether the holder of a token may call it."""
+        permission = self.permission or self.holder_permission
+        if permission is None or principal.may(permission):
+            return True
+        if self.method != "GET" and principal.reads_only:
+            return False
+        return any(map(principal.may, self.or_permissions))
 
     @property
     def rule(self) -> str:
         """The path as the framework matches it."""
-        return PREFIXES[self.access] + self.name + (f"/<{self.id_name}>" if self.id_name else "")
+        return PREFIXES[self.access] + (self.place or self.name + (f"/<{self.id_name}>" if self.id_name else ""))
 
     @property
     def path(self) -> str:
@@ -145,6 +178,8 @@ class Routes:
         answers: str,
         answer: Any,
         permission: str | None = None,
+        or_permissions: tuple[str, ...] = (),
+        holder_permission: str | None = None,
         access: Access = Access.BEARER,
         status: int = 200,
         body: type | None = None,
@@ -159,6 +194,8 @@ class Routes:
         rate_class: RateClass | None = None,
         cached: bool = False,
         media_type: str | None = None,
+        place: str | None = None,
+        whole_message: bool = False,
     ) -> Callable[[RouteHandler], RouteHandler]:
         """Register the decorated handler; the first line of its docstring is the route's summary.
 
@@ -168,6 +205,8 @@ class Routes:
             answers: the type of the answer, `domain.action`.
             answer: the model of the answer's data; of one item where the answer is a page.
             permission: what a token must grant, `domain:action`.
+            or_permissions: each of them does as well.
+            holder_permission: what a token must grant that comes in the place of an API key; None: none may.
             access: who may call.
             status: the HTTP status of success.
             body: the model of `data` in the request; None: it has none.
@@ -182,6 +221,8 @@ class Routes:
             rate_class: which limit counts it, beside those of tenant and user.
             cached: whether its answer is at hand without Redis.
             media_type: of an answer without envelope; None: it has one.
+            place: the path behind the prefix, with `<id_name>` in it; None: it is made of the name.
+            whole_message: whether the handler reads the body as a whole: a message of another service.
         """
         domain, _, action = answers.partition(".")
 
@@ -193,6 +234,8 @@ class Routes:
                     handler=handler,
                     access=access,
                     permission=permission,
+                    or_permissions=or_permissions,
+                    holder_permission=holder_permission,
                     summary=(handler.__doc__ or "").strip().split("\n")[0],
                     answers={"domain": domain, "action": action},
                     answer=answer,
@@ -209,6 +252,8 @@ class Routes:
                     rate_class=rate_class,
                     cached=cached,
                     media_type=media_type,
+                    place=place,
+                    whole_message=whole_message,
                 )
             )
             return handler

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, SessionClosed, TaskUnfinished, TenantDraining
+from orchestrator.models.common.ids import Id
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.page import Page
 from orchestrator.models.tasks.replay import (
@@ -21,6 +22,7 @@ from orchestrator.models.tasks.replay import (
 )
 from orchestrator.routes.http.paging import Cursor, Limit, Since, Until, page_answer
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
+from orchestrator.services.operations.dead_letters import DeadLetterFilter
 
 dead_letter_routes = Routes()
 
@@ -31,6 +33,8 @@ class DeadLetterQuery:
 
     error_code: Annotated[str | None, Meta(max_length=40, description="Only those that failed with this code.")] = None
     older_than: Annotated[int | None, Meta(ge=0, description="Only those of at least this age, in seconds.")] = None
+    type: Annotated[str | None, Meta(max_length=64, description="Only those of tasks of this type.")] = None
+    user_id: Annotated[Id | None, Meta(description="Only those of this user's tasks.")] = None
     since: Since = None
     until: Until = None
     replayed: Annotated[bool | None, Meta(description="Only those that were replayed, or were not.")] = None
@@ -76,16 +80,10 @@ async def list_dead_letters(call: RouteCall) -> RouteAnswer:
     query: DeadLetterQuery = call.query
     if query.entry is not None:
         return page_answer(Page([await call.services.dead_letters.get(call.id, query.entry)]), query.limit)
-    page = await call.services.dead_letters.list(
-        call.id,
-        error_code=query.error_code,
-        older_than=query.older_than,
-        since=query.since,
-        until=query.until,
-        replayed=query.replayed,
-        cursor=query.cursor,
-        limit=query.limit,
+    wanted = DeadLetterFilter(
+        query.error_code, query.older_than, query.type, query.user_id, query.since, query.until, query.replayed
     )
+    page = await call.services.dead_letters.list(call.id, wanted=wanted, cursor=query.cursor, limit=query.limit)
     return page_answer(page, query.limit)
 
 

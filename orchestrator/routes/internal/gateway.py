@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import orjson
 from quart import Response
-from quart.wrappers.response import ResponseBody
 
 from orchestrator.codec import encode
 from orchestrator.errors import (
@@ -21,6 +20,7 @@ from orchestrator.errors import (
     ServiceUnreachable,
 )
 from orchestrator.middleware.exchange import Exchange, respond
+from orchestrator.middleware.streamed_body import StreamedBody
 from orchestrator.models.common.limits import RateClass
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 from orchestrator.services.gateway.gateway_stream import GatewayStream
@@ -86,7 +86,7 @@ def _plain(data: dict[str, Any]) -> RouteAnswer:
     return RouteAnswer(orjson.Fragment(encode(data)))
 
 
-class PassedStream(ResponseBody):
+class PassedStream(StreamedBody):
     """A response body that passes on what Query streams; what breaks on the way becomes a last line with `error`."""
 
     def __init__(self, call: RouteCall) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from attrs import evolve
 from quart import Response, request
 
 from orchestrator.codec import encode
@@ -25,11 +26,21 @@ def health_views(services: Services) -> dict[str, View]:
     async def summary() -> Response:
         return _report(await services.health.summary())
 
-    return {"/health": summary, "/health/live": live, "/health/ready": ready}
+    async def readiness() -> Response:
+        report = await services.health.readiness()
+        return _report(evolve(report, status="ok" if report.ready else "error"), ready=report.ready)
+
+    return {
+        "/health": summary,
+        "/health/live": live,
+        "/health/liveness": live,
+        "/health/ready": ready,
+        "/health/readiness": readiness,
+    }
 
 
-def _report(report: HealthReport) -> Response:
-    return _plain(report, 200 if report.ready else 503)
+def _report(report: HealthReport, *, ready: bool | None = None) -> Response:
+    return _plain(report, 200 if (report.ready if ready is None else ready) else 503)
 
 
 def _plain(content: Any, status: int) -> Response:

@@ -1,5 +1,11 @@
 """Routes of the administration of tenants."""
 
+from typing import Annotated
+
+from attrs import frozen
+from msgspec import Meta
+
+from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.errors import NotFound, QueueFull, TenantDraining, TransitionRefused, Unprocessable
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.operations.tenant import (
@@ -11,17 +17,26 @@ from orchestrator.models.operations.tenant import (
     TenantState,
 )
 from orchestrator.models.operations.transfer import Imported, TransferItem, TransferItems
-from orchestrator.routes.http.paging import PageQuery, page_answer
+from orchestrator.routes.http.paging import Cursor, Limit, PageQuery, page_answer
 from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Routes
 
 tenant_routes = Routes()
+
+
+@frozen
+class TenantQuery:
+    """What `tenant.list` takes."""
+
+    state: Annotated[TenantState | None, Meta(description="Only tenants in this state.")] = None
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_LIMIT
 
 
 @tenant_routes.add(
     "GET",
     "tenant.list",
     access=Access.ADMIN,
-    query=PageQuery,
+    query=TenantQuery,
     answers="tenant.list",
     answer=Tenant,
     paged=True,
@@ -29,8 +44,9 @@ tenant_routes = Routes()
 )
 async def list_tenants(call: RouteCall) -> RouteAnswer:
     """List tenants by name."""
-    query: PageQuery = call.query
-    return page_answer(await call.services.tenants.list(cursor=query.cursor, limit=query.limit), query.limit)
+    query: TenantQuery = call.query
+    page = await call.services.tenants.list(state=query.state, cursor=query.cursor, limit=query.limit)
+    return page_answer(page, query.limit)
 
 
 @tenant_routes.add(
@@ -174,7 +190,9 @@ async def export(call: RouteCall) -> RouteAnswer:
 )
 async def take_in(call: RouteCall) -> RouteAnswer:
     """Take in queued work from elsewhere; tasks that are there already are skipped."""
-    return RouteAnswer(await call.services.transfers.take_in(call.ctx, call.id, call.body.items))
+    given: TransferItems = call.body
+    taken = await call.services.transfers.take_in(call.ctx, call.id, given.items, check_only=given.check_only)
+    return RouteAnswer(taken)
 
 
 @tenant_routes.add(

@@ -78,6 +78,7 @@ async def get(call: RouteCall) -> RouteAnswer:
     "PUT",
     "agent.assign",
     permission="agent:write",
+    or_permissions=("session:write",),
     id_name="session_id",
     body=AgentAssign,
     answers="agent.assigned",
@@ -94,6 +95,7 @@ async def assign(call: RouteCall) -> RouteAnswer:
     "POST",
     "agent.feedback",
     permission="agent:write",
+    or_permissions=("agent:read",),
     body=AgentFeedback,
     answers="agent.feedback_taken",
     answer=FeedbackTaken,
@@ -118,4 +120,4 @@ async def feedback(call: RouteCall) -> RouteAnswer:
 )
 async def updated(call: RouteCall) -> RouteAnswer:
     """Have every process look an agent up anew."""
-    return RouteAnswer(await call.services.catalog_invalidation.agent_updated(call.ctx, call.body))
+    return RouteAnswer(await call.services.agent_updates.take(call.ctx, call.body))

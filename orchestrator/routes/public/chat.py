@@ -20,6 +20,7 @@ from orchestrator.models.common.limits import RateClass
 from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
+    ChatCancel,
     ChatCancelled,
     ChatDeleted,
     ChatMessage,
@@ -33,6 +34,7 @@ from orchestrator.routes.http.paging import HistoryQuery, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 from orchestrator.routes.http.stream_tickets import StreamQuery
 from orchestrator.routes.public.turn_stream import open_stream
+from orchestrator.services.shared.paging import Period
 
 chat_routes = Routes()
 
@@ -90,9 +92,15 @@ async def history(call: RouteCall) -> RouteAnswer:
     """Read a conversation, the oldest message first."""
     query: HistoryQuery = call.query
     page = await call.services.transcripts.history(
-        call.ctx, call.id, before=query.before, after=query.after, limit=query.limit
+        call.ctx,
+        call.id,
+        before=query.before,
+        after=query.after,
+        limit=query.limit,
+        period=Period(query.since, query.until),
+        offset=query.offset,
     )
-    return page_answer(page, query.limit)
+    return page_answer(page, query.limit, offset=query.offset)
 
 
 @chat_routes.add(
@@ -130,11 +138,12 @@ async def delete(call: RouteCall) -> RouteAnswer:
     "chat.cancel",
     permission="chat:write",
     id_name="message_id",
+    body=ChatCancel,
     answers="chat.cancelled",
     answer=ChatCancelled,
-    errors=(NotFound,),
+    errors=(NotFound, Unprocessable),
     rate_class=RateClass.WRITE,
 )
 async def cancel(call: RouteCall) -> RouteAnswer:
     """Stop the turn of a message; what was streamed until then stays."""
-    return RouteAnswer(await call.services.chat.cancel(call.ctx, call.id))
+    return RouteAnswer(await call.services.chat.cancel(call.ctx, call.id, call.body))

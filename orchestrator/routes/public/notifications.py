@@ -66,6 +66,7 @@ async def acknowledge(call: RouteCall) -> RouteAnswer:
     "POST",
     "notification.send",
     access=Access.INTERNAL,
+    holder_permission="notification:send",
     body=NotificationSend,
     answers="notification.sent",
     answer=NotificationSent,

@@ -5,6 +5,8 @@ from orchestrator.models.common.limits import RateClass
 from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
 from orchestrator.routes.http.paging import ScheduleQuery, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
+from orchestrator.services.scheduling.schedules import ScheduleFilter
+from orchestrator.services.shared.paging import Period
 
 schedule_routes = Routes()
 
@@ -55,7 +57,8 @@ async def get(call: RouteCall) -> RouteAnswer:
 async def list_schedules(call: RouteCall) -> RouteAnswer:
     """List schedules, the newest first."""
     query: ScheduleQuery = call.query
-    page = await call.services.schedules.list(call.ctx, agent_id=query.agent_id, cursor=query.cursor, limit=query.limit)
+    wanted = ScheduleFilter(query.agent_id, query.user_id, query.enabled, Period(query.since, query.until))
+    page = await call.services.schedules.list(call.ctx, wanted, cursor=query.cursor, limit=query.limit)
     return page_answer(page, query.limit)
 
 

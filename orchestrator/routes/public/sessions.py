@@ -1,6 +1,5 @@
 """Routes of sessions."""
 
-from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -9,8 +8,11 @@ from attrs import fields
 from orchestrator.errors import IdempotencyKeyReused, NotFound, SessionClosed, TransitionRefused
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionCreated, SessionTicket, SessionUpdate
-from orchestrator.routes.http.paging import SessionQuery, page_answer
+from orchestrator.routes.http.paging import SessionQuery, checked_offset, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
+from orchestrator.services.sessions.session_lists import SessionFilter
+from orchestrator.services.shared.paging import Period
+from orchestrator.services.shared.rate_limiter import nearer
 
 session_routes = Routes()
 
@@ -36,14 +38,15 @@ _SOCKETS: Final = {"http": "ws", "https": "wss"}
 async def create(call: RouteCall) -> RouteAnswer:
     """Begin a conversation with an agent."""
     try:
-        session, replayed = await call.services.sessions.create(call.ctx, call.body)
+        made = await call.services.sessions.create(call.ctx, call.body)
     except NotFound:
         # It did not come as far as the script that counts; agents are not to be guessed at any rate.
-        call.exchange.rate = await call.services.rate_limiter.check(call.ctx.principal)
+        counted = await call.services.rate_limiter.check(call.ctx.principal)
+        call.exchange.rate = nearer(counted, call.exchange.rate)
         raise
-    url = _websocket_url(call, session.session_id)
-    created = SessionCreated(**{name: getattr(session, name) for name in _FIELDS}, websocket_url=url)
-    return RouteAnswer(created, replayed=replayed)
+    url = _websocket_url(call, made.session.session_id)
+    created = SessionCreated(**{name: getattr(made.session, name) for name in _FIELDS}, websocket_url=url)
+    return RouteAnswer(created, replayed=made.replayed, rate=made.rate)
 
 
 @session_routes.add(
@@ -74,10 +77,12 @@ async def get(call: RouteCall) -> RouteAnswer:
 async def list_sessions(call: RouteCall) -> RouteAnswer:
     """List sessions, the last active first."""
     query: SessionQuery = call.query
-    page = await call.services.sessions.list(
-        call.ctx, state=query.state, agent_id=query.agent_id, cursor=query.cursor, limit=query.limit
-    )
-    return page_answer(page, query.limit)
+    wanted = SessionFilter(query.wanted_states(), query.agent_id, query.user_id, Period(query.since, query.until))
+    offset = checked_offset(query.offset, query.cursor)
+    if offset is None and query.cursor is None and (query.states is not None or not wanted.narrows):
+        offset = 0
+    page = await call.services.sessions.list(call.ctx, wanted, cursor=query.cursor, limit=query.limit, offset=offset)
+    return page_answer(page, query.limit, offset=offset)
 
 
 @session_routes.add(
@@ -153,19 +158,26 @@ async def close(call: RouteCall) -> RouteAnswer:
     rate_class=RateClass.WRITE,
 )
 async def ticket(call: RouteCall) -> RouteAnswer:
-    """Get a one-use ticket for opening the WebSocket of a session, workflow, batch or `notifications` in a browser."""
+    """Get a one-use ticket for opening the WebSocket of a session, run or `notifications` in a browser."""
+    made = await _ticket(call)
+    if call.ctx.principal.key_name is not None:
+        await call.services.audit.done(call.ctx, "session.ticket", call.id)
+    return RouteAnswer(made)
+
+
+async def _ticket(call: RouteCall) -> SessionTicket:
     services = call.services
     if call.id == NOTIFICATIONS:
-        return RouteAnswer(await services.tickets.issue(call.ctx, NOTIFICATIONS))
+        return await services.tickets.issue(call.ctx, NOTIFICATIONS)
     try:
-        return RouteAnswer(await services.tickets.of_session(call.ctx, call.id))
+        return await services.tickets.of_session(call.ctx, call.id)
     except NotFound as error:
         unknown = error
-    for exists in (services.workflows.status, services.batches.get):
-        with suppress(NotFound):
-            await exists(call.ctx, call.id)
-            return RouteAnswer(await services.tickets.issue(call.ctx, call.id))
-    raise unknown
+    try:
+        await services.runs.find(call.ctx, call.id)
+    except NotFound:
+        raise unknown from None
+    return await services.tickets.issue(call.ctx, call.id)
 
 
 def _websocket_url(call: RouteCall, session_id: str) -> str:

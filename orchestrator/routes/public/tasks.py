@@ -6,6 +6,7 @@ from orchestrator.models.tasks.task import Task, TaskCancelled
 from orchestrator.models.tasks.timeline import TaskWait, Timeline
 from orchestrator.routes.http.paging import TaskQuery, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
+from orchestrator.services.shared.paging import Period
 from orchestrator.services.tasks.tasks import TaskFilter
 
 task_routes = Routes()
@@ -46,8 +47,7 @@ async def list_tasks(call: RouteCall) -> RouteAnswer:
         agent_id=query.agent_id,
         user_id=query.user_id,
         error_code=query.error_code,
-        since=query.since,
-        until=query.until,
+        period=Period(query.since, query.until),
     )
     page = await call.services.tasks.list(call.ctx, wanted, cursor=query.cursor, limit=query.limit)
     return page_answer(page, query.limit)

@@ -14,7 +14,10 @@ from orchestrator.routes.http.event_stream import (
     stream_response,
 )
 from orchestrator.routes.http.registry import RouteCall
+from orchestrator.services.shared.rate_limiter import nearer
 
+KEEP_SECONDS: Final = 30.0
+"""So long a session is followed behind the end of a turn: the user's next question finds everything at hand."""
 _ENDED: Final = {MessageStatus.FAILED, MessageStatus.CANCELLED, MessageStatus.INTERRUPTED}
 
 
@@ -27,9 +30,10 @@ async def open_stream(call: RouteCall, body: ChatMessage) -> Response:
     services, ctx = call.services, call.ctx
     last = last_event_id(call)
     # The place in the log is noted before the message goes in, so the stream begins with the turn's first event.
-    place = Place(*await services.event_log.head(ctx.tenant_id, body.session_id))
+    known = services.event_hub.place(ctx.tenant_id, body.session_id)
+    place = Place(*(known or await services.event_log.head(ctx.tenant_id, body.session_id)))
     admitted = await services.chat.send(ctx, body.session_id, body.turn())
-    call.exchange.rate = admitted.rate
+    call.exchange.rate = nearer(admitted.rate, call.exchange.rate)
     if not admitted.replayed:
         return stream_response(call, TurnEvents(call, admitted.accepted, last or place), replayed=False)
     until = None
@@ -55,7 +59,12 @@ class TurnEvents(FollowedEvents):
     def __init__(self, call: RouteCall, accepted: ChatAccepted, after: Place, until: int | None = None) -> None:
         session_id = accepted.session_id
         following = call.services.event_hub.follow(
-            call.ctx.tenant_id, session_id, after=after.offset, epoch=after.epoch
+            call.ctx.tenant_id,
+            session_id,
+            after=after.offset,
+            epoch=after.epoch,
+            pass_on=self.pass_on,
+            keep_seconds=KEEP_SECONDS,
         )
         super().__init__(call, following, subject="turn", subject_id=accepted.message_id, until=until)
         self._accepted = accepted

@@ -14,6 +14,7 @@ from orchestrator.routes.http.event_stream import (
     stream_response,
 )
 from orchestrator.routes.http.registry import RouteCall
+from orchestrator.services.shared.rate_limiter import nearer
 
 _STATUS: Final = "workflow.status_update"
 
@@ -26,7 +27,7 @@ async def open_workflow_stream(call: RouteCall, body: WorkflowExecute) -> Respon
     """
     last = last_event_id(call)
     admitted = await call.services.workflows.execute(call.ctx, body)
-    call.exchange.rate = admitted.rate
+    call.exchange.rate = nearer(admitted.rate, call.exchange.rate)
     task_id, workflows = admitted.accepted.task_id, call.services.workflows
     until = None
     if admitted.replayed and (await workflows.status(call.ctx, task_id)).status in FINISHED:

@@ -5,7 +5,7 @@ from typing import Final
 from attrs import evolve, frozen
 from quart import Response
 
-from orchestrator.config.constants import PAGE_LIMIT
+from orchestrator.config.constants import PAGE_LIMIT, PAGE_LIMIT_MAX
 from orchestrator.errors import (
     CallTimeout,
     IdempotencyKeyReused,
@@ -19,6 +19,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.plans.workflow import (
+    RunCancel,
     StepResult,
     WorkflowAccepted,
     WorkflowCancelled,
@@ -48,6 +49,14 @@ class WorkflowQuery:
 
     cursor: Cursor | None = None
     limit: Limit = PAGE_LIMIT
+
+
+@frozen
+class ResultsQuery:
+    """What `workflow.results` takes; it counts for batches, whose items are many."""
+
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_LIMIT_MAX
 
 
 @workflow_routes.add(
@@ -102,6 +111,7 @@ async def list_workflows(call: RouteCall) -> RouteAnswer:
     "GET",
     "workflow.status",
     permission="workflow:read",
+    or_permissions=("workflow:status",),
     id_name="task_id",
     answers="workflow.status",
     answer=WorkflowStatus,
@@ -109,8 +119,8 @@ async def list_workflows(call: RouteCall) -> RouteAnswer:
     rate_class=RateClass.READ,
 )
 async def status(call: RouteCall) -> RouteAnswer:
-    """Show how a workflow stands, and what it asks its user."""
-    return RouteAnswer(await call.services.workflows.status(call.ctx, call.id))
+    """Show how a run stands, by its task, batch or execution, and what it asks its user."""
+    return RouteAnswer(await call.services.runs.status(call.ctx, call.id))
 
 
 @workflow_routes.add(
@@ -118,14 +128,18 @@ async def status(call: RouteCall) -> RouteAnswer:
     "workflow.results",
     permission="workflow:read",
     id_name="task_id",
+    query=ResultsQuery,
     answers="workflow.results",
     answer=WorkflowResults,
     errors=(NotFound,),
     rate_class=RateClass.READ,
 )
 async def results(call: RouteCall) -> RouteAnswer:
-    """Show what a workflow has given: in the end, or so far, as its `status` says."""
-    return RouteAnswer(await call.services.workflows.results(call.ctx, call.id))
+    """Show what a run has given: in the end, or so far, as its `status` says."""
+    query: ResultsQuery = call.query
+    page = await call.services.runs.results(call.ctx, call.id, cursor=query.cursor, limit=query.limit)
+    data = page.items[0]
+    return RouteAnswer(data, limit=None if data.items is None else query.limit, next_cursor=page.next_cursor)
 
 
 @workflow_routes.add(
@@ -150,14 +164,16 @@ async def give_input(call: RouteCall) -> RouteAnswer:
     "workflow.cancel",
     permission="workflow:execute",
     id_name="task_id",
+    body=RunCancel,
     answers="workflow.cancelled",
     answer=WorkflowCancelled,
-    errors=(NotFound,),
+    errors=(NotFound, WrongWorkflowState),
     rate_class=RateClass.WRITE,
 )
 async def cancel(call: RouteCall) -> RouteAnswer:
-    """Stop a workflow; one that has ended stays as it is."""
-    return RouteAnswer(await call.services.workflows.cancel(call.ctx, call.id))
+    """Stop a run, by its task, batch or execution; one that has ended stays as it is."""
+    asked: RunCancel = call.body
+    return RouteAnswer(await call.services.runs.cancel(call.ctx, call.id, reason=asked.reason, quietly=asked.quietly))
 
 
 @workflow_routes.add(

@@ -17,7 +17,13 @@ async def gateway_call(turn: Turn, route: str, body: dict[str, Any]) -> dict[str
     """
     execution = turn.execution
     try:
-        return await turn.gateway.ask(execution.tenant_id, route, body, correlation_id=execution.correlation_id)
+        return await turn.gateway.ask(
+            execution.tenant_id,
+            route,
+            body,
+            correlation_id=execution.correlation_id,
+            traceparent=execution.traceparent,
+        )
     except GatewayRefused as error:
         raise AgentFailed("AGEX_CONN_001", str(error), retryable=True) from error
 
@@ -35,6 +41,7 @@ async def generate(turn: Turn, body: dict[str, Any]) -> None:
             "query.generate",
             {**body, "stream": True},
             correlation_id=execution.correlation_id,
+            traceparent=execution.traceparent,
         ) as response:
             if response.headers.get("content-type", "").startswith("application/json"):
                 data = read_data("query.generate", await response.aread())

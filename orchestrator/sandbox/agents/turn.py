@@ -74,6 +74,8 @@ class SandboxExecution:
     context: dict[str, Any]
     system_prompt: str = ""
     correlation_id: str | None = None
+    traceparent: str | None = None
+    """Of the call that began it."""
     status: ExecutionStatus = ExecutionStatus.RUNNING
     tool_calls: list[ToolCall] = field(factory=list)
     continuations: dict[str, bytes] = field(factory=dict)

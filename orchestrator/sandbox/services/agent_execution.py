@@ -124,9 +124,10 @@ class AgentExecutionService:
             agent_id=agent_id,
             query=call.get("query", str),
             parameters=config.get("parameters") or {},
-            context=call.get("context", dict, {}),
+            context=_context(call.payload.get("context")),
             system_prompt=config.get("system_prompt") or "",
             correlation_id=call.message.get("correlation_id"),
+            traceparent=call.request.headers.get("traceparent"),
         )
         self.executions[call.tenant_id, task_id] = execution
         if len(self.executions) > KEPT_EXECUTIONS:
@@ -206,6 +207,14 @@ class AgentExecutionService:
             await callback.fail(payload["code"], payload["message"])
         else:
             await callback.progress(status="waiting", tool_request=payload)
+
+
+def _context(items: Any) -> dict[str, Any]:
+    """Read what an agent is told beside the question: a list of items with a type each, or an object."""
+    if isinstance(items, dict):
+        return items
+    found = {item["type"]: item.get("content") for item in items or [] if isinstance(item, dict) and "type" in item}
+    return {"messages": found.get("conversation_history") or [], **found}
 
 
 def _last(said: bytes) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 from attrs import define, field
 
-from orchestrator.clients.conversation import APPEND, CONTEXT, CREATE, DELETE, MESSAGES
+from orchestrator.clients.conversation import APPEND, CONTEXT, CREATE, DELETE, MEMORY, MESSAGES, REMEMBER
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.serving.http_server import SandboxReply
@@ -23,6 +23,8 @@ class _Conversation:
 
     about: dict[str, Any]
     messages: dict[str, dict[str, Any]] = field(factory=dict)
+    memory: dict[str, tuple[Any, int | None]] = field(factory=dict)
+    """Values, and the moments (ms) until which they are kept, by key; not written to the file."""
 
 
 class ConversationService:
@@ -122,6 +124,22 @@ class ConversationService:
             }
         )
 
+    async def remember(self, call: SandboxCall) -> SandboxReply:
+        """Keep a value under a key, for a number of seconds or as long as the conversation is there."""
+        memory, key = self._find(call).memory, call.get("memory_key", str)
+        seconds = call.payload.get("ttl")
+        until = now_ms() + round(seconds * 1000) if isinstance(seconds, int | float) else None
+        memory[key] = (call.payload.get("memory_value"), until)
+        return payload_reply({"memory_key": key})
+
+    async def memory(self, call: SandboxCall) -> SandboxReply:
+        """Return the value of a key."""
+        key = call.request.query.get("memory_key", "")
+        value, until = self._find(call).memory.get(key, (None, 0))
+        if until is not None and until <= now_ms():
+            raise call.missing("memory", 3)
+        return payload_reply({"memory_key": key, "memory_value": value})
+
     def _name(self, call: SandboxCall) -> dict[str, str]:
         return {"tenant_id": call.tenant_id, "conversation_id": call.params["conversation_id"]}
 
@@ -184,5 +202,7 @@ def stand_in(resources: SandboxResources) -> StandIn:
             SandboxRoute(APPEND, service.append, creates=True),
             SandboxRoute(DELETE, service.delete),
             SandboxRoute(CONTEXT, service.context),
+            SandboxRoute(REMEMBER, service.remember),
+            SandboxRoute(MEMORY, service.memory),
         ),
     )

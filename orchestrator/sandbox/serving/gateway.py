@@ -51,6 +51,7 @@ class GatewayClient:
         *,
         correlation_id: str | None = None,
         callback_token: str | None = None,
+        traceparent: str | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """POST to `/internal/v1/{route}`, and stream the answer; raises as `ask` does."""
         if not self.url:
@@ -60,6 +61,8 @@ class GatewayClient:
             headers["X-Correlation-ID"] = correlation_id
         if callback_token:
             headers["X-Callback-Token"] = callback_token
+        if traceparent:
+            headers["traceparent"] = traceparent
         try:
             url = f"{self.url.rstrip('/')}/internal/v1/{route}"
             async with posted(self._client, url, body, headers, TIMEOUT) as response:

@@ -2,17 +2,26 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import orjson
 import trio
 
-from orchestrator.clients.transport.http_transport import RequestBody
 
+class _Body(httpx.AsyncByteStream):
+    """Body of a request. httpx would use an async generator; trio warns of one that is not finished."""
 
-class _Body(RequestBody, httpx.AsyncByteStream):
-    """Body of a request, as httpx takes it."""
+    def __init__(self, content: bytes) -> None:
+        self._rest = [content] if content else []
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._rest:
+            raise StopAsyncIteration
+        return self._rest.pop()
 
 
 @asynccontextmanager

@@ -4,13 +4,15 @@ It is answered as a chat turn is, by the same execution, but nothing is recalled
 Who asks may give along what is looked up otherwise: `agent_config`, `context`, `tools`, in the task's payload.
 """
 
+from functools import partial as bound
 from typing import Any, Final
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from orchestrator.clients.registry import Clients
 from orchestrator.codec import structure, unstructure
+from orchestrator.domain.joining import Speaking
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse
 from orchestrator.models.common.ids import new_id
@@ -43,6 +45,7 @@ class AgentQuestionRunner:
     clients: Clients
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
+    speaking: Speaking = field(factory=Speaking)
 
     async def run(self, run: Attempt, partial: Partial) -> TurnDone | TurnWaiting:
         """Run one attempt at an item; `partial` stays empty. When it is cancelled, Agent Execution is told so.
@@ -59,8 +62,8 @@ class AgentQuestionRunner:
         return await in_time(
             item.run,
             deadline,
-            stopped=item.execution.cancel,
-            late=item.execution.cancel,
+            stopped=item.stop,
+            late=bound(item.execution.cancel, "timeout"),
             complaint=f"The item was not finished within {timeout_ms} ms.",
         )
 
@@ -69,15 +72,19 @@ class _Item:
     def __init__(self, run: Attempt, services: AgentQuestionRunner, deadline: float) -> None:
         self._run = run
         self._services = services
-        self._call = call_of(run.message, deadline)
+        self._call = call_of(run.message, deadline).within(agent_id=run.session.agent_id)
         announced = trio.Event()
         announced.set()
-        stream = TurnStream(run, announced, text="", sequence=0, broken=False)
+        stream = TurnStream(run, announced, text="", sequence=0, broken=False, speaking=services.speaking)
         kept = ResumeState.read(run.checkpoints)
         self._resumed = None if kept is None or kept.is_over(run.message.metadata.retry_count) else kept
         self.execution = TurnExecution(run, self._call, services.clients, services.coordinator, stream, self._resumed)
         self._executed = ExecutedTurn.read(run.checkpoints)
         self._degraded: list[str] = []
+
+    async def stop(self) -> None:
+        """Tell Agent Execution that the item was stopped, and by whom."""
+        await self.execution.cancel(self._run.stopped_by or "system")
 
     async def run(self) -> TurnDone | TurnWaiting:
         outcome = self._executed or await self._execute()
@@ -100,7 +107,7 @@ class _Item:
             outcome = await execution.resume(agent, resumed.wait, answer)
         while isinstance(outcome, Wait):
             if outcome.kind is WaitKind.DELEGATED:
-                await self._run.checkpoint(STREAMED, unstructure(execution.state(outcome)))
+                await self._run.checkpoint(STREAMED, execution.state(outcome).kept())
                 return outcome
             outcome = await execution.resume(agent, outcome, _NO_CLIENT)
         executed = ExecutedTurn(self._answer(outcome), agent.version)
@@ -125,7 +132,9 @@ class _Item:
         given = self._run.message.payload.get("agent_config")
         if given is not None:
             return structure(given, AgentConfig, "$.payload.agent_config")
-        return await agent_of(self._run, self._call, self._services.catalog)
+        agent = await agent_of(self._run, self._call, self._services.catalog)
+        parameters = self._run.message.payload.get("agent_parameters")
+        return evolve(agent, parameters={**agent.parameters, **parameters}) if parameters else agent
 
     async def _list_tools(self) -> list[dict[str, Any]]:
         given: list[dict[str, Any]] | None = self._run.message.payload.get("tools")
@@ -144,6 +153,7 @@ class _Item:
             content=response.response,
             sources=response.sources,
             tool_calls=response.tool_calls,
+            thinking=response.thinking or None,
             usage=response.usage,
             degraded=self._degraded,
         )

@@ -19,13 +19,15 @@ from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.call_contexts import call_for
-from orchestrator.services.shared.idempotency import Idempotency
+from orchestrator.services.shared.idempotency import Idempotency, without_unsaid
 from orchestrator.services.shared.named_pages import page_by_name
 from orchestrator.services.shared.views import viewer_of
 from orchestrator.store.tasks.tasks import TaskStore
 
 LIST: Final = ServiceCall("agent_management", "list", MEDIUM, timeout_ms=5000)
 FEEDBACK: Final = ServiceCall("agent_management", "feedback", MEDIUM, timeout_ms=5000)
+_ADDED: Final = frozenset({"agent_id"})
+"""Fields of requests that earlier versions did not know."""
 LOOKUP_SECONDS: Final = 10.0
 """Deadline of what a client waits for."""
 
@@ -79,10 +81,14 @@ class AgentService:
         if (given.message_id is None) == (given.session_id is None):
             fault = FieldFault("$.data", "must name either `message_id` or `session_id`")
             raise Unprocessable(f"The feedback {fault.message}.", details=[fault])
-        return await self.repeats.once(ctx, "agent.feedback", given, FeedbackTaken, lambda: self._hand_on(ctx, given))
+        same = without_unsaid(given, _ADDED)
+        return await self.repeats.once(ctx, "agent.feedback", same, FeedbackTaken, lambda: self._hand_on(ctx, given))
 
     async def _hand_on(self, ctx: RequestContext, given: AgentFeedback) -> FeedbackTaken:
         session, agent_id, version = await self._about(ctx, given)
+        if given.agent_id not in {None, agent_id}:
+            fault = FieldFault("$.data.agent_id", "is not the agent that answered")
+            raise Unprocessable(f"{fault.path} {fault.message}.", details=[fault])
         taken = FeedbackTaken(agent_id, version, session.session_id, given.rating, given.message_id)
         fields: dict[str, Any] = {
             "rating": given.rating,

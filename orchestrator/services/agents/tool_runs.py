@@ -21,6 +21,7 @@ from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.tasks.admission import Verdict
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds
+from orchestrator.telemetry.tracing.work import admits, name_task
 
 TOOL_RUN: Final = TaskKind(
     MessageType("tool", "execute"),
@@ -29,9 +30,12 @@ TOOL_RUN: Final = TaskKind(
         "parameters": PayloadField(dict),
         "timeout_ms": PayloadField(int, least=1, most=LONGEST_MS),
         "session_id": PayloadField(str, required=False),
+        "kind": PayloadField(str, required=False),
     },
     priority=2,
 )
+UNKNOWN: Final = "unknown"
+"""`kind` of a tool of which the registry is yet to say whether it answers at once; without a kind it answers later."""
 
 
 @frozen
@@ -44,6 +48,7 @@ class ToolRunService:
     known: KnownTenants
     settings: AgentOrchestratorSettings
 
+    @admits
     async def start(
         self,
         ctx: RequestContext,
@@ -76,6 +81,7 @@ class ToolRunService:
             priority=ctx.priority,
             timeout_ms=int(self.settings.turn_timeout * 1000),
         )
+        name_task(message.task_id, str(message.type), message.session_id)
         await self.known.note(ctx.tenant_id)
         key = ctx.idempotency_key or ctx.message_id
         digest = hashlib.sha256(encode(payload)).hexdigest()

@@ -1,9 +1,11 @@
 """A chat turn, from the user's message to the stored answer: a plan whose calls are always the same.
 
-    question ────────────────────────────────────┐
-    agent ───┐                                   │
-    context ─┼─▶ execution, streaming ─▶ kept ───┴─▶ answer
-    tools ───┘
+    agent ───┐
+    context ─┼─▶ execution, streaming ─▶ kept ─┬─▶ answer
+    tools ───┘          question ──────────────┘
+
+The question is stored beside the execution: nothing before the answer depends on it, and the agent's first word need
+not wait for it.
 
 What has been read is not kept: a later attempt reads it again, in the version of the agent that the first one has
 pinned. What has an effect is (`turn_checkpoints`): the agent's answer, and how the turn stood when it began to wait. So
@@ -17,13 +19,14 @@ from functools import partial as bound
 from typing import Any, Final
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from orchestrator.clients.registry import Clients
 from orchestrator.codec import unstructure
+from orchestrator.domain.joining import Speaking
 from orchestrator.errors import NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse
-from orchestrator.models.common.ids import new_id
+from orchestrator.models.common.ids import derived_id
 from orchestrator.models.common.timestamps import from_timestamp, now_ms, to_timestamp
 from orchestrator.models.events.events import ChatStatusUpdate
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage, MessageStatus, Speaker
@@ -51,11 +54,12 @@ class ChatTurnRunner:
     clients: Clients
     coordinator: ServiceCoordinator
     catalog: AgentCatalog
+    speaking: Speaking = field(factory=Speaking)
 
     async def run(self, run: Attempt, partial: Partial) -> TurnDone | TurnWaiting:
         """Run one attempt at a chat turn.
 
-        When it is cancelled, Agent Execution is told so. Where the turn was stopped (`run.stopped`), what
+        When it is cancelled, Agent Execution is told so. Where the turn was stopped (`run.stopped_by`), what
         was said so far is stored in Conversation, marked as interrupted, and left in `partial`. Both happen within
         `GOODBYE_SECONDS`.
 
@@ -72,7 +76,7 @@ class ChatTurnRunner:
             turn.run,
             deadline,
             stopped=bound(turn.say_goodbye, partial),
-            late=turn.execution.cancel,
+            late=bound(turn.execution.cancel, "timeout"),
             complaint=f"The turn was not finished within {timeout_ms} ms.",
         )
 
@@ -81,11 +85,19 @@ class _Turn:
     def __init__(self, run: Attempt, services: ChatTurnRunner, deadline: float) -> None:
         self._run = run
         self._services = services
-        self._call = call_of(run.message, deadline)
+        session = run.session
+        self._call = call_of(run.message, deadline).within(
+            agent_id=session.agent_id,
+            # Until the conversation is begun, this is the id that it is proposed to have.
+            conversation_id=session.conversation_id or session.session_id,
+        )
         self._executed = ExecutedTurn.read(run.checkpoints)
         kept = ResumeState.read(run.checkpoints)
         self._resumed = None if kept is None or kept.is_over(run.message.metadata.retry_count) else kept
-        self._answer_id = (kept and kept.answer_id) or new_id()
+        # Derived, so that the id is known while the answer is still being streamed.
+        self._answer_id = (kept and kept.answer_id) or derived_id(
+            run.session.session_id, run.message.payload["message_id"]
+        )
         self._announced = trio.Event()
         self._memory = TurnMemory(
             run,
@@ -102,15 +114,16 @@ class _Turn:
             text=resumed.text if resumed else "",
             sequence=resumed.sequence if resumed else 0,
             broken=_resumption_of(resumed.wait) in run.checkpoints if resumed else run.attempt > 1,
+            speaking=services.speaking,
         )
         self.execution = TurnExecution(run, self._call, services.clients, services.coordinator, self._stream, resumed)
 
     async def run(self) -> TurnDone | TurnWaiting:
         async with open_joined_nursery() as nursery:
-            nursery.start_soon(self._announce)
-            if not self._memory.question_stored:
-                nursery.start_soon(self._memory.store_question, self._call)
-            outcome = self._executed or await self._execute()
+            if self._executed or self._resumed:
+                nursery.start_soon(self._announce)
+                self._store_question(nursery)
+            outcome = self._executed or await self._execute(nursery)
         if isinstance(outcome, Wait):
             await self._remember(outcome)
             return TurnWaiting((outcome,))
@@ -126,10 +139,15 @@ class _Turn:
         await self._run.emit("chat.status_update", status)
         self._announced.set()
 
-    async def _execute(self) -> ExecutedTurn | Wait:
+    def _store_question(self, nursery: trio.Nursery) -> None:
+        if not self._memory.question_stored:
+            nursery.start_soon(self._memory.store_question, self._call)
+
+    async def _execute(self, nursery: trio.Nursery) -> ExecutedTurn | Wait:
         """Let the agent answer, and keep its answer before anything depends on it; a wait where it comes later."""
         if self._resumed is None:
             inputs = await self._read()
+            self._store_question(nursery)
             agent, response = inputs.agent, await self.execution.start(inputs)
         else:
             wait = self._resumed.wait
@@ -147,25 +165,33 @@ class _Turn:
         return self._executed
 
     async def _read(self) -> Inputs:
-        """Read all that the agent is given, at once."""
+        """Read all that the agent is given; what is to be written before it is asked is written meanwhile.
+
+        The writes go one after another: as a rule a service answers later than Redis has taken them, and tasks of
+        their own would cost more than they do.
+        """
         agent: AgentConfig
+        session, catalog = self._run.session, self._services.catalog
         context: dict[str, Any] = {}
-        tools: list[dict[str, Any]] = []
+        known = catalog.known_tools(self._call.tenant_id, session.agent_id)
+        tools: list[dict[str, Any]] = [*(known or ())]
 
         async def recall() -> None:
             context.update(await self._memory.recall(self._call))
 
         async def list_tools() -> None:
             try:
-                tools.extend(await self._services.catalog.tools(self._call, self._run.session.agent_id))
+                tools.extend(await catalog.tools(self._call, session.agent_id))
             except (ServiceFault, NotFound):
                 self._memory.degraded.add(TOOLS.service)
 
         async with open_joined_nursery() as nursery:
-            nursery.start_soon(self.execution.prepare)
             nursery.start_soon(recall)
-            nursery.start_soon(list_tools)
-            agent = await agent_of(self._run, self._call, self._services.catalog)
+            if known is None:
+                nursery.start_soon(list_tools)
+            await self._announce()
+            await self.execution.prepare()
+            agent = await agent_of(self._run, self._call, catalog)
         return Inputs(agent, context, tools)
 
     async def _remember(self, wait: Wait) -> None:
@@ -178,7 +204,7 @@ class _Turn:
             question_stored=self._memory.question_stored,
             degraded=tuple(sorted(self._memory.degraded)),
         )
-        await self._run.checkpoint(STREAMED, unstructure(state))
+        await self._run.checkpoint(STREAMED, state.kept())
 
     def _answer(self, response: AgentResponse) -> ChatAnswer:
         return ChatAnswer(
@@ -188,6 +214,7 @@ class _Turn:
             sources=response.sources,
             tool_calls=response.tool_calls,
             usage=response.usage,
+            thinking=response.thinking or None,
             degraded=sorted(self._memory.degraded),
         )
 
@@ -198,8 +225,8 @@ class _Turn:
         """Stop the execution, and keep what was said if the turn was stopped for good."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + GOODBYE_SECONDS):
             async with open_joined_nursery() as nursery:
-                nursery.start_soon(self.execution.cancel)
-                if self._run.stopped:
+                nursery.start_soon(self.execution.cancel, self._run.stopped_by or "system")
+                if self._run.stopped_by is not None:
                     await self._keep(partial)
 
     async def _keep(self, partial: Partial) -> None:

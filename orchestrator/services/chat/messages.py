@@ -7,7 +7,7 @@ from typing import Final
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.codec import decode, encode, structure, unstructure
+from orchestrator.codec import decode_kept, encode, structure_kept, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.task_states import FINISHED, lane_of
 from orchestrator.errors import (
@@ -25,6 +25,7 @@ from orchestrator.models.events.events import ChatStatusUpdate, ToolResult
 from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
+    ChatCancel,
     ChatCancelled,
     ChatTurn,
     IfBusy,
@@ -55,6 +56,7 @@ from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Admission, AdmissionBounds, AdmissionStore, Verdict
 from orchestrator.store.tasks.tasks import TaskStore
 from orchestrator.stored_errors import revive
+from orchestrator.telemetry.tracing.work import admits, name_task
 
 _STANDING: Final = {
     TaskStatus.PENDING: MessageStatus.QUEUED,
@@ -89,6 +91,7 @@ class ChatService:
     settings: AgentOrchestratorSettings
     rates: Rates
 
+    @admits
     async def send(
         self, ctx: RequestContext, session_id: str, turn: ChatTurn, *, deduplication_key: str | None = None
     ) -> Admitted:
@@ -108,18 +111,21 @@ class ChatService:
         if scheduled_ms is not None and turn.if_busy is not IfBusy.ENQUEUE:
             raise _wrong_moment("goes with 'if_busy': 'enqueue' alone")
         message = self._message(ctx, session_id, turn, deduplication_key)
+        name_task(message.task_id, str(message.type), message.session_id)
         message_id = str(message.metadata.message_id)
         accepted = ChatAccepted(message.task_id, message_id, session_id)
         tenant_id, correlation_id = ctx.tenant_id, ctx.correlation_id
         queued = ChatStatusUpdate(message_id, message.task_id, MessageStatus.QUEUED, content=turn.content)
         expected = scheduled_ms is None and self.ready.expect(tenant_id)
+        # A request whose ids the service has made itself can't come again.
+        repeatable = ctx.idempotency_key or ctx.message_id
         admission = await self.admission.admit_turn(
             viewer_of(ctx),
             message,
             lane=lane_of(message.priority),
             if_busy=turn.if_busy,
             idempotency_key=ctx.idempotency_key or message_id,
-            digest=hashlib.sha256(session_id.encode() + encode(turn)).hexdigest(),
+            digest=hashlib.sha256(session_id.encode() + encode(turn)).hexdigest() if repeatable else "",
             answer=encode(accepted),
             queued_body=make_body("chat.status_update", queued, tenant_id=tenant_id, correlation_id=correlation_id),
             state_body=state_body(tenant_id, session_id, SessionState.PROCESSING, correlation_id, message.task_id),
@@ -133,7 +139,7 @@ class ChatService:
             scheduled_ms=scheduled_ms,
         )
         if admission.verdict is Verdict.REPLAYED:
-            return Admitted(decode(admission.detail, ChatAccepted), replayed=True, rate=None)
+            return Admitted(decode_kept(admission.detail, ChatAccepted), replayed=True, rate=None)
         if admission.verdict is not Verdict.OK:
             raise _refusal(admission, session_id)
         if scheduled_ms is not None:
@@ -198,15 +204,21 @@ class ChatService:
                     return task
                 await follower.until(ends)
 
-    async def cancel(self, ctx: RequestContext, message_id: str) -> ChatCancelled:
+    async def cancel(self, ctx: RequestContext, message_id: str, request: ChatCancel | None = None) -> ChatCancelled:
         """Stop the turn of a message; one that has ended stays as it is.
 
         Raises:
             NotFound
+            Unprocessable: the request names another message, or a session that the message is not of.
         """
-        _, task_id = await self.transcripts.place_of(ctx, message_id)
-        cancelled = await self.task_service.cancel(ctx, task_id)
-        return ChatCancelled(message_id, cancelled.cancelled)
+        request = request or ChatCancel()
+        if request.message_id not in {None, message_id}:
+            raise _contradiction("message_id", "is not the message of the path")
+        session, task_id = await self.transcripts.place_of(ctx, message_id)
+        if request.session_id not in {None, session.session_id}:
+            raise _contradiction("session_id", "is not the session of the message")
+        cancelled = await self.task_service.cancel(ctx, task_id, reason=request.reason)
+        return ChatCancelled(message_id, cancelled.cancelled, session.session_id)
 
     async def tool_result(self, ctx: RequestContext, session_id: str, result: ToolResult) -> None:
         """Take the result of a tool that the client ran.
@@ -223,6 +235,11 @@ class ChatService:
         if not taken:
             raise NotFound(f"No turn waits for the tool call {result.tool_call_id}: it is unknown, or late.")
         await self.ready.mark(ctx.tenant_id)
+
+
+def _contradiction(name: str, message: str) -> Unprocessable:
+    path = f"$.data.{name}"
+    return Unprocessable(f"{path} {message}.", details=[FieldFault(path, message)])
 
 
 def _wrong_moment(reason: str) -> Unprocessable:
@@ -246,5 +263,5 @@ def _outcome(task: Task, accepted: ChatAccepted) -> ChatAnswer | ChatAccepted:
     if task.error is not None:
         raise revive(task.error)
     if task.status is TaskStatus.COMPLETED and task.result is not None:
-        return structure(task.result, ChatAnswer)
+        return evolve(structure_kept(task.result, ChatAnswer), thinking=None)
     return evolve(accepted, status=MessageStatus.CANCELLED)

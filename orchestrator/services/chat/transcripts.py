@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from attrs import frozen
 
-from orchestrator.codec import decode, encode, unstructure
+from orchestrator.codec import decode_kept, encode, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import InvalidBody, NotFound, ServiceFault
 from orchestrator.models.common.page import Page
@@ -16,8 +17,10 @@ from orchestrator.models.sessions.chat import ChatDeleted, ChatSummary, HistoryM
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.chat.conversations import Conversations
+from orchestrator.services.chat.history_pages import AT_ONCE, HistoryChoice, chosen_page
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.call_contexts import call_for
+from orchestrator.services.shared.paging import ALWAYS, Period
 from orchestrator.services.shared.views import viewer_of
 from orchestrator.store.tasks.task_records import OpenTurns
 from orchestrator.store.tasks.tasks import TaskStore
@@ -39,7 +42,15 @@ class Transcripts:
     settings: AgentOrchestratorSettings
 
     async def history(
-        self, ctx: RequestContext, session_id: str, *, before: str | None, after: str | None, limit: int
+        self,
+        ctx: RequestContext,
+        session_id: str,
+        *,
+        before: str | None,
+        after: str | None,
+        limit: int,
+        period: Period = ALWAYS,
+        offset: int | None = None,
     ) -> Page[HistoryMessage]:
         """Return messages of a conversation, oldest first.
 
@@ -48,12 +59,17 @@ class Transcripts:
             session_id: whose conversation.
             before: only messages before this one.
             after: only messages after this one.
-            limit: how many; the latest ones, unless `after` is given.
+            limit: how many; the latest ones, unless `after` or the period's `since` is given alone.
+            period: only messages that were said then.
+            offset: how many of the latest to leave out; the others are counted then.
 
         Raises:
             NotFound: there is no such session.
         """
         session = await self.sessions.get(ctx, session_id)
+        choice = HistoryChoice(before, after, limit, period, offset)
+        if not choice.is_plain:
+            return await chosen_page(partial(self._before, ctx, session), choice)
         if session.conversation_id is None:
             return Page(await self.recent(ctx.tenant_id, session_id, limit))
         try:
@@ -70,6 +86,19 @@ class Transcripts:
             if before is not None or after is not None:
                 raise
             return Page(await self.recent(ctx.tenant_id, session_id, limit))
+
+    async def _before(self, ctx: RequestContext, session: Session, before: str | None) -> Page[HistoryMessage]:
+        """Return many messages before another one; None: the last ones, with the questions of open turns."""
+        if session.conversation_id is None:
+            said = await self.recent(ctx.tenant_id, session.session_id, AT_ONCE)
+            known = [message.message_id for message in said]
+            return Page(said[: known.index(before)] if before in known else said)
+        page = await self.conversations.messages(
+            call_for(ctx, LOOKUP_SECONDS), session.conversation_id, before=before, after=None, limit=AT_ONCE
+        )
+        if before is not None:
+            return page
+        return Page(_with_questions(page.items, await self._open_turns(session)), page.next_cursor)
 
     async def recent(self, tenant_id: str, session_id: str, limit: int) -> list[HistoryMessage]:
         """Return the last messages that are kept here, oldest first; behind them the questions of open turns."""
@@ -150,7 +179,7 @@ def _with_questions(said: Sequence[HistoryMessage], turns: OpenTurns) -> list[Hi
 def _questions(turns: OpenTurns) -> Iterator[HistoryMessage]:
     for raw in turns.messages:
         with suppress(InvalidBody, KeyError):  # what can't be read is told where its task is claimed
-            message = decode(raw, TaskMessage)
+            message = decode_kept(raw, TaskMessage)
             payload = message.payload
             yield HistoryMessage(
                 payload["message_id"],

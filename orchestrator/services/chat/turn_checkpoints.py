@@ -7,13 +7,13 @@ each with a default, and fields that a later version has added are ignored.
 from collections.abc import Mapping
 from typing import Any, Final, Self, TypeVar
 
-from attrs import AttrsInstance, fields, frozen
+from attrs import field, frozen
 
-from orchestrator.codec import structure
+from orchestrator.codec import structure_kept, unstructure
 from orchestrator.models.sessions.chat import ChatAnswer
 from orchestrator.models.tasks.waits import Wait
 
-A = TypeVar("A", bound=AttrsInstance)
+A = TypeVar("A")
 
 EXECUTED: Final = "execute"
 """Checkpoint: `ExecutedTurn`, the agent has answered."""
@@ -61,11 +61,22 @@ class ResumeState:
     question_stored: bool = False
     degraded: tuple[str, ...] = ()
     """Services that were away."""
+    names: dict[str, str] = field(factory=dict)
+    """Ids of tools by the names that the agent may call them by instead."""
+    descriptions: dict[str, str] = field(factory=dict)
+    """What the tools do that run at the client, by their ids."""
 
     @classmethod
     def read(cls, checkpoints: Mapping[str, Any]) -> Self | None:
         """Return what an earlier attempt has kept, if it has."""
         return _read(cls, checkpoints.get(STREAMED))
+
+    def kept(self) -> dict[str, Any]:
+        """Return it as plain data, without what says nothing and the version before does not know."""
+        plain: dict[str, Any] = unstructure(self)
+        if not self.descriptions:
+            del plain["descriptions"]
+        return plain
 
     def is_over(self, failures: int) -> bool:
         """Tell whether the wait was for an execution that has failed since; the turn starts over with another one."""
@@ -73,7 +84,4 @@ class ResumeState:
 
 
 def _read(cls: type[A], kept: dict[str, Any] | None) -> A | None:
-    if kept is None:
-        return None
-    names = {attribute.name for attribute in fields(cls)}
-    return structure({name: value for name, value in kept.items() if name in names}, cls)
+    return None if kept is None else structure_kept(kept, cls)

@@ -17,7 +17,15 @@ from orchestrator.models.plans.orchestration import HIGH, MEDIUM, ServiceCall
 from orchestrator.models.tasks.waits import CallAnswer, Callback, Wait
 from orchestrator.services.chat.turn_checkpoints import ResumeState, execution_call
 from orchestrator.services.chat.turn_stream import TurnStream
-from orchestrator.services.chat.turn_tools import DELEGATED_MS, async_tools, client_wait, outcome_of, service_wait
+from orchestrator.services.chat.turn_tools import (
+    DELEGATED_MS,
+    async_tools,
+    client_wait,
+    descriptions_of,
+    names_of,
+    outcome_of,
+    service_wait,
+)
 from orchestrator.services.delegation.delegations import answer_of, result_of
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.plans.attempt import Attempt
@@ -65,6 +73,10 @@ class TurnExecution:
     rounds: int = field(init=False, default=0)
     async_tools: frozenset[str] = field(init=False, default=frozenset())
     """Those that are started, and answer later."""
+    names: dict[str, str] = field(init=False, factory=dict)
+    """Ids of tools by the names that the agent may call them by instead."""
+    descriptions: dict[str, str] = field(init=False, factory=dict)
+    """What the tools do that run at the client, by their ids."""
     _callback: Callback | None = field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
@@ -72,10 +84,19 @@ class TurnExecution:
             self.execution_id = self.resumed.execution_id
             self.rounds = self.resumed.rounds
             self.async_tools = frozenset(self.resumed.async_tools)
+            self.names = dict(self.resumed.names)
+            self.descriptions = dict(self.resumed.descriptions)
 
     def state(self, wait: Wait) -> ResumeState:
         """Return how the execution stands, for the attempt that goes on when `wait` has been answered."""
-        return ResumeState(wait, self.execution_id, self.rounds, tuple(sorted(self.async_tools)))
+        return ResumeState(
+            wait,
+            self.execution_id,
+            self.rounds,
+            tuple(sorted(self.async_tools)),
+            names=self.names,
+            descriptions=self.descriptions,
+        )
 
     @property
     def _executing(self) -> str:
@@ -89,6 +110,8 @@ class TurnExecution:
         """Let the agent answer the turn's question; raises what `Transport.call` raises, or FencedOut."""
         run = self.run
         self.async_tools = async_tools(inputs.tools)
+        self.names = names_of(inputs.tools)
+        self.descriptions = descriptions_of(inputs.tools, inputs.agent.client_tools)
         if self._callback is None:
             # An earlier attempt was lost after the service had taken the execution on.
             answer = answer_of(run.checkpoints, self._executing)
@@ -136,14 +159,19 @@ class TurnExecution:
         await self.stream.tell(response)
         return response
 
-    async def cancel(self) -> None:
-        """Tell Agent Execution, if it is still at work, to stop; within `_CANCEL_SECONDS`."""
+    async def cancel(self, reason: str = "system") -> None:
+        """Tell Agent Execution, if it is still at work, to stop; within `_CANCEL_SECONDS`.
+
+        Args:
+            reason: what has ended the turn: `user`, `operator`, `timeout`, `error` or `system`.
+        """
         if not self.execution_id:
             return
         deadline = trio.current_time() + _CANCEL_SECONDS
         with trio.CancelScope(shield=True, deadline=deadline):
             try:
-                await self.clients.agent_execution.cancel(evolve(self.call, deadline=deadline), self.execution_id)
+                call = evolve(self.call, deadline=deadline)
+                await self.clients.agent_execution.cancel(call, self.execution_id, reason)
             except OrchestratorError as error:
                 _log.warning("execution not cancelled", task_id=self.run.message.task_id, reason=error.message)
 
@@ -151,11 +179,14 @@ class TurnExecution:
         while isinstance(outcome, ToolRequest):
             self.rounds += 1
             if self.rounds > TOOL_ROUNDS:
+                await self.cancel("error")
                 raise ServiceRefused(
                     f"The agent asked for more than {TOOL_ROUNDS} tools in one turn.", service="agent_execution"
                 )
+            outcome = evolve(outcome, tool_id=self.names.get(outcome.tool_id, outcome.tool_id))
             if outcome.tool_id in agent.client_tools:
-                return client_wait(outcome.tool_call_id, outcome.tool_id, outcome.parameters)
+                told = self.descriptions.get(outcome.tool_id, "")
+                return client_wait(outcome.tool_call_id, outcome.tool_id, outcome.parameters, told)
             used = await self._use(outcome)
             if isinstance(used, Wait):
                 return used
@@ -172,6 +203,7 @@ class TurnExecution:
             return await self.stream.relay(stream)
         finally:
             self.coordinator.passed_over(EXECUTE.service, stream.passed_over, call.callee)
+            self.coordinator.missed(EXECUTE.service, stream.missing, call.callee)
 
     async def _hand_over(self, agent: AgentConfig, tool_call_id: str, outcome: ToolOutcome) -> AgentOutcome:
         execution_id = self.execution_id
@@ -208,12 +240,16 @@ class TurnExecution:
             if request.tool_id in self.async_tools:
                 return await self._begin(request, call)
             outcome = await self.coordinator.run(TOOL, call, execute)
-        except NotFound:
-            outcome = ToolOutcome(ToolStatus.ERROR, error_message=f"There is no tool {request.tool_id!r}.")
+        except NotFound as error:
+            outcome = ToolOutcome(
+                ToolStatus.ERROR, error_message=_words(f"There is no tool {request.tool_id!r}.", error)
+            )
         except ServiceFault as error:
-            outcome = ToolOutcome(ToolStatus.ERROR, error_message=error.message)
-        took_ms = round((trio.current_time() - begun) * 1000, 3)
-        shown = ToolOutcome(outcome.status, outcome.data, outcome.error_message, took_ms)
+            outcome = ToolOutcome(ToolStatus.ERROR, error_message=_words(error.message, error))
+        took_ms = outcome.execution_time_ms
+        if took_ms is None:
+            took_ms = round((trio.current_time() - begun) * 1000, 3)
+        shown = evolve(outcome, execution_time_ms=took_ms)
         await self._show(request.tool_call_id, shown)
         return shown
 
@@ -237,3 +273,8 @@ class TurnExecution:
     def _question(self) -> str:
         """The id of the message that the turn answers."""
         return str(self.run.message.payload["message_id"])
+
+
+def _words(sentence: str, error: OrchestratorError) -> str:
+    """Return what an agent is told of a tool that failed: with the code and the words of the service."""
+    return " ".join([sentence, *(fault.message for fault in error.details)])

@@ -104,6 +104,7 @@ class TurnMemory:
             session_id=session.session_id,
             user_id=session.user_id,
             agent_id=session.agent_id,
+            metadata=session.metadata,
         )
 
     async def _or_none(

@@ -6,13 +6,16 @@ from typing import Final
 import trio
 
 from orchestrator.clients.agent_execution import AgentStream
-from orchestrator.models.agents.agent import AgentOutcome, AgentPiece, AgentResponse, AgentToken
-from orchestrator.models.events.events import ChatStream, ChatStreamReset, StreamContent
+from orchestrator.domain.joining import Speaking
+from orchestrator.models.agents.agent import AgentOutcome, AgentPiece, AgentResponse, AgentStatus, AgentToken
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.events.events import ChatStatusUpdate, ChatStream, ChatStreamReset, StreamContent
+from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.services.plans.attempt import Attempt
 from orchestrator.services.shared.nursery import open_joined_nursery
 
 JOIN_SECONDS: Final = 0.005
-"""Pieces that come within this time after an event are joined into the next one."""
+"""Pieces that come within this time after an event are joined into the next one; see also `domain.joining`."""
 CHUNK_CHARACTERS: Final = 32_768
 """An event of so much text is sent before more is joined to it."""
 HOLD_SECONDS: Final = 0.05
@@ -31,10 +34,14 @@ class TurnStream:
         text: what earlier legs, in an earlier attempt, have said.
         sequence: the number of the last event of theirs.
         broken: whether an earlier attempt may have streamed more than that.
+        speaking: the answers of the process; the more they are, the more of each is passed on together.
     """
 
-    def __init__(self, run: Attempt, announced: trio.Event, *, text: str, sequence: int, broken: bool) -> None:
+    def __init__(
+        self, run: Attempt, announced: trio.Event, *, text: str, sequence: int, broken: bool, speaking: Speaking
+    ) -> None:
         self._run = run
+        self._speaking = speaking
         self._message_id = run.message.payload["message_id"]
         self._announced = announced
         self.text = text
@@ -44,6 +51,8 @@ class TurnStream:
         self._pending: list[tuple[StreamContent, list[str]]] = []
         self._size = 0
         self._closing = False
+        self._status: AgentStatus | None = None
+        """What the agent has said last of its work, until it is told."""
 
     async def relay(self, stream: AgentStream) -> AgentOutcome:
         """Stream one leg, and return what it ended with.
@@ -59,7 +68,7 @@ class TurnStream:
             await self._start_over()
         send, receive = trio.open_memory_channel[list[AgentPiece]](BATCHES)
         async with open_joined_nursery() as nursery:
-            nursery.start_soon(_read, stream, send)
+            nursery.start_soon(self._read, stream, send)
             outcome = await self._write(receive)
         self._kept = self.text
         self._dirty = False
@@ -84,15 +93,39 @@ class TurnStream:
             await self._emit(StreamContent.RESPONSE, self._kept, is_final=False)
             self._dirty = False
 
+    async def _read(self, stream: AgentStream, send: trio.MemorySendChannel[list[AgentPiece]]) -> None:
+        """Read the stream, and pause after each batch, so that what comes meanwhile is read at once."""
+        speaking = self._speaking
+        speaking.count += 1
+        try:
+            ended = False
+            while not ended:
+                batch = await stream.receive()
+                ended = any(isinstance(piece, AgentOutcome) for piece in batch)
+                try:
+                    send.send_nowait(batch)
+                except trio.WouldBlock:
+                    await send.send(batch)
+                if (pause := speaking.pause) and not ended and not _is_last(batch):
+                    await trio.sleep(pause)
+        finally:
+            speaking.count -= 1
+        await stream.finish()
+
     async def _write(self, batches: trio.MemoryReceiveChannel[list[AgentPiece]]) -> AgentOutcome:
         earliest = -math.inf
         outcome = None
         while outcome is None:
-            with trio.move_on_after(HOLD_SECONDS if self._closing else math.inf) as patience:
+            if self._closing:
+                with trio.move_on_after(HOLD_SECONDS) as patience:
+                    outcome = self._take(await batches.receive())
+                if patience.cancelled_caught:
+                    self._closing = False
+            else:
                 outcome = self._take(await batches.receive())
-            if patience.cancelled_caught:
-                self._closing = False
             outcome = outcome or await self._join(batches, earliest)
+            if self._status is not None:
+                await self._tell_status(self._status)
             earliest = trio.current_time() + JOIN_SECONDS
             await self._flush(outcome)
         return outcome
@@ -118,7 +151,24 @@ class TurnStream:
                 self._closing = piece.is_last
                 if piece.text:
                     self._add(piece.content_type, piece.text)
+            elif piece.progress is not None or piece.detail is not None:
+                self._status = piece
         return None
+
+    async def _tell_status(self, status: AgentStatus) -> None:
+        self._status = None
+        until = None
+        if status.seconds_left is not None:
+            until = to_timestamp(now_ms() + round(status.seconds_left * 1000))
+        update = ChatStatusUpdate(
+            self._message_id,
+            self._run.message.task_id,
+            MessageStatus.PROCESSING,
+            status.progress,
+            message=status.detail,
+            estimated_completion_time=until,
+        )
+        await self._run.emit("chat.status_update", update)
 
     def _add(self, content_type: StreamContent, text: str) -> None:
         if not self._pending or self._pending[-1][0] is not content_type:
@@ -154,10 +204,7 @@ class TurnStream:
         await self._run.emit("chat.stream", ChatStream(self._message_id, self.sequence, text, content_type, is_final))
 
 
-async def _read(stream: AgentStream, send: trio.MemorySendChannel[list[AgentPiece]]) -> None:
-    ended = False
-    while not ended:
-        batch = await stream.receive()
-        ended = any(isinstance(piece, AgentOutcome) for piece in batch)
-        await send.send(batch)
-    await stream.finish()
+def _is_last(batch: list[AgentPiece]) -> bool:
+    """Tell whether nothing but the end of the stream is to follow."""
+    piece = batch[-1]
+    return isinstance(piece, AgentToken) and piece.is_last

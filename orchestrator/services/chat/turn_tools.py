@@ -1,9 +1,9 @@
 """The tools of a turn: which of them answer later, and what their answers mean."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from orchestrator.codec import structure
+from orchestrator.codec import structure_kept
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Wait, WaitKind
 
@@ -11,6 +11,8 @@ CLIENT_TOOL_MS: Final = 60_000
 """How long a client has for a tool."""
 DELEGATED_MS: Final = 600_000
 """How long a service has for what it answers later."""
+LONGEST_DESCRIPTION: Final = 2000
+"""Characters of what a client is told of a tool."""
 _ASYNC: Final = "async"
 _DONE: Final = frozenset({"success", "completed"})
 
@@ -20,9 +22,30 @@ def async_tools(tools: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(str(tool.get("tool_id")) for tool in tools if tool.get("kind") == _ASYNC)
 
 
-def client_wait(tool_call_id: str, tool_id: str, parameters: dict[str, Any]) -> Wait:
+def names_of(tools: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the ids of tools by their names, where a name is none of the ids."""
+    ids = {str(tool.get("tool_id")) for tool in tools}
+    return {
+        name: str(tool.get("tool_id"))
+        for tool in tools
+        if isinstance(name := tool.get("name"), str) and name and name not in ids
+    }
+
+
+def descriptions_of(tools: Iterable[Mapping[str, Any]], wanted: Collection[str]) -> dict[str, str]:
+    """Return what some tools do, by their ids, as far as the Tool Registry says it."""
+    return {
+        str(tool.get("tool_id")): said[:LONGEST_DESCRIPTION]
+        for tool in tools
+        if tool.get("tool_id") in wanted and isinstance(said := tool.get("description"), str) and said
+    }
+
+
+def client_wait(tool_call_id: str, tool_id: str, parameters: dict[str, Any], description: str = "") -> Wait:
     """Return the wait for a client that runs a tool."""
-    asked = {"tool_id": tool_id, "params": parameters}
+    asked: dict[str, Any] = {"tool_id": tool_id, "params": parameters}
+    if description:
+        asked["description"] = description
     return Wait(tool_call_id, WaitKind.CLIENT_TOOL, CLIENT_TOOL_MS, asked)
 
 
@@ -38,7 +61,7 @@ def outcome_of(kind: WaitKind, answer: CallAnswer) -> ToolOutcome:
         details = [fault.message for fault in answer.error.details] if answer.error else []
         return ToolOutcome(ToolStatus.ERROR, error_message=" ".join([said, *details]))
     if kind is WaitKind.CLIENT_TOOL:
-        return structure(answer.result, ToolOutcome)
+        return structure_kept(answer.result, ToolOutcome)
     return registry_outcome(answer.result)
 
 

@@ -6,14 +6,16 @@ import structlog
 from attrs import frozen
 
 from orchestrator.clients.registry import Clients
-from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, TaskExpired
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, ServiceCall
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
-from orchestrator.store.plans.delegations import Delegation, DelegationStore
+from orchestrator.store.plans.delegations import Delegation, DelegationStore, Ending
 from orchestrator.telemetry.metrics import Metrics
 
-_REASON: Final = "the task has ended"
+_LATE: Final = frozenset({CallTimeout.code, PlanTimeout.code, TaskExpired.code})
+"""Codes of tasks whose time was over."""
 _log = structlog.get_logger("orchestrator.services.delegation.delegation_cancels")
 
 
@@ -37,11 +39,13 @@ class DelegationCancels:
         """
         told: list[str] = []
         trouble: OrchestratorError | None = None
-        for delegation in await self.store.of_task(call.tenant_id, task_id):
-            if delegation.ended or not delegation.cancellable:
-                continue
+        at_work = [
+            one for one in await self.store.of_task(call.tenant_id, task_id) if one.cancellable and not one.ended
+        ]
+        reason = reason_of(await self.store.ending(call.tenant_id, task_id)) if at_work else ""
+        for delegation in at_work:
             try:
-                await self._cancel(call, delegation)
+                await self._cancel(call, delegation, reason)
             except OrchestratorError as error:
                 trouble = error
                 self.metrics.delegation_cancelled(delegation.service, told=False)
@@ -60,15 +64,24 @@ class DelegationCancels:
             raise trouble
         return told
 
-    async def _cancel(self, call: CallContext, delegation: Delegation) -> None:
+    async def _cancel(self, call: CallContext, delegation: Delegation, reason: str) -> None:
         async def cancel(limited: CallContext) -> Any:
             if delegation.service == "workflow_engine":
-                await self.clients.workflow_engine.cancel(limited, delegation.execution_id, _REASON)
+                await self.clients.workflow_engine.cancel(limited, delegation.execution_id, reason)
             else:
-                await self.clients.agent_execution.cancel(limited, delegation.execution_id)
+                await self.clients.agent_execution.cancel(limited, delegation.execution_id, reason)
 
         step = ServiceCall(delegation.service, "cancel", HIGH)
         try:
             await self.coordinator.run(step, call.keyed(f"cancel:{delegation.execution_id}"), cancel)
         except NotFound:
-            _log.info("delegation.unknown", service=delegation.service, execution_id=delegation.execution_id)
+            _log.info("delegation.unknown", callee=delegation.service, execution_id=delegation.execution_id)
+
+
+def reason_of(ending: Ending) -> str:
+    """Return what has ended a task: `user`, `operator`, `timeout`, `error` or `system`."""
+    if ending.status == TaskStatus.CANCELLED and ending.stop is not None:
+        return ending.stop.by
+    if ending.status == TaskStatus.FAILED:
+        return "timeout" if ending.code in _LATE else "error"
+    return "system"

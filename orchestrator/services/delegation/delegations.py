@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Protocol
 
-from orchestrator.codec import structure
+from orchestrator.codec import structure_kept
 from orchestrator.errors import InternalFault
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.tasks.waits import ANSWER, AnswerStatus, CallAnswer, Callback
@@ -57,7 +57,7 @@ class Delegating(Protocol):
 def answer_of(checkpoints: Any, call_id: str) -> CallAnswer | None:
     """Return the answer to a call that was waited for; None: there is none yet."""
     kept = checkpoints.get(ANSWER + call_id)
-    return None if kept is None else structure(kept, CallAnswer)
+    return None if kept is None else structure_kept(kept, CallAnswer)
 
 
 def result_of(answer: CallAnswer) -> Any:

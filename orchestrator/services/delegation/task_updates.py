@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from attrs import asdict, frozen
 
-from orchestrator.clients.transport.http_errors import told_error
+from orchestrator.clients.transport.http_errors import reported_error
 from orchestrator.codec import encode
 from orchestrator.errors import NotFound, PermissionMissing, Unprocessable
 from orchestrator.models.common.envelope import FieldFault
@@ -89,7 +89,8 @@ class TaskUpdateService:
     async def _answer(self, tenant_id: str, task_id: str, token: str, update: Any) -> Receipt:
         if isinstance(update, TaskFail):
             service = await self.store.service_of(tenant_id, task_id, token)
-            error = told_error(service, asdict(update.error)).body()
+            said = update.error
+            error = reported_error(service, said.code, said.message, retryable=said.retryable).body()
             answer = CallAnswer(AnswerStatus.FAILED, error=error)
         else:
             answer = CallAnswer(AnswerStatus.COMPLETED, update.result)

@@ -60,10 +60,15 @@ class _Cache(Generic[T]):
         self._kept: dict[Key, _Entry[T]] = {}
         self._forgotten = 0
 
-    async def get(self, key: Key, fetch: Callable[[], Awaitable[T]]) -> T:
+    def fresh(self, key: Key) -> T | None:
+        """Return a value that need not be fetched; None: there is none."""
         kept = self._kept.get(key)
-        if kept is not None and trio.current_time() < kept.fresh_until:
-            return kept.value
+        return kept.value if kept is not None and trio.current_time() < kept.fresh_until else None
+
+    async def get(self, key: Key, fetch: Callable[[], Awaitable[T]]) -> T:
+        found = self.fresh(key)
+        if found is not None:
+            return found
         forgotten = self._forgotten
         try:
             value = await fetch()
@@ -130,6 +135,10 @@ class AgentCatalog:
             return await self._coordinator.run(TOOLS, call, lambda limited: client.list(limited, agent_id))
 
         return await self._tools.get((call.tenant_id, agent_id or "", ""), fetch)
+
+    def known_tools(self, tenant_id: str, agent_id: str | None) -> list[dict[str, Any]] | None:
+        """Return what `tools` would without asking the Tool Registry; None: it has to be asked."""
+        return self._tools.fresh((tenant_id, agent_id or "", ""))
 
     async def tool(self, call: CallContext, tool_id: str) -> dict[str, Any]:
         """Return one tool as the Tool Registry describes it.

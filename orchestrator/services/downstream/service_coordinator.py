@@ -1,14 +1,13 @@
 """Calls of downstream services, each under its deadline, its retry policy and the guard of its service."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from random import SystemRandom
+from types import TracebackType
 from typing import Final, TypeVar
 
 import structlog
 import trio
-from attrs import evolve
 
 from orchestrator.clients.registry import settings_of
 from orchestrator.config.settings import ServiceSettings
@@ -25,6 +24,7 @@ from orchestrator.models.operations.load import CalleeBreaker, OpenCall
 from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.downstream.service_guard import Attempt, ServiceGuard
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing.calls import note_refusal, note_retry
 
 T = TypeVar("T")
 
@@ -80,8 +80,10 @@ class ServiceCoordinator:
             try:
                 async with self.attempt(step, call) as attempt:
                     entered = True
-                    return await operation(evolve(call.until(attempt.deadline), heard=attempt.heard))
+                    return await operation(call.for_try(attempt.deadline, attempt.heard))
             except OrchestratorError as error:
+                if not entered:
+                    note_refusal(step.service, step.operation, error.code)
                 if not entered or not repeats_call(error):
                     raise
                 failed += 1
@@ -94,11 +96,11 @@ class ServiceCoordinator:
                 )
                 if delay is None or not budgets.spend(callee):
                     raise
+                note_retry(step.service, step.operation, error.code, delay)
             self._metrics.retry(step.service)
             await trio.sleep(delay)
 
-    @asynccontextmanager
-    async def attempt(self, step: ServiceCall, call: CallContext) -> AsyncIterator[Attempt]:
+    def attempt(self, step: ServiceCall, call: CallContext) -> "CountedAttempt":
         """Make the block one try of a call, admitted by the guard of the service, and counted.
 
         A cancelled try counts as one that did not fail. Streams give `attempt.heard` to the context of their call.
@@ -109,18 +111,18 @@ class ServiceCoordinator:
         deadline = call.deadline
         if step.timeout_ms is not None:
             deadline = min(deadline, trio.current_time() + step.timeout_ms / 1000)
-        async with self.guard(step.service).attempt(step, deadline, (call.tenant_id, call.callee)) as attempt:
-            began = trio.current_time()
-            self._open[id(attempt)] = (began, step, call)
-            try:
-                yield attempt
-            except OrchestratorError as error:
-                attempt.failure = error
-                raise
-            finally:
-                del self._open[id(attempt)]
-                failure = attempt.failure.code if attempt.failure is not None else None
-                self._metrics.call(step.service, step.operation, trio.current_time() - began, failure)
+        return CountedAttempt(self, self.guard(step.service), step, call, deadline)
+
+    def opened(self, attempt: Attempt, step: ServiceCall, call: CallContext) -> None:
+        """Note that a try has begun, for `attempt`."""
+        self._open[id(attempt)] = (attempt.began, step, call)
+
+    def closed(self, attempt: Attempt, step: ServiceCall, call: CallContext) -> None:
+        """Count a try that has ended."""
+        del self._open[id(attempt)]
+        failure = attempt.failure.code if attempt.failure is not None else None
+        took = trio.current_time() - attempt.began
+        self._metrics.call(call.tenant_id, step.service, step.operation, took, failure)
 
     def guard(self, service: str) -> ServiceGuard:
         """Return the guard of a service."""
@@ -146,6 +148,12 @@ class ServiceCoordinator:
         if kinds:
             self._metrics.messages_passed_over(service, sum(kinds.values()))
             _log.info("answer.passed_over", downstream=service, callee=callee, kinds=dict(kinds))
+
+    def missed(self, service: str, count: int, callee: str) -> None:
+        """Count and log messages of an answer that did not come, by the numbers of those that did."""
+        if count:
+            self._metrics.messages_missing(service, count)
+            _log.warning("answer.gap", downstream=service, callee=callee, missing=count)
 
     def open_calls(self) -> list[OpenCall]:
         """Return the calls that have been open for long, the oldest first."""
@@ -200,3 +208,52 @@ class ServiceCoordinator:
             callee=callee[1],
             seconds=seconds,
         )
+
+
+class CountedAttempt:
+    """The block of one try: admitted by a guard, shown while it is open, and counted.
+
+    A class, since a generator for each call costs more than the guard does.
+
+    Args:
+        coordinator: counts it.
+        guard: of the service.
+        step: the operation.
+        call: tenant and callee.
+        deadline: of the try, on trio's clock.
+    """
+
+    __slots__ = ("_attempt", "_call", "_coordinator", "_deadline", "_guard", "_step")
+
+    def __init__(
+        self,
+        coordinator: ServiceCoordinator,
+        guard: ServiceGuard,
+        step: ServiceCall,
+        call: CallContext,
+        deadline: float,
+    ) -> None:
+        self._coordinator = coordinator
+        self._guard = guard
+        self._step = step
+        self._call = call
+        self._deadline = deadline
+        self._attempt: Attempt
+
+    async def __aenter__(self) -> Attempt:
+        call = self._call
+        attempt = await self._guard.begin(self._step, self._deadline, (call.tenant_id, call.callee))
+        self._coordinator.opened(attempt, self._step, call)
+        self._attempt = attempt
+        return attempt
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        attempt = self._attempt
+        if isinstance(error, OrchestratorError):
+            attempt.failure = error
+        try:
+            self._coordinator.closed(attempt, self._step, self._call)
+        finally:
+            self._guard.end(self._step, attempt, error)

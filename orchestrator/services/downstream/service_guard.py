@@ -1,8 +1,7 @@
 """The guard of one service: its breakers, its bulkhead, and its recent latencies."""
 
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -29,6 +28,7 @@ FULL_SECONDS = 1.0
 class Attempt:
     """One try of a call, in progress."""
 
+    permits: Permits
     deadline: float
     """On trio's clock."""
     began: float
@@ -114,9 +114,8 @@ class ServiceGuard:
             for callee, breaker in self._unclosed.items()
         ]
 
-    @asynccontextmanager
-    async def attempt(self, step: ServiceCall, deadline: float, callee: Callee) -> AsyncIterator[Attempt]:
-        """Make the block one try of a call, as soon as the bulkhead has room.
+    async def begin(self, step: ServiceCall, deadline: float, callee: Callee) -> Attempt:
+        """Begin a try of a call, as soon as the bulkhead has room; its caller ends it by `end`, whatever happens.
 
         Args:
             step: the operation.
@@ -128,30 +127,33 @@ class ServiceGuard:
             CallTimeout: the call can't finish in time.
             ServiceFault: too many calls wait already.
         """
-        permits = await self._enter(step, deadline, callee)
+        now = trio.current_time()
+        permits = await self._enter(step, deadline, callee, now)
         # A probe has succeeded when its stream begins: other calls need not wait for the end of the stream.
         probes = permits.probe or permits.own.probe
         answered = partial(self._report, permits, CallOutcome.WELL) if probes else _nothing
-        attempt = Attempt(deadline, trio.current_time(), answered)
-        outcome = CallOutcome.UNKNOWN
-        try:
-            yield attempt
-            outcome = self._outcome(attempt)
-        except OrchestratorError as error:
+        return Attempt(permits, deadline, trio.current_time(), answered)
+
+    def end(self, step: ServiceCall, attempt: Attempt, error: BaseException | None) -> None:
+        """End a try, and learn from it.
+
+        Args:
+            step: the operation.
+            attempt: the try.
+            error: what has ended it; None where it came to its end. What is no error of ours, such as a
+                cancellation, says nothing of the service.
+        """
+        outcome, now = CallOutcome.UNKNOWN, trio.current_time()
+        if isinstance(error, OrchestratorError):
             attempt.failure = error
-            outcome = self._outcome(attempt)
-            raise
-        finally:
-            self._learn(step, permits, attempt, outcome)
+        if error is None or isinstance(error, OrchestratorError):
+            outcome = outcome_of(attempt.failure, now - attempt.began, self.fair_seconds)
+        self._learn(step, attempt, outcome, now)
 
-    def _outcome(self, attempt: Attempt) -> CallOutcome:
-        return outcome_of(attempt.failure, trio.current_time() - attempt.began, self.fair_seconds)
-
-    async def _enter(self, step: ServiceCall, deadline: float, callee: Callee) -> Permits:
-        now = trio.current_time()
+    async def _enter(self, step: ServiceCall, deadline: float, callee: Callee, now: float) -> Permits:
         if not self._latencies[step.operation].can_finish(deadline - now, now):
             raise self._rejection("deadline", CallTimeout(f"{self._name} can't answer in the time that is left."))
-        permits = await self._ask(deadline, callee)
+        permits = await self._ask(deadline, callee, now)
         if permits.probe:
             self.bulkhead.let_in()
             return permits
@@ -167,11 +169,10 @@ class ServiceGuard:
             raise self._circuit_open(breaker, callee)
         return permits
 
-    async def _ask(self, deadline: float, callee: Callee) -> Permits:
+    async def _ask(self, deadline: float, callee: Callee, now: float) -> Permits:
         """Ask the breakers; while another call probes, wait for its outcome."""
-        patience = min(deadline, trio.current_time() + PROBE_SECONDS)
+        patience = min(deadline, now + PROBE_SECONDS)
         while True:
-            now = trio.current_time()
             asked = self.breakers.ask(callee, now)
             self._tell(callee, asked.own_breaker if isinstance(asked, Permits) else self.breakers.own(callee))
             if isinstance(asked, Permits):
@@ -180,6 +181,7 @@ class ServiceGuard:
                 raise self._circuit_open(asked, callee)
             with trio.move_on_at(patience):
                 await self._probed.wait()
+            now = trio.current_time()
 
     async def _find_room(self, step: ServiceCall, deadline: float) -> None:
         now = trio.current_time()
@@ -220,8 +222,8 @@ class ServiceGuard:
             waiter.inside = True
             waiter.turn.set()
 
-    def _learn(self, step: ServiceCall, permits: Permits, attempt: Attempt, outcome: CallOutcome) -> None:
-        now = trio.current_time()
+    def _learn(self, step: ServiceCall, attempt: Attempt, outcome: CallOutcome, now: float) -> None:
+        permits = attempt.permits
         if outcome is CallOutcome.FAILED and isinstance(attempt.failure, CallTimeout):
             self.bulkhead.ran_out_of_time(attempt.began, now, permits.callee)
         elif outcome is CallOutcome.WELL:

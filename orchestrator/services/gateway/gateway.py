@@ -35,7 +35,7 @@ from orchestrator.errors import InvalidAnswer, StoreUnavailable
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.gateway.gateway import GatewayCall
-from orchestrator.models.gateway.usage import UsageKind
+from orchestrator.models.gateway.usage import Spending, UsageKind
 from orchestrator.models.plans.orchestration import ServiceCall
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.services.gateway.callers_faults import blaming_the_caller
@@ -43,13 +43,15 @@ from orchestrator.services.gateway.gateway_answers import embedded, embedding_of
 from orchestrator.services.gateway.gateway_requests import EMBED, GENERATE, SEARCH, RequestReader
 from orchestrator.services.gateway.gateway_stream import CachedPieces, GatewayStream
 from orchestrator.services.gateway.reconciler import Reconciler
-from orchestrator.services.gateway.reservations import Reservations
+from orchestrator.services.gateway.reservations import Reservation, Reservations
 from orchestrator.services.gateway.single_flight import AnswerCodec, AnswerOrigin, SingleFlight
 from orchestrator.store.background_loops import Loop
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.usage import UsageLedger
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing.calls import begin_spending, spent
+from orchestrator.telemetry.tracing.spans import OpenSpan
 
 CALL_SECONDS: Final = 120.0
 """Deadline of a call with all its tries; of a stream as a whole."""
@@ -176,12 +178,11 @@ class Gateway:
 
     @asynccontextmanager
     async def _passing(self, ctx: RequestContext, call: GatewayCall, keep_bytes: int) -> AsyncIterator[GatewayStream]:
-        context = _context(ctx, call)
-        async with (
-            self.reservations.open(call) as held,
-            self.coordinator.attempt(GENERATE, context) as attempt,
-            AsyncExitStack() as stack,
-        ):
+        async with AsyncExitStack() as stack:
+            span = stack.enter_context(_begin_span(ctx, call, GENERATE))
+            context = _context(ctx, call).under(span.ids)
+            held = await stack.enter_async_context(self.reservations.open(call))
+            attempt = await stack.enter_async_context(self.coordinator.attempt(GENERATE, context))
 
             async def ask(context: CallContext) -> Pieces:
                 return await stack.enter_async_context(self.clients.query.query_stream(context, call.body))
@@ -194,7 +195,7 @@ class Gateway:
                     await passing.drain()
                 attempt.failure = passing.failure
                 if passing.usage is not None:
-                    await held.settle(self.reader.spent(call, passing.usage))
+                    await _settle(held, self.reader.spent(call, passing.usage), span)
 
     async def _whole(
         self, ctx: RequestContext, call: GatewayCall, body: dict[str, Any], step: ServiceCall, ask: Ask, ttl: float
@@ -217,13 +218,14 @@ class Gateway:
 
     async def _spend(self, ctx: RequestContext, call: GatewayCall, step: ServiceCall, ask: Ask) -> ServiceAnswer:
         """Make a call, and settle its usage."""
-        async with self.reservations.open(call) as held:
-            answer = await self.coordinator.run(
-                step,
-                _context(ctx, call),
-                lambda limited: held.attempt(lambda context: ask(context, call.body), limited),
-            )
-            await held.settle(self.reader.spent(call, answer))
+        with _begin_span(ctx, call, step) as span:
+            async with self.reservations.open(call) as held:
+                answer = await self.coordinator.run(
+                    step,
+                    _context(ctx, call).under(span.ids),
+                    lambda limited: held.attempt(lambda context: ask(context, call.body), limited),
+                )
+                await _settle(held, self.reader.spent(call, answer), span)
         if call.kind is UsageKind.GENERATE:
             # Checked after settling: a malformed answer is paid for too.
             answer.inner("data").text("response")
@@ -291,6 +293,27 @@ def _context(ctx: RequestContext, call: GatewayCall) -> CallContext:
         call.call_id,
     )
     return context.to("agent", call.payer.agent_id) if call.payer.agent_id else context
+
+
+def _begin_span(ctx: RequestContext, call: GatewayCall, step: ServiceCall) -> OpenSpan:
+    """Begin the span of a call, with all its tries."""
+    return begin_spending(
+        call.kind,
+        ctx.trace,
+        service=step.service,
+        model=call.model,
+        tenant_id=ctx.tenant_id,
+        agent_id=call.payer.agent_id,
+        session_id=call.payer.session_id,
+        correlation_id=ctx.correlation_id,
+        streams=call.streams,
+    )
+
+
+async def _settle(held: Reservation, spending: Spending, span: OpenSpan) -> None:
+    """Settle the usage of a call."""
+    spent(span, spending.model, spending.prompt_tokens, spending.completion_tokens)
+    await held.settle(spending)
 
 
 def _ms(seconds: float) -> int:

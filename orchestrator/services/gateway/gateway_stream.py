@@ -6,6 +6,7 @@ import structlog
 import trio
 
 from orchestrator.clients.transport.answers import ServiceAnswer, parse_json
+from orchestrator.clients.transport.json_texts import JsonTexts
 from orchestrator.clients.transport.responses import MAX_LINE_BYTES, Pieces, too_large
 from orchestrator.errors import BadGateway, ServiceFault
 
@@ -22,7 +23,7 @@ class GatewayStream:
 
     def __init__(self, pieces: Pieces, keep_bytes: int = 0) -> None:
         self._pieces = pieces
-        self._rest = b""
+        self._texts = JsonTexts()
         self._over = False
         self._kept: list[bytes] | None = [] if keep_bytes else None
         self._room = keep_bytes
@@ -74,11 +75,11 @@ class GatewayStream:
 
     async def _take(self) -> bytes | None:
         piece = await self._pieces.receive()
-        *lines, self._rest = (self._rest + (piece or b"\n")).split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
+        texts = self._texts.end() if piece is None else self._texts.feed(piece)
+        if len(self._texts.rest) + self._texts.held > MAX_LINE_BYTES:
             raise too_large(self._pieces.service)
-        for line in lines:
-            self._note(line)
+        for text, _ in texts:
+            self._note(text)
         self._keep(piece or b"")
         self._over = piece is None
         if self._over and self.metadata is None:
@@ -92,10 +93,8 @@ class GatewayStream:
             if self._room < 0:
                 self._kept = None
 
-    def _note(self, line: bytes) -> None:
-        if not line.strip():
-            return
-        chunk = parse_json(self._pieces.service, line, "streamed")
+    def _note(self, text: bytes) -> None:
+        chunk = parse_json(self._pieces.service, text, "streamed")
         metadata = chunk.get("metadata") if isinstance(chunk, dict) else None
         if isinstance(metadata, dict) and isinstance(metadata.get("token_usage"), dict):
             self.metadata = metadata

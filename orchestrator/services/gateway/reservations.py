@@ -127,7 +127,8 @@ class Reservations:
             _log.error("gateway.not_settled", tenant_id=call.tenant_id, call_id=call.call_id, spent=spent)
             return False
         if settled:
-            self.metrics.tokens(call.tenant_id, prompt=spent.prompt_tokens, completion=spent.completion_tokens)
+            prompt, completion = spent.prompt_tokens, spent.completion_tokens
+            self.metrics.tokens(call.tenant_id, call.payer.agent_id, prompt=prompt, completion=completion)
         return True
 
     async def release(self, call: GatewayCall) -> None:

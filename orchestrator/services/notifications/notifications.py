@@ -25,6 +25,7 @@ from orchestrator.models.events.notification import (
 )
 from orchestrator.services.shared.paging import filtered_page
 from orchestrator.services.shared.views import key_reused
+from orchestrator.store.events.feed import Reference
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.events.notifications import NotificationSendVerdict, NotificationStore, Posted
 
@@ -32,6 +33,8 @@ MOST_DATA: Final = 16 * 1024
 """Bytes that the free fields of a notification may take as JSON."""
 AT_ONCE: Final = 50
 """Users that are told at once."""
+NAMED: Final = 100
+"""Users of a notification that those who follow the tenant are told by name."""
 SUMMED_UP: Final = 50
 """Notifications that a summary shows."""
 
@@ -58,17 +61,20 @@ class NotificationService:
             fault = FieldFault("$.data.data", f"must take at most {MOST_DATA} bytes as JSON")
             raise InvalidBody(f"{fault.path} {fault.message}.", details=[fault])
         users = None if request.user_ids is None else sorted(set(request.user_ids))
+        posted = _posted(ctx, request)
         verdict, posted = await self.store.send(
             ctx.tenant_id,
-            _posted(ctx, request),
+            posted,
             sender=ctx.principal.user_id,
             idempotency_key=ctx.idempotency_key or ctx.message_id,
             digest=hashlib.sha256(b"notification.send" + encode(request)).hexdigest(),
             wide=users is None,
+            told=_told(posted, request, users),
         )
         if verdict is NotificationSendVerdict.REUSED:
             raise key_reused()
         if users is not None:
+            await self.store.note_recipients(ctx.tenant_id, users, posted)
             await self._notify(ctx.tenant_id, users, posted)
         told = None if users is None else len(users)
         sent = NotificationSent(posted.notification_id, to_timestamp(posted.expires_ms), told)
@@ -98,10 +104,26 @@ class NotificationService:
         Raises:
             NotFound: the caller has no such notification, or it has expired.
         """
+        return await self._acknowledge(ctx, ctx.principal.user_id, notification_id)
+
+    async def acknowledge_for(self, ctx: RequestContext, notification_id: str, user_id: str | None) -> Notification:
+        """Note the same on behalf of a user; None: of those to whom it was sent.
+
+        Raises:
+            NotFound: there is no such notification, or it went to the whole tenant and no user is named.
+        """
+        users = [user_id] if user_id else await self.store.recipients(ctx.tenant_id, notification_id)
+        found: Notification | None = None
+        for one in users:
+            found = await self._acknowledge(ctx, one, notification_id)
+        if found is None:
+            raise NotFound(f"There is no notification {notification_id} to one user.")
+        return found
+
+    async def _acknowledge(self, ctx: RequestContext, user_id: str, notification_id: str) -> Notification:
         moment = now_ms()
         data = NotificationAcknowledged(notification_id, to_timestamp(moment))
         body = make_body("notification.acknowledged", data, tenant_id=ctx.tenant_id, correlation_id=ctx.correlation_id)
-        user_id = ctx.principal.user_id
         found = await self.store.acknowledge(ctx.tenant_id, user_id, notification_id, moment_ms=moment, body=body)
         if found is None:
             raise NotFound(f"There is no notification {notification_id}.")
@@ -140,3 +162,14 @@ def _posted(ctx: RequestContext, request: NotificationSend) -> Posted:
     )
     body = make_body("system.notification", told, tenant_id=ctx.tenant_id, correlation_id=ctx.correlation_id)
     return Posted(notification_id, body, created, expires)
+
+
+def _told(posted: Posted, request: NotificationSend, users: list[str] | None) -> Reference:
+    """Return what those who follow the tenant are told: all but the free fields, which are for clients."""
+    to = {"users": None} if users is None else {"users": len(users), "user_ids": users[:NAMED]}
+    data = {"notification_id": posted.notification_id, "title": request.title, "message": request.message, **to}
+    data |= {"level": request.level, "expires_at": to_timestamp(posted.expires_ms)}
+    user_id = users[0] if users is not None and len(users) == 1 else None
+    return Reference(
+        "notification", posted.notification_id, user_id=user_id, at=to_timestamp(posted.created_ms), data=data
+    )

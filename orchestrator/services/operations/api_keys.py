@@ -169,7 +169,7 @@ def _new_key(
         tuple(sorted(set(scopes))),
         sha256(key.encode()).hexdigest(),
         now,
-        ctx.principal.user_id,
+        ctx.principal.name,
         tenant_id,
         None if ttl_seconds is None else now + round(ttl_seconds * 1000),
         replaces,

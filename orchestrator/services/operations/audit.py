@@ -2,11 +2,9 @@
 
 from attrs import frozen
 
-from orchestrator.errors import InvalidParameter
-from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.page import Page
 from orchestrator.models.operations.audit import AuditEntry
-from orchestrator.services.shared.cursors import read_cursor, write_cursor
+from orchestrator.services.shared.cursors import foreign_cursor, read_cursor, read_number, write_cursor
 from orchestrator.store.operations.audit_reader import AuditPlace, AuditQuery, AuditReader
 
 
@@ -39,7 +37,6 @@ def _read(cursor: str | None) -> AuditPlace | None:
     if place is None:
         return None
     number, at, name = place[1].partition("@")
-    if at and number.isascii() and number.isdecimal() and len(number) <= len(str(2**53)):
-        return place[0], int(number), name
-    fault = FieldFault("$.query.cursor", "is not a cursor of this list")
-    raise InvalidParameter("The cursor is not one that a list of this service gave.", details=[fault])
+    if not at:
+        raise foreign_cursor()
+    return place[0], read_number(number), name

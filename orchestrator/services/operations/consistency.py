@@ -23,8 +23,8 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.operations.consistency import Place, Violation, ViolationKind
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.services.shared.views import state_body
+from orchestrator.store.consistency.consistency import ConsistencyStore
 from orchestrator.store.gateway.reservation_checks import ReservationChecks
-from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 
@@ -35,8 +35,10 @@ _RESERVED: Final = frozenset(
 _MISPLACED: Final = frozenset({ViolationKind.LOST, ViolationKind.TWICE, ViolationKind.LEFT_IN_TURNS})
 """To mend these counts anew."""
 _ROUNDS: Final = 4
-_MOMENT: Final = 0.5
-"""Seconds for which a tenant may be out of the sets that wake its schedulers, while one of them serves it."""
+_LOOKS: Final = 10
+_BETWEEN: Final = 0.08
+"""A busy tenant is often out of the sets that wake its schedulers, while one of them serves it: two looks (so many
+seconds apart) may both meet it so, but not all of ten."""
 
 
 @frozen
@@ -79,10 +81,10 @@ class ConsistencyChecker:
 
     async def audit(self, tenant_id: str) -> Report:
         """Look whether every accepted task is in exactly one place, and whether the rest agrees with that."""
-        wrong = await self.store.wrong_keys(tenant_id)
-        if wrong:
+        records = await self.store.records(tenant_id)
+        if records.wrong:
             # Nothing that needs them can be looked at before they are mended.
-            return Report(tenant_id, faults=wrong)
+            return Report(tenant_id, faults=records.wrong)
         dead, seen = await self.store.dead(tenant_id), set[str]()
         places: Counter[Place] = Counter()
         faults = await self.store.wrong_config(tenant_id)
@@ -104,7 +106,7 @@ class ConsistencyChecker:
             # What expires has ended, or was told among the dead letters.
             faults.extend(damaged[task_id] for task_id in await self.store.lasting(tenant_id, list(damaged)))
 
-        records = await self.store.records(tenant_id)
+        faults += await self.store.strangers(tenant_id, records)
         faults += await self.store.unshared(tenant_id, records)
         faults += await self.store.derived(tenant_id, records)
         async for entries in self.store.entries(tenant_id):
@@ -230,8 +232,9 @@ def _told_once(faults: Iterable[Violation]) -> list[Violation]:
 
 
 async def _lasts(look: Callable[[], Awaitable[bool]]) -> bool:
-    """Tell whether something is so, and still so a moment later."""
-    if not await look():
-        return False
-    await trio.sleep(_MOMENT)
+    """Tell whether something is so, and stays so for a moment."""
+    for _ in range(_LOOKS - 1):
+        if not await look():
+            return False
+        await trio.sleep(_BETWEEN)
     return await look()

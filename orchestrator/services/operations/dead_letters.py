@@ -27,7 +27,7 @@ from orchestrator.models.tasks.replay import (
 )
 from orchestrator.services.operations.replays import ReplayedMeanwhile, ReplayService
 from orchestrator.services.operations.tenants import TenantService
-from orchestrator.services.shared.cursors import read_cursor, write_cursor
+from orchestrator.services.shared.cursors import read_cursor, read_number, write_cursor
 from orchestrator.services.shared.idempotency import Idempotency
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.dead_letters import DeadLetterStore
@@ -37,6 +37,34 @@ REPLAYED_AT_ONCE: Final = 100
 """Dead letters that one request replays at most."""
 REPLAY_SECONDS: Final = 10.0
 """How long one request replays at most; the rest is replayed by another request."""
+
+
+@frozen
+class DeadLetterFilter:
+    """Which dead letters of a list: those that meet all that is given."""
+
+    error_code: str | None = None
+    older_than: float | None = None
+    type: str | None = None
+    user_id: str | None = None
+    since: str | None = None
+    until: str | None = None
+    replayed: bool | None = None
+    """Only those that were, or were not."""
+
+    def is_before(self, letter: DeadLetter) -> bool:
+        """Tell whether a dead letter, and so all older ones, are of before `since`."""
+        return self.since is not None and from_timestamp(letter.at) < from_timestamp(self.since)
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Tell whether a dead letter is one of them, the code and the age left aside."""
+        if self.until is not None and from_timestamp(letter.at) >= from_timestamp(self.until):
+            return False
+        owned = self.type in {None, letter.type} and self.user_id in {None, letter.user_id}
+        return owned and self.replayed in {None, letter.replayed_as is not None}
+
+
+ALL_LETTERS: Final = DeadLetterFilter()
 
 
 @frozen
@@ -53,15 +81,11 @@ class DeadLetterService:
         self,
         tenant_id: str,
         *,
-        error_code: str | None,
-        older_than: float | None,
-        since: str | None = None,
-        until: str | None = None,
-        replayed: bool | None = None,
+        wanted: DeadLetterFilter = ALL_LETTERS,
         cursor: str | None,
         limit: int,
     ) -> Page[DeadLetter]:
-        """List dead letters, the latest first; `replayed`: only those that were, or were not.
+        """List dead letters, the latest first.
 
         Raises:
             NotFound: there is no such tenant.
@@ -69,16 +93,14 @@ class DeadLetterService:
         """
         await self.tenants.must_be_known(tenant_id)
         place = read_cursor(cursor)
-        start = None if place is None else f"{place[0]}-{place[1]}"
+        start = None if place is None else f"{place[0]}-{read_number(place[1])}"
         found: list[DeadLetter] = []
-        choice = DeadLetterChoice(None, error_code, older_than)
+        choice = DeadLetterChoice(None, wanted.error_code, wanted.older_than)
         async with aclosing(self._chosen(tenant_id, choice, start)) as letters:
             async for letter in letters:
-                if since is not None and from_timestamp(letter.at) < from_timestamp(since):
+                if wanted.is_before(letter):
                     break
-                if until is not None and from_timestamp(letter.at) >= from_timestamp(until):
-                    continue
-                if replayed is not None and (letter.replayed_as is not None) is not replayed:
+                if not wanted.takes(letter):
                     continue
                 if len(found) == limit:
                     moment, _, number = found[-1].id.partition("-")

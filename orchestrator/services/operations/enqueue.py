@@ -21,6 +21,8 @@ def new_entry_of(
     record: Mapping[str, str | bytes | int] | None = None,
     *,
     due_ms: int | None = None,
+    deduplication_key: str | None = None,
+    idempotency_key: str | None = None,
 ) -> NewEntry:
     """Return how a message is taken in.
 
@@ -29,6 +31,8 @@ def new_entry_of(
         kind: its type.
         record: further fields of the task's record; they outweigh what the message says.
         due_ms: when it is due; None: now.
+        deduplication_key: until the task has ended, a further message with the same key is this one; None: it has none.
+        idempotency_key: for a day, a further message with the same key is this one; None: it has none.
     """
     tenant_id, correlation_id = message.tenant_id, message.correlation_id
     session_id = message.session_id if kind.in_session and message.session_id else ""
@@ -58,4 +62,6 @@ def new_entry_of(
         queued_body=queued_body,
         state_body=state,
         due_ms=due_ms,
+        deduplication_key=deduplication_key,
+        idempotency_key=idempotency_key,
     )

@@ -5,10 +5,9 @@ from attrs import frozen
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.operations.consistency import ServiceCheck, TenantCheck, ViolationKind
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
+from orchestrator.store.consistency.consistency import ConsistencyStore
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.operations.probe import ProbeStore
-from orchestrator.store.operations.tenants import TenantStates
 
 
 @frozen
@@ -18,25 +17,18 @@ class ExaminationService:
     Args:
         checker: looks and mends.
         store: finds tenants that no list names.
-        tenants: the list of tenants.
         probe: asks Redis for its settings.
         trail: where repairs are recorded.
     """
 
     checker: ConsistencyChecker
     store: ConsistencyStore
-    tenants: TenantStates
     probe: ProbeStore
     trail: AuditTrail
 
     async def overview(self) -> ServiceCheck:
         """Return what Redis says of itself, and all tenants: looks through all keys."""
-        names = {
-            *await self.tenants.names(),
-            *await self.checker.reservations.tenants(),
-            *await self.store.tenants_with_records(),
-        }
-        return ServiceCheck(await self.probe.facts(), sorted(names))
+        return ServiceCheck(await self.probe.facts(), sorted(await self.store.all_tenants()))
 
     async def check(self, tenant_id: str) -> TenantCheck:
         """Check a tenant."""

@@ -15,7 +15,7 @@ from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.scheduling.ready import ReadyTenants
 
 _LOOKED_AT: Final = 500
-_NOTICES: Final = 20
+NOTICES: Final = 20
 
 
 @frozen
@@ -40,8 +40,8 @@ class LoadService:
         """List the processes."""
         return await self.nodes.list(self.node_timeout_ms)
 
-    async def load(self, top: int) -> Load:
-        """Sum up the load, with the `top` tenants that have most work."""
+    async def load(self, top: int, notices: int = NOTICES) -> Load:
+        """Sum up the load, with the `top` tenants that have most work, and the last `notices`."""
         nodes = await self.list_nodes()
         ready, first = await self.ready.first(_LOOKED_AT)
         names = set(first)
@@ -59,5 +59,5 @@ class LoadService:
         async with open_joined_nursery() as nursery:
             for name in sorted(names)[:_LOOKED_AT]:
                 nursery.start_soon(look, name)
-        notices = await self.notices.last(_NOTICES) if self.notices is not None else []
-        return sum_up(to_timestamp(now_ms()), nodes, queues, ready=ready, top=top, notices=notices)
+        told = await self.notices.last(notices) if self.notices is not None and notices else []
+        return sum_up(to_timestamp(now_ms()), nodes, queues, ready=ready, top=top, notices=told)

@@ -4,7 +4,7 @@ import hashlib
 
 from attrs import evolve, frozen
 
-from orchestrator.codec import decode, encode, structure, unstructure
+from orchestrator.codec import decode_kept, encode, structure, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.replays import changed
 from orchestrator.domain.tasks.task_states import FINISHED
@@ -17,6 +17,7 @@ from orchestrator.models.tasks.replay import Replayed, ReplayRequest
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.services.shared.idempotency import Idempotency
+from orchestrator.services.shared.traces import STATE, current_trace
 from orchestrator.services.shared.views import (
     quota_reached,
     rate_limited,
@@ -31,6 +32,7 @@ from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.sessions.limits import LimitStore
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore, ReplayMark
+from orchestrator.telemetry.tracing.work import admits, name_task
 
 
 class ReplayedMeanwhile(Exception):
@@ -71,6 +73,7 @@ class ReplayService:
             lambda: self.replay(ctx, ctx.tenant_id, task_id, request),
         )
 
+    @admits
     async def replay(
         self, ctx: RequestContext, tenant_id: str, task_id: str, request: ReplayRequest, *, last_replay: str = "*"
     ) -> Replayed:
@@ -114,6 +117,7 @@ class ReplayService:
         )
         if request.dry_run:
             return replayed
+        name_task(message.task_id, str(message.type), message.session_id)
         mark = ReplayMark(task_id, last_replay)
         checkpoints = {f"checkpoint:{name}": record.checkpoints[name] for name in reused}
         if await self._place(message, kind, mark, checkpoints):
@@ -129,15 +133,18 @@ class ReplayService:
         self, ctx: RequestContext, record: TaskRecord, request: ReplayRequest, ids: tuple[str, str]
     ) -> TaskMessage:
         task_id, message_id = ids
-        before = decode(record.message, TaskMessage)
+        before = decode_kept(record.message, TaskMessage)
         message = structure(changed(unstructure(before), request.changes), TaskMessage)
+        trace = current_trace() or ctx.trace
+        carried = {name: value for name, value in message.metadata.carried.items() if name != STATE}
         metadata = evolve(
             message.metadata,
             message_id=message_id if message.metadata.message_id else None,
             retry_count=0,
             deduplication_key=None,
-            trace_id=ctx.trace.trace_id,
-            traceparent=str(ctx.trace),
+            trace_id=trace.trace_id,
+            traceparent=str(trace),
+            carried=carried | ({STATE: trace.state} if trace.state else {}),
             request_id=ctx.request_id,
         )
         return self.kinds.named(str(message.type)).complete(

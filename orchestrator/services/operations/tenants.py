@@ -54,13 +54,13 @@ class TenantService:
         await self.must_be_known(tenant_id)
         return await self._current(tenant_id)
 
-    async def list(self, *, cursor: str | None, limit: int) -> Page[Tenant]:
-        """List tenants by name.
+    async def list(self, *, state: TenantState | None = None, cursor: str | None, limit: int) -> Page[Tenant]:
+        """List tenants by name, all or those in one state.
 
         Raises:
             InvalidParameter: the cursor is none of this list.
         """
-        return await self._page(self._current, cursor, limit)
+        return await self._page(self._current, cursor, limit, lambda tenant: state in {None, tenant.state})
 
     async def queue(self, tenant_id: str) -> Queue:
         """Show a tenant's queue.
@@ -163,21 +163,31 @@ class TenantService:
     async def _advance(self, tenant_id: str) -> TenantState:
         return await self.store.advance(tenant_id, self.kinds.passed_over_by_drains)
 
-    async def _page(self, load: Callable[[str], Awaitable[T]], cursor: str | None, limit: int) -> Page[T]:
+    async def _page(
+        self,
+        load: Callable[[str], Awaitable[T]],
+        cursor: str | None,
+        limit: int,
+        keep: Callable[[T], bool] = lambda _: True,
+    ) -> Page[T]:
         names = await self.store.names()
         place = read_cursor(cursor)
         start = 0 if place is None else bisect_right(names, place[1])
-        wanted = names[start : start + limit]
         found: dict[str, T] = {}
 
         async def fetch(name: str) -> None:
             found[name] = await load(name)
 
-        async with open_joined_nursery() as nursery:
-            for name in wanted:
-                nursery.start_soon(fetch, name)
-        more = start + limit < len(names)
-        return Page([found[name] for name in wanted], write_cursor((0, wanted[-1])) if more else None)
+        kept: list[tuple[str, T]] = []
+        while start < len(names) and len(kept) <= limit:
+            part = names[start : start + limit + 1]
+            async with open_joined_nursery() as nursery:
+                for name in part:
+                    nursery.start_soon(fetch, name)
+            kept += [(name, found[name]) for name in part if keep(found[name])]
+            start += len(part)
+        items = [one for _, one in kept[:limit]]
+        return Page(items, write_cursor((0, kept[limit - 1][0])) if len(kept) > limit else None)
 
     def _tell(self, name: str, tenant_id: str) -> None:
         if self.notices is not None:

@@ -81,11 +81,11 @@ class TimelineService:
         facts = evolve(
             facts,
             processes=len(live),
-            slots=sum(load.slots for load in loads),
+            slots=sum(load.limit or load.slots for load in loads),
             slots_used=sum(load.in_hand for load in loads),
             tenant_share=self.tenant_share,
             share_used_up=has_its_share(
-                [(load.tenants.get(ctx.tenant_id, 0), load.slots - load.in_hand) for load in loads],
+                [(load.tenants.get(ctx.tenant_id, 0), (load.limit or load.slots) - load.in_hand) for load in loads],
                 self.tenant_share,
                 await self.store.weight(ctx.tenant_id),
             ),

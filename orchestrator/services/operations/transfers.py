@@ -6,7 +6,7 @@ from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.transfers import check_item
-from orchestrator.errors import InvalidBody, InvalidParameter, OrchestratorError
+from orchestrator.errors import InvalidBody, OrchestratorError
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
@@ -15,11 +15,11 @@ from orchestrator.models.operations.transfer import Imported, TransferItem
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.services.operations.enqueue import new_entry_of
 from orchestrator.services.operations.tenants import TenantService
-from orchestrator.services.shared.cursors import read_cursor, write_cursor
+from orchestrator.services.shared.cursors import foreign_cursor, read_cursor, read_number, write_cursor
 from orchestrator.services.shared.views import quota_reached, tenant_refuses
 from orchestrator.services.tasks.task_kinds import TaskKinds
 from orchestrator.store.operations.audit import AuditTrail
-from orchestrator.store.operations.transfers import PHASES, SessionImport, TransferStore
+from orchestrator.store.operations.transfers import PHASES, Position, SessionImport, TransferStore
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.tasks.enqueue import Enqueued, EnqueueStore
@@ -55,14 +55,14 @@ class TransferService:
             InvalidParameter: the cursor is none of this list.
         """
         await self.tenants.must_be_known(tenant_id)
-        phase, position = read_cursor(cursor) or (0, "")
-        if not 0 <= phase < PHASES:
-            raise InvalidParameter("The cursor is not one that a list of this service gave.")
+        phase, position = _read(cursor)
         items, following = await self.store.chunk(tenant_id, phase, position, limit)
-        return Page(items, write_cursor(following) if following else None)
+        return Page(items, None if following is None else _written(*following))
 
-    async def take_in(self, ctx: RequestContext, tenant_id: str, items: list[TransferItem]) -> Imported:
-        """Take work in: all is checked first; tasks and sessions that are there already are skipped.
+    async def take_in(
+        self, ctx: RequestContext, tenant_id: str, items: list[TransferItem], *, check_only: bool = False
+    ) -> Imported:
+        """Take work in: all is checked first, or that alone is done; tasks and sessions that are there are skipped.
 
         Raises:
             InvalidBody: an item is damaged, or another tenant's; nothing has changed then.
@@ -71,6 +71,8 @@ class TransferService:
                 skipped when all are sent again.
         """
         messages = [self._checked(index, item, tenant_id) for index, item in enumerate(items)]
+        if check_only:
+            return Imported(0, 0, 0)
         state = await self.store.welcome(tenant_id)
         if state in {TenantState.DRAINING, TenantState.DRAINED}:
             raise tenant_refuses(state)
@@ -124,3 +126,18 @@ class TransferService:
         if item.due_ms is not None:
             await self.due.mark(message.tenant_id, item.due_ms)
         return placed is Enqueued.OK
+
+
+def _read(cursor: str | None) -> tuple[int, Position | None]:
+    """Return the phase and the position that a cursor names."""
+    phase, written = read_cursor(cursor) or (0, "")
+    if phase >= PHASES:
+        raise foreign_cursor()
+    if not written:
+        return phase, None
+    first, _, second = written.partition("-")
+    return phase, (read_number(first), read_number(second))
+
+
+def _written(phase: int, position: Position | None) -> str:
+    return write_cursor((phase, "" if position is None else f"{position[0]}-{position[1]}"))

@@ -8,7 +8,7 @@ from attrs import define, frozen
 from orchestrator.models.plans.plan_state import PlanProgress
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage
 from orchestrator.models.sessions.session import Session
-from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.task import CancelledBy, TaskMessage
 from orchestrator.models.tasks.waits import Wait
 from orchestrator.services.delegation.delegations import Delegating
 
@@ -33,8 +33,8 @@ class Attempt(Protocol):
         """Results of finished steps of earlier attempts, by name."""
 
     @property
-    def stopped(self) -> bool:
-        """Whether the turn was stopped (`chat.cancel`, `interrupt`), so that no later attempt will end it."""
+    def stopped_by(self) -> CancelledBy | None:
+        """Who has stopped the turn (`chat.cancel`, `interrupt`), so that no later attempt will end it."""
 
     async def emit(self, name: str, data: object) -> None:
         """Append an event to the session's log; FencedOut where another worker has taken over."""
@@ -62,8 +62,8 @@ class PlanAttempt(Protocol):
         """What earlier attempts have kept, by name, and the answers that have come since."""
 
     @property
-    def stopped(self) -> bool:
-        """Whether the task was stopped, so that no later attempt will end it."""
+    def stopped_by(self) -> CancelledBy | None:
+        """Who has stopped the task, so that no later attempt will end it; None: it was not stopped."""
 
     @property
     def delegations(self) -> Delegating:
@@ -115,6 +115,9 @@ class TurnRunner(Protocol):
 
 class CallWaits(Exception):
     """Raised by a call of a plan whose result comes later: the task is put aside until then."""
+
+    is_failure = False
+    """For the call's span."""
 
     def __init__(self, wait: Wait) -> None:
         super().__init__(f"{wait.call_id} is answered later")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from attrs import asdict, evolve
 
-from orchestrator.codec import encode, structure
+from orchestrator.codec import encode, structure_kept
 from orchestrator.domain.plans import references
 from orchestrator.errors import PayloadTooLarge, Unprocessable
 from orchestrator.models.common.call import CallContext
@@ -24,6 +24,7 @@ from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.delegation.delegations import answer_of
 from orchestrator.services.plans.attempt import PlanAttempt
 from orchestrator.services.plans.call_executor import PlannedCall
+from orchestrator.services.shared.traces import current_trace
 
 WAIT: Final = "wait:"
 UNDO: Final = "undo:"
@@ -91,17 +92,14 @@ class PlanJournal:
         if step.parameters:
             step = evolve(step, parameters=self._filled(step.parameters))
         wait = self.wait_of(key)
-        context = self._context
         return PlannedCall(
             key,
             step,
-            CallContext(
-                context.tenant_id,
-                context.correlation_id,
-                context.request_id,
-                context.trace,
-                deadline,
-                f"{self._run.message.task_id}:{key}:{self._plan.version}",
+            evolve(
+                self._context,
+                trace=current_trace() or self._context.trace,
+                deadline=deadline,
+                idempotency_key=f"{self._run.message.task_id}:{key}:{self._plan.version}",
             ),
             self._run,
             None if wait is None else answer_of(self._run.checkpoints, wait.call_id),
@@ -185,7 +183,7 @@ class PlanJournal:
             self.done.append(name)
             self._calls[name] = {"result": outcome["result"]}
         else:
-            self.failed[name] = structure(outcome["error"], ErrorBody)
+            self.failed[name] = structure_kept(outcome["error"], ErrorBody)
             self._calls[name] = {"error": outcome["error"]}
 
 

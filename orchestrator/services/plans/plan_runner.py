@@ -7,7 +7,7 @@ import structlog
 import trio
 from attrs import frozen
 
-from orchestrator.codec import structure, unstructure
+from orchestrator.codec import structure_kept, unstructure
 from orchestrator.domain.plans import conditions, references
 from orchestrator.domain.plans.plan_schedule import PlanSchedule
 from orchestrator.errors import CallTimeout, OrchestratorError, PlanTimeout, Unprocessable
@@ -21,6 +21,7 @@ from orchestrator.services.plans.plan_journal import UNDO, WAIT, PlanJournal, ke
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.stored_errors import revive
+from orchestrator.telemetry.tracing.work import begin_step
 
 _log = structlog.get_logger("orchestrator.services.plans.plan_runner")
 
@@ -75,7 +76,7 @@ class _Attempt:
         self._fault: OrchestratorError | None = None
         turned = run.checkpoints.get(UNDO)
         if turned is not None:
-            self._fault = revive(structure(turned["error"], ErrorBody))
+            self._fault = revive(structure_kept(turned["error"], ErrorBody))
             self._unsure = turned["unsure"]
 
     async def run(self) -> PlanDone | PlanWaiting | PlanUndone:
@@ -136,7 +137,9 @@ class _Attempt:
             if name in self._refused:
                 raise self._refused[name]
             await self._run.tell(record.progress(name, CallState.RUNNING))
-            result = await self._executor.perform(record.planned(name, self._plan.calls[name], self._deadline))
+            step = self._plan.calls[name]
+            with begin_step(name, step.service, step.operation):
+                result = await self._executor.perform(record.planned(name, step, self._deadline))
             record.weigh(result)
         except CallWaits as waits:
             await record.put_aside(name, waits.wait)
@@ -202,14 +205,15 @@ class _Attempt:
         record, key = self._record, UNDO + name
         kept = self._run.checkpoints.get(key)
         if kept is not None:
-            return structure(kept["error"], ErrorBody) if "error" in kept else None
+            return structure_kept(kept["error"], ErrorBody) if "error" in kept else None
         wait = record.wait_of(key)
         if wait is not None and not record.is_answered(wait):
             raise CallWaits(wait)
         fault: OrchestratorError = CallTimeout("There was no time left to undo it.")
         with trio.CancelScope(deadline=deadline):
             try:
-                await self._executor.perform(record.planned(key, step, deadline))
+                with begin_step(key, step.service, step.operation):
+                    await self._executor.perform(record.planned(key, step, deadline))
             except CallWaits as waits:
                 await self._run.checkpoint(WAIT + key, kept_wait(waits.wait))
                 raise

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from orchestrator.clients.transport.addresses import AddressGuard
 from orchestrator.codec import encode
@@ -25,6 +25,7 @@ from orchestrator.models.tasks.batch import (
     BatchCancelled,
     BatchCreate,
     BatchItem,
+    BatchOperation,
     BatchProgress,
     BatchStatus,
     ItemResult,
@@ -32,7 +33,8 @@ from orchestrator.models.tasks.batch import (
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.services.shared.agent_lookup import Agents, must_exist
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
-from orchestrator.services.shared.paging import SCAN_BOUND, filtered_page
+from orchestrator.services.shared.idempotency import without_unsaid
+from orchestrator.services.shared.paging import SCAN_BOUND, Period, filtered_page
 from orchestrator.services.shared.views import key_reused, quota_reached, tenant_refuses, viewer_of
 from orchestrator.services.tasks.callbacks import callback_task, check_callback
 from orchestrator.services.tasks.new_tasks import new_task
@@ -43,6 +45,7 @@ from orchestrator.store.events.frames import make_body
 from orchestrator.store.scheduling.batches import ITEM, TASK, BatchAdmitVerdict, BatchCancelVerdict, BatchStore, sees
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
+from orchestrator.telemetry.tracing.work import admits
 
 BATCH_ITEM: Final = TaskKind(
     MessageType("batch", "item"),
@@ -55,7 +58,19 @@ BATCH_ITEM: Final = TaskKind(
     },
     priority=PRIORITY,
 )
+_SCAN_PART: Final = 200
+"""Items that are read at once where their status decides."""
 MOST_FAULTS: Final = 100
+_PLANS: Final[Mapping[str, Mapping[str, object]]] = {
+    BatchOperation.EMBEDDING: {
+        "calls": {
+            "embed": {"service": "embedding", "operation": "create", "parameters": {"texts": ["$.input.text"]}},
+        },
+    },
+}
+"""What is run with each item, by operation."""
+_ADDED: Final = frozenset({"operation", "item_id"})
+"""Fields of requests and of items that earlier versions did not know."""
 _GOES: Final = {"content": "a workflow", "input": "an agent"}
 
 
@@ -64,6 +79,23 @@ class Workflows(Protocol):
 
     async def must_exist(self, ctx: RequestContext, workflow_id: str) -> None:
         """Refuse a workflow that is not there; raises NotFound."""
+
+
+@frozen
+class BatchFilter:
+    """Which batches of a list: those that meet all that is given."""
+
+    status: BatchStatus | None = None
+    user_id: str | None = None
+    agent_id: str | None = None
+    workflow_id: str | None = None
+    period: Period = field(factory=Period)
+    """When they were accepted."""
+
+    def takes(self, batch: Batch) -> bool:
+        """Tell whether a batch is one of them, the period left aside."""
+        owned = self.status in {None, batch.status} and self.user_id in {None, batch.user_id}
+        return owned and self.agent_id in {None, batch.agent_id} and self.workflow_id in {None, batch.workflow_id}
 
 
 @frozen
@@ -77,6 +109,7 @@ class BatchService:
     workflows: Workflows
     due: DueTenants
 
+    @admits
     async def create(self, ctx: RequestContext, request: BatchCreate) -> tuple[Batch, bool]:
         """Create a batch, and tell whether an earlier request with the same idempotency key had done so.
 
@@ -93,13 +126,14 @@ class BatchService:
             check_callback(request.callback.url, AddressGuard(self.settings.callback_allow))
         if request.workflow_id is not None:
             await self.workflows.must_exist(ctx, request.workflow_id)
-        else:
-            await must_exist(self.agents, ctx, of["agent_id"])
+        elif request.agent_id is not None:
+            await must_exist(self.agents, ctx, request.agent_id)
         batch_id, viewer = new_id(), viewer_of(ctx)
-        kind = WORKFLOW if "workflow_id" in of else BATCH_ITEM
+        kind = BATCH_ITEM if "agent_id" in of else WORKFLOW
         template = self._template(ctx, batch_id, kind, of, request.priority)
+        items = request.items if request.operation is None else list(map(_as_input, request.items))
         scheduled_ms = None if request.scheduled_for is None else from_timestamp(request.scheduled_for)
-        item_bytes = await self.store.stage(ctx.tenant_id, batch_id, request.items)
+        item_bytes = await self.store.stage(ctx.tenant_id, batch_id, items)
         verdict, detail = await self.store.admit(
             viewer,
             batch_id,
@@ -112,7 +146,7 @@ class BatchService:
             lane=Lane.LOW if request.priority >= PRIORITY else Lane.NORMAL,
             progress=_progress_template(ctx, batch_id, len(request.items)),
             idempotency_key=ctx.idempotency_key or ctx.message_id or batch_id,
-            digest=hashlib.sha256(b"batch.create" + encode(request)).hexdigest(),
+            digest=_digest(request),
             retain_seconds=int(self.settings.retain_tasks),
             callback=(
                 None
@@ -148,25 +182,23 @@ class BatchService:
         return batch
 
     async def list(
-        self, ctx: RequestContext, *, status: BatchStatus | None = None, cursor: str | None = None, limit: int
+        self, ctx: RequestContext, wanted: BatchFilter | None = None, *, cursor: str | None = None, limit: int
     ) -> Page[Batch]:
-        """List the caller's batches, the newest first.
+        """List the caller's batches that `wanted` takes, or all, the newest first.
 
         Raises:
             InvalidParameter: the cursor is none of this list.
         """
-        viewer = viewer_of(ctx)
+        viewer, wanted = viewer_of(ctx), wanted or BatchFilter()
 
         async def load(batch_ids: builtins.list[str]) -> dict[str, Batch]:
             return {one.batch_id: one for one in await self.store.load(viewer.tenant_id, batch_ids)}
 
-        return await filtered_page(
-            partial(self.store.page, viewer.tenant_id),
-            load,
-            lambda batch: sees(viewer, batch) and status in {None, batch.status},
-            cursor=cursor,
-            limit=limit,
-        )
+        def keep(batch: Batch) -> bool:
+            return wanted.takes(batch) and sees(viewer, batch)
+
+        places_of = partial(self.store.page, viewer.tenant_id)
+        return await filtered_page(places_of, load, keep, cursor=cursor, limit=limit, period=wanted.period)
 
     async def results(
         self,
@@ -187,8 +219,10 @@ class BatchService:
         first = _place(cursor, batch_id)
         last = min(batch.total, first + SCAN_BOUND)
         found: builtins.list[ItemResult] = []
-        for start in range(first, last, limit):
-            for item in await self.store.items(batch, start, min(limit, last - start)):
+        # A short page of few items that match costs no round trip for each of the others.
+        part = limit if status is None else max(limit, _SCAN_PART)
+        for start in range(first, last, part):
+            for item in await self.store.items(batch, start, min(part, last - start)):
                 if status in {None, item.status}:
                     found.append(item)
                 if len(found) == limit:
@@ -213,10 +247,11 @@ class BatchService:
     ) -> TaskMessage:
         """Return the message of an item; what the item holds comes last."""
         seconds = self.settings.workflow_timeout if kind is WORKFLOW else self.settings.turn_timeout
+        what = of if "operation" not in of else {"workflow_id": of["operation"], "plan": _PLANS[of["operation"]]}
         template = new_task(
             ctx,
             kind,
-            {"batch_id": batch_id, **of, "message_id": TASK, ITEM: None},
+            {"batch_id": batch_id, **what, "message_id": TASK, ITEM: None},
             priority=priority,
             timeout_ms=int(seconds * 1000),
         )
@@ -229,18 +264,37 @@ def _of(request: BatchCreate) -> dict[str, str]:
     Raises:
         InvalidBody: with every fault, `MOST_FAULTS` at most.
     """
-    if (request.agent_id is None) == (request.workflow_id is None):
-        fault = FieldFault("$.data", "must have either 'agent_id' or 'workflow_id'")
+    given = {"agent_id": request.agent_id, "workflow_id": request.workflow_id, "operation": request.operation}
+    of = {name: str(value) for name, value in given.items() if value is not None}
+    if len(of) != 1:
+        fault = FieldFault("$.data", "must have either 'agent_id' or 'workflow_id', or an 'operation'")
         raise InvalidBody(f"The batch {fault.message}.", details=[fault])
     needed, other = ("content", "input") if request.workflow_id is None else ("input", "content")
     faults = list(islice(_item_faults(request.items, needed, other), MOST_FAULTS))
     if faults:
         raise InvalidBody(f"{faults[0].path} {faults[0].message}.", details=faults)
-    return {"workflow_id": request.workflow_id} if request.workflow_id else {"agent_id": str(request.agent_id)}
+    return of
+
+
+def _as_input(item: BatchItem) -> BatchItem:
+    """Return an item with its content where a plan reads it."""
+    return BatchItem(input={"text": item.content}, metadata=item.metadata, item_id=item.item_id)
+
+
+def _digest(request: BatchCreate) -> str:
+    """Return what makes a request the same as another."""
+    same = without_unsaid(request, _ADDED)
+    same["items"] = [without_unsaid(item, _ADDED) for item in request.items]
+    return hashlib.sha256(b"batch.create" + encode(same)).hexdigest()
 
 
 def _item_faults(items: Sequence[BatchItem], needed: str, other: str) -> Iterator[FieldFault]:
+    names: set[str] = set()
     for index, item in enumerate(items):
+        if item.item_id in names:
+            yield FieldFault(f"$.data.items[{index}].item_id", "is another item's, too")
+        elif item.item_id is not None:
+            names.add(item.item_id)
         if getattr(item, needed) is None:
             yield FieldFault(f"$.data.items[{index}].{needed}", "required field is missing")
         if getattr(item, other) is not None:

@@ -97,7 +97,7 @@ class ScheduleRunner:
                 _log.info("schedule.session_gone", schedule_id=schedule.schedule_id, session_id=schedule.session_id)
         request = SessionCreate(schedule.agent_id, metadata={"schedule_id": schedule.schedule_id})
         creating = evolve(ctx, idempotency_key=f"{ctx.idempotency_key}:session")
-        session, _ = await self.sessions.create(creating, request)
+        session = (await self.sessions.create(creating, request)).session
         return (await self.chat.send(ctx, session.session_id, turn, deduplication_key=key)).accepted
 
 

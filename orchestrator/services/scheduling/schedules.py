@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.errors import NotFound, Unprocessable
@@ -14,13 +14,29 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, ScheduleDeleted, ScheduleUpdate
-from orchestrator.services.shared.paging import Place, filtered_page
+from orchestrator.services.shared.paging import Period, Place, filtered_page
 from orchestrator.services.shared.views import key_reused, quota_reached, viewer_of
 from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.schedules import ScheduleChangeVerdict, ScheduleCreateVerdict, ScheduleStore
 
 _TIMING: Final = frozenset({"cron", "timezone", "enabled"})
+
+
+@frozen
+class ScheduleFilter:
+    """Which schedules of a list: those that meet all that is given."""
+
+    agent_id: str | None = None
+    user_id: str | None = None
+    enabled: bool | None = None
+    period: Period = field(factory=Period)
+    """When they were created."""
+
+    def takes(self, schedule: Schedule) -> bool:
+        """Tell whether a schedule is one of them, the period left aside."""
+        named = self.agent_id in {None, schedule.agent_id} and self.user_id in {None, schedule.user_id}
+        return named and self.enabled in {None, schedule.enabled}
 
 
 @frozen
@@ -74,13 +90,19 @@ class ScheduleService:
         return schedule
 
     async def list(
-        self, ctx: RequestContext, *, agent_id: str | None = None, cursor: str | None = None, limit: int
+        self,
+        ctx: RequestContext,
+        wanted: ScheduleFilter | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int,
     ) -> Page[Schedule]:
         """List the caller's schedules, the newest first.
 
         Raises:
             InvalidParameter: the cursor is none of this list.
         """
+        chosen = wanted or ScheduleFilter()
 
         async def places(*, before: Place | None, count: int) -> "list[Place]":
             return await self.store.page(ctx.tenant_id, before=before, count=count)
@@ -89,9 +111,9 @@ class ScheduleService:
             return {one.schedule_id: one for one in await self.store.load(ctx.tenant_id, ids)}
 
         def keep(schedule: Schedule) -> bool:
-            return _sees(ctx, schedule) and agent_id in {None, schedule.agent_id}
+            return chosen.takes(schedule) and _sees(ctx, schedule)
 
-        return await filtered_page(places, load, keep, cursor=cursor, limit=limit)
+        return await filtered_page(places, load, keep, cursor=cursor, limit=limit, period=chosen.period)
 
     async def update(self, ctx: RequestContext, schedule_id: str, request: ScheduleUpdate) -> Schedule:
         """Change a schedule; one that is enabled again runs next at the first moment from now on.

@@ -1,7 +1,6 @@
 """Sessions, from creation to archive."""
 
 import hashlib
-from functools import partial
 
 import orjson
 import structlog
@@ -10,25 +9,25 @@ from attrs import field, frozen
 from orchestrator.codec import encode
 from orchestrator.config.constants import PAGE_LIMIT
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.domain.session_states import CLOSED, IdleTimes, refusal, sources_of
-from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TenantDamaged, TransitionRefused
+from orchestrator.domain.session_states import CLOSED, MOVED_FROM, MOVED_TO, refusal
+from orchestrator.errors import NotFound, PermissionMissing, SessionBusy, TransitionRefused
 from orchestrator.models.agents.agent_views import AgentAssign
+from orchestrator.models.common.limits import RateState
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import from_timestamp
-from orchestrator.models.sessions.chat import MessageStatus
-from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionUpdate
+from orchestrator.models.sessions.session import Session, SessionCreate, SessionMove, SessionState, SessionUpdate
+from orchestrator.services.sessions.session_lists import SessionFilter, page_of_sessions
+from orchestrator.services.sessions.session_moves import SessionMoves
 from orchestrator.services.shared.agent_lookup import Agents, must_exist
-from orchestrator.services.shared.paging import filtered_page
 from orchestrator.services.shared.views import (
     agent_body,
     key_reused,
     quota_reached,
     rate_limited,
+    rate_state,
     session_closed,
     session_not_found,
-    state_body,
-    status_template,
     tenant_refuses,
     viewer_of,
 )
@@ -47,6 +46,17 @@ _log = structlog.get_logger(__name__)
 
 
 @frozen
+class CreatedSession:
+    """A session that was asked for."""
+
+    session: Session
+    replayed: bool = False
+    """Whether an earlier request with the same idempotency key had created it."""
+    rate: RateState | None = None
+    """Where the client stands in the nearer limit of tenant and user; None: nothing was counted."""
+
+
+@frozen
 class SessionManager:
     """Creates, shows, moves and closes sessions."""
 
@@ -59,15 +69,15 @@ class SessionManager:
     """Where agents are looked up; None: a session may name any."""
 
     @property
-    def idle_times(self) -> IdleTimes:
-        """How long sessions may be idle."""
-        return IdleTimes(self.settings.pause_after, self.settings.suspend_after, self.settings.archive_after)
+    def _moves(self) -> SessionMoves:
+        return SessionMoves(self.store, self.settings, self.metrics)
 
-    async def create(self, ctx: RequestContext, request: SessionCreate) -> tuple[Session, bool]:
+    async def idle_moves(self, tenant_id: str, limit: int = 100) -> int:
+        """Make the moves that idleness leads to, and close sessions whose time is over; returns how many were due."""
+        return await self._moves.idle_moves(tenant_id, limit)
+
+    async def create(self, ctx: RequestContext, request: SessionCreate) -> CreatedSession:
         """Create a session.
-
-        Returns:
-            The session, and whether an earlier request with the same idempotency key had already created it.
 
         Raises:
             PermissionMissing: it is for another user, and the token does not see the whole tenant.
@@ -106,9 +116,12 @@ class SessionManager:
         if verdict is SessionCreateVerdict.FULL:
             raise quota_reached(creation.detail)
         if verdict is SessionCreateVerdict.OK:
-            self.metrics.session_created(ctx.tenant_id)
+            self.metrics.session_created(ctx.tenant_id, request.agent_id)
             await self.audit.done(ctx, "session.create", creation.detail)
-        return await self.get(ctx, creation.detail), verdict is SessionCreateVerdict.REPLAYED
+        session = await self.get(ctx, creation.detail)
+        if verdict is SessionCreateVerdict.REPLAYED:
+            return CreatedSession(session, replayed=True)
+        return CreatedSession(session, rate=rate_state(self.rates, creation))
 
     async def get(self, ctx: RequestContext, session_id: str) -> Session:
         """Return a session.
@@ -124,49 +137,48 @@ class SessionManager:
     async def list(
         self,
         ctx: RequestContext,
+        wanted: SessionFilter | None = None,
         *,
-        state: SessionState | None = None,
-        agent_id: str | None = None,
         cursor: str | None = None,
         limit: int = PAGE_LIMIT,
+        offset: int | None = None,
     ) -> Page[Session]:
-        """List the caller's sessions, the last active first.
-
-        Raises:
-            InvalidParameter: the cursor is none of this list.
-        """
-        viewer = viewer_of(ctx)
-
-        async def load(session_ids: list[str]) -> dict[str, Session]:
-            return {one.session_id: one for one in await self.store.load(viewer.tenant_id, session_ids)}
-
-        return await filtered_page(
-            partial(self.store.page, viewer),
-            load,
-            lambda session: state in {None, session.state} and agent_id in {None, session.agent_id},
-            cursor=cursor,
-            limit=limit,
-        )
+        """List the caller's sessions that `wanted` takes, or all, the last active first; see `page_of_sessions`."""
+        wanted = wanted or SessionFilter()
+        return await page_of_sessions(self.store, ctx, wanted, cursor=cursor, limit=limit, offset=offset)
 
     async def update(self, ctx: RequestContext, session_id: str, request: SessionUpdate) -> Session:
-        """Change a session's metadata or context.
+        """Change a session's metadata, context or end, and move it; a move that is not allowed changes nothing.
 
         Raises:
-            NotFound, SessionClosed, QueueFull
+            NotFound, SessionClosed, QueueFull, TransitionRefused
         """
+        move = request.move
         fields: dict[str, str | bytes] = {
             name: orjson.dumps(value)
             for name, value in (("metadata", request.metadata), ("context", request.context))
             if value is not None
         }
-        verdict, state = await self.store.update(viewer_of(ctx), session_id, fields)
+        verdict, state = await self.store.update(
+            viewer_of(ctx),
+            session_id,
+            fields,
+            states=frozenset() if move is None else MOVED_FROM[move],
+            life_ms=None if request.ttl_seconds is None else request.ttl_seconds * 1000,
+        )
         if verdict is SessionUpdateVerdict.UNKNOWN:
             raise session_not_found(session_id)
+        if verdict is SessionUpdateVerdict.REFUSED and move is not None:
+            raise TransitionRefused(refusal(SessionState(state), MOVED_TO[move]))
         if verdict is SessionUpdateVerdict.CLOSED:
             raise session_closed(session_id, state)
         if verdict is SessionUpdateVerdict.FULL:
             raise quota_reached(state)
-        return await self.get(ctx, session_id)
+        if move is SessionMove.PAUSE:
+            return await self.pause(ctx, session_id)
+        if move is SessionMove.RESUME:
+            return await self.resume(ctx, session_id)
+        return await (self.close if move is SessionMove.CLOSE else self.get)(ctx, session_id)
 
     async def assign(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> Session:
         """Give a session another agent, or another version of it; its next turn is the first that it answers.
@@ -198,7 +210,7 @@ class SessionManager:
         Raises:
             NotFound, SessionClosed, TransitionRefused
         """
-        return await self._move(ctx, session_id, SessionState.PAUSED, "paused")
+        return await self._move(ctx, session_id, SessionState.PAUSED, "paused", MOVED_FROM[SessionMove.PAUSE])
 
     async def resume(self, ctx: RequestContext, session_id: str) -> Session:
         """Make a session ready for messages again.
@@ -206,9 +218,7 @@ class SessionManager:
         Raises:
             NotFound, SessionClosed, TransitionRefused
         """
-        return await self._move(
-            ctx, session_id, SessionState.ACTIVE, "resumed", not_from=frozenset({SessionState.PROCESSING})
-        )
+        return await self._move(ctx, session_id, SessionState.ACTIVE, "resumed", MOVED_FROM[SessionMove.RESUME])
 
     async def connected(self, ctx: RequestContext, session_id: str) -> Session:
         """Note that a socket was opened: a new or suspended session becomes active.
@@ -222,7 +232,9 @@ class SessionManager:
         if session.state not in {SessionState.CREATED, SessionState.SUSPENDED}:
             return session
         sources = frozenset({SessionState.CREATED, SessionState.SUSPENDED})
-        await self._try_move(viewer_of(ctx), session_id, SessionState.ACTIVE, sources, "connected", ctx.correlation_id)
+        await self._moves.move(
+            viewer_of(ctx), session_id, SessionState.ACTIVE, sources, "connected", ctx.correlation_id
+        )
         return await self.get(ctx, session_id)
 
     async def close(self, ctx: RequestContext, session_id: str) -> Session:
@@ -232,39 +244,14 @@ class SessionManager:
             NotFound
             SessionClosed: it was closed before.
         """
-        verdict, state = await self._try_close(viewer_of(ctx), session_id, ctx.correlation_id, "closed")
+        verdict, state = await self._moves.close(viewer_of(ctx), session_id, ctx.correlation_id, "closed")
         if verdict in {SessionCloseVerdict.UNKNOWN, SessionCloseVerdict.REFUSED}:
             unknown = verdict is SessionCloseVerdict.UNKNOWN
             raise session_not_found(session_id) if unknown else session_closed(session_id, state)
         await self.audit.done(ctx, "session.close", session_id)
-        return await self.get(ctx, session_id)
-
-    async def idle_moves(self, tenant_id: str, limit: int = 100) -> int:
-        """Make the moves that idleness leads to, and close sessions whose time is over; returns how many were due."""
-        due = await self.store.due(tenant_id, limit, retain_seconds=int(self.settings.retain_sessions))
-        viewer = Viewer(tenant_id, "", sees_whole_tenant=True)
-        for session_id in due.over:
-            if await self._legible(viewer, session_id):
-                await self._try_close(viewer, session_id, "session-timer", "expired", if_over=True)
-        for session_id in due.idle:
-            session = await self._legible(viewer, session_id)
-            move = self.idle_times.next_move(session.state) if session else None
-            if session and move and move.new is SessionState.TERMINATED:
-                await self._try_close(viewer, session_id, "idle-timer", "unused", idle_ms=move.after_ms)
-            elif session and move:
-                sources = frozenset({session.state})
-                await self._try_move(viewer, session_id, move.new, sources, "idle", "idle-timer", idle=True)
-            else:
-                await self.store.drop_timer(tenant_id, session_id)
-        return len(due.idle) + len(due.over)
-
-    async def _legible(self, viewer: Viewer, session_id: str) -> Session | None:
-        """Return a session; None where there is none, or its record can't be read, which is logged."""
-        try:
-            return await self.store.get(viewer, session_id)
-        except TenantDamaged as damage:
-            _log.error("session.damaged", tenant_id=viewer.tenant_id, session_id=session_id, error=damage.reason)
-            return None
+        session = await self.get(ctx, session_id)
+        self._moves.count_end(session, session.state)
+        return session
 
     async def _check_agent(self, ctx: RequestContext, viewer: Viewer, agent_id: str) -> None:
         if self.agents is None:
@@ -283,10 +270,9 @@ class SessionManager:
         session_id: str,
         new: SessionState,
         reason: str,
-        not_from: frozenset[SessionState] = frozenset(),
+        sources: frozenset[SessionState],
     ) -> Session:
-        sources = sources_of(new) - not_from
-        verdict, state = await self._try_move(viewer_of(ctx), session_id, new, sources, reason, ctx.correlation_id)
+        verdict, state = await self._moves.move(viewer_of(ctx), session_id, new, sources, reason, ctx.correlation_id)
         if verdict is SessionMoveVerdict.UNKNOWN:
             raise session_not_found(session_id)
         if verdict is SessionMoveVerdict.REFUSED:
@@ -298,52 +284,3 @@ class SessionManager:
 
     async def _expired(self, session: Session) -> bool:
         return session.expires_at is not None and from_timestamp(session.expires_at) <= await self.store.now_ms()
-
-    async def _try_close(
-        self,
-        viewer: Viewer,
-        session_id: str,
-        correlation_id: str,
-        reason: str,
-        *,
-        if_over: bool = False,
-        idle_ms: int | None = None,
-    ) -> tuple[SessionCloseVerdict, str]:
-        tenant_id = viewer.tenant_id
-        return await self.store.close(
-            viewer,
-            session_id,
-            correlation_id=correlation_id,
-            state_body=state_body(tenant_id, session_id, SessionState.TERMINATED, correlation_id),
-            status_template=status_template(tenant_id, MessageStatus.CANCELLED, correlation_id),
-            retain_tasks=int(self.settings.retain_tasks),
-            retain_session=int(self.settings.retain_sessions),
-            reason=reason,
-            if_over=if_over,
-            idle_ms=idle_ms,
-        )
-
-    async def _try_move(
-        self,
-        viewer: Viewer,
-        session_id: str,
-        new: SessionState,
-        sources: frozenset[SessionState],
-        reason: str,
-        correlation_id: str,
-        *,
-        idle: bool = False,
-    ) -> tuple[SessionMoveVerdict, str]:
-        following = self.idle_times.next_move(new)
-        return await self.store.move(
-            viewer,
-            session_id,
-            new,
-            sources=sources,
-            reason=reason,
-            correlation_id=correlation_id,
-            body=state_body(viewer.tenant_id, session_id, new, correlation_id),
-            next_idle_ms=following.after_ms if following else None,
-            retain_seconds=int(self.settings.retain_sessions),
-            idle=idle,
-        )

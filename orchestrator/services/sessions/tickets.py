@@ -1,7 +1,7 @@
 """Tickets: they open a WebSocket or a stream once, for browsers, which can't send a header with some requests."""
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -13,6 +13,10 @@ from orchestrator.models.sessions.session import SessionTicket
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.views import session_closed
 from orchestrator.store.sessions.sessions import SessionStore
+
+_READING: Final = "*:read"
+_NEVER: Final = 4e9
+"""Seconds since the Unix epoch, a century ahead."""
 
 
 @frozen
@@ -31,11 +35,18 @@ class Tickets:
         session = await self.sessions.get(ctx, session_id)
         if session.state in CLOSED:
             raise session_closed(session_id, session.state)
-        return await self.issue(ctx, session_id)
+        return await self._issue(ctx, session_id, reads_only=session.user_id != ctx.principal.user_id)
 
     async def issue(self, ctx: RequestContext, subject_id: str) -> SessionTicket:
         """Make a one-use ticket for a WebSocket, of whatever: who presents it is asked there what he may see."""
-        ticket = await self.store.issue_ticket(subject_id, _holder(ctx.principal))
+        return await self._issue(ctx, subject_id, reads_only=True)
+
+    async def _issue(self, ctx: RequestContext, subject_id: str, *, reads_only: bool) -> SessionTicket:
+        holder = _holder(ctx.principal)
+        if ctx.principal.key_name is not None and reads_only:
+            # An operator follows what users do; sockets take frames that act, and those stay the users'.
+            holder["permissions"] = [_READING]
+        ticket = await self.store.issue_ticket(subject_id, holder)
         return SessionTicket(ticket, TICKET_SECONDS)
 
     async def redeem(self, ticket: str, session_id: str | None) -> Principal:
@@ -68,10 +79,14 @@ def _holder(principal: Principal) -> dict[str, Any]:
         "user_id": principal.user_id,
         "role": principal.role,
         "permissions": sorted(principal.permissions),
-        "expires_at": principal.expires_at,
+        # JSON has no infinity, which an API key without end has.
+        "expires_at": min(principal.expires_at, _NEVER),
         "token_id": principal.token_id,
-        "issued_at": principal.issued_at,
+        # A key is none of the tokens that were revoked before the ticket was made.
+        "issued_at": principal.issued_at if principal.key_name is None else time.time(),
         "signing_key": principal.signing_key,
+        "key_id": principal.key_id,
+        "key_name": principal.key_name,
     }
 
 
@@ -86,6 +101,8 @@ def _principal(holder: dict[str, Any]) -> Principal:
         # Tickets of the version before this one do not say it, and live for half a minute.
         issued_at=holder.get("issued_at", 0.0),
         signing_key=holder.get("signing_key"),
+        key_id=holder.get("key_id"),
+        key_name=holder.get("key_name"),
     )
     if principal.expires_at <= time.time():
         raise Unauthorized("The token behind the ticket has expired.")

@@ -8,6 +8,8 @@ from orchestrator.models.common.envelope import FieldFault
 
 LAST_MOMENT: Final = 2**53
 """Greater numbers are no moments (ms), and Redis' scores don't hold them."""
+LAST_NUMBER: Final = 2**64 - 1
+"""The greatest number of an entry of a stream."""
 
 
 def write_cursor(place: tuple[int, str]) -> str:
@@ -30,5 +32,22 @@ def read_cursor(cursor: str | None) -> tuple[int, str] | None:
             raise ValueError("no moment")
         return place, name
     except ValueError:
-        fault = FieldFault("$.query.cursor", "is not a cursor of this list")
-        raise InvalidParameter("The cursor is not one that a list of this service gave.", details=[fault]) from None
+        raise foreign_cursor() from None
+
+
+def read_number(written: str) -> int:
+    """Read a whole number that stands in a cursor.
+
+    Raises:
+        InvalidParameter: it is none, or greater than `LAST_NUMBER`.
+    """
+    is_number = written.isascii() and written.isdecimal() and len(written) <= len(str(LAST_NUMBER))
+    if not is_number or int(written) > LAST_NUMBER:
+        raise foreign_cursor()
+    return int(written)
+
+
+def foreign_cursor() -> InvalidParameter:
+    """Return the refusal of a cursor that the list has not given."""
+    fault = FieldFault("$.query.cursor", "is not a cursor of this list")
+    return InvalidParameter("The cursor is not one that a list of this service gave.", details=[fault])

@@ -2,16 +2,28 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import frozen
 
-from orchestrator.codec import decode, encode
+from orchestrator.codec import decode_kept, encode, unstructure
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.services.shared.views import key_reused
 from orchestrator.store.sessions.idempotency import IdempotencyStore, KeyClaimVerdict
 
 T = TypeVar("T")
+
+
+def without_unsaid(request: object, added: frozenset[str]) -> dict[str, Any]:
+    """Return the fields of a request that make it the same as another.
+
+    Args:
+        request: a model.
+        added: fields that earlier versions did not know. Where they say nothing, the request is what it was then, so
+            one that is repeated after an upgrade is still the same.
+    """
+    plain: dict[str, Any] = unstructure(request)
+    return {name: value for name, value in plain.items() if value is not None or name not in added}
 
 
 @frozen
@@ -49,7 +61,7 @@ class Idempotency:
         if verdict is KeyClaimVerdict.REUSED:
             raise key_reused()
         if verdict is KeyClaimVerdict.REPLAYED:
-            return decode(answer, kind), True
+            return decode_kept(answer, kind), True
         done = await work()
         await self.store.keep(tenant_id, user_id, key, encode(done))
         return done, False

@@ -1,25 +1,39 @@
 """A nursery whose failure is one exception, not a group of them."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 
 import trio
 
 from orchestrator.errors import FencedOut, OrchestratorError
 
 
-@asynccontextmanager
-async def open_joined_nursery() -> AsyncIterator[trio.Nursery]:
+def open_joined_nursery() -> AbstractAsyncContextManager[trio.Nursery]:
     """Open a nursery for tasks that succeed or fail together.
 
     Where several fail at once, the one that says most is raised: that another worker has the task, then a fault
     of our own program, then the first fault of a service; a cancellation from outside where there is nothing else.
     """
-    try:
-        async with trio.open_nursery() as nursery:
-            yield nursery
-    except BaseExceptionGroup as group:
-        raise min(_leaves(group), key=_rank) from None
+    return _JoinedNursery()
+
+
+class _JoinedNursery:
+    """The block of such a nursery; a class, since a generator for each costs as much as a task does."""
+
+    __slots__ = ("_opened",)
+
+    async def __aenter__(self) -> trio.Nursery:
+        self._opened = trio.open_nursery()
+        return await self._opened.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._opened.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            raise min(_leaves(group), key=_rank) from None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

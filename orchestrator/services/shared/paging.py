@@ -6,7 +6,10 @@ What is filtered out leaves no trace: no cursor names it, and none is handed out
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
+from attrs import frozen
+
 from orchestrator.models.common.page import Page
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.services.shared.cursors import read_cursor, write_cursor
 
 T = TypeVar("T")
@@ -23,6 +26,29 @@ class Places(Protocol):
     async def __call__(self, *, before: Place | None, count: int) -> list[Place]: ...
 
 
+@frozen
+class Period:
+    """A part of an order by moments: from `since` on, and before `until` (RFC 3339); None: it has no such end."""
+
+    since: str | None = None
+    until: str | None = None
+
+    def within(self, places_of: Places) -> Places:
+        """Return what reads the entries of this period alone."""
+        oldest = None if self.since is None else from_timestamp(self.since)
+        newest = None if self.until is None else (from_timestamp(self.until), "")
+
+        async def read(*, before: Place | None, count: int) -> list[Place]:
+            start = min((place for place in (before, newest) if place is not None), default=None)
+            found = await places_of(before=start, count=count)
+            return [place for place in found if oldest is None or place[0] >= oldest]
+
+        return read
+
+
+ALWAYS: Final = Period()
+
+
 async def filtered_page(
     places_of: Places,
     load: Callable[[list[str]], Awaitable[dict[str, T]]],
@@ -30,6 +56,7 @@ async def filtered_page(
     *,
     cursor: str | None,
     limit: int,
+    period: Period = ALWAYS,
 ) -> Page[T]:
     """Read a page of a list.
 
@@ -39,11 +66,12 @@ async def filtered_page(
         keep: whether a record belongs to the list.
         cursor: where the page before ended; None: from the start.
         limit: how many items at most.
+        period: what of the order is read at all.
 
     Raises:
         InvalidParameter: the cursor is none of this service.
     """
-    place = read_cursor(cursor)
+    places_of, place = period.within(places_of), read_cursor(cursor)
     items: list[T] = []
     end: Place | None = None
     scanned = 0

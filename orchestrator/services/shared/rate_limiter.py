@@ -71,7 +71,7 @@ class ClassLimiter:
             if not self.admin_rate:
                 return None
             return _state(
-                await self.store.count_admin(principal.user_id, self.admin_rate, self.burst_seconds), self.burst_seconds
+                await self.store.count_admin(principal.name, self.admin_rate, self.burst_seconds), self.burst_seconds
             )
         now, key = trio.current_time(), (principal.tenant_id, rate_class)
         if now < self._unbounded.get(key, 0.0):

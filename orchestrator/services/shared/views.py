@@ -17,8 +17,10 @@ from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.events.events import ChatStatusUpdate, StateUpdate
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
+from orchestrator.models.tasks.task import CancelledBy
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.sessions.sessions import Rates, Viewer
+from orchestrator.store.sessions.verdicts import SessionCreation
 from orchestrator.store.tasks.admission import Admission, Verdict
 
 
@@ -77,7 +79,7 @@ def admission_refused(admission: Admission) -> OrchestratorError:
     raise AssertionError(f"unexpected verdict {admission.verdict}")
 
 
-def rate_state(rates: Rates, admission: Admission) -> RateState:
+def rate_state(rates: Rates, admission: Admission | SessionCreation) -> RateState:
     """Describe where a client stands in the limit that is nearer to be reached."""
     return RateState(admission.window, admission.left, admission.wait_ms / 1000, rates.burst_seconds)
 
@@ -98,7 +100,16 @@ def agent_body(tenant_id: str, session_id: str, agent_id: str, version: str | No
     return make_body("session.state_update", data, tenant_id=tenant_id, correlation_id=correlation_id)
 
 
-def status_template(tenant_id: str, status: MessageStatus, correlation_id: str) -> bytes:
-    """Encode `chat.status_update` with `@message` and `@task` for a script to fill in."""
-    data = ChatStatusUpdate("@message", "@task", status)
+def status_template(
+    tenant_id: str, status: MessageStatus, correlation_id: str, *, by: CancelledBy | None = None
+) -> bytes:
+    """Encode `chat.status_update` with `@message` and `@task` for a script to fill in.
+
+    Args:
+        tenant_id: whose turn.
+        status: what has become of it.
+        correlation_id: the request that it belongs to.
+        by: who has stopped it; None: it was not stopped, or the script finds out.
+    """
+    data = ChatStatusUpdate("@message", "@task", status, cancelled_by=by)
     return make_body("chat.status_update", data, tenant_id=tenant_id, correlation_id=correlation_id)

@@ -6,6 +6,7 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import TASK_TIMEOUT_MS, TaskMessage, TaskMetadata
+from orchestrator.services.shared.traces import STATE, current_trace
 from orchestrator.services.tasks.task_kinds import TaskKind
 
 
@@ -32,6 +33,7 @@ def new_task(
         message_id: the user's message that it answers.
         deduplication_key: while it is not finished, another task with the same one is this one.
     """
+    trace = current_trace() or ctx.trace
     return TaskMessage(
         message_id=new_id(),
         task_id=new_id(),
@@ -44,9 +46,10 @@ def new_task(
             timeout_ms=timeout_ms,
             message_id=message_id,
             deduplication_key=deduplication_key,
-            trace_id=ctx.trace.trace_id,
-            traceparent=str(ctx.trace),
+            trace_id=trace.trace_id,
+            traceparent=str(trace),
             request_id=ctx.request_id,
+            carried={STATE: trace.state} if trace.state else {},
         ),
         payload=payload,
         session_id=session_id,

@@ -2,17 +2,16 @@
 
 import builtins
 
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import NotFound
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.sessions.chat import MessageStatus
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import Task, TaskCancelled, TaskStatus
-from orchestrator.services.shared.paging import Place, filtered_page
+from orchestrator.services.shared.paging import Period, Place, filtered_page
 from orchestrator.services.shared.views import state_body, status_template, viewer_of
 from orchestrator.store.scheduling.ready import ReadyTenants
 from orchestrator.store.tasks.tasks import Retention, TaskCancelVerdict, TaskStore
@@ -38,10 +37,8 @@ class TaskFilter:
     agent_id: str | None = None
     user_id: str | None = None
     error_code: str | None = None
-    since: str | None = None
-    """RFC 3339: those that were accepted then or later."""
-    until: str | None = None
-    """RFC 3339: those that were accepted before."""
+    period: Period = field(factory=Period)
+    """When they were accepted."""
 
     def takes(self, task: Task) -> bool:
         """Tell whether a task is one of them, its moment left aside."""
@@ -89,24 +86,20 @@ class TaskService:
             InvalidParameter: the cursor is none of this list.
         """
         viewer, wanted = viewer_of(ctx), wanted or TaskFilter()
-        since_ms = None if wanted.since is None else from_timestamp(wanted.since)
-        newest = None if wanted.until is None else (from_timestamp(wanted.until), "")
 
         async def load(task_ids: builtins.list[str]) -> dict[str, Task]:
             return {one.task_id: one for one in await self.store.load(viewer.tenant_id, task_ids)}
 
         async def places_of(*, before: Place | None, count: int) -> builtins.list[Place]:
-            start = min((place for place in (before, newest) if place is not None), default=None)
-            found = await self.store.page(viewer.tenant_id, before=start, count=count, status=wanted.status)
-            return [place for place in found if since_ms is None or place[0] >= since_ms]
+            return await self.store.page(viewer.tenant_id, before=before, count=count, status=wanted.status)
 
         def keep(task: Task) -> bool:
             return (viewer.sees_whole_tenant or task.user_id == viewer.user_id) and wanted.takes(task)
 
-        return await filtered_page(places_of, load, keep, cursor=cursor, limit=limit)
+        return await filtered_page(places_of, load, keep, cursor=cursor, limit=limit, period=wanted.period)
 
-    async def cancel(self, ctx: RequestContext, task_id: str) -> TaskCancelled:
-        """Stop a task; one that has ended stays as it is.
+    async def cancel(self, ctx: RequestContext, task_id: str, *, reason: str | None = None) -> TaskCancelled:
+        """Stop a task, and keep why; one that has ended stays as it is.
 
         Raises:
             NotFound: there is none that the caller may see.
@@ -120,6 +113,7 @@ class TaskService:
             status_template=status_template(tenant_id, MessageStatus.CANCELLED, correlation_id),
             state_body=state_body(tenant_id, task.session_id or "", SessionState.ACTIVE, correlation_id),
             retention=self.retention,
+            reason=reason or "",
         )
         if verdict is TaskCancelVerdict.UNKNOWN:
             raise _not_found(task_id)

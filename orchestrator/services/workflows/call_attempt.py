@@ -12,7 +12,7 @@ from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.sessions.chat import ChatAnswer, HistoryMessage
 from orchestrator.models.sessions.session import Session
-from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.task import CancelledBy, TaskMessage
 from orchestrator.models.tasks.waits import ANSWER, Callback, Wait
 from orchestrator.services.chat.turn_checkpoints import EXECUTED
 from orchestrator.services.delegation.delegations import Delegating
@@ -104,9 +104,9 @@ class CallAttempt:
         return ephemeral_session(self.message, self.agent_id)
 
     @property
-    def stopped(self) -> bool:
-        """Whether the plan was stopped."""
-        return self.plan.stopped
+    def stopped_by(self) -> CancelledBy | None:
+        """Who has stopped the plan; None: it was not stopped."""
+        return self.plan.stopped_by
 
     @property
     def delegations(self) -> Delegating:

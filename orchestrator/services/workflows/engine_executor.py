@@ -44,6 +44,8 @@ class EngineExecutor:
     coordinator: ServiceCoordinator
     lifetime_ms: int
     poll_ms: int
+    callback_url: str = ""
+    """Where the engine reports that has no use for callback tokens; empty: it is told of none."""
 
     async def perform(self, call: PlannedCall) -> Any:
         """Start a workflow, or return its result once that is there; see `CallExecutor.perform`."""
@@ -51,15 +53,27 @@ class EngineExecutor:
             return result_of(call.answer)
         callback = await call.run.delegations.register(call.name, ENGINE, self.lifetime_ms)
         if callback is not None:
-            execution_id = await self._start(call, callback)
+            # A run that the engine has started by itself is only waited for.
+            execution_id = call.run.message.payload.get("execution_id") or await self._start(call, callback)
             await call.run.delegations.sent(call.name, ENGINE, execution_id)
         raise CallWaits(Wait(call.name, WaitKind.DELEGATED, self.poll_ms))
 
     async def _start(self, call: PlannedCall, callback: Callback) -> str:
-        client, workflow = self.clients.workflow_engine, call.step.parameters
+        client, workflow, payload = self.clients.workflow_engine, call.step.parameters, call.run.message.payload
+        # No parameters of the call: what looks like a reference in them is none.
+        further = dict(payload.get("further") or {})
+        if payload.get("context") is not None:
+            further["context"] = payload["context"]
 
         async def start(limited: CallContext) -> str:
-            return await client.execute(limited, workflow["workflow_id"], workflow["input"], callback)
+            return await client.execute(
+                limited,
+                workflow["workflow_id"],
+                workflow["input"],
+                callback,
+                callback_url=self.callback_url or None,
+                further=further,
+            )
 
-        context = call.context.to("workflow", str(workflow["workflow_id"]))
+        context = call.context.to("workflow", str(workflow["workflow_id"])).within(agent_id=payload.get("agent_id"))
         return await self.coordinator.run(call.step, context, start)

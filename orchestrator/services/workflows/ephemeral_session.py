@@ -4,8 +4,8 @@ from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.models.tasks.task import TaskMessage
 
 
-def ephemeral_session(message: TaskMessage, agent_id: str) -> Session:
-    """Return a session of a task's own; it is stored nowhere."""
+def ephemeral_session(message: TaskMessage, agent_id: str, version: str | None = None) -> Session:
+    """Return a session of a task's own; it is stored nowhere. `version` is that of the agent; None: the latest."""
     return Session(
         session_id=message.task_id,
         tenant_id=message.tenant_id,
@@ -19,4 +19,5 @@ def ephemeral_session(message: TaskMessage, agent_id: str) -> Session:
         created_at=message.created_at,
         updated_at=message.created_at,
         last_activity_at=message.created_at,
+        pinned_version=version,
     )

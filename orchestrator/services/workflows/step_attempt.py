@@ -1,13 +1,13 @@
 """The run of an agent as a step of a workflow: no attempt at a task of its own, so nothing of it is kept on the way."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field
 
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.sessions.session import Session
-from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.task import CancelledBy, TaskMessage
 from orchestrator.models.tasks.waits import Callback
 from orchestrator.services.workflows.ephemeral_session import ephemeral_session
 
@@ -26,6 +26,14 @@ class NoDelegations:
         """Note nothing."""
 
 
+class Stoppable(Protocol):
+    """Work that may be stopped for good."""
+
+    @property
+    def stopped_by(self) -> CancelledBy | None:
+        """Who has stopped it; None: it was not stopped."""
+
+
 @define
 class StepAttempt:
     """An `Attempt` without followers, checkpoints and history.
@@ -33,12 +41,13 @@ class StepAttempt:
     Args:
         message: the question, as the message of a turn.
         agent_id: who is asked.
+        within: the attempt at the task that the step is; None: a request waits for the step.
     """
 
     message: TaskMessage
     agent_id: str
     attempt: int = 1
-    stopped: bool = False
+    within: Stoppable | None = None
     checkpoints: Mapping[str, Any] = field(factory=dict)
     delegations: NoDelegations = field(init=False)
 
@@ -46,9 +55,14 @@ class StepAttempt:
         self.delegations = NoDelegations(self.message.task_id)
 
     @property
+    def stopped_by(self) -> CancelledBy | None:
+        """Who has stopped the step's task; None: it was not stopped, or it has none."""
+        return None if self.within is None else self.within.stopped_by
+
+    @property
     def session(self) -> Session:
         """What stands for a session where a turn's parts ask for one; it is stored nowhere."""
-        return ephemeral_session(self.message, self.agent_id)
+        return ephemeral_session(self.message, self.agent_id, self.message.payload.get("version"))
 
     async def emit(self, name: str, data: object) -> None:
         """Tell nothing: the engine is told the step's result."""

@@ -1,5 +1,6 @@
 """The Workflow Engine as workflows need it: what it knows, what it is told, and how its runs stand."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import trio
@@ -7,6 +8,7 @@ from attrs import asdict, frozen
 
 from orchestrator.clients.registry import Clients
 from orchestrator.clients.transport.answers import ServiceAnswer
+from orchestrator.clients.transport.http_errors import NotSaid
 from orchestrator.codec import structure
 from orchestrator.errors import InvalidBody, NotFound, ServiceFault, ServiceRefused, WrongWorkflowState
 from orchestrator.models.common.call import CallContext
@@ -61,12 +63,22 @@ class EngineService:
         try:
             with trio.move_on_after(2 * LOOK_SECONDS):
                 await self.coordinator.run(_DEFINITION, call, lambda limited: client.definition(limited, workflow_id))
+        except NotSaid:
+            # Such an engine has no route for single definitions.
+            return
         except NotFound as error:
             raise NotFound(f"There is no workflow {workflow_id}.", details=error.details) from None
         except ServiceFault:
             return
 
-    async def answer(self, ctx: RequestContext, task_id: str, given: WorkflowInput, execution_id: str | None) -> None:
+    async def answer(
+        self,
+        ctx: RequestContext,
+        task_id: str,
+        given: WorkflowInput,
+        execution_id: str | None,
+        about: Mapping[str, str | None],
+    ) -> None:
         """Hand the answer of a user on.
 
         Args:
@@ -74,6 +86,7 @@ class EngineService:
             task_id: the workflow's task.
             given: the answer.
             execution_id: the engine's run that asked, where it said so.
+            about: `workflow_id`, `input_request_id` and `session_id`, as far as they are known.
 
         Raises:
             WrongWorkflowState: the engine waits for no answer, or not for this one.
@@ -88,7 +101,7 @@ class EngineService:
         client = self.clients.workflow_engine
         try:
             await self.coordinator.run(
-                _INPUT, call, lambda limited: client.answer_input(limited, known, given.node_id, given.input)
+                _INPUT, call, lambda limited: client.answer_input(limited, known, given.node_id, given.input, **about)
             )
         except (ServiceRefused, NotFound) as error:
             words = f"The Workflow Engine did not take the answer for {given.node_id!r}."
@@ -116,6 +129,8 @@ def progress_of_run(told: dict[str, Any]) -> TaskProgress:
     counted = isinstance(done, int) and isinstance(total, int) and 0 <= done <= total
     if counted:
         fields |= {"steps_completed": done, "steps_total": total, "progress": done / total if total else 0.0}
+    elif isinstance(told.get("progress"), float):
+        fields["progress"] = told["progress"]
     try:
         return structure({name: value for name, value in fields.items() if value is not None}, TaskProgress)
     except InvalidBody:

@@ -1,12 +1,12 @@
 """What the record of a workflow's task begins with, and the events that tell of it."""
 
 from collections.abc import Mapping
-from secrets import token_hex
 from typing import Any, Final
 
 import orjson
 from attrs import asdict
 
+from orchestrator.models.common.ids import new_epoch
 from orchestrator.models.plans.workflow import WorkflowInputRequest, WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
@@ -60,7 +60,7 @@ def workflow_record(message: TaskMessage) -> dict[str, str | bytes | int]:
 def logged_record(message: TaskMessage) -> dict[str, str | bytes | int]:
     """Return the same with a log of its own, for a task that is not admitted by a request."""
     told: dict[str, str | bytes | int] = {} if message.session_id is None else {"of_session": message.session_id}
-    return {**workflow_record(message), **told, "epoch": token_hex(4), "offset": 0}
+    return {**workflow_record(message), **told, "epoch": new_epoch(), "offset": 0}
 
 
 def status_body(update: WorkflowStatusUpdate, tenant_id: str, correlation_id: str) -> bytes:

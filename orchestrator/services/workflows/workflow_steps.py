@@ -8,7 +8,7 @@ import trio
 from attrs import evolve, frozen
 
 from orchestrator.clients.registry import Clients
-from orchestrator.codec import decode, encode
+from orchestrator.codec import decode_kept, encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import (
@@ -77,11 +77,19 @@ class StepService:
             WrongWorkflowState: the workflow has ended.
         """
         _check(step)
-        workflow = await self._workflow(ctx, step, token)
+        if not token or await self.delegations.service_of(ctx.tenant_id, step.task_id, token) != ENGINE:
+            await self._must_be_there(ctx, step)
+            raise PermissionMissing("The callback token is none of this workflow's.")
+        return await self.run_known(ctx, step)
+
+    async def run_known(self, ctx: RequestContext, step: WorkflowStep) -> StepResult:
+        """Run a step for a service that has shown who it is; raises as `run` does."""
+        _check(step)
+        workflow = await self._workflow(ctx, step)
         name = _name(step)
         kept = workflow.fields.get(f"checkpoint:{name}")
         if kept is not None:
-            return decode(kept, StepResult)
+            return decode_kept(kept, StepResult)
         room = RESULTS_BYTES - sum(len(value) for field, value in workflow.fields.items() if field.startswith(_KEPT))
         if room <= 0:
             return _too_large()
@@ -91,20 +99,22 @@ class StepService:
         counted = await self.store.keep_step(ctx.tenant_id, step.task_id, name, encode(result))
         if counted is None:
             raise _ended(step.task_id)
-        return decode(counted, StepResult)
+        return decode_kept(counted, StepResult)
 
-    async def _workflow(self, ctx: RequestContext, step: WorkflowStep, token: str | None) -> WorkflowRecord:
+    async def _must_be_there(self, ctx: RequestContext, step: WorkflowStep) -> WorkflowRecord:
         workflow = await self.store.load(ctx.tenant_id, step.task_id)
         if workflow is None:
             raise NotFound(f"There is no workflow {step.task_id}.")
-        if not token or await self.delegations.service_of(ctx.tenant_id, step.task_id, token) != ENGINE:
-            raise PermissionMissing("The callback token is none of this workflow's.")
+        return workflow
+
+    async def _workflow(self, ctx: RequestContext, step: WorkflowStep) -> WorkflowRecord:
+        workflow = await self._must_be_there(ctx, step)
         if workflow.task.status in FINISHED:
             raise _ended(step.task_id)
         return workflow
 
     async def _run(self, step: WorkflowStep, name: str, workflow: WorkflowRecord) -> StepResult:
-        message = decode(workflow.fields["message"], TaskMessage)
+        message = decode_kept(workflow.fields["message"], TaskMessage)
         seconds = await self._seconds_left(message, workflow.task.started_at)
         deadline = trio.current_time() + seconds
         try:

@@ -77,6 +77,8 @@ WORKFLOW: Final = TaskKind(
         "workflow_id": PayloadField(str, required=False),
         "plan": PayloadField(dict, required=False),
         "input": PayloadField(dict, required=False),
+        "context": PayloadField(dict, required=False),
+        "further": PayloadField(dict, required=False),
     },
     also=_names_a_workflow,
     priority=PRIORITY,

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from orchestrator.codec import decode
+from orchestrator.codec import decode_kept
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
@@ -41,10 +41,19 @@ def status_of(workflow: WorkflowRecord) -> WorkflowStatus:
         session_id=_text(workflow, "of_session"),
         scheduled_for=task.scheduled_for,
         started_at=task.started_at,
+        updated_at=_updated_at(workflow),
         finished_at=task.finished_at,
         metadata=workflow.payload.get("metadata") or {},
         callback=_callback(workflow),
+        cancelled_by=task.cancelled_by,
     )
+
+
+def _updated_at(workflow: WorkflowRecord) -> str:
+    """Return when something was last heard of a workflow: its progress, its start or its end."""
+    task, told = workflow.task, workflow.fields.get("updated_at")
+    moments = (task.created_at, task.started_at, task.finished_at, to_timestamp(int(told)) if told else None)
+    return max(moment for moment in moments if moment is not None)
 
 
 def steps_done(result: dict[str, Any] | None) -> int:
@@ -56,15 +65,33 @@ def steps_done(result: dict[str, Any] | None) -> int:
 def results_of(workflow: WorkflowRecord) -> WorkflowResults:
     """Return what a workflow has given."""
     task = workflow.task
+    calls = {name: _result(kept) for name, kept in workflow.checkpoints.items() if _is_call(workflow, name)}
+    durations = _durations(workflow)
     return WorkflowResults(
         task_id=task.task_id,
         workflow_id=workflow.workflow_id,
         status=standing_of(workflow.progress, task.status),
         result=task.result,
         error=task.error,
-        calls={name: _result(kept) for name, kept in workflow.checkpoints.items() if _is_call(workflow, name)},
+        calls=calls,
+        took_ms={name: durations[name] for name in calls if name in durations},
         finished_at=task.finished_at,
     )
+
+
+def _durations(workflow: WorkflowRecord) -> dict[str, int]:
+    """Return how long it took to reach each checkpoint, as the steps of the record tell (`lib/common/trace.lua`)."""
+    found: dict[str, int] = {}
+    before: int | None = None
+    for line in workflow.fields.get("steps", b"").decode(errors="replace").split("\n"):
+        at, _, rest = line.partition("\t")
+        if not at.isdecimal():
+            continue
+        what, *_, detail = rest.split("\t")
+        if what == "checkpoint" and before is not None:
+            found[detail] = max(0, int(at) - before)
+        before = int(at)
+    return found
 
 
 def _is_call(workflow: WorkflowRecord, name: str) -> bool:
@@ -96,7 +123,7 @@ def _callback(workflow: WorkflowRecord) -> WorkflowCallbackState | None:
         status=status,
         attempts=int(kept.get("attempt", 0)),
         last_attempt_at=to_timestamp(int(claimed_at)) if claimed_at else None,
-        last_error=decode(fault, ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
+        last_error=decode_kept(fault, ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
     )
 
 

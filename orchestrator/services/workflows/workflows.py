@@ -63,6 +63,21 @@ class WorkflowService:
         """Take a workflow into the queue; see `WorkflowIntake.execute`."""
         return await self.intake.execute(ctx, request)
 
+    async def register(
+        self,
+        ctx: RequestContext,
+        workflow_id: str,
+        execution_id: str,
+        *,
+        user_id: str,
+        session_id: str | None = None,
+        input_: dict[str, Any] | None = None,
+    ) -> WorkflowAccepted:
+        """Register a run that the Workflow Engine has started by itself; see `WorkflowIntake.register`."""
+        return await self.intake.register(
+            ctx, workflow_id, execution_id, user_id=user_id, session_id=session_id, input_=input_ or {}
+        )
+
     async def wait(
         self, ctx: RequestContext, accepted: WorkflowAccepted, timeout_ms: int
     ) -> WorkflowResults | WorkflowAccepted:
@@ -121,7 +136,12 @@ class WorkflowService:
         asked = workflow.progress.input_request
         if workflow.task.status in FINISHED or asked is None or asked.node_id != given.node_id:
             raise WrongWorkflowState(f"The workflow does not wait for its user at {given.node_id!r}.")
-        await self.engine.answer(ctx, task_id, given, workflow.progress.execution_id)
+        about = {
+            "workflow_id": workflow.workflow_id,
+            "input_request_id": (asked.schema or {}).get("x-request-id") or asked.node_id,
+            "session_id": workflow.fields.get("of_session", b"").decode() or None,
+        }
+        await self.engine.answer(ctx, task_id, given, workflow.progress.execution_id, about)
         update = update_of(
             task_id,
             workflow.workflow_id,
@@ -140,18 +160,35 @@ class WorkflowService:
         return next((task_id for task_id in map(_asker(node_id), reversed(events)) if task_id is not None), None)
 
     async def cancel(
-        self, ctx: RequestContext, task_id: str, *, reason: str | None = None, of_session: str | None = None
+        self,
+        ctx: RequestContext,
+        task_id: str,
+        *,
+        reason: str | None = None,
+        of_session: str | None = None,
+        quietly: bool = False,
     ) -> WorkflowCancelled:
         """Stop a workflow; one that has ended stays as it is.
+
+        Args:
+            ctx: the request.
+            task_id: the workflow.
+            reason: why, as it is told.
+            of_session: the session that the workflow must tell; None: whichever.
+            quietly: whether its session hears nothing of it any more.
 
         Raises:
             NotFound: there is none that the caller may see.
         """
         workflow = await self._get(ctx, task_id, of_session)
-        if reason is not None and workflow.task.status not in FINISHED:
+        noted: dict[str, bytes] = {}
+        if reason is not None:
             kept = {name: value for name, value in asdict(workflow.progress).items() if value is not None}
-            name = FIGURES if FIGURES in workflow.fields else PROGRESS
-            await self.store.tell(ctx.tenant_id, task_id, Note({name: encode({**kept, "message": reason})}))
+            noted[FIGURES if FIGURES in workflow.fields else PROGRESS] = encode({**kept, "message": reason})
+        if quietly and "of_session" in workflow.fields:
+            noted["of_session"] = b""
+        if noted and workflow.task.status not in FINISHED:
+            await self.store.tell(ctx.tenant_id, task_id, Note(noted))
         cancelled = await self.tasks.cancel(ctx, task_id)
         return WorkflowCancelled(task_id, cancelled.cancelled)
 

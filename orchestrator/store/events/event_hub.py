@@ -3,10 +3,16 @@
 One pub/sub connection a process; a session's channel is subscribed while it is followed. The hub never waits for
 a reader. Events that come together are handed out together: a reader is woken once for them, or not at all where its
 follower can pass them on.
+
+A channel that is followed for a moment, again and again, stays subscribed between: what has come last on it tells a new
+follower what it would else read from the log.
 """
 
+import math
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 from secrets import token_hex
 from typing import Final
 
@@ -15,8 +21,9 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import StoreUnavailable, TenantDamaged
-from orchestrator.store.events.events import EventLog, LoggedEvent
+from orchestrator.store.events.events import EventLog
 from orchestrator.store.events.follower import Follower, FollowerTooSlow, HubStopped, LogLost, PassOn
+from orchestrator.store.events.recent_events import RecentEvents
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.pubsub import Message, Subscriber
@@ -27,6 +34,10 @@ __all__ = ["EventHub", "Follower", "FollowerTooSlow", "HubStopped", "LogLost"]
 UNSUBSCRIBE_SECONDS: Final = 2.0
 GENERATION_SECONDS: Final = 2.0
 """So often it is looked whether Redis was emptied."""
+KEPT_CHANNELS: Final = 512
+"""So many channels stay subscribed without a follower; those that were left first go first."""
+LEFT_AT_ONCE: Final = 2
+"""So many of them are left when another one comes to be kept: sooner than they come, and no client waits for more."""
 FOLLOWERS_AT_ONCE: Final = 128
 """So many are handed events before other tasks have their turn."""
 _CHANNELS: Final = "orchestrator:events"
@@ -40,13 +51,19 @@ class _Channel:
 
     name: str
     tenant_id: str
+    owner_id: str
     followers: set[Follower] = field(factory=set)
+    recent: RecentEvents = field(factory=RecentEvents)
+    keeps_recent: bool = False
+    """Whether what comes on it is remembered, for later followers."""
     turn: trio.Lock = field(factory=trio.Lock)
     """Held while subscribing and unsubscribing, so that the two never cross."""
     asked: bool = False
     """Redis may have us as subscriber."""
     confirmed: bool = False
     """Redis has said that it has."""
+    kept_until: float = -math.inf
+    """When it may be left, on trio's clock, if it has no followers by then."""
 
 
 class EventHub:
@@ -65,6 +82,8 @@ class EventHub:
         self._channels: dict[bytes, _Channel] = {}
         self._pushed: dict[bytes, _Channel] = {}
         """Those whose followers were pushed events that are not handed out yet."""
+        self._kept: OrderedDict[str, _Channel] = OrderedDict()
+        """Those that have no follower and stay subscribed, in the order in which they were left."""
         self._subscriber: Subscriber | None = None
         self._stopped = False
         self._generation: bytes | None = None
@@ -86,7 +105,12 @@ class EventHub:
             finally:
                 self._subscriber = None
                 self._stopped = True
+                for channel in self._kept.values():
+                    if not channel.followers:
+                        self._channels.pop(channel.name.encode(), None)
+                self._kept.clear()
                 for channel in self._channels.values():
+                    channel.recent.clear()
                     for follower in channel.followers:
                         follower.end()
 
@@ -128,10 +152,12 @@ class EventHub:
         capacity: int = 256,
         on_overflow: Callable[[], None] | None = None,
         pass_on: PassOn | None = None,
+        keep_seconds: float = 0.0,
     ) -> AsyncIterator[Follower]:
         """Follow a session's events.
 
-        The channel is subscribed before the log is read, so nothing can fall in between.
+        The channel is subscribed before the log is read, so nothing can fall in between. The log is not read where the
+        channel was subscribed already, and what has come on it since goes back to the place that is asked for.
 
         Args:
             tenant_id: whose session it is.
@@ -142,6 +168,8 @@ class EventHub:
             capacity: how many events may wait for the reader; beyond, `receive` raises `FollowerTooSlow`.
             on_overflow: called at that moment, for a reader that may be stuck elsewhere than in `receive`.
             pass_on: is offered events while the reader waits in `receive`, and may pass them on without waking it.
+            keep_seconds: how long the channel stays subscribed behind its last follower; for who is likely to follow it
+                again, and knows that the session is there.
 
         Raises:
             NotFound: there is no such session.
@@ -149,23 +177,61 @@ class EventHub:
         """
         name = self._keys.event_channel(tenant_id, session_id)
         follower = Follower(log or self._log, tenant_id, session_id, capacity, on_overflow, pass_on)
-        channel = self._channels.setdefault(name.encode(), _Channel(name, tenant_id))
+        channel = self._channels.setdefault(name.encode(), _Channel(name, tenant_id, session_id))
         channel.followers.add(follower)
+        channel.keeps_recent = channel.keeps_recent or keep_seconds > 0
         if self._stopped:
             follower.end()
         try:
-            await self._subscribe(channel)
-            await follower.resume(after, epoch)
+            if not (keep_seconds and self._resumed(channel, follower, after, epoch)):
+                await self._subscribe(channel)
+                await follower.resume(after, epoch)
             yield follower
         finally:
             channel.followers.discard(follower)
             if not channel.followers:
-                await self._unsubscribe(channel)
+                await self._leave(channel, keep_seconds)
 
     def followers(self, tenant_id: str, session_id: str) -> int:
         """Return how many follow a session in this process."""
         channel = self._channels.get(self._keys.event_channel(tenant_id, session_id).encode())
         return 0 if channel is None else len(channel.followers)
+
+    def place(self, tenant_id: str, session_id: str) -> tuple[int, str] | None:
+        """Return an offset of a session's log and its epoch, without asking Redis; None: that is not known here.
+
+        The log may be further by what is on its way.
+        """
+        channel = self._channels.get(self._keys.event_channel(tenant_id, session_id).encode())
+        last = None if channel is None or not channel.confirmed else channel.recent.last
+        return None if last is None else (last.offset, last.epoch)
+
+    def _resumed(self, channel: _Channel, follower: Follower, after: int | None, epoch: str | None) -> bool:
+        """Let a follower begin with what has come on its channel; returns whether that goes back far enough."""
+        if not channel.confirmed or self._stopped or after is None or epoch is None:
+            return False
+        events = channel.recent.after(after, epoch)
+        if events is None:
+            return False
+        follower.begin(after, epoch, events)
+        return True
+
+    async def _leave(self, channel: _Channel, keep_seconds: float) -> None:
+        """Leave a channel without followers: at once, or later where it is kept."""
+        now = trio.current_time()
+        if not keep_seconds or not channel.confirmed or self._stopped:
+            self._kept.pop(channel.name, None)
+            await self._unsubscribe(channel)
+            return
+        channel.kept_until = now + keep_seconds
+        self._kept[channel.name] = channel
+        self._kept.move_to_end(channel.name)
+        for oldest in [*islice(self._kept.values(), LEFT_AT_ONCE)]:
+            if not oldest.followers and oldest.kept_until > now and len(self._kept) <= KEPT_CHANNELS:
+                return
+            self._kept.pop(oldest.name, None)
+            if not oldest.followers:
+                await self._unsubscribe(oldest)
 
     async def _subscribe(self, channel: _Channel) -> None:
         if channel.confirmed or self._stopped:
@@ -179,13 +245,14 @@ class EventHub:
                 channel.confirmed = True
 
     async def _unsubscribe(self, channel: _Channel) -> None:
-        """Leave a channel without followers, unless one came meanwhile."""
+        """Leave a channel without followers, unless one came meanwhile, or has come and gone again."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + UNSUBSCRIBE_SECONDS):
             async with channel.turn:
-                if channel.followers:
+                if channel.followers or channel.name in self._kept:
                     return
                 if channel.asked and self._subscriber is not None:
                     channel.confirmed = False
+                    channel.recent.clear()
                     await self._subscriber.unsubscribe(channel.name)
                     channel.asked = False
                 if not channel.followers:
@@ -196,13 +263,16 @@ class EventHub:
         if channel is None:
             return
         try:
-            event = self._log.opened(channel.tenant_id, LoggedEvent.from_message(payload))
+            event = self._log.published(channel.tenant_id, payload, channel.owner_id)
         except (ValueError, TenantDamaged) as error:
             # Nothing of ours, or under a key that is not here: the log says what is wrong, or it does not count.
             self._redis.unreadable.drop(_CHANNELS, payload, error)
+            channel.recent.clear()
             for follower in channel.followers:
                 follower.mark()
             return
+        if channel.keeps_recent:
+            channel.recent.add(event)
         for follower in channel.followers:
             follower.push(event)
         self._pushed[name] = channel
@@ -220,5 +290,6 @@ class EventHub:
 
     def _mark_all(self) -> None:
         for channel in self._channels.values():
+            channel.recent.clear()
             for follower in channel.followers:
                 follower.mark()

@@ -1,19 +1,22 @@
 """The event log of a session, read side.
 
 Scripts append to it (see `scripts/lib/common/events.lua`): a stream whose entry ids are `0-offset`, and a channel on
-which each entry is published as it is appended.
+which each entry is published as it is appended. What is older may have been packed (`store.tasks.packing`): then it
+stands in a list beside the stream.
 """
 
-from functools import cached_property
-from secrets import token_hex
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any, Final, Self
 
 import structlog
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from orchestrator.errors import NotFound
+from orchestrator.models.common.ids import new_epoch
 from orchestrator.models.events.events import Event
 from orchestrator.models.tasks.task import Lane
+from orchestrator.store import packed
 from orchestrator.store.contents import EVENT, Contents
 from orchestrator.store.events.frames import frame
 from orchestrator.store.keys import Keys
@@ -22,30 +25,53 @@ from orchestrator.store.redis.connection import Redis
 from orchestrator.store.script import Script
 
 _RENEW_EPOCH: Final = Script("sessions/renew_epoch")
+_READ: Final = Script("packing/read_log")
 _log = structlog.get_logger("orchestrator.store.events")
 
 
 @frozen
 class LoggedEvent(Event):
-    """An event with its frame, which is written once and shared by all who follow."""
+    """An event with its frames, which are written once and shared by all who follow."""
+
+    owner_id: str = field(default="", eq=False)
+    """In whose log it stands: a session, a batch, a task, the notifications of a user."""
+    written: dict["FrameWriter", bytes] = field(factory=dict, init=False, eq=False, repr=False)
+    """Its frames, by what has written them."""
 
     @cached_property
     def frame(self) -> bytes:
         """The JSON that clients get."""
         return frame(self)
 
-    @classmethod
-    def from_message(cls, payload: bytes) -> Self:
-        """Read what is published: `<offset> <epoch> <name>\\n<body>`."""
-        head, _, body = payload.partition(b"\n")
-        offset, epoch, name = head.decode().split(" ")
-        return cls(int(offset), epoch, name, body)
+    def written_by(self, write: "FrameWriter") -> bytes:
+        """Return the frame in some dialect, which is written once for all who follow in it."""
+        written = self.written.get(write)
+        if written is None:
+            written = self.written[write] = write(self)
+        return written
 
     @classmethod
-    def from_entry(cls, entry_id: bytes, fields: dict[bytes, bytes]) -> Self:
+    def from_entry(cls, entry_id: bytes, fields: dict[bytes, bytes], owner_id: str = "") -> Self:
         """Read an entry of the stream."""
         offset = int(entry_id.partition(b"-")[2])
-        return cls(offset, fields[b"e"].decode(), fields[b"n"].decode(), fields[b"b"])
+        return cls(offset, fields[b"e"].decode(), fields[b"n"].decode(), fields[b"b"], owner_id)
+
+    @classmethod
+    def from_pack(cls, pack: bytes, open_: Callable[[bytes], bytes], owner_id: str = "") -> list[Self]:
+        """Read a pack: `<first offset> <last offset> <epoch>\\n<packed names and bodies>`, which `open_` opens."""
+        head, _, rest = pack.partition(b"\n")
+        first, _, epoch = head.decode().split(" ")
+        events = packed.unpack_events(open_(rest))
+        return [cls(int(first) + at, epoch, name.decode(), body, owner_id) for at, (name, body) in enumerate(events)]
+
+
+def as_logged(event: LoggedEvent) -> bytes:
+    """Write an event as it stands in its log."""
+    return event.frame
+
+
+FrameWriter = Callable[[LoggedEvent], bytes]
+"""Writes an event as the clients of one dialect get it; given by the edges, which alone know dialects."""
 
 
 class EventLog:
@@ -91,7 +117,7 @@ class EventLog:
         """
         keys = [self._keys.lane(tenant_id, Lane.NORMAL), self._owner(tenant_id, session_id)]
         tenant = self._keys.tenant(tenant_id)
-        renewed = await _RENEW_EPOCH(self._redis, keys=keys, args=[tenant, 0, offset, epoch, token_hex(4)])
+        renewed = await _RENEW_EPOCH(self._redis, keys=keys, args=[tenant, 0, offset, epoch, new_epoch()])
         if renewed:
             _log.warning("events.tail_lost", tenant_id=tenant_id, owner_id=session_id, offset=offset)
         return bool(renewed)
@@ -105,11 +131,33 @@ class EventLog:
             TenantDamaged: one of them can't be read.
             StoreUnavailable: Redis is away.
         """
-        log = f"{self._owner(tenant_id, session_id)}:events"
-        entries: Any = await self._redis.xrange(log, min=f"0-{after + 1}", max="+", count=limit)
-        with reading("event log", session_id):
-            events = [LoggedEvent.from_entry(entry_id, fields) for entry_id, fields in entries]
-        return [self.opened(tenant_id, event) for event in events]
+        return await self._read_log(tenant_id, self._owner(tenant_id, session_id), session_id, after, limit)
+
+    async def _read_log(self, tenant_id: str, owner: str, owner_id: str, after: int, limit: int) -> list[LoggedEvent]:
+        """Read the log of an owner, which is a key."""
+        keys = [self._keys.lane(tenant_id, Lane.NORMAL), owner]
+        packs, entries = await _READ(self._redis, keys=keys, args=[self._keys.tenant(tenant_id), 0, after, limit])
+        open_ = partial(self._contents.open, tenant_id, EVENT)
+        with reading("event log", owner_id):
+            events = [event for pack in packs for event in LoggedEvent.from_pack(pack, open_, owner_id)]
+            events = [event for event in events if event.offset > after]
+            events += [
+                LoggedEvent.from_entry(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)), owner_id)
+                for entry_id, flat in entries
+            ]
+        return [self.opened(tenant_id, event) for event in events[:limit]]
+
+    def published(self, tenant_id: str, payload: bytes, owner_id: str) -> LoggedEvent:
+        """Read what was published of an event, `<offset> <epoch> <name>\\n<body>`; its body in clear.
+
+        Raises:
+            ValueError: it is no event.
+            RecordDamaged: it can't be opened.
+        """
+        head, _, body = payload.partition(b"\n")
+        offset, epoch, name = head.decode().split(" ")
+        # Opened before the event is made: to make it twice would cost more than to open it.
+        return LoggedEvent(int(offset), epoch, name, self._contents.open(tenant_id, EVENT, body), owner_id)
 
     def opened(self, tenant_id: str, event: LoggedEvent) -> LoggedEvent:
         """Return an event with its body in clear.
@@ -118,7 +166,7 @@ class EventLog:
             RecordDamaged: it can't be opened.
         """
         body = self._contents.open(tenant_id, EVENT, event.body)
-        return event if body is event.body else LoggedEvent(event.offset, event.epoch, event.name, body)
+        return event if body is event.body else evolve(event, body=body)
 
     def _owner(self, tenant_id: str, owner_id: str) -> str:
         return self._keys.session(tenant_id, owner_id)

@@ -67,6 +67,7 @@ class Follower:
         "_tenant_id",
         "_wake",
         "epoch",
+        "head",
         "offset",
         "recovered",
     )
@@ -85,6 +86,8 @@ class Follower:
         self.offset = 0
         """Where it started: the first event received has the next offset."""
         self.epoch = ""
+        self.head = 0
+        """Of the log, when it was resumed from last."""
         self._log = log
         self._tenant_id = tenant_id
         self._session_id = session_id
@@ -112,6 +115,7 @@ class Follower:
         marks = self._marks
         self._seen = 0
         head, log_epoch = await self._log.head(self._tenant_id, self._session_id)
+        self.head = head
         page: list[LoggedEvent] = []
         recovered = after is None or (after <= head and epoch in (None, log_epoch))
         start = after if recovered and after is not None else head
@@ -124,6 +128,13 @@ class Follower:
         self._outbox.clear()
         self._last = start
         self._take_over(page, head, marks)
+
+    def begin(self, after: int, epoch: str, events: Sequence[LoggedEvent]) -> None:
+        """Start behind offset `after` with the events that follow it, which the pump has remembered."""
+        self.recovered, self.offset, self.epoch = True, after, epoch
+        self._last = after
+        self.head = events[-1].offset if events else after
+        self._take_over(events, self.head, self._marks)
 
     async def receive(self) -> list[LoggedEvent]:
         """Wait for events; return at least one. Cancelling it loses nothing.
@@ -154,6 +165,10 @@ class Follower:
                 with trio.move_on_after(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]):
                     await self._sleep()
                 attempt += 1
+
+    def at_hand(self) -> list[LoggedEvent]:
+        """Return the events that wait already, as `receive` would; none where there are none."""
+        return [] if self._overflowed else self._outbox.take(BATCH)
 
     async def until(self, names: Collection[str]) -> None:
         """Wait for an event of one of these names, or until one may have been missed; the caller looks what it is.
@@ -227,7 +242,7 @@ class Follower:
     async def _read(self, after: int) -> list[LoggedEvent]:
         return await self._log.read(self._tenant_id, self._session_id, after=after, limit=self._capacity)
 
-    def _take_over(self, page: list[LoggedEvent], head: int, marks: int) -> None:
+    def _take_over(self, page: Sequence[LoggedEvent], head: int, marks: int) -> None:
         """Put what was read into the outbox; live again if that reaches everything known to be there."""
         for event in page:
             if not self._outbox.push(event):

@@ -4,7 +4,8 @@ The log keeps a frame's body without `offset` and `epoch`, since both are known 
 spliced in front, so an event is encoded once, however many follow it.
 """
 
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from orchestrator.codec import encode, unstructure
 from orchestrator.models.common.envelope import SCHEMA_VERSION, SOURCE_SERVICE, MessageType
@@ -34,13 +35,19 @@ def make_body(name: str, data: object, *, tenant_id: str | None, correlation_id:
             "data": fields,
             "message_id": new_id(),
             "correlation_id": correlation_id,
-            "type": MessageType.parse(name),
+            "type": _type_of(name),
             "schema_version": SCHEMA_VERSION,
             "created_at": to_timestamp(now_ms()),
             "tenant_id": tenant_id,
             "source_service": SOURCE_SERVICE,
         }
     )
+
+
+@lru_cache(maxsize=256)
+def _type_of(name: str) -> Any:
+    """Return a type as plain data, which is not to be changed."""
+    return unstructure(MessageType.parse(name))
 
 
 def frame(event: Event) -> bytes:

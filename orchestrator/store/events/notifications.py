@@ -1,6 +1,5 @@
 """Notifications in Redis: each user's own, those to the whole tenant among them, and each user's event log."""
 
-import secrets
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
@@ -10,12 +9,14 @@ from typing import Any, Final
 import orjson
 from attrs import evolve, frozen
 
-from orchestrator.codec import structure
+from orchestrator.codec import structure_kept
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
+from orchestrator.models.common.ids import new_epoch
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.events.notification import Notification
 from orchestrator.store.contents import EVENT, Contents
 from orchestrator.store.events.events import EventLog
+from orchestrator.store.events.feed import Reference
 from orchestrator.store.records import readable, reading
 from orchestrator.store.redis.announcements import Announcements, follow_channel
 from orchestrator.store.script import Script
@@ -66,9 +67,19 @@ class NotificationStore(TenantStore):
     """Keeps notifications."""
 
     async def send(
-        self, tenant_id: str, posted: Posted, *, sender: str, idempotency_key: str | None, digest: str, wide: bool
+        self,
+        tenant_id: str,
+        posted: Posted,
+        *,
+        sender: str,
+        idempotency_key: str | None,
+        digest: str,
+        wide: bool,
+        told: Reference,
     ) -> tuple[NotificationSendVerdict, Posted]:
         """Take a notification in; where it is for the whole tenant (`wide`), nothing more has to be done.
+
+        The feed of the tenant is told of it (`told`) where it comes for the first time.
 
         Returns:
             The verdict, and the notification: where it was taken in before, that one.
@@ -85,6 +96,7 @@ class NotificationStore(TenantStore):
             posted.created_ms,
             posted.expires_ms,
             self.keys.notification_channel,
+            self.contents.seal(tenant_id, EVENT, told.body()),
             keys=[self.keys.idempotency(tenant_id, sender, idempotency_key or "")],
         )
         verdict = NotificationSendVerdict(reply[0].decode())
@@ -108,6 +120,17 @@ class NotificationStore(TenantStore):
             self.keys.notification_channel,
         )
         return bool(reply)
+
+    async def note_recipients(self, tenant_id: str, users: Sequence[str], posted: Posted) -> None:
+        """Note to whom a notification goes, for services that acknowledge it on their behalf."""
+        if users:
+            key = self.keys.notification(tenant_id, posted.notification_id)
+            await self.redis.gather([("SADD", key, *users), ("PEXPIREAT", key, posted.expires_ms)])
+
+    async def recipients(self, tenant_id: str, notification_id: str) -> list[str]:
+        """Return the users to whom a notification was sent; none where it went to the whole tenant."""
+        found = await self.redis.smembers(self.keys.notification(tenant_id, notification_id))
+        return sorted(user_id.decode(errors="replace") for user_id in found)
 
     async def collect(self, tenant_id: str, user_id: str) -> int:
         """Bring a user's notifications up to date; returns how many are not acknowledged."""
@@ -173,7 +196,7 @@ class NotificationLog(EventLog):
 
 def _read(body: bytes, acknowledged: bytes | None) -> Notification:
     told: dict[str, Any] = orjson.loads(body)["data"]
-    notification = structure(told, Notification)
+    notification = structure_kept(told, Notification)
     return (
         notification if acknowledged is None else evolve(notification, acknowledged_at=to_timestamp(int(acknowledged)))
     )
@@ -196,4 +219,4 @@ def _read_notified(contents: Contents, payload: bytes) -> Notified:
 
 
 def _epoch() -> str:
-    return secrets.token_hex(4)
+    return new_epoch()

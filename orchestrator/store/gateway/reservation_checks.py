@@ -6,7 +6,6 @@ The open calls of the gateway, their records and the sums of the budgets are rea
 import re
 from typing import Final
 
-from orchestrator.models.common.ids import read_id
 from orchestrator.models.operations.consistency import ReservationStanding, Violation, ViolationKind, WrongSum
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
@@ -27,11 +26,6 @@ _MENDS: Final = {
 
 class ReservationChecks(TenantStore):
     """Reads and mends what open calls of the gateway have reserved."""
-
-    async def tenants(self) -> list[str]:
-        """Return the tenants whose open calls are looked after."""
-        members = await self.redis.zrange(self.keys.doubts, 0, -1)
-        return self.redis.unreadable.read_all(self.keys.doubts, read_id, members)
 
     async def inspect(self, tenant_id: str) -> ReservationStanding:
         """Read all that there is of a tenant's reservations, at one moment."""

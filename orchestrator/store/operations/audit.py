@@ -2,11 +2,12 @@
 
 Each tenant has a stream for each kind of entry; what belongs to no tenant has streams of its own. Refusals and uses of
 keys, which clients can cause without end, are sampled (`audit_sampling`). An entry that can't be written goes to
-the log: the operation that it tells of has happened, and goes on.
+the log: the operation that it tells of has happened, and goes on. The newest entries of all tenants are copied into the
+stream of what belongs to none, where other programs of the platform read them.
 """
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -15,6 +16,7 @@ import trio
 from attrs import define, field
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.models.common.envelope import SOURCE_SERVICE
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.audit import AuditKind, kind_of
@@ -33,11 +35,19 @@ KEY_SECONDS: Final = 600.0
 """The window in which uses of a key are told together."""
 CUT_TOLD_SECONDS: Final = 3600.0
 """A stream that is cut says so once in this time."""
+COPIED: Final = "copied"
+"""The field by which copies are told from the entries of their stream."""
+_COPY_MS: Final = AuditKind.ACTIVITY.retention_ms
+_STREAM_MS: Final = AuditKind.ADMINISTRATION.retention_ms
+_COPIED_AT_ONCE: Final = 100
+_WAITING_COPIES: Final = 10_000
+"""Copies that wait to be written; beyond it the oldest are left out."""
 _NOTED_SECONDS: Final = 60.0
 _NOTED_TENANTS: Final = 10_000
 _LONGEST: Final = 512
 """Characters of a field; the names of what is asked for are clients' own."""
 _RECORD: Final = Script("operations/record_audit")
+_COPY: Final = Script("operations/copy_audit")
 _log = structlog.get_logger("orchestrator.audit")
 
 
@@ -50,18 +60,22 @@ class AuditTrail:
         keys: the names of keys.
         most: entries of one stream.
         clock: seconds, monotonic.
+        copies: entries of tenants that also stand in the stream of what belongs to none; 0: none.
     """
 
     redis: Redis
     keys: Keys
     most: int = ENTRIES_KEPT
     clock: Callable[[], float] = time.monotonic
+    copies: int = field(default=0, kw_only=True)
     report: Callable[[str, int], None] = lambda _outcome, _count: None
     """Counts entries, by what became of them: `written`, `sampled`, `cut`, `logged`."""
     _refusals: Sampler = field(factory=Sampler, init=False)
     _key_uses: Sampler = field(factory=lambda: Sampler(KEY_SECONDS, per_source=1), init=False)
     _noted: OrderedDict[str, float] = field(factory=OrderedDict, init=False)
     _cuts_told: dict[str, float] = field(factory=dict, init=False)
+    _to_copy: deque[Mapping[str, str]] = field(factory=lambda: deque(maxlen=_WAITING_COPIES), init=False)
+    _copying: trio.Event = field(factory=trio.Event, init=False)
 
     async def done(self, ctx: RequestContext, action: str, detail: str, *, tenant_id: str | None = None) -> None:
         """Append what a request has done.
@@ -76,7 +90,7 @@ class AuditTrail:
             action,
             outcome="ok",
             tenant_id=ctx.tenant_id if tenant_id is None else tenant_id,
-            user_id=ctx.principal.user_id,
+            user_id=ctx.principal.name,
             remote_address=ctx.remote_address,
             correlation_id=ctx.correlation_id,
             detail=detail,
@@ -124,15 +138,36 @@ class AuditTrail:
         )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Write what was counted when its window is over, for ever; what is left at the end is written then."""
+        """Write copies, and what was counted when its window is over, for ever; at the end what is left."""
         task_status.started()
         try:
+            next_flush = trio.current_time() + FLUSH_SECONDS
             while True:
-                await trio.sleep(FLUSH_SECONDS)
-                await self.flush(self.clock())
+                with trio.move_on_at(next_flush):
+                    await self._copying.wait()
+                await self._copy()
+                if trio.current_time() >= next_flush:
+                    await self.flush(self.clock())
+                    next_flush = trio.current_time() + FLUSH_SECONDS
         finally:
             with trio.CancelScope(deadline=trio.current_time() + 2 * WRITE_SECONDS, shield=True):
                 await self.flush(float("inf"))
+                await self._copy()
+
+    async def _copy(self) -> None:
+        """Write the copies that wait; those that can't be written are left out: the entries themselves are there."""
+        self._copying = trio.Event()
+        while self._to_copy:
+            part = [self._to_copy.popleft() for _ in range(min(len(self._to_copy), _COPIED_AT_ONCE))]
+            args: list[object] = [self.copies, _COPY_MS, _STREAM_MS]
+            for entry in part:
+                args += [2 * len(entry), *(text for pair in entry.items() for text in pair)]
+            try:
+                # What was taken out of the queue is written, or said not to be, also where the process ends.
+                with trio.fail_after(WRITE_SECONDS, shield=True):
+                    await _COPY(self.redis, keys=[self.keys.audit, self.keys.audit_copies], args=args)
+            except (OrchestratorError, trio.TooSlowError) as error:
+                _log.warning("audit.not_copied", entries=len(part), reason=str(error))
 
     async def flush(self, now: float) -> None:
         """Write what was counted in windows that are over at a moment."""
@@ -160,7 +195,8 @@ class AuditTrail:
         return self._key_uses if kind is AuditKind.KEYS else self._refusals
 
     async def _write(self, kind: AuditKind, entry: Mapping[str, str]) -> None:
-        entry = {name: value[:_LONGEST] for name, value in entry.items()} | {"at": to_timestamp(now_ms())}
+        entry = {name: value[:_LONGEST] for name, value in entry.items()}
+        entry |= {"at": to_timestamp(now_ms()), "service": SOURCE_SERVICE}
         tenant_id = entry["tenant_id"]
         stream = self.stream(tenant_id, kind)
         with trio.move_on_after(WRITE_SECONDS) as waiting:
@@ -171,6 +207,9 @@ class AuditTrail:
                     args=[kind.retention_ms, self.most, *(part for pair in entry.items() for part in pair)],
                 )
                 self.report("written", 1)
+                if tenant_id and self.copies:
+                    self._to_copy.append(entry | {COPIED: "1"})
+                    self._copying.set()
                 await self._note(tenant_id)
             except OrchestratorError as error:
                 self._logged(entry, getattr(error, "reason", error.message))

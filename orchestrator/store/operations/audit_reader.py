@@ -9,6 +9,7 @@ from attrs import frozen
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.operations.audit import AuditEntry, AuditKind, AuditOrder
 from orchestrator.store.keys import Keys
+from orchestrator.store.operations.audit import COPIED
 from orchestrator.store.redis.connection import Redis
 
 SCAN_BOUND: Final = 2000
@@ -21,6 +22,8 @@ _SLACK_MS: Final = 120_000
 
 AuditPlace = tuple[int, int, str]
 """Where an entry stands in the order of all: moment (ms), number within it, name of its stream."""
+Found = tuple[AuditPlace, AuditEntry | None]
+"""An entry at its place; None: a copy of one that stands elsewhere, too."""
 
 
 @frozen
@@ -84,7 +87,7 @@ class AuditReader:
             found = await self._merged(streams, query, after, count)
             for place, entry in found:
                 after, scanned = place, scanned + 1
-                if query.keeps(entry):
+                if entry is not None and query.keeps(entry):
                     entries.append(entry)
                 if len(entries) == limit or scanned >= SCAN_BOUND:
                     more = await self._merged(streams, query, after, 1)
@@ -111,7 +114,7 @@ class AuditReader:
 
     async def _merged(
         self, streams: Sequence[_Stream], query: AuditQuery, after: AuditPlace | None, count: int
-    ) -> list[tuple[AuditPlace, AuditEntry]]:
+    ) -> list[Found]:
         """Return the first entries of all streams behind a place, in their order."""
         first = nlargest if query.order is AuditOrder.NEWEST else nsmallest
         if len(streams) > count:
@@ -123,8 +126,8 @@ class AuditReader:
 
     async def _read(
         self, streams: Sequence[_Stream], query: AuditQuery, after: AuditPlace | None, count: int
-    ) -> list[tuple[AuditPlace, AuditEntry]]:
-        newest, found = query.order is AuditOrder.NEWEST, []
+    ) -> list[Found]:
+        newest, found = query.order is AuditOrder.NEWEST, list[Found]()
         for begin in range(0, len(streams), _PART):
             part = streams[begin : begin + _PART]
             commands = []
@@ -152,11 +155,14 @@ def _bounds(stream: _Stream, query: AuditQuery, after: AuditPlace | None) -> tup
     return f"{'' if stream.name > name else '('}{moment}-{number}", high
 
 
-def _entries(stream: _Stream, reply: Any) -> Iterator[tuple[AuditPlace, AuditEntry]]:
+def _entries(stream: _Stream, reply: Any) -> Iterator[Found]:
     for raw_id, raw in reply or ():
         fields = _fields(raw)
         moment, _, number = raw_id.decode().partition("-")
         place = (int(moment), int(number), stream.name)
+        if COPIED in fields:
+            yield place, None
+            continue
         count = fields.get("count", "1")
         yield (
             place,
@@ -181,7 +187,7 @@ def _fields(raw: Any) -> dict[str, str]:
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
 
 
-def _place(found: tuple[AuditPlace, AuditEntry]) -> AuditPlace:
+def _place(found: Found) -> AuditPlace:
     return found[0]
 
 

@@ -5,16 +5,16 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.codec import decode
+from orchestrator.codec import decode_kept
 from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.replay import DeadLetter
-from orchestrator.store.contents import MESSAGE, is_sealed
+from orchestrator.store.contents import is_sealed
 from orchestrator.store.tasks.task_records import read_input
 from orchestrator.store.tenant_store import TenantStore
 
-_TASK_FIELDS: Final = ("type", "session_id", "replayed_as")
+_TASK_FIELDS: Final = ("type", "session_id", "replayed_as", "user_id")
 _CHECKPOINT: Final = b"checkpoint:"
 _ORDER: Final = b"order:"
 
@@ -35,6 +35,8 @@ class DeadLetterStore(TenantStore):
 
     async def page(self, tenant_id: str, before: str | None, count: int) -> list[tuple[str, dict[bytes, bytes]]]:
         """Return the dead letters that came before the one of the id `before`, the latest first."""
+        if before == "0-0":  # Redis refuses to be asked for what comes before the first of all ids
+            return []
         highest = f"({before}" if before else "+"
         rows = await self.redis.xrevrange(self.keys.dead_letters(tenant_id), highest, "-", count)
         return [(entry.decode(), fields) for entry, fields in rows]
@@ -70,14 +72,12 @@ class DeadLetterStore(TenantStore):
 
     async def input_of(self, tenant_id: str, task_id: str) -> dict[str, Any] | None:
         """Return what a task was asked; None where that is not known any more."""
-        [message] = await self.redis.gather(
-            [("HGET", self.keys.task(tenant_id, task_id), "message")], raise_on_error=False
-        )
         try:
-            opened = self.contents.open(tenant_id, MESSAGE, message) if isinstance(message, bytes) else b""
+            record = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
+            opened = self.contents.open_record(tenant_id, "task", record)
         except TenantDamaged:
             return None
-        return read_input(opened)
+        return read_input(opened.get(b"message", b""))
 
     async def drop(self, tenant_id: str, ids: Sequence[str]) -> int:
         """Delete dead letters; returns how many there were."""
@@ -86,9 +86,9 @@ class DeadLetterStore(TenantStore):
     async def record(self, tenant_id: str, task_id: str) -> TaskRecord | None:
         """Return a task's record; None if it is not there any more."""
         fields = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
+        fields = self.contents.open_record(tenant_id, "task", fields)
         if b"message" not in fields:
             return None
-        fields = self.contents.open_record(tenant_id, "task", fields)
         done = [name.removeprefix(_CHECKPOINT) for name in fields if name.startswith(_CHECKPOINT)]
         done.sort(key=lambda name: int(fields.get(_ORDER + name, 0)))
         return TaskRecord(
@@ -108,7 +108,9 @@ def _dead_letter(
 ) -> DeadLetter:
     # A letter is shown whatever has become of the record of its task.
     known = [None] * len(_TASK_FIELDS) if isinstance(task, TenantDamaged) else task
-    kind, session_id, replayed_as = (part.decode(errors="replace") if part is not None else None for part in known)
+    kind, session_id, replayed_as, user_id = (
+        part.decode(errors="replace") if part is not None else None for part in known
+    )
     kept = fields.get(b"message")
     return DeadLetter(
         id=entry,
@@ -118,6 +120,7 @@ def _dead_letter(
         at=_moment(fields.get(b"at", b""), entry.partition("-")[0].encode()),
         type=kind,
         session_id=session_id,
+        user_id=user_id,
         replayed_as=replayed_as,
         message=kept.decode(errors="replace") if kept is not None else None,
     )
@@ -136,6 +139,6 @@ def _moment(*written: bytes) -> str:
 def _error(fields: Mapping[bytes, bytes]) -> ErrorBody:
     reason = fields.get(b"reason", b"The reason was not kept.").decode(errors="replace")
     try:
-        return decode(fields.get(b"error", b""), ErrorBody)
+        return decode_kept(fields.get(b"error", b""), ErrorBody)
     except InvalidBody:
         return ErrorBody("ORCH_VAL_001", "validation_error", reason)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import fields, frozen
 
-from orchestrator.codec import decode, encode
+from orchestrator.codec import encode, parse_json, structure_kept
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.ids import read_id
 from orchestrator.models.operations.load import Node, NodeLoad
@@ -15,6 +15,7 @@ from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
 
+_SAID: Final = frozenset(one.name for one in fields(NodeLoad))
 _HEARTBEAT: Final = Script("scheduling/heartbeat")
 
 
@@ -72,8 +73,11 @@ class Nodes:
 
 
 def _read(body: bytes | None) -> NodeLoad | None:
+    """Read the load of a process, of which a later version may say more than this one knows."""
     try:
-        return decode(body, NodeLoad) if body else None
+        said = parse_json(body) if body else None
+        known = {name: said[name] for name in _SAID if name in said} if isinstance(said, dict) else said
+        return None if known is None else structure_kept(known, NodeLoad)
     except InvalidBody:
         # A process of another version may say it in other words.
         return None

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
-from orchestrator.codec import decode, encode
+from orchestrator.codec import decode_kept, encode
 from orchestrator.errors import InvalidBody
 from orchestrator.models.operations.system_events import SystemEvent
+from orchestrator.store.events.feed import FeedLog, Reference
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.redis.shared_keys import on_shared_keys
@@ -21,11 +22,18 @@ class SystemEventStore:
 
     redis: Redis
     keys: Keys
+    feed: FeedLog = field(
+        default=Factory(lambda self: FeedLog(self.redis, self.keys), takes_self=True), init=False, repr=False
+    )
 
     @on_shared_keys
     async def post(self, notice: SystemEvent) -> None:
-        """Append a notice."""
+        """Append a notice; one about a tenant is told in the tenant's feed, too."""
         await self.redis.xadd(self.keys.notices, {"notice": encode(notice)}, maxlen=KEPT, approximate=True)
+        if tenant_id := notice.about.get("tenant_id"):
+            await self.feed.tell(
+                tenant_id, notice.name, Reference("notice", tenant_id, at=notice.at, data=notice.about)
+            )
 
     @on_shared_keys
     async def last(self, count: int) -> list[SystemEvent]:
@@ -33,7 +41,7 @@ class SystemEventStore:
         found = []
         for _, values in await self.redis.xrevrange(self.keys.notices, count=count):
             try:
-                found.append(decode(values[b"notice"], SystemEvent))
+                found.append(decode_kept(values[b"notice"], SystemEvent))
             except (InvalidBody, KeyError):
                 continue  # a process of another version may say it in other words
         return found

@@ -1,10 +1,12 @@
 """Reading a tenant's queued work, and creating its sessions elsewhere."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
+from attrs import frozen
+
+from orchestrator.models.common.ids import new_epoch
 from orchestrator.models.operations.transfer import TransferItem, TransferKind
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.store.records import moment, readable, reading
@@ -18,8 +20,27 @@ _OPEN: Final = frozenset({TaskStatus.PENDING, TaskStatus.WAITING, TaskStatus.RET
 # What belongs to the place where a record is, and not to the task.
 _LOCAL: Final = frozenset({"entry", "node", "parked", "turn_of_user", "emitted", "claimed_at", "batch_id", "steps"})
 
-TransferRow = tuple[str, int | None]
-"""A task, and when it is due."""
+_CHUNK_BYTES: Final = 2**20
+_RECORDS_AT_ONCE, _LISTS_AT_ONCE = 16, 20
+"""So many are asked for in one round trip: a record may have some megabytes, a list as many tasks as a chunk."""
+_LISTS: Final = 100
+_LAST_ENTRY: Final = (2**64 - 1, 2**64 - 1)
+"""No entry can follow it, and Redis refuses to be asked for one."""
+_LAST_PLACE: Final = 2**53
+"""Beyond the end of each list; a position may name greater numbers, which Redis takes for none."""
+
+Position = tuple[int, int]
+"""Where to go on in a place: behind an entry of a stream, by the two numbers of its id; elsewhere behind so many tasks,
+or in which list behind how many."""
+
+
+@frozen
+class TransferRow:
+    """A task, when it is due, and where to go on behind it."""
+
+    task_id: str
+    due_ms: int | None
+    after: Position
 
 
 class SessionImport(StrEnum):
@@ -34,23 +55,31 @@ class TransferStore(TenantStore):
     """A tenant's queued work, place by place: lanes, put aside, delayed, behind others of their users, turns."""
 
     async def chunk(
-        self, tenant_id: str, phase: int, position: str, count: int
-    ) -> tuple[list[TransferItem], tuple[int, str] | None]:
+        self, tenant_id: str, phase: int, position: Position | None, count: int
+    ) -> tuple[list[TransferItem], tuple[int, Position | None] | None]:
         """Read on from a position.
+
+        Args:
+            tenant_id: whose work.
+            phase: which place, below `PHASES`.
+            position: where to go on in it; None: at its start.
+            count: how many tasks at most; fewer where their records have more than a megabyte.
 
         Returns:
             Tasks, each after its session; and where to go on, or None at the end.
         """
         if phase <= _PARKED:
-            found, following = await self._stream(tenant_id, phase, position, count)
+            rows, end = await self._stream(tenant_id, phase, position, count)
         elif phase == _DELAYED:
-            found, following = await self._delayed(tenant_id, int(position or 0), count)
+            rows, end = await self._delayed(tenant_id, position, count)
         else:
-            found, following = await self._lists(tenant_id, phase, int(position or 0))
-        items = await self._items(tenant_id, found)
-        if following is not None:
-            return items, (phase, following)
-        return items, (phase + 1, "") if phase + 1 < PHASES else None
+            rows, end = await self._lists(tenant_id, phase, position, count)
+        items, unread = await self._items(tenant_id, rows)
+        if unread:
+            end = rows[-unread - 1].after
+        if end is not None:
+            return items, (phase, end)
+        return items, (phase + 1, None) if phase + 1 < PHASES else None
 
     async def import_session(
         self, tenant_id: str, item: TransferItem, *, retain_seconds: int
@@ -60,7 +89,7 @@ class TransferStore(TenantStore):
         Returns:
             What became of it, and the quota that refuses it, or nothing.
         """
-        fields = {**item.fields, "epoch": secrets.token_hex(4), "tenant_id": tenant_id}
+        fields = {**item.fields, "epoch": new_epoch(), "tenant_id": tenant_id}
         if fields["state"] == "PROCESSING":
             fields["state"] = "ACTIVE"
         reply = await self.run(
@@ -81,53 +110,94 @@ class TransferStore(TenantStore):
         return state.decode() if state else "active"
 
     async def _stream(
-        self, tenant_id: str, phase: int, position: str, count: int
-    ) -> tuple[list[TransferRow], str | None]:
+        self, tenant_id: str, phase: int, position: Position | None, count: int
+    ) -> tuple[list[TransferRow], Position | None]:
         keys = self.keys
+        if position == _LAST_ENTRY:
+            return [], None
         stream = keys.parked(tenant_id) if phase == _PARKED else keys.lane(tenant_id, _LANES[phase])
-        rows = await self.redis.xrange(stream, f"({position}" if position else "-", "+", count)
-        found = readable(_row, [fields for _, fields in rows if b"task_id" in fields])
-        return found, rows[-1][0].decode() if len(rows) == count else None
+        start = "-" if position is None else f"({position[0]}-{position[1]}"
+        entries = await self.redis.xrange(stream, start, "+", count)
+        rows = readable(_row, [(entry, fields) for entry, fields in entries if b"task_id" in fields])
+        return rows, _position(entries[-1][0]) if len(entries) == count else None
 
-    async def _delayed(self, tenant_id: str, start: int, count: int) -> tuple[list[TransferRow], str | None]:
-        rows = await self.redis.zrange(self.keys.delayed(tenant_id), start, start + count - 1, withscores=True)
-        found: list[TransferRow] = [(task_id.decode(errors="replace"), moment(score)) for task_id, score in rows]
-        return found, str(start + count) if len(rows) == count else None
+    async def _delayed(
+        self, tenant_id: str, position: Position | None, count: int
+    ) -> tuple[list[TransferRow], Position | None]:
+        start = min(position[0], _LAST_PLACE) if position else 0
+        found = await self.redis.zrange(self.keys.delayed(tenant_id), start, start + count - 1, withscores=True)
+        rows = [
+            TransferRow(task_id.decode(errors="replace"), moment(score), (place, 0))
+            for place, (task_id, score) in enumerate(found, start + 1)
+        ]
+        return rows, (start + count, 0) if len(rows) == count else None
 
-    async def _lists(self, tenant_id: str, phase: int, start: int) -> tuple[list[TransferRow], str | None]:
-        """Read the lists of a hundred users, or sessions."""
-        keys, at_once = self.keys, 100
+    async def _lists(
+        self, tenant_id: str, phase: int, position: Position | None, count: int
+    ) -> tuple[list[TransferRow], Position | None]:
+        """Read the lists of users or of sessions: as many as have the tasks of a chunk, a hundred at most."""
+        start, passed = (min(number, _LAST_PLACE) for number in position or (0, 0))
+        names = await self._list_names(tenant_id, phase, start)
+        rows: list[TransferRow] = []
+        for first in range(0, len(names), _LISTS_AT_ONCE):
+            rows += await self._tasks_of(names[first : first + _LISTS_AT_ONCE], start + first, passed, count)
+            if len(rows) >= count:
+                return rows[:count], rows[count - 1].after
+            passed = 0
+        return rows, (start + len(names), 0) if len(names) == _LISTS else None
+
+    async def _list_names(self, tenant_id: str, phase: int, start: int) -> list[str]:
+        keys = self.keys
         if phase == _USERS:
             users = sorted(
                 name.decode(errors="replace") for name in await self.redis.hkeys(keys.users(tenant_id)) if name
             )
-            names = [keys.user_tasks(tenant_id, user) for user in users[start : start + at_once]]
-        else:
-            sessions = await self.redis.zrange(keys.sessions(tenant_id), start, start + at_once - 1)
-            names = [keys.turns(tenant_id, session.decode(errors="replace")) for session in sessions]
-        commands = [("LRANGE", name, 0, -1) for name in names]
-        lists = readable(list, await self.redis.gather(commands, raise_on_error=False) if names else [])
-        found: list[TransferRow] = [(task_id.decode(errors="replace"), None) for tasks in lists for task_id in tasks]
-        return found, str(start + at_once) if len(names) == at_once else None
+            return [keys.user_tasks(tenant_id, user) for user in users[start : start + _LISTS]]
+        sessions = await self.redis.zrange(keys.sessions(tenant_id), start, start + _LISTS - 1)
+        return [keys.turns(tenant_id, session.decode(errors="replace")) for session in sessions]
 
-    async def _items(self, tenant_id: str, found: Sequence[TransferRow]) -> list[TransferItem]:
-        if not found:
-            return []
-        records = await self._records(tenant_id, "task", [self.keys.task(tenant_id, task_id) for task_id, _ in found])
-        open_tasks = [
-            TransferItem(TransferKind.TASK, task_id, _portable(record), due)
-            for (task_id, due), record in zip(found, records, strict=True)
+    async def _tasks_of(self, names: Sequence[str], number: int, passed: int, count: int) -> list[TransferRow]:
+        """Read lists, of which the first has a number, and so many tasks that were read before."""
+        before = [passed, *[0] * (len(names) - 1)]
+        commands = [("LRANGE", name, skip, skip + count - 1) for name, skip in zip(names, before, strict=True)]
+        replies = await self.redis.gather(commands, raise_on_error=False)
+        return [
+            TransferRow(task_id.decode(errors="replace"), None, (number + place, of_list))
+            for place, (reply, skip) in enumerate(zip(replies, before, strict=True))
+            for tasks in readable(list, [reply])
+            for of_list, task_id in enumerate(tasks, skip + 1)
+        ]
+
+    async def _items(self, tenant_id: str, rows: Sequence[TransferRow]) -> tuple[list[TransferItem], int]:
+        """Read tasks and their sessions, until they have the bytes of a chunk; returns how many rows are left, too."""
+        items: list[TransferItem] = []
+        sessions: set[str] = set()
+        size = read = 0
+        while read < len(rows) and size < _CHUNK_BYTES:
+            part = rows[read : read + _RECORDS_AT_ONCE]
+            read += len(part)
+            tasks = await self._open_tasks(tenant_id, part)
+            names = {item.fields["session_id"]: None for item in tasks if "session_id" in item.fields}
+            found = [*await self._sessions(tenant_id, [name for name in names if name not in sessions]), *tasks]
+            sessions |= names.keys()
+            size += sum(len(value) for item in found for value in item.fields.values())
+            items += found
+        return items, len(rows) - read
+
+    async def _open_tasks(self, tenant_id: str, rows: Sequence[TransferRow]) -> list[TransferItem]:
+        records = await self._records(tenant_id, "task", [self.keys.task(tenant_id, row.task_id) for row in rows])
+        return [
+            TransferItem(TransferKind.TASK, row.task_id, _portable(record), row.due_ms)
+            for row, record in zip(rows, records, strict=True)
             if record.get("status") in _OPEN and "message" in record
         ]
-        names = list(dict.fromkeys(item.fields["session_id"] for item in open_tasks if "session_id" in item.fields))
-        sessions = await self._records(tenant_id, "session", [self.keys.session(tenant_id, name) for name in names])
+
+    async def _sessions(self, tenant_id: str, names: Sequence[str]) -> list[TransferItem]:
+        records = await self._records(tenant_id, "session", [self.keys.session(tenant_id, name) for name in names])
         return [
-            *(
-                TransferItem(TransferKind.SESSION, name, _portable(record))
-                for name, record in zip(names, sessions, strict=True)
-                if record
-            ),
-            *open_tasks,
+            TransferItem(TransferKind.SESSION, name, _portable(record))
+            for name, record in zip(names, records, strict=True)
+            if record
         ]
 
     async def _records(self, tenant_id: str, noun: str, keys: Sequence[str]) -> list[dict[str, str]]:
@@ -142,9 +212,16 @@ class TransferStore(TenantStore):
         return [next(iter(readable(read, [reply])), {}) for reply in replies]
 
 
-def _row(fields: Mapping[bytes, bytes]) -> TransferRow:
+def _row(entry: tuple[bytes, Mapping[bytes, bytes]]) -> TransferRow:
+    name, fields = entry
     with reading("entry of task", fields[b"task_id"].decode(errors="replace")):
-        return fields[b"task_id"].decode(), int(float(fields[b"due"])) if b"due" in fields else None
+        due = int(float(fields[b"due"])) if b"due" in fields else None
+        return TransferRow(fields[b"task_id"].decode(), due, _position(name))
+
+
+def _position(entry: bytes) -> Position:
+    moment, _, number = entry.partition(b"-")
+    return int(moment), int(number)
 
 
 def _text(record: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -8,12 +8,14 @@ import orjson
 from attrs import frozen
 
 from orchestrator.codec import encode
+from orchestrator.models.common.ids import is_id
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.models.tasks.waits import CallAnswer, Taken
 from orchestrator.store.contents import CHECKPOINT, EVENT, MESSAGE
+from orchestrator.store.plans.ownership import Registered
 from orchestrator.store.records import reading
 from orchestrator.store.script import Script
-from orchestrator.store.tasks.claims import Claim, held
+from orchestrator.store.tasks.claims import Claim, StopAsked, held, read_stop
 from orchestrator.store.tenant_store import TenantStore
 
 _DELEGATE: Final = Script("plans/delegate")
@@ -21,6 +23,11 @@ _NOTE: Final = Script("plans/note_sent")
 _ANSWER: Final = Script("attempts/answer_call")
 _PROGRESS: Final = Script("plans/report_progress")
 _PREFIX: Final = "delegated:"
+_TOKEN: Final = b"token:"
+NAMED_SECONDS: Final = 7 * 86_400
+"""How long a task is found by a service's own name of its work."""
+MOST_TRACED: Final = 100
+"""Tasks of one request that are looked at."""
 
 
 @frozen
@@ -46,6 +53,34 @@ class Delegation:
     """Whether the service is done with it."""
     cancellable: bool
     """Whether the service can be told to stop."""
+
+
+@frozen
+class Ending:
+    """How a task has ended."""
+
+    status: str
+    code: str = ""
+    """Of its error; empty: it has none."""
+    stop: StopAsked | None = None
+    """How it was asked to stop, if it was."""
+
+
+class TokenDigest(str):
+    """What is kept of a callback token; it stands for the token where a service has shown otherwise who it is."""
+
+    __slots__ = ()
+
+
+@frozen
+class OpenCall:
+    """A call that a service may answer."""
+
+    call_id: str
+    execution_id: str
+    digest: TokenDigest
+    """Of its callback token."""
+    ended: bool
 
 
 @frozen
@@ -116,6 +151,46 @@ class DelegationStore(TenantStore):
             message = self.contents.seal(claim.tenant_id, MESSAGE, encode(undo))
             ending = (undo.task_id, message, undo.priority, str(undo.type))
         held(await self.run(_NOTE, claim.tenant_id, claim.task_id, claim.attempt, call_id, execution_id, *ending))
+        if execution_id and execution_id != claim.task_id:
+            await self.name_execution(claim.tenant_id, execution_id, claim.task_id)
+
+    async def name_execution(self, tenant_id: str, execution_id: str, task_id: str) -> None:
+        """Have a task found by what a service calls its work."""
+        await self.redis.set(self.keys.execution(tenant_id, execution_id), task_id, ex=NAMED_SECONDS)
+
+    async def task_of_execution(self, tenant_id: str, execution_id: str) -> str | None:
+        """Return the task whose work a service calls so; None: there is none."""
+        found = await self.redis.get(self.keys.execution(tenant_id, execution_id))
+        return None if found is None else found.decode(errors="replace")
+
+    async def tasks_of_correlation(self, tenant_id: str, correlation_id: str) -> list[str]:
+        """Return the tasks of a request."""
+        found = await self.redis.lrange(self.keys.trace(tenant_id, correlation_id), 0, MOST_TRACED - 1)
+        return [task_id.decode(errors="replace") for task_id in found]
+
+    async def calls_of(self, tenant_id: str, task_id: str, service: str) -> list[OpenCall] | None:
+        """Return what a task has handed on to a service, with the digests of the tokens by which that may answer.
+
+        None: there is no such task.
+        """
+        record = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
+        if not record:
+            return None
+        tokens = {
+            value.decode(errors="replace"): TokenDigest(name.removeprefix(_TOKEN).decode())
+            for name, value in record.items()
+            if name.startswith(_TOKEN)
+        }
+        calls = [
+            _delegation(name.decode(errors="replace").removeprefix(_PREFIX), value)
+            for name, value in record.items()
+            if name.startswith(_PREFIX.encode())
+        ]
+        return [
+            OpenCall(one.call_id, one.execution_id, tokens[one.call_id], one.ended)
+            for one in calls
+            if one.service == service and one.call_id in tokens
+        ]
 
     async def answer(self, tenant_id: str, task_id: str, token: str, answer: CallAnswer) -> Receipt:
         """Take a service's answer."""
@@ -172,9 +247,9 @@ class DelegationStore(TenantStore):
         """
         flat = (part for name, body in events for part in (name, self.contents.seal(tenant_id, EVENT, body)))
         kept = self.contents.seal_progress(tenant_id, progress)
-        return _receipt(
-            await self.run(_PROGRESS, tenant_id, task_id, digest(token), kept, execution_id, session_id, *flat)
-        )
+        places = [self.keys.owner(tenant_id, Registered.RUN, execution_id)] if is_id(execution_id) else []
+        told = (task_id, digest(token), kept, execution_id, session_id, *flat)
+        return _receipt(await self.run(_PROGRESS, tenant_id, *told, keys=places))
 
     async def of_task(self, tenant_id: str, task_id: str) -> list[Delegation]:
         """Return everything that a task has handed on."""
@@ -185,10 +260,24 @@ class DelegationStore(TenantStore):
             if name.startswith(_PREFIX.encode())
         ]
 
+    async def ending(self, tenant_id: str, task_id: str) -> Ending:
+        """Return how a task has ended."""
+        record = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
+        with reading("task", task_id):
+            opened = self.contents.open_record(tenant_id, "task", record)
+            error = orjson.loads(opened[b"error"]) if b"error" in opened else {}
+            return Ending(
+                opened.get(b"status", b"").decode(),
+                error.get("code", ""),
+                read_stop(opened.get(b"cancel"), opened.get(b"cancelled_by")),
+            )
 
-def digest(token: str) -> str:
-    """Return what is kept of a callback token."""
-    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+def digest(token: str) -> TokenDigest:
+    """Return what is kept of a callback token, or of one of which only that is known."""
+    if isinstance(token, TokenDigest):
+        return token
+    return TokenDigest(sha256(token.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def _delegation(call_id: str, kept: bytes) -> Delegation:

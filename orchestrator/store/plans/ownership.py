@@ -19,6 +19,8 @@ class Registered(StrEnum):
 
     CONVERSATION = "conversation"
     EXECUTION = "execution"
+    RUN = "run"
+    """An execution of a service, as belonging to the task that has it run."""
 
 
 class OwnershipStore(TenantStore):
@@ -52,10 +54,24 @@ class OwnershipStore(TenantStore):
             ("GET", self.keys.owner(tenant_id, Registered.EXECUTION, task_id)),
         )
 
-    async def register(self, tenant_id: str, kind: Registered, name: str, user_id: str, seconds: int) -> bool:
-        """Have something belong to a user for some time from now on; false where it is registered as another's."""
+    async def task_of(self, tenant_id: str, execution_id: str) -> str | None:
+        """Return the task that has an execution of a service run; None: unknown.
+
+        A run that the Workflow Engine has started by itself is known by its name alone until its task is claimed.
+        """
+        return await self._first(
+            ("GET", self.keys.owner(tenant_id, Registered.RUN, execution_id)),
+            ("GET", self.keys.execution(tenant_id, execution_id)),
+        )
+
+    async def register(self, tenant_id: str, kind: Registered, name: str, owner: str, seconds: int) -> bool:
+        """Have something belong to a user, or a run to a task, for some time from now on.
+
+        Returns:
+            False where it is registered as another's.
+        """
         place = self.keys.owner(tenant_id, kind, name)
-        return bool(await self.run(_REGISTER, tenant_id, user_id, seconds, keys=[place]))
+        return bool(await self.run(_REGISTER, tenant_id, owner, seconds, keys=[place]))
 
     async def _first(self, *commands: tuple[str, ...]) -> str | None:
         return next((_text(value) for value in await self.redis.gather(list(commands)) if value is not None), None)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 from attrs import asdict, evolve, field, frozen
 
-from orchestrator.codec import decode
+from orchestrator.codec import decode_kept
 from orchestrator.models.tasks.task import Task
 from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.store.contents import CHECKPOINT, EVENT
@@ -26,6 +26,17 @@ PROGRESS: Final = "progress"
 """Field: the last news of a service that works for the workflow, JSON; see `models.task_updates.TaskProgress`."""
 FIGURES: Final = "figures"
 """Field, of a plan of the user's own: how far it is, in the same form."""
+
+
+_OF_RUN: Final = ("user_id", "workflow_id", "batch_id", "finished_at")
+
+
+@frozen
+class FoundRun:
+    """A task that runs a workflow."""
+
+    task_id: str
+    ended: bool
 
 
 @frozen
@@ -75,6 +86,29 @@ class WorkflowStore(TenantStore):
     async def load(self, tenant_id: str, task_id: str) -> WorkflowRecord | None:
         """Return a workflow; None if there is none."""
         return await self._whole(tenant_id, await self.redis.hgetall(self.keys.task(tenant_id, task_id)))
+
+    async def is_workflow(self, viewer: Viewer, task_id: str) -> bool | None:
+        """Tell whether a task is a workflow's; None if there is none that `viewer` may see."""
+        record = await self.redis.hmget(self.keys.task(viewer.tenant_id, task_id), ("user_id", "workflow_id"))
+        user_id, workflow_id = record
+        if user_id is None or not viewer.may_see({b"user_id": user_id}):
+            return None
+        return workflow_id is not None
+
+    async def runs_of(self, tenant_id: str, user_id: str, workflow_id: str, task_ids: Sequence[str]) -> list[FoundRun]:
+        """Return those of some tasks that are a user's runs of a workflow of the Workflow Engine, in their order.
+
+        Items of batches are none: their batch is the run.
+        """
+        records = await self.redis.gather(
+            [("HMGET", self.keys.task(tenant_id, task_id), *_OF_RUN) for task_id in task_ids], raise_on_error=False
+        )
+        mine = [user_id.encode(), workflow_id.encode(), None]
+        return [
+            FoundRun(task_id, ended=record[3] is not None)
+            for task_id, record in zip(task_ids, records, strict=True)
+            if isinstance(record, list) and record[:3] == mine
+        ]
 
     async def _whole(self, tenant_id: str, record: Mapping[bytes, bytes]) -> WorkflowRecord | None:
         if b"workflow_id" not in record:
@@ -153,7 +187,7 @@ def _read(tenant_id: str, record: Mapping[bytes, bytes], callback: Mapping[bytes
             task=read_task(tenant_id, record),
             workflow_id=text["workflow_id"].decode(),
             progress=read_progress(record),
-            news=decode(text.get(PROGRESS, b"{}"), TaskProgress),
+            news=decode_kept(text.get(PROGRESS, b"{}"), TaskProgress),
             offset=int(text.get("offset", 0)),
             payload=orjson.loads(text["message"])["payload"],
             checkpoints={
@@ -167,12 +201,12 @@ def _read(tenant_id: str, record: Mapping[bytes, bytes], callback: Mapping[bytes
 
 def read_progress(record: Mapping[bytes, bytes]) -> TaskProgress:
     """Return how far a workflow is, and what it asks, out of the record of its task."""
-    news = decode(record.get(PROGRESS.encode(), b"{}"), TaskProgress)
+    news = decode_kept(record.get(PROGRESS.encode(), b"{}"), TaskProgress)
     own = record.get(FIGURES.encode())
     if own is None:
         return news
     # What a service is asked for by a plan may ask the user, but its steps are not the plan's.
-    return evolve(decode(own, TaskProgress), input_request=news.input_request, execution_id=news.execution_id)
+    return evolve(decode_kept(own, TaskProgress), input_request=news.input_request, execution_id=news.execution_id)
 
 
 def _named(record: Mapping[bytes, bytes]) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ from orchestrator.frameworks.redis_inside import CONNECTION, ENCODER, Commands
 from orchestrator.store.redis.address import Address, ConnectionLimits, open_wire
 from orchestrator.store.redis.backoff import Backoff
 from orchestrator.store.redis.errors import RedisAway
+from orchestrator.store.redis.joined import Common, Part
 from orchestrator.store.redis.packing import pack
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReplies, PendingReply
 from orchestrator.store.redis.pubsub import RECONNECTED, Message, Subscriber
@@ -78,6 +79,25 @@ class _Client(Commands, ABC):  # type: ignore[misc] # redis-py types replies for
             raise reply
         callback = CALLBACKS.get(args[0])
         return reply if callback is None else callback(reply)
+
+    async def run_joined(self, common: Common, part: Part) -> Any:
+        """Run a script for one of several, with those who ask for it at the same moment; returns the reply to this one.
+
+        Raises:
+            RedisAway, TenantDamaged
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        reply: Any = UNSENT
+        if (wire := self._wire) is not None and wire.ready:
+            slot = PendingReply(wire.now())
+            wire.submit_joined(common, part, slot)
+            reply = await trio.lowlevel.wait_task_rescheduled(slot.abandon)
+        if reply is UNSENT:
+            keys = (*common.keys, *part.keys)
+            (reply,) = await self.execute_command("EVALSHA", common.digest, len(keys), *keys, *common.args, *part.args)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     async def gather(self, commands: Iterable[Sequence[Any]], *, raise_on_error: bool = True) -> list[Any]:
         """Execute several commands in one send; replies come as Redis gives them.

@@ -24,3 +24,16 @@ def pack(args: Sequence[Any]) -> bytes:
     except TypeError as error:
         raise TypeError(f"an argument of {name} is neither text, bytes nor a number") from error
     return packed
+
+
+def pack_part(args: Sequence[Any]) -> bytes:
+    """Return arguments as they stand in a command.
+
+    Raises:
+        TypeError: one of them is neither text, bytes nor a number.
+    """
+    try:
+        packed: bytes = hiredis.pack_command(tuple(args))
+    except TypeError as error:
+        raise TypeError("an argument is neither text, bytes nor a number") from error
+    return packed[packed.index(b"\n") + 1 :]

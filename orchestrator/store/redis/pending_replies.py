@@ -25,6 +25,8 @@ class PendingReply:
     """
 
     __slots__ = ("since", "task")
+    callers = 1
+    """How many may go on when it is resolved."""
 
     def __init__(self, since: float) -> None:
         self.since = since

@@ -19,6 +19,7 @@ from attrs import define
 from redis.exceptions import InvalidResponse
 
 from orchestrator.store.redis.errors import REFUSES, RedisAway, leads_elsewhere, refusal
+from orchestrator.store.redis.joined import Common, JoinedReplies, Part
 from orchestrator.store.redis.pending_replies import UNSENT, PendingReply
 from orchestrator.store.redis.wakeup import Wakeup
 
@@ -27,6 +28,8 @@ _NOT_YET: Final = object()
 _WOULD_BLOCK: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _SENT_AT_ONCE: Final = 16
 """So many commands wait for no more to join them: the server works on them while callers make the next ones."""
+_MOST_JOINED: Final = 16
+"""So many callers share a run of a script: it holds up the server for as long as it takes for all of them."""
 _GRACE: Final = 0.02
 """Seconds that an overdue reply gets on top, for it may have arrived while this process was busy elsewhere."""
 
@@ -97,9 +100,12 @@ class Wire:
         self._elsewhere: str | None = None
         """What Redis has said that a new connection may mend."""
         self._parser = hiredis.Reader(protocolError=InvalidResponse, replyError=self._refused, notEnoughData=_NOT_YET)
-        self._slots: deque[PendingReply] = deque()
-        self._outbox: list[bytes] = []
+        self._slots: deque[PendingReply | JoinedReplies] = deque()
+        self._outbox: list[bytes | JoinedReplies] = []
+        self._joined: dict[Common, JoinedReplies] = {}
+        """Of those in the outbox."""
         self._unsent_slots = 0
+        self._unsent_callers = 0
         self._sending: memoryview | None = None
         self._pending_bytes = 0
         self._crowd = 0
@@ -124,23 +130,43 @@ class Wire:
             slot: where their replies go.
             count: how many they are.
         """
-        slots = self._slots
+        alone = self._gets_in_line()
+        if count == 1:
+            self._slots.append(slot)
+        else:
+            self._slots.extend([slot] * count)
+        self._outbox.append(packed)
+        self._unsent_slots += count
+        self._was_put(len(packed), count, alone)
+
+    def submit_joined(self, common: Common, part: Part, slot: PendingReply) -> None:
+        """Put a run of a script in line, which others may join until it is sent; as `submit` otherwise."""
+        alone = self._gets_in_line()
+        joined = self._joined.get(common)
+        if joined is None or joined.callers >= _MOST_JOINED:
+            joined = self._joined[common] = JoinedReplies(common, slot.since)
+            self._slots.append(joined)
+            self._outbox.append(joined)
+            self._unsent_slots += 1
+        joined.add(part, slot)
+        self._was_put(part.size, 1, alone)
+
+    def _gets_in_line(self) -> bool:
+        """Count a caller; returns whether no other is about to give a command."""
         crowd = self._crowd
         if crowd:
             self._crowd = crowd - 1
-        alone = crowd == 1 or (crowd == 0 and not slots)
-        if not slots:
+        if not self._slots:
             self._watcher.ring()
-        if count == 1:
-            slots.append(slot)
-        else:
-            slots.extend([slot] * count)
-        self._outbox.append(packed)
-        self._unsent_slots += count
-        self._pending_bytes += len(packed)
-        if self._sending is None and (alone or self._unsent_slots >= _SENT_AT_ONCE):
+            return crowd <= 1
+        return crowd == 1
+
+    def _was_put(self, size: int, callers: int, alone: bool) -> None:
+        self._unsent_callers += callers
+        self._pending_bytes += size
+        if self._sending is None and (alone or self._unsent_callers >= _SENT_AT_ONCE):
             self._flush()
-        elif len(self._outbox) == 1:
+        else:
             self._writer.ring()
         if self._pending_bytes > self._max_pending_bytes:
             self.ready = False
@@ -188,10 +214,13 @@ class Wire:
         """Send what is in line, as far as the socket takes it now."""
         data = self._sending
         if data is None:
-            data = memoryview(self._outbox[0] if len(self._outbox) == 1 else b"".join(self._outbox))
+            packed = [one if isinstance(one, bytes) else one.packed() for one in self._outbox]
+            data = memoryview(packed[0] if len(packed) == 1 else b"".join(packed))
             self._counters.commands += self._unsent_slots
             self._outbox.clear()
-            self._unsent_slots = 0
+            self._joined.clear()
+            self._unsent_slots = self._unsent_callers = 0
+            self._pending_bytes = len(data)
         try:
             sent = self._sock.send(data)
         except _WOULD_BLOCK:
@@ -250,8 +279,9 @@ class Wire:
                     continue
                 if not slots:
                     raise InvalidResponse(f"a reply without a request: {reply!r:.100}")
-                slots.popleft().resolve(reply)
-                crowd += 1
+                slot = slots.popleft()
+                slot.resolve(reply)
+                crowd += slot.callers
         except (InvalidResponse, TypeError) as error:
             # A map whose keys are lists is well-formed, but no Redis sends it, and no dict takes it.
             self.fail(f"the peer does not speak Redis: {error}")
@@ -287,6 +317,7 @@ class Wire:
             slot.fail(RedisAway(reason, sent=True) if place < written else UNSENT)
         self._slots.clear()
         self._outbox.clear()
+        self._joined.clear()
         self._sending = None
         self._room.unpark_all()
         self.lost.set()

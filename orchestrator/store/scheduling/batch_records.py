@@ -5,22 +5,23 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from attrs import frozen
+from attrs import evolve, frozen
 
-from orchestrator.codec import decode
+from orchestrator.codec import decode_kept
 from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.batch import (
     Batch,
     BatchCallback,
+    BatchOperation,
     BatchStatus,
     CallbackEvent,
     CallbackStatus,
     ItemResult,
     OnItemError,
 )
-from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.task import CancelledBy, TaskStatus
 from orchestrator.store.records import reading
 
 _log = structlog.get_logger(__name__)
@@ -73,6 +74,9 @@ def read_batch(tenant_id: str, running: int, record: Mapping[bytes, bytes]) -> B
             callback=_read_callback(text) if "callback_url" in text else None,
             workflow_id=text.get("workflow_id"),
             scheduled_for=to_timestamp(int(text["scheduled_for"])) if "scheduled_for" in text else None,
+            updated_at=to_timestamp(int(text["updated_at"])) if "updated_at" in text else None,
+            operation=BatchOperation(text["operation"]) if "operation" in text else None,
+            cancelled_by=CancelledBy(text["cancelled_by"]) if "cancelled_by" in text else None,
         )
 
 
@@ -86,7 +90,7 @@ def _read_callback(text: Mapping[str, str]) -> BatchCallback:
         status=status,
         attempts=int(text.get("callback:attempt", 0)),
         last_attempt_at=to_timestamp(int(claimed_at)) if claimed_at else None,
-        last_error=decode(fault.encode(), ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
+        last_error=decode_kept(fault.encode(), ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
     )
 
 
@@ -102,7 +106,8 @@ def read_item(
 ) -> ItemResult:
     """Read an item and what became of it; one that can't be read is shown as failed, with the damage as its error."""
     try:
-        return _read_item(batch_id, place, item, end, record, begun=begun, stopped=stopped)
+        result = _read_item(batch_id, place, item, end, record, begun=begun, stopped=stopped)
+        return evolve(result, item_id=orjson.loads(b"{%b}" % item).get("item_id") if item else None)
     except TenantDamaged as damage:
         return damaged_item(batch_id, place, damage)
 
@@ -138,7 +143,7 @@ def _read_item(
                 _moment(told["started_at"]),
                 _moment(told["finished_at"]),
                 told["result"] if end.result is None else orjson.loads(end.result),
-                decode(orjson.dumps(error), ErrorBody) if error else None,
+                decode_kept(orjson.dumps(error), ErrorBody) if error else None,
             )
         if not begun:
             return ItemResult(place, None, TaskStatus.CANCELLED if stopped else TaskStatus.PENDING, metadata)

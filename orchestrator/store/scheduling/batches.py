@@ -1,6 +1,5 @@
 """Batches in Redis: laid ready chunk by chunk, created by one script, run by the ends of their own items."""
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
@@ -11,6 +10,7 @@ import orjson
 from orchestrator.codec import encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.errors import StoreUnavailable, TenantDamaged
+from orchestrator.models.common.ids import new_epoch
 from orchestrator.models.tasks.batch import (
     Batch,
     BatchItem,
@@ -145,7 +145,7 @@ class BatchStore(TenantStore):
             "tail": tail,
             "progress": progress,
             "retain": retain_seconds,
-            "epoch": secrets.token_hex(4),
+            "epoch": new_epoch(),
         }
         if callback is not None:
             record |= {
@@ -283,7 +283,8 @@ class BatchStore(TenantStore):
 def _inner(item: BatchItem) -> bytes:
     """Return an item as it stands in the payload of its task: JSON without its braces."""
     given = {"content": item.content} if item.input is None else {"input": item.input}
-    return orjson.dumps({**given, "metadata": item.metadata})[1:-1]
+    named = {} if item.item_id is None else {"item_id": item.item_id}
+    return orjson.dumps({**given, "metadata": item.metadata, **named})[1:-1]
 
 
 def _flat(fields: Mapping[str, str | bytes | int]) -> Iterator[str | bytes | int]:

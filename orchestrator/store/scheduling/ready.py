@@ -61,6 +61,8 @@ class ReadyTenants:
     _changed: trio.Event = field(factory=trio.Event, init=False)
     _hint: str | None = field(default=None, init=False)
     _idle: bool = field(default=False, init=False)
+    _passed_over: frozenset[str] = field(default=frozenset(), init=False)
+    """Those that this process had no room for, when it took turns last."""
     _under_way: dict[str, _Marking] = field(factory=dict, init=False)
     _following: dict[str, _Marking] = field(factory=dict, init=False)
 
@@ -118,7 +120,7 @@ class ReadyTenants:
             if self._under_way.get(tenant_id) is marking:
                 del self._under_way[tenant_id]
             marking.ended.set()
-        if added:
+        if added and tenant_id not in self._passed_over:
             self.wake()
 
     @on_shared_keys
@@ -133,6 +135,7 @@ class ReadyTenants:
             passed_over: tenants that stay, for other processes to take.
         """
         keys = self.keys
+        self._passed_over = frozenset(passed_over)
         settled = (
             part
             for one in settlements
@@ -161,7 +164,12 @@ class ReadyTenants:
         return total, self.redis.unreadable.read_all(self.keys.ready, read_id, names)
 
     def wake(self, tenant_id: str | None = None) -> None:
-        """Wake the scheduler of this process; `tenant_id` is who has work, where that is known."""
+        """Wake the scheduler of this process; `tenant_id` is who has work, where that is known.
+
+        One that was passed over, since it has all that it may have in hand here, is looked at when a task ends.
+        """
+        if tenant_id in self._passed_over:
+            return
         self._hint = tenant_id
         self._idle = False
         self._changed.set()
@@ -169,8 +177,10 @@ class ReadyTenants:
     async def wait(self) -> str | None:
         """Wait until there may be work; returns a tenant that has some, where it came in by this process."""
         self._idle = not self._changed.is_set()
-        await self._changed.wait()
-        self._idle = False
+        try:
+            await self._changed.wait()
+        finally:
+            self._idle = False
         self._changed = trio.Event()
         hint, self._hint = self._hint, None
         return hint

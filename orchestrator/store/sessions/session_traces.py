@@ -1,7 +1,7 @@
 """What is kept of a session beside its record: for those who look why it stands as it does."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
@@ -48,11 +48,11 @@ class SessionTraces(TenantStore):
         """
         keys, log_of = self.keys, EventLog(self.redis, self.keys, self.contents)
         record, log = keys.session(tenant_id, session_id), keys.events(tenant_id, session_id)
-        marks, kept, last, states, waiting, messages, due, ttl = await self.redis.gather(
+        marks, kept, oldest, states, waiting, messages, due, ttl = await self.redis.gather(
             [
                 ("HMGET", record, "epoch", "offset"),
                 ("XLEN", log),
-                ("XREVRANGE", log, "+", "-", "COUNT", events),
+                ("LINDEX", keys.events(tenant_id, session_id, packed=True), 0),
                 ("LRANGE", keys.states(tenant_id, session_id), 0, -1),
                 ("LRANGE", keys.turns(tenant_id, session_id), 0, -1),
                 ("XLEN", keys.history(tenant_id, session_id)),
@@ -61,11 +61,14 @@ class SessionTraces(TenantStore):
             ]
         )
         with reading("session", session_id):
+            offset = int(marks[1])
+            last = await log_of.read(tenant_id, session_id, after=max(0, offset - events), limit=events)
             return SessionTrace(
                 epoch=marks[0].decode(),
-                offset=int(marks[1]),
-                events_kept=kept,
-                last_events=[log_of.opened(tenant_id, _event(entry)) for entry in reversed(last)],
+                offset=offset,
+                # Events have no gaps: all are there from the first one that was packed on.
+                events_kept=kept if oldest is None else offset - int(oldest.partition(b" ")[0]) + 1,
+                last_events=last,
                 states=states,
                 waiting_tasks=[task_id.decode() for task_id in waiting],
                 messages_kept=messages,
@@ -87,8 +90,3 @@ class SessionTraces(TenantStore):
                 if there:
                     return tenant_id
         return None
-
-
-def _event(entry: list[Any]) -> LoggedEvent:
-    entry_id, flat = entry
-    return LoggedEvent.from_entry(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)))

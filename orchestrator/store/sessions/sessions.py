@@ -1,7 +1,5 @@
 """Sessions in Redis."""
 
-import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -9,12 +7,13 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
-from orchestrator.config.constants import IDEMPOTENCY_SECONDS, TICKET_SECONDS
-from orchestrator.models.common.ids import new_id
+from orchestrator.config.constants import IDEMPOTENCY_SECONDS
+from orchestrator.models.common.ids import new_epoch, new_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.session import Session, SessionState
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
+from orchestrator.store.sessions.ticket_store import TicketStore
 from orchestrator.store.sessions.verdicts import (
     AgentAssignVerdict,
     DueSessions,
@@ -24,7 +23,7 @@ from orchestrator.store.sessions.verdicts import (
     SessionMoveVerdict,
     SessionUpdateVerdict,
 )
-from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
+from orchestrator.store.tenant_store import descending, read_verdict
 
 _CREATE: Final = Script("sessions/create_session")
 _MOVE: Final = Script("sessions/move_session")
@@ -61,7 +60,7 @@ class Viewer:
         return self.sees_whole_tenant or record.get(b"user_id") == self.user_id.encode()
 
 
-class SessionStore(TenantStore):
+class SessionStore(TicketStore):
     """Sessions: their records, their states, their lists and tickets."""
 
     async def create(
@@ -80,7 +79,7 @@ class SessionStore(TenantStore):
         """Create a session, all of it or nothing; one that is not used within `unused_ms` is closed."""
         session_id = new_id()
         record: dict[str, Any] = {"tenant_id": viewer.tenant_id, "user_id": owner, "agent_id": agent_id, **fields}
-        record["epoch"] = secrets.token_hex(4)
+        record["epoch"] = new_epoch()
         reply = await self.run(
             _CREATE,
             viewer.tenant_id,
@@ -106,9 +105,9 @@ class SessionStore(TenantStore):
         verdict = SessionCreateVerdict(reply[0].decode())
         if verdict is SessionCreateVerdict.OK:
             await self.note_tenant(viewer.tenant_id)
-            return SessionCreation(verdict, session_id)
+            return SessionCreation(verdict, session_id, *reply[1:])
         if verdict is SessionCreateVerdict.RATE:
-            return SessionCreation(verdict, reply[2].decode(), wait_ms=reply[1])
+            return SessionCreation(verdict, reply[2].decode(), reply[1])
         return SessionCreation(*read_verdict(SessionCreateVerdict, reply))
 
     async def get(self, viewer: Viewer, session_id: str) -> Session | None:
@@ -116,23 +115,46 @@ class SessionStore(TenantStore):
         record = await self.redis.hgetall(self.keys.session(viewer.tenant_id, session_id))
         return self._read(viewer.tenant_id, record) if record and viewer.may_see(record) else None
 
-    async def page(self, viewer: Viewer, *, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:
+    async def page(
+        self, viewer: Viewer, *, before: tuple[int, str] | None, count: int, user_id: str | None = None
+    ) -> list[tuple[int, str]]:
         """List sessions, the last active first.
 
         Args:
-            viewer: whose sessions, or the whole tenant's.
+            viewer: who looks.
             before: the (moment in ms, session) that the page before ended with.
             count: how many at most.
+            user_id: whose; None: all that the viewer may see.
 
         Returns:
             The moment of each session's last activity, and its id.
         """
-        index = (
-            self.keys.sessions(viewer.tenant_id)
-            if viewer.sees_whole_tenant
-            else self.keys.user_sessions(viewer.tenant_id, viewer.user_id)
+        whose = self._whose(viewer, user_id)
+        if user_id not in {None, whose}:
+            return []
+        return await descending(self.redis, self._index(viewer.tenant_id, whose), before, count)
+
+    def _whose(self, viewer: Viewer, user_id: str | None) -> str | None:
+        return user_id if viewer.sees_whole_tenant else viewer.user_id
+
+    def _index(self, tenant_id: str, user_id: str | None) -> str:
+        return self.keys.sessions(tenant_id) if user_id is None else self.keys.user_sessions(tenant_id, user_id)
+
+    async def count(self, viewer: Viewer) -> int:
+        """Return how many sessions there are that the viewer may see."""
+        return int(await self.redis.zcard(self._index(viewer.tenant_id, self._whose(viewer, None))))
+
+    async def marks(self, tenant_id: str, session_ids: Sequence[str]) -> list[tuple[str | None, str | None]]:
+        """Return state and agent of sessions; None for those without a record that can be read."""
+        records = await self.redis.gather(
+            [("HMGET", self.keys.session(tenant_id, session_id), "state", "agent_id") for session_id in session_ids],
+            raise_on_error=False,
         )
-        return await descending(self.redis, index, before, count)
+        read = [record if isinstance(record, list) else (None, None) for record in records]
+        return [
+            (state and state.decode(errors="replace"), agent and agent.decode(errors="replace"))
+            for state, agent in read
+        ]
 
     async def load(self, tenant_id: str, session_ids: list[str]) -> list[Session]:
         """Return the sessions that still have a record; the others leave the lists."""
@@ -178,12 +200,37 @@ class SessionStore(TenantStore):
         return read_verdict(SessionMoveVerdict, reply)
 
     async def update(
-        self, viewer: Viewer, session_id: str, fields: Mapping[str, str | bytes]
+        self,
+        viewer: Viewer,
+        session_id: str,
+        fields: Mapping[str, str | bytes],
+        *,
+        states: frozenset[SessionState] = frozenset(),
+        life_ms: int | None = None,
     ) -> tuple[SessionUpdateVerdict, str]:
-        """Change fields of an open session; returns also the state of a closed one, or the quota that is reached."""
+        """Change fields of an open session.
+
+        Args:
+            viewer: who changes it.
+            session_id: which.
+            fields: of its record.
+            states: it must be in one of these; none: in any.
+            life_ms: how long it lives from now on; None: as it was.
+
+        Returns:
+            The verdict, and the state of one that is closed or in another state, or the quota that is reached.
+        """
         pairs = self.contents.seal_fields(viewer.tenant_id, "session", fields)
         reply = await self.run(
-            _UPDATE, viewer.tenant_id, session_id, viewer.user_id, viewer.flag, self.limit_defaults["bytes"], *pairs
+            _UPDATE,
+            viewer.tenant_id,
+            session_id,
+            viewer.user_id,
+            viewer.flag,
+            self.limit_defaults["bytes"],
+            ",".join(states),
+            "" if life_ms is None else life_ms,
+            *pairs,
         )
         return read_verdict(SessionUpdateVerdict, reply)
 
@@ -274,27 +321,6 @@ class SessionStore(TenantStore):
         """Drop the idle timer of a session that is gone, or has no further idle transition."""
         await self.redis.zrem(self.keys.session_timers(tenant_id), session_id)
 
-    async def issue_ticket(self, session_id: str, holder: Mapping[str, Any]) -> str:
-        """Make a one-use ticket that stands for `holder`; only its digest is stored."""
-        ticket = secrets.token_urlsafe(32)
-        value = orjson.dumps({"session_id": session_id, "holder": holder})
-        await self.redis.set(self.keys.ticket(_digest(ticket)), value, ex=TICKET_SECONDS)
-        return ticket
-
-    async def redeem_ticket(self, ticket: str, session_id: str | None) -> Any:
-        """Use a ticket up; returns its holder, or None if it is unknown, used, too old, or another session's.
-
-        Where `session_id` is None, no session is another one.
-        """
-        taken = await self.take_ticket(ticket)
-        return taken[0] if taken and session_id in {None, taken[1]} else None
-
-    async def take_ticket(self, ticket: str) -> tuple[Any, str] | None:
-        """Use a ticket up; returns its holder and its session, or None if it is unknown, used or too old."""
-        raw = await self.redis.getdel(self.keys.ticket(_digest(ticket)))
-        stored = orjson.loads(raw) if raw else None
-        return (stored["holder"], stored["session_id"]) if stored else None
-
 
 def read_session(record: Mapping[bytes, bytes]) -> Session:
     """Read a session's hash."""
@@ -320,7 +346,3 @@ def read_session(record: Mapping[bytes, bytes]) -> Session:
             active_task_id=text.get("active_task_id"),
             pinned_version=text.get("pinned_version"),
         )
-
-
-def _digest(ticket: str) -> str:
-    return hashlib.sha256(ticket.encode()).hexdigest()

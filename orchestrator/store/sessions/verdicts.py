@@ -28,7 +28,11 @@ class SessionCreation:
     detail: str = ""
     """The session (OK, REPLAYED), the state of the tenant, or the name of the quota or of the rate limit."""
     wait_ms: int = 0
-    """How long to wait (RATE)."""
+    """How long to wait (RATE), or until the nearer limit is whole (OK)."""
+    window: int = 0
+    """Requests in the window of that limit (OK)."""
+    left: int = 0
+    """Of these."""
 
 
 class SessionMoveVerdict(StrEnum):
@@ -46,6 +50,8 @@ class SessionUpdateVerdict(StrEnum):
     OK = "ok"
     UNKNOWN = "unknown"
     CLOSED = "closed"
+    REFUSED = "refused"
+    """Its state is none of those that were named."""
     FULL = "full"
     """A quota of the tenant is reached."""
 

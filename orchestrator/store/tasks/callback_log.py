@@ -1,14 +1,14 @@
 """The delivery log: how each attempt at a callback went, newest first."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
 import orjson
 from attrs import frozen
 
-from orchestrator.codec import decode, encode
+from orchestrator.codec import decode_kept, encode
 from orchestrator.models.tasks.callback import CallbackAttempt
-from orchestrator.store.contents import MESSAGE
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
@@ -48,25 +48,23 @@ class CallbackLog(TenantStore):
     async def subject(self, viewer: Viewer, named: str) -> CallbackSubject | None:
         """Return what a task, a batch or a delivery tells of; None: there is none that `viewer` may see."""
         tenant_id = viewer.tenant_id
-        task, batch = await self.redis.gather(
-            [
-                ("HMGET", self.keys.task(tenant_id, named), "type", "user_id", "message"),
-                ("HMGET", self.keys.batch(tenant_id, named), "status", "user_id", "status"),
-            ]
+        task, (owner,) = await self.redis.gather(
+            [("HGETALL", self.keys.task(tenant_id, named)), ("HMGET", self.keys.batch(tenant_id, named), "user_id")]
         )
-        for kind, user_id, message in (task, batch):
-            if kind is not None and viewer.may_see({b"user_id": user_id or b""}):
-                return self._told_of(tenant_id, named, message) if kind == _DELIVERY else CallbackSubject(named)
-        return None
+        if task and viewer.may_see(task):
+            is_delivery = task.get(b"type") == _DELIVERY
+            return self._told_of(tenant_id, named, task) if is_delivery else CallbackSubject(named)
+        return CallbackSubject(named) if owner is not None and viewer.may_see({b"user_id": owner}) else None
 
-    def _told_of(self, tenant_id: str, delivery_id: str, message: bytes) -> CallbackSubject:
+    def _told_of(self, tenant_id: str, delivery_id: str, record: Mapping[bytes, bytes]) -> CallbackSubject:
         """Return what a delivery tells of.
 
         Raises:
             RecordDamaged: its message can't be read.
         """
         with reading("task", delivery_id):
-            payload = orjson.loads(self.contents.open(tenant_id, MESSAGE, message))["payload"]
+            message = self.contents.open_record(tenant_id, "task", record)[b"message"]
+            payload = orjson.loads(message)["payload"]
             return CallbackSubject(str(payload.get("task_id") or payload["batch_id"]), delivery_id)
 
     async def attempts(self, tenant_id: str, subject: CallbackSubject) -> list[CallbackAttempt]:
@@ -78,4 +76,4 @@ class CallbackLog(TenantStore):
 
 def _read(subject_id: str, kept: bytes) -> CallbackAttempt:
     with reading("callback of", subject_id):
-        return decode(kept, CallbackAttempt)
+        return decode_kept(kept, CallbackAttempt)

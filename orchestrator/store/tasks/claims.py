@@ -1,16 +1,17 @@
 """Claims: tasks as they are handed to a process, each with the number that fences its writing."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 from attrs import field, frozen
 
-from orchestrator.codec import decode
+from orchestrator.codec import decode_kept
 from orchestrator.errors import FencedOut, InvalidBody, TenantDamaged
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.sessions.session import Session
-from orchestrator.models.tasks.task import Lane, TaskMessage
+from orchestrator.models.tasks.task import CancelledBy, Lane, TaskMessage
 from orchestrator.store.contents import Contents
 from orchestrator.store.records import reading
 from orchestrator.store.sessions.sessions import read_session
@@ -20,9 +21,28 @@ from orchestrator.store.tasks.fast_decode import quick_reader
 _read_message: Final = quick_reader(TaskMessage)
 _CHECKPOINT_FIELD: Final = b"checkpoint:"
 _CLAIM_PARTS: Final = 5
+_LOGGED: Final = ("session_id", "correlation_id")
 _NUMBERS: Final = (b"failures", b"parks", b"expires_at", b"claimed_at", b"created_at", b"started_at", b"time_left")
 _TEXTS: Final = (b"type", b"correlation_id", b"session_id", b"user_id", b"cancel")
 """Fields of a record that an attempt reads, where they are there: a damaged one shows before it begins."""
+
+
+@frozen
+class StopAsked:
+    """How a task was asked to stop."""
+
+    reason: str
+    """`cancelled`, `interrupted`, or a word of another version of the service."""
+    by: CancelledBy
+
+
+def read_stop(reason: bytes | None, by: bytes | None) -> StopAsked | None:
+    """Read how a task was asked to stop, as its record has it; None: it was not."""
+    if not reason:
+        return None
+    who = (by or b"").decode(errors="replace")
+    # The version before has told of operators alone.
+    return StopAsked(reason.decode(errors="replace"), CancelledBy(who) if who in set(CancelledBy) else CancelledBy.USER)
 
 
 @frozen
@@ -36,6 +56,14 @@ class Claim:
     record: Mapping[bytes, bytes]
     session: Session | None
 
+    def log_fields(self) -> dict[str, str | int]:
+        """Return what each log line says of the task."""
+        texts = {name: self.record.get(name.encode(), b"").decode(errors="replace") for name in _LOGGED}
+        ids: dict[str, str | int] = {"tenant_id": self.tenant_id, "task_id": self.task_id, "attempt": self.attempt}
+        with suppress(InvalidBody):
+            ids["trace_id"] = self.message().metadata.trace_id or ""
+        return ids | texts
+
     def message(self) -> TaskMessage:
         """Read the task's message.
 
@@ -46,7 +74,7 @@ class Claim:
         if raw is None:
             missing = FieldFault("$", "has no field 'message'")
             raise InvalidBody("The record of the task has no field 'message'.", details=[missing])
-        return _read_message(raw) or decode(raw, TaskMessage)
+        return _read_message(raw) or decode_kept(raw, TaskMessage)
 
     def checkpoints(self) -> dict[str, Any]:
         """Return the results of finished steps, by name.
@@ -84,10 +112,9 @@ class Claim:
         return int(left) if left else None
 
     @property
-    def cancel_reason(self) -> str | None:
-        """Why the task was asked to stop before it was claimed: `cancelled` or `interrupted`."""
-        reason = self.record.get(b"cancel")
-        return reason.decode() if reason else None
+    def stop_asked(self) -> StopAsked | None:
+        """How the task was asked to stop before it was claimed; None: it was not."""
+        return read_stop(self.record.get(b"cancel"), self.record.get(b"cancelled_by"))
 
 
 @frozen

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.contents import ERROR, MESSAGE
 from orchestrator.store.script import Script
@@ -15,6 +16,8 @@ _PLACE: Final = Script("admission/enqueue_task")
 _DEAD_LETTER: Final = Script("admission/dead_letter_entry")
 _DEAD_LETTER_TASK: Final = Script("attempts/dead_letter_task")
 _ID_BYTES: Final = 200
+_GROUP: Final = "orchestrator"
+"""The consumer group of the lanes."""
 
 
 class Enqueued(StrEnum):
@@ -32,6 +35,8 @@ class Enqueued(StrEnum):
     FULL = "full"
     REPLAYED = "replayed"
     """Another task has replayed the same one meanwhile."""
+    REPEATED = "repeated"
+    """A task with its deduplication or idempotency key is there already; an entry that it came as is gone."""
 
 
 @frozen
@@ -80,6 +85,10 @@ class NewEntry:
     replays: ReplayMark | None = None
     expire_ms: int = 0
     """How long it may wait to be started; 0: for ever, or as its record says."""
+    deduplication_key: str | None = None
+    """While a task with the same key has not ended, this one is that one; None: it has none."""
+    idempotency_key: str | None = None
+    """The same for a day, whether that has ended or not."""
 
 
 @frozen
@@ -118,7 +127,7 @@ class EnqueueStore(TenantStore):
 
         Returns:
             What became of it; and whether it is claimable (OK), or the state or the full queue that refuses it, or the
-            task that has replayed the same one (REPLAYED).
+            task that has replayed the same one (REPLAYED), or that has its key (REPEATED).
         """
         is_bounded = session_queue_length is not None or external_entry is not None or within_quotas
         reply = await self.run(
@@ -142,12 +151,23 @@ class EnqueueStore(TenantStore):
             task.expire_ms or "",
             self.limit_defaults["bytes"],
             (task.session_id or task.record.get("of_session", "")) if external_entry else "",
+            int(task.deduplication_key is not None),
+            "" if task.idempotency_key is None else IDEMPOTENCY_SECONDS,
             *self.contents.seal_fields(task.tenant_id, "task", task.record),
+            keys=[
+                self.keys.deduplication(task.tenant_id, task.deduplication_key or ""),
+                self.keys.deduplication(task.tenant_id, f"entry:{task.user_id}:{task.idempotency_key or ''}"),
+            ],
         )
         placed = Enqueued(reply[0].decode())
         if placed is Enqueued.OK:
             return placed, bool(reply[1])
         return read_verdict(Enqueued, reply)
+
+    async def drop(self, external_entry: ExternalEntry) -> None:
+        """Remove an entry that was no task, and has been dealt with."""
+        lane = self.keys.lane(external_entry.tenant_id, external_entry.lane)
+        await self.redis.gather([("XACK", lane, _GROUP, external_entry.entry), ("XDEL", lane, external_entry.entry)])
 
     async def dead_letter(self, external_entry: ExternalEntry, *, error: bytes, kept: bytes) -> None:
         """Move an entry to the dead letters.

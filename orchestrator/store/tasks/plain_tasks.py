@@ -1,13 +1,13 @@
 """Tasks that are no turns of a session: admitted by one script, ended by another, each the owner of its event log."""
 
-import secrets
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.config.constants import IDEMPOTENCY_SECONDS
+from orchestrator.models.common.ids import new_epoch
 from orchestrator.models.tasks.task import Lane, TaskMessage, TaskStatus
 from orchestrator.store.contents import ERROR, EVENT, MESSAGE, RESULT
 from orchestrator.store.keys import Keys
@@ -17,7 +17,7 @@ from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Rates
 from orchestrator.store.tasks.admission import Admission, Verdict
 from orchestrator.store.tasks.claims import Claim, held
-from orchestrator.store.tenant_store import TenantStore, read_verdict
+from orchestrator.store.tenant_store import TenantStore, note_tenant, read_verdict
 
 _ADMIT: Final = Script("admission/admit_task")
 _FINISH: Final = Script("attempts/finish_task")
@@ -70,7 +70,7 @@ class KnownTenants:
             self._known.clear()
             self._reconnects = self.redis.counters.reconnects
         if tenant_id not in self._known:
-            await self.redis.sadd(self.keys.tenants, tenant_id)
+            await note_tenant(self.redis, self.keys, tenant_id)
             self._known.add(tenant_id)
 
 
@@ -111,9 +111,7 @@ class PlainTaskStore(TenantStore):
         fields = dict(record or {})
         if message.session_id is not None:
             fields["of_session"] = message.session_id
-        reply = await self.run(
-            _ADMIT,
-            tenant_id,
+        own_args: list[Any] = [
             message.task_id,
             metadata.user_id,
             repeat.digest if repeat else "",
@@ -123,25 +121,31 @@ class PlainTaskStore(TenantStore):
             message.priority,
             str(message.type),
             message.correlation_id,
-            self.limit_defaults["queue_length"],
             rates.tenant if rates else "",
             rates.user if rates else "",
             rates.burst_seconds if rates else "",
-            IDEMPOTENCY_SECONDS,
             bounds.retain_tasks,
             bounds.expire_ms or "",
             "" if scheduled_ms is None else scheduled_ms,
             "1" if metadata.deduplication_key else "0",
-            secrets.token_hex(4) if event else "",
+            new_epoch() if event else "",
             *((event[0], seal(tenant_id, EVENT, event[1])) if event else ("", b"")),
-            self.limit_defaults["bytes"],
+            2 * len(fields),
             *self.contents.seal_fields(tenant_id, "task", fields),
-            keys=[
+        ]
+        reply = await self.join(
+            _ADMIT,
+            tenant_id,
+            self.limit_defaults["queue_length"],
+            self.limit_defaults["bytes"],
+            IDEMPOTENCY_SECONDS,
+            keys=[self.keys.tenant_limit(tenant_id)],
+            own_keys=[
                 self.keys.idempotency(tenant_id, metadata.user_id, repeat.key if repeat else ""),
-                self.keys.tenant_limit(tenant_id),
                 self.keys.user_limit(tenant_id, metadata.user_id),
                 self.keys.deduplication(tenant_id, metadata.deduplication_key or ""),
             ],
+            own_args=own_args,
         )
         verdict = Verdict(reply[0].decode())
         if verdict is Verdict.OK:
@@ -158,9 +162,7 @@ class PlainTaskStore(TenantStore):
             FencedOut: the task has been taken over.
         """
         seal, tenant_id = self.contents.seal, claim.tenant_id
-        reply = await self.run(
-            _FINISH,
-            tenant_id,
+        args: list[Any] = [
             claim.task_id,
             claim.attempt,
             end.status,
@@ -168,6 +170,9 @@ class PlainTaskStore(TenantStore):
             seal(tenant_id, ERROR, end.error),
             retain_seconds,
             "1" if end.dead_letter else "0",
-            *(part for name, body in end.events for part in (name, seal(tenant_id, EVENT, body))),
-        )
+            len(end.events),
+        ]
+        for name, body in end.events:
+            args += (name, seal(tenant_id, EVENT, body))
+        reply = await self.join(_FINISH, tenant_id, own_args=args)
         return bool(held(reply))

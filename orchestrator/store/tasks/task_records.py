@@ -7,16 +7,16 @@ from typing import Any, Final
 import orjson
 from attrs import evolve, frozen
 
-from orchestrator.codec import decode
-from orchestrator.errors import TenantDamaged
+from orchestrator.codec import decode_kept
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.chat import HistoryMessage
-from orchestrator.models.tasks.task import Task, TaskStatus
+from orchestrator.models.tasks.task import CancelledBy, Task, TaskStatus
 from orchestrator.store.contents import HISTORY, MESSAGE
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
+from orchestrator.store.tasks.claims import StopAsked, read_stop
 from orchestrator.store.tasks.live_tasks import LIVE, LiveTasks
 from orchestrator.store.tenant_store import descending
 
@@ -49,15 +49,8 @@ class TaskRecords(LiveTasks):
         record = await self.redis.hgetall(self.keys.task(viewer.tenant_id, task_id))
         if not record or not viewer.may_see(record):
             return None
-        task = self._read(viewer.tenant_id, record)
-        return evolve(task, input=self.input_of(viewer.tenant_id, record.get(b"message", b"")))
-
-    def input_of(self, tenant_id: str, message: bytes) -> dict[str, Any] | None:
-        """Return what a task was asked, of its message; None where that can't be read."""
-        try:
-            return read_input(self.contents.open(tenant_id, MESSAGE, message))
-        except TenantDamaged:
-            return None
+        opened = self.contents.open_record(viewer.tenant_id, "task", record)
+        return evolve(read_task(viewer.tenant_id, opened), input=read_input(opened.get(b"message", b"")))
 
     async def page(
         self, tenant_id: str, *, before: tuple[int, str] | None, count: int, status: TaskStatus | None = None
@@ -133,10 +126,10 @@ class TaskRecords(LiveTasks):
             int(log_from) if log_from else None,
         )
 
-    async def cancel_reason(self, tenant_id: str, task_id: str) -> str | None:
-        """Return why a task was asked to stop: `cancelled` or `interrupted`; None: it was not."""
-        reason = await self.redis.hget(self.keys.task(tenant_id, task_id), "cancel")
-        return reason.decode(errors="replace") if reason else None
+    async def stop_asked(self, tenant_id: str, task_id: str) -> StopAsked | None:
+        """Return how a task was asked to stop; None: it was not."""
+        asked = await self.redis.hmget(self.keys.task(tenant_id, task_id), "cancel", "cancelled_by")
+        return read_stop(*asked)
 
     async def forget_message(self, tenant_id: str, session_id: str, message_id: str, user_id: str) -> None:
         """Take a user's message out of what is kept here of its conversation."""
@@ -162,7 +155,7 @@ class TaskRecords(LiveTasks):
 
     def _read_message(self, tenant_id: str, fields: Mapping[bytes, bytes]) -> HistoryMessage:
         with reading("message", "of a history"):
-            return decode(self.contents.open(tenant_id, HISTORY, fields[b"m"]), HistoryMessage)
+            return decode_kept(self.contents.open(tenant_id, HISTORY, fields[b"m"]), HistoryMessage)
 
 
 def _id_of(found: Sequence[HistoryMessage]) -> str | None:
@@ -177,6 +170,12 @@ def read_input(message: bytes) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return payload if isinstance(payload, dict) else None
+
+
+def _cancelled_by(text: Mapping[str, bytes]) -> CancelledBy | None:
+    """Return who has stopped a task, if that has ended it: one that was asked to stop may have ended before."""
+    cancelled = text["status"] == TaskStatus.CANCELLED.encode() and "cancelled_by" in text
+    return CancelledBy(text["cancelled_by"].decode()) if cancelled else None
 
 
 def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
@@ -207,10 +206,12 @@ def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
             started_at=moment("started_at"),
             finished_at=moment("finished_at"),
             result=orjson.loads(text["result"]) if "result" in text else None,
-            error=decode(text["error"], ErrorBody) if "error" in text else None,
+            error=decode_kept(text["error"], ErrorBody) if "error" in text else None,
             checkpoints=sorted(name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")),
             replay_of=optional("replay_of"),
             replayed_as=optional("replayed_as"),
             agent_id=chosen.get("agent_id"),
             agent_version=chosen.get("version"),
+            cancel_reason=optional("cancel_reason"),
+            cancelled_by=_cancelled_by(text),
         )

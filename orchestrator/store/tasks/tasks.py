@@ -11,7 +11,7 @@ from orchestrator.codec import encode
 from orchestrator.errors import CallTimeout
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait
-from orchestrator.store.contents import CHECKPOINT, ERROR, EVENT, HISTORY, RESULT, TEXT
+from orchestrator.store.contents import CHECKPOINT, ERROR, EVENT, HISTORY, RESULT, TEXT, WORDS
 from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.records import moment
 from orchestrator.store.script import Script
@@ -321,8 +321,9 @@ class TaskStore(TaskLeases):
         status_template: bytes,
         state_body: bytes,
         retention: Retention,
+        reason: str = "",
     ) -> tuple[TaskCancelVerdict, bool]:
-        """Cancel a task; returns also whether another turn became claimable."""
+        """Cancel a task, and keep why; returns also whether another turn became claimable."""
         reply = await self.run(
             _CANCEL,
             viewer.tenant_id,
@@ -334,5 +335,6 @@ class TaskStore(TaskLeases):
             state_body,
             retention.task_seconds,
             retention.pause_after_ms,
+            self.contents.seal(viewer.tenant_id, WORDS, reason) if reason else "",
         )
         return TaskCancelVerdict(reply[0].decode()), len(reply) > 1 and bool(reply[1])

@@ -6,10 +6,14 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from orchestrator.errors import TenantDamaged
+from orchestrator.codec import decode_kept
+from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.models.tasks.timeline import TraceStep, WaitFacts
+from orchestrator.store.contents import WORDS, Contents
+from orchestrator.store.packed import is_piece
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
@@ -27,7 +31,7 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "queued": bool,
     "parked": bool,
     "ahead_is_more": bool,
-    **dict.fromkeys(("tenant_state", "node", "asks", "waiting_for", "waiting_kind", "active_task_id"), str),
+    **dict.fromkeys(("tenant_state", "node", "waiting_for", "waiting_kind", "active_task_id"), str),
 }
 """How a fact is read; those that are not here are whole numbers."""
 
@@ -41,10 +45,10 @@ class TimelineStore(TenantStore):
         # One that is not there is asked for all the same: how long it takes must not tell whether others' steps are.
         task_ids = await self._listed(viewer, correlation_id) or [""]
         records = await self.redis.gather(
-            [("HMGET", self.keys.task(tenant_id, task_id), "user_id", "steps") for task_id in task_ids],
-            raise_on_error=False,
+            [("HGETALL", self.keys.task(tenant_id, task_id)) for task_id in task_ids], raise_on_error=False
         )
-        rows = [row for rows in readable(partial(_steps, viewer), zip(task_ids, records, strict=True)) for row in rows]
+        read = partial(_steps, viewer, self.contents)
+        rows = [row for rows in readable(read, zip(task_ids, records, strict=True)) for row in rows]
         # Steps of the same millisecond stay as they were found: those of a task in their order.
         rows.sort(key=lambda row: row.at)
         rows = rows[-_NEWEST:]
@@ -88,12 +92,23 @@ class TimelineStore(TenantStore):
         reply = await self.run(_WHY, viewer.tenant_id, task_id, viewer.user_id, viewer.flag, _COUNTED, keys=[key])
         if not reply:
             return None
-        facts = {}
+        facts: dict[str, Any] = {}
         with reading("task", task_id):
             for raw, value in zip(reply[::2], reply[1::2], strict=True):
+                if raw == b"progress":
+                    facts["asks"] = self._asked(viewer.tenant_id, value)
+                    continue
                 name, text = raw.decode(), value.decode() if isinstance(value, bytes) else str(value)
                 facts[name] = _READERS.get(name, _number)(text)
             return WaitFacts(task_id=task_id, **facts)
+
+    def _asked(self, tenant_id: str, progress: bytes) -> str | None:
+        """Return what a task asks a person, by its last progress; None: nothing, or it can't be read."""
+        try:
+            request = decode_kept(self.contents.open(tenant_id, WORDS, progress), TaskProgress).input_request
+        except (TenantDamaged, InvalidBody):
+            return None
+        return None if request is None else request.prompt
 
 
 @frozen
@@ -108,14 +123,17 @@ class _Line:
     detail: str
 
 
-def _steps(viewer: Viewer, found: tuple[str, Sequence[bytes | None] | TenantDamaged]) -> list[_Line]:
+def _steps(viewer: Viewer, contents: Contents, found: tuple[str, Mapping[bytes, bytes] | TenantDamaged]) -> list[_Line]:
     """Read the steps of a task, as far as `viewer` may see it."""
     task_id, record = found
     if isinstance(record, TenantDamaged):
         raise record
-    owner, steps = record
-    may_see = viewer.sees_whole_tenant or owner == viewer.user_id.encode()
-    return _lines(task_id, steps) if steps and may_see else []
+    if not viewer.sees_whole_tenant and record.get(b"user_id") != viewer.user_id.encode():
+        return []
+    # Contents that can't be read hide no steps.
+    wanted = {name: value for name, value in record.items() if name == b"steps" or is_piece(name)}
+    steps = contents.open_record(viewer.tenant_id, "task", wanted).get(b"steps")
+    return _lines(task_id, steps) if steps else []
 
 
 def _lines(task_id: str, steps: bytes) -> list[_Line]:

@@ -64,6 +64,20 @@ async def test_without_a_terminal_only_the_option_yes_confirms(
     assert fake.tool_results[0]["result"]["data"] == {"confirmed": confirmed}
 
 
+@pytest.mark.parametrize(("form", "shown"), [((), "resumed\n"), (("-o", "json"), "{")])
+async def test_what_keeps_an_answer_is_told_beside_it(
+    form: tuple[str, ...], shown: str, fake: FakeService, tmp_path: Path
+) -> None:
+    ended = await run_cli(tmp_path, "chat", "-m", "paused", *form, **target(fake))
+    assert (ended.code, ended.out[: len(shown)]) == (0, shown)
+    assert ended.err == "The turn waits. Its tenant is paused: nothing starts until it is resumed.\n"
+
+
+async def test_an_answer_that_does_not_come_in_time_is_told_by_exit_code(fake: FakeService, tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "chat", "-m", "hang", "--timeout", "500ms", "-o", "json", **target(fake))
+    assert (ended.code, ended.out, "There was no answer within 0.5 s." in ended.err) == (5, "", True)
+
+
 async def test_ctrl_c_cancels_the_turn(fake: FakeService, tmp_path: Path) -> None:
     process = await start_cli(tmp_path, "chat", "-m", "hang", **target(fake))
     with trio.fail_after(10):

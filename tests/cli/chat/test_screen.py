@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.chat.screen import settled, source_lines
+from cli.chat.screen import settled, source_lines, verdict_lines
 from cli.chat.turn import Turn
 from cli.core.failures import CliFailure, Exit, failure_in, refusal
 from cli.core.follow import Frame
-from cli.core.output import age, printable
+from cli.core.output import age
+from cli.display.glyphs import printable
 
 
 def frame(name: str, **data: Any) -> Frame:
@@ -54,6 +55,22 @@ def test_an_answer_adds_up_from_its_chunks_and_ends_with_its_completion() -> Non
     assert (turn.text, turn.is_over) == ("a b", False)
     turn.apply(frame("chat.completed", parent_message_id="m", content="a b c"))
     assert (turn.text, turn.is_over, turn.status, turn.correlation_id) == ("a b c", True, "completed", "c")
+
+
+@pytest.mark.parametrize(
+    ("who", "says"),
+    [
+        ("user", "The turn was cancelled."),
+        ("operator", "The turn was cancelled by an operator."),
+        ("system", "The turn was cancelled with its session."),
+        (None, "The turn was cancelled."),
+    ],
+)
+def test_a_turn_that_another_has_stopped_says_so(who: str | None, says: str) -> None:
+    told, looked_up = a_turn(), a_turn()
+    told.apply(frame("chat.status_update", message_id="m", status="cancelled", cancelled_by=who))
+    looked_up.finish({"status": "cancelled", "cancelled_by": who})
+    assert verdict_lines(told) == verdict_lines(looked_up) == [says]
 
 
 def test_events_of_other_messages_change_nothing() -> None:

@@ -28,7 +28,10 @@ async def terminal(fake: FakeService, tmp_path: Path) -> AsyncIterator[Terminal]
         yield opened
 
 
-async def test_ctrl_c_on_an_empty_line_leaves(terminal: Terminal) -> None:
+async def test_two_ctrl_c_on_an_empty_line_leave(terminal: Terminal) -> None:
+    await terminal.type(CTRL_C)
+    await terminal.see("Press Ctrl-C again to leave; so do Ctrl-D and /quit.")
+    await terminal.see("echo> ")
     await terminal.type(CTRL_C)
     await terminal.see("nooble-orch chat --session session-1")
     assert await terminal.end() == 0
@@ -96,9 +99,15 @@ async def test_tab_completes_the_commands_of_the_chat(terminal: Terminal) -> Non
     await terminal.type("/st\t\r")
     await terminal.see("state            ACTIVE")
     await terminal.see("echo> ")
-    await terminal.type("/h\t\t")
+    await terminal.type("/h\t")
     await terminal.see("/help")
     await terminal.see("/history")
+
+
+async def test_tab_completes_the_agents_behind_their_command(terminal: Terminal, fake: FakeService) -> None:
+    await terminal.type("/agent c\t\r")
+    await terminal.see("calculator> ")
+    assert fake.assigned == [{"agent_id": "calculator"}]
 
 
 async def test_messages_of_several_lines(terminal: Terminal, fake: FakeService) -> None:

@@ -3,19 +3,21 @@
 import json
 import os
 import re
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import click
 import jwt
 import pytest
+import trio
 from click.testing import CliRunner
 
-from cli.main import nooble_orch
+from cli.main import nooble_orch, run
 from orchestrator.store.keys import Keys
 from orchestrator.store.redis.connection import open_redis
 from tests.cli.fake_service import LONG_TASK, TOKEN, FakeService, run_fake
-from tests.cli.runs import run_cli, target
+from tests.cli.runs import environment, run_cli, target
 
 SECRET = "a-secret-of-at-least-thirty-two-characters"
 
@@ -234,8 +236,17 @@ def test_the_help_of_every_command_fits_80_columns_and_has_an_example(command: t
     ended = CliRunner().invoke(nooble_orch, [*command, "--help"], prog_name="nooble-orch", terminal_width=80)
     assert ended.exit_code == 0
     assert re.search(r"Example:\n +.*nooble-orch " + " ".join(command), ended.output)
-    # Examples are there to be copied, so they are not wrapped.
-    assert [line for line in ended.output.splitlines() if len(line) > 80 and "nooble-orch" not in line] == []
+    # Examples are there to be copied, so they are not wrapped, and are short.
+    assert [line for line in ended.output.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("command", ["", "tasks list", "tenants drain", "schedules create"])
+def test_help_fits_a_narrow_terminal(command: str) -> None:
+    ended = CliRunner(env={"COLUMNS": "40"}).invoke(nooble_orch, [*command.split(), "--help"], prog_name="nooble-orch")
+    # Examples and choices are not broken.
+    wide = [line for line in ended.output.splitlines() if len(line) > 40]
+    assert [line for line in wide if "nooble-orch " not in line and "[table|" not in line] == []
+    assert "    Only tasks of this user." in ended.output or command != "tasks list"
 
 
 async def test_tab_offers_commands_options_and_tasks(fake: FakeService, tmp_path: Path) -> None:
@@ -248,3 +259,29 @@ async def test_tab_offers_commands_options_and_tasks(fake: FakeService, tmp_path
     assert await offered("nooble-orch tasks show ", 3) == [f"plain,{LONG_TASK}"]
     assert await offered("nooble-orch chat --agent c", 3) == ["plain,calculator"]
     assert "plain,--state" in await offered("nooble-orch sessions list --", 3)
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+async def test_output_that_can_not_be_written_is_told_in_one_sentence(
+    fake: FakeService, tmp_path: Path, form: str
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    with trio.fail_after(30):
+        command = [sys.executable, "-m", "cli", "tasks", "list", "-o", form]
+        environ = environment(tmp_path, **target(fake))
+        done = await trio.run_process(command, stdout=full, capture_stderr=True, check=False, env=environ)
+    os.close(full)
+    assert done.returncode == 1
+    assert b"The output can't be written: No space left on device." in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_place_that_can_not_be_used_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (
+        ["man", "x" * 300],
+        ["tenants", "import", "acme", "x" * 300, "--yes"],
+        ["man", "/dev/null/pages"],
+    ):
+        assert run(arguments) == 1
+        [line] = capsys.readouterr().err.splitlines()
+        assert re.search(r"can't be used: (File name too long|Not a directory)\.", line)

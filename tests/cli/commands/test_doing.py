@@ -1,13 +1,16 @@
 """What the command line does as the API does it: profiles, raw requests, runs, completion, manual pages."""
 
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from tests.cli.commands.test_operators import Operators, open_operators
-from tests.cli.runs import run_cli
+from tests.cli.fake_service import PAUSED, refusal
+from tests.cli.runs import close_pipes, run_cli, start_cli
 
 
 @pytest.fixture
@@ -72,3 +75,95 @@ async def test_manual_pages_and_completion_are_written(tmp_path: Path) -> None:
     for _ in range(2):
         assert (await run_cli(tmp_path, "completion", "install", "bash")).code == 0
     assert (tmp_path / ".bashrc").read_text(encoding="utf-8").count("# nooble-orch completion") == 1
+
+
+STATE = {"status": "processing", "steps_completed": 1, "steps_total": 2, "current_step": "add", "input_request": None}
+
+
+@pytest.mark.parametrize(("status", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1)])
+async def test_a_workflow_is_waited_for_and_its_end_is_the_exit_code(
+    fake: Operators, tmp_path: Path, status: str, code: int
+) -> None:
+    fake.answers |= {
+        "workflow.execute": [{"task_id": "t"}],
+        "workflow.status": [STATE, STATE, STATE | {"status": status, "steps_completed": 2, "current_step": None}],
+        "task.get": [{"task_id": "t", "status": status, "result": {"sum": 3}}],
+    }
+    ended = await fake.run(tmp_path, "workflow", "run", "arithmetic", "a=1", "b=2", "--wait")
+    assert (ended.code, json.loads(ended.out)["status"]) == (code, status)
+    assert ended.err.splitlines()[:2] == ["processing: 1 of 2 steps, add", f"{status}: 2 of 2 steps"]
+    assert fake.bodies("workflow.execute") == [{"workflow_id": "arithmetic", "input": {"a": 1, "b": 2}}]
+
+
+async def test_what_keeps_a_workflow_is_told_and_a_restart_of_the_service_is_waited_out(
+    fake: Operators, tmp_path: Path
+) -> None:
+    done = STATE | {"status": "completed", "steps_completed": 2, "current_step": None}
+    away = refusal(503, "The store is away; try again in a moment.", code="ORCH_SYS_002")
+    fake.answers |= {
+        "workflow.execute": [{"task_id": "t"}],
+        "workflow.status": [STATE, STATE, STATE, STATE, away, away, done],
+        "task.why": [PAUSED],
+        "task.get": [{"task_id": "t", "status": "completed"}],
+    }
+    ended = await fake.run(tmp_path, "workflow", "run", "arithmetic", "a=1", "--wait")
+    assert (ended.code, ended.err.splitlines()) == (
+        0,
+        [
+            "processing: 1 of 2 steps, add",
+            f"The workflow waits. {PAUSED['says']}",
+            "The workflow waits. The store is away.",
+            "completed: 2 of 2 steps",
+        ],
+    )
+
+
+async def test_batches_and_tools_that_answer_later_are_waited_for(fake: Operators, tmp_path: Path) -> None:
+    counts = {"total": 1, "completed": 1, "failed": 0, "cancelled": 0, "running": 0}
+    fake.answers |= {
+        "batch.create": [{"batch_id": "b"}],
+        "batch.get": [counts | {"status": "running"}, counts | {"status": "completed"}],
+        "batch.results": [{"items": []}],
+        "tool.execute": [{"task_id": "t", "status": "pending"}],
+        "task.get": [{"task_id": "t", "status": "pending"}, {"task_id": "t", "status": "completed"}],
+    }
+    (tmp_path / "items").write_text("one?", encoding="utf-8")
+    batch = await fake.run(tmp_path, "batches", "create", "items", "--agent", "echo", "--wait")
+    assert (batch.code, json.loads(batch.out)["status"]) == (0, "completed")
+    tool = await fake.run(tmp_path, "tools", "run", "slow_report", "--wait")
+    assert (tool.code, json.loads(tool.out)["status"]) == (0, "completed")
+    fake.answers["task.get"] = [{"task_id": "t", "status": "pending"}]
+    late = await fake.run(tmp_path, "tools", "run", "slow_report", "--wait", "--timeout", "100ms")
+    assert (late.code, json.loads(late.out)["status"]) == (5, "pending")
+
+
+async def test_a_workflow_that_asks_says_so_and_one_that_does_not_end_in_time_goes_on(
+    fake: Operators, tmp_path: Path
+) -> None:
+    fake.answers |= {
+        "workflow.execute": [{"task_id": "t"}],
+        "workflow.status": [STATE | {"status": "waiting", "input_request": {"node_id": "n", "prompt": "Shall we?"}}],
+        "task.get": [{"task_id": "t", "status": "waiting"}],
+    }
+    ended = await fake.run(tmp_path, "workflow", "run", "approval", "--wait", "--timeout", "0.2")
+    assert (ended.code, json.loads(ended.out)["status"]) == (5, "waiting")
+    assert "It asks: Shall we?" in ended.err
+    assert ended.err.splitlines()[-1] == "The workflow has not ended after 0.2 s; it goes on."
+
+
+NOTICE = {"at": "2026-01-01T00:00:00.000Z", "name": "node.joined", "node": "n1", "about": {"pid": 1}}
+
+
+async def test_notices_are_followed_and_each_is_shown_once(fake: Operators, tmp_path: Path) -> None:
+    later = NOTICE | {"name": "node.left"}
+    fake.answers["orchestrator.load"] = [{"notices": [NOTICE]}, {"notices": [NOTICE]}, {"notices": [later, NOTICE]}]
+    following = await start_cli(tmp_path, "notices", "--follow", **fake.target())
+    seen = b""
+    with trio.fail_after(25):
+        assert following.stdout is not None
+        while seen.count(b"\n") < 2:
+            seen += await following.stdout.receive_some()
+        following.send_signal(signal.SIGINT)
+        assert await following.wait() == 130
+    await close_pipes(following)
+    assert [json.loads(line)["name"] for line in seen.splitlines()] == ["node.joined", "node.left"]

@@ -14,8 +14,8 @@ from hypercorn.trio import serve
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from cli.commands.tenancy.transfer_file import header_of
 from cli.core import failures
-from orchestrator.domain.tasks.transfers import header_of
 from tests.cli.fake_service import LONG_TASK, envelope, refusal
 from tests.cli.runs import Ended, run_cli
 from tests.cli.terminal import open_terminal
@@ -151,6 +151,20 @@ async def test_a_drain_that_discards_exports_what_an_import_takes_in(fake: Opera
     assert fake.bodies("tenant.import") == [{"items": [ITEM]}]
 
 
+async def test_a_long_file_is_checked_as_a_whole_before_anything_of_it_is_taken(
+    fake: Operators, tmp_path: Path
+) -> None:
+    lines = [json.dumps(ITEM | {"id": f"s{number}"}).encode() + b"\n" for number in range(250)]
+    (tmp_path / "long").write_bytes(b"".join([header_of("acme", lines, "now"), *lines]))
+    fake.answers |= {"tenant.import": [{"imported": 0, "skipped": 0, "sessions": 1}]}
+    taken = await fake.run(tmp_path, "tenants", "import", "acme", "long", "--yes")
+    assert (taken.code, json.loads(taken.out)["sessions"]) == (0, 2)
+    sent = fake.bodies("tenant.import")
+    assert [(len(body["items"]), body.get("check_only", False)) for body in sent] == [
+        (200, True), (50, True), (200, False), (50, False),
+    ]  # fmt: skip
+
+
 async def test_a_damaged_file_is_refused_in_one_sentence_and_nothing_is_sent(fake: Operators, tmp_path: Path) -> None:
     line = json.dumps(ITEM).encode() + b"\n"
     (tmp_path / "foreign").write_bytes(header_of("globex", [line], "now") + line)
@@ -195,7 +209,7 @@ async def test_dead_letters_are_replayed_part_by_part_with_progress(fake: Operat
     assert fake.bodies("dlq.replay")[0]["rate"] == 5
     assert ended.code == 5
     assert ended.err.splitlines()[:3] == [
-        "1 of 2: 0 refused", "2 of 2: 1 refused", "1 of 2 dead letters could not be replayed.",
+        "1 of 2 replayed", "1 of 2 replayed, 1 refused", "1 of 2 dead letters could not be replayed.",
     ]  # fmt: skip
 
 
@@ -210,7 +224,7 @@ async def test_dead_letters_that_were_replayed_before_are_told_and_replayed_with
         "dlq.replay": [{"items": [before], "more": False}, {"items": done, "more": False}],
     }
     ended = await fake.run(tmp_path, "dlq", "replay", "acme", "--yes")
-    assert (ended.code, ended.err.splitlines()) == (0, ["1 of 1: 0 refused, 1 replayed before, by the tasks shown"])
+    assert (ended.code, ended.err.splitlines()) == (0, ["1 of 1 replayed, 1 replayed before, by the tasks shown"])
     assert (await fake.run(tmp_path, "dlq", "replay", "acme", "--again", "--yes")).code == 0
     asked = [(body["ids"], body["again"]) for body in fake.bodies("dlq.replay")]
     assert asked == [([first["id"]], False), ([first["id"], "3-0"], True)]
@@ -223,7 +237,7 @@ async def test_paced_replays_are_asked_for_a_second_at_a_time(fake: Operators, t
     fake.answers["dlq.replay"] = [{"items": [done | {"id": name} for name in part], "more": False} for part in parts]
     ended = await fake.run(tmp_path, "dlq", "replay", "acme", *names, "--rate", "2.5", "--yes")
     assert [body["ids"] for body in fake.bodies("dlq.replay")] == parts
-    assert (ended.code, ended.err.splitlines()) == (0, [f"{count} of 5: 0 refused" for count in (2, 4, 5)])
+    assert (ended.code, ended.err.splitlines()) == (0, [f"{count} of 5 replayed" for count in (2, 4, 5)])
 
 
 async def test_a_purge_refuses_without_a_terminal_and_exports_first(fake: Operators, tmp_path: Path) -> None:
@@ -279,6 +293,18 @@ async def test_nodes_are_printed_for_programs_as_the_service_returns_them(fake: 
     node = {"node": "n1", "heartbeat_age_ms": 20, "live": True}
     fake.answers["orchestrator.nodes"] = [{"items": [node | {"load": load}]}]
     assert json.loads((await fake.run(tmp_path, "nodes")).out) == node | load
+
+
+async def test_nodes_show_how_many_tasks_they_run_at_once_where_they_say_so(fake: Operators, tmp_path: Path) -> None:
+    old = {"in_hand": 1, "slots": 100, "ends_per_second": 0.5}
+    nodes = [
+        {"node": name, "heartbeat_age_ms": 20, "live": True, "load": load}
+        for name, load in (("new", old | {"limit": 6, "loop_busy": 0.974}), ("old", old))
+    ]
+    fake.answers["orchestrator.nodes"] = [{"items": nodes}]
+    lines = [line.split() for line in (await fake.run(tmp_path, "nodes", "-o", "table")).out.splitlines()]
+    assert lines[0][-4:] == ["LIMIT", "BUSY", "ENDS/s", "BREAKERS"]
+    assert [line[2:] for line in lines[1:]] == [["1/100", "6", "97%", "0.5"], ["1/100", "0.5"]]
 
 
 async def test_a_wrong_api_key_is_not_taken_for_a_token(fake: Operators, tmp_path: Path) -> None:
@@ -457,26 +483,25 @@ async def test_doctor_asks_a_service_elsewhere_for_what_only_it_knows(fake: Oper
     ended = await fake.run(tmp_path, "doctor")
     verdicts = {check["check"]: check["verdict"] for check in map(json.loads, ended.out.splitlines())}
     assert (verdicts["redis version"], verdicts["books acme"], "settings" in verdicts) == ("ok", "ok", False)
-    assert "3 tasks (3 queued), 1 sessions" in ended.out
+    assert "3 tasks (3 queued), 1 session, 0 open calls" in ended.out
     mended = await fake.run(tmp_path, "doctor", "--repair")
     assert "mended" in mended.out
     assert fake.bodies("tenant.repair") == [{}]
 
 
-async def test_sessions_and_batches_of_a_period_end_where_it_begins(fake: Operators, tmp_path: Path) -> None:
-    days = [f"2026-01-0{day}T00:00:00.000Z" for day in (4, 3, 2, 1)]
-    users = ("ada", "bob", "ada", "ada")
-    sessions = [
-        {"session_id": f"s{day[9]}", "user_id": user, "last_activity_at": day}
-        for day, user in zip(days, users, strict=True)
-    ]
-    fake.answers["session.list"] = [{"items": sessions}]
+async def test_lists_leave_the_choice_to_the_service(fake: Operators, tmp_path: Path) -> None:
     period = ("--since", "2026-01-02", "--until", "2026-01-04")
-    ended = await fake.run(tmp_path, "sessions", "list", *period)
-    assert [json.loads(line)["session_id"] for line in ended.out.splitlines()] == ["s3", "s2"]
-    of_ada = await fake.run(tmp_path, "sessions", "list", "--user", "ada", "--limit", "1")
-    assert [json.loads(line)["session_id"] for line in of_ada.out.splitlines()] == ["s4"]
-    assert "--all" in of_ada.err
+    given = {"since": "2026-01-02T00:00:00.000Z", "until": "2026-01-04T00:00:00.000Z"}
+    for command, route, options, asked in (
+        ("sessions", "session.list", (*period, "--user", "ada"), {**given, "user_id": "ada"}),
+        ("batches", "batch.list", (*period, "--user", "ada"), {**given, "user_id": "ada"}),
+        ("schedules", "schedule.list", ("--user", "ada", "--limit", "1"), {"user_id": "ada"}),
+    ):
+        fake.answers[route] = [{"items": []}]
+        ended = await fake.run(tmp_path, command, "list", *options)
+        assert ended.code == 0, ended.err
+        [query] = fake.bodies(route)
+        assert {name: value for name, value in query.items() if name != "limit"} == asked
 
 
 async def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ async def test_a_stack_in_a_pipe_serves_other_commands_until_it_is_told_to_stop(
             assert await stack.process.wait() == 0
         assert not dev_json.exists()
         await stack.gone()
-    async with running_stack(tmp_path, "--workers", "2"):
+    async with running_stack(tmp_path):
         listed = await run_cli(tmp_path, "sessions", "list", "--tenant", "globex")
         assert json.loads(listed.out)["agent_id"] == "echo"
 
@@ -137,7 +137,7 @@ async def test_one_ctrl_c_on_an_empty_line_does_not_end_the_stack_and_two_do(tmp
     async with open_terminal(tmp_path, "dev", "--port", "0", "--agent", "echo") as terminal:
         await terminal.see("echo> ")
         await terminal.type("\x03")
-        await terminal.see("Ctrl-C again, Ctrl-D or /quit ends the chat and the stack.")
+        await terminal.see("Press Ctrl-C again to leave and to stop the stack; so do Ctrl-D and /quit.")
         await terminal.see("echo> ")
         await terminal.enter("still there")
         await terminal.see("still there\n")
@@ -146,7 +146,7 @@ async def test_one_ctrl_c_on_an_empty_line_does_not_end_the_stack_and_two_do(tmp
         # One that comes within a second of an answer is taken as meant for it.
         await trio.sleep(1.1)
         await terminal.type("\x03")
-        await terminal.see("Ctrl-C again, Ctrl-D or /quit ends the chat and the stack.")
+        await terminal.see("Press Ctrl-C again to leave and to stop the stack; so do Ctrl-D and /quit.")
         await terminal.see("echo> ")
         await terminal.type("\x03")
         assert await terminal.end() == 0

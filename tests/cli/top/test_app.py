@@ -50,7 +50,10 @@ async def test_a_click_on_a_heading_sorts_and_another_one_turns_the_order_round(
 async def test_tabs_show_nodes_services_and_events() -> None:
     async def use(top: Driver) -> None:
         await top.press("2")
-        assert rows(await top.see("VERSION"), "node-1", "node-2") == ["node-1", "node-2"]
+        lines = await top.see("VERSION")
+        assert rows(lines, "node-1", "node-2") == ["node-1", "node-2"]
+        slots = [line.split()[4] for line in lines if line.strip().startswith("node-")]
+        assert slots == ["6/100", "100"], "the second one is too old to say how many it uses"
         await top.press("3")
         lines = await top.see("agent:slow")
         assert [line.split() for line in lines if line.strip().startswith(("query", "agent_exec"))] == [
@@ -63,7 +66,7 @@ async def test_tabs_show_nodes_services_and_events() -> None:
 
     call = {"tenant_id": "acme", "correlation_id": "c", "call": "agent_execution.execute", "callee": "agent:slow"}
     nodes = (
-        node("node-1", breakers={"query": "open"}),
+        node("node-1", breakers={"query": "open"}, limit=6),
         node("node-2", open_calls=[call | {"since": "2026-01-01T00:00:00.000Z"}]),
     )
     async with service(queue("acme"), nodes=nodes, breakers={"query": 1}) as fake:

@@ -98,6 +98,8 @@ async def test_a_call_carries_the_common_headers() -> None:
         "x-deadline-ms": "",
         "idempotency-key": "do it once",
         "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
+        "x-trace-id": "a" * 32,
+        "x-domain-action": "tool_registry.post",
     }
     assert 4000 < int(asked.headers["x-deadline-ms"]) <= 5000
 
@@ -122,7 +124,9 @@ async def test_parameters_go_where_the_operation_has_them() -> None:
     assert [asked.target for asked in seen] == ["/base/a/acme/%C3%BC%2F%3F/b", "/base/a/n?y=1"]
     message = seen[0].body
     assert message["type"] == {"domain": "tool", "action": "do"}
-    assert (message["payload"], message["metadata"]) == ({"x": None}, {"task_id": "t1"})
+    assert message["payload"] == {"x": None}
+    assert message["metadata"]["task_id"] == message["task_id"] == "t1"
+    assert "user_id" not in message["metadata"]
 
 
 async def test_a_header_can_not_be_smuggled_in() -> None:

@@ -61,7 +61,7 @@ def message(**fields: Any) -> bytes:
 
 
 def test_a_message_of_an_unknown_version_is_refused() -> None:
-    with pytest.raises(InvalidBody, match=r"schema_version must be 1\.1 or 1\.0"):
+    with pytest.raises(InvalidBody, match=r"schema_version must be 1\.x"):
         read_task_message(message(schema_version="2.0"), "acme")
 
 

@@ -26,7 +26,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
-from orchestrator.models.common.principal import RequestContext
+from orchestrator.models.common.principal import RequestContext, Role
 from orchestrator.models.common.timestamps import from_timestamp, now_ms
 from orchestrator.models.tasks.batch import (
     Batch,
@@ -37,7 +37,7 @@ from orchestrator.models.tasks.batch import (
     ItemResult,
     OnItemError,
 )
-from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.models.tasks.task import CancelledBy, Lane, TaskStatus
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.services.scheduling.batches import BatchService
 from orchestrator.store.limit_defaults import LimitDefaults
@@ -45,6 +45,7 @@ from orchestrator.store.scheduling.batches import BatchStore
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.support.eventually import eventually
 
+OPERATOR = context(user="root", role=Role.ADMIN)
 ENDED = {BatchStatus.COMPLETED, BatchStatus.PARTIAL, BatchStatus.FAILED, BatchStatus.CANCELLED}
 
 
@@ -203,6 +204,7 @@ async def test_abort_stops_what_runs_and_what_has_not_started(batches: Batches) 
     )
     ended = await batches.ended(batch)
     assert (ended.status, ended.failed, ended.cancelled) == (BatchStatus.FAILED, 1, 51)
+    assert (ended.cancelled_by, batches.stage.turns.stopped_by) == (None, [CancelledBy.SYSTEM])
     results = await batches.results(batch)
     assert [item.status for item in results] == ["cancelled", "failed", *["cancelled"] * 50]
     assert batches.stage.turns.ended == []
@@ -213,12 +215,23 @@ async def test_cancelling_stops_what_runs_and_what_has_not_started_and_may_be_re
     batch = await batches.create(["say a", "hold b", "hold c", *["say x"] * 50], max_concurrency=2)
     await batches.reaches(batch, lambda now: now.completed == 1 and now.running == 2)
     assert (await batches.service.cancel(context(), batch.batch_id)).cancelled
-    assert not (await batches.service.cancel(context(), batch.batch_id)).cancelled
+    assert not (await batches.service.cancel(OPERATOR, batch.batch_id)).cancelled
     ended = await batches.ended(batch)
+    assert (ended.cancelled_by, batches.stage.turns.stopped_by) == (CancelledBy.USER, [CancelledBy.USER] * 2)
     assert (ended.status, ended.completed, ended.cancelled) == (BatchStatus.CANCELLED, 1, 52)
     assert not (await batches.service.cancel(context(), batch.batch_id)).cancelled
     assert await batches.service.get(context(), batch.batch_id) == ended
     assert await batches.queue_is_empty()
+
+
+async def test_a_batch_and_its_items_name_the_operator_who_has_stopped_them(batches: Batches) -> None:
+    batch = await batches.create(["hold a", "hold b"], max_concurrency=1)
+    await batches.stage.turns.running.wait()
+    assert (await batches.service.cancel(OPERATOR, batch.batch_id)).cancelled
+    assert (await batches.ended(batch)).cancelled_by is CancelledBy.OPERATOR
+    assert (await batches.progress(batch))[-1].cancelled_by is CancelledBy.OPERATOR
+    assert (await batches.stage.tasks.get(context(), f"{batch.batch_id}.0")).cancelled_by is CancelledBy.OPERATOR
+    assert batches.stage.turns.stopped_by == [CancelledBy.OPERATOR]
 
 
 async def test_cancelling_one_item_lets_the_others_go_on(batches: Batches) -> None:

@@ -1,7 +1,8 @@
 """Runs of tools that answer later, and cancels for services whose task has ended before them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from attrs import define, evolve, field
 
 from orchestrator.clients.opening import open_clients
 from orchestrator.clients.registry import Clients
-from orchestrator.errors import IdempotencyKeyReused, OrchestratorError
+from orchestrator.codec import encode
+from orchestrator.errors import BadGateway, IdempotencyKeyReused, OrchestratorError, PlanTimeout
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.task import Task, TaskStatus
 from orchestrator.models.tasks.task_updates import ServiceError, TaskComplete, TaskFail
@@ -24,10 +26,13 @@ from orchestrator.services.core import Core
 from orchestrator.services.delegation.delegation_cancels import DelegationCancels
 from orchestrator.services.delegation.task_updates import TaskUpdateService
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
+from orchestrator.store.keys import Keys
+from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.stores import Stores
+from orchestrator.store.tasks.claims import Claim
 from orchestrator.telemetry.metrics import Metrics
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
-from tests.store.desk import a_task, open_desk
+from tests.store.desk import RETENTION, Desk, a_task, open_desk
 from tests.support.calls import call_context, services_at
 from tests.support.eventually import eventually
 from tests.support.scripted_server import Asked, reply, serve
@@ -188,6 +193,59 @@ async def test_each_service_is_sent_its_own_kind_of_cancel(
         cancels = DelegationCancels(desk.delegations, clients, coordinator, Metrics())
         assert await cancels.tell(call_context(), claim.task_id) == ["a"]
         assert [asked.path for asked in platform.asked] == [path]
+
+
+async def _cancelled(desk: Desk, claim: Claim) -> None:
+    await desk.cancel(claim)
+
+
+async def _stopped(desk: Desk, claim: Claim) -> None:
+    await desk.tasks.cancel(
+        Viewer("acme", "root", sees_whole_tenant=True),
+        claim.task_id,
+        correlation_id="c",
+        status_template=b"{}",
+        state_body=b"{}",
+        retention=RETENTION,
+    )
+
+
+async def _over(desk: Desk, claim: Claim) -> None:
+    await desk.redis.hset(
+        Keys().task("acme", claim.task_id),
+        mapping={"status": "cancelled", "cancel": "cancelled", "cancelled_by": "system"},
+    )
+
+
+async def _failed(desk: Desk, claim: Claim, error: OrchestratorError) -> None:
+    await desk.redis.hset(
+        Keys().task("acme", claim.task_id), mapping={"status": "failed", "error": encode(error.body())}
+    )
+
+
+CAUSES: dict[str, tuple[Callable[[Desk, Claim], Awaitable[None]], str, str]] = {
+    "user": (_cancelled, "user_requested", "the user asked for it"),
+    "operator": (_stopped, "system", "an operator has stopped it"),
+    "session": (_over, "system", "the task has ended"),
+    "time": (partial(_failed, error=PlanTimeout("Late.")), "timeout", "its time was over"),
+    "failure": (partial(_failed, error=BadGateway("No.")), "error", "the task has failed"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("service", ["workflow_engine", "agent_execution"])
+async def test_a_cancel_says_what_has_ended_the_task(redis_url: str, service: str, cause: str) -> None:
+    end, code, words = CAUSES[cause]
+    platform = Platform()
+    async with open_desk(redis_url) as desk, cancelling(platform) as (clients, coordinator):
+        claim = await desk.begin()
+        await desk.delegations.register(claim, "a", service=service, token="t", lifetime_ms=60_000)
+        await desk.delegations.note_sent(claim, "a", "x1", a_task())
+        await desk.park(claim)
+        await end(desk, claim)
+        await DelegationCancels(desk.delegations, clients, coordinator, Metrics()).tell(call_context(), claim.task_id)
+    [told] = platform.asked
+    assert (told.body["metadata"]["reason_code"], told.body["payload"]["reason"]) == (code, words)
 
 
 async def test_a_service_that_is_away_does_not_keep_others_from_their_cancels(redis_url: str) -> None:

@@ -62,7 +62,7 @@ async def test_a_session_lives_as_long_as_it_was_asked_for_though_the_clock_of_t
     redis_url: str,
 ) -> None:
     async with open_stage(redis_url) as stage:
-        session, _ = await stage.sessions.create(context(), SessionCreate("echo", ttl_seconds=60))
+        session = (await stage.sessions.create(context(), SessionCreate("echo", ttl_seconds=60))).session
         seconds, _ = await stage.redis.execute_command("TIME")
         assert 50 < from_timestamp(str(session.expires_at)) / 1000 - int(seconds) <= 61
         assert (await stage.ended(session, await stage.say(session, "say a"))).status is TaskStatus.COMPLETED

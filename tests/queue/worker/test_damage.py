@@ -150,7 +150,7 @@ async def test_a_damaged_session_is_told_by_each_of_its_turns_and_no_other_waits
     assert {error["code"] for error in errors} == {"ORCH_SYS_003"}
     with pytest.raises((TenantDamaged, NotFound)):
         await stage.sessions.get(context(), turns.sessions[1].session_id)
-    assert len(await repaired(stage, "acme")) == 1
+    assert [fault.kind for fault in await repaired(stage, "acme")] == [ViolationKind.SESSION_DAMAGED]
     assert await repaired(stage, "acme") == []
 
 
@@ -233,6 +233,15 @@ async def test_an_entry_with_the_id_of_a_queued_task_is_a_dead_letter_and_the_ta
     await stage.redis.xadd(stage.keys.lane("acme", Lane.LOW), {"task_id": turns.damaged, "message": "{}"})
     await others_complete(stage, turns)
     assert (await stage.ended(turns.sessions[1], turns.turns[1])).status is TaskStatus.COMPLETED
+    await letters(stage, 1)
+
+
+async def test_an_entry_with_the_id_of_a_task_that_has_ended_is_a_dead_letter(stage: Stage) -> None:
+    session = await stage.session()
+    said = await stage.say(session, "say a")
+    assert (await stage.ended(session, said)).status is TaskStatus.COMPLETED
+    await stage.redis.xadd(stage.keys.lane("acme", Lane.LOW), {"task_id": said.task_id, "message": "{}"})
+    await stage.queue.ready.mark("acme")
     await letters(stage, 1)
 
 

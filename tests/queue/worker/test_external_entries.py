@@ -98,10 +98,22 @@ async def test_the_same_message_twice_is_one_task_and_one_dead_letter(stage: Sta
     assert stage.turns.ended == ["say once"]
 
 
+@pytest.mark.parametrize("kind", [{"domain": "conversation", "action": "update"}, "conversation.update"])
+@pytest.mark.parametrize("sender", ["conversation_service", "conversation-service", "conversation"])
+async def test_news_of_a_conversation_is_no_task_and_no_dead_letter(stage: Stage, kind: Any, sender: str) -> None:
+    session = await stage.session()
+    told = message(session, "", type=kind, source_service=sender, payload={"conversation_id": "c", "tokens": 9})
+    await write(stage, told)
+    await write(stage, {**told, "source_service": "workflow_engine", "task_id": new_id()})
+    letters = await dead_letters(stage)
+    assert [b"conversation.update" in letter[b"error"] for letter in letters] == [True]
+    assert await stage.redis.xlen(stage.keys.lane("acme", Lane.NORMAL)) == 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        ({"schema_version": "3.0"}, "$.schema_version must be 1.1 or 1.0"),
+        ({"schema_version": "3.0"}, "$.schema_version must be 1.x, such as 1.1"),
         ({"tenant_id": "globex"}, "$.tenant_id is not the tenant of the queue"),
         ({"session_id": "nobody"}, "$.session_id names a session that is not there"),
         ({"metadata": {"user_id": "bob"}}, "$.session_id names a session that is not there, or not the user's"),
@@ -112,7 +124,7 @@ async def test_the_same_message_twice_is_one_task_and_one_dead_letter(stage: Sta
         ({"session_id": None}, "A chat turn belongs to a session"),
         ({"payload": {}}, "$.payload.content required field is missing"),
         ({"payload": {"content": "a", "colour": 1}}, "$.payload.colour is not a field of a turn"),
-        ({"priority": 10}, "$.priority must be at most 9"),
+        ({"priority": 11}, "$.priority must be at most 9"),
         ({"surprise": 1}, "$.surprise is not a field"),
         ({"payload": {"content": "a" * 2_097_152}}, "at most 1048576 are taken"),
     ],

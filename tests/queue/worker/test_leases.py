@@ -8,6 +8,7 @@ from attrs import frozen
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.worker.leases import Leases
 from orchestrator.queue.worker.load_report import LoadReporter
+from orchestrator.queue.worker.slots import Slots
 from orchestrator.store.tasks.claims import Claim
 from tests.queue.stage import Stage, open_stage
 
@@ -23,7 +24,9 @@ class Attempts:
     async def renew(self, running: RunningTask, claims: list[Claim]) -> None:
         """Renew as a keeper does that began with `claims`, while `hand` is what the process has by then."""
         queue = self.stage.queue
-        leases = Leases(queue, {running.claim.task_id: running}, lambda *_: None, LoadReporter(queue.node, 1))
+        leases = Leases(
+            queue, {running.claim.task_id: running}, lambda *_: None, LoadReporter(queue.node, Slots(1, adaptive=False))
+        )
         await leases._renew_tenant("acme", claims)
 
 

@@ -13,6 +13,7 @@ from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.attempts.running_task import RunningTask
 from orchestrator.queue.worker.leases import Leases
 from orchestrator.queue.worker.load_report import LoadReporter
+from orchestrator.queue.worker.slots import Slots
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.task_leases import GROUP
 from tests.queue.stage import SETTINGS, Stage, open_stage
@@ -74,7 +75,9 @@ async def test_a_process_that_lives_keeps_its_tasks_though_its_heartbeat_looks_o
 def leases_of(stage: Stage, taken: list[Claim], nursery: trio.Nursery) -> Leases:
     """The keeper of a process that begins nothing, and notes what it takes."""
     running: dict[str, RunningTask] = {}
-    leases = Leases(stage.queue, running, lambda claim, _: taken.append(claim), LoadReporter("keeper", 1))
+    leases = Leases(
+        stage.queue, running, lambda claim, _: taken.append(claim), LoadReporter("keeper", Slots(1, adaptive=False))
+    )
     leases.workers = nursery
     return leases
 

@@ -1,15 +1,19 @@
 """Sessions that end by themselves, and what is left of them."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
+import orjson
 import pytest
 import trio
 from attrs import evolve
 
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionState
 from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.store.redis.pubsub import Message
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.support.eventually import PATIENCE
+from tests.telemetry.figures import figure
 
 
 @pytest.fixture
@@ -19,8 +23,7 @@ async def stage(redis_url: str) -> AsyncIterator[Stage]:
 
 
 async def short_lived(stage: Stage, seconds: int = 60) -> Session:
-    session, _ = await stage.sessions.create(context(), SessionCreate("echo", ttl_seconds=seconds))
-    return session
+    return (await stage.sessions.create(context(), SessionCreate("echo", ttl_seconds=seconds))).session
 
 
 async def let_it_be_over(stage: Stage, session: Session) -> None:
@@ -53,6 +56,38 @@ async def test_a_session_whose_time_is_over_cancels_its_running_turn(stage: Stag
     await let_it_be_over(stage, session)
     await stage.sessions.idle_moves("acme")
     assert (await stage.ended(session, held)).status is TaskStatus.CANCELLED
+
+
+async def test_every_transition_is_published_on_the_channel_of_its_state(stage: Stage) -> None:
+    async with stage.redis.subscriber() as told:
+        states = ("CREATED", "PROCESSING", "ACTIVE", "TERMINATED")
+        for state in states:
+            await told.subscribe(f"orchestrator:sessions:acme:{state.lower()}")
+        session = await short_lived(stage)
+        await stage.ended(session, await stage.say(session, "say a"))
+        await stage.sessions.close(context(), session.session_id)
+        published: list[tuple[str, dict[str, Any]]] = []
+        with trio.fail_after(PATIENCE):
+            while len(published) < 4:
+                message = await anext(told)
+                if isinstance(message, Message):
+                    published.append((message.channel.decode().rpartition(":")[2], orjson.loads(message.payload)))
+    assert [channel.upper() for channel, _ in published] == list(states)
+    assert {body["session_id"] for _, body in published} == {session.session_id}
+    codes = [(body["previous_state_id"], body["new_state_id"]) for _, body in published]
+    assert codes == [(None, 10), (10, 30), (30, 20), (20, 70)]
+    assert {body["event"] for _, body in published} == {"session.state_update"}
+    assert all(body["changed_at"].endswith("Z") and body["reason"] and body["correlation_id"] for _, body in published)
+
+
+async def test_a_session_that_has_ended_is_counted_however_it_ended(stage: Stage) -> None:
+    over, closed = await short_lived(stage), await short_lived(stage)
+    await let_it_be_over(stage, over)
+    await stage.sessions.idle_moves("acme")
+    await stage.sessions.close(context(), closed.session_id)
+    labels = {"tenant_id": "acme", "agent_id": "echo"}
+    assert figure(stage.sessions.metrics, "sessions_completed_total", status="terminated", **labels) == 2
+    assert figure(stage.sessions.metrics, "session_duration_seconds_count", **labels) == 2
 
 
 async def test_a_session_whose_time_was_prolonged_stays_open(stage: Stage) -> None:

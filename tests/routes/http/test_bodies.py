@@ -133,7 +133,7 @@ async def test_a_bad_header_is_refused_by_name(header: str, value: str) -> None:
         ("state=SLEEPY", "$.query.state"),
         ("agent_id=a:b", "$.query.agent_id"),
         ("cursor=", "$.query.cursor"),
-        ("page=2", "$.query.page"),
+        ("leaf=2", "$.query.leaf"),
     ],
 )
 async def test_a_bad_query_parameter_is_refused_by_name(query: str, path: str) -> None:

@@ -8,16 +8,17 @@ from time import thread_time
 import pytest
 from attrs import fields_dict
 
-from orchestrator.codec import structure
+from orchestrator.codec import MOST_VALUES, structure
 from orchestrator.errors import OrchestratorError
 from orchestrator.routes import ROUTES
 from orchestrator.routes.http.bodies import open_envelope
 from orchestrator.routes.http.registry import Route
 
 SIZE = 1 << 20
+MOST = MOST_VALUES - 10
 LOOPS = 1_000_000
 UNITS = 5
-"""A loop of `LOOPS` rounds takes 20 ms on the machine that the bound is meant for: 100 ms are five of it anywhere."""
+"""A loop of `LOOPS` rounds takes 20 ms on the machine that the bound is meant for: 100 ms are five on a slower one."""
 WIDE = ("items", "plan", "metadata", "attachments", "input", "context", "parameters", "changes")
 """Fields that hold as much as a client likes."""
 
@@ -46,13 +47,19 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return thread_time() - began
 
 
-@pytest.fixture(scope="module")
 def allowed() -> float:
+    """Measure what is allowed at this moment: other work on the machine slows it down and what is tried alike."""
+
     def loop() -> None:
         for _ in range(LOOPS):
             pass
 
-    return UNITS * max(cpu_seconds(loop) for _ in range(3))
+    return max(0.1, UNITS * cpu_seconds(loop))
+
+
+@pytest.fixture(scope="module")
+def first_allowed() -> float:
+    return max(allowed() for _ in range(3))
 
 
 @cache
@@ -65,17 +72,17 @@ def shapes(field: bytes) -> dict[str, bytes]:
         "wrong objects": filled(begin + b"[", b'{"x":1}', b"]}}"),
         "long strings": filled(begin + b"[", b'"' + b"x" * 1000 + b'"', b"]}}"),
         "a string of quotes": begin + b'"' + b'\\"' * (SIZE // 2 - 50) + b'"}}',
-        "members": begin + named(b'"k%d":1' % number for number in range(90_000)) + b"}}",
-        "objects of members": begin + named(b'"k%d":{"a":[1]}' % number for number in range(45_000)) + b"}}",
+        "members": begin + named(b'"k%d":1' % number for number in range(MOST)) + b"}}",
+        "objects of members": begin + named(b'"k%d":{"a":[1]}' % number for number in range(MOST // 2 - 10)) + b"}}",
         "levels": begin + b"[" * 60 + filled(b"", b"1", b"")[:900_000].rstrip(b",") + b"]" * 60 + b"}}",
-        "unknown fields": b'{"data":' + named(b'"k%d":1' % number for number in range(90_000)) + b"}",
-        "no envelope": named(b'"k%d":1' % number for number in range(90_000)),
+        "unknown fields": b'{"data":' + named(b'"k%d":1' % number for number in range(MOST)) + b"}",
+        "no envelope": named(b'"k%d":1' % number for number in range(MOST)),
         "nonsense": b'{"a' + b"\\" * (SIZE - 4),
     }
 
 
 @pytest.mark.parametrize(("route", "name"), CASES, ids=lambda value: getattr(value, "name", value))
-def test_no_body_takes_long_to_be_read_or_refused(route: Route, name: str, allowed: float) -> None:
+def test_no_body_takes_long_to_be_read_or_refused(route: Route, name: str, first_allowed: float) -> None:
     assert route.body is not None
     model: type = route.body
 
@@ -86,7 +93,7 @@ def test_no_body_takes_long_to_be_read_or_refused(route: Route, name: str, allow
 
     slow = {}
     for shape, raw in shapes(name.encode()).items():
-        tries = (cpu_seconds(partial(read, raw)) for _ in range(3))
-        if all(seconds > allowed for seconds in tries):
-            slow[shape] = "takes longer than is allowed, three times"
+        work = partial(read, raw)
+        if cpu_seconds(work) > first_allowed and all(allowed() < cpu_seconds(work) for _ in range(4)):
+            slow[shape] = "takes longer than is allowed, five times"
     assert slow == {}

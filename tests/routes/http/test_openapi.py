@@ -13,6 +13,7 @@ from orchestrator.errors import InvalidBody
 from orchestrator.models.sessions.chat import ChatMessage
 from orchestrator.models.sessions.session import SessionCreate
 from orchestrator.routes import ROUTES
+from orchestrator.routes.http.event_stream import EVENT_STREAM
 from orchestrator.routes.http.pages import ASSETS
 from orchestrator.routes.http.registry import Access
 from orchestrator.schemas import Schemas
@@ -57,6 +58,8 @@ async def test_every_answer_is_as_the_document_says() -> None:
         "agent_id": "echo",
         "notification_id": "n1",
         "user_id": "ann",
+        "workflow_id": "w",
+        "integration_id": "mail",
     }
     bodies = {
         "session.create": {"agent_id": "docs-guide"},
@@ -72,7 +75,8 @@ async def test_every_answer_is_as_the_document_says() -> None:
         "tool.updated": {},
         "batch.create": {"items": [{"content": "hi"}], "agent_id": "echo"},
     }
-    routes = [route for route in ROUTES if route.access is not Access.ADMIN]
+    # A stream that has no end has no answer to hold to the document.
+    routes = [one for one in ROUTES if one.access is not Access.ADMIN and one.media_type != EVENT_STREAM]
     for route in [*(route for route in routes if route.name != "session.close"), *routes]:
         path = route.path.format(**ids)
         headers = None if route.access is Access.BEARER else keyed()

@@ -1,5 +1,7 @@
 """The routes of operators over a real Redis: who may call them, and what they answer."""
 
+from itertools import cycle
+from json import loads
 from typing import Any
 
 import pytest
@@ -113,3 +115,22 @@ async def test_a_running_task_is_not_replayed_and_users_replay_nothing(redis_url
             404,
             "ORCH_NOTF_001",
         )
+
+
+async def test_an_export_comes_in_pages_of_a_bounded_size_and_misses_nothing(redis_url: str) -> None:
+    async with service(redis_url) as client:
+        said = [f"{number} {'x' * 30_000}" for number in range(80)]
+        sessions = [await client.session() for _ in range(20)]
+        for content, session_id in zip(said, cycle(sessions), strict=False):
+            assert (await client.say(session_id, content=content)).status == 202
+        await admin(client, "POST", "tenant.drain/acme", {"mode": "discard"})
+        seen: list[list[str]] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await client.call("GET", f"{I1}tenant.export/acme?limit=200{cursor}", headers=ADMIN)
+            tasks = [item for item in page.data["items"] if item["kind"] == "task"]
+            seen.append([loads(task["fields"]["message"])["payload"]["content"] for task in tasks])
+            following = page.json["meta"]["pagination"]["next_cursor"]
+            cursor = None if following is None else f"&cursor={following}"
+        assert sorted(content for page in seen for content in page) == sorted(said)
+        assert max(sum(map(len, page)) for page in seen) < 2 * 2**20

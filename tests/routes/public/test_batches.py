@@ -44,11 +44,13 @@ async def test_agents_answer_a_batch_and_use_their_tools(client: Client) -> None
     assert (created.status, created.data["total"]) == (202, 2)
     batch = await ended(client, created.data["batch_id"])
     assert (batch["status"], batch["completed"]) == ("completed", 2)
-    results = await client.call("GET", f"{API}/batch.results/{batch['batch_id']}?limit=1")
+    results = await client.call("GET", f"{API}/batch.results/{batch['batch_id']}?limit=1&status=completed")
     assert "one" in results.data["items"][0]["result"]["content"]
     assert results.data["items"][0]["metadata"] == {"row": 1}
     cursor = results.json["meta"]["pagination"]["next_cursor"]
-    second = await client.call("GET", f"{API}/batch.results/{batch['batch_id']}?limit=1&cursor={cursor}")
+    second = await client.call(
+        "GET", f"{API}/batch.results/{batch['batch_id']}?limit=1&status=completed&cursor={cursor}"
+    )
     assert "two" in second.data["items"][0]["result"]["content"]
     task = await client.call("GET", f"{API}/task.get/{batch['batch_id']}.1")
     assert (task.data["type"], task.data["status"], task.data["session_id"]) == ("batch.item", "completed", None)

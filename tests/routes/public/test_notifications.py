@@ -158,7 +158,7 @@ async def test_a_ticket_for_the_socket_needs_no_session(redis_url: str) -> None:
 async def test_only_services_send(redis_url: str) -> None:
     async with service(redis_url) as client:
         body = {"title": "x", "message": "x"}
-        assert (await client.call("POST", "/internal/v1/notification.send", body)).fault[0] == 401
+        assert (await client.call("POST", "/internal/v1/notification.send", body)).fault[0] == 403
         assert (await client.call("GET", "/internal/v1/notification.pending/ann")).fault[0] == 401
         bad = await client.call("GET", f"{LIST}?unacknowledged=maybe")
         assert bad.fault == (400, "ORCH_VAL_003", "$.query.unacknowledged")

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 import trio
-from attrs import define, field
+import trio.testing
 from trio.testing import MockClock
 
 from orchestrator.errors import BadGateway
@@ -20,71 +20,24 @@ from orchestrator.models.events.events import (
     ToolStatus,
 )
 from orchestrator.models.sessions.chat import ChatAnswer, MessageStatus
+from orchestrator.routes.public.turn_stream import TurnEvents
+from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.events.frames import make_body
 from tests.support.credentials import bearer
 from tests.support.eventually import eventually
 from tests.support.house import House
-
-
-@define
-class Stream:
-    """The reading side of a stream, block by block."""
-
-    messages: trio.MemoryReceiveChannel[dict[str, Any]]
-    headers: dict[str, str] = field(factory=dict)
-    rest: bytes = b""
-
-    async def start(self) -> None:
-        message = await self.messages.receive()
-        self.headers = {name.decode().lower(): value.decode() for name, value in message["headers"]}
-
-    async def block(self) -> dict[str, str]:
-        while b"\n\n" not in self.rest:
-            self.rest += (await self.messages.receive())["body"]
-        raw, _, self.rest = self.rest.partition(b"\n\n")
-        return dict(line.split(": ", 1) for line in raw.decode().split("\n") if not line.startswith(":"))
-
-    async def names(self, count: int) -> list[str]:
-        return [(await self.block())["event"] for _ in range(count)]
-
-    async def end(self) -> bytes:
-        async for message in self.messages:
-            self.rest += message["body"]
-        return self.rest
+from tests.support.streams import Stream, open_stream
 
 
 @asynccontextmanager
 async def streaming(
     house: House, session_id: str, headers: Any = None, *, within: float = 5, **more: Any
 ) -> AsyncIterator[Stream]:
-    """Ask for a stream over bare ASGI; at the end of the block the client leaves."""
-    to_app, at_app = trio.open_memory_channel[dict[str, Any]](10)
-    from_app, to_client = trio.open_memory_channel[dict[str, Any]](100)
-    sent = {"Content-Type": "application/json", **bearer(), **(headers or {})}
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/api/v1/chat.message",
-        "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 2),
-    }
-
-    async def serve() -> None:
-        async with from_app:
-            await house.app(scope, at_app.receive, from_app.send)  # type: ignore[arg-type] # a bare ASGI scope
-
+    """Ask for the stream of a turn; at the end of the block the client leaves."""
     body = {"session_id": session_id, "content": "hi", "mode": "stream", **more}
-    with trio.fail_after(within):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve)
-            await to_app.send({"type": "http.request", "body": orjson.dumps(body), "more_body": False})
-            stream = Stream(to_client)
-            await stream.start()
-            yield stream
-            await to_app.send({"type": "http.disconnect"})
+    sent = {**bearer(), **(headers or {})}
+    async with open_stream(house.app, "POST", "/api/v1/chat.message", sent, body=body, within=within) as stream:
+        yield stream
 
 
 async def sent(house: House) -> Any:
@@ -232,3 +185,43 @@ async def test_a_refused_message_is_an_error_and_no_stream() -> None:
     body["session_id"] = await house.session()
     reply = await house.call("POST", "/api/v1/chat.message", body, {**bearer(), "Last-Event-ID": "x"})
     assert reply.fault == (400, "ORCH_VAL_003", "$.headers.Last-Event-ID")
+
+
+OTHERS = ChatStream("another-message", 1, "not ours")
+
+
+async def test_all_events_but_the_last_are_passed_on_where_the_server_takes_them_at_once() -> None:
+    house = House()
+    session_id = await house.session()
+    async with streaming(house, session_id, KEY) as stream:
+        accepted = await sent(house)
+        house.log.play(accepted, upto=1)
+        assert await stream.names(1) == ["chat.status_update"]
+        await trio.testing.wait_all_tasks_blocked()
+        pass_on = house.log.pass_on
+        assert pass_on is not None
+        body = getattr(pass_on, "__self__", None)
+        assert isinstance(body, TurnEvents)
+        taken: list[bytes] = []
+
+        def take(data: bytes) -> bool:
+            taken.append(data)
+            return True
+
+        body.exchange.send_body_now = take
+
+        def event(offset: int, name: str, data: object) -> LoggedEvent:
+            return LoggedEvent(offset, "e1", name, make_body(name, data, tenant_id="acme", correlation_id="c1"))
+
+        piece = event(2, "chat.stream", ChatStream(accepted.message_id, 1, "Hel"))
+        assert body.pass_on([piece, event(3, "chat.stream", ChatStream(accepted.message_id, 2, "lo"))])
+        assert [line for line in taken[0].decode().splitlines() if line.startswith("id:")] == ["id: e1-2", "id: e1-3"]
+        assert not body.pass_on([piece, event(3, "chat.completed", ChatAnswer(accepted.message_id, "a1", "Hello"))])
+        assert len(taken) == 1
+        processing = ChatStatusUpdate(accepted.message_id, accepted.task_id, MessageStatus.PROCESSING)
+        assert body.pass_on([event(4, "chat.stream", OTHERS), event(5, "chat.status_update", processing)])
+        assert [line for line in taken[1].decode().splitlines() if line.startswith("id:")] == ["id: e1-5"]
+        assert body.pass_on([event(6, "chat.stream", OTHERS)]), "nothing is to be sent, and no task is to be woken"
+        failed = ChatStatusUpdate(accepted.message_id, accepted.task_id, MessageStatus.FAILED)
+        assert not body.pass_on([event(7, "chat.status_update", failed)])
+        assert len(taken) == 2

@@ -1,5 +1,6 @@
 """A chat turn against scripted services."""
 
+import json
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from orchestrator.errors import (
     ServiceRefused,
 )
 from orchestrator.models.sessions.chat import HistoryMessage, Speaker
+from orchestrator.models.tasks.task import CancelledBy
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.chat.chat_turn import ChatTurnRunner
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnWaiting
@@ -75,7 +77,7 @@ async def test_a_first_turn_begins_the_conversation_and_stores_both_messages() -
     assert asked.body["payload"]["query"] == "Hello"
     assert asked.body["payload"]["agent_config"]["version"] == "3"
     assert asked.body["payload"]["tools"] == [{"tool_id": "calculator"}]
-    assert asked.body["payload"]["context"]["language"] == "en"
+    assert {"type": "session_context", "content": {"language": "en"}} in asked.body["payload"]["context"]
 
 
 async def test_a_later_turn_recalls_the_conversation_without_its_own_question() -> None:
@@ -86,8 +88,9 @@ async def test_a_later_turn_recalls_the_conversation_without_its_own_question() 
         outcome = await done(turns, FakeAttempt(session=a_busy_session(conversation_id="c7")))
     assert outcome.conversation_id == "c7"
     context = platform.calls("/execute")[0].body["payload"]["context"]
-    assert [said["message_id"] for said in context["messages"]] == ["m0"]
-    assert context["context_summary"] == "So far"
+    told = {item["type"]: item["content"] for item in context}
+    assert [said["message_id"] for said in told["conversation_history"]] == ["m0"]
+    assert told["conversation_summary"] == "So far"
 
 
 async def test_agent_and_tools_are_asked_for_once_by_many_turns() -> None:
@@ -116,7 +119,8 @@ async def test_without_conversation_and_tools_the_turn_goes_on_from_the_kept_win
     assert outcome.answer.content == "Hello Ana"
     assert outcome.answer.degraded == ["conversation", "tool_registry"]
     context = platform.calls("/execute")[0].body["payload"]["context"]
-    assert context["messages"] == [{"message_id": "m0", "role": "user", "content": "Earlier"}]
+    history = {"type": "conversation_history", "content": [{"message_id": "m0", "role": "user", "content": "Earlier"}]}
+    assert history in context
 
 
 async def test_an_unknown_agent_is_not_found() -> None:
@@ -215,6 +219,15 @@ async def test_tries_before_an_answer_begins_are_one_execution_under_one_key() -
     assert executions[3] == executions[4]
 
 
+async def test_tokens_that_did_not_come_are_counted_and_the_answer_is_whole() -> None:
+    numbered = [token(text) | {"metadata": {"sequence": number}} for number, text in ((4, "Hel"), (7, "lo"))]
+    run, metrics = FakeAttempt(), Metrics()
+    async with turns_on(Platform(legs=[says(*numbered, response("Hello"))]), metrics) as turns:
+        outcome = await done(turns, run)
+    assert outcome.answer.content == "Hello"
+    assert 'messages_missing_total{service="agent_execution"} 2.0' in metrics.render("")[0].decode()
+
+
 async def test_messages_and_tokens_of_unknown_kinds_are_passed_over() -> None:
     platform = Platform(
         legs=[
@@ -234,6 +247,20 @@ async def test_messages_and_tokens_of_unknown_kinds_are_passed_over() -> None:
         outcome = await done(turns, run)
     assert outcome.answer.content == run.streamed == "Hello"
     assert 'messages_passed_over_total{service="agent_execution"} 4.0' in metrics.render("")[0].decode()
+    checked_numbers(run)
+
+
+async def test_a_turn_is_answered_by_server_sent_events_that_the_network_cuts_anywhere() -> None:
+    told = b"".join(
+        b": still there\r\nevent: message\r\ndata: %b\r\n\r\n" % json.dumps(one, ensure_ascii=False).encode()
+        for one in (token("Hm", "thinking"), token("Hel"), token("lo \U0001f600"), response("Hello \U0001f600"))
+    )
+    raw = b"\xef\xbb\xbf" + told + b"data: [DONE]\r\n\r\n"
+    pieces = [raw[at : at + 7] for at in range(0, len(raw), 7)]
+    run = FakeAttempt()
+    async with turns_on(Platform(legs=[says(*pieces)])) as turns:
+        outcome = await done(turns, run)
+    assert outcome.answer.content == run.streamed == "Hello \U0001f600"
     checked_numbers(run)
 
 
@@ -365,8 +392,8 @@ async def test_a_turn_has_a_deadline() -> None:
 
     platform = Platform(legs=[hang])
     async with turns_on(platform) as turns:
-        with pytest.raises(PlanTimeout, match="100 ms"):
-            await turns.run(FakeAttempt(message=a_message(timeout_ms=100)), Partial())
+        with pytest.raises(PlanTimeout, match="600 ms"):
+            await turns.run(FakeAttempt(message=a_message(timeout_ms=600)), Partial())
     assert len(platform.calls("/cancel")) == 1
 
 
@@ -380,9 +407,9 @@ class StuckAttempt(FakeAttempt):
 
 
 async def test_a_log_that_takes_nothing_does_not_hold_a_turn_beyond_its_deadline() -> None:
-    platform, run = Platform(), StuckAttempt(message=a_message(timeout_ms=200))
+    platform, run = Platform(), StuckAttempt(message=a_message(timeout_ms=600))
     async with turns_on(platform) as turns:
-        with trio.fail_after(PATIENCE), pytest.raises(PlanTimeout, match="The turn was not finished within 200 ms"):
+        with trio.fail_after(PATIENCE), pytest.raises(PlanTimeout, match="The turn was not finished within 600 ms"):
             await turns.run(run, Partial())
     assert len(platform.calls("/cancel")) == 1
 
@@ -477,6 +504,8 @@ async def test_an_agent_can_not_ask_for_tools_for_ever() -> None:
         with pytest.raises(ServiceRefused, match="more than 16 tools"):
             await turns.run(FakeAttempt(), Partial())
     assert len(platform.calls("/tools/execute")) == 16
+    [told] = platform.calls("/cancel")
+    assert told.body["metadata"]["reason_code"] == "error"
 
 
 def client_answer(tool_call_id: str, outcome: dict[str, Any]) -> dict[str, Any]:
@@ -511,6 +540,20 @@ async def test_a_turn_waits_for_a_client_tool_and_its_result_continues_it() -> N
     assert len(platform.calls("/execute")) == 1
     assert len(platform.stored) == 2
     assert len(platform.calls("/messages")) == 2
+
+
+async def test_a_client_is_told_what_each_tool_does_that_it_is_to_run() -> None:
+    platform, run = asks_client(), FakeAttempt()
+    platform.legs.insert(1, says(token("And? "), tool_request("t2", "confirm", question="!")))
+    platform.tools = [{"tool_id": "confirm", "name": "Confirm", "description": "Asks."}, {"tool_id": "calculator"}]
+    async with turns_on(platform) as turns:
+        for call_id in ("t1", "t2"):
+            waiting = await turns.run(run, Partial())
+            assert isinstance(waiting, TurnWaiting)
+            [wait] = waiting.waits
+            assert wait.request is not None
+            assert (wait.call_id, wait.request["description"]) == (call_id, "Asks.")
+            run = run.next_attempt(**client_answer(call_id, {"status": "success"}))
 
 
 async def test_a_worker_lost_before_the_turn_waited_asks_the_client_again() -> None:
@@ -560,7 +603,7 @@ async def test_a_stopped_turn_keeps_what_it_said_marked_as_interrupted() -> None
         nursery.start_soon(turns.run, run, partial)
         await reached.wait()
         await run.spoken.wait()
-        run.stopped = True
+        run.stopped_by = CancelledBy.USER
         nursery.cancel_scope.cancel()
     assert partial.answer is not None
     assert partial.answer.content == "What I have said"
@@ -571,6 +614,27 @@ async def test_a_stopped_turn_keeps_what_it_said_marked_as_interrupted() -> None
     ]
     assert [*platform.stored.values()][1]["metadata"]["interrupted"] is True
     assert len(platform.calls("/cancel")) == 1
+
+
+@pytest.mark.parametrize(
+    ("who", "code", "words"),
+    [
+        (CancelledBy.USER, "user_requested", "the user asked for it"),
+        (CancelledBy.OPERATOR, "system", "an operator has stopped it"),
+        (CancelledBy.SYSTEM, "system", "the task has ended"),
+        (None, "system", "the task has ended"),
+    ],
+)
+async def test_agent_execution_is_told_who_has_stopped_a_turn(who: CancelledBy | None, code: str, words: str) -> None:
+    platform, reached = endless()
+    run = FakeAttempt()
+    async with turns_on(platform) as turns, trio.open_nursery() as nursery:
+        nursery.start_soon(turns.run, run, Partial())
+        await reached.wait()
+        run.stopped_by = who
+        nursery.cancel_scope.cancel()
+    [told] = platform.calls("/cancel")
+    assert (told.body["metadata"]["reason_code"], told.body["payload"]["reason"]) == (code, words)
 
 
 async def test_a_turn_that_is_handed_back_stores_no_answer() -> None:
@@ -594,7 +658,7 @@ async def test_a_goodbye_does_not_wait_for_services_that_hang(monkeypatch: pytes
         nursery.start_soon(turns.run, run, partial)
         await reached.wait()
         await run.spoken.wait()
-        run.stopped = platform.hangs = True
+        run.stopped_by, platform.hangs = CancelledBy.USER, True
         nursery.cancel_scope.cancel()
         nursery.cancel_scope.deadline = trio.current_time() + PATIENCE
     assert partial.answer is not None
@@ -615,7 +679,7 @@ async def one_cancelled_turn(steps: int) -> None:
             nursery.start_soon(turns.run, run, partial)
             for _ in range(steps):
                 await trio.lowlevel.checkpoint()
-            run.stopped = True
+            run.stopped_by = CancelledBy.USER
             nursery.cancel_scope.cancel()
         stored = [*platform.stored.values()]
         assert [said["role"] for said in stored] in (["user"], ["user", "assistant"])
@@ -652,3 +716,12 @@ async def test_a_busy_session_may_be_bound_to_a_version() -> None:
     async with turns_on(platform) as turns:
         outcome = await done(turns, run)
     assert outcome.agent_version == "1"
+
+
+async def test_a_question_is_stored_beside_the_execution_and_not_before() -> None:
+    platform = Platform(conversations={"c7"})
+    async with turns_on(platform) as turns:
+        await done(turns, FakeAttempt(session=a_busy_session(conversation_id="c7")))
+    paths = [asked.path for asked in platform.asked]
+    assert paths.index("/api/v1/internal/context/c7") < paths.index("/api/v1/conversations/c7/messages")
+    assert len(platform.stored) == 2

@@ -153,7 +153,7 @@ async def test_an_agent_is_told_of_a_tool_that_could_not_be_started() -> None:
     async with turns_on(platform) as turns:
         assert (await done(turns, FakeAttempt())).answer.content == "Wait. Done."
     handed = platform.calls("/tool_result")[0].body["payload"]
-    assert (handed["status"], handed["error_message"]) == ("error", "There is no tool 'report'.")
+    assert (handed["status"], handed["error_message"]) == ("error", "There is no tool 'report'. NONE")
 
 
 async def test_a_turn_that_the_version_before_has_put_aside_goes_on_here() -> None:
@@ -201,4 +201,5 @@ async def test_what_is_kept_of_a_turn_that_waits_is_what_the_version_before_read
         "conversation_id": "s1",
         "question_stored": True,
         "degraded": [],
+        "names": {},
     }

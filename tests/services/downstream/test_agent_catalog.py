@@ -39,7 +39,8 @@ async def test_a_changed_agent_is_asked_for_again_and_no_other() -> None:
         platform.asked.clear()
         await catalog.tools(call_context(), "echo")
         await catalog.tools(call_context(), "other")
-    assert [asked.target for asked in platform.asked] == ["/api/v1/tools?agent_id=echo"]
+    types = "rag%2Cexternal_api%2Csync%2Casync%2Cclient"
+    assert [asked.target for asked in platform.asked] == [f"/api/v1/tools?types={types}&agent_id=echo"]
 
 
 async def test_a_changed_tool_is_asked_for_again_with_the_lists_it_may_stand_in() -> None:

@@ -11,7 +11,7 @@ from tests.isolation.test_frames import opened
 from tests.isolation.test_references import ask, operate, session_of
 from tests.services.workflows.house import House, open_house
 from tests.support.audited import audited
-from tests.support.credentials import bearer
+from tests.support.credentials import ADMIN_KEY, bearer, keyed
 from tests.support.eventually import eventually
 
 SCHEDULE: Final = {"cron": "0 0 1 1 *", "agent_id": "echo", "content": "hi"}
@@ -48,6 +48,8 @@ async def of_operators(house: House) -> None:
     """Cause what operators do."""
     session_id = await session_of(house, bearer())
     await operate(house, "GET", f"debug.session/{session_id}")
+    url = f"{house.url}/internal/v1/session.ticket/{session_id}"
+    assert (await house.http.post(url, headers=keyed(ADMIN_KEY, "acme"))).status_code == 201
     await operate(house, "POST", "dlq.purge/acme", {"error_code": "NONE"})
     key_id = (await operate(house, "POST", "key.create", {"name": "a"}))["record"]["key_id"]
     await operate(house, "POST", f"key.rotate/{key_id}", {})

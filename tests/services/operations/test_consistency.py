@@ -250,12 +250,32 @@ async def test_a_dead_letter_keeps_only_the_beginning_of_a_large_entry(idle: Sta
     assert (letter[b"task_id"], letter[b"message"]) == (b"a" * 200, b"b" * 4096)
 
 
-async def test_an_offset_that_is_not_the_last_of_the_log_is_left_to_an_operator(idle: Stage) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("error", [3, -1])
+async def test_a_wrong_offset_is_mended_so_that_none_is_used_twice_in_one_epoch(
+    idle: Stage, error: int, *, packed: bool
+) -> None:
     session = await idle.session()
-    await idle.say(session, "say a")
-    await idle.redis.hincrby(idle.keys.session("acme", session.session_id), "offset", 3)
+    log, name = idle.stores.events, session.session_id
+    if packed:
+        await idle.tasks.cancel(context(), (await idle.say(session, "say a")).task_id)
+        assert await idle.stores.packing.pack("acme", [], [name])
+    else:
+        await idle.say(session, "say a")
+    offset, epoch = await log.head("acme", name)
+    used = {(epoch, one.offset) for one in await log.read("acme", name, after=0)}
+    await idle.redis.hincrby(idle.keys.session("acme", name), "offset", error)
+    # What a follower may have seen while the record counted too many.
+    used |= {(epoch, number) for number in range(1, offset + max(0, error) + 1)}
     found = await consistency_checker_of(idle).repair(await audit(idle))
-    assert [(fault.kind, fault.mended) for fault in found.faults] == [(ViolationKind.WRONG_OFFSET, False)]
+    assert [(fault.kind, fault.mended) for fault in found.faults] == [(ViolationKind.WRONG_OFFSET, True)]
+    assert (await log.head("acme", name))[0] == offset
+    await idle.say(session, "say b")
+    events = await log.read("acme", name, after=offset)
+    assert [event.offset for event in events] == list(range(offset + 1, offset + len(events) + 1))
+    assert not used & {(event.epoch, event.offset) for event in events}
+    assert ((await log.head("acme", name))[1] == epoch) is (error < 0)
+    assert (await audit(idle)).balances
 
 
 async def test_a_violation_is_repaired_only_if_it_still_holds(idle: Stage) -> None:
@@ -270,3 +290,17 @@ async def test_a_violation_is_repaired_only_if_it_still_holds(idle: Stage) -> No
         for fault in (await consistency_checker_of(idle).repair(stale)).faults
         if fault.kind is ViolationKind.ACTIVE_ENDED
     )
+
+
+async def test_all_of_long_lists_of_dead_letters_and_parked_tasks_is_looked_at(stage: Stage) -> None:
+    session = await stage.session()
+    await stage.ended(session, await stage.say(session, "crash"))
+    dead_letters, parked = stage.keys.dead_letters("acme"), stage.keys.parked("acme")
+    [(_, letter)] = await stage.redis.xrange(dead_letters)
+    await stage.redis.delete(dead_letters)
+    await stage.redis.gather([("XADD", dead_letters, "*", "task_id", "gone", "message", "m") for _ in range(120)])
+    await stage.redis.xadd(dead_letters, letter)
+    await stage.redis.gather([("XADD", parked, "*", "task_id", f"stranger-{number}") for number in range(450)])
+    found = await audit(stage)
+    assert found.places == {Place.DEAD: 1}
+    assert len([fault for fault in found.faults if fault.kind is ViolationKind.LEFT_IN_LIST]) == 450

@@ -1,16 +1,13 @@
 """Replays of ended tasks and dead letters, and transfers of queued work."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import orjson
 import pytest
 import trio
 from attrs import evolve
 
-from orchestrator.codec import encode
 from orchestrator.domain.tasks.replays import calls_before, changed
-from orchestrator.domain.tasks.transfers import DamagedFile, check_file, header_of
 from orchestrator.errors import (
     IdempotencyKeyReused,
     InvalidBody,
@@ -35,6 +32,7 @@ from orchestrator.models.tasks.replay import (
     ReplayRequest,
 )
 from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.services.operations.dead_letters import DeadLetterFilter
 from tests.queue.operations import Desk, open_desk, operator
 from tests.queue.stage import SETTINGS, Stage, context, open_stage
 from tests.support.audited import audited
@@ -158,18 +156,26 @@ async def letters_of(stage: Stage, count: int) -> list[str]:
 
 async def test_dead_letters_are_listed_by_code_and_age_in_pages(stage: Stage, desk: Desk) -> None:
     tasks = await letters_of(stage, 3)
-    page = await desk.letters.list("acme", error_code="ORCH_CONN_002", older_than=None, cursor=None, limit=2)
+    page = await desk.letters.list("acme", wanted=DeadLetterFilter("ORCH_CONN_002"), cursor=None, limit=2)
     assert [one.task_id for one in page.items] == tasks[:0:-1]
     first = page.items[0]
     assert (first.type, first.attempts, first.error.code) == ("chat.message", 1, "ORCH_CONN_002")
-    rest = await desk.letters.list("acme", error_code=None, older_than=None, cursor=page.next_cursor, limit=2)
+    rest = await desk.letters.list("acme", cursor=page.next_cursor, limit=2)
     assert ([one.task_id for one in rest.items], rest.next_cursor) == (tasks[:1], None)
-    for none in ({"error_code": "ORCH_X", "older_than": None}, {"error_code": None, "older_than": 3600}):
-        assert (await desk.letters.list("acme", cursor=None, limit=5, **none)).items == []
+    moment = first.at
+    nothing = (
+        DeadLetterFilter("ORCH_X"), DeadLetterFilter(older_than=3600), DeadLetterFilter(type="batch.item"),
+        DeadLetterFilter(user_id="bob"), DeadLetterFilter(until="2026-01-01T00:00:00Z"),
+        DeadLetterFilter(replayed=True),
+    )  # fmt: skip
+    for wanted in nothing:
+        assert (await desk.letters.list("acme", wanted=wanted, cursor=None, limit=5)).items == []
+    same = DeadLetterFilter(type="chat.message", user_id="ann", since=moment)
+    assert first in (await desk.letters.list("acme", wanted=same, cursor=None, limit=5)).items
     with pytest.raises(NotFound):
-        await desk.letters.list("nobody", error_code=None, older_than=None, cursor=None, limit=5)
+        await desk.letters.list("unknown", cursor=None, limit=5)
     with pytest.raises(InvalidParameter):
-        await desk.letters.list("acme", error_code=None, older_than=None, cursor="nonsense", limit=5)
+        await desk.letters.list("acme", cursor="nonsense", limit=5)
 
 
 async def test_dead_letters_are_replayed_once_unless_again_is_asked_for(stage: Stage, desk: Desk) -> None:
@@ -193,7 +199,7 @@ async def test_a_request_that_is_sent_again_goes_on_where_the_first_one_ended(
 ) -> None:
     monkeypatch.setattr("orchestrator.services.operations.dead_letters.REPLAYED_AT_ONCE", 2)
     await letters_of(stage, 3)
-    page = await desk.letters.list("acme", error_code=None, older_than=None, cursor=None, limit=5)
+    page = await desk.letters.list("acme", cursor=None, limit=5)
     request = DeadLetterReplay([one.id for one in page.items])
     told = [(await desk.letters.replay(operator(), "acme", request))[0] for _ in range(3)]
     assert [(one.replayed, one.more) for one in told] == [(2, True), (1, False), (0, False)]
@@ -204,7 +210,7 @@ async def test_two_replays_of_the_same_dead_letters_at_once_make_one_task_of_eac
     stage: Stage, desk: Desk, again: bool
 ) -> None:
     tasks = await letters_of(stage, 8)
-    page = await desk.letters.list("acme", error_code=None, older_than=None, cursor=None, limit=10)
+    page = await desk.letters.list("acme", cursor=None, limit=10)
     request = DeadLetterReplay([one.id for one in page.items], again=again)
     outcomes: list[DeadLettersReplayed] = []
 
@@ -274,7 +280,7 @@ async def test_purging_deletes_what_is_chosen(stage: Stage, desk: Desk) -> None:
     for choice, count in ((DeadLetterChoice(error_code="ORCH_X"), 0), (DeadLetterChoice(), 2)):
         purged, _ = await desk.letters.purge(operator(), "acme", choice)
         assert purged.purged == count
-    assert (await desk.letters.list("acme", error_code=None, older_than=None, cursor=None, limit=5)).items == []
+    assert (await desk.letters.list("acme", cursor=None, limit=5)).items == []
 
 
 async def exported(desk: Desk) -> list[TransferItem]:
@@ -381,33 +387,6 @@ async def test_a_damaged_item_is_refused_before_anything_changes(stage: Stage, d
     assert await stage.redis.dbsize() == 0
     with pytest.raises(NotFound):
         await desk.transfers.export("nobody", cursor=None, limit=5)
-
-
-def lines_of_file(count: int = 2) -> list[bytes]:
-    item = TransferItem(TransferKind.SESSION, "s1", {"state": "ACTIVE", "user_id": "ann", "agent_id": "echo"})
-    lines = [encode(item) + b"\n"] * count
-    return [header_of("acme", lines, "2026-01-01T00:00:00.000Z"), *lines]
-
-
-@pytest.mark.parametrize(
-    ("spoil", "told"),
-    [
-        (lambda lines: [], "no header"),
-        (lambda lines: [b"PK\x03\x04"], "no header"),
-        (lambda lines: lines[:-1], "it has 1 items, and its header says 2"),
-        (lambda lines: [*lines, lines[-1]], "it has more items"),
-        (lambda lines: [lines[0], lines[1], lines[2].replace(b"ann", b"bob")], "changed after it was written"),
-        (lambda lines: [lines[0], lines[1], b"{torn\n"], "line 3"),
-        (lambda lines: [lines[0].replace(b"acme", b"globex"), *lines[1:]], "the work of tenant globex"),
-        (lambda lines: [lines[0].replace(b'"version":1', b'"version":2'), *lines[1:]], "its version is 2"),
-        (lambda lines: [lines[0].replace(b"nooble", b"other"), *lines[1:]], "its format is"),
-    ],
-)
-def test_a_damaged_or_foreign_file_is_told_in_one_sentence(spoil: Any, told: str) -> None:
-    lines = lines_of_file()
-    assert check_file(lines, "acme") == 2
-    with pytest.raises(DamagedFile, match=told):
-        check_file(spoil(lines), "acme")
 
 
 def test_changing_a_message_leaves_what_it_was_given() -> None:

@@ -193,6 +193,7 @@ async def test_the_load_has_processes_tenants_and_waits(stage: Stage) -> None:
     assert node.load is not None
     assert (node.load.in_hand, node.load.claimed, node.load.ended, node.load.tenants) == (1, 2, 1, {"acme": 1})
     assert (load.in_hand, load.slots, load.waits.samples) == (1, SETTINGS.concurrency, 2)
+    assert node.load.in_hand <= node.load.limit == load.limit <= load.slots
     assert [queue.tenant_id for queue in load.tenants] == ["acme"]
     assert load.tenants_seen == 2
 

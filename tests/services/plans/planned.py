@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 from orchestrator.errors import FencedOut, OrchestratorError
 from orchestrator.models.plans.orchestration import ONCE, OnFailure, OrchestrationPlan, ServiceCall, Strategy
 from orchestrator.models.plans.plan_state import CallState, PlanProgress
-from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.task import CancelledBy, TaskMessage
 from orchestrator.models.tasks.waits import Wait, WaitKind
 from orchestrator.services.plans.attempt import CallWaits
 from orchestrator.services.plans.call_executor import PlannedCall
@@ -26,7 +26,7 @@ class FakePlanAttempt:
 
     message: TaskMessage = field(factory=a_message)
     checkpoints: dict[str, Any] = field(factory=dict)
-    stopped: bool = False
+    stopped_by: CancelledBy | None = None
     told: list[PlanProgress] = field(factory=list)
     writes_left: int | None = None
     """How many checkpoints are written before the process is lost; None: all."""

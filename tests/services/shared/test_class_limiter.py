@@ -7,6 +7,7 @@ from orchestrator.models.common.principal import Role
 from orchestrator.services.shared.rate_limiter import nearer
 from tests.support.credentials import ADMIN_KEY, bearer
 from tests.support.served import BODY, CREATE, service
+from tests.support.streams import open_stream
 
 LIST = "/api/v1/session.list"
 KEY = {"X-API-Key": ADMIN_KEY}
@@ -96,9 +97,24 @@ async def test_what_is_sent_tells_of_the_nearest_limit_with_what_is_configured(
             ({"rate_write": 2}, '"default";q=8;w=4'),
         ):
             assert (await client.call("PUT", configure, limits, KEY)).status == 200
-            replies = [await client.say(session_id), await client.call("POST", "/api/v1/workflow.execute", flow)]
-            assert [reply.status for reply in replies] == [202, 202]
-            assert [reply.headers["RateLimit-Policy"] for reply in replies] == [policy] * 2, limits
+            replies = [
+                await client.say(session_id),
+                await client.call("POST", "/api/v1/workflow.execute", flow),
+                await client.call("POST", "/api/v1/session.create", {"agent_id": "docs-guide"}),
+            ]
+            assert [reply.status for reply in replies] == [202, 202, 201]
+            assert [reply.headers["RateLimit-Policy"] for reply in replies] == [policy] * 3, limits
+            body = {"session_id": session_id, "content": "hi", "mode": "stream"}
+            async with open_stream(client.app, "POST", "/api/v1/chat.message", bearer(), body=body) as stream:
+                assert stream.headers["ratelimit-policy"] == policy, limits
+
+
+async def test_each_session_that_is_created_counts_in_what_is_told(redis_url: str) -> None:
+    async with service(redis_url, rate_tenant=100.0, rate_user=0.01, rate_burst=400.0) as client:
+        replies = [await client.call("POST", "/api/v1/session.create", {"agent_id": "docs-guide"}) for _ in range(2)]
+        told = [reply.headers["RateLimit"].partition(";t=") for reply in replies]
+        assert [left for left, _, _ in told] == ['"default";r=3', '"default";r=2']
+        assert 99 <= int(told[0][2]) <= 100
 
 
 @pytest.mark.parametrize("name", ["rate", "rate_user", "rate_write"])

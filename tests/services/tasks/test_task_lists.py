@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.services.shared.paging import Period
 from orchestrator.services.tasks.tasks import TaskFilter
 from tests.queue.stage import Stage, context, open_stage
 
@@ -69,7 +70,7 @@ async def test_a_period_bounds_the_list_and_a_single_task_shows_what_was_asked(s
     session = await stage.session()
     turn = await stage.say(session, "say a")
     task = await stage.ended(session, turn)
-    assert await found(stage, since=task.created_at) == [turn.task_id]
-    assert await found(stage, until=task.created_at) == []
-    assert await found(stage, since=to_timestamp(2**42)) == []
+    assert await found(stage, period=Period(since=task.created_at)) == [turn.task_id]
+    assert await found(stage, period=Period(until=task.created_at)) == []
+    assert await found(stage, period=Period(since=to_timestamp(2**42))) == []
     assert ((await stage.tasks.get(context(), turn.task_id)).input or {})["content"] == "say a"

@@ -72,7 +72,8 @@ async def test_a_user_answers_on_the_workflows_own_socket(house: House) -> None:
     task_id = await house.start("approval", {"text": "The news"})
     await house.until(task_id, "waiting")
     async with house.socket(f"/ws/v1/workflow/{task_id}") as client:
-        assert (await client.frame())["data"]["status"] == "waiting"
+        told = (await client.frame())["data"]
+        assert (told["status"], told["state"]) == ("processing", "waiting")
         asked = await client.until("workflow.input_request")
         assert asked["data"]["node_id"] == "ask"
         await client.say("workflow.input", {"node_id": "nowhere", "input": 1})
@@ -99,6 +100,7 @@ async def test_a_session_is_told_of_its_workflow_and_may_answer_and_stop_it(hous
         await client.say("workflow.cancel", {"task_id": stopped, "reason": "changed my mind"})
         last = await client.until("workflow.status_update", status="cancelled")
         assert (last["data"]["task_id"], last["data"]["status_message"]) == (stopped, "changed my mind")
+        assert last["data"]["cancelled_by"] == "user"
         foreign = await house.start("approval")
         await client.say("workflow.cancel", {"task_id": foreign})
         assert (await client.until("system.error"))["data"]["error"]["code"] == "ORCH_NOTF_001"
@@ -122,7 +124,7 @@ async def test_the_stream_of_a_workflow_is_its_log_and_goes_on_where_it_stopped(
     assert whole.headers["content-type"].startswith("text/event-stream")
     events = [documented(orjson.loads(line[6:])) for line in whole.text.split("\n") if line.startswith("data: ")]
     assert [event["offset"] for event in events] == [*range(1, len(events) + 1)]
-    assert [event["data"]["status"] for event in (events[0], events[-1])] == ["pending", "completed"]
+    assert [event["data"]["status"] for event in (events[0], events[-1])] == ["queued", "completed"]
     rest = await house.call("POST", "workflow.execute", asked, **key, **{"Last-Event-ID": str(len(events) - 1)})
     assert rest.headers["idempotent-replayed"] == "true"
     assert rest.text.count("data: ") == 1

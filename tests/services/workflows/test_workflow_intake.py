@@ -116,12 +116,13 @@ async def test_workflows_of_others_are_not_there(house: House) -> None:
     assert (await house.status(task_id))["status"] == "waiting"
 
 
-async def test_a_task_of_another_kind_is_no_workflow(house: House) -> None:
+async def test_a_task_of_another_kind_takes_no_input_of_its_user(house: House) -> None:
     session_id = (await house.call("POST", "session.create", {"agent_id": "echo"})).data["session_id"]
     said = await house.call("POST", "chat.message", {"session_id": session_id, "content": "hi", "mode": "wait"})
     [task] = (await house.call("GET", "task.list")).data["items"]
     assert said.status == 200
-    assert (await house.call("GET", f"workflow.status/{task['task_id']}")).fault == (404, "ORCH_NOTF_001")
+    given = await house.call("POST", f"workflow.input/{task['task_id']}", {"node_id": "ask", "input": 1})
+    assert given.fault == (404, "ORCH_NOTF_001")
 
 
 async def test_bad_input_for_a_workflow_is_refused(house: House) -> None:

@@ -55,7 +55,7 @@ async def test_a_plan_runs_in_order_and_tells_how_far_it_is(house: House) -> Non
     events = [documented(orjson.loads(line[6:]))["data"] for line in told.split("\n") if line.startswith("data: ")]
     assert [event["steps_completed"] for event in events] == sorted(event["steps_completed"] for event in events)
     assert [(event["status"], event["progress"]) for event in (events[0], events[-1])] == [
-        ("pending", 0),
+        ("queued", 0),
         ("completed", 1),
     ]
     assert {event["current_step"] for event in events[1:-1]} == {"ask", "count"}
@@ -195,7 +195,7 @@ async def test_a_plan_that_runs_is_stopped(house: House) -> None:
     await eventually("it counts", lambda: house.status(task_id), lambda now: now["current_step"] == "count")
     assert (await house.call("DELETE", f"workflow.cancel/{task_id}")).data["cancelled"]
     stopped = await house.until(task_id, "cancelled")
-    assert (stopped["steps_completed"], stopped["steps_total"]) == (1, 2)
+    assert (stopped["steps_completed"], stopped["steps_total"], stopped["cancelled_by"]) == (1, 2, "user")
     assert [*(await house.results(task_id))["calls"]] == ["ask"]
 
 
@@ -273,7 +273,8 @@ async def test_workflows_and_batches_begin_when_they_are_meant_to(house: House) 
     done = await house.until(task_id, "completed")
     assert done["started_at"] >= done["scheduled_for"]
     await eventually("both items have ended", lambda: house.batch(batch_id), lambda now: now["completed"] == 2)
-    assert (await house.status(stopped))["status"] == "cancelled"
+    ended = await house.status(stopped)
+    assert (ended["status"], ended["cancelled_by"]) == ("cancelled", "user")
 
 
 async def test_the_end_of_a_workflow_is_told_to_a_server_that_asked_for_it(house: House) -> None:

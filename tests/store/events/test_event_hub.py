@@ -386,3 +386,106 @@ async def test_a_record_or_a_log_that_can_not_be_read_is_told_as_damage(rig: Rig
     await rig.redis.hset(keys.session("acme", "s1"), mapping={"offset": b"\xff", "epoch": "e"})
     with pytest.raises(TenantDamaged, match="event log"):
         await log.head("acme", "s1")
+
+
+async def _turn(rig: Rig, after: int, last: int) -> list[int]:
+    """Follow from an offset to another one, as the stream of a turn does."""
+    async with rig.hub.follow("acme", "s1", after=after, epoch="e1", keep_seconds=30) as follower:
+        return await offsets(follower, last)
+
+
+async def test_a_kept_channel_tells_the_place_and_what_came_since_without_the_log(rig: Rig) -> None:
+    assert rig.hub.place("acme", "s1") is None
+    async with rig.hub.follow("acme", "s1", after=0, epoch="e1", keep_seconds=30) as follower:
+        await rig.log.chunk(1)
+        assert await offsets(follower, 1) == [1]
+    assert (await rig.log.followers(), rig.hub.followers("acme", "s1")) == (1, 0)
+    assert rig.hub.place("acme", "s1") == (1, "e1")
+    await rig.log.chunk(2)
+    await eventually("the event is known", lambda: rig.hub.place("acme", "s1"), lambda place: place == (2, "e1"))
+    await rig.redis.delete(Keys().events("acme", "s1"))
+    async with rig.hub.follow("acme", "s1", after=1, epoch="e1", keep_seconds=30) as follower:
+        assert (follower.recovered, follower.offset, follower.epoch, follower.head) == (True, 1, "e1", 2)
+        assert [event.offset for event in follower.at_hand()] == [2]
+        await rig.log.chunk(3)
+        assert await offsets(follower, 3) == [3]
+
+
+async def test_what_a_kept_channel_has_not_heard_is_read_from_the_log(rig: Rig) -> None:
+    await rig.log.chunk(1)
+    assert await _turn(rig, 0, 1) == [1]
+    await rig.log.chunk(2, publish=False)
+    async with rig.hub.follow("acme", "s1", after=1, epoch="e1", keep_seconds=30) as follower:
+        await rig.log.chunk(3)
+        assert await offsets(follower, 3) == [2, 3]
+    await rig.log.chunk(4, publish=False)
+    await rig.log.chunk(5)
+    await eventually("the last is known", lambda: rig.hub.place("acme", "s1"), lambda place: place == (5, "e1"))
+    assert await _turn(rig, 3, 5) == [4, 5]
+
+
+async def test_a_kept_channel_knows_nothing_of_what_was_said_before_it_broke(rig: Rig) -> None:
+    await rig.log.chunk(1)
+    async with rig.hub.follow("acme", "s1", after=0, epoch="e1", keep_seconds=30) as follower:
+        await offsets(follower, 1)
+        await rig.log.chunk(2)
+        await offsets(follower, 2)
+    await rig.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await eventually("the place is forgotten", lambda: rig.hub.place("acme", "s1"), lambda place: place is None)
+    await rig.log.chunk(3)
+    assert await _turn(rig, 2, 3) == [3]
+
+
+async def test_a_kept_channel_is_left_when_its_time_is_over_and_another_is_kept(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = LogWriter(rig.redis, session_id="s2")
+    await other.begin()
+    async with rig.hub.follow("acme", "s1", keep_seconds=1e-6):
+        pass
+    assert await rig.log.followers() == 1
+    async with rig.hub.follow("acme", "s2", keep_seconds=30):
+        pass
+    await until_unfollowed(rig.log)
+    assert await other.followers() == 1
+    monkeypatch.setattr("orchestrator.store.events.event_hub.KEPT_CHANNELS", 1)
+    async with rig.hub.follow("acme", "s1", keep_seconds=30):
+        pass
+    await until_unfollowed(other)
+    assert await rig.log.followers() == 1
+
+
+async def test_a_kept_channel_is_left_by_a_follower_that_does_not_keep_it(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1", keep_seconds=30):
+        pass
+    async with rig.hub.follow("acme", "s1"):
+        assert await rig.log.followers() == 1
+    await until_unfollowed(rig.log)
+    assert rig.hub.place("acme", "s1") is None
+
+
+async def test_followers_that_come_and_go_at_once_lose_no_event_of_a_kept_channel(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Channels are kept for a moment only, so that they are left while others begin to follow them."""
+    monkeypatch.setattr("orchestrator.store.events.event_hub.KEPT_CHANNELS", 1)
+    logs = [LogWriter(rig.redis, session_id=f"k{number}") for number in range(4)]
+
+    async def turns(log: LogWriter) -> None:
+        await log.begin()
+        for number in range(1, 16):
+            after, epoch = rig.hub.place("acme", log.session_id) or (number - 1, "e1")
+            assert after <= number - 1
+            async with rig.hub.follow(
+                "acme", log.session_id, after=after, epoch=epoch, keep_seconds=0.002 * (number % 3)
+            ) as follower:
+                await log.chunk(number)
+                assert await offsets(follower, number) == list(range(after + 1, number + 1))
+
+    async with trio.open_nursery() as nursery:
+        for log in logs:
+            nursery.start_soon(turns, log)
+    for log in logs:
+        async with rig.hub.follow("acme", log.session_id):
+            pass
+        await until_unfollowed(log)

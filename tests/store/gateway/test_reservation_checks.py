@@ -12,11 +12,11 @@ from orchestrator.models.gateway.gateway import GatewayCall, InDoubtCall
 from orchestrator.models.gateway.usage import Spending, UsageKind
 from orchestrator.models.operations.consistency import Violation, ViolationKind
 from orchestrator.services.operations.consistency import ConsistencyChecker, Report
+from orchestrator.store.consistency.consistency import ConsistencyStore
 from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.reservation_checks import ReservationChecks
 from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
-from orchestrator.store.operations.consistency import ConsistencyStore
 from orchestrator.store.redis.connection import Redis, open_redis
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.ready import ReadyTenants
@@ -182,4 +182,4 @@ async def test_what_another_tenant_has_reserved_is_not_counted(house: House) -> 
     await house.reserve(100)
     await house.shift(40)
     assert await house.kinds() == [ViolationKind.WRONG_SUM]
-    assert sorted(await house.consistency_checker.reservations.tenants()) == ["acme", "acme2"]
+    assert sorted(await house.consistency_checker.store.all_tenants()) == ["acme", "acme2"]

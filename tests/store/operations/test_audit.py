@@ -13,6 +13,7 @@ from orchestrator.store.operations.audit import AuditTrail
 from orchestrator.store.operations.audit_reader import AuditQuery, AuditReader
 from orchestrator.store.operations.audit_sampling import PER_SCOPE, PER_SOURCE
 from orchestrator.store.redis.connection import Redis, open_redis
+from tests.support.eventually import eventually
 
 DAY_MS = 86_400_000
 
@@ -62,6 +63,58 @@ async def test_each_tenant_and_each_kind_has_a_stream_of_its_own(redis: Redis) -
     keys = Keys()
     assert await redis.xlen(keys.audit) == await redis.xlen(keys.audit_refusals) == 1
     assert await redis.xlen(keys.tenant_audit("acme", AuditKind.ADMINISTRATION)) == 1
+
+
+async def test_the_newest_entries_of_tenants_are_copied_for_other_readers_and_push_nothing_out(redis: Redis) -> None:
+    trail, keys = AuditTrail(redis, Keys(), copies=3), Keys()
+    details = [f"closed {number}" for number in range(5)]
+
+    async def copied() -> list[str]:
+        rows = [fields for _, fields in await redis.xrange(keys.audit)]
+        return [fields[b"detail"].decode() for fields in rows if b"copied" in fields]
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trail.run)
+        await trail.record("token.revoke", outcome="ok", detail="all")
+        for detail in details:
+            await trail.record("session.close", outcome="ok", tenant_id="acme", detail=detail)
+        await eventually("they are copied", copied, lambda found: found == details[-3:])
+        await trail.record("session.close", outcome="ok", tenant_id="globex", detail="the last")
+        nursery.cancel_scope.cancel()
+    assert await copied() == [*details[-2:], "the last"]
+    assert await redis.xlen(keys.audit) == 4
+    assert sorted(await said(redis)) == sorted(["the last", *details, "all"])
+    assert await said(redis, "acme") == [*reversed(details)]
+    assert await said(redis, "acme", order=AuditOrder.OLDEST) == details
+
+
+async def test_copies_are_kept_for_their_time(redis: Redis) -> None:
+    trail, keys = AuditTrail(redis, Keys(), copies=100), Keys()
+    now = (await redis.time())[0] * 1000
+    old = f"{now - 91 * DAY_MS}-0"
+    await redis.xadd(keys.audit, {"detail": "old", "copied": "1"}, id=old)
+    await redis.rpush(keys.audit_copies, old)
+    await _copied(trail)
+    [(entry_id, fields)] = await redis.xrange(keys.audit)
+    assert (fields[b"detail"], await redis.lrange(keys.audit_copies, 0, -1)) == (b"new", [entry_id])
+    assert await redis.pttl(keys.audit) > 364 * DAY_MS
+
+
+async def test_a_copy_that_can_not_be_written_is_left_out(redis: Redis) -> None:
+    trail = AuditTrail(redis, Keys(), copies=100)
+    await redis.set(Keys().audit, "damaged")
+    with capture_logs() as logs:
+        await _copied(trail)
+    assert [log["entries"] for log in logs if log["event"] == "audit.not_copied"] == [1]
+    assert await redis.xlen(Keys().tenant_audit("acme", AuditKind.ACTIVITY)) == 1
+
+
+async def _copied(trail: AuditTrail) -> None:
+    """Record an entry, and end the loop that copies it."""
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trail.run)
+        await trail.record("session.close", outcome="ok", tenant_id="acme", detail="new")
+        nursery.cancel_scope.cancel()
 
 
 async def test_entries_of_older_versions_stay_readable_and_are_the_tenants_own(redis: Redis) -> None:

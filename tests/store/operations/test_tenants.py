@@ -20,9 +20,11 @@ def tenants(stores: Stores) -> TenantStates:
 
 
 async def everything(tenants: TenantStates) -> dict[bytes, Any]:
-    """All that Redis keeps."""
+    """All that Redis keeps; a hash by its fields, since Redis may dump them in another order at any time."""
     names = sorted(await tenants.redis.keys("*"))
-    return dict(zip(names, await tenants.redis.gather([("DUMP", name) for name in names]), strict=True))
+    kinds = await tenants.redis.gather([("TYPE", name) for name in names])
+    commands = [("HGETALL" if kind == b"hash" else "DUMP", name) for name, kind in zip(names, kinds, strict=True)]
+    return dict(zip(names, await tenants.redis.gather(commands), strict=True))
 
 
 async def put_to_work(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken, Wait, WaitKind
 from orchestrator.store.keys import Keys
+from orchestrator.store.plans.ownership import Registered
 from orchestrator.store.tasks.plain_tasks import TaskEnd
 from tests.store.desk import DONE, Desk, a_task, a_wait, open_desk
 from tests.support.eventually import redis_clock_passes
@@ -184,7 +185,9 @@ async def test_a_task_that_was_asked_to_stop_is_not_put_aside(desk: Desk) -> Non
     await desk.register(claim)
     assert await desk.cancel(claim) == "asked"
     assert await desk.park(claim) == 0
-    assert (await desk.claim()).cancel_reason == "cancelled"
+    asked = (await desk.claim()).stop_asked
+    assert asked is not None
+    assert asked.reason == "cancelled"
 
 
 async def test_a_task_that_ends_before_its_service_leaves_a_cancel_for_it(desk: Desk) -> None:
@@ -239,6 +242,8 @@ async def test_progress_is_kept_and_told_until_the_call_is_answered(desk: Desk) 
     assert (record[b"progress"], record[b"offset"]) == (b'{"progress":0.5}', b"2")
     (delegation,) = await desk.delegations.of_task("acme", claim.task_id)
     assert delegation.execution_id == "x1"
+    run = desk.tasks.keys.owner("acme", Registered.RUN, "x1")
+    assert await desk.redis.get(run) == claim.task_id.encode()
     await desk.answer(claim)
     assert await progress() is Taken.LATE
 

@@ -146,3 +146,37 @@ async def test_a_virtual_time_that_nothing_could_reach_sets_the_clock_of_none(re
     assert float(await redis.get(keys.clock)) == 5
     await ready.take(0, [Settlement("odd", turns[1].virtual_time + 1, more=True)])
     assert await redis.zscore(keys.ready, "odd") == 5
+
+
+async def test_work_of_a_tenant_that_was_passed_over_wakes_no_scheduler_of_this_process(redis: Redis) -> None:
+    ready = ReadyTenants(redis, Keys())
+    await ready.take(1, passed_over=["acme"])
+    woken: list[str | None] = []
+
+    async def schedule() -> None:
+        woken.append(await ready.wait())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(schedule)
+        await trio.testing.wait_all_tasks_blocked()
+        ready.wake("acme")
+        await ready.mark("acme")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not woken
+        ready.wake("globex")
+    assert woken == ["globex"]
+    assert await ready_of(redis) == [b"acme"], "other processes may have room for it"
+    await ready.take(1)
+    assert ready.expect("acme") is False
+    ready.wake("acme")
+    assert await ready.wait() == "acme", "it was not passed over the next time"
+
+
+async def test_a_wait_that_was_given_up_is_told_of_nothing_and_loses_no_wake_up(redis: Redis) -> None:
+    ready = ReadyTenants(redis, Keys())
+    with trio.CancelScope(deadline=trio.current_time()):
+        await ready.wait()
+    assert ready.expect("acme") is False, "no scheduler waits"
+    ready.wake("acme")
+    with trio.fail_after(30):
+        assert await ready.wait() == "acme"

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import trio
 from attrs import evolve, frozen
 
-from orchestrator.errors import FencedOut
+from orchestrator.errors import FencedOut, TenantDamaged
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
@@ -15,6 +16,7 @@ from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
 from orchestrator.store.limit_defaults import LimitDefaults
 from orchestrator.store.redis.connection import Redis, open_redis
+from orchestrator.store.script import load_scripts
 from orchestrator.store.sessions.sessions import Rates, Viewer
 from orchestrator.store.tasks.admission import Admission, Verdict
 from orchestrator.store.tasks.claims import Claim
@@ -101,6 +103,121 @@ async def test_a_task_is_admitted_claimed_and_ended_with_all_that_is_kept_of_it(
     record = keys.task("acme", message.task_id)
     for key in (record, f"{record}:events"):
         assert 590 <= await shelf.redis.ttl(key) <= 600
+
+
+async def test_tasks_that_end_at_the_same_moment_end_each_for_itself(shelf: Shelf) -> None:
+    await load_scripts(shelf.redis)
+    for _ in range(4):
+        await shelf.admit(a_task())
+    first, fenced, damaged, last = (await shelf.tasks.claim("acme", "node-1", 10)).claims
+    keys = shelf.generic.keys
+    await shelf.redis.hset(keys.task("acme", fenced.task_id), "attempt", 2)
+    await shelf.redis.delete(keys.task("acme", damaged.task_id))
+    await shelf.redis.set(keys.task("acme", damaged.task_id), "no record")
+    commands = shelf.redis.counters.commands
+
+    async def be_refused(claim: Claim, error: type[Exception]) -> None:
+        with pytest.raises(error):
+            await shelf.finish(claim)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shelf.finish, first)
+        nursery.start_soon(be_refused, fenced, FencedOut)
+        nursery.start_soon(be_refused, damaged, TenantDamaged)
+        nursery.start_soon(shelf.finish, last, TaskEnd(TaskStatus.FAILED, error=b"{}", dead_letter=True))
+    assert shelf.redis.counters.commands - commands <= 2
+    statuses = [await shelf.redis.hget(keys.task("acme", one.task_id), "status") for one in (first, fenced, last)]
+    assert statuses == [b"completed", b"processing", b"failed"]
+    assert await shelf.events(first.task_id) == [(1, *FIRST), (2, *LAST)]
+    assert await shelf.events(last.task_id) == [(1, *FIRST)]
+    assert await shelf.redis.xlen(keys.lane("acme", Lane.NORMAL)) == 2
+    assert await shelf.redis.xlen(keys.dead_letters("acme")) == 1
+
+
+async def admit_at_once(shelf: Shelf, messages: list[TaskMessage], **fields: Any) -> list[Admission]:
+    """Admit tasks at the same moment; returns what became of each."""
+    found: dict[str, Admission] = {}
+
+    async def admit(message: TaskMessage) -> None:
+        found[message.task_id] = await shelf.admit(message, **fields)
+
+    await load_scripts(shelf.redis)
+    commands = shelf.redis.counters.commands
+    async with trio.open_nursery() as nursery:
+        for message in messages:
+            nursery.start_soon(admit, message)
+    assert shelf.redis.counters.commands - commands < len(messages)
+    return [found[message.task_id] for message in messages]
+
+
+async def test_tasks_that_come_at_the_same_moment_are_admitted_up_to_the_bound(shelf: Shelf) -> None:
+    messages = [a_task(correlation_id="request") for _ in range(14)]
+    found = await admit_at_once(shelf, messages)
+    refused = [one for one in found if one.verdict is Verdict.FULL]
+    assert ([one.verdict for one in found].count(Verdict.OK), len(refused)) == (10, 4)
+    keys = shelf.generic.keys
+    admitted = {message.task_id for message, one in zip(messages, found, strict=True) if one.verdict is Verdict.OK}
+    assert {name.decode() for name in await shelf.redis.zrange(keys.task_index("acme"), 0, -1)} == admitted
+    assert {one.task_id for one in (await shelf.tasks.claim("acme", "node-1", 20)).claims} == admitted
+    kept = await shelf.redis.hgetall(keys.kept("acme"))
+    assert int(kept[b"total"]) == sum(int(count) for name, count in kept.items() if name.isdigit())
+    assert int(kept[b"total"]) > 10 * 1024
+    for message, one in zip(messages, found, strict=True):
+        assert await shelf.redis.exists(keys.task("acme", message.task_id)) == (one.verdict is Verdict.OK)
+
+
+async def test_tasks_of_one_moment_are_admitted_where_the_server_has_forgotten_the_script(shelf: Shelf) -> None:
+    await shelf.redis.script_flush()
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(shelf.admit, a_task())
+    assert len((await shelf.tasks.claim("acme", "node-1", 10)).claims) == 5
+
+
+async def test_tasks_that_come_at_the_same_moment_share_the_limits_of_their_tenant_and_users(shelf: Shelf) -> None:
+    users = ["ann", "ann", "ann", "ann", "bob", "bob"]
+    messages = [a_task(metadata=TaskMetadata(user)) for user in users]
+    found = await admit_at_once(shelf, messages, rates=Rates(tenant=0.5, user=0.2, burst_seconds=10))
+    by_user = [(user, one.verdict.value, one.detail) for user, one in zip(users, found, strict=True)]
+    assert sorted(by_user) == [
+        ("ann", "ok", ""),
+        ("ann", "ok", ""),
+        ("ann", "rate", "rate_user"),
+        ("ann", "rate", "rate_user"),
+        ("bob", "ok", ""),
+        ("bob", "ok", ""),
+    ]
+    following = await shelf.admit(a_task(metadata=TaskMetadata("eve")), rates=Rates(0.5, 0.2, 10))
+    assert following.verdict is Verdict.OK
+    last = await shelf.admit(a_task(metadata=TaskMetadata("eve")), rates=Rates(0.5, 0.2, 10))
+    assert (last.verdict, last.detail) == (Verdict.RATE, "rate")
+
+
+async def test_the_same_request_at_the_same_moment_makes_one_task(shelf: Shelf) -> None:
+    found = await admit_at_once(
+        shelf, [a_task() for _ in range(5)], repeat=Repeat("key", "digest"), answer=b'{"task":1}'
+    )
+    assert sorted(one.verdict.value for one in found) == ["ok", "replayed", "replayed", "replayed", "replayed"]
+    assert await shelf.redis.xlen(shelf.generic.keys.lane("acme", Lane.NORMAL)) == 1
+
+
+async def test_a_damaged_place_refuses_the_task_that_it_is_of_and_no_other(shelf: Shelf) -> None:
+    messages = [a_task() for _ in range(5)]
+    damaged = messages[2].task_id
+    await shelf.redis.set(f"{shelf.generic.keys.task('acme', damaged)}:events", "no log")
+    refused: list[str] = []
+
+    async def admit(message: TaskMessage) -> None:
+        try:
+            await shelf.admit(message)
+        except TenantDamaged:
+            refused.append(message.task_id)
+
+    async with trio.open_nursery() as nursery:
+        for message in messages:
+            nursery.start_soon(admit, message)
+    assert refused == [damaged]
+    assert await shelf.redis.zcard(shelf.generic.keys.task_index("acme")) == 4
 
 
 async def test_the_same_request_makes_one_task(shelf: Shelf) -> None:

@@ -9,6 +9,7 @@ from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult, OnItemError
 from orchestrator.models.tasks.task import TaskStatus
+from orchestrator.services.scheduling.batches import BatchFilter
 from tests.support.recorders.sessions import NOW
 
 
@@ -63,7 +64,7 @@ class BatchRecorder:
         return batch
 
     async def list(
-        self, ctx: RequestContext, *, status: BatchStatus | None = None, cursor: str | None = None, limit: int
+        self, ctx: RequestContext, wanted: BatchFilter | None = None, *, cursor: str | None = None, limit: int
     ) -> Page[Batch]:
         return Page([*self.kept.values()][:limit])
 

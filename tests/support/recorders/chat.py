@@ -14,6 +14,7 @@ from orchestrator.models.events.events import Snapshot, ToolResult
 from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
+    ChatCancel,
     ChatCancelled,
     ChatDeleted,
     ChatSummary,
@@ -24,6 +25,7 @@ from orchestrator.models.sessions.chat import (
 )
 from orchestrator.models.sessions.session import Session
 from orchestrator.services.chat.messages import Admitted
+from orchestrator.services.shared.paging import ALWAYS, Period
 from tests.support.recorders.sessions import NOW, SessionRecorder
 
 RATE = RateState(1000, 999, 0.4, 5.0)
@@ -82,7 +84,7 @@ class ChatRecorder:
             raise self.answer
         return accepted if self.answer is None else self.answer
 
-    async def cancel(self, ctx: RequestContext, message_id: str) -> ChatCancelled:
+    async def cancel(self, ctx: RequestContext, message_id: str, request: ChatCancel | None = None) -> ChatCancelled:
         known = {"m1", *(accepted.message_id for accepted in self.accepted.values())}
         if message_id not in known:
             raise NotFound(f"There is no message {message_id}.")
@@ -106,7 +108,15 @@ class TranscriptRecorder:
     messages: list[HistoryMessage] = field(factory=lambda: [HistoryMessage("m0", Speaker.USER, "hello", NOW)])
 
     async def history(
-        self, ctx: RequestContext, session_id: str, *, before: str | None, after: str | None, limit: int
+        self,
+        ctx: RequestContext,
+        session_id: str,
+        *,
+        before: str | None,
+        after: str | None,
+        limit: int,
+        period: Period = ALWAYS,
+        offset: int | None = None,
     ) -> Page[HistoryMessage]:
         await self.sessions.get(ctx, session_id)
         return Page(self.messages[:limit])

@@ -10,6 +10,7 @@ from orchestrator.models.events.events import ChatStatusUpdate, ChatStream, Stat
 from orchestrator.models.sessions.chat import ChatAccepted, ChatAnswer, MessageStatus
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.store.events.events import LoggedEvent
+from orchestrator.store.events.follower import PassOn
 from orchestrator.store.events.frames import make_body
 
 
@@ -23,6 +24,8 @@ class FakeEventLog:
     cut: bool = False
     """Whether what followers have missed is gone."""
     followers: int = 0
+    pass_on: PassOn | None = None
+    """What the last follower gave to have events passed on by."""
 
     def emit(self, name: str, data: object) -> None:
         """Append an event."""
@@ -54,10 +57,21 @@ class FakeEventLog:
     async def head(self, tenant_id: str, session_id: str) -> tuple[int, str]:
         return len(self.events), "e1"
 
+    def place(self, tenant_id: str, session_id: str) -> tuple[int, str] | None:
+        return None
+
     @asynccontextmanager
     async def follow(
-        self, tenant_id: str, session_id: str, *, after: int, epoch: str | None
+        self,
+        tenant_id: str,
+        session_id: str,
+        *,
+        after: int,
+        epoch: str | None,
+        pass_on: PassOn | None = None,
+        keep_seconds: float = 0.0,
     ) -> AsyncIterator["FakeFollower"]:
+        self.pass_on = pass_on
         self.followers += 1
         self._change()
         try:
@@ -78,6 +92,11 @@ class FakeFollower:
     log: FakeEventLog
     offset: int
     recovered: bool
+
+    def at_hand(self) -> list[LoggedEvent]:
+        events = self.log.events[self.offset :]
+        self.offset = len(self.log.events)
+        return events
 
     async def receive(self) -> list[LoggedEvent]:
         while len(self.log.events) <= self.offset:

@@ -15,6 +15,7 @@ from orchestrator.models.operations.revocation import TokenRevoke, TokenRevoked
 from orchestrator.models.sessions.chat import (
     ChatAccepted,
     ChatAnswer,
+    ChatCancel,
     ChatCancelled,
     ChatDeleted,
     ChatSummary,
@@ -22,15 +23,17 @@ from orchestrator.models.sessions.chat import (
     HistoryMessage,
     MessageStatus,
 )
-from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
-from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult
+from orchestrator.models.sessions.session import Session, SessionCreate, SessionTicket, SessionUpdate
+from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, ItemResult
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.chat.messages import Admitted, ChatService
 from orchestrator.services.chat.transcripts import Transcripts
-from orchestrator.services.scheduling.batches import BatchService
-from orchestrator.services.sessions.session_manager import SessionManager
+from orchestrator.services.scheduling.batches import BatchFilter, BatchService
+from orchestrator.services.sessions.session_lists import SessionFilter
+from orchestrator.services.sessions.session_manager import CreatedSession, SessionManager
 from orchestrator.services.sessions.tickets import Tickets
 from orchestrator.services.shared.address_limits import AddressCounts, AddressLimits
+from orchestrator.services.shared.paging import ALWAYS, Period
 from orchestrator.services.shared.rate_limiter import ClassLimiter, RateLimiter
 from orchestrator.services.shared.revocations import Revocations
 from orchestrator.store.operations.audit import AuditTrail
@@ -39,16 +42,16 @@ from orchestrator.store.operations.audit import AuditTrail
 class SessionPort(Protocol):
     """Sessions, as routes and sockets use them."""
 
-    async def create(self, ctx: RequestContext, request: SessionCreate) -> tuple[Session, bool]: ...
+    async def create(self, ctx: RequestContext, request: SessionCreate) -> CreatedSession: ...
     async def get(self, ctx: RequestContext, session_id: str) -> Session: ...
     async def list(
         self,
         ctx: RequestContext,
+        wanted: SessionFilter | None = None,
         *,
-        state: SessionState | None = None,
-        agent_id: str | None = None,
         cursor: str | None = None,
         limit: int = 20,
+        offset: int | None = None,
     ) -> Page[Session]: ...
     async def update(self, ctx: RequestContext, session_id: str, request: SessionUpdate) -> Session: ...
     async def assign(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> Session: ...
@@ -74,7 +77,9 @@ class ChatPort(Protocol):
     ) -> Admitted: ...
     async def standing(self, ctx: RequestContext, accepted: ChatAccepted) -> MessageStatus: ...
     async def wait(self, ctx: RequestContext, accepted: ChatAccepted, timeout_ms: int) -> ChatAnswer | ChatAccepted: ...
-    async def cancel(self, ctx: RequestContext, message_id: str) -> ChatCancelled: ...
+    async def cancel(
+        self, ctx: RequestContext, message_id: str, request: ChatCancel | None = None
+    ) -> ChatCancelled: ...
     async def tool_result(self, ctx: RequestContext, session_id: str, result: ToolResult) -> None: ...
 
 
@@ -82,7 +87,15 @@ class TranscriptPort(Protocol):
     """What was said in sessions."""
 
     async def history(
-        self, ctx: RequestContext, session_id: str, *, before: str | None, after: str | None, limit: int
+        self,
+        ctx: RequestContext,
+        session_id: str,
+        *,
+        before: str | None,
+        after: str | None,
+        limit: int,
+        period: Period = ALWAYS,
+        offset: int | None = None,
     ) -> Page[HistoryMessage]: ...
     async def recent(self, tenant_id: str, session_id: str, limit: int) -> list[HistoryMessage]: ...
     async def snapshot(self, session: Session) -> tuple[Snapshot, frozenset[str]]: ...
@@ -97,7 +110,7 @@ class BatchPort(Protocol):
     async def create(self, ctx: RequestContext, request: BatchCreate) -> tuple[Batch, bool]: ...
     async def get(self, ctx: RequestContext, batch_id: str) -> Batch: ...
     async def list(
-        self, ctx: RequestContext, *, status: BatchStatus | None = None, cursor: str | None = None, limit: int
+        self, ctx: RequestContext, wanted: BatchFilter | None = None, *, cursor: str | None = None, limit: int
     ) -> Page[Batch]: ...
     async def results(
         self,

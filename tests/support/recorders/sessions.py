@@ -13,6 +13,8 @@ from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import Principal, RequestContext, Role
 from orchestrator.models.sessions.session import Session, SessionCreate, SessionState, SessionTicket, SessionUpdate
+from orchestrator.services.sessions.session_lists import SessionFilter
+from orchestrator.services.sessions.session_manager import CreatedSession
 
 NOW = "2026-01-01T00:00:00.000Z"
 
@@ -47,9 +49,9 @@ class SessionRecorder:
         """Have these."""
         self.kept.update({session.session_id: session for session in sessions})
 
-    async def create(self, ctx: RequestContext, request: SessionCreate) -> tuple[Session, bool]:
+    async def create(self, ctx: RequestContext, request: SessionCreate) -> CreatedSession:
         if ctx.idempotency_key in self.replays:
-            return self.replays[str(ctx.idempotency_key)], True
+            return CreatedSession(self.replays[str(ctx.idempotency_key)], replayed=True)
         session = a_session(
             new_id(),
             tenant_id=ctx.tenant_id,
@@ -60,7 +62,7 @@ class SessionRecorder:
         self.keep(session)
         if ctx.idempotency_key:
             self.replays[ctx.idempotency_key] = session
-        return session, False
+        return CreatedSession(session)
 
     async def get(self, ctx: RequestContext, session_id: str) -> Session:
         session = self.kept.get(session_id)
@@ -71,14 +73,16 @@ class SessionRecorder:
     async def list(
         self,
         ctx: RequestContext,
+        wanted: SessionFilter | None = None,
         *,
-        state: SessionState | None = None,
-        agent_id: str | None = None,
         cursor: str | None = None,
         limit: int = 20,
+        offset: int | None = None,
     ) -> Page[Session]:
-        found = [one for one in self.kept.values() if agent_id in {None, one.agent_id} and state in {None, one.state}]
-        return Page(found[:limit], "more" if len(found) > limit else None)
+        found = [one for one in self.kept.values() if wanted is None or wanted.takes(one)]
+        total = None if offset is None else len(found)
+        found = found[offset or 0 :]
+        return Page(found[:limit], "more" if len(found) > limit else None, total)
 
     async def update(self, ctx: RequestContext, session_id: str, request: SessionUpdate) -> Session:
         self.keep(evolve(await self.get(ctx, session_id), metadata=request.metadata or {}))

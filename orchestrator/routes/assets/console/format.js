@@ -16,6 +16,17 @@ export function tag(state) {
 /** Write a moment in the reader's time zone. */
 export const moment = (text) => (text ? h("time", { datetime: text, title: text }, new Date(text).toLocaleString()) : null);
 
+const UNITS = { s: 1e3, m: 6e4, h: 3.6e6, d: 8.64e7, w: 6.048e8 };
+
+/** Read a moment: a duration before now (`15m`), or a day or timestamp, in UTC unless it says otherwise; null: it is none. */
+export function momentOf(text) {
+  const [, count, unit] = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(text) ?? [];
+  if (unit) return new Date(Date.now() - count * UNITS[unit]).toISOString();
+  if (!/^\d{4}-\d{2}-\d{2}([T ]|$)/.test(text)) return null;
+  const read = new Date(/[T ].*(Z|[+-]\d{2}:?\d{2})$/i.test(text) || text.length === 10 ? text : `${text}Z`);
+  return Number.isNaN(read.getTime()) ? null : read.toISOString();
+}
+
 /** Write milliseconds. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return "–";

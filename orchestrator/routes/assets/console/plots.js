@@ -12,7 +12,8 @@ export function spark(values, label) {
 
 /** Draw stacked bars: [{label, parts: [first, second]}], `names` of the parts. */
 export function bars(title, items, names) {
-  const width = 720, height = 220, left = 56, foot = 24;
+  // A narrow screen gets a narrow drawing, not one that is scaled down with its words.
+  const width = innerWidth < 600 ? 340 : 720, height = 220, left = 56, foot = 24;
   const most = Math.max(1, ...items.map((item) => item.parts.reduce((sum, part) => sum + part, 0)));
   const step = (width - left) / Math.max(1, items.length), each = Math.max(1, step * 0.7);
   const high = (value) => (value / most) * (height - foot - 10);
@@ -23,9 +24,10 @@ export function bars(title, items, names) {
       base -= high(part);
       return svg("rect", { class: `bar${which + 1}`, x, y: base, width: each, height: Math.max(0, high(part)) },
         svg("title", null, `${item.label}, ${names[which]}: ${number(part)}`));
-    }), (items.length <= 16 || place % Math.ceil(items.length / 12) === 0) && svg("text", { x: x + each / 2, y: height - 7, "text-anchor": "middle" }, item.label));
+    }), (place % Math.ceil((items.length * 44) / (width - left)) === 0) && svg("text", { x: x + each / 2, y: height - 7, "text-anchor": "middle" }, item.label));
   });
-  const lines = [0, 0.5, 1].map((part) => svg("g", null,
+  // Between 0 and 1 there is no figure to write.
+  const lines = (most < 2 ? [0, 1] : [0, 0.5, 1]).map((part) => svg("g", null,
     svg("line", { class: "axis", x1: left, x2: width, y1: height - foot - high(most * part), y2: height - foot - high(most * part) }),
     svg("text", { x: left - 6, y: height - foot - high(most * part) + 4, "text-anchor": "end" }, short(most * part))));
   return h("figure", { class: "card" },

@@ -3,7 +3,7 @@
 -- KEYS: 1 the tenant's queue, 2 the idempotency record, 3 the tenant's rate limit, 4 the user's rate limit,
 --       5 the record of the deduplication key, where the turn has one
 -- ARGV: 1 tenant, 2 events kept, 3 session, 4 task, 5 message id, 6 user, 7 '1' if the user sees the whole tenant,
---       8 digest of the request, 9 answer to keep for a repeated request, 10 task message (JSON), 11 lane, 12 priority,
+--       8 digest of the request, or '' where no client can repeat it, 9 answer to keep for a repeated request, 10 task message (JSON), 11 lane, 12 priority,
 --       13 type, 14 if_busy, 15 correlation id, 16 body of chat.status_update, 17 body of session.state_update,
 --       18 turns that may wait in the session, 19 default of queue_length, 20 rate of the tenant, 21 of the user,
 --       22 burst (s), 23 seconds that idempotency is kept, 24 seconds that records are kept,
@@ -24,6 +24,7 @@
 --!include common/gcra
 --!include common/limits
 --!include tasks/depth
+--!include common/sound
 local request, tenant_rate_key, user_rate_key, deduplication = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local session_id, task_id, message_id, user, sees_all = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1'
 local digest, answer, message, lane, priority, kind = ARGV[8], ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
@@ -50,19 +51,22 @@ end
 if moment and (moment <= NOW or moment > NOW + FARTHEST_MS) then return {'moment'} end
 
 local session = session_key(session_id)
-local state, owner, expires_at, log_from = unpack(redis.call('HMGET', session, 'state', 'user_id', 'expires_at', 'offset'))
+local state, owner, expires_at, log_from, active =
+  unpack(redis.call('HMGET', session, 'state', 'user_id', 'expires_at', 'offset', 'active_task_id'))
 if not state or (owner ~= user and not sees_all) then return {'unknown'} end
 if state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then return {'closed', state} end
 if expires_at and tonumber(expires_at) <= NOW then return {'closed', 'expired'} end
 
-local intake = redis.call('HGET', CONFIG, 'state')
+local intake, own_rate, own_user_rate, own_queue_length, own_bytes, fair_users, tier =
+  unpack(redis.call('HMGET', CONFIG, 'state', 'rate', 'rate_user', 'queue_length', 'bytes', 'fair_users', 'tier'))
 if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
 
-tenant_rate, user_rate = limit_of('rate', tenant_rate), limit_of('rate_user', user_rate)
-local tenant_tat, wait = gcra(tenant_rate_key, tenant_rate, burst_seconds, 1)
+tenant_rate, user_rate = limit_from(own_rate, tenant_rate, tier), limit_from(own_user_rate, user_rate, tier)
+local tenant_kept, user_kept = unpack(redis.call('MGET', tenant_rate_key, user_rate_key))
+local tenant_tat, wait = gcra_from(tenant_kept, tenant_rate_key, tenant_rate, burst_seconds, 1)
 if not tenant_tat then return {'rate', wait, 'rate'} end
 local user_tat
-user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
+user_tat, wait = gcra_from(user_kept, user_rate_key, user_rate, burst_seconds, 1)
 if not user_tat then return {'rate', wait, 'rate_user'} end
 local whole_ms, window, left = nearer_limit(burst_seconds, tenant_rate, tenant_tat, user_rate, user_tat)
 
@@ -71,14 +75,27 @@ if has_message then return {'reused'} end
 local waiting = redis.call('LLEN', session .. ':turns')
 if waiting >= session_queue_length then return {'full', 'session'} end
 local later = moment and redis.call('ZCARD', DELAYED) or 0
-if queue_length() + later >= limit_of('queue_length', queue_length_default) then
+if queue_length() + later >= limit_from(own_queue_length, queue_length_default, tier) then
   return {'full', 'queue_length'}
 end
 local bytes = OVERHEAD + #message + #answer + #queued_body
-if kept_bytes() + bytes > limit_of('bytes', bytes_default) then return {'full', 'bytes'} end
+if kept_bytes() + bytes > limit_from(own_bytes, bytes_default, tier) then return {'full', 'bytes'} end
 
-local active = redis.call('HGET', session, 'active_task_id')
 if active and if_busy == 'reject' then return {'busy', active} end
+
+-- The record of the session was read above.
+must_be('stream', session .. ':events', 'hash', task_key(task_id), 'zset', INDEX, 'zset', SESSIONS,
+  'zset', SESSIONS .. ':user:' .. owner, 'zset', TIMERS)
+if state ~= 'PROCESSING' then must_be('list', session .. ':states') end
+if moment then
+  must_be('zset', DELAYED)
+elseif active then
+  must_be('hash', TURNS_WAITING)
+  if if_busy == 'interrupt' then must_be_stoppable(active) end
+else
+  -- The lanes, and whose turns are in them, were counted above.
+  must_be('list', user_list(user))
+end
 
 gcra_write(tenant_rate_key, tenant_tat)
 gcra_write(user_rate_key, user_tat)
@@ -92,6 +109,9 @@ local function note(name, value)
 end
 if expire_ms ~= '' then note('expires_at', (moment or NOW) + expire_ms) end
 if moment then note('scheduled_for', moment) end
+-- Where users share fairly, its place is found once it has a record.
+local has_place = not active and not moment and fair_users ~= '1'
+if has_place then note('entry', redis.call('XADD', lane_key(lane), '*', 'task_id', task_id, 'message', message)) end
 redis.call('HSET', task_key(task_id), unpack(record))
 keep_bytes(bytes, retain_seconds)
 if has_deduplication_key then
@@ -99,12 +119,18 @@ if has_deduplication_key then
   redis.call('EXPIRE', deduplication, retain_seconds)
 end
 redis.call('ZADD', INDEX, NOW, task_id)
-trace_task(task_id, correlation)
+isolate(trace_task, task_id, correlation)
 note_message(message_record, user, session_id, task_id, retain_seconds)
-redis.call('HSET', request, 'digest', digest, 'answer', answer)
-redis.call('EXPIRE', request, idempotency_seconds)
+if digest ~= '' then
+  redis.call('HSET', request, 'digest', digest, 'answer', answer)
+  redis.call('EXPIRE', request, idempotency_seconds)
+end
 redis.call('HINCRBY', session, 'message_count', 1)
-touch_session(session_id)
+if active or moment then
+  touch_session(session_id, owner)
+else
+  touch_session(session_id, owner, 'active_task_id', task_id)
+end
 
 if moment then
   redis.call('ZADD', DELAYED, moment, task_id)
@@ -117,7 +143,7 @@ end
 local function interrupt(running)
 --!include tasks/queue
 --!include tasks/cancel
-  local outcome = cancel_task(running, 'interrupted', interrupted_template, retain_seconds)
+  local outcome = cancel_task(running, 'interrupted', stopped_by(owner, user), interrupted_template, retain_seconds)
   if outcome == 'asked' then return running, 1 end
   next_turn(session_id)
   return '', 0
@@ -135,11 +161,10 @@ if active then
     count_turns(session_id)
   end
 else
-  redis.call('HSET', session, 'active_task_id', task_id)
   redis.call('ZREM', TIMERS, session_id)
-  enqueue(task_id)
+  if not has_place then enqueue(task_id) end
 end
 local body = string.gsub(queued_body, '"queue_position":null', '"queue_position":' .. before, 1)
 append_event(session_id, 'chat.status_update', body)
-if state ~= 'PROCESSING' then move_session(session_id, 'PROCESSING', 'message', correlation, state_body) end
+if state ~= 'PROCESSING' then move_session(session_id, 'PROCESSING', 'message', correlation, state_body, state) end
 return {'ok', before, whole_ms, interrupted, window, left}

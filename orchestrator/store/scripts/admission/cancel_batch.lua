@@ -11,5 +11,5 @@ local batch_id, user, sees_all = ARGV[3], ARGV[4], ARGV[5] == '1'
 local status, owner = unpack(redis.call('HMGET', batch_key(batch_id), 'status', 'user_id'))
 if not status or (owner ~= user and not sees_all) then return 'unknown' end
 if status ~= 'running' then return 'ended' end
-stop_batch(batch_id, 'cancelled')
+stop_batch(batch_id, 'cancelled', stopped_by(owner, user))
 return 'done'

@@ -1,16 +1,18 @@
 -- Enqueue a task that was accepted elsewhere, or that follows from one that was: its record, and its place in the queue or
 -- behind the turns of its session: all of it or nothing.
--- KEYS: 1 the tenant's queue
+-- KEYS: 1 the tenant's queue, 2 the record of the deduplication key, 3 that of an idempotency key of an entry; each of them is
+--       looked at only where it is said to be there
 -- ARGV: 1 tenant, 2 events kept, 3 task, 4 session or '', 5 chat message or '', 6 user, 7 correlation id,
 --       8 seconds that records are kept, 9 body of chat.status_update, 10 body of session.state_update,
 --       11 default of queue_length, or '' where the tenant's quotas are not asked, 12 moment (ms) at which it is due, or '',
 --       13 lane and 14 entry that stood for it without a record, or '', 15 turns that may wait in its session, or '',
 --       16 task that it replays, or '', 17 the task that must have replayed that one last: '' for none, '*' for any,
 --       18 ms in which it must be started, or '', 19 default of bytes, 20 session that must be the user's, or '',
---       21… field, value of the record
+--       21 '1' if it has a deduplication key, 22 seconds that its idempotency key is kept, or '' where it has none,
+--       23… field, value of the record
 -- Returns: {'ok', 1 if it is claimable}, {'known'}, {'unknown'} or {'closed', state} of its session, {'tenant', state},
 --       {'full', 'session' | name of the quota}, {'replayed', the task that replayed it last}; where it is refused nothing has
---       changed
+--       changed; or {'repeated', the task that has its key}: then the entry goes, and nothing else has changed
 -- Complexity: O(fields)
 --!include common/tenant
 --!include common/events
@@ -19,11 +21,14 @@
 --!include tasks/queue
 --!include common/limits
 --!include tasks/depth
+--!include common/sound
 local task_id, session_id, message_id, user, correlation = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local retain_seconds, queued_body, state_body, queue_length_default = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local due, external_lane, external_entry, session_queue_length = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 local replay_of, last_replay, expire_ms, bytes_default, own_session = ARGV[16], ARGV[17], ARGV[18], ARGV[19], ARGV[20]
-local FIRST_FIELD = 21
+local has_deduplication_key, idempotency_seconds = ARGV[21] == '1', ARGV[22]
+local deduplication, idempotency = KEYS[2], KEYS[3]
+local FIRST_FIELD = 23
 
 local session, task = session_key(session_id), task_key(task_id)
 local state, active
@@ -55,12 +60,41 @@ local function refusal()
   if waiting >= limit_of('queue_length', queue_length_default) then return {'full', 'queue_length'} end
   if kept_bytes() + bytes > limit_of('bytes', bytes_default) then return {'full', 'bytes'} end
 end
-local refused = refusal()
+-- The task that has a key already: one with a deduplication key until it ends, one with an idempotency key as long as that is kept.
+local function repeated_task()
+  local first = idempotency_seconds ~= '' and redis.call('HGET', idempotency, 'task_id')
+  if first then return first end
+  first = has_deduplication_key and redis.call('HGET', deduplication, 'task_id')
+  if not first then return end
+  local status, finished_at = unpack(redis.call('HMGET', task_key(first), 'status', 'finished_at'))
+  return status and not finished_at and first
+end
+
+local repeated = repeated_task()
+local refused = not repeated and refusal()
 if refused then return refused end
+must_be('zset', INDEX, 'hash', KEPT, 'zset', DELAYED)
+must_be_enqueueable(user)
+if replay_of ~= '' then must_be('hash', task_key(replay_of)) end
+if session_id ~= '' then
+  must_be_log(session)
+  must_be('list', session .. ':turns', 'list', session .. ':states', 'zset', SESSIONS, 'zset', TIMERS, 'hash', TURNS_WAITING,
+    'zset', SESSIONS .. ':user:' .. redis.call('HGET', session, 'user_id'))
+  if message_id ~= '' then must_be('hash', message_key(message_id), 'hash', user_message_key(message_id, user)) end
+end
 
 if external_entry ~= '' then
   if redis.call('XDEL', lane_key(external_lane), external_entry) == 0 then return {'known'} end
   redis.pcall('XACK', lane_key(external_lane), GROUP, external_entry)
+end
+if repeated then return {'repeated', repeated} end
+if has_deduplication_key then
+  redis.call('HSET', deduplication, 'task_id', task_id, 'answer', '')
+  redis.call('EXPIRE', deduplication, retain_seconds)
+end
+if idempotency_seconds ~= '' then
+  redis.call('HSET', idempotency, 'task_id', task_id)
+  redis.call('EXPIRE', idempotency, idempotency_seconds)
 end
 if replay_of ~= '' and redis.call('EXISTS', task_key(replay_of)) == 1 then
   redis.call('HSET', task_key(replay_of), 'replayed_as', task_id)
@@ -70,7 +104,7 @@ redis.call('HSET', task, 'task_id', task_id, 'status', 'pending', 'attempt', 0, 
 if expire_ms ~= '' then redis.call('HSET', task, 'expires_at', NOW + expire_ms) end
 keep_bytes(bytes, retain_seconds)
 redis.call('ZADD', INDEX, redis.call('HGET', task, 'created_at'), task_id)
-trace(task_id, correlation, 0, 'accepted', nil, redis.call('HGET', task, 'type'))
+isolate(trace, task_id, correlation, 0, 'accepted', nil, redis.call('HGET', task, 'type'))
 if session_id == '' then
   if due == '' then
     enqueue(task_id)

@@ -7,7 +7,7 @@
 --       16 conversation id or '', 17 agent version or '', 18 answer's message id or '', 19 '1' if it goes to the dead letters,
 --       20 number of history entries (JSON each), then these, then name, body of each event
 -- Returns: -1 if the attempt is no longer the current one, else 1 if there is work that became claimable, else 0
--- Complexity: O(events + history entries)
+-- Complexity: O(events + history entries + fields of the record)
 --!include common/tenant
 --!include common/events
 --!include sessions/sessions
@@ -27,6 +27,21 @@ local FIRST_EVENT = FIRST_HISTORY + history_entries
 local function after_this(...)
 --!include tasks/queue
   return after_end(...)
+end
+
+-- Drop what only a further attempt at the turn would read: its result says all of it. Which agent has answered stays, and what
+-- was handed on to services: they may still report on it.
+local function drop_steps(task)
+  local handed_on, going = false, {}
+  for _, name in ipairs(redis.call('HKEYS', task)) do
+    local noun = string.match(name, '^(%l+):')
+    if noun == 'delegated' and not string.find(redis.call('HGET', task, name), '"sent":false', 1, true) then
+      handed_on = true
+    elseif noun and name ~= 'checkpoint:agent_version' then
+      going[#going + 1] = name
+    end
+  end
+  if #going > 0 and not handed_on then redis.call('HDEL', task, unpack(going)) end
 end
 
 -- A tenant at its bound of running tasks has waited for this end.
@@ -59,6 +74,7 @@ local record = {
   correlation = recorded_correlation, attempt = attempt, node = node, epoch = epoch, steps = steps, created_at = created_at}
 close(task_id, status, retain_seconds, record, unpack(changes))
 redis.call('DEL', task .. ':text')
+if status == 'completed' then isolate(drop_steps, task) end
 local more, calls_off = 0, delegations and delegations ~= '0'
 if callback_ends or calls_off or string.find(task_id, '.', 1, true) then
   more = after_this(task_id, status, callback_ends, delegations)
@@ -66,8 +82,13 @@ end
 -- The task may have no session, or the session's record may have expired while the task ran: nothing more is to be written.
 if redis.call('EXISTS', session) == 0 then return more == 1 and 1 or bounded_more() end
 local function tell_session()
-  if conversation_id ~= '' then redis.call('HSET', session, 'conversation_id', conversation_id) end
-  if agent_version ~= '' then redis.call('HSET', session, 'agent_version', agent_version) end
+  local known = {}
+  if conversation_id ~= '' then known = {'conversation_id', conversation_id} end
+  if agent_version ~= '' then
+    known[#known + 1] = 'agent_version'
+    known[#known + 1] = agent_version
+  end
+  if #known > 0 then redis.call('HSET', session, unpack(known)) end
   if answer_id ~= '' then
     redis.call('HSET', message_key(answer_id), 'session_id', session_id, 'task_id', task_id, 'user_id', user)
     redis.call('EXPIRE', message_key(answer_id), history_seconds)

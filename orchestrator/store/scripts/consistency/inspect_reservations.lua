@@ -41,7 +41,7 @@ local wrong = {}
 for period, sum in pairs(sums) do
   local budget = redis.call('HGETALL', budget_key(period))
   for at = 1, #budget, 2 do
-    local field, held = budget[at], tonumber(budget[at + 1])
+    local field, held = budget[at], tonumber(budget[at + 1]) or 0
     if (field == 'reserved' or string.sub(field, 1, 9) == 'reserved|') and held ~= (sum[field] or 0) then
       wrong[#wrong + 1] = {period, field, held, sum[field] or 0}
     end

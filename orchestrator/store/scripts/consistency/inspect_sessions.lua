@@ -6,6 +6,7 @@
 -- Complexity: O(sessions)
 --!include common/tenant
 --!include common/isolate
+--!include sessions/newest
 local FIRST_SESSION = 3
 
 -- Return the status of a task; '' where it has no record, or one of the wrong type.
@@ -17,10 +18,9 @@ end
 local function look_at(session_id)
   local session = session_key(session_id)
   local state, active, offset = unpack(redis.call('HMGET', session, 'state', 'active_task_id', 'offset'))
-  local newest = redis.call('XREVRANGE', session .. ':events', '+', '-', 'COUNT', 1)[1]
   return {session_id, state or '', active or '', active and read_status(active) or '',
     redis.call('LLEN', session .. ':turns'), tonumber(offset or 0) or error("the field 'offset' is no number"),
-    newest and string.match(newest[1], '%-(%d+)$') or ''}
+    newest_event(session) or ''}
 end
 
 local found = {}

@@ -13,6 +13,16 @@ local status, lane, entry, session_id, parked, turn_of_user = unpack(redis.call(
   'entry', 'session_id', 'parked', 'turn_of_user'))
 local LIVE = {pending = true, processing = true, retrying = true, waiting = true}
 local live = LIVE[status] or false
+local is_lane = {high = true, normal = true, low = true}
+if not is_lane[lane] then
+  -- Where its entry is, is its lane.
+  lane = 'normal'
+  for _, one in ipairs(LANES) do
+    if entry and #redis.call('XRANGE', lane_key(one), entry, entry) > 0 then lane = one end
+  end
+  if live then redis.call('HSET', task_key(task_id), 'lane', lane) end
+  if live and mend == 'requeue' then return 1 end
+end
 local there = entry and #redis.call('XRANGE', lane_key(lane), entry, entry) > 0
 local session = session_id and session_key(session_id)
 local turns = session and session .. ':turns'

@@ -8,6 +8,7 @@
 --!include common/events
 --!include tasks/queue
 --!include tasks/schedules
+--!include common/sound
 local kind, id, seconds = ARGV[3], ARGV[4], ARGV[5]
 
 local function expire(key, suffixes)
@@ -17,16 +18,20 @@ local function expire(key, suffixes)
 end
 
 if kind == 'batch' then
+  must_be('hash', BATCHES .. ':waiting', 'zset', BATCHES)
   redis.call('HDEL', BATCHES .. ':waiting', id)
   redis.call('ZREM', BATCHES, id)
   return expire(batch_key(id), {'', ':items', ':results', ':window', ':events'})
 elseif kind == 'schedule' then
+  must_be('zset', SCHEDULES, 'zset', SCHEDULES_DUE)
   redis.call('ZREM', SCHEDULES, id)
   redis.call('ZREM', SCHEDULES_DUE, id)
   return expire(schedule_key(id), {''})
 end
 local session = session_key(id)
 local user = redis.pcall('HGET', session, 'user_id')
+must_be('zset', SESSIONS, 'zset', TIMERS)
+for _, lane in ipairs(LANES) do must_be('stream', lane_key(lane)) end
 redis.call('ZREM', SESSIONS, id)
 redis.call('ZREM', TIMERS, id)
 if type(user) == 'string' then redis.pcall('ZREM', SESSIONS .. ':user:' .. user, id) end
@@ -37,4 +42,4 @@ while true do
 end
 redis.pcall('DEL', session .. ':turns')
 isolate(count_turns, id)
-return expire(session, {'', ':events', ':history', ':states', ':turns'})
+return expire(session, {'', ':events', ':events:packed', ':history', ':states', ':turns'})

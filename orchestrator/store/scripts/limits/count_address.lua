@@ -11,7 +11,7 @@ local now = seconds * 1000 + math.floor(microseconds / 1000)
 
 -- No address is held for longer than two bursts, however many processes it came to, and whatever the clock does.
 local most = now + 2 * math.max(burst_ms, 1000 / rate)
-local arrival = math.min(math.max(tonumber(redis.call('GET', key) or 0), now) + count * 1000 / rate, most)
+local arrival = math.min(math.max(tonumber(redis.call('GET', key) or '') or 0, now) + count * 1000 / rate, most)
 local ahead_ms = math.ceil(arrival - now)
 redis.call('SET', key, string.format('%.3f', arrival), 'PX', math.max(1, ahead_ms))
 return ahead_ms

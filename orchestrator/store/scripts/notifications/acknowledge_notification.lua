@@ -14,6 +14,10 @@ collect_notifications(user, epoch)
 local body = redis.call('HGET', reader .. ':bodies', id)
 if body and redis.call('HSETNX', reader .. ':acks', id, moment) == 1 then
   append_to(reader, 'notifications:' .. user, 'notification.acknowledged', acknowledged_body)
+  tell_feed('notification.acknowledged', function()
+    local told = cjson.decode(acknowledged_body)
+    return cjson.encode({kind = 'notification', id = id, user_id = user, at = told.created_at, data = told.data})
+  end)
 end
 prolong_reader(user)
 if not body then return {} end

@@ -5,7 +5,7 @@
 -- KEYS: 1 the tenant's queue
 -- ARGV: 1 tenant, 2 events kept, 3 seconds that records of tasks are kept, 4… the default of each limit, in the order of QUOTAS
 -- Returns: {{name, used, limit}…}, {what was dropped, how many, …}
--- Complexity: O(open batches + tasks that have expired)
+-- Complexity: O(open batches + tasks that have expired, 2000 of each list at most)
 --!include common/tenant
 --!include tasks/queue
 --!include common/quotas
@@ -28,7 +28,7 @@ for _, quota in ipairs(quotas_of({unpack(ARGV, FIRST_DEFAULT)})) do
     end
   end
 end
-redis.call('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
+for _, suffix in ipairs({'', ':failed', ':cancelled', ':partial'}) do trim(INDEX .. suffix, NOW - retain_seconds * 1000) end
 for _, old in ipairs(redis.call('ZRANGE', BATCHES, 0, LOOKED_AT - 1)) do
   if redis.call('EXISTS', batch_key(old)) == 0 then redis.call('ZREM', BATCHES, old) end
 end

@@ -32,15 +32,8 @@ local calls = waiting_for and cjson.decode(waiting_for)
 say('waiting_for', calls and table.concat(calls, ', '))
 local wait = calls and redis.call('HGET', task_key(task_id), 'wait:' .. calls[1])
 say('waiting_kind', wait and string.match(wait, '^%S+'))
-local progress = status == 'waiting' and redis.call('HGET', task_key(task_id), 'progress')
-local is_read, told = pcall(cjson.decode, progress or '{}')
-local asked = is_read and told.input_request
-if type(asked) == 'table' then
-  say('asks', type(asked.prompt) == 'string' and asked.prompt or '')
-elseif type(asked) == 'string' then
-  -- What is asked is sealed: that it is asked is not.
-  say('asks', '')
-end
+-- What it asks a person stands in it, where the reader opens it: it may be sealed.
+if status == 'waiting' then say('progress', redis.call('HGET', task_key(task_id), 'progress')) end
 say('parked', parked and 1)
 say('concurrency', concurrency and string.format('%d', concurrency))
 say('start_rate', start_rate and tostring(start_rate))

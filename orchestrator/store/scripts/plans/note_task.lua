@@ -35,5 +35,6 @@ for i = FIRST_FIELD, FIRST_EVENT - 1, 2 do
     redis.call('HSET', task, field, value)
   end
 end
+redis.call('HSET', task, 'updated_at', NOW)
 for i = FIRST_EVENT, #ARGV, 2 do append_for(task_id, '', ARGV[i], ARGV[i + 1]) end
 return 1

@@ -13,6 +13,6 @@ local task_id, offset, progress, event, body = ARGV[3], ARGV[4], ARGV[5], ARGV[6
 local task = task_key(task_id)
 local current, finished_at = unpack(redis.call('HMGET', task, 'offset', 'finished_at'))
 if current ~= offset or finished_at then return 0 end
-redis.call('HSET', task, 'progress', progress)
+redis.call('HSET', task, 'progress', progress, 'updated_at', NOW)
 append_for(task_id, '', event, body)
 return 1

@@ -8,6 +8,9 @@
 local nodes, loads = KEYS[1], KEYS[2]
 local node, load = ARGV[1], ARGV[2]
 
+-- All of it or nothing: a heartbeat that is kept while its load can't be would look like a process that is well.
+local found = redis.call('TYPE', loads).ok
+if found ~= 'none' and found ~= 'hash' then error({err = 'WRONGTYPE ' .. loads .. ' is a ' .. found .. ', and should be a hash'}) end
 local seconds, microseconds = unpack(redis.call('TIME'))
 local now = seconds * 1000 + math.floor(microseconds / 1000)
 redis.call('ZADD', nodes, now, node)

@@ -36,11 +36,12 @@ if idle_ms then
 end
 must_be('list', session .. ':states', 'stream', session .. ':events', 'zset', SESSIONS, 'zset', SESSIONS .. ':user:' .. owner,
   'zset', TIMERS, 'zset', OPEN, 'zset', ENDED, 'hash', KEPT)
+local by = (if_over or idle_ms) and 'system' or stopped_by(owner, user)
 -- A turn that can't be read is told where it is claimed, and holds up no close.
 for _, task_id in ipairs(redis.call('LRANGE', session .. ':turns', 0, -1)) do
-  isolate(cancel_task, task_id, 'cancelled', status_template, task_seconds)
+  isolate(cancel_task, task_id, 'cancelled', by, status_template, task_seconds)
 end
-if active then isolate(cancel_task, active, 'cancelled', status_template, task_seconds) end
+if active then isolate(cancel_task, active, 'cancelled', by, status_template, task_seconds) end
 redis.call('HDEL', session, 'active_task_id')
 touch_session(session_id)
 move_session(session_id, 'TERMINATED', reason, correlation, state_body)

@@ -4,7 +4,7 @@
 --       7 '1' if the request carries an idempotency key, 8 rate of the tenant, 9 of the user, 10 burst (s),
 --       11 seconds that idempotency is kept, 12 default of sessions, 13 of bytes, 14 ms until a session that is not used is
 --       closed, 15… field, value of the session's hash
--- Returns: {'ok', ms until the narrower limit is whole} or {'replayed', session}, {'reused'}, {'tenant', state},
+-- Returns: {'ok', ms until the nearer limit is whole, requests in its window, requests left of them} or {'replayed', session}, {'reused'}, {'tenant', state},
 --          {'rate', wait ms, limit}, {'full', name of the quota}
 -- Complexity: O(fields)
 --!include common/tenant
@@ -13,6 +13,7 @@
 --!include common/events
 --!include sessions/sessions
 --!include common/sound
+--!include common/moments
 local request, tenant_rate_key, user_rate_key = KEYS[2], KEYS[3], KEYS[4]
 local session_id, owner, correlation, digest, has_key = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1'
 local tenant_rate, user_rate, burst_seconds, idempotency_seconds = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
@@ -28,10 +29,11 @@ if has_key then
 end
 local intake = redis.call('HGET', CONFIG, 'state')
 if intake == 'draining' or intake == 'drained' then return {'tenant', intake} end
-local tenant_tat, wait = gcra(tenant_rate_key, limit_of('rate', tenant_rate), burst_seconds, 1)
+tenant_rate, user_rate = limit_of('rate', tenant_rate), limit_of('rate_user', user_rate)
+local tenant_tat, wait = gcra(tenant_rate_key, tenant_rate, burst_seconds, 1)
 if not tenant_tat then return {'rate', wait, 'rate'} end
 local user_tat
-user_tat, wait = gcra(user_rate_key, limit_of('rate_user', user_rate), burst_seconds, 1)
+user_tat, wait = gcra(user_rate_key, user_rate, burst_seconds, 1)
 if not user_tat then return {'rate', wait, 'rate_user'} end
 if redis.call('ZCARD', OPEN) >= limit_of('sessions', sessions_default) then return {'full', 'sessions'} end
 local bytes = OVERHEAD
@@ -51,6 +53,7 @@ redis.call('LPUSH', session .. ':states', cjson.encode({new = 'CREATED', at = NO
 redis.call('ZADD', SESSIONS, NOW, session_id)
 redis.call('ZADD', SESSIONS .. ':user:' .. owner, NOW, session_id)
 redis.call('ZADD', TIMERS, NOW + unused_ms, session_id)
+publish_state(session_id, false, 'CREATED', 'created', correlation)
 open_session(session_id)
 keep_open(bytes)
 -- Sessions of older versions left the user's list with no word: up to two leave it with each one that comes.
@@ -61,4 +64,9 @@ if has_key then
   redis.call('HSET', request, 'digest', digest, 'answer', session_id)
   redis.call('EXPIRE', request, idempotency_seconds)
 end
-return {'ok', math.ceil(math.max(tenant_tat, user_tat) - NOW)}
+tell_feed('session.created', function()
+  local agent, user = unpack(redis.call('HMGET', session, 'agent_id', 'user_id'))
+  local data = {session_id = session_id, state = 'CREATED', agent_id = agent, user_id = user}
+  return cjson.encode({kind = 'session', id = session_id, at = moment_of(NOW), user_id = user, data = data})
+end)
+return {'ok', nearer_limit(burst_seconds, tenant_rate, tenant_tat, user_rate, user_tat)}

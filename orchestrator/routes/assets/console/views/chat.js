@@ -13,30 +13,51 @@ export async function chat(main, { signal }) {
   const text = h("textarea", { rows: 2, placeholder: "Ask something", "aria-label": "Message", onkeydown: (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); ask(); } } });
   const send = h("button", { class: "main" }, "Send"), stop = h("button", { type: "button", disabled: true, onclick: cancel }, "Cancel");
   const turns = new Map();
-  let open = null, running = null;
+  let open = null, opening = null, begun = 0, running = null;
 
   main.append(h("h1", null, "Chat"),
     h("div", { class: "row" }, h("label", null, "Agent", agent), h("button", { onclick: begin }, "New session"), state),
     h("div", { class: "chat" }, said,
       h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); ask(); } }, h("div", { class: "grow" }, text), send, stop)));
   agent.addEventListener("change", begin);
-  signal.addEventListener("abort", () => open?.end.abort());
+  signal.addEventListener("abort", () => { begun += 1; open?.end.abort(); });
 
-  async function begin() {
+  // Leaves the session at once. Until the next one is there, what is said waits for it.
+  function begin() {
     open?.end.abort();
-    const { data } = await call("POST", "session.create", { body: { agent_id: agent.value } });
-    const end = new AbortController();
-    open = { end, id: data.session_id, send: follow(`/ws/v1/chat/${data.session_id}`, end.signal, { frame, status: (words) => { state.textContent = `Session ${data.session_id}: ${words}`; } }) };
+    open = running = null;
+    stop.disabled = true;
+    state.textContent = "A session is being created";
     said.replaceChildren();
     turns.clear();
     text.focus();
+    opening = create(++begun);
+    return opening;
+  }
+
+  async function create(number) {
+    try {
+      const { data } = await call("POST", "session.create", { body: { agent_id: agent.value } });
+      if (number !== begun) return;  // Another agent was chosen since.
+      const end = new AbortController();
+      open = { end, id: data.session_id, send: follow(`/ws/v1/chat/${data.session_id}`, end.signal, { frame, status: (words) => { state.textContent = `Session ${data.session_id}: ${words}`; } }) };
+    } catch (error) {
+      if (number === begun) { opening = null; state.textContent = "There is no session"; }
+      throw error;
+    }
   }
 
   async function ask() {
     const content = text.value.trim();
     if (!content) return;
-    if (!open) await begin();
     text.value = "";
+    try {
+      while (!open && !signal.aborted) await (opening ?? begin());
+    } catch (error) {
+      text.value ||= content;
+      throw error;
+    }
+    if (signal.aborted) return;
     const { messageId } = open.send("chat", "message", { content });
     said.append(h("article", { class: "user" }, content));
     turn(messageId);
@@ -46,15 +67,21 @@ export async function chat(main, { signal }) {
     if (!turns.has(id)) {
       const answer = h("div"), notes = h("div", { class: "notes busy" }, "queued"), article = h("article", { class: "agent" }, answer, notes);
       said.append(article);
-      turns.set(id, { answer, notes, article, text: "", thinking: "", tools: h("div") });
+      turns.set(id, { answer, notes, article, text: "", thinking: "", tools: h("div"), running: new Map() });
       article.append(turns.get(id).tools);
       article.scrollIntoView({ block: "nearest" });
     }
     return turns.get(id);
   }
 
+  // What ran when a turn ended or started over has no result any more.
+  function noneRuns(one) {
+    for (const { row } of one.running.values()) row.remove();
+    one.running.clear();
+  }
+
   function cancel() {
-    if (running) open.send("chat", "cancel", { message_id: running });
+    if (running) open?.send("chat", "cancel", { message_id: running });
   }
 
   const shown = {
@@ -62,6 +89,7 @@ export async function chat(main, { signal }) {
       const one = turn(id);
       const busy = ["queued", "processing"].includes(status);
       if (status !== "completed") one.notes.textContent = status;
+      if (!busy) noneRuns(one);
       one.notes.classList.toggle("busy", busy);
       running = busy ? id : running === id ? null : running;
       stop.disabled = running === null;
@@ -73,7 +101,7 @@ export async function chat(main, { signal }) {
       one.answer.replaceChildren(...markdown(one.text));
       one.article.scrollIntoView({ block: "nearest" });
     },
-    "chat.stream_reset": ({ parent_message_id: id }) => { const one = turn(id); one.text = ""; one.answer.replaceChildren(); },
+    "chat.stream_reset": ({ parent_message_id: id }) => { const one = turn(id); one.text = ""; one.answer.replaceChildren(); noneRuns(one); },
     "chat.completed": ({ parent_message_id: id, content, sources, tool_calls: tools, usage, processing_time_ms: ms }) => {
       const one = turn(id);
       one.answer.replaceChildren(...markdown(content));
@@ -84,7 +112,19 @@ export async function chat(main, { signal }) {
       one.article.scrollIntoView({ block: "nearest" });
     },
     "tool.execute": (request) => askTool(turn(request.parent_message_id), request),
-    "tool.result": ({ parent_message_id: id, result }) => { turn(id).tools.append(h("details", null, h("summary", null, `tool result: ${result.status}`), json(result))); },
+    "tool.started": ({ parent_message_id: id, tool_call_id: call, tool_id: tool, params }) => {
+      const one = turn(id), row = h("p", { class: "notes busy" }, h("code", null, tool), ` ${JSON.stringify(params).slice(0, 200)} is running`);
+      one.running.get(call)?.row.remove();
+      one.running.set(call, { tool, row });
+      one.tools.append(row);
+      row.scrollIntoView({ block: "nearest" });
+    },
+    "tool.result": ({ parent_message_id: id, tool_call_id: call, result }) => {
+      const one = turn(id), started = one.running.get(call);
+      const done = h("details", null, h("summary", null, `${started?.tool ?? "tool result"}: ${result.status}`), json(result));
+      if (started) started.row.replaceWith(done); else one.tools.append(done);
+      one.running.delete(call);
+    },
     "session.snapshot": ({ messages }) => { said.replaceChildren(...messages.map((one) => h("article", { class: one.role === "user" ? "user" : "agent" }, markdown(String(one.content ?? ""))))); turns.clear(); },
     "system.error": (error) => tell(error.error_message ?? error.error?.message ?? "The service refused a frame.", { bad: true }),
   };
@@ -101,7 +141,7 @@ export async function chat(main, { signal }) {
       event.preventDefault();
       try { reply({ status: "success", data: JSON.parse(data.value) }); } catch { tell("The result is not JSON.", { bad: true }); }
     });
-    function reply(result) { open.send("tool", "result", { tool_call_id: id, result }); form.remove(); }
+    function reply(result) { open?.send("tool", "result", { tool_call_id: id, result }); form.remove(); }
     one.tools.append(form);
     data.focus();
   }

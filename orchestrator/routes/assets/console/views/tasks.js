@@ -3,34 +3,37 @@ import { call, get } from "../api.js";
 import { confirmed, facts, h, svg, table, tell } from "../dom.js";
 import { duration, json, moment, tag } from "../format.js";
 import { poll } from "../polling.js";
+import { taskFilters } from "./task_filters.js";
 
-const STATUSES = ["pending", "processing", "waiting", "retrying", "completed", "failed", "cancelled", "partial"];
 const ENDED = ["completed", "failed", "cancelled", "partial"];
 const took = (one) => (one.started_at ? duration(Date.parse(one.finished_at ?? new Date().toISOString()) - Date.parse(one.started_at)) : "–");
 
 export async function tasks(main, { signal, query }) {
-  const status = h("select", null, h("option", { value: "" }, "any"), STATUSES.map((one) => h("option", { selected: one === query.get("status") }, one)));
-  const shown = h("div"), rest = h("div", { class: "row" });
-  let cursor = null, found = [];
+  const filters = taskFilters(query, () => load(false));
+  const count = h("p", { class: "dim", role: "status" }), shown = h("div"), more = h("button", { hidden: true, onclick: () => load(true) }, "More");
+  let cursor = null, found = [], asking = new AbortController();
 
-  async function load(more) {
-    const { data, meta } = await call("GET", "task.list", { query: { status: status.value, limit: 50, cursor: more ? cursor : null }, signal });
-    found = more ? [...found, ...data.items] : data.items;
+  async function load(goesOn) {
+    // Answers to an earlier choice must not come after those to a later one.
+    asking.abort();
+    asking = new AbortController();
+    const { data, meta } = await call("GET", "task.list", { query: { ...filters.query(), limit: 50, cursor: goesOn ? cursor : null }, signal: AbortSignal.any([signal, asking.signal]) });
+    found = goesOn ? [...found, ...data.items] : data.items;
     cursor = meta.pagination.next_cursor;
-    shown.replaceChildren(table(`${found.length} tasks, the newest first${meta.pagination.has_more ? "; there are more" : ""}`, [
+    more.hidden = !meta.pagination.has_more;
+    count.textContent = `${found.length} ${found.length === 1 ? "task" : "tasks"}${meta.pagination.has_more ? "; there are more" : ""}`;
+    filters.suggest(found);
+    shown.replaceChildren(table("The newest first", [
       { title: "Task", id: true, cell: (one) => h("a", { class: "mono", href: `#/tasks/${one.task_id}` }, one.task_id) }, { title: "Type", cell: (one) => one.type },
       { title: "Status", cell: (one) => tag(one.status) }, { title: "Agent", cell: (one) => one.agent_id }, { title: "User", cell: (one) => one.user_id },
       { title: "Created", cell: (one) => moment(one.created_at) }, { title: "Took", number: true, cell: took }, { title: "Error", cell: (one) => one.error?.code },
     ], found, { empty: "No task matches." }));
-    rest.replaceChildren(meta.pagination.has_more ? h("button", { onclick: () => load(true) }, "More") : "");
   }
 
   const open = h("input", { placeholder: "task id", pattern: "[A-Za-z0-9_.\\-]{1,64}", required: true });
-  status.addEventListener("change", () => load(false));
-  main.append(h("h1", null, "Tasks"),
-    h("div", { class: "row" }, h("label", null, "Status", status), h("button", { onclick: () => load(false) }, "Refresh"),
-      h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); location.hash = `#/tasks/${open.value}`; } }, h("label", null, "Open a task", open), h("button", null, "Open"))),
-    shown, rest);
+  main.append(h("h1", null, "Tasks"), filters.element,
+    h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); location.hash = `#/tasks/${open.value}`; } }, h("label", null, "Open a task", open), h("button", null, "Open")),
+    count, shown, h("div", { class: "row" }, more));
   await load(false);
 }
 

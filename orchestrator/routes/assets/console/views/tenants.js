@@ -8,12 +8,13 @@ const link = (id) => h("a", { href: `#/tenants/${encodeURIComponent(id)}` }, id)
 
 export async function tenants(main, { signal }) {
   const filter = h("input", { type: "search", id: "filter", placeholder: "acme" }), shown = h("div");
-  const order = { column: "Queued", down: true };
+  const order = { column: "Backlog", down: true };
   let found = { items: [], more: false };
   const show = () => {
     const wanted = found.items.filter((one) => one.tenant_id.toLowerCase().includes(filter.value.toLowerCase()));
     shown.replaceChildren(table(`${wanted.length} tenants${found.more ? ", the first of more" : ""}`, [
       { title: "Tenant", id: true, sort: (one) => one.tenant_id, cell: (one) => link(one.tenant_id) }, { title: "State", sort: (one) => one.state, cell: (one) => tag(one.state) },
+      { title: "Backlog", number: true, sort: (one) => one.backlog, cell: (one) => number(one.backlog) },
       ...["high", "normal", "low"].map((lane) => ({ title: lane[0].toUpperCase() + lane.slice(1), number: true, sort: (one) => one.depth[lane], cell: (one) => number(one.depth[lane]) })),
       ...[["Queued", "queued"], ["In hand", "in_hand"], ["Delayed", "delayed"], ["Dead letters", "dead_letters"]].map(([title, name]) => ({ title, number: true, sort: (one) => one[name], cell: (one) => number(one[name]) })),
       { title: "Oldest", number: true, sort: (one) => -Date.parse(one.oldest_waiting ?? 8.64e15), cell: (one) => age(one.oldest_waiting) },
@@ -34,23 +35,22 @@ export async function tenant(main, { signal, id }) {
 
   async function change(action, body, ask) {
     const now = await admin(`tenant.get/${encodeURIComponent(id)}`);
-    if (ask && !(await confirmed(`${ask} ${id}?`, `${number(now.queued)} tasks are queued, ${number(now.in_hand)} in hand, ${number(now.delayed)} delayed.`, ask))) return;
+    if (ask && !(await confirmed(`${ask} ${id}?`, `${number(now.backlog)} tasks are not done: ${number(now.queued)} queued, ${number(now.in_hand)} in hand, ${number(now.delayed)} delayed, and those that wait behind others.`, ask))) return;
     const { data } = await call("POST", `tenant.${action}/${encodeURIComponent(id)}`, { internal: true, body });
     tell(`${id} is ${data.state}.`);
     show(data);
   }
 
   function show(one) {
-    const left = one.queued + one.in_hand + one.delayed + one.parked;
     actions.replaceChildren(
       one.state === "active" ? h("button", { onclick: () => change("pause", undefined, "Pause") }, "Pause") : h("button", { class: "main", onclick: () => change("resume") }, "Resume"),
       h("button", { class: "danger", disabled: one.state === "draining", onclick: () => change("drain", {}, "Drain") }, "Drain"),
       h("button", { onclick: () => { chooseTenant(id); location.hash = "#/tasks"; } }, "Tasks of this tenant"),
       h("a", { href: `#/dead-letters/${encodeURIComponent(id)}` }, `Dead letters (${number(one.dead_letters)})`));
     shown.replaceChildren(
-      figures([["State", one.state], ["Queued", number(one.queued)], ["In hand", number(one.in_hand)], ["Delayed", number(one.delayed)],
-        ["Parked", number(one.parked)], ["Behind", number(one.behind_users)], ["Oldest waiting", age(one.oldest_waiting)], ["Dead letters", number(one.dead_letters)]]),
-      one.state === "draining" || one.state === "drained" ? h("p", { class: "card" }, one.state === "drained" ? "Drained: nothing of this tenant can start." : `Draining: ${number(left)} left.`, one.drain_deadline ? [" Deadline ", moment(one.drain_deadline)] : null) : "",
+      figures([["State", one.state], ["Backlog", number(one.backlog)], ["Queued", number(one.queued)], ["In hand", number(one.in_hand)], ["Delayed", number(one.delayed)],
+        ["Parked", number(one.parked)], ["Behind others", number(one.behind_users + one.behind_sessions + one.batch_items)], ["Oldest waiting", age(one.oldest_waiting)], ["Dead letters", number(one.dead_letters)]]),
+      one.state === "draining" || one.state === "drained" ? h("p", { class: "card" }, one.state === "drained" ? "Drained: nothing of this tenant can start." : `Draining: ${number(one.backlog)} left.`, one.drain_deadline ? [" Deadline ", moment(one.drain_deadline)] : null) : "",
       h("h2", null, "Quotas"),
       table("Quotas, and how much of them is used", [
         { title: "Quota", cell: ([name]) => name }, { title: "Used", number: true, cell: ([, quota]) => number(quota.used) },

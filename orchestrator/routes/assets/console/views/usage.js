@@ -14,9 +14,10 @@ export async function usage(main, { signal }) {
   async function load() {
     const range = { from: from.value, to: to.value };
     const [days, models, agents] = await Promise.all(["day", "model", "agent"].map((group_by) => get("usage.get", { ...range, group_by }, { signal })));
+    if (range.from !== from.value || range.to !== to.value) return;  // Another time was chosen since.
     const known = new Map(days.items.map((one) => [one.key, one]));
     const all = [];
-    for (let time = Date.parse(from.value); time <= Date.parse(to.value) && all.length < 400; time += DAY) {
+    for (let time = Date.parse(range.from); time <= Date.parse(range.to) && all.length < 400; time += DAY) {
       const one = known.get(day(time));
       all.push({ label: day(time).slice(5), parts: [one?.prompt_tokens ?? 0, one?.completion_tokens ?? 0] });
     }

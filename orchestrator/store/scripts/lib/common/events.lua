@@ -1,11 +1,13 @@
 -- Event logs of sessions and other owners. Needs tenant.lua.
 -- Offsets come from the owner's own counter, so a log has no gaps.
+--!include common/feed
 local prolonged = {}
 
 -- Append an event under an offset that the caller has counted, and publish it to the followers of `id`.
 local function write_event(owner, id, epoch, offset, name, body)
   redis.call('XADD', owner .. ':events', 'MAXLEN', '~', LOG_LENGTH, '0-' .. offset, 'e', epoch, 'n', name, 'b', body)
   redis.call('PUBLISH', 'orchestrator:events:' .. TENANT .. ':' .. id, offset .. ' ' .. epoch .. ' ' .. name .. '\n' .. body)
+  tell_feed_of(owner, id, epoch, offset, name)
 end
 
 -- Append an event to the log of an owner, which is a key. Returns its offset; 0 where the owner has no log.

@@ -2,22 +2,31 @@
 -- No request puts it further ahead of the clock than a burst, or than its own cost where that is more (a debt). So a time
 -- beyond that says that the clock was set back: it is taken as a full burst that lets the next request pass.
 
--- Return the arrival time from which a request counts.
-local function arrival(key, rate, burst_seconds, cost)
-  local tat = math.max(tonumber(redis.call('GET', key) or 0), NOW)
+-- Return the arrival time from which a request counts; `kept` is what the key holds, or false.
+local function arrival_from(kept, key, rate, burst_seconds, cost)
+  -- What is no number counts as absent.
+  local tat = math.max(tonumber(kept or '') or 0, NOW)
   local most = math.max(burst_seconds, 1 / rate) * 1000
   if tat <= NOW + most + 1 then return tat end
-  most = math.max(most, tonumber(redis.call('GET', key .. ':debt') or 0))
+  most = math.max(most, tonumber(redis.call('GET', key .. ':debt') or '') or 0)
   if tat <= NOW + most + 1 then return tat end
   return math.max(NOW, NOW + most - cost * 1000 / rate)
 end
 
+local function arrival(key, rate, burst_seconds, cost)
+  return arrival_from(redis.call('GET', key), key, rate, burst_seconds, cost)
+end
+
 -- Returns the new arrival time; or nil, and how long to wait (ms). It writes nothing, so several limits can be asked first.
-local function gcra(key, rate, burst_seconds, cost)
-  local new = arrival(key, rate, burst_seconds, cost) + cost * 1000 / rate
+local function gcra_from(kept, key, rate, burst_seconds, cost)
+  local new = arrival_from(kept, key, rate, burst_seconds, cost) + cost * 1000 / rate
   local allowed_at = new - math.max(burst_seconds, cost / rate) * 1000
   if allowed_at > NOW then return nil, math.ceil(allowed_at - NOW) end
   return new
+end
+
+local function gcra(key, rate, burst_seconds, cost)
+  return gcra_from(redis.call('GET', key), key, rate, burst_seconds, cost)
 end
 
 -- Returns how many requests a limit lets come in its window, and how many are left of them.

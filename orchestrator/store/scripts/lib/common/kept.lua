@@ -38,16 +38,22 @@ local function kept_bytes()
   return math.max(0, count + more)
 end
 
+-- Note a bucket that was not there before: the others are in `next`, and have prolonged the key, not long ago.
+local function begin_bucket(bucket, ends)
+  local first = redis.call('HGET', KEPT, 'next')
+  if not first or ends < tonumber(first) then redis.call('HSET', KEPT, 'next', bucket) end
+  redis.call('EXPIRE', KEPT, KEPT_SECONDS)
+end
+
 -- Count what is kept for so many seconds.
 local function keep_bytes(bytes, seconds)
   local life = seconds * 1000
   local width = math.max(SHORTEST_MS, math.floor(life / 24))
   local ends = (math.floor((NOW + life) / width) + 1) * width
-  redis.call('HINCRBY', KEPT, string.format('%d', ends), bytes)
+  local bucket = string.format('%d', ends)
+  local of_bucket = redis.call('HINCRBY', KEPT, bucket, bytes)
   redis.call('HINCRBY', KEPT, 'total', bytes)
-  local first = redis.call('HGET', KEPT, 'next')
-  if not first or ends < tonumber(first) then redis.call('HSET', KEPT, 'next', string.format('%d', ends)) end
-  redis.call('EXPIRE', KEPT, KEPT_SECONDS)
+  if of_bucket == bytes then begin_bucket(bucket, ends) end
 end
 
 -- Count what is kept until it is given back, by a negative number.

@@ -13,3 +13,16 @@ end
 
 -- The same for the log of an owner, and the owner.
 local function must_be_log(owner) must_be('hash', owner, 'stream', owner .. ':events') end
+
+-- The same for what `enqueue` of tasks/entries.lua writes for a task of a user, beside its record.
+local function must_be_enqueueable(user)
+  for _, lane in ipairs(LANES) do must_be('stream', QUEUE .. (lane == 'normal' and '' or ':' .. lane)) end
+  must_be('hash', QUEUE .. ':users', 'list', QUEUE .. ':user:' .. user)
+end
+
+-- The same for what the stop of a task that does not run, and the start of the next one, write.
+local function must_be_stoppable(task_id)
+  local task = task_key(task_id)
+  must_be('hash', task, 'stream', task .. ':events', 'zset', DELAYED, 'stream', QUEUE .. ':parked')
+  must_be_enqueueable(redis.call('HGET', task, 'user_id') or '')
+end

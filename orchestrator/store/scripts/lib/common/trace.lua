@@ -18,19 +18,26 @@ local function note_apart(correlation, user)
   redis.call('EXPIRE', apart, TRACE_SECONDS)
 end
 
+-- Where the first task of a list is another user's, put the last one into its own user's list; returns that and its length.
+local function put_apart(timeline, task_id, correlation)
+--!rare
+  local user, first_user = user_of(task_id), user_of(redis.call('LINDEX', timeline, 0))
+  if not user or not first_user or user == first_user then return nil end
+  redis.call('RPOP', timeline)
+  local own = user_trace_key(correlation, user)
+  local count = redis.call('RPUSH', own, task_id)
+  note_apart(correlation, user)
+  return own, count
+end
+
 -- List a task under its request, for a day from now on.
 local function trace_task(task_id, correlation)
   if not correlation or correlation == '' then return end
   local timeline = trace_key(correlation)
   local count = redis.call('RPUSH', timeline, task_id)
   if count > 1 then
-    local user, first_user = user_of(task_id), user_of(redis.call('LINDEX', timeline, 0))
-    if user and first_user and user ~= first_user then
-      redis.call('RPOP', timeline)
-      timeline = user_trace_key(correlation, user)
-      count = redis.call('RPUSH', timeline, task_id)
-      note_apart(correlation, user)
-    end
+    local own, own_count = put_apart(timeline, task_id, correlation)
+    if own then timeline, count = own, own_count end
   end
   if count > TRACE_TASKS then redis.call('LTRIM', timeline, -TRACE_TASKS, -1) end
   redis.call('EXPIRE', timeline, TRACE_SECONDS)
@@ -62,5 +69,6 @@ end
 
 -- List a task under its request again where it was accepted (`since`, ms) so long ago that the list may have expired.
 local function trace_again(task_id, correlation, since)
+--!rare
   if NOW - (tonumber(since) or NOW) > TRACE_SECONDS * 500 then trace_task(task_id, correlation) end
 end

@@ -11,7 +11,7 @@ local function begin_turn(task_id, state_body, status_body, retain_seconds)
   local state, active, expires_at = unpack(redis.call('HMGET', session, 'state', 'active_task_id', 'expires_at'))
   local expired = expires_at and tonumber(expires_at) <= NOW
   if not state or expired or state == 'TERMINATED' or state == 'ARCHIVED' or state == 'FAILED' then
-    conclude(task_id, 'cancelled', retain_seconds)
+    conclude(task_id, 'cancelled', retain_seconds, 'cancelled_by', 'system')
     append_event(session_id, 'chat.status_update', filled(status_body))
     return
   end

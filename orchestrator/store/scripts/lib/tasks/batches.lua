@@ -17,12 +17,12 @@ end
 local function tell_progress(batch_id)
   local batch = batch_key(batch_id)
   redis.call('HSET', batch, 'told_at', NOW)
-  local template, completed, failed, cancelled, status, offset =
-    unpack(redis.call('HMGET', batch, 'progress', 'completed', 'failed', 'cancelled', 'status', 'offset'))
+  local template, completed, failed, cancelled, status, offset, by =
+    unpack(redis.call('HMGET', batch, 'progress', 'completed', 'failed', 'cancelled', 'status', 'offset', 'cancelled_by'))
   local body = string.gsub(template, '"@(%l+)"', {
     completed = completed, failed = failed, cancelled = cancelled, status = '"' .. status .. '"',
     message = '"' .. batch_id .. '.p' .. (offset + 1) .. '"', moment = '"' .. moment_of(NOW) .. '"'})
-  append_to(batch, batch_id, 'batch.progress', body)
+  append_to(batch, batch_id, 'batch.progress', by and told_by(body, by) or body)
 end
 
 -- Make the next item of a running batch a task; returns 1, or 0 where none is left.
@@ -82,15 +82,17 @@ local function end_batch(batch_id)
 end
 
 -- Stop a batch: its waiting items never start, its running ones are asked to stop. The batch ends with `reason` as its status.
-local function stop_batch(batch_id, reason)
+-- `by` is who stops it; 'system' where one of its items does.
+local function stop_batch(batch_id, reason, by)
   local batch = batch_key(batch_id)
   local status, started, total, retain = unpack(redis.call('HMGET', batch, 'status', 'started', 'total', 'retain'))
   if status ~= 'running' then return end
   redis.call('HSET', batch, 'status', 'stopping', 'reason', reason)
+  if reason == 'cancelled' then redis.call('HSET', batch, 'cancelled_by', by) end
   redis.call('HINCRBY', batch, 'cancelled', total - started)
   redis.call('HDEL', BATCHES .. ':waiting', batch_id)
   for _, index in ipairs(redis.call('SMEMBERS', batch .. ':window')) do
-    stop_task(batch_id .. '.' .. index, 'cancelled', retain)
+    stop_task(batch_id .. '.' .. index, 'cancelled', by, retain)
   end
   end_batch(batch_id)
 end
@@ -106,9 +108,10 @@ item_ended = function(batch_id, index, task_id, status)
   -- No JSON can hold what is sealed: it stands beside.
   if is_sealed(result) then redis.call('HSET', batch .. ':results', index .. ':result', result) end
   if is_sealed(err) then redis.call('HSET', batch .. ':results', index .. ':error', err) end
+  redis.call('HSET', batch, 'updated_at', NOW)
   redis.call('HINCRBY', batch, (status == 'failed' or status == 'cancelled') and status or 'completed', 1)
   local on_item_error, told_at = unpack(redis.call('HMGET', batch, 'on_item_error', 'told_at'))
-  if status == 'failed' and on_item_error == 'abort' then stop_batch(batch_id, 'failed') end
+  if status == 'failed' and on_item_error == 'abort' then stop_batch(batch_id, 'failed', 'system') end
   local more = next_item(batch_id)
   end_batch(batch_id)
   if redis.call('HEXISTS', batch, 'finished_at') == 1 then return redis.call('HEXISTS', batch, 'callback_task') end

@@ -38,16 +38,22 @@ local function figures_of(kept)
   return table.concat(figures, ',')
 end
 
+-- Return the body of an event with who has stopped what it tells of.
+local function told_by(body, by)
+  return (string.gsub(body, '"cancelled_by":null', '"cancelled_by":"' .. by .. '"', 1))
+end
+
 -- Append the end of a task that is no turn, and that ends without a worker, to its log. Its record has the body (`end_body`),
--- with @status, @task, @message and @moment, and with "@figures":null where the event says how far the task was.
-local function tell_end(task_id, status)
+-- with @status, @task, @message and @moment, and with "@figures":null where the event says how far the task was, and who has
+-- stopped it (`by`, if it was stopped).
+local function tell_end(task_id, status, by)
   local event, template, own_figures, progress =
     unpack(redis.call('HMGET', task_key(task_id), 'end_event', 'end_body', 'figures', 'progress'))
   if not event then return end
   local places = {status = status, task = task_id, message = task_id .. '.end', moment = moment_of(NOW)}
   local body = string.gsub(template, '@(%l+)', places)
   local kept = own_figures or progress
-  local figures = figures_of(kept)
+  local figures = figures_of(kept) .. ',"cancelled_by":' .. (by and '"' .. by .. '"' or 'null')
   -- What is sealed of the progress goes behind the body: the reader of the event fills its words in.
   append_for(task_id, '', event,
     string.gsub(body, '"@figures":null', function() return figures end) .. sealed_part(kept or ''))

@@ -1,6 +1,7 @@
 -- Tasks and their entries in the lanes. Needs tenant.lua.
 --!include common/isolate
 --!include common/trace
+--!include tasks/trim
 --!include tasks/users
 --!include sessions/waiting
 
@@ -42,13 +43,20 @@ local function holds(task_id, attempt)
   return current == attempt and status == 'processing'
 end
 
+-- Take tasks whose records have expired out of the lists; `index` is nil, or one beside the list of all.
+local function trim_lists(index, before)
+--!rare
+  isolate(trim, INDEX, before)
+  if index then isolate(trim, index, before) end
+end
+
 -- Close the record of a task. `record` has its correlation, attempt, node, epoch, steps and created_at; further arguments are
 -- pairs of field and value to write.
 local function close(task_id, status, retain_seconds, record, ...)
   local task = task_key(task_id)
   redis.call('HSET', task, 'status', status, 'finished_at', NOW,
     'steps', with_step(record.steps, 'finished', record.attempt, record.node, status), ...)
-  redis.call('HDEL', task, 'entry', 'node')
+  redis.call('HDEL', task, 'entry', 'node', 'emitted', 'calls', 'log_from', 'time_left', 'expires_at', 'waiting_for')
   redis.call('EXPIRE', task, retain_seconds)
   if record.epoch then redis.call('EXPIRE', task .. ':events', retain_seconds) end
   trace_again(task_id, record.correlation, record.created_at)
@@ -56,10 +64,7 @@ local function close(task_id, status, retain_seconds, record, ...)
   local index = status ~= 'completed' and INDEX .. ':' .. status
   if index then redis.pcall('ZADD', index, tonumber(record.created_at) or NOW, task_id) end
   -- Records that have expired leave the index with the end of another task; one end in 16 is enough.
-  if NOW % 16 == 0 then
-    redis.pcall('ZREMRANGEBYSCORE', INDEX, '-inf', NOW - retain_seconds * 1000)
-    if index then redis.pcall('ZREMRANGEBYSCORE', index, '-inf', NOW - retain_seconds * 1000) end
-  end
+  if NOW % 16 == 0 then trim_lists(index, NOW - retain_seconds * 1000) end
 end
 
 -- Make the next waiting turn of a session its active task; returns its id, or false where none waits.

@@ -1,7 +1,7 @@
 -- Assign a claimed entry to a worker; `how` is the step in its timeline. Needs tenant.lua and entries.lua.
 -- Returns {entry, lane, task record, session record, task}; {entry, lane, fields of the entry} where its task has no record, or
 -- is in another place: an external entry; {entry, lane, fields, reason} where its record can't be read; or nil where the task
--- has ended: then the entry is dropped.
+-- has ended: then the entry is dropped, unless it has a message of its own, as external entries have.
 local OTHER_FIELDS = 5
 local LIVE = {pending = true, processing = true, retrying = true, waiting = true}
 local ENDED = {completed = true, failed = true, cancelled = true, partial = true}
@@ -30,7 +30,7 @@ local function is_elsewhere(task_id, value)
     (session_id and redis.call('LPOS', session_key(session_id) .. ':turns', task_id))
 end
 
-local function hand_out_task(lane, entry, task_id, node, how)
+local function hand_out_task(lane, entry, task_id, has_message, node, how)
   local task = task_id and task_key(task_id)
   local flat = task and redis.call('HGETALL', task) or {}
   local place = {}
@@ -41,7 +41,7 @@ local function hand_out_task(lane, entry, task_id, node, how)
   if not LIVE[status] and not ENDED[status] then error("the field 'status' says " .. tostring(status)) end
   -- A record that names no entry, or one that is not there, is of this one.
   local is_ours = value('entry') == entry or (LIVE[status] and not is_elsewhere(task_id, value))
-  if not is_ours and LIVE[status] then return 'external' end
+  if not is_ours and (LIVE[status] or has_message) then return 'external' end
   if not is_ours or (status ~= 'pending' and status ~= 'processing') then
     redis.call('XACK', lane_key(lane), GROUP, entry)
     redis.call('XDEL', lane_key(lane), entry)
@@ -79,11 +79,12 @@ local function hand_out_task(lane, entry, task_id, node, how)
 end
 
 local function hand_out(lane, entry, fields, node, how)
-  local task_id = nil
+  local task_id, has_message = nil, false
   for i = 1, #fields, 2 do
     if fields[i] == 'task_id' then task_id = fields[i + 1] end
+    if fields[i] == 'message' then has_message = true end
   end
-  local is_read, found = isolate(hand_out_task, lane, entry, task_id, node, how)
+  local is_read, found = isolate(hand_out_task, lane, entry, task_id, has_message, node, how)
   if not is_read then return {entry, lane, named_fields(fields), found} end
   if found == 'external' then return {entry, lane, named_fields(fields)} end
   return found

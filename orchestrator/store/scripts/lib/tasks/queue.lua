@@ -39,22 +39,27 @@ local function conclude(task_id, status, retain_seconds, ...)
   return after_end(task_id, status, callback_ends, delegations)
 end
 
+-- Return by whom something of `owner` is stopped where `user` asks for it: others than its owner see the whole tenant.
+local function stopped_by(owner, user) return owner == user and 'user' or 'operator' end
+
 -- Stop a task: one that waits, in a lane or for an answer, ends at once; one that runs is asked to stop by the channel that
--- every process listens to. Returns 'done', 'asked' or 'ended' (it had ended before), and what `conclude` does.
-local function stop_task(task_id, reason, retain_seconds)
+-- every process listens to. Of those who stop it (`by`: 'user', 'operator', 'system') the first one is kept. Returns 'done',
+-- 'asked' or 'ended' (it had ended before), and what `conclude` does.
+local function stop_task(task_id, reason, by, retain_seconds)
   local task = task_key(task_id)
   local status = redis.call('HGET', task, 'status')
   if status == 'processing' then
     redis.call('HSET', task, 'cancel', reason)
+    redis.call('HSETNX', task, 'cancelled_by', by)
     redis.call('PUBLISH', 'orchestrator:cancel', task_id)
-    trace_step(task_id, 'cancel_asked', nil, reason)
+    trace_step(task_id, 'cancel_asked', nil, reason .. ' by ' .. by)
     return 'asked', 0
   elseif status == 'pending' or status == 'waiting' or status == 'retrying' then
     dequeue(task_id)
     redis.call('ZREM', DELAYED, task_id)
     unpark(task_id)
-    redis.call('HSET', task, 'cancel', reason)
-    tell_end(task_id, 'cancelled')
+    redis.call('HSET', task, 'cancel', reason, 'cancelled_by', by)
+    tell_end(task_id, 'cancelled', by)
     return 'done', conclude(task_id, 'cancelled', retain_seconds)
   end
   return 'ended', 0

@@ -34,6 +34,7 @@ end
 -- End a task's turn of its user, because it was claimed or stopped: if it was the one in the lanes, the next one takes its
 -- place.
 local function leave_user(task_id, user)
+--!rare
   redis.call('HDEL', task_key(task_id), 'turn_of_user')
   if redis.call('HGET', USERS, user) ~= task_id then
     local removed = redis.call('LREM', user_list(user), 1, task_id)

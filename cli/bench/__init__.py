@@ -1,0 +1,1 @@
+"""`bench`: the load, and what it has shown."""

@@ -1,0 +1,1 @@
+"""Waiting for work of the service, and telling what keeps it."""

@@ -1,0 +1,1 @@
+"""Queue entries of other programs, as the platform's documents have them."""

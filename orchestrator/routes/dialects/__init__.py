@@ -1,0 +1,1 @@
+"""The platform's documented names of requests and answers, translated to this service's own and back."""

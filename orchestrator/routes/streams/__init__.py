@@ -1,0 +1,1 @@
+"""Streams of events that `GET` routes answer with."""

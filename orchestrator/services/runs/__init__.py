@@ -1,0 +1,1 @@
+"""Runs: tasks, batches and executions, by whichever id they are known."""

@@ -1,0 +1,1 @@
+"""Consistency: whether the books of a tenant balance, and mending them."""

@@ -1,0 +1,1 @@
+"""The shapes of the platform's documents, tried over a running process."""
