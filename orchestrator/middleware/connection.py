@@ -18,7 +18,7 @@ from hypercorn.typing import ASGISendCallable
 from quart import Request, Response
 
 from orchestrator.config.constants import ARRIVED_EXTENSION, BODY_FOLLOWS
-from orchestrator.errors import OrchestratorError, RateLimited
+from orchestrator.errors import RateLimited
 from orchestrator.frameworks import quart_inside
 from orchestrator.middleware.address_limit import AddressLimiter
 from orchestrator.middleware.context import read_trace
@@ -127,7 +127,7 @@ class HTTPConnection(quart_inside.HTTPConnection):
         async with AsyncExitStack() as opened:
             try:
                 body = await opened.enter_async_context(content)
-            except OrchestratorError as error:
+            except Exception as error:  # noqa: BLE001 - the boundary of a request: logged, and told as the fault it is
                 exchange = getattr(content, "exchange", None) or Exchange.begin(self.scope)
                 refusal = error_answer(exchange, error)
                 await self._send(send, self.app.extensions["answer_headers"].add(self.scope, refusal))

@@ -146,7 +146,7 @@ class Inputs:
                 answer = await self.client.request(route.method, self.node.url + path, content=body, headers=headers)
                 self.statuses[answer.status_code] += 1
                 if answer.status_code >= 500:
-                    self.faults.append(f"{route.method} {path} {body[:200]!r}: {answer.text}")
+                    self.faults.append(f"{route.method} {path} {body[:200]!r}: {answer.status_code} {answer.text}")
 
     async def frames(self, random: Random, count: int) -> None:
         """Send frames over sockets, each of which is closed sooner or later."""

@@ -119,12 +119,13 @@ class TaskRecords(LiveTasks):
     async def open_turns(self, tenant_id: str, session_id: str, count: int) -> OpenTurns:
         """Return the turns of a session that have not ended, up to `count`, the active one first."""
         log_from, text, waiting_for, *turns = await self.run(_OPEN_TURNS, tenant_id, session_id, count)
-        return OpenTurns(
-            [self.contents.open(tenant_id, MESSAGE, message) for _, _, message in turns],
-            self.contents.open_text(tenant_id, text).decode("utf-8", "replace"),
-            frozenset(orjson.loads(waiting_for)) if waiting_for else frozenset(),
-            int(log_from) if log_from else None,
-        )
+        with reading("turn", f"of the session {session_id}"):
+            return OpenTurns(
+                [self.contents.open(tenant_id, MESSAGE, message) for _, _, message in turns],
+                self.contents.open_text(tenant_id, text).decode("utf-8", "replace"),
+                frozenset(orjson.loads(waiting_for)) if waiting_for else frozenset(),
+                int(log_from) if log_from else None,
+            )
 
     async def stop_asked(self, tenant_id: str, task_id: str) -> StopAsked | None:
         """Return how a task was asked to stop; None: it was not."""
