@@ -27,7 +27,7 @@ from quart_trio import QuartTrio
 
 from orchestrator import routes, server, websocket
 from orchestrator.assembly import open_process
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings, secrets_of
 from orchestrator.config.masking import mask_credentials, masker_of
 from orchestrator.config.settings import AgentOrchestratorSettings

@@ -11,7 +11,7 @@ import trio
 from attrs import evolve
 from hypercorn.config import Config
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings, secrets_of
 from orchestrator.config.masking import masker_of
 from orchestrator.config.settings import AgentOrchestratorSettings

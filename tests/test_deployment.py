@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 import yaml  # type: ignore[import-untyped] # PyYAML has no types of its own
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import load_settings
 
 ROOT: Final = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from cli.core.devfile import SECRET_NAME, write_private
 from cli.core.failures import CliFailure, Exit
-from orchestrator.clients.registry import DEFAULTS, SERVICES
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings, variable
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
@@ -89,7 +89,7 @@ def make_plan(data_dir: Path, port: int, workers: int) -> Plan:
     secret = os.environ.get("ORCH_JWT__SECRET") or _kept_secret(data_dir)
     api_keys = {scope: secrets.token_urlsafe(32) for scope in ("internal", "admin")}
     environ = dict(os.environ)
-    sandboxed = tuple(name for name in SERVICES if not environ.get(variable(f"services.{name}.url")))
+    sandboxed = tuple(name for name in DEFAULTS.services if not environ.get(variable(f"services.{name}.url")))
     environ |= {variable(f"services.{name}.url"): f"http://{HOST}:{sandbox_port}/{name}" for name in sandboxed}
     own_keys = [f"dev:{scope}:{sha256(key.encode()).hexdigest()}" for scope, key in api_keys.items()]
     environ["ORCH_API_KEYS"] = ",".join(filter(None, [environ.get("ORCH_API_KEYS", ""), *own_keys]))

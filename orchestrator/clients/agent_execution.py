@@ -14,7 +14,6 @@ from orchestrator.clients.transport.answers import ServiceAnswer, as_answer
 from orchestrator.clients.transport.json_text import REPLACEMENT, split_half
 from orchestrator.clients.transport.responses import Lines, Pieces
 from orchestrator.clients.transport.transport import Transport
-from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import BadGateway, InvalidAnswer, ServiceFault
 from orchestrator.models.agents.agent import (
     AgentConfig,
@@ -251,7 +250,6 @@ AGENT_EXECUTION: Final = ServiceRecord(
     "agent_execution",
     AgentExecutionClient,
     (EXECUTE, TOOL_RESULT, CANCEL, GET),
-    ServiceSettings(criticality="critical"),
 )
 
 

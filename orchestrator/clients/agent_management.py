@@ -9,7 +9,6 @@ from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
-from orchestrator.config.settings import ServiceSettings
 from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.downstream.operation import Fallback, Operation, Owner, PlanAccess
@@ -69,7 +68,6 @@ AGENT_MANAGEMENT: Final = ServiceRecord(
     "agent_management",
     AgentManagementClient,
     (LIST, GET, FEEDBACK),
-    ServiceSettings(criticality="critical", timeout=5.0),
 )
 
 

@@ -13,7 +13,6 @@ from orchestrator.clients.transport.answers import title
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.codec import structure
-from orchestrator.config.settings import ServiceSettings
 from orchestrator.dialects.engine_runs import own_names
 from orchestrator.errors import InvalidAnswer, InvalidBody
 from orchestrator.models.common.call import CallContext
@@ -177,7 +176,6 @@ CONVERSATION: Final = ServiceRecord(
     "conversation",
     ConversationClient,
     (CREATE, APPEND, MESSAGES, DELETE, CONTEXT, REMEMBER, MEMORY),
-    ServiceSettings(timeout=5.0),
 )
 
 

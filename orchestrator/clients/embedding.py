@@ -8,7 +8,6 @@ from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.clients.transport.messages import successful
 from orchestrator.clients.transport.transport import Transport
-from orchestrator.config.settings import ServiceSettings
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess
 
@@ -35,4 +34,4 @@ class EmbeddingClient:
         return successful(await self.transport.call(call, CREATE, body))
 
 
-EMBEDDING: Final = ServiceRecord("embedding", EmbeddingClient, (CREATE,), ServiceSettings(criticality="non_critical"))
+EMBEDDING: Final = ServiceRecord("embedding", EmbeddingClient, (CREATE,))

@@ -14,7 +14,8 @@ from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.tool_registry import TOOL_REGISTRY, ToolRegistryClient
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.clients.workflow_engine import WORKFLOW_ENGINE, WorkflowEngineClient
-from orchestrator.config.settings import AgentOrchestratorSettings, ServiceSettings
+from orchestrator.config.defaults import DEFAULTS
+from orchestrator.config.settings import ServiceSettings
 from orchestrator.models.downstream.operation import Operations
 
 _RECORDS: Final = (
@@ -31,8 +32,6 @@ SERVICES: Final[Mapping[str, ServiceRecord]] = {record.name: record for record i
 """Every downstream service, by name."""
 OPERATIONS: Final[Operations] = {operation.key: operation for record in _RECORDS for operation in record.operations}
 """Every operation of every service, by service and name."""
-DEFAULTS: Final = AgentOrchestratorSettings(services={record.name: record.defaults for record in _RECORDS})
-"""Settings of the service where the environment sets nothing."""
 
 
 @frozen
@@ -54,5 +53,5 @@ class Clients:
 
 
 def settings_of(service: str, chosen: Mapping[str, ServiceSettings]) -> ServiceSettings:
-    """Return the settings of a service: those in `chosen`, else the defaults of its record."""
-    return chosen.get(service) or SERVICES[service].defaults
+    """Return the settings of a service: those in `chosen`, else the defaults."""
+    return chosen.get(service) or DEFAULTS.services[service]

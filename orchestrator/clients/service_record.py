@@ -6,7 +6,6 @@ from typing import Any
 from attrs import Attribute, field, frozen
 
 from orchestrator.clients.transport.transport import Transport
-from orchestrator.config.settings import ServiceSettings
 from orchestrator.models.downstream.operation import Operation
 
 
@@ -22,8 +21,6 @@ class ServiceRecord:
     client: Callable[[Transport], Any]
     """Class of the typed client."""
     operations: tuple[Operation, ...] = field()
-    defaults: ServiceSettings = field(factory=ServiceSettings)
-    """Settings where the environment sets nothing, such as criticality and timeout."""
 
     @operations.validator
     def _check(self, _: "Attribute[Any]", operations: tuple[Operation, ...]) -> None:

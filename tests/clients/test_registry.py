@@ -6,8 +6,9 @@ import pytest
 from attrs import fields
 
 from orchestrator.clients.query import QueryClient
-from orchestrator.clients.registry import DEFAULTS, OPERATIONS, SERVICES, Clients
+from orchestrator.clients.registry import OPERATIONS, SERVICES, Clients
 from orchestrator.clients.service_record import ServiceRecord
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.domain.permissions import ROLE_PERMISSIONS
 from orchestrator.models.common.principal import Role
 from orchestrator.models.downstream.operation import Operation, Owner, PlanAccess

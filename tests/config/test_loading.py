@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from orchestrator.clients.registry import DEFAULTS
 from orchestrator.config import loading
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings, origins, secrets_of
 from orchestrator.config.settings import ServiceSettings
 

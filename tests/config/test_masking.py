@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import load_settings, secrets_of
 from orchestrator.config.masking import bare_url, mask_credentials, masker_of
 

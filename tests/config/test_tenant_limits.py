@@ -4,8 +4,8 @@ import pytest
 from attrs import fields
 
 from cli.commands.tenancy import tenants
-from orchestrator.clients.registry import DEFAULTS
 from orchestrator.codec import structure
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings, origins
 from orchestrator.config.tenant_limits import LIMITS, SpendingLimits, TenantLimit, TenantLimits, Tier
 from orchestrator.errors import InvalidBody

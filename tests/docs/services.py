@@ -1,6 +1,7 @@
 """The tables of the page of services, as the code has them. `python -m tests.docs.services` prints them."""
 
 from orchestrator.clients.registry import SERVICES
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.domain.downstream.breaker import POLICIES
 from orchestrator.models.downstream.operation import Operation, Owner
 from orchestrator.models.operations.breakers import Criticality
@@ -14,8 +15,8 @@ def services_table() -> str:
         "| service | criticality | left alone | for | timeout | calls at once |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name, record in SERVICES.items():
-        settings = record.defaults
+    for name in SERVICES:
+        settings = DEFAULTS.services[name]
         policy = POLICIES[Criticality(settings.criticality)]
         rows.append(
             f"| `{name}` | {settings.criticality} | {policy.share:.0%} of the last {policy.window} calls failed "

@@ -7,7 +7,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 from attrs import fields
 from msgspec import Meta
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import origins, variable
 from orchestrator.config.tenant_limits import LIMITS, TenantLimit, Tier
 from orchestrator.dialects.frontend_errors import BY_DOMAIN, CODES

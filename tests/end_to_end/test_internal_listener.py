@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from trio_websocket import ConnectionRejected
 
 from orchestrator import server
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.main import serve
 from orchestrator.store.keys import Keys

@@ -8,7 +8,7 @@ import pytest
 import trio
 from attrs import evolve, field, frozen
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import StoreUnavailable
 from orchestrator.sandbox.platform import run_sandbox

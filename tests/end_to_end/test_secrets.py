@@ -249,7 +249,7 @@ async def test_no_secret_is_shown_by_a_start_that_fails(tmp_path: Path, redis_ur
 
 CRASH: Final = """
 import structlog, trio
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import load_settings, secrets_of
 from orchestrator.config.masking import masker_of
 from orchestrator.telemetry.logs import configure_logs

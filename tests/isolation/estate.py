@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 from attrs import define, evolve, field
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.store.redis.connection import Redis, open_redis
 from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY, bearer, keyed

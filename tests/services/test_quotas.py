@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from structlog.testing import capture_logs
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import load_settings
 from orchestrator.errors import QueueFull
 from orchestrator.models.common.timestamps import now_ms

@@ -6,8 +6,8 @@ from typing import Any
 import trio
 from attrs import define, evolve, field
 
-from orchestrator.clients.registry import DEFAULTS
 from orchestrator.codec import unstructure
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.errors import FencedOut
 from orchestrator.models.common.call import CallContext

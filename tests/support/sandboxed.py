@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, evolve
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from tests.support.house import Reply

@@ -9,7 +9,7 @@ from cli.core.devfile import SECRET_NAME, find_data_dir
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import Duration, choice_option, target_options
 from cli.core.selection import current_options
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import JwtSettings
 from orchestrator.middleware.tokens import create_token

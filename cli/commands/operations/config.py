@@ -9,7 +9,7 @@ from cli.core.failures import CliFailure
 from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
 from cli.core.selection import current_options
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingOrigin, SettingsFault, load_settings, origins, variable
 from orchestrator.config.masking import MASK, mask_credentials
 

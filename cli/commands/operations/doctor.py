@@ -18,8 +18,8 @@ from cli.core.output import Column, note, show_list
 from cli.http.answer import Answer
 from cli.http.client import HttpClient
 from cli.http.errors import HttpError
-from orchestrator.clients.registry import DEFAULTS
 from orchestrator.codec import structure
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.masking import mask_credentials
 from orchestrator.config.settings import AgentOrchestratorSettings

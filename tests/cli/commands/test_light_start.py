@@ -26,9 +26,14 @@ SERVICE = {"orchestrator", "orchestrator.config", "orchestrator.config.masking"}
 RUN = """
 import json, sys
 from cli.main import run
-code = run(sys.argv[1:])
-print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stderr)
+ended = {}
+for line in sys.argv[1:]:
+    before = set(sys.modules)
+    code = run(line.split())
+    ended[line] = {"code": code, "modules": sorted(set(sys.modules) - before)}
+print(json.dumps(ended), file=sys.stderr)
 """
+"""Runs commands one after the other: what each has loaded beyond those before it."""
 TASK = {
     "task_id": "t", "type": "chat.message", "status": "failed", "correlation_id": "c",
     "created_at": "2026-01-01T00:00:00Z",
@@ -66,26 +71,37 @@ async def fake() -> AsyncIterator[Operators]:
 
 
 @pytest.mark.parametrize("form", ["table", "json"])
-@pytest.mark.parametrize("line", LISTINGS)
-async def test_a_command_that_asks_once_loads_no_more_than_it_needs(
-    fake: Operators, tmp_path: Path, line: str, form: str
-) -> None:
-    output = [] if line.startswith(("api ", "chat ")) else ["-o", form]
+async def test_a_command_that_asks_once_loads_no_more_than_it_needs(fake: Operators, tmp_path: Path, form: str) -> None:
     (tmp_path / "queued.jsonl").write_bytes(header_of("acme", [b"{}\n"], "now") + b"{}\n")
-    with trio.fail_after(30):
+    lines = [
+        f"{line} --tenant acme" + ("" if line.startswith(("api ", "chat ")) else f" -o {form}") for line in LISTINGS
+    ]
+    loaded = await loaded_by(lines, tmp_path, **fake.target())
+    assert {line: new & HEAVY for line, new in loaded.items() if new & HEAVY} == {}
+    own = {line: {name for name in new if f"{name}.".startswith("orchestrator.")} for line, new in loaded.items()}
+    assert {line: new - SERVICE for line, new in own.items() if new - SERVICE} == {}
+
+
+async def test_a_token_is_made_and_settings_are_shown_without_the_clients_of_the_services(tmp_path: Path) -> None:
+    lines = ["token create --user ann", "config"]
+    loaded = await loaded_by(lines, tmp_path, ORCH_TENANT="acme", ORCH_JWT__SECRET="s" * 32)
+    assert not [name for new in loaded.values() for name in new if name.startswith("orchestrator.clients")]
+
+
+async def loaded_by(lines: list[str], home: Path, **environ: str) -> dict[str, set[str]]:
+    """Run commands in one process; returns what each of them has loaded."""
+    with trio.fail_after(60):
         done = await trio.run_process(
-            [sys.executable, "-c", RUN, *line.split(), "--tenant", "acme", *output],
+            [sys.executable, "-c", RUN, *lines],
             stdout=subprocess.DEVNULL,
             capture_stderr=True,
             check=False,
-            cwd=tmp_path,
-            env=environment(tmp_path, **fake.target()),
+            cwd=home,
+            env=environment(home, **environ),
         )
     ended = json.loads(done.stderr.splitlines()[-1])
-    assert ended["code"] == 0, done.stderr
-    loaded = set(ended["modules"])
-    assert loaded & HEAVY == set()
-    assert {name for name in loaded if name.partition(".")[0] == "orchestrator"} <= SERVICE
+    assert {line: one["code"] for line, one in ended.items() if one["code"]} == {}, done.stderr
+    return {line: set(one["modules"]) for line, one in ended.items()}
 
 
 def test_keys_are_offered_the_scopes_that_there_are() -> None:

@@ -8,7 +8,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from orchestrator.clients.registry import DEFAULTS
+from orchestrator.config.defaults import DEFAULTS
 from orchestrator.sandbox.platform import run_sandbox
 from tests.services.platform import Leg, says
 from tests.support.credentials import bearer
