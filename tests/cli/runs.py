@@ -1,23 +1,12 @@
 """Running the command line as people do: as a process of its own."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import trio
-from attrs import frozen
 
 from tests.cli.fake_service import TOKEN, FakeService
-
-
-@frozen
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
+from tests.support.forked import Ended, ForkedProcess, open_forked, run_forked
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -30,27 +19,14 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 async def run_cli(home: Path, *arguments: str, given: str = "", **environ: str) -> Ended:
     """Run `nooble-orch` in the directory `home`, within half a minute."""
     with trio.fail_after(30):
-        done = await trio.run_process(
-            [sys.executable, "-m", "cli", *arguments],
-            stdin=given.encode(),
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            cwd=home,
-            env=environment(home, **environ),
+        return await run_forked(
+            "cli", *arguments, environ=environment(home, **environ), directory=home, given=given.encode()
         )
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-async def start_cli(home: Path, *arguments: str, **environ: str) -> trio.Process:
+async def start_cli(home: Path, *arguments: str, **environ: str) -> ForkedProcess:
     """Start `nooble-orch`, its output in pipes."""
-    return await trio.lowlevel.open_process(
-        [sys.executable, "-m", "cli", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=home,
-        env=environment(home, **environ),
-    )
+    return await open_forked("cli", *arguments, environ=environment(home, **environ), directory=home, tells_errors=True)
 
 
 def target(fake: FakeService) -> dict[str, str]:
@@ -58,7 +34,7 @@ def target(fake: FakeService) -> dict[str, str]:
     return {"ORCH_API_URL": fake.url, "ORCH_TOKEN": TOKEN, "ORCH_TENANT": "acme"}
 
 
-async def close_pipes(process: trio.Process) -> None:
+async def close_pipes(process: ForkedProcess) -> None:
     """Close the pipes of a process that has ended."""
     for stream in (process.stdout, process.stderr):
         if stream is not None:

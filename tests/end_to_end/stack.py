@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -22,6 +20,7 @@ from orchestrator.sandbox.platform import Sandbox, run_sandbox
 from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
 from tests.support.documented import documented
 from tests.support.eventually import eventually
+from tests.support.forked import ForkedProcess, open_forked
 from tests.support.http import loopback_client
 
 SECRET = "end-to-end-secret-end-to-end-secret"
@@ -38,7 +37,7 @@ class DidNotStart(Exception):
 class Node:
     """A process of the service."""
 
-    process: trio.Process
+    process: ForkedProcess | trio.Process
     url: str
 
     @classmethod
@@ -53,9 +52,7 @@ class Node:
         Raises:
             DidNotStart: it ended.
         """
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, env=dict(environ)
-        )
+        process = await open_forked(module, *arguments, environ=environ)
         node = cls(process, "")
         try:
             node.url = (await node.first_line()).split()[1]

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from tests.cli.runs import Ended, run_cli
+from tests.cli.runs import run_cli
 from tests.end_to_end.test_internal_listener import Served, serving
 from tests.support.certificates import Authority
 from tests.support.credentials import ADMIN_KEY
+from tests.support.forked import Ended
 
 
 async def ask(served: Served, home: Path, *arguments: str, **environ: str) -> Ended:

@@ -27,6 +27,7 @@ from orchestrator.sandbox.redis.redis_server import run_redis
 from orchestrator.store.redis.connection import open_redis
 from tests.cli.runs import run_cli
 from tests.support.eventually import eventually
+from tests.support.forked import run_forked
 from tests.support.http import loopback_client
 
 MARK: Final = "xyzzyplugh"
@@ -238,13 +239,16 @@ async def test_no_secret_is_shown_by_the_sandbox(tmp_path: Path) -> None:
 )
 async def test_no_secret_is_shown_by_a_start_that_fails(tmp_path: Path, redis_url: str, says: str) -> None:
     shown = Shown()
-    ended = await run_python(environment(redis_url), "-m", "orchestrator", "--bind", "127.0.0.1:0")
-    shown.add("start", ended.stdout + ended.stderr)
+    with trio.fail_after(60):
+        ended = await run_forked(
+            "orchestrator", "--bind", "127.0.0.1:0", environ=environment(redis_url), directory=tmp_path
+        )
+    shown.add("start", f"{ended.out}{ended.err}")
     cli = partial(run_cli, tmp_path, **secret_settings(redis_url))
     await show_commands(shown, cli, ("config", f"doctor --redis-url {redis_url}"), ("json",))
     assert shown.leaks() == []
-    assert ended.returncode != 0
-    assert says in ended.stderr.decode()
+    assert ended.code != 0
+    assert says in ended.err
 
 
 CRASH: Final = """

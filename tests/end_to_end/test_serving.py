@@ -15,6 +15,7 @@ import trio
 from tests.end_to_end.stack import Node, Stack, open_stack
 from tests.server.stage import TEXT, frame, handshake
 from tests.support.eventually import eventually
+from tests.support.forked import run_forked
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,19 +120,17 @@ async def test_a_frame_behind_a_handshake_that_is_refused_ends_no_process(stack:
 
 async def test_without_redis_the_service_says_so_and_ends(stack: Stack) -> None:
     environ = {**stack.environ, "ORCH_REDIS_URL": "redis://127.0.0.1:1/0"}
-    command = [sys.executable, "-m", "orchestrator", "--bind", "127.0.0.1:0"]
-    ended = await trio.run_process(command, env=environ, capture_stderr=True, check=False)
-    assert ended.returncode == 1
-    assert b"could not go on" in ended.stderr
-    assert b"Traceback" not in ended.stderr
+    ended = await run_forked("orchestrator", "--bind", "127.0.0.1:0", environ=environ, directory=ROOT)
+    assert ended.code == 1
+    assert "could not go on" in ended.err
+    assert "Traceback" not in ended.err
 
 
 async def test_wrong_settings_stop_the_start_with_all_faults_at_once(stack: Stack) -> None:
     environ = {**stack.environ, "ORCH_LEASE": "long", "ORCH_CONCURRENCY": "0", "ORCH_TYPO": "1"}
-    command = [sys.executable, "-m", "orchestrator"]
-    ended = await trio.run_process(command, env=environ, capture_stderr=True, check=False)
-    assert ended.returncode == 2
-    told = ended.stderr.decode()
+    ended = await run_forked("orchestrator", environ=environ, directory=ROOT)
+    assert ended.code == 2
+    told = ended.err
     assert "ORCH_LEASE: expected a number" in told
     assert "ORCH_CONCURRENCY: expected a number from 1 to 10000" in told
     assert "ORCH_TYPO: there is no such setting" in told

@@ -1,7 +1,6 @@
 """The spans of real processes, as a collector gets them."""
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.end_to_end.stack import SECRET, START_SECONDS, Stack, open_stack
 from tests.support.collector import Collector, open_collector, take_nothing
 from tests.support.eventually import eventually
+from tests.support.forked import run_forked
 from tests.support.scripted_server import serve
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -89,12 +89,6 @@ async def test_a_process_whose_traces_go_nowhere_that_can_be_says_so_and_does_no
     own = {name: value for name, value in os.environ.items() if not name.startswith(("ORCH_", "OTEL_"))}
     traced = {"ORCH_JWT__SECRET": SECRET, "ORCH_TRACING": "true", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     with trio.fail_after(START_SECONDS):
-        ended = await trio.run_process(
-            [sys.executable, "-m", "orchestrator"],
-            env=own | traced,
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-        )
-    assert ended.returncode == 2
-    assert ended.stderr.decode().splitlines()[0] == "OTEL_EXPORTER_OTLP_PROTOCOL: expected one of http/protobuf"
+        ended = await run_forked("orchestrator", environ=own | traced, directory=Path.cwd())
+    assert ended.code == 2
+    assert ended.err.splitlines()[0] == "OTEL_EXPORTER_OTLP_PROTOCOL: expected one of http/protobuf"

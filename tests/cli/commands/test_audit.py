@@ -9,6 +9,7 @@ from orchestrator.models.common.principal import Role
 from tests.cli.commands.test_tokens import served
 from tests.cli.runs import close_pipes, run_cli, start_cli
 from tests.support.credentials import ADMIN_KEY, bearer
+from tests.support.forked import ForkedProcess
 from tests.support.served import service
 
 
@@ -59,7 +60,7 @@ async def test_what_comes_is_followed(redis_url: str, tmp_path: Path) -> None:
             await close_pipes(process)
 
 
-async def line(process: trio.Process) -> str:
+async def line(process: ForkedProcess) -> str:
     """Return the action of the next entry that is shown."""
     read = b""
     with trio.fail_after(20):

@@ -16,6 +16,7 @@ from tests.cli.commands.test_tokens import served
 from tests.cli.runs import close_pipes, run_cli, start_cli
 from tests.support.credentials import ADMIN_KEY, bearer, keyed
 from tests.support.eventually import eventually
+from tests.support.forked import ForkedProcess
 from tests.support.served import Client, service
 
 
@@ -23,7 +24,7 @@ from tests.support.served import Client, service
 class Followed:
     """The lines of a running `events`."""
 
-    process: trio.Process
+    process: ForkedProcess
     rest: bytes = b""
 
     async def line(self) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from quart_trio import QuartTrio
 from cli.commands.tenancy.transfer_file import header_of
 from cli.core import failures
 from tests.cli.fake_service import LONG_TASK, envelope, refusal
-from tests.cli.runs import Ended, run_cli
+from tests.cli.runs import run_cli
 from tests.cli.terminal import open_terminal
+from tests.support.forked import Ended
 
 TENANT = {
     "tenant_id": "acme", "state": "active", "queued": 3, "in_hand": 1, "delayed": 0, "parked": 0, "dead_letters": 2,

@@ -21,13 +21,14 @@ from cli.dev.plan import make_plan
 from tests.cli.runs import close_pipes, run_cli, start_cli
 from tests.cli.terminal import open_terminal
 from tests.support.eventually import eventually
+from tests.support.forked import ForkedProcess
 
 
 @frozen
 class Running:
     """A stack that serves."""
 
-    process: trio.Process
+    process: ForkedProcess
     home: Path
     described: dict[str, Any]
 
