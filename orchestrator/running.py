@@ -110,6 +110,7 @@ def keep_what_is_there() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
+    gc.enable()
 
 
 def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: Path | None) -> int:
@@ -122,6 +123,7 @@ def _run_many(settings: AgentOrchestratorSettings, config: Config, config_file: 
         async def main() -> None:
             async with trio.open_nursery() as nursery:
                 await nursery.start(partial(supervise, arguments, config.workers, grace=settings.drain_timeout + 10))
+                keep_what_is_there()
                 _announce(f"http://{bind}")
 
         trio.run(main)

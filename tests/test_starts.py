@@ -1,5 +1,6 @@
 """What people type to start the service works, or says what to type."""
 
+import gc
 import os
 import stat
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from orchestrator.running import keep_what_is_there
 
 ROOT: Final = Path(__file__).parents[1]
 STARTS: Final = {
@@ -31,6 +34,17 @@ def test_a_start_reads_the_settings_and_says_which_are_missing(typed: str) -> No
     assert "ORCH_JWT__SECRET" in ended.stderr
     assert "nooble-orch dev" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_garbage_is_collected_again_once_a_process_is_ready() -> None:
+    before = gc.get_threshold()
+    gc.disable()
+    try:
+        keep_what_is_there()
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*before)
+        gc.enable()
 
 
 def test_a_module_that_is_no_start_says_what_to_type() -> None:

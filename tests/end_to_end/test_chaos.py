@@ -40,7 +40,7 @@ from tests.support.eventually import eventually
 from tests.support.http import loopback_client
 from tests.support.settable_clock import SettableClock
 
-TASKS: Final = int(os.environ.get("CHAOS_TASKS", "200"))
+TASKS: Final = int(os.environ.get("CHAOS_TASKS", "120"))
 SEED: Final = int(os.environ.get("CHAOS_SEED", "20260101"))
 KINDS: Final = os.environ.get("CHAOS_KINDS", ",".join((*OF_PROCESSES, *OF_REDIS))).split(",")
 SESSIONS: Final = max(16, TASKS // 150)

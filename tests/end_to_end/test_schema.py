@@ -1,6 +1,6 @@
 """The OpenAPI document and the service agree: requests made from it, valid and not, are answered as it says.
 
-Of nearly ten thousand requests one in six is sent, always the same ones; `SCHEMA_SHARE=1` sends all, and
+Of nearly ten thousand requests one in twelve is sent, always the same ones; `SCHEMA_SHARE=1` sends all, and
 `SCHEMA_EXAMPLES=20` makes more of them.
 """
 
@@ -21,8 +21,8 @@ from tests.end_to_end.stack import Stack, open_stack
 
 SEED: Final = int(os.environ.get("SCHEMA_SEED", "20260101"))
 EXAMPLES: Final = int(os.environ.get("SCHEMA_EXAMPLES", "1"))
-SEQUENCES: Final = int(os.environ.get("SCHEMA_SEQUENCES", "12"))
-SHARE: Final = int(os.environ.get("SCHEMA_SHARE", "6"))
+SEQUENCES: Final = int(os.environ.get("SCHEMA_SEQUENCES", "8"))
+SHARE: Final = int(os.environ.get("SCHEMA_SHARE", "12"))
 """One of so many requests is sent."""
 SECONDS: Final = float(os.environ.get("SCHEMA_SECONDS", "240"))
 TENANT: Final = "0"

@@ -37,7 +37,7 @@ from orchestrator.websocket.handlers import HANDLERS
 from tests.end_to_end.stack import SECRET, Node, Stack, open_stack
 from tests.support.http import loopback_client
 
-COUNT: Final = int(os.environ.get("ODD_INPUTS", "3000"))
+COUNT: Final = int(os.environ.get("ODD_INPUTS", "2000"))
 SECONDS: Final = float(os.environ.get("ODD_SECONDS", "inf"))
 SHARES: Final = {"requests": 40, "frames": 60, "entries": 40, "records": 20, "messages": 40}
 """How many of each kind there are in a round."""

@@ -1,5 +1,6 @@
 """Scripts that meet a key of the wrong type: they write all that they have to, or nothing."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -36,6 +37,8 @@ WHOLE: Final = (
     "sessions/move_session",
 )
 """Scripts that are held to it here."""
+
+FEW: Final = 5
 
 Dump = dict[bytes, bytes]
 
@@ -155,24 +158,29 @@ async def fail_and_wait(stage: Stage) -> None:
     await stage.chat.cancel(context(), waiting.message_id)
 
 
-@pytest.mark.parametrize("name", WHOLE)
 async def test_a_key_of_the_wrong_type_leaves_nothing_half_written(
-    calls: tuple[Redis, dict[str, list[Call]]], name: str
+    calls: tuple[Redis, dict[str, list[Call]]],
 ) -> None:
     redis, noted = calls
-    refused = 0
-    for call in noted[name]:
-        for damaged in sorted({*call.before, *call.after}):
-            await restore(redis, call.before, damaged)
-            before = await contents(redis)
-            try:
-                reply = await Script(name)(redis, keys=call.keys, args=call.args)
-                if isinstance(reply, list) and isinstance(reply[0], TenantDamaged):
-                    raise reply[0]
-            except TenantDamaged:
-                refused += 1
-                assert await contents(redis) == before, damaged
-    assert refused > 0
+    refused = Counter[str]()
+    for name in WHOLE:
+        for call in some(noted[name]):
+            for damaged in sorted({*call.before, *call.after}):
+                await restore(redis, call.before, damaged)
+                before = await contents(redis)
+                try:
+                    reply = await Script(name)(redis, keys=call.keys, args=call.args)
+                    if isinstance(reply, list) and isinstance(reply[0], TenantDamaged):
+                        raise reply[0]
+                except TenantDamaged:
+                    refused[name] += 1
+                    assert await contents(redis) == before, (name, damaged)
+    assert [name for name in WHOLE if not refused[name]] == []
+
+
+def some(calls: Sequence[Call]) -> Sequence[Call]:
+    """Return a few calls from all of the work: many are alike."""
+    return calls[:: -(-len(calls) // FEW)]
 
 
 @pytest.mark.parametrize("kind", ["session", "batch", "schedule"])
