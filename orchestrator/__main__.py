@@ -14,7 +14,7 @@ if not __package__:
 
 import click  # noqa: E402 - the collector is turned off first
 
-from orchestrator.running import run  # noqa: E402 - as above
+from orchestrator.running import run  # noqa: E402 - the collector is turned off first
 
 
 @click.command()

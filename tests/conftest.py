@@ -37,7 +37,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.set_threshold(50_000)
 
 # A busy machine makes examples slow, which says nothing about the code.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 # What is logged by default shows every local variable of a traceback, and takes longer over it than most tests run.

@@ -118,7 +118,7 @@ def end(story: Story, crashes: list[tuple[int, bool]]) -> tuple[Any, FakePlanAtt
 
 
 @given(stories())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_a_plan_ends_the_same_however_often_its_workers_are_lost(story: Story) -> None:
     smooth, _ = end(story, [])
     rough, _ = end(story, story.crashes)
@@ -131,7 +131,7 @@ def test_a_plan_ends_the_same_however_often_its_workers_are_lost(story: Story) -
 
 
 @given(stories())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_completed_calls_are_undone_or_reported_as_left(story: Story) -> None:
     outcome, attempt = end(story, story.crashes)
     kept = {**attempt.checkpoints, **attempt.kept}
