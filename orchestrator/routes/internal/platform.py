@@ -1,5 +1,6 @@
 """Routes that the documents give services: of workflows that they run, of notifications, and of telemetry."""
 
+from functools import partial
 from typing import Any, Final
 
 from attrs import frozen
@@ -24,7 +25,6 @@ class ReportTaken:
     accepted: bool = True
 
 
-_ERRORS: Final = (NotFound, PermissionMissing)
 _REPORTS: Final = "workflow:report"
 """What a token must grant that comes in the place of an API key; `workflow:*` does."""
 _NOT_NEEDED: Final = (
@@ -37,6 +37,19 @@ _NOT_NEEDED: Final = (
     ("GET", "telemetry.health"),
 )
 """Documented routes whose reports nothing here needs: they are counted."""
+_report: Final = partial(
+    platform_routes.add,
+    access=Access.INTERNAL,
+    holder_permission=_REPORTS,
+    body=dict,
+    whole_message=True,
+    id_name="workflow_id",
+    answers="task.updated",
+    answer=TaskUpdated,
+    errors=(NotFound, PermissionMissing),
+    rate_class=RateClass.WRITE,
+)
+"""Registers a route by which the Workflow Engine reports on a run."""
 
 
 @platform_routes.add(
@@ -76,56 +89,19 @@ async def _take(call: RouteCall, kind: str) -> RouteAnswer:
     return RouteAnswer(await call.services.service_news.take(call.ctx, news))
 
 
-@platform_routes.add(
-    "PUT",
-    "workflow.update",
-    access=Access.INTERNAL,
-    holder_permission=_REPORTS,
-    body=dict,
-    whole_message=True,
-    id_name="workflow_id",
-    answers="task.updated",
-    answer=TaskUpdated,
-    errors=_ERRORS,
-    rate_class=RateClass.WRITE,
-)
+@_report("PUT", "workflow.update")
 async def update(call: RouteCall) -> RouteAnswer:
     """Report how far a run is, by the id of its task or of its execution."""
     return await _take(call, "workflow.update")
 
 
-@platform_routes.add(
-    "POST",
-    "workflow.complete",
-    access=Access.INTERNAL,
-    holder_permission=_REPORTS,
-    body=dict,
-    whole_message=True,
-    id_name="workflow_id",
-    answers="task.updated",
-    answer=TaskUpdated,
-    errors=_ERRORS,
-    rate_class=RateClass.WRITE,
-)
+@_report("POST", "workflow.complete")
 async def complete(call: RouteCall) -> RouteAnswer:
     """Report that a run has ended."""
     return await _take(call, "workflow.complete")
 
 
-@platform_routes.add(
-    "POST",
-    "workflow.results",
-    access=Access.INTERNAL,
-    holder_permission=_REPORTS,
-    body=dict,
-    whole_message=True,
-    id_name="workflow_id",
-    answers="task.updated",
-    answer=TaskUpdated,
-    also_public=True,
-    errors=_ERRORS,
-    rate_class=RateClass.WRITE,
-)
+@_report("POST", "workflow.results", also_public=True)
 async def results(call: RouteCall) -> RouteAnswer:
     """Hand in the results of a run, which ends with them."""
     return await _take(call, "workflow.results")

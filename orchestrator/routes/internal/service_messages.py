@@ -3,6 +3,7 @@
 What they say is read as the news that `task.progress`, `task.complete` and `task.fail` take with a callback token.
 """
 
+from functools import partial
 from typing import Any, Final
 
 from orchestrator.dialects.news import read_news
@@ -16,54 +17,36 @@ from orchestrator.routes.http.registry import Access, RouteAnswer, RouteCall, Ro
 service_message_routes = Routes()
 
 _ERRORS: Final = (NotFound, PermissionMissing)
-_TOOL: Final = {"tool_name": "tool_id", "inputs": "parameters"}
-
-
-@service_message_routes.add(
+_message: Final = partial(
+    service_message_routes.add,
     "POST",
-    "workflow.callback",
-    place="workflows/callback",
     access=Access.SERVICE,
     body=dict,
     whole_message=True,
-    answers="task.updated",
-    answer=TaskUpdated,
-    errors=_ERRORS,
     rate_class=RateClass.WRITE,
 )
+"""Registers a route that takes a documented message of a service."""
+_TOOL: Final = {"tool_name": "tool_id", "inputs": "parameters"}
+
+
+@_message("workflow.callback", place="workflows/callback", answers="task.updated", answer=TaskUpdated, errors=_ERRORS)
 async def workflow_callback(call: RouteCall) -> RouteAnswer:
     """Report on a run of the Workflow Engine: progress, a question to its user, its result, its failure."""
     return RouteAnswer(await call.services.service_news.take(call.ctx, read_news(call.body)))
 
 
-@service_message_routes.add(
-    "POST",
-    "tool.callback",
-    place="tool-callbacks",
-    access=Access.SERVICE,
-    body=dict,
-    whole_message=True,
-    answers="task.updated",
-    answer=TaskUpdated,
-    errors=_ERRORS,
-    rate_class=RateClass.WRITE,
-)
+@_message("tool.callback", place="tool-callbacks", answers="task.updated", answer=TaskUpdated, errors=_ERRORS)
 async def tool_callback(call: RouteCall) -> RouteAnswer:
     """Report on a tool that answers later: its progress, its result, its failure."""
     return RouteAnswer(await call.services.service_news.take(call.ctx, read_news(call.body)))
 
 
-@service_message_routes.add(
-    "POST",
+@_message(
     "tool.request",
     place="tools/execute",
-    access=Access.SERVICE,
-    body=dict,
-    whole_message=True,
     answers="tool.result",
     answer=StepResult,
     errors=(*_ERRORS, WrongWorkflowState),
-    rate_class=RateClass.WRITE,
 )
 async def tool_request(call: RouteCall) -> RouteAnswer:
     """Have a tool run as a step of a run of the Workflow Engine, which `metadata.execution_id` names."""
@@ -87,18 +70,13 @@ async def tool_request(call: RouteCall) -> RouteAnswer:
     return RouteAnswer(await call.services.workflow_steps.run_known(call.ctx, step))
 
 
-@service_message_routes.add(
-    "POST",
+@_message(
     "integration.invoke",
     place="integrations/<integration_id>/invoke",
     id_name="integration_id",
-    access=Access.SERVICE,
-    body=dict,
-    whole_message=True,
     answers="integration.result",
     answer=StepResult,
     errors=(NotOffered,),
-    rate_class=RateClass.WRITE,
 )
 async def invoke_integration(call: RouteCall) -> RouteAnswer:
     """Invoke an integration: there are none yet (501)."""
