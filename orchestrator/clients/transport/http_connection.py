@@ -17,6 +17,10 @@ from attrs import frozen
 from orchestrator.clients.transport.http_head import AnswerHead, Chunks, NotHttp, parse_head, split_head
 
 READ_BYTES: Final = 65_536
+UNWAITED_BYTES: Final = 65_536
+"""So much is read without a wait, from a server that sends faster than it is read, before other tasks have their turn."""
+_READ_COSTS: Final = 4096
+"""Bytes that a read counts for beside those that it brings: small ones cost much the same."""
 _SWITCHING: Final = 101
 
 
@@ -57,6 +61,8 @@ class HttpConnection:
         self._head: AnswerHead | None = None
         self._left: int | None = 0
         self._chunks: Chunks | None = None
+        self._unwaited = 0
+        """What was read since the last wait."""
         self.whole = False
         """Whether the answer was read to its end."""
         self.idle_since = 0.0
@@ -118,13 +124,21 @@ class HttpConnection:
             ConnectionLost: the connection broke.
             NotHttp: the body is cut off, or malformed.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await self.give_way()
         while not (part := self.receive_now()) and not self.whole:
             data = await self._read()
             if not data:
                 self._end_by_close()
             self._received = data
         return part or None
+
+    async def give_way(self) -> None:
+        """Let other tasks have their turn, and deadlines pass, where much was read without a wait."""
+        if self._unwaited < UNWAITED_BYTES:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return
+        self._unwaited = 0
+        await trio.lowlevel.checkpoint()
 
     def receive_now(self) -> bytes:
         """Return what has come of the body; nothing where `receive` has to wait, and at its end. Raises the same."""
@@ -134,6 +148,7 @@ class HttpConnection:
                 data = self._read_now()
             if not data:
                 return b""
+            self._unwaited += len(data) + _READ_COSTS
             part = self._take(data)
             if part:
                 return part
@@ -169,6 +184,7 @@ class HttpConnection:
             raise ConnectionLost(_words(error)) from error
 
     async def _read(self) -> bytes:
+        self._unwaited = 0
         try:
             if self._descriptor < 0:
                 return bytes(await self._stream.receive_some(READ_BYTES))

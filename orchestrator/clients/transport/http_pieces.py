@@ -54,8 +54,9 @@ class HttpPieces:
             BadGateway: the body was cut off.
             InvalidAnswer: it is too large.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        connection, now = self._exchange.connection, trio.current_time()
+        connection = self._exchange.connection
+        await connection.give_way()
+        now = trio.current_time()
         try:
             part = connection.receive_now() if now < self._deadline else b""
         except (ConnectionLost, NotHttp) as error:

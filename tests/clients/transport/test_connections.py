@@ -11,7 +11,14 @@ import trio.testing
 
 from orchestrator.clients.transport import connections as under_test
 from orchestrator.clients.transport.connections import KEEPALIVE_SECONDS, Connections
-from orchestrator.clients.transport.http_connection import ConnectionLost, NoConnection, Origin, trusted
+from orchestrator.clients.transport.http_connection import (
+    READ_BYTES,
+    UNWAITED_BYTES,
+    ConnectionLost,
+    NoConnection,
+    Origin,
+    trusted,
+)
 from orchestrator.clients.transport.http_head import NotHttp
 from tests.store.redis.test_tls import make_certificate
 from tests.support.callback_receiver import open_receiver
@@ -123,6 +130,32 @@ async def test_a_body_goes_on_where_a_cancelled_read_has_left_it() -> None:
         assert await exchange.connection.receive() is None
         assert exchange.connection.reusable
         exchange.end()
+
+
+async def test_a_server_that_sends_faster_than_it_is_read_leaves_others_their_turn() -> None:
+    size = 20 * UNWAITED_BYTES
+
+    async def handler(_: Asked, stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        await stream.send_all(bytes(size))
+
+    read_between_turns = [0]
+
+    async def take_turns() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            read_between_turns.append(0)
+
+    async with connections_to(handler) as connections, trio.open_nursery() as nursery:
+        exchange = await connections.send(REQUEST)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.start_soon(take_turns)
+        while part := await exchange.connection.receive():
+            read_between_turns[-1] += len(part)
+        exchange.end()
+        nursery.cancel_scope.cancel()
+    assert sum(read_between_turns) == size
+    assert max(read_between_turns) <= UNWAITED_BYTES + 2 * READ_BYTES
 
 
 async def test_an_answer_is_read_although_the_request_was_not() -> None:

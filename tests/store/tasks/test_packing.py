@@ -187,6 +187,23 @@ async def test_packs_go_as_the_events_in_them_would_have_gone(redis_url: str) ->
         assert 0 < await stage.redis.ttl(log) <= 86_400
 
 
+async def test_events_behind_a_gap_are_not_told_as_if_there_was_none(redis_url: str) -> None:
+    async with open_stage(redis_url, evolve(SETTINGS, event_log_length=10)) as stage:
+        session, _ = await ended_turn(stage)
+        assert await packing(stage).pack_log("acme", session.session_id)
+        log, redis = stage.keys.events("acme", session.session_id), stage.redis
+        await stage.ended(session, await stage.say(session, "say more"))
+        assert await redis.xtrim(log, maxlen=1, approximate=False)
+        (last,) = await stage.log.read("acme", session.session_id, after=1)
+        assert last.offset == (await stage.log.head("acme", session.session_id))[0]
+        async with stage.hub.follow("acme", session.session_id, after=1) as follower:
+            assert not follower.recovered
+        await stage.ended(session, await stage.say(session, "say it again"))
+        assert await packing(stage).pack_log("acme", session.session_id)
+        assert (await stage.log.read("acme", session.session_id, after=1))[0] == last
+        assert await redis.llen(stage.keys.events("acme", session.session_id, packed=True)) == 1
+
+
 async def test_the_log_of_a_session_whose_turn_runs_is_left_alone(clear_stage: Stage) -> None:
     session = await clear_stage.session()
     turn = await clear_stage.say(session, "hold on")
