@@ -104,8 +104,9 @@ class Intake:
                     await self._take(news)
 
     async def _take(self, news: IntakeNews) -> None:
-        if not news.heads and not news.rung:
+        if not news.heads and news.ring in {"", self._ring}:
             return
+        # Rings that can't be read are behind it too.
         self._ring = news.ring or self._ring
         if len(news.heads) > HOT_LANES:
             until = trio.current_time() + _HOT_SECONDS
@@ -123,7 +124,14 @@ class Intake:
         return list(self._hot)
 
     async def _set_aside(self, part: IntakeSlice) -> None:
-        """Leave tenants out whose lanes are damaged, until the tenants are looked up again."""
+        """Leave tenants out whose lanes are damaged, until the tenants are looked up again.
+
+        Raises:
+            StoreUnavailable: the stream of rings is damaged, which all share.
+        """
         sound = await self.services.intake.sound(part.tenants)
+        if len(sound) == len(part.tenants):
+            await self.services.intake.last_ring()
+            await trio.sleep(_PAUSE_SECONDS)
         self._watched -= set(part.tenants) - set(sound)
         part.tenants = sound
