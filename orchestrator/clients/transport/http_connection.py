@@ -18,7 +18,7 @@ from orchestrator.clients.transport.http_head import AnswerHead, Chunks, NotHttp
 
 READ_BYTES: Final = 65_536
 UNWAITED_BYTES: Final = 65_536
-"""So much is read without a wait, from a server that sends faster than it is read, before other tasks have their turn."""
+"""So much is read without a wait, where a server sends faster than it is read, before other tasks have their turn."""
 _READ_COSTS: Final = 4096
 """Bytes that a read counts for beside those that it brings: small ones cost much the same."""
 _SWITCHING: Final = 101

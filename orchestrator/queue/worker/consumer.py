@@ -2,6 +2,7 @@
 
     run ─┬─ keeper (heartbeat, leases), listener (wake-ups, cancellations), sweeper, timers      outlive the workers
          └─ workers ─┬─ scheduler
+                     ├─ importer
                      └─ one task each
 
 On a stop the scheduler ends first; what runs may finish until the drain timeout; what has not finished by then is
@@ -22,6 +23,7 @@ from orchestrator.errors import FencedOut, InvalidBody, StoreUnavailable
 from orchestrator.queue.attempts.damaged_tasks import settle_crash
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
+from orchestrator.queue.worker.importer import Importer
 from orchestrator.queue.worker.intake import Intake
 from orchestrator.queue.worker.leases import Leases
 from orchestrator.queue.worker.listener import listen
@@ -64,6 +66,7 @@ class Consumer:
     alive: bool = field(default=False, init=False)
     meter: LoadReporter = field(init=False)
     packer: Packer = field(init=False)
+    importer: Importer = field(init=False)
     slots: Slots = field(init=False)
     _scheduler: Scheduler | None = field(default=None, init=False)
     _leases: Leases | None = field(default=None, init=False)
@@ -78,19 +81,20 @@ class Consumer:
         own.metrics.watch_slots(lambda: self.slots.in_hand, lambda: self.slots.limit, lambda: self.slots.busy)
         self.meter = LoadReporter(own.node, self.slots, own.breakers, own.callee_breakers, own.open_calls)
         self.packer = Packer(own, lambda: self.slots.is_busy)
+        self.importer = Importer(own, self._occupy, self._vacate, self._doubt)
 
     async def run(self, stopping: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Consume until `stopping` is set and everything in hand has been settled."""
         services, loops = self.services, self.services.loops
         timers = partial(run_timers, services, self.run_schedules)
-        leases = self._leases = Leases(services, self.running_tasks, self._take, self.meter)
+        leases = self._leases = Leases(services, self.running_tasks, self._take, self.meter, self.importer)
         async with trio.open_nursery() as background:
             await loops.start(background, Loop("listener", partial(listen, services, self.running_tasks)))
             await loops.start(background, Loop("intake", Intake(services).run, "intake.store_unavailable"))
             background.start_soon(loops.keep, Loop("timers", timers, "timers.store_unavailable"))
             background.start_soon(loops.keep, Loop("packer", self.packer.run, "packer.store_unavailable"))
-            async with trio.open_nursery() as workers:
-                leases.workers = workers
+            async with trio.open_nursery() as workers, trio.open_nursery() as importing:
+                leases.workers, self.importer.nursery = workers, importing
                 sweeper = Sweeper(services, self._free_slots, leases.adopt)
                 background.start_soon(self.slots.run)
                 background.start_soon(loops.keep, Loop("heartbeat", leases.beat, "node.heartbeat_failed"))
@@ -101,6 +105,7 @@ class Consumer:
                     self.slots,
                     self._by_tenant.__getitem__,
                     partial(self._take, workers=workers),
+                    self.importer,
                     leases,
                 )
                 self._scheduler = scheduler
@@ -113,6 +118,8 @@ class Consumer:
                     scheduling.cancel_scope.cancel()
                 # A round that was under way has ended by now: what it claimed is in hand, and drained with the rest.
                 await self._drain()
+                self.importer.nursery = None
+                importing.cancel_scope.cancel()
             self.alive = False
             await self._say_goodbye()
             background.cancel_scope.cancel()
@@ -126,15 +133,15 @@ class Consumer:
                 _log.warning("node.goodbye_failed", error=error.reason)
 
     def _free_slots(self) -> int:
-        return self.services.settings.concurrency - len(self.running_tasks)
+        return self.services.settings.concurrency - len(self.running_tasks) - self.importer.in_hand
 
     def _work_waits(self) -> bool:
         return self._scheduler is not None and self._scheduler.wants_slots
 
     async def _drain(self) -> None:
-        """Let what runs finish in time, then hand the rest back."""
+        """Let what runs finish in time, then hand the rest back; entries that are no tasks yet are taken over."""
         with trio.move_on_after(self.services.settings.drain_timeout):
-            while self.running_tasks:
+            while self.running_tasks or self.importer.in_hand:
                 await self.slots.change()
         for running in list(self.running_tasks.values()):
             running.stop(StopReason.HANDED_BACK)
@@ -142,8 +149,7 @@ class Consumer:
     def _take(self, claim: Claim, workers: trio.Nursery) -> None:
         running = RunningTask(claim)
         self.running_tasks[claim.task_id] = running
-        self._by_tenant[claim.tenant_id] += 1
-        self.slots.take()
+        self._occupy(claim.tenant_id)
         self.meter.note_claim(claim)
         workers.start_soon(self._work, running)
 
@@ -180,11 +186,10 @@ class Consumer:
                 del self.running_tasks[claim.task_id]
             self.meter.note_end()
             self.packer.note(claim)
-            self._forget(claim.tenant_id)
             self._reckon(running, took)
-            self.slots.give_back()
-            if unsure and self._leases is not None:
-                self._leases.doubt(claim.tenant_id)
+            self._vacate(claim.tenant_id)
+            if unsure:
+                self._doubt(claim.tenant_id)
 
     def _begin_span(self, claim: Claim) -> OpenSpan:
         """Begin the span of an attempt, in the trace of the request that the task comes from."""
@@ -203,13 +208,23 @@ class Consumer:
             attempt=claim.attempt,
         )
 
-    def _forget(self, tenant_id: str) -> None:
-        """Count a task as gone."""
+    def _occupy(self, tenant_id: str) -> None:
+        """Count a slot of a tenant as taken."""
+        self._by_tenant[tenant_id] += 1
+        self.slots.take()
+
+    def _vacate(self, tenant_id: str) -> None:
+        """Count it as free."""
         self._by_tenant[tenant_id] -= 1
         if not self._by_tenant[tenant_id]:
             del self._by_tenant[tenant_id]
         if self._scheduler is not None:
             self._scheduler.note_end()
+        self.slots.give_back()
+
+    def _doubt(self, tenant_id: str) -> None:
+        if self._leases is not None:
+            self._leases.doubt(tenant_id)
 
     def _reckon(self, running: RunningTask, seconds: float) -> None:
         """Tell the scheduler what a task has really cost."""

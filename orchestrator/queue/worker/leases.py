@@ -13,7 +13,7 @@ from orchestrator.domain.tasks.silence import SilenceWatch
 from orchestrator.errors import FencedOut, StoreUnavailable
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.worker.external_entries import import_entry
+from orchestrator.queue.worker.importer import Importer
 from orchestrator.queue.worker.load_report import LoadReporter
 from orchestrator.services.shared.nursery import open_joined_nursery
 from orchestrator.services.shared.tenant_isolation import isolate_tenant
@@ -40,6 +40,7 @@ class Leases:
     running_tasks: dict[str, RunningTask]
     take: Callable[[Claim, trio.Nursery], None]
     meter: LoadReporter
+    importer: Importer
     workers: trio.Nursery | None = field(default=None, init=False)
     _heartbeats: SilenceWatch[str] = field(init=False)
     _silent: dict[str, SilenceWatch[tuple[str, str, str]]] = field(factory=dict, init=False)
@@ -189,12 +190,11 @@ class Leases:
                 stale.stop(StopReason.LOST)
             _log.info("task.taken_over", tenant_id=claim.tenant_id, task_id=claim.task_id, attempt=claim.attempt)
             await self._begin(claim)
-        for external_entry in external_entries:
-            await import_entry(self.services, external_entry)
+        await self.importer.take(external_entries)
         return more
 
     def _free_slots(self) -> int:
-        return self.services.settings.concurrency - len(self.running_tasks)
+        return self.services.settings.concurrency - len(self.running_tasks) - self.importer.in_hand
 
     async def _begin(self, claim: Claim) -> None:
         """Run a task that was taken over; if this process began to stop meanwhile, it goes on elsewhere."""

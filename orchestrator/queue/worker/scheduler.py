@@ -14,7 +14,7 @@ from attrs import define, field
 from orchestrator.domain.tasks.fairness import Contender, distribute, room
 from orchestrator.errors import StoreUnavailable
 from orchestrator.queue.attempts.services import QueueServices
-from orchestrator.queue.worker.external_entries import import_entry
+from orchestrator.queue.worker.importer import Importer
 from orchestrator.queue.worker.leases import Leases
 from orchestrator.queue.worker.slots import Slots
 from orchestrator.services.shared.nursery import open_joined_nursery
@@ -43,6 +43,7 @@ class Scheduler:
         slots: how many more tasks the process can run.
         in_hand: how many tasks of a tenant it runs.
         begin: runs a claimed task.
+        importer: makes tasks of claimed entries of other programs.
         leases: takes back what was handed to the process by replies that were lost.
     """
 
@@ -50,6 +51,7 @@ class Scheduler:
     slots: Slots
     in_hand: Callable[[str], int]
     begin: Callable[[Claim], None]
+    importer: Importer
     leases: Leases
     _settlements: list[Settlement] = field(factory=list, init=False)
     _full: dict[str, float] = field(factory=dict, init=False)
@@ -163,8 +165,7 @@ class Scheduler:
             self._begun += len(batch.claims)
             for claim in batch.claims:
                 self.begin(claim)
-            for external_entry in batch.external_entries:
-                await import_entry(self.services, external_entry)
+            await self.importer.take(batch.external_entries)
         if batch.wait_ms:
             await self.services.due.mark_in(tenant_id, batch.wait_ms)
         return batch

@@ -188,3 +188,19 @@ async def test_an_entry_over_a_quota_goes_to_the_dead_letters_with_the_name_of_t
         lambda: stage.redis.hget(stage.keys.task("acme", following["task_id"]), "status"),
         lambda status: status == b"completed",
     )
+
+
+async def test_news_that_wait_for_their_call_hold_up_no_other_tenant(stage: Stage) -> None:
+    session, other = await stage.session(), await stage.session(context("globex"))
+    lane, redis = stage.keys.lane("acme", Lane.NORMAL), stage.redis
+    await stage.say(session, "hold a")
+    await stage.turns.running.wait()
+    working = await stage.sessions.get(context(), session.session_id)
+    await write(stage, b"no message")
+    await dead_letters(stage)
+    await write(stage, message(session, "", type="tool.status", task_id=working.active_task_id))
+    await eventually("it is claimed", lambda: redis.xpending(lane, "orchestrator"), lambda found: found["pending"])
+    await stage.ended(other, await stage.say(other, "say meanwhile"))
+    assert await redis.xlen(lane) == 1
+    _, letter = await dead_letters(stage, 2)
+    assert b"no work of this name" in letter[b"error"]

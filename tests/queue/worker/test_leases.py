@@ -6,6 +6,7 @@ import pytest
 from attrs import frozen
 
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
+from orchestrator.queue.worker.importer import Importer
 from orchestrator.queue.worker.leases import Leases
 from orchestrator.queue.worker.load_report import LoadReporter
 from orchestrator.queue.worker.slots import Slots
@@ -25,7 +26,11 @@ class Attempts:
         """Renew as a keeper does that began with `claims`, while `hand` is what the process has by then."""
         queue = self.stage.queue
         leases = Leases(
-            queue, {running.claim.task_id: running}, lambda *_: None, LoadReporter(queue.node, Slots(1, adaptive=False))
+            queue,
+            {running.claim.task_id: running},
+            lambda *_: None,
+            LoadReporter(queue.node, Slots(1, adaptive=False)),
+            Importer(queue),
         )
         await leases._renew_tenant("acme", claims)
 

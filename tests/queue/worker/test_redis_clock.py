@@ -11,6 +11,7 @@ from orchestrator.models.sessions.chat import ChatAccepted
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import Lane, TaskStatus
 from orchestrator.queue.attempts.running_task import RunningTask
+from orchestrator.queue.worker.importer import Importer
 from orchestrator.queue.worker.leases import Leases
 from orchestrator.queue.worker.load_report import LoadReporter
 from orchestrator.queue.worker.slots import Slots
@@ -76,7 +77,11 @@ def leases_of(stage: Stage, taken: list[Claim], nursery: trio.Nursery) -> Leases
     """The keeper of a process that begins nothing, and notes what it takes."""
     running: dict[str, RunningTask] = {}
     leases = Leases(
-        stage.queue, running, lambda claim, _: taken.append(claim), LoadReporter("keeper", Slots(1, adaptive=False))
+        stage.queue,
+        running,
+        lambda claim, _: taken.append(claim),
+        LoadReporter("keeper", Slots(1, adaptive=False)),
+        Importer(stage.queue),
     )
     leases.workers = nursery
     return leases
