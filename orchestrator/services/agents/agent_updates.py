@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 from attrs import evolve, frozen
 
-from orchestrator.errors import NotFound, OrchestratorError
+from orchestrator.errors import NotFound, OrchestratorError, StoreUnavailable
 from orchestrator.models.agents.agent_views import AgentAssign, AgentUpdated, Forgotten
 from orchestrator.models.common.principal import RequestContext, Role
 from orchestrator.models.events.notification import MOST_USERS, NotificationSend
@@ -63,6 +63,8 @@ class AgentUpdates:
     async def _rebind(self, ctx: RequestContext, session_id: str, request: AgentAssign) -> None:
         try:
             await self.sessions.assign(ctx, session_id, request)
+        except StoreUnavailable:
+            raise
         except OrchestratorError as error:
             _log.info("agent_update.session_kept", session_id=session_id, code=error.code)
 

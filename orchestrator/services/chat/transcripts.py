@@ -10,6 +10,7 @@ from attrs import frozen
 from orchestrator.codec import decode_kept, encode, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.errors import InvalidBody, NotFound, ServiceFault
+from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
 from orchestrator.models.events.events import Snapshot
@@ -69,7 +70,9 @@ class Transcripts:
         session = await self.sessions.get(ctx, session_id)
         choice = HistoryChoice(before, after, limit, period, offset)
         if not choice.is_plain:
-            return await chosen_page(partial(self._before, ctx, session), choice)
+            # However many pages the service makes of it, they share one deadline.
+            call = call_for(ctx, LOOKUP_SECONDS)
+            return await chosen_page(partial(self._before, call, session), choice)
         if session.conversation_id is None:
             return Page(await self.recent(ctx.tenant_id, session_id, limit))
         try:
@@ -87,14 +90,14 @@ class Transcripts:
                 raise
             return Page(await self.recent(ctx.tenant_id, session_id, limit))
 
-    async def _before(self, ctx: RequestContext, session: Session, before: str | None) -> Page[HistoryMessage]:
+    async def _before(self, call: CallContext, session: Session, before: str | None) -> Page[HistoryMessage]:
         """Return many messages before another one; None: the last ones, with the questions of open turns."""
         if session.conversation_id is None:
-            said = await self.recent(ctx.tenant_id, session.session_id, AT_ONCE)
+            said = await self.recent(session.tenant_id, session.session_id, AT_ONCE)
             known = [message.message_id for message in said]
             return Page(said[: known.index(before)] if before in known else said)
         page = await self.conversations.messages(
-            call_for(ctx, LOOKUP_SECONDS), session.conversation_id, before=before, after=None, limit=AT_ONCE
+            call, session.conversation_id, before=before, after=None, limit=AT_ONCE
         )
         if before is not None:
             return page

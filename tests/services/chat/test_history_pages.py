@@ -1,13 +1,20 @@
 """Pages of a conversation by moments and numbers, over a reader that knows messages alone."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.chat import HistoryMessage, Speaker
 from orchestrator.services.chat.history_pages import HistoryChoice, chosen_page
+from orchestrator.services.chat.transcripts import Transcripts
 from orchestrator.services.shared.paging import SCAN_BOUND, Period
+from tests.queue.stage import context
 
 AT_ONCE = 7
 """So many messages the reader gives at once."""
@@ -88,3 +95,24 @@ async def test_a_long_conversation_is_not_read_to_its_beginning() -> None:
     talk.reads = 0
     await talk.page(HistoryChoice(None, None, 5, Period(None, at(3 * SCAN_BOUND))))
     assert talk.reads == 1
+
+
+async def test_all_reads_of_a_history_share_one_deadline() -> None:
+    deadlines: list[float] = []
+
+    async def one_by_one(call: CallContext, *_: Any, **__: Any) -> Page[HistoryMessage]:
+        deadlines.append(call.deadline)
+        await trio.lowlevel.checkpoint()
+        name = f"m{len(deadlines)}"
+        return Page([HistoryMessage(name, Speaker.USER, "", at(0))], name)
+
+    async def session(*_: Any) -> Any:
+        return SimpleNamespace(tenant_id="acme", session_id="s1", conversation_id="c1")
+
+    sessions: Any = SimpleNamespace(get=session)
+    conversations: Any = SimpleNamespace(messages=one_by_one)
+    nothing: Any = None
+    talks = Transcripts(nothing, sessions, conversations, nothing)
+    await talks.history(context(), "s1", before="m0", after=None, limit=1, offset=0)
+    assert len(deadlines) == SCAN_BOUND
+    assert len({*deadlines}) == 1
