@@ -20,10 +20,10 @@ from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.workflows.queued_steps import STEP, StepInput, may_be_left_out, resolve_input, tries
 from orchestrator.services.workflows.step_attempt import StepAttempt
+from orchestrator.services.workflows.step_results import KEPT, fitting, room_of, too_large
 from orchestrator.store.plans.workflows import WorkflowRecord, WorkflowStore
 
 TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
-_RESULT: Final = "checkpoint:step:"
 _log = structlog.get_logger("orchestrator.queue.tasks.queued_steps")
 
 
@@ -54,13 +54,18 @@ class QueuedSteps:
         told = resolve_input(payload["input"], _results(workflow), _input(workflow))
         if told.unresolved:
             _log.info("step.unresolved", task_id=run.message.task_id, inputs=told.unresolved)
-        result = await self._tried(run, told)
-        if workflow is not None:
-            kept = await self.workflows.keep_step(
-                run.message.tenant_id, workflow.task.task_id, f"step:{payload['step_id']}", encode(result)
-            )
-            result = result if kept is None else decode_kept(kept, StepResult)
+        result = await self._result(run, told, workflow)
         return {**unstructure(result), "unresolved": told.unresolved}
+
+    async def _result(self, run: PlainAttempt, told: StepInput, workflow: WorkflowRecord | None) -> StepResult:
+        if workflow is None:
+            return await self._tried(run, told)
+        if room_of(workflow) <= 0:
+            return too_large()
+        result = fitting(await self._tried(run, told), workflow)
+        name = f"step:{run.message.payload['step_id']}"
+        kept = await self.workflows.keep_step(run.message.tenant_id, workflow.task.task_id, name, encode(result))
+        return result if kept is None else decode_kept(kept, StepResult)
 
     async def _tried(self, run: PlainAttempt, told: StepInput) -> StepResult:
         on_failure, left = run.message.payload["on_failure"], tries(run.message.payload["on_failure"])
@@ -115,9 +120,9 @@ class QueuedSteps:
 def _results(workflow: WorkflowRecord | None) -> dict[str, Any]:
     fields = workflow.fields if workflow is not None else {}
     kept = {
-        name.removeprefix(_RESULT): decode_kept(value, StepResult)
+        name.removeprefix(KEPT): decode_kept(value, StepResult)
         for name, value in fields.items()
-        if name.startswith(_RESULT)
+        if name.startswith(KEPT)
     }
     return {name: one.result for name, one in kept.items() if one.status is StepStatus.SUCCESS}
 

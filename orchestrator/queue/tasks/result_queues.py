@@ -6,7 +6,6 @@ from attrs import frozen
 
 from orchestrator.codec import encode, unstructure
 from orchestrator.errors import NotFound
-from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Task, TaskMessage
 from orchestrator.queue.tasks.plain_tasks import PlainAttempt, PlainTasks
@@ -50,7 +49,8 @@ def _result(message: TaskMessage, task: Task, service: str) -> dict[str, Any]:
     """Return what a service is told of the end of a task, as a message of schema 1.1."""
     domain, _, _ = task.type.partition(".")
     told: dict[str, Any] = {
-        "message_id": new_id(),
+        # The same however often it is sent, so that a service knows it again.
+        "message_id": message.message_id,
         "task_id": task.task_id,
         "original_task_id": task.task_id,
         "tenant_id": task.tenant_id,

@@ -14,6 +14,9 @@ from orchestrator.services.tasks.task_kinds import TaskKind
 
 _QUESTIONS: Final = ("query", "question", "prompt", "content", "message", "text")
 """Inputs that are what an agent is asked, the first that is there; else it is asked all of its input, as JSON."""
+_PREVIOUS: Final = "previous_step"
+_REFERENCES: Final = {_PREVIOUS: "step_id", "workflow_input": "parameter"}
+"""Places that a value may refer to, and the field that says what is meant there."""
 
 
 def _names_who_runs(message: TaskMessage) -> None:
@@ -67,19 +70,24 @@ def resolve_input(given: Mapping[str, Any], results: Mapping[str, Any], workflow
     values: dict[str, Any] = {}
     unresolved = []
     for name, value in given.items():
-        source = value.get("source") if isinstance(value, dict) else None
-        places = {
-            "previous_step": (results, "step_id"),
-            "workflow_input": (workflow_input, "parameter"),
-        }
-        if source not in places:
+        place, named = _reference(value)
+        if place is None:
             values[name] = value
             continue
-        known, key = places[source]
-        values[name] = known.get(value.get(key))
-        if value.get(key) not in known:
+        known = results if place == _PREVIOUS else workflow_input
+        values[name] = known.get(named)
+        if named not in known:
             unresolved.append(name)
     return StepInput(values, unresolved)
+
+
+def _reference(value: Any) -> tuple[str | None, str]:
+    """Return the place that a value refers to, and what is meant there; no place: it is no reference."""
+    place = value.get("source") if isinstance(value, dict) else None
+    if not isinstance(place, str) or place not in _REFERENCES:
+        return None, ""
+    named = value.get(_REFERENCES[place])
+    return place, named if isinstance(named, str) else ""
 
 
 def tries(on_failure: str) -> int:

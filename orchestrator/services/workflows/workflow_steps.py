@@ -30,15 +30,13 @@ from orchestrator.services.downstream.service_coordinator import ServiceCoordina
 from orchestrator.services.plans.attempt import Partial, TurnDone, TurnRunner
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.workflows.step_attempt import StepAttempt
+from orchestrator.services.workflows.step_results import fitting, room_of, too_large
 from orchestrator.services.workflows.workflow_engine import ENGINE
 from orchestrator.store.plans.delegations import DelegationStore
 from orchestrator.store.plans.workflows import WorkflowRecord, WorkflowStore
 
 TOOL: Final = ServiceCall("tool_registry", "execute", MEDIUM)
-RESULTS_BYTES: Final = 4 * 2**20
-"""What the steps of one workflow may have given together, as JSON: one that goes in circles must not fill the store."""
 _LIKE_A_VISIT: Final = re.compile(r":\d+\Z")
-_KEPT: Final = "checkpoint:step:"
 _log = structlog.get_logger("orchestrator.services.workflows.workflow_steps")
 
 
@@ -90,12 +88,9 @@ class StepService:
         kept = workflow.fields.get(f"checkpoint:{name}")
         if kept is not None:
             return decode_kept(kept, StepResult)
-        room = RESULTS_BYTES - sum(len(value) for field, value in workflow.fields.items() if field.startswith(_KEPT))
-        if room <= 0:
-            return _too_large()
-        result = await self._run(step, name, workflow)
-        if len(encode(result)) > room:
-            result = _too_large()
+        if room_of(workflow) <= 0:
+            return too_large()
+        result = fitting(await self._run(step, name, workflow), workflow)
         counted = await self.store.keep_step(ctx.tenant_id, step.task_id, name, encode(result))
         if counted is None:
             raise _ended(step.task_id)
@@ -171,11 +166,6 @@ def _name(step: WorkflowStep) -> str:
     if step.visit == 1 and not _LIKE_A_VISIT.search(step.step_id):
         return f"step:{step.step_id}"
     return f"step:{step.step_id}:{step.visit}"
-
-
-def _too_large() -> StepResult:
-    message = f"The results of the workflow's steps are together larger than {RESULTS_BYTES} bytes."
-    return StepResult(StepStatus.ERROR, error_message=message)
 
 
 def _check(step: WorkflowStep) -> None:

@@ -75,7 +75,7 @@ async def test_a_step_is_never_confused_with_a_visit_of_another(engine: Engine) 
 
 
 async def test_what_steps_give_is_bounded_together(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.services.workflows.workflow_steps.RESULTS_BYTES", 200)
+    monkeypatch.setattr("orchestrator.services.workflows.step_results.RESULTS_BYTES", 200)
     words = "so long a word that two of them are too much for one workflow" * 2
     assert (await engine.step({**AGENT, "query": words})).data["result"] == words
     refused = [await engine.step({**AGENT, "step_id": f"s{nth}", "query": words}) for nth in range(4)]
