@@ -13,7 +13,8 @@ from orchestrator.dialects import service_codes
 
 LONGEST_WAIT_MS: Final = 3_600_000
 """Upper bound of the wait that a service asks for."""
-_FAILED: Final = frozenset({"error", "failed"})
+_FAILED: Final = ("error", "failed")
+"""They are compared with whatever was sent, which a set would take only where it is hashable."""
 _SAYS_RETRYABLE: Final = ("retryable", "retry_suggested", "retry_allowed")
 _LEAST_STATUS: Final = 400
 _MOST_STATUS: Final = 599

@@ -185,8 +185,8 @@ def _asks(_: Fields, payload: Fields) -> TaskUpdate:
             else {"const": one, "title": str(one)}
             for one in options
         ]
-    elif payload.get("input_type") in _TYPES:
-        schema.setdefault("type", _TYPES[payload["input_type"]])
+    elif isinstance(kind := payload.get("input_type"), str) and kind in _TYPES:
+        schema.setdefault("type", _TYPES[kind])
     told = {"node_id": node, "prompt": payload.get("prompt"), "schema": schema or None}
     question = structure({name: value for name, value in told.items() if value is not None}, InputRequest, "$.payload")
     return TaskProgress(status=TaskStatus.WAITING.value, current_step=_text(node, _NAME), input_request=question)

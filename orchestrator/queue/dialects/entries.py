@@ -19,8 +19,8 @@ WORKFLOW_INPUT: Final = {"workflow_template_id": "workflow_id", "input_parameter
 TOOL: Final = {"tool_name": "tool_id", "inputs": "parameters"}
 _OF_WORKFLOW: Final = ("workflow_id", "plan", "input", "metadata", "context")
 _HANDED_ON: Final = ("workflow_version", "timeout_seconds")
-_AGENT_STEPS: Final = frozenset({"agent_task", "agent"})
-_TOOL_STEPS: Final = frozenset({"tool_task", "tool"})
+_AGENT_STEPS: Final = ("agent_task", "agent")
+_TOOL_STEPS: Final = ("tool_task", "tool")
 
 
 @frozen

@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 10.0
 """Deadline of asking."""
-_RUNNING: Final = frozenset({"running", "waiting", "pending", "queued", "processing", "started"})
+_RUNNING: Final = ("running", "waiting", "pending", "queued", "processing", "started")
 
 
 @frozen

@@ -137,9 +137,9 @@ class _Item:
         return evolve(agent, parameters={**agent.parameters, **parameters}) if parameters else agent
 
     async def _list_tools(self) -> list[dict[str, Any]]:
-        given: list[dict[str, Any]] | None = self._run.message.payload.get("tools")
+        given = self._run.message.payload.get("tools")
         if given is not None:
-            return given
+            return structure(given, list[dict[str, Any]], "$.payload.tools")
         try:
             return await self._services.catalog.tools(self._call, self._run.session.agent_id)
         except (ServiceFault, NotFound):

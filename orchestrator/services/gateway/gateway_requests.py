@@ -57,7 +57,7 @@ class RequestReader:
             TenantNotGranted: it names another tenant.
         """
         check_required(_OPERATIONS[kind], body)
-        if body.get("tenant_id") not in {None, ctx.tenant_id}:
+        if body.get("tenant_id") not in (None, ctx.tenant_id):
             raise TenantNotGranted("The body names another tenant than the request.")
         sent = {**{name: value for name, value in body.items() if name != "cache"}, "tenant_id": ctx.tenant_id}
         return GatewayCall(

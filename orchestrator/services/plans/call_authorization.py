@@ -131,7 +131,7 @@ def _named(operation: Operation, access: PlanAccess, parameters: Mapping[str, An
 
 def _names_other_tenant(call: PlannedCall, access: PlanAccess) -> bool:
     inner = (pair for name in access.nested for pair in _fields(call.step.parameters.get(name)))
-    return any(name == "tenant_id" and value not in {None, call.run.message.tenant_id} for name, value in inner)
+    return any(name == "tenant_id" and value not in (None, call.run.message.tenant_id) for name, value in inner)
 
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]]:

@@ -53,8 +53,9 @@ async def test_searches_and_embeddings_are_counted(redis_url: str) -> None:
 async def test_a_body_of_another_tenant_goes_nowhere(redis_url: str) -> None:
     handler, seen = answering({})
     async with rig(redis_url, handler) as up:
-        with pytest.raises(TenantNotGranted):
-            await up.gateway.generate(CTX, {"query": "x", "tenant_id": "globex"})
+        for tenant_id in ("globex", ["acme"]):
+            with pytest.raises(TenantNotGranted):
+                await up.gateway.generate(CTX, {"query": "x", "tenant_id": tenant_id})
     assert seen == []
 
 

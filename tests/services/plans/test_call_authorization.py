@@ -127,6 +127,8 @@ async def test_an_agent_is_told_of_nothing_that_is_another_users_however_deep(pa
     calls = Calls()
     with pytest.raises(NotFound):
         await run(calls, *EXECUTE, None, **ASKED, **{parameter: {"a": [{name: HERS}]}})
+    with pytest.raises(NotFound):
+        await run(calls, *EXECUTE, None, **ASKED, **{parameter: {"a": [{name: [HERS]}]}})
     assert calls.made == []
     own = {"a": {"user_id": "ana", "session_id": MINE, "conversation_id": MINE, "tenant_id": "acme"}}
     await run(calls, *EXECUTE, None, **ASKED, **{parameter: own})
