@@ -64,6 +64,8 @@ CANCEL: Final = _operation("cancel", "POST", f"{_TASK}/cancel", idempotent=True,
 GET: Final = _operation("get", "GET", _TASK, idempotent=True, plan=PlanAccess("task:read", _OWNERS))
 LINGER_SECONDS: Final = 0.05
 """Wait for the end of a stream after its last message, in seconds."""
+GAP: Final = 1000
+"""Messages that count as missing between two, at most: a number that is far off must not spoil the count."""
 KINDS: Final = 8
 """Unknown kinds of messages that are told apart in one stream."""
 
@@ -174,7 +176,7 @@ class AgentStream:
         if not isinstance(number, int) or isinstance(number, bool) or (self._last is not None and number <= self._last):
             return
         if self._last is not None:
-            self.missing += number - self._last - 1
+            self.missing += min(number - self._last - 1, GAP)
         self._last = number
 
     def _joined(self, token: AgentToken) -> AgentToken:

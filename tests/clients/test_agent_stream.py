@@ -10,7 +10,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.clients.agent_execution import AgentStream
+from orchestrator.clients.agent_execution import GAP, AgentStream
 from orchestrator.errors import BadGateway, InvalidAnswer, ReportedFailure, ServiceFault, ServiceRefused
 from orchestrator.models.agents.agent import AgentPiece, AgentResponse, AgentToken
 from orchestrator.models.events.events import StreamContent
@@ -114,6 +114,7 @@ async def test_what_an_agent_names_a_kind_is_fit_for_a_log() -> None:
 @pytest.mark.parametrize(
     ("numbers", "missing"),
     [
+        ([1, 10**18, 10**18 + 2], GAP + 1),
         ([0, 1, 2], 0),
         ([15, 16, 20, 21], 3),
         ([1, 3, 2, 4], 1),
