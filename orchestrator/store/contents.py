@@ -30,6 +30,8 @@ _NONCE_BYTES: Final = 12
 _COUNTS: Final = 2**32
 _STEPS: Final = b"steps"
 _TOLD: Final = 256
+_TOLD_BYTES: Final = 65_536
+"""A larger event is opened as others are: to keep many of them would take more memory than it saves time."""
 _LENGTH: Final = struct.Struct(">I")
 
 CLEAR: Final = "clear"
@@ -155,7 +157,7 @@ class Contents:
         if key is None or not value or value.startswith(MARK):
             return value
         sealed = key.seal(tenant_id, kind, value)
-        if kind == EVENT:
+        if kind == EVENT and len(sealed) <= _TOLD_BYTES:
             self._told[sealed] = (tenant_id, value)
             if len(self._told) > _TOLD:
                 del self._told[next(iter(self._told))]

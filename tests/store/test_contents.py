@@ -50,8 +50,12 @@ def test_a_frame_that_is_too_short_for_a_nonce_is_told_as_damage() -> None:
 def test_few_of_the_events_that_were_sealed_here_are_remembered() -> None:
     ring = Contents.under([NEW])
     frames = [sealed(ring, "acme", EVENT, b"%d" % number) for number in range(1000)]
-    assert len(ring._told) <= 256
+    assert 0 < len(ring._told) <= 256
     assert [ring.open("acme", EVENT, one) for one in frames] == [b"%d" % number for number in range(1000)]
+    large = b"x" * 2**20
+    kept = sealed(ring, "acme", EVENT, large)
+    assert not ring._told
+    assert ring.open("acme", EVENT, kept) == large
 
 
 def test_without_keys_contents_stay_as_they_are() -> None:
