@@ -14,6 +14,7 @@ from orchestrator.store.plans.delegations import DelegationStore, OpenCall
 _PATIENCE_SECONDS: Final = 1.0
 """A service may be quicker with its news than the process that has asked it is with noting so."""
 _LOOK_SECONDS: Final = 0.02
+"""Pause before the second look; each further one is twice as long, for a look may read the tasks of a whole batch."""
 
 
 @frozen
@@ -38,14 +39,15 @@ class ServiceNewsService:
         Raises:
             NotFound: the tenant has no such work, or none that this service works on.
         """
-        deadline = trio.current_time() + _PATIENCE_SECONDS
+        deadline, pause = trio.current_time() + _PATIENCE_SECONDS, _LOOK_SECONDS
         while True:
             found = await self._find(ctx.tenant_id, news)
             if found is not None and found[1] is not None:
                 return await self.updates.take(ctx, found[0], found[1].digest, news.update)
             if found is None or trio.current_time() >= deadline:
                 raise NotFound("There is no work of this name that the service has taken on.")
-            await trio.sleep(_LOOK_SECONDS)
+            await trio.sleep(pause)
+            pause *= 2
 
     async def task_of(self, ctx: RequestContext, execution_id: str) -> str:
         """Return the task whose work a service calls so: by default the task itself."""
@@ -54,7 +56,7 @@ class ServiceNewsService:
     async def _find(self, tenant_id: str, news: ServiceNews) -> tuple[str, OpenCall | None] | None:
         """Return the call that is meant: the one with the service's own name of the work, else the one that is open.
 
-        No call: the task is there, and has not handed it on yet. None: there is no such task.
+        No call: the task is there, and has not handed it on yet. None: there is no such task, or it has ended.
         """
         candidates = list(news.task_ids)
         if news.execution_id:

@@ -171,7 +171,7 @@ class DelegationStore(TenantStore):
     async def calls_of(self, tenant_id: str, task_id: str, service: str) -> list[OpenCall] | None:
         """Return what a task has handed on to a service, with the digests of the tokens by which that may answer.
 
-        None: there is no such task.
+        None: there is no such task, or it has ended and has nothing handed on.
         """
         record = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
         if not record:
@@ -186,11 +186,12 @@ class DelegationStore(TenantStore):
             for name, value in record.items()
             if name.startswith(_PREFIX.encode())
         ]
-        return [
+        known = [
             OpenCall(one.call_id, one.execution_id, tokens[one.call_id], one.ended)
             for one in calls
             if one.service == service and one.call_id in tokens
         ]
+        return None if not known and b"finished_at" in record else known
 
     async def answer(self, tenant_id: str, task_id: str, token: str, answer: CallAnswer) -> Receipt:
         """Take a service's answer."""

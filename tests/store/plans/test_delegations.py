@@ -213,6 +213,13 @@ async def test_a_task_whose_services_have_answered_leaves_no_cancel(desk: Desk) 
     assert await desk.idle()
 
 
+async def test_a_task_that_has_ended_and_handed_nothing_on_takes_no_news(desk: Desk) -> None:
+    claim = await desk.begin()
+    assert await desk.delegations.calls_of("acme", claim.task_id, "workflow_engine") == []
+    await desk.generic.finish(claim, TaskEnd(TaskStatus.COMPLETED), retain_seconds=600)
+    assert await desk.delegations.calls_of("acme", claim.task_id, "workflow_engine") is None
+
+
 async def test_no_token_is_kept(desk: Desk) -> None:
     claim = await desk.begin()
     await desk.register(claim, presented="a-secret-token")
