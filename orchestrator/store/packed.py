@@ -21,6 +21,8 @@ PIECE: Final = b"z:"
 _PIECE_BYTES: Final = 64
 _PIECES: Final = 64
 """More make no record compact: then there is one piece."""
+PIECE_NAMES: Final = tuple(b"%b%d" % (PIECE, number) for number in range(_PIECES))
+"""Names of all pieces that a record may have."""
 _MOST_BYTES: Final = 2**26
 """No more than that is unpacked."""
 _LEVEL: Final = 6

@@ -13,7 +13,7 @@ from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.models.tasks.timeline import TraceStep, WaitFacts
 from orchestrator.store.contents import WORDS, Contents
-from orchestrator.store.packed import is_piece
+from orchestrator.store.packed import PIECE_NAMES
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
@@ -23,6 +23,10 @@ _WHY: Final = Script("operations/why_task")
 _COUNTED: Final = 1000
 _NEWEST: Final = 1000
 """So many steps of a request are shown."""
+_STEPS: Final = (b"user_id", b"steps", *PIECE_NAMES)
+"""Fields in which the steps of a task are. The others may have megabytes, and a request a thousand tasks."""
+_AT_ONCE: Final = 100
+"""Tasks whose steps are read together."""
 _NEWEST_OF_EACH: Final = 100
 """So many tasks of each user after the first one of a request, where operators see those of several."""
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
@@ -44,11 +48,14 @@ class TimelineStore(TenantStore):
         tenant_id = viewer.tenant_id
         # One that is not there is asked for all the same: how long it takes must not tell whether others' steps are.
         task_ids = await self._listed(viewer, correlation_id) or [""]
-        records = await self.redis.gather(
-            [("HGETALL", self.keys.task(tenant_id, task_id)) for task_id in task_ids], raise_on_error=False
-        )
         read = partial(_steps, viewer, self.contents)
-        rows = [row for rows in readable(read, zip(task_ids, records, strict=True)) for row in rows]
+        rows: list[_Line] = []
+        for start in range(0, len(task_ids), _AT_ONCE):
+            part = task_ids[start : start + _AT_ONCE]
+            records = await self.redis.gather(
+                [("HMGET", self.keys.task(tenant_id, task_id), *_STEPS) for task_id in part], raise_on_error=False
+            )
+            rows += [row for found in readable(read, zip(part, records, strict=True)) for row in found]
         # Steps of the same millisecond stay as they were found: those of a task in their order.
         rows.sort(key=lambda row: row.at)
         rows = rows[-_NEWEST:]
@@ -123,16 +130,17 @@ class _Line:
     detail: str
 
 
-def _steps(viewer: Viewer, contents: Contents, found: tuple[str, Mapping[bytes, bytes] | TenantDamaged]) -> list[_Line]:
+def _steps(
+    viewer: Viewer, contents: Contents, found: tuple[str, Sequence[bytes | None] | TenantDamaged]
+) -> list[_Line]:
     """Read the steps of a task, as far as `viewer` may see it."""
-    task_id, record = found
-    if isinstance(record, TenantDamaged):
-        raise record
+    task_id, values = found
+    if isinstance(values, TenantDamaged):
+        raise values
+    record = {name: value for name, value in zip(_STEPS, values, strict=True) if value is not None}
     if not viewer.sees_whole_tenant and record.get(b"user_id") != viewer.user_id.encode():
         return []
-    # Contents that can't be read hide no steps.
-    wanted = {name: value for name, value in record.items() if name == b"steps" or is_piece(name)}
-    steps = contents.open_record(viewer.tenant_id, "task", wanted).get(b"steps")
+    steps = contents.open_record(viewer.tenant_id, "task", record).get(b"steps")
     return _lines(task_id, steps) if steps else []
 
 

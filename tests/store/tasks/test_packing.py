@@ -112,6 +112,16 @@ async def test_steps_that_come_after_a_task_was_packed_follow_the_others(stage: 
     assert [step.step for step in steps] == ["accepted", "claimed", "finished", "gateway"]
 
 
+async def test_a_timeline_is_read_without_what_else_its_tasks_hold(stage: Stage) -> None:
+    _, turn = await ended_turn(stage)
+    task = await stage.stores.tasks.get(VIEWER, turn.task_id)
+    assert task is not None
+    await stage.redis.hset(stage.keys.task("acme", turn.task_id), "result", b"x" * 2**20)
+    received = stage.redis.counters.bytes_in
+    assert await stage.stores.timelines.steps(VIEWER, task.correlation_id)
+    assert stage.redis.counters.bytes_in - received < 2**16
+
+
 async def test_a_packed_delivery_says_what_it_tells_of(stage: Stage) -> None:
     name, contents = stage.keys.task("acme", "d1"), stage.stores.tasks.contents
     message = contents.seal("acme", MESSAGE, b'{"payload":{"task_id":"t1"}}')
