@@ -13,8 +13,9 @@ from attrs import evolve, field, frozen
 from orchestrator.clients.registry import Clients
 from orchestrator.codec import structure, unstructure
 from orchestrator.domain.joining import Speaking
-from orchestrator.errors import NotFound, ServiceFault
+from orchestrator.errors import InvalidBody, NotFound, ServiceFault
 from orchestrator.models.agents.agent import AgentConfig, AgentResponse
+from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import from_timestamp, now_ms
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
@@ -139,7 +140,7 @@ class _Item:
     async def _list_tools(self) -> list[dict[str, Any]]:
         given = self._run.message.payload.get("tools")
         if given is not None:
-            return structure(given, list[dict[str, Any]], "$.payload.tools")
+            return _checked(given)
         try:
             return await self._services.catalog.tools(self._call, self._run.session.agent_id)
         except (ServiceFault, NotFound):
@@ -157,3 +158,15 @@ class _Item:
             usage=response.usage,
             degraded=self._degraded,
         )
+
+
+def _checked(tools: list[Any]) -> list[dict[str, Any]]:
+    """Return the tools that were given along; InvalidBody, with every fault, where they are no objects."""
+    faults = [
+        FieldFault(f"$.payload.tools[{index}]", "must be an object")
+        for index, tool in enumerate(tools)
+        if not isinstance(tool, dict)
+    ]
+    if faults:
+        raise InvalidBody(f"{faults[0].path} {faults[0].message}.", details=faults)
+    return tools
