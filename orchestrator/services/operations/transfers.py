@@ -6,7 +6,7 @@ from attrs import frozen
 
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.transfers import check_item
-from orchestrator.errors import InvalidBody, OrchestratorError
+from orchestrator.errors import InvalidBody, OrchestratorError, QueueFull, TenantDraining
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
@@ -77,18 +77,25 @@ class TransferService:
         if state in {TenantState.DRAINING, TenantState.DRAINED}:
             raise tenant_refuses(state)
         imported = skipped = sessions = 0
-        for item, message in zip(items, messages, strict=True):
-            if message is None:
-                sessions += await self._session(tenant_id, item)
-            elif await self._place(item, message):
-                imported += 1
-            else:
-                skipped += 1
+        refused: OrchestratorError | None = None
+        try:
+            for item, message in zip(items, messages, strict=True):
+                if message is None:
+                    sessions += await self._session(tenant_id, item)
+                elif await self._place(item, message):
+                    imported += 1
+                else:
+                    skipped += 1
+        except (QueueFull, TenantDraining, InvalidBody) as error:
+            # What was taken in before goes its way, and is told of as all of it would be.
+            refused = error
         if imported:
             await self.ready.mark(tenant_id)
-        await self.audit.done(
-            ctx, "tenant.import", f"{imported} tasks, {skipped} were there; {sessions} sessions", tenant_id=tenant_id
-        )
+        if refused is None or imported or sessions:
+            told = f"{imported} tasks, {skipped} were there; {sessions} sessions"
+            await self.audit.done(ctx, "tenant.import", told, tenant_id=tenant_id)
+        if refused is not None:
+            raise refused
         return Imported(imported, skipped, sessions)
 
     def _checked(self, index: int, item: TransferItem, tenant_id: str) -> TaskMessage | None:

@@ -20,6 +20,7 @@ from orchestrator.errors import (
     TenantDraining,
 )
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
+from orchestrator.models.operations.audit import AuditKind
 from orchestrator.models.operations.tenant import DrainMode, DrainRequest, TenantSettings, TenantState
 from orchestrator.models.operations.transfer import Imported, TransferItem, TransferKind
 from orchestrator.models.sessions.chat import ChatAccepted, ChatTurn
@@ -370,6 +371,12 @@ async def test_an_import_ends_at_the_quotas_and_goes_on_when_there_is_room(stage
     await stage.redis.hset(stage.keys.tenant_config("acme"), mapping=config)
     done = await desk.transfers.take_in(operator(), "acme", items)
     assert (done.imported, done.skipped, done.sessions) == (1, 2, 0)
+    trail = await stage.redis.xrange(stage.keys.tenant_audit("acme", AuditKind.ADMINISTRATION))
+    assert [entry[b"detail"] for _, entry in trail] == [
+        b"2 tasks, 0 were there; 2 sessions",
+        b"0 tasks, 2 were there; 1 sessions",
+        b"1 tasks, 2 were there; 0 sessions",
+    ]
 
 
 async def test_a_damaged_item_is_refused_before_anything_changes(stage: Stage, desk: Desk) -> None:
