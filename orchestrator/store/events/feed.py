@@ -86,17 +86,19 @@ class FeedLog(EventLog):
         Raises:
             StoreUnavailable
         """
-        owners = {"session": self._keys.session, "task": self._keys.task, "batch": self._keys.batch}
+        # One of a kind that this version does not know is looked for among sessions, and not found.
+        kinds = {"session": self._keys.session, "task": self._keys.task, "batch": self._keys.batch}
+        owners = [kinds.get(entry.kind, self._keys.session)(tenant_id, entry.id) for entry in entries]
         commands = [
-            ("XRANGE", f"{owners[entry.kind](tenant_id, entry.id)}:events", f"0-{entry.offset}", f"0-{entry.offset}")
-            for entry in entries
+            ("XRANGE", f"{owner}:events", f"0-{entry.offset}", f"0-{entry.offset}")
+            for owner, entry in zip(owners, entries, strict=True)
         ]
         replies = await self._redis.gather(commands, raise_on_error=False) if commands else []
         found = []
-        for entry, reply in zip(entries, replies, strict=True):
+        for owner, entry, reply in zip(owners, entries, replies, strict=True):
             event = self._event(tenant_id, entry, reply)
             if event is None and not reply:
-                event = await self._packed_event(tenant_id, entry, owners[entry.kind](tenant_id, entry.id))
+                event = await self._packed_event(tenant_id, entry, owner)
             found.append(event)
         return found
 
