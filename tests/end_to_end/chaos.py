@@ -141,6 +141,8 @@ class Chaos:
     lost: dict[str, int] = field(factory=dict)
     """How often the tasks had finished that Redis held when it was emptied."""
     lost_sessions: set[str] = field(factory=set)
+    emptied: int = 0
+    """How often Redis was emptied, counted at the beginning and at the end: odd while that is under way."""
     damaged: set[str] = field(factory=set)
     """Tasks and sessions whose records were damaged."""
 
@@ -176,13 +178,14 @@ class Chaos:
 
     async def open_session(self, client: httpx.AsyncClient, random: Random, watched: bool) -> str:
         """Create a session on any process; again where Redis is emptied before the answer."""
-        status = 404
-        while status == 404:
+        while True:
+            before = self.emptied
             answer = await self.ask(
                 "session.create", {"agent_id": "echo"}, client, random, {"Idempotency-Key": new_id()}
             )
-            status = answer.status_code
-        assert status == 201, answer.text
+            if self.emptied == before and not before % 2:
+                break
+        assert answer.status_code == 201, answer.text
         session_id: str = answer.json()["data"]["session_id"]
         self.turns[session_id] = []
         if watched:
@@ -376,7 +379,9 @@ class Chaos:
         """Redis is emptied; who follows a session is told that it is gone."""
         sessions = set(self.turns)
         self.lost_sessions |= sessions
+        self.emptied += 1
         rows = await self.do("EVAL", LAST_WORDS, 0, KEYS.task(TENANT, "*"))
+        self.emptied += 1
         self.lost |= {
             task_id.decode(): times_finished(steps) for task_id, steps in zip(rows[::2], rows[1::2], strict=True)
         }
