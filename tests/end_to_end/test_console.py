@@ -94,7 +94,7 @@ async def test_every_page_shows_what_is_there_and_everyone_can_use_it(tmp_path: 
         await in_browser(partial(look, scheme="dark"), size=PHONE, scheme="dark")
 
 
-async def test_an_operator_replays_tasks_and_dead_letters_and_pauses_a_tenant(tmp_path: Path) -> None:
+async def test_an_operator_replays_tasks_and_dead_letters_stops_a_workflow_and_pauses_a_tenant(tmp_path: Path) -> None:
     async with worked(tmp_path) as (stack, _):
 
         def look(tab: Tab) -> None:
@@ -102,6 +102,7 @@ async def test_an_operator_replays_tasks_and_dead_letters_and_pauses_a_tenant(tm
             sign_in(tab, stack)
             filter_tasks(tab, stack.node.url)
             replay_a_task(tab, stack.node.url)
+            stop_a_workflow(tab, stack)
             open_page(tab, "Dead letters")
             page.get_by_role("button", name="Replay").first.click()
             page.get_by_role("dialog").get_by_text(re.compile("^1 of acme with the code ORCH_")).wait_for()
@@ -168,6 +169,23 @@ def replay_a_task(tab: Tab, url: str) -> None:
     page.get_by_text("Replay of").wait_for()
 
 
+def stop_a_workflow(tab: Tab, stack: Stack) -> None:
+    """Stop the workflow of another user, which waits for input; its task says so, how far it is, and who stopped it."""
+    page, url = tab.page, stack.node.url
+    headers = {"Authorization": f"Bearer {stack.token(user='bob')}"}
+    started = page.request.post(f"{url}/api/v1/workflow.execute", headers=headers, data={"workflow_id": "approval"})
+    page.goto(f"{url}/console#/tasks/{started.json()['data']['task_id']}")
+    facts = page.locator(".facts")
+    tab.expect(facts).to_contain_text("Steps0 of 3")
+    tab.expect(facts).to_contain_text("Asks for inputShall we send it? (ask)")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the task").click()
+    page.get_by_text("The task is cancelled.").wait_for()
+    tab.expect(facts).to_contain_text("Cancelled byoperator")
+    page.goto(f"{url}/console#/tasks?status=cancelled")
+    page.get_by_role("cell").get_by_text("by operator").wait_for()
+
+
 async def test_agents_are_tried_with_their_tools_and_sources(tmp_path: Path) -> None:
     async with worked(tmp_path) as (stack, _):
 
@@ -215,6 +233,11 @@ async def test_a_tool_that_runs_is_shown_and_then_its_result(tmp_path: Path) -> 
             tab.expect(running).to_have_count(1)
             page.get_by_role("button", name="Cancel").click()
             tab.expect(running).to_have_count(0)
+            tab.expect(said.get_by_text("cancelled by user")).to_be_visible()
+            page.get_by_label("Message", exact=True).fill("winds in 1 ms")
+            stack.sandbox.faults.add(InjectedFault(InjectedFaultKind.ERROR, "agent_execution", "execute", status=400))
+            page.keyboard.press("Enter")
+            tab.expect(said.get_by_text(re.compile(r"^failed: .* \(ORCH_CONN_002\)$"))).to_be_visible()
 
         await in_browser(look)
 

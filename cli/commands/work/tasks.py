@@ -27,6 +27,7 @@ _COLUMNS: Final = (
     Column("SESSION", "session_id", whole=True, wide=True),
     Column("TRIES", "attempt", wide=True),
     Column("REPLAYED AS", "replayed_as", whole=True, wide=True),
+    Column("CANCELLED BY", "cancelled_by", whole=True, wide=True),
     Column("CORRELATION", "correlation_id", whole=True, wide=True),
 )
 _UNDONE: Final = frozenset({"failed", "partial"})

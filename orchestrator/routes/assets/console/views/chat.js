@@ -85,10 +85,10 @@ export async function chat(main, { signal }) {
   }
 
   const shown = {
-    "chat.status_update": ({ message_id: id, status }) => {
+    "chat.status_update": ({ message_id: id, status, cancelled_by: by }) => {
       const one = turn(id);
       const busy = ["queued", "processing"].includes(status);
-      if (status !== "completed") one.notes.textContent = status;
+      if (status !== "completed") one.notes.textContent = status === "failed" && one.failure ? one.failure : by ? `${status} by ${by}` : status;
       if (!busy) noneRuns(one);
       one.notes.classList.toggle("busy", busy);
       running = busy ? id : running === id ? null : running;
@@ -126,7 +126,12 @@ export async function chat(main, { signal }) {
       one.running.delete(call);
     },
     "session.snapshot": ({ messages }) => { said.replaceChildren(...messages.map((one) => h("article", { class: one.role === "user" ? "user" : "agent" }, markdown(String(one.content ?? ""))))); turns.clear(); },
-    "system.error": (error) => tell(error.error_message ?? error.error?.message ?? "The service refused a frame.", { bad: true }),
+    "system.error": (error) => {
+      const says = error.error_message ?? error.error?.message ?? "The service refused a frame.", one = turns.get(error.parent_id);
+      // The reason stays with its turn; what is told at the foot of the page goes after a while.
+      if (one) { one.failure = one.notes.textContent = `failed: ${says} (${error.error_code ?? error.error?.code})`; one.notes.classList.remove("busy"); }
+      tell(says, { bad: true });
+    },
   };
 
   function frame({ type, data }) {

@@ -6,6 +6,9 @@ import { poll } from "../polling.js";
 import { taskFilters } from "./task_filters.js";
 
 const ENDED = ["completed", "failed", "cancelled", "partial"];
+/** Which facts of a workflow its task does not have, as `tasks show` of the command line has them too. */
+const progressOf = (flow) => flow && [["Workflow", flow.workflow_id], ["Steps", flow.steps_total ? `${flow.steps_completed} of ${flow.steps_total}` : null], ["Current step", flow.current_step],
+  ["Says", flow.status_message], ["Asks for input", flow.input_request && `${flow.input_request.prompt} (${flow.input_request.node_id})`]];
 const took = (one) => (one.started_at ? duration(Date.parse(one.finished_at ?? new Date().toISOString()) - Date.parse(one.started_at)) : "–");
 
 export async function tasks(main, { signal, query }) {
@@ -25,7 +28,7 @@ export async function tasks(main, { signal, query }) {
     filters.suggest(found);
     shown.replaceChildren(table("The newest first", [
       { title: "Task", id: true, cell: (one) => h("a", { class: "mono", href: `#/tasks/${one.task_id}` }, one.task_id) }, { title: "Type", cell: (one) => one.type },
-      { title: "Status", cell: (one) => tag(one.status) }, { title: "Agent", cell: (one) => one.agent_id }, { title: "User", cell: (one) => one.user_id },
+      { title: "Status", cell: (one) => [tag(one.status), one.cancelled_by && h("span", { class: "dim" }, ` by ${one.cancelled_by}`)] }, { title: "Agent", cell: (one) => one.agent_id }, { title: "User", cell: (one) => one.user_id },
       { title: "Created", cell: (one) => moment(one.created_at) }, { title: "Took", number: true, cell: took }, { title: "Error", cell: (one) => one.error?.code },
     ], found, { empty: "No task matches." }));
   }
@@ -44,26 +47,28 @@ export async function task(main, { signal, id }) {
   await poll(signal, 2000, async () => {
     if (ended) return;
     const one = await get(`task.get/${encodeURIComponent(id)}`, null, { signal });
-    const [timeline, wait] = await Promise.all([
+    const [timeline, wait, flow] = await Promise.all([
       get(`task.trace/${encodeURIComponent(one.correlation_id)}`, null, { signal }).catch(() => null),
       ENDED.includes(one.status) ? null : get(`task.why/${encodeURIComponent(id)}`, null, { signal }).catch(() => null),
+      one.type === "workflow.execute" ? get(`workflow.status/${encodeURIComponent(id)}`, null, { signal }).catch(() => null) : null,
     ]);
     ended = ENDED.includes(one.status);
-    shown.replaceChildren(...page(one, timeline, wait));
+    shown.replaceChildren(...page(one, timeline, wait, flow));
   });
 }
 
-function page(one, timeline, wait) {
+function page(one, timeline, wait, flow) {
   return [
     h("div", { class: "row" }, tag(one.status),
       ENDED.includes(one.status) ? h("button", { class: "main", onclick: () => replay(one) }, "Replay") : h("button", { class: "danger", onclick: () => cancel(one) }, "Cancel")),
     h("div", { class: "columns" },
       h("section", { class: "card" }, facts([["Type", one.type], ["Tenant", one.tenant_id], ["User", one.user_id], ["Agent", one.agent_id && `${one.agent_id} ${one.agent_version ?? ""}`],
-        ["Session", one.session_id && h("a", { class: "mono", href: `#/sessions/${one.session_id}` }, one.session_id)], ["Attempt", one.attempt], ["Priority", one.priority],
+        ["Session", one.session_id && h("a", { class: "mono", href: `#/sessions/${one.session_id}` }, one.session_id)], ["Message", one.message_id && h("span", { class: "mono" }, one.message_id)], ["Attempt", one.attempt], ["Priority", one.priority],
         ["Created", moment(one.created_at)], ["Started", moment(one.started_at)], ["Finished", moment(one.finished_at)], ["Took", took(one)], ["Scheduled for", moment(one.scheduled_for)],
+        ["Cancelled by", one.cancelled_by], ["Reason", one.cancel_reason], ...(progressOf(flow) ?? []), ["Calls that are done", one.checkpoints?.join(", ")],
         ["Correlation", h("span", { class: "mono" }, one.correlation_id)], ["Replay of", one.replay_of && h("a", { href: `#/tasks/${one.replay_of}` }, one.replay_of)],
         ["Replayed as", one.replayed_as && h("a", { href: `#/tasks/${one.replayed_as}` }, one.replayed_as)]])),
-      one.error ? h("section", { class: "card" }, h("p", { class: "bad" }, one.error.message), h("p", null, h("code", null, one.error.code)), json(one.error.details ?? [])) : "",
+      one.error ? h("section", { class: "card" }, h("p", { class: "bad" }, one.error.message), h("p", null, h("code", null, one.error.code), one.error.service && ` of ${one.error.service}`, one.error.retryable ? ", can be retried" : ""), json(one.error.details ?? [])) : "",
       wait ? h("section", { class: "card" }, h("h2", null, "Why it waits"), json(wait)) : ""),
     h("h2", null, "Timeline"), timeline ? timelineOf(timeline) : h("p", { class: "empty" }, "The timeline is no longer kept."),
     one.input ? [h("h2", null, "Input"), json(one.input)] : [], h("h2", null, "Result"), one.result ? json(one.result) : h("p", { class: "empty" }, "None yet."),
@@ -83,7 +88,7 @@ function timelineOf(timeline) {
 async function cancel(one) {
   if (!(await confirmed("Cancel this task?", `${one.type} of ${one.user_id}, ${one.status}. What it has streamed is kept.`, "Cancel the task"))) return;
   const { data } = await call("POST", `task.cancel/${encodeURIComponent(one.task_id)}`);
-  tell(`The task is ${data.status ?? "cancelled"}.`);
+  tell(data.cancelled ? "The task is cancelled." : "The task had ended before; nothing was cancelled.");
 }
 
 async function replay(one) {
