@@ -16,7 +16,7 @@ from cli.chat.tools import DefaultAnswerer, PromptAnswerer
 from cli.chat.turn import Turn
 from cli.core.context import Target
 from cli.core.failures import CliFailure, Exit
-from cli.core.interrupts import Interrupts, open_interrupts, ungrouped
+from cli.core.interrupts import Interrupted, Interrupts, open_interrupts, ungrouped
 from cli.core.output import note
 
 DEFAULT_AGENT: Final = "docs-guide"
@@ -88,8 +88,10 @@ async def _learn_agents(api: TrioApi, prompt: Prompt) -> None:
 async def _act(conversation: Conversation, line: str) -> None:
     """Run a slash command or send a message; only an unreachable service ends the chat."""
     try:
-        if not await handle(conversation, line):
+        if not await conversation.interrupts.until_pressed(handle, conversation, line):
             await conversation.ask(line)
+    except Interrupted:
+        conversation.screen.say("No longer waiting.")
     except SecondInterrupt:
         conversation.screen.say("No longer waiting for this answer.")
     except CliFailure as failure:

@@ -42,11 +42,15 @@ def ungrouped() -> Iterator[None]:
         raise only from only.__cause__
 
 
+class Interrupted(Exception):
+    """Ctrl-C came before some work had ended."""
+
+
 class Interrupts:
     """Ctrl-C as a message to the block of code that currently handles it.
 
     The signal is received as an event, so unlike KeyboardInterrupt it stops no code at an arbitrary point. A signal
-    outside of such a block came too late for the last one, and is dropped.
+    before the first such block ends the run; one between two of them came too late for the last one, and is dropped.
     """
 
     def __init__(self) -> None:
@@ -65,14 +69,38 @@ class Interrupts:
         finally:
             self._listener, self.quiet_since = before, trio.current_time()
 
+    async def until_pressed(self, work: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Run `work(*arguments)`, and give it up at a Ctrl-C.
+
+        Raises:
+            Interrupted: Ctrl-C came first.
+        """
+        with self.caught() as presses, ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_give_up, presses)
+                result = await work(*arguments)
+                nursery.cancel_scope.cancel()
+        return result
+
     async def listen(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Pass SIGINT on, until cancelled."""
+        """Pass SIGINT on, until cancelled.
+
+        Raises:
+            KeyboardInterrupt: it came before there was anything to pass it to.
+        """
         with trio.open_signal_receiver(signal.SIGINT) as signals:
             task_status.started()
             async for _ in signals:
                 if self._listener is not None:
                     with suppress(trio.WouldBlock):
                         self._listener.send_nowait(None)
+                elif self.quiet_since == -inf:
+                    raise KeyboardInterrupt
+
+
+async def _give_up(presses: trio.MemoryReceiveChannel[None]) -> None:
+    await presses.receive()
+    raise Interrupted
 
 
 @asynccontextmanager

@@ -35,6 +35,8 @@ class FakeService:
         self.closed = False
         self.gone = False
         self.asked = trio.Event()
+        self.silent = ""
+        """The route that never answers; `asked` tells that it was asked."""
 
     def append(self, name: str, **data: Any) -> None:
         """Add an event to the log."""
@@ -116,6 +118,9 @@ def make_app(fake: FakeService) -> QuartTrio:
         fake.requests.append(f"{request.method} {request.full_path.rstrip('?')}")
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return refusal(401, "The token is not good.")
+        if fake.silent and f"/{fake.silent}" in request.path:
+            fake.asked.set()
+            await trio.sleep_forever()
         return None
 
     @app.post("/api/v1/session.create")

@@ -90,6 +90,16 @@ async def test_ctrl_c_cancels_the_turn(fake: FakeService, tmp_path: Path) -> Non
     await close_pipes(process)
 
 
+async def test_ctrl_c_ends_a_chat_that_waits_for_its_session(fake: FakeService, tmp_path: Path) -> None:
+    fake.silent = "session.create"
+    process = await start_cli(tmp_path, "chat", "-m", "hi", **target(fake))
+    with trio.fail_after(10):
+        await fake.asked.wait()
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+    await close_pipes(process)
+
+
 async def test_a_session_that_is_not_there_is_told_by_exit_code(fake: FakeService, tmp_path: Path) -> None:
     ended = await run_cli(tmp_path, "chat", "--session", "nowhere", "-m", "hi", **target(fake))
     assert (ended.code, ended.err) == (3, "There is no session nowhere.\n")

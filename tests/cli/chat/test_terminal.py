@@ -72,6 +72,18 @@ async def test_ctrl_c_cancels_an_answer_and_the_chat_goes_on(terminal: Terminal,
     assert await terminal.end() == 0
 
 
+async def test_ctrl_c_gives_up_a_command_that_waits_and_the_chat_goes_on(terminal: Terminal, fake: FakeService) -> None:
+    fake.silent = "session.get"
+    await terminal.enter("/state")
+    with trio.fail_after(10):
+        await fake.asked.wait()
+    await terminal.type(CTRL_C)
+    await terminal.see("No longer waiting.")
+    await terminal.see("echo> ")
+    await terminal.enter("/quit")
+    assert await terminal.end() == 0
+
+
 async def test_lines_that_are_pasted_together_are_one_message(terminal: Terminal, fake: FakeService) -> None:
     await terminal.type("\x1b[200~/first\rsecond\r\rthird\x1b[201~")
     await terminal.see("third")
