@@ -124,7 +124,9 @@ class AdminApi(Api):
 
     def _access(self, *, operator: bool) -> tuple[str, dict[str, str]]:
         if not self._target.api_key:
-            raise CliFailure("There is no API key.", "Set ORCH_API_KEY, or api_key in a profile.", Exit.USAGE)
+            raise CliFailure(
+                "There is no API key.", "Set --api-key, ORCH_API_KEY, or api_key in a profile.", Exit.USAGE
+            )
         return ADMIN_PREFIX, {"X-API-Key": self._target.api_key}
 
 
@@ -232,9 +234,13 @@ def authorization(target: Target, *, operator: bool = False) -> dict[str, str]:
     """Return the headers with the token and the tenant.
 
     Raises:
-        CliFailure: the target has no token.
+        CliFailure: the target has no token, or an API key without a tenant.
     """
     token = target.operator_token if operator else target.token
+    if not token and target.api_key and not target.tenant:
+        raise CliFailure(
+            "An API key needs a tenant here.", "Set --tenant, ORCH_TENANT, or tenant in a profile.", Exit.USAGE
+        )
     if not token:
         scope = f" for tenant '{target.tenant}'" if target.tenant else ""
         hint = "Set --token or ORCH_TOKEN; 'nooble-orch token create' creates one for development."

@@ -50,15 +50,29 @@ def read_profiles() -> dict[str, dict[str, str]]:
     """Read all profiles: `[profiles.NAME]` tables with the fields of `PROFILE_FIELDS`.
 
     Raises:
-        CliFailure: the file is unreadable, or a profile has an unknown field.
+        CliFailure: the file is unreadable, or a profile has an unknown field or a value that is no text.
     """
-    path, profiles = config_path(), _read_config().get("profiles", {})
-    for name, fields in profiles.items():
-        unknown = sorted(set(fields) - set(PROFILE_FIELDS))
-        if unknown:
-            hint = f"A profile has {', '.join(PROFILE_FIELDS)}."
-            raise CliFailure(f"Profile '{name}' in {path} has the unknown field '{unknown[0]}'.", hint, Exit.USAGE)
+    profiles = _read_config().get("profiles", {})
+    fault = _fault_in(profiles)
+    if fault:
+        hint = f"A profile is a table [profiles.NAME]; it has {', '.join(PROFILE_FIELDS)}, each a text."
+        raise CliFailure(f"{fault} in {config_path()}.", hint, Exit.USAGE)
     return dict(profiles)
+
+
+def _fault_in(profiles: Any) -> str:
+    """Return the first fault of the profiles as the file has them; empty: there is none."""
+    if not isinstance(profiles, dict):
+        return "There is no table of profiles"
+    for name, fields in profiles.items():
+        if not isinstance(fields, dict):
+            return f"Profile '{name}' is no table"
+        for field_name, value in fields.items():
+            if field_name not in PROFILE_FIELDS:
+                return f"Profile '{name}' has the unknown field '{field_name}'"
+            if not isinstance(value, str):
+                return f"Profile '{name}' has a value of {field_name} that is no text"
+    return ""
 
 
 def chosen_data_dir() -> Path | None:

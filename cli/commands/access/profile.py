@@ -12,6 +12,8 @@ from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
 from cli.core.selection import current_options
+from cli.http.errors import InvalidRequest
+from cli.http.urls import address_of
 from orchestrator.config.masking import mask_credentials
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -55,6 +57,11 @@ def add(name: str) -> None:
     values = {each: getattr(given, each) for each in PROFILE_FIELDS if getattr(given, each)}
     if not values:
         raise click.UsageError("Give at least one of --api-url, --redis-url, --tenant, --token and --api-key.")
+    if given.api_url:
+        try:
+            address_of(given.api_url)
+        except InvalidRequest as error:
+            raise click.UsageError(f"{error}.") from None
     existed = name in read_profiles()
     section = "".join(f"{each} = {json.dumps(value, ensure_ascii=False)}\n" for each, value in values.items())
     text = _without(_text(), name).rstrip("\n")

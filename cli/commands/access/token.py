@@ -13,6 +13,7 @@ from orchestrator.config.defaults import DEFAULTS
 from orchestrator.config.loading import SettingsFault, load_settings
 from orchestrator.config.settings import JwtSettings
 from orchestrator.middleware.tokens import create_token
+from orchestrator.models.common.ids import is_id
 from orchestrator.models.common.principal import Role
 
 
@@ -53,6 +54,10 @@ def create(user: str, role: str, permissions: str | None, ttl: float) -> None:
     tenants = (current_options().tenant or os.environ.get("ORCH_TENANT", "")).split(",")
     if not all(tenants):
         raise CliFailure("A token needs a tenant.", "Set --tenant.", Exit.USAGE)
+    for name in (user, *tenants):
+        if not is_id(name):
+            hint = "Ids have letters, digits, '_', '.' and '-', 64 of them at most."
+            raise CliFailure(f"The service takes no token with the id '{name}'.", hint, Exit.USAGE)
     jwt = _jwt_settings()
     print(
         create_token(

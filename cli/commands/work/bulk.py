@@ -1,9 +1,10 @@
 """Work on many tasks at once: counts first, then the question, then progress and receipts."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
+import click
 from attrs import frozen
 
 from cli.commands.work.task_filters import TaskFilters
@@ -14,6 +15,7 @@ from cli.core.options import ALL
 from cli.core.output import Column, note, show_list
 
 LIVE: Final = ("pending", "processing", "retrying", "waiting")
+ENDED: Final = ("cancelled", "completed", "failed", "partial")
 _EVERY: Final = 20
 _RECEIPTS: Final = (
     Column("TASK", "task_id", whole=True),
@@ -33,6 +35,17 @@ class BulkWork:
     """As a receipt has it: `cancelled`."""
     do: Callable[[dict[str, Any]], dict[str, Any]]
     """Does it to one task; returns the answer of the service."""
+    statuses: Collection[str]
+    """Of the tasks that it can be done to."""
+
+    def must_fit(self, status: str | None) -> None:
+        """Check that tasks with a status can be chosen for it; None: any.
+
+        Raises:
+            UsageError: they can't.
+        """
+        if status is not None and status not in self.statuses:
+            raise click.UsageError(f"Only tasks with one of these are {self.done}: {', '.join(sorted(self.statuses))}.")
 
 
 def live_tasks(api: Api, wanted: TaskFilters) -> Iterator[dict[str, Any]]:
@@ -57,7 +70,7 @@ def run_bulk(work: BulkWork, tasks: Iterable[dict[str, Any]], scope: str, *, dry
     chosen = list(tasks)
     note(f"{counted(len(chosen), 'task')} {scope}: {_by_status(chosen)}.")
     if dry_run or not chosen:
-        show_list([{"task_id": task["task_id"], "result": f"would be {work.done}"} for task in chosen], _RECEIPTS)
+        show_list([{"task_id": task["task_id"], "result": _foreseen(work, task)} for task in chosen], _RECEIPTS)
         return
     confirm(f"{work.verb.capitalize()} {counted(len(chosen), 'task')} {scope}?", yes=yes)
     receipts: list[dict[str, Any]] = []
@@ -65,17 +78,31 @@ def run_bulk(work: BulkWork, tasks: Iterable[dict[str, Any]], scope: str, *, dry
         for task in chosen:
             receipts.append(_receipt(work, task))
             if len(receipts) % _EVERY == 0 or len(receipts) == len(chosen):
-                note(f"{len(receipts)} of {len(chosen)} {work.done}")
+                note(_so_far(work, receipts, len(chosen)))
     except (KeyboardInterrupt, CliFailure):
         show_list(receipts, _RECEIPTS)
         note(f"Stopped after {len(receipts)} of {len(chosen)}; the same command goes on with the rest.")
         raise
     show_list(receipts, _RECEIPTS)
-    failed = sum(receipt["result"] != work.done for receipt in receipts)
+    failed = len(receipts) - _count_done(work, receipts)
     if failed:
         sys.stdout.flush()
         message = f"{failed} of {len(receipts)} tasks were not {work.done}."
         raise CliFailure(message, "The list has the reasons.", Exit.INCOMPLETE)
+
+
+def _foreseen(work: BulkWork, task: dict[str, Any]) -> str:
+    return f"would be {work.done}" if task["status"] in work.statuses else f"is {task['status']}"
+
+
+def _so_far(work: BulkWork, receipts: list[dict[str, Any]], chosen: int) -> str:
+    done = _count_done(work, receipts)
+    left_out = f", {len(receipts) - done} not" if done < len(receipts) else ""
+    return f"{done} of {chosen} {work.done}{left_out}"
+
+
+def _count_done(work: BulkWork, receipts: list[dict[str, Any]]) -> int:
+    return sum(receipt["result"] == work.done for receipt in receipts)
 
 
 def _receipt(work: BulkWork, task: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 from attrs import evolve
 
-from cli.commands.work.bulk import BulkWork, run_bulk
+from cli.commands.work.bulk import ENDED, BulkWork, run_bulk
 from cli.commands.work.task_filters import TaskFilters, scope_of, task_filters
 from cli.core.client import Api
 from cli.core.completion import complete_tasks
@@ -20,7 +20,6 @@ from cli.core.values import json_value
 from cli.display.glyphs import printable
 from cli.waiting.polling import poll
 
-_ENDED: Final = frozenset({"completed", "failed", "cancelled", "partial"})
 _PAYLOAD: Final = "payload."
 
 
@@ -110,8 +109,6 @@ def replay(
 
 def _replay_many(wanted: TaskFilters, body: dict[str, Any], rate: float | None, *, dry_run: bool, yes: bool) -> None:
     chosen = wanted if wanted.status else evolve(wanted, status="failed")
-    if chosen.status not in _ENDED:
-        raise click.UsageError(f"Only tasks that have ended are replayed: {', '.join(sorted(_ENDED))}.")
 
     def replay_one(task: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = api.post(f"task.replay/{task['task_id']}", body)
@@ -119,10 +116,11 @@ def _replay_many(wanted: TaskFilters, body: dict[str, Any], rate: float | None, 
             time.sleep(1 / rate)
         return answer
 
+    work = BulkWork("replay", "replayed", replay_one, ENDED)
+    work.must_fit(chosen.status)
     with Api(find_target(), operator=True) as api:
         found = api.listed("task.list", ALL, **chosen.query())
         tasks = [task for task in found if not task.get("replayed_as")]
-        work = BulkWork("replay", "replayed", replay_one)
         run_bulk(work, tasks, scope_of(api, chosen), dry_run=dry_run, yes=yes)
 
 
@@ -149,7 +147,7 @@ def _json_lines(value: Any) -> list[str]:
 
 
 def _has_ended(task: dict[str, Any]) -> bool:
-    return task["status"] in _ENDED
+    return task["status"] in ENDED
 
 
 def _lines(task: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 
-from cli.commands.work.bulk import BulkWork, live_tasks, run_bulk
+from cli.commands.work.bulk import LIVE, BulkWork, live_tasks, run_bulk
 from cli.commands.work.replay import replay
 from cli.commands.work.task_filters import Folded, TaskFilters, scope_of, task_filters
 from cli.core.client import Api
@@ -115,7 +115,7 @@ def why(task_id: str) -> None:
 def cancel(task_ids: tuple[str, ...], wanted: TaskFilters, *, dry_run: bool, yes: bool) -> None:
     """Cancel queued, waiting or running tasks: those that are named, or all that the options choose.
 
-    Asks with their number first. Exit code 5: some had ended meanwhile.
+    Asks with their number first. Exit code 5: some had ended before.
 
     \b
     Example:
@@ -124,19 +124,21 @@ def cancel(task_ids: tuple[str, ...], wanted: TaskFilters, *, dry_run: bool, yes
     """
     must_be_confirmable(yes=yes or dry_run)
     with Api(find_target(), operator=True) as api:
-        if not task_ids:
-            work = BulkWork("cancel", "cancelled", lambda task: api.post(f"task.cancel/{task['task_id']}"))
-            run_bulk(work, live_tasks(api, wanted), scope_of(api, wanted), dry_run=dry_run, yes=yes)
+        work = BulkWork("cancel", "cancelled", lambda task: api.post(f"task.cancel/{task['task_id']}"), LIVE)
+        work.must_fit(wanted.status)
+        if len(task_ids) == 1 and not dry_run:
+            wanted.must_be_empty()
+            _cancel_one(api, task_ids[0], yes=yes)
             return
-        wanted.must_be_empty()
-        if dry_run:
-            show_list((api.get(f"task.get/{task_id}") for task_id in task_ids), _COLUMNS)
-            return
-        confirm(f"Cancel {'task ' + task_ids[0] if len(task_ids) == 1 else f'{len(task_ids)} tasks'}?", yes=yes)
-        for task_id in task_ids:
-            answer = api.post(f"task.cancel/{task_id}")
-            show_record(answer)
-            if not answer["cancelled"]:
-                raise CliFailure(
-                    "The task had already ended; nothing was cancelled.", f"nooble-orch tasks show {task_id}"
-                )
+        if task_ids:
+            wanted.must_be_empty()
+        named = [api.get(f"task.get/{task_id}") for task_id in dict.fromkeys(task_ids)]
+        run_bulk(work, named or live_tasks(api, wanted), scope_of(api, wanted), dry_run=dry_run, yes=yes)
+
+
+def _cancel_one(api: Api, task_id: str, *, yes: bool) -> None:
+    confirm(f"Cancel task {task_id}?", yes=yes)
+    answer = api.post(f"task.cancel/{task_id}")
+    show_record(answer)
+    if not answer["cancelled"]:
+        raise CliFailure("The task had already ended; nothing was cancelled.", f"nooble-orch tasks show {task_id}")

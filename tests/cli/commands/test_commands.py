@@ -129,6 +129,12 @@ async def test_a_token_is_printed_alone(tmp_path: Path) -> None:
     assert ended.out.count("\n") == 1
 
 
+async def test_no_token_is_made_that_the_service_would_refuse(tmp_path: Path) -> None:
+    for options in (("--user", "a b", "--tenant", "acme"), ("--tenant", "acme,a:b")):
+        ended = await run_cli(tmp_path, "token", "create", *options, ORCH_JWT__SECRET=SECRET)
+        assert (ended.code, ended.out, "takes no token with the id 'a" in ended.err) == (2, "", True)
+
+
 async def test_a_token_is_signed_with_the_secret_of_the_dev_stack(tmp_path: Path) -> None:
     (tmp_path / ".nooble").mkdir()
     (tmp_path / ".nooble" / "jwt-secret").write_text(SECRET + "\n")

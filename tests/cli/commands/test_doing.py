@@ -36,6 +36,27 @@ async def test_a_profile_is_added_chosen_and_used(fake: Operators, tmp_path: Pat
     assert (file.stat().st_mode & 0o777, file.read_text().count("[profiles.a]")) == (0o600, 1)
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("profiles = 3", "There is no table of profiles in "),
+        ("[profiles]\na = 3", "Profile 'a' is no table in "),
+        ("[profiles.a]\nurl = 'b'", "Profile 'a' has the unknown field 'url' in "),
+        ("[profiles.a]\napi_url = 5", "Profile 'a' has a value of api_url that is no text in "),
+    ],
+)
+async def test_a_damaged_file_of_profiles_is_told_in_one_sentence(written: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "nooble-orch").mkdir()
+    (tmp_path / "nooble-orch" / "config.toml").write_text(written, encoding="utf-8")
+    ended = await run_cli(tmp_path, "tasks", "list", "--profile", "a", XDG_CONFIG_HOME=str(tmp_path))
+    assert (ended.code, ended.err.splitlines()[0].startswith(told)) == (2, True)
+
+
+async def test_a_profile_with_an_address_that_is_none_is_not_added(tmp_path: Path) -> None:
+    ended = await run_cli(tmp_path, "profile", "add", "a", "--api-url", "orchestrator", XDG_CONFIG_HOME=str(tmp_path))
+    assert (ended.code, "is no valid URL" in ended.err, (tmp_path / "nooble-orch").exists()) == (2, True, False)
+
+
 async def test_any_route_is_asked_raw(fake: Operators, tmp_path: Path) -> None:
     fake.answers |= {"task.list": [{"items": []}], "tenant.drain": [{"state": "draining"}]}
     ended = await fake.run(tmp_path, "api", "GET", "task.list?limit=2", "-v")

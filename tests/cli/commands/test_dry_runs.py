@@ -36,7 +36,7 @@ LINES: Final[dict[str, str]] = {
     "tokens revoke --user ada --tenant acme": "Revoke all tokens of user ada for tenant acme?",
     "keys revoke k": "Revoke the API key k?",
     "dlq purge acme": str(LETTER["id"]),
-    "tasks cancel --status failed": "",
+    "tasks cancel --status pending": "",
 }
 READS: Final = frozenset({"session.get", "batch.get", "schedule.get", "tenant.get", "dlq.list", "task.list"})
 

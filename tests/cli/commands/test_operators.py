@@ -396,7 +396,8 @@ async def test_an_admin_key_and_a_tenant_are_enough_for_tasks(fake: Operators, t
     environ = {"ORCH_API_URL": fake.url, "ORCH_API_KEY": "key"}
     ended = await run_cli(tmp_path, "tasks", "list", "--tenant", "acme", **environ)
     assert (ended.code, json.loads(ended.out)["task_id"]) == (0, LONG_TASK)
-    assert (await run_cli(tmp_path, "tasks", "list", **environ)).code == 2
+    without = await run_cli(tmp_path, "tasks", "list", **environ)
+    assert (without.code, without.err.splitlines()[0]) == (2, "An API key needs a tenant here.")
 
 
 async def test_an_error_is_json_with_its_code_and_correlation_id_where_json_is_asked_for(
@@ -441,9 +442,33 @@ async def test_many_tasks_are_cancelled_by_filter_with_counts_and_receipts(fake:
     line = ("tasks", "cancel", "--tenant", "acme", "--user", "ada")
     ended = await fake.run(tmp_path, *line, "--yes")
     assert [json.loads(receipt)["result"] for receipt in ended.out.splitlines()] == ["cancelled", "had ended"]
-    assert (ended.code, ended.err.splitlines()[0]) == (5, "2 tasks of tenant acme (user ada): 2 pending.")
+    told = ended.err.splitlines()[:2]
+    assert told == ["2 tasks of tenant acme (user ada): 2 pending.", "1 of 2 cancelled, 1 not"]
+    assert ended.code == 5
     assert {body["user_id"] for body in fake.bodies("task.list")} == {"ada"}
     assert (await fake.run(tmp_path, *line)).code == 2
+
+
+async def test_named_tasks_are_cancelled_all_of_them_whatever_has_ended(fake: Operators, tmp_path: Path) -> None:
+    fake.answers |= {
+        "task.get": [{"task_id": "t0", "status": "failed"}, {"task_id": "t1", "status": "pending"}] * 2,
+        "task.cancel": [{"task_id": "t0", "cancelled": False}, {"task_id": "t1", "cancelled": True}],
+    }
+    tried = await fake.run(tmp_path, "tasks", "cancel", "t0", "t1", "--dry-run")
+    assert [json.loads(line)["result"] for line in tried.out.splitlines()] == ["is failed", "would be cancelled"]
+    assert (tried.code, fake.bodies("task.cancel")) == (0, [])
+    ended = await fake.run(tmp_path, "tasks", "cancel", "t0", "t1", "--yes")
+    assert [json.loads(line)["result"] for line in ended.out.splitlines()] == ["had ended", "cancelled"]
+    assert ended.code == 5
+
+
+async def test_what_has_ended_is_not_chosen_for_a_cancel_nor_what_goes_on_for_a_replay(
+    fake: Operators, tmp_path: Path
+) -> None:
+    for line in ("cancel --status failed", "replay --status waiting"):
+        ended = await fake.run(tmp_path, "tasks", *line.split(), "--tenant", "acme", "--dry-run")
+        assert (ended.code, "Only tasks with one of these are" in ended.err) == (2, True), line
+    assert fake.asked == []
 
 
 async def test_a_dry_run_of_many_replays_changes_nothing(fake: Operators, tmp_path: Path) -> None:
