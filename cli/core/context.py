@@ -28,6 +28,8 @@ class Target:
     ws_url: str
     redis_url: str = ""
     tenant: str = ""
+    names_tenant: bool = False
+    """Whether an option, the environment or a profile names the tenant: else it is the first one of a `dev` stack."""
     token: str = ""
     operator_token: str = ""
     """The token of commands that see the whole tenant; outside a `dev` stack the same as `token`."""
@@ -101,6 +103,7 @@ def find_target() -> Target:
     found = target_of(stack, tenant) if stack else Target(api_url, api_url.replace("http", "ws", 1), tenant=tenant)
     return evolve(
         found,
+        names_tenant=bool(tenant),
         redis_url=pick("redis_url", options.redis_url) or found.redis_url,
         token=token or found.token,
         operator_token=token or found.operator_token,

@@ -1,7 +1,7 @@
 """Failures of commands: a sentence, a hint and an exit code."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -109,9 +109,7 @@ def refusal(status: int, error: Mapping[str, Any], *, by_key: bool = False) -> C
         error: `error` of the envelope: `message`, optionally `code`, `details` and `retry_after_ms`.
         by_key: whether the request carried an API key instead of a token.
     """
-    details = error.get("details", ())
-    # The service's message already contains a single fault.
-    faults = "; ".join(f"{fault['path']} {fault['message']}" for fault in details) if len(details) > 1 else ""
+    faults = _faults_of(error)
     wait_ms = error.get("retry_after_ms")
     wait = f"Try again in {wait_ms / 1000:.1f} s." if wait_ms else ""
     usual = (by_key and _KEY_HINTS.get(status)) or _HINTS.get(status, "")
@@ -124,6 +122,15 @@ def refusal(status: int, error: Mapping[str, Any], *, by_key: bool = False) -> C
         error_code=code,
         correlation_id=error.get("correlation_id") or "",
     )
+
+
+def _faults_of(error: Mapping[str, Any]) -> str:
+    """Return the faults of an error as one sentence; empty: its message says all."""
+    details: Sequence[Mapping[str, str]] = error.get("details") or ()
+    # The message of a refusal by this service contains a single fault; that of one by another service does not.
+    if len(details) == 1 and details[0]["message"] in error["message"]:
+        return ""
+    return "; ".join(f"{fault['path']} {fault['message'].rstrip('.')}" for fault in details) + "." if details else ""
 
 
 def failure_in(error: BaseException) -> CliFailure | None:

@@ -20,15 +20,20 @@ class Source:
     Args:
         target: the stack, with an API key.
         tenants: how many tenants a load names at most.
+        only: the tenant that is shown; None: all of them.
     """
 
     target: Target
     api: AdminApi
     tenants: int
+    only: str | None = None
 
     def load(self) -> Any:
         """Return `orchestrator.load`."""
-        return self.api.get("orchestrator.load", top=self.tenants)
+        load = self.api.get("orchestrator.load", top=self.tenants)
+        if self.only is not None:
+            load["tenants"] = [self.api.get(f"queue.get/{self.only}")]
+        return load
 
     def tenant(self, tenant_id: str) -> Any:
         """Return the state of a tenant with its counts."""

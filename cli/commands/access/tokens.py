@@ -50,7 +50,8 @@ def revoke(jti: str | None, user: str | None, of_tenant: str | None, *, all_tena
     if not (jti or user or named_tenant):
         raise click.UsageError("Give either --jti, or --user, --tenant or both.")
     # The first tenant of a dev stack is a default for lists, and no choice of a user.
-    scope = named_tenant or (None if all_tenants or jti or target.stack else target.tenant or None)
+    chosen = target.tenant if target.names_tenant and not (all_tenants or jti) else None
+    scope = named_tenant or chosen
     named = {"jti": jti, "user_id": user, "tenant_id": scope}
     confirm(f"Revoke {_words(jti, user, scope)}?", yes=yes)
     with AdminApi(target) as api:

@@ -29,18 +29,21 @@ class Finding:
     says: str
 
 
-def check_tenants(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Iterator[Finding]:
-    """Check the consistency of every tenant, and repair it on request.
+def check_tenants(
+    url: str, settings: AgentOrchestratorSettings, *, repair: bool, only: str | None = None
+) -> Iterator[Finding]:
+    """Check the consistency of tenants, and repair it on request.
 
     Args:
         url: the URL of Redis.
         settings: those of the service.
         repair: whether to repair the violations that can be repaired safely.
+        only: the tenant; None: all of them.
 
     Raises:
         StoreUnavailable: Redis can't be reached.
     """
-    yield from trio.run(_check_tenants, url, settings, repair)
+    yield from trio.run(_check_tenants, url, settings, repair, only)
 
 
 def check_contents(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> Finding:
@@ -81,12 +84,17 @@ async def _check_contents(url: str, settings: AgentOrchestratorSettings, repair:
     return Finding("contents", "ok", says)
 
 
-async def _check_tenants(url: str, settings: AgentOrchestratorSettings, repair: bool) -> list[Finding]:
+async def _check_tenants(
+    url: str, settings: AgentOrchestratorSettings, repair: bool, only: str | None
+) -> list[Finding]:
     found: list[Finding] = []
     async with open_redis(url) as redis:
         stores = Stores.over(redis, settings)
         checker = ConsistencyChecker(stores.consistency, stores.reservation_checks, stores.ready, stores.due)
-        for tenant_id in sorted(await stores.consistency.all_tenants()):
+        known = await stores.consistency.all_tenants()
+        if only is not None and only not in known:
+            return [no_tenant(only)]
+        for tenant_id in sorted(known) if only is None else [only]:
             found += await _check_tenant(stores, checker, tenant_id, repair)
     return found
 
@@ -112,6 +120,11 @@ async def _check_tenant(stores: Stores, checker: ConsistencyChecker, tenant_id: 
     except Exception as error:  # noqa: BLE001 - the boundary of one tenant: told, and the others are looked at
         found.append(Finding(subject, "failed", f"can't be checked: {type(error).__name__}: {error}"))
     return found
+
+
+def no_tenant(tenant_id: str) -> Finding:
+    """Return what is said of a tenant that there is not."""
+    return Finding(f"books {tenant_id}", "failed", "there is no such tenant")
 
 
 def findings(report: Report | TenantCheck) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import Column, note, show_list
+from cli.core.selection import current_options
 from cli.http.answer import Answer
 from cli.http.client import HttpClient
 from cli.http.errors import HttpError
@@ -60,6 +61,8 @@ class Check:
 def doctor(*, repair: bool) -> None:
     """Check settings, Redis, libraries, the service, the services behind it, and the consistency of tenants.
 
+    With --tenant only that tenant's consistency is checked.
+
     Of Redis the version, persistence, eviction policy and clock are checked. A tenant is consistent when every accepted
     task is in exactly one place, when lanes, delays, sessions and event logs agree with that, and when its budgets hold
     the reservations of its open gateway calls. The service may run meanwhile. Where its address is known and that of
@@ -104,7 +107,10 @@ def _from_afar(target: Target, *, repair: bool) -> list[Check]:
         checks += [check(store) for check in (_version, _persistence, _eviction)]
         ahead = store["clock_ahead_ms"] / 1000
         checks.append(_clock(ahead, "the process that answered"))
-        for tenant_id in overview["tenants"]:
+        only = current_options().tenant
+        if only is not None and only not in overview["tenants"]:
+            return [*checks, _no_tenant(only)]
+        for tenant_id in overview["tenants"] if only is None else [only]:
             found = api.post(f"tenant.repair/{tenant_id}") if repair else api.get(f"tenant.check/{tenant_id}")
             checks += _told(found)
     return checks
@@ -114,6 +120,13 @@ def _told(found: dict[str, Any]) -> list[Check]:
     from cli.commands.operations.consistency import findings  # noqa: PLC0415 - trio and the stores are needed here alone
 
     return [Check(one.subject, one.verdict, one.says) for one in findings(structure(found, TenantCheck))]
+
+
+def _no_tenant(tenant_id: str) -> Check:
+    from cli.commands.operations.consistency import no_tenant  # noqa: PLC0415 - as above
+
+    found = no_tenant(tenant_id)
+    return Check(found.subject, found.verdict, found.says)
 
 
 def _services_of(target: Target) -> Iterator[Check]:
@@ -238,7 +251,7 @@ def _books(url: str, settings: AgentOrchestratorSettings, *, repair: bool) -> It
     from cli.commands.operations.consistency import check_contents, check_tenants  # noqa: PLC0415 - trio and the stores are needed here alone
 
     try:
-        for found in check_tenants(url, settings, repair=repair):
+        for found in check_tenants(url, settings, repair=repair, only=current_options().tenant):
             yield Check(found.subject, found.verdict, found.says)
         contents = check_contents(url, settings, repair=repair)
         hint = "ORCH_ENCRYPTION_KEYS must hold here what it holds for the service."

@@ -10,6 +10,7 @@ from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import limit_option, listing_options, period_options
 from cli.core.output import Column, note, show_list
+from cli.core.selection import current_options
 
 _EVERY: Final = 2.0
 _KEPT: Final = 1000
@@ -28,7 +29,9 @@ _COLUMNS: Final = (
 @limit_option(20)
 @listing_options
 def notices(limit: int, since: str | None, until: str | None, *, follow: bool) -> None:
-    """Show the last notices of the service, oldest first. Needs an API key (ORCH_API_KEY).
+    """Show the last notices of the service, oldest first, or with --tenant those about a tenant.
+
+    Needs an API key (ORCH_API_KEY).
 
     \b
     Example:
@@ -36,7 +39,8 @@ def notices(limit: int, since: str | None, until: str | None, *, follow: bool) -
       nooble-orch notices --since 1h --all
     """
     seen: set[str] = set()
-    count = _KEPT if since or until else min(limit, _KEPT)
+    only = current_options().tenant
+    count = _KEPT if since or until or only else min(limit, _KEPT)
     with AdminApi(find_target()) as api:
         while True:
             try:
@@ -47,6 +51,7 @@ def notices(limit: int, since: str | None, until: str | None, *, follow: bool) -
                 note(f"{failure.message} Trying again.")
                 found = []
             wanted = [one for one in found if (since or "") <= one["at"] and (until is None or one["at"] < until)]
+            wanted = [one for one in wanted if only in {None, (one.get("about") or {}).get("tenant_id")}]
             fresh = [_row(notice) for notice in reversed(wanted[:limit]) if str(notice) not in seen]
             seen = {str(notice) for notice in found} or seen
             if fresh or not follow:

@@ -20,13 +20,14 @@ from rich.text import Text
 from cli.commands.operations.dashboard import dashboard
 from cli.core.client import AdminApi
 from cli.core.console import make_console
-from cli.core.context import Target, find_target
+from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
 from cli.core.output import is_table
 from cli.core.selection import current_options
 from cli.core.terminal import restored_terminal
 from cli.display.glyphs import is_unicode
+from cli.top.source import Source
 
 _EVERY: Final = 1.0
 _TIMEOUT: Final = 5.0
@@ -50,6 +51,8 @@ class _Form(Enum):
 def top(tenants: int) -> int:
     """Show queues, processes and latencies live, until q or Ctrl-C. Needs an API key (ORCH_API_KEY).
 
+    With --tenant of the tenants only that one.
+
     Tabs show tenants, nodes, services and system events. Enter opens a tenant, then a task with its timeline; /
     filters, s and r sort, p pauses or resumes a tenant, d drains it; the last line lists the keys. Without Textual
     (the extra `sandbox` has it) there is one plain screen, and text where TERM is dumb or the terminal has no UTF-8.
@@ -62,13 +65,14 @@ def top(tenants: int) -> int:
     target = find_target()
     with AdminApi(target, timeout=_TIMEOUT) as api:
         # Before anything is drawn: a service that refuses the key or is away is told like that of any command.
-        first, form = api.get("orchestrator.load", top=tenants), _form()
+        source, form = Source(target, api, tenants, current_options().tenant), _form()
+        first = source.load()
         if form is _Form.SNAPSHOT:
             print(json.dumps(first))
         elif form is _Form.APPLICATION:
-            return _run_application(target, api, tenants, first)
+            return _run_application(source, first)
         else:
-            _watch(lambda: api.get("orchestrator.load", top=tenants), first, is_screen=form is _Form.SCREEN)
+            _watch(source.load, first, is_screen=form is _Form.SCREEN)
     return Exit.DONE
 
 
@@ -82,7 +86,7 @@ def _form() -> _Form:
     return _Form.APPLICATION if has_keys and find_spec("textual") else _Form.SCREEN
 
 
-def _run_application(target: Target, api: AdminApi, tenants: int, first: Any) -> int:
+def _run_application(source: Source, first: Any) -> int:
     """Run the application, and return the exit code.
 
     Raises:
@@ -90,11 +94,10 @@ def _run_application(target: Target, api: AdminApi, tenants: int, first: Any) ->
     """
     # Textual is optional, and takes longer to import than all other commands need.
     from cli.top.app import TopApp  # noqa: PLC0415 - imported only where it is installed and used
-    from cli.top.source import Source  # noqa: PLC0415 - as its neighbour: only where it is used
 
     if not current_options().color:
         os.environ["NO_COLOR"] = "1"
-    app = TopApp(Source(target, api, tenants), first)
+    app = TopApp(source, first)
     with restored_terminal(), _ended_by(signal.SIGTERM, signal.SIGHUP, end=lambda: app.exit(Exit.FAILED)):
         result = app.run()
     if isinstance(result, CliFailure):

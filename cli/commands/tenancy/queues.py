@@ -6,6 +6,7 @@ from cli.core.client import AdminApi
 from cli.core.context import find_target
 from cli.core.options import limit_option, listing_options, tenant_argument, watch_option
 from cli.core.output import Column, show_list, show_record
+from cli.core.selection import current_options
 
 _COLUMNS = (
     Column("TENANT", "tenant_id", whole=True),
@@ -34,7 +35,7 @@ _COLUMNS = (
 @listing_options
 @click.pass_context
 def queues(context: click.Context, limit: int) -> None:
-    """List the queues of all tenants. Needs an API key with the scope admin (ORCH_API_KEY).
+    """List the queues of all tenants, or with --tenant of one. Needs an API key with the scope admin (ORCH_API_KEY).
 
     \b
     Columns: all that was accepted and is not done (the backlog), of that
@@ -51,7 +52,9 @@ def queues(context: click.Context, limit: int) -> None:
     """
     if context.invoked_subcommand is None:
         with AdminApi(find_target()) as api:
-            show_list(api.listed("queue.list", limit), _COLUMNS, "No tenants found.")
+            only = current_options().tenant
+            found = [api.get(f"queue.get/{only}")] if only else api.listed("queue.list", limit)
+            show_list(found, _COLUMNS, "No tenants found.")
 
 
 @queues.command()

@@ -25,6 +25,7 @@ from cli.core.options import (
     watch_option,
 )
 from cli.core.output import Column, note, note_changes, show_list, show_record
+from cli.core.selection import current_options
 from cli.core.values import json_value
 from cli.waiting.polling import poll
 
@@ -78,14 +79,17 @@ def tenants() -> None:
 @watch_option
 @listing_options
 def list_tenants(state: str | None, limit: int) -> None:
-    """List tenants by name.
+    """List tenants by name, or with --tenant one.
 
     \b
     Example:
       nooble-orch tenants list
     """
     with AdminApi(find_target()) as api:
-        show_list(api.listed("tenant.list", limit, state=state), _COLUMNS, "No tenants found.")
+        only = current_options().tenant
+        found = [api.get(f"tenant.get/{only}")] if only else api.listed("tenant.list", limit, state=state)
+        shown = [one for one in found if state in {None, one["state"]}] if only else found
+        show_list(shown, _COLUMNS, "No tenants found.")
 
 
 @tenants.command(cls=_ConfigureCommand)

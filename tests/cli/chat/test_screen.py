@@ -123,7 +123,15 @@ def test_every_refusal_has_its_exit_code(status: int, code: Exit) -> None:
 def test_a_refusal_names_all_faults_and_when_to_come_back() -> None:
     faults = [{"path": "$.a", "message": "is bad"}, {"path": "$.b", "message": "too"}]
     failure = refusal(429, {"message": "Slow down.", "details": faults, "retry_after_ms": 1500})
-    assert failure.hint == "$.a is bad; $.b too Try again in 1.5 s."
+    assert failure.hint == "$.a is bad; $.b too. Try again in 1.5 s."
+
+
+def test_a_refusal_has_the_reason_of_another_service_and_no_fault_twice() -> None:
+    reason = {"path": "$.data.parameters", "message": "TOOL_VAL_002: The parameter is missing."}
+    failure = refusal(422, {"message": "The tool does not take these.", "details": [reason]})
+    assert failure.hint == "$.data.parameters TOOL_VAL_002: The parameter is missing."
+    own = {"path": "$.data.a", "message": "is bad"}
+    assert refusal(422, {"message": "$.data.a is bad.", "details": [own]}).hint == ""
 
 
 def test_a_failure_is_found_in_groups_but_bugs_are_not_hidden_by_it() -> None:

@@ -210,6 +210,9 @@ async def test_doctor_names_a_tenant_whose_keys_are_damaged_and_goes_on(redis_ur
         found = [json.loads(line) for line in ended.out.splitlines()]
         told.append([(one["verdict"], one["says"]) for one in found if one["check"] == "books acme"])
         assert [one["verdict"] for one in found if one["check"] == "books globex"] == ["ok"]
+        if not options:
+            one = await run_cli(tmp_path, "doctor", "--tenant", "globex", "--redis-url", redis_url)
+            assert [name for name in ("acme", "globex") if f"books {name}" in one.out] == ["globex"]
     [(verdict, says)] = told[0]
     assert verdict == "failed"
     assert says.startswith("orchestrator:tasks:acme:delayed is a string, and should be a zset; --repair would put")

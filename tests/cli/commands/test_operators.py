@@ -391,6 +391,23 @@ async def test_two_tenants_are_a_conflict_and_none_is_asked_for(fake: Operators,
     assert fake.asked == []
 
 
+async def test_lists_of_all_tenants_show_the_one_of_the_option(fake: Operators, tmp_path: Path) -> None:
+    about = [{"name": "tenant.paused", "at": "2026-01-01", "about": {"tenant_id": one}} for one in ("acme", "globex")]
+    joined = {"name": "node.joined", "at": "2026-01-01", "about": {}}
+    globex = {"tenant_id": "globex"}
+    fake.answers |= {
+        "queue.get": [TENANT],
+        "tenant.get": [TENANT],
+        "orchestrator.load": [{"notices": [*about, joined], "tenants": [TENANT | globex]}],
+    }
+    for command in ("queues", "tenants list", "tenants list --state active", "notices", "top"):
+        ended = await fake.run(tmp_path, *command.split(), "--tenant", "acme")
+        assert (ended.code, len(ended.out.splitlines()), '"acme"' in ended.out) == (0, 1, True), command
+        assert command == "top" or "globex" not in ended.out, command
+    assert (await fake.run(tmp_path, *["tenants", "list", "--tenant", "acme", "--state", "paused"])).out == ""
+    assert {route for route, _ in fake.asked} == {"queue.get", "tenant.get", "orchestrator.load"}
+
+
 async def test_an_admin_key_and_a_tenant_are_enough_for_tasks(fake: Operators, tmp_path: Path) -> None:
     fake.answers["task.list"] = [{"items": [{"task_id": LONG_TASK, "type": "chat.message", "status": "failed"}]}]
     environ = {"ORCH_API_URL": fake.url, "ORCH_API_KEY": "key"}
@@ -501,7 +518,7 @@ async def test_doctor_asks_a_service_elsewhere_for_what_only_it_knows(fake: Oper
     report = {"tenant_id": "acme", "tasks": 3, "sessions": 1, "reservations": 0, "places": {"queued": 3}, "faults": []}
     lost = {"kind": "lost", "subject": "t", "says": "is pending, but nowhere to be found", "mended": True}
     fake.answers |= {
-        "orchestrator.check": [{"store": store, "tenants": ["acme"]}],
+        "orchestrator.check": [{"store": store, "tenants": ["acme", "globex"]}],
         "tenant.check": [report],
         "tenant.repair": [report | {"faults": [lost]}],
         "ready": [{}],
@@ -510,8 +527,11 @@ async def test_doctor_asks_a_service_elsewhere_for_what_only_it_knows(fake: Oper
     verdicts = {check["check"]: check["verdict"] for check in map(json.loads, ended.out.splitlines())}
     assert (verdicts["redis version"], verdicts["books acme"], "settings" in verdicts) == ("ok", "ok", False)
     assert "3 tasks (3 queued), 1 session, 0 open calls" in ended.out
-    mended = await fake.run(tmp_path, "doctor", "--repair")
+    mended = await fake.run(tmp_path, "doctor", "--repair", "--tenant", "acme")
     assert "mended" in mended.out
+    assert fake.bodies("tenant.repair") == [{}]
+    missing = await fake.run(tmp_path, "doctor", "--repair", "--tenant", "nobodys")
+    assert (missing.code, "there is no such tenant" in missing.out) == (1, True)
     assert fake.bodies("tenant.repair") == [{}]
 
 

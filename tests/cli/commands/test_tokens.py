@@ -1,6 +1,7 @@
 """Revoking tokens from the command line."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,6 +53,18 @@ async def test_what_is_named_is_revoked(tmp_path: Path, options: Sequence[str], 
     assert (ended.code, ended.err) == (0, "")
     assert set(json.loads(ended.out)) == {"revoked_at", "kept_until"}
     assert house.revocations.asked == [asked]
+
+
+@pytest.mark.parametrize(("environ", "where"), [({"ORCH_TENANT": "acme"}, "for tenant acme"), ({}, "in every tenant")])
+async def test_beside_a_dev_stack_only_a_tenant_that_is_named_is_taken(
+    tmp_path: Path, environ: dict[str, str], where: str
+) -> None:
+    (tmp_path / ".nooble").mkdir()
+    stack = {"api_url": "http://127.0.0.1:9", "ws_url": "", "redis_url": "", "pid": os.getpid()}
+    told = {**stack, "sandbox_url": "", "tenants": {"acme": {}}, "api_keys": {"admin": "key"}}
+    (tmp_path / ".nooble" / "dev.json").write_text(json.dumps(told))
+    ended = await run_cli(tmp_path, "tokens", "revoke", "--user", "ada", "--dry-run", **environ)
+    assert (ended.code, f"Revoke all tokens of user ada {where}?" in ended.err) == (0, True), ended.err
 
 
 async def test_a_token_is_revoked_only_after_confirmation_and_with_the_right_key(tmp_path: Path) -> None:
