@@ -1,4 +1,4 @@
-"""Completion by Tab of tenants, profiles, agents, sessions, schedules, tasks and batches.
+"""Completion by Tab of tenants, profiles, agents, tools, workflows, sessions, schedules, tasks and batches.
 
 The shell runs it while the line is typed. A service that fails or does not answer at once is left out without a
 message: one would only garble the line.
@@ -48,6 +48,8 @@ complete_sessions: Final = _complete_ids("session.list", "session_id")
 complete_schedules: Final = _complete_ids("schedule.list", "schedule_id")
 complete_tasks: Final = _complete_ids("task.list", "task_id")
 complete_batches: Final = _complete_ids("batch.list", "batch_id")
+complete_tools: Final = _complete_ids("tool.list", "tool_id")
+complete_workflows: Final = _complete_ids("workflow.list", "workflow_id")
 
 
 def _items(context: click.Context, route: str, *, by_key: bool = False) -> list[dict[str, Any]]:

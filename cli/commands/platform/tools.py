@@ -5,7 +5,7 @@ from typing import Any, Final
 import click
 
 from cli.core.client import Api
-from cli.core.completion import complete_agents
+from cli.core.completion import complete_agents, complete_tools
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import Duration, limit_option, listing_options, watch_option
@@ -49,7 +49,7 @@ def list_tools(agent: str | None, limit: int) -> None:
 
 
 @tools.command()
-@click.argument("tool_id", metavar="TOOL")
+@click.argument("tool_id", metavar="TOOL", shell_complete=complete_tools)
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1, type=assignment)
 @click.option("--session", metavar="SESSION", help="Run it for this session, whose agent must have it.")
 @click.option("--wait", is_flag=True, help="Wait for the result of a tool that answers later.")

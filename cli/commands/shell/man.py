@@ -1,6 +1,7 @@
 """`man`: manual pages, made from the help of the commands."""
 
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 
 import click
@@ -45,15 +46,22 @@ def _page(context: click.Context) -> str:
         f".B {_roff(path)}",
         _roff(" ".join(context.command.collect_usage_pieces(context))),
         ".SH DESCRIPTION",
-        ".nf",
+        *_description(cleandoc(context.command.help or "")),
+        ".SH OPTIONS",
     ]
-    lines += [_roff(line) for line in (context.command.help or "").replace("\b\n", "").splitlines()]
-    lines += [".fi", ".SH OPTIONS"]
     for parameter in context.command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None:
             lines += [".TP", f".B {_roff(record[0])}", _roff(record[1])]
     return "\n".join(lines) + "\n"
+
+
+def _description(text: str) -> Iterator[str]:
+    """Yield paragraphs; the lines of one that begins with click's mark stay as they are."""
+    for paragraph in text.split("\n\n"):
+        lines = [_roff(line) for line in paragraph.removeprefix("\b\n").splitlines()]
+        yield ".PP"
+        yield from [".nf", *lines, ".fi"] if paragraph.startswith("\b\n") else lines
 
 
 def _roff(text: str) -> str:

@@ -11,7 +11,7 @@ import click
 
 from cli.commands.work.task_filters import STATUSES as ITEM_STATUSES
 from cli.core.client import Api
-from cli.core.completion import complete_agents, complete_batches
+from cli.core.completion import complete_agents, complete_batches, complete_workflows
 from cli.core.confirm import confirm, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
@@ -89,7 +89,12 @@ def list_batches(
 @batches.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--agent", metavar="AGENT", help="The agent that answers the items.", shell_complete=complete_agents)
-@click.option("--workflow", metavar="WORKFLOW", help="The workflow that runs with each item, instead.")
+@click.option(
+    "--workflow",
+    metavar="WORKFLOW",
+    help="The workflow that runs with each item, instead.",
+    shell_complete=complete_workflows,
+)
 @click.option("--concurrency", type=click.IntRange(1, 1000), default=10, show_default=True, help="Items at once.")
 @click.option("--abort", is_flag=True, help="Stop at the first item that fails.")
 @click.option("--wait", is_flag=True, help="Wait for the end, and show the progress.")

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from cli.core.client import Api
+from cli.core.completion import complete_workflows
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import Duration, limit_option, listing_options, watch_option
@@ -49,7 +50,7 @@ def list_workflows(limit: int) -> None:
 
 
 @workflow.command()
-@click.argument("workflow_id", metavar="[WORKFLOW]", required=False)
+@click.argument("workflow_id", metavar="[WORKFLOW]", required=False, shell_complete=complete_workflows)
 @click.argument("inputs", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option(
     "--plan", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE", help="Run this plan (JSON)."

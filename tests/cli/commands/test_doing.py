@@ -93,6 +93,7 @@ async def test_manual_pages_and_completion_are_written(tmp_path: Path) -> None:
     assert (await run_cli(tmp_path, "man", "pages")).code == 0
     page = (tmp_path / "pages" / "nooble-orch-tasks-list.1").read_text(encoding="utf-8")
     assert page.startswith('.TH "NOOBLE-ORCH-TASKS-LIST" "1"')
+    assert "\n.PP\n.nf\nExample:\n  nooble\\-orch tasks list" in page
     for _ in range(2):
         assert (await run_cli(tmp_path, "completion", "install", "bash")).code == 0
     assert (tmp_path / ".bashrc").read_text(encoding="utf-8").count("# nooble-orch completion") == 1

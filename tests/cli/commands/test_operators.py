@@ -348,9 +348,19 @@ async def test_a_replay_that_is_refused_ends_with_1(fake: Operators, tmp_path: P
     assert fake.bodies("task.replay") == [{"changes": {}, "dry_run": True}]
 
 
-async def test_tab_offers_the_tenants_of_the_service(fake: Operators, tmp_path: Path) -> None:
-    fake.answers["tenant.list"] = [{"items": [TENANT, TENANT | {"tenant_id": "globex"}]}]
-    words = {"_NOOBLE_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": "nooble-orch tenants show g", "COMP_CWORD": "3"}
+@pytest.mark.parametrize(
+    ("line", "route", "field"),
+    [
+        ("tenants show g", "tenant.list", "tenant_id"),
+        ("tools run g", "tool.list", "tool_id"),
+        ("workflow run g", "workflow.list", "workflow_id"),
+    ],
+)
+async def test_tab_offers_what_the_service_has(
+    fake: Operators, tmp_path: Path, line: str, route: str, field: str
+) -> None:
+    fake.answers[route] = [{"items": [{field: "acme"}, {field: "globex"}]}]
+    words = {"_NOOBLE_ORCH_COMPLETE": "bash_complete", "COMP_WORDS": f"nooble-orch {line}", "COMP_CWORD": "3"}
     ended = await run_cli(tmp_path, **words, **fake.target())
     assert ended.out.split() == ["plain,globex"]
 
