@@ -175,7 +175,8 @@ def stop_a_workflow(tab: Tab, stack: Stack) -> None:
     headers = {"Authorization": f"Bearer {stack.token(user='bob')}"}
     started = page.request.post(f"{url}/api/v1/workflow.execute", headers=headers, data={"workflow_id": "approval"})
     page.goto(f"{url}/console#/tasks/{started.json()['data']['task_id']}")
-    facts = page.locator(".facts")
+    page.get_by_text("It waits for a person's input").wait_for()
+    facts = page.locator(".facts").first
     tab.expect(facts).to_contain_text("Steps0 of 3")
     tab.expect(facts).to_contain_text("Asks for inputShall we send it? (ask)")
     page.get_by_role("button", name="Cancel").click()

@@ -47,6 +47,7 @@ _OUTCOMES: Final = (
 _OF_PURGE: Final = frozenset({"error_code", "older_than"})
 """What the service itself chooses by; by all else the command chooses."""
 _EVERYTHING: Final = 1_000_000
+_NOTHING: Final = "There is nothing to delete."
 _PART: Final = 100
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -248,13 +249,17 @@ def purge(
     given = {name: value for name, value in choice.items() if value is not None}
     with AdminApi(find_target()) as api:
         if file is None and not entries and not dry_run and given.keys() <= _OF_PURGE:
-            confirm(lambda: _purge_question(api, tenant_id, choice), yes=yes)
+            question = "" if yes else _purge_question(api, tenant_id, choice)
+            if question is None:
+                note(_NOTHING)
+                return
+            confirm(question, yes=yes)
             show_record(api.post(f"dlq.purge/{tenant_id}", given))
             return
         found = api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice)
         kept = [letter for letter in found if not entries or letter["id"] in entries]
-        if dry_run:
-            show_list(kept, _COLUMNS, "There is nothing to delete.")
+        if dry_run or not (kept or yes):
+            show_list(kept, _COLUMNS, _NOTHING)
             _check_found(entries, {letter["id"] for letter in kept})
             return
         confirm(f"Delete {counted(len(kept), 'dead letter')} of {_scope(tenant_id, choice)} for good?", yes=yes)
@@ -268,9 +273,13 @@ def purge(
     _check_found(entries, doomed)
 
 
-def _purge_question(api: AdminApi, tenant_id: str, choice: dict[str, Any]) -> str:
+def _purge_question(api: AdminApi, tenant_id: str, choice: dict[str, Any]) -> str | None:
+    """Return what is asked before a purge; None: there is nothing to delete."""
     try:
-        count = counted(sum(1 for _ in api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice)), "dead letter")
+        found = sum(1 for _ in api.listed(f"dlq.list/{tenant_id}", _EVERYTHING, **choice))
+        if not found:
+            return None
+        count = counted(found, "dead letter")
     except CliFailure:
         # The purge itself tells why, if it can't be done either.
         count = "dead letters"

@@ -1,6 +1,7 @@
 """`workflow`: run a workflow, or a plan from a file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,24 +85,14 @@ def run(workflow_id: str | None, inputs: tuple[str, ...], plan: Path | None, tim
         if not wait:
             show_record(accepted)
             return
-        task_id, changed = accepted["task_id"], note_changes()
-
-        def tell(state: dict[str, Any]) -> None:
-            step = f", {state['current_step']}" if state.get("current_step") else ""
-            done, total = state.get("steps_completed") or 0, state.get("steps_total") or 0
-            words = f"{state['status']}: {done} of {total} steps{step}" if total else state["status"]
-            changed(words, words)
-            if state.get("input_request"):
-                prompt = state["input_request"]["prompt"]
-                changed(prompt, f"It asks: {prompt}")
-
+        task_id: str = accepted["task_id"]
         try:
             state = poll(
                 api,
                 f"workflow.status/{task_id}",
                 _has_ended,
                 timeout=timeout,
-                tell=tell,
+                tell=_teller(task_id),
                 what="The workflow",
                 task_of=lambda _: task_id,
             )
@@ -113,7 +104,24 @@ def run(workflow_id: str | None, inputs: tuple[str, ...], plan: Path | None, tim
     if not _has_ended(state):
         raise CliFailure(f"The workflow has not ended after {timeout:g} s; it goes on.", "", Exit.INCOMPLETE)
     if task["status"] != "completed":
-        raise CliFailure(f"The workflow is {task['status']}.", f"nooble-orch trace {task_id}", Exit.FAILED)
+        raise CliFailure(f"The workflow has ended: {task['status']}.", f"nooble-orch trace {task_id}", Exit.FAILED)
+
+
+def _teller(task_id: str) -> Callable[[dict[str, Any]], None]:
+    """Return what tells how far a workflow is, and what it asks a person for, each once."""
+    moved, asked = note_changes(), note_changes()
+
+    def tell(state: dict[str, Any]) -> None:
+        step = f", {state['current_step']}" if state.get("current_step") else ""
+        done, total = state.get("steps_completed") or 0, state.get("steps_total") or 0
+        words = f"{state['status']}: {done} of {total} steps{step}" if total else state["status"]
+        moved(words, words)
+        if question := state.get("input_request"):
+            answer = f"""'{{"node_id": "{question["node_id"]}", "input": …}}'"""
+            how = f"nooble-orch api POST workflow.input/{task_id} -d {answer}"
+            asked(question, f"It asks: {question['prompt']}\nTo answer: {how}")
+
+    return tell
 
 
 def _has_ended(state: dict[str, Any]) -> bool:

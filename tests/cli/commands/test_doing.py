@@ -167,10 +167,14 @@ async def test_a_workflow_that_asks_says_so_and_one_that_does_not_end_in_time_go
         "workflow.status": [STATE | {"status": "waiting", "input_request": {"node_id": "n", "prompt": "Shall we?"}}],
         "task.get": [{"task_id": "t", "status": "waiting"}],
     }
-    ended = await fake.run(tmp_path, "workflow", "run", "approval", "--wait", "--timeout", "0.2")
+    ended = await fake.run(tmp_path, "workflow", "run", "approval", "--wait", "--timeout", "0.7")
     assert (ended.code, json.loads(ended.out)["status"]) == (5, "waiting")
-    assert "It asks: Shall we?" in ended.err
-    assert ended.err.splitlines()[-1] == "The workflow has not ended after 0.2 s; it goes on."
+    assert ended.err.splitlines() == [
+        "waiting: 1 of 2 steps, add",
+        "It asks: Shall we?",
+        """To answer: nooble-orch api POST workflow.input/t -d '{"node_id": "n", "input": …}'""",
+        "The workflow has not ended after 0.7 s; it goes on.",
+    ]
 
 
 NOTICE = {"at": "2026-01-01T00:00:00.000Z", "name": "node.joined", "node": "n1", "about": {"pid": 1}}

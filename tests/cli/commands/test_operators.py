@@ -322,6 +322,11 @@ async def test_a_purge_asks_at_a_terminal(fake: Operators, tmp_path: Path) -> No
         await terminal.enter("n")
         await terminal.see("Nothing was changed.")
         assert await terminal.end() == 1
+    fake.answers["dlq.list"] = [{"items": []}]
+    for options in ((), ("--since", "1h")):
+        async with open_terminal(tmp_path, "dlq", "purge", "acme", *options, **fake.target()) as terminal:
+            await terminal.see("There is nothing to delete.")
+            assert await terminal.end() == 0
     assert fake.bodies("dlq.purge") == []
 
 

@@ -28,7 +28,7 @@ export async function tasks(main, { signal, query }) {
     filters.suggest(found);
     shown.replaceChildren(table("The newest first", [
       { title: "Task", id: true, cell: (one) => h("a", { class: "mono", href: `#/tasks/${one.task_id}` }, one.task_id) }, { title: "Type", cell: (one) => one.type },
-      { title: "Status", cell: (one) => [tag(one.status), one.cancelled_by && h("span", { class: "dim" }, ` by ${one.cancelled_by}`)] }, { title: "Agent", cell: (one) => one.agent_id }, { title: "User", cell: (one) => one.user_id },
+      { title: "Status", cell: (one) => h("span", null, tag(one.status), one.cancelled_by && h("span", { class: "dim" }, ` by ${one.cancelled_by}`)) }, { title: "Agent", cell: (one) => one.agent_id }, { title: "User", cell: (one) => one.user_id },
       { title: "Created", cell: (one) => moment(one.created_at) }, { title: "Took", number: true, cell: took }, { title: "Error", cell: (one) => one.error?.code },
     ], found, { empty: "No task matches." }));
   }
@@ -65,11 +65,11 @@ function page(one, timeline, wait, flow) {
       h("section", { class: "card" }, facts([["Type", one.type], ["Tenant", one.tenant_id], ["User", one.user_id], ["Agent", one.agent_id && `${one.agent_id} ${one.agent_version ?? ""}`],
         ["Session", one.session_id && h("a", { class: "mono", href: `#/sessions/${one.session_id}` }, one.session_id)], ["Message", one.message_id && h("span", { class: "mono" }, one.message_id)], ["Attempt", one.attempt], ["Priority", one.priority],
         ["Created", moment(one.created_at)], ["Started", moment(one.started_at)], ["Finished", moment(one.finished_at)], ["Took", took(one)], ["Scheduled for", moment(one.scheduled_for)],
-        ["Cancelled by", one.cancelled_by], ["Reason", one.cancel_reason], ...(progressOf(flow) ?? []), ["Calls that are done", one.checkpoints?.join(", ")],
+        ["Cancelled by", one.cancelled_by], ["Reason", one.cancel_reason], ...(progressOf(flow) ?? []), ["Checkpoints", one.checkpoints?.join(", ")],
         ["Correlation", h("span", { class: "mono" }, one.correlation_id)], ["Replay of", one.replay_of && h("a", { href: `#/tasks/${one.replay_of}` }, one.replay_of)],
         ["Replayed as", one.replayed_as && h("a", { href: `#/tasks/${one.replayed_as}` }, one.replayed_as)]])),
       one.error ? h("section", { class: "card" }, h("p", { class: "bad" }, one.error.message), h("p", null, h("code", null, one.error.code), one.error.service && ` of ${one.error.service}`, one.error.retryable ? ", can be retried" : ""), json(one.error.details ?? [])) : "",
-      wait ? h("section", { class: "card" }, h("h2", null, "Why it waits"), json(wait)) : ""),
+      wait ? h("section", { class: "card" }, h("h2", null, "Why it waits"), h("p", null, wait.says), facts(Object.entries(wait).filter(([name]) => !["task_id", "status", "says"].includes(name)).map(([name, value]) => [name.replaceAll("_", " "), value]))) : ""),
     h("h2", null, "Timeline"), timeline ? timelineOf(timeline) : h("p", { class: "empty" }, "The timeline is no longer kept."),
     one.input ? [h("h2", null, "Input"), json(one.input)] : [], h("h2", null, "Result"), one.result ? json(one.result) : h("p", { class: "empty" }, "None yet."),
   ].flat();
