@@ -112,9 +112,11 @@ def test_what_is_not_set_up_is_never_not_found(served: Served, changes: Any, pat
     assert batch(served, **changes).fault == (422, "ORCH_VAL_002", path)
 
 
-def test_a_batch_with_two_items_of_one_name_is_refused(served: Served) -> None:
+def test_a_batch_is_refused_with_the_paths_that_its_client_wrote(served: Served) -> None:
     items = [{"id": "a", "content": "x"}, {"id": "a", "content": "y"}]
-    assert batch(served, items=items).fault == (400, "ORCH_VAL_001", "$.data.items[1].item_id")
+    assert batch(served, items=items).fault == (400, "ORCH_VAL_001", "$.data.items[1].id")
+    config = {"callback_url": "ftp://hooks.example.com", "processing_options": {"agent_id": "echo"}}
+    assert batch(served, config=config).fault == (400, "ORCH_VAL_001", "$.data.config.callback_url")
     assert batch(served, colour="red").fault == (400, "ORCH_VAL_001", "$.data.colour")
 
 

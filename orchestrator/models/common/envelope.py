@@ -59,7 +59,7 @@ class RequestEnvelope:
     message_id: Id | None = None
     correlation_id: Id | None = None
     type: MessageType | None = None
-    schema_version: str = SCHEMA_VERSION
+    schema_version: str | None = SCHEMA_VERSION
     created_at: Annotated[Timestamp | None, Meta(extra={"check": moment_fault})] = None
     tenant_id: Id | None = None
     source_service: str | None = None

@@ -1,11 +1,13 @@
 """Batches as the guide for frontends asks for them: `workflow.batch`, which becomes `batch.create`."""
 
+import re
 from typing import Annotated, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from msgspec import Meta
 
 from orchestrator.dialects.runs import TOLD
+from orchestrator.errors import InvalidBody
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.sessions.chat import Content
@@ -24,6 +26,7 @@ from orchestrator.models.tasks.task import TaskStatus
 HIGHEST: Final = 5
 """The highest priority of a batch: more urgent ones are asked for, and get this."""
 LOWEST: Final = 9
+_ITEM_ID: Final = re.compile(r"^(\$\.data\.items\[\d+\])\.item_id$")
 _OPERATIONS: Final = {"embedding": BatchOperation.EMBEDDING}
 """The service's own operation by the documented one; the others need an agent or a workflow."""
 
@@ -108,6 +111,21 @@ def batch_of(asked: WorkflowBatch, *, agent_id: str | None = None, workflow_id: 
         priority=PRIORITY if priority is None else min(max(priority, HIGHEST), LOWEST),
         callback=None if asked.config.callback_url is None else CallbackRequest(asked.config.callback_url),
     )
+
+
+def in_words_of_batch(refused: InvalidBody) -> InvalidBody:
+    """Return the refusal of a batch with the paths that its client has written."""
+    details = [evolve(fault, path=_path(fault.path)) for fault in refused.details]
+    if details == refused.details:
+        return refused
+    first = details[0]
+    return InvalidBody(f"{first.path} {first.message}.", details=details)
+
+
+def _path(own: str) -> str:
+    if own == "$.data.callback.url":
+        return "$.data.config.callback_url"
+    return _ITEM_ID.sub(r"\1.id", own)
 
 
 def _item(item: WorkflowBatchItem, *, as_input: bool) -> BatchItem:

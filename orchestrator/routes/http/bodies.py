@@ -99,7 +99,8 @@ def open_envelope(
     if envelope.type is not None and envelope.type != MessageType.parse(name):
         message = f"names '{envelope.type}', but the route is '{name}'"
         raise Unprocessable(f"The envelope's type {message}.", details=[FieldFault("$.type", message)])
-    if envelope.schema_version.partition(".")[0] != _MAJOR:
+    # As for the other fields, null is nothing said.
+    if (envelope.schema_version or SCHEMA_VERSION).partition(".")[0] != _MAJOR:
         message = f"must be {_MAJOR}.x, such as {SCHEMA_VERSION}"
         raise Unprocessable(f"The envelope's version {message}.", details=[FieldFault("$.schema_version", message)])
     if isinstance(envelope.data, dict):

@@ -198,7 +198,7 @@ class _Writer:
                 "correlation_id": _or_null(self.schemas.of(Id)),
                 "tenant_id": _or_null(self.schemas.of(Id)),
                 "created_at": _or_null(self.schemas.of(Timestamp)),
-                "schema_version": {"type": "string", "pattern": _VERSION_PATTERN},
+                "schema_version": _or_null({"type": "string", "pattern": _VERSION_PATTERN}),
                 "source_service": _or_null({"type": "string"}),
             },
         }

@@ -6,13 +6,20 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.config.constants import PAGE_LIMIT
-from orchestrator.errors import IdempotencyKeyReused, NotFound, QueueFull, Unprocessable
+from orchestrator.errors import IdempotencyKeyReused, InvalidBody, NotFound, QueueFull, Unprocessable
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.tasks.batch import Batch, BatchCancelled, BatchCreate, BatchStatus, ItemResult
 from orchestrator.models.tasks.task import TaskStatus
-from orchestrator.routes.dialects.batches import WorkflowBatch, WorkflowBatchAccepted, accepted, batch_of, is_set_up
+from orchestrator.routes.dialects.batches import (
+    WorkflowBatch,
+    WorkflowBatchAccepted,
+    accepted,
+    batch_of,
+    in_words_of_batch,
+    is_set_up,
+)
 from orchestrator.routes.http.paging import Cursor, Limit, Since, Until, page_answer
 from orchestrator.routes.http.registry import RouteAnswer, RouteCall, Routes
 from orchestrator.services.runs.views import batch_standing
@@ -82,6 +89,8 @@ async def create_run(call: RouteCall) -> RouteAnswer:
         batch, replayed = await call.services.batches.create(call.ctx, await _set_up(call, asked))
     except NotFound as error:
         raise _not_set_up(asked, error.message) from None
+    except InvalidBody as refused:
+        raise in_words_of_batch(refused) from None
     return RouteAnswer(accepted(batch, batch_standing(batch) if replayed else TaskStatus.PENDING), replayed=replayed)
 
 

@@ -50,6 +50,12 @@ async def test_a_bad_body_is_refused_with_the_path_of_its_fault(body: Any, fault
     assert reply.fault == fault
 
 
+async def test_a_field_of_the_envelope_that_is_null_says_nothing() -> None:
+    names = ("message_id", "correlation_id", "type", "schema_version", "created_at", "tenant_id", "source_service")
+    reply = await House().call("POST", CREATE, {**ENVELOPE, **dict.fromkeys(names)}, {**bearer(), **JSON})
+    assert reply.status == 201
+
+
 async def test_all_faults_of_a_body_are_told_at_once() -> None:
     reply = await House().call("POST", CHAT, {"content": "", "mode": "loud", "timeout_ms": 0, "x": 1})
     assert {fault["path"] for fault in reply.error["details"]} == {
