@@ -123,7 +123,7 @@ def _told(found: dict[str, Any]) -> list[Check]:
 
 
 def _no_tenant(tenant_id: str) -> Check:
-    from cli.commands.operations.consistency import no_tenant  # noqa: PLC0415 - as above
+    from cli.commands.operations.consistency import no_tenant  # noqa: PLC0415 - trio and the stores are needed here alone
 
     found = no_tenant(tenant_id)
     return Check(found.subject, found.verdict, found.says)
