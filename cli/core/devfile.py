@@ -5,25 +5,29 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
+from attrs.validators import deep_mapping, gt, instance_of, lt
 
 DATA_DIR: Final = Path(".nooble")
 FILE_NAME: Final = "dev.json"
 SECRET_NAME: Final = "jwt-secret"  # noqa: S105  # the name of a file
+_TEXT: Final = instance_of(str)
+_MAPPING: Final = instance_of(dict)
+_TEXTS: Final = deep_mapping(_TEXT, _TEXT, _MAPPING)
 
 
 @frozen
 class DevStack:
     """A running development stack: the fields of `dev.json`."""
 
-    api_url: str
-    ws_url: str
-    redis_url: str
-    sandbox_url: str
-    pid: int
-    tenants: dict[str, dict[str, str]]
+    api_url: str = field(validator=_TEXT)
+    ws_url: str = field(validator=_TEXT)
+    redis_url: str = field(validator=_TEXT)
+    sandbox_url: str = field(validator=_TEXT)
+    pid: int = field(validator=[instance_of(int), gt(0), lt(2**31)])
+    tenants: dict[str, dict[str, str]] = field(validator=deep_mapping(_TEXT, _TEXTS, _MAPPING))
     """By tenant: `token` and `admin_token`."""
-    api_keys: dict[str, str]
+    api_keys: dict[str, str] = field(validator=_TEXTS)
     """`internal` and `admin`."""
 
     def write(self, data_dir: Path) -> None:
