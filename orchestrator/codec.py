@@ -4,7 +4,8 @@ Strict means that nothing is coerced (`"5"` is no number), that unknown fields a
 a field's `msgspec.Meta` names hold. The same `Meta` makes the JSON Schema in the OpenAPI document.
 
 What processes of the service keep in Redis for each other (`decode_kept`, `structure_kept`) is read alike, but unknown
-fields are left out: while versions change, a process reads what one of the next version has written.
+fields are left out: while versions change, a process reads what one of the next version has written. What does not fit
+there is damage of the tenant's, and no fault of a request.
 
 Reading has a bounded cost, whatever was sent: a request with too many values is refused before it is parsed, lengths
 are looked at before the items, and of a list or map with `MOST_FAULTS` wrong items the rest is not looked at.
@@ -24,7 +25,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 from msgspec import Meta
 
-from orchestrator.errors import InvalidBody
+from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.message_faults import MOST_FAULTS, NotLookedAt, invalid, shortened
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.unset import without_unset
@@ -38,6 +39,10 @@ DEEPEST: Final = 64
 MOST_VALUES: Final = 60_000
 """So many values may a request hold, counted over all levels: members of objects and items of lists."""
 _NAMES: Final[dict[type, str]] = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+class KeptDamaged(TenantDamaged):
+    """What was kept can't be read as what it should be; `details` has every fault and its path."""
 
 
 def _strict(wanted: type) -> Callable[[Any, Any], Any]:
@@ -203,9 +208,12 @@ def structure_kept(value: Any, kind: type[T]) -> T:
     Fields that this version does not know are left out; all else is held as `structure` does.
 
     Raises:
-        InvalidBody: with every fault and its path.
+        KeptDamaged
     """
-    return _structure(_OF_RECORDS, value, kind, "$")
+    try:
+        return _structure(_OF_RECORDS, value, kind, "$")
+    except InvalidBody as fault:
+        raise KeptDamaged(fault.message, details=fault.details) from None
 
 
 def _structure(converter: OrjsonConverter, value: Any, kind: type[T], path: str) -> T:
@@ -242,8 +250,16 @@ def decode(raw: bytes | str, kind: type[T], path: str = "$") -> T:
 
 
 def decode_kept(raw: bytes | str, kind: type[T]) -> T:
-    """Read JSON that a process of the service has kept, as `structure_kept` does; raises what `decode` does."""
-    return structure_kept(parse_json(raw), kind)
+    """Read JSON that a process of the service has kept, as `structure_kept` does.
+
+    Raises:
+        KeptDamaged: it is not JSON, or does not fit.
+    """
+    try:
+        kept = parse_json(raw)
+    except InvalidBody as fault:
+        raise KeptDamaged(fault.message, details=fault.details) from None
+    return structure_kept(kept, kind)
 
 
 def parse_json(raw: bytes | str, path: str = "$") -> Any:

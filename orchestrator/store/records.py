@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from attrs import frozen
 
+from orchestrator.codec import KeptDamaged
 from orchestrator.errors import InvalidBody, TenantDamaged
 
 T = TypeVar("T")
@@ -14,7 +15,7 @@ R = TypeVar("R")
 
 _log = structlog.get_logger(__name__)
 
-_FAULTS: Final = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, InvalidBody)
+_FAULTS: Final = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, InvalidBody, KeptDamaged)
 """What reading fails with where a field is missing, no number, no JSON, no UTF-8, or of the wrong type."""
 _BEYOND: Final = float(2**53)
 """No number of ours is as large: floats no longer tell whole numbers apart."""
@@ -69,6 +70,24 @@ def readable(read: Callable[[R], T], replies: Iterable[R]) -> list[T]:
         except TenantDamaged as error:
             _log.error("record.damaged", error=error.reason)
     return found
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a value of a record that has to be a JSON object.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise TypeError("it is no JSON object")
+    return value
+
+
+def as_text(value: Any) -> str | None:
+    """Return a value of a record that has to be a string where it is there; TypeError: it is something else."""
+    if not isinstance(value, str | None):
+        raise TypeError("it is no string")
+    return value
 
 
 def moment(raw: bytes | float | None) -> int:

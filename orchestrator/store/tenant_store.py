@@ -92,8 +92,9 @@ async def note_tenant(redis: Redis, keys: Keys, tenant_id: str) -> None:
 
 
 def read_verdict(kind: type[V], reply: Sequence[Any]) -> tuple[V, str]:
-    """Read what a script has decided: its verdict, and the word that comes with it, or nothing."""
-    return kind(reply[0].decode()), reply[1].decode() if len(reply) > 1 else ""
+    """Read what a script has decided: its verdict, and the word that comes with it, out of a record, or nothing."""
+    word = reply[1] if len(reply) > 1 else None
+    return kind(reply[0].decode()), (word or b"").decode(errors="replace")
 
 
 async def descending(redis: Redis, index: str, before: tuple[int, str] | None, count: int) -> list[tuple[int, str]]:

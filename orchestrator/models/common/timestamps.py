@@ -52,7 +52,7 @@ def to_timestamp(moment_ms: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def from_timestamp(text: str) -> int:

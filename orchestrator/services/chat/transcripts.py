@@ -7,9 +7,9 @@ from typing import Final
 
 from attrs import frozen
 
-from orchestrator.codec import decode_kept, encode, unstructure
+from orchestrator.codec import decode_kept, encode, structure_kept, unstructure
 from orchestrator.config.settings import AgentOrchestratorSettings
-from orchestrator.errors import InvalidBody, NotFound, ServiceFault
+from orchestrator.errors import NotFound, ServiceFault, TenantDamaged
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
@@ -29,6 +29,8 @@ from orchestrator.store.tasks.tasks import TaskStore
 MOST_QUESTIONS: Final = 20
 """Questions of turns that have not ended; of more turns the last ones are not shown."""
 SNAPSHOT_BYTES: Final = 262_144
+_SAID: Final = ("message_id", "content", "content_type", "metadata")
+"""What of a turn's payload its question is."""
 LOOKUP_SECONDS: Final = 10.0
 """Deadline of history, summary and deletion."""
 
@@ -181,17 +183,10 @@ def _with_questions(said: Sequence[HistoryMessage], turns: OpenTurns) -> list[Hi
 
 def _questions(turns: OpenTurns) -> Iterator[HistoryMessage]:
     for raw in turns.messages:
-        with suppress(InvalidBody, KeyError):  # what can't be read is told where its task is claimed
+        with suppress(TenantDamaged):  # what can't be read is told where its task is claimed
             message = decode_kept(raw, TaskMessage)
-            payload = message.payload
-            yield HistoryMessage(
-                payload["message_id"],
-                Speaker.USER,
-                payload["content"],
-                message.created_at,
-                payload.get("content_type", "text/plain"),
-                payload.get("metadata") or {},
-            )
+            said = {name: message.payload[name] for name in _SAID if message.payload.get(name) is not None}
+            yield structure_kept({**said, "role": Speaker.USER, "created_at": message.created_at}, HistoryMessage)
 
 
 def _within(messages: Sequence[HistoryMessage], size: int) -> list[HistoryMessage]:

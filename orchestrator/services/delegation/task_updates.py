@@ -9,7 +9,6 @@ from orchestrator.codec import encode
 from orchestrator.errors import NotFound, PermissionMissing, Unprocessable
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.task_updates import TaskFail, TaskProgress, TaskUpdate, TaskUpdated
 from orchestrator.models.tasks.waits import AnswerStatus, CallAnswer, Taken
 from orchestrator.services.tasks.task_kinds import TaskKinds
@@ -58,13 +57,13 @@ class TaskUpdateService:
             receipt = await self._progress(ctx.tenant_id, task_id, presented, update)
         else:
             receipt = await self._answer(ctx.tenant_id, task_id, presented, update)
-        if receipt.taken is Taken.UNKNOWN:
-            raise _not_found(task_id)
         if receipt.taken is Taken.REFUSED:
             raise PermissionMissing("The callback token is none of this task, or has expired.")
+        if receipt.status is None:
+            raise _not_found(task_id)
         if receipt.claimable:
             await self.ready.mark(ctx.tenant_id)
-        return TaskUpdated(task_id, receipt.taken is Taken.TAKEN, TaskStatus(receipt.status))
+        return TaskUpdated(task_id, receipt.taken is Taken.TAKEN, receipt.status)
 
     async def _progress(self, tenant_id: str, task_id: str, token: str, update: TaskProgress) -> Receipt:
         task = await self.store.reported(tenant_id, task_id)

@@ -100,7 +100,7 @@ class ReplayService:
         record = await self.store.record(tenant_id, task_id)
         if record is None:
             raise NotFound(f"There is no task {task_id}.")
-        if TaskStatus(record.status) not in FINISHED:
+        if record.status not in FINISHED:
             raise TaskUnfinished(f"Task {task_id} is {record.status}: it can be replayed when it has ended.")
         message = self._message(ctx, record, request, _new_ids(ctx, tenant_id, task_id, request))
         kind = self.kinds.named(str(message.type))

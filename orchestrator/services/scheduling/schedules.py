@@ -17,6 +17,7 @@ from orchestrator.models.tasks.schedule import Schedule, ScheduleCreate, Schedul
 from orchestrator.services.shared.paging import Period, Place, filtered_page
 from orchestrator.services.shared.views import key_reused, quota_reached, viewer_of
 from orchestrator.store.operations.audit import AuditTrail
+from orchestrator.store.records import reading
 from orchestrator.store.scheduling.due import DueTenants
 from orchestrator.store.scheduling.schedules import ScheduleChangeVerdict, ScheduleCreateVerdict, ScheduleStore
 
@@ -124,7 +125,8 @@ class ScheduleService:
         before = await self.get(ctx, schedule_id)
         given = {name: value for name, value in asdict(request).items() if value is not None}
         timing = {name: given.get(name, getattr(before, name)) for name in _TIMING}
-        next_ms = await self._next(timing["cron"], timing["timezone"], enabled=timing["enabled"])
+        with reading("schedule", schedule_id):
+            next_ms = await self._next(timing["cron"], timing["timezone"], enabled=timing["enabled"])
         verdict, quota = await self.store.change(ctx.tenant_id, schedule_id, _fields(given), next_ms=next_ms)
         if verdict is ScheduleChangeVerdict.FULL:
             raise quota_reached(quota)

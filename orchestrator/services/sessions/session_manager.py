@@ -39,6 +39,7 @@ from orchestrator.store.sessions.verdicts import (
     SessionCreateVerdict,
     SessionMoveVerdict,
     SessionUpdateVerdict,
+    read_state,
 )
 from orchestrator.telemetry.metrics import Metrics
 
@@ -169,7 +170,7 @@ class SessionManager:
         if verdict is SessionUpdateVerdict.UNKNOWN:
             raise session_not_found(session_id)
         if verdict is SessionUpdateVerdict.REFUSED and move is not None:
-            raise TransitionRefused(refusal(SessionState(state), MOVED_TO[move]))
+            raise TransitionRefused(refusal(read_state(session_id, state), MOVED_TO[move]))
         if verdict is SessionUpdateVerdict.CLOSED:
             raise session_closed(session_id, state)
         if verdict is SessionUpdateVerdict.FULL:
@@ -276,7 +277,7 @@ class SessionManager:
         if verdict is SessionMoveVerdict.UNKNOWN:
             raise session_not_found(session_id)
         if verdict is SessionMoveVerdict.REFUSED:
-            previous = SessionState(state)
+            previous = read_state(session_id, state)
             if previous in CLOSED:
                 raise session_closed(session_id, previous)
             raise TransitionRefused(refusal(previous, new))

@@ -1,18 +1,19 @@
 """Tickets: they open a WebSocket or a stream once, for browsers, which can't send a header with some requests."""
 
 import time
-from typing import Any, Final
+from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from orchestrator.config.constants import TICKET_SECONDS
 from orchestrator.domain.session_states import CLOSED
 from orchestrator.errors import Unauthorized
-from orchestrator.models.common.principal import Principal, RequestContext, Role
+from orchestrator.models.common.principal import Principal, RequestContext
 from orchestrator.models.sessions.session import SessionTicket
 from orchestrator.services.sessions.session_manager import SessionManager
 from orchestrator.services.shared.views import session_closed
 from orchestrator.store.sessions.sessions import SessionStore
+from orchestrator.store.sessions.ticket_store import TicketHolder
 
 _READING: Final = "*:read"
 _NEVER: Final = 4e9
@@ -45,7 +46,7 @@ class Tickets:
         holder = _holder(ctx.principal)
         if ctx.principal.key_name is not None and reads_only:
             # An operator follows what users do; sockets take frames that act, and those stay the users'.
-            holder["permissions"] = [_READING]
+            holder = evolve(holder, permissions=[_READING])
         ticket = await self.store.issue_ticket(subject_id, holder)
         return SessionTicket(ticket, TICKET_SECONDS)
 
@@ -73,36 +74,35 @@ class Tickets:
         return _principal(holder), subject_id
 
 
-def _holder(principal: Principal) -> dict[str, Any]:
-    return {
-        "tenant_id": principal.tenant_id,
-        "user_id": principal.user_id,
-        "role": principal.role,
-        "permissions": sorted(principal.permissions),
+def _holder(principal: Principal) -> TicketHolder:
+    return TicketHolder(
+        tenant_id=principal.tenant_id,
+        user_id=principal.user_id,
+        role=principal.role,
+        permissions=sorted(principal.permissions),
         # JSON has no infinity, which an API key without end has.
-        "expires_at": min(principal.expires_at, _NEVER),
-        "token_id": principal.token_id,
+        expires_at=min(principal.expires_at, _NEVER),
+        token_id=principal.token_id,
         # A key is none of the tokens that were revoked before the ticket was made.
-        "issued_at": principal.issued_at if principal.key_name is None else time.time(),
-        "signing_key": principal.signing_key,
-        "key_id": principal.key_id,
-        "key_name": principal.key_name,
-    }
+        issued_at=principal.issued_at if principal.key_name is None else time.time(),
+        signing_key=principal.signing_key,
+        key_id=principal.key_id,
+        key_name=principal.key_name,
+    )
 
 
-def _principal(holder: dict[str, Any]) -> Principal:
+def _principal(holder: TicketHolder) -> Principal:
     principal = Principal(
-        tenant_id=holder["tenant_id"],
-        user_id=holder["user_id"],
-        role=Role(holder["role"]),
-        permissions=frozenset(holder["permissions"]),
-        expires_at=holder["expires_at"],
-        token_id=holder["token_id"],
-        # Tickets of the version before this one do not say it, and live for half a minute.
-        issued_at=holder.get("issued_at", 0.0),
-        signing_key=holder.get("signing_key"),
-        key_id=holder.get("key_id"),
-        key_name=holder.get("key_name"),
+        tenant_id=holder.tenant_id,
+        user_id=holder.user_id,
+        role=holder.role,
+        permissions=frozenset(holder.permissions),
+        expires_at=holder.expires_at,
+        token_id=holder.token_id,
+        issued_at=holder.issued_at,
+        signing_key=holder.signing_key,
+        key_id=holder.key_id,
+        key_name=holder.key_name,
     )
     if principal.expires_at <= time.time():
         raise Unauthorized("The token behind the ticket has expired.")

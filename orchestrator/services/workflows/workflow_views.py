@@ -1,24 +1,12 @@
 """How workflows are shown, out of the records of their tasks."""
 
-from typing import Any, Final
+from typing import Any
 
-from orchestrator.codec import decode_kept
 from orchestrator.domain.tasks.task_states import FINISHED
-from orchestrator.models.common.envelope import ErrorBody
-from orchestrator.models.common.timestamps import to_timestamp
-from orchestrator.models.plans.workflow import WorkflowCallbackState, WorkflowEnd, WorkflowResults, WorkflowStatus
-from orchestrator.models.tasks.batch import CallbackStatus
+from orchestrator.models.plans.workflow import WorkflowResults, WorkflowStatus
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.workflows.workflow_records import request_of, standing_of
 from orchestrator.store.plans.workflows import WorkflowRecord
-
-_DELIVERY: Final = {
-    "": CallbackStatus.WAITING,
-    TaskStatus.COMPLETED: CallbackStatus.DELIVERED,
-    TaskStatus.FAILED: CallbackStatus.FAILED,
-    TaskStatus.CANCELLED: CallbackStatus.CANCELLED,
-}
-"""Where a callback stands, by the status of its task."""
 
 
 def status_of(workflow: WorkflowRecord) -> WorkflowStatus:
@@ -38,21 +26,21 @@ def status_of(workflow: WorkflowRecord) -> WorkflowStatus:
         current_step=None if ended else progress.current_step,
         status_message=progress.message,
         input_request=None if ended else request_of(task.task_id, progress),
-        session_id=_text(workflow, "of_session"),
+        session_id=workflow.of_session,
         scheduled_for=task.scheduled_for,
         started_at=task.started_at,
         updated_at=_updated_at(workflow),
         finished_at=task.finished_at,
         metadata=workflow.payload.get("metadata") or {},
-        callback=_callback(workflow),
+        callback=workflow.callback,
         cancelled_by=task.cancelled_by,
     )
 
 
 def _updated_at(workflow: WorkflowRecord) -> str:
     """Return when something was last heard of a workflow: its progress, its start or its end."""
-    task, told = workflow.task, workflow.fields.get("updated_at")
-    moments = (task.created_at, task.started_at, task.finished_at, to_timestamp(int(told)) if told else None)
+    task = workflow.task
+    moments = (task.created_at, task.started_at, task.finished_at, workflow.updated_at)
     return max(moment for moment in moments if moment is not None)
 
 
@@ -66,7 +54,6 @@ def results_of(workflow: WorkflowRecord) -> WorkflowResults:
     """Return what a workflow has given."""
     task = workflow.task
     calls = {name: _result(kept) for name, kept in workflow.checkpoints.items() if _is_call(workflow, name)}
-    durations = _durations(workflow)
     return WorkflowResults(
         task_id=task.task_id,
         workflow_id=workflow.workflow_id,
@@ -74,24 +61,9 @@ def results_of(workflow: WorkflowRecord) -> WorkflowResults:
         result=task.result,
         error=task.error,
         calls=calls,
-        took_ms={name: durations[name] for name in calls if name in durations},
+        took_ms={name: workflow.took_ms[name] for name in calls if name in workflow.took_ms},
         finished_at=task.finished_at,
     )
-
-
-def _durations(workflow: WorkflowRecord) -> dict[str, int]:
-    """Return how long it took to reach each checkpoint, as the steps of the record tell (`lib/common/trace.lua`)."""
-    found: dict[str, int] = {}
-    before: int | None = None
-    for line in workflow.fields.get("steps", b"").decode(errors="replace").split("\n"):
-        at, _, rest = line.partition("\t")
-        if not at.isdecimal():
-            continue
-        what, *_, detail = rest.split("\t")
-        if what == "checkpoint" and before is not None:
-            found[detail] = max(0, int(at) - before)
-        before = int(at)
-    return found
 
 
 def _is_call(workflow: WorkflowRecord, name: str) -> bool:
@@ -106,27 +78,3 @@ def _result(kept: Any) -> Any:
     if isinstance(kept, dict) and "state" in kept:
         return {name: kept[name] for name in ("result", "error") if name in kept}
     return kept
-
-
-def _callback(workflow: WorkflowRecord) -> WorkflowCallbackState | None:
-    url = _text(workflow, "callback_url")
-    if url is None:
-        return None
-    kept = workflow.callback
-    status = _DELIVERY.get(kept.get("status", b"").decode(), CallbackStatus.DELIVERING)
-    fault = kept.get("error", kept.get("retry_error"))
-    claimed_at = kept.get("claimed_at")
-    ends = workflow.fields["callback_ends"].decode().strip(",").split(",")
-    return WorkflowCallbackState(
-        url=url,
-        events=[WorkflowEnd(f"workflow.{end}") for end in ends],
-        status=status,
-        attempts=int(kept.get("attempt", 0)),
-        last_attempt_at=to_timestamp(int(claimed_at)) if claimed_at else None,
-        last_error=decode_kept(fault, ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
-    )
-
-
-def _text(workflow: WorkflowRecord, name: str) -> str | None:
-    value = workflow.fields.get(name)
-    return None if value is None else value.decode()

@@ -102,9 +102,11 @@ class NotificationStore(TenantStore):
         verdict = NotificationSendVerdict(reply[0].decode())
         if verdict is NotificationSendVerdict.REUSED:
             return verdict, posted
-        notification_id, body, expires, created = reply[1:]
-        opened = self.contents.open(tenant_id, EVENT, body)
-        return verdict, Posted(notification_id.decode(), opened, int(created), int(expires))
+        with reading("notification", "of a repeated request"):
+            notification_id, body, expires, created = reply[1:]
+            opened = self.contents.open(tenant_id, EVENT, body)
+            to_timestamp(int(expires))  # raises where it is no moment
+            return verdict, Posted(notification_id.decode(), opened, int(created), int(expires))
 
     async def notify(self, tenant_id: str, user_id: str, posted: Posted) -> bool:
         """Give a notification to one user; false where the user has it already."""
@@ -154,7 +156,7 @@ class NotificationStore(TenantStore):
             body: of `notification.acknowledged`.
         """
         reply = await self.run(_ACKNOWLEDGE, tenant_id, user_id, _epoch(), notification_id, moment_ms, body)
-        return self._read(tenant_id, *reply) if reply else None
+        return self._read_row(tenant_id, (notification_id, *reply))[1] if reply else None
 
     async def page(
         self, tenant_id: str, user_id: str, *, before: tuple[int, str] | None, count: int
@@ -176,10 +178,7 @@ class NotificationStore(TenantStore):
     def _read_row(self, tenant_id: str, row: tuple[str, bytes, bytes | None]) -> tuple[str, Notification]:
         name, body, acknowledged = row
         with reading("notification", name):
-            return name, self._read(tenant_id, body, acknowledged)
-
-    def _read(self, tenant_id: str, body: bytes, acknowledged: bytes | None) -> Notification:
-        return _read(self.contents.open(tenant_id, EVENT, body), acknowledged)
+            return name, _read(self.contents.open(tenant_id, EVENT, body), acknowledged)
 
 
 class NotificationLog(EventLog):

@@ -16,7 +16,7 @@ from orchestrator.models.gateway.gateway import CallEnding, GatewayCall, InDoubt
 from orchestrator.models.gateway.usage import Payer, Spending, UsageKind
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.gateway.usage import KEPT_DAYS, KEPT_DAYS_BY_USER
-from orchestrator.store.records import reading
+from orchestrator.store.records import as_object, reading
 from orchestrator.store.redis.errors import ScriptMissing
 from orchestrator.store.redis.shared_keys import on_shared_keys
 from orchestrator.store.script import Script
@@ -245,7 +245,7 @@ def _in_doubt(tenant_id: str, call_id: bytes, age_ms: int, fields: Mapping[bytes
             call_id=call_id.decode(),
             tenant_id=tenant_id,
             kind=UsageKind(text["kind"]),
-            body=orjson.loads(fields[b"body"]),
+            body=as_object(orjson.loads(fields[b"body"])),
             model=text["asked"],
             estimate=int(text["estimate"]),
             payer=Payer(text["agent"], text["user"], text["session"]),

@@ -43,8 +43,8 @@ class ReservationChecks(TenantStore):
         return ReservationStanding(
             reservations=reservations,
             left_alone=overdue_ms > _LEFT_MS,
-            unrecorded=[name.decode() for name in unrecorded],
-            unwatched=[name.decode() for name in unwatched],
+            unrecorded=[name.decode(errors="replace") for name in unrecorded],
+            unwatched=[name.decode(errors="replace") for name in unwatched],
             wrong=[_wrong(*row) for row in wrong],
         )
 
@@ -54,7 +54,7 @@ class ReservationChecks(TenantStore):
         found = set[str]()
         while True:
             cursor, names = await self.redis.scan(cursor, match=_GLOB.sub(r"\\\1", prefix) + "*", count=_PART)
-            found.update(name.decode().removeprefix(prefix) for name in names)
+            found.update(name.decode(errors="replace").removeprefix(prefix) for name in names)
             if cursor == 0:
                 return sorted(found)
 
@@ -82,4 +82,4 @@ class ReservationChecks(TenantStore):
 
 
 def _wrong(period: bytes, field: bytes, held: int, added_up: int) -> WrongSum:
-    return WrongSum(period.decode(), field.decode(), held, added_up)
+    return WrongSum(period.decode(errors="replace"), field.decode(errors="replace"), held, added_up)

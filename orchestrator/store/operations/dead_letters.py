@@ -6,11 +6,13 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.codec import decode_kept
-from orchestrator.errors import InvalidBody, TenantDamaged
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.replay import DeadLetter
+from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.store.contents import is_sealed
+from orchestrator.store.records import reading
 from orchestrator.store.tasks.task_records import read_input
 from orchestrator.store.tenant_store import TenantStore
 
@@ -23,7 +25,7 @@ _ORDER: Final = b"order:"
 class TaskRecord:
     """A task's record, as a replay needs it."""
 
-    status: str
+    status: TaskStatus
     message: bytes
     user_id: str
     checkpoints: Mapping[str, bytes]
@@ -84,19 +86,24 @@ class DeadLetterStore(TenantStore):
         return int(await self.redis.xdel(self.keys.dead_letters(tenant_id), *ids)) if ids else 0
 
     async def record(self, tenant_id: str, task_id: str) -> TaskRecord | None:
-        """Return a task's record; None if it is not there any more."""
+        """Return a task's record; None if it is not there any more.
+
+        Raises:
+            RecordDamaged
+        """
         fields = await self.redis.hgetall(self.keys.task(tenant_id, task_id))
         fields = self.contents.open_record(tenant_id, "task", fields)
         if b"message" not in fields:
             return None
-        done = [name.removeprefix(_CHECKPOINT) for name in fields if name.startswith(_CHECKPOINT)]
-        done.sort(key=lambda name: int(fields.get(_ORDER + name, 0)))
-        return TaskRecord(
-            status=fields[b"status"].decode(),
-            message=fields[b"message"],
-            user_id=fields.get(b"user_id", b"").decode(),
-            checkpoints={name.decode(): fields[_CHECKPOINT + name] for name in done},
-        )
+        with reading("task", task_id):
+            done = [name.removeprefix(_CHECKPOINT) for name in fields if name.startswith(_CHECKPOINT)]
+            done.sort(key=lambda name: int(fields.get(_ORDER + name, 0)))
+            return TaskRecord(
+                status=TaskStatus(fields[b"status"].decode()),
+                message=fields[b"message"],
+                user_id=fields.get(b"user_id", b"").decode(),
+                checkpoints={name.decode(): fields[_CHECKPOINT + name] for name in done},
+            )
 
 
 def _pairs(flat: Any) -> dict[bytes, bytes]:
@@ -140,5 +147,5 @@ def _error(fields: Mapping[bytes, bytes]) -> ErrorBody:
     reason = fields.get(b"reason", b"The reason was not kept.").decode(errors="replace")
     try:
         return decode_kept(fields.get(b"error", b""), ErrorBody)
-    except InvalidBody:
+    except TenantDamaged:
         return ErrorBody("ORCH_VAL_001", "validation_error", reason)

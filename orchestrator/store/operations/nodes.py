@@ -6,7 +6,7 @@ from typing import Final
 from attrs import fields, frozen
 
 from orchestrator.codec import encode, parse_json, structure_kept
-from orchestrator.errors import InvalidBody
+from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.ids import read_id
 from orchestrator.models.operations.load import Node, NodeLoad
 from orchestrator.store.keys import Keys
@@ -78,6 +78,6 @@ def _read(body: bytes | None) -> NodeLoad | None:
         said = parse_json(body) if body else None
         known = {name: said[name] for name in _SAID if name in said} if isinstance(said, dict) else said
         return None if known is None else structure_kept(known, NodeLoad)
-    except InvalidBody:
+    except (InvalidBody, TenantDamaged):
         # A process of another version may say it in other words.
         return None

@@ -5,7 +5,7 @@ from typing import Final
 from attrs import Factory, field, frozen
 
 from orchestrator.codec import decode_kept, encode
-from orchestrator.errors import InvalidBody
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.operations.system_events import SystemEvent
 from orchestrator.store.events.feed import FeedLog, Reference
 from orchestrator.store.keys import Keys
@@ -42,6 +42,6 @@ class SystemEventStore:
         for _, values in await self.redis.xrevrange(self.keys.notices, count=count):
             try:
                 found.append(decode_kept(values[b"notice"], SystemEvent))
-            except (InvalidBody, KeyError):
+            except (TenantDamaged, KeyError):
                 continue  # a process of another version may say it in other words
         return found

@@ -107,7 +107,7 @@ class TenantStates(TenantStore):
         while True:
             state, more = await self.run(_ADVANCE, tenant_id, MOVED_AT_ONCE, *passed_over)
             if not more:
-                return state_of(state.decode())
+                return state_of(state.decode(errors="replace"))
 
     async def configure(self, tenant_id: str, changes: Mapping[str, float | int | str | None]) -> None:
         """Set what is a tenant's own; None removes it."""
@@ -127,10 +127,14 @@ class TenantStates(TenantStore):
             tenant_id: whose.
             new: it becomes the tenant's where there is none yet.
             rotate: it replaces the one that holds.
+
+        Raises:
+            RecordDamaged: what is kept is no text.
         """
         sealed = self.contents.seal(tenant_id, SECRET, new)
         reply = await self.run(_SECRET, tenant_id, sealed, "1" if rotate else "0", BOTH_SIGN_MS)
-        return [self.contents.open(tenant_id, SECRET, secret).decode() for secret in reply]
+        with reading("tenant", tenant_id):
+            return [self.contents.open(tenant_id, SECRET, secret).decode() for secret in reply]
 
     async def queue(self, tenant_id: str) -> Queue:
         """Return a tenant's queue as far as it can be read; `damage` says what can't."""

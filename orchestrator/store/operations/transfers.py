@@ -107,7 +107,7 @@ class TransferStore(TenantStore):
         """Make a tenant known, and return its state."""
         await self.note_tenant(tenant_id)
         state = await self.redis.hget(self.keys.tenant_config(tenant_id), "state")
-        return state.decode() if state else "active"
+        return state.decode(errors="replace") if state else "active"
 
     async def _stream(
         self, tenant_id: str, phase: int, position: Position | None, count: int

@@ -9,11 +9,11 @@ from attrs import frozen
 
 from orchestrator.codec import encode
 from orchestrator.models.common.ids import is_id
-from orchestrator.models.tasks.task import TaskMessage
+from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.waits import CallAnswer, Taken
 from orchestrator.store.contents import CHECKPOINT, EVENT, MESSAGE
 from orchestrator.store.plans.ownership import Registered
-from orchestrator.store.records import reading
+from orchestrator.store.records import as_object, as_text, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tasks.claims import Claim, StopAsked, held, read_stop
 from orchestrator.store.tenant_store import TenantStore
@@ -35,8 +35,8 @@ class Receipt:
     """What became of an answer, or of news."""
 
     taken: Taken
-    status: str = ""
-    """Of the task."""
+    status: TaskStatus | None = None
+    """Of the task; None: there is none."""
     claimable: bool = False
     """Whether the task became claimable."""
 
@@ -177,7 +177,7 @@ class DelegationStore(TenantStore):
         if not record:
             return None
         tokens = {
-            value.decode(errors="replace"): TokenDigest(name.removeprefix(_TOKEN).decode())
+            value.decode(errors="replace"): TokenDigest(name.removeprefix(_TOKEN).decode(errors="replace"))
             for name, value in record.items()
             if name.startswith(_TOKEN)
         }
@@ -197,7 +197,7 @@ class DelegationStore(TenantStore):
         """Take a service's answer."""
         kept = self.contents.seal(tenant_id, CHECKPOINT, encode(answer))
         reply = await self.run(_ANSWER, tenant_id, task_id, "", "", digest(token), kept, "", "")
-        return _receipt(reply)
+        return _receipt(task_id, reply)
 
     async def reported(self, tenant_id: str, task_id: str) -> Reported | None:
         """Return whose task some news are about; None: there is no such task."""
@@ -220,7 +220,7 @@ class DelegationStore(TenantStore):
         call_id = await self.redis.hget(task, f"token:{digest(token)}")
         kept = await self.redis.hget(task, _PREFIX.encode() + call_id) if call_id else None
         with reading("task", task_id):
-            delegation = orjson.loads(kept) if kept else {}
+            delegation = as_object(orjson.loads(kept)) if kept else {}
             lives = delegation and delegation.get("expires_at", 0) > await self.now_ms()
             return str(delegation["service"]) if lives else ""
 
@@ -250,7 +250,7 @@ class DelegationStore(TenantStore):
         kept = self.contents.seal_progress(tenant_id, progress)
         places = [self.keys.owner(tenant_id, Registered.RUN, execution_id)] if is_id(execution_id) else []
         told = (task_id, digest(token), kept, execution_id, session_id, *flat)
-        return _receipt(await self.run(_PROGRESS, tenant_id, *told, keys=places))
+        return _receipt(task_id, await self.run(_PROGRESS, tenant_id, *told, keys=places))
 
     async def of_task(self, tenant_id: str, task_id: str) -> list[Delegation]:
         """Return everything that a task has handed on."""
@@ -283,19 +283,20 @@ def digest(token: str) -> TokenDigest:
 
 def _delegation(call_id: str, kept: bytes) -> Delegation:
     with reading("call", call_id):
-        fields = orjson.loads(kept)
+        fields = as_object(orjson.loads(kept))
         return Delegation(
             call_id=call_id,
-            service=fields["service"],
-            execution_id=fields["execution_id"],
-            ended=fields.get("ended", False),
-            cancellable=fields.get("told", False),
+            service=as_text(fields["service"]) or "",
+            execution_id=as_text(fields["execution_id"]) or "",
+            ended=bool(fields.get("ended")),
+            cancellable=bool(fields.get("told")),
         )
 
 
-def _receipt(reply: list[Any]) -> Receipt:
-    return Receipt(
-        Taken(reply[0].decode()),
-        reply[1].decode() if len(reply) > 1 else "",
-        len(reply) > 2 and bool(reply[2]),
-    )
+def _receipt(task_id: str, reply: list[Any]) -> Receipt:
+    with reading("task", task_id):
+        return Receipt(
+            Taken(reply[0].decode()),
+            TaskStatus(reply[1].decode()) if len(reply) > 1 else None,
+            len(reply) > 2 and bool(reply[2]),
+        )

@@ -7,10 +7,14 @@ import orjson
 from attrs import asdict, evolve, field, frozen
 
 from orchestrator.codec import decode_kept
-from orchestrator.models.tasks.task import Task
+from orchestrator.models.common.envelope import ErrorBody
+from orchestrator.models.common.timestamps import to_timestamp
+from orchestrator.models.plans.workflow import WorkflowCallbackState, WorkflowEnd
+from orchestrator.models.tasks.batch import CallbackStatus
+from orchestrator.models.tasks.task import Task, TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.store.contents import CHECKPOINT, EVENT
-from orchestrator.store.records import reading
+from orchestrator.store.records import as_object, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import Claim, held
@@ -28,6 +32,13 @@ FIGURES: Final = "figures"
 """Field, of a plan of the user's own: how far it is, in the same form."""
 
 
+_DELIVERY: Final = {
+    "": CallbackStatus.WAITING,
+    TaskStatus.COMPLETED: CallbackStatus.DELIVERED,
+    TaskStatus.FAILED: CallbackStatus.FAILED,
+    TaskStatus.CANCELLED: CallbackStatus.CANCELLED,
+}
+"""Where a callback stands, by the status of its task."""
 _OF_RUN: Final = ("user_id", "workflow_id", "batch_id", "finished_at")
 
 
@@ -71,8 +82,14 @@ class WorkflowRecord:
     """In the order in which they were reached."""
     fields: Mapping[str, bytes]
     """The whole record."""
-    callback: Mapping[str, bytes] = field(factory=dict)
-    """The record of the task that tells of its end, once it is there."""
+    of_session: str | None = None
+    """The session that is told of it."""
+    updated_at: str | None = None
+    """When a service told of it last."""
+    took_ms: Mapping[str, int] = field(factory=dict)
+    """How long it took to reach each checkpoint, since what was done before it."""
+    callback: WorkflowCallbackState | None = None
+    """Who is told of its end."""
 
 
 class WorkflowStore(TenantStore):
@@ -189,14 +206,46 @@ def _read(tenant_id: str, record: Mapping[bytes, bytes], callback: Mapping[bytes
             progress=read_progress(record),
             news=decode_kept(text.get(PROGRESS, b"{}"), TaskProgress),
             offset=int(text.get("offset", 0)),
-            payload=orjson.loads(text["message"])["payload"],
+            payload=as_object(as_object(orjson.loads(text["message"]))["payload"]),
             checkpoints={
                 name: orjson.loads(text[f"checkpoint:{name}"])
                 for name in sorted(names, key=lambda n: order.get(n, last))
             },
             fields=text,
-            callback=_named(callback),
+            of_session=text["of_session"].decode() if "of_session" in text else None,
+            updated_at=to_timestamp(int(text["updated_at"])) if text.get("updated_at") else None,
+            took_ms=_durations(text.get("steps", b"")),
+            callback=_read_callback(text, _named(callback)) if "callback_url" in text else None,
         )
+
+
+def _durations(steps: bytes) -> dict[str, int]:
+    """Read how long it took to reach each checkpoint, as the steps of a record tell (`lib/common/trace.lua`)."""
+    found: dict[str, int] = {}
+    before: int | None = None
+    for line in steps.decode(errors="replace").split("\n"):
+        at, _, rest = line.partition("\t")
+        if not at.isdecimal():
+            continue
+        what, *_, detail = rest.split("\t")
+        if what == "checkpoint" and before is not None:
+            found[detail] = max(0, int(at) - before)
+        before = int(at)
+    return found
+
+
+def _read_callback(text: Mapping[str, bytes], task: Mapping[str, bytes]) -> WorkflowCallbackState:
+    """Read who is told of a workflow's end, by its record and that of the task that tells, once there is one."""
+    status = _DELIVERY.get(task.get("status", b"").decode(), CallbackStatus.DELIVERING)
+    fault, claimed_at = task.get("error", task.get("retry_error")), task.get("claimed_at")
+    return WorkflowCallbackState(
+        url=text["callback_url"].decode(),
+        events=[WorkflowEnd(f"workflow.{end}") for end in text["callback_ends"].decode().strip(",").split(",")],
+        status=status,
+        attempts=int(task.get("attempt", 0)),
+        last_attempt_at=to_timestamp(int(claimed_at)) if claimed_at else None,
+        last_error=decode_kept(fault, ErrorBody) if fault and status is not CallbackStatus.DELIVERED else None,
+    )
 
 
 def read_progress(record: Mapping[bytes, bytes]) -> TaskProgress:

@@ -6,11 +6,11 @@ from typing import Final, TypeVar
 import structlog
 import trio
 
-from orchestrator.errors import InvalidBody
+from orchestrator.errors import InvalidBody, TenantDamaged
 
 T = TypeVar("T")
 
-FAULTS: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, InvalidBody)
+FAULTS: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, InvalidBody, TenantDamaged)
 """What readers raise where their input is not what they expect."""
 LOGGED_EVERY: Final = 60.0
 """Seconds between two lines of the log about the same source."""

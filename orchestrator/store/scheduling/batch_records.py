@@ -53,6 +53,8 @@ def read_batch(tenant_id: str, running: int, record: Mapping[bytes, bytes]) -> B
         total, completed, failed, cancelled = (
             int(text[name]) for name in ("total", "completed", "failed", "cancelled")
         )
+        if total < 1:
+            raise ValueError("it has no items")
         return Batch(
             batch_id=text["batch_id"],
             tenant_id=tenant_id,

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.schedule import MissedRuns, Schedule, SessionPolicy
-from orchestrator.store.records import moment, readable, reading
+from orchestrator.store.records import as_object, moment, readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, descending, read_verdict
 
@@ -155,7 +155,7 @@ def read_schedule(tenant_id: str, record: Mapping[bytes, bytes]) -> Schedule:
         def moment(name: str) -> str | None:
             return to_timestamp(int(text[name])) if name in text else None
 
-        metadata: dict[str, Any] | None = orjson.loads(text["metadata"]) if "metadata" in text else None
+        metadata = as_object(orjson.loads(text["metadata"])) if "metadata" in text else None
         return Schedule(
             schedule_id=text["schedule_id"],
             tenant_id=tenant_id,

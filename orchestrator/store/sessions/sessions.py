@@ -11,7 +11,7 @@ from orchestrator.config.constants import IDEMPOTENCY_SECONDS
 from orchestrator.models.common.ids import new_epoch, new_id
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.session import Session, SessionState
-from orchestrator.store.records import readable, reading
+from orchestrator.store.records import as_object, readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.ticket_store import TicketStore
 from orchestrator.store.sessions.verdicts import (
@@ -334,8 +334,8 @@ def read_session(record: Mapping[bytes, bytes]) -> Session:
             agent_id=text["agent_id"],
             state=state,
             state_code=state.code,
-            metadata=orjson.loads(text["metadata"]),
-            context=orjson.loads(text["context"]),
+            metadata=as_object(orjson.loads(text["metadata"])),
+            context=as_object(orjson.loads(text["context"])),
             message_count=int(text["message_count"]),
             created_at=to_timestamp(int(text["created_at"])),
             updated_at=to_timestamp(int(text["updated_at"])),

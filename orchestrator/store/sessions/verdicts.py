@@ -4,6 +4,9 @@ from enum import StrEnum
 
 from attrs import frozen
 
+from orchestrator.models.sessions.session import SessionState
+from orchestrator.store.records import reading
+
 
 class SessionCreateVerdict(StrEnum):
     """What `create` decided."""
@@ -84,3 +87,9 @@ class DueSessions:
     """Their idle timer has run out; the longest idle first."""
     over: list[str]
     """Their time is over."""
+
+
+def read_state(session_id: str, word: str) -> SessionState:
+    """Read the state that a script has told of a session."""
+    with reading("session", session_id):
+        return SessionState(word)

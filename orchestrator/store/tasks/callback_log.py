@@ -8,6 +8,7 @@ import orjson
 from attrs import frozen
 
 from orchestrator.codec import decode_kept, encode
+from orchestrator.models.common.timestamps import from_timestamp
 from orchestrator.models.tasks.callback import CallbackAttempt
 from orchestrator.store.records import readable, reading
 from orchestrator.store.script import Script
@@ -76,4 +77,6 @@ class CallbackLog(TenantStore):
 
 def _read(subject_id: str, kept: bytes) -> CallbackAttempt:
     with reading("callback of", subject_id):
-        return decode_kept(kept, CallbackAttempt)
+        attempt = decode_kept(kept, CallbackAttempt)
+        from_timestamp(attempt.at)  # raises where it is no moment
+        return attempt

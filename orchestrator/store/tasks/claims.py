@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from attrs import field, frozen
 
-from orchestrator.codec import decode_kept
+from orchestrator.codec import KeptDamaged, decode_kept
 from orchestrator.errors import FencedOut, InvalidBody, TenantDamaged
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.sessions.session import Session
@@ -74,7 +74,10 @@ class Claim:
         if raw is None:
             missing = FieldFault("$", "has no field 'message'")
             raise InvalidBody("The record of the task has no field 'message'.", details=[missing])
-        return _read_message(raw) or decode_kept(raw, TaskMessage)
+        try:
+            return _read_message(raw) or decode_kept(raw, TaskMessage)
+        except KeptDamaged as damage:
+            raise InvalidBody(damage.reason, details=damage.details) from None
 
     def checkpoints(self) -> dict[str, Any]:
         """Return the results of finished steps, by name.
@@ -200,7 +203,10 @@ def read_record(
             int(record.get(name, 0))
         for name in _TEXTS:
             record.get(name, b"").decode()
-        return Claim(tenant_id, task_id.decode(), int(record[b"attempt"]), record, session)
+        claim = Claim(tenant_id, task_id.decode(), int(record[b"attempt"]), record, session)
+        if not (0 <= claim.failures <= claim.attempt and 0 <= claim.parks <= claim.attempt):
+            raise ValueError("it was claimed less often than it has failed or waited")
+        return claim
 
 
 def _damaged(tenant_id: str, row: list[Any], reason: str) -> ExternalEntry:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.store.records import moment
 from orchestrator.store.tenant_store import TenantStore
 
 LIVE: Final = frozenset({TaskStatus.PENDING, TaskStatus.PROCESSING, TaskStatus.RETRYING, TaskStatus.WAITING})
@@ -26,8 +27,8 @@ class LiveTasks(TenantStore):
                 ("HKEYS", keys.turns_waiting(tenant_id)),
             ]
         )
-        lists = [keys.user_tasks(tenant_id, name.decode()) for name in users if name]
-        lists += [keys.turns(tenant_id, name.decode()) for name in sessions if name]
+        lists = [keys.user_tasks(tenant_id, name.decode(errors="replace")) for name in users if name]
+        lists += [keys.turns(tenant_id, name.decode(errors="replace")) for name in sessions if name]
         if len(lists) > _LISTS:
             return None
         waiting = await self.redis.gather([("LRANGE", name, 0, BOUND) for name in lists]) if lists else []
@@ -41,6 +42,6 @@ class LiveTasks(TenantStore):
         names = list({name.decode(errors="replace") for part in found for name in part})
         scores = await self.redis.execute_command("ZMSCORE", keys.task_index(tenant_id), *names) if names else []
         return sorted(
-            ((int(float(score)), name) for name, score in zip(names, scores, strict=True) if score is not None),
+            ((moment(score), name) for name, score in zip(names, scores, strict=True) if score is not None),
             reverse=True,
         )

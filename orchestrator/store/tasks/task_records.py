@@ -13,7 +13,7 @@ from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.sessions.chat import HistoryMessage
 from orchestrator.models.tasks.task import CancelledBy, Task, TaskStatus
 from orchestrator.store.contents import HISTORY, MESSAGE
-from orchestrator.store.records import readable, reading
+from orchestrator.store.records import as_object, as_text, readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.claims import StopAsked, read_stop
@@ -21,6 +21,8 @@ from orchestrator.store.tasks.live_tasks import LIVE, LiveTasks
 from orchestrator.store.tenant_store import descending
 
 _OPEN_TURNS: Final = Script("sessions/open_turns")
+_PLACE: Final = ("session_id", "user_id", "task_id")
+"""What the record of a message says."""
 _SCANNED: Final = 500
 ENDED_INDEXED: Final = frozenset({TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.PARTIAL})
 """Statuses of ended tasks that have an index of their own."""
@@ -114,7 +116,8 @@ class TaskRecords(LiveTasks):
             [("HGETALL", key) for key in self._message_keys(viewer.tenant_id, viewer.user_id, message_id)]
         )
         with reading("message", message_id):
-            return {key.decode(): value.decode() for key, value in (own or first).items()}
+            record = own or first
+            return {name: record[name.encode()].decode() for name in _PLACE} if record else {}
 
     async def open_turns(self, tenant_id: str, session_id: str, count: int) -> OpenTurns:
         """Return the turns of a session that have not ended, up to `count`, the active one first."""
@@ -190,7 +193,7 @@ def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
         def moment(name: str) -> str | None:
             return to_timestamp(int(text[name])) if name in text else None
 
-        chosen = orjson.loads(text.get("checkpoint:agent_version", b"{}"))
+        chosen = as_object(orjson.loads(text.get("checkpoint:agent_version", b"{}")))
         return Task(
             task_id=text["task_id"].decode(),
             tenant_id=tenant_id,
@@ -206,13 +209,13 @@ def read_task(tenant_id: str, record: Mapping[bytes, bytes]) -> Task:
             user_id=optional("user_id"),
             started_at=moment("started_at"),
             finished_at=moment("finished_at"),
-            result=orjson.loads(text["result"]) if "result" in text else None,
+            result=as_object(orjson.loads(text["result"])) if "result" in text else None,
             error=decode_kept(text["error"], ErrorBody) if "error" in text else None,
             checkpoints=sorted(name.removeprefix("checkpoint:") for name in text if name.startswith("checkpoint:")),
             replay_of=optional("replay_of"),
             replayed_as=optional("replayed_as"),
-            agent_id=chosen.get("agent_id"),
-            agent_version=chosen.get("version"),
+            agent_id=as_text(chosen.get("agent_id")),
+            agent_version=as_text(chosen.get("version")),
             cancel_reason=optional("cancel_reason"),
             cancelled_by=_cancelled_by(text),
         )

@@ -7,7 +7,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from orchestrator.codec import decode_kept
-from orchestrator.errors import InvalidBody, TenantDamaged
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
@@ -113,7 +113,7 @@ class TimelineStore(TenantStore):
         """Return what a task asks a person, by its last progress; None: nothing, or it can't be read."""
         try:
             request = decode_kept(self.contents.open(tenant_id, WORDS, progress), TaskProgress).input_request
-        except (TenantDamaged, InvalidBody):
+        except TenantDamaged:
             return None
         return None if request is None else request.prompt
 

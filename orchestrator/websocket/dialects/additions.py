@@ -13,7 +13,7 @@ from msgspec import Meta
 from orchestrator.codec import encode, parse_json
 from orchestrator.dialects.runs import TOLD
 from orchestrator.dialects.sessions import STATUSES, TRANSITIONS
-from orchestrator.errors import InvalidBody
+from orchestrator.errors import InvalidBody, TenantDamaged
 from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.events.events import Event
 from orchestrator.models.sessions.session import SessionState
@@ -24,7 +24,7 @@ from orchestrator.websocket.dialects.questions import Question, question_of
 _Estimate = Annotated[Timestamp | None, Meta(description="Null where it is not known.")]
 
 
-UNLIKE: Final = (LookupError, TypeError, ValueError, AttributeError, InvalidBody)
+UNLIKE: Final = (LookupError, TypeError, ValueError, AttributeError, InvalidBody, TenantDamaged)
 """What reading a body raises that another version has written otherwise: it is passed on as it stands."""
 
 
