@@ -339,7 +339,7 @@ class TenantDamaged(InternalFault):
     what serves many tenants reports it, and goes on with the others (`isolate_tenant`). Clients are not told `reason`.
     """
 
-    code, type, status = "ORCH_SYS_003", "conflict", 409
+    code, type, status, close_code = "ORCH_SYS_003", "conflict", 409, 1013
 
     def __init__(self, reason: str, **told: Any) -> None:
         super().__init__("What is kept of it is damaged, and can't be read; an operator can mend it.", **told)

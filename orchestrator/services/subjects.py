@@ -16,7 +16,8 @@ from orchestrator.models.plans.workflow import RunKind, WorkflowStatus, Workflow
 from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.batch import ENDED, Batch, BatchProgress
 from orchestrator.services.container import Services
-from orchestrator.store.events.events import EventLog
+from orchestrator.store.events.events import EventLog, words_of
+from orchestrator.store.records import readable
 
 REQUESTS_WITHIN: Final = 200
 """Events at the end of a log among which the requests of a waiting turn are."""
@@ -121,10 +122,13 @@ class SessionSubject:
             return
         head, _ = await self.log.head(session.tenant_id, session.session_id)
         after = max(head - REQUESTS_WITHIN, 0)
-        for event in await self.log.read(session.tenant_id, session.session_id, after=after, limit=REQUESTS_WITHIN):
-            data = orjson.loads(event.body)["data"] if event.name == "tool.execute" else {}
-            if data.get("tool_call_id") in waits:
-                yield structure_kept(data, ToolExecute)
+        events = await self.log.read(
+            session.tenant_id, session.session_id, after=after, limit=REQUESTS_WITHIN, sound_only=True
+        )
+        asked = [event for event in events if event.name == "tool.execute"]
+        for request in readable(_tool_request, asked):
+            if request.tool_call_id in waits:
+                yield request
 
     def over(self) -> str | None:
         """Say nothing: a closed session is refused at the door, and told by its last event."""
@@ -176,7 +180,7 @@ class BatchSubject:
 
     def ending(self, event: Event) -> str | None:
         """Return why, where the batch has ended."""
-        ended = event.name == _PROGRESS and orjson.loads(event.body)["data"]["status"] in ENDED
+        ended = event.name == _PROGRESS and words_of(event).get("status") in ENDED
         return "batch ended" if ended else None
 
 
@@ -218,7 +222,7 @@ class WorkflowSubject:
 
     def ending(self, event: Event) -> str | None:
         """Return why, where the workflow has ended."""
-        ended = event.name == _STATUS and orjson.loads(event.body)["data"]["status"] in FINISHED
+        ended = event.name == _STATUS and words_of(event).get("status") in FINISHED
         return "workflow ended" if ended else None
 
 
@@ -274,14 +278,18 @@ class TurnSubject:
     def ending(self, event: Event) -> str | None:
         """Return why, where the turn, or its session, has ended."""
         if event.name == "chat.status_update":
-            data = orjson.loads(event.body)["data"]
-            ended = data["task_id"] == self.task_id and data["status"] not in {"queued", "processing"}
+            told = words_of(event)
+            ended = told.get("task_id") == self.task_id and told.get("status") not in {None, "queued", "processing"}
             return "turn ended" if ended else None
         return _session_end(event)
 
 
+def _tool_request(event: Event) -> ToolExecute:
+    return structure_kept(orjson.loads(event.body)["data"], ToolExecute)
+
+
 def _session_end(event: Event) -> str | None:
-    closed = event.name == _STATE_UPDATE and orjson.loads(event.body)["data"]["state"] in CLOSED
+    closed = event.name == _STATE_UPDATE and words_of(event).get("state") in CLOSED
     return "session closed" if closed else None
 
 

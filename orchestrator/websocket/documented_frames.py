@@ -57,7 +57,7 @@ async def _place_of(log: EventLog, tenant_id: str, owner_id: str, message_id: st
         return UNKNOWN
     before, needle = head + 1, message_id.encode()
     while before > 1:
-        events = await log.read(tenant_id, owner_id, after=max(before - 1 - PAGE, 0), limit=PAGE)
+        events = await log.read(tenant_id, owner_id, after=max(before - 1 - PAGE, 0), limit=PAGE, sound_only=True)
         events = [event for event in events if event.offset < before]
         for event in reversed(events):
             if needle in event.body and _tells(event, message_id):
@@ -71,7 +71,7 @@ async def _place_of(log: EventLog, tenant_id: str, owner_id: str, message_id: st
 def _tells(event: Event, message_id: str) -> bool:
     """Tell whether an event is called so, or is the acceptance of a question, or the answer, that is."""
     body = orjson.loads(event.body)
-    if body["message_id"] == message_id:
+    if body.get("message_id") == message_id:
         return True
     data = body["data"]
     accepts = event.name == "chat.status_update" and data.get("content") is not None

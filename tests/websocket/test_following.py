@@ -1,11 +1,14 @@
 """What a client sees of the log: everything, once, in order."""
 
+import orjson
 import pytest
 import trio
 from attrs import evolve
 
+from orchestrator.errors import TenantDamaged
 from orchestrator.models.events.events import SystemNotification, ToolExecute
 from orchestrator.models.sessions.session import SessionState
+from orchestrator.store.keys import Keys
 from orchestrator.websocket import closing
 from tests.support.eventually import eventually
 from tests.websocket.stage import Client, Stage, open_stage
@@ -214,3 +217,32 @@ async def test_a_snapshot_has_what_the_running_turn_asks_of_the_client(stage: St
         snapshot = (await client.next("session.snapshot"))["data"]
     assert snapshot["answer"] == "It is"
     assert [(one["tool_call_id"], one["params"]) for one in snapshot["tool_requests"]] == [("c2", {"zone": "utc"})]
+
+
+async def test_a_damaged_event_is_told_as_a_loss_on_the_open_socket(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        for body in (b"[]", b'{"data":{"state":{}}}'):
+            await stage.log.append_body("session.state_update", body)
+        frame = await client.next("session.state_update")
+        assert (frame["data"]["recovered"], frame["offset"]) == (False, 2)
+        await client.next("session.snapshot")
+        await stage.log.chunk(3)
+        assert await offsets(client, 3) == [3]
+
+
+async def test_what_an_event_lacks_ends_no_socket(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        for name in ("session.state_update", "chat.status_update"):
+            for data in (b"{}", b'{"state":[],"status":{}}'):
+                offset = await stage.log.append_body(name, b'{"data":%b}' % data)
+                assert orjson.loads(await client.socket.get_message())["offset"] == offset
+
+
+async def test_a_record_that_is_damaged_meanwhile_closes_the_socket_so_that_the_client_comes_back(stage: Stage) -> None:
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        await stage.redis.hset(Keys().session("acme", "s1"), "offset", "many")
+        await stage.redis.publish(Keys().event_channel("acme", "s1"), b"odd")
+        assert await client.close_code() == TenantDamaged.close_code == 1013

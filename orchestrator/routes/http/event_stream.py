@@ -9,13 +9,12 @@ A stream ends by `system.error` (`ORCH_AUTH_001`) when the token that it was ask
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from math import inf
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import orjson
 import trio
 from attrs import frozen
 from quart import Response
@@ -29,7 +28,7 @@ from orchestrator.models.events.events import Trouble
 from orchestrator.routes.http.open_streams import StreamToken
 from orchestrator.routes.http.registry import RouteCall
 from orchestrator.store.events.event_hub import Follower, FollowerTooSlow, HubStopped, LogLost
-from orchestrator.store.events.events import EventLog, FrameWriter, LoggedEvent
+from orchestrator.store.events.events import EventLog, FrameWriter, LoggedEvent, words_of
 from orchestrator.store.events.frames import make_body
 
 EVENT_STREAM: Final = "text/event-stream"
@@ -204,11 +203,11 @@ class FollowedEvents(EventStream):
         self._until = until
 
     @abstractmethod
-    def concerns(self, name: str, data: dict[str, Any]) -> bool:
-        """Tell whether an event is one of what is followed."""
+    def concerns(self, name: str, words: Mapping[str, str]) -> bool:
+        """Tell whether an event of this name and with these words is one of what is followed."""
 
     @abstractmethod
-    def ends(self, name: str, data: dict[str, Any]) -> bool:
+    def ends(self, name: str, words: Mapping[str, str]) -> bool:
         """Tell whether nothing follows an event."""
 
     @abstractmethod
@@ -226,9 +225,9 @@ class FollowedEvents(EventStream):
             return False
         ours = []
         for event in events:
-            data: dict[str, Any] = orjson.loads(event.body)["data"]
-            if self.concerns(event.name, data):
-                if self.ends(event.name, data):
+            words = words_of(event)
+            if self.concerns(event.name, words):
+                if self.ends(event.name, words):
                     return False
                 ours.append(event)
         if not ours:
@@ -256,7 +255,7 @@ class FollowedEvents(EventStream):
         if self._until is None:
             return False
         events = await log.read(self._call.ctx.tenant_id, owner_id, after=after, limit=self._until)
-        return not any(self.concerns(event.name, orjson.loads(event.body)["data"]) for event in events)
+        return not any(self.concerns(event.name, words_of(event)) for event in events)
 
     async def _next(self, follower: Follower, token: StreamToken) -> bytes:
         if not follower.recovered:
@@ -284,10 +283,10 @@ class FollowedEvents(EventStream):
         return self._unlogged(*told)
 
     def _render(self, event: LoggedEvent) -> bytes:
-        data: dict[str, Any] = orjson.loads(event.body)["data"]
-        if not self.concerns(event.name, data):
+        words = words_of(event)
+        if not self.concerns(event.name, words):
             return b""
-        self._ended = self._ended or self.ends(event.name, data)
+        self._ended = self._ended or self.ends(event.name, words)
         self._offset, self._epoch = event.offset, event.epoch
         return block(event, self._write)
 

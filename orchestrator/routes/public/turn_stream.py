@@ -1,6 +1,7 @@
 """The events of one chat turn as `text/event-stream`."""
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from quart import Response
 
@@ -70,23 +71,23 @@ class TurnEvents(FollowedEvents):
         self._accepted = accepted
         self._tool_calls: set[str] = set()
 
-    def concerns(self, name: str, data: dict[str, Any]) -> bool:
+    def concerns(self, name: str, words: Mapping[str, str]) -> bool:
         """Tell whether an event is one of the turn."""
         message_id, task_id = self._accepted.message_id, self._accepted.task_id
         if name == "session.state_update":
-            return data.get("active_task_id") == task_id
-        if name == "tool.result" and data.get("tool_call_id") in self._tool_calls:
+            return words.get("active_task_id") == task_id
+        if name == "tool.result" and words.get("tool_call_id") in self._tool_calls:
             return True
-        mine = message_id in {data.get("parent_message_id"), data.get("parent_id")} or (
-            name == "chat.status_update" and data.get("message_id") == message_id
+        mine = message_id in {words.get("parent_message_id"), words.get("parent_id")} or (
+            name == "chat.status_update" and words.get("message_id") == message_id
         )
-        if mine and name == "tool.execute":
-            self._tool_calls.add(data["tool_call_id"])
+        if mine and name == "tool.execute" and "tool_call_id" in words:
+            self._tool_calls.add(words["tool_call_id"])
         return mine
 
-    def ends(self, name: str, data: dict[str, Any]) -> bool:
+    def ends(self, name: str, words: Mapping[str, str]) -> bool:
         """Tell whether an event is the turn's last one."""
-        return name == "chat.completed" or (name == "chat.status_update" and data.get("status") in _ENDED)
+        return name == "chat.completed" or (name == "chat.status_update" and words.get("status") in _ENDED)
 
     async def outcome(self, timeout_ms: int) -> tuple[str, object] | None:
         """Return the answer, or that there is none."""

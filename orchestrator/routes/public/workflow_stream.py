@@ -1,6 +1,7 @@
 """The events of one workflow as `text/event-stream`."""
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from quart import Response
 
@@ -56,13 +57,13 @@ class WorkflowEvents(FollowedEvents):
         super().__init__(call, following, subject="workflow", subject_id=task_id, until=until)
         self._accepted = accepted
 
-    def concerns(self, name: str, data: dict[str, Any]) -> bool:
+    def concerns(self, name: str, words: Mapping[str, str]) -> bool:
         """Say yes: the log is the workflow's own."""
         return True
 
-    def ends(self, name: str, data: dict[str, Any]) -> bool:
+    def ends(self, name: str, words: Mapping[str, str]) -> bool:
         """Tell whether an event is the workflow's last one."""
-        return name == _STATUS and data.get("status") in FINISHED
+        return name == _STATUS and words.get("status") in FINISHED
 
     async def outcome(self, timeout_ms: int) -> tuple[str, object] | None:
         """Return the end, where the log no longer reaches back to the place that was asked for."""

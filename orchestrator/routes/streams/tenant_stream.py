@@ -18,7 +18,7 @@ from orchestrator.routes.http.registry import RouteCall, Routes
 from orchestrator.routes.streams.lasting_events import LastEventId, LastingEvents, wanted_place
 from orchestrator.store.events.event_hub import Follower
 from orchestrator.store.events.events import LoggedEvent
-from orchestrator.store.events.feed import FOLLOWED, KEPT_SECONDS, PIECE, PIECES_SECONDS, Reference
+from orchestrator.store.events.feed import FOLLOWED, KEPT_SECONDS, PIECE, PIECES_SECONDS, Entry, entries_of
 from orchestrator.store.events.frames import make_body
 
 tenant_stream_routes = Routes()
@@ -83,10 +83,10 @@ class TenantEvents(LastingEvents):
     async def render(self, events: list[LoggedEvent]) -> bytes:
         """Write the events that entries of the feed stand for, each with what it happened to."""
         wanted = [event for event in events if self._pieces or event.name != PIECE]
-        found = [(event, entry) for event in wanted if (entry := Reference.read(event)) is not None]
-        logged = [entry for _, entry in found if entry.offset is not None]
+        found = entries_of(wanted)
+        logged = [one.reference for one in found if one.reference.offset is not None]
         told = iter(await self._call.services.feed.events_of(self._call.ctx.tenant_id, logged))
-        blocks = [self._block(event, entry, None if entry.offset is None else next(told)) for event, entry in found]
+        blocks = [self._block(one, None if one.reference.offset is None else next(told)) for one in found]
         return b"".join(blocks)
 
     async def _next(self, follower: Follower, token: StreamToken) -> bytes:
@@ -101,8 +101,9 @@ class TenantEvents(LastingEvents):
             await self._call.services.feed.open(self._call.ctx.tenant_id, pieces=self._pieces)
         return chunk
 
-    def _block(self, event: LoggedEvent, entry: Reference, told: LoggedEvent | None) -> bytes:
+    def _block(self, found: Entry, told: LoggedEvent | None) -> bytes:
         """Write the block of an entry; `told` is its event, where that is still in its log."""
+        event, entry = found.event, found.reference
         body: dict[str, Any] = orjson.loads(told.body) if told is not None else {}
         data = entry.data if entry.offset is None else body.get("data")
         name = "chat.stream" if event.name == PIECE else event.name

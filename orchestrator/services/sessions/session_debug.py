@@ -11,7 +11,6 @@ from attrs import evolve, frozen
 
 from orchestrator.errors import NotFound
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.operations.session_debug import EventLogState, SessionDebug
 from orchestrator.models.tasks.task import Task
 from orchestrator.services.sessions.session_manager import SessionManager
@@ -60,7 +59,7 @@ class SessionDebugger:
             tasks=tasks.items,
             active_task=await self._task(ctx, session.active_task_id),
             waiting_tasks=[*trace.waiting_tasks],
-            idle_move_at=None if trace.idle_move_ms is None else to_timestamp(trace.idle_move_ms),
+            idle_move_at=trace.idle_move_at,
             forgotten_in_seconds=trace.forgotten_in_seconds,
         )
 

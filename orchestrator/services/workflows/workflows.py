@@ -6,7 +6,7 @@ from typing import Any, Final
 import trio
 from attrs import asdict, evolve, frozen
 
-from orchestrator.codec import encode, parse_json
+from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import (
@@ -39,7 +39,7 @@ from orchestrator.services.workflows.workflow_records import (
 )
 from orchestrator.services.workflows.workflow_views import results_of, status_of
 from orchestrator.store.events.event_hub import EventHub, HubStopped
-from orchestrator.store.events.events import EventLog, TaskLog
+from orchestrator.store.events.events import EventLog, TaskLog, words_of
 from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, WorkflowRecord, WorkflowStore
 from orchestrator.stored_errors import revive
 
@@ -139,7 +139,7 @@ class WorkflowService:
         about = {
             "workflow_id": workflow.workflow_id,
             "input_request_id": (asked.schema or {}).get("x-request-id") or asked.node_id,
-            "session_id": workflow.fields.get("of_session", b"").decode() or None,
+            "session_id": workflow.of_session or None,
         }
         await self.engine.answer(ctx, task_id, given, workflow.progress.execution_id, about)
         update = update_of(
@@ -156,7 +156,8 @@ class WorkflowService:
         """Return the workflow of a session that has asked last at a node, as far as the session's log knows."""
         kept = self.settings.event_log_length
         offset, _ = await self.session_log.head(ctx.tenant_id, session_id)
-        events = await self.session_log.read(ctx.tenant_id, session_id, after=max(0, offset - kept), limit=kept)
+        after = max(0, offset - kept)
+        events = await self.session_log.read(ctx.tenant_id, session_id, after=after, limit=kept, sound_only=True)
         return next((task_id for task_id in map(_asker(node_id), reversed(events)) if task_id is not None), None)
 
     async def cancel(
@@ -203,7 +204,7 @@ class WorkflowService:
 
     async def _get(self, ctx: RequestContext, task_id: str, of_session: str | None = None) -> WorkflowRecord:
         workflow = await self.store.get(viewer_of(ctx), task_id)
-        if workflow is None or (of_session is not None and workflow.fields.get("of_session") != of_session.encode()):
+        if workflow is None or (of_session is not None and workflow.of_session != of_session):
             raise NotFound(f"There is no workflow {task_id}.")
         return workflow
 
@@ -212,7 +213,7 @@ def _asker(node_id: str) -> Any:
     def task_of(event: Event) -> str | None:
         if event.name != INPUT_REQUEST:
             return None
-        data = parse_json(event.body)["data"]
-        return str(data["task_id"]) if data["node_id"] == node_id else None
+        asked = words_of(event)
+        return asked.get("task_id") if asked.get("node_id") == node_id else None
 
     return task_of

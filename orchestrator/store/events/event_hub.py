@@ -52,6 +52,8 @@ class _Channel:
     name: str
     tenant_id: str
     owner_id: str
+    log: EventLog
+    """Reads what is published on it."""
     followers: set[Follower] = field(factory=set)
     recent: RecentEvents = field(factory=RecentEvents)
     keeps_recent: bool = False
@@ -176,8 +178,9 @@ class EventHub:
             StoreUnavailable: Redis is away.
         """
         name = self._keys.event_channel(tenant_id, session_id)
-        follower = Follower(log or self._log, tenant_id, session_id, capacity, on_overflow, pass_on)
-        channel = self._channels.setdefault(name.encode(), _Channel(name, tenant_id, session_id))
+        log = log or self._log
+        follower = Follower(log, tenant_id, session_id, capacity, on_overflow, pass_on)
+        channel = self._channels.setdefault(name.encode(), _Channel(name, tenant_id, session_id, log))
         channel.followers.add(follower)
         channel.keeps_recent = channel.keeps_recent or keep_seconds > 0
         if self._stopped:
@@ -263,8 +266,8 @@ class EventHub:
         if channel is None:
             return
         try:
-            event = self._log.published(channel.tenant_id, payload, channel.owner_id)
-        except (ValueError, TenantDamaged) as error:
+            event = channel.log.published(channel.tenant_id, payload, channel.owner_id)
+        except TenantDamaged as error:
             # Nothing of ours, or under a key that is not here: the log says what is wrong, or it does not count.
             self._redis.unreadable.drop(_CHANNELS, payload, error)
             channel.recent.clear()

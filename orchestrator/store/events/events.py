@@ -5,10 +5,12 @@ which each entry is published as it is appended. What is older may have been pac
 stands in a list beside the stream.
 """
 
-from collections.abc import Callable
-from functools import cached_property, partial
-from typing import Any, Final, Self
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, lru_cache, partial
+from typing import Any, Final, Self, TypeVar
 
+import orjson
 import structlog
 from attrs import evolve, field, frozen
 
@@ -20,12 +22,16 @@ from orchestrator.store import packed
 from orchestrator.store.contents import EVENT, Contents
 from orchestrator.store.events.frames import frame
 from orchestrator.store.keys import Keys
-from orchestrator.store.records import reading
+from orchestrator.store.records import as_object, readable, reading
 from orchestrator.store.redis.connection import Redis
 from orchestrator.store.script import Script
 
+T = TypeVar("T")
+
 _RENEW_EPOCH: Final = Script("sessions/renew_epoch")
 _READ: Final = Script("packing/read_log")
+_WORD: Final = re.compile(r"[!#-\[\]-~]{1,64}")
+"""The name of an event, or an epoch: both are written into frames and streams as they stand."""
 _log = structlog.get_logger("orchestrator.store.events")
 
 
@@ -70,6 +76,27 @@ def as_logged(event: LoggedEvent) -> bytes:
     return event.frame
 
 
+def words_of(event: Event) -> dict[str, str]:
+    """Return the words of what an event tells, by name: what those who follow decide by."""
+    data: dict[str, Any] = orjson.loads(event.body)["data"]
+    return {name: value for name, value in data.items() if isinstance(value, str)}
+
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
+"""Reads the parts of a log, each by a function: all of them, or none where one can't be read; or those that can."""
+
+
+@lru_cache(1024)
+def _word(text: str) -> str:
+    if _WORD.fullmatch(text) is None:
+        raise ValueError("it is no word")
+    return text
+
+
+def _each(read: Callable[[Any], T], parts: Iterable[Any]) -> list[T]:
+    return [read(part) for part in parts]
+
+
 FrameWriter = Callable[[LoggedEvent], bytes]
 """Writes an event as the clients of one dialect get it; given by the edges, which alone know dialects."""
 
@@ -101,7 +128,7 @@ class EventLog:
         if epoch is None:
             raise NotFound(f"There is no session {session_id}.")
         with reading("event log", session_id):
-            return int(offset or 0), epoch.decode()
+            return int(offset or 0), _word(epoch.decode())
 
     async def renew_epoch(self, tenant_id: str, session_id: str, offset: int, epoch: str = "") -> bool:
         """Give the log another epoch where it has lost its tail, as after a failover; returns whether it has lost it.
@@ -122,54 +149,86 @@ class EventLog:
             _log.warning("events.tail_lost", tenant_id=tenant_id, owner_id=session_id, offset=offset)
         return bool(renewed)
 
-    async def read(self, tenant_id: str, session_id: str, *, after: int, limit: int = 256) -> list[LoggedEvent]:
+    async def read(
+        self, tenant_id: str, session_id: str, *, after: int, limit: int = 256, sound_only: bool = False
+    ) -> list[LoggedEvent]:
         """Return up to `limit` events that follow offset `after`, oldest first.
 
         The first one's offset is greater than `after + 1` where the log has been cut in between.
+
+        Args:
+            tenant_id: whose session it is.
+            session_id: the session.
+            after: the offset.
+            limit: how many at most.
+            sound_only: leave out those that can't be read, which is logged.
 
         Raises:
             TenantDamaged: one of them can't be read.
             StoreUnavailable: Redis is away.
         """
-        return await self._read_log(tenant_id, self._owner(tenant_id, session_id), session_id, after, limit)
+        owner = self._owner(tenant_id, session_id)
+        return await self._read_log(tenant_id, owner, session_id, after, limit, readable if sound_only else _each)
 
-    async def _read_log(self, tenant_id: str, owner: str, owner_id: str, after: int, limit: int) -> list[LoggedEvent]:
-        """Read the log of an owner, which is a key."""
+    async def _read_log(
+        self, tenant_id: str, owner: str, owner_id: str, after: int, limit: int, each: Each = _each
+    ) -> list[LoggedEvent]:
+        """Read the log of an owner, which is a key; `each` reads its parts."""
         keys = [self._keys.lane(tenant_id, Lane.NORMAL), owner]
         packs, entries = await _READ(self._redis, keys=keys, args=[self._keys.tenant(tenant_id), 0, after, limit])
-        open_ = partial(self._contents.open, tenant_id, EVENT)
+        found = [event for part in each(partial(self._read_pack, tenant_id, owner_id), packs) for event in part]
+        found = [event for event in found if event.offset > after]
+        found += each(partial(_read_entry, owner_id), entries)
+        return each(partial(self.opened, tenant_id), found[:limit])
+
+    def _read_pack(self, tenant_id: str, owner_id: str, pack: bytes) -> list[LoggedEvent]:
         with reading("event log", owner_id):
-            events = [event for pack in packs for event in LoggedEvent.from_pack(pack, open_, owner_id)]
-            events = [event for event in events if event.offset > after]
-            events += [
-                LoggedEvent.from_entry(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)), owner_id)
-                for entry_id, flat in entries
-            ]
-        return [self.opened(tenant_id, event) for event in events[:limit]]
+            return LoggedEvent.from_pack(pack, partial(self._contents.open, tenant_id, EVENT), owner_id)
 
     def published(self, tenant_id: str, payload: bytes, owner_id: str) -> LoggedEvent:
         """Read what was published of an event, `<offset> <epoch> <name>\\n<body>`; its body in clear.
 
         Raises:
-            ValueError: it is no event.
-            RecordDamaged: it can't be opened.
+            RecordDamaged: it is no event, or can't be opened.
         """
-        head, _, body = payload.partition(b"\n")
-        offset, epoch, name = head.decode().split(" ")
-        # Opened before the event is made: to make it twice would cost more than to open it.
-        return LoggedEvent(int(offset), epoch, name, self._contents.open(tenant_id, EVENT, body), owner_id)
+        with reading("event of", owner_id):
+            head, _, body = payload.partition(b"\n")
+            offset, epoch, name = head.decode().split(" ")
+            # Opened before the event is made: to make it twice would cost more than to open it.
+            opened = self._contents.open(tenant_id, EVENT, body)
+            return self._sound(LoggedEvent(int(offset), epoch, name, opened, owner_id))
 
     def opened(self, tenant_id: str, event: LoggedEvent) -> LoggedEvent:
         """Return an event with its body in clear.
 
         Raises:
-            RecordDamaged: it can't be opened.
+            RecordDamaged: it can't be opened, or is no event.
         """
         body = self._contents.open(tenant_id, EVENT, event.body)
-        return event if body is event.body else evolve(event, body=body)
+        with reading("event", f"{event.offset} of {event.owner_id}"):
+            return self._sound(event if body is event.body else evolve(event, body=body))
+
+    def _sound(self, event: LoggedEvent) -> LoggedEvent:
+        """Return an event that can be told as it stands; ValueError, LookupError, TypeError: it can't."""
+        _word(event.epoch)
+        _word(event.name)
+        if not event.body.startswith(b"{"):
+            raise ValueError("it is no object")
+        self._look_into(orjson.loads(event.body))
+        return event
+
+    def _look_into(self, body: dict[str, Any]) -> None:
+        """Look whether a body has what its readers rely on; LookupError, TypeError: it has not."""
+        as_object(body["data"])
 
     def _owner(self, tenant_id: str, owner_id: str) -> str:
         return self._keys.session(tenant_id, owner_id)
+
+
+def _read_entry(owner_id: str, entry: Sequence[Any]) -> LoggedEvent:
+    entry_id, flat = entry
+    with reading("event log", owner_id):
+        return LoggedEvent.from_entry(entry_id, dict(zip(flat[::2], flat[1::2], strict=True)), owner_id)
 
 
 class BatchLog(EventLog):

@@ -14,6 +14,7 @@ from orchestrator.errors import TenantDamaged
 from orchestrator.models.common.ids import new_epoch
 from orchestrator.models.tasks.task import Lane
 from orchestrator.store.events.events import EventLog, LoggedEvent
+from orchestrator.store.records import as_object, readable, reading
 from orchestrator.store.script import Script
 
 PIECE: Final = "feed.piece"
@@ -24,6 +25,8 @@ KEPT_SECONDS: Final = 3600
 """How long a feed is kept, and told, after it was last opened."""
 PIECES_SECONDS: Final = 60
 """How long it has pieces of answers after it was last opened with them."""
+_OPENED: Final = "feed.opened"
+"""The name of the first event of a feed."""
 _OPEN: Final = Script("sessions/open_feed")
 _TELL: Final = Script("sessions/tell_feed")
 
@@ -44,17 +47,29 @@ class Reference:
     """When it was, where it is in no log."""
     data: Any = None
 
-    @classmethod
-    def read(cls, event: LoggedEvent) -> "Reference | None":
-        """Read an entry; None where it is none, as the first one of a feed."""
-        fields = orjson.loads(event.body)
-        return structure_kept(fields, cls) if fields else None
-
     def body(self) -> bytes:
         """Write the entry of what is in no log."""
         return orjson.dumps(
             {"kind": self.kind, "id": self.id, "user_id": self.user_id, "at": self.at, "data": self.data}
         )
+
+
+@frozen
+class Entry:
+    """An entry of a feed, as it is followed."""
+
+    event: LoggedEvent
+    reference: Reference
+
+
+def entries_of(events: Sequence[LoggedEvent]) -> list[Entry]:
+    """Read the entries of a feed; those that can't be read are logged and left out, and its first event is none."""
+    return readable(_entry, [event for event in events if event.name != _OPENED])
+
+
+def _entry(event: LoggedEvent) -> Entry:
+    with reading("entry of the feed", str(event.offset)):
+        return Entry(event, structure_kept(orjson.loads(event.body), Reference))
 
 
 class FeedLog(EventLog):
@@ -127,3 +142,6 @@ class FeedLog(EventLog):
 
     def _owner(self, tenant_id: str, owner_id: str) -> str:
         return self._keys.feed(tenant_id)
+
+    def _look_into(self, body: dict[str, Any]) -> None:
+        as_object(body)

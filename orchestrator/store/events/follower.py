@@ -13,15 +13,17 @@ one event each cost several times what the event itself does.
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+import structlog
 import trio
 
-from orchestrator.errors import StoreUnavailable
+from orchestrator.errors import StoreUnavailable, TenantDamaged
 from orchestrator.store.events.events import EventLog, LoggedEvent
 from orchestrator.store.events.outbox import Outbox
 
 BATCH: Final = 64
 """So many events are handed out at once."""
 RETRY_SECONDS: Final = (0.05, 0.2, 0.5, 1.0)
+_logger = structlog.get_logger(__name__)
 
 PassOn = Callable[[Sequence[LoggedEvent]], bool]
 """Passes events on without waiting, all of them or none; returns whether it has."""
@@ -36,7 +38,7 @@ class HubStopped(Exception):
 
 
 class LogLost(Exception):
-    """The log began anew (another epoch): what was read so far no longer connects to it."""
+    """What was read so far no longer connects to the log: it began anew (another epoch), or what follows is damaged."""
 
 
 class Follower:
@@ -120,7 +122,7 @@ class Follower:
         recovered = after is None or (after <= head and epoch in (None, log_epoch))
         start = after if recovered and after is not None else head
         if start < head:
-            page = await self._read(start)
+            page = await self._read(start) or []
             recovered = bool(page) and page[0].offset == start + 1
         if not recovered:
             start, page = head, []
@@ -234,13 +236,21 @@ class Follower:
             raise LogLost
         page: list[LoggedEvent] = []
         if head > self._last:
-            page = await self._read(self._last)
-            if not page or page[0].offset != self._last + 1:
+            found = await self._read(self._last)
+            if found is None:
+                raise LogLost
+            if not found or found[0].offset != self._last + 1:
                 raise FollowerTooSlow
+            page = found
         self._take_over(page, head, marks)
 
-    async def _read(self, after: int) -> list[LoggedEvent]:
-        return await self._log.read(self._tenant_id, self._session_id, after=after, limit=self._capacity)
+    async def _read(self, after: int) -> list[LoggedEvent] | None:
+        """Read what follows an offset; None where some of it is damaged, which is logged: it is as good as lost."""
+        try:
+            return await self._log.read(self._tenant_id, self._session_id, after=after, limit=self._capacity)
+        except TenantDamaged as damage:
+            _logger.error("record.damaged", error=damage.reason)
+            return None
 
     def _take_over(self, page: Sequence[LoggedEvent], head: int, marks: int) -> None:
         """Put what was read into the outbox; live again if that reaches everything known to be there."""

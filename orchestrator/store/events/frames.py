@@ -14,6 +14,7 @@ from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.events.events import Event
 
 _DATA: Final = b'{"data":{'
+_FIRST_FIELD: Final = _DATA + b'"'
 _STATE_UPDATE: Final = "session.state_update"
 
 
@@ -53,6 +54,6 @@ def _type_of(name: str) -> Any:
 def frame(event: Event) -> bytes:
     """Write an event as clients get it."""
     place = b'"offset":%d,"epoch":"%s",' % (event.offset, event.epoch.encode())
-    if event.name == _STATE_UPDATE:
+    if event.name == _STATE_UPDATE and event.body.startswith(_FIRST_FIELD):
         return b"{" + place + _DATA[1:] + place + event.body[len(_DATA) :]
     return b"{" + place + event.body[1:]

@@ -18,6 +18,8 @@ from orchestrator.models.events.events import Event
 E = TypeVar("E", bound=Event)
 
 _STREAM: Final = "chat.stream"
+_DECIDING: Final = frozenset({"is_final", "parent_message_id", "content_type"})
+"""What of a chunk says whether it can be joined with its neighbours."""
 MAX_JOINED_CHARS: Final = 32_768
 """A joined chunk never grows beyond this many characters, so that a stuck reader costs bounded memory."""
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -91,7 +93,7 @@ def join_chunks(events: Iterable[E]) -> list[E]:
     joined: list[E] = []
     run: _Run[E] | None = None
     for event in events:
-        body = orjson.loads(event.body) if event.name == _STREAM else None
+        body = _chunk(event)
         if body is not None and run is not None and run.takes(event, body["data"]):
             run.add(event, body)
             continue
@@ -103,6 +105,15 @@ def join_chunks(events: Iterable[E]) -> list[E]:
     if run is not None:
         joined.append(run.joined())
     return joined
+
+
+def _chunk(event: Event) -> dict[str, Any] | None:
+    """Read a chunk that can be joined; None: it is something else."""
+    if event.name != _STREAM:
+        return None
+    body: dict[str, Any] = orjson.loads(event.body)
+    data = body["data"]
+    return body if isinstance(data.get("chunk"), str) and data.keys() >= _DECIDING else None
 
 
 class _Run(Generic[E]):

@@ -6,8 +6,9 @@ from typing import Final
 from attrs import frozen
 
 from orchestrator.models.common.ids import read_id
+from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.store.events.events import EventLog, LoggedEvent
-from orchestrator.store.records import reading
+from orchestrator.store.records import moment, reading
 from orchestrator.store.tenant_store import TenantStore
 
 _AT_ONCE: Final = 500
@@ -29,7 +30,7 @@ class SessionTrace:
     waiting_tasks: Sequence[str]
     """Those that wait for its active task, the oldest first."""
     messages_kept: int
-    idle_move_ms: int | None
+    idle_move_at: str | None
     """The moment of its next idle transition."""
     forgotten_in_seconds: int | None
     """None: it does not expire."""
@@ -62,7 +63,8 @@ class SessionTraces(TenantStore):
         )
         with reading("session", session_id):
             offset = int(marks[1])
-            last = await log_of.read(tenant_id, session_id, after=max(0, offset - events), limit=events)
+            after = max(0, offset - events)
+            last = await log_of.read(tenant_id, session_id, after=after, limit=events, sound_only=True)
             return SessionTrace(
                 epoch=marks[0].decode(),
                 offset=offset,
@@ -72,7 +74,7 @@ class SessionTraces(TenantStore):
                 states=states,
                 waiting_tasks=[task_id.decode() for task_id in waiting],
                 messages_kept=messages,
-                idle_move_ms=None if due is None else int(float(due)),
+                idle_move_at=None if due is None else to_timestamp(moment(due)),
                 forgotten_in_seconds=None if ttl < 0 else ttl,
             )
 

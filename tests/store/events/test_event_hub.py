@@ -489,3 +489,41 @@ async def test_followers_that_come_and_go_at_once_lose_no_event_of_a_kept_channe
         async with rig.hub.follow("acme", log.session_id):
             pass
         await until_unfollowed(log)
+
+
+NO_EVENTS = (b"-1", b"{torn", b"[]", b"{}", b'{"data":5}', b' {"data":{}}')
+"""What stands in the place of an event's body."""
+
+
+@pytest.mark.parametrize("field", ["e", "n", "b"])
+async def test_damaged_events_are_as_good_as_lost_and_what_follows_them_comes(rig: Rig, field: str) -> None:
+    for number in range(1, 4):
+        await rig.log.chunk(number)
+    [entry] = await rig.redis.xrange(Keys().events("acme", "s1"), "0-2", "0-2")
+    for odd in NO_EVENTS if field == "b" else (b"", b"\xff", b'a"b', b"a b"):
+        await rig.redis.delete(Keys().events("acme", "s1"))
+        for offset, fields in ((1, entry[1]), (2, entry[1] | {field.encode(): odd}), (3, entry[1])):
+            await rig.redis.xadd(Keys().events("acme", "s1"), fields, id=f"0-{offset}")
+        async with rig.hub.follow("acme", "s1", after=1, epoch="e1") as follower:
+            assert (follower.recovered, follower.offset) == (False, 3), odd
+        sound = await EventLog(rig.redis, Keys()).read("acme", "s1", after=0, sound_only=True)
+        assert [event.offset for event in sound] == [1, 3]
+
+
+async def test_a_damaged_event_on_the_way_is_told_as_a_loss(rig: Rig) -> None:
+    async with rig.hub.follow("acme", "s1", after=0, epoch="e1") as follower:
+        for odd in NO_EVENTS:
+            offset = await rig.log.append_body("chat.stream", odd)
+            with pytest.raises(LogLost):
+                await follower.receive()
+            await follower.resume(offset - 1, "e1")
+            assert (follower.recovered, follower.offset) == (False, offset)
+        last = await rig.log.chunk(1)
+        assert await offsets(follower, last) == [last]
+
+
+async def test_a_head_that_is_damaged_is_told_as_damage(rig: Rig) -> None:
+    for odd in (b"", b"\xff", b'a"b'):
+        await rig.redis.hset(Keys().session("acme", "s1"), "epoch", odd)
+        with pytest.raises(TenantDamaged, match="event log"):
+            await EventLog(rig.redis, Keys()).head("acme", "s1")

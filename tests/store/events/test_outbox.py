@@ -129,3 +129,9 @@ def test_bytes_are_bounded_too_but_one_event_always_fits() -> None:
     assert not outbox.push(other(2))
     outbox.clear()
     assert outbox.push(other(3))
+
+
+def test_a_chunk_that_lacks_something_stays_as_it_is() -> None:
+    odd = [Event(2, "e", "chat.stream", orjson.dumps({"data": data})) for data in ({}, {"chunk": 5}, {"chunk": "b"})]
+    events = [chunk(1, "a"), *odd, chunk(5, "c")]
+    assert join_chunks(events) == events

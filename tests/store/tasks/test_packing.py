@@ -14,7 +14,7 @@ from orchestrator.models.sessions.session import Session
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.queue.worker import packer
 from orchestrator.store.contents import MESSAGE
-from orchestrator.store.events.feed import Reference
+from orchestrator.store.events.feed import entries_of
 from orchestrator.store.records import RecordDamaged
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tasks.callback_log import CallbackSubject
@@ -170,8 +170,8 @@ async def test_the_feed_of_a_tenant_has_packed_events_too(clear_stage: Stage) ->
     feed = clear_stage.stores.feed
     await feed.open("acme")
     session, _ = await ended_turn(clear_stage)
-    entries = [Reference.read(event) for event in await feed.read("acme", "", after=0)]
-    references = [entry for entry in entries if entry is not None and entry.offset is not None]
+    entries = entries_of(await feed.read("acme", "", after=0))
+    references = [entry.reference for entry in entries if entry.reference.offset is not None]
 
     async def read() -> object:
         events = await feed.events_of("acme", references)

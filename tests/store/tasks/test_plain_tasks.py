@@ -24,8 +24,9 @@ from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, R
 from orchestrator.store.tasks.tasks import Retry, TaskStore
 
 BOUNDS = TaskBounds(retain_tasks=600)
-FIRST = ("workflow.status_update", b'{"first":1}')
-LAST = ("workflow.completed", b'{"last":1}')
+FIRST = ("workflow.status_update", b'{"data":{"first":1}}')
+LAST = ("workflow.completed", b'{"data":{"last":1}}')
+AGAIN = ("workflow.status_update", b'{"data":{"again":1}}')
 DONE = TaskEnd(TaskStatus.COMPLETED, result=b'{"x":1}', events=[LAST])
 
 
@@ -327,7 +328,7 @@ async def test_events_of_a_running_task_stand_in_its_own_log_once_each(shelf: Sh
     await shelf.admit(message)
     claim = await shelf.claim()
     for number in (1, 1, 2):
-        await shelf.tasks.emit(claim, "", number, "step", str(number).encode())
+        await shelf.tasks.emit(claim, "", number, "step", b'{"data":{"number":%d}}' % number)
     await shelf.finish(claim)
     names = [(offset, name) for offset, name, _ in await shelf.events(message.task_id)]
     assert names == [(1, FIRST[0]), (2, "step"), (3, "step"), (4, LAST[0])]
@@ -336,9 +337,9 @@ async def test_events_of_a_running_task_stand_in_its_own_log_once_each(shelf: Sh
 async def test_a_task_that_starts_over_says_so_in_its_own_log(shelf: Shelf) -> None:
     message = a_task()
     await shelf.admit(message)
-    retry = Retry(delay_ms=1000, time_left_ms=1000, error=b"{}", body=b"again", event="workflow.status_update")
+    retry = Retry(delay_ms=1000, time_left_ms=1000, error=b"{}", body=AGAIN[1], event=AGAIN[0])
     await shelf.tasks.retry(await shelf.claim(), "", retry)
-    assert (await shelf.events(message.task_id))[-1] == (2, "workflow.status_update", b"again")
+    assert (await shelf.events(message.task_id))[-1] == (2, *AGAIN)
 
 
 async def test_a_permanent_failure_is_a_dead_letter(shelf: Shelf) -> None:
