@@ -24,7 +24,10 @@ def backoff_seconds(policy: RetryPolicy, failed: int) -> float:
         policy: how the call is retried.
         failed: tries so far, at least 1.
     """
-    delay_ms = policy.first_ms * policy.factor ** (failed - 1) + policy.step_ms * (failed - 1)
+    try:
+        delay_ms = policy.first_ms * float(policy.factor) ** (failed - 1) + policy.step_ms * (failed - 1)
+    except OverflowError:
+        return policy.cap_ms / 1000
     return min(policy.cap_ms, delay_ms) / 1000
 
 

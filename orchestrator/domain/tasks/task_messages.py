@@ -6,6 +6,7 @@ from typing import Any, Final
 from orchestrator.codec import parse_request, structure
 from orchestrator.errors import InvalidBody, PayloadTooLarge
 from orchestrator.models.common.envelope import FieldFault
+from orchestrator.models.common.timestamps import moment_fault
 from orchestrator.models.tasks.task import TASK_SCHEMA_VERSION, TaskMessage
 
 LARGEST: Final = 1_048_576
@@ -59,7 +60,15 @@ def check_task_message(content: Mapping[str, Any], tenant_id: str) -> TaskMessag
         raise _fault("$.schema_version", f"must be {_MAJOR}.x, such as {TASK_SCHEMA_VERSION}")
     if message.tenant_id != tenant_id:
         raise _fault("$.tenant_id", "is not the tenant of the queue")
+    check_moments(message)
     return message
+
+
+def check_moments(message: TaskMessage) -> None:
+    """Refuse a message whose moments can't be read: InvalidBody."""
+    for name, moment in (("created_at", message.created_at), ("expires_at", message.expires_at)):
+        if moment is not None and (wrong := moment_fault(moment)) is not None:
+            raise _fault(f"$.{name}", wrong)
 
 
 def _fault(path: str, message: str) -> InvalidBody:

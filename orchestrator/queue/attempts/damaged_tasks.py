@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from attrs import evolve
 
 from orchestrator.codec import encode
 from orchestrator.errors import FencedOut, InternalFault, OrchestratorError, StoreUnavailable, TenantDamaged
@@ -30,6 +31,17 @@ async def dead_letter_damaged(services: QueueServices, entry: ExternalEntry) -> 
     await _dead_letter(services, entry, error)
 
 
+async def settle_damage(services: QueueServices, claim: Claim, damage: TenantDamaged) -> None:
+    """Move a task that has turned out to be damaged while it ran to the dead letters; its session goes on.
+
+    Where not even that can be written, the lease of the task runs out.
+    """
+    try:
+        await dead_letter_damaged(services, evolve(_entry_of(claim), damage=damage.reason))
+    except (FencedOut, StoreUnavailable, TenantDamaged) as error:
+        _unsettled(claim, error)
+
+
 async def settle_crash(services: QueueServices, running: RunningTask) -> None:
     """Have a task that was left unsettled by a bug tried again, or moved to the dead letters after its attempts.
 
@@ -45,7 +57,11 @@ async def settle_crash(services: QueueServices, running: RunningTask) -> None:
             await services.tasks.hand_back(claim)
             await services.ready.mark(claim.tenant_id)
     except (FencedOut, StoreUnavailable, TenantDamaged) as error:
-        _log.warning("task.unsettled", tenant_id=claim.tenant_id, task_id=claim.task_id, reason=str(error))
+        _unsettled(claim, error)
+
+
+def _unsettled(claim: Claim, error: Exception) -> None:
+    _log.warning("task.unsettled", tenant_id=claim.tenant_id, task_id=claim.task_id, reason=str(error))
 
 
 def _entry_of(claim: Claim) -> ExternalEntry:

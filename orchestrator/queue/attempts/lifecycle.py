@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import structlog
 import trio
 
+from orchestrator.domain.tasks.task_messages import check_moments
 from orchestrator.errors import FencedOut, InternalFault, InvalidBody, OrchestratorError
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.queue.attempts.attempt import outlast
@@ -34,6 +35,7 @@ async def read_or_dead_letter(services: QueueServices, running: RunningTask) -> 
     """
     try:
         message = running.claim.message()
+        check_moments(message)
         services.kinds.named(running.claim.record[b"type"].decode()).check(message)
         return within_time_left(message, running.claim)
     except InvalidBody as error:

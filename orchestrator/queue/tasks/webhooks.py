@@ -44,6 +44,7 @@ from orchestrator.services.tasks.callbacks import WEBHOOK
 from orchestrator.services.workflows.workflow_views import results_of
 from orchestrator.store.operations.tenants import TenantStates
 from orchestrator.store.plans.workflows import WorkflowStore
+from orchestrator.store.records import reading
 from orchestrator.store.scheduling.batches import BatchStore
 from orchestrator.store.tasks.callback_log import CallbackLog
 from orchestrator.store.tasks.claims import Claim
@@ -114,11 +115,9 @@ class Webhooks:
         """Send a callback; returns what the receiver had against it."""
         body = await self._body(claim, message)
         keys = await self.tenants.callback_secrets(claim.tenant_id, new_secret())
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "agent-orchestrator",
-            **signed_headers(keys, message.task_id, int(time.time()), body),
-        }
+        headers = {"Content-Type": "application/json", "User-Agent": "agent-orchestrator"}
+        with reading("tenant", claim.tenant_id):
+            headers |= signed_headers(keys, message.task_id, int(time.time()), body)
         moment, begun = now_ms(), trio.current_time()
         sent = partial(self._note, claim, message, body, moment, begun)
         try:
@@ -185,7 +184,8 @@ class Webhooks:
         if found is None or found.task.user_id != user_id:
             raise NotFound("There is no such workflow any more.")
         results = results_of(found)
-        return _event(WorkflowEnd(f"workflow.{results.status}"), results.finished_at, results)
+        with reading("workflow", task_id):
+            return _event(WorkflowEnd(f"workflow.{results.status}"), results.finished_at, results)
 
     async def _try_later(self, claim: Claim, error: OrchestratorError) -> bool:
         """Let a delivery be tried again later; false where its day would be over by then."""

@@ -19,8 +19,8 @@ import structlog
 import trio
 from attrs import define, field
 
-from orchestrator.errors import FencedOut, InvalidBody, StoreUnavailable
-from orchestrator.queue.attempts.damaged_tasks import settle_crash
+from orchestrator.errors import FencedOut, InvalidBody, StoreUnavailable, TenantDamaged
+from orchestrator.queue.attempts.damaged_tasks import settle_crash, settle_damage
 from orchestrator.queue.attempts.running_task import RunningTask, StopReason
 from orchestrator.queue.attempts.services import QueueServices
 from orchestrator.queue.worker.importer import Importer
@@ -174,6 +174,10 @@ class Consumer:
             unsure = True
             span.fail(error.code)
             _log.warning("task.store_unavailable", error=error.reason)
+        except TenantDamaged as damage:
+            # Another attempt would meet the same.
+            span.fail(damage.code)
+            await settle_damage(self.services, claim, damage)
         except Exception as error:  # noqa: BLE001 - the boundary of one task: logged, and it is tried again or given up
             span.fail(type(error).__name__)
             _log.exception("task.crashed")

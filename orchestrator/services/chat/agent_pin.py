@@ -6,6 +6,7 @@ from orchestrator.models.agents.agent import AgentConfig
 from orchestrator.models.common.call import CallContext
 from orchestrator.services.downstream.agent_catalog import AgentCatalog
 from orchestrator.services.plans.attempt import Attempt
+from orchestrator.store.records import as_text, reading
 
 AGENT_VERSION: Final = "agent_version"
 """Checkpoint: the agent and its version that answer this task."""
@@ -24,7 +25,9 @@ async def agent_of(run: Attempt, call: CallContext, catalog: AgentCatalog) -> Ag
     """
     chosen = run.checkpoints.get(AGENT_VERSION)
     if chosen is not None:
-        return await catalog.agent(call, chosen["agent_id"], chosen["version"])
+        with reading("task", run.message.task_id):
+            agent_id, version = as_text(chosen["agent_id"]), as_text(chosen["version"])
+        return await catalog.agent(call, agent_id or "", version)
     agent_id = run.session.agent_id
     agent = await catalog.agent(call, agent_id, run.session.pinned_version)
     await run.checkpoint(AGENT_VERSION, {"agent_id": agent_id, "version": agent.version})

@@ -5,13 +5,14 @@ from typing import Any, Final
 import structlog
 from attrs import frozen
 
-from orchestrator.clients.registry import Clients
+from orchestrator.clients.registry import SERVICES, Clients
 from orchestrator.errors import CallTimeout, NotFound, OrchestratorError, PlanTimeout, TaskExpired
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.plans.orchestration import HIGH, ServiceCall
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.services.downstream.service_coordinator import ServiceCoordinator
 from orchestrator.store.plans.delegations import Delegation, DelegationStore, Ending
+from orchestrator.store.records import RecordDamaged
 from orchestrator.telemetry.metrics import Metrics
 
 _LATE: Final = frozenset({CallTimeout.code, PlanTimeout.code, TaskExpired.code})
@@ -71,6 +72,8 @@ class DelegationCancels:
             else:
                 await self.clients.agent_execution.cancel(limited, delegation.execution_id, reason)
 
+        if delegation.service not in SERVICES:
+            raise RecordDamaged(f"The record of the call {delegation.call_id} names no service.")
         step = ServiceCall(delegation.service, "cancel", HIGH)
         try:
             await self.coordinator.run(step, call.keyed(f"cancel:{delegation.execution_id}"), cancel)

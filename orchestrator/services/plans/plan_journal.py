@@ -20,11 +20,12 @@ from orchestrator.models.common.envelope import ErrorBody, FieldFault
 from orchestrator.models.common.timestamps import now_ms
 from orchestrator.models.plans.orchestration import OrchestrationPlan, ServiceCall
 from orchestrator.models.plans.plan_state import CallState, PlanProgress
-from orchestrator.models.tasks.waits import Wait, WaitKind
+from orchestrator.models.tasks.waits import Wait
 from orchestrator.services.delegation.delegations import answer_of
 from orchestrator.services.plans.attempt import PlanAttempt
 from orchestrator.services.plans.call_executor import PlannedCall
 from orchestrator.services.shared.traces import current_trace
+from orchestrator.store.records import reading
 
 WAIT: Final = "wait:"
 UNDO: Final = "undo:"
@@ -67,7 +68,8 @@ class PlanJournal:
         """Those that the plan went on without."""
         self.waits: dict[str, Wait] = {}
         """Those that were put aside and are not answered."""
-        self._recall()
+        with reading("task", run.message.task_id):
+            self._recall()
 
     def results(self) -> dict[str, Any]:
         """Return the results of the calls that are done, in the order of the plan."""
@@ -120,9 +122,10 @@ class PlanJournal:
         kept = self._run.checkpoints.get(WAIT + key)
         if kept is None:
             return None
+        with reading("task", self._run.message.task_id):
+            wait, until_ms = structure_kept(kept, Wait), int(kept["until_ms"])
         # Processes' clocks may differ, or be set: a wait is never longer than it was at first.
-        left_ms = min(kept["timeout_ms"], max(1, kept["until_ms"] - now_ms()))
-        return Wait(kept["call_id"], WaitKind(kept["kind"]), left_ms, kept["request"])
+        return evolve(wait, timeout_ms=min(wait.timeout_ms, max(1, until_ms - now_ms())))
 
     def is_answered(self, wait: Wait) -> bool:
         """Tell whether the answer has come."""

@@ -20,6 +20,7 @@ from orchestrator.services.plans.call_executor import CallExecutor, PlanDone, Pl
 from orchestrator.services.plans.plan_journal import UNDO, WAIT, PlanJournal, kept_wait
 from orchestrator.services.shared.call_contexts import call_of
 from orchestrator.services.shared.nursery import open_joined_nursery
+from orchestrator.store.records import reading
 from orchestrator.stored_errors import revive
 from orchestrator.telemetry.tracing.work import begin_step
 
@@ -76,8 +77,9 @@ class _Attempt:
         self._fault: OrchestratorError | None = None
         turned = run.checkpoints.get(UNDO)
         if turned is not None:
-            self._fault = revive(structure_kept(turned["error"], ErrorBody))
-            self._unsure = turned["unsure"]
+            with reading("task", run.message.task_id):
+                self._fault = revive(structure_kept(turned["error"], ErrorBody))
+                self._unsure = [name for name in turned["unsure"] if name in plan.calls]
 
     async def run(self) -> PlanDone | PlanWaiting | PlanUndone:
         if self._fault is None:
@@ -205,7 +207,8 @@ class _Attempt:
         record, key = self._record, UNDO + name
         kept = self._run.checkpoints.get(key)
         if kept is not None:
-            return structure_kept(kept["error"], ErrorBody) if "error" in kept else None
+            with reading("task", self._run.message.task_id):
+                return structure_kept(kept["error"], ErrorBody) if "error" in kept else None
         wait = record.wait_of(key)
         if wait is not None and not record.is_answered(wait):
             raise CallWaits(wait)

@@ -152,3 +152,8 @@ def test_an_agent_whose_calls_always_fail_leaves_retries_to_the_other_agents_of_
     while budgets.spend(("acme", "agent:buggy")):
         pass
     assert all(budgets.spend(("acme", "agent:echo")) for _ in range(HIGH.attempts - 1))
+
+
+@pytest.mark.parametrize("policy", [HIGH, MEDIUM])
+def test_however_often_it_has_failed_the_delay_is_bounded(policy: RetryPolicy) -> None:
+    assert backoff_seconds(policy, 10**30) * 1000 == policy.cap_ms

@@ -70,6 +70,13 @@ def test_a_message_of_another_tenant_is_refused() -> None:
         read_task_message(message(), "globex")
 
 
+@pytest.mark.parametrize("name", ["created_at", "expires_at"])
+def test_a_message_whose_moment_can_not_be_read_is_refused(name: str) -> None:
+    with pytest.raises(InvalidBody) as caught:
+        read_task_message(message(**{name: "x"}), "acme")
+    assert caught.value.details[0].path == f"$.{name}"
+
+
 def test_a_message_that_is_too_large_is_refused_before_it_is_read() -> None:
     with pytest.raises(PayloadTooLarge):
         read_task_message(b"{" * (LARGEST + 1), "acme")

@@ -92,13 +92,15 @@ async def others_complete(stage: Stage, turns: Three) -> None:
         ("status", b"odd", "the field 'status' says odd"),
         ("status", None, "the field 'status' says nil"),
         ("failures", b"x", "has a field of the wrong type"),
+        ("failures", b"9" * 30, "claimed less often than it has failed"),
+        ("parks", b"-1", "claimed less often than it has failed"),
         ("expires_at", b"soon", "has a field of the wrong type"),
         ("correlation_id", b"\xff", "holds what is not UTF-8"),
         ("message", None, "has no field 'message'"),
         ("message", b"{torn", "not JSON"),
         ("type", b"\xff", "holds what is not UTF-8"),
         ("type", b"no.such", "Nothing here runs tasks of the type 'no.such'"),
-        ("checkpoint:answer", b"{torn", "attempt"),
+        ("checkpoint:answer", b"{torn", "has a field of the wrong type"),
     ],
 )
 async def test_a_damaged_field_of_a_record_moves_that_task_alone_to_the_dead_letters(
@@ -384,3 +386,13 @@ async def _is_told(stage: Stage, tenant: str, task_id: str) -> bool:
         if status in {b"completed", b"failed", b"cancelled"}:
             return True
     return not (await checker_of(stage).audit(tenant)).balances
+
+
+async def test_a_message_whose_moment_can_not_be_read_is_a_dead_letter(stage: Stage) -> None:
+    turns = await three(stage)
+    key = stage.keys.task("acme", turns.damaged)
+    message = orjson.loads(await stage.redis.hget(key, "message"))
+    await stage.redis.hset(key, "message", orjson.dumps(message | {"created_at": "x"}))
+    await others_complete(stage, turns)
+    [error] = await letters(stage, 1)
+    assert error["details"][0]["path"] == "$.created_at"

@@ -52,4 +52,4 @@ local function leave_user(task_id, user)
   users_moved_up = true
 end
 
-local function tasks_behind_users() return tonumber(redis.call('HGET', USERS, '') or 0) end
+local function tasks_behind_users() return tonumber(redis.call('HGET', USERS, '') or 0) or 0 end
