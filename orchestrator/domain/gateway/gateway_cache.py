@@ -63,8 +63,10 @@ def pack_vector(vector: Vector) -> bytes | None:
 
 
 def unpack_vector(packed: bytes) -> Vector:
-    """Read what `pack_vector` wrote."""
-    model, _, numbers = packed.partition(b"\0")
+    """Read what `pack_vector` wrote; ValueError: it is something else."""
+    model, separator, numbers = packed.partition(b"\0")
+    if not separator or len(numbers) % 8:
+        raise ValueError("it is no vector")
     return Vector(model.decode(), list(struct.unpack(f"<{len(numbers) // 8}d", numbers)))
 
 

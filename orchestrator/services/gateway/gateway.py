@@ -49,6 +49,7 @@ from orchestrator.store.background_loops import Loop
 from orchestrator.store.gateway.answer_cache import AnswerCache
 from orchestrator.store.gateway.gateway_calls import GatewayCalls
 from orchestrator.store.gateway.usage import UsageLedger
+from orchestrator.store.records import as_object
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.telemetry.tracing.calls import begin_spending, spent
 from orchestrator.telemetry.tracing.spans import OpenSpan
@@ -164,8 +165,7 @@ class Gateway:
         digest = request_digest(body)
         cache = self.flights.cache
         found = (await cache.seek(ctx.tenant_id, call.kind, [digest], call.call_id))[0] if keeps else None
-        if isinstance(found, bytes):
-            await self._count_cached(ctx, call, found)
+        if isinstance(found, bytes) and await self._count_cached(ctx, call, found):
             yield GatewayStream(CachedPieces(found))
             return
         self.metrics.gateway_call(call.kind, "miss" if keeps else "bypass")
@@ -209,7 +209,14 @@ class Gateway:
             self.metrics.gateway_call(call.kind, "bypass")
             (answer,) = await self.flights.apart(lambda: fetch([]))
             return with_origin(answer, "miss")
-        codec = AnswerCodec(self._answer_packer, lambda raw: as_answer(step.service, orjson.loads(raw)), _ms(ttl))
+
+        def unpack(raw: bytes) -> ServiceAnswer:
+            answer = as_answer(step.service, as_object(orjson.loads(raw)))
+            _check(call, answer)
+            self.reader.spent(call, answer)  # raises where it tells no usage
+            return answer
+
+        codec = AnswerCodec(self._answer_packer, unpack, _ms(ttl))
         (found,) = await self.flights.obtain(ctx.tenant_id, call.kind, [request_digest(body)], codec, fetch)
         hit = found.origin is AnswerOrigin.KEPT
         model = self.reader.spent(call, found.value).model if hit else ""
@@ -226,9 +233,8 @@ class Gateway:
                     lambda limited: held.attempt(lambda context: ask(context, call.body), limited),
                 )
                 await _settle(held, self.reader.spent(call, answer), span)
-        if call.kind is UsageKind.GENERATE:
-            # Checked after settling: a malformed answer is paid for too.
-            answer.inner("data").text("response")
+        # Checked after settling: a malformed answer is paid for too.
+        _check(call, answer)
         return answer
 
     async def _embed(
@@ -253,11 +259,19 @@ class Gateway:
     def _small(self, packed: bytes | None) -> bytes | None:
         return packed if packed is not None and len(packed) <= self.settings.cache_answer_bytes else None
 
-    async def _count_cached(self, ctx: RequestContext, call: GatewayCall, stream: bytes) -> None:
+    async def _count_cached(self, ctx: RequestContext, call: GatewayCall, stream: bytes) -> bool:
+        """Count the use of a cached stream; returns false where it can't be read, which is logged."""
         cached = GatewayStream(CachedPieces(stream))
         await cached.drain()
-        model = "" if cached.usage is None else self.reader.spent(call, cached.usage).model
+        try:
+            if cached.usage is None:
+                raise InvalidAnswer("The cached stream is cut off.", service="query")
+            model = self.reader.spent(call, cached.usage).model
+        except InvalidAnswer as damage:
+            _log.error("record.damaged", tenant_id=ctx.tenant_id, error=damage.message)
+            return False
         await self._count_use(ctx, call, model, hit=True)
+        return True
 
     async def _count_use(self, ctx: RequestContext, call: GatewayCall, model: str, *, hit: bool) -> None:
         """Count a hit or a miss of the cache; hits are in the ledger too, where Redis is there."""
@@ -281,6 +295,12 @@ def open_gateway(
     """Build a gateway; it serves while `Gateway.loops` run."""
     metrics = metrics or Metrics()
     return Gateway(clients, coordinator, Reservations(calls, metrics), SingleFlight(cache), ledger, settings, metrics)
+
+
+def _check(call: GatewayCall, answer: ServiceAnswer) -> None:
+    """Refuse an answer that lacks what was asked for: InvalidAnswer."""
+    if call.kind is UsageKind.GENERATE:
+        answer.inner("data").text("response")
 
 
 def _context(ctx: RequestContext, call: GatewayCall) -> CallContext:

@@ -13,10 +13,18 @@ import structlog
 import trio
 from attrs import define, field, frozen
 
-from orchestrator.errors import CallTimeout, InternalFault, OrchestratorError, StoreUnavailable
+from orchestrator.errors import (
+    CallTimeout,
+    InternalFault,
+    InvalidAnswer,
+    OrchestratorError,
+    StoreUnavailable,
+    TenantDamaged,
+)
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.store.gateway.answer_cache import LEASE_MS, AnswerCache, Elsewhere, Ours
+from orchestrator.store.records import reading
 
 FLIGHT_SECONDS: Final = 130.0
 """Deadline of a flight: a little more than that of a call."""
@@ -163,11 +171,11 @@ class SingleFlight:
     async def keep(
         self, tenant_id: str, kind: UsageKind, answers: Mapping[str, Any], codec: AnswerCodec, holder: str
     ) -> None:
-        """Cache answers by their digests, and end the leases of `holder`; nothing is cached while Redis is away."""
+        """Cache answers by their digests, and end the leases of `holder`; where that fails, nothing is cached."""
         packed = [(digest, None if answer is None else codec.pack(answer)) for digest, answer in answers.items()]
         try:
             await self.cache.keep(tenant_id, kind, packed, holder, codec.ttl_ms)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, TenantDamaged) as error:
             _log.warning("gateway.answer_not_kept", error=error.reason)
 
     def _start(self, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
@@ -256,13 +264,24 @@ class _Leader:
                     asked.append(digest)
                 elif isinstance(one, Elsewhere):
                     awaited[digest] = one.wait_ms
+                elif (answer := self._unpacked(digest, one)) is not None:
+                    self.flights[digest].land(Shared(answer, AnswerOrigin.KEPT))
                 else:
-                    self.flights[digest].land(Shared(self.codec.unpack(one), AnswerOrigin.KEPT))
+                    asked.append(digest)
             if asked:
                 await self._ask(asked)
             for digest, wait_ms in awaited.items():
                 await self._await(self.flights[digest], wait_ms)
             missing = list(awaited)
+
+    def _unpacked(self, digest: str, kept: bytes) -> Any | None:
+        """Return a cached answer; None where it can't be read, which is logged: another one takes its place."""
+        try:
+            with reading("cached answer", digest):
+                return self.codec.unpack(kept)
+        except (TenantDamaged, InvalidAnswer) as damage:
+            _log.error("record.damaged", tenant_id=self.tenant_id, error=str(damage))
+            return None
 
     async def _ask(self, digests: list[str]) -> None:
         answers: list[Any] = []

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 from attrs import field, frozen
 
 from orchestrator.models.gateway.usage import UsageKind
 from orchestrator.store.contents import CACHED
+from orchestrator.store.records import readable
 from orchestrator.store.redis.announcements import Announcements, follow_channel
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
@@ -86,5 +88,6 @@ class AnswerCache(TenantStore):
 
     def _found(self, tenant_id: str, reply: bytes | int | list[int]) -> CacheLookup:
         if isinstance(reply, bytes):
-            return self.contents.open(tenant_id, CACHED, reply)
+            # One that can't be opened is logged, and another one takes its place.
+            return next(iter(readable(partial(self.contents.open, tenant_id, CACHED), [reply])), Ours())
         return Ours() if isinstance(reply, int) else Elsewhere(max(1, reply[0]))

@@ -248,3 +248,27 @@ async def test_a_gateway_that_has_stopped_says_so(redis_url: str) -> None:
         pass
     with pytest.raises(StoreUnavailable):
         await up.gateway.generate(CTX, QUESTION)
+
+
+@pytest.mark.parametrize("odd", [b"", b"x", b"\xff", b"[]", b"{}", b'{"data":5}', b"m\0abc"])
+async def test_a_damaged_answer_is_asked_for_anew(redis_url: str, odd: bytes) -> None:
+    handler, seen = answering(ANSWER)
+    async with rig(redis_url, handler) as up:
+        for _ in range(2):
+            first = await up.gateway.generate(CTX, QUESTION)
+            [key] = [one for one in await up.redis.keys("orchestrator:cache:*:*:*") if not one.endswith(b":size")]
+            await up.redis.set(key, odd)
+        again = await up.gateway.generate(CTX, QUESTION)
+        assert await up.gateway.generate(CTX, QUESTION) == again | {"metadata": again["metadata"] | {"cache": "hit"}}
+    assert (len(seen), again) == (3, first)
+
+
+async def test_a_damaged_vector_is_asked_for_anew(redis_url: str) -> None:
+    handler, seen = embedding()
+    async with rig(redis_url, handler) as up:
+        first = await up.gateway.embed(CTX, {"texts": ["a", "bb"]})
+        keys = [key for key in await up.redis.keys("orchestrator:cache:*:embed:*") if not key.endswith(b":size")]
+        for key in keys:
+            await up.redis.set(key, b"m\0abc")
+        assert await up.gateway.embed(CTX, {"texts": ["a", "bb"]}) == first
+    assert (len(keys), len(seen)) == (2, 2)
