@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+import structlog
 from attrs import frozen
 
+from orchestrator.errors import TenantDamaged
+from orchestrator.store.records import reading
 from orchestrator.store.redis.errors import NotPermitted
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore
@@ -23,6 +26,8 @@ _OF_NO_TENANT: Final = frozenset(
      b"ready", b"replies", b"revocations", b"system", b"task_news", b"tenants", b"ticket"}
 )  # fmt: skip
 """Second parts of keys whose third part is no tenant; `audit` has some of tenants too."""
+
+_log = structlog.get_logger(__name__)
 
 
 @frozen
@@ -48,7 +53,16 @@ class MemoryWalk(TenantStore):
     pause_ms: int = 1000
 
     async def go_on(self) -> WalkStep:
-        """Take a step of the walk, unless the last one was taken just now."""
+        """Take a step of the walk, unless the last one was taken just now; one whose place is damaged begins anew."""
+        try:
+            with reading("walk", "over all keys"):
+                return await self._step()
+        except TenantDamaged as damage:
+            _log.error("record.damaged", error=damage.reason)
+            await self.redis.delete(self.keys.memory_walk)
+            return WalkStep()
+
+    async def _step(self) -> WalkStep:
         begun, moment = await self.redis.hmget(self.keys.memory_walk, _CURSOR, _MOMENT)
         now = await self.now_ms()
         if moment is not None and abs(now - int(moment)) < self.pause_ms:

@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 _FAULTS: Final = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, InvalidBody, KeptDamaged)
 """What reading fails with where a field is missing, no number, no JSON, no UTF-8, or of the wrong type."""
-_BEYOND: Final = float(2**53)
+BEYOND: Final = float(2**53)
 """No number of ours is as large: floats no longer tell whole numbers apart."""
 _REASON: Final = 200
 """So many characters of a reason are kept."""
@@ -93,7 +93,7 @@ def as_text(value: Any) -> str | None:
 def moment(raw: bytes | float | None) -> int:
     """Return a moment (ms), a score or a count as a whole number; 0 where it is none, a bound where it is beyond."""
     try:
-        return int(max(-_BEYOND, min(_BEYOND, float(raw or 0))))
+        return int(max(-BEYOND, min(BEYOND, float(raw or 0))))
     except ValueError:
         return 0
 

@@ -164,3 +164,15 @@ async def test_a_user_of_redis_who_may_not_ask_is_told_so(measured: Measured, re
 )
 def test_a_key_names_its_tenant(key: str, tenant: str | None) -> None:
     assert _tenant_of(key.encode()) == tenant
+
+
+@pytest.mark.parametrize("field", [":cursor", ":moment", "acme", None])
+async def test_a_damaged_walk_begins_anew(measured: Measured, field: str | None) -> None:
+    await measured.redis.set(KEYS.task_index("acme"), TEXT)
+    whole = await measured.through()
+    for odd in (b"x", b"\xff", b"9" * 30):
+        if field is None:
+            await measured.redis.set(KEYS.memory_walk, odd)
+        else:
+            await measured.redis.hset(KEYS.memory_walk, field, odd)
+        assert await measured.through() == whole

@@ -14,7 +14,7 @@ from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.models.tasks.timeline import TraceStep, WaitFacts
 from orchestrator.store.contents import WORDS, Contents
 from orchestrator.store.packed import PIECE_NAMES
-from orchestrator.store.records import readable, reading
+from orchestrator.store.records import BEYOND, readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.sessions.sessions import Viewer
 from orchestrator.store.tenant_store import TenantStore
@@ -158,7 +158,7 @@ def _lines(task_id: str, steps: bytes) -> list[_Line]:
 def _weight(raw: bytes) -> float:
     with reading("weight", ""):
         weight = float(raw)
-        return weight if weight > 0 else 1.0
+        return weight if 0 < weight < BEYOND else 1.0
 
 
 def _number(text: str) -> int:

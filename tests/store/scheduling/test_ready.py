@@ -148,6 +148,14 @@ async def test_a_virtual_time_that_nothing_could_reach_sets_the_clock_of_none(re
     assert await redis.zscore(keys.ready, "odd") == 5
 
 
+async def test_a_weight_beyond_all_numbers_is_none(redis: Redis) -> None:
+    ready, keys = ReadyTenants(redis, Keys()), Keys()
+    await redis.zadd(keys.ready, {"odd": 5})
+    await redis.hset(keys.weights, "odd", "1e400")
+    (turn,) = await ready.take(1, [])
+    assert turn.weight == 1
+
+
 async def test_work_of_a_tenant_that_was_passed_over_wakes_no_scheduler_of_this_process(redis: Redis) -> None:
     ready = ReadyTenants(redis, Keys())
     await ready.take(1, passed_over=["acme"])

@@ -24,7 +24,7 @@ if not (clock < BEYOND) then clock = 0 end
 
 local function weight_of(tenant)
   local weight = tonumber(redis.call('HGET', weights, tenant) or 1) or 1
-  return weight > 0 and weight or 1
+  return weight > 0 and weight < BEYOND and weight or 1
 end
 
 for i = FIRST_SETTLEMENT, #ARGV, 4 do
