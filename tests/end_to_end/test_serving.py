@@ -16,6 +16,7 @@ from tests.end_to_end.stack import Node, Stack, open_stack
 from tests.server.stage import TEXT, frame, handshake
 from tests.support.eventually import eventually
 from tests.support.forked import run_forked
+from tests.support.process_states import until_gone
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,18 +31,6 @@ def children_of(pid: int) -> list[int]:
     """Return the processes that a process has started."""
     listed = [file.read_text(encoding="ascii") for file in Path(f"/proc/{pid}/task").glob("*/children")]
     return [int(child) for text in listed for child in text.split()]
-
-
-def is_alive(pid: int) -> bool:
-    """Tell whether a process runs (and has not just not been waited for)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-async def until_gone(pid: int) -> None:
-    await eventually(f"process {pid} is gone", lambda: is_alive(pid), lambda alive: not alive)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks into /proc")

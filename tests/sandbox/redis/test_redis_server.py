@@ -17,7 +17,8 @@ import trio
 from orchestrator.sandbox.redis.redis_binary import find_redis_binary
 from orchestrator.sandbox.redis.redis_server import DataDirInUse, NoRedisServer, RedisDidNotStart, run_redis
 from orchestrator.store.redis.connection import RedisAway, open_redis
-from tests.support.eventually import PATIENCE, eventually
+from tests.support.eventually import PATIENCE
+from tests.support.process_states import is_alive, until_gone
 
 PARENT = """
 import sys, trio
@@ -36,20 +37,6 @@ trio.run(main)
 def ask(url: str, *command: str) -> object:
     with redis.Redis.from_url(url, decode_responses=True) as client:
         return client.execute_command(*command)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    # An orphan that is not reaped yet is dead all the same.
-    return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
-
-
-async def wait_until_dead(pid: int) -> None:
-    await eventually(f"process {pid} is dead", lambda: is_alive(pid), lambda alive: not alive)
 
 
 async def test_it_answers_on_its_socket_and_on_its_port(tmp_path: Path) -> None:
@@ -118,7 +105,7 @@ async def killed_parent(data_dir: Path) -> AsyncIterator[tuple[int, str]]:
 async def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     async with killed_parent(tmp_path) as (pid, _):
         assert is_alive(pid)
-    await wait_until_dead(pid)
+    await until_gone(pid)
 
 
 async def test_the_next_stack_may_start_right_after_a_kill(tmp_path: Path) -> None:
