@@ -180,9 +180,26 @@ def user_option(items: str) -> Callable[[F], F]:
 def period_options(command: F) -> F:
     """Add `--since` and `--until`."""
     words = "a duration before now, such as 1h, or a timestamp"
-    until = click.option("--until", type=Moment(), metavar="WHEN", help=f"Only those before this: {words}.")
-    since = click.option("--since", type=Moment(), metavar="WHEN", help=f"Only those since then: {words}.")
+    until = period_end("--until", metavar="WHEN", help=f"Only those before this: {words}.")
+    since = period_end("--since", metavar="WHEN", help=f"Only those since then: {words}.")
     return since(until(command))
+
+
+def period_end(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Return an option for an end of a period; of the two of a command, the first has to be before the last."""
+    return click.option(*names, type=Moment(), callback=_in_order, **settings)
+
+
+def _in_order(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a period that ends before it begins: it looks like a list of which nothing is there."""
+    first, last = (
+        value if one is parameter else context.params.get(str(one.name))
+        for one in context.command.params
+        if isinstance(one.type, Moment)
+    )
+    if first is not None and last is not None and first > last:
+        raise click.BadParameter(f"the period ends ({last}) before it begins ({first}).", context, parameter)
+    return value
 
 
 dry_run_option: Final = click.option("--dry-run", is_flag=True, help="Only show what would be done.")

@@ -12,7 +12,7 @@ import httpx
 import orjson
 import trio
 from attrs import define, field, frozen
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
@@ -21,6 +21,7 @@ from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
 from tests.support.documented import documented
 from tests.support.eventually import eventually
 from tests.support.forked import ForkedProcess, open_forked
+from tests.support.handshake import shake_hands
 from tests.support.http import loopback_client
 
 SECRET = "end-to-end-secret-end-to-end-secret"
@@ -113,10 +114,9 @@ class Follower:
 
     async def _connect(self, base: str, resource: str) -> None:
         host, port = base.removeprefix("http://").split(":")
-        headers = [(b"Authorization", f"Bearer {self.token}".encode())]
         # The stream is ours, so it is closed however the socket ends.
         async with await trio.open_tcp_stream(host, int(port)) as stream, trio.open_nursery() as nursery:
-            socket = await wrap_client_stream(nursery, stream, host, resource, extra_headers=headers)
+            socket = await shake_hands(nursery, stream, host, resource, self.token)
             await self._listen(socket)
 
     async def _listen(self, socket: WebSocketConnection) -> None:

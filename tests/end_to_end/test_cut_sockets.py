@@ -16,7 +16,7 @@ import httpx
 import orjson
 import trio
 from attrs import define, field
-from trio_websocket import ConnectionClosed, HandshakeError, wrap_client_stream
+from trio_websocket import ConnectionClosed, HandshakeError
 
 from orchestrator.store.events.events import EventLog
 from orchestrator.store.keys import Keys
@@ -24,6 +24,7 @@ from orchestrator.store.redis.connection import open_redis
 from tests.end_to_end.stack import Stack, open_stack
 from tests.support.documented import documented
 from tests.support.eventually import eventually
+from tests.support.handshake import shake_hands
 
 SOCKETS: Final = int(os.environ.get("CUT_SOCKETS", "12"))
 MESSAGES: Final = int(os.environ.get("CUT_MESSAGES", "6"))
@@ -74,9 +75,8 @@ class Reader:
 
     async def _read(self, base: str, resource: str) -> None:
         host, port = base.removeprefix("http://").split(":")
-        headers = [(b"Authorization", f"Bearer {self.token}".encode())]
         async with await trio.open_tcp_stream(host, int(port)) as stream, trio.open_nursery() as nursery:
-            socket = await wrap_client_stream(nursery, stream, host, resource, extra_headers=headers)
+            socket = await shake_hands(nursery, stream, host, resource, self.token)
             greeting = orjson.loads(await socket.get_message())
             assert greeting["data"]["recovered"], greeting
             if self.begin < 0:

@@ -7,7 +7,7 @@ import click
 
 from cli.core.client import Api
 from cli.core.context import find_target
-from cli.core.options import Moment, listing_options
+from cli.core.options import listing_options, period_end
 from cli.core.output import Column, is_table, show_list
 
 _GROUPS: Final = ("model", "agent", "day", "user", "session")
@@ -25,15 +25,10 @@ _COLUMNS: Final = (
 
 
 @click.command()
-@click.option(
-    "--from",
-    "--since",
-    "first",
-    type=Moment(),
-    metavar="DAY",
-    help="First day (UTC), or an age such as 7d; default: 30 days.",
+@period_end(
+    "--from", "--since", "first", metavar="DAY", help="First day (UTC), or an age such as 7d; default: 30 days."
 )
-@click.option("--to", "--until", "last", type=Moment(), metavar="DAY", help="Last day (UTC); default: today.")
+@period_end("--to", "--until", "last", metavar="DAY", help="Last day (UTC); default: today.")
 @click.option("--by", type=click.Choice(_GROUPS), default="model", show_default=True, help="Grouping of the rows.")
 @listing_options
 def usage(first: str | None, last: str | None, by: str) -> None:

@@ -93,6 +93,13 @@ def _word(text: str) -> str:
     return text
 
 
+def _offset(raw: bytes) -> int:
+    # Below what followers have seen at least, they would look into the log for ever.
+    if not raw.isdigit():
+        raise ValueError("it is no offset")
+    return int(raw)
+
+
 def _each(read: Callable[[Any], T], parts: Iterable[Any]) -> list[T]:
     return [read(part) for part in parts]
 
@@ -128,7 +135,7 @@ class EventLog:
         if epoch is None:
             raise NotFound(f"There is no session {session_id}.")
         with reading("event log", session_id):
-            return int(offset or 0), _word(epoch.decode())
+            return _offset(offset or b"0"), _word(epoch.decode())
 
     async def renew_epoch(self, tenant_id: str, session_id: str, offset: int, epoch: str = "") -> bool:
         """Give the log another epoch where it has lost its tail, as after a failover; returns whether it has lost it.

@@ -523,7 +523,11 @@ async def test_a_damaged_event_on_the_way_is_told_as_a_loss(rig: Rig) -> None:
 
 
 async def test_a_head_that_is_damaged_is_told_as_damage(rig: Rig) -> None:
-    for odd in (b"", b"\xff", b'a"b'):
-        await rig.redis.hset(Keys().session("acme", "s1"), "epoch", odd)
-        with pytest.raises(TenantDamaged, match="event log"):
-            await EventLog(rig.redis, Keys()).head("acme", "s1")
+    fields = {"epoch": (b"", b"\xff", b'a"b'), "offset": (b"-1", b"1.5", b"x", b"1_0", b"9" * 5000)}
+    for name, values in fields.items():
+        for odd in values:
+            was = await rig.redis.hget(Keys().session("acme", "s1"), name)
+            await rig.redis.hset(Keys().session("acme", "s1"), name, odd)
+            with pytest.raises(TenantDamaged, match="event log"):
+                await EventLog(rig.redis, Keys()).head("acme", "s1")
+            await rig.redis.hset(Keys().session("acme", "s1"), name, was or b"0")
