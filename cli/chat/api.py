@@ -11,10 +11,10 @@ from cli.core.context import Target, require_service
 from cli.core.interrupts import ungrouped
 from cli.core.output import note
 from cli.http.answer import Answer
+from cli.http.connection import SLOW_SECONDS
 from cli.http.errors import HttpError, HttpTimeout
 from cli.http.tls import tls_context
 from cli.http.urls import address_of
-from cli.waiting.notes import SLOW_SECONDS
 
 
 class TrioApi:

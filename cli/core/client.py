@@ -1,5 +1,6 @@
 """Clients of the REST API: they return the data of envelopes, and raise errors as failures with exit codes."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -40,9 +41,13 @@ class Api:
         self._target = target
         self.prefix, credentials = self._access(operator=operator)
         self._by_key, self._is_verbose = "X-API-Key" in credentials, current_options().verbose
+        self.tells_slow = sys.stderr.isatty()
+        """Whether people are told, once, where a request is not answered for seconds."""
         tell = _tell_request if self._is_verbose else _tell_nothing
         with translated(target):
-            self._client = HttpClient(target.api_url, credentials, timeout=timeout, tls=target.tls, tell=tell)
+            self._client = HttpClient(
+                target.api_url, credentials, timeout=timeout, tls=target.tls, tell=tell, slow=self._tell_slow
+            )
 
     @property
     def tenant(self) -> str:
@@ -106,6 +111,11 @@ class Api:
     def listed(self, route: str, limit: int, **parameters: object) -> "Listing":
         """Return the first `limit` items of a list, which are asked for page by page."""
         return Listing(self, route, limit, parameters)
+
+    def _tell_slow(self) -> None:
+        if self.tells_slow:
+            self.tells_slow = False
+            note(f"{self._target.api_url} has not answered yet; waiting. Ctrl-C ends it.")
 
     def _send(self, method: str, route: str, **parts: Any) -> Any:
         return data_of(self._request(method, f"{self.prefix}/{route}", **parts), by_key=self._by_key)

@@ -29,6 +29,7 @@ class HttpClient:
         timeout: of each request from its beginning to the end of its answer, in seconds.
         tls: the files for `https://`.
         tell: called with the method and the URL of each request, before it is sent.
+        slow: called where one is not answered for seconds.
 
     Raises:
         InvalidRequest: the URL, or that of the environment's proxy, is none, or a file of `tls` can't be used.
@@ -42,6 +43,7 @@ class HttpClient:
         timeout: float,
         tls: TlsFiles = NO_FILES,
         tell: Callable[[str, str], None] = lambda _, __: None,
+        slow: Callable[[], None] | None = None,
     ) -> None:
         self._address = address_of(url)
         self._proxy = proxy_of(self._address)
@@ -50,7 +52,7 @@ class HttpClient:
             self._headers["Authorization"] = self._address.authorization
         if self._proxy is not None and self._proxy.authorization and self._address.scheme == "http":
             self._headers["Proxy-Authorization"] = self._proxy.authorization
-        self._timeout, self._tell = timeout, tell
+        self._timeout, self._tell, self._slow = timeout, tell, slow
         self._tls = tls_context(tls) if self._address.scheme == "https" else None
         self._connection: Connection | None = None
 
@@ -76,7 +78,7 @@ class HttpClient:
             InvalidRequest: the request can't be made.
             HttpError: there was no answer.
         """
-        began, deadline = monotonic(), Deadline(min(self._timeout, within))
+        began, deadline = monotonic(), Deadline(min(self._timeout, within), self._slow)
         url, request, content = self._request(method, path, query, body, {})
         if self._connection is not None and not self._connection.is_reusable:
             self.close()

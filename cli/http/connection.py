@@ -4,7 +4,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 import h11
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES: Final = 64 * 2**10
 _PIECE: Final = 64 * 2**10
+SLOW_SECONDS: Final = 2.0
+"""A request that is not answered for so long is told."""
 
 
 class Deadline:
@@ -24,10 +26,12 @@ class Deadline:
 
     Args:
         seconds: from now.
+        slow: called once where there is no answer after `SLOW_SECONDS`.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._at = time.monotonic() + seconds
+    def __init__(self, seconds: float, slow: Callable[[], None] | None = None) -> None:
+        now = time.monotonic()
+        self._at, self._slow_at, self._slow = now + seconds, now + SLOW_SECONDS, slow
 
     def left(self) -> float:
         """Return the seconds that are left.
@@ -39,6 +43,20 @@ class Deadline:
         if left <= 0:
             raise HttpTimeout("it took too long")
         return left
+
+    def waits(self) -> Iterator[float]:
+        """Yield how long to wait for the next piece of an answer, in seconds; again where nothing has come by then.
+
+        Raises:
+            HttpTimeout: no time is left.
+        """
+        patience = self._slow_at - time.monotonic()
+        if self._slow is not None and patience < self.left():
+            if patience > 0:
+                yield patience
+            slow, self._slow = self._slow, None
+            slow()
+        yield self.left()
 
 
 class Connection:
@@ -153,12 +171,18 @@ class Connection:
 
     def _event(self, deadline: Deadline) -> object:
         while (event := self._protocol.next_event()) is h11.NEED_DATA:
-            self._sock.settimeout(deadline.left())
-            received = self._sock.recv(_PIECE)
+            received = self._receive(deadline)
             if not received and self._protocol.their_state is h11.SEND_RESPONSE and not self._protocol.trailing_data[0]:
                 raise HttpError("it closed the connection without an answer")
             self._protocol.receive_data(received)
         return event
+
+    def _receive(self, deadline: Deadline) -> bytes:
+        for seconds in deadline.waits():
+            self._sock.settimeout(seconds)
+            with suppress(TimeoutError):
+                return self._sock.recv(_PIECE)
+        raise TimeoutError
 
 
 def tunnelled(address: Address, proxy: Address, deadline: Deadline) -> socket.socket:

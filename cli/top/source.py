@@ -47,7 +47,10 @@ class Source:
     def of_tenant(self, tenant_id: str) -> "TenantSource":
         """Return the source of a tenant's work; to be closed. It is made in the thread of the command."""
         target = evolve(self.target, tenant=tenant_id, token="", operator_token="", prefers_key=True)
-        return TenantSource(tenant_id, self.api, Api(target, operator=True, timeout=TIMEOUT))
+        api = Api(target, operator=True, timeout=TIMEOUT)
+        # The screen shows that itself.
+        api.tells_slow = False
+        return TenantSource(tenant_id, self.api, api)
 
 
 @frozen

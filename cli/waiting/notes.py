@@ -6,8 +6,6 @@ from typing import Any, Final
 
 from cli.core.failures import CliFailure, Exit
 
-SLOW_SECONDS: Final = 2.0
-"""A request that is not answered for so long is told."""
 _QUIET_SECONDS: Final = 1.0
 """Without any progress for so long, it is looked what keeps the work."""
 _EVERY_SECONDS: Final = 2.0

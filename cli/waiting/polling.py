@@ -8,7 +8,8 @@ from typing import Any, Final
 from cli.core.client import AWAY_SECONDS, Api
 from cli.core.failures import CliFailure
 from cli.core.output import note_if
-from cli.waiting.notes import SLOW_SECONDS, WaitNotes, passes
+from cli.http.connection import SLOW_SECONDS
+from cli.waiting.notes import WaitNotes, passes
 
 _LOOK_EVERY: Final = 0.5
 

@@ -67,6 +67,8 @@ def top(tenants: int) -> int:
         # Before anything is drawn: a service that refuses the key or is away is told like that of any command.
         source, form = Source(target, api, tenants, current_options().tenant), _form()
         first = source.load()
+        # From here on the screen shows that itself.
+        api.tells_slow = False
         if form is _Form.SNAPSHOT:
             print(json.dumps(first))
         elif form is _Form.APPLICATION:

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import click
 
-from cli.core.client import AdminApi, Api
-from cli.core.context import find_target
+from cli.core.client import ADMIN_PREFIX, PUBLIC_PREFIX, AdminApi, Api, authorization
+from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit, refusal
 from cli.core.options import target_options
 from cli.core.values import json_value
@@ -25,17 +25,17 @@ _FAULT: Final = 400
 def api(method: str, route: str, data: str | None) -> None:
     """Send a request and print the whole answer.
 
-    ROUTE is a name such as task.list?limit=2, or a path such as /internal/v1/queue.list: paths under /internal/ take
-    the API key.
+    ROUTE is a name such as task.list?limit=2, or a path such as /internal/v1/queue.list or /metrics: paths beside
+    /api/ take the API key.
 
     \b
     Example:
       nooble-orch api GET task.list?status=failed --tenant acme
       nooble-orch api POST /internal/v1/tenant.drain/acme -d '{"mode": "discard"}'
+      nooble-orch api GET /metrics
     """
     body = _body(sys.stdin.read() if data == "-" else data)
-    target = find_target()
-    with AdminApi(target) if route.startswith(_INTERNAL) else Api(target, operator=True) as client:
+    with _client(find_target(), route) as client:
         response = client.raw(method, route, body)
     try:
         answer = response.json()
@@ -47,6 +47,22 @@ def api(method: str, route: str, data: str | None) -> None:
     if response.status >= _FAULT:
         error = answer.get("error") or {"message": f"The service answered {response.status}."}
         raise _failure(response.status, error)
+
+
+class _OpenApi(Api):
+    """The client of what needs no credentials, or shows more with them: health, metrics, documents."""
+
+    def _access(self, *, operator: bool) -> tuple[str, dict[str, str]]:
+        if self._target.api_key:
+            return ADMIN_PREFIX, {"X-API-Key": self._target.api_key}
+        return PUBLIC_PREFIX, authorization(self._target, operator=operator) if self._target.operator_token else {}
+
+
+def _client(target: Target, route: str) -> Api:
+    if route.startswith(_INTERNAL):
+        return AdminApi(target)
+    is_open = route.startswith("/") and not route.startswith(f"{PUBLIC_PREFIX}/")
+    return _OpenApi(target, operator=True) if is_open else Api(target, operator=True)
 
 
 def _failure(status: int, error: dict[str, Any]) -> CliFailure:

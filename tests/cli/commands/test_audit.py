@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import trio
 
 from orchestrator.models.common.principal import Role
@@ -43,6 +44,14 @@ async def test_a_malformed_moment_is_refused(tmp_path: Path) -> None:
     ended = await run_cli(tmp_path, "audit", "--since", "soon", ORCH_API_URL="http://127.0.0.1:1", ORCH_API_KEY="k")
     assert ended.code == 2
     assert "'soon' is no moment such as 1h (ago)" in ended.err
+
+
+@pytest.mark.parametrize("command", ["audit", "tasks list", "dlq purge acme", "usage"])
+async def test_a_period_that_ends_before_it_begins_is_refused(command: str, tmp_path: Path) -> None:
+    period = ("--since", "2026-02-01", "--until", "2026-01-01")
+    ended = await run_cli(tmp_path, *command.split(), *period, ORCH_API_URL="http://127.0.0.1:1", ORCH_API_KEY="k")
+    assert ended.code == 2
+    assert "the period ends (2026-01-01T00:00:00.000Z) before it begins (2026-02-01T00:00:00.000Z)" in ended.err
 
 
 async def test_what_comes_is_followed(redis_url: str, tmp_path: Path) -> None:

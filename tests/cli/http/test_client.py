@@ -11,6 +11,7 @@ from cli.http import answer as answers
 from cli.http.answer import Answer
 from cli.http.client import HttpClient
 from cli.http.errors import HttpError, HttpTimeout, InvalidRequest
+from tests.support.eventually import eventually
 from tests.support.scripted_server import Asked, Handler, serve
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -210,3 +211,19 @@ async def test_a_stream_that_is_silent_for_too_long_is_given_up() -> None:
     async with serve(silent) as url:
         with trio.fail_after(30), pytest.raises(HttpTimeout):
             await trio.to_thread.run_sync(follow, url)
+
+
+async def test_a_slow_answer_is_told_once_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.http.connection.SLOW_SECONDS", 0.05)
+    told: list[str] = []
+
+    async def handle(request: Asked, stream: trio.SocketStream) -> None:
+        if request.target == "/slow":
+            await eventually("it is told", lambda: told, len)
+            await stream.send_all(OK[:20])
+        await stream.send_all(OK[20:] if request.target == "/slow" else OK)
+
+    async with serve(handle) as url:
+        with HttpClient(url, timeout=20, slow=lambda: told.append("slow")) as client:
+            statuses = [(await ask(client, path=path)).status for path in ("/", "/slow", "/")]
+    assert (statuses, told) == ([200, 200, 200], ["slow"])
