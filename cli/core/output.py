@@ -15,6 +15,7 @@ from cli.display.cells import width_of
 from cli.display.field_text import field_text, is_empty
 from cli.display.glyphs import printable
 from cli.display.layout import GAP, fitting
+from cli.display.record import record_lines
 from cli.display.table import Pen, TableColumn, table_lines
 from cli.display.yaml_text import yaml_text
 from orchestrator.config.masking import mask_credentials
@@ -91,10 +92,8 @@ def show_record(record: Mapping[str, Any]) -> None:
 
 
 def _show_fields(record: Mapping[str, Any]) -> None:
-    shown = {name: value for name, value in record.items() if not is_empty(value)}
-    names = TableColumn(list(shown), style="bold", least=max(map(width_of, shown), default=0))
-    values = TableColumn([printable(field_text(value)) for value in shown.values()])
-    for line in table_lines([names, values], _pen(), terminal_width(), gap=2):
+    shown = {name: printable(field_text(value)) for name, value in record.items() if not is_empty(value)}
+    for line in record_lines(shown, _pen(), terminal_width()):
         print(line)
 
 

@@ -74,7 +74,8 @@ async def test_any_route_is_asked_raw(fake: Operators, tmp_path: Path) -> None:
 
 async def test_open_routes_need_no_credentials_and_show_all_with_a_key(redis_url: str, tmp_path: Path) -> None:
     async with service(redis_url) as client, served(client) as url:  # type: ignore[arg-type] # has an app, as a house
-        token = bearer(role=Role.OPERATOR)["Authorization"].removeprefix("Bearer ")
+        await client.session(bearer(tenant="globex"))
+        token = bearer(role=Role.MONITOR)["Authorization"].removeprefix("Bearer ")
         key, own = {"ORCH_API_KEY": ADMIN_KEY}, {"ORCH_TOKEN": token}
         figures = {}
         for name, given in (("both", key | own), ("key", key), ("token", own), ("nothing", {})):
@@ -82,7 +83,7 @@ async def test_open_routes_need_no_credentials_and_show_all_with_a_key(redis_url
             assert (live.code, json.loads(live.out)["status"]) == (0, "ok")
             figures[name] = await run_cli(tmp_path, "api", "GET", "/metrics", ORCH_API_URL=url, **given)
     assert {name: ended.code for name, ended in figures.items()} == {"both": 0, "key": 0, "token": 0, "nothing": 1}
-    assert {name for name, ended in figures.items() if "process_cpu_seconds_total" in ended.out} == {"both", "key"}
+    assert {name for name, ended in figures.items() if '"globex"' in ended.out} == {"both", "key"}
 
 
 async def test_tools_workflows_and_batches_are_started(fake: Operators, tmp_path: Path) -> None:
