@@ -1,9 +1,11 @@
-"""Reading of documented names: an alias becomes the service's own name, before anything is checked."""
+"""Documented names: read, an alias becomes the service's own name before anything is checked; refusals have it back."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.errors import InvalidBody
+from attrs import evolve
+
+from orchestrator.errors import ClientFault, InvalidBody
 from orchestrator.models.common.envelope import FieldFault
 
 
@@ -31,3 +33,36 @@ def read_aliases(fields: dict[str, Any], aliases: Mapping[str, str], path: str) 
     if faults:
         raise InvalidBody(f"{faults[0].path} {faults[0].message}.", details=faults)
     return own
+
+
+def retell(refused: ClientFault, names: Mapping[str, str], data: Any, path: str) -> None:
+    """Give a refusal the names that its client has written.
+
+    Args:
+        refused: with the service's own names.
+        names: those, in dots where they stand inside of others, by the documented ones.
+        data: as it was sent.
+        path: of the fields, such as `$.data`.
+    """
+    said = {f"{path}.{name}": f"{path}.{alias}" for alias, name in names.items() if _has(data, alias)}
+    for at, fault in enumerate(refused.details):
+        told = _path(fault.path, said)
+        if refused.message.startswith(f"{fault.path} "):
+            refused.message = told + refused.message.removeprefix(fault.path)
+        refused.details[at] = evolve(fault, path=told)
+
+
+def _path(own: str, said: Mapping[str, str]) -> str:
+    """Return the path of what stands where the service has `own`."""
+    for name, alias in said.items():
+        if own == name or own.startswith((f"{name}.", f"{name}[")):
+            return alias + own.removeprefix(name)
+    return own
+
+
+def _has(data: Any, place: str) -> bool:
+    for name in place.split("."):
+        if not isinstance(data, dict) or name not in data:
+            return False
+        data = data[name]
+    return True

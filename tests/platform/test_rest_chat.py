@@ -113,7 +113,7 @@ def test_a_message_is_cancelled_with_a_body_and_the_reason_is_kept(served: Serve
     ids = {SESSION: session_id, MESSAGE: said["message_id"]}
     path = f"/api/v1/chat.cancel/{said['message_id']}"
     other = sent("rest-chat-cancel-req", {SESSION: session_id})
-    assert served.ask("POST", path, other).fault == (422, "ORCH_VAL_002", "$.data.message_id")
+    assert served.ask("POST", path, other).fault == (422, "ORCH_VAL_002", "$.data.target_message_id")
     elsewhere = sent("rest-chat-cancel-req", {MESSAGE: said["message_id"]})
     assert served.ask("POST", path, elsewhere).fault == (422, "ORCH_VAL_002", "$.data.session_id")
     stopped = served.ask("POST", path, sent("rest-chat-cancel-req", ids))

@@ -120,6 +120,23 @@ def test_a_batch_is_refused_with_the_paths_that_its_client_wrote(served: Served)
     assert batch(served, colour="red").fault == (400, "ORCH_VAL_001", "$.data.colour")
 
 
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        ({"callback_url": "ftp://a.example"}, "callback_url"),
+        ({"callback_url": "http://10.0.0.1/"}, "callback_url"),
+        ({"callback_url": 3}, "callback_url"),
+        ({"priority": 99}, "priority"),
+        ({"timeout_ms": 0}, "timeout_ms"),
+    ],
+)
+def test_a_run_is_refused_with_the_place_of_the_option_that_its_client_wrote(
+    served: Served, data: Any, path: str
+) -> None:
+    asked = {"data": {"workflow_id": "approval", "execution_options": data}}
+    assert served.ask("POST", EXECUTE, asked).fault == (400, "ORCH_VAL_001", f"$.data.execution_options.{path}")
+
+
 def test_a_run_shows_its_status_and_an_entry_for_each_step(served: Served) -> None:
     taken = served.ask("POST", EXECUTE, {"workflow_id": "approval", "input": {"text": "hello"}})
     path = f"/api/v1/workflow.status/{taken.data['task_id']}"

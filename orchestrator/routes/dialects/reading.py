@@ -1,9 +1,6 @@
 """Translation of what came: the one place where documented names of requests become the service's own."""
 
-from collections.abc import Mapping
 from typing import Any
-
-from attrs import evolve
 
 from orchestrator.dialects.aliases import read_aliases
 from orchestrator.errors import InvalidBody, InvalidParameter
@@ -23,30 +20,6 @@ def read_fields(dialect: RouteDialect, data: Any, path: str) -> Any:
     said = {name: value for name, value in data.items() if value is not None or name not in dialect.body}
     own = read_aliases(said, dialect.body, path)
     return own if dialect.read_body is None else dialect.read_body(own, path)
-
-
-def in_words_of(dialect: RouteDialect, refused: InvalidBody, data: Any, path: str) -> InvalidBody:
-    """Return the refusal of a body with the names that its client has used.
-
-    Args:
-        dialect: the route's.
-        refused: with the service's own names.
-        data: as it was sent.
-        path: of the fields, such as `$.data`.
-    """
-    said = {f"{path}.{own}": f"{path}.{alias}" for alias, own in dialect.body.items() if alias in data}
-    details = [_renamed(fault, said) for fault in refused.details]
-    if details == refused.details:
-        return refused
-    first = details[0]
-    return InvalidBody(f"{first.path} {first.message}.", details=details)
-
-
-def _renamed(fault: FieldFault, said: Mapping[str, str]) -> FieldFault:
-    for own, alias in said.items():
-        if fault.path == own or fault.path.startswith((f"{own}.", f"{own}[")):
-            return evolve(fault, path=alias + fault.path.removeprefix(own))
-    return fault
 
 
 def parameter_fault(name: str, message: str) -> InvalidParameter:

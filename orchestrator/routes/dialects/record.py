@@ -31,6 +31,8 @@ class RouteDialect:
     """Describes the documented query parameters."""
     body: Mapping[str, str] = field(factory=dict)
     """The service's own name of a field of the body by the documented one."""
+    parts: Mapping[str, str] = field(factory=dict)
+    """Where `read_body` puts a part of a documented field, in dots, by where it stands: for refusals."""
     read_body: Callable[[Fields, str], Fields] | None = None
     """Translates what is more than a name, given the fields and their path; raises InvalidBody."""
     read_message: Callable[[Fields], Fields | None] | None = None

@@ -108,6 +108,11 @@ class ResultsNames:
 _TEXTS: Final = ("content", "response")
 """Fields of the results of agents that hold what they say."""
 _OPTIONS: Final = {"timeout_ms": "timeout_ms", "priority": "priority"}
+_PARTS: Final = {
+    "execution_options.callback_url": "callback.url",
+    "execution_options.wait_for_completion": "mode",
+    **{f"execution_options.{name}": own for name, own in _OPTIONS.items()},
+}
 
 
 def _read_execute(fields: Fields, path: str) -> Fields:
@@ -220,7 +225,7 @@ def _output(result: Any) -> Fields:
 
 
 RUNS: Final = {
-    "workflow.execute": RouteDialect(body=_EXECUTE, read_body=_read_execute, asks=ExecuteNames),
+    "workflow.execute": RouteDialect(body=_EXECUTE, parts=_PARTS, read_body=_read_execute, asks=ExecuteNames),
     "workflow.cancel": RouteDialect(read_body=_read_cancel, asks=CancelNames),
     "workflow.status": RouteDialect(answer=_add_status, tells=StatusNames),
     "workflow.results": RouteDialect(answer=_add_results, tells=ResultsNames),

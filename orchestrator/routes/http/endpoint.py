@@ -9,7 +9,9 @@ from attrs import NOTHING, evolve, fields, frozen
 from quart import Request, Response
 
 from orchestrator.codec import parse_request, structure, unstructure
+from orchestrator.dialects.aliases import retell
 from orchestrator.errors import (
+    ClientFault,
     InvalidBody,
     InvalidParameter,
     OrchestratorError,
@@ -34,7 +36,7 @@ from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.principal import Principal, RequestContext, Role
 from orchestrator.routes.dialects.answering import add_names
 from orchestrator.routes.dialects.paths import filled
-from orchestrator.routes.dialects.reading import in_words_of, read_fields
+from orchestrator.routes.dialects.reading import read_fields
 from orchestrator.routes.dialects.record import Answered
 from orchestrator.routes.dialects.table import dialect_of
 from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, open_message, read_body
@@ -48,6 +50,18 @@ from orchestrator.telemetry.log_context import log_with
 
 UNREAD: Final = (*AUDITED, RateLimited)
 """What may refuse a request before its body is read."""
+
+
+_DATA: Final = "$.data"
+"""Where services take the fields of a body to stand."""
+
+
+@frozen
+class _Sent:
+    """The fields of a body as they were sent, and where they stand in it."""
+
+    data: Any = None
+    path: str = _DATA
 
 
 @frozen
@@ -76,6 +90,7 @@ class Endpoint:
         self._deps = deps
         self._dialect = dialect = dialect_of(route.method, route.name)
         self._query = QueryReader(route.query, None if dialect is None else dialect.read_query)
+        self._names = {} if dialect is None else {**dialect.body, **dialect.parts}
         self._body = route.body or Nothing
         self._frontends = Frontends(route.name)
 
@@ -187,14 +202,18 @@ class Endpoint:
         query = self._query.read(request.query_string)
         # A body costs more than a look at the limits: who may not pass is told so before it is read.
         await self._limit(exchange, principal)
-        envelope, body = await self._read(request, exchange, principal, path_id)
+        envelope, body, sent = await self._read(request, exchange, principal, path_id)
         if exchange.ticket_of is not None:
             check_subject(exchange.ticket_of, path_id, body)
         exchange.session_id = path_id if route.id_name == "session_id" else getattr(body, "session_id", None)
         ctx = self._context(request, exchange, principal, marks, envelope)
         by_token = self._by_token(exchange)
         call = RouteCall(ctx, services, exchange, self._deps.streams, body, query, path_id, by_token)
-        given = await route.handler(call)
+        try:
+            given = await route.handler(call)
+        except ClientFault as refused:
+            retell(refused, self._names, sent.data, _DATA)
+            raise
         if isinstance(given, Response):
             return given
         by_offset = getattr(query, "offset", None) is not None
@@ -228,38 +247,39 @@ class Endpoint:
 
     async def _read(
         self, request: Request, exchange: Exchange, principal: Principal, path_id: str
-    ) -> tuple[RequestEnvelope | None, Any]:
+    ) -> tuple[RequestEnvelope | None, Any, _Sent]:
+        """Read the body: its envelope, the route's model of it, and how it was sent."""
         route = self._route
         if route.method == "GET":
-            return None, None
+            return None, None, _Sent()
         raw = await read_body(request, exchange.headers)
         if not raw and (route.body is None or not _asks(route.body)):
-            return None, None if route.body is None else route.body()
+            return None, None if route.body is None else route.body(), _Sent()
         if route.whole_message:
-            return None, open_message(raw, principal.tenant_id)
+            return None, open_message(raw, principal.tenant_id), _Sent()
         if self._dialect is not None and self._dialect.read_message is not None:
             told = self._dialect.read_message(open_message(raw, principal.tenant_id))
             if told is not None:
-                return None, self._structured(told, "$.payload", path_id)
+                sent = _Sent(told, "$.payload")
+                return None, self._structured(sent, path_id), sent
         envelope, path = open_envelope(raw, route.name, principal.tenant_id, partial(self._frontends.hear, exchange))
+        sent = _Sent(envelope.data, path)
         if route.body is None and envelope.data is None:
-            return envelope, None
+            return envelope, None, sent
         if self._body is dict:
-            return envelope, _free(envelope.data, path)
-        return envelope, self._structured(envelope.data, path, path_id)
+            return envelope, _free(envelope.data, path), sent
+        return envelope, self._structured(sent, path_id), sent
 
-    def _structured(self, sent: Any, path: str, path_id: str) -> Any:
+    def _structured(self, sent: _Sent, path_id: str) -> Any:
         """Make the route's model of what was sent, under the service's own names or documented ones."""
-        dialect = self._dialect
-        data = sent if dialect is None else read_fields(dialect, sent, path)
+        data = sent.data if self._dialect is None else read_fields(self._dialect, sent.data, sent.path)
         if self._fills is not None:
-            data = filled(data, path, self._fills, path_id)
+            data = filled(data, sent.path, self._fills, path_id)
         try:
-            return structure(data, self._body, path)
+            return structure(data, self._body, sent.path)
         except InvalidBody as refused:
-            if dialect is None or not dialect.body or not isinstance(sent, dict):
-                raise
-            raise in_words_of(dialect, refused, sent, path) from None
+            retell(refused, self._names, sent.data, sent.path)
+            raise
 
     def _context(
         self,

@@ -11,7 +11,8 @@ from attrs import field, fields, frozen
 from msgspec import Meta
 
 from orchestrator.codec import structure
-from orchestrator.dialects.aliases import read_aliases
+from orchestrator.dialects.aliases import read_aliases, retell
+from orchestrator.errors import InvalidBody
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp
 from orchestrator.models.events.events import SessionSync, SystemPing
@@ -108,4 +109,8 @@ def read_frame(name: str, data: Any, model: type) -> Any:
     form = FORMS.get(name)
     if form is None or not isinstance(data, dict) or form.names.isdisjoint(data):
         return structure(data, model, "$.data")
-    return structure(read_aliases(data, form.aliases, "$.data"), form.model, "$.data")
+    try:
+        return structure(read_aliases(data, form.aliases, "$.data"), form.model, "$.data")
+    except InvalidBody as refused:
+        retell(refused, form.aliases, data, "$.data")
+        raise

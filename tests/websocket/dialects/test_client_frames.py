@@ -47,6 +47,7 @@ def test_a_documented_name_stands_for_this_service_s_own() -> None:
         ("system.ping", {"client_info": {"colour": "red"}}, "$.data.client_info.colour"),
         ("workflow.cancel", {"workflow_id": "t1", "task_id": "t1"}, "$.data.workflow_id"),
         ("workflow.cancel", {"workflow_id": "t1", "notify_user": "no"}, "$.data.notify_user"),
+        ("workflow.cancel", {"workflow_id": "no id!"}, "$.data.workflow_id"),
         ("chat.cancel", {"workflow_id": "t1", "message_id": "m1"}, "$.data.workflow_id"),
     ],
 )
