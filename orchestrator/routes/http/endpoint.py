@@ -5,11 +5,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from attrs import NOTHING, evolve, fields, frozen
+from attrs import evolve, frozen
 from quart import Request, Response
 
-from orchestrator.codec import parse_request, structure, unstructure
-from orchestrator.dialects.aliases import retell
+from orchestrator.codec import parse_request, unstructure
 from orchestrator.errors import (
     ClientFault,
     InvalidBody,
@@ -35,11 +34,10 @@ from orchestrator.models.common.ids import ID_PATTERN, is_id
 from orchestrator.models.common.limits import RateClass
 from orchestrator.models.common.principal import Principal, RequestContext, Role
 from orchestrator.routes.dialects.answering import add_names
-from orchestrator.routes.dialects.paths import filled
-from orchestrator.routes.dialects.reading import read_fields
 from orchestrator.routes.dialects.record import Answered
 from orchestrator.routes.dialects.table import dialect_of
-from orchestrator.routes.http.bodies import Nothing, QueryReader, open_envelope, open_message, read_body
+from orchestrator.routes.http.bodies import Nothing, QueryReader
+from orchestrator.routes.http.body_reader import BodyReader
 from orchestrator.routes.http.frontends import Frontends, follows_the_guide, is_large
 from orchestrator.routes.http.open_streams import OpenStreams
 from orchestrator.routes.http.registry import Access, Route, RouteAnswer, RouteCall
@@ -50,18 +48,6 @@ from orchestrator.telemetry.log_context import log_with
 
 UNREAD: Final = (*AUDITED, RateLimited)
 """What may refuse a request before its body is read."""
-
-
-_DATA: Final = "$.data"
-"""Where services take the fields of a body to stand."""
-
-
-@frozen
-class _Sent:
-    """The fields of a body as they were sent, and where they stand in it."""
-
-    data: Any = None
-    path: str = _DATA
 
 
 @frozen
@@ -86,12 +72,10 @@ class Endpoint:
 
     def __init__(self, route: Route, deps: EndpointDeps, *, fills: str | None = None) -> None:
         self._route = route
-        self._fills = fills
         self._deps = deps
         self._dialect = dialect = dialect_of(route.method, route.name)
         self._query = QueryReader(route.query, None if dialect is None else dialect.read_query)
-        self._names = {} if dialect is None else {**dialect.body, **dialect.parts}
-        self._body = route.body or Nothing
+        self._body = BodyReader(route, dialect, fills)
         self._frontends = Frontends(route.name)
 
     def view(self) -> Callable[..., Awaitable[Response]]:
@@ -202,17 +186,18 @@ class Endpoint:
         query = self._query.read(request.query_string)
         # A body costs more than a look at the limits: who may not pass is told so before it is read.
         await self._limit(exchange, principal)
-        envelope, body, sent = await self._read(request, exchange, principal, path_id)
+        hear = partial(self._frontends.hear, exchange)
+        body = await self._body.read(request, exchange.headers, principal.tenant_id, path_id, hear)
         if exchange.ticket_of is not None:
-            check_subject(exchange.ticket_of, path_id, body)
-        exchange.session_id = path_id if route.id_name == "session_id" else getattr(body, "session_id", None)
-        ctx = self._context(request, exchange, principal, marks, envelope)
+            check_subject(exchange.ticket_of, path_id, body.model)
+        exchange.session_id = path_id if route.id_name == "session_id" else getattr(body.model, "session_id", None)
+        ctx = self._context(request, exchange, principal, marks, body.envelope)
         by_token = self._by_token(exchange)
-        call = RouteCall(ctx, services, exchange, self._deps.streams, body, query, path_id, by_token)
+        call = RouteCall(ctx, services, exchange, self._deps.streams, body.model, query, path_id, by_token)
         try:
             given = await route.handler(call)
         except ClientFault as refused:
-            retell(refused, self._names, sent.data, _DATA)
+            self._body.retell(refused, body.sent)
             raise
         if isinstance(given, Response):
             return given
@@ -244,42 +229,6 @@ class Endpoint:
                 raise InvalidParameter(f"The id in the path {fault.message}.", details=[fault])
             return value
         return ""
-
-    async def _read(
-        self, request: Request, exchange: Exchange, principal: Principal, path_id: str
-    ) -> tuple[RequestEnvelope | None, Any, _Sent]:
-        """Read the body: its envelope, the route's model of it, and how it was sent."""
-        route = self._route
-        if route.method == "GET":
-            return None, None, _Sent()
-        raw = await read_body(request, exchange.headers)
-        if not raw and (route.body is None or not _asks(route.body)):
-            return None, None if route.body is None else route.body(), _Sent()
-        if route.whole_message:
-            return None, open_message(raw, principal.tenant_id), _Sent()
-        if self._dialect is not None and self._dialect.read_message is not None:
-            told = self._dialect.read_message(open_message(raw, principal.tenant_id))
-            if told is not None:
-                sent = _Sent(told, "$.payload")
-                return None, self._structured(sent, path_id), sent
-        envelope, path = open_envelope(raw, route.name, principal.tenant_id, partial(self._frontends.hear, exchange))
-        sent = _Sent(envelope.data, path)
-        if route.body is None and envelope.data is None:
-            return envelope, None, sent
-        if self._body is dict:
-            return envelope, _free(envelope.data, path), sent
-        return envelope, self._structured(sent, path_id), sent
-
-    def _structured(self, sent: _Sent, path_id: str) -> Any:
-        """Make the route's model of what was sent, under the service's own names or documented ones."""
-        data = sent.data if self._dialect is None else read_fields(self._dialect, sent.data, sent.path)
-        if self._fills is not None:
-            data = filled(data, sent.path, self._fills, path_id)
-        try:
-            return structure(data, self._body, sent.path)
-        except InvalidBody as refused:
-            retell(refused, self._names, sent.data, sent.path)
-            raise
 
     def _context(
         self,
@@ -345,15 +294,3 @@ async def _tenant_in(request: Request) -> str:
         if isinstance(content, dict) and isinstance(content.get("tenant_id"), str):
             return str(content["tenant_id"])
     return ""
-
-
-def _asks(model: type) -> bool:
-    """Tell whether a body has to say something: a field without default."""
-    return model is dict or any(attribute.default is NOTHING for attribute in fields(model))
-
-
-def _free(data: Any, path: str) -> dict[str, Any]:
-    """Take a body whose fields another service checks."""
-    if not isinstance(data, dict):
-        raise InvalidBody("The body must be an object.", details=[FieldFault(path, "must be an object")])
-    return data
