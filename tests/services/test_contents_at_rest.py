@@ -9,6 +9,7 @@ from typing import Any
 import trio
 
 from orchestrator.middleware.tokens import create_token
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.sandbox.redis.redis_server import RedisServer, run_redis
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
@@ -105,7 +106,11 @@ async def work(house: House, callback_url: str) -> None:
     letters = (await house.http.get(f"{house.url}/internal/v1/dlq.list/acme", headers=ADMIN)).json()["data"]["items"]
     assert letters
     assert (await operate(house, "dlq.replay/acme", {}))["replayed"] == 1
-    later = {"session_id": session_id, "content": f"{MARKER} later", "scheduled_for": "2027-06-01T00:00:00Z"}
+    later = {
+        "session_id": session_id,
+        "content": f"{MARKER} later",
+        "scheduled_for": to_timestamp(now_ms() + 3_600_000),
+    }
     await call(house, "chat.message", later)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.middleware.tokens import create_token
 from orchestrator.models.common.principal import Role
+from orchestrator.models.common.timestamps import now_ms, to_timestamp
 from orchestrator.models.tasks.task import Lane
 from orchestrator.sandbox.serving.faults import InjectedFault, InjectedFaultKind
 from orchestrator.store.keys import Keys
@@ -32,7 +33,7 @@ async def test_what_can_not_be_run_is_refused_and_nothing_is_stored(house: House
     closed = (await house.call("POST", "session.create", {"agent_id": "echo"})).data["session_id"]
     await house.call("DELETE", f"session.close/{closed}")
     foreign = (await house.call("POST", "session.create", {"agent_id": "echo"}, user="bob")).data["session_id"]
-    later, past, never = "2027-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+    later, past, never = to_timestamp(now_ms() + 3_600_000), "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
     cases: list[tuple[dict[str, Any], int, str]] = [
         ({}, 400, "ORCH_VAL_001"),
         ({"workflow_id": "arithmetic", "plan": PLAN}, 400, "ORCH_VAL_001"),
