@@ -8,8 +8,8 @@ from attrs import evolve, frozen
 from orchestrator.clients.dialects.answers import TOOL_REQUEST
 from orchestrator.clients.transport.answers import ServiceAnswer, whole_characters
 from orchestrator.clients.transport.http_errors import told_error
-from orchestrator.clients.transport.messages import kind, payload
-from orchestrator.dialects.engine_runs import own_names, share
+from orchestrator.clients.transport.messages import body_of, kind, payload
+from orchestrator.dialects.engine_runs import own_names, percent, share
 from orchestrator.dialects.failures import failure_in, read_failure
 from orchestrator.models.agents.agent import (
     AgentAccepted,
@@ -66,12 +66,13 @@ def _plain_token(fields: Mapping[str, Any]) -> AgentToken | None:
 def _read(said: ServiceAnswer) -> AgentPiece | UnknownPiece:
     if "type" not in said.fields and said.mapping("payload", {}).get("status") == "accepted":
         return AgentAccepted(said.inner("payload").text("task_id", ""))
-    name = kind(said)
+    # An error needs no type: it is one whatever it stands in.
+    name = kind(said) if "type" in said.fields or failure_in(said.fields) is None else "agent.error"
     if "." not in name:
         # The name of a server-sent event, such as `token`.
         name = f"agent.{name}"
     if name == "agent.token" and "error" not in said.fields:
-        return _token(said.inner("payload"))
+        return _token(body_of(said))
     if said.halves:
         said = evolve(said, fields=whole_characters(said.service, said.fields))
     if name == "agent.response":
@@ -84,9 +85,9 @@ def _read(said: ServiceAnswer) -> AgentPiece | UnknownPiece:
     if failure is not None:
         raise told_error(said.service, failure, own=True)
     if name == "agent.status":
-        return _status(said.inner("payload"))
+        return _status(body_of(said))
     if name == "agent.token":
-        return _token(said.inner("payload"))
+        return _token(body_of(said))
     return UnknownPiece(_printable(name))
 
 
@@ -97,7 +98,7 @@ def _status(said: ServiceAnswer) -> AgentStatus:
     known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds <= LONGEST_ESTIMATE
     return AgentStatus(
         said.text("status", ""),
-        share(said.fields.get("progress")),
+        share(percent(said.fields)),
         detail[:LONGEST_DETAIL] if isinstance(detail, str) and detail else None,
         seconds if known else None,
         thought if isinstance(thought, str) else "",

@@ -12,6 +12,8 @@ from orchestrator.models.common.envelope import FieldFault
 def read_aliases(fields: dict[str, Any], aliases: Mapping[str, str], path: str) -> dict[str, Any]:
     """Return fields under the service's own names.
 
+    Clients that write out all their optional fields say null where they have nothing to say: such an alias is left out.
+
     Args:
         fields: as they were sent.
         aliases: the service's own name by the documented one.
@@ -25,7 +27,7 @@ def read_aliases(fields: dict[str, Any], aliases: Mapping[str, str], path: str) 
     own = {name: value for name, value in fields.items() if name not in aliases}
     faults = []
     for alias, name in aliases.items():
-        if alias not in fields:
+        if fields.get(alias) is None:
             continue
         if name in own:
             faults.append(FieldFault(f"{path}.{alias}", f"is another name for '{name}', which is given too"))
@@ -61,8 +63,9 @@ def _path(own: str, said: Mapping[str, str]) -> str:
 
 
 def _has(data: Any, place: str) -> bool:
+    """Tell whether something was said in a place; null says nothing."""
     for name in place.split("."):
-        if not isinstance(data, dict) or name not in data:
+        if not isinstance(data, dict) or data.get(name) is None:
             return False
         data = data[name]
     return True

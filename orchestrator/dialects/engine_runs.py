@@ -9,6 +9,8 @@ from orchestrator.models.tasks.task import TaskStatus
 Fields = dict[str, Any]
 
 _PERCENT: Final = 100
+_PERCENTAGES: Final = ("progress_percentage", "percentage", "progress")
+"""Names of a percentage, the plainest first."""
 _OWN_WORDS: Final = frozenset({"running", "queued", "started"})
 """Words for a run that is under way; they are kept."""
 _STEPS: Final = {"completed_steps": "steps_completed", "total_steps": "steps_total"}
@@ -21,6 +23,11 @@ def own_names(fields: Mapping[str, Any], documented: Mapping[str, str]) -> Field
         if name in own and own.get(ours) is None:
             own[ours] = own[name]
     return own
+
+
+def percent(fields: Mapping[str, Any]) -> Any:
+    """Return what a service says of its progress in percent, by whichever of its documented names."""
+    return next((fields[name] for name in _PERCENTAGES if fields.get(name) is not None), None)
 
 
 def share(percent: Any) -> float | None:

@@ -75,7 +75,7 @@ def read_failure(body: Mapping[str, Any]) -> ToldFailure:
 
 def _places(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the objects in which a failure is told, the most telling first."""
-    metadata, payload = body.get("metadata"), body.get("payload")
+    metadata, payload = body.get("metadata"), body["payload"] if "payload" in body else body.get("data")
     named = [place.get("error") for place in (body, metadata, payload) if isinstance(place, dict)]
     found = [place for place in (*named, metadata, payload) if isinstance(place, dict)]
     yield from found

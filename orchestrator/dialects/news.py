@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from orchestrator.codec import structure
-from orchestrator.dialects.engine_runs import run_of_engine, share
+from orchestrator.dialects.engine_runs import percent, run_of_engine, share
 from orchestrator.dialects.failures import failure_in, read_failure
 from orchestrator.dialects.runs import SAID
 from orchestrator.errors import InvalidBody
@@ -202,7 +202,7 @@ def _tool_ended(content: Fields, payload: Fields) -> TaskUpdate:
 def _work(_: Fields, payload: Fields) -> TaskUpdate:
     """Read the progress of a tool or an agent, in percent."""
     told = dict(payload)
-    told["progress"] = share(payload.get("progress"))
+    told["progress"] = share(percent(payload))
     return _progress(told, payload)
 
 

@@ -29,3 +29,13 @@ SAID: Final[dict[str, TaskStatus]] = {
     "canceled": TaskStatus.CANCELLED,
 }
 """What services say for a status."""
+
+INPUT: Final = {"input_data": "input", "input_parameters": "input", "inputs": "input"}
+"""What a run is given, by the documented names."""
+ANSWER: Final = {"request_id": "node_id", "step_id": "node_id", **INPUT}
+"""The answer to the question of a run, and which one, by the documented names."""
+
+MOST_PRIORITY: Final = 10
+"""Some documents count priorities from 1 to this."""
+LEAST_URGENT: Final = 9
+"""What that counts as."""

@@ -44,7 +44,7 @@ async def sync_by_message(connection: Peer, ctx: RequestContext, asked: SyncByMe
         place = UNKNOWN
     else:
         place = await _place_of(connection.log, ctx.tenant_id, connection.session_id, asked.last_message_id)
-    runs = asked.client_state.active_workflows if asked.client_state is not None else []
+    runs = (asked.client_state.active_workflows if asked.client_state is not None else None) or []
     standing = [told for run in runs for told in await _standing(connection, ctx, run)]
     connection.resume(Sync(*place, ctx, standing))
 
@@ -93,7 +93,8 @@ async def _standing(connection: Peer, ctx: RequestContext, run: str) -> list[tup
 async def cancel_run(connection: Peer, ctx: RequestContext, asked: RunCancel) -> None:
     """Stop a run: a task, a batch, an execution, or the only open run of a workflow.
 
-    Where a workflow has several, or none is named, the frame's `correlation_id` may name the run.
+    Where a workflow has several, or none is named, the frame's `correlation_id` may name the run: by its id, or as that
+    of the request that has started it.
 
     Raises:
         InvalidBody: nothing names a run.
@@ -116,8 +117,10 @@ async def cancel_run(connection: Peer, ctx: RequestContext, asked: RunCancel) ->
 
 
 async def _cancel(connection: Peer, ctx: RequestContext, name: str, asked: RunCancel) -> None:
-    quietly = not asked.notify_user
-    cancelled = await connection.services.runs.cancel(ctx, name, reason=asked.reason, quietly=quietly)
+    quietly = asked.notify_user is False
+    cancelled = await connection.services.runs.cancel(
+        ctx, name, reason=asked.reason, quietly=quietly, correlation_id=ctx.correlation_id
+    )
     if quietly and cancelled.cancelled and connection.converses:
         # The session's log is silent about it, so the client that asked is told by itself.
         status = await connection.services.runs.status(ctx, cancelled.task_id)

@@ -42,11 +42,12 @@ from orchestrator.models.events.events import (
     ToolResult,
 )
 from orchestrator.models.plans.workflow import WorkflowCancel, WorkflowInput, WorkflowInputFrame
+from orchestrator.models.sessions.chat import ChatCancel as CancelRequest
 from orchestrator.models.sessions.chat import ChatTurn
 from orchestrator.services.shared.traces import current_trace
 from orchestrator.telemetry.tracing.doors import begin_frame
 from orchestrator.telemetry.tracing.spans import NO_SPAN
-from orchestrator.websocket.dialects.client_frames import RunCancel, SyncByMessage, read_frame
+from orchestrator.websocket.dialects.client_frames import MessageCancel, RunCancel, SyncByMessage, read_frame
 from orchestrator.websocket.documented_frames import cancel_run, sync_by_message
 from orchestrator.websocket.peer import Peer, Sync
 
@@ -93,7 +94,9 @@ async def _message(said: ClientFrame) -> None:
 
 
 async def _cancel(said: ClientFrame) -> None:
-    await said.connection.services.chat.cancel(said.ctx, said.data.message_id)
+    asked = said.data
+    request = CancelRequest(None, asked.session_id, asked.reason) if isinstance(asked, MessageCancel) else None
+    await said.connection.services.chat.cancel(said.ctx, asked.message_id, request)
 
 
 async def _tool_result(said: ClientFrame) -> None:

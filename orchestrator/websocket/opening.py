@@ -63,6 +63,8 @@ class SessionSocket:
     address_limiter: AddressLimiter
     origins: AnswerHeaders
     permission: str = SESSION_PERMISSION
+    domain: str = "session"
+    """Of what is followed."""
 
     async def serve(self, websocket: Websocket, session_id: str) -> Response | None:
         """Serve a socket to its end; returns the answer that refuses it, if it is refused."""
@@ -87,7 +89,7 @@ class SessionSocket:
                 self.services.metrics.rate_limited("websocket", error.code)
             wire = Wire(websocket)
             if asks_to_be_told(websocket.args, wire.offered):
-                await tell_refusal(wire, told_error(exchange, error), exchange)
+                await tell_refusal(wire, told_error(exchange, error), exchange, self.domain)
                 return None
             return error_answer(exchange, error)
         return None
@@ -208,6 +210,7 @@ class WorkflowSocket(SessionSocket):
     """Opens and serves the sockets of workflows and of batches."""
 
     permission: str = WORKFLOW_PERMISSION
+    domain: str = "workflow"
 
     async def _subject(self, ctx: RequestContext, session_id: str) -> Subject:
         return await subject_of_run(self.services, ctx, session_id)

@@ -29,16 +29,17 @@ def asks_to_be_told(args: Mapping[str, str], offered: Collection[str]) -> bool:
     return TOKEN in args or args.get(CLOSE) == "1" or DOMAIN_ACTION in offered
 
 
-async def tell_refusal(wire: Wire, error: OrchestratorError, exchange: Exchange) -> None:
+async def tell_refusal(wire: Wire, error: OrchestratorError, exchange: Exchange, about: str) -> None:
     """Open a socket, say why it is refused, and close it; a client that does not read is dropped in time.
 
     Args:
         wire: the socket, not yet accepted.
         error: why it is refused.
         exchange: the handshake.
+        about: the domain of what the socket would have followed, such as `session`.
     """
     dialect, selected = choose(wire.offered)
-    told = Place(dialect.write, exchange.tenant_id).complaint(error, exchange.correlation_id)
+    told = Place(dialect.write, exchange.tenant_id).complaint(error, exchange.correlation_id, about=about)
 
     async def say() -> None:
         await wire.accept(selected)

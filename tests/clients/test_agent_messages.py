@@ -7,7 +7,7 @@ import pytest
 from orchestrator.clients.agent_messages import UnknownPiece, read_message
 from orchestrator.clients.transport.answers import ServiceAnswer
 from orchestrator.errors import InvalidAnswer, OrchestratorError
-from orchestrator.models.agents.agent import AgentToken
+from orchestrator.models.agents.agent import AgentStatus, AgentToken
 from orchestrator.models.events.events import StreamContent
 
 TYPE = {"domain": "agent", "action": "token"}
@@ -46,6 +46,34 @@ def test_a_malformed_token_is_named_by_its_field(kind: Any, payload: Any, name: 
     with pytest.raises(InvalidAnswer) as raised:
         read_message(ServiceAnswer("agent_execution", {"type": kind, "payload": payload}))
     assert name in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("payload", "progress"),
+    [({"progress": 40}, 0.4), ({"percentage": 40}, 0.4), ({"progress": 0.4, "progress_percentage": 40}, 0.4)],
+)
+def test_the_progress_of_an_agent_is_in_percent_by_whichever_name(payload: dict[str, Any], progress: float) -> None:
+    said = read_message(ServiceAnswer("agent_execution", {"type": "agent.status", "payload": payload}))
+    assert isinstance(said, AgentStatus)
+    assert said.progress == progress
+
+
+def test_a_token_may_have_its_fields_in_data() -> None:
+    message = {"type": TYPE, "schema_version": "1.0", "data": {"token": "x"}}
+    assert read_message(ServiceAnswer("agent_execution", message)) == AgentToken("x", StreamContent.RESPONSE)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"error": {"code": "BROKEN", "message": "It broke."}},
+        {"type": "agent.error", "data": {"error_code": "BROKEN", "error_message": "It broke."}},
+    ],
+)
+def test_an_error_is_one_without_a_type_and_in_data(message: dict[str, Any]) -> None:
+    with pytest.raises(OrchestratorError) as raised:
+        read_message(ServiceAnswer("agent_execution", message))
+    assert [fault.message for fault in raised.value.details] == ["BROKEN: It broke."]
 
 
 @pytest.mark.parametrize("kind", [TYPE, "agent.token"], ids=["plain", "text"])

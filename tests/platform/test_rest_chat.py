@@ -114,6 +114,9 @@ def test_a_message_is_cancelled_with_a_body_and_the_reason_is_kept(served: Serve
     path = f"/api/v1/chat.cancel/{said['message_id']}"
     other = sent("rest-chat-cancel-req", {SESSION: session_id})
     assert served.ask("POST", path, other).fault == (422, "ORCH_VAL_002", "$.data.target_message_id")
+    nothing = {"chat_message_id": None, "target_message_id": None, "message_id": "a:b"}
+    assert served.ask("POST", path, {"data": nothing}).fault == (400, "ORCH_VAL_001", "$.data.message_id")
+    assert served.ask("POST", path, {"data": {"chat_message_id": "m"}}).fault[2] == "$.data.chat_message_id"
     elsewhere = sent("rest-chat-cancel-req", {MESSAGE: said["message_id"]})
     assert served.ask("POST", path, elsewhere).fault == (422, "ORCH_VAL_002", "$.data.session_id")
     stopped = served.ask("POST", path, sent("rest-chat-cancel-req", ids))

@@ -98,6 +98,7 @@ async def _engine_events(stack: Stack, services: DocumentedServices, client: htt
             await _report(services, ENGINE, event)
         await follower.until("workflow.input_request")
         now = await _status(client, task_id)
+        await _answered(services, client, task_id, question["payload"])
         completed["metadata"]["execution_id"] = task_id
         await _report(services, ENGINE, completed)
         ended = await _ended(client, task_id)
@@ -113,6 +114,24 @@ async def _engine_events(stack: Stack, services: DocumentedServices, client: htt
         assert asked[name] == payload[name], name
     assert (asked["node_id"], asked["options"]) == (payload["step_id"], payload["options"])
     assert ended["status"] == "completed"
+
+
+async def _answered(
+    services: DocumentedServices, client: httpx.AsyncClient, task_id: str, question: dict[str, Any]
+) -> None:
+    """A question is answered by the engine's name of it, at the execution; the engine gets both of its names."""
+    services.answers["/input"] = lambda _: (200, {"data": {"accepted": True}})
+    path = f"/api/v1/workflow.input/{task_id}"
+    twice = await client.post(path, json={"request_id": "ask-1", "step_id": "choose", "input_data": "csv"})
+    assert twice.status_code == 400
+    other = await client.post(path, json={"request_id": "ask-2", "input_data": "csv"})
+    assert other.status_code == 409
+    taken = await client.post(path, json={"request_id": question["request_id"], "input_data": "csv"})
+    assert taken.json()["data"]["node_id"] == question["step_id"]
+    [asked] = services.requests("workflow_engine", "/input")
+    assert asked.body["metadata"]["input_request_id"] == question["request_id"]
+    assert (asked.body["payload"]["node_id"], asked.body["payload"]["input_data"]) == (question["step_id"], "csv")
+    services.answers.clear()
 
 
 async def _engine_results(services: DocumentedServices, client: httpx.AsyncClient) -> None:

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from orchestrator.models.common.ids import new_id
-from tests.platform.served import CORRELATION, FRAME, SESSION, Served
+from tests.platform.served import CORRELATION, FRAME, MESSAGE, SESSION, Served, sent
 from tests.platform.sockets import DIALECTS, DOMAIN_ACTION, EVENTS, Socket, open_socket
 from tests.platform.test_websocket_frames import CHAT, of, say
 from tests.platform.vectors import vector
@@ -50,11 +50,11 @@ async def test_a_ping_without_correlation_is_answered(served: Served, dialect: s
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("named", ["task", "definition", "correlation"])
+@pytest.mark.parametrize("named", ["task", "definition", "correlation", "request"])
 async def test_a_run_is_stopped_by_any_id(served: Served, dialect: str, named: str) -> None:
     task_id = run(served)
     told = "workflow.status_update" if dialect == EVENTS else "workflow.status"
-    other = run(served) if named == "correlation" else None
+    other = run(served) if named in {"correlation", "request"} else None
     async with (
         open_socket(served, f"/ws/v1/workflow/{task_id}", dialect) as follower,
         open_socket(served, CHAT + served.session(), dialect) as socket,
@@ -62,6 +62,9 @@ async def test_a_run_is_stopped_by_any_id(served: Served, dialect: str, named: s
         sent = frame("ws-cl-workflow-cancel", task=task_id if named == "task" else "approval")
         if named == "correlation":
             sent["correlation_id"] = task_id
+        if named == "request":
+            started = served.ask("GET", f"/api/v1/workflow.status/{task_id}")
+            sent["correlation_id"] = started.data["correlation_id"]
         await socket.say(sent)
         await follower.until(told, lambda data: data["status"] == "cancelled")
         assert await follower.close_code() == 1000
@@ -81,6 +84,20 @@ async def test_a_workflow_without_an_open_run_is_refused_by_its_path(served: Ser
         await socket.say(both)
         fault = (await socket.until("system.error"))["data"]
         assert list(fault["error_details"]) == ["$.data.workflow_id"]
+
+
+async def test_a_message_is_stopped_by_the_names_of_the_documents(served: Served) -> None:
+    session_id = served.session("confirm")
+    async with open_socket(served, CHAT + session_id) as socket:
+        await say(socket, "delete it")
+        call = (await socket.until("tool.execute"))["data"]
+        cancel = sent("rest-chat-cancel-req", {SESSION: "another", MESSAGE: call["parent_message_id"]})
+        await socket.say(cancel)
+        fault = (await socket.until("system.error"))["data"]
+        assert (fault["error_code"], list(fault["error_details"])) == ("ORCH_VAL_002", ["$.data.session_id"])
+        cancel["data"]["session_id"] = session_id
+        await socket.say(cancel)
+        await socket.until("chat.status_update", lambda data: data["status"] == "cancelled")
 
 
 @pytest.mark.parametrize("notified", [True, False])

@@ -44,6 +44,13 @@ async def test_a_token_in_the_query_opens_a_socket_and_a_refusal_is_a_close_code
     assert refused.value.status_code == 401
 
 
+@pytest.mark.parametrize(("path", "code"), [(CHAT, "SESSION.NOT_FOUND"), (WORKFLOW, "ORCH_NOTF_001")])
+async def test_what_is_not_there_is_no_session_where_a_run_was_asked_for(served: Served, path: str, code: str) -> None:
+    async with open_socket(served, f"{path}nothing", DOMAIN_ACTION) as socket:
+        assert await socket.close_code() == 4004
+    assert socket.seen[0]["data"]["code"] == code
+
+
 @pytest.mark.parametrize("name", ["hdr-ws-paths", "hdr-ws-paths-workflow-id"])
 async def test_both_sockets_stand_at_the_documented_paths_by_the_id_of_the_answer(served: Served, name: str) -> None:
     session_id = served.session()

@@ -44,7 +44,15 @@ def payload(answer: ServiceAnswer, *, own: bool = False) -> ServiceAnswer:
     failure = failure_in(answer.fields)
     if failure is not None:
         raise told_error(answer.service, failure, own=own)
-    # The Workflow Engine has its answers in `data`.
+    return body_of(answer)
+
+
+def body_of(answer: ServiceAnswer) -> ServiceAnswer:
+    """Return what a message holds: its payload, or its `data`, as the Workflow Engine and messages 1.0 have it.
+
+    Raises:
+        InvalidAnswer: there is neither.
+    """
     return answer.inner("data" if "payload" not in answer.fields and "data" in answer.fields else "payload")
 
 

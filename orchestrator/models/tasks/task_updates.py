@@ -24,6 +24,12 @@ class InputRequest:
     prompt: _Words
     schema: Annotated[dict[str, Any] | None, Meta(description="JSON Schema of the answer.")] = None
 
+    @property
+    def request_id(self) -> str:
+        """The engine's own name of the question; else the node's."""
+        told = (self.schema or {}).get("x-request-id")
+        return told if isinstance(told, str) and told else self.node_id
+
 
 @frozen
 class TaskProgress:

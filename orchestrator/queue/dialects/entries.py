@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 
 from orchestrator.codec import parse_request
 from orchestrator.dialects.aliases import read_aliases
+from orchestrator.dialects.runs import INPUT
 from orchestrator.domain.tasks.task_messages import LARGEST, check_task_message
 from orchestrator.errors import InvalidBody, PayloadTooLarge
 from orchestrator.models.common.envelope import FieldFault, MessageType
@@ -15,8 +16,8 @@ from orchestrator.models.common.timestamps import from_timestamp, moment_fault
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.queue.dialects.envelopes import Fields, fault, own_envelope
 
-WORKFLOW_INPUT: Final = {"workflow_template_id": "workflow_id", "input_parameters": "input", "input_data": "input"}
-TOOL: Final = {"tool_name": "tool_id", "inputs": "parameters"}
+WORKFLOW_INPUT: Final = {"workflow_template_id": "workflow_id", **INPUT}
+TOOL: Final = {"tool_name": "tool_id", **dict.fromkeys(INPUT, "parameters")}
 _OF_WORKFLOW: Final = ("workflow_id", "plan", "input", "metadata", "context")
 _HANDED_ON: Final = ("workflow_version", "timeout_seconds")
 _AGENT_STEPS: Final = ("agent_task", "agent")
@@ -185,13 +186,13 @@ def _tool(message: TaskMessage) -> TaskMessage:
 
 def _step(message: TaskMessage) -> TaskMessage:
     """Read `workflow.step`: an agent or a tool, with what it works on still as references."""
-    payload, carried = message.payload, message.metadata.carried
+    payload, carried = read_aliases(message.payload, INPUT, "$.payload"), message.metadata.carried
     kind = payload.get("step_type")
     config = _object(payload.get("agent_config"))
     own: Fields = {
         "step_id": carried.get("workflow_step_id") or payload.get("step_id") or message.task_id,
         "workflow": carried.get("execution_id") or carried.get("workflow_id"),
-        "input": _object(payload.get("input_data")),
+        "input": _object(payload.get("input")),
         "on_failure": payload.get("on_failure") if isinstance(payload.get("on_failure"), str) else "fail",
         "message_id": message.message_id,
     }

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.dialects.aliases import read_aliases
-from orchestrator.dialects.runs import SAID
+from orchestrator.dialects.runs import LEAST_URGENT, MOST_PRIORITY, SAID
 from orchestrator.domain.tasks.task_messages import is_read
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import is_id
+from orchestrator.models.common.timestamps import from_timestamp, moment_fault
 from orchestrator.models.tasks.task import TASK_SCHEMA_VERSION
 
 Fields = dict[str, Any]
@@ -56,7 +57,6 @@ _MOMENTS: Final = ("created_at", "expires_at")
 _MOMENTS_BESIDE: Final = ("scheduled_for", "valid_until")
 _WITHOUT_OFFSET: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?")
 """A moment as many programs write it that mean UTC, and do not say so."""
-_MOST_PRIORITY: Final = 10
 SYSTEM_USER: Final = "system"
 
 
@@ -86,17 +86,30 @@ def own_envelope(content: Fields) -> Fields:
             told[name] = metadata.pop(name)
     if isinstance(told.get("status"), str):
         told["status"] = SAID.get(told["status"], told["status"])
-    if told.get("priority") == _MOST_PRIORITY:
-        told["priority"] = _MOST_PRIORITY - 1
+    if told.get("priority") == MOST_PRIORITY:
+        told["priority"] = LEAST_URGENT
     told["type"] = _kind(told)
     _fill_in(told)
     _say_utc(told, _MOMENTS)
     _say_utc(metadata, _MOMENTS_BESIDE)
-    ends = metadata.pop("valid_until", None)
-    if ends is not None and told.get("expires_at") is None:
-        told["expires_at"] = ends
+    _end_by(told, metadata.pop("valid_until", None))
     told["metadata"] = _metadata(metadata, str(told.get("source_service") or SYSTEM_USER))
     return {name: value for name, value in told.items() if name in _ENVELOPE or name not in _PASSED_OVER}
+
+
+def _end_by(told: Fields, valid_until: Any) -> None:
+    """Have an entry end with its validity, where that is over before it expires."""
+    expires = told.get("expires_at")
+    if valid_until is None:
+        return
+    if expires is None:
+        told["expires_at"] = valid_until
+        return
+    wrong = moment_fault(valid_until) if isinstance(valid_until, str) else "must be a string"
+    if wrong is not None:
+        raise fault("$.metadata.valid_until", wrong)
+    if isinstance(expires, str) and moment_fault(expires) is None:
+        told["expires_at"] = min(expires, valid_until, key=from_timestamp)
 
 
 def _say_utc(fields: Fields, names: tuple[str, ...]) -> None:

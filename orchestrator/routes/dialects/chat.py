@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from attrs import frozen
 from msgspec import Meta
 
+from orchestrator.dialects.contents import with_media_type
 from orchestrator.models.common.ids import Id, is_id
 from orchestrator.models.common.timestamps import moment_fault
 from orchestrator.models.sessions.chat import HistoryMessage
@@ -15,8 +16,6 @@ from orchestrator.routes.dialects.record import Answered, Fields, Query, RouteDi
 _MOMENTS: Final = {"before": "until", "after": "since"}
 """The service's own name where the value is a moment."""
 _PLACES: Final = frozenset({"offset", "before", "after", "since", "until"})
-CONTENT_TYPES: Final = {"text": "text/plain", "markdown": "text/markdown", "html": "text/html"}
-"""The media type that a documented kind of content stands for."""
 
 
 @frozen
@@ -32,6 +31,7 @@ class AcceptedNames:
 class CancelNames:
     """What `chat.cancel` takes under documented names."""
 
+    chat_message_id: Annotated[Id | None, Meta(description="Another name for `message_id`.")] = None
     target_message_id: Annotated[Id | None, Meta(description="Another name for `message_id`.")] = None
 
 
@@ -53,9 +53,7 @@ class HistoryNames:
 def _read_message(fields: Fields, path: str) -> Fields:
     """Take a kind of content for the media type that it stands for."""
     del path
-    kind = fields.get("content_type")
-    media_type = CONTENT_TYPES.get(kind) if isinstance(kind, str) else None
-    return fields if media_type is None else {**fields, "content_type": media_type}
+    return with_media_type(fields)
 
 
 def _add_accepted(data: Fields, _: Answered) -> None:
@@ -92,7 +90,10 @@ def _read_history(query: Query) -> Query:
 CHAT: Final = {
     "chat.message": RouteDialect(read_body=_read_message, answer=_add_accepted, tells=AcceptedNames),
     "chat.cancel": RouteDialect(
-        body={"target_message_id": "message_id"}, asks=CancelNames, answer=_add_cancelled, tells=CancelledNames
+        body={"chat_message_id": "message_id", "target_message_id": "message_id"},
+        asks=CancelNames,
+        answer=_add_cancelled,
+        tells=CancelledNames,
     ),
     "chat.history": RouteDialect(
         read_query=_read_history,

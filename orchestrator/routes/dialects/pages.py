@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from attrs import frozen
 from msgspec import Meta
 
-from orchestrator.config.constants import PAGE_LIMIT, PAGE_LIMIT_MAX
+from orchestrator.config.constants import OFFSET_MAX, PAGE_LIMIT, PAGE_LIMIT_MAX
 from orchestrator.routes.dialects.reading import parameter_fault
 from orchestrator.routes.dialects.record import Query
 
@@ -41,8 +41,11 @@ def read_pages(query: Query, places: frozenset[str]) -> Query:
         raise parameter_fault(named, f"does not go with '{beside[0]}'")
     page = _number(query, "page", 1, _PAGE_MOST)
     limit = _number(query, "per_page" if "per_page" in query else "limit", PAGE_LIMIT, PAGE_LIMIT_MAX)
+    offset = (page - 1) * limit
+    if offset > OFFSET_MAX:
+        raise parameter_fault("page", f"must be at most {OFFSET_MAX // limit + 1} where a page has {limit}")
     own = {name: value for name, value in query.items() if name not in {"page", "per_page"}}
-    return {**own, "limit": str(limit), "offset": str((page - 1) * limit)}
+    return {**own, "limit": str(limit), "offset": str(offset)}
 
 
 def _number(query: Query, name: str, default: int, most: int) -> int:

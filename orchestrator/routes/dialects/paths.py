@@ -64,7 +64,7 @@ def filled(data: Any, path: str, name: str, value: str) -> Any:
     """
     if not isinstance(data, dict):
         return data
-    if data.get(name, value) != value:
+    if data.get(name) not in (None, value):
         fault = FieldFault(f"{path}.{name}", "is not the id of the path")
         raise Unprocessable(f"{fault.path} {fault.message}.", details=[fault])
     return {**data, name: value}

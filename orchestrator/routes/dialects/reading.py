@@ -16,9 +16,7 @@ def read_fields(dialect: RouteDialect, data: Any, path: str) -> Any:
     """
     if not isinstance(data, dict):
         return data
-    # Clients that write out all their optional fields say null where they have nothing to say.
-    said = {name: value for name, value in data.items() if value is not None or name not in dialect.body}
-    own = read_aliases(said, dialect.body, path)
+    own = read_aliases(data, dialect.body, path)
     return own if dialect.read_body is None else dialect.read_body(own, path)
 
 

@@ -6,7 +6,7 @@ import orjson
 from attrs import frozen
 from msgspec import Meta
 
-from orchestrator.dialects.runs import TOLD
+from orchestrator.dialects.runs import ANSWER, INPUT, LEAST_URGENT, MOST_PRIORITY, TOLD
 from orchestrator.errors import BadGateway
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp, from_timestamp
@@ -24,12 +24,8 @@ _OUTCOMES: Final = {
 
 
 _Input = Annotated[dict[str, Any] | None, Meta(description="Another name for `input`.")]
-_EXECUTE: Final = {
-    "workflow_template_id": "workflow_id",
-    "input_data": "input",
-    "input_parameters": "input",
-    "inputs": "input",
-}
+_Answer = Annotated[Any, Meta(description="Another name for `input`.")]
+_EXECUTE: Final = {"workflow_template_id": "workflow_id", **INPUT}
 
 
 @frozen
@@ -39,7 +35,9 @@ class ExecutionOptions:
     callback_url: Annotated[str | None, Meta(max_length=2048, description="Another name for `callback.url`.")] = None
     wait_for_completion: Annotated[bool | None, Meta(description="True: another way to say `mode: wait`.")] = None
     timeout_ms: Annotated[int | None, Meta(ge=1, le=600_000, description="Another place of `timeout_ms`.")] = None
-    priority: Annotated[int | None, Meta(ge=0, le=9, description="Another place of `priority`.")] = None
+    priority: Annotated[int | None, Meta(ge=0, le=10, description="Another place of `priority`; 10 counts as 9.")] = (
+        None
+    )
 
 
 @frozen
@@ -51,6 +49,20 @@ class ExecuteNames:
     input_parameters: _Input = None
     inputs: _Input = None
     execution_options: ExecutionOptions | None = None
+
+
+_Node = Annotated[str | None, Meta(description="Another name for `node_id`: the question, or the step that asks it.")]
+
+
+@frozen
+class InputNames:
+    """What `workflow.input` takes under documented names."""
+
+    request_id: _Node = None
+    step_id: _Node = None
+    input_data: _Answer = None
+    input_parameters: _Answer = None
+    inputs: _Answer = None
 
 
 @frozen
@@ -153,6 +165,8 @@ def _option(name: str, value: Any, path: str) -> tuple[str, Any]:
         if not isinstance(value, bool):
             raise field_fault(path, "must be true or false")
         return "mode", "wait" if value else "async"
+    if name == "priority" and value == MOST_PRIORITY:
+        value = LEAST_URGENT
     if name in _OPTIONS:
         return _OPTIONS[name], value
     raise field_fault(path, "is not a field of this message")
@@ -226,6 +240,7 @@ def _output(result: Any) -> Fields:
 
 RUNS: Final = {
     "workflow.execute": RouteDialect(body=_EXECUTE, parts=_PARTS, read_body=_read_execute, asks=ExecuteNames),
+    "workflow.input": RouteDialect(body=ANSWER, asks=InputNames),
     "workflow.cancel": RouteDialect(read_body=_read_cancel, asks=CancelNames),
     "workflow.status": RouteDialect(answer=_add_status, tells=StatusNames),
     "workflow.results": RouteDialect(answer=_add_results, tells=ResultsNames),

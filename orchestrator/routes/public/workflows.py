@@ -155,8 +155,8 @@ async def results(call: RouteCall) -> RouteAnswer:
     rate_class=RateClass.WRITE,
 )
 async def give_input(call: RouteCall) -> RouteAnswer:
-    """Answer what a workflow asks its user."""
-    return RouteAnswer(await call.services.workflows.input(call.ctx, call.id, call.body))
+    """Answer what a workflow asks its user, by its task or its execution."""
+    return RouteAnswer(await call.services.runs.input(call.ctx, call.id, call.body))
 
 
 @workflow_routes.add(

@@ -54,8 +54,13 @@ class RunDirectory:
             raise _not_found(name)
         return run
 
-    async def find_open(self, ctx: RequestContext, name: str) -> Run:
+    async def find_open(self, ctx: RequestContext, name: str, *, correlation_id: str | None = None) -> Run:
         """Return a run by the same ids; of a workflow, the only run that is open.
+
+        Args:
+            ctx: the request.
+            name: the id.
+            correlation_id: tells the runs of a workflow apart where several are open; None: nothing does.
 
         Raises:
             NotFound: there is none that the caller may see.
@@ -65,6 +70,8 @@ class RunDirectory:
         if run is not None:
             return run
         still_open = await self._open_of(ctx, name)
+        if len(still_open) > 1:
+            still_open = [one for one in still_open if one.correlation_id == correlation_id] or still_open
         if not still_open and await self._newest_of(ctx, name) is None:
             raise _not_found(name)
         if len(still_open) != 1:

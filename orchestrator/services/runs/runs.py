@@ -4,7 +4,14 @@ from attrs import frozen
 
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.plans.workflow import RunKind, WorkflowCancelled, WorkflowResults, WorkflowStatus
+from orchestrator.models.plans.workflow import (
+    RunKind,
+    WorkflowCancelled,
+    WorkflowInput,
+    WorkflowInputTaken,
+    WorkflowResults,
+    WorkflowStatus,
+)
 from orchestrator.services.runs.directory import Run, RunDirectory
 from orchestrator.services.runs.views import batch_results, batch_status, task_results, task_status
 from orchestrator.services.scheduling.batches import BatchService
@@ -61,8 +68,30 @@ class RunService:
         page = await self.batches.results(ctx, run.id, cursor=cursor, limit=limit)
         return Page([batch_results(batch, page.items)], page.next_cursor)
 
+    async def input(self, ctx: RequestContext, name: str, given: WorkflowInput) -> WorkflowInputTaken:
+        """Answer what a run asks its user.
+
+        Args:
+            ctx: the request.
+            name: of its task, its execution, or a workflow of which one run alone is open.
+            given: see `WorkflowService.input`.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+            WrongWorkflowState: it does not wait for its user so, or no run of the workflow is open, or several are.
+            ServiceFault: the Workflow Engine is away, or refused the answer.
+        """
+        run = await self.directory.find_open(ctx, name)
+        return await self.workflows.input(ctx, run.id, given)
+
     async def cancel(
-        self, ctx: RequestContext, name: str, *, reason: str | None = None, quietly: bool = False
+        self,
+        ctx: RequestContext,
+        name: str,
+        *,
+        reason: str | None = None,
+        quietly: bool = False,
+        correlation_id: str | None = None,
     ) -> WorkflowCancelled:
         """Stop a run; one that has ended stays as it is.
 
@@ -71,12 +100,13 @@ class RunService:
             name: of a task, a batch, an execution, or a workflow of which one run alone is open.
             reason: why; it is told of a workflow, and kept with a task.
             quietly: whether the session that a workflow tells hears nothing of it any more.
+            correlation_id: of the request that has started the run, where several of a workflow may be open.
 
         Raises:
             NotFound: there is none that the caller may see.
             WrongWorkflowState: no run of the workflow is open, or several are.
         """
-        run = await self.directory.find_open(ctx, name)
+        run = await self.directory.find_open(ctx, name, correlation_id=correlation_id)
         if run.kind is RunKind.WORKFLOW:
             return await self.workflows.cancel(ctx, run.id, reason=reason, quietly=quietly)
         if run.kind is RunKind.BATCH:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import trio
 from attrs import asdict, evolve, frozen
 
-from orchestrator.codec import encode
+from orchestrator.codec import encode, parse_json
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import (
@@ -39,7 +39,7 @@ from orchestrator.services.workflows.workflow_records import (
 )
 from orchestrator.services.workflows.workflow_views import results_of, status_of
 from orchestrator.store.events.event_hub import EventHub, HubStopped
-from orchestrator.store.events.events import EventLog, TaskLog, words_of
+from orchestrator.store.events.events import EventLog, TaskLog
 from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, WorkflowRecord, WorkflowStore
 from orchestrator.stored_errors import revive
 
@@ -124,7 +124,7 @@ class WorkflowService:
         Args:
             ctx: the request.
             task_id: the workflow.
-            given: the node, and the answer.
+            given: the node, or the engine's own name of the question, and the answer.
             of_session: the session that the workflow must tell; None: whichever.
 
         Raises:
@@ -134,11 +134,12 @@ class WorkflowService:
         """
         workflow = await self._get(ctx, task_id, of_session)
         asked = workflow.progress.input_request
-        if workflow.task.status in FINISHED or asked is None or asked.node_id != given.node_id:
+        if workflow.task.status in FINISHED or asked is None or given.node_id not in (asked.node_id, asked.request_id):
             raise WrongWorkflowState(f"The workflow does not wait for its user at {given.node_id!r}.")
+        given = evolve(given, node_id=asked.node_id)
         about = {
             "workflow_id": workflow.workflow_id,
-            "input_request_id": (asked.schema or {}).get("x-request-id") or asked.node_id,
+            "input_request_id": asked.request_id,
             "session_id": workflow.of_session or None,
         }
         await self.engine.answer(ctx, task_id, given, workflow.progress.execution_id, about)
@@ -213,7 +214,9 @@ def _asker(node_id: str) -> Any:
     def task_of(event: Event) -> str | None:
         if event.name != INPUT_REQUEST:
             return None
-        asked = words_of(event)
-        return asked.get("task_id") if asked.get("node_id") == node_id else None
+        asked = parse_json(event.body)["data"]
+        schema = asked.get("schema")
+        own_name = schema.get("x-request-id") if isinstance(schema, dict) else None
+        return asked.get("task_id") if node_id in (asked.get("node_id"), own_name) else None
 
     return task_of

@@ -39,7 +39,7 @@ _DELIVERY: Final = {
     TaskStatus.CANCELLED: CallbackStatus.CANCELLED,
 }
 """Where a callback stands, by the status of its task."""
-_OF_RUN: Final = ("user_id", "workflow_id", "batch_id", "finished_at")
+_OF_RUN: Final = ("user_id", "workflow_id", "batch_id", "finished_at", "correlation_id")
 
 
 @frozen
@@ -48,6 +48,7 @@ class FoundRun:
 
     task_id: str
     ended: bool
+    correlation_id: str = ""
 
 
 @frozen
@@ -122,7 +123,7 @@ class WorkflowStore(TenantStore):
         )
         mine = [user_id.encode(), workflow_id.encode(), None]
         return [
-            FoundRun(task_id, ended=record[3] is not None)
+            FoundRun(task_id, ended=record[3] is not None, correlation_id=(record[4] or b"").decode(errors="replace"))
             for task_id, record in zip(task_ids, records, strict=True)
             if isinstance(record, list) and record[:3] == mine
         ]

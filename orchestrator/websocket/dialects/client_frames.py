@@ -4,7 +4,7 @@ A frame is read in its documented form where it has a field that only that form 
 otherwise, as strictly as ever. What neither names is refused with its path.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from attrs import field, fields, frozen
@@ -12,11 +12,13 @@ from msgspec import Meta
 
 from orchestrator.codec import structure
 from orchestrator.dialects.aliases import read_aliases, retell
+from orchestrator.dialects.contents import with_media_type
+from orchestrator.dialects.runs import ANSWER
 from orchestrator.errors import InvalidBody
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp
-from orchestrator.models.events.events import SessionSync, SystemPing
-from orchestrator.models.plans.workflow import WorkflowCancel
+from orchestrator.models.events.events import ChatCancel, SessionSync, SystemPing
+from orchestrator.models.plans.workflow import WorkflowCancel, WorkflowInputFrame
 
 ACTIVE_WORKFLOWS: Final = 50
 """So many may a client ask after at once."""
@@ -28,8 +30,8 @@ class ClientState:
 
     last_event_timestamp: Timestamp | None = None
     active_workflows: Annotated[
-        list[Id], Meta(max_length=ACTIVE_WORKFLOWS, description="Runs whose standing is sent, too.")
-    ] = field(factory=list)
+        list[Id] | None, Meta(max_length=ACTIVE_WORKFLOWS, description="Runs whose standing is sent, too.")
+    ] = None
 
 
 @frozen
@@ -67,7 +69,16 @@ class RunCancel:
         Id | None, Meta(description="A task, a batch, an execution, or a workflow of which one run is open.")
     ] = None
     reason: Annotated[str | None, Meta(max_length=500)] = None
-    notify_user: Annotated[bool, Meta(description="False: the session's other sockets are not told.")] = True
+    notify_user: Annotated[bool | None, Meta(description="False: the session's other sockets are not told.")] = None
+
+
+@frozen
+class MessageCancel:
+    """Stop the turn of a message."""
+
+    message_id: Id
+    session_id: Annotated[Id | None, Meta(description="The session that the message is of.")] = None
+    reason: Annotated[str | None, Meta(max_length=500, description="Why; kept with the task.")] = None
 
 
 @frozen
@@ -91,8 +102,14 @@ FORMS: Final[Mapping[str, Form]] = {
     "session.sync": Form(SessionSync, SyncByMessage),
     "system.ping": Form(SystemPing, PingOfClient),
     "workflow.cancel": Form(WorkflowCancel, RunCancel, {"workflow_id": "task_id"}),
+    "workflow.input": Form(WorkflowInputFrame, WorkflowInputFrame, {"workflow_id": "task_id", **ANSWER}),
+    "chat.cancel": Form(
+        ChatCancel, MessageCancel, {"chat_message_id": "message_id", "target_message_id": "message_id"}
+    ),
 }
 """By the name of the frame, `domain.action`."""
+_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {"chat.message": with_media_type}
+"""What gives documented values the service's own words, by the name of the frame."""
 
 
 def read_frame(name: str, data: Any, model: type) -> Any:
@@ -106,6 +123,8 @@ def read_frame(name: str, data: Any, model: type) -> Any:
     Raises:
         InvalidBody: with the path of each fault.
     """
+    if name in _WORDS and isinstance(data, dict):
+        data = _WORDS[name](data)
     form = FORMS.get(name)
     if form is None or not isinstance(data, dict) or form.names.isdisjoint(data):
         return structure(data, model, "$.data")

@@ -26,6 +26,8 @@ EXAMPLES: Final[Mapping[str, Any]] = {
         "client_info": {"version": "3.1.0", "platform": "web"},
     },
     "workflow.cancel": {"workflow_id": "t-1", "reason": "no longer needed", "notify_user": False},
+    "workflow.input": {"workflow_id": "t-1", "request_id": "ask-1", "input_data": {"approved": True}},
+    "chat.cancel": {"session_id": "s-1", "target_message_id": "m-1", "reason": "no longer needed"},
 }
 """The data of each of these, by name."""
 _MODELS: Final = {frame.name: frame.model for frame in FRAMES.values()} | {ERROR: ERROR_MODEL}

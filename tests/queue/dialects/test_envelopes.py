@@ -74,3 +74,26 @@ def test_a_moment_without_an_offset_is_one_of_utc(moment: str, read: str) -> Non
     assert (own["created_at"], own["expires_at"]) == (read, read)
     assert own["metadata"]["carried"]["scheduled_for"] == read
     assert metadata["scheduled_for"] == moment
+
+
+@pytest.mark.parametrize(
+    ("valid_until", "expires_at", "ends"),
+    [
+        ("2026-01-15T09:00:00Z", "2026-01-15T10:00:00Z", "2026-01-15T09:00:00Z"),
+        ("2026-01-15T09:00:00Z", "2026-01-15T10:00:00+02:00", "2026-01-15T10:00:00+02:00"),
+        ("2026-01-15T09:00:00Z", None, "2026-01-15T09:00:00Z"),
+        (None, "2026-01-15T10:00:00Z", "2026-01-15T10:00:00Z"),
+    ],
+)
+def test_an_entry_ends_with_its_validity_or_as_it_expires_whichever_comes_first(
+    valid_until: str | None, expires_at: str | None, ends: str
+) -> None:
+    own = own_envelope({**ENTRY, "expires_at": expires_at, "metadata": {"valid_until": valid_until}})
+    assert own["expires_at"] == ends
+
+
+def test_a_validity_that_is_no_moment_is_told_beside_an_expiry_too() -> None:
+    entry = {**ENTRY, "expires_at": "2026-01-15T10:00:00Z", "metadata": {"valid_until": "soon"}}
+    with pytest.raises(InvalidBody) as refused:
+        own_envelope(entry)
+    assert [fault.path for fault in refused.value.details] == ["$.metadata.valid_until"]

@@ -85,6 +85,15 @@ def test_pages_that_contradict_the_rest_are_refused(query: dict[str, str]) -> No
         read(query)
 
 
+def test_a_page_beyond_what_a_list_reaches_is_refused_by_its_own_name() -> None:
+    read = DIALECTS["session.list"].read_query
+    assert read is not None
+    assert read({"page": "51", "per_page": "200"}) == {"limit": "200", "offset": "10000"}
+    with pytest.raises(InvalidParameter) as refused:
+        read({"page": "52", "per_page": "200"})
+    assert [fault.path for fault in refused.value.details] == ["$.query.page"]
+
+
 @pytest.mark.parametrize(
     ("query", "own"),
     [
@@ -115,6 +124,8 @@ def test_options_of_an_execution_go_where_the_service_has_them() -> None:
     own = read_fields(DIALECTS["workflow.execute"], {"workflow_id": "w", "execution_options": options}, "$.data")
     assert own == {"workflow_id": "w", "callback": {"url": "https://x"}, "mode": "wait", "timeout_ms": 5}
     assert read_fields(DIALECTS["workflow.execute"], {"execution_options": None}, "$") == {}
+    least = read_fields(DIALECTS["workflow.execute"], {"execution_options": {"priority": 10}}, "$")
+    assert least == {"priority": 9}, "10 counts as 9, as in the queue"
     with pytest.raises(InvalidBody) as refused:
         read_fields(DIALECTS["workflow.execute"], {"execution_options": {"callback_url": "x"}, "callback": {}}, "$")
     assert refused.value.details[0].path == "$.execution_options.callback_url"
@@ -176,6 +187,7 @@ def test_no_batch_is_more_urgent_than_batches_are(asked: int | None, got: int) -
 
 def test_the_id_of_a_path_fills_the_body() -> None:
     assert filled({"content": "x"}, "$", "session_id", "s") == {"content": "x", "session_id": "s"}
+    assert filled({"session_id": None}, "$", "session_id", "s") == {"session_id": "s"}
     assert filled([1], "$", "session_id", "s") == [1]
     with pytest.raises(Unprocessable):
         filled({"session_id": "other"}, "$.data", "session_id", "s")
