@@ -10,6 +10,7 @@ from orchestrator.clients.service_record import ServiceRecord
 from orchestrator.clients.transport.messages import payload
 from orchestrator.clients.transport.transport import Transport
 from orchestrator.dialects.engine_runs import own_names
+from orchestrator.dialects.failures import read_failure
 from orchestrator.models.common.call import CallContext
 from orchestrator.models.downstream.operation import Fallback, Operation, Owner, PlanAccess
 from orchestrator.models.events.events import ToolOutcome, ToolStatus
@@ -91,7 +92,8 @@ class ToolRegistryClient:
             return ToolOutcome(ToolStatus.SUCCESS, answer.fields.get("result"), execution_time_ms=known)
         if status in {"accepted", "queued", "pending", "running"}:
             return ToolOutcome(ToolStatus.ERROR, error_message="The tool answers later, and can't be waited for here.")
-        return ToolOutcome(ToolStatus.ERROR, error_message=answer.text("error_message", "The tool failed."))
+        said = answer.text("error_message", "") or read_failure(whole.fields).sentence
+        return ToolOutcome(ToolStatus.ERROR, error_message=said or "The tool failed.")
 
     async def async_execute(
         self, call: CallContext, tool_id: str, parameters: dict[str, Any], callback: Callback

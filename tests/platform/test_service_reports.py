@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -278,11 +279,18 @@ async def _degraded(stack: Stack, services: DocumentedServices, client: httpx.As
     assert (answer["content"], answer["degraded"]) == ("two ", ["conversation"])
     services.answers.clear()
     services.answers["tools/calculator"] = lambda _: (200, {"payload": {"tool_id": "calculator", "tool_name": "C"}})
-    services.answers["tools/execute"] = lambda _: (200, vector("svc-tr-error").filled({}))
-    wrong = {"tool_id": "calculator", "parameters": {"expression": "6*"}}
-    refused = await client.post("/api/v1/tool.execute", json=wrong)
+    failed = vector("svc-tr-error").filled({})
+    within = said("svc-tr-execute-res", status="error", error=failed["error"])
+    for told in (failed, within):
+        services.answers["tools/execute"] = partial(_told, told)
+        wrong = {"tool_id": "calculator", "parameters": {"expression": "6*"}}
+        refused = await client.post("/api/v1/tool.execute", json=wrong)
+        assert "tool.execute.invalid_parameters: not a term" in refused.text
     services.answers.clear()
-    assert "tool.execute.invalid_parameters: not a term" in refused.text
+
+
+def _told(body: Any, _: Asked) -> tuple[int, Any]:
+    return 200, body
 
 
 async def _registered(client: httpx.AsyncClient) -> None:

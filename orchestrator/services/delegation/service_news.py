@@ -13,6 +13,8 @@ from orchestrator.store.plans.delegations import DelegationStore, OpenCall
 
 _PATIENCE_SECONDS: Final = 1.0
 """A service may be quicker with its news than the process that has asked it is with noting so."""
+_NAMELESS_SECONDS: Final = 0.25
+"""The same where the news name no task, but only what the service itself calls the work: it may be of none, too."""
 _LOOK_SECONDS: Final = 0.02
 """Pause before the second look; each further one is twice as long, for a look may read the tasks of a whole batch."""
 
@@ -39,7 +41,8 @@ class ServiceNewsService:
         Raises:
             NotFound: the tenant has no such work, or none that this service works on.
         """
-        deadline, pause = trio.current_time() + _PATIENCE_SECONDS, _LOOK_SECONDS
+        patience = _PATIENCE_SECONDS if news.task_ids else _NAMELESS_SECONDS
+        deadline, pause = trio.current_time() + patience, _LOOK_SECONDS
         while True:
             found = await self._find(ctx.tenant_id, news)
             if found is not None and found[1] is not None:
@@ -56,14 +59,17 @@ class ServiceNewsService:
     async def _find(self, tenant_id: str, news: ServiceNews) -> tuple[str, OpenCall | None] | None:
         """Return the call that is meant: the one with the service's own name of the work, else the one that is open.
 
-        No call: the task is there, and has not handed it on yet. None: there is no such task, or it has ended.
+        No call: the task is there, and has not handed it on yet; or all that is told is the service's own name of the
+        work, and it is not known, or not yet. None: there is no such task, or it has ended.
         """
         candidates = list(news.task_ids)
+        waits: tuple[str, OpenCall | None] | None = None
         if news.execution_id:
             candidates.insert(0, news.execution_id)
             known = await self.store.task_of_execution(tenant_id, news.execution_id)
             candidates[:0] = [known] if known else []
-        waits: tuple[str, OpenCall | None] | None = None
+            if known is None and not news.task_ids:
+                waits = (news.execution_id, None)
         for task_id in dict.fromkeys(candidates):
             calls = await self.store.calls_of(tenant_id, task_id, news.service)
             found = _choose(calls, news.execution_id) if calls is not None else None

@@ -10,7 +10,7 @@ from orchestrator.queue.dialects.entries import read_entry
 from tests.platform.vectors import vector
 
 INPUTS = ("input_data", "input_parameters", "inputs")
-OWN = {
+OWN: dict[str, tuple[str, dict[str, Any], str]] = {
     "workflow.execute": ("q-task-full", {"workflow_id": "w"}, "input"),
     "tool.execute": ("q-tool-execute", {"tool_id": "t"}, "parameters"),
     "workflow.step": ("q-workflow-step", {"step_type": "agent_task", "agent_config": {"agent_id": "a"}}, "input"),
