@@ -9,8 +9,8 @@ from orchestrator.models.tasks.task import TaskStatus
 Fields = dict[str, Any]
 
 _PERCENT: Final = 100
-_PERCENTAGES: Final = ("progress_percentage", "percentage", "progress")
-"""Names of a percentage, the plainest first."""
+_PERCENTAGES: Final = ("progress_percentage", "percentage")
+"""Names of a percentage."""
 _OWN_WORDS: Final = frozenset({"running", "queued", "started"})
 """Words for a run that is under way; they are kept."""
 _STEPS: Final = {"completed_steps": "steps_completed", "total_steps": "steps_total"}
@@ -26,7 +26,12 @@ def own_names(fields: Mapping[str, Any], documented: Mapping[str, str]) -> Field
 
 
 def percent(fields: Mapping[str, Any]) -> Any:
-    """Return what a service says of its progress in percent, by whichever of its documented names."""
+    """Return what a tool or an agent says of its progress, in percent, by whichever of the documented names."""
+    told = _percentage(fields)
+    return fields.get("progress") if told is None else told
+
+
+def _percentage(fields: Mapping[str, Any]) -> Any:
     return next((fields[name] for name in _PERCENTAGES if fields.get(name) is not None), None)
 
 
@@ -53,7 +58,7 @@ def run_of_engine(fields: Mapping[str, Any]) -> Fields:
         status = SAID[status].value
     counted["status"] = status
     counted["current_step"] = _step(counted)
-    part = share(counted.get("progress_percentage"))
+    part = share(_percentage(counted))
     counted["progress"] = _own_share(counted.get("progress")) if part is None else part
     if "results" not in counted and "result" in counted:
         counted["results"] = counted["result"]
@@ -70,8 +75,10 @@ def _is_running(step: Any) -> bool:
 
 
 def _own_share(value: Any) -> float | None:
-    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    return float(value) if is_share else None
+    """Return progress as a number from 0 to 1; what is more can only be a percentage."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+        return None
+    return float(value) if value <= 1 else share(value)
 
 
 def _step(fields: Mapping[str, Any]) -> str | None:
@@ -81,9 +88,7 @@ def _step(fields: Mapping[str, Any]) -> str | None:
         step = step.get("step_id") or step.get("name")
     steps = fields.get("steps_status")
     if isinstance(steps, list):
-        running = [
-            one for one in steps if isinstance(one, dict) and SAID.get(str(one.get("status"))) is TaskStatus.PROCESSING
-        ]
+        running = [one for one in steps if _is_running(one)]
         step = next((one.get("name") or one.get("step_id") for one in running), step)
     if not isinstance(step, str):
         step = fields.get("next_node") or fields.get("step_name") or fields.get("step_id")

@@ -32,6 +32,8 @@ SAID: Final[dict[str, TaskStatus]] = {
 
 INPUT: Final = {"input_data": "input", "input_parameters": "input", "inputs": "input"}
 """What a run is given, by the documented names."""
+EXECUTE: Final = {"workflow_template_id": "workflow_id", **INPUT}
+"""Which workflow a run is of, and what it is given, by the documented names."""
 ANSWER: Final = {"request_id": "node_id", "step_id": "node_id", **INPUT}
 """The answer to the question of a run, and which one, by the documented names."""
 

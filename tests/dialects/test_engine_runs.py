@@ -34,6 +34,22 @@ def test_an_event_names_the_node_that_follows() -> None:
     assert (told["progress"], told["current_step"]) == (0.6, "end")
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"percentage": 30}, 0.3),
+        ({"progress_percentage": 30, "progress": 0.5}, 0.3),
+        ({"progress": 0.5}, 0.5),
+        ({"progress": 1}, 1.0),
+        ({"progress": 25}, 0.25),
+        ({"progress": -1}, None),
+        ({"progress": True}, None),
+    ],
+)
+def test_the_progress_of_a_run_is_a_share_or_a_percentage(said: dict[str, object], expected: float | None) -> None:
+    assert run_of_engine(said)["progress"] == expected
+
+
 def test_a_run_in_own_words_stays_as_it_is() -> None:
     own = {"status": "running", "steps_completed": 1, "steps_total": 2, "current_step": "a"}
     assert run_of_engine(own) == own

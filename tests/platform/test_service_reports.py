@@ -299,6 +299,7 @@ async def _registered(client: httpx.AsyncClient) -> None:
     async with _keyed(str(client.base_url), headers) as service:
         message = vector("rest-int-workflow-register-req").filled({"e8ec0000-0000-4000-8000-000000000001": "own-run-1"})
         message["data"]["user_id"] = USER
+        message["data"]["workflow_template_id"] = message["data"].pop("workflow_id")
         made = await service.post("/internal/v1/workflow.register", json=message)
         assert made.status_code == 201
         news = vector("rest-int-workflow-news-req").filled({})

@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from orchestrator.codec import parse_request
 from orchestrator.dialects.aliases import read_aliases
-from orchestrator.dialects.runs import INPUT
+from orchestrator.dialects.runs import EXECUTE, INPUT
 from orchestrator.domain.tasks.task_messages import LARGEST, check_task_message
 from orchestrator.errors import InvalidBody, PayloadTooLarge
 from orchestrator.models.common.envelope import FieldFault, MessageType
@@ -16,7 +16,6 @@ from orchestrator.models.common.timestamps import from_timestamp, moment_fault
 from orchestrator.models.tasks.task import TaskMessage
 from orchestrator.queue.dialects.envelopes import Fields, fault, own_envelope
 
-WORKFLOW_INPUT: Final = {"workflow_template_id": "workflow_id", **INPUT}
 TOOL: Final = {"tool_name": "tool_id", **dict.fromkeys(INPUT, "parameters")}
 _OF_WORKFLOW: Final = ("workflow_id", "plan", "input", "metadata", "context")
 _HANDED_ON: Final = ("workflow_version", "timeout_seconds")
@@ -156,7 +155,7 @@ def _context(items: Any) -> Fields:
 
 def _workflow(message: TaskMessage) -> TaskMessage:
     """Read `workflow.execute` and `workflow.start`."""
-    payload = read_aliases(message.payload, WORKFLOW_INPUT, "$.payload")
+    payload = read_aliases(message.payload, EXECUTE, "$.payload")
     known = {
         name: payload[name]
         for name in ("workflow_id", "plan", "input", "metadata", "context")

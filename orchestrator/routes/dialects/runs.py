@@ -6,7 +6,7 @@ import orjson
 from attrs import frozen
 from msgspec import Meta
 
-from orchestrator.dialects.runs import ANSWER, INPUT, LEAST_URGENT, MOST_PRIORITY, TOLD
+from orchestrator.dialects.runs import ANSWER, EXECUTE, LEAST_URGENT, MOST_PRIORITY, TOLD
 from orchestrator.errors import BadGateway
 from orchestrator.models.common.ids import Id
 from orchestrator.models.common.timestamps import Timestamp, from_timestamp
@@ -25,7 +25,6 @@ _OUTCOMES: Final = {
 
 _Input = Annotated[dict[str, Any] | None, Meta(description="Another name for `input`.")]
 _Answer = Annotated[Any, Meta(description="Another name for `input`.")]
-_EXECUTE: Final = {"workflow_template_id": "workflow_id", **INPUT}
 
 
 @frozen
@@ -239,7 +238,7 @@ def _output(result: Any) -> Fields:
 
 
 RUNS: Final = {
-    "workflow.execute": RouteDialect(body=_EXECUTE, parts=_PARTS, read_body=_read_execute, asks=ExecuteNames),
+    "workflow.execute": RouteDialect(body=EXECUTE, parts=_PARTS, read_body=_read_execute, asks=ExecuteNames),
     "workflow.input": RouteDialect(body=ANSWER, asks=InputNames),
     "workflow.cancel": RouteDialect(read_body=_read_cancel, asks=CancelNames),
     "workflow.status": RouteDialect(answer=_add_status, tells=StatusNames),

@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from orchestrator.dialects.aliases import read_aliases
 from orchestrator.dialects.news import read_news
+from orchestrator.dialects.runs import EXECUTE
 from orchestrator.errors import InvalidBody, NotFound, PermissionMissing
 from orchestrator.models.common.envelope import FieldFault
 from orchestrator.models.common.ids import is_id
@@ -70,6 +72,7 @@ async def register(call: RouteCall) -> RouteAnswer:
     """Register a run that the Workflow Engine has started by itself: it gets a task, whose status can be followed."""
     content: dict[str, Any] = call.body
     payload = next((content[name] for name in ("data", "payload") if isinstance(content.get(name), dict)), content)
+    payload = read_aliases(payload, EXECUTE, "$.data")
     metadata = content.get("metadata") if isinstance(content.get("metadata"), dict) else {}
     workflow_id, execution_id = (_id(payload, name) for name in ("workflow_id", "execution_id"))
     known = {**(metadata or {}), **payload}
