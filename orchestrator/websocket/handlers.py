@@ -104,16 +104,15 @@ async def _tool_result(said: ClientFrame) -> None:
 
 
 async def _workflow_input(said: ClientFrame) -> None:
-    connection, workflows = said.connection, said.connection.services.workflows
+    connection, services = said.connection, said.connection.services
     given: WorkflowInputFrame = said.data
-    task_id = given.task_id or connection.task_id
-    if task_id is None and connection.converses:
-        task_id = await workflows.asking(said.ctx, connection.session_id, given.node_id)
-    if task_id is None:
+    run = given.task_id or connection.task_id
+    if run is None and connection.converses:
+        run = await services.workflows.asking(said.ctx, connection.session_id, given.node_id)
+    if run is None:
         raise NotFound("There is no workflow on this socket to say it to.")
-    await workflows.input(
-        said.ctx, task_id, WorkflowInput(given.node_id, given.input), of_session=_session_of(connection)
-    )
+    answer = WorkflowInput(given.node_id, given.input)
+    await services.runs.input(said.ctx, run, answer, of_session=_session_of(connection))
 
 
 async def _workflow_cancel(said: ClientFrame) -> None:

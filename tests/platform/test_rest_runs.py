@@ -137,6 +137,15 @@ def test_a_run_is_refused_with_the_place_of_the_option_that_its_client_wrote(
     assert served.ask("POST", EXECUTE, asked).fault == (400, "ORCH_VAL_001", f"$.data.execution_options.{path}")
 
 
+@pytest.mark.parametrize(
+    ("sender", "told"), [("frontend", "queued"), ("workflow_engine", "pending"), (None, "pending")]
+)
+def test_a_run_that_was_taken_is_told_in_the_words_of_who_asks(served: Served, sender: str | None, told: str) -> None:
+    taken = served.ask("POST", EXECUTE, {"source_service": sender, "data": {"workflow_id": "approval"}})
+    assert (taken.status, taken.data["status"]) == (202, told)
+    assert served.ask("DELETE", f"/api/v1/workflow.cancel/{taken.data['task_id']}").data["cancelled"]
+
+
 def test_a_run_shows_its_status_and_an_entry_for_each_step(served: Served) -> None:
     taken = served.ask("POST", EXECUTE, {"workflow_id": "approval", "input": {"text": "hello"}})
     path = f"/api/v1/workflow.status/{taken.data['task_id']}"

@@ -171,6 +171,12 @@ def _option(name: str, value: Any, path: str) -> tuple[str, Any]:
     raise field_fault(path, "is not a field of this message")
 
 
+def _add_accepted(data: Fields, answered: Answered) -> None:
+    """Tell a frontend of a run that was taken, or that it has waited for, in the guide's words."""
+    if answered.frontend:
+        data["status"] = TOLD[data["status"]]
+
+
 def _add_status(data: Fields, answered: Answered) -> None:
     data["estimated_completion_time"], data["state"] = None, data["status"]
     # Workflows have words of the service's own, which stay for all but those who are frontends.
@@ -238,7 +244,9 @@ def _output(result: Any) -> Fields:
 
 
 RUNS: Final = {
-    "workflow.execute": RouteDialect(body=EXECUTE, parts=_PARTS, read_body=_read_execute, asks=ExecuteNames),
+    "workflow.execute": RouteDialect(
+        body=EXECUTE, parts=_PARTS, read_body=_read_execute, asks=ExecuteNames, answer=_add_accepted
+    ),
     "workflow.input": RouteDialect(body=ANSWER, asks=InputNames),
     "workflow.cancel": RouteDialect(read_body=_read_cancel, asks=CancelNames),
     "workflow.status": RouteDialect(answer=_add_status, tells=StatusNames),

@@ -68,13 +68,16 @@ class RunService:
         page = await self.batches.results(ctx, run.id, cursor=cursor, limit=limit)
         return Page([batch_results(batch, page.items)], page.next_cursor)
 
-    async def input(self, ctx: RequestContext, name: str, given: WorkflowInput) -> WorkflowInputTaken:
+    async def input(
+        self, ctx: RequestContext, name: str, given: WorkflowInput, *, of_session: str | None = None
+    ) -> WorkflowInputTaken:
         """Answer what a run asks its user.
 
         Args:
             ctx: the request.
             name: of its task, its execution, or a workflow of which one run alone is open.
             given: see `WorkflowService.input`.
+            of_session: see there, too.
 
         Raises:
             NotFound: there is none that the caller may see.
@@ -82,7 +85,7 @@ class RunService:
             ServiceFault: the Workflow Engine is away, or refused the answer.
         """
         run = await self.directory.find_open(ctx, name)
-        return await self.workflows.input(ctx, run.id, given)
+        return await self.workflows.input(ctx, run.id, given, of_session=of_session)
 
     async def cancel(
         self,
