@@ -22,6 +22,7 @@ from orchestrator.errors import (
     StoreUnavailable,
     TenantNotGranted,
     Unauthorized,
+    Unprocessable,
 )
 from orchestrator.middleware.auth import Authenticator
 from orchestrator.middleware.guards.failed_credentials import credential_of
@@ -314,13 +315,15 @@ def _read(raw: str | bytes, table: Mapping[str, FrameHandler] = HANDLERS) -> tup
         if not isinstance(raw, str):
             raise _fault("$", "must be a text frame")
         envelope = structure(parse_request(raw), RequestEnvelope)
+        if (wrong := envelope.version_fault) is not None:
+            raise Unprocessable(f"The frame's version {wrong.message}.", details=[wrong])
         if envelope.type is None:
             raise _fault("$.type", "required field is missing")
         name = str(envelope.type)
         if name not in table:
             raise _fault("$.type", f"is no frame that clients send: {name!r}")
         return envelope, name, read_frame(name, envelope.data, table[name].model)
-    except InvalidBody as error:
+    except (InvalidBody, Unprocessable) as error:
         raise _BadFrame(error, envelope) from error
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from opentelemetry.trace import SpanKind
 
@@ -81,6 +82,18 @@ async def test_a_bad_frame_is_told_by_its_path_and_the_socket_stays(stage: Stage
         assert path in [detail["path"] for detail in data["error"]["details"]]
         await client.say("system.ping", {})
         await client.next("system.pong")
+
+
+async def test_a_frame_of_another_version_is_refused_as_a_request_is(stage: Stage) -> None:
+    ping = {"type": {"domain": "system", "action": "ping"}, "data": {}}
+    async with stage.client() as client:
+        await client.next("session.state_update")
+        for version in ("1.1", None):
+            await client.socket.send_message(orjson.dumps({**ping, "schema_version": version}).decode())
+            await client.next("system.pong")
+        await client.socket.send_message(orjson.dumps({**ping, "schema_version": "2.0"}).decode())
+        error = (await complaint(client))["error"]
+    assert (error["code"], error["details"][0]["path"]) == ("ORCH_VAL_002", "$.schema_version")
 
 
 async def test_twenty_bad_frames_in_a_minute_close_the_socket(stage: Stage) -> None:

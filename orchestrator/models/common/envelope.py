@@ -64,6 +64,14 @@ class RequestEnvelope:
     tenant_id: Id | None = None
     source_service: str | None = None
 
+    @property
+    def version_fault(self) -> FieldFault | None:
+        """What is wrong with the version; None: nothing. As for the other fields, null is nothing said."""
+        major = SCHEMA_VERSION.partition(".")[0]
+        if (self.schema_version or SCHEMA_VERSION).partition(".")[0] == major:
+            return None
+        return FieldFault("$.schema_version", f"must be {major}.x, such as {SCHEMA_VERSION}")
+
 
 @frozen
 class Status:

@@ -17,10 +17,9 @@ from orchestrator.errors import (
     UnsupportedMediaType,
 )
 from orchestrator.frameworks.quart_inside import body_of
-from orchestrator.models.common.envelope import SCHEMA_VERSION, FieldFault, MessageType, RequestEnvelope
+from orchestrator.models.common.envelope import FieldFault, MessageType, RequestEnvelope
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_MAJOR: Final = SCHEMA_VERSION.partition(".")[0]
 
 
 @frozen
@@ -99,10 +98,8 @@ def open_envelope(
     if envelope.type is not None and envelope.type != MessageType.parse(name):
         message = f"names '{envelope.type}', but the route is '{name}'"
         raise Unprocessable(f"The envelope's type {message}.", details=[FieldFault("$.type", message)])
-    # As for the other fields, null is nothing said.
-    if (envelope.schema_version or SCHEMA_VERSION).partition(".")[0] != _MAJOR:
-        message = f"must be {_MAJOR}.x, such as {SCHEMA_VERSION}"
-        raise Unprocessable(f"The envelope's version {message}.", details=[FieldFault("$.schema_version", message)])
+    if (wrong := envelope.version_fault) is not None:
+        raise Unprocessable(f"The envelope's version {wrong.message}.", details=[wrong])
     if isinstance(envelope.data, dict):
         _refuse_foreign(envelope.data, "$.data", tenant_id)
     return envelope, "$.data"
