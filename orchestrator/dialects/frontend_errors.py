@@ -73,7 +73,9 @@ _SUGGESTIONS: Final[dict[int, str]] = {
     422: "Correct the field that is named, and send it again.",
     429: "Wait before the next request.",
 }
-"""What a client may do, by HTTP status; of the others: try again later."""
+"""What a client may do, by HTTP status; of the others it depends on whether a later try may succeed."""
+_LATER: Final = "Try again later."
+_NEVER: Final = "Look at the reason: the same would fail again."
 
 
 @frozen
@@ -106,7 +108,7 @@ def frontend_failure(error: OrchestratorError, domain: str, *, request_id: str, 
         transaction_id: the correlation id.
     """
     fault = error.details[0] if error.details else None
-    suggestion = _SUGGESTIONS.get(error.status, "Try again later.")
+    suggestion = _SUGGESTIONS.get(error.status, _LATER if error.retryable else _NEVER)
     details = FailureDetails(fault.path if fault else "", fault.message if fault else error.message, suggestion)
     return FrontendFailure(code_of(error, domain), error.message, details, request_id, transaction_id)
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.dialects.aliases import read_aliases
-from orchestrator.dialects.frontend_errors import frontend_code
+from orchestrator.dialects.frontend_errors import frontend_code, frontend_failure
 from orchestrator.dialects.runs import SAID, TOLD
 from orchestrator.dialects.sessions import FILTERS, STATUSES
-from orchestrator.errors import InvalidBody
+from orchestrator.errors import InternalFault, InvalidBody, NotFound, OrchestratorError, StoreUnavailable
 from orchestrator.models.sessions.session import SessionState
 from orchestrator.models.tasks.task import TaskStatus
 
@@ -25,6 +25,20 @@ def test_every_state_has_a_status_and_is_selected_by_it() -> None:
 def test_every_status_of_a_task_is_told_and_can_be_said() -> None:
     assert TOLD.keys() == set(TaskStatus)
     assert set(SAID.values()) == set(TaskStatus)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (StoreUnavailable("Redis is away."), "later"),
+        (InternalFault("It broke."), "again"),
+        (NotFound("None."), "create"),
+    ],
+)
+def test_a_client_is_advised_to_try_again_where_that_may_help(error: OrchestratorError, advice: str) -> None:
+    told = frontend_failure(error, "chat", request_id="r", transaction_id="c").details
+    assert advice in told.suggestion
+    assert ("Try again" in told.suggestion) is error.retryable
 
 
 def test_three_statuses_stand_for_nine_states() -> None:
