@@ -94,7 +94,9 @@ async def _engine_events(stack: Stack, services: DocumentedServices, client: htt
     question = vector("ws-we-input-request").filled({})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(follower.run, stack)
-        for event in (started, step, question):
+        wordy = vector("svc-we-event").filled({})
+        del wordy["task_id"]
+        for event in (started, step, wordy, question):
             event["metadata"]["execution_id"] = task_id
             await _report(services, ENGINE, event)
         await follower.until("workflow.input_request")
@@ -109,6 +111,8 @@ async def _engine_events(stack: Stack, services: DocumentedServices, client: htt
     progress = [(data["status"], data.get("progress")) for data in told if data.get("task_id") == task_id]
     assert ("processing", 0.0) in progress
     assert ("processing", 0.4) in progress
+    steps = [(data["progress"], data["steps_completed"], data["steps_total"]) for data in told]
+    assert (0.6, 2, 5) in steps, "news of a percentage keep the steps"
     [asked] = [frame["data"] for frame in follower.frames if frame["type"]["action"] == "input_request"]
     payload = question["payload"]
     for name in ("request_id", "prompt", "input_type", "timeout_ms", "required"):

@@ -1,8 +1,9 @@
 """What services tell of work that was handed on to them: an update with the call's token is taken, once."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from orchestrator.clients.transport.http_errors import reported_error
 from orchestrator.codec import encode
@@ -16,6 +17,8 @@ from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.delegations import DelegationStore, Receipt
 from orchestrator.store.scheduling.ready import ReadyTenants
 
+_FIGURES: Final = ("progress", "steps_completed", "steps_total")
+"""What stays as it was where news of a workflow do not say it: services have news of steps, and news of percentages."""
 _UNTOLD: Final = frozenset({"callback_token", "task_id"})
 
 
@@ -69,6 +72,8 @@ class TaskUpdateService:
         task = await self.store.reported(tenant_id, task_id)
         if task is None:
             return Receipt(Taken.UNKNOWN)
+        if "workflow_id" in task.record:
+            update = _with_figures(update, task.figures)
         tell = self.kinds.named(task.type).tell
         told = tell(task_id, task, update) if tell is not None else []
         kept = {name: value for name, value in asdict(update).items() if value is not None and name not in _UNTOLD}
@@ -94,6 +99,11 @@ class TaskUpdateService:
         else:
             answer = CallAnswer(AnswerStatus.COMPLETED, update.result)
         return await self.store.answer(tenant_id, task_id, token, answer)
+
+
+def _with_figures(update: TaskProgress, earlier: Mapping[str, Any]) -> TaskProgress:
+    unsaid = {name: earlier.get(name) for name in _FIGURES if getattr(update, name) is None}
+    return evolve(update, **unsaid)
 
 
 def _not_found(task_id: str) -> NotFound:

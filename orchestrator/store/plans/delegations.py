@@ -1,17 +1,17 @@
 """Delegated calls: registered before they are sent, answered with their token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
 import orjson
-from attrs import frozen
+from attrs import field, frozen
 
 from orchestrator.codec import encode
 from orchestrator.models.common.ids import is_id
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
 from orchestrator.models.tasks.waits import CallAnswer, Taken
-from orchestrator.store.contents import CHECKPOINT, EVENT, MESSAGE
+from orchestrator.store.contents import CHECKPOINT, EVENT, MARK, MESSAGE
 from orchestrator.store.plans.ownership import Registered
 from orchestrator.store.records import as_object, as_text, reading
 from orchestrator.store.script import Script
@@ -93,6 +93,8 @@ class Reported:
     correlation_id: str
     record: dict[str, str]
     """Some more fields of its record: `batch_id`, `of_session`, `workflow_id`."""
+    figures: Mapping[str, Any] = field(factory=dict)
+    """What the last news said of its progress and steps."""
 
 
 _REPORTED: Final = (
@@ -201,7 +203,7 @@ class DelegationStore(TenantStore):
 
     async def reported(self, tenant_id: str, task_id: str) -> Reported | None:
         """Return whose task some news are about; None: there is no such task."""
-        values = await self.redis.hmget(self.keys.task(tenant_id, task_id), _REPORTED)
+        *values, progress = await self.redis.hmget(self.keys.task(tenant_id, task_id), (*_REPORTED, "progress"))
         with reading("task", task_id):
             found = {name: value.decode() for name, value in zip(_REPORTED, values, strict=True) if value is not None}
         if "type" not in found:
@@ -212,6 +214,7 @@ class DelegationStore(TenantStore):
             message_id=found.pop("message_id", None),
             correlation_id=found.pop("correlation_id", ""),
             record=found,
+            figures=_figures(progress),
         )
 
     async def service_of(self, tenant_id: str, task_id: str, token: str) -> str:
@@ -272,6 +275,15 @@ class DelegationStore(TenantStore):
                 error.get("code", ""),
                 read_stop(opened.get(b"cancel"), opened.get(b"cancelled_by")),
             )
+
+
+def _figures(progress: bytes | None) -> dict[str, Any]:
+    """Return the numbers of kept news, which stand in clear before what is sealed; none where they can't be read."""
+    try:
+        said = orjson.loads((progress or b"{}").partition(MARK)[0])
+    except ValueError:
+        return {}
+    return {name: value for name, value in said.items() if type(value) in {int, float}} if type(said) is dict else {}
 
 
 def digest(token: str) -> TokenDigest:
