@@ -1,10 +1,10 @@
 """The envelope of an entry: documented names, older forms and words become those of a task message, or are refused."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.dialects.aliases import read_aliases
+from orchestrator.dialects.moments import in_utc
 from orchestrator.dialects.runs import LEAST_URGENT, MOST_PRIORITY, SAID
 from orchestrator.domain.tasks.task_messages import is_read
 from orchestrator.errors import InvalidBody
@@ -55,8 +55,6 @@ _KNOWN_METADATA: Final[dict[str, type]] = {
 }
 _MOMENTS: Final = ("created_at", "expires_at")
 _MOMENTS_BESIDE: Final = ("scheduled_for", "valid_until")
-_WITHOUT_OFFSET: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?")
-"""A moment as many programs write it that mean UTC, and do not say so."""
 SYSTEM_USER: Final = "system"
 
 
@@ -115,8 +113,8 @@ def _end_by(told: Fields, valid_until: Any) -> None:
 def _say_utc(fields: Fields, names: tuple[str, ...]) -> None:
     """Take moments without an offset for such of UTC."""
     for name in names:
-        if isinstance(fields.get(name), str) and _WITHOUT_OFFSET.fullmatch(fields[name]):
-            fields[name] += "Z"
+        if isinstance(fields.get(name), str):
+            fields[name] = in_utc(fields[name])
 
 
 def _fill_in(told: Fields) -> None:

@@ -6,6 +6,7 @@ from attrs import frozen
 from msgspec import Meta
 
 from orchestrator.dialects.contents import with_media_type
+from orchestrator.dialects.moments import in_utc
 from orchestrator.models.common.ids import Id, is_id
 from orchestrator.models.common.timestamps import moment_fault
 from orchestrator.models.sessions.chat import HistoryMessage
@@ -79,11 +80,11 @@ def _read_history(query: Query) -> Query:
     for alias, name in _MOMENTS.items():
         # An id has no colon, and every moment has one.
         value = own.get(alias)
-        if value is None or is_id(value) or moment_fault(value) is not None:
+        if value is None or is_id(value) or moment_fault(moment := in_utc(value)) is not None:
             continue
         if name in own:
             raise parameter_fault(alias, f"is a moment, and '{name}' is given too")
-        own[name] = own.pop(alias)
+        own = {each: said for each, said in own.items() if each != alias} | {name: moment}
     return own
 
 

@@ -65,6 +65,7 @@ def test_a_session_keeps_its_state_beside_its_status(state: SessionState) -> Non
         ({"before": "m1", "after": "m2"}, {"before": "m1", "after": "m2"}),
         ({"before": "2026-01-15T10:00:00Z"}, {"until": "2026-01-15T10:00:00Z"}),
         ({"after": "2026-01-15T10:00:00+02:00"}, {"since": "2026-01-15T10:00:00+02:00"}),
+        ({"before": "2026-01-15T10:00:00.5", "after": "m2"}, {"until": "2026-01-15T10:00:00.5Z", "after": "m2"}),
         ({"page": "3", "per_page": "10"}, {"limit": "10", "offset": "20"}),
         ({"page": "2", "limit": "5"}, {"limit": "5", "offset": "5"}),
         ({"per_page": "7"}, {"limit": "7", "offset": "0"}),
