@@ -126,6 +126,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     given = [clean(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     as_json = _wants_json(given)
     try:
+        _refuse_empty(given)
         code = nooble_orch.main(given, prog_name="nooble-orch", standalone_mode=False)
         sys.stdout.flush()
     except CliFailure as failure:
@@ -154,6 +155,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return Exit.FAILED
     return code if isinstance(code, int) else Exit.DONE
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument: it is an unset variable of a script, and no tenant, user or task is meant by it.
+
+    Raises:
+        CliFailure: there is one.
+    """
+    for before, argument in pairwise(["nooble-orch", *arguments]):
+        if not argument or re.fullmatch(r"--[a-z-]+=", argument):
+            where = f"after '{before}'" if not argument else f"'{argument}'"
+            hint = "Is a variable of the shell not set? Leave out what is not meant."
+            raise CliFailure(f"The argument {where} is empty.", hint, Exit.USAGE)
 
 
 def _drop_output() -> None:

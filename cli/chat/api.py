@@ -6,7 +6,7 @@ from typing import Any, Self
 import httpx
 import trio
 
-from cli.core.client import TIMEOUT, access, data_of, given, translated
+from cli.core.client import TIMEOUT, access, checked, data_of, given, translated
 from cli.core.context import Target, require_service
 from cli.core.interrupts import ungrouped
 from cli.core.output import note
@@ -76,21 +76,25 @@ class TrioApi:
         return await self._send("DELETE", route)
 
     async def _send(self, method: str, route: str, **parts: Any) -> Any:
-        with translated(self._target):
-            try:
-                with ungrouped():
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(self._tell_slow)
-                        got = await self._client.request(method, f"{self._prefix}/{route}", **parts)
-                        nursery.cancel_scope.cancel()
-            except httpx.TimeoutException:
-                raise HttpTimeout from None
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise HttpError(str(error) or type(error).__name__) from None
+        with ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._tell_slow)
+                # A failure leaves the nursery as one, also beside a cancellation, with which it stays in a group.
+                got = await self._answer(method, f"{self._prefix}/{checked(route)}", parts)
+                nursery.cancel_scope.cancel()
         self._is_slow = False
         headers = {name.lower(): value for name, value in got.headers.items()}
         answer = Answer(str(got.url), got.status_code, headers, got.content, got.elapsed.total_seconds())
         return data_of(answer, by_key="X-API-Key" in self._client.headers)
+
+    async def _answer(self, method: str, path: str, parts: dict[str, Any]) -> httpx.Response:
+        with translated(self._target):
+            try:
+                return await self._client.request(method, path, **parts)
+            except httpx.TimeoutException:
+                raise HttpTimeout from None
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise HttpError(str(error) or type(error).__name__) from None
 
     async def _tell_slow(self) -> None:
         await trio.sleep(SLOW_SECONDS)

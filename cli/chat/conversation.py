@@ -23,7 +23,7 @@ from cli.core.context import Target
 from cli.core.failures import CliFailure, Exit
 from cli.core.follow import FollowedSession, Frame
 from cli.core.interrupts import Interrupts, ungrouped
-from cli.waiting.notes import WaitNotes, passes
+from cli.waiting.notes import WaitNotes
 
 _PROGRESS_SECONDS: Final = 0.1
 _WAITS: Final = (0.1, 0.25, 0.5, 1.0, 2.0)
@@ -108,7 +108,7 @@ class Conversation:
                 accepted = await self.api.post("chat.message", data, key=key)
                 turn.accept(accepted["message_id"], accepted["task_id"])
             except CliFailure as failure:
-                if not passes(failure) or trio.current_time() > given_up:
+                if not failure.passes or trio.current_time() > given_up:
                     raise
                 self._say_if(notes.of_failure(failure))
                 await trio.sleep(_WAITS[min(attempt, len(_WAITS) - 1)])
@@ -183,7 +183,7 @@ class Conversation:
                 said = notes.of_wait(await self.api.get(f"task.why/{turn.task_id}"))
             except CliFailure as failure:
                 # What may not be read keeps no chat from its answer.
-                said = notes.of_failure(failure) if passes(failure) else ""
+                said = notes.of_failure(failure) if failure.passes else ""
             if not turn.is_over:
                 self._say_if(said)
 

@@ -17,7 +17,9 @@ from typing import Final
 
 import trio
 
+from cli.core.devfile import home
 from cli.core.interrupts import ungrouped
+from cli.core.output import note
 from cli.core.terminal import restored_terminal
 
 _HISTORY_LENGTH: Final = 1000
@@ -143,10 +145,12 @@ def _ctrl_c_as_key() -> Iterator[None]:
 @contextmanager
 def _history() -> Iterator[None]:
     path = history_path()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.exists():
-        readline.read_history_file(path)
-        _replace_in_history(_LINE_BREAK, "\n")
+    # A home that can't be written, as in a container, keeps no chat from being held.
+    with _noted(path, "read"):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.exists():
+            readline.read_history_file(path)
+            _replace_in_history(_LINE_BREAK, "\n")
     readline.set_history_length(_HISTORY_LENGTH)
     if _gnu_readline():
         # A terminal that marks what is pasted lets all its lines be one message.
@@ -155,10 +159,20 @@ def _history() -> Iterator[None]:
     try:
         yield
     finally:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.close(descriptor)
-        _replace_in_history("\n", _LINE_BREAK)
-        readline.write_history_file(path)
+        with _noted(path, "kept"):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+            os.close(descriptor)
+            _replace_in_history("\n", _LINE_BREAK)
+            readline.write_history_file(path)
+
+
+@contextmanager
+def _noted(path: Path, verb: str) -> Iterator[None]:
+    """Have a fault of the system inside the block be no more than a note."""
+    try:
+        yield
+    except OSError as error:
+        note(f"The history of chats can't be {verb} in {path.parent}: {error.strerror}.")
 
 
 def _replace_in_history(old: str, new: str) -> None:
@@ -194,7 +208,7 @@ def _completion(words: Sequence[str], following: Mapping[str, Sequence[str]]) ->
 
 def history_path() -> Path:
     """Return the path of the history of earlier chats."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    base = os.environ.get("XDG_STATE_HOME") or home() / ".local" / "state"
     return Path(base) / "nooble-orch" / "history"
 
 

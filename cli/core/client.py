@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeGuard
 
 from cli.core.context import Target, require_service
 from cli.core.failures import CliFailure, Exit, refusal
@@ -118,7 +118,7 @@ class Api:
             note(f"{self._target.api_url} has not answered yet; waiting. Ctrl-C ends it.")
 
     def _send(self, method: str, route: str, **parts: Any) -> Any:
-        return data_of(self._request(method, f"{self.prefix}/{route}", **parts), by_key=self._by_key)
+        return data_of(self._request(method, f"{self.prefix}/{checked(route)}", **parts), by_key=self._by_key)
 
     def _request(self, method: str, path: str, **parts: Any) -> Answer:
         with translated(self._target):
@@ -184,6 +184,18 @@ def access(target: Target, *, operator: bool) -> tuple[str, dict[str, str]]:
     return PUBLIC_PREFIX, authorization(target, operator=operator)
 
 
+def checked(route: str) -> str:
+    """Return a route after checking that the id behind its name, if any, leads to no other one.
+
+    Raises:
+        CliFailure: it would.
+    """
+    _, slash, name = route.partition("/")
+    if slash and (not name or set(name) & set("/?#%")):
+        raise CliFailure(f"'{name}' is no id.", "Ids have letters, digits, '_', '.' and '-'.", Exit.USAGE)
+    return route
+
+
 def _tell_request(method: str, url: str) -> None:
     note(f"> {method} {url}")
 
@@ -206,20 +218,51 @@ def data_of(answer: Answer, *, by_key: bool) -> Any:
         body = answer.json()
         data, error = body["data"], body.get("error")
     except (ValueError, KeyError, TypeError, AttributeError):
-        code = Exit.UNREACHABLE if answer.status >= 500 else Exit.FAILED
-        scheme, _, rest = answer.url.partition("://")
-        message = f"{scheme}://{rest.split('/')[0]} answered {answer.status} without the envelope of an orchestrator."
-        moved = answer.headers.get("location") if 300 <= answer.status < 400 else None
-        hint = f"It redirects to {moved}." if moved else "Is --api-url the URL of an orchestrator?"
-        raise CliFailure(message, hint, code) from None
-    if error:
-        error.setdefault("correlation_id", None)
-        error["correlation_id"] = error["correlation_id"] or answer.headers.get("x-correlation-id")
-        raise refusal(answer.status, error, by_key=by_key)
-    if isinstance(data, dict) and "items" in data:
+        raise _foreign(answer) from None
+    if is_error(error):
+        raise refusal(answer.status, with_correlation(error, answer), by_key=by_key)
+    if error or not isinstance(data, dict):
+        raise _foreign(answer)
+    if "items" in data:
         pagination = body.get("meta", {}).get("pagination") or {}
         data["next_cursor"] = pagination.get("next_cursor")
-    return data
+    return _Data(answer, data)
+
+
+class _Data(dict[str, Any]):
+    """The data of an answer: a field that it has not is the fault of what has answered, and none of the command's."""
+
+    def __init__(self, answer: Answer, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self._answer = answer
+
+    def __missing__(self, name: str) -> Any:
+        message = f"{_host(self._answer)} answered without the field '{name}'."
+        hint = "Is --api-url the URL of an orchestrator, and of a version that has this command?"
+        raise CliFailure(message, hint, Exit.FAILED)
+
+
+def _foreign(answer: Answer) -> CliFailure:
+    code = Exit.UNREACHABLE if answer.status >= 500 else Exit.FAILED
+    message = f"{_host(answer)} answered {answer.status} without the envelope of an orchestrator."
+    moved = answer.headers.get("location") if 300 <= answer.status < 400 else None
+    hint = f"It redirects to {moved}." if moved else "Is --api-url the URL of an orchestrator?"
+    return CliFailure(message, hint, code)
+
+
+def _host(answer: Answer) -> str:
+    scheme, _, rest = answer.url.partition("://")
+    return f"{scheme}://{rest.split('/')[0]}"
+
+
+def is_error(error: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell whether the `error` of an answer is one of an orchestrator."""
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
+
+
+def with_correlation(error: dict[str, Any], answer: Answer) -> dict[str, Any]:
+    """Return an error with the correlation id of its answer where it has none itself."""
+    return {**error, "correlation_id": error.get("correlation_id") or answer.headers.get("x-correlation-id")}
 
 
 @contextmanager

@@ -50,9 +50,9 @@ def tenant_scope(state: Mapping[str, Any]) -> str:
     return f", which is {state['state']} and has {counted(count, 'task')} ({state['in_hand']} running)"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a count with its noun: `1 task`, `3 tasks`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun: `1 task`, `3 tasks`; `plural` where that is no noun with an s."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def choice_words(choice: Mapping[str, Any]) -> str:

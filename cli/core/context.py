@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from cli.core.devfile import DevStack, find_stack
+from cli.core.devfile import DevStack, find_stack, home
 from cli.core.failures import CliFailure, Exit
 from cli.core.selection import Options, current_options
 from cli.http.tls import TlsFiles
@@ -44,7 +44,7 @@ class Target:
 
 def config_path() -> Path:
     """Return the path of the file of profiles."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    base = os.environ.get("XDG_CONFIG_HOME") or home() / ".config"
     return Path(base) / "nooble-orch" / "config.toml"
 
 

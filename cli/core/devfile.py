@@ -45,9 +45,20 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
+def home() -> Path:
+    """Return the home directory of the user; the root where there is none, as for a number without a name."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
 def find_data_dir(start: Path | None = None) -> Path | None:
     """Return the nearest `.nooble` directory, in `start` or above it; default: the working directory."""
-    here = (start or Path.cwd()).resolve()
+    try:
+        here = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        return None  # the working directory was deleted
     return next((place / DATA_DIR for place in (here, *here.parents) if (place / DATA_DIR).is_dir()), None)
 
 

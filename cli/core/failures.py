@@ -51,6 +51,11 @@ class CliFailure(Exception):
         self.error_code = error_code
         self.correlation_id = correlation_id
 
+    @property
+    def passes(self) -> bool:
+        """Whether a request that failed so may succeed after a while: the service, or what it needs, is away."""
+        return self.code in {Exit.UNREACHABLE, Exit.INCOMPLETE}
+
     def show(self, *, as_json: bool = False) -> None:
         """Print the message, the hint, the code and the correlation id on stderr."""
         if as_json:

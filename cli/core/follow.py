@@ -143,7 +143,7 @@ class FollowedSession:
         try:
             ticket = await self._ticket()
         except CliFailure as failure:
-            if first or failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
+            if first or not failure.passes:
                 raise
             return False
         try:
@@ -245,7 +245,7 @@ async def _heartbeat(socket: WebSocketConnection) -> None:
 def _raise_refusal(error: ConnectionRejected) -> NoReturn:
     try:
         failure = refusal(error.status_code, json.loads(error.body or b"")["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         message = f"The service refused the WebSocket ({error.status_code})."
         failure = refusal(error.status_code, {"message": message})
     raise failure from None

@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from cli.core.completion import complete_profiles, complete_tenants
 from cli.core.context import find_target
-from cli.core.output import start_over
+from cli.core.failures import CliFailure
+from cli.core.output import note, start_over
 from cli.core.selection import current_options, set_option
+from cli.core.terminal import can_draw
 from cli.core.values import duration_seconds, moment
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -212,12 +214,26 @@ def watch_option(command: F) -> F:
     def run(*arguments: Any, watch: bool, **options: Any) -> Any:
         if not watch:
             return command(*arguments, **options)
-        while True:
-            start_over()
-            command(*arguments, **options)
-            time.sleep(_WATCH_SECONDS)
+        return _watch(lambda: command(*arguments, **options))
 
     return click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")(run)  # type: ignore[return-value]  # the wrapper takes what the command takes
+
+
+def _watch(show: Callable[[], object]) -> NoReturn:
+    reached, told = False, ""
+    while True:
+        start_over()
+        try:
+            show()
+            reached, told = True, ""
+        except CliFailure as failure:
+            # The service may be restarting. A terminal was cleared of what was said before.
+            if not reached or not failure.passes:
+                raise
+            if can_draw() or failure.message != told:
+                note(f"{failure.message} Trying again.")
+            told = failure.message
+        time.sleep(_WATCH_SECONDS)
 
 
 ENTRY: Final = re.compile(r"\d+-\d+")

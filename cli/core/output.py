@@ -47,21 +47,24 @@ class Column:
     """Whether the column is shown with `-o wide` alone."""
 
 
-def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], nothing: str = "") -> None:
+def show_list(
+    records: Iterable[Mapping[str, Any]], columns: Sequence[Column], nothing: str = "", *, more: bool = False
+) -> None:
     """Print records.
 
     Args:
         records: the records, as the API returns them.
         columns: the columns of the table.
         nothing: the note on stderr where there are no records.
+        more: whether the list goes on; an attribute `more` of `records` says so too.
 
-    Where `records` has an attribute `more` that is true, a note tells that the list was cut.
+    A note tells where the list was cut.
     """
     form = _form()
     if form == "jsonl":
         for record in records:
             print(json.dumps(record), flush=True)
-        _note_cut(records)
+        _note_cut(records, more=more)
         return
     kept = list(records)
     if form == "json":
@@ -72,11 +75,11 @@ def show_list(records: Iterable[Mapping[str, Any]], columns: Sequence[Column], n
         _show_table(kept, [one for one in columns if form == "wide" or not one.wide], is_wide=form == "wide")
     elif nothing:
         note(nothing)
-    _note_cut(records)
+    _note_cut(records, more=more)
 
 
-def _note_cut(records: object) -> None:
-    if getattr(records, "more", False):
+def _note_cut(records: object, *, more: bool) -> None:
+    if more or getattr(records, "more", False):
         note("There are more: --limit N shows more of them, --all shows all.")
 
 
@@ -114,6 +117,9 @@ def note_if(text: str) -> None:
 
 def start_over() -> None:
     """Clear the terminal for what is shown again, if stdout is one that can be cleared; else print a line between."""
+    if _form() == "yaml":
+        # Without it, what follows would be read as more of the same document.
+        print("---", flush=True)
     if not is_table():
         return
     if can_draw():

@@ -66,7 +66,7 @@ def moment(text: str) -> str:
     else:
         try:
             at = datetime.fromisoformat(text.strip())
-        except ValueError:
+            at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             raise ValueError(f"{text!r} is no moment such as 1h (ago), 2026-01-31 or 2026-01-31T08:00:00Z.") from None
-        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

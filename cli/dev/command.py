@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Final
 
 import click
@@ -59,7 +60,7 @@ def dev(message: str | None, agent: str | None, port: int, workers: int, *, no_c
         raise CliFailure("'dev' starts a Redis and a service of its own.", hint, Exit.USAGE)
     tenant, data_dir = find_target().tenant, chosen_data_dir() or DATA_DIR
     message = None if message is None else with_piped(message)
-    plan = make_plan(data_dir.resolve(), _port(port, message), workers)
+    plan = make_plan(_absolute(data_dir), _port(port, message), workers)
 
     serving = False
 
@@ -90,6 +91,14 @@ def dev(message: str | None, agent: str | None, port: int, workers: int, *, no_c
         # SIGINT is the usual end of a stack that only serves.
         return Exit.DONE if serving else Exit.INTERRUPTED
     return result
+
+
+def _absolute(data_dir: Path) -> Path:
+    try:
+        return data_dir.resolve()
+    except FileNotFoundError:
+        message = "The working directory does not exist any more."
+        raise CliFailure(message, "Go to another one, or name an absolute --data-dir.", Exit.USAGE) from None
 
 
 def _port(port: int, message: str | None) -> int:

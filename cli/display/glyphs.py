@@ -1,8 +1,10 @@
 """Characters of the output: streams that can't carry a character get another one in its place, and no error."""
 
 import codecs
+import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Final
 
 _HANDLER: Final = "nooble-orch.glyphs"
@@ -25,12 +27,20 @@ def printable(text: str) -> str:
 
 def prepare_streams() -> None:
     """Have the standard streams replace what their encodings lack, and read what is no text of theirs."""
+    _open_closed()
     codecs.register_error(_HANDLER, _replace)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
+
+
+def _open_closed() -> None:
+    """Open the standard streams that the caller has closed to nowhere, before a connection gets their descriptors."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # for the whole process
 
 
 def is_unicode() -> bool:

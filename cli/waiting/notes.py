@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cli.core.failures import CliFailure, Exit
+from cli.core.failures import CliFailure
 
 _QUIET_SECONDS: Final = 1.0
 """Without any progress for so long, it is looked what keeps the work."""
@@ -13,13 +13,6 @@ _AS_EXPECTED: Final = frozenset({"ended", "in_hand", "client_tool", "input", "se
 """Reasons of `task.why` that keep nothing: the work is done, or asks for its answers itself."""
 _PASSING: Final = "next"
 """The reason of a task that is about to start: worth telling if it still holds at the next look."""
-_PASSING_FAILURES: Final = frozenset({Exit.UNREACHABLE, Exit.INCOMPLETE})
-"""How requests fail while the service, or what it needs, is away for a while."""
-
-
-def passes(failure: CliFailure) -> bool:
-    """Tell whether a request that failed so may succeed after a while."""
-    return failure.code in _PASSING_FAILURES
 
 
 class WaitNotes:

@@ -9,7 +9,7 @@ from cli.core.client import AWAY_SECONDS, Api
 from cli.core.failures import CliFailure
 from cli.core.output import note_if
 from cli.http.connection import SLOW_SECONDS
-from cli.waiting.notes import WaitNotes, passes
+from cli.waiting.notes import WaitNotes
 
 _LOOK_EVERY: Final = 0.5
 
@@ -58,7 +58,7 @@ def poll(
                 notes.looked()
                 note_if(_kept(api, notes, task_of(data)))
         except CliFailure as failure:
-            if not passes(failure) or time.monotonic() - answered > AWAY_SECONDS:
+            if not failure.passes or time.monotonic() - answered > AWAY_SECONDS:
                 raise
             note_if(notes.of_failure(failure))
     return data
@@ -70,7 +70,7 @@ def _kept(api: Api, notes: WaitNotes, task_id: str | None) -> str:
     try:
         return notes.of_wait(api.get_within(f"task.why/{task_id}", SLOW_SECONDS))
     except CliFailure as failure:
-        if passes(failure):
+        if failure.passes:
             raise
         # What may not be read, or is gone, keeps no command from waiting for the end.
         return ""

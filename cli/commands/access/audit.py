@@ -13,8 +13,9 @@ import click
 
 from cli.core.client import AdminApi, Api
 from cli.core.context import find_target
+from cli.core.failures import CliFailure
 from cli.core.options import choice_option, limit_option, listing_options, period_options
-from cli.core.output import Column, is_table, note, show_list
+from cli.core.output import Column, is_table, note, note_if, show_list
 from cli.core.selection import current_options
 from cli.display.glyphs import printable
 
@@ -30,6 +31,7 @@ _COLUMNS: Final = (
 )
 _EVERYTHING: Final = 2**31
 _FOLLOW_SECONDS: Final = 1.0
+_EVER: Final = datetime.fromtimestamp(0, UTC)
 _OVERLAP: Final = timedelta(seconds=5)
 """How far a look goes behind the last one: entries of several streams do not come in one order to the millisecond."""
 
@@ -80,8 +82,7 @@ def audit(
         elif follow:
             _follow(api, wanted | scope)
         else:
-            entries = list(api.listed("audit.list", limit, **wanted, **scope))
-            show_list(entries, _COLUMNS, "No entries found.")
+            show_list(api.listed("audit.list", limit, **wanted, **scope), _COLUMNS, "No entries found.")
 
 
 @contextmanager
@@ -118,19 +119,32 @@ def _write(stream: TextIO, entries: Iterable[dict[str, Any]]) -> int:
 
 
 def _follow(api: Api, wanted: dict[str, str | None]) -> None:
-    since = wanted.pop("since") or datetime.now(UTC).isoformat(timespec="milliseconds")
-    begin = datetime.fromisoformat(since)
-    seen: dict[tuple[str, str, str], datetime] = {}
+    since = wanted.pop("since")
+    # Without a beginning it is the newest entry there is, not now: the clock here need not be that of the service.
+    newest_entries = list(api.listed("audit.list", 1, **wanted))
+    seen = {} if since else {_key(entry): datetime.fromisoformat(entry["at"]) for entry in newest_entries}
+    begin = datetime.fromisoformat(since) if since else max(seen.values(), default=_EVER)
+    told = ""
     while True:
         after = max([begin, *(at - _OVERLAP for at in seen.values())])
-        for entry in api.listed("audit.list", _EVERYTHING, order="oldest", since=after.isoformat(), **wanted):
-            key = (entry["tenant_id"], entry["kind"], entry["id"])
-            if key not in seen:
-                seen[key] = datetime.fromisoformat(entry["at"])
-                _show(entry)
+        try:
+            for entry in api.listed("audit.list", _EVERYTHING, order="oldest", since=after.isoformat(), **wanted):
+                if _key(entry) not in seen:
+                    seen[_key(entry)] = datetime.fromisoformat(entry["at"])
+                    _show(entry)
+            told = ""
+        except CliFailure as failure:
+            if not failure.passes:
+                raise
+            note_if(f"{failure.message} Trying again." if failure.message != told else "")
+            told = failure.message
         newest = max(seen.values(), default=begin)
         seen = {key: at for key, at in seen.items() if at >= newest - 2 * _OVERLAP}
         time.sleep(_FOLLOW_SECONDS)
+
+
+def _key(entry: dict[str, Any]) -> tuple[str, str, str]:
+    return entry["tenant_id"], entry["kind"], entry["id"]
 
 
 def _show(entry: dict[str, Any]) -> None:

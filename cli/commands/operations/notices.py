@@ -7,7 +7,7 @@ import click
 
 from cli.core.client import AdminApi
 from cli.core.context import find_target
-from cli.core.failures import CliFailure, Exit
+from cli.core.failures import CliFailure
 from cli.core.options import limit_option, listing_options, period_options
 from cli.core.output import Column, note, show_list
 from cli.core.selection import current_options
@@ -39,23 +39,25 @@ def notices(limit: int, since: str | None, until: str | None, *, follow: bool) -
       nooble-orch notices --since 1h --all
     """
     seen: set[str] = set()
+    reached = False
     only = current_options().tenant
-    count = _KEPT if since or until or only else min(limit, _KEPT)
+    count = _KEPT if since or until or only else min(limit + 1, _KEPT)
     with AdminApi(find_target()) as api:
         while True:
             try:
                 found = api.get("orchestrator.load", top=0, notices=count)["notices"]
             except CliFailure as failure:
-                if not seen or failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
+                if not reached or not failure.passes:
                     raise
                 note(f"{failure.message} Trying again.")
                 found = []
+            reached = True
             wanted = [one for one in found if (since or "") <= one["at"] and (until is None or one["at"] < until)]
             wanted = [one for one in wanted if only in {None, (one.get("about") or {}).get("tenant_id")}]
             fresh = [_row(notice) for notice in reversed(wanted[:limit]) if str(notice) not in seen]
             seen = {str(notice) for notice in found} or seen
             if fresh or not follow:
-                show_list(fresh, _COLUMNS, "Nothing was told yet.")
+                show_list(fresh, _COLUMNS, "Nothing was told yet.", more=not follow and len(wanted) > limit)
             if not follow:
                 return
             time.sleep(_EVERY)

@@ -126,7 +126,7 @@ def _watch(snapshot: Callable[[], Any], first: Any, *, is_screen: bool) -> None:
                 show(snapshot())
             except CliFailure as failure:
                 # The service may be restarting.
-                if failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
+                if not failure.passes:
                     raise
                 show(f"{failure.message}\nTrying again; q quits.")
 

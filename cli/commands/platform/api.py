@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from cli.core.client import ADMIN_PREFIX, PUBLIC_PREFIX, AdminApi, Api, authorization
+from cli.core.client import ADMIN_PREFIX, PUBLIC_PREFIX, AdminApi, Api, authorization, is_error
 from cli.core.context import Target, find_target
 from cli.core.failures import CliFailure, Exit, refusal
 from cli.core.options import target_options
@@ -45,8 +45,9 @@ def api(method: str, route: str, data: str | None) -> None:
     else:
         click.echo(json.dumps(answer, indent=2))
     if response.status >= _FAULT:
-        error = answer.get("error") or {"message": f"The service answered {response.status}."}
-        raise _failure(response.status, error)
+        error = answer.get("error") if isinstance(answer, dict) else None
+        told = error if is_error(error) else {"message": f"The service answered {response.status}."}
+        raise refusal(response.status, told)
 
 
 class _OpenApi(Api):
@@ -63,10 +64,6 @@ def _client(target: Target, route: str) -> Api:
         return AdminApi(target)
     is_open = route.startswith("/") and not route.startswith(f"{PUBLIC_PREFIX}/")
     return _OpenApi(target, operator=True) if is_open else Api(target, operator=True)
-
-
-def _failure(status: int, error: dict[str, Any]) -> CliFailure:
-    return refusal(status, error)
 
 
 def _body(text: str | None) -> Any:

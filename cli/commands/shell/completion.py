@@ -7,6 +7,7 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
+from cli.core.devfile import home
 from cli.core.failures import CliFailure, Exit
 from cli.core.output import note
 
@@ -53,12 +54,12 @@ def install(shell: str | None) -> None:
             f"There is no completion for the shell '{shell}'.", f"Name one: {', '.join(_SHELLS)}.", Exit.USAGE
         )
     if shell == "fish":
-        place = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fish/completions/nooble-orch.fish"
+        place = Path(os.environ.get("XDG_CONFIG_HOME") or home() / ".config") / "fish/completions/nooble-orch.fish"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(_script(shell), encoding="utf-8")
     else:
         folder = os.environ.get("ZDOTDIR") if shell == "zsh" else None
-        place = Path(folder or Path.home()) / f".{shell}rc"
+        place = Path(folder or home()) / f".{shell}rc"
         before = place.read_text(encoding="utf-8") if place.exists() else ""
         kept, _, rest = before.partition(_BEGIN)
         kept += rest.partition(f"{_END}\n")[2]

@@ -237,7 +237,7 @@ def drain(
         route, tell = f"tenant.get/{tenant_id}", _progress(_left(api.post(f"tenant.drain/{tenant_id}", body)))
         try:
             state = poll(api, route, _has_ended, timeout=timeout, tell=tell)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, CliFailure):
             note(f"{tenant_id} goes on draining; 'nooble-orch tenants resume {tenant_id}' stops it.")
             raise
         if file is not None and state["state"] == "drained":
@@ -245,6 +245,9 @@ def drain(
 
             note(f"{write_export(api, tenant_id, file)} tasks are in {file}.")
     show_record(state)
+    if _has_ended(state) and state["state"] != "drained":
+        message = f"The drain of {tenant_id} was stopped by another change: it is {state['state']} now."
+        raise CliFailure(message, f"'nooble-orch audit --tenant {tenant_id}' shows who did it.")
     if state["state"] != "drained":
         left = _left(state)
         message = f"{tenant_id} is not drained yet: {left} task{'s' if left != 1 else ''} left after {timeout:g} s."

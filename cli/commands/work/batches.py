@@ -121,8 +121,8 @@ def create(
     """
     if bool(agent) == bool(workflow):
         raise click.UsageError("Give either --agent or --workflow.")
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    items = [_item(line, is_question=agent is not None) for line in text.splitlines() if line.strip()]
+    # Only a line feed ends a line: texts, and JSON, may have the others of Unicode in them.
+    items = [_item(line, is_question=agent is not None) for line in _text(file).split("\n") if line.strip()]
     if not items:
         raise click.UsageError(f"{file} has no items.")
     body: dict[str, Any] = {"items": items, "max_concurrency": concurrency}
@@ -136,6 +136,16 @@ def create(
             return
     show_record(batch)
     note(f"'nooble-orch batches show {batch['batch_id']} --follow' shows its progress.")
+
+
+def _text(file: Path) -> str:
+    if str(file) == "-":
+        return sys.stdin.read()
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        message = f"{file} is no text in UTF-8: byte {error.start} is {error.object[error.start]:#04x}."
+        raise CliFailure(message, "Nothing was created.", Exit.USAGE) from None
 
 
 def _item(line: str, *, is_question: bool) -> dict[str, Any]:

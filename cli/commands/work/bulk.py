@@ -110,8 +110,9 @@ def _receipt(work: BulkWork, task: dict[str, Any]) -> dict[str, Any]:
     try:
         answer = work.do(task)
     except CliFailure as failure:
-        # A service that is away, or a key that opens nothing, would refuse the others as well.
-        if failure.code is Exit.UNREACHABLE or failure.error_code.startswith(("ORCH_AUTH", "ORCH_TENANT")):
+        # A service that is away or does not answer, or a key that opens nothing, would refuse the others as well.
+        of_all = failure.error_code.startswith(("ORCH_AUTH", "ORCH_TENANT"))
+        if failure.code is Exit.UNREACHABLE or not failure.error_code or of_all:
             raise
         return {"task_id": task_id, "result": "refused", "reason": failure.message}
     if answer.get("cancelled") is False:

@@ -49,6 +49,7 @@ _OF_PURGE: Final = frozenset({"error_code", "older_than"})
 _EVERYTHING: Final = 1_000_000
 _NOTHING: Final = "There is nothing to delete."
 _PART: Final = 100
+_PURGED_AT_ONCE: Final = 500
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -170,7 +171,8 @@ def replay(
             for answer in _answers(api, tenant_id, body, chosen):
                 outcomes += answer["items"]
                 note(_so_far(outcomes, len(chosen), "would be replayed" if dry_run else "replayed"))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, CliFailure):
+            show_list(outcomes, _OUTCOMES)
             done = f"{len(outcomes)} of {len(chosen)}, and perhaps some of the next {_part_size(rate)}"
             note(f"Stopped after {done}; the same command continues with the rest.")
             raise
@@ -267,8 +269,13 @@ def purge(
             _write(file, kept)
         # Delete exactly the exported dead letters: new ones may have come meanwhile.
         purged, doomed = 0, [letter["id"] for letter in kept]
-        for start in range(0, len(doomed), 500):
-            purged += api.post(f"dlq.purge/{tenant_id}", {"ids": doomed[start : start + 500]})["purged"]
+        try:
+            for start in range(0, len(doomed), _PURGED_AT_ONCE):
+                part = doomed[start : start + _PURGED_AT_ONCE]
+                purged += api.post(f"dlq.purge/{tenant_id}", {"ids": part})["purged"]
+        except (KeyboardInterrupt, CliFailure):
+            note(f"Stopped after {purged} of {len(doomed)} were deleted, and perhaps the next {_PURGED_AT_ONCE}.")
+            raise
         show_record({"purged": purged})
     _check_found(entries, doomed)
 

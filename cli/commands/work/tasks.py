@@ -9,7 +9,7 @@ from cli.commands.work.replay import replay
 from cli.commands.work.task_filters import Folded, TaskFilters, scope_of, task_filters
 from cli.core.client import Api
 from cli.core.completion import complete_tasks
-from cli.core.confirm import confirm, must_be_confirmable
+from cli.core.confirm import confirm, counted, must_be_confirmable
 from cli.core.context import find_target
 from cli.core.failures import CliFailure
 from cli.core.options import ALL, dry_run_option, limit_option, listing_options, watch_option, yes_option
@@ -133,7 +133,12 @@ def cancel(task_ids: tuple[str, ...], wanted: TaskFilters, *, dry_run: bool, yes
         if task_ids:
             wanted.must_be_empty()
         named = [api.get(f"task.get/{task_id}") for task_id in dict.fromkeys(task_ids)]
-        run_bulk(work, named or live_tasks(api, wanted), scope_of(api, wanted), dry_run=dry_run, yes=yes)
+        chosen = named or list(live_tasks(api, wanted))
+        if batches := {task["task_id"].partition(".")[0] for task in chosen if "." in task["task_id"]}:
+            # Only items within the window of a batch are tasks yet: cancelled, they make room for the next ones.
+            note(f"Among them are items of {counted(len(batches), 'batch', 'batches')}, which go on with other items.")
+            note("'nooble-orch batches cancel BATCH' stops a batch.")
+        run_bulk(work, chosen, scope_of(api, wanted), dry_run=dry_run, yes=yes)
 
 
 def _cancel_one(api: Api, task_id: str, *, yes: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from cli.core.client import Api
-from cli.core.failures import CliFailure, Exit, refusal
+from cli.core.failures import CliFailure, refusal
 from cli.core.output import note
 
 _ROUTE: Final = "event.stream"
@@ -41,7 +41,7 @@ def follow_tenant(api: Api, *, pieces: bool = False) -> Iterator[dict[str, Any]]
                     yield frame
         except CliFailure as failure:
             # The service may be restarting.
-            if not reached or failure.code not in {Exit.UNREACHABLE, Exit.INCOMPLETE}:
+            if not reached or not failure.passes:
                 raise
             if attempt == 1:
                 note(f"{failure.message} Trying again.")

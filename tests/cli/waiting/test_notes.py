@@ -3,7 +3,7 @@
 import pytest
 
 from cli.core.failures import CliFailure, Exit
-from cli.waiting.notes import WaitNotes, passes
+from cli.waiting.notes import WaitNotes
 
 PAUSED = {"reason": "paused", "says": "Its tenant is paused."}
 NEXT = {"reason": "next", "says": "It is the next to be claimed."}
@@ -41,7 +41,7 @@ def test_a_task_that_is_about_to_start_is_told_where_it_does_not_start(notes: Wa
 
 def test_what_is_away_for_a_while_is_told_without_being_told_to_try_again(notes: WaitNotes) -> None:
     assert [notes.of_failure(AWAY), notes.of_failure(AWAY)] == ["The turn waits. The store is away.", ""]
-    assert (passes(AWAY), passes(CliFailure("No.", "", Exit.NOT_FOUND))) == (True, False)
+    assert (AWAY.passes, CliFailure("No.", "", Exit.NOT_FOUND).passes) == (True, False)
 
 
 def test_it_is_looked_after_a_second_of_silence_and_then_every_two() -> None:
