@@ -94,6 +94,15 @@ def show_record(record: Mapping[str, Any]) -> None:
         _show_fields(record)
 
 
+def show_next(record: Mapping[str, Any], words: str) -> None:
+    """Print the next record of those that come while they are followed: for people as a line of words."""
+    form = _form()
+    if form == "yaml":
+        print(f"---\n{yaml_text(record)}", end="", flush=True)
+    else:
+        print(printable(words) if is_table() else json.dumps(record), flush=True)
+
+
 def _show_fields(record: Mapping[str, Any]) -> None:
     shown = {name: printable(field_text(value)) for name, value in record.items() if not is_empty(value)}
     for line in record_lines(shown, _pen(), terminal_width()):

@@ -43,6 +43,7 @@ class LiveTable(Vertical):
         self._kind = kind
         self._records_name = name
         self._records: Sequence[Record] = ()
+        self._more = False
         self._shown: dict[str, Record] = {}
         self._sort: int | None = None
         self._reverse = False
@@ -71,9 +72,9 @@ class LiveTable(Vertical):
         key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
         return self._shown.get(key or "")
 
-    def show(self, records: Sequence[Record]) -> None:
-        """Show records instead of those before."""
-        self._records = records
+    def show(self, records: Sequence[Record], *, more: bool = False) -> None:
+        """Show records instead of those before; with `more` they are only the newest ones of many."""
+        self._records, self._more = records, more
         self._draw()
 
     def focus_rows(self) -> None:
@@ -185,7 +186,8 @@ class LiveTable(Vertical):
         table.scroll_to(y=scrolled, animate=False)
 
     def _caption(self, shown: int) -> None:
-        parts = [f"{shown} of {len(self._records)} {self._records_name}"]
+        newest = " newest" if self._more else ""
+        parts = [f"{shown} of {'the ' if newest else ''}{len(self._records)}{newest} {self._records_name}"]
         if not self._records:
             parts = [self._kind.nothing]
         else:

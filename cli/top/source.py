@@ -68,13 +68,14 @@ class TenantSource:
     api: Api
 
     def work(self, status: str) -> dict[str, Any]:
-        """Return the queue of the tenant, and its newest tasks.
+        """Return the queue of the tenant, its newest tasks, and whether there are more of them.
 
         Args:
             status: of the tasks; empty: any.
         """
-        tasks = self.api.get("task.list", limit=TASKS_SHOWN, status=status or None)["items"]
-        return {"queue": self.admin.get(f"queue.get/{self.tenant_id}"), "tasks": tasks}
+        found = self.api.get("task.list", limit=TASKS_SHOWN, status=status or None)
+        queue = self.admin.get(f"queue.get/{self.tenant_id}")
+        return {"queue": queue, "tasks": found["items"], "more": bool(found["next_cursor"])}
 
     def task(self, task_id: str) -> dict[str, Any]:
         """Return a task, what it waits for, and the timeline of its request; None for what is not there any more."""

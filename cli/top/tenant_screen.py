@@ -20,7 +20,7 @@ from cli.top.source import Source
 from cli.top.task_screen import TaskScreen
 from cli.top.tenant_changes import ask_to_drain, ask_to_pause
 
-_STATUSES: Final = ("", "pending", "processing", "waiting", "retrying", "failed", "completed", "cancelled")
+_STATUSES: Final = ("", "pending", "processing", "waiting", "retrying", "failed", "partial", "completed", "cancelled")
 """What `f` goes through; empty: all tasks."""
 _LANES: Final = ("high", "normal", "low")
 _BAR: Final = 40
@@ -76,7 +76,7 @@ class TenantScreen(LiveScreen):
         """Show the tenant's work."""
         self._state = data["queue"]["state"]
         self.query_one("#lanes", Static).update(Text("\n".join(lane_lines(data["queue"])), no_wrap=True))
-        self.query_one(LiveTable).show(data["tasks"])
+        self.query_one(LiveTable).show(data["tasks"], more=data["more"])
 
     def action_next_status(self) -> None:
         """Show tasks of the next status."""

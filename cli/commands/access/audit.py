@@ -15,9 +15,8 @@ from cli.core.client import AdminApi, Api
 from cli.core.context import find_target
 from cli.core.failures import CliFailure
 from cli.core.options import choice_option, limit_option, listing_options, period_options
-from cli.core.output import Column, is_table, note, note_if, show_list
+from cli.core.output import Column, note, note_if, show_list, show_next
 from cli.core.selection import current_options
-from cli.display.glyphs import printable
 
 _COLUMNS: Final = (
     Column("AT", "at", second=True, whole=True),
@@ -148,8 +147,5 @@ def _key(entry: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _show(entry: dict[str, Any]) -> None:
-    if not is_table():
-        click.echo(json.dumps(entry))
-        return
     told = [entry["at"], entry["action"], entry["outcome"], entry["tenant_id"] or "-", entry["user_id"] or "-"]
-    click.echo(printable("  ".join([*told, entry["remote_address"] or "-", entry["detail"]])))
+    show_next(entry, "  ".join([*told, entry["remote_address"] or "-", entry["detail"]]))

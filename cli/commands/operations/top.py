@@ -1,6 +1,5 @@
 """`top`: queues, processes, services and latencies, live: as an application, as a plain screen, or as text."""
 
-import json
 import os
 import select
 import signal
@@ -23,7 +22,7 @@ from cli.core.console import make_console
 from cli.core.context import find_target
 from cli.core.failures import CliFailure, Exit
 from cli.core.options import listing_options
-from cli.core.output import is_table
+from cli.core.output import is_table, show_record
 from cli.core.selection import current_options
 from cli.core.terminal import restored_terminal
 from cli.display.glyphs import is_unicode
@@ -37,7 +36,7 @@ _TEXT_ROWS: Final = 24
 class _Form(Enum):
     """How the load is shown."""
 
-    SNAPSHOT = "one snapshot as JSON"
+    SNAPSHOT = "one snapshot, as JSON or as -o says"
     APPLICATION = "tabs, sorting, filters and details"
     SCREEN = "one screen, drawn again and again"
     TEXT = "text without escape sequences, printed again and again"
@@ -56,7 +55,7 @@ def top(tenants: int) -> int:
     Tabs show tenants, nodes, services and system events. Enter opens a tenant, then a task with its timeline; /
     filters, s and r sort, p pauses or resumes a tenant, d drains it; the last line lists the keys. Without Textual
     (the extra `sandbox` has it) there is one plain screen, and text where TERM is dumb or the terminal has no UTF-8.
-    In a pipe, or with -o json, it prints one snapshot.
+    In a pipe, or with -o json, it prints one snapshot; with -o table as text.
 
     \b
     Example:
@@ -70,7 +69,7 @@ def top(tenants: int) -> int:
         # From here on the screen shows that itself.
         api.tells_slow = False
         if form is _Form.SNAPSHOT:
-            print(json.dumps(first))
+            _show_once(first)
         elif form is _Form.APPLICATION:
             return _run_application(source, first)
         else:
@@ -86,6 +85,14 @@ def _form() -> _Form:
     # Textual draws on stderr.
     has_keys = sys.stdin.isatty() and sys.stderr.isatty()
     return _Form.APPLICATION if has_keys and find_spec("textual") else _Form.SCREEN
+
+
+def _show_once(load: Any) -> None:
+    if not is_table():
+        show_record(load)
+        return
+    with _shown_on(is_screen=False) as show:
+        show(load)
 
 
 def _run_application(source: Source, first: Any) -> int:

@@ -1,6 +1,5 @@
 """`events`: what happens to the sessions, tasks and batches of a tenant, as it happens."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -11,8 +10,7 @@ from cli.commands.work.tenant_events import follow_tenant
 from cli.core.client import Api
 from cli.core.context import find_target
 from cli.core.options import choice_option, listing_options, user_option
-from cli.core.output import Column, is_table, show_list
-from cli.display.glyphs import printable
+from cli.core.output import Column, show_list, show_next
 
 _NEWEST: Final = 200
 _REMEMBERED: Final = 20_000
@@ -111,10 +109,7 @@ def _concerns(told: dict[str, Any], user: str | None) -> bool:
 
 
 def _tell(told: dict[str, Any], what: str) -> None:
-    if not is_table():
-        print(json.dumps(told), flush=True)
-        return
     error = (told["error"] or {}).get("code", "")
     change = f"{told['before'] or 'new'} -> {told['state']}" if told["state"] else ""
     parts = (told["at"][11:19], f"{told['kind']:<7}", told["id"], change, what, error)
-    print(printable("  ".join(part for part in parts if part).rstrip()), flush=True)
+    show_next(told, "  ".join(part for part in parts if part).rstrip())

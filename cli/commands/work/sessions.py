@@ -14,7 +14,6 @@ from cli.core.options import (
     limit_option,
     listing_options,
     period_options,
-    target_options,
     user_option,
     watch_option,
 )
@@ -101,7 +100,7 @@ def close(session_id: str, *, yes: bool) -> None:
 @sessions.command()
 @_session_argument
 @click.option("--from-start", is_flag=True, help="Start with the oldest event that is kept.")
-@target_options
+@listing_options
 def watch(session_id: str, *, from_start: bool) -> None:
     """Follow the events of a session until Ctrl-C; JSON lines in a pipe.
 

@@ -1,7 +1,6 @@
 """`sessions watch`: the events of a session, as they come."""
 
 import json
-import sys
 from typing import Any
 
 from cli.core.client import Api
@@ -9,8 +8,7 @@ from cli.core.context import Target
 from cli.core.failures import CliFailure, Exit
 from cli.core.follow import FollowedSession, Frame
 from cli.core.interrupts import run_trio, until_signalled
-from cli.core.selection import current_options
-from cli.display.glyphs import printable
+from cli.core.output import show_next
 
 
 def watch_session(target: Target, session_id: str, *, from_start: bool) -> None:
@@ -24,7 +22,6 @@ def watch_session(target: Target, session_id: str, *, from_start: bool) -> None:
     Raises:
         CliFailure: there is no such session, the service can't be reached, or Ctrl-C has stopped it.
     """
-    as_json = not sys.stdout.isatty() or current_options().format in {"json", "jsonl"}
     with Api(target, operator=True) as api:
         session = api.get(f"session.get/{session_id}")
     # Offsets start at 1; for offset 0 the server sends all events that it keeps.
@@ -33,7 +30,7 @@ def watch_session(target: Target, session_id: str, *, from_start: bool) -> None:
     async def follow() -> None:
         async with socket.opened() as frames:
             async for frame in frames:
-                print(json.dumps(frame.raw) if as_json else _line(frame), flush=True)
+                show_next(frame.raw, _line(frame))
 
     if run_trio(until_signalled, follow) is not None:
         raise CliFailure(f"Stopped watching; session {session_id} stays open.", "", Exit.INTERRUPTED)
@@ -41,7 +38,7 @@ def watch_session(target: Target, session_id: str, *, from_start: bool) -> None:
 
 def _line(frame: Frame) -> str:
     time = str(frame.raw.get("created_at", ""))[11:23]
-    return printable(f"{time}  {frame.offset or '':>5}  {frame.name:<22} {_summary(frame.name, frame.data)}")
+    return f"{time}  {frame.offset or '':>5}  {frame.name:<22} {_summary(frame.name, frame.data)}"
 
 
 def _summary(name: str, data: dict[str, Any]) -> str:

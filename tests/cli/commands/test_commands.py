@@ -117,6 +117,9 @@ async def test_watching_prints_events_until_the_session_is_closed(fake: FakeServ
     assert ended.code == 0, ended.err
     assert fake.connections == ["last_offset=0"]
     assert json.loads(ended.out.splitlines()[0])["type"]["action"] == "state_update"
+    for form, begin in (("table", "         session.state_update   ACTIVE"), ("yaml", "---\n")):
+        shown = await run_cli(tmp_path, "sessions", "watch", "session-1", "--from-start", "-o", form, **target(fake))
+        assert shown.out.startswith(begin), shown.out
 
 
 async def test_a_token_is_printed_alone(tmp_path: Path) -> None:

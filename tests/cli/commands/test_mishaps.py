@@ -169,7 +169,9 @@ def test_the_audit_trail_is_followed_by_the_clock_of_the_service_across_its_rest
 
 
 def _entry(number: int) -> dict[str, Any]:
-    return {"id": str(number), "kind": "activity", "tenant_id": "acme", "at": f"1999-01-01T00:00:0{number - 1}+00:00"}
+    what = {"action": "session.close", "outcome": "ok", "user_id": "ada", "remote_address": "", "detail": ""}
+    at = f"1999-01-01T00:00:0{number - 1}+00:00"
+    return {"id": str(number), "kind": "activity", "tenant_id": "acme", "at": at, **what}
 
 
 async def test_a_trail_that_was_cut_says_so(fake: Operators, tmp_path: Path) -> None:

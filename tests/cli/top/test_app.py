@@ -4,6 +4,7 @@ from quart import Response
 
 from cli.core.failures import CliFailure, Exit
 from tests.cli.fake_service import refusal
+from tests.cli.fake_service import envelope
 from tests.cli.top.driven import TASK, Driver, drive, load, node, queue, service
 
 
@@ -89,6 +90,7 @@ async def test_enter_leads_to_a_tenant_its_tasks_and_the_timeline_of_one() -> No
         assert any("2 tasks of the tenant come before it." in line for line in lines)
         await top.press("escape")
         await top.see("another-task")
+        await top.see("2 of the 2 newest tasks")
         await top.press("f")
         await top.see("its tasks that are pending")
         pending = ("task.list", {"limit": "200", "status": "pending"})
@@ -98,6 +100,7 @@ async def test_enter_leads_to_a_tenant_its_tasks_and_the_timeline_of_one() -> No
         await top.press("q")
 
     async with service(queue("acme", backlog=550)) as fake:
+        fake.answers["task.list"] = [envelope(fake.answers["task.list"][0], next_cursor="more")]
         await drive(fake, use)
     assert ("task.list", {"limit": "200"}) in fake.asked
 

@@ -1,5 +1,6 @@
 """`top` at a real terminal: it leaves it as it was, and draws no more than it can show."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -60,6 +61,17 @@ async def test_a_service_that_is_away_or_refuses_is_told_before_anything_is_draw
     ended = await run_cli(tmp_path, "top", ORCH_API_URL="http://127.0.0.1:9", ORCH_API_KEY="key")
     assert (ended.code, ended.out) == (4, "")
     assert "can't be reached" in ended.err
+
+
+async def test_in_a_pipe_it_is_one_snapshot_in_the_format_that_is_asked_for(tmp_path: Path) -> None:
+    async with service(queue("acme", backlog=7)) as fake:
+        shown = {
+            form: await run_cli(tmp_path, "top", "-o", form, **fake.target()) for form in ("table", "yaml", "jsonl")
+        }
+    assert {ended.code for ended in shown.values()} == {0}
+    assert "acme   active       7" in shown["table"].out
+    assert "tenants:\n" in shown["yaml"].out
+    assert json.loads(shown["jsonl"].out)["tenants"][0]["backlog"] == 7
 
 
 async def test_a_tenant_of_a_real_stack_its_task_and_its_timeline(tmp_path: Path) -> None:
