@@ -3,8 +3,7 @@
 from quart import Response
 
 from cli.core.failures import CliFailure, Exit
-from tests.cli.fake_service import refusal
-from tests.cli.fake_service import envelope
+from tests.cli.fake_service import envelope, refusal
 from tests.cli.top.driven import TASK, Driver, drive, load, node, queue, service
 
 
