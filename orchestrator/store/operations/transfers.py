@@ -9,13 +9,14 @@ from attrs import frozen
 from orchestrator.models.common.ids import new_epoch
 from orchestrator.models.operations.transfer import TransferItem, TransferKind
 from orchestrator.models.tasks.task import Lane, TaskStatus
+from orchestrator.store.operations.waiting_items import WaitingItems
 from orchestrator.store.records import moment, readable, reading
 from orchestrator.store.script import Script
 from orchestrator.store.tenant_store import TenantStore, read_verdict
 
 _IMPORT_SESSION: Final = Script("sessions/import_session")
 _LANES: Final = (Lane.HIGH, Lane.NORMAL, Lane.LOW)
-_PARKED, _DELAYED, _USERS, _TURNS, PHASES = 3, 4, 5, 6, 7
+_PARKED, _DELAYED, _USERS, _TURNS, _BATCHES, PHASES = 3, 4, 5, 6, 7, 8
 _OPEN: Final = frozenset({TaskStatus.PENDING, TaskStatus.WAITING, TaskStatus.RETRYING})
 # What belongs to the place where a record is, and not to the task.
 _LOCAL: Final = frozenset({"entry", "node", "parked", "turn_of_user", "emitted", "claimed_at", "batch_id", "steps"})
@@ -52,7 +53,7 @@ class SessionImport(StrEnum):
 
 
 class TransferStore(TenantStore):
-    """A tenant's queued work, place by place: lanes, put aside, delayed, behind others of their users, turns."""
+    """A tenant's queued work, place by place: lanes, put aside, delayed, behind others of their users, turns, items."""
 
     async def chunk(
         self, tenant_id: str, phase: int, position: Position | None, count: int
@@ -68,6 +69,9 @@ class TransferStore(TenantStore):
         Returns:
             Tasks, each after its session; and where to go on, or None at the end.
         """
+        if phase == _BATCHES:
+            items, end = await self._waiting_items(tenant_id, position, count)
+            return items, None if end is None else (phase, end)
         if phase <= _PARKED:
             rows, end = await self._stream(tenant_id, phase, position, count)
         elif phase == _DELAYED:
@@ -145,6 +149,13 @@ class TransferStore(TenantStore):
                 return rows[:count], rows[count - 1].after
             passed = 0
         return rows, (start + len(names), 0) if len(names) == _LISTS else None
+
+    async def _waiting_items(
+        self, tenant_id: str, position: Position | None, count: int
+    ) -> tuple[list[TransferItem], Position | None]:
+        first, second = (min(number, _LAST_PLACE) for number in position or (0, 0))
+        items = WaitingItems(self.redis, self.keys, self.log_length, self.limit_defaults, self.contents)
+        return await items.chunk(tenant_id, (first, second), count, _CHUNK_BYTES)
 
     async def _list_names(self, tenant_id: str, phase: int, start: int) -> list[str]:
         keys = self.keys

@@ -1,6 +1,7 @@
 """Batches over HTTP, answered by the agents of the development platform."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -9,11 +10,14 @@ import pytest
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.sandbox.platform import run_sandbox
 from tests.support.callback_receiver import open_receiver
-from tests.support.credentials import INTERNAL_KEY
+from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY
 from tests.support.eventually import eventually
 from tests.support.served import Client, service
 
 API = "/api/v1"
+INTERNAL = "/internal/v1/"
+ADMIN = {"X-API-Key": ADMIN_KEY}
+SEALING_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
 @pytest.fixture
@@ -115,3 +119,43 @@ async def test_the_end_of_a_batch_is_told_to_a_server_and_a_bad_address_of_one_i
                 refused = await client.call("POST", f"{API}/batch.create", batch | {"callback": wrong})
                 assert refused.fault[:2] == (400, "ORCH_VAL_001")
                 assert refused.fault[2].endswith(".callback.url")
+
+
+@pytest.mark.parametrize("keys", [("clear",), (f"a:{SEALING_KEY}",)])
+async def test_items_that_are_no_tasks_yet_travel_with_their_tenant(redis_url: str, keys: tuple[str, ...]) -> None:
+    async with run_sandbox(internal_api_key=INTERNAL_KEY) as sandbox:
+        urls: Any = {name: ServiceSettings(url=url) for name, url in sandbox.urls.items()}
+        async with service(redis_url, services=urls, encryption_keys=keys, max_body_bytes=2**20) as client:
+            exported = await _exported_batches(client)
+            batches = {one["id"].partition(".")[0] for one in exported}
+            checked = await client.call(
+                "POST", f"{INTERNAL}tenant.import/acme", {"items": exported, "check_only": True}, ADMIN
+            )
+    assert len(batches) == 2
+    assert {one["id"] for one in exported} == {f"{batch}.{place}" for batch in batches for place in range(25)}
+    assert checked.status == 200
+    first, *others = [(one["fields"], orjson.loads(one["fields"]["message"])) for one in exported]
+    for fields, message in others:
+        # What is a task already, and what an export makes of an item, are alike.
+        assert message.keys() == first[1].keys()
+        assert fields.keys() - {"scheduled_for"} == first[0].keys() - {"scheduled_for"}
+        assert message["payload"]["content"] == f"question {fields['task_id'].partition('.')[2]}"
+        assert message["task_id"] == fields["task_id"]
+
+
+async def _exported_batches(client: Client) -> list[Any]:
+    """Create a batch that waits and one for later, drain their tenant, and return what is exported of it."""
+    items = [{"content": f"question {number}", "metadata": {"n": number}} for number in range(25)]
+    batch = {"agent_id": "echo", "items": items, "max_concurrency": 10}
+    for more in ({}, {"scheduled_for": (datetime.now(UTC) + timedelta(days=1)).isoformat()}):
+        created = await client.call("POST", f"{API}/batch.create", batch | more)
+        assert created.status == 202, created.raw
+    await client.call("POST", f"{INTERNAL}tenant.drain/acme", {"mode": "discard"}, ADMIN)
+    exported: list[Any] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await client.call("GET", f"{INTERNAL}tenant.export/acme?limit=7{cursor}", headers=ADMIN)
+        exported += page.data["items"]
+        following = page.json["meta"]["pagination"]["next_cursor"]
+        cursor = None if following is None else f"&cursor={following}"
+    return exported
