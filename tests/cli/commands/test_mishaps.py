@@ -137,7 +137,7 @@ def test_a_list_is_watched_across_a_restart_of_the_service(
 ) -> None:
     monkeypatch.setattr(options, "_WATCH_SECONDS", 0)
     set_option(click.get_current_context(), "format", form)
-    shown: Callable[[], None] = lambda: click.echo("- shown: 1")  # noqa: E731
+    shown: Callable[[], None] = lambda: click.echo("- shown: 1")  # noqa: E731 - it is given twice, and has no name to tell
     with pytest.raises(KeyboardInterrupt):
         options._watch(ended([shown, away, away, shown]))
     out, err = capsys.readouterr()
