@@ -243,6 +243,24 @@ async def test_a_tool_that_runs_is_shown_and_then_its_result(tmp_path: Path) -> 
         await in_browser(look)
 
 
+def tell_the_age_of_what_is_shown(tab: Tab, stack: Stack) -> None:
+    page = tab.page
+    page.clock.install()
+    sign_in(tab, stack)
+    page.get_by_text("All breakers are closed.").wait_for()
+    line = page.get_by_role("alert").get_by_text("What is shown is of")
+    page.route("**/orchestrator.load*", lambda route: route.abort())
+    page.clock.run_for(3000)
+    line.get_by_text("Failed to fetch").wait_for()
+    page.unroute_all(behavior="ignoreErrors")
+    page.clock.run_for(3000)
+    line.wait_for(state="hidden")
+    page.route("**/orchestrator.load*", lambda _: None)
+    page.clock.run_for(6000)
+    line.get_by_text("The service has not answered since then.").wait_for()
+    page.unroute_all(behavior="ignoreErrors")
+
+
 async def test_a_wrong_token_is_told_and_routes_are_tried_from_the_documentation(tmp_path: Path) -> None:
     async with worked(tmp_path) as (stack, _):
 
@@ -253,6 +271,7 @@ async def test_a_wrong_token_is_told_and_routes_are_tried_from_the_documentation
             page.get_by_role("button", name="Sign in").click()
             page.get_by_role("alert").get_by_text("ORCH_AUTH_001").wait_for()
             assert page.evaluate("sessionStorage.length") == 0
+            tell_the_age_of_what_is_shown(tab, stack)
             page.goto(f"{stack.node.url}/")
             page.get_by_role("link", name="API Every route").click()
             page.get_by_text("Token and key").click()

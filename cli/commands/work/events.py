@@ -1,6 +1,5 @@
 """`events`: what happens to the sessions, tasks and batches of a tenant, as it happens."""
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import click
@@ -10,7 +9,7 @@ from cli.commands.work.tenant_events import follow_tenant
 from cli.core.client import Api
 from cli.core.context import find_target
 from cli.core.options import choice_option, listing_options, user_option
-from cli.core.output import Column, show_list, show_next
+from cli.core.output import Column, note, show_list, show_next
 
 _NEWEST: Final = 200
 _REMEMBERED: Final = 20_000
@@ -49,8 +48,11 @@ def events(*, once: bool, pieces: bool, kind: str | None, user: str | None) -> N
     """
     with Api(find_target(), operator=True) as api:
         if once:
-            standing = [one for one in _standing(api) if kind in {None, one["kind"]} and user in {None, one["user_id"]}]
+            found, cut = _standing(api)
+            standing = [one for one in found if kind in {None, one["kind"]} and user in {None, one["user_id"]}]
             show_list(standing, _COLUMNS, "There is nothing yet.")
+            if cut:
+                note(f"There are more {' and '.join(cut)} than the {_NEWEST} newest; their lists show all.")
             return
         states: dict[str, str] = {}
         for frame in follow_tenant(api, pieces=pieces):
@@ -59,14 +61,17 @@ def events(*, once: bool, pieces: bool, kind: str | None, user: str | None) -> N
                 _tell(told, what)
 
 
-def _standing(api: Api) -> Iterator[dict[str, Any]]:
-    """Yield how the sessions used last stand, and the newest and all live tasks."""
-    for session in reversed(list(api.listed("session.list", _NEWEST))):
-        yield _stands("session", session["session_id"], session["state"], session)
-    newest = list(api.listed("task.list", _NEWEST))
-    live = [task for status in LIVE for task in api.listed("task.list", _NEWEST, status=status)]
-    for task in {task["task_id"]: task for task in [*reversed(newest), *live]}.values():
-        yield _stands("task", task["task_id"], task["status"], task)
+def _standing(api: Api) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return how the sessions used last stand, and the newest and live tasks; and of which of them there are more."""
+    sessions = api.listed("session.list", _NEWEST)
+    told = [_stands("session", one["session_id"], one["state"], one) for one in reversed(list(sessions))]
+    listings = {status: api.listed("task.list", _NEWEST, status=status) for status in (None, *LIVE)}
+    newest, *live = [list(listing) for listing in listings.values()]
+    tasks = {task["task_id"]: task for part in (reversed(newest), *live) for task in part}
+    told += [_stands("task", task["task_id"], task["status"], task) for task in tasks.values()]
+    cut = ["sessions"] if sessions.more else []
+    cut += [f"{status or 'ended'} tasks" for status, listing in listings.items() if listing.more]
+    return told, cut
 
 
 def _stands(kind: str, name: str, state: str, record: dict[str, Any]) -> dict[str, Any]:

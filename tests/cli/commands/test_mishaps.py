@@ -17,7 +17,7 @@ from cli.core.failures import CliFailure, Exit
 from cli.core.selection import set_option
 from cli.main import run
 from tests.cli.commands.test_operators import LETTER, TENANT, Operators, open_operators
-from tests.cli.fake_service import LONG_TASK, refusal
+from tests.cli.fake_service import LONG_TASK, envelope, refusal
 from tests.cli.runs import environment, run_cli
 
 AWAY = CliFailure("The service can't be reached.", "", Exit.UNREACHABLE)
@@ -216,3 +216,12 @@ async def test_a_file_of_items_is_read_as_it_was_written(fake: Operators, tmp_pa
     (tmp_path / "items").write_bytes(b"caf\xe9")
     refused = await fake.run(tmp_path, "batches", "create", "items", "--agent", "echo")
     assert (refused.code, refused.err.splitlines()[0]) == (2, "items is no text in UTF-8: byte 3 is 0xe9.")
+
+
+async def test_a_standing_that_was_cut_says_of_what(fake: Operators, tmp_path: Path) -> None:
+    sessions = [{"session_id": f"s{number}", "state": "ACTIVE"} for number in range(200)]
+    fake.answers["session.list"] = [envelope({"items": sessions}, next_cursor="more")]
+    fake.answers["task.list"] = [{"items": [{"task_id": "t1", "status": "waiting"}]}]
+    once = await fake.run(tmp_path, "events", "--once")
+    assert [json.loads(line)["id"] for line in once.out.splitlines()][-2:] == ["s0", "t1"]
+    assert once.err == "There are more sessions than the 200 newest; their lists show all.\n"

@@ -1,16 +1,36 @@
 // Asking again and again, while the page is looked at.
-import { tell } from "./dom.js";
+import { h } from "./dom.js";
 
-/** Call `step` now, and then every `every` ms until the page is left; hidden pages ask nothing. The first failure is thrown. */
+const SLOW_MS = 3000;
+
+/**
+ * Call `step` now, and then every `every` ms until the page is left; hidden pages ask nothing. The first failure is thrown.
+ * While `step` fails, or is not answered, a line at the head of the page says of when it is what the page shows.
+ */
 export async function poll(signal, every, step) {
   await step();
-  let failed = false;
+  let seen = new Date();
+  const line = h("p", { class: "card bad", role: "alert", hidden: true });
+  document.getElementById("content").prepend(line);
+  const tell = (cause) => {
+    if (signal.aborted) return;
+    const text = `What is shown is of ${seen.toLocaleTimeString()}. ${cause} Trying again.`;
+    // What is set again is read out again.
+    if (line.textContent !== text) line.textContent = text;
+    line.hidden = false;
+  };
   const again = async () => {
     if (signal.aborted) return;
     if (!document.hidden) {
-      try { await step(); failed = false; } catch (error) {
-        if (!signal.aborted && !failed) tell(String(error), { bad: true });
-        failed = true;
+      const slow = setTimeout(() => tell("The service has not answered since then."), SLOW_MS);
+      try {
+        await step();
+        seen = new Date();
+        line.hidden = true;
+      } catch (error) {
+        tell(String(error));
+      } finally {
+        clearTimeout(slow);
       }
     }
     if (!signal.aborted) setTimeout(again, every);
