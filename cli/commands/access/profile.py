@@ -1,7 +1,11 @@
 """`profile`: named stacks: their addresses, tenants and credentials."""
 
+import fcntl
 import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import click
@@ -62,10 +66,11 @@ def add(name: str) -> None:
             address_of(given.api_url)
         except InvalidRequest as error:
             raise click.UsageError(f"{error}.") from None
-    existed = name in read_profiles()
     section = "".join(f"{each} = {json.dumps(value, ensure_ascii=False)}\n" for each, value in values.items())
-    text = _without(_text(), name).rstrip("\n")
-    _write(f"{text}\n\n[profiles.{name}]\n{section}" if text else f"[profiles.{name}]\n{section}")
+    with _alone():
+        existed = name in read_profiles()
+        text = _without(_text(), name).rstrip("\n")
+        _write(f"{text}\n\n[profiles.{name}]\n{section}" if text else f"[profiles.{name}]\n{section}")
     note(f"Profile {name} was {'replaced' if existed else 'added'}; 'nooble-orch profile use {name}' chooses it.")
 
 
@@ -101,13 +106,27 @@ def use(name: str | None, *, no_profile: bool) -> None:
     """
     if bool(name) == no_profile:
         raise click.UsageError("Give either a profile or --none.")
-    profiles = read_profiles()
-    if name and name not in profiles:
-        known = ", ".join(sorted(profiles)) or "none"
-        raise CliFailure(f"There is no profile '{name}'.", f"Known: {known}.", Exit.NOT_FOUND)
-    text = re.sub(r"(?m)^current\s*=.*\n?", "", _text(), count=1)
-    _write(f"current = {json.dumps(name)}\n{text}" if name else text)
+    with _alone():
+        profiles = read_profiles()
+        if name and name not in profiles:
+            known = ", ".join(sorted(profiles)) or "none"
+            raise CliFailure(f"There is no profile '{name}'.", f"Known: {known}.", Exit.NOT_FOUND)
+        text = re.sub(r"(?m)^current\s*=.*\n?", "", _text(), count=1)
+        _write(f"current = {json.dumps(name)}\n{text}" if name else text)
     note(f"Commands use the profile {name} now." if name else "No profile is chosen any more.")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other command change the file inside the block: of two that read and write it, the last would win."""
+    folder = config_path().parent
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _text() -> str:
@@ -123,8 +142,8 @@ def _without(text: str, name: str) -> str:
 
 
 def _write(text: str) -> None:
-    path = config_path()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A link, as into a repository of configuration, stays one.
+    path = config_path().resolve()
     draft = path.with_name(f"{path.name}.new")
     write_private(draft, text)
     draft.replace(path)

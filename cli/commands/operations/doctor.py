@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ TIMEOUT: Final = 3.0
 _AFAR_TIMEOUT: Final = 60.0
 """A check of a large tenant takes its time."""
 CLOCK_SECONDS: Final = 1.0
+OWN_CLOCK_SECONDS: Final = 2.0
 _CODES: Final[dict[type[Exception], str]] = {
     redis.exceptions.BusyLoadingError: "LOADING",
     redis.exceptions.MasterDownError: "MASTERDOWN",
@@ -97,7 +99,7 @@ def _from_afar(target: Target, *, repair: bool) -> list[Check]:
     checks = [*_libraries(), *_service(target)]
     if any(check.unreachable for check in checks):
         return checks
-    checks += _services_of(target)
+    checks += [*_own_clock(target), *_services_of(target)]
     if not target.api_key:
         hint = "Set ORCH_API_KEY: the service then checks Redis and its tenants."
         return [*checks, Check("redis", "warning", "not checked: that needs an API key", hint)]
@@ -114,6 +116,20 @@ def _from_afar(target: Target, *, repair: bool) -> list[Check]:
             found = api.post(f"tenant.repair/{tenant_id}") if repair else api.get(f"tenant.check/{tenant_id}")
             checks += _told(found)
     return checks
+
+
+def _own_clock(target: Target) -> Iterator[Check]:
+    """Compare the clock of this machine with that of the service, as its answers tell it, in whole seconds."""
+    try:
+        answer = _fetch(f"{target.api_url}/health/live", target, timeout=TIMEOUT)
+        ahead = time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (HttpError, KeyError, ValueError):
+        return  # a proxy may leave the date out
+    if -OWN_CLOCK_SECONDS <= ahead <= OWN_CLOCK_SECONDS + 1:
+        yield Check("clock", "ok", "that of this machine agrees with that of the service")
+        return
+    hint = "Ages, --since 1h and the like, and tokens that are created here go by the clock of this machine."
+    yield Check("clock", "warning", f"that of this machine is {ahead:+.0f} s off that of the service", hint)
 
 
 def _told(found: dict[str, Any]) -> list[Check]:

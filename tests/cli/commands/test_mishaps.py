@@ -4,17 +4,24 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+import trio
 from quart import Response
 
 from cli.commands.access import audit
+from cli.commands.operations import doctor
 from cli.core import options
+from cli.core.context import Target
 from cli.core.failures import CliFailure, Exit
 from cli.core.selection import set_option
+from cli.http.answer import Answer
 from cli.main import run
 from tests.cli.commands.test_operators import LETTER, TENANT, Operators, open_operators
 from tests.cli.fake_service import LONG_TASK, envelope, refusal
@@ -225,3 +232,29 @@ async def test_a_standing_that_was_cut_says_of_what(fake: Operators, tmp_path: P
     once = await fake.run(tmp_path, "events", "--once")
     assert [json.loads(line)["id"] for line in once.out.splitlines()][-2:] == ["s0", "t1"]
     assert once.err == "There are more sessions than the 200 newest; their lists show all.\n"
+
+
+@pytest.mark.parametrize(("date", "told"), [("2026-01-01", "-86400 s off"), ("2025-12-31", "agrees"), (None, None)])
+def test_doctor_tells_where_the_clock_of_this_machine_is_not_that_of_the_service(
+    date: str | None, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = datetime(2025, 12, 31, tzinfo=UTC).timestamp()
+    headers = {} if date is None else {"date": format_datetime(datetime.fromisoformat(f"{date}T00:00:00+00:00"))}
+    monkeypatch.setattr(doctor, "time", lambda: here)
+    monkeypatch.setattr(doctor, "_fetch", lambda *_, **__: Answer("http://h/health/live", 200, headers, b"{}", 0.0))
+    checks = list(doctor._own_clock(Target("http://h", "ws://h")))
+    assert [told in check.says for check in checks if told] == ([] if told is None else [True])
+    assert [check.verdict for check in checks] == ([] if told is None else ["ok" if told == "agrees" else "warning"])
+
+
+async def test_profiles_that_are_added_at_once_are_all_there_and_a_link_stays_one(tmp_path: Path) -> None:
+    place = tmp_path / ".config" / "nooble-orch" / "config.toml"
+    place.parent.mkdir(parents=True)
+    place.symlink_to(tmp_path / "kept.toml")
+    async with trio.open_nursery() as nursery:
+        for number in range(4):
+            url = ("--api-url", f"http://h{number}")
+            nursery.start_soon(partial(run_cli, tmp_path, "profile", "add", f"p{number}", *url))
+    assert place.is_symlink()
+    listed = await run_cli(tmp_path, "profile", "list")
+    assert [json.loads(line)["name"] for line in listed.out.splitlines()] == ["p0", "p1", "p2", "p3"]

@@ -541,6 +541,7 @@ async def test_doctor_asks_a_service_elsewhere_for_what_only_it_knows(fake: Oper
     ended = await fake.run(tmp_path, "doctor")
     verdicts = {check["check"]: check["verdict"] for check in map(json.loads, ended.out.splitlines())}
     assert (verdicts["redis version"], verdicts["books acme"], "settings" in verdicts) == ("ok", "ok", False)
+    assert verdicts["clock"] == "ok"
     assert "3 tasks (3 queued), 1 session, 0 open calls" in ended.out
     mended = await fake.run(tmp_path, "doctor", "--repair", "--tenant", "acme")
     assert "mended" in mended.out
