@@ -65,7 +65,9 @@ def _delayed(facts: WaitFacts, due_ms: int) -> TaskWait:
         what = "the answer of a service" if service else "its client's tool"
         says = f"It waits for {what}{calls}, until {until} at the latest."
         return evolve(_wait(facts, _R.SERVICE if service else _R.CLIENT_TOOL, says), until=until)
-    what = "It failed and starts over" if facts.status is TaskStatus.RETRYING else "It is delayed, and starts"
+    failure = f" ({facts.failed_with})" if facts.failed_with else ""
+    retries = facts.status is TaskStatus.RETRYING
+    what = f"It failed{failure} and starts over" if retries else "It is delayed, and starts"
     says = f"{what} at {until} at the earliest.{_left_alone(facts)}"
     return evolve(_wait(facts, _R.DELAYED, says), until=until, estimated_start=until)
 

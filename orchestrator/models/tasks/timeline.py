@@ -96,6 +96,8 @@ class WaitFacts:
     """Who is to give the first of them, a `WaitKind`."""
     asks: str | None = None
     """What a workflow asks a person; None: it asks nothing."""
+    failed_with: str = ""
+    """Code and message of its last failure, where it starts over."""
     due_ms: int | None = None
     left_alone: tuple[str, ...] = ()
     """Services that some process leaves alone, because they fail too often."""

@@ -8,11 +8,12 @@ from attrs import frozen
 
 from orchestrator.codec import decode_kept
 from orchestrator.errors import TenantDamaged
+from orchestrator.models.common.envelope import ErrorBody
 from orchestrator.models.common.timestamps import to_timestamp
 from orchestrator.models.tasks.task import TaskStatus
 from orchestrator.models.tasks.task_updates import TaskProgress
 from orchestrator.models.tasks.timeline import TraceStep, WaitFacts
-from orchestrator.store.contents import WORDS, Contents
+from orchestrator.store.contents import ERROR, WORDS, Contents
 from orchestrator.store.packed import PIECE_NAMES
 from orchestrator.store.records import BEYOND, readable, reading
 from orchestrator.store.script import Script
@@ -105,6 +106,9 @@ class TimelineStore(TenantStore):
                 if raw == b"progress":
                     facts["asks"] = self._asked(viewer.tenant_id, value)
                     continue
+                if raw == b"retry_error":
+                    facts["failed_with"] = self._failure(viewer.tenant_id, value)
+                    continue
                 name, text = raw.decode(), value.decode() if isinstance(value, bytes) else str(value)
                 facts[name] = _READERS.get(name, _number)(text)
             return WaitFacts(task_id=task_id, **facts)
@@ -116,6 +120,14 @@ class TimelineStore(TenantStore):
         except TenantDamaged:
             return None
         return None if request is None else request.prompt
+
+    def _failure(self, tenant_id: str, kept: bytes) -> str:
+        """Return the code and the message of a task's last failure; empty: it can't be read."""
+        try:
+            error = decode_kept(self.contents.open(tenant_id, ERROR, kept), ErrorBody)
+        except TenantDamaged:
+            return ""
+        return f"{error.code}: {error.message.rstrip('.')}"
 
 
 @frozen

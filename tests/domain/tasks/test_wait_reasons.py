@@ -41,6 +41,11 @@ def facts(**changes: Any) -> WaitFacts:
             "It failed and starts over at 1970-01-01T00:00:00.000Z at the earliest.",
         ),
         (
+            {"status": TaskStatus.RETRYING, "queued": False, "due_ms": 0, "failed_with": "ORCH_CONN_001: It is away"},
+            WaitReason.DELAYED,
+            "It failed (ORCH_CONN_001: It is away) and starts over at 1970-01-01T00:00:00.000Z at the earliest.",
+        ),
+        (
             {"queued": False, "parked": True},
             WaitReason.PARKED,
             "It was put aside while its tenant is drained; a resume puts it back.",

@@ -7,7 +7,8 @@ import pytest
 import trio
 from attrs import evolve, frozen
 
-from orchestrator.errors import FencedOut, TenantDamaged
+from orchestrator.codec import encode
+from orchestrator.errors import FencedOut, ServiceFault, TenantDamaged
 from orchestrator.models.common.envelope import MessageType
 from orchestrator.models.common.ids import new_id
 from orchestrator.models.common.timestamps import now_ms, to_timestamp
@@ -22,6 +23,7 @@ from orchestrator.store.tasks.admission import Admission, Verdict
 from orchestrator.store.tasks.claims import Claim
 from orchestrator.store.tasks.plain_tasks import KnownTenants, PlainTaskStore, Repeat, TaskBounds, TaskEnd
 from orchestrator.store.tasks.tasks import Retry, TaskStore
+from orchestrator.store.tasks.timelines import TimelineStore
 
 BOUNDS = TaskBounds(retain_tasks=600)
 FIRST = ("workflow.status_update", b'{"data":{"first":1}}')
@@ -337,9 +339,16 @@ async def test_events_of_a_running_task_stand_in_its_own_log_once_each(shelf: Sh
 async def test_a_task_that_starts_over_says_so_in_its_own_log(shelf: Shelf) -> None:
     message = a_task()
     await shelf.admit(message)
-    retry = Retry(delay_ms=1000, time_left_ms=1000, error=b"{}", body=AGAIN[1], event=AGAIN[0])
+    error = encode(ServiceFault("The agent is away.").body())
+    retry = Retry(delay_ms=1000, time_left_ms=1000, error=error, body=AGAIN[1], event=AGAIN[0])
     await shelf.tasks.retry(await shelf.claim(), "", retry)
     assert (await shelf.events(message.task_id))[-1] == (2, *AGAIN)
+    timelines = TimelineStore(shelf.redis, shelf.generic.keys, 1000)
+    for kept, told in ((error, "ORCH_CONN_001: The agent is away"), (b"{}", "")):
+        await shelf.redis.hset(shelf.generic.keys.task("acme", message.task_id), "retry_error", kept)
+        facts = await timelines.wait_facts(Viewer("acme", "ann", sees_whole_tenant=True), message.task_id)
+        assert facts is not None
+        assert facts.failed_with == told
 
 
 async def test_a_permanent_failure_is_a_dead_letter(shelf: Shelf) -> None:

@@ -34,6 +34,8 @@ local wait = calls and redis.call('HGET', task_key(task_id), 'wait:' .. calls[1]
 say('waiting_kind', wait and string.match(wait, '^%S+'))
 -- What it asks a person stands in it, where the reader opens it: it may be sealed.
 if status == 'waiting' then say('progress', redis.call('HGET', task_key(task_id), 'progress')) end
+-- Sealed as it may be, its last failure is read by the reader too.
+if status == 'retrying' then say('retry_error', redis.call('HGET', task_key(task_id), 'retry_error')) end
 say('parked', parked and 1)
 say('concurrency', concurrency and string.format('%d', concurrency))
 say('start_rate', start_rate and tostring(start_rate))
