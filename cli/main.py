@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from cli.core.endings import ended_as_by_ctrl_c
 from cli.core.failures import CliFailure, Exit, error_text
 from cli.core.options import listing_options
 from cli.core.terminal import terminal_width
@@ -127,8 +128,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     as_json = _wants_json(given)
     try:
         _refuse_empty(given)
-        code = nooble_orch.main(given, prog_name="nooble-orch", standalone_mode=False)
-        sys.stdout.flush()
+        with ended_as_by_ctrl_c():
+            code = nooble_orch.main(given, prog_name="nooble-orch", standalone_mode=False)
+            sys.stdout.flush()
     except CliFailure as failure:
         failure.show(as_json=as_json)
         return failure.code

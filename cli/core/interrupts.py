@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from cli.core.endings import ending_signals
 from cli.core.failures import failure_in
 
 T = TypeVar("T")
@@ -86,11 +87,13 @@ class Interrupts:
         """Pass SIGINT on, until cancelled.
 
         Raises:
-            KeyboardInterrupt: it came before there was anything to pass it to.
+            KeyboardInterrupt: it came before there was anything to pass it to, or another signal ends the command.
         """
-        with trio.open_signal_receiver(signal.SIGINT) as signals:
+        with trio.open_signal_receiver(signal.SIGINT, *ending_signals()) as signals:
             task_status.started()
-            async for _ in signals:
+            async for number in signals:
+                if number != signal.SIGINT:
+                    raise KeyboardInterrupt
                 if self._listener is not None:
                     with suppress(trio.WouldBlock):
                         self._listener.send_nowait(None)
@@ -115,12 +118,12 @@ async def open_interrupts() -> AsyncIterator[Interrupts]:
 
 
 async def until_signalled(work: Callable[[], Awaitable[T]]) -> T | signal.Signals:
-    """Run `work` until it ends or SIGINT or SIGTERM comes; returns its result, or the signal."""
+    """Run `work` until it ends or a signal ends it; returns its result, or the signal."""
     result: T | signal.Signals
 
     async def watch(*, task_status: trio.TaskStatus[None]) -> None:
         nonlocal result
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(signal.SIGINT, *ending_signals()) as signals:
             task_status.started()
             async for number in signals:
                 result = signal.Signals(number)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cli.core.endings import leave_signals
 from cli.core.options import target_options
 from cli.core.selection import current_options
 
@@ -30,6 +31,8 @@ def serve(workers: int | None, bind: str | None, config_file: Path | None) -> in
     if redis_url := current_options().redis_url:
         # The service and its workers read their settings from the environment.
         os.environ["ORCH_REDIS_URL"] = redis_url
+    # The service handles signals by itself.
+    leave_signals()
     from orchestrator.running import run  # noqa: PLC0415 - imports the whole service, which a help text does without
 
     return run(config_file, bind=bind, workers=workers)

@@ -1,5 +1,6 @@
 """`chat` at a terminal: keys in, letters out."""
 
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -36,6 +37,21 @@ async def test_two_ctrl_c_on_an_empty_line_leave(terminal: Terminal) -> None:
     await terminal.see("nooble-orch chat --session session-1")
     assert await terminal.end() == 0
     assert terminal.echoes()
+
+
+async def test_a_signal_that_ends_it_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
+    terminal.process.send_signal(signal.SIGTERM)
+    assert await terminal.end() == 130
+    assert terminal.echoes()
+
+
+async def test_a_history_that_can_not_be_kept_keeps_no_chat_from_being_held(fake: FakeService, tmp_path: Path) -> None:
+    environ = {**target(fake), "XDG_STATE_HOME": "/proc"}
+    async with open_terminal(tmp_path, "chat", "--agent", "echo", **environ) as opened:
+        await opened.see("The history of chats can't be read in /proc/nooble-orch: No such file or directory.")
+        await opened.see("echo> ")
+        await opened.type(CTRL_D)
+        assert await opened.end() == 0
 
 
 async def test_a_ctrl_c_that_comes_too_late_for_an_answer_does_not_leave(terminal: Terminal) -> None:

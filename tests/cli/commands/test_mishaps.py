@@ -1,6 +1,7 @@
 """What happens to commands: unset variables, closed streams, foreign services, services that go away on the way."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,7 +26,8 @@ from cli.http.answer import Answer
 from cli.main import run
 from tests.cli.commands.test_operators import LETTER, TENANT, Operators, open_operators
 from tests.cli.fake_service import LONG_TASK, envelope, refusal
-from tests.cli.runs import environment, run_cli
+from tests.cli.runs import close_pipes, environment, run_cli, start_cli
+from tests.support.eventually import eventually
 
 AWAY = CliFailure("The service can't be reached.", "", Exit.UNREACHABLE)
 
@@ -258,3 +260,20 @@ async def test_profiles_that_are_added_at_once_are_all_there_and_a_link_stays_on
     assert place.is_symlink()
     listed = await run_cli(tmp_path, "profile", "list")
     assert [json.loads(line)["name"] for line in listed.out.splitlines()] == ["p0", "p1", "p2", "p3"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_ends_a_command_as_ctrl_c_does(fake: Operators, tmp_path: Path, number: signal.Signals) -> None:
+    draining = TENANT | {"state": "draining"}
+    fake.answers |= {"tenant.drain": [draining], "tenant.get": [draining]}
+    process = await start_cli(tmp_path, "tenants", "drain", "acme", "--yes", **fake.target())
+    await eventually(
+        "it looks how far it is", lambda: [name for name, _ in fake.asked], lambda asked: "tenant.get" in asked
+    )
+    process.send_signal(number)
+    assert process.stderr is not None
+    told = b"".join([piece async for piece in process.stderr]).decode()
+    assert (await process.wait(), told.splitlines()[-2:]) == (
+        130, ["acme goes on draining; 'nooble-orch tenants resume acme' stops it.", "Interrupted."],
+    )  # fmt: skip
+    await close_pipes(process)
