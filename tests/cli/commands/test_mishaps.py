@@ -267,13 +267,10 @@ async def test_a_signal_ends_a_command_as_ctrl_c_does(fake: Operators, tmp_path:
     draining = TENANT | {"state": "draining"}
     fake.answers |= {"tenant.drain": [draining], "tenant.get": [draining]}
     process = await start_cli(tmp_path, "tenants", "drain", "acme", "--yes", **fake.target())
-    await eventually(
-        "it looks how far it is", lambda: [name for name, _ in fake.asked], lambda asked: "tenant.get" in asked
-    )
+    await eventually("it looks how far it is", lambda: dict(fake.asked), lambda asked: "tenant.get" in asked)
     process.send_signal(number)
     assert process.stderr is not None
     told = b"".join([piece async for piece in process.stderr]).decode()
-    assert (await process.wait(), told.splitlines()[-2:]) == (
-        130, ["acme goes on draining; 'nooble-orch tenants resume acme' stops it.", "Interrupted."],
-    )  # fmt: skip
+    assert await process.wait() == 130
+    assert told.endswith("acme goes on draining; 'nooble-orch tenants resume acme' stops it.\n\nInterrupted.\n")
     await close_pipes(process)
