@@ -3,17 +3,18 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import click
 
 from cli.core.client import AdminApi, Api
 from cli.core.context import find_target
 from cli.core.failures import CliFailure
+from cli.core.files import written_whole
 from cli.core.options import choice_option, limit_option, listing_options, period_options
 from cli.core.output import Column, note, note_if, show_list, show_next
 from cli.core.selection import current_options
@@ -99,20 +100,18 @@ def _api() -> Iterator[tuple[Api, dict[str, str | None]]]:
 def _export(api: Api, file: Path, wanted: dict[str, str | None]) -> None:
     entries = api.listed("audit.list", _EVERYTHING, order="oldest", **wanted)
     if str(file) == "-":
-        _write(sys.stdout, entries)
+        _write(sys.stdout.write, entries)
         return
-    # A part of a trail must not be taken for the whole: the file has its name only when it is complete.
-    part = file.with_name(f"{file.name}.part")
-    with part.open("w", encoding="utf-8") as stream:
-        count = _write(stream, entries)
-    part.replace(file)
+    # A part of a trail must not be taken for the whole.
+    with written_whole(file) as stream:
+        count = _write(lambda line: stream.write(line.encode()), entries)
     note(f"{count} entries written to {file}.")
 
 
-def _write(stream: TextIO, entries: Iterable[dict[str, Any]]) -> int:
+def _write(write: Callable[[str], object], entries: Iterable[dict[str, Any]]) -> int:
     count = 0
     for entry in entries:
-        stream.write(json.dumps(entry) + "\n")
+        write(json.dumps(entry) + "\n")
         count += 1
     return count
 

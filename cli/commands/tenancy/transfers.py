@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 from cli.commands.tenancy.transfer_file import DamagedFile, check_file, header_of
 from cli.core.client import AdminApi
 from cli.core.confirm import counted
 from cli.core.failures import CliFailure, Exit
+from cli.core.files import written_whole
 from cli.core.output import note
 
 _PAGE: Final = 200
@@ -25,18 +27,15 @@ def write_export(api: AdminApi, tenant_id: str, file: Path) -> int:
         CliFailure: the file can't be written.
     """
     # The header counts the items, so it can be written only when all of them are there.
-    part = file.with_name(f"{file.name}.part")
+    beside = None if file.exists() and not file.is_file() else file.resolve().parent
     try:
-        with part.open("w+b") as body:
+        with TemporaryFile(dir=beside) as body, written_whole(file) as whole:
             tasks = _write_items(api, tenant_id, body)
-            header = header_of(tenant_id, _rewound(body), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-            with file.open("wb") as whole:
-                whole.write(header)
-                whole.writelines(_rewound(body))
+            whole.write(header_of(tenant_id, _rewound(body), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")))
+            whole.writelines(_rewound(body))
     except OSError as error:
-        raise CliFailure(f"{file} can't be written: {error.strerror}.", "Choose another file.") from None
-    finally:
-        part.unlink(missing_ok=True)
+        again = "The same command with another file writes it there: the tenant stays drained."
+        raise CliFailure(f"{file} can't be written: {error.strerror}.", again) from None
     return tasks
 
 

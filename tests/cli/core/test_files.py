@@ -1,0 +1,32 @@
+"""Files that are written whole."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+from cli.core.files import written_whole
+
+
+def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    link.symlink_to(file)
+    with written_whole(link) as stream:
+        stream.write(b"first")
+        assert not file.exists()
+    with suppress(KeyboardInterrupt), written_whole(link) as stream:
+        stream.write(b"second")
+        raise KeyboardInterrupt
+    assert (file.read_bytes(), link.is_symlink(), sorted(tmp_path.iterdir())) == (b"first", True, [file, link])
+
+
+def test_what_is_no_file_is_written_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    with written_whole(pipe) as stream:
+        stream.write(b"all")
+    reader.join()
+    assert (read, pipe.is_fifo(), list(tmp_path.iterdir())) == ([b"all"], True, [pipe])
