@@ -8,6 +8,8 @@ from typing import Any, Final
 from attrs import asdict, field, frozen
 from attrs.validators import deep_mapping, gt, instance_of, lt
 
+from cli.core.files import naming
+
 DATA_DIR: Final = Path(".nooble")
 FILE_NAME: Final = "dev.json"
 SECRET_NAME: Final = "jwt-secret"  # noqa: S105  # the name of a file
@@ -41,7 +43,7 @@ def write_private(path: Path, text: str) -> None:
     """Write a file that is readable by its owner alone from the start."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with naming(path), os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
 
 

@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
+import pytest
+
 from cli.core.files import written_whole
 
 
@@ -30,3 +32,9 @@ def test_what_is_no_file_is_written_and_not_replaced(tmp_path: Path) -> None:
         stream.write(b"all")
     reader.join()
     assert (read, pipe.is_fifo(), list(tmp_path.iterdir())) == ([b"all"], True, [pipe])
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file() -> None:
+    full = Path("/dev/full")
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"), written_whole(full) as stream:
+        stream.write(b"x")
