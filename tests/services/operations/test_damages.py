@@ -220,6 +220,8 @@ DAMAGES: Final[dict[str, Damage]] = {
     "the active turn among the waiting": lambda s: s.redis.rpush(s.keys.turns("acme", s.busy.session_id), s.queued),
     "an ended turn among the waiting": lambda s: s.redis.rpush(s.keys.turns("acme", s.idle.session_id), s.done),
     "the sum of waiting turns set": lambda s: s.redis.hset(s.keys.turns_waiting("acme"), "", 500),
+    "the sum of waiting turns garbled": lambda s: s.redis.hset(s.keys.turns_waiting("acme"), "", "odd"),
+    "a sum that is 0 garbled": lambda s: s.redis.hset(s.keys.users("acme"), "", "odd"),
     "a session's waiting turns set": lambda s: s.redis.hset(s.keys.turns_waiting("acme"), s.busy.session_id, 9),
     "the counts of waiting turns deleted": lambda s: s.redis.delete(s.keys.turns_waiting("acme")),
     "the list of sessions deleted": lambda s: s.redis.delete(s.keys.sessions("acme")),

@@ -36,7 +36,8 @@ local function number(text) return tonumber(text or 0) or 0 end
 -- Have a figure of a hash be what it is counted to be; '' stands for a figure that is 0 and not there.
 local function figure(key, field, right)
   local held = redis.call('HGET', key, field)
-  if number(held) == right and (held or right == 0) then return nil end
+  -- What is no number is no 0 either: scripts that read it fail.
+  if held and tonumber(held) == right or not held and right == 0 then return nil end
   if mends then
     if right == 0 and field ~= '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, right) end
   end
