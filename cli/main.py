@@ -11,11 +11,11 @@ from typing import Final
 
 import click
 
-from cli.core.endings import ended_as_by_ctrl_c
 from cli.core.failures import CliFailure, Exit, error_text
 from cli.core.options import listing_options
 from cli.core.terminal import terminal_width
 from cli.display.glyphs import clean, prepare_streams
+from cli.system.endings import ended_as_by_ctrl_c
 
 _UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 _HELP_WIDTH: Final = 80

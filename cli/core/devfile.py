@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import asdict, field, frozen
 from attrs.validators import deep_mapping, gt, instance_of, lt
 
-from cli.core.files import naming
+from cli.system.files import naming
 
 DATA_DIR: Final = Path(".nooble")
 FILE_NAME: Final = "dev.json"

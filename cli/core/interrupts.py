@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import trio
 
-from cli.core.endings import ending_signals
 from cli.core.failures import failure_in
+from cli.system.endings import ending_signals
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ import click
 from cli.core.client import AdminApi, Api
 from cli.core.context import find_target
 from cli.core.failures import CliFailure
-from cli.core.files import written_whole
 from cli.core.options import choice_option, limit_option, listing_options, period_options
 from cli.core.output import Column, note, note_if, show_list, show_next
 from cli.core.selection import current_options
+from cli.system.files import written_whole
 
 _COLUMNS: Final = (
     Column("AT", "at", second=True, whole=True),

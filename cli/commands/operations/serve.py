@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from cli.core.endings import leave_signals
 from cli.core.options import target_options
 from cli.core.selection import current_options
+from cli.system.endings import leave_signals
 
 
 @click.command()

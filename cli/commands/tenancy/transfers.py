@@ -12,8 +12,8 @@ from cli.commands.tenancy.transfer_file import DamagedFile, check_file, header_o
 from cli.core.client import AdminApi
 from cli.core.confirm import counted
 from cli.core.failures import CliFailure, Exit
-from cli.core.files import written_whole
 from cli.core.output import note
+from cli.system.files import written_whole
 
 _PAGE: Final = 200
 _CHUNK_BYTES: Final = 400_000

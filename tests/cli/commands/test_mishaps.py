@@ -222,9 +222,9 @@ async def test_a_file_of_items_is_read_as_it_was_written(fake: Operators, tmp_pa
     (tmp_path / "items").write_text('{"content": "one\u2028line"}\n\x85\r\nanother', encoding="utf-8")
     assert (await fake.run(tmp_path, "batches", "create", "items", "--agent", "echo")).code == 0
     assert fake.bodies("batch.create")[0]["items"] == [{"content": "one\u2028line"}, {"content": "another"}]
-    (tmp_path / "items").write_bytes(b"caf\xe9")
+    (tmp_path / "items").write_bytes(b"se\xf1or")
     refused = await fake.run(tmp_path, "batches", "create", "items", "--agent", "echo")
-    assert (refused.code, refused.err.splitlines()[0]) == (2, "items is no text in UTF-8: byte 3 is 0xe9.")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "items is no text in UTF-8: byte 2 is 0xf1.")
 
 
 async def test_a_standing_that_was_cut_says_of_what(fake: Operators, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from cli.core.files import written_whole
+from cli.system.files import written_whole
 
 
 def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
