@@ -8,7 +8,7 @@ import orjson
 from attrs import frozen
 
 from orchestrator.models.operations.transfer import TransferItem, TransferKind
-from orchestrator.models.tasks.batch import BatchStatus
+from orchestrator.models.tasks.batch import ITEMS_MAX, BatchStatus
 from orchestrator.store.contents import ITEM, ITEM_PLACE, TASK_PLACE
 from orchestrator.store.records import readable, reading
 from orchestrator.store.tenant_store import TenantStore
@@ -42,7 +42,8 @@ class _Template:
             return cls(
                 batch_id,
                 int(record[b"started"]) if runs else 0,
-                int(record[b"total"]) if runs else 0,
+                # However damaged it is, no batch has more.
+                min(int(record[b"total"]), ITEMS_MAX) if runs else 0,
                 head,
                 tail or record[b"tail"],
                 {

@@ -6,9 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
+import trio
 
 from orchestrator.config.settings import ServiceSettings
 from orchestrator.sandbox.platform import run_sandbox
+from orchestrator.store.keys import Keys
 from tests.support.callback_receiver import open_receiver
 from tests.support.credentials import ADMIN_KEY, INTERNAL_KEY
 from tests.support.eventually import eventually
@@ -144,12 +146,28 @@ async def test_items_that_are_no_tasks_yet_travel_with_their_tenant(redis_url: s
 
 
 async def _exported_batches(client: Client) -> list[Any]:
-    """Create a batch that waits and one for later, drain their tenant, and return what is exported of it."""
+    """Create a batch that waits and one for later, and return what is exported of them."""
     items = [{"content": f"question {number}", "metadata": {"n": number}} for number in range(25)]
     batch = {"agent_id": "echo", "items": items, "max_concurrency": 10}
     for more in ({}, {"scheduled_for": (datetime.now(UTC) + timedelta(days=1)).isoformat()}):
         created = await client.call("POST", f"{API}/batch.create", batch | more)
         assert created.status == 202, created.raw
+    return await _exported(client)
+
+
+async def test_a_batch_whose_size_is_damaged_holds_up_no_export(redis_url: str) -> None:
+    async with service(redis_url) as client:
+        batch = {"agent_id": "echo", "items": [{"content": "a"}] * 15, "max_concurrency": 10}
+        batch_id = (await client.call("POST", f"{API}/batch.create", batch)).data["batch_id"]
+        key = Keys().batch("acme", batch_id)
+        for total, left in ((b"9" * 30, 15), (b"-5", 10), (b"x", 10)):
+            await client.process.stores.redis.hset(key, "total", total)
+            with trio.fail_after(20):
+                assert len(await _exported(client)) == left, total
+
+
+async def _exported(client: Client) -> list[Any]:
+    """Drain the tenant, and return what is exported of it."""
     await client.call("POST", f"{INTERNAL}tenant.drain/acme", {"mode": "discard"}, ADMIN)
     exported: list[Any] = []
     cursor: str | None = ""
