@@ -42,6 +42,9 @@ export const age = (text) => (text ? duration(Math.max(0, Date.now() - Date.pars
 /** Write a number. */
 export const number = (value) => (value ?? 0).toLocaleString();
 
+/** Write a count with its noun: `1 task`, `3 tasks`. */
+export const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+
 /** Write a part of a whole. */
 export const share = (part, whole) => (whole ? `${Math.round((part / whole) * 100)}%` : "–");
 

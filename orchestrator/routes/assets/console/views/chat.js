@@ -2,7 +2,7 @@
 import { account, call, get } from "../api.js";
 import { h, tell } from "../dom.js";
 import { follow } from "../following.js";
-import { duration, json, markdown } from "../format.js";
+import { counted, duration, json, markdown } from "../format.js";
 
 const FIRST = "docs-guide";
 
@@ -105,10 +105,10 @@ export async function chat(main, { signal }) {
     "chat.completed": ({ parent_message_id: id, content, sources, tool_calls: tools, usage, processing_time_ms: ms }) => {
       const one = turn(id);
       one.answer.replaceChildren(...markdown(content));
-      one.notes.textContent = [usage && `${usage.total_tokens} tokens`, duration(ms)].filter(Boolean).join(" · ");
+      one.notes.textContent = [usage && counted(usage.total_tokens, "token"), duration(ms)].filter(Boolean).join(" · ");
       one.notes.classList.remove("busy");
-      if (sources?.length) one.article.append(h("details", null, h("summary", null, `${sources.length} sources`), h("ol", null, sources.map((source) => h("li", null, source.heading ?? source.title ?? "source", " ", h("code", null, source.path ?? source.url ?? ""))))));
-      if (tools?.length) one.article.append(h("details", null, h("summary", null, `${tools.length} tool calls`), json(tools)));
+      if (sources?.length) one.article.append(h("details", null, h("summary", null, counted(sources.length, "source")), h("ol", null, sources.map((source) => h("li", null, source.heading ?? source.title ?? "source", " ", h("code", null, source.path ?? source.url ?? ""))))));
+      if (tools?.length) one.article.append(h("details", null, h("summary", null, counted(tools.length, "tool call")), json(tools)));
       one.article.scrollIntoView({ block: "nearest" });
     },
     "tool.execute": (request) => askTool(turn(request.parent_message_id), request),

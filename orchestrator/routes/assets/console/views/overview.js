@@ -1,7 +1,7 @@
 // The whole service: processes, queues, breakers of downstream services.
 import { admin } from "../api.js";
 import { figures, h, table } from "../dom.js";
-import { age, duration, moment, number, tag } from "../format.js";
+import { age, counted, duration, moment, number, tag } from "../format.js";
 import { spark } from "../plots.js";
 import { poll } from "../polling.js";
 
@@ -36,7 +36,7 @@ function page(load, past) {
       ["Wait p99", duration(load.waits.p99_ms), spark(past.wait, "wait, 99th percentile in ms")], ["Dead letters", number(load.dead_letters)],
     ]),
     h("h2", null, "Busiest tenants"),
-    table(`${load.tenants.length} of ${number(load.tenants_seen)} tenants`, [
+    table(`${load.tenants.length} of ${counted(load.tenants_seen, "tenant")}`, [
       { title: "Tenant", id: true, cell: (one) => h("a", { href: `#/tenants/${encodeURIComponent(one.tenant_id)}` }, one.tenant_id) },
       { title: "State", cell: (one) => tag(one.state) },
       { title: "Backlog", number: true, cell: (one) => number(one.backlog) },

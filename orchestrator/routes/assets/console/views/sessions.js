@@ -1,7 +1,7 @@
 // Sessions: the list, and one with its messages and its events, live.
 import { call, get, tokenCovers } from "../api.js";
 import { confirmed, facts, h, table, tell } from "../dom.js";
-import { json, markdown, moment, number, tag } from "../format.js";
+import { counted, json, markdown, moment, number, tag } from "../format.js";
 import { follow } from "../following.js";
 import { poll } from "../polling.js";
 
@@ -13,7 +13,7 @@ export async function sessions(main, { signal }) {
   await poll(signal, 3000, async () => {
     if (shown.contains(document.activeElement)) return;
     const { data, meta } = await call("GET", "session.list", { query: { limit: 100 }, signal });
-    shown.replaceChildren(table(`${data.items.length} sessions, the latest first${meta.pagination.has_more ? "; there are more" : ""}`, [
+    shown.replaceChildren(table(`${counted(data.items.length, "session")}, the latest first${meta.pagination.has_more ? "; there are more" : ""}`, [
       { title: "Session", id: true, cell: (one) => h("a", { class: "mono", href: `#/sessions/${one.session_id}` }, one.session_id) }, { title: "State", sort: (one) => one.state, cell: (one) => tag(one.state) },
       { title: "User", sort: (one) => one.user_id, cell: (one) => one.user_id }, { title: "Agent", sort: (one) => one.agent_id, cell: (one) => one.agent_id },
       { title: "Messages", number: true, sort: (one) => one.message_count, cell: (one) => number(one.message_count) }, { title: "Last activity", sort: (one) => one.last_activity_at, cell: (one) => moment(one.last_activity_at) },

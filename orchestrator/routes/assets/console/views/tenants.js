@@ -1,7 +1,7 @@
 // Tenants and their queues: look, pause, resume, drain.
 import { admin, call, chooseTenant, items } from "../api.js";
 import { confirmed, facts, figures, h, table, tell } from "../dom.js";
-import { age, moment, number, share, tag } from "../format.js";
+import { age, counted, moment, number, share, tag } from "../format.js";
 import { poll } from "../polling.js";
 
 const link = (id) => h("a", { href: `#/tenants/${encodeURIComponent(id)}` }, id);
@@ -12,7 +12,7 @@ export async function tenants(main, { signal }) {
   let found = { items: [], more: false };
   const show = () => {
     const wanted = found.items.filter((one) => one.tenant_id.toLowerCase().includes(filter.value.toLowerCase()));
-    shown.replaceChildren(table(`${wanted.length} tenants${found.more ? ", the first of more" : ""}`, [
+    shown.replaceChildren(table(`${counted(wanted.length, "tenant")}${found.more ? ", the first of more" : ""}`, [
       { title: "Tenant", id: true, sort: (one) => one.tenant_id, cell: (one) => link(one.tenant_id) }, { title: "State", sort: (one) => one.state, cell: (one) => tag(one.state) },
       { title: "Backlog", number: true, sort: (one) => one.backlog, cell: (one) => number(one.backlog) },
       ...["high", "normal", "low"].map((lane) => ({ title: lane[0].toUpperCase() + lane.slice(1), number: true, sort: (one) => one.depth[lane], cell: (one) => number(one.depth[lane]) })),
