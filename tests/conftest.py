@@ -30,8 +30,10 @@ LONGEST_TESTS = tuple(f"{LONG_TESTS}test_{name}.py" for name in ("schema", "chao
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# A shell has what it starts in the background ignore Ctrl-C, and so would what the suite starts.
+# A shell has what it starts in the background ignore Ctrl-C, and nohup the end of a terminal: so would what the suite
+# starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # By default the garbage collector looks at 700 new objects, and the collection of the tests makes millions that stay.
 gc.set_threshold(50_000)

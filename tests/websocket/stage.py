@@ -188,9 +188,6 @@ class UnknownWorkflows:
     async def asking(self, ctx: RequestContext, session_id: str, node_id: str) -> str | None:
         return None
 
-    async def input(self, ctx: RequestContext, task_id: str, *_: object, **__: object) -> None:
-        raise NotFound(f"There is no workflow {task_id}.")
-
     async def cancel(self, ctx: RequestContext, task_id: str, **_: object) -> None:
         raise NotFound(f"There is no workflow {task_id}.")
 
@@ -199,6 +196,9 @@ class UnknownRuns:
     """Knows no run."""
 
     async def find(self, ctx: RequestContext, name: str) -> None:
+        raise NotFound(f"There is no workflow {name}.")
+
+    async def input(self, ctx: RequestContext, name: str, *_: object, **__: object) -> None:
         raise NotFound(f"There is no workflow {name}.")
 
     async def cancel(self, ctx: RequestContext, name: str, **_: object) -> None:
