@@ -44,6 +44,10 @@ class Deadline:
             raise HttpTimeout("it took too long")
         return left
 
+    def heard(self) -> None:
+        """Note that the answer has begun: one that is long is not slow."""
+        self._slow = None
+
     def waits(self) -> Iterator[float]:
         """Yield how long to wait for the next piece of an answer, in seconds; again where nothing has come by then.
 
@@ -181,7 +185,9 @@ class Connection:
         for seconds in deadline.waits():
             self._sock.settimeout(seconds)
             with suppress(TimeoutError):
-                return self._sock.recv(_PIECE)
+                received = self._sock.recv(_PIECE)
+                deadline.heard()
+                return received
         raise TimeoutError
 
 

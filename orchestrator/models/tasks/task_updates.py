@@ -27,8 +27,13 @@ class InputRequest:
     @property
     def request_id(self) -> str:
         """The engine's own name of the question; else the node's."""
-        told = (self.schema or {}).get("x-request-id")
-        return told if isinstance(told, str) and told else self.node_id
+        return own_name(self.schema) or self.node_id
+
+
+def own_name(schema: object) -> str | None:
+    """Return the engine's own name of a question, which stands in the schema of its answer; None: it has none."""
+    told = schema.get("x-request-id") if isinstance(schema, dict) else None
+    return told if isinstance(told, str) and told else None
 
 
 @frozen

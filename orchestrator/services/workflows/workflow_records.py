@@ -6,10 +6,12 @@ from typing import Any, Final
 import orjson
 from attrs import asdict
 
+from orchestrator.codec import parse_json
 from orchestrator.models.common.ids import new_epoch
+from orchestrator.models.events.events import Event
 from orchestrator.models.plans.workflow import WorkflowInputRequest, WorkflowStatusUpdate
 from orchestrator.models.tasks.task import TaskMessage, TaskStatus
-from orchestrator.models.tasks.task_updates import TaskProgress
+from orchestrator.models.tasks.task_updates import TaskProgress, own_name
 from orchestrator.store.events.frames import make_body
 from orchestrator.store.plans.workflows import FIGURES, PROGRESS, Note, read_progress
 
@@ -20,6 +22,21 @@ INPUT_REQUEST: Final = "workflow.input_request"
 def workflow_of(message: TaskMessage) -> str:
     """Return the id of a task's workflow; a plan of the user's own is named like its task."""
     return str(message.payload.get("workflow_id") or message.task_id)
+
+
+def asking_task(event: Event, node_id: str) -> str | None:
+    """Return the task of the workflow that asks its user by an event of a session; None: none does, or elsewhere.
+
+    Args:
+        event: of the session's log.
+        node_id: the node that asks, or the engine's own name of the question.
+    """
+    if event.name != INPUT_REQUEST:
+        return None
+    asked = parse_json(event.body)["data"]
+    task_id = asked.get("task_id")
+    is_meant = node_id in (asked.get("node_id"), own_name(asked.get("schema")))
+    return task_id if is_meant and isinstance(task_id, str) else None
 
 
 def is_result(checkpoint: str) -> bool:

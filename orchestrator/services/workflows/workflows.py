@@ -6,7 +6,7 @@ from typing import Any, Final
 import trio
 from attrs import asdict, evolve, frozen
 
-from orchestrator.codec import encode, parse_json
+from orchestrator.codec import encode
 from orchestrator.config.settings import AgentOrchestratorSettings
 from orchestrator.domain.tasks.task_states import FINISHED
 from orchestrator.errors import (
@@ -15,7 +15,6 @@ from orchestrator.errors import (
 )
 from orchestrator.models.common.page import Page
 from orchestrator.models.common.principal import RequestContext
-from orchestrator.models.events.events import Event
 from orchestrator.models.plans.workflow import (
     WorkflowAccepted,
     WorkflowCancelled,
@@ -32,8 +31,8 @@ from orchestrator.services.tasks.tasks import TaskService
 from orchestrator.services.workflows.workflow_engine import EngineService
 from orchestrator.services.workflows.workflow_intake import AdmittedWorkflow, WorkflowIntake
 from orchestrator.services.workflows.workflow_records import (
-    INPUT_REQUEST,
     STATUS_UPDATE,
+    asking_task,
     status_body,
     update_of,
 )
@@ -159,7 +158,8 @@ class WorkflowService:
         offset, _ = await self.session_log.head(ctx.tenant_id, session_id)
         after = max(0, offset - kept)
         events = await self.session_log.read(ctx.tenant_id, session_id, after=after, limit=kept, sound_only=True)
-        return next((task_id for task_id in map(_asker(node_id), reversed(events)) if task_id is not None), None)
+        asking = (asking_task(event, node_id) for event in reversed(events))
+        return next((task_id for task_id in asking if task_id is not None), None)
 
     async def cancel(
         self,
@@ -208,15 +208,3 @@ class WorkflowService:
         if workflow is None or (of_session is not None and workflow.of_session != of_session):
             raise NotFound(f"There is no workflow {task_id}.")
         return workflow
-
-
-def _asker(node_id: str) -> Any:
-    def task_of(event: Event) -> str | None:
-        if event.name != INPUT_REQUEST:
-            return None
-        asked = parse_json(event.body)["data"]
-        schema = asked.get("schema")
-        own_name = schema.get("x-request-id") if isinstance(schema, dict) else None
-        return asked.get("task_id") if node_id in (asked.get("node_id"), own_name) else None
-
-    return task_of

@@ -10,6 +10,7 @@ import trio
 from cli.http import answer as answers
 from cli.http.answer import Answer
 from cli.http.client import HttpClient
+from cli.http.connection import Deadline
 from cli.http.errors import HttpError, HttpTimeout, InvalidRequest
 from tests.support.eventually import eventually
 from tests.support.scripted_server import Asked, Handler, serve
@@ -217,13 +218,22 @@ async def test_a_slow_answer_is_told_once_and_waited_for(monkeypatch: pytest.Mon
     monkeypatch.setattr("cli.http.connection.SLOW_SECONDS", 0.05)
     told: list[str] = []
 
-    async def handle(request: Asked, stream: trio.SocketStream) -> None:
-        if request.target == "/slow":
-            await eventually("it is told", lambda: told, len)
-            await stream.send_all(OK[:20])
-        await stream.send_all(OK[20:] if request.target == "/slow" else OK)
+    async def handle(_: Asked, stream: trio.SocketStream) -> None:
+        await eventually("it is told", lambda: told, len)
+        await stream.send_all(OK)
 
     async with serve(handle) as url:
         with HttpClient(url, timeout=20, slow=lambda: told.append("slow")) as client:
-            statuses = [(await ask(client, path=path)).status for path in ("/", "/slow", "/")]
-    assert (statuses, told) == ([200, 200, 200], ["slow"])
+            assert ((await ask(client)).status, told) == (200, ["slow"])
+
+
+def test_an_answer_that_has_begun_is_not_slow_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, told = [0.0], list[str]()
+    monkeypatch.setattr("cli.http.connection.time.monotonic", lambda: now[0])
+    silent, begun = (Deadline(10, lambda: told.append("slow")) for _ in range(2))
+    begun.heard()
+    waits = silent.waits()
+    assert (next(waits), list(begun.waits()), told) == (2.0, [10.0], [])
+    now[0] = 3.0
+    assert (next(waits), list(begun.waits()), told) == (7.0, [7.0], ["slow"])
+    assert (list(silent.waits()), told) == ([7.0], ["slow"])
